@@ -1,0 +1,100 @@
+"""What travels through the earthquakes pipeline, and how its stages fail."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+WEEK = "https://earthquake.usgs.gov/earthquakes/feed/v1.0/summary/all_week.geojson"
+
+
+class FeedUnavailable(Exception):
+    """The feed could not be had just now; another try may get it, not before `retry_after` seconds if that is given."""
+
+    def __init__(self, what: str, retry_after: float | None = None) -> None:
+        super().__init__(what)
+        self.retry_after = retry_after
+
+
+class FeedRefused(Exception):
+    """The feed is not one that we read: its address, its size or its content is wrong, and a repeat changes nothing."""
+
+
+class FeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which feed to fetch."""
+
+    #: A GeoJSON feed of earthquakes, as the U.S. Geological Survey serves them.
+    url: Annotated[str, Meta(pattern="^https?://", max_length=2048)] = WEEK
+
+
+class Earthquake(msgspec.Struct, frozen=True, array_like=True):
+    """One event of the feed, as an array on the wire: a week has thousands."""
+
+    id: str
+    #: As reported, in the network's scale; None when not determined.
+    magnitude: float | None
+    place: str
+    #: Milliseconds since 1970.
+    time_ms: int
+    longitude: float
+    latitude: float
+    #: Kilometres; negative above sea level.
+    depth_km: float | None
+    #: "earthquake", "quarry blast", "explosion" and so on.
+    kind: str
+
+
+class Feed(msgspec.Struct, frozen=True):
+    """The events of one feed."""
+
+    title: str
+    #: Milliseconds since 1970, when the feed was made.
+    generated_ms: int
+    events: list[Earthquake]
+
+
+class Band(msgspec.Struct, frozen=True):
+    """How many earthquakes lie in [low, high) of magnitude; None is no bound."""
+
+    low: float | None
+    high: float | None
+    count: int
+
+
+class Region(msgspec.Struct, frozen=True):
+    """How many earthquakes a region had."""
+
+    name: str
+    count: int
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """A distribution: its least, quartiles and greatest."""
+
+    minimum: float
+    lower_quartile: float
+    median: float
+    upper_quartile: float
+    maximum: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a feed says, taken together. Earthquakes alone are counted but for the two lines that say otherwise."""
+
+    title: str
+    generated_ms: int
+    earthquakes: int
+    #: Events of other kinds (quarry blasts, explosions, …) by kind.
+    other_events: dict[str, int]
+    #: Earthquakes whose magnitude is not given; they are in no band, no spread and no b-value.
+    missing_magnitudes: int
+    bands: list[Band]
+    #: Most frequent first.
+    regions: list[Region]
+    #: Greatest magnitude first.
+    strongest: list[Earthquake]
+    magnitude: Spread | None
+    depth_km: Spread | None
+    #: Gutenberg-Richter b-value and the magnitude of completeness it was taken from; None with too few events.
+    b_value: float | None
+    completeness: float | None

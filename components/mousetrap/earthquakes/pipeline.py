@@ -1,0 +1,20 @@
+"""The example's pipeline: fetch on `start_fetch`, then process on `data_processing`."""
+
+from mousetrap.earthquakes.contracts import Feed, FeedRefused, FeedRequest, Summary
+from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.retry import RetryPolicy
+
+EARTHQUAKES = Pipeline(
+    name="earthquakes",
+    description="Reads a feed of earthquakes and sums it up: how many, how strong, how deep, and where.",
+    stages=(
+        Stage(
+            name="fetch",
+            queue="start_fetch",
+            input=FeedRequest,
+            output=Feed,
+            retry=RetryPolicy(attempts=5, base=1.0, cap=60.0, dont_retry_on=(FeedRefused,)),
+        ),
+        Stage(name="process", queue="data_processing", input=Feed, output=Summary),
+    ),
+)

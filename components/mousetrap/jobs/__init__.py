@@ -1,0 +1,31 @@
+"""What a job is, how it is written on the wire, and what we ask of a queue."""
+
+from mousetrap.jobs.errors import (
+    MousetrapError,
+    PublishUnconfirmed,
+    QueueFull,
+    QueueUnreachable,
+    StoreUnreachable,
+    Unroutable,
+)
+from mousetrap.jobs.job import Job, JobUndecodable, decode, encode, first_job
+from mousetrap.jobs.queue import Delivery, Message, Queue, Subscription, dead_queue
+
+__all__ = [
+    "Delivery",
+    "Job",
+    "JobUndecodable",
+    "Message",
+    "MousetrapError",
+    "PublishUnconfirmed",
+    "Queue",
+    "QueueFull",
+    "QueueUnreachable",
+    "StoreUnreachable",
+    "Subscription",
+    "Unroutable",
+    "dead_queue",
+    "decode",
+    "encode",
+    "first_job",
+]

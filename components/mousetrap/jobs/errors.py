@@ -1,0 +1,35 @@
+"""The errors that every edge shares; each is a fact, and its text says what to do.
+
+    MousetrapError
+    ├── QueueUnreachable        the broker does not answer
+    ├── PublishUnconfirmed      the broker did not say in time whether it has the message
+    ├── QueueFull               the broker refused the message
+    ├── Unroutable              no such queue
+    └── StoreUnreachable        the state store does not answer
+
+No text of theirs holds a password: addresses are masked before they get here.
+"""
+
+
+class MousetrapError(Exception):
+    """Something that the caller can act on; the text says how."""
+
+
+class QueueUnreachable(MousetrapError):
+    """The broker cannot be reached: check that it runs and that MOUSETRAP_BROKER_URL names it."""
+
+
+class PublishUnconfirmed(MousetrapError):
+    """The broker has not confirmed the message in time; it may have it or not: publish the same id again."""
+
+
+class QueueFull(MousetrapError):
+    """The broker refused the message, most often because the queue is full: try again later."""
+
+
+class Unroutable(MousetrapError):
+    """The broker has no such queue: a worker or the API of this version declares it when it connects."""
+
+
+class StoreUnreachable(MousetrapError):
+    """The state store cannot be reached: check that it runs and that MOUSETRAP_STORE_URL names it."""

@@ -1,0 +1,87 @@
+"""A job, and its one form on the wire: a JSON envelope that holds all that has meaning."""
+
+from typing import Literal
+from uuid import UUID, uuid5
+
+import msgspec
+
+#: The namespace of our job ids; any constant would do, changing it would break the deduplication of jobs in flight.
+_JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
+
+
+class JobUndecodable(Exception):
+    """The message is not a job that we can read: not our JSON envelope, or of a version we do not know."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One message's work at one stage of one run.
+
+    The id is deterministic: however often a job is published, by whichever worker, it is the same job.
+    """
+
+    #: The wire format's version.
+    v: Literal[1] = 1
+    id: str
+    run_id: str
+    pipeline: str
+    stage: str
+    #: The job whose output this one's payload is; None for a run's first.
+    parent: str | None = None
+    #: 1 for the first try.
+    attempt: int = 1
+    #: Milliseconds since 1970, when the run was accepted.
+    accepted_ms: int
+    #: JSON, under the stage's input contract.
+    payload: msgspec.Raw
+
+    def again(self) -> "Job":
+        """The same job, one attempt on."""
+        return msgspec.structs.replace(self, attempt=self.attempt + 1)
+
+    def following(self, stage: str, payload: bytes) -> "Job":
+        """The job at the next stage that carries this one's output."""
+        return Job(
+            id=_job_id(self.run_id, stage, self.id),
+            run_id=self.run_id,
+            pipeline=self.pipeline,
+            stage=stage,
+            parent=self.id,
+            accepted_ms=self.accepted_ms,
+            payload=msgspec.Raw(payload),
+        )
+
+
+def first_job(*, run_id: str, pipeline: str, stage: str, payload: bytes, accepted_ms: int) -> Job:
+    """The job that starts a run."""
+    return Job(
+        id=_job_id(run_id, stage, ""),
+        run_id=run_id,
+        pipeline=pipeline,
+        stage=stage,
+        accepted_ms=accepted_ms,
+        payload=msgspec.Raw(payload),
+    )
+
+
+def encode(job: Job) -> bytes:
+    """The job as it travels."""
+    return _encoder.encode(job)
+
+
+def decode(body: bytes) -> Job:
+    """The job that `body` stands for.
+
+    Raises JobUndecodable, with what is wrong and where; never the body itself, which may hold secrets.
+    """
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise JobUndecodable(str(error)) from error
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Job)
+
+
+def _job_id(run_id: str, stage: str, parent: str) -> str:
+    return uuid5(_JOBS, f"{run_id}|{stage}|{parent}").hex

@@ -1,0 +1,78 @@
+"""What we ask of a queue: small protocols that RabbitMQ and the embedded queue both fit."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a queue carries: bytes with an id, and headers of plain text beside them."""
+
+    id: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Delivery(Protocol):
+    """A message that is ours until we settle it, or until its connection is lost: then the queue delivers it again."""
+
+    @property
+    def queue(self) -> str: ...
+
+    @property
+    def message(self) -> Message: ...
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether an earlier delivery of this very message ended without an acknowledgement."""
+        ...
+
+    def acknowledge(self) -> bool:
+        """Lets the queue forget the message. False, and nothing done, once the delivery's connection is lost."""
+        ...
+
+    def hand_back(self) -> bool:
+        """Puts the message back for another consumer, at once. False once the delivery's connection is lost."""
+        ...
+
+
+class Subscription(Protocol):
+    """Deliveries from one queue, until stopped; it survives lost connections."""
+
+    async def stop(self) -> None:
+        """No new delivery arrives after this returns. Those already received stay ours to settle."""
+        ...
+
+
+class Queue(Protocol):
+    """Named durable queues behind one address."""
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        """Returns once the queue has the message for good; with `after` (seconds) it is delivered no earlier.
+
+        Raises QueueUnreachable, PublishUnconfirmed, QueueFull or Unroutable. After the first two the message may be there
+        or not: publish it again under the same id.
+        """
+        ...
+
+    async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
+        """Calls `receive` on the event loop for each delivery, with at most `prefetch` of them unsettled."""
+        ...
+
+    async def ready(self, queue: str) -> int:
+        """How many messages wait to be delivered, the delayed ones not counted. Raises QueueUnreachable or Unroutable."""
+        ...
+
+    async def check(self) -> None:
+        """Returns if the broker answers now. Raises QueueUnreachable."""
+        ...
+
+    async def close(self) -> None:
+        """Flushes acknowledgements and leaves; what is unsettled goes back to its queue."""
+        ...
+
+
+def dead_queue(queue: str) -> str:
+    """Where the jobs that `queue` gave up are kept."""
+    return f"{queue}.dead"

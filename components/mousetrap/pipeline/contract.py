@@ -1,0 +1,61 @@
+"""Reads and writes values under a contract: a type that says what a stage takes or gives."""
+
+import functools
+from typing import Any
+
+import msgspec
+
+
+class ContractBroken(Exception):
+    """The value does not fit the contract: mend the part that `where` names, or the contract."""
+
+    def __init__(self, what: str, where: str = "$") -> None:
+        super().__init__(what, where)
+        self.what = what
+        #: A JSON path; `$` is the whole value.
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.what} (at {self.where})"
+
+
+def read(raw: bytes | memoryview | msgspec.Raw, contract: Any) -> Any:
+    """The value that `raw` (JSON) stands for, checked against `contract`.
+
+    Raises ContractBroken, with the place, for anything that is not JSON or does not fit.
+    """
+    try:
+        return _decoder(contract).decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _broken(error) from error
+
+
+def write(value: Any, contract: Any) -> bytes:
+    """`value` as JSON, checked against `contract` by reading it back: annotations alone check nothing at run time.
+
+    Raises ContractBroken for a value that has no JSON form or does not fit.
+    """
+    try:
+        raw = _encoder.encode(value)
+    except (msgspec.EncodeError, TypeError, ValueError, RecursionError) as error:
+        raise ContractBroken(f"no JSON form: {error}") from error
+    read(raw, contract)
+    return raw
+
+
+def schema(contract: Any) -> dict[str, Any]:
+    """The contract as JSON Schema (draft 2020-12)."""
+    return msgspec.json.schema(contract)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+@functools.cache
+def _decoder(contract: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(contract)
+
+
+def _broken(error: Exception) -> ContractBroken:
+    what, _, where = str(error).partition(" - at `")
+    return ContractBroken(what, where.rstrip("`") or "$")

@@ -1,0 +1,77 @@
+"""What a pipeline and a stage are; a wrong one is refused where it is written."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from mousetrap.retry import RetryPolicy
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A named step of a pipeline, bound to one durable queue.
+
+    Raises ValueError for a name or a queue that a broker, a URL or a key could misread.
+    """
+
+    name: str
+    #: The queue's plain name, as `rabbitmqctl list_queues` shows it.
+    queue: str
+    #: The contract of the payload that the handler takes: any type msgspec can read from JSON.
+    input: Any
+    #: The contract of the value that the handler gives.
+    output: Any
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        for what, name in (("stage", self.name), ("queue", self.queue)):
+            _check_name(what, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A named chain of stages: each stage's output is the next one's input, the last one's is the run's result.
+
+    Raises ValueError when two stages share a name or a queue, or when neighbours' contracts differ.
+    """
+
+    name: str
+    #: One sentence for people.
+    description: str
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        _check_name("pipeline", self.name)
+        if not self.stages:
+            raise ValueError(f"pipeline {self.name!r} has no stages: give it at least one")
+        for attribute in ("name", "queue"):
+            values = [getattr(stage, attribute) for stage in self.stages]
+            if len(set(values)) != len(values):
+                raise ValueError(f"pipeline {self.name!r} uses a {attribute} twice: {values}")
+        for stage, following in zip(self.stages, self.stages[1:], strict=False):
+            if stage.output != following.input:
+                raise ValueError(
+                    f"pipeline {self.name!r}: stage {stage.name!r} gives {stage.output}, "
+                    f"but {following.name!r} takes {following.input}: make them the same contract"
+                )
+
+    @property
+    def first(self) -> Stage:
+        """The stage that a run starts with."""
+        return self.stages[0]
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name, if there is one."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def after(self, stage: Stage) -> Stage | None:
+        """The stage that takes what `stage` gives; None after the last."""
+        following = self.stages.index(stage) + 1
+        return self.stages[following] if following < len(self.stages) else None
+
+
+def _check_name(what: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{what} name {name!r}: use a-z, 0-9, _ and -, a letter first, at most 63 characters")
