@@ -9,18 +9,24 @@ from mousetrap.jobs.errors import (
     Unroutable,
 )
 from mousetrap.jobs.job import Job, JobUndecodable, decode, encode, first_job
+from mousetrap.jobs.outcome import Done, Failure, GiveUp, Outcome, RetryLater
 from mousetrap.jobs.queue import Delivery, Message, Queue, Subscription, dead_queue
 
 __all__ = [
     "Delivery",
+    "Done",
+    "Failure",
+    "GiveUp",
     "Job",
     "JobUndecodable",
     "Message",
     "MousetrapError",
+    "Outcome",
     "PublishUnconfirmed",
     "Queue",
     "QueueFull",
     "QueueUnreachable",
+    "RetryLater",
     "StoreUnreachable",
     "Subscription",
     "Unroutable",

@@ -1,0 +1,22 @@
+"""The state of runs and jobs in Valkey: every transition atomic, every key with a time-to-live."""
+
+from mousetrap.run_store.claims import Busy, Claim, Decided, Granted, Over
+from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState
+from mousetrap.run_store.store import Opened, RunConflict, RunStore, open_store
+
+__all__ = [
+    "Busy",
+    "Claim",
+    "Decided",
+    "Event",
+    "Granted",
+    "Opened",
+    "Over",
+    "Page",
+    "Progress",
+    "Run",
+    "RunConflict",
+    "RunState",
+    "RunStore",
+    "open_store",
+]

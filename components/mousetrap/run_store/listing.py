@@ -1,0 +1,65 @@
+"""Lists runs by page from an index a day: the cost of a page does not grow with history."""
+
+from itertools import islice
+
+from redis.asyncio import Redis
+
+from mousetrap.run_store.runs import Page, Run, read_run
+
+_DAY_MS = 86_400_000
+#: Days looked into in one round trip.
+_DAYS = 32
+_SHOWN = ("pipeline", "state", "stage", "accepted_ms", "updated_ms", "finished_ms", "failure", "progress")
+
+
+async def list_runs(
+    client: Redis, pipeline: str | None, limit: int, after: str | None, retention: float
+) -> Page:
+    """At most `limit` runs accepted before the one that `after` names, newest first."""
+    members: list[bytes] = []
+    today = await _today(client)
+    first = int((after or "").partition(":")[0] or 0) // _DAY_MS if after else today
+    oldest = today - int(retention * 1000) // _DAY_MS - 1
+    days = iter(range(first, oldest - 1, -1))
+    while len(members) <= limit and (some := list(islice(days, _DAYS))):
+        members += await _members(client, pipeline, some, limit + 1, after)
+    shown = members[:limit]
+    runs = await _read(client, [member.partition(b":")[2].decode() for member in shown])
+    return Page(runs=runs, next=shown[-1].decode() if len(members) > limit else None)
+
+
+async def _today(client: Redis) -> int:
+    seconds, _ = await client.time()
+    return int(seconds) * 1000 // _DAY_MS
+
+
+async def _members(
+    client: Redis, pipeline: str | None, days: list[int], most: int, after: str | None
+) -> list[bytes]:
+    prefix = f"mousetrap:runs:{pipeline}:" if pipeline else "mousetrap:runs:"
+    async with client.pipeline(transaction=False) as pipe:
+        for day in days:
+            pipe.zrange(
+                f"{prefix}{day}",
+                f"({after}" if after else "+",
+                "-",
+                desc=True,
+                bylex=True,
+                offset=0,
+                num=most,
+            )
+        return [member for members in await pipe.execute() for member in members]
+
+
+async def _read(client: Redis, run_ids: list[str]) -> tuple[Run, ...]:
+    if not run_ids:
+        return ()
+    async with client.pipeline(transaction=False) as pipe:
+        for run_id in run_ids:
+            pipe.hmget(f"mousetrap:run:{run_id}", _SHOWN)
+        rows = await pipe.execute()
+    fields = [
+        {name.encode(): value for name, value in zip(_SHOWN, row, strict=True) if value is not None}
+        for row in rows
+    ]
+    return tuple(read_run(run_id, kept) for run_id, kept in zip(run_ids, fields, strict=True) if kept)

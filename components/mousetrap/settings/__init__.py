@@ -1,0 +1,7 @@
+"""The environment, read once and checked; secrets come from variables or files and are masked wherever they show."""
+
+from mousetrap.settings.environment import SettingsWrong
+from mousetrap.settings.masking import masked
+from mousetrap.settings.settings import Settings, amqp_url
+
+__all__ = ["Settings", "SettingsWrong", "amqp_url", "masked"]

@@ -1,0 +1,10 @@
+"""Hides passwords in addresses, so that they can be printed and logged."""
+
+import re
+
+_PASSWORD = re.compile(r"(?P<before>\w+://[^:/@\s]*:)[^@/\s]+(?=@)")
+
+
+def masked(text: str) -> str:
+    """`text` with the password of every address in it replaced by three stars."""
+    return _PASSWORD.sub(r"\g<before>***", text)

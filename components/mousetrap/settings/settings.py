@@ -1,0 +1,160 @@
+"""All settings of every process, with their defaults and their bounds."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mousetrap.settings.environment import SettingsWrong, collect, variable
+from mousetrap.signing import Keyring
+
+_BROKERS = ("amqp", "amqps", "valkey", "valkeys", "redis", "rediss", "unix")
+_STORES = _BROKERS[2:]
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseModel):
+    """Each field is the variable MOUSETRAP_<FIELD>; a secret can come from the file that MOUSETRAP_<FIELD>_FILE names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    #: Where the queues are: amqp(s)://user:password@host:port/vhost, or the embedded valkey://host:port/db.
+    broker_url: str = Field("valkey://127.0.0.1:6379/0", repr=False)
+    #: Where the state of runs is.
+    store_url: str = Field("valkey://127.0.0.1:6379/0", repr=False)
+    #: Where the example keeps its summaries: any SQLAlchemy address; sqlite or postgresql+psycopg have been tried.
+    database_url: str = Field("sqlite:///mousetrap.db", repr=False)
+    #: id:secret, the signing key first; empty means that messages are neither signed nor verified.
+    signing_keys: str = Field("", repr=False)
+    #: A file of certificate authorities for TLS to broker and store; empty means the system's.
+    tls_ca: str = ""
+    #: A client certificate and its key, where broker or store ask for one.
+    tls_certificate: str = ""
+    tls_key: str = ""
+    queue_type: Literal["quorum", "classic"] = "quorum"
+    #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
+    confirm_seconds: Seconds = 30.0
+
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    #: id:scopes:sha256 of each key, several separated by commas or line ends; `mousetrap keys new` makes them.
+    api_keys: str = Field("", repr=False)
+    #: Bytes; a larger request body is refused.
+    api_max_body: Annotated[int, Field(ge=1, le=8_388_608)] = 1_048_576
+    #: Where the command line finds the API, and the key it shows.
+    api_url: str = "http://127.0.0.1:8000"
+    api_key: str = Field("", repr=False)
+
+    #: Jobs that a worker runs at once.
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 10
+    #: Jobs that a worker holds, running or waiting to; 0 means twice the concurrency.
+    prefetch: Annotated[int, Field(ge=0, le=20_000)] = 0
+    #: How long a worker that was told to stop may finish what it runs.
+    grace_seconds: Seconds = 25.0
+    #: How long a claim on a job is good for; it is renewed while the job runs.
+    lease_seconds: Seconds = 30.0
+    #: How long a run is remembered after its last change.
+    retention_seconds: Annotated[float, Field(ge=60)] = 7 * 86_400.0
+
+    #: host or host:port, separated by commas, that fetches may reach although the address points inward.
+    fetch_allow: str = ""
+    #: Longest fetch, from the first look-up to the last byte.
+    fetch_seconds: Seconds = 30.0
+    #: Bytes of a fetched feed, unpacked.
+    fetch_max_bytes: Annotated[int, Field(ge=1)] = 33_554_432
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """The settings that `environ` holds. Raises SettingsWrong, a line for each one that is wrong."""
+        values = _with_tutorial_names(collect(environ, cls.model_fields), environ)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SettingsWrong("\n".join(map(_line, error.errors()))) from None
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that sign and verify messages."""
+        return Keyring.parse(self.signing_keys)
+
+    @property
+    def held(self) -> int:
+        """Jobs that a worker takes from each queue before it has finished one."""
+        return self.prefetch or 2 * self.concurrency
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The context for broker and store when a certificate setting is given; None means the verifying default."""
+        if not (self.tls_ca or self.tls_certificate):
+            return None
+        context = ssl.create_default_context(cafile=self.tls_ca or None)
+        if self.tls_certificate:
+            context.load_cert_chain(self.tls_certificate, self.tls_key or None)
+        return context
+
+    @field_validator("broker_url", "store_url")
+    @classmethod
+    def _address(cls, url: str, info: object) -> str:
+        schemes = _BROKERS if getattr(info, "field_name", "") == "broker_url" else _STORES
+        if urlsplit(url).scheme not in schemes:
+            raise ValueError(
+                f"write an address that starts with one of: {', '.join(f'{s}://' for s in schemes)}"
+            )
+        return url
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys(cls, text: str) -> str:
+        Keyring.parse(text)
+        return text
+
+    @field_validator("tls_ca", "tls_certificate", "tls_key")
+    @classmethod
+    def _file(cls, path: str) -> str:
+        if path and not Path(path).is_file():
+            raise ValueError(f"there is no file {path}")
+        return path
+
+    @model_validator(mode="after")
+    def _certificates_load(self) -> Self:
+        try:
+            _ = self.tls
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"tls_ca, tls_certificate or tls_key does not load: {error}") from error
+        return self
+
+
+def _with_tutorial_names(values: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """RABBITMQ_HOST, RABBITMQ_USER and RABBITMQ_PASSWORD stand for a broker's address where none is given."""
+    if "broker_url" in values or "RABBITMQ_HOST" not in environ:
+        return values
+    return {**values, "broker_url": tutorial_url(environ)}
+
+
+def amqp_url(environ: Mapping[str, str]) -> str:
+    """The broker's address for a blocking channel: MOUSETRAP_BROKER_URL if that is RabbitMQ's, else the tutorial's.
+
+    Raises SettingsWrong.
+    """
+    url = Settings.from_environ(environ).broker_url
+    return url if url.startswith("amqp") else tutorial_url(environ)
+
+
+def tutorial_url(environ: Mapping[str, str]) -> str:
+    """The address made of the tutorial's variables and their defaults."""
+    user = quote(environ.get("RABBITMQ_USER", "DEV_USER"), safe="")
+    password = quote(environ.get("RABBITMQ_PASSWORD", "CHANGE_ME"), safe="")
+    return f"amqp://{user}:{password}@{environ.get('RABBITMQ_HOST', 'localhost')}:5672/%2F"
+
+
+def _line(error: Mapping[str, object]) -> str:
+    place = error["loc"]
+    name = variable(str(place[0])) if isinstance(place, tuple) and place else "settings"
+    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"

@@ -1,0 +1,56 @@
+"""Record first, publish second: whoever reads a run right after it was accepted finds it."""
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from mousetrap.jobs import Failure, Message, MousetrapError, Queue, StoreUnreachable, encode, first_job
+from mousetrap.pipeline import Pipeline, read, write
+from mousetrap.run_store import RunStore
+from mousetrap.signing import Keyring
+from mousetrap.submit_run.run_ids import RUN_ID
+
+
+class Accepted(NamedTuple):
+    """The run is kept, whatever dies now."""
+
+    run_id: str
+    #: False when the same submission was accepted before; then this is that run.
+    new: bool
+
+
+async def submit_run(
+    store: RunStore, queue: Queue, keyring: Keyring, pipeline: Pipeline, body: bytes, *, run_id: str
+) -> Accepted:
+    """Accepts one run of `pipeline` on `body` (JSON; empty means the contract's defaults) under the id `run_id`.
+
+    A repeat with the same id and input returns the first run. Raises ValueError for an id of the wrong form,
+    ContractBroken for a body that the pipeline does not take, RunConflict when the id is another run's, StoreUnreachable,
+    and what Queue.publish raises: then the run is not accepted, and repeating the call is safe.
+    """
+    if not RUN_ID.fullmatch(run_id):
+        raise ValueError("a run id is 1 to 64 letters, digits, _ or -")
+    stage = pipeline.first
+    payload = write(read(body or b"{}", stage.input), stage.input)
+    opened = await store.open_run(run_id, pipeline.name, stage.name, payload)
+    if opened.state != "known":
+        job = first_job(
+            run_id=run_id,
+            pipeline=pipeline.name,
+            stage=stage.name,
+            payload=payload,
+            accepted_ms=opened.accepted_ms,
+        )
+        signed = encode(job)
+        try:
+            await queue.publish(stage.queue, Message(job.id, signed, keyring.headers(signed)))
+        except MousetrapError as error:
+            await _take_back(store, run_id, opened.state == "new", error)
+            raise
+    return Accepted(run_id, opened.state == "new")
+
+
+async def _take_back(store: RunStore, run_id: str, new: bool, error: MousetrapError) -> None:
+    """The caller hears that the run is not accepted; should the message exist after all, it must find the run ended."""
+    if new:
+        with suppress(StoreUnreachable):
+            await store.reject_run(run_id, Failure(kind=type(error).__qualname__, text=str(error)))
