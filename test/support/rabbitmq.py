@@ -1,0 +1,94 @@
+"""Finds the RabbitMQ that tests run against: a given one, else a container, else a private node."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import httpx
+from docker.errors import DockerException
+
+from support.rabbitmq_api import Broker, ask
+from support.rabbitmq_container import RabbitMQContainer, engine_answers
+from support.rabbitmq_node import RabbitMQNode, install_rabbitmq, programs
+
+HOW = """There is no RabbitMQ to test against. Any one of these three helps:
+  - MOUSETRAP_TEST_BROKER_URL=amqp://user:password@host:5672 names a broker, with its management plugin;
+  - a container engine runs (`docker info` answers) and has, or can pull, the image rabbitmq:4-management;
+  - the program rabbitmq-server is on this machine (Debian and Ubuntu: `apt-get install rabbitmq-server`)."""
+
+
+class NoRabbitMQ(Exception):
+    """There is no broker, and none could be started; the text says what would help."""
+
+
+class OwnRabbitMQ(Broker, Protocol):
+    """A broker that tests may stop, for nobody else uses it."""
+
+    @property
+    def running(self) -> bool: ...
+
+    def start(self) -> None:
+        """Returns once it takes connections, on the same port and with the same data as before."""
+        ...
+
+    def restart(self) -> None:
+        """Stops it in good order and starts it."""
+        ...
+
+    def kill(self) -> None:
+        """Ends it at once (SIGKILL)."""
+        ...
+
+    def rabbitmqctl(self, *arguments: str) -> str:
+        """What the command printed. Takes a second: it starts an Erlang of its own."""
+        ...
+
+    def remove(self) -> None:
+        """Ends it and forgets its data."""
+        ...
+
+
+class GivenRabbitMQ:
+    """A broker that others run."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.api = os.environ.get("MOUSETRAP_TEST_BROKER_API", f"http://{parts.hostname}:15672")
+        try:
+            ask(self, "GET", "/api/whoami")
+        except httpx.HTTPError as error:
+            raise NoRabbitMQ(
+                f"MOUSETRAP_TEST_BROKER_URL names a broker on {parts.hostname}, but its management plugin, of which tests ask "
+                f"a virtual host each, gives no good answer at {self.api} ({error}): enable it with "
+                "`rabbitmq-plugins enable rabbitmq_management`, or say in MOUSETRAP_TEST_BROKER_API where it is"
+            ) from None
+
+
+def find_own_rabbitmq() -> OwnRabbitMQ:
+    """Starts one, in a container where an engine answers, else as a node of this machine's own package."""
+    if engine_answers():
+        try:
+            return RabbitMQContainer()
+        except (AssertionError, DockerException) as error:
+            print(f"\nno RabbitMQ container ({error}); trying a private node", file=sys.stderr)
+    if programs() is None:
+        install_rabbitmq()
+    if programs() is None:
+        raise NoRabbitMQ(HOW)
+    return RabbitMQNode()
+
+
+@contextmanager
+def virtual_host(broker: Broker) -> Iterator[str]:
+    """The address of a new, empty virtual host, which is gone afterwards with all that is in it."""
+    name = f"test-{uuid4().hex[:12]}"
+    ask(broker, "PUT", f"/api/vhosts/{name}")
+    try:
+        yield urlunsplit(urlsplit(broker.url)._replace(path=f"/{quote(name, safe='')}"))
+    finally:
+        ask(broker, "DELETE", f"/api/vhosts/{name}")

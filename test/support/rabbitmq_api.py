@@ -1,0 +1,38 @@
+"""Knocks at a broker's two doors: AMQP, and the HTTP API of its management plugin."""
+
+import socket
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import httpx
+
+
+class Broker(Protocol):
+    """Where a broker is."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def api(self) -> str: ...
+
+
+def ask(broker: Broker, method: str, path: str) -> None:
+    """Raises httpx.HTTPError unless the API does it."""
+    parts = urlsplit(broker.url)
+    login = (parts.username or "guest", parts.password or "guest")
+    httpx.request(method, broker.api + path, auth=login, timeout=20).raise_for_status()
+
+
+def answers(broker: Broker) -> bool:
+    """Whether it takes connections. A published port of a container opens before the broker does, so a reply counts."""
+    parts = urlsplit(broker.url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 5672), timeout=2) as connection:
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            if not connection.recv(1):
+                return False
+        ask(broker, "GET", "/api/whoami")
+    except (OSError, httpx.HTTPError):
+        return False
+    return True

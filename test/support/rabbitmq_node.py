@@ -1,0 +1,166 @@
+"""A private RabbitMQ node from the machine's own package: its own ports, its own folder, its own epmd."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from support.ports import free_ports
+from support.processes import Process, clean_environment
+from support.rabbitmq_api import answers
+from support.waiting import until
+
+#: Debian's wrappers in /usr/sbin change the user and the folder, and refuse users other than root: go past them.
+_DEBIAN = Path("/usr/lib/rabbitmq/bin")
+_REFUSE_STARTS = Path("/usr/sbin/policy-rc.d")
+
+
+def programs() -> Path | None:
+    """The folder of rabbitmq-server and rabbitmqctl."""
+    if (_DEBIAN / "rabbitmq-server").exists():
+        return _DEBIAN
+    found = shutil.which("rabbitmq-server")
+    return Path(found).resolve().parent if found else None
+
+
+def install_rabbitmq() -> None:
+    """Installs Debian's package where we may, without the service that the package would start on port 5672."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    print(
+        "\nthe tests need RabbitMQ: installing rabbitmq-server with apt-get (once)",
+        file=sys.stderr,
+        flush=True,
+    )
+    ours = not _REFUSE_STARTS.exists()
+    if ours:
+        _REFUSE_STARTS.write_text("#!/bin/sh\nexit 101\n")
+        _REFUSE_STARTS.chmod(0o755)
+    try:
+        _apt("update")
+        _apt("install", "--yes", "--no-install-recommends", "rabbitmq-server")
+    finally:
+        if ours:
+            _REFUSE_STARTS.unlink()
+
+
+def _apt(*arguments: str) -> None:
+    done = subprocess.run(
+        ["apt-get", "-q", *arguments],
+        check=False,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        print(f"apt-get {arguments[0]} failed:\n{done.stderr[-2000:]}", file=sys.stderr)
+
+
+class RabbitMQNode:
+    """A node that keeps its ports and its data from start to start, until removed."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="mousetrap-rabbitmq-"))
+        self._port, self._api_port, self._epmd_port, distribution = free_ports(4)
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
+        self.api = f"http://127.0.0.1:{self._api_port}"
+        self._environment = self._configure(distribution)
+        self._epmd: Process | None = None
+        self._node: Process | None = None
+        try:
+            self._start_epmd()
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    @property
+    def running(self) -> bool:
+        return self._node is not None and self._node.running
+
+    def start(self) -> None:
+        if self.running:
+            return
+        self.kill()
+        self._node = Process([str(_found() / "rabbitmq-server")], self._environment)
+        until(self._answers, "the private RabbitMQ node answers", seconds=90)
+
+    def restart(self) -> None:
+        if self._node:
+            self._node.terminate(seconds=60)
+        self.start()
+
+    def kill(self) -> None:
+        if self._node:
+            self._node.kill()
+            self._node = None
+
+    def rabbitmqctl(self, *arguments: str) -> str:
+        command = [str(_found() / "rabbitmqctl"), "--quiet", *arguments]
+        done = subprocess.run(
+            command, env=self._environment, check=False, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, f"rabbitmqctl {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def remove(self) -> None:
+        self.kill()
+        if self._epmd:
+            self._epmd.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _configure(self, distribution: int) -> dict[str, str]:
+        folder = self._folder
+        (folder / "environment").touch()  # in place of /etc/rabbitmq/rabbitmq-env.conf
+        (folder / "plugins").write_text("[rabbitmq_management].")
+        (folder / "rabbitmq.conf").write_text(
+            f"management.tcp.port = {self._api_port}\nmanagement.tcp.ip = 127.0.0.1\n"
+            "disk_free_limit.absolute = 50MB\nlog.file.level = warning\n"
+        )
+        return clean_environment(
+            HOME=str(folder),  # where Erlang keeps its cookie
+            ERL_EPMD_PORT=str(self._epmd_port),
+            ERL_EPMD_ADDRESS="127.0.0.1",
+            RABBITMQ_NODENAME=f"mousetrap-{self._port}@localhost",
+            RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
+            RABBITMQ_NODE_PORT=str(self._port),
+            RABBITMQ_DIST_PORT=str(distribution),
+            RABBITMQ_CTL_DIST_PORT_MIN="20000",  # the default, 10000 above ours, may be no port at all
+            RABBITMQ_CTL_DIST_PORT_MAX="32000",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-noinput -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
+            RABBITMQ_ALLOW_INPUT="1",  # makes the script become the node, so that we kill the node and not its shell
+            RABBITMQ_CONF_ENV_FILE=str(folder / "environment"),
+            RABBITMQ_CONFIG_FILE=str(folder / "rabbitmq.conf"),
+            RABBITMQ_ENABLED_PLUGINS_FILE=str(folder / "plugins"),
+            RABBITMQ_MNESIA_BASE=str(folder / "data"),
+            RABBITMQ_LOG_BASE=str(folder / "log"),
+        )
+
+    def _start_epmd(self) -> None:
+        # Ours from the start: the one that Erlang starts by itself is a daemon that nobody ends.
+        self._epmd = Process(
+            [shutil.which("epmd") or "epmd", "-port", str(self._epmd_port)], self._environment
+        )
+        until(lambda: _listens(self._epmd_port), "epmd listens")
+
+    def _answers(self) -> bool:
+        if not self.running:
+            raise AssertionError(
+                f"the private RabbitMQ node ended:\n{self._node.output[-3000:] if self._node else ''}"
+            )
+        return answers(self)
+
+
+def _found() -> Path:
+    folder = programs()
+    assert folder is not None
+    return folder
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
