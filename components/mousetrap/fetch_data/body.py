@@ -1,0 +1,100 @@
+"""Reads the body of an answer, and stops at the byte that is too many."""
+
+import zlib
+from collections.abc import Callable
+
+import httpx
+
+from mousetrap.earthquakes import FeedRefused, FeedUnavailable
+from mousetrap.fetch_data.bounds import FetchBounds
+from mousetrap.fetch_data.guard import shown
+
+#: Called with the bytes received so far and, where the server said it, their total.
+Progress = Callable[[int, int | None], None]
+
+#: Bytes; below this no ratio is judged, since a short repetitive text packs very well.
+_FREE = 1024 * 1024
+
+
+async def read_body(response: httpx.Response, bounds: FetchBounds, progress: Progress | None) -> bytes:
+    """The whole body, unpacked.
+
+    Raises FeedRefused when it is too large, packed like a bomb, or packed in a way that we did not ask for; FeedUnavailable
+    when it ends too soon.
+    """
+    total = _announced(response)
+    if total is not None and total > bounds.max_bytes:
+        raise _too_large(response, bounds)
+    unpack = _unpacker(response)
+    body, received = bytearray(), 0
+    async for chunk in response.aiter_raw():
+        received += len(chunk)
+        limit = min(bounds.max_bytes, max(_FREE, received * bounds.max_ratio))
+        # One byte past the limit is enough to see it broken; the rest is never unpacked.
+        body += unpack.feed(chunk, limit - len(body) + 1)
+        if received > bounds.max_bytes or len(body) > bounds.max_bytes:
+            raise _too_large(response, bounds)
+        if len(body) > limit:
+            raise FeedRefused(
+                f"{shown(response.request.url)} unpacks to more than {bounds.max_ratio} times its size: "
+                "it looks like a compression bomb"
+            )
+        if progress:
+            progress(received, total)
+    unpack.finish()
+    return bytes(body)
+
+
+class _Plain:
+    """Takes bytes as they are."""
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        return chunk
+
+    def finish(self) -> None:
+        """Nothing is left to check: the HTTP layer has seen to the length."""
+
+
+class _Gunzip:
+    """Unpacks gzip, never more than there is room for."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        try:
+            unpacked = self._stream.decompress(chunk, room)
+        except zlib.error:
+            raise FeedRefused(f"{self._where} says that its answer is gzip, but it is not") from None
+        if self._stream.unused_data:  # it would pile up unseen
+            raise FeedRefused(f"{self._where} sends more after the end of its gzip stream")
+        return unpacked
+
+    def finish(self) -> None:
+        if not self._stream.eof:
+            raise FeedUnavailable(f"{self._where} ended its answer in the middle of a gzip stream")
+
+
+def _unpacker(response: httpx.Response) -> _Plain | _Gunzip:
+    match response.headers.get("Content-Encoding", "identity").strip().lower():
+        case "identity" | "":
+            return _Plain()
+        case "gzip" | "x-gzip":
+            return _Gunzip(shown(response.request.url))
+        case _:
+            raise FeedRefused(
+                f"{shown(response.request.url)} packs its answer in a way that we did not ask for: "
+                "only gzip is read"
+            )
+
+
+def _announced(response: httpx.Response) -> int | None:
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isascii() and length.isdecimal() else None
+
+
+def _too_large(response: httpx.Response, bounds: FetchBounds) -> FeedRefused:
+    return FeedRefused(
+        f"{shown(response.request.url)} is larger than the {bounds.max_bytes:,} bytes that we read"
+    )
