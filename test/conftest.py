@@ -1,6 +1,7 @@
 """The servers and programs that tests ask for by name; each is started once, when the first test asks, and always ended."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "servers: asks for a broker or a store; set by itself. `make test-fast` leaves these out"
     )
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # CI's way to say Ctrl-C: the servers are to end then too
     config.addinivalue_line("markers", "slow: builds or installs; `make test-fast` leaves these out")
 
 
