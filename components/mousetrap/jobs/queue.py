@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+#: Bytes of a job's payload. RabbitMQ 4 takes messages of up to 16 MiB; the envelope and a margin go off that.
+LARGEST_PAYLOAD = 8 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

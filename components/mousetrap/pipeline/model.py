@@ -24,6 +24,8 @@ class Stage:
     #: The contract of the value that the handler gives.
     output: Any
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    #: Seconds that one attempt may take; then an async handler is cancelled, and the attempt has failed.
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         for what, name in (("stage", self.name), ("queue", self.queue)):
@@ -74,4 +76,6 @@ class Pipeline:
 
 def _check_name(what: str, name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{what} name {name!r}: use a-z, 0-9, _ and -, a letter first, at most 63 characters")
+        raise ValueError(
+            f"{what} name {name!r}: use a-z, 0-9, _ and -, a letter first, at most 63 characters"
+        )

@@ -1,0 +1,21 @@
+"""Opens the queue that the settings name."""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+
+from mousetrap.job_queue.connect import connect
+from mousetrap.job_queue.options import QueueOptions
+from mousetrap.jobs import Queue
+from mousetrap.settings import Settings
+
+
+def open_queue(
+    settings: Settings, queues: Iterable[str], *, name: str, deadline: float | None = None
+) -> AbstractAsyncContextManager[Queue]:
+    """The queue at `settings.broker_url`; `deadline` (seconds) replaces the settings' wait for a confirm."""
+    options = QueueOptions(
+        queue_type=settings.queue_type,
+        confirm_deadline=settings.confirm_seconds if deadline is None else deadline,
+        tls=settings.tls,
+    )
+    return connect(settings.broker_url, queues, name=name, options=options)

@@ -1,0 +1,5 @@
+"""Binds process_data to the stage `process` of the earthquakes pipeline, and keeps each summary."""
+
+from mousetrap.run_process_worker.bind import bind_process, run_process_worker
+
+__all__ = ["bind_process", "run_process_worker"]

@@ -1,0 +1,34 @@
+"""Hands process_data its feed, and saves what it makes of it once, however often the job is repeated."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mousetrap.earthquakes import EARTHQUAKES, Feed, Summary
+from mousetrap.process_data import process_data
+from mousetrap.serve_worker import Connect, serve_worker
+from mousetrap.settings import Settings
+from mousetrap.summaries import Summaries, open_summaries
+from mousetrap.worker import Binding, Context
+
+
+def run_process_worker(connect: Connect) -> int:
+    """Serves `data_processing` until told to stop. Returns the exit code."""
+    return serve_worker(connect, [bind_process], os.environ)
+
+
+def bind_process(settings: Settings) -> Binding:
+    """The stage `process`, with its database open."""
+
+    @asynccontextmanager
+    async def database() -> AsyncIterator[Summaries]:
+        with open_summaries(settings.database_url) as summaries:
+            yield summaries
+
+    return Binding(pipeline=EARTHQUAKES, stage="process", handler=_process, lifespan=database)
+
+
+def _process(feed: Feed, context: Context[Summaries]) -> Summary:
+    summary = process_data(feed)
+    context.deps.save(context.idempotency_key, context.run_id, summary)
+    return summary

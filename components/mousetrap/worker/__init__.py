@@ -1,0 +1,9 @@
+"""The worker's runtime: takes jobs off queues, runs their handlers, and settles each job exactly once."""
+
+from mousetrap.worker.binding import Binding
+from mousetrap.worker.context import Context
+from mousetrap.worker.drain import Stop
+from mousetrap.worker.options import WorkerOptions
+from mousetrap.worker.run import run_worker
+
+__all__ = ["Binding", "Context", "Stop", "WorkerOptions", "run_worker"]

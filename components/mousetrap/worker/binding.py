@@ -1,0 +1,52 @@
+"""Ties a handler, a plain function, to the stage whose jobs it does."""
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from mousetrap.pipeline import Pipeline, Stage
+
+
+@asynccontextmanager
+async def _nothing() -> AsyncIterator[None]:
+    yield None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """A stage with the function that does its work, and what the function depends on.
+
+    Raises ValueError for a stage that the pipeline does not have.
+    """
+
+    pipeline: Pipeline
+    #: The stage's name.
+    stage: str
+    #: Sync (run in a thread) or async; takes the stage's input, and a Context if it has a second parameter.
+    handler: Callable[..., Any]
+    #: Entered once when the worker starts, left when it ends; what it gives is `Context.deps`.
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]] = _nothing
+
+    def __post_init__(self) -> None:
+        if self.pipeline.stage(self.stage) is None:
+            known = ", ".join(stage.name for stage in self.pipeline.stages)
+            raise ValueError(f"pipeline {self.pipeline.name!r} has no stage {self.stage!r}; it has: {known}")
+
+    @property
+    def step(self) -> Stage:
+        """The stage itself."""
+        stage = self.pipeline.stage(self.stage)
+        assert stage is not None  # checked when the binding was made
+        return stage
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the handler runs on the event loop."""
+        return inspect.iscoroutinefunction(self.handler)
+
+    @property
+    def takes_context(self) -> bool:
+        """Whether the handler has a second parameter."""
+        return len(inspect.signature(self.handler).parameters) > 1

@@ -1,0 +1,48 @@
+"""Waits out an outage of the broker or the store: says so once, tries again, and says once when it is over."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from mousetrap.jobs import MousetrapError
+
+T = TypeVar("T")
+
+_log = logging.getLogger("mousetrap.worker")
+
+#: Seconds; the pause grows from the first to the second.
+_SHORTEST, _LONGEST = 0.1, 2.0
+
+
+class Patience:
+    """Shared by all jobs of a worker, so that a hundred waiting jobs make one line of log, not a hundred."""
+
+    def __init__(self) -> None:
+        self._waiting_for: set[str] = set()
+
+    async def until_done(self, what: str, act: Callable[[], Awaitable[T]]) -> T:
+        """What `act` gives, however long its errors last; ended only by cancellation."""
+        pause = _SHORTEST
+        while True:
+            try:
+                result = await act()
+            except MousetrapError as error:
+                self._say_once(what, error)
+            else:
+                if self._waiting_for:
+                    self._over(what)
+                return result
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(_LONGEST, pause * 2)
+
+    def _say_once(self, what: str, error: MousetrapError) -> None:
+        if what not in self._waiting_for:
+            self._waiting_for.add(what)
+            _log.warning("waiting to %s: %s", what, error)
+
+    def _over(self, what: str) -> None:
+        if what in self._waiting_for:
+            self._waiting_for.discard(what)
+            _log.info("able to %s again", what)

@@ -1,0 +1,113 @@
+"""A worker's life: open what handlers depend on, take messages, and leave in order when told to stop."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from mousetrap.jobs import Delivery, Queue
+from mousetrap.run_store import RunStore
+from mousetrap.worker.binding import Binding
+from mousetrap.worker.drain import Stop
+from mousetrap.worker.handle import Handling
+from mousetrap.worker.leases import Leases
+from mousetrap.worker.options import WorkerOptions
+from mousetrap.worker.perform import Performer
+
+_log = logging.getLogger("mousetrap.worker")
+
+#: Seconds between two looks, in burst mode, at whether the queues are empty.
+_LOOK = 0.1
+#: Seconds that a message waits after it met a defect of ours, so that it does not come round hot.
+_DEFECT_PAUSE = 1.0
+
+
+async def run_worker(
+    queue: Queue, store: RunStore, bindings: Sequence[Binding], options: WorkerOptions, stop: Stop
+) -> bool:
+    """Serves the bound stages until told to stop; True when all that was begun got finished, False if some was handed back."""
+    async with _performers(bindings, options.concurrency) as performers:
+        leases = Leases(store, options.lease)
+        handling = Handling(queue, store, performers, leases, options)
+        renewing = asyncio.create_task(leases.renew_for_ever())
+        try:
+            return await _Serving(queue, handling, performers, options).until(stop)
+        finally:
+            renewing.cancel()
+
+
+@asynccontextmanager
+async def _performers(bindings: Sequence[Binding], concurrency: int) -> AsyncIterator[list[Performer]]:
+    async with AsyncExitStack() as stack:
+        threads = ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        yield [Performer(b, await stack.enter_async_context(b.lifespan()), threads) for b in bindings]
+
+
+class _Serving:
+    def __init__(
+        self, queue: Queue, handling: Handling, performers: Sequence[Performer], options: WorkerOptions
+    ) -> None:
+        self._queue = queue
+        self._queues = sorted({performer.stage.queue for performer in performers})
+        self._handling = handling
+        self._options = options
+        self._received: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        self._busy = 0
+
+    async def until(self, stop: Stop) -> bool:
+        runners = [asyncio.create_task(self._run()) for _ in range(self._options.concurrency)]
+        receive = self._received.put_nowait
+        subscriptions = [
+            await self._queue.consume(name, self._options.prefetch, receive) for name in self._queues
+        ]
+        _log.info("serving %s", ", ".join(self._queues))
+        if self._options.burst:
+            await self._until_empty(stop)
+        else:
+            await stop.asked.wait()
+        # The order of leaving: take nothing new, hand back what waits, finish what runs, hand back what is left.
+        for subscription in subscriptions:
+            await subscription.stop()
+        self._hand_back_waiting()
+        return await self._finish(runners, stop)
+
+    async def _run(self) -> None:
+        """One of the runners: there are as many as jobs may run at once."""
+        while (delivery := await self._received.get()) is not None:
+            self._busy += 1
+            try:
+                await self._handling.handle(delivery)
+            except Exception:  # noqa: BLE001  a defect of ours must cost neither the worker nor the message
+                _log.exception("could not handle a message of %s; it goes back", delivery.queue)
+                await asyncio.sleep(_DEFECT_PAUSE)
+                delivery.hand_back()
+            finally:
+                self._busy -= 1
+
+    def _hand_back_waiting(self) -> None:
+        while not self._received.empty():
+            if (delivery := self._received.get_nowait()) is not None:
+                delivery.hand_back()
+
+    async def _finish(self, runners: Sequence["asyncio.Task[None]"], stop: Stop) -> bool:
+        for _ in runners:
+            self._received.put_nowait(None)
+        forced = asyncio.create_task(stop.forced.wait())
+        finished = asyncio.create_task(asyncio.wait(runners))
+        await asyncio.wait(
+            (finished, forced), timeout=self._options.grace, return_when=asyncio.FIRST_COMPLETED
+        )
+        left = [runner for runner in runners if not runner.done()]
+        for task in (forced, *left):
+            task.cancel()
+        await finished
+        return not left
+
+    async def _until_empty(self, stop: Stop) -> None:
+        while not stop.asked.is_set():
+            await asyncio.sleep(_LOOK)
+            waiting = [await self._handling.count(name) for name in self._queues]
+            if not any(waiting) and not self._busy and self._received.empty():
+                return

@@ -1,0 +1,26 @@
+"""Decides whether a message is a job of ours that this worker can do."""
+
+from dataclasses import dataclass
+
+from mousetrap.jobs import Failure, Job, JobUndecodable, Message, decode
+from mousetrap.signing import Keyring, SignatureRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not a job that may be believed: it goes to the dead letters as it is, and touches no run."""
+
+    reason: str
+    failure: Failure
+
+
+def verify(message: Message, keyring: Keyring) -> Job | Refused:
+    """The job in the message; the signature is checked before anything is read from it."""
+    try:
+        keyring.verify(message.body, message.headers)
+    except SignatureRefused as error:
+        return Refused("signature", Failure(kind="SignatureRefused", text=str(error)))
+    try:
+        return decode(message.body)
+    except JobUndecodable as error:
+        return Refused("undecodable", Failure(kind="JobUndecodable", text=str(error)))

@@ -1,0 +1,56 @@
+"""A job keeps its identity wherever it travels."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mousetrap.jobs import Job, JobUndecodable, decode, encode, first_job
+
+
+def a_job(payload: bytes = b'{"n":1}') -> Job:
+    return first_job(run_id="run1", pipeline="sums", stage="add", payload=payload, accepted_ms=5)
+
+
+def test_a_job_comes_back_as_it_was_sent() -> None:
+    job = a_job()
+
+    assert decode(encode(job)) == job
+    assert bytes(decode(encode(job)).payload) == b'{"n":1}'
+
+
+def test_the_same_step_of_the_same_run_has_the_same_id_and_no_other_has() -> None:
+    one = a_job()
+    child, same = one.following("double", b"2"), a_job().following("double", b"3")
+
+    assert child.id == same.id
+    assert len({one.id, child.id, child.following("double", b"2").id, one.following("halve", b"2").id}) == 4
+    assert child.parent == one.id
+
+
+def test_another_attempt_is_the_same_job() -> None:
+    again = a_job().again()
+
+    assert (again.id, again.attempt) == (a_job().id, 2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"garbage",
+        b"null",
+        b'{"v":2}',
+        encode(a_job()).replace(b'"v":1', b'"v":2'),
+        encode(a_job()).replace(b'"attempt":1', b'"attempt":"1"'),
+        encode(a_job())[:-1],
+    ],
+)
+def test_what_is_not_our_envelope_is_refused(body: bytes) -> None:
+    with pytest.raises(JobUndecodable):
+        decode(body)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_whatever_do_more_than_be_refused(body: bytes) -> None:
+    with pytest.raises(JobUndecodable):
+        decode(body)

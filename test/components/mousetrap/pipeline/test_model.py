@@ -1,0 +1,45 @@
+"""A pipeline that cannot work is refused where it is written."""
+
+import pytest
+
+from mousetrap.pipeline import Pipeline, Stage
+
+
+def stage(name: str, *, takes: type = int, gives: type = int, queue: str | None = None) -> Stage:
+    return Stage(name=name, queue=queue or f"{name}_queue", input=takes, output=gives)
+
+
+def chain(*stages: Stage) -> Pipeline:
+    return Pipeline(name="sums", description="Adds.", stages=stages)
+
+
+def test_a_chain_knows_what_follows_what() -> None:
+    first, second = stage("first"), stage("second")
+
+    pipeline = chain(first, second)
+
+    assert pipeline.first is first
+    assert pipeline.after(first) is second
+    assert pipeline.after(second) is None
+    assert pipeline.stage("second") is second
+    assert pipeline.stage("third") is None
+
+
+@pytest.mark.parametrize(
+    ("stages", "what"),
+    [
+        ((), "no stages"),
+        ((stage("a"), stage("a", queue="b")), "name twice"),
+        ((stage("a", queue="q"), stage("b", queue="q")), "queue twice"),
+        ((stage("a", gives=str), stage("b")), "make them the same contract"),
+    ],
+)
+def test_a_pipeline_that_cannot_work_is_refused(stages: tuple[Stage, ...], what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        chain(*stages)
+
+
+@pytest.mark.parametrize("name", ["", "Fetch", "a b", "a.b", "a#", "*", "1a", "a" * 64])
+def test_a_name_that_a_broker_or_a_key_could_misread_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="use a-z"):
+        stage(name)

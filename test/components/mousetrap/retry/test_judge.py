@@ -1,0 +1,74 @@
+"""What is tried again, when, and what is given up."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mousetrap.retry import Again, RetryPolicy, Stop, judge
+
+
+class Busy(Exception):
+    """An error that says when to come back."""
+
+    retry_after = 7.5
+
+
+@pytest.mark.parametrize(
+    ("attempt", "chance", "after"),
+    [
+        (1, 0.5, 0.5),
+        (2, 0.5, 1.0),
+        (3, 0.5, 2.0),
+        (4, 1.0, 8.0),
+        (9, 1.0, 60.0),
+        (5_000, 1.0, 60.0),
+        (3, 0.0, 0.0),
+    ],
+)
+def test_the_pause_doubles_up_to_the_cap_and_chance_picks_in_it(
+    attempt: int, chance: float, after: float
+) -> None:
+    policy = RetryPolicy(attempts=10_000, base=1.0, cap=60.0)
+
+    assert judge(OSError(), attempt, policy, chance) == Again(after)
+
+
+def test_the_last_attempt_is_the_end() -> None:
+    policy = RetryPolicy(attempts=3)
+
+    assert isinstance(judge(OSError(), 2, policy, 0.5), Again)
+    assert judge(OSError(), 3, policy, 0.5) == Stop("max-retries")
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (ConnectionError(), Again(0.5)),
+        (ValueError(), Stop("not-retryable")),
+        (ConnectionRefusedError(), Stop("not-retryable")),
+    ],
+)
+def test_the_policy_says_which_errors_a_repeat_can_mend(error: Exception, verdict: Again | Stop) -> None:
+    policy = RetryPolicy(retry_on=(OSError,), dont_retry_on=(ConnectionRefusedError,))
+
+    assert judge(error, 1, policy, 0.5) == verdict
+
+
+def test_an_error_that_says_when_to_come_back_is_believed() -> None:
+    assert judge(Busy(), 1, RetryPolicy(cap=5.0), 0.1) == Again(7.5)
+
+
+@given(attempt=st.integers(1, 10_000), chance=st.floats(0, 1, exclude_max=True))
+def test_no_pause_is_negative_or_beyond_the_cap(attempt: int, chance: float) -> None:
+    policy = RetryPolicy(attempts=20_000, base=0.3, cap=45.0)
+
+    verdict = judge(OSError(), attempt, policy, chance)
+
+    assert isinstance(verdict, Again)
+    assert 0 <= verdict.after <= 45.0
+
+
+@pytest.mark.parametrize("numbers", [{"attempts": 0}, {"base": 0.0}, {"base": 10.0, "cap": 1.0}])
+def test_a_policy_that_makes_no_sense_is_refused(numbers: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="need"):
+        RetryPolicy(**numbers)  # type: ignore[arg-type]

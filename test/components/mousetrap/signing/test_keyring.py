@@ -1,0 +1,74 @@
+"""Only what a key of ours signed counts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mousetrap.signing import HEADER, Keyring, SignatureRefused
+
+OLD, NEW = "k1:an-old-secret-of-ours", "k2:a-new-secret-of-ours"
+
+
+@given(st.binary())
+def test_what_we_sign_we_take(body: bytes) -> None:
+    ring = Keyring.parse(NEW)
+
+    ring.verify(body, ring.headers(body))
+
+
+def test_during_a_rotation_both_keys_are_taken_and_the_first_one_signs() -> None:
+    before, both, after = Keyring.parse(OLD), Keyring.parse(f"{NEW},{OLD}"), Keyring.parse(NEW)
+
+    both.verify(b"x", before.headers(b"x"))
+    after.verify(b"x", both.headers(b"x"))
+    with pytest.raises(SignatureRefused, match="not in MOUSETRAP_SIGNING_KEYS"):
+        after.verify(b"x", before.headers(b"x"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {HEADER: ""},
+        {HEADER: "v1.k2"},
+        {HEADER: "v1.k2."},
+        {HEADER: "v2.k2.AAAA"},
+        {HEADER: "v1.k9.AAAA"},
+        {HEADER: "v1.k2.AAAA"},
+        {HEADER: "v1.k2.äöü"},
+        Keyring.parse(NEW).headers(b"other"),
+        Keyring.parse("k2:another-secret-here").headers(b"x"),
+    ],
+)
+def test_every_other_signature_is_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(SignatureRefused):
+        Keyring.parse(NEW).verify(b"x", headers)
+
+
+def test_an_empty_ring_signs_nothing_and_takes_everything() -> None:
+    ring = Keyring.parse("")
+
+    assert ring.headers(b"x") == {}
+    ring.verify(b"x", {})
+    ring.verify(b"x", {HEADER: "v1.k1.AAAA"})
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("secret-without-an-id", "key 1 is not of the form"),
+        (f"{OLD},k-2:a-secret-long-enough", "key 2 is not of the form"),
+        ("k1:short", "under 16 characters"),
+        (f"{OLD},{OLD}", "stands twice"),
+    ],
+)
+def test_a_ring_that_is_written_wrong_is_refused_without_showing_a_secret(text: str, what: str) -> None:
+    with pytest.raises(ValueError, match=what) as refused:
+        Keyring.parse(text)
+
+    assert "secret-" not in str(refused.value)
+    assert "short" not in str(refused.value)
+
+
+def test_a_ring_never_shows_its_secrets() -> None:
+    assert "secret" not in repr(Keyring.parse(OLD))
