@@ -79,7 +79,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a feed says, taken together. Earthquakes alone are counted but for the two lines that say otherwise."""
+    """What a feed says, taken together; all of it is about earthquakes, but for `other_events`."""
 
     title: str
     generated_ms: int
@@ -95,6 +95,13 @@ class Summary(msgspec.Struct, frozen=True):
     strongest: list[Earthquake]
     magnitude: Spread | None
     depth_km: Spread | None
-    #: Gutenberg-Richter b-value and the magnitude of completeness it was taken from; None with too few events.
+    #: How many fewer the strong are than the weak (Gutenberg-Richter): about 1 means ten times fewer per magnitude. It is
+    #: taken from the region with the most earthquakes, since regions that record differently small ones give no common value.
+    #: None, as are the three below, with too few events.
     b_value: float | None
+    #: The magnitude from which that region's records are complete; smaller ones have no part in the b-value.
     completeness: float | None
+    #: The b-value's standard error.
+    b_error: float | None = None
+    #: The region that the b-value is about.
+    b_region: str | None = None

@@ -8,12 +8,15 @@ from msgspec import Meta
 
 from mousetrap.earthquakes import Earthquake, Feed, FeedRefused
 
+#: No name or place is longer; a text without end would travel through every queue.
+_Text = Annotated[str, Meta(max_length=500)]
+
 
 class _Properties(msgspec.Struct):
     time: int
-    type: str
+    type: _Text
     mag: Annotated[float, Meta(ge=-20, le=20)] | None = None
-    place: str | None = None
+    place: _Text | None = None
 
 
 class _Position(msgspec.Struct, array_like=True):
@@ -27,13 +30,13 @@ class _Point(msgspec.Struct):
 
 
 class _Feature(msgspec.Struct):
-    id: str
+    id: _Text
     properties: _Properties
     geometry: _Point
 
 
 class _Metadata(msgspec.Struct):
-    title: str
+    title: _Text
     generated: int
 
 

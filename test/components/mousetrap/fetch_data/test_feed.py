@@ -73,6 +73,7 @@ def test_a_feed_without_events_is_a_feed() -> None:
         (_feature(mag="strong"), r"feature 1, properties\.mag: Expected `float \| null`, got `str`"),
         (_feature(mag=1e30), r"feature 1, properties\.mag: "),
         (_feature(time="today"), r"feature 1, properties\.time: Expected `int`, got `str`"),
+        (_feature(place="a" * 501), r"feature 1, properties\.place: "),
         (_feature(type=None), r"feature 1, properties\.type: "),
         ({**_FEATURE, "geometry": None}, r"feature 1, geometry: "),
         ({**_FEATURE, "geometry": {"coordinates": [1]}}, r"feature 1, geometry\.coordinates: "),
