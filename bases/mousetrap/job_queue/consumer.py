@@ -1,0 +1,98 @@
+"""Receives messages: each subscription has its own channel, and subscribes anew whenever that is gone."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pika.exceptions import AMQPError
+
+from mousetrap.job_queue.connection import Connection, open_channel
+from mousetrap.job_queue.declare import declare
+from mousetrap.job_queue.holding import Holding
+from mousetrap.job_queue.link import Link, pause
+from mousetrap.job_queue.topology import Topology
+from mousetrap.job_queue.trouble import Trouble, explain
+from mousetrap.jobs import Delivery
+
+_log = logging.getLogger("mousetrap.job_queue")
+
+
+class Consumer:
+    """The receiving half of a queue: one connection for all subscriptions, made for the first."""
+
+    def __init__(self, topology: Topology, parameters: Callable[[], Sequence[Any]], trouble: Trouble) -> None:
+        self._topology = topology
+        self._subscriptions: list[RabbitSubscription] = []
+        self._link = Link("consume", parameters, trouble, _no_set_up)
+
+    def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> "RabbitSubscription":
+        """As in the protocol Queue."""
+        self._link.start()
+        subscription = RabbitSubscription(self._link, self._topology, queue, prefetch, receive)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def close(self) -> None:
+        """Says the acknowledgements that are due and leaves."""
+        for subscription in self._subscriptions:
+            await subscription.abandon()
+        await self._link.close()
+
+
+class RabbitSubscription:
+    """As in the protocol Subscription."""
+
+    def __init__(
+        self, link: Link, topology: Topology, queue: str, prefetch: int, receive: Callable[[Delivery], None]
+    ) -> None:
+        self._link = link
+        self._topology = topology
+        self._queue = queue
+        self._prefetch = prefetch
+        self._receive = receive
+        self._holding: Holding | None = None
+        self._failures = 0
+        self._keeper = asyncio.create_task(self._keep(), name=f"mousetrap consume {queue}")
+
+    async def stop(self) -> None:
+        """As in the protocol Subscription."""
+        await self.abandon()
+        if self._holding is not None:
+            await self._holding.stop()
+
+    async def abandon(self) -> None:
+        """Subscribes no more, and says the acknowledgements that are due."""
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
+        if self._holding is not None:
+            self._holding.flush()
+
+    async def _keep(self) -> None:
+        while True:
+            connection = await self._link.wait()
+            try:
+                why = await self._receive_until_gone(connection)
+            except AMQPError as error:
+                why = error
+            if not connection.is_open:
+                continue  # the link tells, and brings the next one
+            self._failures += 1
+            if self._failures == 1:
+                _log.warning("queue %s: %s; subscribing until it works", self._queue, explain(why))
+            await asyncio.sleep(pause(self._failures))
+
+    async def _receive_until_gone(self, connection: Connection) -> Exception:
+        channel = await open_channel(connection)
+        # A channel of its own declares first: after the queue was deleted, this is what brings it back.
+        declare(channel, self._topology)
+        self._holding = Holding(self._queue, channel, self._receive)
+        await self._holding.begin(self._prefetch)
+        if self._failures:
+            _log.info("queue %s: subscribed again", self._queue)
+            self._failures = 0
+        return await asyncio.shield(self._holding.gone)
+
+
+async def _no_set_up(_connection: Connection) -> None:
+    """Subscriptions bring their own channels."""

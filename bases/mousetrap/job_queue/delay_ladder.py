@@ -1,0 +1,62 @@
+"""Turns a delay into a way down a ladder of waiting queues: rung k holds a message for 2**k tenths of a second.
+
+A delay is a binary number of tenths, and its bits are the first words of the routing key. Each rung's exchange reads its
+own bit: 1 means wait here, 0 means pass to the rung below. Every message on a rung waits equally long, so that a short
+delay is never held up by a long one, which a single queue with a time to live per message cannot give.
+"""
+
+import math
+
+#: Milliseconds; the shortest delay, and the step between delays.
+UNIT = 100
+#: Rungs: the longest delay is about 310 days.
+RUNGS = 28
+#: Of a delay only so many leading bits are kept, rounded up: at most four rungs, at most an eighth too late.
+_KEPT_BITS = 4
+
+#: Where a message goes when its last rung is behind it.
+DELIVER = "mousetrap.deliver"
+
+
+def rung(k: int) -> str:
+    """The name of rung `k`'s exchange and of its queue; below the lowest is the exchange that delivers."""
+    return f"mousetrap.delay.{k}" if k >= 0 else DELIVER
+
+
+def way_down(queue: str, after: float) -> tuple[str, str]:
+    """The exchange and the routing key that bring a message to `queue` no earlier than in `after` seconds.
+
+    Raises ValueError for a delay that is not a positive number, or longer than the ladder.
+    """
+    if not 0 < after < math.inf:
+        raise ValueError(f"a delay of {after} seconds: give a positive number")
+    tenths = _round_up(-(-math.ceil(after * 1000) // UNIT))
+    if tenths.bit_length() > RUNGS:
+        raise ValueError(f"a delay of {after} seconds: the longest possible is {longest():.0f}")
+    bits = ".".join(f"{tenths:0{RUNGS}b}")
+    return rung(tenths.bit_length() - 1), f"{bits}.{queue}"
+
+
+def longest() -> float:
+    """The longest delay, in seconds."""
+    return ((1 << _KEPT_BITS) - 1 << RUNGS - _KEPT_BITS) * UNIT / 1000
+
+
+def wait(k: int) -> int:
+    """Milliseconds on rung `k`: one more than its share, because the broker's clock counts whole ones."""
+    return (UNIT << k) + 1
+
+
+def reads(k: int, bit: int) -> str:
+    """The pattern of routing keys whose bit `k` is `bit`."""
+    return "*." * (RUNGS - 1 - k) + f"{bit}.#"
+
+
+def arrives(queue: str) -> str:
+    """The pattern of routing keys that end at `queue`; one star a bit, so that `x` never matches `y.x`."""
+    return "*." * RUNGS + queue
+
+
+def _round_up(tenths: int) -> int:
+    dropped = max(0, tenths.bit_length() - _KEPT_BITS)
+    return -(-tenths >> dropped) << dropped

@@ -1,0 +1,136 @@
+"""Holds the deliveries of one channel until they are settled, or void because the channel is gone."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from pika.exceptions import AMQPError
+
+from mousetrap.job_queue.acknowledgements import Acknowledgements
+from mousetrap.job_queue.connection import ask, close_channel
+from mousetrap.job_queue.properties import read
+from mousetrap.jobs import Delivery, Message
+
+_log = logging.getLogger("mousetrap.job_queue")
+
+#: Seconds that the broker may take to say that it delivers no more.
+_STOPPING = 5.0
+
+
+class Holding:
+    """What one channel has delivered and nobody has settled.
+
+    Acknowledgements are gathered until the event loop comes round, so that a burst of them is one frame.
+    """
+
+    def __init__(self, queue: str, channel: Any, receive: Callable[[Delivery], None]) -> None:
+        self._queue = queue
+        self._channel = channel
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._acknowledgements = Acknowledgements()
+        self._held = 0
+        self._stopped = False
+        #: A tag used before could make some brokers lose deliveries.
+        self._tag = f"mousetrap-{uuid.uuid4().hex}"
+        #: While true, deliveries can be settled.
+        self.open = True
+        #: Why nothing more will be delivered by this channel.
+        self.gone: asyncio.Future[Exception] = self._loop.create_future()
+        channel.add_on_close_callback(lambda _, why: self._lose(why))
+        channel.add_on_cancel_callback(lambda _: self._cancelled_by_broker())
+
+    async def begin(self, prefetch: int) -> None:
+        """Lets the broker deliver, with at most `prefetch` unsettled. Raises what closed the channel."""
+        await ask(self._channel, self._channel.basic_qos, prefetch_count=prefetch)
+        consume = self._channel.basic_consume
+        await ask(self._channel, consume, self._queue, self._on_message, consumer_tag=self._tag)
+
+    async def stop(self) -> None:
+        """Lets the broker deliver no more, and closes the channel when all is settled."""
+        self._stopped = True
+        if self.open and self._tag in self._channel.consumer_tags:
+            try:
+                async with asyncio.timeout(_STOPPING):
+                    await ask(self._channel, self._channel.basic_cancel, self._tag)
+            except (AMQPError, TimeoutError):
+                # Gone, or as good as gone: what it held is delivered again.
+                close_channel(self._channel)
+        self.flush()
+
+    def acknowledge(self, tag: int) -> None:
+        """Acknowledges `tag` when the loop comes round."""
+        self._held -= 1
+        if self._acknowledgements.settle(tag):
+            self._loop.call_soon(self.flush)
+
+    def hand_back(self, tag: int) -> None:
+        """Returns `tag` to its queue at once."""
+        self._held -= 1
+        self._acknowledgements.skip(tag)
+        self._channel.basic_nack(tag, requeue=True)
+        if self._stopped:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends the acknowledgements that are due."""
+        if not self.open:
+            return
+        for tag, multiple in self._acknowledgements.take():
+            self._channel.basic_ack(tag, multiple)
+        if self._stopped and not self._held:
+            close_channel(self._channel)
+
+    def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self._held += 1
+        delivery = RabbitDelivery(
+            self, method.delivery_tag, self._queue, read(properties, body), method.redelivered
+        )
+        try:
+            self._receive(delivery)
+        except Exception:  # noqa: BLE001 - raised further, it would cut the connection and void all that came by it
+            _log.exception(
+                "queue %s: receiving message %s failed; handed back", self._queue, delivery.message.id
+            )
+            delivery.hand_back()
+
+    def _cancelled_by_broker(self) -> None:
+        self._lose(AMQPError("the broker stopped delivering, most often because the queue was deleted"))
+        close_channel(self._channel)
+
+    def _lose(self, why: Exception) -> None:
+        self.open = False
+        if not self.gone.done():
+            self.gone.set_result(why)
+
+
+class RabbitDelivery:
+    """As in the protocol Delivery; tied to the channel that it came by."""
+
+    __slots__ = ("_holding", "_settled", "_tag", "message", "queue", "redelivered")
+
+    def __init__(self, holding: Holding, tag: int, queue: str, message: Message, redelivered: bool) -> None:
+        self._holding = holding
+        self._tag = tag
+        self._settled = False
+        self.queue = queue
+        self.message = message
+        self.redelivered = redelivered
+
+    def acknowledge(self) -> bool:
+        """As in the protocol Delivery."""
+        return self._settle(self._holding.acknowledge)
+
+    def hand_back(self) -> bool:
+        """As in the protocol Delivery."""
+        return self._settle(self._holding.hand_back)
+
+    def _settle(self, how: Callable[[int], None]) -> bool:
+        # A second acknowledgement of one tag would close the channel.
+        if self._settled or not self._holding.open:
+            return False
+        self._settled = True
+        how(self._tag)
+        return True

@@ -1,0 +1,109 @@
+"""Keeps one connection to the broker: opens it, sets up what stands on it, and starts over whenever it is lost."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError
+
+from mousetrap.job_queue.connection import Connection, open_connection
+from mousetrap.job_queue.trouble import Trouble
+
+#: Seconds: the longest pause before the first further try, which doubles with each failure up to the last.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
+#: Seconds for a whole attempt, over all hosts.
+_ATTEMPT = 30.0
+
+
+class Link:
+    """One connection that comes back by itself; `set_up` prepares each new one."""
+
+    def __init__(
+        self,
+        role: str,
+        parameters: Callable[[], Sequence[Any]],
+        trouble: Trouble,
+        set_up: Callable[[Connection], Awaitable[None]],
+    ) -> None:
+        self._role = role
+        self._parameters = parameters
+        self._trouble = trouble
+        self._set_up = set_up
+        self._connection: Connection | None = None
+        self._up = asyncio.Event()
+        self._tried = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that stands now, if one does."""
+        return self._connection if self._up.is_set() else None
+
+    def start(self) -> None:
+        """Begins to connect, and never stops trying until closed."""
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep(), name=f"mousetrap {self._role} link")
+
+    async def wait(self) -> Connection:
+        """The connection, when there is one."""
+        while (connection := self.connection) is None:
+            await self._up.wait()
+        return connection
+
+    async def now(self, patience: float) -> Connection:
+        """The connection, if it stands or is made by the attempt that runs, within `patience` seconds.
+
+        Raises QueueUnreachable.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), patience)
+        if self.connection is None:
+            raise self._trouble.unreachable()
+        return self.connection
+
+    async def close(self) -> None:
+        """Stops trying and leaves."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        if self._connection is not None:
+            await self._connection.leave()
+        self._down()
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(_ATTEMPT):
+                    self._connection = await open_connection(self._parameters())
+                    await self._set_up(self._connection)
+            except (AMQPError, AMQPConnectorException, OSError, TimeoutError) as error:
+                why: Exception = error
+                failures += 1
+            else:
+                failures = 0
+                self._trouble.over(self._role)
+                self._up.set()
+                self._tried.set()
+                why = await asyncio.shield(self._connection.lost)
+            self._lose(why)
+            await asyncio.sleep(pause(failures))
+
+    def _lose(self, why: Exception) -> None:
+        if self._connection is not None:
+            self._connection.abort(why)
+        self._down()
+        self._trouble.struck(self._role, why)
+        self._tried.set()
+
+    def _down(self) -> None:
+        self._connection = None
+        self._up.clear()
+
+
+def pause(failures: int) -> float:
+    """Evenly from zero to the backoff, so that the clients of a broker that comes back do not all come at once."""
+    return random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 16)))

@@ -1,0 +1,55 @@
+"""Opens a blocking channel with every queue declared, for scripts, notebooks and the command line."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError
+
+from mousetrap.catalogue import PIPELINES
+from mousetrap.job_queue import address
+from mousetrap.job_queue.declare import declare
+from mousetrap.job_queue.options import DEFAULT_OPTIONS, QueueOptions
+from mousetrap.job_queue.topology import topology
+from mousetrap.job_queue.trouble import Trouble, explain, hush_pika
+from mousetrap.settings import amqp_url
+
+
+class OpenChannel(BlockingChannel):  # type: ignore[misc] # pika's wheel carries no types
+    """A pika channel that takes its connection with it at the end of a `with`."""
+
+    def __exit__(self, *_error: object) -> None:
+        if self.connection.is_open:
+            self.connection.close()
+
+
+def open_channel(
+    url: str | None = None, queues: Iterable[str] | None = None, *, options: QueueOptions = DEFAULT_OPTIONS
+) -> OpenChannel:
+    """A pika channel with publisher confirms on, and every queue declared as workers declare it.
+
+    The address is `url`, or what the environment names: MOUSETRAP_BROKER_URL, else RABBITMQ_USER, RABBITMQ_PASSWORD and
+    RABBITMQ_HOST. Without `queues`, those of every pipeline in the catalogue are declared. Raises QueueUnreachable.
+    """
+    where = address.parse(url or amqp_url(os.environ))
+    stands = topology(_catalogue() if queues is None else queues, options)
+    hush_pika()
+    connection: Any = None
+    try:
+        connection = pika.BlockingConnection(address.parameters(where, "open_channel", options.tls))
+        channel = connection.channel()
+        declare(channel, stands)
+        channel.confirm_delivery()
+    except (AMQPError, OSError) as error:
+        if connection is not None and connection.is_open:
+            connection.close()
+        raise Trouble(str(where)).unreachable(explain(error)) from error
+    channel.__class__ = OpenChannel  # pika names its own class at the one place where channels are made
+    assert isinstance(channel, OpenChannel)
+    return channel
+
+
+def _catalogue() -> list[str]:
+    return [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]

@@ -1,0 +1,184 @@
+"""Publishes messages and waits for the broker to have them: confirmed, returned, refused, or past their deadline."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pika.exceptions import AMQPError
+
+from mousetrap.job_queue import delay_ladder
+from mousetrap.job_queue.connection import Connection, ask, close_channel, open_channel
+from mousetrap.job_queue.declare import declare
+from mousetrap.job_queue.in_flight import InFlight, Pending
+from mousetrap.job_queue.link import Link
+from mousetrap.job_queue.properties import written
+from mousetrap.job_queue.topology import JOBS, Topology
+from mousetrap.job_queue.trouble import Trouble, explain
+from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, Unroutable
+
+#: One timer looks at all deadlines, so many times in the course of one.
+_LOOKS = 20
+
+
+class Publisher:
+    """The publishing half of a queue: one connection, one channel in confirm mode, and all that is on its way."""
+
+    def __init__(
+        self, topology: Topology, deadline: float, parameters: Callable[[], Sequence[Any]], trouble: Trouble
+    ) -> None:
+        self._topology = topology
+        self._deadline = deadline
+        self._trouble = trouble
+        self.link = Link("publish", parameters, trouble, self._set_up)
+        self._loop = asyncio.get_running_loop()
+        self._channel: Any = None
+        self._in_flight = InFlight()
+        #: Not sent on this channel yet, oldest first.
+        self._waiting: deque[Pending] = deque()
+        self._unroutable: list[Pending] = []
+        self._redeclaring: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def publish(self, queue: str, message: Message, after: float) -> None:
+        """As in the protocol Queue."""
+        pending = self._pend(queue, message, after)
+        if self._channel is None or self._waiting or not self._in_flight.has_room:
+            self._waiting.append(pending)
+        else:
+            self._send(pending)
+        if self._timer is None:
+            self._watch()
+        await pending.done
+
+    async def close(self) -> None:
+        """Leaves; whoever still waits is told that no confirm will come."""
+        if self._redeclaring is not None:
+            self._redeclaring.cancel()
+        await self.link.close()
+        for pending in (*self._unroutable, *self._waiting):
+            self._give_up(pending, "before the queue was closed")
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _pend(self, queue: str, message: Message, after: float) -> Pending:
+        if after <= 0:
+            exchange, key = JOBS, queue
+        elif queue in self._topology.names:
+            exchange, key = delay_ladder.way_down(queue, after)
+        else:
+            # The ladder takes any message; that its queue is missing would show only at the end of the delay.
+            raise unroutable(queue)
+        loop = self._loop
+        deadline = loop.time() + self._deadline
+        return Pending(queue, exchange, key, written(message), message.body, deadline, loop.create_future())
+
+    def _send(self, pending: Pending) -> None:
+        self._in_flight.add(pending)
+        self._channel.basic_publish(
+            pending.exchange, pending.key, pending.body, pending.properties, mandatory=True
+        )
+
+    def _send_waiting(self) -> None:
+        while self._waiting and self._channel is not None and self._in_flight.has_room:
+            pending = self._waiting.popleft()
+            if not pending.done.done():
+                self._send(pending)
+
+    async def _set_up(self, connection: Connection) -> None:
+        channel = await open_channel(connection)
+        declare(channel, self._topology)
+        await ask(channel, channel.confirm_delivery, self._on_confirm)
+        channel.add_on_return_callback(self._on_return)
+        channel.add_on_close_callback(self._on_close)
+        self._channel = channel
+        self._send_waiting()
+
+    def _on_close(self, channel: Any, why: Exception) -> None:
+        """What the channel had not confirmed goes to the front of the line: the broker may have it or not."""
+        self._channel = None
+        self._waiting.extendleft(reversed(self._in_flight.lost()))
+        # The publishing channel and its connection are one: what closes the first is mended by starting over.
+        channel.connection.abort(why)
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        refused = method.NAME == "Basic.Nack"
+        for pending in self._in_flight.confirmed(method.delivery_tag, method.multiple):
+            if refused:
+                pending.fail(_full(pending.queue))
+            elif pending.returned:
+                self._try_anew(pending)
+            elif not pending.done.done():
+                pending.done.set_result(None)
+        if self._waiting:
+            self._send_waiting()
+
+    def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
+        self._in_flight.returned(properties.message_id, method.routing_key)
+
+    def _try_anew(self, pending: Pending) -> None:
+        """Where someone deleted a queue of ours, declares it again and publishes once more."""
+        if pending.tried_anew or pending.queue not in self._topology.names:
+            pending.fail(unroutable(pending.queue))
+            return
+        pending.tried_anew, pending.returned = True, False
+        self._unroutable.append(pending)
+        if self._redeclaring is None:
+            self._redeclaring = asyncio.create_task(self._redeclare(self._channel.connection))
+
+    async def _redeclare(self, connection: Connection) -> None:
+        try:
+            channel = await open_channel(connection)
+            declare(channel, self._topology)
+            await ask(channel, channel.basic_qos, prefetch_count=1)
+            close_channel(channel)
+        except AMQPError as error:
+            for pending in self._unroutable:
+                pending.fail(self._trouble.unreachable(explain(error)))
+        else:
+            self._waiting.extendleft(reversed(self._unroutable))
+        self._unroutable.clear()
+        self._redeclaring = None
+        self._send_waiting()
+
+    def _look_for_late_ones(self) -> None:
+        now = self._loop.time()
+        unconfirmed = self._in_flight.late(now)
+        for pending in unconfirmed:
+            self._give_up(pending, f"in {self._deadline:g} s")
+        while self._waiting and self._waiting[0].deadline <= now:
+            self._give_up(self._waiting.popleft(), f"in {self._deadline:g} s")
+        if unconfirmed and self._channel is not None:
+            # Confirms that stay away so long are lost rather than late; a fresh connection may meet a healthier node.
+            self._channel.connection.abort(TimeoutError())
+        self._timer = None
+        if self._in_flight or self._waiting:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._timer = self._loop.call_later(self._deadline / _LOOKS, self._look_for_late_ones)
+
+    def _give_up(self, pending: Pending, when: str) -> None:
+        if pending.sent:
+            pending.fail(
+                PublishUnconfirmed(
+                    f"queue {pending.queue!r}: the broker did not confirm message {pending.properties.message_id!r} {when}; "
+                    "it may have it or not: publish the same id again"
+                )
+            )
+        else:
+            pending.fail(self._trouble.unreachable())
+
+
+def unroutable(queue: str) -> Unroutable:
+    """The error for a queue that is not there."""
+    return Unroutable(
+        f"there is no queue {queue!r}: start a worker, or the API, of the version that declares it"
+    )
+
+
+def _full(queue: str) -> QueueFull:
+    return QueueFull(
+        f"queue {queue!r} refused a message, most often because it is full: add workers, or try again later"
+    )

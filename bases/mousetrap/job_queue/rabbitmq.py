@@ -1,0 +1,103 @@
+"""The queue on RabbitMQ: a publisher and a consumer on connections of their own, so that a blocked one stops only itself."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pika.exceptions import AMQPError, ChannelClosedByBroker
+
+from mousetrap.job_queue import address
+from mousetrap.job_queue.connection import ask, close_channel, open_channel
+from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
+from mousetrap.job_queue.options import QueueOptions
+from mousetrap.job_queue.publisher import Publisher, unroutable
+from mousetrap.job_queue.topology import topology
+from mousetrap.job_queue.trouble import Trouble, explain, hush_pika
+from mousetrap.jobs import Delivery, Message, Queue
+
+#: Seconds that a question to the broker may take.
+_PATIENCE = 2.0
+_NOT_FOUND = 404
+
+
+@asynccontextmanager
+async def open_rabbitmq(
+    url: str, queues: Iterable[str], *, name: str, options: QueueOptions
+) -> AsyncIterator[Queue]:
+    """The queue at `amqp://user:password@host:port,host:port/vhost`, with `queues` and their dead queues on it."""
+    hush_pika()
+    queue = RabbitQueue(url, queues, name, options)
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+class RabbitQueue:
+    """As in the protocol Queue, on RabbitMQ."""
+
+    def __init__(self, url: str, queues: Iterable[str], name: str, options: QueueOptions) -> None:
+        where = address.parse(url)
+        stands = topology(queues, options)
+        self._trouble = Trouble(str(where))
+        who = f"{name}@{socket.gethostname()}:{os.getpid()}"
+        self._publisher = Publisher(
+            stands,
+            options.confirm_deadline,
+            lambda: address.parameters(where, f"{who} publish", options.tls),
+            self._trouble,
+        )
+        self._consumer = Consumer(
+            stands, lambda: address.parameters(where, f"{who} consume", options.tls), self._trouble
+        )
+        self._publisher.link.start()
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        """As in the protocol Queue."""
+        await self._publisher.publish(queue, message, after)
+
+    async def consume(
+        self, queue: str, prefetch: int, receive: Callable[[Delivery], None]
+    ) -> RabbitSubscription:
+        """As in the protocol Queue."""
+        return self._consumer.consume(queue, prefetch, receive)
+
+    async def ready(self, queue: str) -> int:
+        """As in the protocol Queue."""
+        try:
+            async with self._channel() as channel:
+                answer = await ask(channel, channel.queue_declare, queue, passive=True)
+        except ChannelClosedByBroker as error:
+            raise unroutable(queue) from error
+        return int(answer.message_count)
+
+    async def check(self) -> None:
+        """As in the protocol Queue."""
+        async with self._channel():
+            pass
+
+    async def close(self) -> None:
+        """As in the protocol Queue."""
+        await self._consumer.close()
+        await self._publisher.close()
+
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[Any]:
+        """A channel to ask one thing. Raises QueueUnreachable when the broker does not answer soon."""
+        connection = await self._publisher.link.now(_PATIENCE)
+        if connection.blocked:
+            raise self._trouble.unreachable("it takes no messages, for want of memory or disk")
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                channel = await open_channel(connection)
+                try:
+                    yield channel
+                finally:
+                    close_channel(channel)
+        except (AMQPError, TimeoutError) as error:
+            if isinstance(error, ChannelClosedByBroker) and error.reply_code == _NOT_FOUND:
+                raise
+            raise self._trouble.unreachable(explain(error)) from error

@@ -1,0 +1,129 @@
+"""Lists the exchanges, queues and bindings that stand on the broker for given work queues."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mousetrap.job_queue import delay_ladder
+from mousetrap.job_queue.options import QueueOptions
+from mousetrap.jobs import dead_queue
+
+#: Direct: a queue's name is its routing key.
+JOBS = "mousetrap.jobs"
+#: Direct: what a work queue gives up by itself goes to its dead queue, under the work queue's name.
+DEAD = "mousetrap.dead"
+
+#: Returns to a work queue before the broker gives a message up; ours counts crashes itself and stops long before.
+_DELIVERY_LIMIT = 50
+#: Brokers from 4.0 on drop a message that was returned 20 times unless told otherwise, and a dead letter may be looked
+#: at as often as people like. "No limit" has no form that all versions take; a limit also keeps returned messages in place.
+_AS_GOOD_AS_NO_LIMIT = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    type: Literal["direct", "topic"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredQueue:
+    """A durable queue; a broker refuses to declare it again with other arguments."""
+
+    name: str
+    arguments: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What the exchange `source` gets under `key` goes to `to`."""
+
+    source: str
+    key: str
+    to: str
+    to_exchange: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All that stands on the broker, in the order in which it can be declared."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[DeclaredQueue, ...]
+    bindings: tuple[Binding, ...]
+    #: The names that can be published to.
+    names: frozenset[str]
+
+
+def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
+    """What stands on the broker for these work queues: they, their dead queues and the delay ladder."""
+    work = tuple(dict.fromkeys(work_queues))
+    names = [name for queue in work for name in (queue, dead_queue(queue))]
+    rungs = range(delay_ladder.RUNGS)
+    return Topology(
+        exchanges=(
+            Exchange(JOBS, "direct"),
+            Exchange(DEAD, "direct"),
+            *(Exchange(delay_ladder.rung(k), "topic") for k in range(-1, delay_ladder.RUNGS)),
+        ),
+        queues=(
+            *(_work_queue(queue, options) for queue in work),
+            *(_dead_queue(dead_queue(queue), options) for queue in work),
+            *(_waiting_queue(k, options) for k in rungs),
+        ),
+        bindings=(
+            *(Binding(JOBS, name, name) for name in names),
+            *(Binding(DEAD, queue, dead_queue(queue)) for queue in work),
+            *(Binding(delay_ladder.DELIVER, delay_ladder.arrives(name), name) for name in names),
+            *_ladder(),
+        ),
+        names=frozenset(names),
+    )
+
+
+def _ladder() -> Iterator[Binding]:
+    for k in range(delay_ladder.RUNGS):
+        here = delay_ladder.rung(k)
+        yield Binding(here, delay_ladder.reads(k, 1), here)
+        yield Binding(here, delay_ladder.reads(k, 0), delay_ladder.rung(k - 1), to_exchange=True)
+
+
+def _work_queue(name: str, options: QueueOptions) -> DeclaredQueue:
+    arguments: dict[str, str | int] = {
+        "x-max-length": options.max_length,
+        "x-dead-letter-routing-key": name,
+        **_dead_lettering(DEAD, options),
+    }
+    if options.queue_type == "quorum":
+        arguments["x-delivery-limit"] = _DELIVERY_LIMIT
+    return DeclaredQueue(name, arguments)
+
+
+def _dead_queue(name: str, options: QueueOptions) -> DeclaredQueue:
+    arguments: dict[str, str | int] = {**_kind(options)}
+    if options.queue_type == "quorum":
+        arguments["x-delivery-limit"] = _AS_GOOD_AS_NO_LIMIT
+    return DeclaredQueue(name, arguments)
+
+
+def _waiting_queue(k: int, options: QueueOptions) -> DeclaredQueue:
+    return DeclaredQueue(
+        delay_ladder.rung(k),
+        {"x-message-ttl": delay_ladder.wait(k), **_dead_lettering(delay_ladder.rung(k - 1), options)},
+    )
+
+
+def _dead_lettering(exchange: str, options: QueueOptions) -> Mapping[str, str | int]:
+    """Moves messages on to `exchange`; on quorum queues keeps each until its next place has confirmed it.
+
+    Without reject-publish a broker quietly takes at-least-once for at-most-once.
+    """
+    kept = {"x-dead-letter-strategy": "at-least-once"} if options.queue_type == "quorum" else {}
+    return {**_kind(options), "x-overflow": "reject-publish", "x-dead-letter-exchange": exchange, **kept}
+
+
+def _kind(options: QueueOptions) -> Mapping[str, str | int]:
+    # Balanced: else all leaders of a cluster gather on the node that the declaring client happens to be on.
+    return {"x-queue-type": options.queue_type, "x-queue-leader-locator": "balanced"}

@@ -1,0 +1,91 @@
+"""Says why a broker is out of reach: in the log once when it begins and once when it is over, and in errors meanwhile."""
+
+import logging
+
+from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorPhaseErrorBase
+from pika.exceptions import (
+    ChannelClosedByBroker,
+    ConnectionClosed,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
+
+from mousetrap.jobs import QueueUnreachable
+
+_log = logging.getLogger("mousetrap.job_queue")
+
+_PRECONDITION_FAILED = 406
+_NOT_ALLOWED = 530
+
+
+class Trouble:
+    """The state of all connections to one broker, as one person would tell it."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._struck: set[str] = set()
+        self._why = "the first connection is not made yet"
+
+    def struck(self, role: str, why: Exception) -> None:
+        """The connection of that role is lost, or was not made."""
+        self._why = explain(why)
+        if not self._struck:
+            _log.warning(
+                "RabbitMQ at %s is out of reach, trying until it answers: %s", self._address, self._why
+            )
+        self._struck.add(role)
+
+    def over(self, role: str) -> None:
+        """The connection of that role stands."""
+        if self._struck == {role}:
+            _log.info("RabbitMQ at %s answers again", self._address)
+        self._struck.discard(role)
+
+    def unreachable(self, why: str = "") -> QueueUnreachable:
+        """The error for whoever cannot wait."""
+        return QueueUnreachable(
+            f"RabbitMQ at {self._address} is out of reach: {why or self._why}. "
+            "Check that it runs and that MOUSETRAP_BROKER_URL names it"
+        )
+
+
+def hush_pika() -> None:
+    """pika logs each failed try as an error, and returned messages with their bodies; what matters we say ourselves."""
+    logger = logging.getLogger("pika")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL)
+
+
+def explain(error: BaseException) -> str:
+    """What went wrong, in words that say what to do; never a password."""
+    cause = _root(error)
+    match cause:
+        case ProbableAuthenticationError():
+            return "it refused the login: check user and password"
+        case ProbableAccessDeniedError():
+            return "it refused the virtual host: check its name and the user's permissions"
+        case ConnectionClosed(reply_code=code, reply_text=text) if code == _NOT_ALLOWED:
+            return f"it refused the virtual host: check its name and the user's permissions ({text})"
+        case ChannelClosedByBroker(reply_code=code, reply_text=text) if code == _PRECONDITION_FAILED:
+            return (
+                f"a queue or exchange is there with other settings ({text}). Give this process the settings that it was "
+                "declared with, or drain and delete it, and it is declared anew"
+            )
+        case ChannelClosedByBroker(reply_text=text) | ConnectionClosed(reply_text=text):
+            return str(text)
+        case TimeoutError():
+            return "it does not answer in time"
+        case _:
+            return str(cause) or type(cause).__name__
+
+
+def _root(error: BaseException) -> BaseException:
+    """pika wraps what happened to one host in what happened to all of them."""
+    while True:
+        match error:
+            case AMQPConnectorPhaseErrorBase(exception=inner):
+                error = inner
+            case AMQPConnectorException(exceptions=[*_, inner]):
+                error = inner
+            case _:
+                return error
