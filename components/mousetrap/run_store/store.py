@@ -74,7 +74,7 @@ class RunStore:
     async def open_run(self, run_id: str, pipeline: str, stage: str, input: bytes) -> Opened:
         """Records a run before its first job is published. Raises RunConflict when the id is another run's."""
         digest = hashlib.sha256(input).hexdigest()
-        state, at = await self._batches.call("open_run", run_id, pipeline, stage, input, digest, self._ttl)
+        state, at = await self._batches.call("open_run", run_id, pipeline, stage, input.decode(), digest, self._ttl)
         if state == "conflict":
             raise RunConflict(
                 f"run {run_id} exists with another input or pipeline: use a new id or idempotency key"
@@ -83,7 +83,7 @@ class RunStore:
 
     async def reject_run(self, run_id: str, why: Failure) -> None:
         """Ends a run whose first job nobody could publish, unless a worker has it already."""
-        await self._batches.call("reject_run", run_id, msgspec.json.encode(why), self._ttl)
+        await self._batches.call("reject_run", run_id, _text(why), self._ttl)
 
     # What a worker does
 
@@ -117,11 +117,11 @@ class RunStore:
         about = (job.id, job.run_id, job.stage, job.attempt, fence, worker)
         if isinstance(outcome, Done):
             if last:
-                reply = await self._batches.call("complete", *about, bytes(outcome.output), self._ttl)
+                reply = await self._batches.call("complete", *about, bytes(outcome.output).decode(), self._ttl)
             else:
-                reply = await self._batches.call("done", *about, msgspec.json.encode(outcome), self._ttl)
+                reply = await self._batches.call("done", *about, _text(outcome), self._ttl)
         else:
-            verdict, failure = msgspec.json.encode(outcome), msgspec.json.encode(outcome.failure)
+            verdict, failure = _text(outcome), _text(outcome.failure)
             if isinstance(outcome, RetryLater):
                 delay = int(outcome.after * 1000)
                 reply = await self._batches.call("retry", *about, verdict, failure, delay, self._ttl)
@@ -137,7 +137,7 @@ class RunStore:
 
     async def report(self, run_id: str, progress: Progress) -> None:
         """Notes how far a running handler has come."""
-        await self._batches.call("progress", run_id, msgspec.json.encode(progress))
+        await self._batches.call("progress", run_id, _text(progress))
 
     # What those who watch do
 
@@ -196,6 +196,11 @@ class RunStore:
             yield
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnreachable(f"the store at {self._address} does not serve: {error}") from error
+
+
+def _text(value: object) -> str:
+    # The server's msgpack knows texts, not byte strings.
+    return msgspec.json.encode(value).decode()
 
 
 def _run_key(run_id: str) -> str:

@@ -1,0 +1,381 @@
+"""The life of runs and jobs in a real store: one holder at a time, one decision, and a timeline of it all."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from redis import Redis
+
+from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, StoreUnreachable, first_job
+from mousetrap.run_store import (
+    Busy,
+    Decided,
+    Event,
+    Granted,
+    Over,
+    Progress,
+    RunConflict,
+    RunState,
+    RunStore,
+    open_store,
+)
+from support.ports import free_ports
+
+DAY = 86_400.0
+BROKEN = Failure(kind="ValueError", text="no")
+OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
+
+
+def with_store(url: str, story: Callable[[RunStore], Awaitable[Any]], retention: float = DAY) -> Any:
+    """Tells a story that needs a store."""
+
+    async def tell() -> Any:
+        async with open_store(url, retention=retention) as store:
+            return await story(store)
+
+    return asyncio.run(tell())
+
+
+async def opened(store: RunStore, run_id: str = "r1") -> Job:
+    """A run that was accepted, by its first job."""
+    accepted = await store.open_run(run_id, "sums", "add", b"[1,2]")
+    return first_job(
+        run_id=run_id, pipeline="sums", stage="add", payload=b"[1,2]", accepted_ms=accepted.accepted_ms
+    )
+
+
+async def claimed(
+    store: RunStore, job: Job, worker: str = "w1", *, redelivered: bool = False, lease: float = 60
+) -> Any:
+    return await store.claim(job, worker=worker, redelivered=redelivered, lease=lease)
+
+
+def test_a_run_is_found_as_soon_as_it_is_recorded(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        await store.open_run("r1", "sums", "add", b"[1,2]")
+
+        run = await store.get("r1")
+
+        assert run is not None
+        assert (run.state, run.stage, run.input, run.result) == (RunState.QUEUED, "add", [1, 2], None)
+        assert [event.kind for event in run.timeline] == ["accepted"]
+        assert await store.get("r2") is None
+
+    with_store(store_url, story)
+
+
+def test_a_job_goes_from_claim_to_result_and_the_timeline_tells_it(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+
+        claim = await claimed(store, job)
+        assert claim == Granted(fence=1, starts=1)
+        assert await store.decide(job, OUTPUT, fence=1, worker="w1", last=False)
+        child = job.following("double", b'{"sum":3}')
+        assert await claimed(store, child, "w2") == Granted(fence=1, starts=1)
+        assert await store.decide(child, Done(msgspec.Raw(b"6")), fence=1, worker="w2", last=True)
+
+        run = await store.get("r1")
+        assert run is not None
+        assert (run.state, run.result) == (RunState.COMPLETED, 6)
+        assert [(event.kind, event.stage, event.worker) for event in run.timeline] == [
+            ("accepted", "add", None),
+            ("started", "add", "w1"),
+            ("finished", "add", "w1"),
+            ("started", "double", "w2"),
+            ("finished", "double", "w2"),
+            ("completed", None, None),
+        ]
+        assert await store.latest("sums") == run
+
+    with_store(store_url, story)
+
+
+def test_a_held_job_is_refused_to_others_until_its_lease_ends(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job, "w1", lease=60)
+
+        second = await claimed(store, job, "w2")
+
+        assert isinstance(second, Busy)
+        assert 0 < second.seconds <= 60
+
+        ended = await opened(store, "r2")
+        await claimed(store, ended, "w1", lease=0)
+        assert await claimed(store, ended, "w2") == Granted(fence=2, starts=2)
+
+    with_store(store_url, story)
+
+
+def test_a_redelivered_job_is_taken_over_and_the_late_holder_can_decide_nothing(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job, "w1")
+
+        assert await claimed(store, job, "w2", redelivered=True) == Granted(fence=2, starts=2)
+
+        assert not await store.renew(job, fence=1, lease=60)
+        assert not await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
+        assert await store.renew(job, fence=2, lease=60)
+        assert await store.decide(job, OUTPUT, fence=2, worker="w2", last=True)
+
+    with_store(store_url, story)
+
+
+def test_what_was_decided_is_told_again_to_whoever_asks_and_decided_only_once(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job)
+        await store.decide(job, OUTPUT, fence=1, worker="w1", last=False)
+
+        assert await claimed(store, job, "w2", redelivered=True) == Decided(OUTPUT)
+        assert await store.decide(job, Done(msgspec.Raw(b"9")), fence=1, worker="w1", last=False)
+        assert await claimed(store, job, "w2", redelivered=True) == Decided(OUTPUT)
+
+        await claimed(store, job.following("double", b"3"))
+        assert await claimed(store, job, "w2", redelivered=True) == Over()  # its output has arrived
+
+    with_store(store_url, story)
+
+
+def test_a_retry_on_record_survives_the_worker_that_ordered_it(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job)
+        await store.decide(job, RetryLater(40.0, BROKEN), fence=1, worker="w1", last=False)
+
+        told = await claimed(store, job, "w2", redelivered=True)
+
+        assert isinstance(told, Decided)
+        assert isinstance(told.outcome, RetryLater)
+        assert 0 < told.outcome.after <= 40.0
+        assert told.outcome.failure == BROKEN
+        run = await store.get("r1")
+        assert run is not None
+        assert run.state == RunState.RETRYING
+
+        assert await claimed(store, job.again(), "w2") == Granted(fence=2, starts=1)
+        assert await claimed(store, job, "w3") == Over()  # a copy of the first attempt, come late
+
+    with_store(store_url, story)
+
+
+def test_a_job_given_up_fails_its_run_and_tells_why(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job)
+        await store.decide(job, GiveUp("max-retries", BROKEN), fence=1, worker="w1", last=False)
+
+        run = await store.get("r1")
+
+        assert run is not None
+        assert (run.state, run.failure) == (RunState.FAILED, BROKEN)
+        assert [event.kind for event in run.timeline][-2:] == ["gave_up", "failed"]
+        assert await claimed(store, job, "w2", redelivered=True) == Decided(GiveUp("max-retries", BROKEN))
+
+    with_store(store_url, story)
+
+
+def test_a_handed_back_job_is_free_at_once_and_its_start_does_not_count(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job, "w1")
+
+        await store.release(job, fence=1, worker="w1")
+
+        assert await claimed(store, job, "w2") == Granted(fence=2, starts=1)
+
+    with_store(store_url, story)
+
+
+def test_starts_that_nobody_lived_to_end_are_counted(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+
+        starts = [(await claimed(store, job, f"w{n}", redelivered=n > 0)).starts for n in range(4)]
+
+        assert starts == [1, 2, 3, 4]
+
+    with_store(store_url, story)
+
+
+def test_the_same_submission_is_one_run_and_another_under_its_id_is_a_conflict(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        first = await store.open_run("r1", "sums", "add", b"[1]")
+
+        assert (await store.open_run("r1", "sums", "add", b"[1]")) == ("waiting", first.accepted_ms)
+        for pipeline, body in [("sums", b"[2]"), ("products", b"[1]")]:
+            with pytest.raises(RunConflict):
+                await store.open_run("r1", pipeline, "add", body)
+
+        await claimed(store, await opened(store, "r2"))
+        assert (await store.open_run("r2", "sums", "add", b"[1,2]")).state == "known"
+
+    with_store(store_url, story)
+
+
+def test_a_run_that_was_not_accepted_never_starts_until_it_is_submitted_again(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await store.reject_run("r1", BROKEN)
+
+        assert await claimed(store, job) == Over()
+
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "new"
+        assert isinstance(await claimed(store, job), Granted)
+        await store.reject_run("r1", BROKEN)  # too late: it runs
+        run = await store.get("r1")
+        assert run is not None
+        assert run.state == RunState.RUNNING
+
+    with_store(store_url, story)
+
+
+def test_a_store_that_lost_everything_lets_runs_go_on(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+            client.flushall()
+            client.function_flush()
+
+        assert isinstance(await claimed(store, job), Granted)
+        assert await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
+        run = await store.get("r1")
+
+        assert run is not None
+        assert (run.state, run.result, run.pipeline) == (RunState.COMPLETED, {"sum": 3}, "sums")
+
+    with_store(store_url, story)
+
+
+def test_a_watcher_sees_each_event_once_and_the_progress_and_ends_with_the_run(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        seen: list[str] = []
+        heard = asyncio.Condition()
+
+        async def watch() -> None:
+            async for news in store.watch("r1"):
+                async with heard:
+                    seen.append(news.kind if isinstance(news, Event) else f"{news.done:g}/{news.total:g}")
+                    heard.notify_all()
+
+        async def until(news: str) -> None:
+            async with asyncio.timeout(10), heard:
+                await heard.wait_for(lambda: news in seen)
+
+        watching = asyncio.create_task(watch())
+        await until("accepted")
+        await claimed(store, job)
+        await until("started")
+        await store.report("r1", Progress(stage="add", done=1, total=2))
+        await until("1/2")
+        await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
+        await asyncio.wait_for(watching, 10)
+
+        assert seen == ["accepted", "started", "1/2", "finished", "completed"]
+
+        run = await store.get("r1")
+        assert run is not None
+        later = [
+            news async for news in store.watch("r1", after=run.timeline[1].id) if isinstance(news, Event)
+        ]
+        assert [event.kind for event in later] == ["finished", "completed"]
+
+    with_store(store_url, story)
+
+
+def test_runs_are_listed_newest_first_page_by_page_and_each_once(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        for number in range(25):
+            await store.open_run(f"r{number:02}", "sums" if number % 5 else "products", "add", b"1")
+
+        pages, after = [], None
+        while True:
+            page = await store.page(limit=10, after=after)
+            pages.append([run.id for run in page.runs])
+            if (after := page.next) is None:
+                break
+
+        assert [len(page) for page in pages] == [10, 10, 5]
+        assert len({run for page in pages for run in page}) == 25
+        listed = [run for page in pages for run in page]
+        times = [(await store.get(run)).accepted_ms for run in listed]  # type: ignore[union-attr]
+        assert times == sorted(times, reverse=True)
+        only = await store.page(pipeline="products", limit=10)
+        assert {run.id for run in only.runs} == {"r00", "r05", "r10", "r15", "r20"}
+        assert only.next is None
+
+    with_store(store_url, story)
+
+
+def test_the_latest_result_is_that_of_the_run_accepted_last_whichever_ends_first(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        older = await opened(store, "older")
+        newer = await opened(store, "newer")
+        while newer.accepted_ms == older.accepted_ms:  # the same millisecond: no order to keep
+            newer = await opened(store, f"newer{newer.accepted_ms}-{id(newer)}")
+        for job in (newer, older):
+            await claimed(store, job)
+            await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
+
+        latest = await store.latest("sums")
+
+        assert latest is not None
+        assert latest.id == newer.run_id
+
+    with_store(store_url, story)
+
+
+def test_every_key_has_a_time_to_live(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        for end in (OUTPUT, GiveUp("max-retries", BROKEN), RetryLater(5.0, BROKEN)):
+            job = await opened(store, end.__class__.__name__)
+            await claimed(store, job)
+            await store.report(job.run_id, Progress(stage="add", done=1))
+            await store.decide(job, end, fence=1, worker="w1", last=True)
+        await store.open_run("never", "sums", "add", b"1")
+        await store.reject_run("never", BROKEN)
+        await store.release(await opened(store, "released"), fence=1, worker="w1")
+
+    with_store(store_url, story)
+
+    with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        lives = {key: client.ttl(key) for key in client.scan_iter()}
+    assert len(lives) > 10
+    assert {key for key, ttl in lives.items() if not 0 < ttl <= 2 * DAY + 5} == set()
+
+
+def test_a_store_that_is_away_is_said_to_be_away_and_its_password_is_not_said() -> None:
+    async def story(store: RunStore) -> None:
+        for question in (
+            store.check(),
+            store.get("r1"),
+            store.open_run("r1", "sums", "add", b"1"),
+            store.page(),
+        ):
+            with pytest.raises(StoreUnreachable, match=r"127\.0\.0\.1") as away:
+                await question
+            assert "sesame" not in str(away.value)
+
+    with_store(f"valkey://:sesame@127.0.0.1:{free_ports(1)[0]}/0", story)
+
+
+def test_a_full_store_refuses_and_forgets_nothing(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        await opened(store)
+        with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+            client.config_set("maxmemory", 1)
+            try:
+                with pytest.raises(StoreUnreachable):
+                    await store.open_run("r2", "sums", "add", b"1")
+            finally:
+                client.config_set("maxmemory", 0)
+
+        assert await store.get("r1") is not None
+        assert await store.get("r2") is None
+
+    with_store(store_url, story)
