@@ -1,0 +1,98 @@
+"""Makes keys, reads the entries that are kept of them, and finds out whose key one is."""
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+#: No underscore, which ends the id within a key.
+_ID = re.compile(r"[a-z0-9-]{1,32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+#: Bytes of chance in a key: so many cannot be guessed, and that is why one round of SHA-256 is enough to keep them by.
+_CHANCE = 32
+
+
+class Scope(StrEnum):
+    """What a key is good for; none includes another."""
+
+    #: See pipelines, runs and results.
+    READ = "read"
+    #: Start runs.
+    RUN = "run"
+    #: Change what runs.
+    OPERATE = "operate"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever holds a key."""
+
+    id: str
+    scopes: frozenset[Scope]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeys:
+    """The callers by id, each with the digest of the whole key."""
+
+    callers: Mapping[str, tuple[Caller, bytes]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "ApiKeys":
+        """The keys written as `id:scopes:sha256`, scopes joined by `+`, entries separated by commas or line ends.
+
+        Raises ValueError, naming the entry's place or id.
+        """
+        callers: dict[str, tuple[Caller, bytes]] = {}
+        for place, entry in enumerate(text.replace("\n", ",").split(","), start=1):
+            if not entry.strip():
+                continue
+            caller, digest = _read(place, entry.strip())
+            if caller.id in callers:
+                raise ValueError(f"key id {caller.id!r} stands twice: give each key its own id")
+            callers[caller.id] = caller, digest
+        return cls(callers)
+
+    def __bool__(self) -> bool:
+        return bool(self.callers)
+
+    def find(self, key: str) -> Caller | None:
+        """The caller whose key this is."""
+        _, _, rest = key.partition("_")
+        # An unknown id is compared as well: the time an answer takes must not tell which ids there are.
+        caller, digest = self.callers.get(rest.partition("_")[0], (None, bytes(32)))
+        return caller if hmac.compare_digest(_digest(key), digest) else None
+
+
+def new_key(key_id: str, scopes: Iterable[str], chance: bytes) -> tuple[str, str]:
+    """A key to hand out, and the entry to keep of it. Raises ValueError for a wrong id, no or unknown scopes."""
+    if len(chance) < _CHANCE:
+        raise ValueError(f"a key needs {_CHANCE} random bytes")
+    secret = urlsafe_b64encode(chance).decode().rstrip("=")
+    key = f"mt_{key_id}_{secret}"
+    entry = f"{key_id}:{'+'.join(scopes)}:{_digest(key).hex()}"
+    _read(1, entry)
+    return key, entry
+
+
+def _read(place: int, entry: str) -> tuple[Caller, bytes]:
+    key_id, _, rest = entry.partition(":")
+    scopes, _, digest = rest.partition(":")
+    # Whatever is not an id may be a whole key, written here by mistake: it is not repeated.
+    if not _ID.fullmatch(key_id):
+        raise ValueError(
+            f"key {place} is not of the form id:scopes:sha256, with an id of 1 to 32 of a-z, 0-9 and -"
+        )
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"key {key_id!r} has no SHA-256 digest of 64 hexadecimal digits behind its scopes")
+    try:
+        return Caller(key_id, frozenset(map(Scope, scopes.split("+")))), bytes.fromhex(digest)
+    except ValueError:
+        raise ValueError(f"key {key_id!r} needs scopes out of {', '.join(Scope)}, joined by +") from None
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

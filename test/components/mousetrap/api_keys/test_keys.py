@@ -1,0 +1,93 @@
+"""Shows whose key is taken, what an entry keeps of it, and how a wrong entry is refused."""
+
+import pytest
+
+from mousetrap.api_keys import ApiKeys, Caller, Scope, new_key
+
+CHANCE = bytes(range(32))
+KEY, ENTRY = new_key("ci-bot", ["read", "run"], CHANCE)
+DIGEST = ENTRY.rpartition(":")[2]
+
+
+def test_a_new_key_is_found_by_its_entry_with_its_scopes() -> None:
+    assert KEY.startswith("mt_ci-bot_")
+    assert ApiKeys.parse(ENTRY).find(KEY) == Caller("ci-bot", frozenset({Scope.READ, Scope.RUN}))
+
+
+def test_an_entry_holds_nothing_of_the_secret() -> None:
+    secret = KEY.removeprefix("mt_ci-bot_")
+    assert secret not in ENTRY
+    assert ENTRY.startswith("ci-bot:read+run:")
+
+
+def test_a_key_whose_secret_holds_an_underscore_is_found() -> None:
+    key, entry = new_key("a", ["read"], b"\xff" * 32)
+    assert "_" in key.removeprefix("mt_a_")
+    assert ApiKeys.parse(entry).find(key) is not None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "mt_ci-bot_",
+        "mt_nobody_" + KEY.removeprefix("mt_ci-bot_"),
+        KEY[:-1],
+        KEY + "A",
+        KEY.upper(),
+        "xx" + KEY[2:],
+        "mt_ci-bot_\N{SNOWMAN}",
+        DIGEST,
+        ENTRY,
+    ],
+)
+def test_another_key_is_not_found(key: str) -> None:
+    assert ApiKeys.parse(ENTRY).find(key) is None
+
+
+def test_no_key_is_found_by_an_empty_digest() -> None:
+    assert ApiKeys.parse("").find("mt_nobody_x") is None
+
+
+def test_entries_are_separated_by_commas_or_line_ends() -> None:
+    other, entry = new_key("other", ["operate"], CHANCE[::-1])
+    for text in (f"{ENTRY},{entry}", f"{ENTRY}\n{entry}\n", f" {ENTRY} ,\n {entry}"):
+        keys = ApiKeys.parse(text)
+        assert keys.find(KEY) and keys.find(other) == Caller("other", frozenset({Scope.OPERATE}))
+
+
+def test_without_entries_there_are_no_keys() -> None:
+    assert not ApiKeys.parse(" \n,")
+    assert ApiKeys.parse(ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (KEY, "key 1 is not of the form"),
+        (f"{ENTRY},{KEY}", "key 2 is not of the form"),
+        (f"Ci:read:{DIGEST}", "key 1 is not of the form"),
+        (f"{'a' * 33}:read:{DIGEST}", "key 1 is not of the form"),
+        (f"ci::{DIGEST}", "key 'ci' needs scopes out of read, run, operate"),
+        (f"ci:read+write:{DIGEST}", "key 'ci' needs scopes out of read, run, operate"),
+        ("ci:read", "key 'ci' has no SHA-256 digest"),
+        ("ci:read:secret", "key 'ci' has no SHA-256 digest"),
+        (f"{ENTRY}\n{ENTRY}", "key id 'ci-bot' stands twice"),
+    ],
+)
+def test_a_wrong_entry_is_refused_without_showing_it(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as refused:
+        ApiKeys.parse(text)
+    assert "secret" not in str(refused.value)
+    assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key_id", "scopes", "chance"),
+    [("A_b", ["read"], CHANCE), ("a", [], CHANCE), ("a", ["all"], CHANCE), ("a", ["read"], b"short")],
+)
+def test_a_key_that_could_not_be_read_again_is_not_made(
+    key_id: str, scopes: list[str], chance: bytes
+) -> None:
+    with pytest.raises(ValueError, match="key"):
+        new_key(key_id, scopes, chance)
