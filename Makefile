@@ -1,0 +1,30 @@
+# What a person asks of Mousetrap; `make` alone lists it. Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-fast check bench lock
+
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.run  ## a run of the example from start to end, on a stack of its own; then it is gone
+	@.venv/bin/mousetrap demo
+
+up: .venv/.run  ## the same stack, left running until Ctrl-C
+	@.venv/bin/mousetrap up
+
+test: .venv/.develop  ## the whole suite, against real RabbitMQ and real Valkey, which it finds or starts
+	@.venv/bin/python -m pytest $(PYTEST)
+
+test-fast: .venv/.develop  ## the tests that need no server, in less than a minute
+	@.venv/bin/python -m pytest -m "not servers and not slow" $(PYTEST)
+
+check: .venv/.develop  ## style, types, borders between bricks, brick lists and locks
+	@tools/check
+
+bench: .venv/.develop  ## jobs per second and the latency of an idle run
+	@.venv/bin/python development/benchmarks/hops.py
+
+lock:  ## newest versions that pyproject.toml allows, for the workspace and each project
+	@tools/lock --regenerate
+
+.venv/.%: requirements/%.txt tools/environment
+	@PYTHON="$(PYTHON)" tools/environment $*
