@@ -1,0 +1,147 @@
+-- Moves messages between a queue's keys; each step happens as a whole or not at all.
+--
+-- A queue is a stream with one consumer group; an entry is given to one consumer, once. What comes back is added anew,
+-- marked as redelivered, and the old entry is removed: so a late settlement by whoever had it finds nothing to settle.
+-- All times are the server's. The keys follow from queue names, which rules out a cluster of servers.
+
+local GROUP = 'workers'
+
+local function stream(queue) return 'mousetrap:queue:' .. queue end
+local function delayed(queue) return 'mousetrap:queue:' .. queue .. ':delayed' end
+local function alive(consumer) return 'mousetrap:consumer:' .. consumer end
+
+local function microseconds()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local function exists(queue) return redis.call('EXISTS', stream(queue)) == 1 end
+
+local function add(queue, id, body, headers, ...)
+  redis.call('XADD', stream(queue), '*', 'id', id, 'body', body, 'headers', headers, ...)
+end
+
+-- In slices, because a call takes no more than some thousands of arguments.
+local function forget(queue, entries)
+  for first = 1, #entries, 1000 do
+    local last = math.min(first + 999, #entries)
+    redis.call('XACK', stream(queue), GROUP, unpack(entries, first, last))
+    redis.call('XDEL', stream(queue), unpack(entries, first, last))
+  end
+end
+
+local function put_back(queue, entry)
+  local found = redis.call('XRANGE', stream(queue), entry, entry)[1]
+  if redis.call('XACK', stream(queue), GROUP, entry) == 0 or not found then return end
+  local fields = {}
+  for i = 1, #found[2], 2 do fields[found[2][i]] = found[2][i + 1] end
+  add(queue, fields.id or '', fields.body or '', fields.headers or '', 'redelivered', '1')
+  redis.call('XDEL', stream(queue), entry)
+end
+
+local function consumers(queue)
+  local found = {}
+  for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', stream(queue), GROUP)) do
+    local consumer = {}
+    for i = 1, #info, 2 do consumer[info[i]] = info[i + 1] end
+    consumer.alive = redis.call('EXISTS', alive(consumer.name)) == 1
+    table.insert(found, consumer)
+  end
+  return found
+end
+
+-- Puts back what the dead were given.
+local function sweep(queues)
+  for _, queue in ipairs(queues) do
+    for _, consumer in ipairs(exists(queue) and consumers(queue) or {}) do
+      if not consumer.alive then
+        for _, held in ipairs(redis.call('XPENDING', stream(queue), GROUP, '-', '+', consumer.pending + 1, consumer.name)) do
+          put_back(queue, held[1])
+        end
+        redis.call('XGROUP', 'DELCONSUMER', stream(queue), GROUP, consumer.name)
+      end
+    end
+  end
+end
+
+local steps = {}
+
+function steps.declare(queues)
+  for _, queue in ipairs(queues) do
+    local made = redis.pcall('XGROUP', 'CREATE', stream(queue), GROUP, '0', 'MKSTREAM')
+    if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
+  end
+end
+
+-- Settles and publishes; each message is an argument that describes it and one that is its body.
+-- Returns, in pairs, the place of each message that was not taken and why.
+function steps.send(acknowledged, handed_back)
+  for queue, entries in pairs(acknowledged) do forget(queue, entries) end
+  for queue, entries in pairs(handed_back) do
+    for _, entry in ipairs(entries) do put_back(queue, entry) end
+  end
+  local waiting, now, refused = {}, microseconds(), {}
+  for place = 3, #ARGV, 2 do
+    local queue, limit, after, id, headers = unpack(cmsgpack.unpack(ARGV[place]))
+    local body = ARGV[place + 1]
+    if waiting[queue] == nil then
+      waiting[queue] = exists(queue) and redis.call('XLEN', stream(queue)) - redis.call('XPENDING', stream(queue), GROUP)[1]
+    end
+    if not waiting[queue] then
+      table.insert(refused, (place - 3) / 2)
+      table.insert(refused, 'unroutable')
+    elseif after > 0 then
+      -- The time and the place in the batch tell equal messages apart.
+      redis.call('ZADD', delayed(queue), math.ceil(now / 1000) + after, cmsgpack.pack({ now, place, id, body, headers }))
+    elseif limit > 0 and waiting[queue] >= limit then
+      table.insert(refused, (place - 3) / 2)
+      table.insert(refused, 'full')
+    else
+      add(queue, id, body, headers)
+      waiting[queue] = waiting[queue] + 1
+    end
+  end
+  return refused
+end
+
+-- Lets the delayed messages whose time has come join the queue, at most `limit`; returns how many did.
+function steps.release(queue, limit)
+  local now = math.floor(microseconds() / 1000)
+  local due = redis.call('ZRANGE', delayed(queue), '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+  for _, packed in ipairs(due) do
+    local message = cmsgpack.unpack(packed)
+    add(queue, message[3], message[4], message[5])
+  end
+  if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed(queue), 0, #due - 1) end
+  return #due
+end
+
+function steps.ready(queue)
+  if not exists(queue) then return -1 end
+  local held = 0
+  for _, consumer in ipairs(consumers(queue)) do
+    if consumer.alive then held = held + consumer.pending end
+  end
+  local due = redis.call('ZCOUNT', delayed(queue), '-inf', math.floor(microseconds() / 1000))
+  return redis.call('XLEN', stream(queue)) + due - held
+end
+
+-- A consumer lives as long as its key, which it renews.
+function steps.join(consumer, lapse, former, queues)
+  redis.call('DEL', alive(former))
+  redis.call('SET', alive(consumer), '', 'PX', lapse)
+  sweep(queues)
+end
+
+function steps.renew(consumer, lapse, queues)
+  local renewed = redis.call('SET', alive(consumer), '', 'PX', lapse, 'XX')
+  sweep(queues)
+  return renewed and 1 or 0
+end
+
+function steps.leave(consumer, queues)
+  redis.call('DEL', alive(consumer))
+  sweep(queues)
+end
+
+return steps[ARGV[1]](unpack(cmsgpack.unpack(ARGV[2])))

@@ -1,0 +1,106 @@
+"""The embedded run's queue: streams in Valkey that keep the same promises as the queues of RabbitMQ."""
+
+import math
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+
+from mousetrap.job_queue.options import QueueOptions
+from mousetrap.job_queue.streams_line import LOST, Line, Server
+from mousetrap.job_queue.streams_membership import Membership
+from mousetrap.job_queue.streams_outbox import Outbox
+from mousetrap.job_queue.streams_subscription import StreamSubscription
+from mousetrap.jobs import Delivery, Message, Queue, Subscription, Unroutable, dead_queue
+
+#: Seconds for an answer that someone waits for.
+_ANSWER = 1.5
+
+
+@asynccontextmanager
+async def open_streams(
+    url: str, queues: Iterable[str], *, name: str, options: QueueOptions
+) -> AsyncIterator[Queue]:
+    """The queue behind `valkey://user:password@host:port/database`, with `queues` and their dead queues on it.
+
+    It opens even if the server is away: then it goes on trying. One server, not a cluster; its own persistence settings
+    decide what a crash of the machine costs.
+    """
+    queue = StreamQueue(Server(url, name, options.tls), tuple(queues), name, options)
+    try:
+        with suppress(*LOST):  # every later use tries again
+            await queue.declare()
+        yield queue
+    finally:
+        await queue.close()
+
+
+class StreamQueue:
+    """As in the protocol Queue."""
+
+    def __init__(self, server: Server, queues: tuple[str, ...], name: str, options: QueueOptions) -> None:
+        self._server = server
+        #: The most that may wait in each queue that we declare; 0 for no limit.
+        self._limits = dict.fromkeys(queues, options.max_length) | {dead_queue(it): 0 for it in queues}
+        self._line = Line(server)
+        self._outbox = Outbox(Line(server), options.confirm_deadline)
+        self._consumed: set[str] = set()
+        self._subscriptions: list[StreamSubscription] = []
+        self._membership = Membership(self._line, name, self._consumed)
+
+    async def declare(self) -> None:
+        """Makes our queues, where they are not. Raises one of LOST."""
+        await self._line.step("declare", list(self._limits), patience=_ANSWER)
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        if not 0 <= after < math.inf:
+            raise ValueError(f"a delay of {after} seconds: give a positive number, or 0 for none")
+        limit = self._limits.get(queue)
+        try:
+            await self._outbox.publish(queue, limit or 0, message, after)
+        except Unroutable:
+            if limit is None:
+                raise
+            # It was there when we connected, or the server was away: it has no data now, so there is none to spoil.
+            with suppress(*LOST):
+                await self.declare()
+            await self._outbox.publish(queue, limit, message, after)
+
+    async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
+        self._consumed.add(queue)
+        subscription = StreamSubscription(
+            queue,
+            prefetch,
+            receive,
+            line=Line(self._server),
+            membership=self._membership,
+            outbox=self._outbox,
+            declare=self.declare,
+        )
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def ready(self, queue: str) -> int:
+        try:
+            waiting = await self._line.step("ready", queue, patience=_ANSWER)
+            if waiting < 0 and queue in self._limits:
+                await self.declare()
+                waiting = 0
+        except LOST as error:
+            raise self._server.unreachable(error) from error
+        if waiting < 0:
+            raise Unroutable(
+                f"Valkey at {self._server} has no queue {queue!r}: connect once with that queue, which makes it"
+            )
+        return int(waiting)
+
+    async def check(self) -> None:
+        try:
+            await self._line.ask("PING", patience=_ANSWER)
+        except LOST as error:
+            raise self._server.unreachable(error) from error
+
+    async def close(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.abandon()
+        await self._outbox.close()
+        await self._membership.leave()
+        await self._line.close()

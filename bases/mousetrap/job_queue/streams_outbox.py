@@ -1,0 +1,194 @@
+"""Sends what is to be published and settled: all that came up in one turn of the loop goes in one atomic step."""
+
+import asyncio
+import math
+import random
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from mousetrap.job_queue.streams_line import LOST, Line, pause
+from mousetrap.jobs import Message, MousetrapError, PublishUnconfirmed, QueueFull, Unroutable
+
+#: Messages in one step; more would keep the server from its other clients for too long.
+_BATCH = 500
+#: Seconds that a step may take, and that closing may.
+_ANSWER, _GOODBYE = 10.0, 3.0
+
+
+@dataclass(slots=True, eq=False)
+class _Letter:
+    """A message on its way."""
+
+    id: str
+    queue: str
+    #: What the step takes of each.
+    description: bytes
+    body: bytes
+    deadline: float
+    taken: asyncio.Future[None]
+    #: Whether the server may have it without our knowing.
+    sent: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    #: Stream entries by queue.
+    acknowledged: dict[str, list[str]]
+    handed_back: dict[str, list[str]]
+    letters: list[_Letter]
+
+
+class Outbox:
+    """What waits to be sent; it tries until the server has it, or until a message's deadline has passed."""
+
+    def __init__(self, line: Line, confirm_deadline: float) -> None:
+        self._line = line
+        self._confirm_deadline = confirm_deadline
+        self._letters: deque[_Letter] = deque()
+        self._acknowledged: dict[str, list[str]] = {}
+        self._handed_back: dict[str, list[str]] = {}
+        self._work = asyncio.Event()
+        self._closing = False
+        self._sender = asyncio.create_task(self._send_all(), name="mousetrap outbox")
+
+    def publish(self, queue: str, limit: int, message: Message, after: float) -> "asyncio.Future[None]":
+        """Done when the server has the message; `limit` is the most that may wait in the queue, 0 for no limit."""
+        loop = asyncio.get_running_loop()
+        headers = msgspec.json.encode(message.headers).decode() if message.headers else ""
+        letter = _Letter(
+            message.id,
+            queue,
+            msgspec.msgpack.encode((queue, limit, math.ceil(after * 1000), message.id, headers)),
+            message.body,
+            loop.time() + self._confirm_deadline,
+            loop.create_future(),
+        )
+        if self._closing:
+            letter.taken.set_exception(self._line.server.unreachable(ConnectionError("we have left it")))
+        else:
+            self._letters.append(letter)
+            self._work.set()
+        return letter.taken
+
+    def acknowledge(self, queue: str, entry: str) -> None:
+        self._acknowledged.setdefault(queue, []).append(entry)
+        self._work.set()
+
+    def hand_back(self, queue: str, entry: str) -> None:
+        self._handed_back.setdefault(queue, []).append(entry)
+        self._work.set()
+
+    async def close(self) -> None:
+        """Sends what waits, if the server answers."""
+        self._closing = True
+        self._work.set()
+        await asyncio.wait([self._sender], timeout=_GOODBYE)
+        self._sender.cancel()
+        await asyncio.wait([self._sender])
+        await self._line.close()
+        self._give_up(self._letters, ConnectionError("we have left it"))
+
+    async def _send_all(self) -> None:
+        failures = 0
+        while not (self._closing and (failures or self._is_empty())):
+            await self._work.wait()
+            batch = self._take()
+            try:
+                await self._send(batch)
+                failures = 0
+            except asyncio.CancelledError:
+                self._take_back(batch)
+                raise
+            except LOST as error:
+                self._line.server.struck(error)
+                self._take_back(batch, refused=error if isinstance(error, ResponseError) else None)
+                failures += 1
+                await self._rest(failures, error)
+
+    async def _send(self, batch: _Batch) -> None:
+        patience = self._patience(batch.letters)
+        await self._line.open(patience)
+        for letter in batch.letters:
+            letter.sent = True
+        refused = await self._line.step(
+            "send",
+            batch.acknowledged,
+            batch.handed_back,
+            with_bytes=[part for letter in batch.letters for part in (letter.description, letter.body)],
+            patience=patience,
+        )
+        for place, why in zip(refused[::2], refused[1::2], strict=True):
+            _settle(batch.letters[place], self._refusal(batch.letters[place], why))
+        for letter in batch.letters:
+            _settle(letter)
+
+    def _take(self) -> _Batch:
+        count = min(_BATCH, len(self._letters))
+        letters = [self._letters.popleft() for _ in range(count)]
+        # Whoever no longer waits for a message has taken it back, unless the server may have it already.
+        batch = _Batch(
+            self._acknowledged, self._handed_back, [it for it in letters if it.sent or not it.taken.done()]
+        )
+        self._acknowledged, self._handed_back = {}, {}
+        if not self._letters and not self._closing:
+            self._work.clear()
+        return batch
+
+    def _take_back(self, batch: _Batch, refused: ResponseError | None = None) -> None:
+        """What was not sent waits on, ahead of what has come up since; the messages not if the server refused them."""
+        for queue, entries in batch.acknowledged.items():
+            self._acknowledged.setdefault(queue, []).extend(entries)
+        for queue, entries in batch.handed_back.items():
+            self._handed_back.setdefault(queue, []).extend(entries)
+        if refused is None:
+            self._letters.extendleft(reversed(batch.letters))
+        else:
+            for letter in batch.letters:
+                _settle(letter, QueueFull(f"Valkey at {self._line.server} refused the message: {refused}"))
+        self._work.set()
+
+    async def _rest(self, failures: int, error: Exception) -> None:
+        """Waits before the next try; the messages whose deadline comes first wait no longer."""
+        now = asyncio.get_running_loop().time()
+        first = min((letter.deadline for letter in islice(self._letters, 1)), default=math.inf)
+        await asyncio.sleep(max(0.0, min(pause(failures, random.random()), first - now)))
+        late = [it for it in self._letters if it.deadline <= asyncio.get_running_loop().time()]
+        for _ in late:  # they were published first, so they are in front
+            self._letters.popleft()
+        self._give_up(late, error)
+
+    def _give_up(self, letters: "deque[_Letter] | list[_Letter]", error: Exception) -> None:
+        for letter in letters:
+            unconfirmed = PublishUnconfirmed(
+                f"Valkey at {self._line.server} has not said in time whether it has message {letter.id!r} "
+                f"for queue {letter.queue!r}: publish it again under the same id"
+            )
+            _settle(letter, unconfirmed if letter.sent else self._line.server.unreachable(error))
+
+    def _refusal(self, letter: _Letter, why: bytes) -> MousetrapError:
+        queue, server = letter.queue, self._line.server
+        if why == b"full":
+            return QueueFull(f"queue {queue!r} on Valkey at {server} is full: try again later")
+        return Unroutable(
+            f"Valkey at {server} has no queue {queue!r}: connect once with that queue, which makes it"
+        )
+
+    def _patience(self, letters: list[_Letter]) -> float:
+        first = min((letter.deadline for letter in islice(letters, 1)), default=math.inf)
+        return max(0.0, min(_ANSWER, first - asyncio.get_running_loop().time()))
+
+    def _is_empty(self) -> bool:
+        return not (self._letters or self._acknowledged or self._handed_back)
+
+
+def _settle(letter: _Letter, error: MousetrapError | None = None) -> None:
+    if letter.taken.done():
+        return
+    if error is None:
+        letter.taken.set_result(None)
+    else:
+        letter.taken.set_exception(error)

@@ -1,0 +1,472 @@
+"""Shows what only the queue on Valkey has: members that lapse, entries that are swept, a server that forgets."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import IO, Any
+
+import pytest
+from redis import Redis
+
+from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.job_queue.options import QueueOptions
+from mousetrap.job_queue.streams import open_streams
+from mousetrap.job_queue.streams_line import pause
+from mousetrap.jobs import (
+    Delivery,
+    Message,
+    PublishUnconfirmed,
+    Queue,
+    QueueFull,
+    QueueUnreachable,
+    Unroutable,
+    dead_queue,
+)
+from support.ports import free_ports
+from support.waiting import until
+
+#: Takes one message, says so, and settles it when it is told to.
+_WORKER = """
+import asyncio, sys
+from mousetrap.job_queue.options import QueueOptions
+from mousetrap.job_queue.streams import open_streams
+
+async def work():
+    async with open_streams(sys.argv[1], ["work"], name="worker", options=QueueOptions()) as queue:
+        await queue.consume("work", 1, lambda delivery: asyncio.create_task(settle(delivery)))
+        await settled.wait()
+
+async def settle(delivery):
+    print(delivery.message.id, flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    delivery.acknowledge()
+    settled.set()
+
+settled = asyncio.Event()
+asyncio.run(work())
+"""
+
+
+class Inbox:
+    """What a subscription received, to be waited for."""
+
+    def __init__(self) -> None:
+        self._received: asyncio.Queue[Delivery] = asyncio.Queue()
+        self.receive = self._received.put_nowait
+
+    async def next(self) -> Delivery:
+        async with asyncio.timeout(10):
+            return await self._received.get()
+
+
+@asynccontextmanager
+async def opened(url: str, *, name: str = "test", **options: Any) -> AsyncIterator[Queue]:
+    async with open_streams(url, ["work", "other"], name=name, options=QueueOptions(**options)) as queue:
+        yield queue
+
+
+@contextmanager
+def raw(url: str) -> Iterator[Redis]:
+    with Redis.from_url(url.replace("valkey", "redis", 1)) as client:
+        yield client
+
+
+@contextmanager
+def worker(url: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """A process that holds the message it has named."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _WORKER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process, process.stdin
+        finally:
+            process.kill()
+
+
+def let_members_lapse(url: str) -> None:
+    """What five seconds without a renewal do."""
+    with raw(url) as client:
+        keys = client.keys("mousetrap:consumer:*")
+        assert keys
+        client.delete(*keys)
+
+
+def publish(url: str, *ids: str) -> None:
+    async def send() -> None:
+        async with opened(url) as queue:
+            await asyncio.gather(*(queue.publish("work", Message(each, b"body")) for each in ids))
+
+    asyncio.run(send())
+
+
+def test_what_a_killed_worker_held_comes_back_once_its_membership_has_lapsed(store_url: str) -> None:
+    publish(store_url, "held")
+    with worker(store_url) as (process, _):
+        process.kill()
+        process.wait()
+        let_members_lapse(store_url)
+
+    async def story() -> None:
+        inbox = Inbox()
+        async with opened(store_url) as queue:
+            assert await queue.ready("work") == 1
+            await queue.consume("work", 10, inbox.receive)
+
+            delivery = await inbox.next()
+
+            assert delivery.message == Message("held", b"body")
+            assert delivery.redelivered
+
+    asyncio.run(story())
+
+
+def test_the_acknowledgement_of_a_worker_that_was_taken_for_dead_does_nothing(store_url: str) -> None:
+    publish(store_url, "held")
+
+    async def story(process: subprocess.Popen[str], stdin: IO[str]) -> None:
+        inbox = Inbox()
+        async with opened(store_url) as queue:
+            await queue.consume("work", 1, inbox.receive)
+            delivery = await inbox.next()
+
+            os.kill(process.pid, signal.SIGCONT)
+            stdin.write("settle\n")
+            stdin.flush()
+            await asyncio.to_thread(process.wait)
+
+            assert delivery.hand_back()
+            assert (await inbox.next()).message.id == "held"
+
+    with worker(store_url) as (process, stdin):
+        os.kill(process.pid, signal.SIGSTOP)
+        let_members_lapse(store_url)
+        asyncio.run(story(process, stdin))
+
+
+def test_a_process_that_lapsed_gets_its_messages_anew_and_its_old_deliveries_are_void(store_url: str) -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        async with opened(store_url) as queue:
+            await queue.consume("work", 1, inbox.receive)
+            await queue.publish("work", Message("held", b"body"))
+            old = await inbox.next()
+
+            let_members_lapse(store_url)
+            new = await inbox.next()
+
+            assert (new.message.id, new.redelivered) == ("held", True)
+            assert not old.acknowledge()
+            assert not old.hand_back()
+            assert new.acknowledge()
+
+    asyncio.run(story())
+    with raw(store_url) as client:
+        assert client.xlen("mousetrap:queue:work") == 0
+
+
+def test_leaving_leaves_no_member_and_no_settled_message_behind(store_url: str) -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        async with opened(store_url) as queue:
+            await queue.consume("work", 2, inbox.receive)
+            for each in ("settled", "unsettled"):
+                await queue.publish("work", Message(each, b"body"))
+            assert (await inbox.next()).acknowledge()
+            await inbox.next()
+
+    asyncio.run(story())
+
+    with raw(store_url) as client:
+        assert client.keys("mousetrap:consumer:*") == []
+        assert client.xinfo_consumers("mousetrap:queue:work", "workers") == []
+        [(_, fields)] = client.xrange("mousetrap:queue:work") or []
+        assert fields is not None
+        assert (fields[b"id"], fields[b"redelivered"]) == (b"unsettled", b"1")
+
+
+def test_a_stream_of_its_own_for_each_queue_and_each_dead_queue(store_url: str) -> None:
+    async def story() -> None:
+        async with opened(store_url):
+            pass
+
+    asyncio.run(story())
+
+    with raw(store_url) as client:
+        names = {name for queue in ("work", "other") for name in (queue, dead_queue(queue))}
+        assert set(client.keys("*")) == {f"mousetrap:queue:{name}".encode() for name in names}
+
+
+def test_all_that_is_published_in_one_turn_of_the_loop_goes_in_one_step(store_url: str) -> None:
+    async def story() -> int:
+        async with opened(store_url) as queue:
+            before = steps(store_url)
+            await asyncio.gather(*(queue.publish("work", Message(str(n), b"body")) for n in range(300)))
+            return steps(store_url) - before
+
+    assert asyncio.run(story()) == 1
+
+
+def steps(url: str) -> int:
+    with raw(url) as client:
+        statistics: dict[str, dict[str, int]] = client.info("commandstats")
+        return sum(statistics.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("eval", "evalsha"))
+
+
+def test_equal_messages_that_are_delayed_stay_two(store_url: str) -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        async with opened(store_url) as queue:
+            for _ in range(2):
+                await queue.publish("work", Message("twin", b"body"), after=0.05)
+            await queue.consume("work", 10, inbox.receive)
+
+            assert [(await inbox.next()).message.id for _ in range(2)] == ["twin", "twin"]
+
+    asyncio.run(story())
+
+
+def test_a_message_whose_time_has_come_is_ready_even_if_nobody_consumes(store_url: str) -> None:
+    async def story() -> None:
+        async with opened(store_url) as queue:
+            await queue.publish("work", Message("soon", b"body"), after=0.05)
+            await queue.publish("work", Message("late", b"body"), after=3600)
+            async with asyncio.timeout(10):
+                while await queue.ready("work") != 1:
+                    pass
+
+    asyncio.run(story())
+
+
+def test_what_strangers_put_into_the_stream_is_delivered_for_others_to_judge(store_url: str) -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        async with opened(store_url) as queue:
+            with raw(store_url) as client:
+                client.xadd("mousetrap:queue:work", {"id": b"\xff", "headers": b"{"})
+                client.xadd("mousetrap:queue:work", {"something": "else"})
+            await queue.consume("work", 10, inbox.receive)
+
+            first, second = await inbox.next(), await inbox.next()
+
+            assert first.message == Message("\N{REPLACEMENT CHARACTER}", b"", {})
+            assert second.message == Message("", b"", {})
+            assert first.hand_back()
+            assert (await inbox.next()).redelivered
+
+    asyncio.run(story())
+
+
+def test_a_queue_that_nobody_declared_refuses_messages(store_url: str) -> None:
+    async def story() -> None:
+        async with opened(store_url) as queue:
+            with pytest.raises(Unroutable, match="no queue 'nowhere'"):
+                await queue.publish("nowhere", Message("lost", b"body"))
+            with pytest.raises(Unroutable, match="no queue 'nowhere'"):
+                await queue.publish("nowhere", Message("lost", b"body"), after=1.0)
+            with pytest.raises(Unroutable, match="no queue 'nowhere'"):
+                await queue.ready("nowhere")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("after", [-1.0, float("nan"), float("inf")])
+def test_a_delay_that_is_no_delay_is_refused(store_url: str, after: float) -> None:
+    async def story() -> None:
+        async with opened(store_url) as queue:
+            with pytest.raises(ValueError, match="a delay of"):
+                await queue.publish("work", Message("id", b"body"), after=after)
+
+    asyncio.run(story())
+
+
+def test_queues_come_back_by_themselves_when_the_server_has_lost_its_data(store_url: str) -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        async with opened(store_url) as queue:
+            await queue.consume("work", 10, inbox.receive)
+            await queue.publish("work", Message("before", b"body"))
+            assert (await inbox.next()).acknowledge()
+
+            with raw(store_url) as client:
+                client.flushdb()
+
+            await queue.publish("other", Message("unheard", b"body"))
+            assert await queue.ready("other") == 1
+            await queue.publish("work", Message("after", b"body"))
+            assert (await inbox.next()).message.id == "after"
+
+    asyncio.run(story())
+
+
+def test_a_delayed_message_and_a_held_one_survive_a_restart_of_the_server(own_valkey: EmbeddedValkey) -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        async with opened(own_valkey.url) as queue:
+            await queue.consume("work", 10, inbox.receive)
+            await queue.publish("work", Message("held", b"body"))
+            await inbox.next()
+            started = time.monotonic()
+            await queue.publish("work", Message("delayed", b"body"), after=0.5)
+
+            await asyncio.to_thread(own_valkey.restart)
+
+            arrived = [await inbox.next() for _ in range(2)]
+            assert {it.message.id for it in arrived} == {"held", "delayed"}
+            assert time.monotonic() - started >= 0.5
+            assert all(it.acknowledge() for it in arrived)
+
+    asyncio.run(story())
+
+
+def test_a_server_that_is_away_is_named_without_its_password_in_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    [port] = free_ports(1)
+
+    async def story() -> None:
+        async with opened(f"valkey://user:secret@127.0.0.1:{port}/0", confirm_deadline=0.3) as queue:
+            await queue.consume("work", 1, Inbox().receive)
+            for refused in (
+                queue.publish("work", Message("id", b"body")),
+                queue.check(),
+                queue.ready("work"),
+            ):
+                with pytest.raises(QueueUnreachable, match=f"127.0.0.1:{port}") as caught:
+                    await refused
+                assert "secret" not in str(caught.value)
+
+    with caplog.at_level(logging.INFO, "mousetrap.job_queue"):
+        asyncio.run(story())
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "secret" not in caplog.text
+
+
+def test_a_server_that_goes_silent_leaves_a_sent_message_unconfirmed_and_fails_the_check(
+    own_valkey: EmbeddedValkey,
+) -> None:
+    async def story() -> None:
+        assert own_valkey.pid is not None
+        async with opened(own_valkey.url, confirm_deadline=0.3) as queue:
+            await queue.check()
+            await queue.publish("work", Message("kept", b"body"))
+            os.kill(own_valkey.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(PublishUnconfirmed, match="same id"):
+                    await queue.publish("work", Message("unsure", b"body"))
+                with pytest.raises(QueueUnreachable, match="does not answer in time"):
+                    await queue.check()
+            finally:
+                os.kill(own_valkey.pid, signal.SIGCONT)
+            await queue.check()
+
+    asyncio.run(story())
+
+
+def test_publishes_wait_for_a_server_that_comes_back_and_the_log_tells_both_ends_once(
+    own_valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        inbox = Inbox()
+        async with opened(own_valkey.url) as queue:
+            await queue.consume("work", 50, inbox.receive)
+            own_valkey.kill()
+            waiting = [
+                asyncio.create_task(queue.publish("work", Message(str(n), b"body"))) for n in range(20)
+            ]
+            await asyncio.to_thread(own_valkey.start)
+
+            await asyncio.gather(*waiting)
+
+            received = {(await inbox.next()).message.id for _ in waiting}
+            assert received == {str(n) for n in range(20)}
+
+    with caplog.at_level(logging.INFO, "mousetrap.job_queue"):
+        asyncio.run(story())
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_server_without_memory_refuses_messages_and_still_takes_acknowledgements(
+    own_valkey: EmbeddedValkey,
+) -> None:
+    async def story(client: Redis) -> None:
+        inbox = Inbox()
+        async with opened(own_valkey.url) as queue:
+            await queue.consume("work", 10, inbox.receive)
+            await queue.publish("work", Message("held", b"body"))
+            delivery = await inbox.next()
+            client.config_set("maxmemory", 1)
+            try:
+                with pytest.raises(QueueFull, match="maxmemory"):
+                    await queue.publish("work", Message("refused", b"body"))
+                assert delivery.acknowledge()
+                await asyncio.to_thread(
+                    until, lambda: client.xlen("mousetrap:queue:work") == 0, "the message is gone"
+                )
+            finally:
+                client.config_set("maxmemory", 0)
+
+    with raw(own_valkey.url) as client:
+        asyncio.run(story(client))
+
+
+def test_a_full_queue_refuses_messages_and_its_dead_queue_never_does(store_url: str) -> None:
+    async def story() -> None:
+        async with opened(store_url, max_length=2) as queue:
+            for each in ("first", "second"):
+                await queue.publish("work", Message(each, b"body"))
+            with pytest.raises(QueueFull, match="queue 'work'"):
+                await queue.publish("work", Message("third", b"body"))
+            for each in ("first", "second", "third"):
+                await queue.publish(dead_queue("work"), Message(each, b"body"))
+
+    asyncio.run(story())
+
+
+def test_a_publish_that_was_called_off_before_it_was_sent_is_not_sent(own_valkey: EmbeddedValkey) -> None:
+    async def story() -> None:
+        async with opened(own_valkey.url) as queue:
+            own_valkey.kill()
+            called_off = asyncio.create_task(queue.publish("work", Message("unwanted", b"body")))
+            waiting = asyncio.create_task(queue.publish("work", Message("wanted", b"body")))
+            await asyncio.sleep(0)
+            called_off.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await called_off
+            await asyncio.to_thread(own_valkey.start)
+            await waiting
+
+            assert await queue.ready("work") == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("url", ["amqp://127.0.0.1/0", "127.0.0.1:6379", "http://127.0.0.1"])
+def test_an_address_of_something_else_is_refused(url: str) -> None:
+    async def story() -> None:
+        async with opened(url):
+            pass
+
+    with pytest.raises(ValueError, match="write valkey:// or valkeys://"):
+        asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("failures", "chance", "seconds"),
+    [(0, 0.0, 0.05), (1, 0.0, 0.1), (3, 0.0, 0.4), (6, 0.0, 2.0), (10_000, 0.0, 2.0), (10_000, 1.0, 1.0)],
+)
+def test_pauses_double_up_to_two_seconds_and_lose_up_to_half_by_chance(
+    failures: int, chance: float, seconds: float
+) -> None:
+    assert pause(failures, chance) == pytest.approx(seconds)
