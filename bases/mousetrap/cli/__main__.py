@@ -1,0 +1,7 @@
+"""Lets `python -m mousetrap.cli` be `mousetrap`."""
+
+import sys
+
+from mousetrap.cli import main
+
+sys.exit(main())

@@ -1,0 +1,162 @@
+"""Speaks with the API: what a terminal asks of it, and its problems as errors that people can read."""
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from mousetrap.cli.answers import Event, Page, Pipeline, Progress, Run
+from mousetrap.cli.event_stream import read_events
+from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
+
+Answer = TypeVar("Answer")
+
+#: Seconds without a byte before a stream of events counts as lost: the API says something more often.
+_SILENCE = 60.0
+
+
+class Api:
+    """Every method raises Misused for what the API refuses, Unreachable when it does not serve."""
+
+    def __init__(self, url: str, key: str = "") -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=10.0,
+            trust_env=not _is_loopback(self.url),  # a proxy cannot reach this machine's own address
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def ready(self) -> None:
+        """Returns if the API, its broker and its store serve."""
+        self._ask("GET", "/health/ready")
+
+    def stages(self, pipeline: str) -> tuple[str, ...]:
+        """The names of a pipeline's stages, in their order."""
+        known = _read(self._ask("GET", "/pipelines"), tuple[Pipeline, ...])
+        return tuple(stage.name for one in known if one.name == pipeline for stage in one.stages)
+
+    def start(
+        self, pipeline: str, body: bytes, *, key: str | None = None, run_id: str | None = None
+    ) -> bytes:
+        """Has a run accepted, under an idempotency key or an id where given; the API's whole answer."""
+        headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
+        params = {"run_id": run_id} if run_id else {}
+        path = f"/pipelines/{quote(pipeline, safe='')}/runs"
+        return self._ask("POST", path, content=body, headers=headers, params=params)
+
+    def run_as_json(self, run_id: str) -> bytes:
+        """The run with its timeline, as the API says it."""
+        return self._ask("GET", _path(run_id))
+
+    def run(self, run_id: str) -> Run:
+        """The run with its timeline."""
+        return _read(self.run_as_json(run_id), Run)
+
+    def runs_as_json(self, pipeline: str | None, limit: int, after: str | None) -> bytes:
+        """A page of runs, as the API says it."""
+        asked = {"pipeline": pipeline, "limit": str(limit), "after": after}
+        return self._ask("GET", "/runs", params={name: value for name, value in asked.items() if value})
+
+    def events(self, run_id: str, after: str) -> Iterator[Event | Progress]:
+        """What happens to the run after the event with the id `after`, until the connection ends."""
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
+        with (
+            self._reaching(),
+            self._client.stream(
+                "GET", f"{_path(run_id)}/events", headers=headers, timeout=httpx.Timeout(10.0, read=_SILENCE)
+            ) as response,
+        ):
+            if response.is_error:
+                response.read()
+            _check(response)
+            for kind, data in read_events(response.iter_lines()):
+                yield _read(data, Progress) if kind == "progress" else _read(data, Event)
+
+    def _ask(self, method: str, path: str, **options: Any) -> bytes:
+        with self._reaching():
+            response = self._client.request(method, path, **options)
+        _check(response)
+        return response.content
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise Unreachable(
+                f"cannot reach the API at {self.url}: start it with `mousetrap up`, "
+                f"or name another in MOUSETRAP_API_URL ({str(error) or type(error).__name__})"
+            ) from error
+        except httpx.InvalidURL as error:
+            raise Misused(f"MOUSETRAP_API_URL is {self.url}: {error}") from error
+
+
+def read_page(answer: bytes) -> Page:
+    """The page of runs that the API's answer holds."""
+    return _read(answer, Page)
+
+
+def read_run_id(answer: bytes) -> str:
+    """The id of the run that the API accepted."""
+    return _read(answer, Accepted).run_id
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The API's answer to a new run, as far as the terminal needs it."""
+
+    run_id: str
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What an RFC 9457 answer says."""
+
+    title: str = ""
+    detail: str = ""
+    where: str | None = None
+
+
+def _check(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    try:
+        problem = msgspec.json.decode(response.content, type=Problem)
+    except msgspec.DecodeError:
+        problem = Problem()
+    text = ": ".join(filter(None, (problem.title, problem.detail)))
+    if problem.where:
+        text = f"{text} (at {problem.where})"
+    text = text or f"{response.url} answered {response.status_code}"
+    raise (Unreachable if response.is_server_error else Misused)(text)
+
+
+def _read(answer: bytes, kind: type[Answer]) -> Answer:
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except msgspec.DecodeError as error:
+        raise CommandFailed(f"the API's answer is not one that this version reads: {error}") from error
+
+
+def _path(run_id: str) -> str:
+    return f"/runs/{quote(run_id, safe='')}"
+
+
+def _is_loopback(url: str) -> bool:
+    host = httpx.URL(url).host
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

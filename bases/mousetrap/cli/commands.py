@@ -1,0 +1,118 @@
+"""All commands with their options; each imports what it needs when called, so that `--help` answers at once."""
+
+import os
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Plain Python functions as pipeline workers, chained over durable queues.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # it would print local variables, and with them secrets
+    rich_markup_mode="rich",
+)
+keys = typer.Typer(help="Make keys for the API and for signing messages.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command()
+def demo() -> None:
+    """Run the earthquakes pipeline on a real week of data, in a stack of its own, and clean up."""
+    from mousetrap.cli.demo import demo
+
+    raise typer.Exit(demo(os.environ))
+
+
+@app.command()
+def up() -> None:
+    """Start broker, store, API and workers here, and leave them running until Ctrl-C."""
+    from mousetrap.cli.up import up
+
+    raise typer.Exit(up(os.environ))
+
+
+@app.command()
+def run(
+    pipeline: Annotated[str, typer.Argument(help="Its name: the API's /pipelines lists them.")],
+    given: Annotated[
+        str,
+        typer.Option("--input", metavar="JSON|@FILE|-", help="The input; - reads it from standard input."),
+    ] = "{}",
+    key: Annotated[
+        str | None, typer.Option("--key", help="Idempotency key: repeating it gives the first run again.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--id", help="The id that the run shall have.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Stay until the run has ended.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Start a run and follow it to its result. Exits 1 when the run fails."""
+    from mousetrap.cli.run import run
+
+    raise typer.Exit(run(os.environ, pipeline, given, key=key, run_id=run_id, follow=follow, as_json=as_json))
+
+
+@app.command()
+def runs(
+    pipeline: Annotated[str | None, typer.Option(help="Only the runs of this one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    after: Annotated[str | None, typer.Option(help="Go on where an earlier page ended.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    from mousetrap.cli.show import runs
+
+    raise typer.Exit(runs(os.environ, pipeline=pipeline, limit=limit, after=after, as_json=as_json))
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")], as_json: AsJson = False
+) -> None:
+    """Show where a run stands, what happened to it, and its result."""
+    from mousetrap.cli.show import show
+
+    raise typer.Exit(show(os.environ, run, as_json=as_json))
+
+
+@app.command()
+def worker(
+    stages: Annotated[list[str], typer.Argument(metavar="STAGE...", help="fetch, process, or both.")],
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs run at once.")] = None,
+    prefetch: Annotated[int | None, typer.Option(min=0, help="Jobs held, running or waiting to.")] = None,
+    burst: Annotated[bool, typer.Option("--burst", help="Leave once the queues are empty.")] = False,
+) -> None:
+    """Serve stages in this process until told to stop."""
+    from mousetrap.cli.worker import worker
+
+    raise typer.Exit(worker(os.environ, stages, concurrency=concurrency, prefetch=prefetch, burst=burst))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check settings, broker, store and API, and say how to mend what is wrong. Exits 1 when something is."""
+    from mousetrap.cli.doctor import doctor
+
+    raise typer.Exit(doctor(os.environ, as_json=as_json))
+
+
+@keys.command("new")
+def keys_new(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    scope: Annotated[list[str], typer.Option(help="What it may do; give it once for each scope.")],
+) -> None:
+    """Make a key for the API: it is shown once, the API is told its hash alone."""
+    from mousetrap.cli.keys import new_api_key
+
+    raise typer.Exit(new_api_key(name, scope))
+
+
+@keys.command("signing")
+def keys_signing() -> None:
+    """Make a key that signs messages between the API and the workers."""
+    from mousetrap.cli.keys import signing_key
+
+    print(signing_key())

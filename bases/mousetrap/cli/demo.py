@@ -1,0 +1,126 @@
+"""Runs the example once, in a stack of its own that is gone afterwards, and shows all there is to see."""
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mousetrap.cli.answers import Event, Progress, Run
+from mousetrap.cli.api_client import Api, read_run_id
+from mousetrap.cli.failures import CommandFailed
+from mousetrap.cli.follow import follow
+from mousetrap.cli.result import result_of
+from mousetrap.cli.screen import run_screen
+from mousetrap.cli.stack import Stack, StopAsked, running_stack
+from mousetrap.earthquakes import EARTHQUAKES, FeedRequest
+from mousetrap.settings import Settings, masked
+
+#: Seconds for the whole run, and lines of each program's output that a failure shows.
+_PATIENCE, _TAIL = 60.0, 12
+
+
+class TooSlow(CommandFailed):
+    """The run has not ended in time."""
+
+
+def demo(environ: Mapping[str, str]) -> int:
+    """The command: 0 when the run completed, 1 when it or the stack did not, 130 on Ctrl-C."""
+    console = Console()
+    said: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_TAIL))
+    began = time.monotonic()
+    with TemporaryDirectory(prefix="mousetrap-demo-") as folder:
+        try:
+            with running_stack(
+                _own(environ), Path(folder), lambda name, line: said[name].append(line)
+            ) as stack:
+                run = _one_run(stack, console)
+                where = places(stack.settings)
+        except StopAsked:
+            return 130
+        except CommandFailed as failed:
+            console.print(f"the demo failed: {failed}", style="bold red", markup=False)
+            _print_tails(console, said)
+            return failed.code
+    if run.state != "completed":
+        _print_tails(console, said)
+        return 1
+    console.print(where)
+    console.print(
+        f"Done in {time.monotonic() - began:.1f} s; what the demo made is removed.", highlight=False
+    )
+    return 0
+
+
+def _own(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without what is set for another API than the demo's own."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("MOUSETRAP_API_")}
+    return {**kept, "MOUSETRAP_API_PORT": "0"}
+
+
+def _one_run(stack: Stack, console: Console) -> Run:
+    deadline = time.monotonic() + _PATIENCE
+    with console.status("starting a Valkey server, the API and two workers"):
+        stack.wait_until_ready()
+    with Api(stack.plan.api_url) as api:
+        request = msgspec.json.encode(FeedRequest(stack.plan.feed_url))
+        run_id = read_run_id(api.start(EARTHQUAKES.name, request))
+        console.print(f"POST {stack.plan.api_url}/pipelines/{EARTHQUAKES.name}/runs  {request.decode()}")
+        console.print(f"run [bold]{run_id}[/]", highlight=False)
+        with run_screen(console, tuple(stage.name for stage in EARTHQUAKES.stages)) as show:
+            for news in _heard(stack, run_id, deadline):
+                show(news)
+        run = api.run(run_id)
+    console.print()
+    console.print(result_of(run))
+    return run
+
+
+def _heard(stack: Stack, run_id: str, deadline: float) -> Iterator[Event | Progress]:
+    """The run's news among the stack's, so that Ctrl-C or a dead worker ends the waiting."""
+
+    def listen() -> None:
+        try:
+            with Api(stack.plan.api_url) as api:
+                for news in follow(api, run_id):
+                    stack.put(news)
+        except CommandFailed as failed:
+            stack.put(failed)
+
+    threading.Thread(target=listen, name="follow", daemon=True).start()
+    while True:
+        news = stack.news(deadline - time.monotonic())
+        if news is None:
+            raise TooSlow(f"the run has not ended within {_PATIENCE:g} s")
+        yield news
+        if isinstance(news, Event) and news.last:
+            return
+
+
+def places(settings: Settings) -> Table:
+    """Where queues, state and summary were kept, without passwords."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row(
+        "queues", f"{', '.join(stage.queue for stage in EARTHQUAKES.stages)} at {masked(settings.broker_url)}"
+    )
+    table.add_row("state", masked(settings.store_url))
+    table.add_row("summary", masked(settings.database_url))
+    if settings.broker_url.startswith("amqp"):
+        vhost = unquote(urlsplit(settings.broker_url).path.removeprefix("/")) or "/"
+        option = "" if vhost == "/" else f"-p {vhost} "
+        table.add_row("see them", f"rabbitmqctl {option}list_queues name type messages")
+    return table
+
+
+def _print_tails(console: Console, said: Mapping[str, Iterable[str]]) -> None:
+    for name, lines in said.items():
+        console.print(f"\nthe last that {name} said:", style="bold")
+        for line in lines:
+            console.print(Text(f"  {line}", "dim"), soft_wrap=True)

@@ -1,0 +1,80 @@
+"""Checks what Mousetrap needs here, and says how to mend what is wrong."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+
+import msgspec
+from rich.console import Console
+
+from mousetrap.catalogue import PIPELINES
+from mousetrap.cli.api_client import Api
+from mousetrap.cli.checks import Check, check_store_facts
+from mousetrap.cli.failures import CommandFailed
+from mousetrap.cli.output import print_json
+from mousetrap.cli.store_facts import read_store_facts
+from mousetrap.cli.tables import checks_table
+from mousetrap.job_queue import open_queue
+from mousetrap.jobs import MousetrapError
+from mousetrap.settings import Settings, SettingsWrong, masked
+
+
+def doctor(environ: Mapping[str, str], *, as_json: bool) -> int:
+    """The command: 1 when a check failed."""
+    checks = list(_checks(environ))
+    if as_json:
+        print_json(msgspec.json.encode(checks))
+    else:
+        Console().print(checks_table(checks))
+    return 1 if any(check.state == "fail" for check in checks) else 0
+
+
+def _checks(environ: Mapping[str, str]) -> Iterator[Check]:
+    try:
+        settings = Settings.from_environ(environ)
+    except SettingsWrong as error:
+        yield Check("settings", "fail", str(error), "correct the variables named here")
+        return
+    yield Check("settings", "ok", f"{len(settings.model_fields_set)} given, the rest are defaults")
+    yield _signing(settings)
+    yield asyncio.run(_broker(settings))
+    yield from _store(settings)
+    yield _api(settings)
+
+
+def _signing(settings: Settings) -> Check:
+    keys = list(settings.keyring.keys)
+    if not keys:
+        mend = "set MOUSETRAP_SIGNING_KEYS alike for the API and all workers; `mousetrap keys signing` makes a key"
+        return Check("signing", "warn", "off: workers believe whatever lies in their queues", mend)
+    return Check("signing", "ok", f"on, with key {keys[0]}{f' of {len(keys)}' if keys[1:] else ''}")
+
+
+async def _broker(settings: Settings) -> Check:
+    address = masked(settings.broker_url)
+    queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
+    try:
+        async with open_queue(settings, queues, name="doctor") as queue:
+            await queue.check()
+            waiting = [f"{name}: {await queue.ready(name)} ready" for name in queues]
+    except MousetrapError as error:
+        return Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")
+    return Check("broker", "ok", f"{address} answers ({', '.join(waiting)})")
+
+
+def _store(settings: Settings) -> Iterator[Check]:
+    try:
+        facts = read_store_facts(settings)
+    except MousetrapError as error:
+        yield Check("store", "fail", str(error), "start it, or name another in MOUSETRAP_STORE_URL")
+        return
+    yield Check("store", "ok", f"{masked(settings.store_url)} answers ({facts.server})")
+    yield from check_store_facts(facts)
+
+
+def _api(settings: Settings) -> Check:
+    try:
+        with Api(settings.api_url) as api:
+            api.ready()
+    except CommandFailed as failed:
+        return Check("api", "fail", str(failed), "`mousetrap up` starts one; MOUSETRAP_API_URL names another")
+    return Check("api", "ok", f"{settings.api_url} is ready")

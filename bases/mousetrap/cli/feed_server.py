@@ -1,0 +1,39 @@
+"""Serves a real week of earthquakes over HTTP, packed as an API would send it, for machines without internet."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+
+_PATH = "/earthquakes-week.geojson"
+
+
+@contextmanager
+def served_week() -> Iterator[str]:
+    """The feed's address on the loopback interface."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="feed", daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}{_PATH}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path != _PATH:
+            self.send_error(404)
+            return
+        packed = resources.files("mousetrap.cli").joinpath("earthquakes-week.geojson.gz").read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(packed)))
+        self.end_headers()
+        self.wfile.write(packed)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing: the worker that fetches says what matters."""

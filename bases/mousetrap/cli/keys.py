@@ -1,0 +1,25 @@
+"""Makes keys and shows them, once, with the line that puts each to use."""
+
+import secrets
+
+from mousetrap.cli.failures import Misused
+
+
+def signing_key() -> str:
+    """A new key for MOUSETRAP_SIGNING_KEYS, `id:secret`; ids are random, so that old and new can stand side by side."""
+    return f"{secrets.token_hex(4)}:{secrets.token_urlsafe(32)}"
+
+
+def new_api_key(name: str, scopes: list[str]) -> int:
+    """Prints a new key for the API, and the entry that the API keeps of it."""
+    from mousetrap.api_keys import new_key
+
+    try:
+        key, entry = new_key(name, scopes, secrets.token_bytes(32))
+    except ValueError as error:
+        raise Misused(str(error)) from error
+    print(f"# for {name}; it is shown this once")
+    print(f"export MOUSETRAP_API_KEY={key}")
+    print("# for the API; several entries are separated by commas")
+    print(f"export MOUSETRAP_API_KEYS={entry}")
+    return 0

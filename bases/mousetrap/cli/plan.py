@@ -1,0 +1,52 @@
+"""Decides what a stack on this machine consists of: pure, from the settings that were given."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from mousetrap.settings import Settings
+
+#: Each child of the stack: the name its output is shown under, and the module it runs.
+PROGRAMS = {
+    "api": "mousetrap.api",
+    "fetch-worker": "mousetrap.fetch_worker",
+    "process-worker": "mousetrap.process_worker",
+}
+
+
+class Plan(NamedTuple):
+    """What the stack needs beyond what was given."""
+
+    #: Whether broker or store, or both, are the embedded server.
+    embedded: bool
+    #: The API's address for this machine.
+    api_url: str
+    #: A week of earthquakes that can be fetched without internet.
+    feed_url: str
+    #: MOUSETRAP_ variables for all its processes: those that were not given, or that say more than what was given.
+    variables: Mapping[str, str]
+
+
+def make_plan(settings: Settings, folder: Path, *, api_port: int, valkey_url: str, feed_url: str) -> Plan:
+    """The plan for a stack whose own data lie in `folder`; `feed_url` may be fetched although it points inward."""
+    given = settings.model_fields_set
+    wanted = {
+        "broker_url": valkey_url,
+        "store_url": valkey_url,
+        "database_url": f"sqlite:///{folder / 'summaries.db'}",
+        "signing_keys": str(folder / "signing.key"),
+    }
+    missing = {name: value for name, value in wanted.items() if name not in given}
+    variables = {
+        f"MOUSETRAP_{name.upper()}{'_FILE' if name == 'signing_keys' else ''}": value
+        for name, value in missing.items()
+    }
+    allowed = ",".join(filter(None, (settings.fetch_allow, urlsplit(feed_url).netloc)))
+    host = settings.api_host if settings.api_host not in ("0.0.0.0", "::", "") else "127.0.0.1"
+    return Plan(
+        embedded=not {"broker_url", "store_url"} <= given,
+        api_url=f"http://{f'[{host}]' if ':' in host else host}:{api_port}",
+        feed_url=feed_url,
+        variables={**variables, "MOUSETRAP_API_PORT": str(api_port), "MOUSETRAP_FETCH_ALLOW": allowed},
+    )

@@ -1,0 +1,42 @@
+"""Lists runs and shows one of them, as the API tells it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from rich.console import Console
+
+from mousetrap.cli.api_client import Api, read_page
+from mousetrap.cli.output import print_json
+from mousetrap.cli.result import result_of
+from mousetrap.cli.tables import run_heading, runs_table, timeline_table
+from mousetrap.settings import Settings
+
+
+def runs(
+    environ: Mapping[str, str], *, pipeline: str | None, limit: int, after: str | None, as_json: bool
+) -> int:
+    """The command `runs`."""
+    settings = Settings.from_environ(environ)
+    with Api(settings.api_url, settings.api_key) as api:
+        answer = api.runs_as_json(pipeline, limit, after)
+    if as_json:
+        print_json(answer)
+    else:
+        Console().print(runs_table(read_page(answer), datetime.now().astimezone()))
+    return 0
+
+
+def show(environ: Mapping[str, str], run_id: str, *, as_json: bool) -> int:
+    """The command `show`."""
+    settings = Settings.from_environ(environ)
+    with Api(settings.api_url, settings.api_key) as api:
+        if as_json:
+            print_json(api.run_as_json(run_id))
+            return 0
+        run = api.run(run_id)
+    console = Console()
+    console.print(run_heading(run, datetime.now().astimezone()))
+    console.print(timeline_table(run.timeline, run.accepted_ms))
+    if run.finished_ms:
+        console.print(result_of(run))
+    return 0

@@ -1,0 +1,156 @@
+"""Runs the whole stack on this machine: server, API and workers as processes that start and stop together."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Any
+
+from mousetrap.cli.api_client import Api
+from mousetrap.cli.children import Children, Ended
+from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
+from mousetrap.cli.feed_server import served_week
+from mousetrap.cli.keys import signing_key
+from mousetrap.cli.plan import PROGRAMS, Plan, make_plan
+from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.settings import Settings
+
+#: Seconds for the API to serve, and seconds between two looks.
+_START, _LOOK = 30.0, 0.03
+
+
+class StopAsked(Exception):
+    """Ctrl-C, or a SIGTERM."""
+
+
+class ProgramEnded(CommandFailed):
+    """A program of the stack ended by itself."""
+
+
+class Stack:
+    """A running stack: what it is made of, and its news."""
+
+    def __init__(self, plan: Plan, settings: Settings, children: Children, news: "SimpleQueue[Any]") -> None:
+        self.plan = plan
+        #: What its processes read.
+        self.settings = settings
+        #: Whether a second signal ended the processes before they had finished.
+        self.forced = False
+        self._asked = False
+        self._children = children
+        self._news = news
+
+    def put(self, news: Any) -> None:
+        """Adds news from another thread; an exception is raised where the news are read."""
+        self._news.put(news)
+
+    def news(self, seconds: float | None = None) -> Any:
+        """What came next, or None after so many seconds. Raises StopAsked, ProgramEnded, and what was put."""
+        try:
+            news = self._news.get(timeout=seconds)
+        except Empty:
+            return None
+        if isinstance(news, Ended):
+            raise ProgramEnded(f"{news.name} ended by itself, with {_end(news.code)}")
+        if isinstance(news, Exception):
+            raise news
+        return news
+
+    def ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        """What a signal does: the first one is news, a second one ends the processes."""
+        self.forced = self._asked
+        if self.forced:
+            self._children.kill()
+        self._asked = True
+        self._news.put(StopAsked())
+
+    def wait_until_ready(self) -> None:
+        """Returns once the API serves. Raises Unreachable with its last words when that takes too long."""
+        deadline = time.monotonic() + _START
+        with Api(self.plan.api_url) as api:
+            while True:
+                try:
+                    return api.ready()
+                except Unreachable:
+                    if time.monotonic() > deadline:
+                        raise
+                self.news(_LOOK)
+
+
+@contextmanager
+def running_stack(
+    environ: Mapping[str, str], folder: Path, tell: Callable[[str, str], None]
+) -> Iterator[Stack]:
+    """The stack, its processes just started, its data in `folder`; `tell` gets each line that a process says.
+
+    On leaving, the API stops first, then the workers finish what they run, and the server goes last. A signal raises
+    StopAsked where the news are read; a second one ends the processes at once.
+    """
+    settings = Settings.from_environ(environ)
+    port = _api_port(settings)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    valkey = EmbeddedValkey(folder / "valkey")
+    news: SimpleQueue[Any] = SimpleQueue()
+    with ExitStack() as opened:
+        feed = opened.enter_context(served_week())
+        plan = make_plan(settings, folder, api_port=port, valkey_url=valkey.url, feed_url=feed)
+        _make_signing_key(plan)
+        environment = {**environ, **plan.variables}
+        children = Children(tell, news.put, settings.grace_seconds)
+        opened.callback(children.close)
+        stack = Stack(plan, Settings.from_environ(environment), children, news)
+        opened.enter_context(_handled(stack.ask_to_stop))
+        if plan.embedded:
+            opened.enter_context(valkey)
+        opened.callback(_stop, children)
+        for name, module in PROGRAMS.items():
+            children.start(name, module, environment)
+        yield stack
+
+
+def _stop(children: Children) -> None:
+    api, *workers = PROGRAMS
+    children.stop([api])
+    children.stop(workers)
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _api_port(settings: Settings) -> int:
+    """The port that was asked for, or a free one for 0. Raises Misused when it is taken."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.api_host, settings.api_port))
+        except OSError as error:
+            raise Misused(
+                f"the API cannot listen on {settings.api_host}:{settings.api_port} ({error.strerror}): "
+                f"choose another port, as in `MOUSETRAP_API_PORT={settings.api_port + 1} mousetrap up`, or 0 for a free one"
+            ) from error
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _make_signing_key(plan: Plan) -> None:
+    """Made once for each folder, so that messages still queued from an earlier time stay ours."""
+    path = plan.variables.get("MOUSETRAP_SIGNING_KEYS_FILE")
+    if path and not Path(path).exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(signing_key() + "\n")
+
+
+def _end(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

@@ -1,0 +1,166 @@
+"""Draws runs, stages and timelines as tables: pure, from what the API answered and the time it is."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mousetrap.cli.answers import Event, Page, Run
+from mousetrap.cli.checks import Check
+from mousetrap.cli.progress import Stages, StageSeen
+
+_COLOURS = {
+    "completed": "green",
+    "done": "green",
+    "finished": "green",
+    "ok": "green",
+    "failed": "bold red",
+    "fail": "bold red",
+    "gave_up": "bold red",
+    "rejected": "red",
+    "retrying": "yellow",
+    "handed_back": "yellow",
+    "warn": "yellow",
+    "running": "cyan",
+    "started": "cyan",
+    "waiting": "dim",
+}
+_MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
+_TURNING = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+def stages_table(stages: Stages, now: float) -> Table:
+    """What each stage does at the time `now` (seconds since 1970)."""
+    table = Table.grid(padding=(0, 2))
+    for column in range(6):
+        table.add_column(no_wrap=True, overflow="ellipsis", justify="right" if column == 3 else "left")
+    for stage in stages:
+        colour = _COLOURS[stage.state]
+        table.add_row(
+            Text(_MARKS.get(stage.state) or _TURNING[int(now * 10) % len(_TURNING)], colour),
+            Text(stage.name, "bold"),
+            Text(stage.state, colour),
+            _spent(stage, now),
+            f"attempt {stage.attempt}" if stage.attempt > 1 else "",
+            Text(stage.note or stage.worker, "dim"),
+        )
+    return table
+
+
+def event_line(event: Event, began_ms: int) -> Text:
+    """One event on one line, with the time since the run was accepted."""
+    line = Text(f"{(event.at_ms - began_ms) / 1000:8.2f} s  ")
+    line.append(f"{event.stage or '':<12}").append(in_words(event.kind), _COLOURS.get(event.kind, ""))
+    if event.attempt and event.attempt > 1:
+        line.append(f", attempt {event.attempt}")
+    if event.worker and event.kind == "started":
+        line.append(f" by {event.worker}")
+    if event.failure:
+        line.append(f": {event.failure.text}")
+    return line
+
+
+def runs_table(page: Page, now: datetime) -> RenderableType:
+    """A page of runs, newest first, and how to ask for the next."""
+    if not page.runs:
+        return "no runs yet: start one with `mousetrap run earthquakes`"
+    table = _table("run", "pipeline", "state", "accepted", "took")
+    for run in page.runs:
+        where = "" if run.finished_ms else f": {run.stage}"
+        table.add_row(
+            run.id, run.pipeline, _coloured(run.state, where), _moment(run.accepted_ms, now), _took(run)
+        )
+    if page.next is None:
+        return table
+    return Group(table, Text(f"more: mousetrap runs --after {page.next}", "dim"))
+
+
+def run_heading(run: Run, now: datetime) -> Table:
+    """What run it is and where it stands."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("run", Text(run.id, "bold"))
+    facts.add_row("pipeline", run.pipeline)
+    facts.add_row("state", _coloured(run.state, "" if run.finished_ms else f": {run.stage}"))
+    facts.add_row("accepted", _moment(run.accepted_ms, now))
+    if run.finished_ms:
+        facts.add_row("took", _took(run))
+    return facts
+
+
+def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
+    """What happened to a run, with its attempts and the workers that made them."""
+    table = _table("after", "stage", "what", "attempt", "worker")
+    for event in events:
+        table.add_row(
+            f"{(event.at_ms - began_ms) / 1000:.2f} s",
+            event.stage or "",
+            _coloured(event.kind, f": {event.failure.text}" if event.failure else ""),
+            str(event.attempt or ""),
+            Text(event.worker or "", "dim"),
+        )
+    return table
+
+
+def failure_text(run: Run) -> Text:
+    """Why the run failed, with the traceback where there is one."""
+    if run.failure is None:
+        return Text()
+    text = Text(f"{run.failure.kind}: {run.failure.text}", "red")
+    return text.append(f"\n{run.failure.traceback.rstrip()}", "dim") if run.failure.traceback else text
+
+
+def checks_table(checks: Iterable[Check]) -> Table:
+    """What was looked at, what was found, and how to mend it."""
+    table = Table.grid(padding=(0, 2))
+    for check in checks:
+        found = Text(check.found)
+        if check.mend:
+            found.append(f"\n→ {check.mend}", "bold")
+        table.add_row(_coloured(check.state, ""), check.name, found)
+    return table
+
+
+def duration(seconds: float) -> str:
+    """`0.25 s`, `12.5 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def in_words(kind: str) -> str:
+    """A name of the store as people write it."""
+    return kind.replace("_", " ")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    for column in columns:
+        right = column in ("after", "attempt", "took")
+        table.add_column(column, justify="right" if right else "left", no_wrap=column in ("run", "after"))
+    return table
+
+
+def _coloured(word: str, rest: str) -> Text:
+    return Text(in_words(word), _COLOURS.get(word, "")).append(rest)
+
+
+def _spent(stage: StageSeen, now: float) -> str:
+    if stage.began_ms is None:
+        return ""
+    return duration(max(0.0, (stage.ended_ms or now * 1000) - stage.began_ms) / 1000)
+
+
+def _took(run: Run) -> str:
+    return duration((run.finished_ms - run.accepted_ms) / 1000) if run.finished_ms else ""
+
+
+def _moment(at_ms: int, now: datetime) -> str:
+    """In the time zone of `now`; today's without the day."""
+    at = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)
+    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,61 @@
+"""Starts the stack in ./.mousetrap and leaves it running until it is told to stop."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from mousetrap.cli.failures import CommandFailed
+from mousetrap.cli.plan import PROGRAMS, Plan
+from mousetrap.cli.stack import StopAsked, running_stack
+
+_COLOURS = dict(zip(PROGRAMS, ("green", "cyan", "magenta"), strict=True))
+
+
+def up(environ: Mapping[str, str]) -> int:
+    """The command: 0 when it was told to stop, 1 when a program of the stack ended by itself, 130 when it was forced."""
+    console = Console(highlight=False, soft_wrap=True)
+
+    def tell(name: str, line: str) -> None:
+        console.print(Text.assemble((f"{name:<14} ", _COLOURS[name]), line))
+
+    with running_stack(environ, Path(".mousetrap").absolute(), tell) as stack:
+        try:
+            stack.wait_until_ready()
+            for line in welcome(stack.plan, keys=bool(stack.settings.api_keys)):
+                console.print(line, markup=False)
+            while True:
+                stack.news()
+        except StopAsked:
+            code = 0
+            console.print("stopping: the workers finish what they run; Ctrl-C again ends them at once")
+        except CommandFailed as failed:
+            code = failed.code
+            console.print(f"mousetrap: {failed}; stopping the rest", style="bold red", markup=False)
+    return 130 if stack.forced else code
+
+
+def welcome(plan: Plan, *, keys: bool) -> Iterator[str]:
+    """What to do with a stack that is up; `keys` says whether the API asks for one."""
+    key = ' -H "Authorization: Bearer $MOUSETRAP_API_KEY"' if keys else ""
+    request = json.dumps({"url": plan.feed_url})
+    yield ""
+    yield f"The API is at {plan.api_url}, described at {plan.api_url}/docs. Ctrl-C stops everything."
+    yield ""
+    yield "Start a run, on a week of earthquakes that needs no internet:"
+    yield f"  curl{key} -d '{request}' {plan.api_url}/pipelines/earthquakes/runs"
+    yield ""
+    yield "In another terminal, for the command line and for workers started by hand:"
+    yield from (f"  export {name}={shlex.quote(value)}" for name, value in exports(plan).items())
+    yield f"  mousetrap run earthquakes --input '{request}'"
+    yield "  mousetrap worker process --concurrency 4"
+    yield ""
+
+
+def exports(plan: Plan) -> dict[str, str]:
+    """The variables that another terminal needs to be part of the stack, beside those that were given to this one."""
+    ours = {name: value for name, value in plan.variables.items() if name != "MOUSETRAP_API_PORT"}
+    return {**ours, "MOUSETRAP_API_URL": plan.api_url}

@@ -1,0 +1,29 @@
+"""Serves any of the stages in one process."""
+
+from collections.abc import Mapping, Sequence
+
+from mousetrap.cli.failures import Misused
+from mousetrap.job_queue import open_queue
+from mousetrap.run_fetch_worker import bind_fetch
+from mousetrap.run_process_worker import bind_process
+from mousetrap.serve_worker import Binder, serve_worker
+
+#: The list to add your own stage to.
+BINDERS: Mapping[str, Binder] = {"fetch": bind_fetch, "process": bind_process}
+
+
+def worker(
+    environ: Mapping[str, str],
+    stages: Sequence[str],
+    *,
+    concurrency: int | None,
+    prefetch: int | None,
+    burst: bool,
+) -> int:
+    """The command: the worker's own exit code."""
+    if unknown := [stage for stage in stages if stage not in BINDERS]:
+        raise Misused(f"there is no stage {unknown[0]!r}: choose from {', '.join(BINDERS)}")
+    options = {"MOUSETRAP_CONCURRENCY": concurrency, "MOUSETRAP_PREFETCH": prefetch}
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    binders = [BINDERS[stage] for stage in dict.fromkeys(stages)]
+    return serve_worker(open_queue, binders, {**environ, **given}, burst=burst)
