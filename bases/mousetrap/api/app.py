@@ -1,0 +1,43 @@
+"""Puts the API together; nothing is open before the server starts it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from mousetrap.api import events, example, health, pipelines, runs
+from mousetrap.api.access import read_keys
+from mousetrap.api.body_limit import BodyLimit
+from mousetrap.api.description import describe
+from mousetrap.api.errors import HANDLERS
+from mousetrap.api.problems import any_refusal
+from mousetrap.api.services import open_services
+from mousetrap.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API as an ASGI application. Raises SettingsWrong when it would be open to others than it should."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as app.state.services:
+            yield
+
+    app = FastAPI(
+        title="Mousetrap",
+        summary="Starts runs of pipelines, shows them, and follows them live.",
+        version="1",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        responses=any_refusal(),
+        exception_handlers=dict(HANDLERS),
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.keys = read_keys(settings)
+    app.state.stopping = asyncio.Event()
+    for part in (pipelines, runs, events, health, example):
+        app.include_router(part.router)
+    app.add_middleware(BodyLimit, most=settings.api_max_body)
+    describe(app)
+    return app

@@ -1,0 +1,80 @@
+"""Makes the OpenAPI description say what each pipeline takes and gives: a path for each instead of one for all."""
+
+import copy
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+
+from mousetrap.api import views
+from mousetrap.catalogue import PIPELINES
+from mousetrap.pipeline import ContractBroken, Pipeline, read
+
+#: Keeps the names of contracts apart from those of our own answers.
+_PREFIX = "contract."
+
+Json = dict[str, Any]
+
+
+def describe(app: FastAPI) -> None:
+    """Replaces the framework's description of `app`; it is made once, when somebody asks for it."""
+    app.openapi = partial(_described, app, app.openapi)  # type: ignore[method-assign]
+
+
+def expand(description: Json, pipelines: Mapping[str, Pipeline]) -> Json:
+    """`description` with the contracts of all pipelines, and each path with {pipeline} in it once for each."""
+    contracts, components = _schemas(pipelines)
+    paths: Json = {}
+    for path, operations in description["paths"].items():
+        if "{pipeline}" not in path:
+            paths[path] = operations
+            continue
+        for name, pipeline in pipelines.items():
+            paths[path.replace("{pipeline}", name)] = {
+                method: _of(pipeline, operation, contracts) for method, operation in operations.items()
+            }
+    schemas = {**description["components"]["schemas"], **components}
+    return {**description, "paths": paths, "components": {**description["components"], "schemas": schemas}}
+
+
+def _described(app: FastAPI, by_framework: Any) -> Json:
+    if app.openapi_schema is None:
+        description = expand(by_framework(), PIPELINES)
+        description["components"]["schemas"]["Problem"] = views.Problem.model_json_schema()
+        app.openapi_schema = description
+    return app.openapi_schema
+
+
+def _schemas(pipelines: Mapping[str, Pipeline]) -> tuple[Mapping[Any, Json], Json]:
+    """The schema of each contract, and the components that these refer to."""
+    stages = [stage for pipeline in pipelines.values() for stage in pipeline.stages]
+    contracts = [contract for stage in stages for contract in (stage.input, stage.output)]
+    schemas, components = msgspec.json.schema_components(
+        contracts, ref_template=f"#/components/schemas/{_PREFIX}{{name}}"
+    )
+    named = {_PREFIX + name: schema for name, schema in components.items()}
+    return dict(zip(contracts, schemas, strict=True)), named
+
+
+def _of(pipeline: Pipeline, general: Json, contracts: Mapping[Any, Json]) -> Json:
+    operation = copy.deepcopy(general)
+    operation["operationId"] += f"_{pipeline.name}"
+    operation["summary"] += f": {pipeline.name}"
+    operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "pipeline"]
+    if "202" in operation["responses"]:
+        body = {"schema": contracts[pipeline.first.input], **_example(pipeline.first.input)}
+        operation["requestBody"] = {"content": {"application/json": body}}
+    else:
+        result = {"schema": contracts[pipeline.stages[-1].output]}
+        operation["responses"]["200"]["content"] = {"application/json": result}
+    return operation
+
+
+def _example(contract: Any) -> Json:
+    """The contract's defaults, where it has one for everything."""
+    with suppress(ContractBroken):
+        return {"example": msgspec.to_builtins(read(b"{}", contract))}
+    return {}

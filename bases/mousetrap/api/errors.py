@@ -1,0 +1,74 @@
+"""Turns every error into a problem: those of the components, those of the framework, and defects."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.utils import is_body_allowed_for_status_code
+from starlette.exceptions import HTTPException
+
+from mousetrap.api.problems import Problem, absence, respond, write
+from mousetrap.jobs import PublishUnconfirmed, QueueFull, QueueUnreachable, StoreUnreachable, Unroutable
+from mousetrap.pipeline import ContractBroken
+from mousetrap.run_store import RunConflict
+
+_ROUTING = {404: "no-such-path", 405: "method-not-allowed"}
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+
+async def _problem(_: Request, problem: Problem) -> Response:
+    return respond(problem)
+
+
+async def _broken_contract(_: Request, error: ContractBroken) -> Response:
+    mend = "GET /pipelines shows the contract as JSON Schema"
+    return respond(Problem("contract-broken", f"{error.what[:300]}; {mend}", where=error.where[:300]))
+
+
+async def _conflict(_: Request, error: RunConflict) -> Response:
+    return respond(Problem("run-conflict", str(error)))
+
+
+async def _absent(kind: str, part: str, _: Request, error: Exception) -> Response:
+    return respond(absence(kind, str(error), part))
+
+
+async def _invalid(_: Request, error: RequestValidationError) -> Response:
+    found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+    detail = "; ".join(f"{where}: {what}" for where, what in found)
+    return respond(Problem("invalid-request", detail, where=found[0][0]))
+
+
+async def _of_framework(request: Request, error: HTTPException) -> Response:
+    status = error.status_code
+    if not is_body_allowed_for_status_code(status):
+        return Response(status_code=status, headers=error.headers)
+    if status in _ROUTING:
+        what = f"{request.method} {request.url.path} is not served: /docs lists what is"
+        return respond(Problem(_ROUTING[status], what, headers=error.headers))
+    members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    return write({**members, "detail": str(error.detail)}, error.headers)
+
+
+async def _defect(_: Request, error: Exception) -> Response:
+    return respond(Problem("internal-error", "this is a defect of ours: the server's log has its story"))
+
+
+#: By the error's class.
+HANDLERS: Mapping[Any, Handler] = {
+    Problem: _problem,
+    ContractBroken: _broken_contract,
+    RunConflict: _conflict,
+    StoreUnreachable: partial(_absent, "store-away", "store"),
+    QueueUnreachable: partial(_absent, "broker-away", "broker"),
+    PublishUnconfirmed: partial(_absent, "unconfirmed", "broker"),
+    QueueFull: partial(_absent, "queue-full", "broker"),
+    Unroutable: partial(_absent, "unroutable", "broker"),
+    RequestValidationError: _invalid,
+    HTTPException: _of_framework,
+    Exception: _defect,
+}

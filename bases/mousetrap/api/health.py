@@ -1,0 +1,41 @@
+"""Tells a supervisor whether the process lives, and whether it can do its work."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter
+
+from mousetrap.api import views
+from mousetrap.api.problems import absence, refusals
+from mousetrap.api.services import WithServices
+from mousetrap.jobs import MousetrapError
+
+#: Seconds for broker and store to answer, both asked at once.
+_PATIENCE = 1.0
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("/live")
+async def check_live() -> views.Health:
+    """Always, while the process answers at all. Needs no key."""
+    return views.Health(status="live")
+
+
+@router.get("/ready", responses=refusals("not-ready"))
+async def check_ready(services: WithServices) -> views.Health:
+    """When broker and store answer; else which of them does not. Needs no key."""
+    answers = await asyncio.gather(_answers(services.queue.check), _answers(services.store.check))
+    absent = [part for part, there in zip(("broker", "store"), answers, strict=True) if not there]
+    if absent:
+        raise absence("not-ready", f"waiting for: {', '.join(absent)}", *absent)
+    return views.Health(status="ready")
+
+
+async def _answers(check: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await check()
+    except (MousetrapError, TimeoutError):
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""Serves the API until told to stop."""
+
+import os
+import signal
+import sys
+from argparse import ArgumentParser
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from mousetrap.api.app import create_app
+from mousetrap.api.events import end_streams
+from mousetrap.settings import Settings, SettingsWrong
+from mousetrap.telemetry import log_to_stderr
+
+_ABOUT = """Serves the HTTP API of Mousetrap. It has no options; the environment has: MOUSETRAP_BROKER_URL,
+MOUSETRAP_STORE_URL, MOUSETRAP_API_HOST and MOUSETRAP_API_PORT (127.0.0.1 and 8000), MOUSETRAP_API_KEYS (needed where
+the host is not this machine alone), MOUSETRAP_API_MAX_BODY, MOUSETRAP_SIGNING_KEYS, MOUSETRAP_TLS_CA,
+MOUSETRAP_TLS_CERTIFICATE, MOUSETRAP_TLS_KEY, MOUSETRAP_QUEUE_TYPE, MOUSETRAP_RETENTION_SECONDS, MOUSETRAP_LOG_LEVEL and
+MOUSETRAP_LOG_FORMAT. Each is also read from the file that the same name with _FILE behind it holds."""
+#: Seconds that requests under way may take once the server is told to stop.
+_GRACE = 10
+
+
+def main() -> int:
+    """The exit code: 0 after a stop that was asked for, 2 for settings that cannot be used."""
+    ArgumentParser(prog="mousetrap-api", description=_ABOUT).parse_args()
+    try:
+        settings = Settings.from_environ(os.environ)
+        app = create_app(settings)
+    except SettingsWrong as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    log_to_stderr(settings.log_level, settings.log_format)
+    _Server(app, settings).run()
+    return 0
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self._app = app
+        config = uvicorn.Config(
+            app,
+            host=settings.api_host,
+            port=settings.api_port,
+            ws="none",
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        super().__init__(config)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Unlike the original it does not raise the signal again afterwards: being told to stop is no failure."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+        end_streams(self._app)

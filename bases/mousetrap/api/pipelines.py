@@ -1,0 +1,48 @@
+"""Shows the pipelines, and what each gave last."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Response
+
+from mousetrap.api import views
+from mousetrap.api.access import may_read
+from mousetrap.api.problems import NO_ACCESS, Problem, refusals
+from mousetrap.api.services import WithStore
+from mousetrap.catalogue import PIPELINES
+from mousetrap.pipeline import Pipeline
+
+#: What a pipeline can be called.
+NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+
+router = APIRouter(tags=["pipelines"])
+
+
+async def _known(pipeline: Annotated[str, Path(examples=["earthquakes"])]) -> Pipeline:
+    if pipeline not in PIPELINES:
+        known = ", ".join(PIPELINES)
+        raise Problem("unknown-pipeline", f"this server has: {known}; GET /pipelines tells more")
+    return PIPELINES[pipeline]
+
+
+#: For the signatures of routes.
+KnownPipeline = Annotated[Pipeline, Depends(_known)]
+
+
+@router.get("/pipelines", dependencies=[may_read], responses=refusals(*NO_ACCESS))
+async def list_pipelines() -> list[views.Pipeline]:
+    """Every pipeline, with its stages, their queues and their contracts."""
+    return [views.Pipeline.of(pipeline) for pipeline in PIPELINES.values()]
+
+
+@router.get(
+    "/pipelines/{pipeline}/latest",
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, "unknown-pipeline", "no-result", "store-away"),
+)
+async def show_latest(pipeline: KnownPipeline, store: WithStore, response: Response) -> Any:
+    """The result of the newest run that completed; the header `Mousetrap-Run` names the run."""
+    run = await store.latest(pipeline.name)
+    if run is None:
+        raise Problem("no-result", f"start one with POST /pipelines/{pipeline.name}/runs")
+    response.headers["Mousetrap-Run"] = run.id
+    return run.result

@@ -1,0 +1,134 @@
+"""What the API answers, as pydantic models: the documentation is made of them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mousetrap.pipeline import Pipeline as PipelineData
+from mousetrap.pipeline import schema
+from mousetrap.run_store import RunState
+
+_RUN = "019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b"
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Accepted(_View):
+    """The run is kept: it survives whatever dies now."""
+
+    run_id: str = Field(examples=[_RUN])
+    #: Where the run is to be seen.
+    url: str = Field(examples=[f"/runs/{_RUN}"])
+
+
+class Failure(_View):
+    """Why an attempt failed."""
+
+    kind: str = Field(examples=["mousetrap.earthquakes.contracts.FeedUnavailable"])
+    text: str = Field(examples=["the feed answers 503"])
+    traceback: str = ""
+
+
+class Event(_View):
+    """One line of a run's timeline; times are milliseconds since 1970."""
+
+    id: str = Field(examples=["1765432100123-0"])
+    kind: str = Field(examples=["started"])
+    at_ms: int
+    stage: str | None = None
+    job: str | None = None
+    attempt: int | None = None
+    worker: str | None = None
+    failure: Failure | None = None
+
+
+class Progress(_View):
+    """How far the handler that runs now has come."""
+
+    stage: str
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+class RunLine(_View):
+    """A run, as a list shows it; times are milliseconds since 1970."""
+
+    id: str = Field(examples=[_RUN])
+    pipeline: str = Field(examples=["earthquakes"])
+    state: RunState
+    stage: str = Field(description="The stage that the run reached last.", examples=["process"])
+    accepted_ms: int
+    updated_ms: int
+    finished_ms: int | None = None
+    failure: Failure | None = None
+    progress: Progress | None = None
+
+
+class Run(RunLine):
+    """A run with its input, its result and its timeline, oldest event first."""
+
+    input: Any = None
+    result: Any = None
+    timeline: list[Event] = []
+
+
+class RunPage(_View):
+    """Some runs, newest first."""
+
+    runs: list[RunLine]
+    next: str | None = Field(description="Ask with `after` set to this for the runs that follow.")
+
+
+class Stage(_View):
+    """A step of a pipeline; the contracts are JSON Schemas."""
+
+    name: str
+    queue: str
+    input: dict[str, Any]
+    output: dict[str, Any]
+
+
+class Pipeline(_View):
+    """A named chain of stages."""
+
+    name: str = Field(examples=["earthquakes"])
+    description: str
+    stages: list[Stage]
+
+    @classmethod
+    def of(cls, pipeline: PipelineData) -> "Pipeline":
+        return cls(
+            name=pipeline.name,
+            description=pipeline.description,
+            stages=[
+                Stage(name=s.name, queue=s.queue, input=schema(s.input), output=schema(s.output))
+                for s in pipeline.stages
+            ],
+        )
+
+
+class Health(_View):
+    """The process lives, or is ready."""
+
+    status: Literal["live", "ready"]
+
+
+class Refreshed(_View):
+    """What the tutorial answers."""
+
+    status: Literal["ok"] = "ok"
+    run_id: str = Field(examples=[_RUN])
+
+
+class Problem(_View):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:mousetrap:problem:contract-broken"])
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong, and how to mend it.")
+    where: str | None = Field(None, description="The place: a JSON path, or the name of a parameter.")
+    away: list[Literal["broker", "store"]] | None = Field(None, description="What the server waits for.")
