@@ -16,11 +16,15 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from mousetrap.jobs import QueueUnreachable
 
-#: What ends a line; a ResponseError, which is an answer, is handled before them.
+#: What asking may raise. A ResponseError is an answer: the server is there and says no.
 LOST = (RedisError, OSError)
 
 _log = logging.getLogger("mousetrap.job_queue")
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
+_UNREADABLE = (
+    "the broker's address cannot be read: write valkey://user:password@host:port/database, or valkeys:// for TLS, "
+    "with special characters of the password percent-encoded"
+)
 _STEPS = Path(__file__).with_name("streams.lua").read_text()
 _STEPS_SHA = hashlib.sha1(_STEPS.encode(), usedforsecurity=False).hexdigest()
 
@@ -29,12 +33,9 @@ class Server:
     """Where Valkey is, and whether it answers; the log hears once when it ceases to, and once when it does again."""
 
     def __init__(self, url: str, name: str, tls: ssl.SSLContext | None) -> None:
-        scheme, _, rest = url.partition("://")
-        if scheme not in _SCHEMES:
-            raise ValueError(f"the broker's address starts with {scheme!r}: write valkey:// or valkeys://")
-        self._arguments: dict[str, Any] = {**parse_url(f"{_SCHEMES[scheme]}://{rest}")}
-        self._arguments.pop("connection_class", None)
-        self._encrypted, self._tls = _SCHEMES[scheme] == "rediss", tls
+        self._arguments = _parse(url)
+        self._encrypted = self._arguments.pop("connection_class", None) is SSLConnection
+        self._tls = tls
         self._name = re.sub(r"[^!-~]", "-", name)  # Valkey takes no other characters
         self._away = False
 
@@ -53,12 +54,12 @@ class Server:
 
     def struck(self, why: Exception) -> None:
         if not self._away:
-            _log.warning("Valkey at %s is out of reach, trying until it answers: %s", self, _explain(why))
+            _log.warning("Valkey at %s cannot be used, trying until it can: %s", self, _explain(why))
         self._away = True
 
     def answered(self) -> None:
         if self._away:
-            _log.info("Valkey at %s answers again", self)
+            _log.info("Valkey at %s can be used again", self)
         self._away = False
 
     def unreachable(self, why: Exception) -> QueueUnreachable:
@@ -70,7 +71,7 @@ class Server:
 
 
 class Line:
-    """Asks Valkey; raises one of LOST when it gives no answer, and ResponseError when the answer is no."""
+    """Asks Valkey. Raises one of LOST."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -110,9 +111,8 @@ class Line:
             return await self._connection.read_response()
         except ResponseError:
             raise
-        except (
-            BaseException
-        ):  # above all a time-out or a cancel: an answer that comes late would pass for the next one's
+        except BaseException:
+            # Above all a time-out or a cancel: an answer that comes late would pass for the next question's.
             await self._connection.disconnect(nowait=True)
             raise
 
@@ -127,9 +127,18 @@ def pause(failures: int, chance: float) -> float:
     return min(2.0, 0.05 * 2.0 ** min(failures, 16)) * (1 - chance / 2)
 
 
+def _parse(url: str) -> dict[str, Any]:
+    """What a connection needs to know. Raises ValueError, which never holds the address: a password may be in it."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in _SCHEMES or "?" in rest or "#" in rest:
+        raise ValueError(_UNREADABLE)
+    try:
+        return {**parse_url(f"{_SCHEMES[scheme]}://{rest}")}
+    except ValueError:
+        raise ValueError(_UNREADABLE) from None
+
+
 def _explain(error: Exception) -> str:
-    return (
-        "it does not answer in time"
-        if isinstance(error, TimeoutError)
-        else str(error) or type(error).__name__
-    )
+    if isinstance(error, TimeoutError):
+        return "it does not answer in time"
+    return str(error) or type(error).__name__

@@ -20,9 +20,10 @@ class Member:
     def __init__(self, name: str) -> None:
         self.name = name
         self._over = False
-        self.renewed()
+        self._until = 0.0
 
     def renewed(self) -> None:
+        """The server has set the key anew."""
         self._until = asyncio.get_running_loop().time() + LAPSE
 
     def end(self) -> None:
@@ -45,7 +46,6 @@ class Membership:
         #: Those that we consume, whose lost members we look after; a view that grows as we subscribe.
         self._queues = queues
         self._member = Member("")
-        self._member.end()
         self._joining = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -57,6 +57,7 @@ class Membership:
                 await self._line.step(
                     "join", member.name, _milliseconds(LAPSE), former, list(self._queues), patience=LAPSE
                 )
+                member.renewed()
                 self._member = member
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep(), name="mousetrap membership")

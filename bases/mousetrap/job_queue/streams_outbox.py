@@ -4,8 +4,8 @@ import asyncio
 import math
 import random
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import msgspec
 from redis.exceptions import ResponseError
@@ -13,8 +13,8 @@ from redis.exceptions import ResponseError
 from mousetrap.job_queue.streams_line import LOST, Line, pause
 from mousetrap.jobs import Message, MousetrapError, PublishUnconfirmed, QueueFull, Unroutable
 
-#: Messages in one step; more would keep the server from its other clients for too long.
-_BATCH = 500
+#: Messages in one step, and bytes of bodies; more would keep the server from its other clients for too long.
+_BATCH, _BATCH_BYTES = 500, 4_000_000
 #: Seconds that a step may take, and that closing may.
 _ANSWER, _GOODBYE = 10.0, 3.0
 
@@ -104,13 +104,13 @@ class Outbox:
                 self._take_back(batch)
                 raise
             except LOST as error:
-                self._line.server.struck(error)
-                self._take_back(batch, refused=error if isinstance(error, ResponseError) else None)
                 failures += 1
+                self._refuse(batch, error)
+                self._take_back(batch)
                 await self._rest(failures, error)
 
     async def _send(self, batch: _Batch) -> None:
-        patience = self._patience(batch.letters)
+        patience = min(_ANSWER, _time_left(batch.letters, asyncio.get_running_loop().time()))
         await self._line.open(patience)
         for letter in batch.letters:
             letter.sent = True
@@ -127,41 +127,44 @@ class Outbox:
             _settle(letter)
 
     def _take(self) -> _Batch:
-        count = min(_BATCH, len(self._letters))
-        letters = [self._letters.popleft() for _ in range(count)]
-        # Whoever no longer waits for a message has taken it back, unless the server may have it already.
-        batch = _Batch(
-            self._acknowledged, self._handed_back, [it for it in letters if it.sent or not it.taken.done()]
-        )
+        batch = _Batch(self._acknowledged, self._handed_back, [])
         self._acknowledged, self._handed_back = {}, {}
+        size = 0
+        while self._letters and len(batch.letters) < _BATCH and size < _BATCH_BYTES:
+            letter = self._letters.popleft()
+            if letter.sent or not letter.taken.done():  # else nobody waits for it any more, and it never left
+                batch.letters.append(letter)
+                size += len(letter.body)
         if not self._letters and not self._closing:
             self._work.clear()
         return batch
 
-    def _take_back(self, batch: _Batch, refused: ResponseError | None = None) -> None:
-        """What was not sent waits on, ahead of what has come up since; the messages not if the server refused them."""
+    def _refuse(self, batch: _Batch, error: Exception) -> None:
+        """Whoever waits for a message hears it if the server said no; else the log does."""
+        if not isinstance(error, ResponseError) or not batch.letters:
+            self._line.server.struck(error)
+            return
+        for letter in batch.letters:
+            _settle(letter, QueueFull(f"Valkey at {self._line.server} refused the message: {error}"))
+        batch.letters.clear()
+
+    def _take_back(self, batch: _Batch) -> None:
+        """What was not sent waits on; the messages ahead of what has come up since."""
         for queue, entries in batch.acknowledged.items():
             self._acknowledged.setdefault(queue, []).extend(entries)
         for queue, entries in batch.handed_back.items():
             self._handed_back.setdefault(queue, []).extend(entries)
-        if refused is None:
-            self._letters.extendleft(reversed(batch.letters))
-        else:
-            for letter in batch.letters:
-                _settle(letter, QueueFull(f"Valkey at {self._line.server} refused the message: {refused}"))
+        self._letters.extendleft(reversed(batch.letters))
         self._work.set()
 
     async def _rest(self, failures: int, error: Exception) -> None:
         """Waits before the next try; the messages whose deadline comes first wait no longer."""
-        now = asyncio.get_running_loop().time()
-        first = min((letter.deadline for letter in islice(self._letters, 1)), default=math.inf)
-        await asyncio.sleep(max(0.0, min(pause(failures, random.random()), first - now)))
-        late = [it for it in self._letters if it.deadline <= asyncio.get_running_loop().time()]
-        for _ in late:  # they were published first, so they are in front
-            self._letters.popleft()
-        self._give_up(late, error)
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(min(pause(failures, random.random()), _time_left(self._letters, loop.time())))
+        while self._letters and self._letters[0].deadline <= loop.time():  # the first published are in front
+            self._give_up([self._letters.popleft()], error)
 
-    def _give_up(self, letters: "deque[_Letter] | list[_Letter]", error: Exception) -> None:
+    def _give_up(self, letters: Iterable[_Letter], error: Exception) -> None:
         for letter in letters:
             unconfirmed = PublishUnconfirmed(
                 f"Valkey at {self._line.server} has not said in time whether it has message {letter.id!r} "
@@ -177,12 +180,12 @@ class Outbox:
             f"Valkey at {server} has no queue {queue!r}: connect once with that queue, which makes it"
         )
 
-    def _patience(self, letters: list[_Letter]) -> float:
-        first = min((letter.deadline for letter in islice(letters, 1)), default=math.inf)
-        return max(0.0, min(_ANSWER, first - asyncio.get_running_loop().time()))
-
     def _is_empty(self) -> bool:
         return not (self._letters or self._acknowledged or self._handed_back)
+
+
+def _time_left(letters: Sequence[_Letter], now: float) -> float:
+    return max(0.0, letters[0].deadline - now) if letters else math.inf
 
 
 def _settle(letter: _Letter, error: MousetrapError | None = None) -> None:
