@@ -18,7 +18,8 @@ async def list_runs(
     """At most `limit` runs accepted before the one that `after` names, newest first."""
     members: list[bytes] = []
     today = await _today(client)
-    first = int((after or "").partition(":")[0] or 0) // _DAY_MS if after else today
+    # Nothing was accepted after today, whatever `after` says: else each day back from there would be asked for.
+    first = min(today, int(after.partition(":")[0]) // _DAY_MS) if after else today
     oldest = today - int(retention * 1000) // _DAY_MS - 1
     days = iter(range(first, oldest - 1, -1))
     while len(members) <= limit and (some := list(islice(days, _DAYS))):
