@@ -1,0 +1,58 @@
+"""Opens the database at an address, and says what is wrong with it in words that hold no password."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+
+from mousetrap.summaries.errors import SummariesUnreachable
+
+_FORMS = "give sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
+
+#: What each kind of database is told when a connection opens.
+_CONNECT: dict[str, dict[str, Any]] = {
+    # Seconds that a writer waits for another one.
+    "sqlite": {"timeout": 10.0},
+    # Seconds to connect, and milliseconds until a silent server counts as lost: a caller waits for the answer.
+    "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 2000},
+}
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `url`; it connects when it is first used.
+
+    Raises ValueError for an address that is none of ours.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"the address of the summaries' database cannot be read: {_FORMS}") from None
+    kind = parsed.drivername.replace("postgresql+psycopg", "postgresql")
+    in_memory = kind == "sqlite" and parsed.database in (None, "", ":memory:")
+    if kind not in _CONNECT or in_memory:
+        raise ValueError(f"{masked(parsed)} is no database that several processes can use: {_FORMS}")
+    return create_engine(parsed, connect_args=_CONNECT[kind], pool_pre_ping=kind == "postgresql")
+
+
+@contextmanager
+def reached(url: URL) -> Iterator[None]:
+    """Turns what the database's library raises into SummariesUnreachable."""
+    try:
+        yield
+    except DBAPIError as error:
+        why = str(error.orig).partition("\n")[0]
+        raise SummariesUnreachable(
+            f"the summaries' database {masked(url)} does not serve us: {why}"
+        ) from None
+    except NoConnectionFree:
+        raise SummariesUnreachable(
+            f"all connections to the summaries' database {masked(url)} are busy"
+        ) from None
+
+
+def masked(url: URL) -> str:
+    """The address without its password, and without its options, which may hold one."""
+    return url.set(query={}).render_as_string(hide_password=True)
