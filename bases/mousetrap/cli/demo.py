@@ -17,6 +17,7 @@ from mousetrap.cli.answers import Event, Progress, Run
 from mousetrap.cli.api_client import Api, read_run_id
 from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.follow import follow
+from mousetrap.cli.plan import Plan
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
 from mousetrap.cli.stack import Stack, StopAsked, running_stack
@@ -25,6 +26,8 @@ from mousetrap.settings import Settings, masked
 
 #: Seconds for the whole run, and lines of each program's output that a failure shows.
 _PATIENCE, _TAIL = 60.0, 12
+#: What tells how to reach RabbitMQ.
+_BROKER = ("MOUSETRAP_BROKER_URL", "MOUSETRAP_TLS_", "MOUSETRAP_QUEUE_TYPE")
 
 
 class TooSlow(CommandFailed):
@@ -52,17 +55,25 @@ def demo(environ: Mapping[str, str]) -> int:
     if run.state != "completed":
         _print_tails(console, said)
         return 1
+    console.print()
     console.print(where)
     console.print(
-        f"Done in {time.monotonic() - began:.1f} s; what the demo made is removed.", highlight=False
+        f"\nDone in {time.monotonic() - began:.1f} s; what the demo made is removed.", highlight=False
     )
     return 0
 
 
 def _own(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without what is set for another API than the demo's own."""
-    kept = {name: value for name, value in environ.items() if not name.startswith("MOUSETRAP_API_")}
-    return {**kept, "MOUSETRAP_API_PORT": "0"}
+    """`environ` without what would tie the demo to another stack; RabbitMQ's address stays, if one is given."""
+    rabbitmq = Settings.from_environ(environ).broker_url.startswith("amqp")
+    foreign = ("MOUSETRAP_",) if rabbitmq else ("MOUSETRAP_", "RABBITMQ_")
+    kept = _BROKER if rabbitmq else ()
+    ours = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(kept) or not name.startswith(foreign)
+    }
+    return {**ours, "MOUSETRAP_API_PORT": "0"}
 
 
 def _one_run(stack: Stack, console: Console) -> Run:
@@ -70,10 +81,10 @@ def _one_run(stack: Stack, console: Console) -> Run:
     with console.status("starting a Valkey server, the API and two workers"):
         stack.wait_until_ready()
     with Api(stack.plan.api_url) as api:
-        request = msgspec.json.encode(FeedRequest(stack.plan.feed_url))
-        run_id = read_run_id(api.start(EARTHQUAKES.name, request))
-        console.print(f"POST {stack.plan.api_url}/pipelines/{EARTHQUAKES.name}/runs  {request.decode()}")
-        console.print(f"run [bold]{run_id}[/]", highlight=False)
+        run_id = read_run_id(
+            api.start(EARTHQUAKES.name, msgspec.json.encode(FeedRequest(stack.plan.feed_url)))
+        )
+        console.print(heading(stack.plan, run_id))
         with run_screen(console, tuple(stage.name for stage in EARTHQUAKES.stages)) as show:
             for news in _heard(stack, run_id, deadline):
                 show(news)
@@ -96,12 +107,24 @@ def _heard(stack: Stack, run_id: str, deadline: float) -> Iterator[Event | Progr
 
     threading.Thread(target=listen, name="follow", daemon=True).start()
     while True:
-        news = stack.news(deadline - time.monotonic())
+        news = stack.news(max(0.0, deadline - time.monotonic()))
         if news is None:
-            raise TooSlow(f"the run has not ended within {_PATIENCE:g} s")
+            raise TooSlow(
+                f"the run has not ended within {_PATIENCE:g} s; "
+                "should other workers serve the same queues, they may have taken its jobs"
+            )
         yield news
         if isinstance(news, Event) and news.last:
             return
+
+
+def heading(plan: Plan, run_id: str) -> Table:
+    """What was started."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("feed", f"{plan.feed_url}, a real week from the U.S. Geological Survey")
+    table.add_row("started", f"POST {plan.api_url}/pipelines/{EARTHQUAKES.name}/runs")
+    table.add_row("run", Text(run_id, "bold"))
+    return table
 
 
 def places(settings: Settings) -> Table:

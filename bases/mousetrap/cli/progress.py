@@ -49,6 +49,8 @@ def advance(stages: Stages, news: Event | Progress) -> Stages:
 
 def _after(stage: StageSeen, news: Event | Progress) -> StageSeen:
     if isinstance(news, Progress):
+        if stage.state in ("done", "failed"):
+            return stage  # it was on its way while the stage ended
         return msgspec.structs.replace(stage, note=how_far(news))
     state = _STATES.get(news.kind, stage.state)
     return msgspec.structs.replace(
@@ -66,5 +68,5 @@ def how_far(progress: Progress) -> str:
     """Progress in words: `3 of 12 pages`, `40 %` when the whole is 1, `3 pages` when nobody knows the whole."""
     if progress.total == 1:
         return f"{progress.done:.0%} {progress.note}".strip()
-    whole = f" of {progress.total:g}" if progress.total is not None else ""
-    return f"{progress.done:g}{whole} {progress.note}".strip()
+    whole = f" of {progress.total:,.10g}" if progress.total is not None else ""
+    return f"{progress.done:,.10g}{whole} {progress.note}".strip()

@@ -13,7 +13,7 @@ from mousetrap.earthquakes import EARTHQUAKES, Summary
 def result_of(run: Run) -> RenderableType:
     """What an ended run came to."""
     if run.state != "completed":
-        return failure_text(run)
+        return failure_text(run.failure)
     if run.pipeline == EARTHQUAKES.name:
         try:
             return summary_tables(msgspec.convert(run.result, Summary))

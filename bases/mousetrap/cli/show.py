@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from rich.console import Console
+from rich.text import Text
 
 from mousetrap.cli.api_client import Api, read_page
 from mousetrap.cli.output import print_json
@@ -36,7 +37,11 @@ def show(environ: Mapping[str, str], run_id: str, *, as_json: bool) -> int:
         run = api.run(run_id)
     console = Console()
     console.print(run_heading(run, datetime.now().astimezone()))
+    console.print()
     console.print(timeline_table(run.timeline, run.accepted_ms))
     if run.finished_ms:
+        console.print()
         console.print(result_of(run))
+    if run.failure and run.failure.traceback:
+        console.print(Text(f"\n{run.failure.traceback.rstrip()}", "dim"), soft_wrap=True)
     return 0

@@ -51,7 +51,7 @@ def _client(settings: Settings) -> Redis:
 def _setting(client: Redis, name: str) -> str | None:
     """None where the server keeps its settings to itself, as hosted ones do."""
     try:
-        told: dict[str, Any] = client.config_get(name)
+        told = client.config_get(name)
     except ResponseError:
         return None
     return told.get(name)

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.cli.answers import Event, Page, Run
+from mousetrap.cli.answers import Event, Failure, Page, Run
 from mousetrap.cli.checks import Check
 from mousetrap.cli.progress import Stages, StageSeen
 
@@ -104,12 +104,9 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
     return table
 
 
-def failure_text(run: Run) -> Text:
-    """Why the run failed, with the traceback where there is one."""
-    if run.failure is None:
-        return Text()
-    text = Text(f"{run.failure.kind}: {run.failure.text}", "red")
-    return text.append(f"\n{run.failure.traceback.rstrip()}", "dim") if run.failure.traceback else text
+def failure_text(failure: Failure | None) -> Text:
+    """Why a run failed, in one sentence."""
+    return Text(f"{failure.kind.rpartition('.')[2]}: {failure.text}" if failure else "", "red")
 
 
 def checks_table(checks: Iterable[Check]) -> Table:
@@ -139,10 +136,12 @@ def in_words(kind: str) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
     for column in columns:
         right = column in ("after", "attempt", "took")
-        table.add_column(column, justify="right" if right else "left", no_wrap=column in ("run", "after"))
+        table.add_column(
+            column, justify="right" if right else "left", no_wrap=column in ("run", "after"), overflow="fold"
+        )
     return table
 
 

@@ -23,10 +23,11 @@ def up(environ: Mapping[str, str]) -> int:
         console.print(Text.assemble((f"{name:<14} ", _COLOURS[name]), line))
 
     with running_stack(environ, Path(".mousetrap").absolute(), tell) as stack:
+        console.print("starting; what it keeps is in ./.mousetrap")
         try:
             stack.wait_until_ready()
-            for line in welcome(stack.plan, keys=bool(stack.settings.api_keys)):
-                console.print(line, markup=False)
+            lines = welcome(stack.plan, keys=bool(stack.settings.api_keys))
+            console.print("\n".join(lines), markup=False)  # at once, or the log would come between
             while True:
                 stack.news()
         except StopAsked:
