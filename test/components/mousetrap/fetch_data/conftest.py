@@ -1,5 +1,6 @@
 """Serves feeds over real HTTP on the loopback, each test saying how its addresses answer."""
 
+import asyncio
 import gzip
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+
+from mousetrap.earthquakes import Feed, FeedRequest
+from mousetrap.fetch_data import FetchBounds, fetch_data, open_fetcher
+from mousetrap.fetch_data.guard import Resolve, resolve
 
 WEEK = Path(__file__).parents[4] / "bases" / "mousetrap" / "cli" / "earthquakes-week.geojson.gz"
 
@@ -78,3 +83,23 @@ def server() -> Iterator[FeedServer]:
 def week() -> bytes:
     """One real week of earthquakes, as the feed served it."""
     return gzip.decompress(WEEK.read_bytes())
+
+
+@pytest.fixture
+def bounds() -> FetchBounds:
+    """The defaults, with the tests' own server allowed."""
+    return FetchBounds(allowed=frozenset({"127.0.0.1"}))
+
+
+@pytest.fixture
+def fetch() -> Callable[..., Feed]:
+    """Fetches one feed, as a worker would, and waits for it."""
+
+    async def fetch_one(url: str, bounds: FetchBounds, resolve: Resolve) -> Feed:
+        async with open_fetcher(bounds, resolve) as fetcher:
+            return await fetch_data(FeedRequest(url), fetcher)
+
+    def fetch(url: str, bounds: FetchBounds, resolve: Resolve = resolve) -> Feed:
+        return asyncio.run(fetch_one(url, bounds, resolve))
+
+    return fetch
