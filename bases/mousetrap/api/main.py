@@ -24,7 +24,10 @@ _GRACE = 10
 
 
 def main() -> int:
-    """The exit code: 0 after a stop that was asked for, 2 for settings that cannot be used."""
+    """The exit code: 0 after a stop that was asked for, 2 for settings that cannot be used.
+
+    A port that is taken ends the program with 3, which is uvicorn's own.
+    """
     ArgumentParser(prog="mousetrap-api", description=_ABOUT).parse_args()
     try:
         settings = Settings.from_environ(os.environ)

@@ -1,0 +1,161 @@
+"""Shows who is let in: holders of keys, or without keys this machine alone."""
+
+import socket
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from mousetrap.api import create_app
+from mousetrap.api_keys import new_key
+from mousetrap.settings import Settings, SettingsWrong
+
+RUNS = "/pipelines/earthquakes/runs"
+READ, READ_ENTRY = new_key("reader", ["read"], bytes(32))
+RUN, RUN_ENTRY = new_key("starter", ["run"], bytes(range(32)))
+BOTH, BOTH_ENTRY = new_key("both", ["read", "run"], bytes(range(1, 33)))
+ENTRIES = f"{READ_ENTRY}\n{RUN_ENTRY}\n{BOTH_ENTRY}"
+
+Serve = Callable[..., httpx.Client]
+
+
+@pytest.mark.parametrize("header", [("Authorization", f"Bearer {READ}"), ("X-API-Key", READ)])
+def test_a_key_opens_what_its_scope_is_for(serve: Serve, header: tuple[str, str]) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    assert api.get("/runs", headers=dict([header])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/pipelines"),
+        ("GET", "/pipelines/earthquakes/latest"),
+        ("POST", RUNS),
+        ("GET", "/runs"),
+        ("GET", "/runs/a"),
+        ("GET", "/runs/a/events"),
+        ("GET", "/"),
+        ("POST", "/refresh"),
+    ],
+)
+def test_without_a_key_nothing_is_shown_or_started(serve: Serve, method: str, path: str) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    missing = api.request(method, path)
+    unknown = api.request(method, path, headers={"X-API-Key": READ[:-1]})
+
+    assert missing.status_code == unknown.status_code == 401
+    assert missing.json()["type"] == "urn:mousetrap:problem:key-missing"
+    assert missing.headers["www-authenticate"] == 'Bearer realm="mousetrap"'
+    assert unknown.json()["type"] == "urn:mousetrap:problem:key-unknown"
+    assert "invalid_token" in unknown.headers["www-authenticate"]
+    assert READ[:-1] not in unknown.text
+
+
+def test_every_documented_path_but_health_asks_for_a_key(serve: Serve) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    for path, operations in api.get("/openapi.json").json()["paths"].items():
+        for method in operations:
+            answer = api.request(method, path.replace("{run_id}", "a"))
+            assert path.startswith("/health/") or answer.status_code == 401, (method, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key", "scope"), [("POST", RUNS, READ, "run"), ("GET", "/runs", RUN, "read")]
+)
+def test_a_key_without_the_scope_is_told_which(
+    serve: Serve, method: str, path: str, key: str, scope: str
+) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    answer = api.request(method, path, headers={"X-API-Key": key})
+
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "urn:mousetrap:problem:scope-missing"
+    assert f"lacks the scope {scope}" in answer.json()["detail"]
+
+
+def test_equal_idempotency_keys_of_two_callers_are_two_runs(serve: Serve) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    answers = [
+        api.post(RUNS, headers={"X-API-Key": key, "Idempotency-Key": "same"}) for key in (RUN, BOTH, BOTH)
+    ]
+
+    assert [answer.status_code for answer in answers] == [202] * 3
+    assert len({answer.json()["run_id"] for answer in answers}) == 2
+
+
+@pytest.mark.parametrize("key", ["", f"X-API-Key: {READ}\r\n"])
+def test_a_caller_who_may_not_is_refused_before_the_body_is_sent(serve: Serve, key: str) -> None:
+    api = serve(api_keys=ENTRIES)
+    address = (api.base_url.host, api.base_url.port or 80)
+
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(
+            f"POST {RUNS} HTTP/1.1\r\nHost: 127.0.0.1\r\n{key}Content-Length: 1000\r\n\r\n".encode()
+        )
+        answer = connection.recv(12)
+
+    assert answer == (b"HTTP/1.1 403" if key else b"HTTP/1.1 401")
+
+
+def test_health_and_documentation_need_no_key(serve: Serve) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    for path in ("/health/live", "/health/ready", "/docs", "/openapi.json"):
+        assert api.get(path).status_code == 200, path
+
+
+def test_keys_are_not_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        api = serve(api_keys=ENTRIES)
+        api.post(RUNS, headers={"X-API-Key": RUN})
+        api.post(RUNS, headers={"Authorization": f"Bearer {READ}"})
+
+    assert "POST /pipelines/earthquakes/runs" in caplog.text
+    for key in (READ, RUN):
+        assert key.rpartition("_")[2] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_without_keys_foreign_web_pages_are_refused(api: httpx.Client, headers: dict[str, str]) -> None:
+    answer = api.post(RUNS, headers=headers)
+
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "urn:mousetrap:problem:foreign-origin"
+    assert api.get("/runs").json()["runs"] == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_without_keys_pages_of_the_api_itself_are_answered(api: httpx.Client, host: str) -> None:
+    here = f"{host}:{api.base_url.port}"
+
+    answer = api.post(RUNS, headers={"Host": here, "Origin": f"http://{here}"})
+
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "api.example"])
+def test_without_keys_only_this_machine_can_be_served(host: str) -> None:
+    with pytest.raises(SettingsWrong, match=r"MOUSETRAP_API_KEYS: set at least one key.*MOUSETRAP_API_HOST"):
+        create_app(Settings.from_environ({"MOUSETRAP_API_HOST": host}))
+
+    create_app(Settings.from_environ({"MOUSETRAP_API_HOST": host, "MOUSETRAP_API_KEYS": READ_ENTRY}))
+
+
+def test_wrong_keys_are_refused_before_anything_is_served() -> None:
+    with pytest.raises(SettingsWrong, match="MOUSETRAP_API_KEYS: key 2 is not of the form") as refused:
+        create_app(Settings.from_environ({"MOUSETRAP_API_KEYS": f"{READ_ENTRY},{RUN}"}))
+
+    assert RUN not in str(refused.value)

@@ -1,0 +1,139 @@
+"""Shows that every error is a problem document: of routing, of absent parts, and of our own making."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from mousetrap.api.errors import HANDLERS
+from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.jobs import MousetrapError
+from support.ports import free_ports
+
+RUNS = "/pipelines/earthquakes/runs"
+STORE_PATHS = [
+    ("GET", "/runs"),
+    ("GET", "/runs/a"),
+    ("GET", "/runs/a/events"),
+    ("GET", "/pipelines/earthquakes/latest"),
+    ("GET", "/"),
+]
+
+Serve = Callable[..., httpx.Client]
+
+
+def check(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """The members of the problem that the answer must be."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert (answer.status_code, problem["type"]) == (status, f"urn:mousetrap:problem:{kind}")
+    assert problem["status"] == status
+    assert problem["title"] and problem["detail"]
+    return problem
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/runs/", "/runs/a/b", "/pipelines/earthquakes", "/health"])
+def test_a_path_that_is_not_there_is_a_problem(api: httpx.Client, path: str) -> None:
+    assert path in check(api.get(path), 404, "no-such-path")["detail"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/runs"), ("GET", RUNS), ("POST", "/health/live")])
+def test_a_method_that_a_path_does_not_take_is_a_problem(api: httpx.Client, method: str, path: str) -> None:
+    answer = api.request(method, path)
+
+    check(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"]
+
+
+def closed() -> str:
+    """The address of nobody."""
+    (port,) = free_ports(1)
+    return f"valkey://user:hidden@127.0.0.1:{port}/0"
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", RUNS), ("POST", "/refresh")])
+def test_without_the_broker_no_run_is_accepted(serve: Serve, method: str, path: str) -> None:
+    api = serve(broker_url=closed())
+
+    answer = api.request(method, path)
+
+    problem = check(answer, 503, "broker-away")
+    assert problem["away"] == ["broker"]
+    assert int(answer.headers["retry-after"]) > 0
+    assert "hidden" not in answer.text
+    (run,) = api.get("/runs").json()["runs"]
+    assert run["state"] == "rejected"
+
+
+def test_a_run_refused_without_the_broker_can_be_repeated_under_its_key(serve: Serve, store_url: str) -> None:
+    name = {"Idempotency-Key": "k"}
+    assert serve(broker_url=closed()).post(RUNS, headers=name).status_code == 503
+
+    answer = serve().post(RUNS, headers=name)
+
+    assert answer.status_code == 202
+    run = serve().get(answer.headers["location"]).json()
+    assert run["state"] == "queued"
+
+
+@pytest.mark.parametrize(("method", "path"), [*STORE_PATHS, ("POST", RUNS), ("POST", "/refresh")])
+def test_without_the_store_each_path_says_so(serve: Serve, method: str, path: str) -> None:
+    api = serve(store_url=closed())
+
+    answer = api.request(method, path)
+
+    problem = check(answer, 503, "store-away")
+    assert problem["away"] == ["store"]
+    assert int(answer.headers["retry-after"]) > 0
+    assert "hidden" not in answer.text
+
+
+def test_an_api_outlives_the_absence_of_both(serve: Serve, own_valkey: EmbeddedValkey) -> None:
+    api = serve(broker_url=own_valkey.url, store_url=own_valkey.url)
+    first = api.post(RUNS).json()["run_id"]
+
+    own_valkey.kill()
+    away = api.post(RUNS)
+    own_valkey.start()
+    back = api.post(RUNS)
+
+    assert away.status_code == 503
+    assert back.status_code == 202
+    assert api.get(f"/runs/{first}").status_code == 200
+
+
+def test_a_broker_that_takes_no_more_is_said_to_be_full(serve: Serve, tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path) as broker:
+        api = serve(broker_url=broker.url)
+        with Redis.from_url(broker.url.replace("valkey", "redis", 1)) as client:
+            client.config_set("maxmemory", "1")
+
+        answer = api.post(RUNS)
+
+    assert check(answer, 503, "queue-full")["away"] == ["broker"]
+
+
+def test_every_error_of_the_queue_and_the_store_has_a_problem() -> None:
+    shared = {
+        error for error in MousetrapError.__subclasses__() if error.__module__ == "mousetrap.jobs.errors"
+    }
+
+    assert shared and shared <= set(HANDLERS)
+
+
+def test_a_defect_is_told_to_the_log_and_not_to_the_caller(
+    serve: Serve, store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = serve()
+    run_id = api.post(RUNS).json()["run_id"]
+    with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        client.hset(f"mousetrap:run:{run_id}", "state", "a state that there is not")
+
+    answer = api.get(f"/runs/{run_id}")
+
+    problem = check(answer, 500, "internal-error")
+    assert "state" not in problem["detail"]
+    assert "a state that there is not" in caplog.text

@@ -1,0 +1,89 @@
+"""Shows how the program starts, refuses to start, and stops."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mousetrap.api_keys import new_key
+from support.ports import free_ports
+from support.processes import Process
+
+KEY, ENTRY = new_key("ci", ["read"], bytes(32))
+
+Start = Callable[..., Process]
+
+
+def test_help_names_the_variables(start_base: Start) -> None:
+    process = start_base("api", "--help")
+
+    assert process.wait() == 0
+    for variable in (
+        "MOUSETRAP_BROKER_URL",
+        "MOUSETRAP_STORE_URL",
+        "MOUSETRAP_API_PORT",
+        "MOUSETRAP_API_KEYS",
+    ):
+        assert variable in process.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"MOUSETRAP_API_PORT": "70000"}, "MOUSETRAP_API_PORT: Input should be less than"),
+        ({"MOUSETRAP_API_HOST": "0.0.0.0"}, "MOUSETRAP_API_KEYS: set at least one key"),
+        ({"MOUSETRAP_API_KEYS": KEY}, "MOUSETRAP_API_KEYS: key 1 is not of the form"),
+        ({"MOUSETRAP_API_PROT": "1"}, "MOUSETRAP_API_PROT: there is no such setting"),
+    ],
+)
+def test_wrong_settings_are_one_clear_line_and_exit_code_2(
+    start_base: Start, settings: dict[str, str], line: str
+) -> None:
+    process = start_base("api", **settings)
+
+    assert process.wait() == 2
+    (said,) = process.lines
+    assert line in said
+    assert KEY not in said
+
+
+def test_it_serves_until_told_to_stop(start_api: Any) -> None:
+    process, api = start_api()
+    assert api.get("/health/ready").status_code == 200
+    assert "server" not in api.get("/health/live").headers
+
+    assert process.terminate() == 0
+
+
+def test_with_keys_it_serves_other_machines(start_api: Any) -> None:
+    _, api = start_api(MOUSETRAP_API_HOST="0.0.0.0", MOUSETRAP_API_KEYS=ENTRY)
+
+    assert api.get("/runs").status_code == 401
+    assert api.get("/runs", headers={"X-API-Key": KEY, "Host": "api.example"}).status_code == 200
+
+
+def test_it_starts_and_stops_without_broker_and_store(start_api: Any) -> None:
+    (port,) = free_ports(1)
+    away = f"valkey://user:hidden@127.0.0.1:{port}/0"
+
+    process, api = start_api(MOUSETRAP_BROKER_URL=away, MOUSETRAP_STORE_URL=away)
+
+    assert api.get("/health/ready").json()["away"] == ["broker", "store"]
+    assert process.terminate() == 0
+    assert "hidden" not in process.output
+
+
+def test_a_port_in_use_is_said_and_no_success(start_base: Start, store_url: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        process = start_base(
+            "api", MOUSETRAP_API_PORT=port, MOUSETRAP_BROKER_URL=store_url, MOUSETRAP_STORE_URL=store_url
+        )
+
+        assert process.wait() == 3
+    assert "address already in use" in process.output
+    assert "Traceback" not in process.output

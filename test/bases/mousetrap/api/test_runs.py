@@ -1,0 +1,275 @@
+"""Shows how runs are started, started again, found and listed."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from mousetrap.earthquakes import EARTHQUAKES
+from mousetrap.job_queue import connect
+from mousetrap.jobs import Delivery, Message, decode
+from mousetrap.run_store import Progress
+from mousetrap.signing import Keyring
+from mousetrap.submit_run import run_id_of_key
+
+RUNS = "/pipelines/earthquakes/runs"
+FEED = {"url": "https://example.org/feed.geojson"}
+
+
+def messages(store_url: str, count: int) -> list[Message]:
+    """The first messages of the queue that runs start in."""
+
+    async def take() -> list[Message]:
+        taken: list[Message] = []
+        enough = asyncio.Event()
+
+        def receive(delivery: Delivery) -> None:
+            taken.append(delivery.message)
+            delivery.acknowledge()
+            if len(taken) == count:
+                enough.set()
+
+        async with connect(store_url, ["start_fetch"], name="test") as queue:
+            await queue.consume("start_fetch", 10, receive)
+            await asyncio.wait_for(enough.wait(), 10)
+            assert await queue.ready("start_fetch") == 0
+        return taken
+
+    return asyncio.run(take())
+
+
+def test_an_accepted_run_is_recorded_and_its_signed_job_waits_for_a_worker(
+    serve: Callable[..., httpx.Client], store_url: str
+) -> None:
+    keys = "k1:sixteen-characters"
+    api = serve(signing_keys=keys)
+
+    answer = api.post(RUNS, json=FEED)
+
+    assert answer.status_code == 202
+    run_id = answer.json()["run_id"]
+    assert answer.headers["location"] == answer.json()["url"] == f"/runs/{run_id}"
+    assert "idempotent-replayed" not in answer.headers
+    run = api.get(f"/runs/{run_id}").json()
+    assert (run["pipeline"], run["state"], run["input"]) == ("earthquakes", "queued", FEED)
+    assert [event["kind"] for event in run["timeline"]] == ["accepted"]
+    (message,) = messages(store_url, 1)
+    Keyring.parse(keys).verify(message.body, message.headers)
+    job = decode(message.body)
+    assert (job.run_id, job.stage, msgspec.json.decode(job.payload)) == (run_id, "fetch", FEED)
+
+
+def test_on_rabbitmq_nothing_else_changes(serve: Callable[..., httpx.Client], broker_url: str) -> None:
+    api = serve(broker_url=broker_url)
+
+    run_id = api.post(RUNS, json=FEED).json()["run_id"]
+
+    assert api.get("/health/ready").status_code == 200
+    (message,) = messages(broker_url, 1)
+    assert decode(message.body).run_id == run_id
+
+
+def test_an_empty_body_means_the_defaults(api: httpx.Client) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+
+    assert api.get(f"/runs/{run_id}").json()["input"]["url"].startswith("https://earthquake.usgs.gov/")
+
+
+def test_the_body_is_read_as_json_whatever_it_is_called(api: httpx.Client) -> None:
+    answer = api.post(RUNS, content=msgspec.json.encode(FEED), headers={"content-type": "text/plain"})
+
+    assert api.get(answer.headers["location"]).json()["input"] == FEED
+
+
+def test_a_repeated_idempotency_key_starts_one_run(api: httpx.Client, store_url: str) -> None:
+    first = api.post(RUNS, json=FEED, headers={"Idempotency-Key": "order 66"})
+    again = api.post(RUNS, json=FEED, headers={"Idempotency-Key": "order 66"})
+    other = api.post(RUNS, json=FEED, headers={"Idempotency-Key": "order 67"})
+
+    assert first.json() == again.json()
+    assert first.json()["run_id"] == run_id_of_key("", "earthquakes", "order 66")
+    assert "idempotent-replayed" not in first.headers
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
+    assert other.json() != first.json()
+    assert len(api.get("/runs").json()["runs"]) == 2
+    assert len({message.id for message in messages(store_url, 2)}) == 2
+
+
+def test_a_run_can_have_an_id_of_the_callers_choice(api: httpx.Client) -> None:
+    first = api.post(RUNS, json=FEED, params={"run_id": "2026-W47_a"})
+    again = api.post(RUNS, json=FEED, params={"run_id": "2026-W47_a"})
+
+    assert first.json() == again.json() == {"run_id": "2026-W47_a", "url": "/runs/2026-W47_a"}
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+@pytest.mark.parametrize("name", [{"headers": {"Idempotency-Key": "k"}}, {"params": {"run_id": "mine"}}])
+def test_the_same_name_for_another_body_is_a_conflict(api: httpx.Client, name: dict[str, Any]) -> None:
+    first = api.post(RUNS, json=FEED, **name)
+
+    answer = api.post(RUNS, json={"url": "https://example.org/other"}, **name)
+
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:mousetrap:problem:run-conflict"
+    assert first.json()["run_id"] in answer.json()["detail"]
+    assert api.get(first.json()["url"]).json()["input"] == FEED
+
+
+@pytest.mark.parametrize(
+    ("body", "where", "what"),
+    [
+        (b"{", "$", "truncated"),
+        (b"\xff", "$", "malformed"),
+        (b"[]", "$", "Expected `object`, got `array`"),
+        (b'{"url": 1}', "$.url", "Expected `str`, got `int`"),
+        (b'{"url": "ftp://example.org"}', "$.url", "matching regex"),
+        (b'{"uri": ""}', "$", "unknown field `uri`"),
+        (b'{"url":' + b"[" * 100_000, "$.url", "Expected `str`, got `array`"),
+    ],
+)
+def test_a_body_that_breaks_the_contract_is_refused_with_the_place(
+    api: httpx.Client, body: bytes, where: str, what: str
+) -> None:
+    answer = api.post(RUNS, content=body)
+
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert (problem["type"], problem["where"]) == ("urn:mousetrap:problem:contract-broken", where)
+    assert what in problem["detail"]
+    assert "GET /pipelines" in problem["detail"]
+    assert api.get("/runs").json()["runs"] == []
+
+
+def test_a_problem_does_not_repeat_a_long_name_of_the_callers(api: httpx.Client) -> None:
+    answer = api.post(RUNS, json={"x" * 100_000: 1})
+
+    assert answer.status_code == 422
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "where"),
+    [
+        ({"params": {"run_id": "a b"}}, "invalid-request", "query.run_id"),
+        ({"params": {"run_id": "x" * 65}}, "invalid-request", "query.run_id"),
+        ({"params": {"run_id": ""}}, "invalid-request", "query.run_id"),
+        ({"headers": {"Idempotency-Key": ""}}, "invalid-request", "header.Idempotency-Key"),
+        ({"headers": {"Idempotency-Key": "x" * 256}}, "invalid-request", "header.Idempotency-Key"),
+        ({"headers": {"Idempotency-Key": b"\xe9"}}, "invalid-request", "header.Idempotency-Key"),
+        ({"params": {"run_id": "a"}, "headers": {"Idempotency-Key": "k"}}, "two-ids", None),
+    ],
+)
+def test_a_wrong_name_for_a_run_is_refused(
+    api: httpx.Client, request_: Any, kind: str, where: str | None
+) -> None:
+    answer = api.post(RUNS, **request_)
+
+    assert answer.status_code == (400 if kind == "two-ids" else 422)
+    assert answer.json()["type"] == f"urn:mousetrap:problem:{kind}"
+    assert answer.json().get("where") == where
+    assert api.get("/runs").json()["runs"] == []
+
+
+def test_an_unknown_pipeline_is_refused_with_the_known_ones(api: httpx.Client) -> None:
+    answer = api.post("/pipelines/earthquake/runs")
+
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:mousetrap:problem:unknown-pipeline"
+    assert "earthquakes" in answer.json()["detail"]
+
+
+def test_a_run_is_shown_with_its_timeline_progress_and_result(api: httpx.Client, worker: Any) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+    worker.begin(run_id)
+    worker.report(run_id, Progress(stage="fetch", done=1, total=4, note="reading"))
+
+    running = api.get(f"/runs/{run_id}").json()
+    worker.complete(run_id, {"earthquakes": 7})
+    completed = api.get(f"/runs/{run_id}").json()
+
+    assert running["state"] == "running"
+    assert running["progress"] == {"stage": "fetch", "done": 1, "total": 4, "note": "reading"}
+    assert running["result"] is running["finished_ms"] is None
+    assert (completed["state"], completed["result"]) == ("completed", {"earthquakes": 7})
+    kinds = [event["kind"] for event in completed["timeline"]]
+    assert kinds == ["accepted", "started", "started", "finished", "completed"]
+    assert completed["timeline"][1]["worker"] == "w1"
+    assert completed["finished_ms"] >= completed["accepted_ms"]
+
+
+def test_a_failed_run_says_why(api: httpx.Client, worker: Any) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+    worker.fail(run_id, "the feed has no features")
+
+    run = api.get(f"/runs/{run_id}").json()
+
+    assert run["state"] == "failed"
+    assert run["failure"] == {"kind": "Broken", "text": "the feed has no features", "traceback": ""}
+
+
+@pytest.mark.parametrize("path", ["/runs/nobody", "/runs/nobody/events"])
+def test_an_unknown_run_is_a_problem(api: httpx.Client, path: str) -> None:
+    answer = api.get(path)
+
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:mousetrap:problem:unknown-run"
+
+
+@pytest.mark.parametrize("run_id", ["a%20b", "x" * 65, "%00", "*"])
+def test_a_run_id_of_a_wrong_form_is_refused(api: httpx.Client, run_id: str) -> None:
+    answer = api.get(f"/runs/{run_id}")
+
+    assert (answer.status_code, answer.json()["where"]) == (422, "path.run_id")
+
+
+def test_runs_are_listed_newest_first_by_page(api: httpx.Client) -> None:
+    started = [api.post(RUNS).json()["run_id"] for _ in range(5)]
+
+    pages: list[list[str]] = []
+    question: dict[str, Any] | None = {"pipeline": "earthquakes", "limit": 2}
+    while question:
+        page = api.get("/runs", params=question).json()
+        pages.append([run["id"] for run in page["runs"]])
+        question = {**question, "after": page["next"]} if page["next"] else None
+
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert sorted(run_id for page in pages for run_id in page) == sorted(started)
+    assert api.get("/runs", params={"pipeline": "another"}).json() == {"runs": [], "next": None}
+
+
+def test_a_page_from_the_far_future_is_the_first_page(api: httpx.Client) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+
+    answer = api.get("/runs", params={"after": "9999999999999:x"})
+
+    assert [run["id"] for run in answer.json()["runs"]] == [run_id]
+
+
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ({"limit": 0}, "query.limit"),
+        ({"limit": 201}, "query.limit"),
+        ({"limit": "many"}, "query.limit"),
+        ({"after": "yesterday"}, "query.after"),
+        ({"after": "1765432100123:a b"}, "query.after"),
+        ({"pipeline": "*"}, "query.pipeline"),
+    ],
+)
+def test_a_wrong_question_for_runs_is_refused(api: httpx.Client, query: dict[str, Any], where: str) -> None:
+    answer = api.get("/runs", params=query)
+
+    assert (answer.status_code, answer.json()["where"]) == (422, where)
+
+
+def test_the_log_names_the_run_and_shows_no_body(api: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        run_id = api.post(RUNS, json={"url": "https://example.org/?token=hidden"}).json()["run_id"]
+
+    (record,) = [it for it in caplog.records if it.message == "accepted a run"]
+    assert vars(record)["run"] == run_id
+    assert vars(record)["pipeline"] == EARTHQUAKES.name
+    assert "hidden" not in caplog.text
