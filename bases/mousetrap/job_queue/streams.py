@@ -4,6 +4,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
+from mousetrap.job_queue.bounds import check
 from mousetrap.job_queue.options import QueueOptions
 from mousetrap.job_queue.streams_line import LOST, Line, Server
 from mousetrap.job_queue.streams_membership import Membership
@@ -53,6 +54,7 @@ class StreamQueue:
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         if not 0 <= after < math.inf:
             raise ValueError(f"a delay of {after} seconds: give a positive number, or 0 for none")
+        check(message)
         limit = self._limits.get(queue)
         try:
             await self._outbox.publish(queue, limit or 0, message, after)
@@ -70,7 +72,7 @@ class StreamQueue:
             queue,
             prefetch,
             receive,
-            line=Line(self._server),
+            line=Line(self._server, tells_loss=True),
             membership=self._membership,
             outbox=self._outbox,
             declare=self.declare,

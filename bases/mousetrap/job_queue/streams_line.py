@@ -71,17 +71,18 @@ class Server:
 
 
 class Line:
-    """Asks Valkey. Raises one of LOST."""
+    """Asks Valkey. Raises one of LOST; of a loss while it was idle only if it `tells_loss`, else it connects anew."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, tells_loss: bool = False) -> None:
         self.server = server
+        self._tells_loss = tells_loss
         self._connection = server.connection()
         self._turn = asyncio.Lock()
 
     async def open(self, patience: float) -> None:
         """Makes the connection, if it is not there."""
         async with asyncio.timeout(patience), self._turn:
-            await self._drop_if_stale()
+            await self.look()
             await self._connection.connect()  # type: ignore[no-untyped-call]
 
     async def ask(self, *words: Any, patience: float) -> Any:
@@ -101,11 +102,18 @@ class Line:
         except NoScriptError:  # the server forgets scripts when it restarts
             return await self.ask("EVAL", _STEPS, *words, patience=patience)
 
+    async def look(self) -> None:
+        """Notices that the server has closed the connection, which costs it no question."""
+        if self._connection.is_connected and await self._connection.can_read():
+            await self._connection.disconnect(nowait=True)
+            if self._tells_loss:
+                raise ConnectionResetError("it closed the connection")
+
     async def close(self) -> None:
         await self._connection.disconnect(nowait=True)
 
     async def _exchange(self, words: tuple[Any, ...]) -> Any:
-        await self._drop_if_stale()
+        await self.look()
         try:
             await self._connection.send_command(*words)
             return await self._connection.read_response()
@@ -115,11 +123,6 @@ class Line:
             # Above all a time-out or a cancel: an answer that comes late would pass for the next question's.
             await self._connection.disconnect(nowait=True)
             raise
-
-    async def _drop_if_stale(self) -> None:
-        """A connection that the server closed while it was idle has cost no answer, and is no loss."""
-        if self._connection.is_connected and await self._connection.can_read():
-            await self._connection.disconnect(nowait=True)
 
 
 def pause(failures: int, chance: float) -> float:

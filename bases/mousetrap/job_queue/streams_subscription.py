@@ -15,6 +15,8 @@ from mousetrap.jobs import Delivery
 
 #: Seconds that a read waits for a message; a stop takes as long. And that an answer may take beyond it.
 _BLOCK, _ANSWER = 0.1, 5.0
+#: Seconds between looks at the connection while nothing more may be held.
+_FULL = 0.02
 #: Seconds between looks for delayed messages whose time has come, and how many of them one look lets through.
 _LOOK, _RELEASED = 0.05, 500
 
@@ -84,7 +86,8 @@ class StreamSubscription:
             self._next_look = now + (_LOOK if released < _RELEASED else 0.0)
 
     async def _fill(self, hand: Hand) -> None:
-        room = await hand.room(_BLOCK)
+        room = await hand.room(_FULL)
+        await self._line.look()
         if room <= 0 or self._stopping:
             return
         words = (
@@ -107,7 +110,7 @@ class StreamSubscription:
 
     async def _mend(self, hand: Hand | None, error: Exception) -> None:
         if not isinstance(error, ResponseError):
-            # The lost answer may have held deliveries, which are ours for the server and unknown to us.
+            # An answer that was lost may have held deliveries, which are ours for the server and unknown to us.
             if hand is not None:
                 hand.member.end()
         elif str(error).startswith("NOGROUP"):  # the server has lost its data
