@@ -69,14 +69,16 @@ class RabbitSubscription:
             self._holding.flush()
 
     async def _keep(self) -> None:
+        lost = None
         while True:
-            connection = await self._link.wait()
+            connection = await self._link.wait(other_than=lost)
             try:
                 why = await self._receive_until_gone(connection)
             except AMQPError as error:
                 why = error
             if not connection.is_open:
-                continue  # the link tells, and brings the next one
+                lost = connection  # the link tells of it, and brings the next one
+                continue
             self._failures += 1
             if self._failures == 1:
                 _log.warning("queue %s: %s; subscribing until it works", self._queue, explain(why))

@@ -33,24 +33,26 @@ class Link:
         self._trouble = trouble
         self._set_up = set_up
         self._connection: Connection | None = None
-        self._up = asyncio.Event()
+        self._stands = False
+        #: Set, and replaced, whenever the connection begins or ceases to stand.
+        self._changed = asyncio.Event()
         self._tried = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
     @property
     def connection(self) -> Connection | None:
         """The connection that stands now, if one does."""
-        return self._connection if self._up.is_set() else None
+        return self._connection if self._stands else None
 
     def start(self) -> None:
         """Begins to connect, and never stops trying until closed."""
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep(), name=f"mousetrap {self._role} link")
 
-    async def wait(self) -> Connection:
-        """The connection, when there is one."""
-        while (connection := self.connection) is None:
-            await self._up.wait()
+    async def wait(self, other_than: Connection | None = None) -> Connection:
+        """The connection, when there is one; not the one that the caller knows to be lost."""
+        while (connection := self.connection) is None or connection is other_than:
+            await self._changed.wait()
         return connection
 
     async def now(self, patience: float) -> Connection:
@@ -71,7 +73,7 @@ class Link:
             await asyncio.wait([self._keeper])
         if self._connection is not None:
             await self._connection.leave()
-        self._down()
+        self._change(None)
 
     async def _keep(self) -> None:
         failures = 0
@@ -86,7 +88,7 @@ class Link:
             else:
                 failures = 0
                 self._trouble.over(self._role)
-                self._up.set()
+                self._change(self._connection)
                 self._tried.set()
                 why = await asyncio.shield(self._connection.lost)
             self._lose(why)
@@ -95,13 +97,15 @@ class Link:
     def _lose(self, why: Exception) -> None:
         if self._connection is not None:
             self._connection.abort(why)
-        self._down()
+        self._change(None)
         self._trouble.struck(self._role, why)
         self._tried.set()
 
-    def _down(self) -> None:
-        self._connection = None
-        self._up.clear()
+    def _change(self, connection: Connection | None) -> None:
+        self._connection = connection
+        self._stands = connection is not None
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 def pause(failures: int) -> float:

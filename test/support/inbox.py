@@ -1,0 +1,55 @@
+"""Receives from a queue and lets a test wait for what comes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from mousetrap.jobs import Delivery
+
+Answer = TypeVar("Answer")
+
+
+class Inbox:
+    """What `Queue.consume` can be given as `receive`."""
+
+    def __init__(self) -> None:
+        self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    def __call__(self, delivery: Delivery) -> None:
+        self._deliveries.put_nowait(delivery)
+
+    def __len__(self) -> int:
+        """How many have come that nobody took out."""
+        return self._deliveries.qsize()
+
+    async def take(self, seconds: float = 20.0) -> Delivery:
+        """The next delivery."""
+        async with asyncio.timeout(seconds):
+            return await self._deliveries.get()
+
+    async def acknowledge(self, count: int) -> list[str]:
+        """Takes so many, one by one, and acknowledges each at once; their messages' ids."""
+        ids = []
+        for _ in range(count):
+            delivery = await self.take()
+            assert delivery.acknowledge()
+            ids.append(delivery.message.id)
+        return ids
+
+
+async def eventually(
+    question: Callable[[], Awaitable[Answer]], answer: Answer, seconds: float = 20.0
+) -> None:
+    """Returns when `question` is answered so; fails with the last answer after `seconds`."""
+    last: Answer | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            while (last := await question()) != answer:  # noqa: ASYNC110  servers announce nothing
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"after {seconds:g} s still {last!r}, not {answer!r}") from None
+
+
+def play(story: Coroutine[Any, Any, None], seconds: float = 90.0) -> None:
+    """Runs an asynchronous test to its end, or to the end of our patience."""
+    asyncio.run(asyncio.wait_for(story, seconds))

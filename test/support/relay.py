@@ -1,0 +1,85 @@
+"""Stands between a client and its server, so that a test can cut, refuse or change what passes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+#: Takes what a server sent and gives what the client shall see of it.
+Edit = Callable[[bytes], bytes]
+
+
+class Relay:
+    """A door to a server. Each connection's bytes from the server pass through an `edit` of its own."""
+
+    def __init__(self, url: str, new_edit: Callable[[], Edit]) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname and parts.port
+        self._target = (parts.hostname, parts.port)
+        self._login = parts.netloc.rpartition("@")[0]
+        self._parts = parts
+        self._new_edit = new_edit
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        #: How many connections have come so far.
+        self.connections = 0
+
+    @property
+    def url(self) -> str:
+        """The server's address, by way of this door."""
+        netloc = f"{self._login}@127.0.0.1:{self._port}" if self._login else f"127.0.0.1:{self._port}"
+        return urlunsplit(self._parts._replace(netloc=netloc))
+
+    async def open(self) -> None:
+        """Lets connections in, always by the same port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        """Ends all connections at once, without a goodbye; new ones may come."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def shut(self) -> None:
+        """Cuts, and lets nobody in."""
+        assert self._server
+        self._server.close()
+        self.cut()
+        if self._pumps:
+            await asyncio.wait(self._pumps)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            server_reader, server_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, server_writer}
+        for pump in (_pump(reader, server_writer, bytes), _pump(server_reader, writer, self._new_edit())):
+            task = asyncio.create_task(pump)
+            self._pumps.add(task)
+            task.add_done_callback(self._pumps.discard)
+
+
+@asynccontextmanager
+async def relay(url: str, new_edit: Callable[[], Edit] = lambda: bytes) -> AsyncIterator[Relay]:
+    """An open door to the server at `url`."""
+    door = Relay(url, new_edit)
+    await door.open()
+    try:
+        yield door
+    finally:
+        await door.shut()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, edit: Edit) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65_536):
+            if seen := edit(data):
+                writer.write(seen)
+                await writer.drain()
+    writer.transport.abort()
