@@ -1,5 +1,7 @@
 """Shows that every error is a problem document: of routing, of absent parts, and of our own making."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from mousetrap.api.errors import HANDLERS
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import MousetrapError
 from support.ports import free_ports
+from support.waiting import until
 
 RUNS = "/pipelines/earthquakes/runs"
 STORE_PATHS = [
@@ -103,6 +106,38 @@ def test_an_api_outlives_the_absence_of_both(serve: Serve, own_valkey: EmbeddedV
     assert away.status_code == 503
     assert back.status_code == 202
     assert api.get(f"/runs/{first}").status_code == 200
+
+
+def test_a_run_that_a_hanging_broker_did_not_confirm_can_be_repeated(serve: Serve, tmp_path: Path) -> None:
+    name = {"Idempotency-Key": "k"}
+    with EmbeddedValkey(tmp_path) as broker:
+        api = serve(broker_url=broker.url)
+        assert api.post(RUNS).status_code == 202
+        assert broker.pid
+        os.kill(broker.pid, signal.SIGSTOP)
+
+        hanging = api.post(RUNS, headers=name)
+        os.kill(broker.pid, signal.SIGCONT)
+        again = api.post(RUNS, headers=name)
+
+    assert check(hanging, 503, "unconfirmed")["away"] == ["broker"]
+    assert again.status_code == 202
+    assert api.get(again.headers["location"]).json()["state"] == "queued"
+
+
+def test_a_caller_does_not_wait_for_a_slow_store_and_an_absent_broker_one_after_the_other(
+    serve: Serve, store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = serve(broker_url=closed())
+    with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        client.client_pause(1000)
+
+        answer = api.post(RUNS)
+
+    assert "too slow" in check(answer, 503, "unconfirmed")["detail"]
+    until(lambda: "submitted too slowly" in caplog.text, "the submission ends after its caller has left")
+    (run,) = api.get("/runs").json()["runs"]
+    assert run["state"] == "rejected"
 
 
 def test_a_broker_that_takes_no_more_is_said_to_be_full(serve: Serve, tmp_path: Path) -> None:
