@@ -48,8 +48,7 @@ async def _caller(
     return caller
 
 
-#: The caller of a route, who may do what the name says.
-Reader = Annotated[Caller, Security(_caller, scopes=[Scope.READ])]
+#: For the signatures of routes, and for routes that need not know who calls.
 Starter = Annotated[Caller, Security(_caller, scopes=[Scope.RUN])]
 may_read = Security(_caller, scopes=[Scope.READ])
 

@@ -62,7 +62,7 @@ async def start_run(
     """Starts a run; the body is the pipeline's input, and an empty one means its defaults.
 
     Accepted means kept. A repeat with the same Idempotency-Key or run_id, and the same body, returns the first run, with
-    the header `Idempotent-Replayed`; after an error 503 it is safe and right to repeat.
+    the header `Idempotent-Replayed`: after an error 503, and when no answer came, that is how to try again.
     """
     if key is not None and run_id is not None:
         raise Problem("two-ids", "send the header Idempotency-Key or the query run_id, not both")

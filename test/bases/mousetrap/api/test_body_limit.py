@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import httpx
+import pytest
 
 RUNS = "/pipelines/earthquakes/runs"
 MOST = 1000
@@ -61,6 +62,19 @@ def test_a_chunked_body_without_end_is_cut_at_the_limit_and_not_at_its_end(serve
     )
 
     assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_that_does_not_arrive_in_time_is_refused(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.api.body_limit._PATIENCE", 0.1)
+
+    answer = exchange(
+        serve(), f"POST {RUNS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{{".encode()
+    )
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"urn:mousetrap:problem:body-too-slow" in answer
 
 
 def test_a_refused_body_leaves_no_run(serve: Serve) -> None:

@@ -109,6 +109,16 @@ def test_a_place_of_a_wrong_form_is_refused(api: httpx.Client, place: dict[str, 
     assert (answer.status_code, answer.json()["where"]) == (422, where)
 
 
+def test_a_silent_stream_is_kept_alive_by_comments(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
+    run_id = api.post(RUNS).json()["run_id"]
+
+    with api.stream("GET", f"/runs/{run_id}/events") as answer:
+        assert any(line.startswith(":") for line in answer.iter_lines())
+
+
 def test_many_watchers_all_see_the_end(api: httpx.Client, worker: Any) -> None:
     run_id = api.post(RUNS).json()["run_id"]
     began, told = threading.Barrier(21), list[list[str]]()
