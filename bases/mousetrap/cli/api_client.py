@@ -26,7 +26,7 @@ class Api:
     def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
         self._client = httpx.Client(
-            base_url=self.url,
+            base_url=_checked(self.url),
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=10.0,
             trust_env=not _is_loopback(self.url),  # a proxy cannot reach this machine's own address
@@ -101,8 +101,6 @@ class Api:
                 f"cannot reach the API at {self.url}: start it with `mousetrap up`, "
                 f"or name another in MOUSETRAP_API_URL ({str(error) or type(error).__name__})"
             ) from error
-        except httpx.InvalidURL as error:
-            raise Misused(f"MOUSETRAP_API_URL is {self.url}: {error}") from error
 
 
 def read_page(answer: bytes) -> Page:
@@ -152,6 +150,13 @@ def _read(answer: bytes, kind: type[Answer]) -> Answer:
 
 def _path(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
+
+
+def _checked(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise Misused(f"MOUSETRAP_API_URL is {url}, which is no address: {error}") from error
 
 
 def _is_loopback(url: str) -> bool:

@@ -17,6 +17,7 @@ from mousetrap.cli.answers import Event, Progress, Run
 from mousetrap.cli.api_client import Api, read_run_id
 from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.follow import follow
+from mousetrap.cli.output import terminal
 from mousetrap.cli.plan import Plan
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
@@ -36,7 +37,7 @@ class TooSlow(CommandFailed):
 
 def demo(environ: Mapping[str, str]) -> int:
     """The command: 0 when the run completed, 1 when it or the stack did not, 130 on Ctrl-C."""
-    console = Console()
+    console = terminal()
     said: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_TAIL))
     began = time.monotonic()
     with TemporaryDirectory(prefix="mousetrap-demo-") as folder:
@@ -49,7 +50,7 @@ def demo(environ: Mapping[str, str]) -> int:
         except StopAsked:
             return 130
         except CommandFailed as failed:
-            console.print(f"the demo failed: {failed}", style="bold red", markup=False)
+            console.print(f"the demo failed: {failed}", style="bold red")
             _print_tails(console, said)
             return failed.code
     if run.state != "completed":
@@ -57,9 +58,7 @@ def demo(environ: Mapping[str, str]) -> int:
         return 1
     console.print()
     console.print(where)
-    console.print(
-        f"\nDone in {time.monotonic() - began:.1f} s; what the demo made is removed.", highlight=False
-    )
+    console.print(f"\nDone in {time.monotonic() - began:.1f} s; what the demo made is removed.")
     return 0
 
 

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Iterator, Mapping
 
 import msgspec
-from rich.console import Console
 
 from mousetrap.catalogue import PIPELINES
 from mousetrap.cli.api_client import Api
 from mousetrap.cli.checks import Check, check_store_facts
 from mousetrap.cli.failures import CommandFailed
-from mousetrap.cli.output import print_json
+from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.store_facts import read_store_facts
 from mousetrap.cli.tables import checks_table
 from mousetrap.job_queue import open_queue
@@ -24,7 +23,7 @@ def doctor(environ: Mapping[str, str], *, as_json: bool) -> int:
     if as_json:
         print_json(msgspec.json.encode(checks))
     else:
-        Console().print(checks_table(checks))
+        terminal().print(checks_table(checks))
     return 1 if any(check.state == "fail" for check in checks) else 0
 
 
@@ -56,7 +55,7 @@ async def _broker(settings: Settings) -> Check:
         async with open_queue(settings, queues, name="doctor") as queue:
             await queue.check()
             waiting = [f"{name}: {await queue.ready(name)} ready" for name in queues]
-    except MousetrapError as error:
+    except (MousetrapError, ValueError) as error:  # a ValueError is about the address
         return Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")
     return Check("broker", "ok", f"{address} answers ({', '.join(waiting)})")
 
@@ -64,7 +63,7 @@ async def _broker(settings: Settings) -> Check:
 def _store(settings: Settings) -> Iterator[Check]:
     try:
         facts = read_store_facts(settings)
-    except MousetrapError as error:
+    except (MousetrapError, ValueError) as error:
         yield Check("store", "fail", str(error), "start it, or name another in MOUSETRAP_STORE_URL")
         return
     yield Check("store", "ok", f"{masked(settings.store_url)} answers ({facts.server})")

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
+from rich.text import Text
 
 from mousetrap.cli.api_client import Api, read_run_id
 from mousetrap.cli.failures import Misused
 from mousetrap.cli.follow import follow
-from mousetrap.cli.output import print_json
+from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
 from mousetrap.settings import Settings
@@ -55,8 +55,8 @@ def _accepted(answer: bytes, as_json: bool) -> int:
 
 
 def _followed(api: Api, pipeline: str, run_id: str, as_json: bool) -> int:
-    console = Console(quiet=as_json)
-    console.print(f"run [bold]{run_id}[/]", highlight=False)
+    console = terminal(quiet=as_json)
+    console.print(Text.assemble("run ", (run_id, "bold")))
     with run_screen(console, api.stages(pipeline)) as show:
         for news in follow(api, run_id):
             show(news)

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from rich.console import Console
 from rich.text import Text
 
 from mousetrap.cli.api_client import Api, read_page
-from mousetrap.cli.output import print_json
+from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.result import result_of
 from mousetrap.cli.tables import run_heading, runs_table, timeline_table
 from mousetrap.settings import Settings
@@ -23,7 +22,7 @@ def runs(
     if as_json:
         print_json(answer)
     else:
-        Console().print(runs_table(read_page(answer), datetime.now().astimezone()))
+        terminal().print(runs_table(read_page(answer), datetime.now().astimezone()))
     return 0
 
 
@@ -35,7 +34,7 @@ def show(environ: Mapping[str, str], run_id: str, *, as_json: bool) -> int:
             print_json(api.run_as_json(run_id))
             return 0
         run = api.run(run_id)
-    console = Console()
+    console = terminal()
     console.print(run_heading(run, datetime.now().astimezone()))
     console.print()
     console.print(timeline_table(run.timeline, run.accepted_ms))

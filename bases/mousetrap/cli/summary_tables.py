@@ -75,18 +75,18 @@ def _strongest(events: list[Earthquake]) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+    )
     for column in columns:
         right = column in ("earthquakes", "strongest", "depth")
-        table.add_column(
-            column, justify="right" if right else "left", no_wrap=not right and column != "where"
-        )
+        table.add_column(column, justify="right" if right else "left", no_wrap=column != "where")
     return table
 
 
 def _range(band: Band) -> str:
     if band.low is None:
-        return f"below {band.high:g}"
+        return "any" if band.high is None else f"below {band.high:g}"
     return f"{band.low:g} and more" if band.high is None else f"{band.low:g} to {band.high:g}"
 
 

@@ -35,8 +35,8 @@ _TURNING = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 def stages_table(stages: Stages, now: float) -> Table:
     """What each stage does at the time `now` (seconds since 1970)."""
     table = Table.grid(padding=(0, 2))
-    for column in range(6):
-        table.add_column(no_wrap=True, overflow="ellipsis", justify="right" if column == 3 else "left")
+    for column in range(6):  # the last one gives way where the terminal is narrow
+        table.add_column(no_wrap=column < 5, justify="right" if column == 3 else "left")
     for stage in stages:
         colour = _COLOURS[stage.state]
         table.add_row(
@@ -45,7 +45,7 @@ def stages_table(stages: Stages, now: float) -> Table:
             Text(stage.state, colour),
             _spent(stage, now),
             f"attempt {stage.attempt}" if stage.attempt > 1 else "",
-            Text(stage.note or stage.worker, "dim"),
+            Text(stage.note or stage.worker, "dim", no_wrap=True, overflow="ellipsis"),
         )
     return table
 
@@ -69,10 +69,8 @@ def runs_table(page: Page, now: datetime) -> RenderableType:
         return "no runs yet: start one with `mousetrap run earthquakes`"
     table = _table("run", "pipeline", "state", "accepted", "took")
     for run in page.runs:
-        where = "" if run.finished_ms else f": {run.stage}"
-        table.add_row(
-            run.id, run.pipeline, _coloured(run.state, where), _moment(run.accepted_ms, now), _took(run)
-        )
+        accepted = _moment(run.accepted_ms, now)
+        table.add_row(run.id, run.pipeline, _coloured(run.state, ""), accepted, _took(run))
     if page.next is None:
         return table
     return Group(table, Text(f"more: mousetrap runs --after {page.next}", "dim"))
@@ -136,12 +134,13 @@ def in_words(kind: str) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+    )
     for column in columns:
         right = column in ("after", "attempt", "took")
-        table.add_column(
-            column, justify="right" if right else "left", no_wrap=column in ("run", "after"), overflow="fold"
-        )
+        narrow = column in ("pipeline", "what", "worker")  # these give way where the terminal is narrow
+        table.add_column(column, justify="right" if right else "left", no_wrap=not narrow, overflow="fold")
     return table
 
 
@@ -160,6 +159,6 @@ def _took(run: Run) -> str:
 
 
 def _moment(at_ms: int, now: datetime) -> str:
-    """In the time zone of `now`; today's without the day."""
+    """In the time zone of `now`; today's without the day, and no year: runs are not kept that long."""
     at = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)
-    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M}"
+    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%m-%d %H:%M}"

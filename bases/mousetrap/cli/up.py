@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from mousetrap.cli.failures import CommandFailed
+from mousetrap.cli.output import terminal
 from mousetrap.cli.plan import PROGRAMS, Plan
 from mousetrap.cli.stack import StopAsked, running_stack
 
@@ -17,7 +17,7 @@ _COLOURS = dict(zip(PROGRAMS, ("green", "cyan", "magenta"), strict=True))
 
 def up(environ: Mapping[str, str]) -> int:
     """The command: 0 when it was told to stop, 1 when a program of the stack ended by itself, 130 when it was forced."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal(wrap=False)
 
     def tell(name: str, line: str) -> None:
         console.print(Text.assemble((f"{name:<14} ", _COLOURS[name]), line))
@@ -27,7 +27,7 @@ def up(environ: Mapping[str, str]) -> int:
         try:
             stack.wait_until_ready()
             lines = welcome(stack.plan, keys=bool(stack.settings.api_keys))
-            console.print("\n".join(lines), markup=False)  # at once, or the log would come between
+            console.print("\n".join(lines))  # at once, or the log would come between
             while True:
                 stack.news()
         except StopAsked:
@@ -35,7 +35,7 @@ def up(environ: Mapping[str, str]) -> int:
             console.print("stopping: the workers finish what they run; Ctrl-C again ends them at once")
         except CommandFailed as failed:
             code = failed.code
-            console.print(f"mousetrap: {failed}; stopping the rest", style="bold red", markup=False)
+            console.print(f"mousetrap: {failed}; stopping the rest", style="bold red")
     return 130 if stack.forced else code
 
 

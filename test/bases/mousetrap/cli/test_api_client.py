@@ -1,0 +1,67 @@
+"""Shows that what goes wrong between terminal and API is told in words, with the exit code that fits."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from mousetrap.cli.api_client import Api, read_page, read_run_id
+from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
+from support.ports import free_ports
+
+Serving = Callable[..., AbstractContextManager[tuple[str, list[str | None]]]]
+
+
+def test_no_api_is_told_with_the_command_that_starts_one() -> None:
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    with (
+        Api(url) as api,
+        pytest.raises(Unreachable, match=f"cannot reach the API at {url}: .*`mousetrap up`"),
+    ):
+        api.ready()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "text"),
+    [
+        (404, '{"title":"No run","detail":"check the id"}', Misused, "No run: check the id"),
+        (422, '{"title":"Bad","detail":"x","where":"$.url"}', Misused, r"Bad: x \(at \$\.url\)"),
+        (
+            503,
+            '{"title":"Not ready","detail":"waiting for: store"}',
+            Unreachable,
+            "Not ready: waiting for: store",
+        ),
+        (502, "<html>", Unreachable, "/runs/r answered 502"),
+        (404, "[]", Misused, "/runs/r answered 404"),
+        (302, "", Misused, "/runs/r answered 302"),
+        (200, "<html>", CommandFailed, "not one that this version reads"),
+        (200, "{}", CommandFailed, "not one that this version reads"),
+    ],
+)
+def test_an_answer_that_is_no_run_is_told_in_words(
+    serving: Serving, status: int, body: str, kind: type[CommandFailed], text: str
+) -> None:
+    with serving((status, body)) as (url, _), Api(url) as api, pytest.raises(kind, match=text):
+        api.run("r")
+
+
+def test_an_address_that_is_none_is_a_wrong_setting() -> None:
+    with pytest.raises(Misused, match="MOUSETRAP_API_URL is http://host:port"):
+        Api("http://host:port")
+
+
+def test_a_proxy_is_not_asked_for_this_machines_own_api(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_ports(1)[0]}")
+    with serving((200, "{}")) as (url, _), Api(url) as api:
+        api.ready()
+
+
+def test_only_what_a_terminal_needs_is_read_of_an_answer() -> None:
+    assert read_run_id(b'{"run_id":"r","url":"/runs/r","new":"thing"}') == "r"
+    page = read_page(
+        b'{"runs":[{"id":"r","pipeline":"p","state":"s","stage":"t","accepted_ms":1,"x":2}],"next":null}'
+    )
+    assert [run.id for run in page.runs] == ["r"]

@@ -1,0 +1,103 @@
+"""Shows how commands answer: quickly, in one line when they are misused, and with the exit code that fits."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.ports import free_ports
+from support.processes import base_command, clean_environment
+
+
+def mousetrap(
+    folder: Path, *arguments: str, given: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        base_command("cli", *arguments),
+        env=clean_environment(COLUMNS="200", **settings),
+        cwd=folder,
+        input=given,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+    heavy = "{'pydantic', 'httpx', 'redis', 'polars', 'fastapi', 'pika', 'msgspec'}"
+    code = f"import sys; from mousetrap.cli import main; main(); print({heavy} & set(sys.modules) or 'light')"
+    help = subprocess.check_output(
+        [sys.executable, "-c", code, "--help"], env=clean_environment(), cwd=tmp_path, text=True
+    )
+
+    assert help.splitlines()[-1] == "light"
+    for command in ("demo", "up", "run", "runs", "show", "worker", "doctor", "keys"):
+        assert f" {command} " in help
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("runs", "--limit", "0"),
+        ("worker",),
+        ("worker", "nonsense"),
+        ("keys", "new", "A b", "--scope", "run"),
+        ("keys", "new", "ci"),
+        ("run", "earthquakes", "--input", "@nowhere.json"),
+    ],
+)
+def test_bad_usage_is_told_without_a_traceback_and_exits_2(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = mousetrap(tmp_path, *arguments)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("up",), ("demo",), ("runs",), ("worker", "fetch")])
+def test_a_wrong_setting_is_one_line_that_hides_its_secret_and_exits_2(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = mousetrap(tmp_path, *command, MOUSETRAP_BROKER_URL="ftp://me:secret@there")
+
+    assert done.returncode == 2
+    assert "MOUSETRAP_BROKER_URL: write an address" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("run", "earthquakes"), ("runs",), ("show", "r", "--json")])
+def test_without_an_api_the_command_that_starts_one_is_named_and_the_exit_code_is_3(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    done = mousetrap(tmp_path, *command, MOUSETRAP_API_URL=url)
+
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"mousetrap: cannot reach the API at {url}: start it with `mousetrap up`")
+    assert done.stdout == ""
+
+
+def test_a_signing_key_is_printed_alone(tmp_path: Path) -> None:
+    done = mousetrap(tmp_path, "keys", "signing")
+    assert done.returncode == 0
+    assert len(done.stdout.split(":")) == 2
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_worker_in_burst_serves_several_stages_and_leaves_when_nothing_waits(
+    tmp_path: Path, store_url: str
+) -> None:
+    done = mousetrap(
+        tmp_path, "worker", "fetch", "process", "--burst", "--concurrency", "2", "--prefetch", "3",
+        MOUSETRAP_BROKER_URL=store_url, MOUSETRAP_STORE_URL=store_url,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "serving data_processing, start_fetch" in done.stderr

@@ -1,0 +1,81 @@
+"""Shows that the doctor finds what is wrong, says how to mend it, and tells by its exit code."""
+
+import pytest
+from redis import Redis
+
+from mousetrap.cli.doctor import doctor
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.ports import free_ports
+
+Shown = pytest.CaptureFixture[str]
+
+
+def environ(store_url: str, **more: str) -> dict[str, str]:
+    nowhere = f"http://127.0.0.1:{free_ports(1)[0]}"
+    return {
+        "MOUSETRAP_BROKER_URL": store_url,
+        "MOUSETRAP_STORE_URL": store_url,
+        "MOUSETRAP_API_URL": nowhere,
+        **more,
+    }
+
+
+def states(capsys: Shown) -> dict[str, str]:
+    """What the doctor says of each thing it looked at, from its table."""
+    lines = (line.split() for line in capsys.readouterr().out.splitlines())
+    return {words[1]: words[0] for words in lines if words[0] in ("ok", "warn", "fail")}
+
+
+def test_wrong_settings_are_all_there_is_to_say(capsys: Shown) -> None:
+    assert doctor({"MOUSETRAP_CONCURRENCY": "none"}, as_json=False) == 1
+    assert states(capsys) == {"settings": "fail"}
+
+
+def test_servers_that_are_well_are_told_apart_from_an_api_that_is_away(capsys: Shown, store_url: str) -> None:
+    given = environ(store_url, MOUSETRAP_SIGNING_KEYS="k:0123456789abcdef")
+
+    assert doctor(given, as_json=False) == 1
+
+    assert states(capsys) == {
+        "settings": "ok",
+        "signing": "ok",
+        "broker": "ok",
+        "store": "ok",
+        "eviction": "ok",
+        "persistence": "ok",
+        "api": "fail",
+    }
+
+
+def test_what_is_away_or_unreadable_is_told_without_its_password(capsys: Shown) -> None:
+    given = environ(
+        "",
+        MOUSETRAP_BROKER_URL="amqp://me:secret@127.0.0.1:1/",
+        MOUSETRAP_STORE_URL="valkey://:secret@127.0.0.1:x/",
+    )
+
+    assert doctor(given, as_json=False) == 1
+
+    told = capsys.readouterr().out
+    assert "secret" not in told
+    assert "MOUSETRAP_BROKER_URL" in told
+    assert "MOUSETRAP_STORE_URL" in told
+
+
+def test_messages_that_nobody_signs_are_warned_of(capsys: Shown, store_url: str) -> None:
+    doctor(environ(store_url), as_json=False)
+    assert states(capsys)["signing"] == "warn"
+
+
+def test_a_store_that_may_forget_is_found(capsys: Shown, own_valkey: EmbeddedValkey) -> None:
+    with Redis.from_url(own_valkey.url.replace("valkey://", "redis://")) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendonly", "no")
+        try:
+            doctor(environ(own_valkey.url), as_json=False)
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("appendonly", "yes")
+
+    found = states(capsys)
+    assert (found["eviction"], found["persistence"]) == ("fail", "warn")

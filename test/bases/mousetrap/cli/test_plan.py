@@ -1,0 +1,80 @@
+"""Shows what a stack on this machine adds to what was given."""
+
+from pathlib import Path
+
+import pytest
+
+from mousetrap.cli.plan import Plan, make_plan
+from mousetrap.settings import Settings
+
+BROKER = {"MOUSETRAP_BROKER_URL": "amqp://u:p@broker/"}
+STORE = {"MOUSETRAP_STORE_URL": "valkey://store/0"}
+
+
+def plan(environ: dict[str, str]) -> Plan:
+    return make_plan(
+        Settings.from_environ(environ),
+        Path("/data"),
+        api_port=8001,
+        valkey_url="valkey://127.0.0.1:7000/0",
+        feed_url="http://127.0.0.1:7001/week",
+    )
+
+
+def test_with_nothing_given_everything_is_embedded_and_kept_in_the_folder() -> None:
+    made = plan({})
+
+    assert made.embedded
+    assert made.api_url == "http://127.0.0.1:8001"
+    assert made.variables == {
+        "MOUSETRAP_BROKER_URL": "valkey://127.0.0.1:7000/0",
+        "MOUSETRAP_STORE_URL": "valkey://127.0.0.1:7000/0",
+        "MOUSETRAP_DATABASE_URL": "sqlite:////data/summaries.db",
+        "MOUSETRAP_SIGNING_KEYS_FILE": "/data/signing.key",
+        "MOUSETRAP_API_PORT": "8001",
+        "MOUSETRAP_FETCH_ALLOW": "127.0.0.1:7001",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "embedded"),
+    [
+        (BROKER, True),
+        (STORE, True),
+        ({**BROKER, **STORE}, False),
+        ({"RABBITMQ_HOST": "broker", **STORE}, False),
+    ],
+)
+def test_a_server_is_embedded_unless_broker_and_store_are_both_given(
+    given: dict[str, str], embedded: bool
+) -> None:
+    made = plan(given)
+
+    assert made.embedded is embedded
+    assert ("MOUSETRAP_STORE_URL" in made.variables) is ("MOUSETRAP_STORE_URL" not in given)
+
+
+def test_what_was_given_is_not_replaced() -> None:
+    given = {
+        **BROKER,
+        "MOUSETRAP_DATABASE_URL": "postgresql+psycopg://db/x",
+        "MOUSETRAP_SIGNING_KEYS": "k:0123456789abcdef",
+    }
+    assert not {*given, "MOUSETRAP_SIGNING_KEYS_FILE"} & set(plan(given).variables)
+
+
+def test_hosts_that_may_be_fetched_anyway_stay_allowed() -> None:
+    made = plan({"MOUSETRAP_FETCH_ALLOW": "intranet"})
+    assert made.variables["MOUSETRAP_FETCH_ALLOW"] == "intranet,127.0.0.1:7001"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8001"),
+        ("127.0.0.2", "http://127.0.0.2:8001"),
+        ("::1", "http://[::1]:8001"),
+    ],
+)
+def test_the_api_is_called_at_an_address_that_this_machine_has(host: str, url: str) -> None:
+    assert plan({"MOUSETRAP_API_HOST": host}).api_url == url

@@ -1,0 +1,89 @@
+"""Shows what a run's events make of its stages."""
+
+import pytest
+
+from mousetrap.cli.answers import Event, Failure, Progress
+from mousetrap.cli.progress import Stages, StageSeen, advance, how_far, waiting
+
+
+def after(*news: Event | Progress) -> Stages:
+    stages = waiting(("fetch", "process"))
+    for each in news:
+        stages = advance(stages, each)
+    return stages
+
+
+def event(kind: str, at_ms: int, stage: str | None = "fetch", attempt: int = 1, why: str = "") -> Event:
+    failure = Failure("Error", why) if why else None
+    return Event(
+        id=f"{at_ms}-0", kind=kind, at_ms=at_ms, stage=stage, attempt=attempt, worker="w1", failure=failure
+    )
+
+
+WAITING = StageSeen(name="process")
+
+
+def test_a_stage_waits_until_it_starts() -> None:
+    assert after() == (StageSeen(name="fetch"), WAITING)
+
+
+def test_a_started_stage_runs() -> None:
+    (fetch, process) = after(event("started", 10))
+    assert (fetch.state, fetch.attempt, fetch.worker, fetch.began_ms) == ("running", 1, "w1", 10)
+    assert process == WAITING
+
+
+def test_a_retried_stage_says_why_and_counts_from_its_first_start() -> None:
+    retrying, _ = after(event("started", 10), event("retrying", 20, why="no answer"))
+    assert (retrying.state, retrying.note, retrying.ended_ms) == ("retrying", "no answer", None)
+
+    again, _ = after(
+        event("started", 10), event("retrying", 20, why="no answer"), event("started", 30, attempt=2)
+    )
+    assert (again.state, again.note, again.attempt, again.began_ms) == ("running", "", 2, 10)
+
+
+def test_a_finished_stage_is_done_whatever_progress_comes_late() -> None:
+    done, _ = after(event("started", 10), event("finished", 20), Progress(stage="fetch", done=3))
+    assert (done.state, done.ended_ms, done.note) == ("done", 20, "")
+
+
+def test_a_stage_that_gave_up_has_failed_with_its_reason() -> None:
+    failed, _ = after(event("started", 10), event("gave_up", 20, why="refused"))
+    assert (failed.state, failed.note, failed.ended_ms) == ("failed", "refused", 20)
+
+
+def test_a_stage_that_was_handed_back_waits_again() -> None:
+    (fetch, _) = after(event("started", 10), event("handed_back", 20))
+    assert fetch.state == "waiting"
+
+
+def test_a_running_stage_says_how_far_it_is() -> None:
+    (fetch, _) = after(event("started", 10), Progress(stage="fetch", done=3, total=12, note="pages"))
+    assert fetch.note == "3 of 12 pages"
+
+
+def test_a_stage_that_nobody_named_joins_at_the_end() -> None:
+    assert [stage.name for stage in after(event("started", 10, stage="extra"))] == [
+        "fetch",
+        "process",
+        "extra",
+    ]
+
+
+def test_the_end_of_the_run_changes_no_stage() -> None:
+    assert after(event("completed", 30, stage=None)) == after()
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress(stage="s", done=0.4, total=1), "40%"),
+        (Progress(stage="s", done=3, total=12, note="pages"), "3 of 12 pages"),
+        (Progress(stage="s", done=3, note="pages"), "3 pages"),
+        (Progress(stage="s", done=65_349, total=1_141_430), "65,349 of 1,141,430"),
+        (Progress(stage="s", done=2.5, total=0), "2.5 of 0"),
+    ],
+)
+def test_progress_is_told_in_the_words_that_fit(progress: Progress, words: str) -> None:
+    assert how_far(progress) == words

@@ -1,0 +1,169 @@
+"""Shows each table as a terminal of 80 columns shows it, to the letter."""
+
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from rich.console import RenderableType
+
+from mousetrap.cli.answers import Event, Failure, Page, Run
+from mousetrap.cli.checks import Check
+from mousetrap.cli.output import terminal
+from mousetrap.cli.progress import StageSeen
+from mousetrap.cli.tables import (
+    checks_table,
+    duration,
+    event_line,
+    run_heading,
+    runs_table,
+    stages_table,
+    timeline_table,
+)
+
+#: 2026-01-02 03:04:05 UTC.
+AT = 1_767_323_045_000
+NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
+RUN = "019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b"
+
+
+def shown(what: RenderableType, width: int = 80) -> str:
+    out = StringIO()
+    terminal(out, width=width).print(what)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def test_stages_show_what_each_does_now() -> None:
+    stages = (
+        StageSeen(name="fetch", state="done", attempt=2, worker="w1", began_ms=AT, ended_ms=AT + 1500),
+        StageSeen(name="process", state="running", attempt=1, began_ms=AT + 1600, note="40%"),
+        StageSeen(name="publish"),
+    )
+
+    assert shown(stages_table(stages, AT / 1000 + 14.0)) == (
+        "✔  fetch    done     1.50 s  attempt 2  w1\n"
+        "⠋  process  running  12.4 s             40%\n"
+        "○  publish  waiting"
+    )
+
+
+def test_a_failed_stage_says_why_on_its_line() -> None:
+    stages = (
+        StageSeen(name="fetch", state="failed", attempt=1, began_ms=AT, ended_ms=AT, note="no " * 40),
+        StageSeen(name="process", state="retrying", attempt=3, note="again"),
+    )
+    assert shown(stages_table(stages, AT / 1000), width=60) == (
+        "✘  fetch    failed    0.00 s             no no no no no no …\n"
+        "↻  process  retrying          attempt 3  again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (Event(id="1", kind="accepted", at_ms=AT, stage="fetch"), "    0.00 s  fetch       accepted"),
+        (
+            Event(id="1", kind="started", at_ms=AT + 250, stage="fetch", attempt=1, worker="w1"),
+            "    0.25 s  fetch       started by w1",
+        ),
+        (
+            Event(
+                id="1",
+                kind="retrying",
+                at_ms=AT + 500,
+                stage="fetch",
+                attempt=2,
+                failure=Failure("E", "no [b]"),
+            ),
+            "    0.50 s  fetch       retrying, attempt 2: no [b]",
+        ),
+        (Event(id="1", kind="handed_back", at_ms=AT, stage="process"), "    0.00 s  process     handed back"),
+        (Event(id="1", kind="completed", at_ms=AT + 61_000), "   61.00 s              completed"),
+    ],
+)
+def test_an_event_is_a_line_where_there_is_no_terminal(event: Event, line: str) -> None:
+    assert shown(event_line(event, AT)) == line
+
+
+def test_runs_fit_into_80_columns() -> None:
+    page = Page(
+        (
+            Run(id=RUN, pipeline="earthquakes", state="running", stage="fetch", accepted_ms=AT),
+            Run(
+                id="mine", pipeline="earthquakes", state="completed", stage="process",
+                accepted_ms=AT - 86_400_000, finished_ms=AT - 86_400_000 + 720,
+            ),
+        ),
+        next="1767323045000:mine",
+    )  # fmt: skip
+
+    assert shown(runs_table(page, NOW)) == (
+        "run                               pipeline     state      accepted       took\n"
+        "─────────────────────────────────────────────────────────────────────────────\n"
+        f"{RUN}  earthquakes  running    03:04:05\n"
+        "mine                              earthquakes  completed  01-01 03:04  0.72 s\n"
+        "more: mousetrap runs --after 1767323045000:mine"
+    )
+
+
+def test_no_runs_are_an_invitation() -> None:
+    assert shown(runs_table(Page(()), NOW)) == "no runs yet: start one with `mousetrap run earthquakes`"
+
+
+def test_a_run_tells_what_it_is() -> None:
+    run = Run(
+        id=RUN,
+        pipeline="earthquakes",
+        state="completed",
+        stage="process",
+        accepted_ms=AT,
+        finished_ms=AT + 720,
+    )
+    assert shown(run_heading(run, NOW)) == (
+        f"run       {RUN}\npipeline  earthquakes\nstate     completed\naccepted  03:04:05\ntook      0.72 s"
+    )
+
+
+def test_a_timeline_has_every_attempt_and_its_worker() -> None:
+    events = (
+        Event(id="1", kind="accepted", at_ms=AT, stage="fetch"),
+        Event(id="2", kind="started", at_ms=AT + 10, stage="fetch", attempt=1, worker="w1"),
+        Event(
+            id="3",
+            kind="retrying",
+            at_ms=AT + 20,
+            stage="fetch",
+            attempt=1,
+            worker="w1",
+            failure=Failure("E", "[no]"),
+        ),
+        Event(id="4", kind="failed", at_ms=AT + 30),
+    )
+    assert shown(timeline_table(events, AT)) == (
+        " after  stage  what            attempt  worker\n"
+        "──────────────────────────────────────────────\n"
+        "0.00 s  fetch  accepted\n"
+        "0.01 s  fetch  started               1  w1\n"
+        "0.02 s  fetch  retrying: [no]        1  w1\n"
+        "0.03 s         failed"
+    )
+
+
+def test_a_check_that_failed_says_how_to_mend_it() -> None:
+    checks = (Check("settings", "ok", "2 given"), Check("store", "fail", "no answer", "start it"))
+    assert shown(checks_table(checks)) == (
+        "ok    settings  2 given\nfail  store     no answer\n                → start it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0.00 s"),
+        (9.876, "9.88 s"),
+        (12.34, "12.3 s"),
+        (200.0, "3 min 20 s"),
+        (7_500.0, "2 h 5 min"),
+    ],
+)
+def test_a_duration_is_as_exact_as_it_is_short(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
