@@ -23,7 +23,5 @@ def worker(
     """The command: the worker's own exit code."""
     if unknown := [stage for stage in stages if stage not in BINDERS]:
         raise Misused(f"there is no stage {unknown[0]!r}: choose from {', '.join(BINDERS)}")
-    options = {"MOUSETRAP_CONCURRENCY": concurrency, "MOUSETRAP_PREFETCH": prefetch}
-    given = {name: str(value) for name, value in options.items() if value is not None}
     binders = [BINDERS[stage] for stage in dict.fromkeys(stages)]
-    return serve_worker(open_queue, binders, {**environ, **given}, burst=burst)
+    return serve_worker(open_queue, binders, environ, concurrency=concurrency, prefetch=prefetch, burst=burst)

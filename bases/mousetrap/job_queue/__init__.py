@@ -2,6 +2,7 @@
 
 from mousetrap.job_queue.connect import connect
 from mousetrap.job_queue.open_channel import open_channel
+from mousetrap.job_queue.open_queue import open_queue
 from mousetrap.job_queue.options import QueueOptions
 
-__all__ = ["QueueOptions", "connect", "open_channel"]
+__all__ = ["QueueOptions", "connect", "open_channel", "open_queue"]

@@ -1,23 +1,25 @@
 """Hands fetch_data what it needs from the settings and from the attempt it is."""
 
-import os
-
 from mousetrap.earthquakes import EARTHQUAKES, Feed, FeedRequest
 from mousetrap.fetch_data import FetchBounds, Fetcher, fetch_data, open_fetcher
-from mousetrap.serve_worker import Connect, serve_worker
+from mousetrap.serve_worker import Connect, worker_main
 from mousetrap.settings import Settings
 from mousetrap.worker import Binding, Context
 
 
 def run_fetch_worker(connect: Connect) -> int:
     """Serves `start_fetch` until told to stop. Returns the exit code."""
-    return serve_worker(connect, [bind_fetch], os.environ)
+    return worker_main(
+        connect,
+        [bind_fetch],
+        "Serves the stage `fetch` of earthquakes (queue start_fetch) until told to stop.",
+    )
 
 
 def bind_fetch(settings: Settings) -> Binding:
     """The stage `fetch`, within the bounds that the settings give."""
     bounds = FetchBounds(
-        seconds=settings.fetch_seconds,
+        total=settings.fetch_seconds,
         max_bytes=settings.fetch_max_bytes,
         allowed=frozenset(filter(None, map(str.strip, settings.fetch_allow.split(",")))),
     )

@@ -1,12 +1,11 @@
 """Hands process_data its feed, and saves what it makes of it once, however often the job is repeated."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mousetrap.earthquakes import EARTHQUAKES, Feed, Summary
 from mousetrap.process_data import process_data
-from mousetrap.serve_worker import Connect, serve_worker
+from mousetrap.serve_worker import Connect, worker_main
 from mousetrap.settings import Settings
 from mousetrap.summaries import Summaries, open_summaries
 from mousetrap.worker import Binding, Context
@@ -14,7 +13,11 @@ from mousetrap.worker import Binding, Context
 
 def run_process_worker(connect: Connect) -> int:
     """Serves `data_processing` until told to stop. Returns the exit code."""
-    return serve_worker(connect, [bind_process], os.environ)
+    return worker_main(
+        connect,
+        [bind_process],
+        "Serves the stage `process` of earthquakes (queue data_processing) until told to stop.",
+    )
 
 
 def bind_process(settings: Settings) -> Binding:

@@ -43,10 +43,10 @@ class Nudges:
 
     async def close(self) -> None:
         """Ends the subscription."""
-        if self._listening is not None:
+        # The client can swallow a cancellation that meets the end of one of its own time limits, so once is not enough.
+        while self._listening is not None and not self._listening.done():
             self._listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listening
+            await asyncio.wait({self._listening}, timeout=_PAUSE)
 
     async def _listen(self) -> None:
         while True:

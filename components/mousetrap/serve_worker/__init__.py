@@ -1,5 +1,6 @@
 """A worker as a process: settings in, jobs done, an exit code out."""
 
+from mousetrap.serve_worker.main import worker_main
 from mousetrap.serve_worker.serve import Binder, Connect, serve_worker
 
-__all__ = ["Binder", "Connect", "serve_worker"]
+__all__ = ["Binder", "Connect", "serve_worker", "worker_main"]

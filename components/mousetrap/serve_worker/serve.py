@@ -36,11 +36,22 @@ class Connect(Protocol):
 
 
 def serve_worker(
-    connect: Connect, binders: Sequence[Binder], environ: Mapping[str, str], *, burst: bool = False
+    connect: Connect,
+    binders: Sequence[Binder],
+    environ: Mapping[str, str],
+    *,
+    concurrency: int | None = None,
+    prefetch: int | None = None,
+    burst: bool = False,
 ) -> int:
-    """Serves the stages that `binders` bind until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code."""
+    """Serves the stages that `binders` bind until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code.
+
+    `concurrency` and `prefetch` win over the environment's; with `burst` the worker ends when its queues are empty.
+    """
+    options = {"MOUSETRAP_CONCURRENCY": concurrency, "MOUSETRAP_PREFETCH": prefetch}
+    given = {name: str(value) for name, value in options.items() if value is not None}
     try:
-        settings = Settings.from_environ(environ)
+        settings = Settings.from_environ({**environ, **given})
     except SettingsWrong as error:
         print(error, file=sys.stderr)
         return SETTINGS_WRONG

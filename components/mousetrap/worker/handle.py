@@ -34,6 +34,7 @@ class Handling:
         performers: Sequence[Performer],
         leases: Leases,
         options: WorkerOptions,
+        patience: Patience,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -41,7 +42,7 @@ class Handling:
         self._leases = leases
         self._name = options.name
         self._keyring = options.keyring
-        self._patience = Patience()
+        self._patience = patience
 
     async def handle(self, delivery: Delivery) -> None:
         """Settles the delivery, or hands it to the attempt that is already under way for its job."""

@@ -16,14 +16,20 @@ _log = logging.getLogger("mousetrap.worker")
 _SHORTEST, _LONGEST = 0.1, 2.0
 
 
+class StoppedWaiting(Exception):
+    """The worker was told to stop before it had what it waited for."""
+
+
 class Patience:
     """Shared by all jobs of a worker, so that a hundred waiting jobs make one line of log, not a hundred."""
 
     def __init__(self) -> None:
         self._waiting_for: set[str] = set()
 
-    async def until_done(self, what: str, act: Callable[[], Awaitable[T]]) -> T:
-        """What `act` gives, however long its errors last; ended only by cancellation."""
+    async def until_done(
+        self, what: str, act: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None
+    ) -> T:
+        """What `act` gives, however long its errors last; ended by cancellation, or by StoppedWaiting when `stop` is set."""
         pause = _SHORTEST
         while True:
             try:
@@ -34,6 +40,8 @@ class Patience:
                 if self._waiting_for:
                     self._over(what)
                 return result
+            if stop is not None and stop.is_set():
+                raise StoppedWaiting(what)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(_LONGEST, pause * 2)
 

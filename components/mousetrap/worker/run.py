@@ -13,6 +13,7 @@ from mousetrap.worker.drain import Stop
 from mousetrap.worker.handle import Handling
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
+from mousetrap.worker.patience import Patience, StoppedWaiting
 from mousetrap.worker.perform import Performer
 
 _log = logging.getLogger("mousetrap.worker")
@@ -27,22 +28,37 @@ async def run_worker(
     queue: Queue, store: RunStore, bindings: Sequence[Binding], options: WorkerOptions, stop: Stop
 ) -> bool:
     """Serves the bound stages until told to stop; True when all that was begun got finished, False if some was handed back."""
-    async with _performers(bindings, options.concurrency) as performers:
-        leases = Leases(store, options.lease)
-        handling = Handling(queue, store, performers, leases, options)
-        renewing = asyncio.create_task(leases.renew_for_ever())
-        try:
-            return await _Serving(queue, handling, performers, options).until(stop)
-        finally:
-            renewing.cancel()
+    patience = Patience()
+    try:
+        async with _performers(bindings, options.concurrency, patience, stop) as performers:
+            leases = Leases(store, options.lease)
+            handling = Handling(queue, store, performers, leases, options, patience)
+            renewing = asyncio.create_task(leases.renew_for_ever())
+            try:
+                return await _Serving(queue, handling, performers, options).until(stop)
+            finally:
+                renewing.cancel()
+    except StoppedWaiting:
+        return True
 
 
 @asynccontextmanager
-async def _performers(bindings: Sequence[Binding], concurrency: int) -> AsyncIterator[list[Performer]]:
+async def _performers(
+    bindings: Sequence[Binding], concurrency: int, patience: Patience, stop: Stop
+) -> AsyncIterator[list[Performer]]:
+    """The bindings with what they depend on, which may be away for a while as the queue and the store may be."""
     async with AsyncExitStack() as stack:
         threads = ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-        yield [Performer(b, await stack.enter_async_context(b.lifespan()), threads) for b in bindings]
+        performers = []
+        for binding in bindings:
+            deps = await patience.until_done(
+                f"open what stage {binding.stage} needs",
+                lambda lifespan=binding.lifespan: stack.enter_async_context(lifespan()),  # type: ignore[misc]
+                stop.asked,
+            )
+            performers.append(Performer(binding, deps, threads))
+        yield performers
 
 
 class _Serving:
@@ -67,10 +83,12 @@ class _Serving:
             await self._until_empty(stop)
         else:
             await stop.asked.wait()
-        # The order of leaving: take nothing new, hand back what waits, finish what runs, hand back what is left.
+        # The order of leaving: begin nothing new, take nothing new, hand back what waits, finish what runs.
+        waiting = self._take_waiting()
         for subscription in subscriptions:
             await subscription.stop()
-        self._hand_back_waiting()
+        for delivery in (*waiting, *self._take_waiting()):
+            delivery.hand_back()
         return await self._finish(runners, stop)
 
     async def _run(self) -> None:
@@ -86,10 +104,12 @@ class _Serving:
             finally:
                 self._busy -= 1
 
-    def _hand_back_waiting(self) -> None:
+    def _take_waiting(self) -> list[Delivery]:
+        waiting = []
         while not self._received.empty():
             if (delivery := self._received.get_nowait()) is not None:
-                delivery.hand_back()
+                waiting.append(delivery)
+        return waiting
 
     async def _finish(self, runners: Sequence["asyncio.Task[None]"], stop: Stop) -> bool:
         for _ in runners:

@@ -1,0 +1,29 @@
+"""A worker's command line: its options, and the settings that the environment holds."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from mousetrap.serve_worker.serve import Binder, Connect, serve_worker
+
+_NOTE = """Settings come from MOUSETRAP_… variables, as MOUSETRAP_BROKER_URL and MOUSETRAP_STORE_URL.
+Exit codes: 0 all that was begun is finished, 75 some was handed back for another worker, 2 a setting is wrong."""
+
+
+def worker_main(connect: Connect, binders: Sequence[Binder], description: str) -> int:
+    """Serves as the arguments of this process say. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=description, epilog=_NOTE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--concurrency", type=int, metavar="N", help="jobs that run at once (10)")
+    parser.add_argument("--prefetch", type=int, metavar="N", help="jobs taken ahead (twice the concurrency)")
+    parser.add_argument("--burst", action="store_true", help="end when the queues are empty")
+    chosen = parser.parse_args()
+    return serve_worker(
+        connect,
+        binders,
+        os.environ,
+        concurrency=chosen.concurrency,
+        prefetch=chosen.prefetch,
+        burst=chosen.burst,
+    )

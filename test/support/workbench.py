@@ -1,0 +1,137 @@
+"""A place to run workers in tests: a pipeline on queues of its own, a real queue, a real store, and what they did."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from mousetrap.job_queue import QueueOptions, connect
+from mousetrap.jobs import Delivery, Message, Queue, dead_queue
+from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.retry import RetryPolicy
+from mousetrap.run_store import Run, RunStore, open_store
+from mousetrap.signing import Keyring
+from mousetrap.submit_run import submit_run
+from mousetrap.worker import Binding, Context, Stop, WorkerOptions, run_worker
+
+KEYRING = Keyring.parse("test:a-secret-for-the-tests")
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """An open queue and store, and a pipeline `add` -> `double` over whole numbers."""
+
+    queue: Queue
+    store: RunStore
+    pipeline: Pipeline
+
+    async def submit(self, body: bytes = b"1", run_id: str | None = None) -> str:
+        """Starts a run and gives its id."""
+        accepted = await submit_run(
+            self.store, self.queue, KEYRING, self.pipeline, body, run_id=run_id or uuid4().hex
+        )
+        return accepted.run_id
+
+    def bind(self, stage: str, handler: Callable[..., Any], **more: Any) -> Binding:
+        return Binding(pipeline=self.pipeline, stage=stage, handler=handler, **more)
+
+    @asynccontextmanager
+    async def working(self, *bindings: Binding, **options: Any) -> AsyncIterator["Working"]:
+        """A worker that serves the bindings until the block ends, and is drained then."""
+        stop = Stop()
+        chosen = WorkerOptions(**{"name": f"w-{uuid4().hex[:6]}", "keyring": KEYRING, **options})
+        task = asyncio.create_task(run_worker(self.queue, self.store, bindings, chosen, stop))
+        try:
+            yield Working(chosen.name, stop, task)
+        finally:
+            stop.ask()
+            await asyncio.wait_for(task, PATIENCE)
+
+    async def ended(self, run_id: str) -> Run:
+        """The run, once it has ended."""
+        async with asyncio.timeout(PATIENCE):
+            async for _ in self.store.watch(run_id):
+                pass
+        run = await self.store.get(run_id)
+        assert run is not None
+        return run
+
+    async def until(self, run_id: str, kind: str) -> None:
+        """Returns once the run's timeline has an event of that kind."""
+        async with asyncio.timeout(PATIENCE):
+            async for news in self.store.watch(run_id):
+                if getattr(news, "kind", None) == kind:
+                    return
+
+    async def dead_letter(self, stage: str) -> Message:
+        """The next dead letter of a stage, taken off its queue."""
+        delivery = await self.next_of(dead_queue(self.queue_of(stage)))
+        delivery.acknowledge()
+        return delivery.message
+
+    async def next_of(self, queue: str) -> Delivery:
+        """The next message of a queue, unsettled."""
+        received: asyncio.Queue[Delivery] = asyncio.Queue()
+        subscription = await self.queue.consume(queue, 1, received.put_nowait)
+        try:
+            return await asyncio.wait_for(received.get(), PATIENCE)
+        finally:
+            await subscription.stop()
+
+    def queue_of(self, stage: str) -> str:
+        found = self.pipeline.stage(stage)
+        assert found is not None
+        return found.queue
+
+
+@dataclass(frozen=True)
+class Working:
+    """A worker under way."""
+
+    name: str
+    stop: Stop
+    task: "asyncio.Task[bool]"
+
+
+def a_pipeline(**more: Any) -> Pipeline:
+    """`add` -> `double`, tried three times without a noticeable pause."""
+    mark = uuid4().hex[:8]
+    policy = RetryPolicy(attempts=3, base=0.001, cap=0.001, dont_retry_on=(ZeroDivisionError,))
+    stages = [
+        Stage(
+            **{"name": name, "queue": f"{name}_{mark}", "input": int, "output": int, "retry": policy, **more}
+        )
+        for name in ("add", "double")
+    ]
+    return Pipeline(name=f"sums_{mark}", description="Adds one and doubles.", stages=tuple(stages))
+
+
+def on_a_workbench(
+    broker_url: str, store_url: str, story: Callable[[Workbench], Awaitable[None]], **stage: Any
+) -> None:
+    """Tells a story on a fresh pipeline."""
+
+    async def tell() -> None:
+        pipeline = a_pipeline(**stage)
+        queues = [stage.queue for stage in pipeline.stages]
+        options = QueueOptions(confirm_deadline=10.0)
+        async with (
+            connect(broker_url, queues, name="test", options=options) as queue,
+            open_store(store_url, retention=3600) as store,
+        ):
+            await asyncio.wait_for(story(Workbench(queue, store, pipeline)), 60)
+
+    asyncio.run(tell())
+
+
+async def add(number: int) -> int:
+    """The handler that the first stage is made for."""
+    return number + 1
+
+
+def double(number: int, context: Context[None]) -> int:
+    """The handler that the second stage is made for."""
+    return number * 2
