@@ -22,8 +22,8 @@ async def open_streams(
 ) -> AsyncIterator[Queue]:
     """The queue behind `valkey://user:password@host:port/database`, with `queues` and their dead queues on it.
 
-    It opens even if the server is away: then it goes on trying. One server, not a cluster; its own persistence settings
-    decide what a crash of the machine costs.
+    It opens even if the server is away: then it goes on trying. One server, not a cluster; what its death costs is for
+    its own settings to say, and with `appendonly yes` and `appendfsync always` it is nothing.
     """
     queue = StreamQueue(Server(url, name, options.tls), tuple(queues), name, options)
     try:

@@ -61,8 +61,8 @@ class StreamSubscription:
     async def _read(self) -> None:
         failures = 0
         while not self._stopping:
-            hand = None
             try:
+                await self._line.look()
                 hand = await self._current_hand()
                 await self._release_due()
                 await self._fill(hand)
@@ -70,7 +70,7 @@ class StreamSubscription:
             except LOST as error:
                 failures += 1
                 self._line.server.struck(error)
-                await self._mend(hand, error)
+                await self._mend(error)
                 await asyncio.sleep(pause(failures, random.random()))
 
     async def _current_hand(self) -> Hand:
@@ -87,32 +87,23 @@ class StreamSubscription:
 
     async def _fill(self, hand: Hand) -> None:
         room = await hand.room(_FULL)
-        await self._line.look()
         if room <= 0 or self._stopping:
             return
-        words = (
-            "XREADGROUP",
-            "GROUP",
-            "workers",
-            hand.member.name,
-            "COUNT",
-            room,
-            "BLOCK",
-            int(_BLOCK * 1000),
-        )
-        stream = f"mousetrap:queue:{self._queue}"
-        answer = await self._line.ask(*words, "STREAMS", stream, ">", patience=_BLOCK + _ANSWER)
+        group = ("GROUP", "workers", hand.member.name)
+        bounds = ("COUNT", room, "BLOCK", int(_BLOCK * 1000))
+        streams = ("STREAMS", f"mousetrap:queue:{self._queue}", ">")
+        answer = await self._line.ask("XREADGROUP", *group, *bounds, *streams, patience=_BLOCK + _ANSWER)
         for entry, fields in answer[0][1] if answer else ():
             if self._stopping:
                 self._outbox.hand_back(self._queue, entry.decode())
             elif hand.member.stands():  # else others get it, as all that this member had
                 self._receive(hand.take(entry, fields))
 
-    async def _mend(self, hand: Hand | None, error: Exception) -> None:
+    async def _mend(self, error: Exception) -> None:
         if not isinstance(error, ResponseError):
             # An answer that was lost may have held deliveries, which are ours for the server and unknown to us.
-            if hand is not None:
-                hand.member.end()
+            if self._hand is not None:
+                self._hand.member.end()
         elif str(error).startswith("NOGROUP"):  # the server has lost its data
             with suppress(*LOST):
                 await self._declare()

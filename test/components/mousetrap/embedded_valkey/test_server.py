@@ -43,7 +43,7 @@ def test_it_answers_at_its_url_on_loopback_only_and_refuses_to_evict(tmp_path: P
         settings = valkey.config_get("*")
         assert settings["bind"] == "127.0.0.1"
         assert settings["maxmemory-policy"] == "noeviction"
-        assert (settings["appendonly"], settings["appendfsync"], settings["save"]) == ("yes", "everysec", "")
+        assert (settings["appendonly"], settings["appendfsync"], settings["save"]) == ("yes", "always", "")
     assert server.pid is None
     assert not answers(server.url)
 
