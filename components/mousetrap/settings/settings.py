@@ -23,13 +23,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     #: Where the queues are: amqp(s)://user:password@host:port/vhost, or the embedded valkey://host:port/db.
-    broker_url: str = Field("valkey://127.0.0.1:6379/0", repr=False)
+    broker_url: str = Field(default="valkey://127.0.0.1:6379/0", repr=False)
     #: Where the state of runs is.
-    store_url: str = Field("valkey://127.0.0.1:6379/0", repr=False)
+    store_url: str = Field(default="valkey://127.0.0.1:6379/0", repr=False)
     #: Where the example keeps its summaries: any SQLAlchemy address; sqlite or postgresql+psycopg have been tried.
-    database_url: str = Field("sqlite:///mousetrap.db", repr=False)
+    database_url: str = Field(default="sqlite:///mousetrap.db", repr=False)
     #: id:secret, the signing key first; empty means that messages are neither signed nor verified.
-    signing_keys: str = Field("", repr=False)
+    signing_keys: str = Field(default="", repr=False)
     #: A file of certificate authorities for TLS to broker and store; empty means the system's.
     tls_ca: str = ""
     #: A client certificate and its key, where broker or store ask for one.
@@ -42,12 +42,12 @@ class Settings(BaseModel):
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     #: id:scopes:sha256 of each key, several separated by commas or line ends; `mousetrap keys new` makes them.
-    api_keys: str = Field("", repr=False)
+    api_keys: str = Field(default="", repr=False)
     #: Bytes; a larger request body is refused.
     api_max_body: Annotated[int, Field(ge=1, le=8_388_608)] = 1_048_576
     #: Where the command line finds the API, and the key it shows.
     api_url: str = "http://127.0.0.1:8000"
-    api_key: str = Field("", repr=False)
+    api_key: str = Field(default="", repr=False)
 
     #: Jobs that a worker runs at once.
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 10

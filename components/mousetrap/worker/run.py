@@ -128,6 +128,12 @@ class _Serving:
     async def _until_empty(self, stop: Stop) -> None:
         while not stop.asked.is_set():
             await asyncio.sleep(_LOOK)
-            waiting = [await self._handling.count(name) for name in self._queues]
-            if not any(waiting) and not self._busy and self._received.empty():
+            if self._idle and not await self._waiting() and self._idle:
                 return
+
+    @property
+    def _idle(self) -> bool:
+        return not self._busy and self._received.empty()
+
+    async def _waiting(self) -> int:
+        return sum([await self._handling.count(name) for name in self._queues])
