@@ -64,7 +64,7 @@ class Api:
 
     def run(self, run_id: str) -> Run:
         """The run with its timeline."""
-        return _read(self.run_as_json(run_id), Run)
+        return read_run(self.run_as_json(run_id))
 
     def runs_as_json(self, pipeline: str | None, limit: int, after: str | None) -> bytes:
         """A page of runs, as the API says it."""
@@ -101,6 +101,11 @@ class Api:
                 f"cannot reach the API at {self.url}: start it with `mousetrap up`, "
                 f"or name another in MOUSETRAP_API_URL ({str(error) or type(error).__name__})"
             ) from error
+
+
+def read_run(answer: bytes) -> Run:
+    """The run that the API's answer holds."""
+    return _read(answer, Run)
 
 
 def read_page(answer: bytes) -> Page:

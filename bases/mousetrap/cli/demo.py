@@ -46,7 +46,7 @@ def demo(environ: Mapping[str, str]) -> int:
                 _own(environ), Path(folder), lambda name, line: said[name].append(line)
             ) as stack:
                 run = _one_run(stack, console)
-                where = places(stack.settings)
+                settings = stack.settings
         except StopAsked:
             return 130
         except CommandFailed as failed:
@@ -57,8 +57,9 @@ def demo(environ: Mapping[str, str]) -> int:
         _print_tails(console, said)
         return 1
     console.print()
-    console.print(where)
-    console.print(f"\nDone in {time.monotonic() - began:.1f} s; what the demo made is removed.")
+    console.print(places(settings))
+    left = "RabbitMQ's queues stay, the rest" if settings.broker_url.startswith("amqp") else "all of it"
+    console.print(f"\nDone in {time.monotonic() - began:.1f} s; {left} is removed.")
     return 0
 
 

@@ -13,7 +13,7 @@ from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.store_facts import read_store_facts
 from mousetrap.cli.tables import checks_table
 from mousetrap.job_queue import open_queue
-from mousetrap.jobs import MousetrapError
+from mousetrap.jobs import MousetrapError, Queue, Unroutable
 from mousetrap.settings import Settings, SettingsWrong, masked
 
 
@@ -49,15 +49,21 @@ def _signing(settings: Settings) -> Check:
 
 
 async def _broker(settings: Settings) -> Check:
-    address = masked(settings.broker_url)
     queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
     try:
-        async with open_queue(settings, queues, name="doctor") as queue:
-            await queue.check()
-            waiting = [f"{name}: {await queue.ready(name)} ready" for name in queues]
+        async with open_queue(settings, [], name="doctor") as broker:
+            await broker.check()
+            waiting = [f"{queue}: {await _ready(broker, queue)}" for queue in queues]
     except (MousetrapError, ValueError) as error:  # a ValueError is about the address
         return Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")
-    return Check("broker", "ok", f"{address} answers ({', '.join(waiting)})")
+    return Check("broker", "ok", f"{masked(settings.broker_url)} answers ({', '.join(waiting)})")
+
+
+async def _ready(broker: Queue, queue: str) -> str:
+    try:
+        return f"{await broker.ready(queue)} ready"
+    except Unroutable:
+        return "not there before a worker or the API declares it"
 
 
 def _store(settings: Settings) -> Iterator[Check]:

@@ -50,3 +50,9 @@ def make_plan(settings: Settings, folder: Path, *, api_port: int, valkey_url: st
         feed_url=feed_url,
         variables={**variables, "MOUSETRAP_API_PORT": str(api_port), "MOUSETRAP_FETCH_ALLOW": allowed},
     )
+
+
+def environment_of(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the stack's processes are started with: `environ`, with the plan's variables in place of their equals."""
+    replaced = {f"{name}_FILE" for name in plan.variables}  # both at once would be refused
+    return {**{name: value for name, value in environ.items() if name not in replaced}, **plan.variables}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from mousetrap.cli.api_client import Api, read_run_id
+from mousetrap.cli.api_client import Api, read_run, read_run_id
 from mousetrap.cli.failures import Misused
 from mousetrap.cli.follow import follow
 from mousetrap.cli.output import print_json, terminal
@@ -57,12 +57,17 @@ def _accepted(answer: bytes, as_json: bool) -> int:
 def _followed(api: Api, pipeline: str, run_id: str, as_json: bool) -> int:
     console = terminal(quiet=as_json)
     console.print(Text.assemble("run ", (run_id, "bold")))
-    with run_screen(console, api.stages(pipeline)) as show:
-        for news in follow(api, run_id):
-            show(news)
-    ended = api.run(run_id)
+    try:
+        with run_screen(console, api.stages(pipeline)) as show:
+            for news in follow(api, run_id):
+                show(news)
+    except KeyboardInterrupt:
+        console.print(f"the run goes on: `mousetrap show {run_id}`")
+        raise
+    answer = api.run_as_json(run_id)
+    ended = read_run(answer)
     if as_json:
-        print_json(api.run_as_json(run_id))
+        print_json(answer)
     console.print()
     console.print(result_of(ended))
     return 0 if ended.state == "completed" else 1

@@ -16,7 +16,7 @@ from mousetrap.cli.children import Children, Ended
 from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
 from mousetrap.cli.feed_server import served_week
 from mousetrap.cli.keys import signing_key
-from mousetrap.cli.plan import PROGRAMS, Plan, make_plan
+from mousetrap.cli.plan import PROGRAMS, Plan, environment_of, make_plan
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.settings import Settings
 
@@ -93,14 +93,14 @@ def running_stack(
     """
     settings = Settings.from_environ(environ)
     port = _api_port(settings)
-    folder.mkdir(exist_ok=True, mode=0o700)
+    _make_folder(folder)
     valkey = EmbeddedValkey(folder / "valkey")
     news: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as opened:
         feed = opened.enter_context(served_week())
         plan = make_plan(settings, folder, api_port=port, valkey_url=valkey.url, feed_url=feed)
         _make_signing_key(plan)
-        environment = {**environ, **plan.variables}
+        environment = environment_of(plan, environ)
         children = Children(tell, news.put, settings.grace_seconds)
         opened.callback(children.close)
         stack = Stack(plan, Settings.from_environ(environment), children, news)
@@ -142,6 +142,15 @@ def _api_port(settings: Settings) -> int:
             ) from error
         port: int = probe.getsockname()[1]
         return port
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Misused(
+            f"cannot keep data in {folder}: {error.strerror}; start in a folder of yours"
+        ) from error
 
 
 def _make_signing_key(plan: Plan) -> None:

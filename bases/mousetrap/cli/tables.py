@@ -45,7 +45,7 @@ def stages_table(stages: Stages, now: float) -> Table:
             Text(stage.state, colour),
             _spent(stage, now),
             f"attempt {stage.attempt}" if stage.attempt > 1 else "",
-            Text(stage.note or stage.worker, "dim", no_wrap=True, overflow="ellipsis"),
+            _note(stage),
         )
     return table
 
@@ -146,6 +146,12 @@ def _table(*columns: str) -> Table:
 
 def _coloured(word: str, rest: str) -> Text:
     return Text(in_words(word), _COLOURS.get(word, "")).append(rest)
+
+
+def _note(stage: StageSeen) -> Text:
+    """What goes well is cut to the line; why something failed is told whole."""
+    well = stage.state not in ("retrying", "failed")
+    return Text(stage.note or stage.worker, "dim", no_wrap=well, overflow="ellipsis" if well else "fold")
 
 
 def _spent(stage: StageSeen, now: float) -> str:

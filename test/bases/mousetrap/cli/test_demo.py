@@ -12,6 +12,8 @@ import pytest
 from support.processes import Process
 from support.waiting import until
 
+pytestmark = pytest.mark.servers
+
 Living = Callable[[], dict[int, str]]
 Start = Callable[..., Process]
 
@@ -59,6 +61,7 @@ def test_the_same_demo_runs_on_rabbitmq(demo: Start, broker_url: str) -> None:
     assert done.wait(90) == 0, done.output
     for line in SUMMARY:
         assert line in done.output
+    assert "RabbitMQ's queues stay, the rest is removed" in done.output
     vhost = broker_url.rpartition("/")[2]
     assert f"rabbitmqctl -p {vhost} list_queues name type messages" in done.output
 

@@ -1,5 +1,7 @@
 """Shows that the doctor finds what is wrong, says how to mend it, and tells by its exit code."""
 
+import json
+
 import pytest
 from redis import Redis
 
@@ -60,6 +62,20 @@ def test_what_is_away_or_unreadable_is_told_without_its_password(capsys: Shown) 
     assert "secret" not in told
     assert "MOUSETRAP_BROKER_URL" in told
     assert "MOUSETRAP_STORE_URL" in told
+
+
+@pytest.mark.parametrize("kind", ["broker_url", "store_url"])
+def test_looking_at_a_broker_declares_nothing(
+    capsys: Shown, request: pytest.FixtureRequest, store_url: str, kind: str
+) -> None:
+    given = environ(store_url, MOUSETRAP_BROKER_URL=request.getfixturevalue(kind))
+
+    for _ in range(2):
+        doctor(given, as_json=True)
+
+        broker = next(check for check in json.loads(capsys.readouterr().out) if check["name"] == "broker")
+        assert broker["state"] == "ok"
+        assert "start_fetch: not there before" in broker["found"]
 
 
 def test_messages_that_nobody_signs_are_warned_of(capsys: Shown, store_url: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mousetrap.cli.plan import Plan, make_plan
+from mousetrap.cli.plan import Plan, environment_of, make_plan
 from mousetrap.settings import Settings
 
 BROKER = {"MOUSETRAP_BROKER_URL": "amqp://u:p@broker/"}
@@ -78,3 +78,13 @@ def test_hosts_that_may_be_fetched_anyway_stay_allowed() -> None:
 )
 def test_the_api_is_called_at_an_address_that_this_machine_has(host: str, url: str) -> None:
     assert plan({"MOUSETRAP_API_HOST": host}).api_url == url
+
+
+def test_a_file_that_held_what_is_replaced_is_not_named_any_more(tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("9")
+    environ = {"MOUSETRAP_API_PORT_FILE": str(tmp_path / "port"), "HOME": "/me"}
+
+    environment = environment_of(plan(environ), environ)
+
+    assert environment["HOME"] == "/me"
+    assert Settings.from_environ({**environment, "MOUSETRAP_SIGNING_KEYS_FILE": "/dev/null"}).api_port == 8001

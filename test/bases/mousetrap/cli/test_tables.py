@@ -46,14 +46,15 @@ def test_stages_show_what_each_does_now() -> None:
     )
 
 
-def test_a_failed_stage_says_why_on_its_line() -> None:
+def test_why_a_stage_failed_is_told_whole_and_all_else_is_cut_to_the_line() -> None:
     stages = (
-        StageSeen(name="fetch", state="failed", attempt=1, began_ms=AT, ended_ms=AT, note="no " * 40),
-        StageSeen(name="process", state="retrying", attempt=3, note="again"),
+        StageSeen(name="fetch", state="running", attempt=1, began_ms=AT, worker="w" * 80),
+        StageSeen(name="process", state="retrying", attempt=3, note="none " * 7),
     )
     assert shown(stages_table(stages, AT / 1000), width=60) == (
-        "✘  fetch    failed    0.00 s             no no no no no no …\n"
-        "↻  process  retrying          attempt 3  again"
+        "⠋  fetch    running   0.00 s             wwwwwwwwwwwwwwwwww…\n"
+        "↻  process  retrying          attempt 3  none none none none\n"
+        "                                         none none none"
     )
 
 

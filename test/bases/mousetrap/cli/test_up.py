@@ -16,6 +16,8 @@ from mousetrap.signing import Keyring
 from support.processes import Process
 from support.waiting import until
 
+pytestmark = pytest.mark.servers
+
 Living = Callable[[], dict[int, str]]
 Start = Callable[..., Process]
 
@@ -93,6 +95,37 @@ def test_a_run_that_fails_says_why_and_exits_1(up: Start, start_base: Start) -> 
 
     assert run.wait(60) == 1
     assert "FeedRefused: http://10.0.0.1/ points into our own network" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_repeated_key_follows_the_first_run_and_prints_it_as_json(
+    up: Start, start_base: Start, tmp_path: Path
+) -> None:
+    stack = up()
+    (tmp_path / "input.json").write_text(request(stack))
+    twice = [
+        start_base(
+            "cli", "run", "earthquakes", "--input", "@input.json", "--key", "k", "--json", **exports(stack)
+        )
+        for _ in range(2)
+    ]
+
+    assert [run.wait(60) for run in twice] == [0, 0]
+    first, second = (json.loads(run.output) for run in twice)
+    assert first["state"] == "completed"
+    assert first == second
+
+
+def test_ctrl_c_leaves_the_run_and_says_where_it_is(up: Start, start_base: Start) -> None:
+    stack = up(MOUSETRAP_FETCH_ALLOW="127.0.0.1:1")
+    refused = '{"url": "http://127.0.0.1:1/"}'  # nobody listens there: it is retried for many seconds
+    run = start_base("cli", "run", "earthquakes", "--input", refused, **exports(stack))
+    run.wait_for_line("retrying", seconds=30)
+
+    run.send(signal.SIGINT)
+
+    assert run.wait() == 130
+    assert "the run goes on: `mousetrap show " in run.output
     assert "Traceback" not in run.output
 
 
