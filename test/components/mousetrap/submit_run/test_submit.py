@@ -1,0 +1,130 @@
+"""A run is accepted when it is kept, and not a moment earlier."""
+
+import asyncio
+
+import pytest
+
+from mousetrap.jobs import Message, QueueFull, QueueUnreachable
+from mousetrap.pipeline import ContractBroken
+from mousetrap.run_store import RunConflict, RunState, open_store
+from mousetrap.submit_run import new_run_id, run_id_of_key, submit_run
+from support.ports import free_ports
+from support.workbench import KEYRING, Workbench, a_pipeline, add, double, on_a_workbench
+
+
+def test_an_accepted_run_is_recorded_and_its_first_job_lies_in_the_queue(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        accepted = await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1")
+
+        assert accepted == ("r1", True)
+        assert await bench.queue.ready(bench.queue_of("add")) == 1
+        run = await bench.store.get("r1")
+        assert run is not None
+        assert run.state == RunState.QUEUED
+
+    on_a_workbench(store_url, store_url, story)
+
+
+@pytest.mark.parametrize("body", [b'"one"', b"{", b"", b"1.5"])
+def test_a_body_that_the_pipeline_does_not_take_leaves_no_trace(store_url: str, body: bytes) -> None:
+    async def story(bench: Workbench) -> None:
+        with pytest.raises(ContractBroken):
+            await bench.submit(body, run_id="r1")
+
+        assert await bench.store.get("r1") is None
+        assert await bench.queue.ready(bench.queue_of("add")) == 0
+
+    on_a_workbench(store_url, store_url, story)
+
+
+@pytest.mark.parametrize("run_id", ["", "a b", "a/b", "x" * 65, "ä"])
+def test_an_id_that_a_url_or_a_key_could_misread_is_refused(store_url: str, run_id: str) -> None:
+    async def story(bench: Workbench) -> None:
+        with pytest.raises(ValueError, match="1 to 64 letters"):
+            await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id=run_id)
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_repeat_returns_the_first_run_however_far_it_is(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bench.submit(b"1", run_id="r1")
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            await bench.ended("r1")
+
+            again = await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b" 1 ", run_id="r1")
+
+        assert again == ("r1", False)
+        assert (await bench.ended("r1")).result == 4
+        assert await bench.queue.ready(bench.queue_of("add")) == 0
+        with pytest.raises(RunConflict):
+            await bench.submit(b"2", run_id="r1")
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_run_that_the_broker_did_not_take_is_not_accepted_and_can_be_repeated(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        class Full:
+            """A queue that refuses, as one at its length limit does."""
+
+            async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+                raise QueueFull(f"queue {queue} is full: try again later")
+
+        with pytest.raises(QueueFull):
+            await submit_run(bench.store, Full(), KEYRING, bench.pipeline, b"1", run_id="r1")  # type: ignore[arg-type]
+
+        run = await bench.store.get("r1")
+        assert run is not None
+        assert run.state == RunState.REJECTED
+        assert run.timeline[-1].failure is not None
+        assert run.timeline[-1].failure.kind == "QueueFull"
+
+        assert await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1") == (
+            "r1",
+            True,
+        )
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            assert (await bench.ended("r1")).result == 4
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_broker_that_is_away_is_an_error_soon_and_the_run_is_not_accepted(store_url: str) -> None:
+    async def story() -> None:
+        from mousetrap.job_queue import QueueOptions, connect
+
+        pipeline = a_pipeline()
+        away = f"amqp://guest:sesame@127.0.0.1:{free_ports(1)[0]}/"
+        async with (
+            connect(
+                away, [pipeline.first.queue], name="t", options=QueueOptions(confirm_deadline=0.2)
+            ) as queue,
+            open_store(store_url, retention=3600) as store,
+        ):
+            with pytest.raises(QueueUnreachable) as unreachable:
+                await submit_run(store, queue, KEYRING, pipeline, b"1", run_id="r1")
+            run = await store.get("r1")
+
+        assert "sesame" not in str(unreachable.value)
+        assert run is not None
+        assert run.state == RunState.REJECTED
+
+    asyncio.run(story())
+
+
+def test_new_ids_sort_by_time_and_differ_by_chance() -> None:
+    early, late = new_run_id(1, b"z" * 10), new_run_id(1_800_000_000_000, b"a" * 10)
+
+    assert early < late
+    assert len(early) == len(late) == 32
+    assert new_run_id(5, b"a" * 10) != new_run_id(5, b"b" * 10)
+
+
+def test_a_key_names_one_run_of_one_owner_and_pipeline() -> None:
+    assert run_id_of_key("me", "sums", "k") == run_id_of_key("me", "sums", "k")
+    ids = {
+        run_id_of_key(*of)
+        for of in [("me", "sums", "k"), ("you", "sums", "k"), ("me", "products", "k"), ("me", "sums", "l")]
+    }
+    assert len(ids) == 4
