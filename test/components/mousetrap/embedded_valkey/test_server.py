@@ -100,9 +100,10 @@ def test_two_servers_never_share_a_directory(tmp_path: Path, monkeypatch: pytest
 
 def test_a_server_that_died_by_itself_is_seen_and_can_be_started_again(tmp_path: Path) -> None:
     with EmbeddedValkey(tmp_path) as server:
-        assert server.pid is not None
-        os.kill(server.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
         assert server.pid is None
         server.start()
