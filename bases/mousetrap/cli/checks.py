@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from mousetrap.run_store import StoreFacts
+
 
 class Check(msgspec.Struct, frozen=True):
     """One thing looked at."""
@@ -14,19 +16,6 @@ class Check(msgspec.Struct, frozen=True):
     found: str
     #: What to do about it.
     mend: str = ""
-
-
-class StoreFacts(msgspec.Struct, frozen=True):
-    """What matters about a store's server; None where it does not say."""
-
-    #: Its name and version.
-    server: str
-    #: What it does when its memory is full.
-    policy: str | None
-    #: Whether each write goes to its append-only file.
-    appends: bool | None
-    #: When it saves snapshots, as its setting `save` has it; empty for never.
-    snapshots: str | None
 
 
 def check_store_facts(facts: StoreFacts) -> Iterator[Check]:

@@ -10,10 +10,10 @@ from mousetrap.cli.api_client import Api
 from mousetrap.cli.checks import Check, check_store_facts
 from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.output import print_json, terminal
-from mousetrap.cli.store_facts import read_store_facts
 from mousetrap.cli.tables import checks_table
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue, Unroutable
+from mousetrap.run_store import StoreFacts, open_store
 from mousetrap.settings import Settings, SettingsWrong, masked
 
 
@@ -68,12 +68,19 @@ async def _ready(broker: Queue, queue: str) -> str:
 
 def _store(settings: Settings) -> Iterator[Check]:
     try:
-        facts = read_store_facts(settings)
+        facts = asyncio.run(_store_facts(settings))
     except (MousetrapError, ValueError) as error:
         yield Check("store", "fail", str(error), "start it, or name another in MOUSETRAP_STORE_URL")
         return
     yield Check("store", "ok", f"{masked(settings.store_url)} answers ({facts.server})")
     yield from check_store_facts(facts)
+
+
+async def _store_facts(settings: Settings) -> StoreFacts:
+    async with open_store(
+        settings.store_url, retention=settings.retention_seconds, tls=settings.tls
+    ) as store:
+        return await store.facts()
 
 
 def _api(settings: Settings) -> Check:

@@ -1,6 +1,7 @@
 """The state of runs and jobs in Valkey: every transition atomic, every key with a time-to-live."""
 
 from mousetrap.run_store.claims import Busy, Claim, Decided, Granted, Over
+from mousetrap.run_store.facts import StoreFacts
 from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState
 from mousetrap.run_store.store import Opened, RunConflict, RunStore, open_store
 
@@ -18,5 +19,6 @@ __all__ = [
     "RunConflict",
     "RunState",
     "RunStore",
+    "StoreFacts",
     "open_store",
 ]

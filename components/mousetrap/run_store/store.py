@@ -14,6 +14,7 @@ from mousetrap.jobs import Done, Failure, Job, MousetrapError, Outcome, RetryLat
 from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.claims import Claim, read_claim
 from mousetrap.run_store.client import address, open_client
+from mousetrap.run_store.facts import StoreFacts, read_facts
 from mousetrap.run_store.listing import list_runs
 from mousetrap.run_store.nudges import Nudges
 from mousetrap.run_store.runs import Event, Page, Progress, Run, read_event, read_progress, read_run
@@ -69,12 +70,19 @@ class RunStore:
         with self._reaching():
             await self._client.ping()
 
+    async def facts(self) -> StoreFacts:
+        """What the server says of itself."""
+        with self._reaching():
+            return await read_facts(self._client)
+
     # What submitting does
 
     async def open_run(self, run_id: str, pipeline: str, stage: str, input: bytes) -> Opened:
         """Records a run before its first job is published. Raises RunConflict when the id is another run's."""
         digest = hashlib.sha256(input).hexdigest()
-        state, at = await self._batches.call("open_run", run_id, pipeline, stage, input.decode(), digest, self._ttl)
+        state, at = await self._batches.call(
+            "open_run", run_id, pipeline, stage, input.decode(), digest, self._ttl
+        )
         if state == "conflict":
             raise RunConflict(
                 f"run {run_id} exists with another input or pipeline: use a new id or idempotency key"
@@ -117,7 +125,9 @@ class RunStore:
         about = (job.id, job.run_id, job.stage, job.attempt, fence, worker)
         if isinstance(outcome, Done):
             if last:
-                reply = await self._batches.call("complete", *about, bytes(outcome.output).decode(), self._ttl)
+                reply = await self._batches.call(
+                    "complete", *about, bytes(outcome.output).decode(), self._ttl
+                )
             else:
                 reply = await self._batches.call("done", *about, _text(outcome), self._ttl)
         else:

@@ -107,6 +107,8 @@ class Settings(BaseModel):
             raise ValueError(
                 f"write an address that starts with one of: {', '.join(f'{s}://' for s in schemes)}"
             )
+        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
+            _check_host(host)
         return url
 
     @field_validator("signing_keys")
@@ -152,6 +154,14 @@ def tutorial_url(environ: Mapping[str, str]) -> str:
     user = quote(environ.get("RABBITMQ_USER", "DEV_USER"), safe="")
     password = quote(environ.get("RABBITMQ_PASSWORD", "CHANGE_ME"), safe="")
     return f"amqp://{user}:{password}@{environ.get('RABBITMQ_HOST', 'localhost')}:5672/%2F"
+
+
+def _check_host(host: str) -> None:
+    """Raises ValueError for what is no host:port; the rest of the address may hold a password and is not shown."""
+    try:
+        _ = urlsplit(f"//{host}").port
+    except ValueError as error:
+        raise ValueError(f"{host!r} is not a host or host:port with a port up to 65535") from error
 
 
 def _line(error: Mapping[str, object]) -> str:

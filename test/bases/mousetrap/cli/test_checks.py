@@ -2,7 +2,8 @@
 
 import pytest
 
-from mousetrap.cli.checks import StoreFacts, check_store_facts
+from mousetrap.cli.checks import check_store_facts
+from mousetrap.run_store import StoreFacts
 
 
 @pytest.mark.parametrize(
@@ -10,7 +11,7 @@ from mousetrap.cli.checks import StoreFacts, check_store_facts
     [("noeviction", "ok"), ("allkeys-lru", "fail"), ("volatile-ttl", "fail"), (None, "warn")],
 )
 def test_a_store_that_may_forget_fails(policy: str | None, state: str) -> None:
-    eviction, _ = check_store_facts(StoreFacts("Valkey 9", policy, True, ""))
+    eviction, _ = check_store_facts(StoreFacts(server="Valkey 9", policy=policy, appends=True, snapshots=""))
     assert (eviction.name, eviction.state) == ("eviction", state)
     assert bool(eviction.mend) is (state != "ok")
 
@@ -27,6 +28,6 @@ def test_a_store_that_may_forget_fails(policy: str | None, state: str) -> None:
 def test_a_store_that_a_restart_may_empty_is_warned_of(
     appends: bool | None, snapshots: str | None, state: str, words: str
 ) -> None:
-    _, persistence = check_store_facts(StoreFacts("Valkey 9", "noeviction", appends, snapshots))
+    _, persistence = check_store_facts(StoreFacts(server="Valkey 9", policy="noeviction", appends=appends, snapshots=snapshots))
     assert (persistence.name, persistence.state) == ("persistence", state)
     assert words in persistence.found

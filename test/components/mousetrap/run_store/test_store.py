@@ -379,3 +379,13 @@ def test_a_full_store_refuses_and_forgets_nothing(store_url: str) -> None:
         assert await store.get("r2") is None
 
     with_store(store_url, story)
+
+
+def test_a_store_says_whether_it_may_forget(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        facts = await store.facts()
+
+        assert facts.server.startswith(("Valkey ", "Redis "))
+        assert (facts.policy, facts.appends, facts.snapshots) == ("noeviction", True, "")
+
+    with_store(store_url, story)

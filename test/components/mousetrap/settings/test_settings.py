@@ -23,6 +23,11 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
             "MOUSETRAP_BROKER_URL: write an address that starts with one of: amqp://",
         ),
         ({"MOUSETRAP_STORE_URL": "amqp://x"}, "MOUSETRAP_STORE_URL: write an address"),
+        (
+            {"MOUSETRAP_BROKER_URL": "amqp://u:short@h:1,h:99999/"},
+            "MOUSETRAP_BROKER_URL: 'h:99999' is not a host",
+        ),
+        ({"MOUSETRAP_STORE_URL": "valkey://h:port/0"}, "MOUSETRAP_STORE_URL: 'h:port' is not a host"),
         ({"MOUSETRAP_CONCURRENCY": "many"}, "MOUSETRAP_CONCURRENCY: Input should be a valid integer"),
         ({"MOUSETRAP_CONCURRENCY": "0"}, "MOUSETRAP_CONCURRENCY: Input should be greater than or equal to 1"),
         (
