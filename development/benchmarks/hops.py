@@ -60,18 +60,20 @@ async def submit_all(store: RunStore, queue: Queue, pipeline: Pipeline, runs: in
     return ids
 
 
-async def throughput(store: RunStore, queue: Queue, pipeline: Pipeline, runs: int, concurrency: int) -> float:
-    """Jobs a second of one worker that finds all its runs waiting."""
+async def throughput(
+    store: RunStore, queue: Queue, pipeline: Pipeline, runs: int, concurrency: int
+) -> tuple[float, float]:
+    """Jobs a second of one worker that finds all its runs waiting, and this process's CPU seconds for each job."""
     ids = await submit_all(store, queue, pipeline, runs)
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     await work(store, queue, pipeline, concurrency, burst=True)
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     last = await store.get(ids[-1])
     page = await store.page(pipeline=pipeline.name, limit=runs)
     done = sum(run.state is RunState.COMPLETED for run in page.runs)
     if done != runs or last is None or last.result != 3:
         raise SystemExit(f"only {done} of {runs} runs completed")
-    return 2 * runs / seconds
+    return 2 * runs / seconds, cpu / (2 * runs)
 
 
 async def latencies(store: RunStore, queue: Queue, pipeline: Pipeline, runs: int) -> list[float]:
@@ -115,12 +117,13 @@ async def measure(broker: str, store_url: str, runs: int, concurrency: int) -> N
     queues = [stage.queue for stage in pipeline.stages]
     async with connect(broker, queues, name="bench") as queue, open_store(store_url, retention=3600) as store:
         await throughput(store, queue, pipeline, 200, concurrency)  # declares, loads and warms
-        rate = await throughput(store, queue, pipeline, runs, concurrency)
+        rate, cpu = await throughput(store, queue, pipeline, runs, concurrency)
         took = await latencies(store, queue, pipeline, 200)
     p50, p99 = statistics.median(took) * 1000, statistics.quantiles(took, n=100)[98] * 1000
     scheme = broker.partition(":")[0]
     print(
-        f"{scheme}: {rate:,.0f} jobs/s ({runs} runs, {concurrency} at once); idle run p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+        f"{scheme}: {rate:,.0f} jobs/s, {cpu * 1e6:.0f} µs of CPU each ({runs} runs, {concurrency} at once); "
+        f"idle run p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     )
 
 
