@@ -10,6 +10,10 @@ from urllib.parse import unquote, urlsplit
 import pika
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
+_UNREADABLE = (
+    "the broker's address cannot be read: write amqp://user:password@host:port/vhost, or amqps:// for TLS, several hosts "
+    "separated by commas, with special characters of the password percent-encoded, and nothing after a ? or #"
+)
 
 #: Seconds. The broker drops a silent client after two of them, and pika a silent broker likewise.
 _HEARTBEAT = 15
@@ -36,17 +40,19 @@ class Address:
 def parse(url: str) -> Address:
     """The address that `amqp://user:password@host:port,host:port/vhost` stands for.
 
-    Raises ValueError, which never holds the password.
+    Raises ValueError, which never holds a part of the address: a mistake may put the password anywhere in it.
     """
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS:
-        raise ValueError(f"the broker's address starts with {parts.scheme!r}: write amqp:// or amqps://")
-    if parts.query or parts.fragment:
-        raise ValueError("the broker's address ends in options that nothing reads: take off all from the ?")
     login, _, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
+    try:
+        found = tuple(_host(text, _PORTS[parts.scheme]) for text in hosts.split(","))
+        if parts.query or parts.fragment:
+            raise ValueError(url)
+    except (KeyError, ValueError):
+        raise ValueError(_UNREADABLE) from None
     return Address(
-        hosts=tuple(_host(text, _PORTS[parts.scheme]) for text in hosts.split(",")),
+        hosts=found,
         user=unquote(user) or "guest",
         password=unquote(password) or "guest",
         vhost=unquote(parts.path.removeprefix("/")) or "/",
@@ -79,5 +85,5 @@ def parameters(address: Address, name: str, tls: ssl.SSLContext | None) -> Seque
 def _host(text: str, default: int) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
-        raise ValueError("the broker's address names no host: write amqp://user:password@host:port/vhost")
+        raise ValueError(text)
     return parts.hostname, parts.port or default

@@ -5,11 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ConnectionClosedByClient
 
+#: What an attempt to connect may raise.
+UNREACHABLE = (AMQPError, AMQPConnectorException, OSError)
+
 #: Seconds that a polite goodbye may take; a broker that blocks us answers it only when it unblocks.
 _GOODBYE = 3.0
+
+#: Bytes; more than this goes out without waiting for the loop, for what a socket does not take whole is copied.
+_BURST = 65_536
 
 
 class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carries no types
@@ -17,9 +24,12 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[Exception] = self._loop.create_future()
         #: Whether the broker has stopped reading from us, for want of memory or disk.
         self.blocked = False
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self.add_on_close_callback(self._on_lost)
         self.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
         self.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
@@ -38,6 +48,24 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
             self.abort(ConnectionClosedByClient(200, "closed"))
             await asyncio.wait([self.lost], timeout=_GOODBYE)
 
+    def _adapter_emit_data(self, data: bytes) -> None:
+        """Gathers what pika writes until the loop comes round.
+
+        pika gives each frame to the socket by itself, three for a message, and that system call is the dearest part of
+        a publish: this halves the cost of a message in a burst.
+        """
+        if not self._unsent:
+            self._loop.call_soon(self._emit)
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes > _BURST:
+            self._emit()
+
+    def _emit(self) -> None:
+        data, self._unsent, self._unsent_bytes = b"".join(self._unsent), [], 0
+        if data and self._transport is not None:
+            super()._adapter_emit_data(data)
+
     def _set_blocked(self, blocked: bool) -> None:
         self.blocked = blocked
 
@@ -47,24 +75,33 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
 
 
 async def open_connection(parameters: Sequence[Any]) -> Connection:
-    """The first connection that one of the hosts grants, tried in order. Raises pika's exceptions."""
+    """The first connection that one of the hosts grants, tried in order. Raises what the last one said."""
+    refused: Exception = AMQPError("no host is named")
+    for each in parameters:
+        try:
+            return await _open(each)
+        except UNREACHABLE as error:
+            refused = error
+    raise refused
+
+
+async def _open(parameters: Any) -> Connection:
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[Connection] = loop.create_future()
+    ended: asyncio.Future[Exception] = loop.create_future()
 
-    def on_done(result: Connection | Exception) -> None:
-        if opened.done():
-            if isinstance(result, Connection):
-                result.abort(ConnectionClosedByClient(200, "no longer wanted"))
-        elif isinstance(result, Exception):
-            opened.set_exception(result)
-        else:
-            opened.set_result(result)
+    def on_error(_connection: Any, why: Exception) -> None:
+        ended.set_result(why)
+        _tell(opened, why)
 
-    workflow = Connection.create_connection(parameters, on_done, custom_ioloop=loop)
+    connection = Connection(
+        parameters, lambda connection: _tell(opened, connection), on_error, custom_ioloop=loop
+    )
     try:
         return await opened
     except asyncio.CancelledError:
-        workflow.abort()
+        connection.abort(ConnectionClosedByClient(200, "no longer wanted"))
+        await asyncio.wait([connection.lost, ended], timeout=_GOODBYE, return_when=asyncio.FIRST_COMPLETED)
         raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pika.exceptions import AMQPError
 
 from mousetrap.job_queue.connection import Connection, open_channel
-from mousetrap.job_queue.declare import declare
+from mousetrap.job_queue.declare import UNDISTURBED, declare
 from mousetrap.job_queue.holding import Holding
 from mousetrap.job_queue.link import Link, pause
 from mousetrap.job_queue.topology import Topology
@@ -82,7 +82,7 @@ class RabbitSubscription:
             self._failures += 1
             if self._failures == 1:
                 _log.warning("queue %s: %s; subscribing until it works", self._queue, explain(why))
-            await asyncio.sleep(pause(self._failures))
+            await asyncio.sleep(UNDISTURBED + pause(self._failures))
 
     async def _receive_until_gone(self, connection: Connection) -> Exception:
         channel = await open_channel(connection)

@@ -1,11 +1,12 @@
-"""Makes the broker hold a topology, and explains it when the broker will not."""
+"""Makes the broker hold a topology, through a pika channel of either kind."""
 
 from typing import Any
 
 from mousetrap.job_queue.topology import Topology
 
-#: AMQP's word for "it is there, but different".
-PRECONDITION_FAILED = 406
+#: Seconds between a queue's deletion and our new declaration. RabbitMQ 3.10 takes tens of milliseconds to tell a queue's
+#: consumers of its end; one that finds the name in use again meanwhile stays subscribed, and is never given anything.
+UNDISTURBED = 1.0
 
 
 def declare(channel: Any, topology: Topology) -> None:

@@ -16,11 +16,13 @@ _KEPT_BITS = 4
 
 #: Where a message goes when its last rung is behind it.
 DELIVER = "mousetrap.deliver"
+#: What the names of all rungs begin with.
+RUNG = "mousetrap.delay."
 
 
 def rung(k: int) -> str:
     """The name of rung `k`'s exchange and of its queue; below the lowest is the exchange that delivers."""
-    return f"mousetrap.delay.{k}" if k >= 0 else DELIVER
+    return f"{RUNG}{k}" if k >= 0 else DELIVER
 
 
 def way_down(queue: str, after: float) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from pika.exceptions import AMQPError
 
 from mousetrap.job_queue import delay_ladder
 from mousetrap.job_queue.connection import Connection, ask, close_channel, open_channel
-from mousetrap.job_queue.declare import declare
+from mousetrap.job_queue.declare import UNDISTURBED, declare
 from mousetrap.job_queue.in_flight import InFlight, Pending
 from mousetrap.job_queue.link import Link
 from mousetrap.job_queue.properties import written
@@ -128,6 +128,7 @@ class Publisher:
             self._redeclaring = asyncio.create_task(self._redeclare(self._channel.connection))
 
     async def _redeclare(self, connection: Connection) -> None:
+        await asyncio.sleep(UNDISTURBED)
         try:
             channel = await open_channel(connection)
             declare(channel, self._topology)
@@ -153,7 +154,7 @@ class Publisher:
             # Confirms that stay away so long are lost rather than late; a fresh connection may meet a healthier node.
             self._channel.connection.abort(TimeoutError())
         self._timer = None
-        if self._in_flight or self._waiting:
+        if self._in_flight or self._waiting or self._unroutable:
             self._watch()
 
     def _watch(self) -> None:
@@ -168,7 +169,7 @@ class Publisher:
                 )
             )
         else:
-            pending.fail(self._trouble.unreachable())
+            pending.fail(self._trouble.unreachable("" if self._channel is None else "it confirms too slowly"))
 
 
 def unroutable(queue: str) -> Unroutable:

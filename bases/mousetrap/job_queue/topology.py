@@ -125,5 +125,8 @@ def _dead_lettering(exchange: str, options: QueueOptions) -> Mapping[str, str | 
 
 
 def _kind(options: QueueOptions) -> Mapping[str, str | int]:
-    # Balanced: else all leaders of a cluster gather on the node that the declaring client happens to be on.
-    return {"x-queue-type": options.queue_type, "x-queue-leader-locator": "balanced"}
+    kind: dict[str, str | int] = {"x-queue-type": options.queue_type}
+    if options.queue_type == "quorum":
+        # Else all leaders of a cluster gather on the node that the declaring client happens to be on.
+        kind["x-queue-leader-locator"] = "balanced"
+    return kind

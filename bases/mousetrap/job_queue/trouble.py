@@ -4,6 +4,7 @@ import logging
 
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorPhaseErrorBase
 from pika.exceptions import (
+    AMQPConnectionError,
     ChannelClosedByBroker,
     ConnectionClosed,
     ProbableAccessDeniedError,
@@ -14,6 +15,7 @@ from mousetrap.jobs import QueueUnreachable
 
 _log = logging.getLogger("mousetrap.job_queue")
 
+_CHECK = "check that it runs and that MOUSETRAP_BROKER_URL names it"
 _PRECONDITION_FAILED = 406
 _NOT_ALLOWED = 530
 
@@ -24,29 +26,24 @@ class Trouble:
     def __init__(self, address: str) -> None:
         self._address = address
         self._struck: set[str] = set()
-        self._why = "the first connection is not made yet"
+        self._why = f"the first connection is not made yet: {_CHECK}"
 
     def struck(self, role: str, why: Exception) -> None:
         """The connection of that role is lost, or was not made."""
         self._why = explain(why)
         if not self._struck:
-            _log.warning(
-                "RabbitMQ at %s is out of reach, trying until it answers: %s", self._address, self._why
-            )
+            _log.warning("RabbitMQ at %s cannot be used, trying until it can: %s", self._address, self._why)
         self._struck.add(role)
 
     def over(self, role: str) -> None:
         """The connection of that role stands."""
         if self._struck == {role}:
-            _log.info("RabbitMQ at %s answers again", self._address)
+            _log.info("RabbitMQ at %s can be used again", self._address)
         self._struck.discard(role)
 
     def unreachable(self, why: str = "") -> QueueUnreachable:
         """The error for whoever cannot wait."""
-        return QueueUnreachable(
-            f"RabbitMQ at {self._address} is out of reach: {why or self._why}. "
-            "Check that it runs and that MOUSETRAP_BROKER_URL names it"
-        )
+        return QueueUnreachable(f"RabbitMQ at {self._address} cannot be used: {why or self._why}")
 
 
 def hush_pika() -> None:
@@ -72,9 +69,11 @@ def explain(error: BaseException) -> str:
                 "declared with, or drain and delete it, and it is declared anew"
             )
         case ChannelClosedByBroker(reply_text=text) | ConnectionClosed(reply_text=text):
-            return str(text)
+            return f"it said {text}"
         case TimeoutError():
-            return "it does not answer in time"
+            return f"it does not answer in time: {_CHECK}"
+        case OSError() | AMQPConnectionError():
+            return f"{str(cause) or type(cause).__name__}: {_CHECK}"
         case _:
             return str(cause) or type(cause).__name__
 
@@ -86,6 +85,8 @@ def _root(error: BaseException) -> BaseException:
             case AMQPConnectorPhaseErrorBase(exception=inner):
                 error = inner
             case AMQPConnectorException(exceptions=[*_, inner]):
+                error = inner
+            case AMQPConnectionError(args=[AMQPConnectorException() as inner]):
                 error = inner
             case _:
                 return error

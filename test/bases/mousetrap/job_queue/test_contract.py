@@ -72,11 +72,13 @@ def test_headers_arrive_as_they_were_sent(url: str, work: str) -> None:
         async with connect(url, [work], name="test") as queue:
             await queue.publish(work, Message("with", b"x", headers))
             await queue.publish(work, Message("without", b"x"))
+            await queue.publish(work, Message("delayed", b"x", headers), after=0.3)
             inbox = Inbox()
             await queue.consume(work, 10, inbox)
 
             assert (await inbox.take()).message.headers == headers
             assert (await inbox.take()).message.headers == {}
+            assert (await inbox.take()).message.headers == headers
 
     play(story())
 

@@ -1,0 +1,394 @@
+"""What only RabbitMQ can do to us, and what we do then."""
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from mousetrap.job_queue import QueueOptions, connect
+from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, QueueUnreachable, dead_queue
+from support.inbox import Inbox, eventually, play
+from support.rabbitmq import OwnRabbitMQ
+from support.relay import relay
+
+IMPATIENT = QueueOptions(confirm_deadline=1.0)
+
+
+@pytest.fixture
+def work() -> str:
+    """The name of a queue that no other test uses."""
+    return f"work_{uuid4().hex[:12]}"
+
+
+@contextmanager
+def plain_channel(url: str) -> Iterator[BlockingChannel]:
+    """pika with nothing of ours around it."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        yield connection.channel()
+
+
+def test_queues_are_quorum_queues_that_refuse_rather_than_drop(broker_url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            await queue.check()
+
+    play(story())
+
+    # A broker lets a queue be declared again with the very same arguments only.
+    with plain_channel(broker_url) as channel:
+        channel.queue_declare(
+            work,
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-queue-leader-locator": "balanced",
+                "x-delivery-limit": 50,
+                "x-max-length": 1_000_000,
+                "x-overflow": "reject-publish",
+                "x-dead-letter-exchange": "mousetrap.dead",
+                "x-dead-letter-routing-key": work,
+                "x-dead-letter-strategy": "at-least-once",
+            },
+        )
+        channel.queue_declare(
+            dead_queue(work),
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-queue-leader-locator": "balanced",
+                "x-delivery-limit": 1_000_000_000,
+            },
+        )
+
+
+def test_a_full_queue_refuses_and_keeps_what_it_has(broker_url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test", options=QueueOptions(max_length=3)) as queue:
+            accepted = 0
+            with pytest.raises(QueueFull, match=work):
+                for n in range(50):  # a quorum queue notices a little late that it is full
+                    await queue.publish(work, Message(f"m{n}", b"x"))
+                    accepted += 1
+
+            assert accepted >= 3
+            assert await queue.ready(work) == accepted
+            inbox = Inbox()
+            await queue.consume(work, 50, inbox)
+            assert await inbox.acknowledge(accepted) == [f"m{n}" for n in range(accepted)]
+
+    play(story())
+
+
+def test_classic_queues_keep_the_same_promises(broker_url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(
+            broker_url, [work], name="test", options=QueueOptions(queue_type="classic")
+        ) as queue:
+            inbox = Inbox()
+            await queue.consume(work, 10, inbox)
+            await queue.publish(work, Message("now", b"x"))
+            await queue.publish(work, Message("later", b"x"), after=0.2)
+            await queue.publish(dead_queue(work), Message("dead", b"x"))
+
+            assert await inbox.acknowledge(2) == ["now", "later"]
+            assert await queue.ready(dead_queue(work)) == 1
+
+    play(story())
+
+
+def test_a_queue_that_is_there_with_other_settings_is_explained(
+    broker_url: str, work: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with plain_channel(broker_url) as channel:
+        channel.queue_declare(work, durable=True)
+
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test", options=IMPATIENT) as queue:
+            for ask in (queue.check, lambda: queue.publish(work, Message("m", b"x"))):
+                with pytest.raises(QueueUnreachable, match=f"other settings .*'{work}'.*drain and delete it"):
+                    await ask()
+
+    play(story())
+    assert len([each for each in caplog.records if "other settings" in each.message]) == 1
+
+
+def test_a_queue_deleted_under_its_consumer_is_declared_again_and_consumed(
+    broker_url: str, work: str
+) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            inbox = Inbox()
+            await queue.consume(work, 10, inbox)
+            await queue.publish(work, Message("before", b"x"))
+            held = await inbox.take()
+
+            await asyncio.to_thread(delete, broker_url, work)
+
+            await queue.publish(work, Message("after", b"x"))
+            assert await inbox.acknowledge(1) == ["after"]
+            assert not held.acknowledge()
+
+    play(story())
+
+
+def test_a_queue_deleted_under_its_publishers_is_declared_again_for_all_of_them(
+    broker_url: str, work: str
+) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            await queue.check()
+            await asyncio.to_thread(delete, broker_url, work)
+
+            await asyncio.gather(*(queue.publish(work, Message(f"m{n}", b"x")) for n in range(20)))
+
+            assert await queue.ready(work) == 20
+
+    play(story())
+
+
+def test_what_the_broker_gives_up_by_itself_is_in_the_dead_queue_with_its_reason(
+    broker_url: str, work: str
+) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            await queue.publish(work, Message("m", b"x", {"mousetrap-signature": "s"}), after=0.1)
+            await eventually(lambda: queue.ready(work), 1)
+            await asyncio.to_thread(reject_one, broker_url, work)
+
+            inbox = Inbox()
+            await queue.consume(dead_queue(work), 10, inbox)
+            message = (await inbox.take()).message
+            assert message == Message("m", b"x", {"mousetrap-signature": "s", "mousetrap-reason": "rejected"})
+
+    play(story())
+
+
+def test_a_foreign_message_without_an_id_is_delivered_as_it_is(broker_url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            inbox = Inbox()
+            await queue.consume(work, 10, inbox)
+            await eventually(lambda: queue.ready(work), 0)
+            await asyncio.to_thread(publish_plainly, broker_url, work)
+
+            message = (await inbox.take()).message
+            assert message == Message("", b"not ours", {})
+
+    play(story())
+
+
+def test_a_receiver_that_fails_costs_no_other_delivery(broker_url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            inbox = Inbox()
+
+            def receive(delivery: Any) -> None:
+                if delivery.message.id == "bad" and not delivery.redelivered:
+                    raise RuntimeError("a defect")
+                inbox(delivery)
+
+            await queue.consume(work, 10, receive)
+            for each in ("good", "bad", "better"):
+                await queue.publish(work, Message(each, b"x"))
+
+            assert set(await inbox.acknowledge(3)) == {"good", "bad", "better"}
+
+    play(story())
+
+
+def test_more_publishes_at_once_than_the_window_holds_all_arrive_in_order(broker_url: str, work: str) -> None:
+    ids = [f"m{n}" for n in range(5_000)]
+
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            await asyncio.gather(*(queue.publish(work, Message(each, b"x")) for each in ids))
+            inbox = Inbox()
+            await queue.consume(work, 1_000, inbox)
+            assert await inbox.acknowledge(len(ids)) == ids
+
+    play(story())
+
+
+def test_headers_as_large_as_we_let_them_be_pass(broker_url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            headers = {"mousetrap-error": "e" * 65_000}
+            await queue.publish(work, Message("m" * 255, b"x", headers))
+            inbox = Inbox()
+            await queue.consume(work, 10, inbox)
+            assert (await inbox.take()).message == Message("m" * 255, b"x", headers)
+
+    play(story())
+
+
+def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_connection(
+    broker_url: str, work: str
+) -> None:
+    async def story() -> None:
+        async with (
+            relay(broker_url, without_confirms) as door,
+            connect(door.url, [work], name="test", options=IMPATIENT) as queue,
+        ):
+            with pytest.raises(PublishUnconfirmed, match=r"'m'.*publish the same id again"):
+                await queue.publish(work, Message("m", b"x"))
+
+            async with connect(broker_url, [work], name="other") as other:
+                assert await other.ready(work) == 1
+            await eventually(connections_of(door), 2)
+
+    def connections_of(door: Any) -> Callable[[], Any]:
+        async def count() -> int:
+            return int(door.connections)
+
+        return count
+
+    play(story())
+
+
+def test_a_broker_that_takes_no_messages_is_told_of_and_left_in_time(
+    own_rabbitmq: OwnRabbitMQ, work: str
+) -> None:
+    async def story() -> None:
+        queue_context = connect(own_rabbitmq.url, [work], name="test", options=IMPATIENT)
+        queue = await queue_context.__aenter__()
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("before", b"x"))
+        await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0")
+        try:
+            assert await inbox.acknowledge(1) == ["before"]
+            with pytest.raises(PublishUnconfirmed):
+                await queue.publish(work, Message("during", b"x"))
+            await asyncio.wait_for(queue_context.__aexit__(None, None, None), 10)
+        finally:
+            await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.4")
+
+    play(story())
+
+
+def test_the_log_tells_once_of_a_loss_and_once_of_its_end(
+    broker_url: str, work: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mousetrap")
+
+    async def story() -> None:
+        async with relay(broker_url) as door, connect(door.url, [work], name="test") as queue:
+            inbox = Inbox()
+            await queue.consume(work, 10, inbox)
+            await queue.publish(work, Message("m1", b"x"))
+            await inbox.acknowledge(1)
+
+            await door.shut()
+            publishing = asyncio.create_task(queue.publish(work, Message("m2", b"x")))
+            await eventually(unreachable(queue), True)
+            await door.open()
+
+            await publishing
+            await inbox.acknowledge(1)
+
+    def unreachable(queue: Any) -> Callable[[], Any]:
+        async def answer() -> bool:
+            try:
+                await queue.check()
+            except QueueUnreachable:
+                return True
+            return False
+
+        return answer
+
+    play(story())
+    said = [(each.levelname, each.message.partition(" at ")[0]) for each in caplog.records]
+    assert said == [("WARNING", "RabbitMQ"), ("INFO", "RabbitMQ")]
+
+
+def test_no_body_is_logged_when_a_message_comes_back(
+    broker_url: str, work: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            with pytest.raises(Exception, match="nowhere"):
+                await queue.publish("nowhere", Message("m", b"canary-in-the-body"))
+
+    play(story())
+    assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("login", "vhost", "why"),
+    [("guest:s3cret", None, "refused the login"), ("guest:guest", "nowhere", "refused the virtual host")],
+)
+def test_a_refused_login_is_explained_without_its_password(
+    broker_url: str, work: str, login: str, vhost: str | None, why: str
+) -> None:
+    parts = urlsplit(broker_url)
+    host = parts.netloc.rpartition("@")[2]
+    path = parts.path if vhost is None else f"/{quote(vhost)}"
+    url = urlunsplit(parts._replace(netloc=f"{login}@{host}", path=path))
+
+    async def story() -> None:
+        async with connect(url, [work], name="test", options=IMPATIENT) as queue:
+            with pytest.raises(QueueUnreachable, match=why) as refused:
+                await queue.check()
+            assert "s3cret" not in str(refused.value)
+
+    play(story())
+
+
+def test_of_several_hosts_one_that_answers_will_do(broker_url: str, work: str) -> None:
+    parts = urlsplit(broker_url)
+    login, _, host = parts.netloc.rpartition("@")
+    url = urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:1,{host},127.0.0.1:1"))
+
+    async def story() -> None:
+        for _ in range(3):  # in a new order each time
+            async with connect(url, [work], name="test") as queue:
+                await queue.check()
+
+    play(story())
+
+
+def delete(url: str, queue: str) -> None:
+    with plain_channel(url) as channel:
+        channel.queue_delete(queue)
+
+
+def reject_one(url: str, queue: str) -> None:
+    with plain_channel(url) as channel:
+        method, _, _ = channel.basic_get(queue)
+        channel.basic_reject(method.delivery_tag, requeue=False)
+
+
+def publish_plainly(url: str, queue: str) -> None:
+    with plain_channel(url) as channel:
+        channel.basic_publish(
+            "", queue, b"not ours", pika.BasicProperties(headers={"other": "header", "n": 1})
+        )
+
+
+def without_confirms() -> Callable[[bytes], bytes]:
+    """Takes every Basic.Ack out of what a broker sends; all else passes, heartbeats too."""
+    rest = b""
+
+    def edit(data: bytes) -> bytes:
+        nonlocal rest
+        rest, passed = rest + data, b""
+        while len(rest) >= 7:
+            size = 7 + struct.unpack(">L", rest[3:7])[0] + 1
+            if len(rest) < size:
+                break
+            frame, rest = rest[:size], rest[size:]
+            is_ack = frame[0] == 1 and frame[7:11] == struct.pack(">HH", 60, 80)
+            passed += b"" if is_ack else frame
+        return passed
+
+    return edit

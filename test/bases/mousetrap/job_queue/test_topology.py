@@ -1,0 +1,74 @@
+"""What stands on the broker: enough that nothing accepted is dropped, and nothing that a broker version refuses."""
+
+import pytest
+
+from mousetrap.job_queue.options import QueueOptions
+from mousetrap.job_queue.topology import DEAD, JOBS, DeclaredQueue, topology
+from mousetrap.jobs import dead_queue
+
+QUORUM, CLASSIC = QueueOptions(), QueueOptions(queue_type="classic")
+
+
+@pytest.mark.parametrize("options", [QUORUM, CLASSIC])
+def test_each_name_is_declared_once_and_every_binding_joins_declared_ends(options: QueueOptions) -> None:
+    stands = topology(["a", "b", "a"], options)
+
+    exchanges = [exchange.name for exchange in stands.exchanges]
+    queues = [queue.name for queue in stands.queues]
+    assert len(exchanges) == len(set(exchanges)) and len(queues) == len(set(queues))
+    for binding in stands.bindings:
+        assert binding.source in exchanges
+        assert binding.to in (exchanges if binding.to_exchange else queues)
+
+
+@pytest.mark.parametrize("options", [QUORUM, CLASSIC])
+def test_every_queue_that_passes_messages_on_passes_them_to_a_declared_exchange(
+    options: QueueOptions,
+) -> None:
+    stands = topology(["a"], options)
+
+    targets = {str(queue.arguments["x-dead-letter-exchange"]) for queue in passing_on(stands.queues)}
+    assert targets <= {exchange.name for exchange in stands.exchanges}
+
+
+def test_a_quorum_queue_keeps_what_it_passes_on_until_that_has_arrived() -> None:
+    # At-least-once without reject-publish is quietly at-most-once.
+    for queue in passing_on(topology(["a"], QUORUM).queues):
+        assert queue.arguments["x-dead-letter-strategy"] == "at-least-once"
+        assert queue.arguments["x-overflow"] == "reject-publish"
+
+
+@pytest.mark.parametrize("options", [QUORUM, CLASSIC])
+def test_no_queue_drops_its_head_or_expires_what_it_holds_but_the_waiting_ones(options: QueueOptions) -> None:
+    for queue in topology(["a"], options).queues:
+        assert "x-expires" not in queue.arguments
+        assert "x-max-length" not in queue.arguments or queue.arguments["x-overflow"] == "reject-publish"
+        assert ("x-message-ttl" in queue.arguments) == queue.name.startswith("mousetrap.delay.")
+
+
+def test_a_classic_queue_has_no_argument_that_only_quorum_queues_know() -> None:
+    for queue in topology(["a"], CLASSIC).queues:
+        assert queue.arguments["x-queue-type"] == "classic"
+        assert not queue.arguments.keys() & {
+            "x-delivery-limit",
+            "x-dead-letter-strategy",
+            "x-queue-leader-locator",
+        }
+
+
+def test_work_and_dead_queues_are_reached_by_their_names_and_the_dead_one_by_the_works() -> None:
+    stands = topology(["a"], QUORUM)
+
+    bound = {(binding.source, binding.key, binding.to) for binding in stands.bindings}
+    assert {(JOBS, "a", "a"), (JOBS, "a.dead", "a.dead"), (DEAD, "a", "a.dead")} <= bound
+    assert stands.names == {"a", dead_queue("a")}
+
+
+def test_the_limit_of_a_work_queue_is_the_options() -> None:
+    (work, *_) = topology(["a"], QueueOptions(max_length=7)).queues
+
+    assert (work.name, work.arguments["x-max-length"]) == ("a", 7)
+
+
+def passing_on(queues: tuple[DeclaredQueue, ...]) -> list[DeclaredQueue]:
+    return [queue for queue in queues if "x-dead-letter-exchange" in queue.arguments]
