@@ -22,7 +22,7 @@ def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
             continue
         plain = key.removesuffix("_FILE") if key not in known else key
         if plain not in known:
-            raise SettingsWrong(f"{key}: there is no such setting; the README of each project lists them")
+            raise SettingsWrong(f"{key}: there is no such setting; docs/settings.md lists them")
         if plain != key and plain in environ:
             raise SettingsWrong(f"{plain} and {key} are both set: unset one")
         values[known[plain]] = value if plain == key else _content(key, value)
