@@ -1,0 +1,85 @@
+"""API and workers may be there before broker and store: they wait, say so once, and serve when these come up."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.processes import Process
+from support.rabbitmq import OwnRabbitMQ
+from support.stack import Deploy, Stack, said
+from support.waiting import until
+
+
+@pytest.mark.parametrize(
+    ("queue_url", "away"), [("streams", ["broker", "store"]), ("rabbitmq", ["store"])], indirect=["queue_url"]
+)
+def test_all_were_started_before_the_store(
+    deploy: Deploy, queue_url: str, own_valkey: EmbeddedValkey, away: list[str]
+) -> None:
+    own_valkey.kill()
+    stack = deploy(queue_url, own_valkey.url)
+    workers = stack.start_workers()
+    assert _away(stack) == away
+    assert _refusal(stack) == ("urn:mousetrap:problem:store-away", ["store"])
+    _wait_for_broker(workers if "broker" in away else ())
+
+    own_valkey.start()
+
+    _serves(stack, workers)
+    _said_once(workers if "broker" in away else ())
+
+
+def test_all_were_started_before_the_store_and_the_broker(
+    deploy: Deploy, own_rabbitmq_url: str, own_rabbitmq: OwnRabbitMQ, own_valkey: EmbeddedValkey
+) -> None:
+    own_rabbitmq.kill()
+    own_valkey.kill()
+    stack = deploy(own_rabbitmq_url, own_valkey.url)
+    workers = stack.start_workers()
+    assert _away(stack) == ["broker", "store"]
+    _wait_for_broker((*workers, stack.api_process))
+
+    own_valkey.start()
+    assert _away(stack) == ["broker"]
+    assert _refusal(stack) == ("urn:mousetrap:problem:broker-away", ["broker"])
+    own_rabbitmq.start()
+
+    _serves(stack, workers)
+    _said_once((*workers, stack.api_process))
+
+
+def _away(stack: Stack) -> list[str]:
+    """What the API waits for, by its own word."""
+    answer = stack.api.get("/health/ready")
+    assert answer.status_code == 503
+    parts: list[str] = answer.json()["away"]
+    assert answer.json()["detail"] == f"waiting for: {', '.join(parts)}"
+    return parts
+
+
+def _refusal(stack: Stack) -> tuple[str, list[str]]:
+    """How the API refuses a run: the problem's type, and the parts that it comes from."""
+    answer = stack.post()
+    assert answer.status_code == 503, answer.text
+    problem = answer.json()
+    return problem["type"], problem["away"]
+
+
+def _wait_for_broker(processes: Sequence[Process]) -> None:
+    for process in processes:
+        process.wait_for_line("cannot be used, trying until it can")
+
+
+def _said_once(processes: Sequence[Process]) -> None:
+    for process in processes:
+        assert said(process, "cannot be used, trying until it can") == 1
+        assert said(process, "can be used again") == 1
+
+
+def _serves(stack: Stack, workers: Sequence[Process]) -> None:
+    until(lambda: stack.api.get("/health/ready").status_code == 200, "the API is ready", seconds=60)
+    run_id = stack.submit()
+    stack.completed(run_id)
+    assert stack.summaries() == [run_id]
+    assert all(process.running for process in (*workers, stack.api_process))

@@ -1,0 +1,132 @@
+"""A broker or a store that goes away in the middle of a run costs nothing but time, and nobody restarts anything."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.feed import Feed
+from support.processes import Process
+from support.rabbitmq import OwnRabbitMQ
+from support.stack import Stack, events, made_by, said
+
+
+def restart(broker: OwnRabbitMQ) -> None:
+    broker.restart()
+
+
+def kill_and_start(broker: OwnRabbitMQ) -> None:
+    broker.kill()
+    broker.start()
+
+
+@pytest.mark.parametrize("interrupt", [restart, kill_and_start])
+def test_a_broker_that_comes_back_while_a_handler_works(
+    stack_on_own_rabbitmq: Stack,
+    own_rabbitmq: OwnRabbitMQ,
+    feed: Feed,
+    interrupt: Callable[[OwnRabbitMQ], None],
+) -> None:
+    stack = stack_on_own_rabbitmq
+    workers = stack.start_workers()
+    feed.hold()
+    run_id = stack.submit()
+    feed.wait_for_requests(1)
+
+    interrupt(own_rabbitmq)
+    for process in (*workers, stack.api_process):
+        process.wait_for_line("can be used again", seconds=60)
+    feed.release()
+
+    _went_through_at_the_first_attempt(stack, run_id, feed, workers)
+    _said_once("cannot be used, trying", (*workers, stack.api_process))
+
+
+def test_a_broker_that_comes_back_after_the_handler_has_finished(
+    stack_on_own_rabbitmq: Stack, own_rabbitmq: OwnRabbitMQ, feed: Feed
+) -> None:
+    stack = stack_on_own_rabbitmq
+    workers = stack.start_workers()
+    feed.hold()
+    run_id = stack.submit()
+    feed.wait_for_requests(1)
+
+    own_rabbitmq.kill()
+    feed.release()
+    stack.until_event(run_id, "finished", "fetch")
+    own_rabbitmq.start()
+
+    _went_through_at_the_first_attempt(stack, run_id, feed, workers)
+
+
+def test_a_worker_that_dies_with_its_outcome_on_record_leaves_only_the_publishing_to_the_next(
+    stack_on_own_rabbitmq: Stack, own_rabbitmq: OwnRabbitMQ, feed: Feed
+) -> None:
+    stack = stack_on_own_rabbitmq
+    first, _ = stack.start_workers()
+    feed.hold()
+    run_id = stack.submit()
+    feed.wait_for_requests(1)
+    own_rabbitmq.kill()
+    feed.release()
+    stack.until_event(run_id, "finished", "fetch")
+
+    first.kill()
+    own_rabbitmq.start()
+    stack.start("fetch_worker")
+
+    run = stack.completed(run_id)
+    (started,) = events(run, "started", "fetch")
+    assert made_by(started, first)
+    assert feed.requests == 1
+    assert stack.summaries() == [run_id]
+
+
+@pytest.mark.parametrize("end", [EmbeddedValkey.stop, EmbeddedValkey.kill])
+def test_a_store_that_is_away_when_a_handler_finishes(
+    stack: Stack, own_valkey: EmbeddedValkey, feed: Feed, end: Callable[[EmbeddedValkey], None]
+) -> None:
+    workers = stack.start_workers()
+    feed.hold()
+    run_id = stack.submit()
+    feed.wait_for_requests(1)
+
+    end(own_valkey)
+    feed.release()
+    workers[0].wait_for_line("waiting to record outcomes: the store at 127.0.0.1")
+    own_valkey.start()
+
+    _went_through_at_the_first_attempt(stack, run_id, feed, workers)
+    _said_once("waiting to record outcomes", workers[:1])
+    _said_once("able to record outcomes again", workers[:1])
+
+
+def test_a_store_that_comes_back_while_a_handler_works(
+    stack: Stack, own_valkey: EmbeddedValkey, feed: Feed
+) -> None:
+    workers = stack.start_workers()
+    feed.hold()
+    run_id = stack.submit()
+    feed.wait_for_requests(1)
+
+    own_valkey.restart()
+    feed.release()
+
+    _went_through_at_the_first_attempt(stack, run_id, feed, workers)
+
+
+def _went_through_at_the_first_attempt(
+    stack: Stack, run_id: str, feed: Feed, workers: Sequence[Process]
+) -> None:
+    """The attempt that was under way takes its message over when that is delivered again."""
+    run = stack.completed(run_id)
+    for worker, stage in zip(workers, ("fetch", "process"), strict=True):
+        (started,) = events(run, "started", stage)
+        assert made_by(started, worker)
+    assert feed.requests == 1
+    assert stack.summaries() == [run_id]
+    assert all(process.running for process in (*workers, stack.api_process))
+
+
+def _said_once(text: str, processes: Sequence[Process]) -> None:
+    assert [said(process, text) for process in processes] == [1] * len(processes)
