@@ -44,8 +44,8 @@ def picture(text: str, title: str) -> str:
     console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True)
     console.print(Text.from_ansi(text))
     svg = console.export_svg(title=title)
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S)
-    return re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S).replace("Fira Code, ", "")
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL).replace("Fira Code, ", "")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import pika
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import AMQPError
 
 from mousetrap.catalogue import PIPELINES
@@ -17,8 +16,23 @@ from mousetrap.job_queue.trouble import Trouble, explain, hush_pika
 from mousetrap.settings import amqp_url
 
 
+class _Connection(BlockingConnection):  # type: ignore[misc] # pika's wheel carries no types
+    """Knows that it is closing, for it closes its channels on the way."""
+
+    closing = False
+
+    def close(self, *reply: Any) -> None:
+        self.closing = True
+        super().close(*reply)
+
+
 class OpenChannel(BlockingChannel):  # type: ignore[misc] # pika's wheel carries no types
-    """A pika channel that takes its connection with it at the end of a `with`."""
+    """A pika channel that takes its connection with it when it closes, as at the end of a `with`: nobody else has that."""
+
+    def close(self, *reply: Any) -> None:
+        super().close(*reply)
+        if not self.connection.closing:
+            self.connection.close()
 
     def __exit__(self, *_error: object) -> None:
         if self.connection.is_open:
@@ -38,7 +52,7 @@ def open_channel(
     hush_pika()
     connection: Any = None
     try:
-        connection = pika.BlockingConnection(address.parameters(where, "open_channel", options.tls))
+        connection = _Connection(address.parameters(where, "open_channel", options.tls))
         channel = connection.channel()
         declare(channel, stands)
         channel.confirm_delivery()

@@ -52,6 +52,14 @@ def test_the_connection_ends_with_the_block(broker_url: str) -> None:
     assert channel.connection.is_closed
 
 
+def test_the_connection_ends_with_the_channel(broker_url: str) -> None:
+    channel = open_channel(broker_url, ["work"])
+
+    channel.close()
+
+    assert channel.connection.is_closed
+
+
 def test_the_connection_ends_with_the_block_though_the_broker_closed_the_channel(broker_url: str) -> None:
     with (
         pytest.raises(pika.exceptions.ChannelClosedByBroker),
