@@ -61,9 +61,11 @@ def own_rabbitmq(_own_rabbitmq: OwnRabbitMQ) -> Iterator[OwnRabbitMQ]:
 
 
 @pytest.fixture(scope="session")
-def _own_rabbitmq() -> Iterator[OwnRabbitMQ]:
+def _own_rabbitmq(request: pytest.FixtureRequest) -> Iterator[OwnRabbitMQ]:
+    capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
-        broker = find_own_rabbitmq()
+        with capture.global_and_fixture_disabled():  # an installation is to be announced while it goes on
+            broker = find_own_rabbitmq()
     except NoRabbitMQ as error:
         pytest.exit(str(error), returncode=2)
     yield broker
