@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from mousetrap.jobs import Delivery
-
-Answer = TypeVar("Answer")
 
 
 class Inbox:
@@ -38,10 +36,10 @@ class Inbox:
 
 
 async def eventually(
-    question: Callable[[], Awaitable[Answer]], answer: Answer, seconds: float = 20.0
+    question: Callable[[], Awaitable[object]], answer: object, seconds: float = 20.0
 ) -> None:
     """Returns when `question` is answered so; fails with the last answer after `seconds`."""
-    last: Answer | None = None
+    last: object = None
     try:
         async with asyncio.timeout(seconds):
             while (last := await question()) != answer:  # noqa: ASYNC110  servers announce nothing

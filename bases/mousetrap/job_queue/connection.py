@@ -1,16 +1,20 @@
 """pika's asyncio connection, opened, asked and aborted with await."""
 
 import asyncio
+import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ConnectionClosedByClient
+from pika.frame import Header
+from pika.spec import FRAME_HEADER, BasicProperties
 
-#: What an attempt to connect may raise.
-UNREACHABLE = (AMQPError, AMQPConnectorException, OSError)
+#: The beginning of every frame: its kind, its channel and its size without this and the end mark.
+_FRAME = struct.Struct(">BHL")
+#: What follows in a header frame: class and weight, then the size of the body.
+_BODY_SIZE = struct.Struct(">4xQ")
 
 #: Seconds that a polite goodbye may take; a broker that blocks us answers it only when it unblocks.
 _GOODBYE = 3.0
@@ -48,6 +52,19 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
             self.abort(ConnectionClosedByClient(200, "closed"))
             await asyncio.wait([self.lost], timeout=_GOODBYE)
 
+    def _read_frame(self) -> tuple[int, Any]:
+        """Reads on where pika stumbles over a message's properties: else one such message, redelivered for ever, would cut
+        every connection that it came by. It arrives without them, and whoever reads it finds that it is none of ours.
+        """
+        try:
+            return cast("tuple[int, Any]", super()._read_frame())
+        except Exception:
+            kind, channel, size = _FRAME.unpack_from(self._frame_buffer)
+            if kind != FRAME_HEADER:
+                raise
+            (body_size,) = _BODY_SIZE.unpack_from(self._frame_buffer, _FRAME.size)
+            return _FRAME.size + size + 1, Header(channel, body_size, BasicProperties())
+
     def _adapter_emit_data(self, data: bytes) -> None:
         """Gathers what pika writes until the loop comes round.
 
@@ -80,7 +97,7 @@ async def open_connection(parameters: Sequence[Any]) -> Connection:
     for each in parameters:
         try:
             return await _open(each)
-        except UNREACHABLE as error:
+        except Exception as error:  # noqa: BLE001  resolvers, sockets, TLS and pika have no common ancestor
             refused = error
     raise refused
 

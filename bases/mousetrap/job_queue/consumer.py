@@ -5,8 +5,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pika.exceptions import AMQPError
-
 from mousetrap.job_queue.connection import Connection, open_channel
 from mousetrap.job_queue.declare import UNDISTURBED, declare
 from mousetrap.job_queue.holding import Holding
@@ -74,7 +72,7 @@ class RabbitSubscription:
             connection = await self._link.wait(other_than=lost)
             try:
                 why = await self._receive_until_gone(connection)
-            except AMQPError as error:
+            except Exception as error:  # noqa: BLE001  whatever closed the channel, this goes on
                 why = error
             if not connection.is_open:
                 lost = connection  # the link tells of it, and brings the next one

@@ -35,12 +35,16 @@ class Holding:
         self._stopped = False
         #: A tag used before could make some brokers lose deliveries.
         self._tag = f"mousetrap-{uuid.uuid4().hex}"
-        #: While true, deliveries can be settled.
-        self.open = True
+        self._lost = False
         #: Why nothing more will be delivered by this channel.
         self.gone: asyncio.Future[Exception] = self._loop.create_future()
         channel.add_on_close_callback(lambda _, why: self._lose(why))
         channel.add_on_cancel_callback(lambda _: self._cancelled_by_broker())
+
+    @property
+    def open(self) -> bool:
+        """Whether deliveries can be settled."""
+        return not self._lost and bool(self._channel.is_open)
 
     async def begin(self, prefetch: int) -> None:
         """Lets the broker deliver, with at most `prefetch` unsettled. Raises what closed the channel."""
@@ -55,9 +59,8 @@ class Holding:
             try:
                 async with asyncio.timeout(_STOPPING):
                     await ask(self._channel, self._channel.basic_cancel, self._tag)
-            except (AMQPError, TimeoutError):
-                # Gone, or as good as gone: what it held is delivered again.
-                close_channel(self._channel)
+            except Exception:  # noqa: BLE001  whatever closed the channel or kept the answer back
+                close_channel(self._channel)  # gone, or as good as gone: what it held is delivered again
         self.flush()
 
     def acknowledge(self, tag: int) -> None:
@@ -101,7 +104,7 @@ class Holding:
         close_channel(self._channel)
 
     def _lose(self, why: Exception) -> None:
-        self.open = False
+        self._lost = True
         if not self.gone.done():
             self.gone.set_result(why)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from mousetrap.job_queue.connection import UNREACHABLE, Connection, open_connection
+from mousetrap.job_queue.connection import Connection, open_connection
 from mousetrap.job_queue.trouble import Trouble
 
 #: Seconds: the longest pause before the first further try, which doubles with each failure up to the last.
@@ -79,7 +79,7 @@ class Link:
                 async with asyncio.timeout(_ATTEMPT):
                     self._connection = await open_connection(self._parameters())
                     await self._set_up(self._connection)
-            except UNREACHABLE as error:
+            except Exception as error:  # noqa: BLE001  whatever pika or the system raises, this goes on
                 why: Exception = error
                 failures += 1
             else:

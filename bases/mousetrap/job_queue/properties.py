@@ -1,6 +1,6 @@
 """Writes what goes beside a body on the wire, and reads what came; only our own headers pass, in both directions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -29,19 +29,32 @@ def written(message: Message) -> Any:
 
 
 def read(properties: Any, body: bytes) -> Message:
-    """The message that a delivery carries."""
+    """The message that a delivery carries; of a foreign one, what can be had."""
     headers = properties.headers
-    return Message(properties.message_id or "", body, _ours(headers) if headers else _NOTHING)
+    return Message(_text(properties.message_id or ""), body, _ours(headers) if headers else _NOTHING)
 
 
-def _ours(headers: Mapping[str, Any]) -> Mapping[str, str]:
-    ours = {name: str(value) for name, value in headers.items() if name.startswith(PREFIX)}
+def _ours(headers: Mapping[Any, Any]) -> Mapping[str, str]:
+    ours = {_text(name): _text(value) for name, value in headers.items() if _text(name).startswith(PREFIX)}
     if deaths := headers.get("x-death"):
         ours.update(_why_dead(deaths))
     return ours or _NOTHING
 
 
-def _why_dead(deaths: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+def _why_dead(deaths: Any) -> Mapping[str, str]:
     """The broker's reason, newest death first; leaving a rung of the delay ladder is a death to it, and none to us."""
-    reasons = [str(death["reason"]) for death in deaths if not str(death["queue"]).startswith(RUNG)]
-    return {REASON: reasons[0]} if reasons else {}
+    for death in deaths if isinstance(deaths, list) else ():
+        if isinstance(death, dict) and not _text(death.get("queue")).startswith(RUNG):
+            return {REASON: _text(death.get("reason"))}
+    return {}
+
+
+def _text(value: Any) -> str:
+    """pika gives bytes where text is no UTF-8, and other senders give other types."""
+    return (
+        value
+        if isinstance(value, str)
+        else value.decode(errors="replace")
+        if isinstance(value, bytes)
+        else str(value)
+    )

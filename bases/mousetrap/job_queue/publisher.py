@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pika.exceptions import AMQPError
-
 from mousetrap.job_queue import delay_ladder
 from mousetrap.job_queue.connection import Connection, ask, close_channel, open_channel
 from mousetrap.job_queue.declare import UNDISTURBED, declare
@@ -14,7 +12,7 @@ from mousetrap.job_queue.in_flight import InFlight, Pending
 from mousetrap.job_queue.link import Link
 from mousetrap.job_queue.properties import written
 from mousetrap.job_queue.topology import JOBS, Topology
-from mousetrap.job_queue.trouble import Trouble, explain
+from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain
 from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, Unroutable
 
 #: One timer looks at all deadlines, so many times in the course of one.
@@ -43,7 +41,7 @@ class Publisher:
     async def publish(self, queue: str, message: Message, after: float) -> None:
         """As in the protocol Queue."""
         pending = self._pend(queue, message, after)
-        if self._channel is None or self._waiting or not self._in_flight.has_room:
+        if self._waiting or not self._can_send():
             self._waiting.append(pending)
         else:
             self._send(pending)
@@ -73,6 +71,9 @@ class Publisher:
         deadline = loop.time() + self._deadline
         return Pending(queue, exchange, key, written(message), message.body, deadline, loop.create_future())
 
+    def _can_send(self) -> bool:
+        return self._channel is not None and not self._channel.connection.blocked and self._in_flight.has_room
+
     def _send(self, pending: Pending) -> None:
         self._in_flight.add(pending)
         self._channel.basic_publish(
@@ -80,7 +81,7 @@ class Publisher:
         )
 
     def _send_waiting(self) -> None:
-        while self._waiting and self._channel is not None and self._in_flight.has_room:
+        while self._waiting and self._can_send():
             pending = self._waiting.popleft()
             if not pending.done.done():
                 self._send(pending)
@@ -91,6 +92,7 @@ class Publisher:
         await ask(channel, channel.confirm_delivery, self._on_confirm)
         channel.add_on_return_callback(self._on_return)
         channel.add_on_close_callback(self._on_close)
+        connection.add_on_connection_unblocked_callback(lambda *_: self._send_waiting())
         self._channel = channel
         self._send_waiting()
 
@@ -98,8 +100,9 @@ class Publisher:
         """What the channel had not confirmed goes to the front of the line: the broker may have it or not."""
         self._channel = None
         self._waiting.extendleft(reversed(self._in_flight.lost()))
-        # The publishing channel and its connection are one: what closes the first is mended by starting over.
-        channel.connection.abort(why)
+        if channel.connection.is_open:
+            # The publishing channel and its connection are one: what closes the first is mended by starting over.
+            channel.connection.abort(why)
 
     def _on_confirm(self, frame: Any) -> None:
         method = frame.method
@@ -134,7 +137,7 @@ class Publisher:
             declare(channel, self._topology)
             await ask(channel, channel.basic_qos, prefetch_count=1)
             close_channel(channel)
-        except AMQPError as error:
+        except Exception as error:  # noqa: BLE001  callers wait for an answer, whatever pika raises
             for pending in self._unroutable:
                 pending.fail(self._trouble.unreachable(explain(error)))
         else:
@@ -150,7 +153,7 @@ class Publisher:
             self._give_up(pending, f"in {self._deadline:g} s")
         while self._waiting and self._waiting[0].deadline <= now:
             self._give_up(self._waiting.popleft(), f"in {self._deadline:g} s")
-        if unconfirmed and self._channel is not None:
+        if unconfirmed and self._channel is not None and not self._channel.connection.blocked:
             # Confirms that stay away so long are lost rather than late; a fresh connection may meet a healthier node.
             self._channel.connection.abort(TimeoutError())
         self._timer = None
@@ -169,7 +172,16 @@ class Publisher:
                 )
             )
         else:
-            pending.fail(self._trouble.unreachable("" if self._channel is None else "it confirms too slowly"))
+            pending.fail(self._trouble.unreachable(self._why_not_sent()))
+
+    def _why_not_sent(self) -> str:
+        if self._channel is None:
+            return ""
+        return (
+            BLOCKED
+            if self._channel.connection.blocked
+            else "it confirms too slowly: add brokers, or publish less"
+        )
 
 
 def unroutable(queue: str) -> Unroutable:

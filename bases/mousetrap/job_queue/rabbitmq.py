@@ -15,7 +15,7 @@ from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
 from mousetrap.job_queue.options import QueueOptions
 from mousetrap.job_queue.publisher import Publisher, unroutable
 from mousetrap.job_queue.topology import topology
-from mousetrap.job_queue.trouble import Trouble, explain, hush_pika
+from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain, hush_pika
 from mousetrap.jobs import Delivery, Message, Queue
 
 #: Seconds that a question to the broker may take.
@@ -89,7 +89,7 @@ class RabbitQueue:
         """A channel to ask one thing. Raises QueueUnreachable when the broker does not answer soon."""
         connection = await self._publisher.link.now(_PATIENCE)
         if connection.blocked:
-            raise self._trouble.unreachable("it takes no messages, for want of memory or disk")
+            raise self._trouble.unreachable(BLOCKED)
         try:
             async with asyncio.timeout(_PATIENCE):
                 channel = await open_channel(connection)

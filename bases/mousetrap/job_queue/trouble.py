@@ -15,6 +15,9 @@ from mousetrap.jobs import QueueUnreachable
 
 _log = logging.getLogger("mousetrap.job_queue")
 
+#: Why a broker lets publishers wait.
+BLOCKED = "it takes no messages until it has memory or disk again: consume what it holds, or give it more"
+
 _CHECK = "check that it runs and that MOUSETRAP_BROKER_URL names it"
 _PRECONDITION_FAILED = 406
 _NOT_ALLOWED = 530

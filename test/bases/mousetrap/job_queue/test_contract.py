@@ -224,6 +224,57 @@ def test_after_stop_nothing_more_comes_and_what_is_held_can_be_settled(url: str,
     play(story())
 
 
+def test_stopping_in_full_flow_loses_nothing(url: str, work: str) -> None:
+    ids = {f"m{n}" for n in range(300)}
+
+    async def story() -> None:
+        async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+            taken: set[str] = set()
+            flowing = asyncio.Event()
+
+            def receive(delivery: Delivery) -> None:
+                assert delivery.acknowledge()
+                taken.add(delivery.message.id)
+                if len(taken) == 20:
+                    flowing.set()
+
+            subscription = await one.consume(work, 10, receive)
+            publishing = asyncio.gather(*(one.publish(work, Message(each, b"x")) for each in ids))
+            await flowing.wait()
+            await subscription.stop()
+            before = set(taken)
+            await publishing
+
+            inbox = Inbox()
+            await two.consume(work, 10, inbox)
+            rest = await inbox.acknowledge(len(ids) - len(before))
+            assert set(rest) == ids - before
+            assert taken == before
+
+    play(story())
+
+
+def test_a_caller_who_gives_up_on_a_publish_disturbs_no_other(url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(url, [work], name="test") as queue:
+            await queue.check()
+            publishing = [
+                asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x"))) for n in range(100)
+            ]
+            await asyncio.sleep(0)
+            for each in publishing[::2]:
+                each.cancel()
+            await asyncio.gather(*publishing[1::2])
+
+            inbox = Inbox()
+            await queue.consume(work, 100, inbox)
+            wanted = {f"m{n}" for n in range(1, 100, 2)}
+            while wanted:
+                wanted -= set(await inbox.acknowledge(1))
+
+    play(story())
+
+
 def test_acknowledgements_made_just_before_closing_are_kept(url: str, work: str) -> None:
     async def story() -> None:
         async with connect(url, [work], name="test") as queue:
