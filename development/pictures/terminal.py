@@ -50,4 +50,6 @@ def picture(text: str, title: str) -> str:
 
 if __name__ == "__main__":
     target, *command = sys.argv[1:]
-    Path(target).write_text(picture(last_state(printed(command)).rstrip(), " ".join(command)), encoding="utf-8")
+    Path(target).write_text(
+        picture(last_state(printed(command)).rstrip(), " ".join(command)), encoding="utf-8"
+    )

@@ -45,9 +45,9 @@ def test_a_script_as_in_the_tutorial_finds_the_broker_by_its_three_variables(
 ) -> None:
     broker = urlsplit(own_rabbitmq.url)
     monkeypatch.delenv("MOUSETRAP_BROKER_URL", raising=False)
-    # The tutorial knows one port, which on this machine may be anyone's: so ours is named in a list, beside a host
-    # that does not exist.
-    monkeypatch.setenv("RABBITMQ_HOST", f"{broker.hostname}:{broker.port},broker.invalid")
+    # The tutorial knows one port, which on this machine may be anyone's. So ours stands in a list, and the port goes to
+    # an address that nobody can have.
+    monkeypatch.setenv("RABBITMQ_HOST", f"{broker.hostname}:{broker.port},255.255.255.255")
     monkeypatch.setenv("RABBITMQ_USER", "guest")
     monkeypatch.setenv("RABBITMQ_PASSWORD", "guest")
 

@@ -28,6 +28,8 @@ def test_a_store_that_may_forget_fails(policy: str | None, state: str) -> None:
 def test_a_store_that_a_restart_may_empty_is_warned_of(
     appends: bool | None, snapshots: str | None, state: str, words: str
 ) -> None:
-    _, persistence = check_store_facts(StoreFacts(server="Valkey 9", policy="noeviction", appends=appends, snapshots=snapshots))
+    _, persistence = check_store_facts(
+        StoreFacts(server="Valkey 9", policy="noeviction", appends=appends, snapshots=snapshots)
+    )
     assert (persistence.name, persistence.state) == ("persistence", state)
     assert words in persistence.found
