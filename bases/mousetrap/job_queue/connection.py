@@ -108,8 +108,9 @@ async def _open(parameters: Any) -> Connection:
     ended: asyncio.Future[Exception] = loop.create_future()
 
     def on_error(_connection: Any, why: Exception) -> None:
-        ended.set_result(why)
         _tell(opened, why)
+        if not ended.done():
+            ended.set_result(why)
 
     connection = Connection(
         parameters, lambda connection: _tell(opened, connection), on_error, custom_ioloop=loop

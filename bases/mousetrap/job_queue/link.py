@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from mousetrap.job_queue.connection import Connection, open_connection
@@ -52,13 +51,9 @@ class Link:
             await self._changed.wait()
         return connection
 
-    async def now(self, patience: float) -> Connection:
-        """The connection, if it stands or is made by the attempt that runs, within `patience` seconds.
-
-        Raises QueueUnreachable.
-        """
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), patience)
+    async def now(self) -> Connection:
+        """The connection, if it stands or the first attempt makes it. Raises QueueUnreachable."""
+        await self._tried.wait()
         if self.connection is None:
             raise self._trouble.unreachable()
         return self.connection

@@ -18,8 +18,8 @@ from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain, hush_pika
 from mousetrap.jobs import Delivery, Message, Queue
 
-#: Seconds that a question to the broker may take.
-_PATIENCE = 2.0
+#: Seconds that a question to the broker may take; the API answers within two.
+_PATIENCE = 1.5
 _NOT_FOUND = 404
 
 
@@ -87,11 +87,12 @@ class RabbitQueue:
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[Any]:
         """A channel to ask one thing. Raises QueueUnreachable when the broker does not answer soon."""
-        connection = await self._publisher.link.now(_PATIENCE)
-        if connection.blocked:
-            raise self._trouble.unreachable(BLOCKED)
+        link = self._publisher.link
         try:
             async with asyncio.timeout(_PATIENCE):
+                connection = await link.now()
+                if connection.blocked:
+                    raise self._trouble.unreachable(BLOCKED)
                 channel = await open_channel(connection)
                 try:
                     yield channel
@@ -100,4 +101,4 @@ class RabbitQueue:
         except (AMQPError, TimeoutError) as error:
             if isinstance(error, ChannelClosedByBroker) and error.reply_code == _NOT_FOUND:
                 raise
-            raise self._trouble.unreachable(explain(error)) from error
+            raise self._trouble.unreachable(explain(error) if link.connection else "") from error

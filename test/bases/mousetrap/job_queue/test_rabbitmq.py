@@ -351,6 +351,28 @@ def test_no_body_is_logged_when_a_message_comes_back(
     assert "canary" not in caplog.text
 
 
+def test_a_server_that_never_says_a_word_is_told_of_and_left_in_time(work: str) -> None:
+    async def story() -> None:
+        came = asyncio.Event()
+        writers = []
+
+        def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            came.set()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, asyncio.timeout(10):
+            async with connect(f"amqp://127.0.0.1:{port}", [work], name="test") as queue:
+                await came.wait()
+                with pytest.raises(QueueUnreachable, match=f"127.0.0.1:{port}"):
+                    await queue.check()
+            for writer in writers:
+                writer.close()
+
+    play(story())
+
+
 @pytest.mark.parametrize(
     ("login", "vhost", "why"),
     [("guest:s3cret", None, "refused the login"), ("guest:guest", "nowhere", "refused the virtual host")],
