@@ -72,7 +72,9 @@ def _wait_for_broker(processes: Sequence[Process]) -> None:
 
 
 def _said_once(processes: Sequence[Process]) -> None:
+    """Each told of its wait once, and once of its end, which it may reach later than its peers."""
     for process in processes:
+        process.wait_for_line("can be used again", seconds=60)
         assert said(process, "cannot be used, trying until it can") == 1
         assert said(process, "can be used again") == 1
 
