@@ -10,10 +10,11 @@ from pika.exceptions import AMQPError
 from mousetrap.catalogue import PIPELINES
 from mousetrap.job_queue import address
 from mousetrap.job_queue.declare import declare
-from mousetrap.job_queue.options import DEFAULT_OPTIONS, QueueOptions
+from mousetrap.job_queue.open_queue import options_of
+from mousetrap.job_queue.options import QueueOptions
 from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import Trouble, explain, hush_pika
-from mousetrap.settings import amqp_url
+from mousetrap.settings import Settings, amqp_url
 
 
 class _Connection(BlockingConnection):  # type: ignore[misc] # pika's wheel carries no types
@@ -40,13 +41,15 @@ class OpenChannel(BlockingChannel):  # type: ignore[misc] # pika's wheel carries
 
 
 def open_channel(
-    url: str | None = None, queues: Iterable[str] | None = None, *, options: QueueOptions = DEFAULT_OPTIONS
+    url: str | None = None, queues: Iterable[str] | None = None, *, options: QueueOptions | None = None
 ) -> OpenChannel:
     """A pika channel with publisher confirms on, and every queue declared as workers declare it.
 
     The address is `url`, or what the environment names: MOUSETRAP_BROKER_URL, else RABBITMQ_USER, RABBITMQ_PASSWORD and
-    RABBITMQ_HOST. Without `queues`, those of every pipeline in the catalogue are declared. Raises QueueUnreachable.
+    RABBITMQ_HOST; so do the `options`. Without `queues`, those of every pipeline in the catalogue are declared.
+    Raises QueueUnreachable, and SettingsWrong for what stands in the environment.
     """
+    options = options or options_of(Settings.from_environ(os.environ))
     where = address.parse(url or amqp_url(os.environ))
     stands = topology(_catalogue() if queues is None else queues, options)
     hush_pika()

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -17,16 +18,25 @@ _CONNECT, _ANSWER = 1.0, 1.5
 def open_client(url: str, tls: ssl.SSLContext | None) -> Redis:
     """A client that connects when first used; `tls` replaces the default context of a TLS address."""
     scheme, _, rest = url.partition("://")
-    extra: dict[str, Any] = {}
-    if tls is not None and scheme in ("valkeys", "rediss"):
-        extra = {"ssl_ca_certs": None, "ssl_context": tls}
-    return Redis.from_url(
+    client = Redis.from_url(
         f"{_SCHEMES.get(scheme, scheme)}://{rest}",
         socket_connect_timeout=_CONNECT,
         socket_timeout=_ANSWER,
         retry=Retry(NoBackoff(), 0),
-        **extra,
     )
+    pool = client.connection_pool
+    if tls is not None and issubclass(pool.connection_class, SSLConnection):
+        pool.connection_class = _Encrypted
+        pool.connection_kwargs["context"] = tls
+    return client
+
+
+class _Encrypted(SSLConnection):
+    """The client makes a context of its own from file names; ours is made and checked with the settings."""
+
+    def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context.context = context
 
 
 def address(url: str) -> str:

@@ -1,0 +1,167 @@
+"""TLS to the broker and the store: who cannot prove to be the server is not talked to."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import trustme
+
+from mousetrap.job_queue import QueueOptions, connect, open_channel
+from mousetrap.jobs import Message, QueueUnreachable, StoreUnreachable
+from mousetrap.run_store import open_store
+from mousetrap.settings import Settings
+
+NAME = "localhost"
+SECURE = {"amqp": "amqps", "valkey": "valkeys"}
+
+
+@asynccontextmanager
+async def behind_tls(url: str, context: ssl.SSLContext) -> AsyncIterator[str]:
+    """The address of a TLS door to the server at `url`, as a load balancer is one."""
+    plain = urlsplit(url)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, away = await asyncio.open_connection(plain.hostname, plain.port)
+        await asyncio.gather(pump(reader, away), pump(there, writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as door:
+        port = door.sockets[0].getsockname()[1]
+        login = plain.netloc.rpartition("@")[0]
+        yield f"{SECURE[plain.scheme]}://{login}{'@' if login else ''}{NAME}:{port}{plain.path}"
+        door.close()
+
+
+async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    try:
+        while data := await source.read(65_536):
+            target.write(data)
+            await target.drain()
+    except OSError:
+        pass  # either side may go at any moment
+    finally:
+        target.close()
+
+
+class Certificates:
+    """A certificate authority, a server's certificate under it, and the settings that trust it."""
+
+    def __init__(self, folder: Path, server_name: str = NAME) -> None:
+        authority = trustme.CA()
+        self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(server_name).configure_cert(self.server)
+        self.authority = str(folder / "ca.pem")
+        authority.cert_pem.write_to_path(self.authority)
+        self.trusting = Settings.from_environ({"MOUSETRAP_TLS_CA": self.authority}).tls
+        client = authority.issue_cert("worker@example.org")
+        client.private_key_and_cert_chain_pem.write_to_path(str(folder / "client.pem"))
+        self.known = Settings.from_environ(
+            {
+                "MOUSETRAP_TLS_CA": str(folder / "ca.pem"),
+                "MOUSETRAP_TLS_CERTIFICATE": str(folder / "client.pem"),
+            }
+        ).tls
+        self.demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(server_name).configure_cert(self.demanding)
+        authority.configure_trust(self.demanding)
+        self.demanding.verify_mode = ssl.CERT_REQUIRED
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue({"streams": "store_url", "rabbitmq": "broker_url"}[request.param])
+    return url
+
+
+def try_queue(url: str, door: ssl.SSLContext, tls: ssl.SSLContext | None) -> None:
+    """Publishes a message through the door."""
+
+    async def story() -> None:
+        async with behind_tls(url, door) as secure:
+            options = QueueOptions(tls=tls, confirm_deadline=3.0)
+            async with connect(secure, ["work"], name="test", options=options) as queue:
+                await queue.publish("work", Message("1", b"{}"))
+                assert await queue.ready("work") == 1
+
+    asyncio.run(story())
+
+
+def try_store(url: str, door: ssl.SSLContext, tls: ssl.SSLContext | None) -> None:
+    """Records a run through the door."""
+
+    async def story() -> None:
+        async with behind_tls(url, door) as secure, open_store(secure, retention=3600, tls=tls) as store:
+            await store.open_run("r1", "sums", "add", b"1")
+            assert await store.get("r1") is not None
+
+    asyncio.run(story())
+
+
+def test_a_queue_whose_certificate_is_trusted_is_used(queue_url: str, certificates: Certificates) -> None:
+    try_queue(queue_url, certificates.server, certificates.trusting)
+
+
+def test_a_queue_that_wants_to_know_its_clients_is_shown_a_certificate(
+    queue_url: str, certificates: Certificates
+) -> None:
+    try_queue(queue_url, certificates.demanding, certificates.known)
+
+
+@pytest.mark.parametrize("tls", [None, ssl.create_default_context()], ids=["default", "system"])
+def test_a_queue_whose_certificate_is_not_trusted_is_not_used(
+    queue_url: str, certificates: Certificates, tls: ssl.SSLContext | None
+) -> None:
+    with pytest.raises(QueueUnreachable, match=r"certificate"):
+        try_queue(queue_url, certificates.server, tls)
+
+
+def test_a_queue_with_the_certificate_of_another_is_not_used(queue_url: str, tmp_path: Path) -> None:
+    other = Certificates(tmp_path, "elsewhere.example.org")
+
+    with pytest.raises(QueueUnreachable, match=r"certificate"):
+        try_queue(queue_url, other.server, other.trusting)
+
+
+def test_a_store_is_used_only_with_a_certificate_that_is_trusted(
+    store_url: str, certificates: Certificates
+) -> None:
+    try_store(store_url, certificates.server, certificates.trusting)
+    try_store(store_url, certificates.demanding, certificates.known)
+    with pytest.raises(StoreUnreachable, match="certificate"):
+        try_store(store_url, certificates.server, None)
+
+
+def test_a_store_with_the_certificate_of_another_is_not_used(store_url: str, tmp_path: Path) -> None:
+    other = Certificates(tmp_path, "elsewhere.example.org")
+
+    with pytest.raises(StoreUnreachable, match="certificate"):
+        try_store(store_url, other.server, other.trusting)
+
+
+def test_a_blocking_channel_verifies_as_the_environment_says(
+    broker_url: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opens(url: str) -> None:
+        monkeypatch.setenv("MOUSETRAP_TLS_CA", certificates.authority)
+        with open_channel(url, ["work"]) as channel:
+            assert channel.is_open
+
+    def refuses(url: str) -> None:
+        monkeypatch.delenv("MOUSETRAP_TLS_CA")
+        with pytest.raises(QueueUnreachable, match="certificate"):
+            open_channel(url, ["work"])
+
+    async def story() -> None:
+        for use in (opens, refuses):
+            async with behind_tls(broker_url, certificates.server) as secure:
+                await asyncio.to_thread(use, secure)
+
+    asyncio.run(story())
