@@ -61,11 +61,13 @@ def own_rabbitmq(_own_rabbitmq: OwnRabbitMQ) -> Iterator[OwnRabbitMQ]:
 
 
 @pytest.fixture(scope="session")
-def _own_rabbitmq(request: pytest.FixtureRequest) -> Iterator[OwnRabbitMQ]:
+def _own_rabbitmq(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnRabbitMQ]:
     capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
         with capture.global_and_fixture_disabled():  # an installation is to be announced while it goes on
-            broker = find_own_rabbitmq()
+            broker = find_own_rabbitmq(tmp_path_factory.mktemp("rabbitmq"))
     except NoRabbitMQ as error:
         pytest.exit(str(error), returncode=2)
     yield broker

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
@@ -69,8 +70,8 @@ class GivenRabbitMQ:
             ) from None
 
 
-def find_own_rabbitmq() -> OwnRabbitMQ:
-    """Starts one, in a container where an engine answers, else as a node of this machine's own package."""
+def find_own_rabbitmq(folder: Path) -> OwnRabbitMQ:
+    """Starts one: in a container where an engine answers, else as a node of this machine's own package, kept in `folder`."""
     if engine_answers():
         try:
             return RabbitMQContainer()
@@ -80,7 +81,7 @@ def find_own_rabbitmq() -> OwnRabbitMQ:
         install_rabbitmq()
     if programs() is None:
         raise NoRabbitMQ(HOW)
-    return RabbitMQNode()
+    return RabbitMQNode(folder)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from support.ports import free_ports
@@ -63,8 +62,8 @@ def _apt(*arguments: str) -> None:
 class RabbitMQNode:
     """A node that keeps its ports and its data from start to start, until removed."""
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mousetrap-rabbitmq-"))
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._port, self._api_port, self._epmd_port, distribution = free_ports(4)
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
         self.api = f"http://127.0.0.1:{self._api_port}"
