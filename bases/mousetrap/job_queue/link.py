@@ -9,7 +9,7 @@ from mousetrap.job_queue.connection import Connection, open_connection
 from mousetrap.job_queue.trouble import Trouble
 
 #: Seconds: the longest pause before the first further try, which doubles with each failure up to the last.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 #: Seconds for a whole attempt, over all hosts.
 _ATTEMPT = 30.0
 
