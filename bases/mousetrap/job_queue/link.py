@@ -10,8 +10,9 @@ from mousetrap.job_queue.trouble import Trouble
 
 #: Seconds: the longest pause before the first further try, which doubles with each failure up to the last.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
-#: Seconds for a whole attempt, over all hosts.
-_ATTEMPT = 30.0
+#: Seconds for a whole attempt, over all hosts. A broker that is still starting can take connections and say nothing; and
+#: what a cut-off attempt has declared need not be declared again.
+_ATTEMPT = 15.0
 
 
 class Link:
