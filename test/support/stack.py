@@ -38,6 +38,7 @@ class Stack:
             "MOUSETRAP_FETCH_SECONDS": "120",  # a held feed must not look like a failing one
             "MOUSETRAP_API_PORT": "0",
         }
+        self._processes: list[Process] = []
         self.api_process = self.start("api")
         line = self.api_process.wait_for_line("Uvicorn running on", seconds=30)
         address = line.partition(" running on ")[2].split()[0]
@@ -46,7 +47,8 @@ class Stack:
 
     def start(self, base: str, **more: str) -> Process:
         """A base as a process with the settings of this deployment, and `more`."""
-        return self._start(base, **{**self._settings, **more})
+        self._processes.append(self._start(base, **{**self._settings, **more}))
+        return self._processes[-1]
 
     def start_workers(self) -> tuple[Process, Process]:
         """One for each stage; both serve, or wait for the broker to be there."""
@@ -87,7 +89,11 @@ class Stack:
             run = self.run(run_id)
             return run if run and run["state"] in ("completed", "failed", "rejected") else None
 
-        run = until(ended, f"run {run_id} ends", seconds=60)
+        try:
+            run = until(ended, f"run {run_id} ends", seconds=60)
+        except AssertionError as late:
+            said = "\n\n".join(f"{each.name}:\n{each.output}" for each in self._processes)
+            raise AssertionError(f"{late}; it stands so: {self.run(run_id)}\n\n{said}") from None
         assert run["state"] == "completed", run
         assert len(events(run, "completed")) == 1
         return run
