@@ -14,7 +14,7 @@ class QueueOptions:
     #: Messages that a work queue takes before it refuses more.
     max_length: int = 1_000_000
     #: Seconds until a message that the broker has not confirmed fails its publish.
-    confirm_deadline: float = 30.0
+    confirm_deadline: float = 10.0
     #: For amqps and valkeys; None means the system's certificate authorities, verified.
     tls: ssl.SSLContext | None = None
 

@@ -37,7 +37,7 @@ class Settings(BaseModel):
     tls_key: str = ""
     queue_type: Literal["quorum", "classic"] = "quorum"
     #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
-    confirm_seconds: Seconds = 30.0
+    confirm_seconds: Seconds = 10.0
 
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65_535)] = 8000
