@@ -100,10 +100,11 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   return { 'granted', fence, starts }
 end
 
+-- Lost is what a later claim won, and nothing else: a job that its holder has decided is still its holder's to act on.
 function transitions.renew(job, fence, lease, ttl)
   local held = redis.call('HMGET', job_key(job), 'fence', 'state')
-  if tonumber(held[1] or 0) ~= fence or held[2] ~= 'running' then return { 'lost' } end
-  redis.call('HSET', job_key(job), 'until_ms', now_ms() + lease)
+  if tonumber(held[1] or 0) ~= fence then return { 'lost' } end
+  if held[2] == 'running' then redis.call('HSET', job_key(job), 'until_ms', now_ms() + lease) end
   redis.call('PEXPIRE', job_key(job), ttl)
   return { 'renewed' }
 end

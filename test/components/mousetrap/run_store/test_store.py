@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, StoreUnreachable, first_job
+from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater, StoreUnreachable, first_job
 from mousetrap.run_store import (
     Busy,
     Decided,
@@ -121,6 +121,18 @@ def test_a_redelivered_job_is_taken_over_and_the_late_holder_can_decide_nothing(
         assert not await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
         assert await store.renew(job, fence=2, lease=60)
         assert await store.decide(job, OUTPUT, fence=2, worker="w2", last=True)
+
+    with_store(store_url, story)
+
+
+def test_a_claim_is_lost_to_a_later_one_alone_and_not_to_its_own_decision(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        for outcome in (OUTPUT, RetryLater(40.0, BROKEN), GiveUp("max-retries", BROKEN)):
+            job = await opened(store, type(outcome).__name__)
+            await claimed(store, job)
+            await store.decide(job, outcome, fence=1, worker="w1", last=False)
+
+            assert await store.renew(job, fence=1, lease=60)
 
     with_store(store_url, story)
 

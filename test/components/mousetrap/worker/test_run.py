@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mousetrap.jobs import Message, encode, first_job
+from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, encode, first_job
 from mousetrap.run_store import Granted, RunState
 from mousetrap.worker import Context
 from support.workbench import KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
@@ -208,6 +208,53 @@ async def record_and_die(bench: Workbench, delivery: Any) -> None:
         job, Done(msgspec.Raw(b"50")), fence=claim.fence, worker="dead", last=False
     )
     delivery.hand_back()
+
+
+class Away:
+    """A real queue whose broker takes nothing until it is back."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self.refused = asyncio.Event()
+        self.back = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        if not self.back:
+            self.refused.set()
+            raise QueueUnreachable("away")
+        await self._queue.publish(queue, message, after=after)
+
+
+def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_away(
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(bench: Workbench) -> None:
+        """Its lease is renewed time and again meanwhile; that the job is decided does not make it another's."""
+        run_id = await bench.submit()
+        away = Away(bench.queue)
+        renewed, kept = bench.store.renew, asyncio.Queue[bool]()
+
+        async def heard(job: Job, *, fence: int, lease: float) -> bool:
+            kept.put_nowait(await renewed(job, fence=fence, lease=lease))
+            return True
+
+        async with replace(bench, queue=away).working(
+            bench.bind("add", add), bench.bind("double", double), lease=0.1
+        ):
+            await asyncio.wait_for(away.refused.wait(), PATIENCE)
+            monkeypatch.setattr(bench.store, "renew", heard)
+            renewals = [await asyncio.wait_for(kept.get(), PATIENCE) for _ in range(3)]
+            monkeypatch.undo()
+            away.back = True
+            run = await bench.ended(run_id)
+
+        assert renewals == [True, True, True]
+        assert (run.state, run.result) == (RunState.COMPLETED, 4)
+
+    on_a_workbench(queue_url, store_url, story)
 
 
 def test_a_job_that_kills_every_worker_is_given_up(queue_url: str, store_url: str) -> None:
