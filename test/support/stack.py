@@ -50,9 +50,9 @@ class Stack:
         self._processes.append(self._start(base, **{**self._settings, **more}))
         return self._processes[-1]
 
-    def start_workers(self) -> tuple[Process, Process]:
+    def start_workers(self, **more: str) -> tuple[Process, Process]:
         """One for each stage; both serve, or wait for the broker to be there."""
-        fetch, process = self.start("fetch_worker"), self.start("process_worker")
+        fetch, process = self.start("fetch_worker", **more), self.start("process_worker", **more)
         fetch.wait_for_line("serving start_fetch", seconds=30)
         process.wait_for_line("serving data_processing", seconds=30)
         return fetch, process

@@ -1,6 +1,7 @@
 """A broker or a store that goes away in the middle of a run costs nothing but time, and nobody restarts anything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,6 +14,16 @@ from support.stack import Stack, events, made_by, said
 
 def restart(broker: OwnRabbitMQ) -> None:
     broker.restart()
+
+
+@contextmanager
+def out_of_memory(broker: OwnRabbitMQ) -> Iterator[None]:
+    """The broker delivers but takes nothing, as it does when its memory is short."""
+    broker.rabbitmqctl("set_vm_memory_high_watermark", "0")
+    try:
+        yield
+    finally:
+        broker.rabbitmqctl("set_vm_memory_high_watermark", "0.4")  # takes a second before it does it
 
 
 def kill_and_start(broker: OwnRabbitMQ) -> None:
@@ -57,6 +68,24 @@ def test_a_broker_that_comes_back_after_the_handler_has_finished(
     own_rabbitmq.start()
 
     _went_through_at_the_first_attempt(stack, [run_id], feed, workers)
+
+
+def test_a_broker_that_takes_no_messages_when_a_handler_finishes(
+    stack_on_own_rabbitmq: Stack, own_rabbitmq: OwnRabbitMQ, feed: Feed
+) -> None:
+    stack = stack_on_own_rabbitmq
+    # Several renewals of the claim fall between the outcome and its publishing, and the delivery stands all the time.
+    workers = stack.start_workers(MOUSETRAP_LEASE_SECONDS="0.3")
+    feed.hold()
+    run_ids = [stack.submit() for _ in range(5)]  # a broker without memory may take a first message
+    feed.wait_for_requests(5)
+
+    with out_of_memory(own_rabbitmq):
+        feed.release()
+        for run_id in run_ids:
+            stack.until_event(run_id, "finished", "fetch")
+
+    _went_through_at_the_first_attempt(stack, run_ids, feed, workers)
 
 
 def test_a_worker_that_dies_with_its_outcome_on_record_leaves_only_the_publishing_to_the_next(

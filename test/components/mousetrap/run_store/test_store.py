@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater, StoreUnreachable, first_job
+from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, StoreUnreachable, first_job
 from mousetrap.run_store import (
     Busy,
     Decided,
