@@ -1,6 +1,7 @@
 """Reads one stream on a connection of its own, and hands out what comes, as much as may be unsettled."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -12,6 +13,8 @@ from mousetrap.job_queue.streams_line import LOST, Line, pause
 from mousetrap.job_queue.streams_membership import Membership
 from mousetrap.job_queue.streams_outbox import Outbox
 from mousetrap.jobs import Delivery
+
+_log = logging.getLogger("mousetrap.job_queue")
 
 #: Seconds that a read waits for a message; a stop takes as long. And that an answer may take beyond it.
 _BLOCK, _ANSWER = 0.1, 5.0
@@ -69,7 +72,6 @@ class StreamSubscription:
                 failures = 0
             except LOST as error:
                 failures += 1
-                self._line.server.struck(error)
                 await self._mend(error)
                 await asyncio.sleep(pause(failures, random.random()))
 
@@ -100,10 +102,12 @@ class StreamSubscription:
                 self._receive(hand.take(entry, fields))
 
     async def _mend(self, error: Exception) -> None:
-        if not isinstance(error, ResponseError):
-            # An answer that was lost may have held deliveries, which are ours for the server and unknown to us.
-            if self._hand is not None:
-                self._hand.member.end()
-        elif str(error).startswith("NOGROUP"):  # the server has lost its data
+        if str(error).startswith("NOGROUP"):  # the server is there, but new, or it has lost its data
+            _log.info("queue %s is not on Valkey at %s: making it", self._queue, self._line.server)
             with suppress(*LOST):
                 await self._declare()
+            return
+        self._line.server.struck(error)
+        if self._hand is not None and not isinstance(error, ResponseError):
+            # An answer that was lost may have held deliveries, which are ours for the server and unknown to us.
+            self._hand.member.end()
