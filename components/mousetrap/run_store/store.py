@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 from mousetrap.jobs import Done, Failure, Job, MousetrapError, Outcome, RetryLater, StoreUnreachable
 from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.claims import Claim, read_claim
-from mousetrap.run_store.client import address, open_client
 from mousetrap.run_store.facts import StoreFacts, read_facts
 from mousetrap.run_store.listing import list_runs
 from mousetrap.run_store.nudges import Nudges
 from mousetrap.run_store.runs import Event, Page, Progress, Run, read_event, read_progress, read_run
+from mousetrap.store_client import address, open_client
 
 #: Seconds between two looks at a watched run when no nudge comes: nudges can be lost with a connection.
 _LOOK_ANYWAY = 5.0

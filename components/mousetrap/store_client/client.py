@@ -1,6 +1,8 @@
 """Opens the client of the store's server, with bounds on every wait."""
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +10,9 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from mousetrap.jobs import StoreUnreachable
 
 #: The client speaks of Redis; the protocol and the commands are the same.
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
@@ -43,3 +48,12 @@ def address(url: str) -> str:
     """The server's place, for people, without any password."""
     parts = urlsplit(url)
     return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
+
+
+@contextmanager
+def reaching(place: str) -> Iterator[None]:
+    """Turns the client's errors in this block into StoreUnreachable, of the store at `place`."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StoreUnreachable(f"the store at {place} does not serve: {error}") from error
