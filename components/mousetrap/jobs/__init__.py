@@ -8,7 +8,7 @@ from mousetrap.jobs.errors import (
     StoreUnreachable,
     Unroutable,
 )
-from mousetrap.jobs.job import Job, JobUndecodable, decode, encode, first_job
+from mousetrap.jobs.job import Job, JobTooNew, JobUndecodable, decode, encode, first_job
 from mousetrap.jobs.outcome import Done, Failure, GiveUp, Outcome, RetryLater
 from mousetrap.jobs.queue import LARGEST_PAYLOAD, Delivery, Message, Queue, Subscription, dead_queue
 
@@ -19,6 +19,7 @@ __all__ = [
     "Failure",
     "GiveUp",
     "Job",
+    "JobTooNew",
     "JobUndecodable",
     "Message",
     "MousetrapError",

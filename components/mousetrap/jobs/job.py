@@ -10,7 +10,11 @@ _JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
 
 
 class JobUndecodable(Exception):
-    """The message is not a job that we can read: not our JSON envelope, or of a version we do not know."""
+    """The message is not a job that we can read: not our JSON envelope."""
+
+
+class JobTooNew(JobUndecodable):
+    """The message is a job of a later wire format than this version reads."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,8 +23,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     The id is deterministic: however often a job is published, by whichever worker, it is the same job.
     """
 
-    #: The wire format's version.
-    v: Literal[1] = 1
+    #: The wire format's version. 2 added `generation` and `expires_ms`; what 1 says reads as it did.
+    v: Literal[1, 2] = 2
     id: str
     run_id: str
     pipeline: str
@@ -29,14 +33,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     #: 1 for the first try.
     attempt: int = 1
+    #: How often it came back from the dead letters; a message of an earlier round is stale.
+    generation: int = 0
     #: Milliseconds since 1970, when the run was accepted.
     accepted_ms: int
+    #: Milliseconds since 1970 after which no attempt is begun; None for never.
+    expires_ms: int | None = None
     #: JSON, under the stage's input contract.
     payload: msgspec.Raw
 
     def again(self) -> "Job":
         """The same job, one attempt on."""
-        return msgspec.structs.replace(self, attempt=self.attempt + 1)
+        return msgspec.structs.replace(self, v=2, attempt=self.attempt + 1)
+
+    def anew(self, generation: int) -> "Job":
+        """The same job, its attempts counted from one again, as it comes back from the dead letters."""
+        return msgspec.structs.replace(self, v=2, attempt=1, generation=generation)
 
     def following(self, stage: str, payload: bytes) -> "Job":
         """The job at the next stage that carries this one's output."""
@@ -47,11 +59,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             stage=stage,
             parent=self.id,
             accepted_ms=self.accepted_ms,
+            expires_ms=self.expires_ms,
             payload=msgspec.Raw(payload),
         )
 
 
-def first_job(*, run_id: str, pipeline: str, stage: str, payload: bytes, accepted_ms: int) -> Job:
+def first_job(
+    *,
+    run_id: str,
+    pipeline: str,
+    stage: str,
+    payload: bytes,
+    accepted_ms: int,
+    expires_ms: int | None = None,
+) -> Job:
     """The job that starts a run."""
     return Job(
         id=_job_id(run_id, stage, ""),
@@ -59,6 +80,7 @@ def first_job(*, run_id: str, pipeline: str, stage: str, payload: bytes, accepte
         pipeline=pipeline,
         stage=stage,
         accepted_ms=accepted_ms,
+        expires_ms=expires_ms,
         payload=msgspec.Raw(payload),
     )
 
@@ -71,14 +93,33 @@ def encode(job: Job) -> bytes:
 def decode(body: bytes) -> Job:
     """The job that `body` stands for.
 
-    Raises JobUndecodable, with what is wrong and where; never the body itself, which may hold secrets.
+    Raises JobTooNew or another JobUndecodable, with what is wrong and where; never the body itself, which may hold secrets.
     """
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if (version := _version(body)) > _NEWEST:
+            raise JobTooNew(
+                f"the job is of wire format {version}, and this version reads up to {_NEWEST}: upgrade this worker, "
+                "then send the dead letter round again"
+            ) from None
         raise JobUndecodable(str(error)) from error
 
 
+def _version(body: bytes) -> int:
+    """What the envelope says of itself; 0 where it says nothing that can be read."""
+    try:
+        return msgspec.json.decode(body, type=_Versioned).v
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+
+
+class _Versioned(msgspec.Struct):
+    v: int = 0
+
+
+#: The latest wire format that this version reads, and the one that it writes.
+_NEWEST = 2
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from mousetrap.pipeline.lock import Lock
 from mousetrap.retry import RetryPolicy
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -13,7 +14,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 class Stage:
     """A named step of a pipeline, bound to one durable queue.
 
-    Raises ValueError for a name or a queue that a broker, a URL or a key could misread.
+    Raises ValueError for a name or a queue that a broker, a URL or a key could misread, and for limits that make no sense.
     """
 
     name: str
@@ -24,12 +25,24 @@ class Stage:
     #: The contract of the value that the handler gives.
     output: Any
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    #: Seconds that one attempt may take; then an async handler is cancelled, and the attempt has failed.
+    #: Seconds that one attempt may take; then it has failed: an async handler is cancelled, an isolated one killed.
     timeout: float | None = None
+    #: Seconds after which the handler is told to come to an end by itself: SoftTimeout is raised in an async or isolated
+    #: one, and every one can see it in its context.
+    soft_timeout: float | None = None
+    #: What its jobs hold while they run.
+    lock: Lock | None = None
 
     def __post_init__(self) -> None:
         for what, name in (("stage", self.name), ("queue", self.queue)):
             _check_name(what, name)
+        if self.lock is not None:
+            _check_name("lock", self.lock.name)
+        if not 0 < (self.soft_timeout or 1e-9) <= (self.timeout or float("inf")):
+            raise ValueError(
+                f"stage {self.name!r}: soft_timeout is {self.soft_timeout} s and timeout {self.timeout} s: "
+                "need 0 < soft_timeout <= timeout"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +56,8 @@ class Pipeline:
     #: One sentence for people.
     description: str
     stages: tuple[Stage, ...]
+    #: Seconds after which a run's jobs are not begun any more, unless its submitter says otherwise; None for never.
+    expires_after: float | None = None
 
     def __post_init__(self) -> None:
         _check_name("pipeline", self.name)

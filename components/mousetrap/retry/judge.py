@@ -1,8 +1,13 @@
-"""Decides what becomes of a failed attempt; pure, so that chance is an argument."""
+"""Decides what becomes of a failed attempt; pure, so that chance and the clock are arguments."""
 
+import math
 from dataclasses import dataclass
 
+from mousetrap.retry.errors import TimeLimitExceeded, TryAgain
 from mousetrap.retry.policy import RetryPolicy
+
+#: Seconds; the longest pause that an error may ask for, whatever a server far away says.
+_LONGEST = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +25,37 @@ class Stop:
     reason: str
 
 
-def judge(error: Exception, attempt: int, policy: RetryPolicy, chance: float) -> Again | Stop:
+def judge(error: Exception, attempt: int, policy: RetryPolicy, chance: float, now: float) -> Again | Stop:
     """Again or Stop, for attempt number `attempt` (1 is the first) that ended with `error`.
 
     `chance` is in [0, 1): it picks the pause evenly from zero to the backoff ("full jitter"), so that jobs which failed
-    together do not come back together. An error with an attribute `retry_after` (seconds), as a server's Retry-After,
-    sets its own pause.
+    together do not come back together. `now` is in seconds since 1970. TryAgain, and an error with an attribute
+    `retry_after` (seconds), as a server's Retry-After, set their own pause, of thirty days at most.
     """
-    if isinstance(error, policy.dont_retry_on) or not isinstance(error, policy.retry_on):
-        return Stop("not-retryable")
-    if attempt >= policy.attempts:
+    if (reason := _hopeless(error, policy)) is not None:
+        return Stop(reason)
+    if policy.attempts is not None and attempt >= policy.attempts:
         return Stop("max-retries")
-    return Again(_asked_for(error) or chance * _backoff(attempt, policy))
+    asked = _asked_for(error, now)
+    return Again(chance * _backoff(attempt, policy) if asked is None else min(asked, _LONGEST))
 
 
-def _asked_for(error: Exception) -> float | None:
+def _hopeless(error: Exception, policy: RetryPolicy) -> str | None:
+    """Why no repeat will mend it, if so."""
+    if isinstance(error, TryAgain):
+        return None
+    if isinstance(error, TimeLimitExceeded) and not policy.on_timeout:
+        return "timeout"
+    if isinstance(error, policy.dont_retry_on) or not isinstance(error, policy.retry_on):
+        return "not-retryable"
+    return None
+
+
+def _asked_for(error: Exception, now: float) -> float | None:
+    if isinstance(error, TryAgain):
+        return error.seconds(now)
     after = getattr(error, "retry_after", None)
-    return float(after) if isinstance(after, int | float) and after > 0 else None
+    return float(after) if isinstance(after, int | float) and after > 0 and not math.isnan(after) else None
 
 
 def _backoff(attempt: int, policy: RetryPolicy) -> float:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: A job whose worker died is begun twice beside others; only after that it runs alone, so that the guilty one is found.
+BEGUN_IN_COMPANY = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -10,8 +13,8 @@ class RetryPolicy:
     Raises ValueError at once when a number makes no sense, so that a wrong policy never reaches a worker.
     """
 
-    #: Tries in all, the first one included.
-    attempts: int = 5
+    #: Tries in all, the first one included; None for no end.
+    attempts: int | None = 5
     #: Seconds; the longest pause before the second attempt. It doubles with each further one.
     base: float = 1.0
     #: Seconds; no pause that we choose is longer than this.
@@ -20,9 +23,18 @@ class RetryPolicy:
     retry_on: tuple[type[Exception], ...] = (Exception,)
     #: Errors that no repeat will mend; they win over `retry_on`.
     dont_retry_on: tuple[type[Exception], ...] = ()
+    #: Whether an attempt that met its stage's time limit is worth another one.
+    on_timeout: bool = True
+    #: Workers that one attempt may kill before the job is given up: two in company, the rest alone.
+    crashes: int = 5
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError(f"attempts is {self.attempts}: a job needs at least 1")
+        if self.attempts is not None and self.attempts < 1:
+            raise ValueError(f"attempts is {self.attempts}: a job needs at least 1; None means no end")
         if not 0 < self.base <= self.cap:
             raise ValueError(f"base is {self.base} s and cap is {self.cap} s: need 0 < base <= cap")
+        if self.crashes <= BEGUN_IN_COMPANY:
+            raise ValueError(
+                f"crashes is {self.crashes}: need at least {BEGUN_IN_COMPANY + 1}, else a job would be given up "
+                "for what another one did"
+            )

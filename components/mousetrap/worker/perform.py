@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -81,7 +82,7 @@ def _judged(error: BaseException, attempt: int, stage: Stage, chance: float) -> 
     if isinstance(error, SystemExit):  # a handler must not end its worker
         error = RuntimeError(f"the handler called exit: {error}")
     assert isinstance(error, Exception)
-    match judge(error, attempt, stage.retry, chance):
+    match judge(error, attempt, stage.retry, chance, time.time()):
         case Again(after):
             return RetryLater(after, failure)
         case stop:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mousetrap.jobs import Failure, Job, JobUndecodable, Message, decode
+from mousetrap.jobs import Failure, Job, JobTooNew, JobUndecodable, Message, decode
 from mousetrap.signing import Keyring, SignatureRefused
 
 
@@ -22,5 +22,7 @@ def verify(message: Message, keyring: Keyring) -> Job | Refused:
         return Refused("signature", Failure(kind="SignatureRefused", text=str(error)))
     try:
         return decode(message.body)
+    except JobTooNew as error:
+        return Refused("wire-version", Failure(kind="JobTooNew", text=str(error)))
     except JobUndecodable as error:
         return Refused("undecodable", Failure(kind="JobUndecodable", text=str(error)))

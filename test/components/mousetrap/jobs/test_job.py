@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.jobs import Job, JobUndecodable, decode, encode, first_job
+from mousetrap.jobs import Job, JobTooNew, JobUndecodable, decode, encode, first_job
 
 
 def a_job(payload: bytes = b'{"n":1}') -> Job:
@@ -40,7 +40,7 @@ def test_another_attempt_is_the_same_job() -> None:
         b"garbage",
         b"null",
         b'{"v":2}',
-        encode(a_job()).replace(b'"v":1', b'"v":2'),
+        encode(a_job()).replace(b'"v":2', b'"v":"2"'),
         encode(a_job()).replace(b'"attempt":1', b'"attempt":"1"'),
         encode(a_job())[:-1],
     ],
@@ -48,6 +48,37 @@ def test_another_attempt_is_the_same_job() -> None:
 def test_what_is_not_our_envelope_is_refused(body: bytes) -> None:
     with pytest.raises(JobUndecodable):
         decode(body)
+
+
+def test_a_job_of_the_first_wire_format_is_still_read() -> None:
+    written = (
+        b'{"v":1,"id":"j1","run_id":"run1","pipeline":"sums","stage":"add","parent":null,"attempt":3,'
+        b'"accepted_ms":5,"payload":{"n":1}}'
+    )
+
+    job = decode(written)
+
+    assert (job.id, job.attempt, job.generation, job.expires_ms) == ("j1", 3, 0, None)
+    assert decode(encode(job.again())).v == 2
+
+
+def test_a_job_of_a_later_wire_format_is_refused_with_advice() -> None:
+    with pytest.raises(JobTooNew, match="wire format 3, and this version reads up to 2: upgrade this worker"):
+        decode(encode(a_job()).replace(b'"v":2', b'"v":3'))
+
+
+def test_a_run_s_time_to_live_goes_with_each_of_its_jobs() -> None:
+    job = first_job(
+        run_id="run1", pipeline="sums", stage="add", payload=b"1", accepted_ms=5, expires_ms=1_000
+    )
+
+    assert job.again().expires_ms == job.following("double", b"2").expires_ms == 1_000
+
+
+def test_a_job_that_comes_back_from_the_dead_letters_counts_from_one_again() -> None:
+    anew = a_job().again().anew(generation=1)
+
+    assert (anew.id, anew.attempt, anew.generation) == (a_job().id, 1, 1)
 
 
 @given(st.binary(max_size=300))

@@ -1,10 +1,15 @@
 """What is tried again, when, and what is given up."""
 
+import math
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.retry import Again, RetryPolicy, Stop, judge
+from mousetrap.retry import Again, RetryPolicy, Stop, TimeLimitExceeded, TryAgain, judge
+
+NOW = 1_700_000_000.0
 
 
 class Busy(Exception):
@@ -30,14 +35,14 @@ def test_the_pause_doubles_up_to_the_cap_and_chance_picks_in_it(
 ) -> None:
     policy = RetryPolicy(attempts=10_000, base=1.0, cap=60.0)
 
-    assert judge(OSError(), attempt, policy, chance) == Again(after)
+    assert judge(OSError(), attempt, policy, chance, NOW) == Again(after)
 
 
 def test_the_last_attempt_is_the_end() -> None:
     policy = RetryPolicy(attempts=3)
 
-    assert isinstance(judge(OSError(), 2, policy, 0.5), Again)
-    assert judge(OSError(), 3, policy, 0.5) == Stop("max-retries")
+    assert isinstance(judge(OSError(), 2, policy, 0.5, NOW), Again)
+    assert judge(OSError(), 3, policy, 0.5, NOW) == Stop("max-retries")
 
 
 @pytest.mark.parametrize(
@@ -51,18 +56,18 @@ def test_the_last_attempt_is_the_end() -> None:
 def test_the_policy_says_which_errors_a_repeat_can_mend(error: Exception, verdict: Again | Stop) -> None:
     policy = RetryPolicy(retry_on=(OSError,), dont_retry_on=(ConnectionRefusedError,))
 
-    assert judge(error, 1, policy, 0.5) == verdict
+    assert judge(error, 1, policy, 0.5, NOW) == verdict
 
 
 def test_an_error_that_says_when_to_come_back_is_believed() -> None:
-    assert judge(Busy(), 1, RetryPolicy(cap=5.0), 0.1) == Again(7.5)
+    assert judge(Busy(), 1, RetryPolicy(cap=5.0), 0.1, NOW) == Again(7.5)
 
 
 @given(attempt=st.integers(1, 10_000), chance=st.floats(0, 1, exclude_max=True))
 def test_no_pause_is_negative_or_beyond_the_cap(attempt: int, chance: float) -> None:
     policy = RetryPolicy(attempts=20_000, base=0.3, cap=45.0)
 
-    verdict = judge(OSError(), attempt, policy, chance)
+    verdict = judge(OSError(), attempt, policy, chance, NOW)
 
     assert isinstance(verdict, Again)
     assert 0 <= verdict.after <= 45.0
@@ -72,3 +77,48 @@ def test_no_pause_is_negative_or_beyond_the_cap(attempt: int, chance: float) -> 
 def test_a_policy_that_makes_no_sense_is_refused(numbers: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="need"):
         RetryPolicy(**numbers)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "after"),
+    [
+        (TryAgain(after=90.0), 90.0),
+        (TryAgain(at=datetime.fromtimestamp(NOW, UTC) + timedelta(hours=2)), 7200.0),
+        (TryAgain(at=datetime.fromtimestamp(NOW, UTC) - timedelta(hours=2)), 0.0),
+    ],
+)
+def test_a_handler_can_ask_to_be_tried_again_after_a_while_or_at_a_time(
+    error: TryAgain, after: float
+) -> None:
+    policy = RetryPolicy(attempts=2, retry_on=(OSError,), dont_retry_on=(TryAgain,))
+
+    assert judge(error, 1, policy, 0.5, NOW) == Again(after)
+    assert judge(error, 2, policy, 0.5, NOW) == Stop("max-retries")
+
+
+@pytest.mark.parametrize("wrong", [{}, {"after": 1.0, "at": datetime.now(UTC)}, {"at": datetime(2026, 1, 1)}])
+def test_a_wish_to_be_tried_again_says_when_in_one_way(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        TryAgain(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("asked", [math.inf, 1e12])
+def test_no_error_can_put_a_job_off_for_more_than_thirty_days(asked: float) -> None:
+    error = Busy()
+    error.retry_after = asked
+
+    assert judge(error, 1, RetryPolicy(), 0.5, NOW) == Again(30 * 86_400.0)
+
+
+def test_a_job_can_be_tried_for_ever() -> None:
+    assert judge(OSError(), 1_000_000, RetryPolicy(attempts=None, cap=60.0), 1.0, NOW) == Again(60.0)
+
+
+def test_the_policy_says_whether_a_time_limit_is_worth_another_try() -> None:
+    assert judge(TimeLimitExceeded(), 1, RetryPolicy(), 0.5, NOW) == Again(0.5)
+    assert judge(TimeLimitExceeded(), 1, RetryPolicy(on_timeout=False), 0.5, NOW) == Stop("timeout")
+
+
+def test_a_policy_must_leave_room_to_find_out_which_job_kills_its_workers() -> None:
+    with pytest.raises(ValueError, match="crashes"):
+        RetryPolicy(crashes=2)

@@ -1,0 +1,30 @@
+"""What must not be done twice at once: a lock that jobs hold while they run."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """One job at a time, among all stages that name the same lock, or for each value of one field of their input."""
+
+    name: str
+    #: The field of the input whose value tells locks apart; None for one lock.
+    by: str | None = None
+    #: What a job does that meets a holder: come again later, end its run as cancelled, fail this attempt, or be given up.
+    on_conflict: Literal["wait", "skip", "fail", "dead-letter"] = "wait"
+
+    def key(self, payload: bytes) -> str:
+        """The lock that a job with this payload (JSON) needs; a payload without the field needs the one of null."""
+        if self.by is None:
+            return self.name
+        value = msgspec.json.encode(_field(payload, self.by), order="deterministic")
+        return f"{self.name}:{hashlib.sha256(value).hexdigest()[:32]}"
+
+
+def _field(payload: bytes, name: str) -> Any:
+    fields = msgspec.json.decode(payload)
+    return fields.get(name) if isinstance(fields, dict) else None
