@@ -1,0 +1,88 @@
+"""What a worker shows of itself to those who watch it from beside its event loop: what runs, what hangs, what is done."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mousetrap.worker.context import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """An attempt under way; `since` is on time.monotonic()'s clock."""
+
+    run_id: str
+    stage: str
+    attempt: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hung:
+    """A sync handler that was told to stop, at `told` on time.monotonic()'s clock, and goes on in its thread."""
+
+    run_id: str
+    stage: str
+    attempt: int
+    told: float
+    #: threading.get_ident() of it.
+    thread: int
+
+
+class Watching:
+    """Written by run_worker, read from any thread.
+
+    `run_worker` sets `state` as it goes on and `running` to the table of its attempts, counts each outcome that it
+    records, and runs sync handlers by `in_thread`.
+    """
+
+    def __init__(self) -> None:
+        self.state: Literal["starting", "serving", "draining"] = "starting"
+        #: To be called on the worker's event loop.
+        self.running: Callable[[], Sequence[Running]] = tuple
+        #: Attempts that went well, and those that did not.
+        self.done = self.failed = 0
+        self._calls: set[_Call] = set()
+
+    async def in_thread(self, threads: Executor, context: Context[Any], handler: Callable[[], Any]) -> Any:
+        """What a sync handler gives; when this is cancelled the handler goes on, and counts as hung until it ends."""
+        call = _Call(context, handler)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, self._noted, call)
+        except asyncio.CancelledError:
+            call.told = time.monotonic()
+            raise
+
+    def hung(self) -> list[Hung]:
+        """The handlers that were told to stop and have not ended, the longest first."""
+        told = [(call.told, call) for call in tuple(self._calls) if call.told is not None]
+        return [
+            Hung(
+                run_id=call.context.run_id,
+                stage=call.context.stage,
+                attempt=call.context.attempt,
+                told=at,
+                thread=call.thread,
+            )
+            for at, call in sorted(told, key=lambda each: each[0])
+        ]
+
+    def _noted(self, call: "_Call") -> Any:
+        call.thread = threading.get_ident()
+        self._calls.add(call)
+        try:
+            return call.handler()
+        finally:
+            self._calls.discard(call)
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    context: Context[Any]
+    handler: Callable[[], Any]
+    thread: int = 0
+    told: float | None = None
