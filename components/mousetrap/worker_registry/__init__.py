@@ -1,0 +1,6 @@
+"""Who is alive, what they serve and run."""
+
+from mousetrap.worker_registry.beat import BEAT_SECONDS, Beat, Doing, State, WorkerSeen
+from mousetrap.worker_registry.registry import WorkerRegistry, open_registry
+
+__all__ = ["BEAT_SECONDS", "Beat", "Doing", "State", "WorkerRegistry", "WorkerSeen", "open_registry"]

@@ -1,0 +1,117 @@
+"""What the registry tells of workers that beat, leave or fall silent, in a real store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from redis import Redis
+
+from mousetrap.jobs import StoreUnreachable
+from mousetrap.worker_registry import Beat, Doing, WorkerRegistry, open_registry
+from support.ports import free_ports
+
+Story = Callable[[WorkerRegistry], Awaitable[None]]
+
+
+def told(url: str, story: Story) -> None:
+    async def tell() -> None:
+        async with open_registry(url) as registry:
+            await story(registry)
+
+    asyncio.run(asyncio.wait_for(tell(), 30))
+
+
+def a_beat(name: str = "w1", *, done: int = 0, doing: tuple[Doing, ...] = ()) -> Beat:
+    return Beat(
+        name=name,
+        host="here",
+        pid=7,
+        version="1",
+        stages=("fetch",),
+        queues=("start_fetch",),
+        concurrency=10,
+        state="serving",
+        done=done,
+        failed=0,
+        running=len(doing),
+        doing=doing,
+    )
+
+
+def raw(url: str) -> "Redis":
+    return Redis.from_url(url.replace("valkey", "redis", 1))
+
+
+def test_workers_are_listed_by_name_as_their_last_beats_say(store_url: str) -> None:
+    job = Doing(run_id="r1", stage="fetch", attempt=2, seconds=1.5)
+
+    async def story(registry: WorkerRegistry) -> None:
+        await registry.beat(a_beat("w2"))
+        await registry.beat(a_beat("w1"))
+        (first, _) = await registry.workers()
+        await registry.beat(a_beat("w1", done=5, doing=(job,)))
+
+        one, two = await registry.workers()
+
+        assert [(each.name, each.state) for each in (one, two)] == [("w1", "serving"), ("w2", "serving")]
+        assert (one.done, one.running, one.doing) == (5, 1, (job,))
+        assert one.started_ms == first.started_ms <= first.seen_ms <= one.seen_ms
+        assert 0 <= one.silent < 30
+
+    told(store_url, story)
+
+
+def test_a_worker_that_leaves_is_forgotten_at_once(store_url: str) -> None:
+    async def story(registry: WorkerRegistry) -> None:
+        await registry.beat(a_beat("w1"))
+        await registry.beat(a_beat("w2"))
+
+        await registry.leave("w1")
+
+        assert [each.name for each in await registry.workers()] == ["w2"]
+
+    told(store_url, story)
+
+
+def test_a_worker_that_fell_silent_is_stale_with_what_it_ran(store_url: str) -> None:
+    job = Doing(run_id="r1", stage="fetch", attempt=1, seconds=0.0)
+
+    async def story(registry: WorkerRegistry) -> None:
+        await registry.beat(a_beat(doing=(job,)))
+        with raw(store_url) as client:
+            client.hincrby("mousetrap:worker:w1", "seen_ms", -16_000)
+
+        (seen,) = await registry.workers()
+
+        assert (seen.state, seen.doing) == ("stale", (job,))
+        assert seen.silent >= 16
+
+    told(store_url, story)
+
+
+def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_for_ever(store_url: str) -> None:
+    async def story(registry: WorkerRegistry) -> None:
+        await registry.beat(a_beat("old"))
+        with raw(store_url) as client:
+            client.zincrby("mousetrap:workers", -3_600_001, "old")
+        await registry.beat(a_beat("new"))
+
+        with raw(store_url) as client:
+            keys = client.keys("*")
+            assert {key: 0 < client.pttl(key) <= 3_600_000 for key in keys} == dict.fromkeys(keys, True)
+            assert client.zrange("mousetrap:workers", 0, -1) == [b"new"]
+            client.delete("mousetrap:worker:new")  # as its time-to-live would do it
+        assert await registry.workers() == ()
+
+    told(store_url, story)
+
+
+def test_an_absent_store_is_said_to_be_so() -> None:
+    (port,) = free_ports(1)
+
+    async def story(registry: WorkerRegistry) -> None:
+        for act in (registry.beat(a_beat()), registry.leave("w1"), registry.workers()):
+            with pytest.raises(StoreUnreachable, match=f"127.0.0.1:{port}"):
+                await act
+
+    told(f"valkey://127.0.0.1:{port}/0", story)
