@@ -36,6 +36,10 @@ class Settings(BaseModel):
     tls_certificate: str = ""
     tls_key: str = ""
     queue_type: Literal["quorum", "classic"] = "quorum"
+    #: Messages that wait in a stage's queue before it refuses more.
+    queue_max_length: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
+    #: RabbitMQ and we drop a connection that was silent for two of them.
+    heartbeat_seconds: Annotated[int, Field(ge=1, le=3_600)] = 15
     #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
     confirm_seconds: Seconds = 10.0
 
@@ -57,6 +61,13 @@ class Settings(BaseModel):
     grace_seconds: Seconds = 25.0
     #: How long a claim on a job is good for; it is renewed while the job runs.
     lease_seconds: Seconds = 30.0
+    #: How long a worker's event loop may stand still, or a handler go on that was told to stop, before the worker ends.
+    auto_kill_seconds: Annotated[float, Field(ge=2, le=86_400)] = 60.0
+    #: Where a worker tells a supervisor of its health; no port means nowhere, and 0 a free one.
+    health_host: str = "127.0.0.1"
+    health_port: str = ""
+    #: Between two lines of log that say what a worker has done.
+    health_line_seconds: Seconds = 60.0
     #: How long a run is remembered after its last change.
     retention_seconds: Annotated[float, Field(ge=60)] = 7 * 86_400.0
 
@@ -110,6 +121,13 @@ class Settings(BaseModel):
         for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
             _check_host(host)
         return url
+
+    @field_validator("health_port")
+    @classmethod
+    def _port(cls, text: str) -> str:
+        if text and not (text.isdecimal() and int(text) <= 65_535):
+            raise ValueError("write a port up to 65535, 0 for a free one, or nothing to listen nowhere")
+        return text
 
     @field_validator("signing_keys")
     @classmethod

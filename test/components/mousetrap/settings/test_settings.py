@@ -34,6 +34,8 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
             {"MOUSETRAP_SIGNING_KEYS": "k1:short"},
             "MOUSETRAP_SIGNING_KEYS: the secret of key 'k1' has under 16",
         ),
+        ({"MOUSETRAP_HEALTH_PORT": "99999"}, "MOUSETRAP_HEALTH_PORT: write a port up to 65535"),
+        ({"MOUSETRAP_HEALTH_PORT": "http"}, "MOUSETRAP_HEALTH_PORT: write a port up to 65535"),
         ({"MOUSETRAP_TLS_CA": "/no/such/file"}, "MOUSETRAP_TLS_CA: there is no file /no/such/file"),
         ({"MOUSETRAP_BROKER": "x"}, "MOUSETRAP_BROKER: there is no such setting"),
         ({"MOUSETRAP_API_KEY_FILE": "/no/such/file"}, "MOUSETRAP_API_KEY_FILE: cannot read /no/such/file"),
