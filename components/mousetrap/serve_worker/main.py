@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from mousetrap.serve_worker.serve import Binder, Connect, serve_worker
 
 _NOTE = """Settings come from MOUSETRAP_… variables, as MOUSETRAP_BROKER_URL and MOUSETRAP_STORE_URL.
-Exit codes: 0 all that was begun is finished, 75 some was handed back for another worker, 2 a setting is wrong."""
+Exit codes:
+   0  all that was begun is finished
+   2  a setting is wrong
+  70  the watchdog ended it: the event loop stood still, or a handler did not stop; start it again
+  75  some was handed back for another worker
+   1  a defect, or a handler that stopped the whole interpreter; start it again"""
 
 
 def worker_main(connect: Connect, binders: Sequence[Binder], description: str) -> int:
@@ -17,6 +22,12 @@ def worker_main(connect: Connect, binders: Sequence[Binder], description: str) -
     )
     parser.add_argument("--concurrency", type=int, metavar="N", help="jobs that run at once (10)")
     parser.add_argument("--prefetch", type=int, metavar="N", help="jobs taken ahead (twice the concurrency)")
+    parser.add_argument(
+        "--auto-kill-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long the event loop may stand still, or a handler go on that was told to stop (60)",
+    )
     parser.add_argument("--burst", action="store_true", help="end when the queues are empty")
     chosen = parser.parse_args()
     return serve_worker(
@@ -25,5 +36,6 @@ def worker_main(connect: Connect, binders: Sequence[Binder], description: str) -
         os.environ,
         concurrency=chosen.concurrency,
         prefetch=chosen.prefetch,
+        auto_kill=chosen.auto_kill_timeout,
         burst=chosen.burst,
     )

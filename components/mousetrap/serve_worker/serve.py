@@ -8,18 +8,31 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from functools import partial
+from importlib import metadata
 from typing import NoReturn, Protocol
 
 from mousetrap.jobs import Queue
 from mousetrap.run_store import open_store
+from mousetrap.serve_worker.beating import Beating
+from mousetrap.serve_worker.health import answering
+from mousetrap.serve_worker.vitals import Vitals
+from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.telemetry import log_to_stderr
-from mousetrap.worker import Binding, Stop, WorkerOptions, run_worker
+from mousetrap.worker import Binding, Stop, Watching, WorkerOptions, run_worker
+from mousetrap.worker_registry import Beat, open_registry
 
 #: Exit codes: all that was begun is finished; some was handed back for another worker; a setting is wrong.
 FINISHED, HANDED_BACK, SETTINGS_WRONG = 0, 75, 2
+
+_ENDS = {
+    FINISHED: "all work finished",
+    HANDED_BACK: "some work was handed back",
+    WATCHDOG_ENDED: "a handler did not stop; start this worker again",
+}
 
 _log = logging.getLogger("mousetrap.worker")
 
@@ -42,40 +55,88 @@ def serve_worker(
     *,
     concurrency: int | None = None,
     prefetch: int | None = None,
+    auto_kill: float | None = None,
     burst: bool = False,
 ) -> int:
     """Serves the stages that `binders` bind until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code.
 
-    `concurrency` and `prefetch` win over the environment's; with `burst` the worker ends when its queues are empty.
+    `concurrency`, `prefetch` and `auto_kill` win over the environment's; with `burst` the worker ends when its queues are empty.
     """
-    options = {"MOUSETRAP_CONCURRENCY": concurrency, "MOUSETRAP_PREFETCH": prefetch}
+    options = {
+        "MOUSETRAP_CONCURRENCY": concurrency,
+        "MOUSETRAP_PREFETCH": prefetch,
+        "MOUSETRAP_AUTO_KILL_SECONDS": auto_kill,
+    }
     given = {name: str(value) for name, value in options.items() if value is not None}
     try:
         settings = Settings.from_environ({**environ, **given})
+        log_to_stderr(settings.log_level, settings.log_format)
+        return _served(connect, settings, binders, burst)
     except SettingsWrong as error:
         print(error, file=sys.stderr)
         return SETTINGS_WRONG
-    log_to_stderr(settings.log_level, settings.log_format)
-    finished = asyncio.run(_serve(connect, settings, [bind(settings) for bind in binders], burst))
-    code = FINISHED if finished else HANDED_BACK
-    _log.info("stopped: %s", "all work finished" if finished else "some work was handed back")
-    if any(thread.name.startswith("handler") for thread in threading.enumerate()) and not finished:
+
+
+def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], burst: bool) -> int:
+    vitals = Vitals(watching=Watching(), patience=settings.auto_kill_seconds)
+    with ExitStack() as opened:
+        if settings.health_port:
+            place = (settings.health_host, int(settings.health_port))
+            _log.info(
+                "health is told at %s/health/live and /health/ready",
+                opened.enter_context(answering(*place, vitals)),
+            )
+        code = asyncio.run(_serve(connect, settings, [bind(settings) for bind in binders], burst, vitals))
+    _log.info("stopped: %s", _ENDS[code])
+    threads_left = any(thread.name.startswith("handler") for thread in threading.enumerate())
+    if vitals.watching.hung() or (threads_left and code != FINISHED):
         _leave_threads_behind(code)
     return code
 
 
-async def _serve(connect: Connect, settings: Settings, bindings: Sequence[Binding], burst: bool) -> bool:
+async def _serve(
+    connect: Connect, settings: Settings, bindings: Sequence[Binding], burst: bool, vitals: Vitals
+) -> int:
     options = _options(settings, burst)
     stop = Stop()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.ask)
+    watchdog = Watchdog(vitals, partial(loop.call_soon_threadsafe, _stop_taking, stop))
     queues = sorted({stage.queue for binding in bindings for stage in binding.pipeline.stages})
-    async with (
-        connect(settings, queues, name=options.name) as queue,
-        open_store(settings.store_url, retention=settings.retention_seconds, tls=settings.tls) as store,
-    ):
-        return await run_worker(queue, store, bindings, options, stop)
+    async with AsyncExitStack() as opened:
+        opened.enter_context(watchdog.watching())
+        queue = await opened.enter_async_context(connect(settings, queues, name=options.name))
+        store = await opened.enter_async_context(
+            open_store(settings.store_url, retention=settings.retention_seconds, tls=settings.tls)
+        )
+        registry = await opened.enter_async_context(open_registry(settings.store_url, tls=settings.tls))
+        beating = Beating(
+            _first_beat(options, bindings), vitals, queue, registry, settings.health_line_seconds
+        )
+        await opened.enter_async_context(_pulse(beating))
+        finished = await run_worker(queue, store, bindings, options, stop)
+    if watchdog.gave_up:
+        return WATCHDOG_ENDED
+    return FINISHED if finished else HANDED_BACK
+
+
+@asynccontextmanager
+async def _pulse(beating: Beating) -> AsyncIterator[None]:
+    """The worker is known to live in this block, and to have left after it."""
+    tasks = [asyncio.create_task(beating.turn_for_ever()), asyncio.create_task(beating.beat_for_ever())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await beating.leave()
+
+
+def _stop_taking(stop: Stop) -> None:
+    if not stop.asked.is_set():  # a second time would mean at once
+        stop.ask()
 
 
 def _options(settings: Settings, burst: bool) -> WorkerOptions:
@@ -88,6 +149,29 @@ def _options(settings: Settings, burst: bool) -> WorkerOptions:
         burst=burst,
         keyring=settings.keyring,
     )
+
+
+def _first_beat(options: WorkerOptions, bindings: Sequence[Binding]) -> Beat:
+    return Beat(
+        name=options.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=_version(),
+        stages=tuple(f"{binding.pipeline.name}.{binding.stage}" for binding in bindings),
+        queues=tuple(sorted({binding.step.queue for binding in bindings})),
+        concurrency=options.concurrency,
+        state="starting",
+        done=0,
+        failed=0,
+        running=0,
+        doing=(),
+    )
+
+
+def _version() -> str:
+    """Of whichever distribution brought this brick; a checkout has none."""
+    brought = metadata.packages_distributions().get("mousetrap")
+    return metadata.version(brought[0]) if brought else "unreleased"
 
 
 def _leave_threads_behind(code: int) -> NoReturn:

@@ -1,0 +1,96 @@
+"""Looks at broker and store every few seconds, tells the registry what the worker does, and the log once a minute."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+
+import msgspec
+
+from mousetrap.jobs import MousetrapError, Queue
+from mousetrap.serve_worker.vitals import Vitals
+from mousetrap.worker_registry import BEAT_SECONDS, Beat, Doing, WorkerRegistry
+
+#: Attempts that a beat lists.
+_LISTED = 100
+#: Seconds for broker or store to answer.
+_PATIENCE = 2.0
+#: Seconds between two turns of the event loop that the watchdog may count on.
+_TURN = 0.25
+
+_log = logging.getLogger("mousetrap.worker")
+
+
+class Beating:
+    """A worker's pulse; it never disturbs the worker, whatever is away."""
+
+    def __init__(
+        self,
+        first: Beat,
+        vitals: Vitals,
+        queue: Queue,
+        registry: WorkerRegistry,
+        line_seconds: float,
+    ) -> None:
+        self._first = first
+        self._vitals = vitals
+        self._queue = queue
+        self._registry = registry
+        self._line_seconds = line_seconds
+
+    async def turn_for_ever(self) -> None:
+        """Shows that the event loop turns."""
+        while True:
+            self._vitals.turn()
+            await asyncio.sleep(_TURN)
+
+    async def beat_for_ever(self) -> None:
+        """Each beat is a new look; a line of log comes with some of them."""
+        line_due = time.monotonic() + self._line_seconds
+        while True:
+            await self._beat()
+            if time.monotonic() >= line_due:
+                line_due += self._line_seconds
+                _log.info(self.line())
+            await asyncio.sleep(min(BEAT_SECONDS, self._line_seconds))
+
+    async def leave(self) -> None:
+        """Takes the worker off the list; where that fails it is listed as stale for an hour."""
+        await _answers(self._registry.leave(self._first.name))
+
+    def line(self) -> str:
+        """What the worker is about, for its log."""
+        watching = self._vitals.watching
+        parts = [f"{part} {'away' if part in self._vitals.away else 'ok'}" for part in ("broker", "store")]
+        counts = f"{len(watching.running())} running, {watching.done} done, {watching.failed} failed"
+        return f"{self._vitals.state} {', '.join(self._first.queues)}: {counts}, {', '.join(parts)}"
+
+    async def _beat(self) -> None:
+        broker, store = await asyncio.gather(
+            _answers(self._queue.check()), _answers(self._registry.beat(self._now()))
+        )
+        self._vitals.look(broker=broker, store=store)
+
+    def _now(self) -> Beat:
+        watching, now = self._vitals.watching, time.monotonic()
+        running = watching.running()
+        return msgspec.structs.replace(
+            self._first,
+            state=self._vitals.state,
+            done=watching.done,
+            failed=watching.failed,
+            running=len(running),
+            doing=tuple(
+                Doing(run_id=each.run_id, stage=each.stage, attempt=each.attempt, seconds=now - each.since)
+                for each in running[:_LISTED]
+            ),
+        )
+
+
+async def _answers(question: Awaitable[None]) -> bool:
+    with suppress(MousetrapError, TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            await question
+        return True
+    return False

@@ -1,0 +1,64 @@
+"""Answers a supervisor over HTTP, from a thread of its own: whether the worker lives, and whether it can do its work."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from mousetrap.serve_worker.vitals import Vitals
+from mousetrap.settings import SettingsWrong
+
+
+@contextmanager
+def answering(host: str, port: int, vitals: Vitals) -> Iterator[str]:
+    """The address where it answers in this block. Raises SettingsWrong when it cannot listen there."""
+    try:
+        server = _Server((host, port), _Handler)
+    except OSError as error:
+        raise SettingsWrong(
+            f"MOUSETRAP_HEALTH_PORT: cannot listen on {host}:{port} ({error.strerror}): choose another, or 0 for a free one"
+        ) from None
+    server.questions = {
+        "/health/live": ("live", vitals.why_not_live),
+        "/health/ready": ("ready", vitals.why_not_ready),
+    }
+    with server:
+        threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+        try:
+            yield f"http://{host}:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    #: By path: the good answer, and what says why not.
+    questions: Mapping[str, tuple[str, Callable[[], str | None]]]
+    block_on_close = False  # a slow client must not keep the worker from ending
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 5.0  # seconds for a client to say what it wants
+    server_version, sys_version = "mousetrap", ""
+
+    def do_GET(self) -> None:
+        """Named so by the standard library."""
+        question = self.server.questions.get(self.path.partition("?")[0])
+        if question is None:
+            return self._answer(404, {"status": "no such path", "paths": list(self.server.questions)})
+        good, why_not = question
+        if (reason := why_not()) is not None:
+            return self._answer(503, {"status": f"not {good}", "reason": reason})
+        return self._answer(200, {"status": good})
+
+    def _answer(self, status: int, members: Mapping[str, object]) -> None:
+        body = json.dumps(members).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: a supervisor asks every few seconds."""

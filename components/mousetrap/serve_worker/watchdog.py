@@ -1,0 +1,109 @@
+"""Ends a worker that can do no work any more: its event loop stands still, or a handler does not stop."""
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from mousetrap.serve_worker.vitals import Vitals
+
+#: The exit code of a worker that the watchdog ended: start it again.
+WATCHDOG_ENDED = 70
+
+#: Seconds between two looks.
+_LOOK = 0.5
+
+_log = logging.getLogger("mousetrap.worker")
+
+
+class Watchdog:
+    """A thread beside the event loop; `stop_taking` is called in it once a handler hangs for too long."""
+
+    def __init__(self, vitals: Vitals, stop_taking: Callable[[], object]) -> None:
+        #: Whether a handler that does not stop was the end of the worker.
+        self.gave_up = False
+        self._vitals = vitals
+        self._patience = vitals.patience
+        self._stop_taking = stop_taking
+        self._over = threading.Event()
+        self._warned = False
+        self._awake_since = self._last_look = vitals.clock()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watches in this block."""
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+            faulthandler.cancel_dump_traceback_later()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK):
+            # A handler that keeps the interpreter's lock, as a regular expression can, stops this thread as well: then
+            # faulthandler, which needs no lock, prints the stacks and ends the process with 1.
+            faulthandler.dump_traceback_later(2 * self._patience, exit=True)
+            self._look_at_clock()
+            self._look_at_loop()
+            self._look_at_handlers()
+
+    def _look_at_clock(self) -> None:
+        """A process that was paused as a whole (SIGSTOP, a laptop's sleep) is not blocked: its loop gets time to turn."""
+        now = self._vitals.clock()
+        if now - self._last_look > _LOOK + self._patience / 4:
+            self._awake_since = now
+        self._last_look = now
+
+    def _look_at_loop(self) -> None:
+        still = self._vitals.clock() - max(self._vitals.turned, self._awake_since)
+        if still > self._patience:
+            _log.error(
+                "the event loop has stood still for %.0f s: this worker ends with exit code %d, others get its jobs",
+                *(still, WATCHDOG_ENDED),
+            )
+            logging.shutdown()
+            os._exit(WATCHDOG_ENDED)
+        if still > self._vitals.longest_still and not self._warned:
+            _log.warning(
+                "the event loop has stood still for %.0f s; what the threads do:\n%s", still, all_stacks()
+            )
+        elif still < self._vitals.longest_still and self._warned:
+            _log.info("the event loop turns again")
+        self._warned = still > self._vitals.longest_still
+
+    def _look_at_handlers(self) -> None:
+        since = self._vitals.clock() - self._patience
+        hung = [each for each in self._vitals.watching.hung() if max(each.told, self._awake_since) < since]
+        if not hung or self.gave_up:
+            return
+        self.gave_up = True
+        frames = sys._current_frames()
+        for each in hung:
+            _log.error(
+                "a handler was told to stop %.0f s ago and goes on: this worker ends once its other jobs have; "
+                "a handler that is `isolated` can be stopped. It is here:\n%s",
+                self._vitals.clock() - each.told,
+                stack(frames.get(each.thread)),
+                extra={"run": each.run_id, "stage": each.stage, "attempt": each.attempt},
+            )
+        self._stop_taking()
+
+
+def all_stacks() -> str:
+    """Where each thread but this one is, the newest call last."""
+    frames = sys._current_frames()
+    others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
+    return "\n".join(f"thread {thread.name}:\n{stack(frames.get(thread.ident or 0))}" for thread in others)
+
+
+def stack(frame: FrameType | None) -> str:
+    """The calls that led to `frame`; None is a thread that has ended meanwhile."""
+    return "".join(traceback.format_stack(frame)).rstrip() if frame else "  (ended meanwhile)"
