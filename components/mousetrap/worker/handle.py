@@ -90,7 +90,13 @@ class Handling:
                 return []
         following = performer.following if performer else None
         return postings(
-            job, outcome, queue=delivery.queue, following=following, keyring=self._keyring, worker=self._name
+            job,
+            outcome,
+            queue=delivery.queue,
+            following=following,
+            keyring=self._keyring,
+            worker=self._name,
+            now_ms=_now_ms(),
         )
 
     async def _claim(self, job: Job, redelivered: bool) -> Granted | Decided | Busy | Over:
@@ -149,8 +155,18 @@ class Handling:
     def _refusal(self, delivery: Delivery, refused: Refused) -> Posting:
         _log.warning("refused a message of %s: %s", delivery.queue, refused.failure.text)
         return bury(
-            delivery.message, delivery.queue, refused.reason, refused.failure, attempts=0, worker=self._name
+            delivery.message,
+            delivery.queue,
+            refused.reason,
+            refused.failure,
+            job=None,
+            worker=self._name,
+            now_ms=_now_ms(),
         )
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def _log_outcome(job: Job, outcome: Outcome, decided: bool) -> None:

@@ -6,8 +6,9 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, Outcome, RetryLa
 from mousetrap.pipeline import Stage
 from mousetrap.signing import Keyring
 
-#: Characters of an error's text in a dead letter's header; the whole is in the run store.
-_TEXT = 500
+#: Bytes of each text in a dead letter's headers, which must fit into one frame together: 8,192 bytes where a broker's
+#: frames are smallest. The whole of it is in the run store.
+_NAME, _TEXT, _TRACEBACK = 200, 500, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,14 @@ class Posting:
 
 
 def postings(
-    job: Job, outcome: Outcome, *, queue: str, following: Stage | None, keyring: Keyring, worker: str
+    job: Job,
+    outcome: Outcome,
+    *,
+    queue: str,
+    following: Stage | None,
+    keyring: Keyring,
+    worker: str,
+    now_ms: int,
 ) -> list[Posting]:
     """What to publish before the job, which came from `queue`, may be acknowledged."""
     match outcome:
@@ -30,7 +38,8 @@ def postings(
         case RetryLater(after):
             return [Posting(queue, signed(job.again(), keyring), after)]
         case GiveUp(reason, failure):
-            return [bury(signed(job, keyring), queue, reason, failure, attempts=job.attempt, worker=worker)]
+            message = signed(job, keyring)
+            return [bury(message, queue, reason, failure, job=job, worker=worker, now_ms=now_ms)]
         case _:
             return []
 
@@ -42,15 +51,34 @@ def signed(job: Job, keyring: Keyring) -> Message:
 
 
 def bury(
-    message: Message, queue: str, reason: str, failure: Failure, *, attempts: int, worker: str
+    message: Message, queue: str, reason: str, failure: Failure, *, job: Job | None, worker: str, now_ms: int
 ) -> Posting:
-    """The message as a dead letter: its body as it was, its story beside it."""
+    """The message as a dead letter: its body as it was, its story beside it; `job` is None for one that is not ours."""
     story = {
         "mousetrap-reason": reason,
-        "mousetrap-error-type": failure.kind,
-        "mousetrap-error": failure.text[:_TEXT],
-        "mousetrap-attempts": str(attempts),
+        "mousetrap-error-type": _start(failure.kind, _NAME),
+        "mousetrap-error": _start(failure.text, _TEXT),
+        "mousetrap-attempts": str(job.attempt if job else 0),
         "mousetrap-queue": queue,
-        "mousetrap-worker": worker,
+        "mousetrap-worker": _start(worker, _NAME),
+        "mousetrap-at": str(now_ms),
     }
+    if failure.traceback:
+        story["mousetrap-traceback"] = _end(failure.traceback, _TRACEBACK)
+    if job is not None:
+        story |= {"mousetrap-run": _start(job.run_id, _NAME), "mousetrap-stage": _start(job.stage, _NAME)}
     return Posting(dead_queue(queue), Message(message.id, message.body, {**message.headers, **story}))
+
+
+def _start(text: str, most: int) -> str:
+    return _bytes(text)[:most].decode(errors="ignore")
+
+
+def _end(text: str, most: int) -> str:
+    """Of a traceback, the end is where it happened."""
+    return _bytes(text)[-most:].decode(errors="ignore")
+
+
+def _bytes(text: str) -> bytes:
+    # Half a surrogate pair, as the name of a file can hold one, has no form on the wire.
+    return text.encode(errors="replace")

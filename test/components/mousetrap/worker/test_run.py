@@ -81,13 +81,20 @@ def test_a_job_given_up_is_kept_with_its_story(
         assert run.failure.kind == type(error).__name__
         assert "in failing" in run.failure.traceback
         assert run_id.encode() in letter.body
-        assert {name: letter.headers[name] for name in letter.headers if name != "mousetrap-signature"} == {
+        told = dict(letter.headers)
+        assert told.pop("mousetrap-signature")
+        assert run.finished_ms is not None
+        assert run.accepted_ms <= int(told.pop("mousetrap-at")) <= run.finished_ms + 60_000
+        assert "in failing" in told.pop("mousetrap-traceback")
+        assert told == {
             "mousetrap-reason": reason,
             "mousetrap-error-type": type(error).__name__,
             "mousetrap-error": str(error),
             "mousetrap-attempts": str(attempts),
             "mousetrap-queue": bench.queue_of("add"),
             "mousetrap-worker": worker.name,
+            "mousetrap-run": run_id,
+            "mousetrap-stage": "add",
         }
 
     on_a_workbench(queue_url, store_url, story)

@@ -1,0 +1,20 @@
+"""Lists, shows, groups, redrives, edits, discards and exports dead letters, which live in their queues and nowhere else."""
+
+from mousetrap.dead_letters.edit import NotEditable
+from mousetrap.dead_letters.export import line
+from mousetrap.dead_letters.group import Group, group
+from mousetrap.dead_letters.letter import DeadLetter
+from mousetrap.dead_letters.repair import DeadLetters, Looked, Repaired
+from mousetrap.dead_letters.selection import Selection
+
+__all__ = [
+    "DeadLetter",
+    "DeadLetters",
+    "Group",
+    "Looked",
+    "NotEditable",
+    "Repaired",
+    "Selection",
+    "group",
+    "line",
+]

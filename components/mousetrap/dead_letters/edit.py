@@ -1,0 +1,31 @@
+"""Changes the input of a dead job, as far as its stage takes the new one."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from mousetrap.dead_letters.letter import DeadLetter
+from mousetrap.jobs import Job, MousetrapError
+from mousetrap.pipeline import Pipeline, read, write
+
+
+class NotEditable(MousetrapError):
+    """The letter cannot be edited: redrive it as it is, or discard it."""
+
+
+def edited(letter: DeadLetter, payload: bytes, pipelines: Mapping[str, Pipeline]) -> Job:
+    """The letter's job with `payload` (JSON) for its input.
+
+    Raises ContractBroken for an input that the stage does not take, NotEditable for a letter that is no job of ours.
+    """
+    job = letter.job
+    if job is None or not letter.believed:
+        # Signing it would make a job of ours out of whatever somebody put into the queue.
+        raise NotEditable(f"dead letter {letter.id} is not signed by a key of ours, so it stays as it is")
+    pipeline = pipelines.get(job.pipeline)
+    stage = pipeline.stage(job.stage) if pipeline else None
+    if stage is None:
+        raise NotEditable(
+            f"nobody here knows what stage {job.stage!r} of pipeline {job.pipeline!r} takes: redrive it as it is"
+        )
+    return msgspec.structs.replace(job, payload=msgspec.Raw(write(read(payload, stage.input), stage.input)))

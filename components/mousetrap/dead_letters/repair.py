@@ -1,0 +1,168 @@
+"""Looks at dead letters, sends them round again, discards and exports them; the dead queues are all there is to know."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from mousetrap.dead_letters.edit import edited
+from mousetrap.dead_letters.held import hold
+from mousetrap.dead_letters.letter import DeadLetter, read_letter, without_story
+from mousetrap.dead_letters.selection import Selection, matches
+from mousetrap.jobs import Delivery, Job, Message, Queue, encode
+from mousetrap.pipeline import Pipeline
+from mousetrap.run_store import RunStore
+from mousetrap.signing import Keyring
+
+#: Letters of one queue that one look takes; so many are held, and read, at once.
+MOST_HELD = 10_000
+
+Found = list[tuple[DeadLetter, Delivery]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What a look found."""
+
+    #: The letters that are meant, oldest first.
+    letters: tuple[DeadLetter, ...]
+    #: How many letters were looked at, and how many more lay there.
+    seen: int
+    unseen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """What became of the letters that were meant."""
+
+    matched: int = 0
+    #: Redriven or discarded.
+    done: int = 0
+    #: Dropped, because their job has gone on without them.
+    stale: int = 0
+    #: Letters that nobody has looked at, because too many lie there at once.
+    unseen: int = 0
+
+    @property
+    def left(self) -> int:
+        """Those that were meant and still lie there."""
+        return self.matched - self.done - self.stale
+
+    def __add__(self, other: "Repaired") -> "Repaired":
+        return Repaired(
+            matched=self.matched + other.matched,
+            done=self.done + other.done,
+            stale=self.stale + other.stale,
+            unseen=self.unseen + other.unseen,
+        )
+
+
+class DeadLetters:
+    """The dead letters of `queues`. Every method raises what the queue and the store raise; then repeat it: nothing is lost."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        store: RunStore,
+        keyring: Keyring,
+        pipelines: Mapping[str, Pipeline],
+        *,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._keyring = keyring
+        self._pipelines = pipelines
+        self._pause = pause
+        names = sorted({stage.queue for pipeline in pipelines.values() for stage in pipeline.stages})
+        #: What one look holds, another would not see.
+        self._looks = {name: asyncio.Lock() for name in names}
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues whose dead letters these are."""
+        return tuple(self._looks)
+
+    async def look(self, selection: Selection) -> Looked:
+        """The letters that are meant; all lie there still."""
+        found: list[DeadLetter] = []
+        seen = unseen = 0
+        for name in self._meant(selection):
+            async with self._holding(name) as (letters, beyond):
+                found += [letter for letter, _ in letters if matches(letter, selection)]
+                seen, unseen = seen + len(letters), unseen + beyond
+        return Looked(letters=tuple(sorted(found, key=_age)), seen=seen, unseen=unseen)
+
+    async def find(self, queue: str, letter_id: str) -> DeadLetter | None:
+        """One letter; None when it does not lie there, or not any more."""
+        looked = await self.look(Selection(queue=queue, ids=frozenset({letter_id})))
+        return looked.letters[0] if looked.letters else None
+
+    async def redrive(self, selection: Selection, *, rate: float, limit: int) -> Repaired:
+        """Sends at most `limit` of the letters that are meant round again, oldest first and at most `rate` a second.
+
+        A letter leaves only when the queue that gave it up has it back for good.
+        """
+
+        async def act(letter: DeadLetter) -> bool:
+            went = await self._send_back(letter, letter.job)
+            await self._pause(1 / rate)
+            return went
+
+        return await self._repair(selection, limit, act)
+
+    async def redrive_edited(self, queue: str, letter_id: str, payload: bytes) -> Repaired:
+        """Sends one letter round again with another input. Raises ContractBroken or NotEditable, and then it lies there still."""
+
+        async def act(letter: DeadLetter) -> bool:
+            return await self._send_back(letter, edited(letter, payload, self._pipelines))
+
+        return await self._repair(Selection(queue=queue, ids=frozenset({letter_id})), 1, act)
+
+    async def discard(self, selection: Selection, *, limit: int) -> Repaired:
+        """Forgets at most `limit` of the letters that are meant, oldest first."""
+
+        async def act(_: DeadLetter) -> bool:
+            return True
+
+        return await self._repair(selection, limit, act)
+
+    async def _repair(
+        self, selection: Selection, limit: int, act: Callable[[DeadLetter], Awaitable[bool]]
+    ) -> Repaired:
+        total = Repaired()
+        for name in self._meant(selection):
+            async with self._holding(name) as (letters, beyond):
+                meant = [each for each in letters if matches(each[0], selection)]
+                total += Repaired(matched=len(meant), unseen=beyond)
+                for letter, delivery in meant[: limit - total.done - total.stale]:
+                    went = await act(letter)
+                    # Not before: until here the letter is all that is left of its job.
+                    delivery.acknowledge()
+                    total += Repaired(done=went, stale=not went)
+        return total
+
+    async def _send_back(self, letter: DeadLetter, job: Job | None) -> bool:
+        """False when there is nothing to send, because the job has gone on since it died."""
+        if job is None or not letter.believed:
+            await self._queue.publish(letter.queue, without_story(letter.message))
+            return True
+        anew = await self._store.redrive(job)
+        if anew is None:
+            return False
+        body = encode(anew)
+        await self._queue.publish(letter.queue, Message(anew.id, body, self._keyring.headers(body)))
+        return True
+
+    def _meant(self, selection: Selection) -> Sequence[str]:
+        return [name for name in self._looks if selection.queue in (None, name)]
+
+    @asynccontextmanager
+    async def _holding(self, name: str) -> AsyncIterator[tuple[Found, int]]:
+        async with self._looks[name], hold(self._queue, name, MOST_HELD) as held:
+            letters = [(read_letter(it.message, name, self._keyring), it) for it in held.deliveries]
+            yield sorted(letters, key=lambda each: _age(each[0])), held.beyond
+
+
+def _age(letter: DeadLetter) -> int:
+    return letter.at_ms or 0

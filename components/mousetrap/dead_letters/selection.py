@@ -1,0 +1,44 @@
+"""Says which dead letters are meant."""
+
+from dataclasses import dataclass
+
+from mousetrap.dead_letters.letter import DeadLetter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a letter must be like; what is left out does not matter, so that an empty one means all."""
+
+    #: The queue that gave it up.
+    queue: str | None = None
+    ids: frozenset[str] = frozenset()
+    reason: str | None = None
+    #: The error's class, with its module or without.
+    error: str | None = None
+    run: str | None = None
+    stage: str | None = None
+    #: Milliseconds since 1970. A letter whose time nobody told counts as older than any.
+    before_ms: int | None = None
+    after_ms: int | None = None
+
+
+def matches(letter: DeadLetter, selection: Selection) -> bool:
+    """Whether the letter is meant."""
+    wished = (
+        (selection.queue, letter.queue),
+        (selection.reason, letter.reason),
+        (selection.run, letter.run_id),
+        (selection.stage, letter.stage),
+    )
+    at_ms = letter.at_ms or 0
+    return (
+        all(wish in (None, value) for wish, value in wished)
+        and (not selection.ids or letter.id in selection.ids)
+        and (selection.error is None or _is_called(letter.error_kind, selection.error))
+        and (selection.before_ms is None or at_ms < selection.before_ms)
+        and (selection.after_ms is None or at_ms >= selection.after_ms)
+    )
+
+
+def _is_called(kind: str, wished: str) -> bool:
+    return kind == wished or kind.endswith(f".{wished}")
