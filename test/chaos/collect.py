@@ -1,0 +1,171 @@
+"""Gathers what can be known of a deployment that has come to rest."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from redis.asyncio import Redis
+
+from chaos.effects import Effects
+from chaos.history import DeadLetter, History, Told
+from chaos.ledger import Line
+from chaos.workload import QUEUES, Work
+from mousetrap.job_queue import connect
+from mousetrap.jobs import Delivery, JobUndecodable, Queue, dead_queue, decode
+from mousetrap.run_store import RunStore, open_store
+from support.rabbitmq import OwnRabbitMQ
+
+#: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.
+_PATIENCE = 30.0
+#: Runs that are asked for at once.
+_AT_ONCE = 50
+#: What an embedded queue keeps as long as the queue itself, and the server's own answer to a member's life.
+_STANDING = re.compile(r"mousetrap:queue:")
+
+#: Asked of RabbitMQ by `rabbitmqctl eval`: each queue's messages, with those that it passes on by itself.
+_DEPTHS = """
+lists:foreach(fun(Q) ->
+  [{{name, {{resource, _, queue, Name}}}}, {{messages_ready, R}}, {{messages_unacknowledged, U}}] =
+    rabbit_amqqueue:info(Q, [name, messages_ready, messages_unacknowledged]),
+  [{{messages_dlx, D}}] = rabbit_quorum_queue:info(Q, [messages_dlx]),
+  Count = fun(N) when is_integer(N) -> N; (_) -> 0 end,
+  io:format("~s ~b~n", [Name, Count(R) + Count(U) + Count(D)])
+end, rabbit_amqqueue:list(<<"{vhost}">>)).
+"""
+
+
+async def collect(
+    *,
+    broker: OwnRabbitMQ | None,
+    broker_url: str,
+    store_url: str,
+    ledger: tuple[Line, ...],
+    effects: Path,
+    logs: Mapping[str, tuple[str, ...]],
+    deleted: frozenset[str],
+    exits: tuple[int, ...],
+) -> History:
+    """The history, once the queues are empty or our patience is."""
+    depths = await _settled_depths(broker, broker_url, store_url)
+    async with open_store(store_url, retention=7200.0) as store:
+        known = {line.run for line in ledger} | await _listed(store)
+        runs = await _runs(store, known)
+    async with connect(broker_url, QUEUES, name="collector") as queue:
+        dead = [letter for name in QUEUES for letter in await _dead_letters(queue, name)]
+    return History(
+        ledger=ledger,
+        runs=runs,
+        effects=Effects(effects).all(),
+        dead=tuple(dead),
+        depths=depths,
+        eternal=await _eternal(store_url),
+        logs=logs,
+        deleted=deleted,
+        exits=exits,
+    )
+
+
+async def left_open(store_url: str, runs: Iterable[str]) -> set[str]:
+    """Those of the runs that have not ended."""
+    async with open_store(store_url, retention=7200.0) as store:
+        told = await _runs(store, runs)
+    ended = {"completed", "failed", "cancelled", "expired", "rejected"}
+    return {run for run in runs if run not in told or told[run].state not in ended}
+
+
+async def _listed(store: RunStore) -> set[str]:
+    page = await store.page(limit=200)
+    found = {run.id for run in page.runs}
+    while page.next:
+        page = await store.page(limit=200, after=page.next)
+        found |= {run.id for run in page.runs}
+    return found
+
+
+async def _runs(store: RunStore, runs: Iterable[str]) -> dict[str, Told]:
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(run_id: str) -> tuple[str, Told] | None:
+        async with room:
+            run = await store.get(run_id)
+        if run is None:
+            return None
+        done = msgspec.convert(run.result, Work).done if run.result is not None else None
+        return run_id, Told(str(run.state), done, tuple(event.kind for event in run.timeline))
+
+    found = await asyncio.gather(*map(one, runs))
+    return dict(each for each in found if each is not None)
+
+
+async def _dead_letters(queue: Queue, name: str) -> list[DeadLetter]:
+    """What lies in the dead queue of `name`, which is empty afterwards."""
+    letters: list[Delivery] = []
+    subscription = await queue.consume(dead_queue(name), 10_000, letters.append)
+    async with asyncio.timeout(_PATIENCE):
+        while await queue.ready(dead_queue(name)) or not await _quiet(letters):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await subscription.stop()
+    for letter in letters:
+        letter.acknowledge()
+    return [_letter(each, name) for each in letters]
+
+
+async def _quiet(letters: list[Delivery]) -> bool:
+    """Whether nothing more arrives: what the broker has handed out may still be on its way."""
+    before = len(letters)
+    await asyncio.sleep(0.1)
+    return len(letters) == before
+
+
+def _letter(delivery: Delivery, queue: str) -> DeadLetter:
+    message = delivery.message
+    try:
+        run = decode(message.body).run_id
+    except JobUndecodable:
+        run = ""
+    reason = message.headers.get("mousetrap-reason", "")
+    return DeadLetter(id=message.id, run=run, queue=dead_queue(queue), reason=reason)
+
+
+async def _settled_depths(broker: OwnRabbitMQ | None, broker_url: str, store_url: str) -> dict[str, int]:
+    depths: dict[str, int] = {}
+    for _ in range(int(_PATIENCE)):
+        depths = await _depths(broker, broker_url, store_url)
+        if not any(depths.values()):
+            break
+        await asyncio.sleep(1.0)
+    return depths
+
+
+async def _depths(broker: OwnRabbitMQ | None, broker_url: str, store_url: str) -> dict[str, int]:
+    if broker is None:
+        return await _stream_depths(store_url)
+    vhost = unquote(urlsplit(broker_url).path.removeprefix("/")) or "/"
+    told = await asyncio.to_thread(broker.rabbitmqctl, "eval", _DEPTHS.format(vhost=vhost))
+    rows = (line.rsplit(" ", 1) for line in told.splitlines() if " " in line)
+    return {name: int(count) for name, count in rows if not name.endswith(".dead")}
+
+
+async def _stream_depths(store_url: str) -> dict[str, int]:
+    async with _client(store_url) as client:
+        return {
+            name: await client.xlen(f"mousetrap:queue:{name}")
+            + await client.zcard(f"mousetrap:queue:{name}:delayed")
+            for name in QUEUES
+        }
+
+
+async def _eternal(store_url: str) -> tuple[str, ...]:
+    found = []
+    async with _client(store_url) as client:
+        async for key in client.scan_iter(count=1000):
+            if not _STANDING.match(key.decode()) and await client.ttl(key) == -1:
+                found.append(key.decode())
+    return tuple(sorted(found))
+
+
+def _client(url: str) -> Redis:
+    return Redis.from_url(url.replace("valkey", "redis", 1))

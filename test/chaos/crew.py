@@ -1,0 +1,92 @@
+"""Keeps a number of workers alive, as a supervisor does, and kills those that eat the machine's memory, as a kernel does."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from support.processes import Process
+from support.waiting import until
+
+#: Bytes that a worker may have before it is killed for them.
+_MOST_MEMORY = 400 * 1024 * 1024
+#: Seconds between two looks.
+_LOOK = 0.05
+
+
+class End(NamedTuple):
+    """A worker that is no more."""
+
+    at: float
+    pid: int
+    code: int
+
+
+class Crew:
+    """Workers that are started again when they end, until told otherwise."""
+
+    def __init__(self, start: Callable[[], Process], count: int) -> None:
+        self._start = start
+        self._workers = [start() for _ in range(count)]
+        self.former: list[Process] = []
+        self.ends: list[End] = []
+        #: Workers killed for their appetite.
+        self.eaters = 0
+        self._over = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="crew")
+        self._keeper.start()
+
+    @property
+    def all(self) -> list[Process]:
+        """Those of now and those before."""
+        return [*self.former, *self._workers]
+
+    def up(self) -> list[Process]:
+        """Those that run and take signals."""
+        return [worker for worker in self._workers if _is_up(worker)]
+
+    def wait_until_up(self, seconds: float = 30.0) -> None:
+        """Returns once all are."""
+        until(lambda: len(self.up()) == len(self._workers), "all workers are up", seconds)
+
+    def drain(self) -> list[int]:
+        """Asks all to stop and starts none again; their exit codes."""
+        self._rest()
+        return [worker.terminate(seconds=30) for worker in self._workers]
+
+    def close(self) -> None:
+        self._rest()
+        for worker in self._workers:
+            worker.kill()
+
+    def _rest(self) -> None:
+        self._over.set()
+        self._keeper.join()
+
+    def _keep(self) -> None:
+        while not self._over.wait(_LOOK):
+            for place, worker in enumerate(self._workers):
+                if worker.running:
+                    self._starve(worker)
+                else:
+                    self.ends.append(End(time.monotonic(), worker.pid, worker.wait()))
+                    worker.kill()
+                    self.former.append(worker)
+                    self._workers[place] = self._start()
+
+    def _starve(self, worker: Process) -> None:
+        if _memory(worker.pid) > _MOST_MEMORY:
+            self.eaters += 1
+            worker.kill()
+
+
+def _is_up(worker: Process) -> bool:
+    return worker.running and any("worker is up" in line for line in worker.lines[:20])
+
+
+def _memory(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return 0

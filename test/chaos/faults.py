@@ -1,0 +1,378 @@
+"""The faults: each strikes a world, stays for a while, and takes itself back."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from redis import Redis
+
+from chaos.points import Point
+from chaos.worker import LEASE
+from chaos.workload import KINDS
+from chaos.world import World
+from support.processes import Process
+from support.rabbitmq import OwnRabbitMQ
+from support.waiting import until
+
+#: Seconds that a fault stays which has no length of its own.
+_STAY = 3.0
+#: Seconds until a worker comes to a point that there is work for.
+_COMES_BY = 30.0
+
+#: Runs that lead a worker to points which the usual mix seldom passes.
+_BAIT: Mapping[Point, tuple[str, int]] = {
+    Point.LEASE_RENEWED: ("slow", 6),
+    Point.RETRY_PUBLISHED: ("delayed", 4),
+    Point.DEAD_LETTER_PUBLISHED: ("poison", 4),
+    Point.PUBLISH_SENT: ("chained", 4),
+    Point.PUBLISHED: ("chained", 4),
+    Point.HANDED_BACK: ("slow", 70),
+}
+
+
+class Span(NamedTuple):
+    """When a fault began and when it was over, on the monotonic clock."""
+
+    begin: float
+    end: float
+
+
+# Workers
+
+
+def strike_at(world: World, point: Point, act: str) -> float:
+    """Kills a worker, or cuts it off its broker, as it passes `point`; when that was."""
+    world.crew.wait_until_up()
+    armed = {worker: len(worker.lines) for worker in world.crew.up()}
+    for worker in armed:
+        _set_trap(world, worker, f"{point} {act} {world.chance.randint(1, 3)}")
+    if point in _BAIT:
+        world.submit(*_BAIT[point])
+    if point is Point.HANDED_BACK:
+        for worker in armed:  # only one that leaves hands back what it had no time for
+            worker.send(signal.SIGTERM)
+    until(
+        lambda: any(_struck(worker, before) for worker, before in armed.items()),
+        f"a worker passes {point}",
+        _COMES_BY,
+    )
+    at = time.monotonic()
+    for worker in world.crew.up():
+        if worker in armed:
+            _set_trap(world, worker, "")
+    return at
+
+
+def kill_a_worker(world: World) -> Span:
+    """SIGKILL, at no point in particular."""
+    world.crew.wait_until_up()
+    world.chance.choice(world.crew.up()).send(signal.SIGKILL)
+    return _now()
+
+
+def pause_a_worker(world: World) -> Span:
+    """SIGSTOP, and SIGCONT when its leases are over."""
+    with _Timed() as timed:
+        world.crew.wait_until_up()
+        worker = world.chance.choice(world.crew.up())
+        worker.send(signal.SIGSTOP)
+        time.sleep(LEASE + 1.5)
+        worker.send(signal.SIGCONT)
+    return timed.span
+
+
+def make_a_zombie(world: World) -> Span:
+    """The same, and meanwhile others have got its jobs: it wakes up believing that they are its own."""
+    with _Timed() as timed:
+        world.crew.wait_until_up()
+        worker = world.chance.choice(world.crew.up())
+        worker.send(signal.SIGSTOP)
+        world.broker_door.cut()
+        time.sleep(LEASE + 1.5)
+        worker.send(signal.SIGCONT)
+    return timed.span
+
+
+def restart_workers_one_by_one(world: World) -> Span:
+    """SIGTERM, one after the other, as a deployment does."""
+    with _Timed() as timed:
+        world.crew.wait_until_up()
+        for worker in world.crew.up():
+            worker.send(signal.SIGTERM)
+            worker.wait(seconds=30)
+            until(lambda gone=worker: gone in world.crew.former, "a new worker", 10)  # type: ignore[misc]
+            world.crew.wait_until_up()
+    return timed.span
+
+
+def block_a_loop(world: World) -> Span:
+    """A handler that keeps its worker's event loop from turning for longer than a lease."""
+    with _Timed() as timed:
+        world.wait_for_end(world.submit("blocker"))
+    return timed.span
+
+
+def submit_a_killer(world: World) -> Span:
+    """A job that kills each worker that begins it."""
+    with _Timed() as timed:
+        world.wait_for_end(world.submit("killer"))
+    return timed.span
+
+
+# RabbitMQ
+
+
+def stop_the_broker(world: World) -> Span:
+    """The broker's application stops and starts; its node stays."""
+    with _Timed() as timed:
+        _broker(world).rabbitmqctl("stop_app")
+        time.sleep(1.0)
+        _broker(world).rabbitmqctl("start_app")
+    return timed.span
+
+
+def kill_the_broker(world: World) -> Span:
+    with _Timed() as timed:
+        _broker(world).kill()
+        time.sleep(0.5)
+        _broker(world).start()
+    return timed.span
+
+
+def use_up_the_brokers_memory(world: World) -> Span:
+    with _Timed() as timed:
+        _broker(world).rabbitmqctl("set_vm_memory_high_watermark", "0")
+        time.sleep(_STAY)
+        _broker(world).rabbitmqctl("set_vm_memory_high_watermark", "0.4")
+    return timed.span
+
+
+def use_up_the_brokers_disk(world: World) -> Span:
+    with _Timed() as timed:
+        _broker(world).rabbitmqctl("set_disk_free_limit", "100000GB")
+        time.sleep(_STAY)
+        _broker(world).rabbitmqctl("set_disk_free_limit", "50MB")
+    return timed.span
+
+
+def fill_the_queues(world: World) -> Span:
+    """Each queue takes one message, and refuses the next."""
+    vhost = ("--vhost", world.vhost)
+    names = "|".join(kind for kind in KINDS if kind != "doomed")
+    with _Timed() as timed:
+        policy = (f"^({names})_[0-9]$", json.dumps({"max-length": 1}), "--apply-to", "queues")
+        _broker(world).rabbitmqctl("set_policy", *vhost, "chaos-full", *policy)
+        time.sleep(_STAY)
+        _broker(world).rabbitmqctl("clear_policy", *vhost, "chaos-full")
+    return timed.span
+
+
+def delete_a_queue(world: World) -> Span:
+    """With messages in it, which are lost then: an operator's act. Those after it must not be."""
+    queue = KINDS["doomed"].pipeline.first.queue
+    before = world.submit("doomed", 120)
+    with _Timed() as timed:
+        said = {worker: len(worker.lines) for worker in world.crew.up()}
+        _broker(world).rabbitmqctl("delete_queue", "--vhost", world.vhost, queue)
+        world.forgive(set(before))
+        until(
+            lambda: any(_says(worker, f"queue {queue}", said.get(worker, 0)) for worker in world.crew.all),
+            "a worker says that its queue is gone",
+            10,
+        )
+    world.wait_for_end(world.submit("doomed", 3))
+    return timed.span
+
+
+# Networks
+
+
+def cut_the_brokers_connections(world: World) -> Span:
+    world.broker_door.cut()
+    return _now()
+
+
+def cut_the_stores_connections(world: World) -> Span:
+    world.store_door.cut()
+    return _now()
+
+
+def pull_the_cable(world: World) -> Span:
+    """Half open: nothing passes by the connections of now, and nobody is told. What counts is the time from here."""
+    world.broker_door.stall()
+    return _now()
+
+
+def slow_the_network(world: World) -> Span:
+    with _Timed() as timed:
+        world.broker_door.weather.delay = world.chance.uniform(0.05, 0.4)
+        time.sleep(_STAY)
+        world.broker_door.weather.delay = 0.0
+    return timed.span
+
+
+def lose_acknowledgements(world: World) -> Span:
+    """Basic.Ack frames of workers vanish, and then the connections that should have carried them."""
+    with _Timed() as timed:
+        _lose(world, "drop_acks")
+        world.broker_door.cut()
+    return timed.span
+
+
+def lose_confirms(world: World) -> Span:
+    """Basic.Ack frames of the broker vanish: whoever published must not wait for ever, nor lose the message."""
+    with _Timed() as timed:
+        _lose(world, "drop_confirms")
+    return timed.span
+
+
+# The store
+
+
+def kill_the_store(world: World) -> Span:
+    with _Timed() as timed:
+        world.store.kill()
+        time.sleep(0.5)
+        world.store.start()
+    return timed.span
+
+
+def pause_the_store(world: World) -> Span:
+    with _Timed() as timed:
+        os.kill(_pid(world), signal.SIGSTOP)
+        time.sleep(LEASE + 1.0)
+        os.kill(_pid(world), signal.SIGCONT)
+    return timed.span
+
+
+def fill_the_store(world: World) -> Span:
+    """Each write is refused for want of memory."""
+    with _Timed() as timed, Redis.from_url(world.store.url.replace("valkey", "redis", 1)) as client:
+        client.config_set("maxmemory", 1)
+        time.sleep(_STAY)
+        client.config_set("maxmemory", 0)
+    return timed.span
+
+
+# Callers
+
+
+def kill_the_caller(world: World, point: str) -> Span:
+    """The process that submits dies between recording a run and knowing that its first job is published."""
+    caller = world.callers[-1]
+    before = len(caller.lines)
+    _set_trap(world, caller, f"{point} kill 1")
+    until(lambda: _struck(caller, before), f"the caller passes {point}", _COMES_BY)
+    caller.wait()
+    at = time.monotonic()
+    world.start_caller_again()
+    return Span(at, time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault with its name, its class for the table, and where it applies."""
+
+    name: str
+    group: str
+    strike: Callable[[World], Span]
+    #: Whether it is one of RabbitMQ.
+    rabbitmq: bool = False
+
+
+def _at_point(point: Point, act: str) -> Fault:
+    def strike(world: World) -> Span:
+        at = strike_at(world, point, act)
+        return Span(at, at)
+
+    group = "worker killed at a point" if act == "kill" else "connection lost at a point"
+    return Fault(f"{act} at {point}", group, strike)
+
+
+AT_POINTS = {act: [_at_point(point, act) for point in Point] for act in ("kill", "abort")}
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("worker SIGKILL", "worker killed", kill_a_worker),
+    Fault("worker paused past its leases", "worker paused", pause_a_worker),
+    Fault("zombie", "worker paused", make_a_zombie),
+    Fault("rolling SIGTERM", "rolling restart", restart_workers_one_by_one),
+    Fault("blocked loop", "blocked loop", block_a_loop),
+    Fault("job that kills its workers", "killing job", submit_a_killer),
+    Fault("broker stop_app, start_app", "broker away", stop_the_broker, rabbitmq=True),
+    Fault("broker SIGKILL", "broker away", kill_the_broker, rabbitmq=True),
+    Fault("broker memory alarm", "broker alarm", use_up_the_brokers_memory, rabbitmq=True),
+    Fault("broker disk alarm", "broker alarm", use_up_the_brokers_disk, rabbitmq=True),
+    Fault("queues full", "queues full", fill_the_queues, rabbitmq=True),
+    Fault("queue deleted", "queue deleted", delete_a_queue, rabbitmq=True),
+    Fault("broker TCP cut", "TCP cut", cut_the_brokers_connections),
+    Fault("store TCP cut", "TCP cut", cut_the_stores_connections),
+    Fault("broker TCP half open", "TCP half open", pull_the_cable, rabbitmq=True),
+    Fault("broker TCP slow", "TCP slow", slow_the_network),
+    Fault("acknowledgements lost", "frames lost", lose_acknowledgements, rabbitmq=True),
+    Fault("confirms lost", "frames lost", lose_confirms, rabbitmq=True),
+    Fault("store SIGKILL", "store away", kill_the_store),
+    Fault("store paused", "store away", pause_the_store),
+    Fault("store out of memory", "store full", fill_the_store),
+    Fault("caller killed, run recorded", "caller killed", lambda world: kill_the_caller(world, "recorded")),
+    Fault("caller killed, first job sent", "caller killed", lambda w: kill_the_caller(w, "first_job_sent")),
+)
+
+
+class _Timed:
+    """The span of a block."""
+
+    span: Span
+
+    def __enter__(self) -> Self:
+        self._begin = time.monotonic()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.span = Span(self._begin, time.monotonic())
+
+
+def _now() -> Span:
+    now = time.monotonic()
+    return Span(now, now)
+
+
+def _set_trap(world: World, process: Process, how: str) -> None:
+    before = len(process.lines)
+    (world.folder / f"trap.{process.pid}").write_text(how)
+    process.send(signal.SIGUSR1)
+    if process.running:
+        until(
+            lambda: not process.running or _says(process, "trap set at", before),
+            f"{process.name} sets its trap",
+            20,
+        )
+
+
+def _struck(process: Process, before: int) -> bool:
+    return _says(process, "trap struck", before)
+
+
+def _says(process: Process, text: str, before: int) -> bool:
+    return any(text in line for line in process.lines[before:])
+
+
+def _lose(world: World, which: str) -> None:
+    """Lets some frames vanish, and returns when they have."""
+    weather = world.broker_door.weather
+    setattr(weather, which, world.chance.randint(1, 4))
+    until(lambda: getattr(weather, which) <= 0, f"frames vanish ({which})", _COMES_BY)
+
+
+def _broker(world: World) -> OwnRabbitMQ:
+    assert world.broker is not None
+    return world.broker
+
+
+def _pid(world: World) -> int:
+    pid = world.store.pid
+    assert pid is not None
+    return pid

@@ -1,0 +1,61 @@
+"""All that is known when a run of the suite is over, as a value: what the invariants are functions of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from chaos.effects import Effect
+from chaos.ledger import Line
+
+
+class Told(NamedTuple):
+    """What the store says of a run."""
+
+    state: str
+    #: How many stages the result went through; None without a result.
+    done: int | None
+    #: The kinds of its timeline's events, oldest first.
+    events: tuple[str, ...]
+
+
+class DeadLetter(NamedTuple):
+    """What lies in a dead queue."""
+
+    id: str
+    run: str
+    queue: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """The facts, gathered after everything came to rest."""
+
+    #: In the order of the file.
+    ledger: tuple[Line, ...]
+    runs: Mapping[str, Told]
+    effects: tuple[Effect, ...]
+    dead: tuple[DeadLetter, ...]
+    #: Messages of any sort, ready, unacknowledged or on their way between queues, in each queue but the dead ones.
+    depths: Mapping[str, int]
+    #: Keys of the store that would stay for ever.
+    eternal: tuple[str, ...] = ()
+    #: What each process said.
+    logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Runs whose queue somebody deleted with their message in it: an operator's act, which no queue survives.
+    deleted: frozenset[str] = frozenset()
+    #: The exit codes of the workers that were told to stop at the end.
+    exits: tuple[int, ...] = ()
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The kind of each run that was attempted."""
+        return {line.run: line.kind for line in self.ledger if line.what == "attempted"}
+
+    def runs_that(self, what: str) -> set[str]:
+        """The runs of which the ledger says so."""
+        return {line.run for line in self.ledger if line.what == what}
+
+    def of(self, what: str) -> list[Line]:
+        """The ledger's lines of that sort."""
+        return [line for line in self.ledger if line.what == what]

@@ -1,0 +1,271 @@
+"""What must hold of every history, each as a function that lists the breaches it finds."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+
+from chaos.history import History, Told
+from chaos.ledger import Line
+from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY
+
+#: States that a run ends in after it was accepted.
+ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
+#: Seconds that the clock of the broker's or the store's delays may differ from ours in the last digit.
+_GRAIN = 0.002
+
+Invariant = Callable[[History], Iterator[str]]
+
+
+def every_accepted_run_ended(history: History) -> Iterator[str]:
+    """Lost: accepted, and neither completed nor dead nor cancelled nor expired."""
+    for run in sorted(history.runs_that("accepted") - history.deleted):
+        told = history.runs.get(run)
+        if told is None:
+            yield f"run {run} was accepted and the store knows nothing of it"
+        elif told.state not in ENDED:
+            yield f"run {run} was accepted and is {told.state} still; its timeline: {' '.join(told.events)}"
+
+
+def nothing_unexpected_happened(history: History) -> Iterator[str]:
+    """Unexpected: a run, an effect or a dead letter that nobody asked for."""
+    asked = history.runs_that("attempted")
+    seen = {
+        "the store": set(history.runs),
+        "a handler": {line.run for line in history.ledger if line.job},
+        "the table of effects": {effect.run for effect in history.effects},
+        "a dead queue": {letter.run for letter in history.dead},
+    }
+    for where, runs in seen.items():
+        for run in sorted(runs - asked):
+            yield f"{where} knows run {run or '(none)'}, which nobody attempted"
+
+
+def no_effect_happened_twice(history: History) -> Iterator[str]:
+    """Effects twice: more than one row for a stage of a run, under whatever keys."""
+    rows = Counter((effect.run, effect.stage) for effect in history.effects)
+    for (run, stage), count in sorted(rows.items()):
+        if count > 1:
+            yield f"stage {stage} of run {run} has {count} effects, so its jobs had {count} idempotency keys"
+
+
+def completed_runs_did_all_their_work(history: History) -> Iterator[str]:
+    """A completed run has one effect of each stage and the result that the stages make together."""
+    rows = {(effect.run, effect.stage) for effect in history.effects}
+    for run, told in _of_known_kind(history):
+        if told.state != "completed":
+            continue
+        stages = KINDS[history.kinds[run]].pipeline.stages
+        for stage in stages:
+            if (run, stage.name) not in rows:
+                yield f"run {run} completed without the effect of its stage {stage.name}"
+        if told.done != len(stages):
+            yield f"run {run} of {len(stages)} stages completed with a result that {told.done} made"
+
+
+def runs_end_as_their_kind_must(history: History) -> Iterator[str]:
+    """Innocent dead, and guilty alive."""
+    for run, told in _of_known_kind(history):
+        ends = KINDS[history.kinds[run]].ends
+        if told.state in ENDED and told.state not in ends:
+            yield f"run {run} is {told.state}, and ought to be {' or '.join(sorted(ends))}"
+
+
+def dead_letters_are_those_of_failed_runs(history: History) -> Iterator[str]:
+    """A dead letter for each failed run and for no other, with the reason of its kind; a repeat has the same id."""
+    failed = {run for run, told in history.runs.items() if told.state == "failed"}
+    ids: defaultdict[str, set[str]] = defaultdict(set)
+    for letter in history.dead:
+        ids[letter.run].add(letter.id)
+        kind = KINDS.get(history.kinds.get(letter.run, ""))
+        if letter.run not in failed:
+            yield f"{letter.queue} holds a letter ({letter.reason}) of run {letter.run}, which did not fail"
+        elif kind and letter.reason != kind.reason:
+            yield f"run {letter.run} was buried for {letter.reason!r}, and ought to be for {kind.reason!r}"
+    for run in sorted(failed):
+        if len(ids[run]) != 1:
+            yield f"run {run} failed and has {len(ids[run])} dead letters"
+
+
+def nothing_was_begun_too_often(history: History) -> Iterator[str]:
+    """Attempts are bounded by the policy, and workers killed by one attempt by the guard against such jobs."""
+    attempts: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    begins = Counter((line.run, line.stage) for line in history.of("begun"))
+    for line in history.of("begun"):
+        attempts[line.run, line.stage].add(line.attempt)
+    for (run, stage), count in sorted(begins.items()):
+        kind = KINDS.get(history.kinds.get(run, ""))
+        bound = kind and kind.pipeline.stage(stage)
+        most = bound.retry.attempts if bound else None
+        if most is not None and max(attempts[run, stage]) > most:
+            yield f"stage {stage} of run {run} came to attempt {max(attempts[run, stage])} of {most}"
+        if kind and kind.begins is not None and count > kind.begins:
+            yield f"stage {stage} of run {run} was begun {count} times, and {kind.begins} is the most"
+
+
+def nothing_is_left_in_the_queues(history: History) -> Iterator[str]:
+    """Ready, unacknowledged, on the delay ladder, or on the way between two queues."""
+    for queue, messages in sorted(history.depths.items()):
+        if messages:
+            yield f"queue {queue} holds {messages} messages at the end"
+
+
+def fences_only_grow(history: History) -> Iterator[str]:
+    """A claim asked for after another attempt had begun has the greater fence, and no two begins share one."""
+    by_job: defaultdict[str, list[Line]] = defaultdict(list)
+    for line in history.of("begun"):
+        by_job[line.job].append(line)
+    for job, lines in by_job.items():
+        for fence, count in Counter(line.fence for line in lines).items():
+            if count > 1:
+                yield f"job {job} of run {lines[0].run} was begun {count} times under fence {fence}"
+        greatest = 0
+        begun = sorted(lines, key=lambda line: line.at)
+        for line in sorted(lines, key=lambda line: line.asked):
+            while begun and begun[0].at < line.asked:
+                greatest = max(greatest, begun.pop(0).fence)
+            if line.fence < greatest:
+                yield f"job {job} of run {line.run} got fence {line.fence} after {greatest}"
+
+
+def nothing_began_after_its_run_was_over(history: History) -> Iterator[str]:
+    """No claim that was asked for after a cancel or a rejection was answered, or after the expiry, led to a begin."""
+    over = {line.run: line.at for line in history.of("cancelled")}
+    expires = {
+        line.run: line.wall_ms + line.after * 1000
+        for line in history.of("accepted")
+        if line.after is not None
+    }
+    for line in history.of("begun"):
+        if line.run in over and line.asked > over[line.run]:
+            late = line.asked - over[line.run]
+            yield f"stage {line.stage} of run {line.run} began on a claim of {late:.3f} s after the cancel"
+        asked_ms = line.wall_ms - (line.at - line.asked) * 1000
+        if line.run in expires and asked_ms > expires[line.run] + 1:
+            late = (asked_ms - expires[line.run]) / 1000
+            yield f"stage {line.stage} of run {line.run} began on a claim of {late:.3f} s after it expired"
+
+
+def rejected_runs_did_nothing(history: History) -> Iterator[str]:
+    """Who was told that a run is not accepted finds no effect of it."""
+    begun = history.runs_that("begun")
+    for run, told in sorted(history.runs.items()):
+        if told.state == "rejected" and run in begun:
+            yield f"run {run} was rejected and a handler began it"
+
+
+def nothing_began_too_early(history: History) -> Iterator[str]:
+    """An attempt that said when to come back was not tried again before that."""
+    due = {
+        (line.job, line.attempt + 1): line.at + line.after
+        for line in history.of("failed")
+        if line.after is not None
+    }
+    for line in history.of("begun"):
+        at = due.get((line.job, line.attempt))
+        if at is not None and line.at < at - _GRAIN:
+            yield f"attempt {line.attempt} of run {line.run} began {at - line.at:.3f} s too early"
+
+
+def no_two_held_a_lock_at_once(history: History) -> Iterator[str]:
+    """Between begin and end of an attempt under a lock, no later fence of another run had it."""
+    held: defaultdict[str, list[tuple[float, float, Line]]] = defaultdict(list)
+    ends = {(line.job, line.fence, line.worker): line.at for line in history.ledger if line.what in _OVER}
+    for line in history.of("begun"):
+        if line.key and (end := ends.get((line.job, line.fence, line.worker))) is not None:
+            held[line.key].append((line.at, end, line))
+    for key, spans in held.items():
+        for (_, end, first), (begin, _, second) in pairwise(sorted(spans, key=lambda span: span[:2])):
+            if begin < end and first.run != second.run:
+                yield f"runs {first.run} and {second.run} held lock {key} together for {end - begin:.3f} s"
+
+
+def timelines_end_once(history: History) -> Iterator[str]:
+    """One end, and nothing after it."""
+    for run, told in sorted(history.runs.items()):
+        ends = [kind for kind in told.events if kind in ENDED]
+        if told.state in ENDED and (len(ends) != 1 or told.events[-1] not in ENDED):
+            yield f"run {run} is {told.state} and its timeline goes: {' '.join(told.events)}"
+
+
+def every_key_has_a_time_to_live(history: History) -> Iterator[str]:
+    """A store that only grows dies."""
+    for key in history.eternal:
+        yield f"key {key} would stay for ever"
+
+
+def no_secret_is_in_a_log(history: History) -> Iterator[str]:
+    """Neither a key that signs nor a payload is written to a log."""
+    for name, lines in history.logs.items():
+        for line in lines:
+            for canary in (PAYLOAD_CANARY, SIGNING_CANARY):
+                if canary in line:
+                    yield f"{name} logged {canary}: {line[:200]}"
+
+
+def no_defect_is_in_a_log(history: History) -> Iterator[str]:
+    """A traceback in a log is an error that nobody thought of."""
+    for name, lines in history.logs.items():
+        for place, line in enumerate(lines):
+            if _DEFECT.search(line):
+                yield f"{name}: " + "\n".join(lines[place : place + 40])
+
+
+def workers_end_in_order(history: History) -> Iterator[str]:
+    """Asked to stop with nothing left to do, each ends with 0."""
+    for code in history.exits:
+        if code != 0:
+            yield f"a worker that was told to stop at the end exited with {code}"
+
+
+INVARIANTS: Mapping[str, Invariant] = {
+    invariant.__name__: invariant
+    for invariant in (
+        every_accepted_run_ended,
+        nothing_unexpected_happened,
+        no_effect_happened_twice,
+        completed_runs_did_all_their_work,
+        runs_end_as_their_kind_must,
+        dead_letters_are_those_of_failed_runs,
+        nothing_was_begun_too_often,
+        nothing_is_left_in_the_queues,
+        fences_only_grow,
+        nothing_began_after_its_run_was_over,
+        rejected_runs_did_nothing,
+        nothing_began_too_early,
+        no_two_held_a_lock_at_once,
+        timelines_end_once,
+        every_key_has_a_time_to_live,
+        no_secret_is_in_a_log,
+        no_defect_is_in_a_log,
+        workers_end_in_order,
+    )
+}
+
+_OVER = ("done", "failed", "stopped")
+_DEFECT = re.compile(
+    r"^Traceback|could not handle a message|exception was never retrieved|receiving message .* failed"
+)
+
+
+def breaches(history: History) -> dict[str, list[str]]:
+    """What is broken, by invariant; empty when all hold."""
+    found = {name: list(invariant(history)) for name, invariant in INVARIANTS.items()}
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def assert_all_hold(history: History) -> None:
+    """Raises AssertionError that names each broken invariant, with its first breaches."""
+    found = breaches(history)
+    told = [
+        f"{name}: {len(lines)} breaches\n" + "\n".join(f"    {line}" for line in lines[:5])
+        for name, lines in found.items()
+    ]
+    assert not found, "\n".join(told)
+
+
+def _of_known_kind(history: History) -> Iterator[tuple[str, Told]]:
+    kinds = history.kinds
+    for run, told in sorted(history.runs.items()):
+        if run in kinds:
+            yield run, told

@@ -1,0 +1,101 @@
+"""The ground truth outside of what is tested: what really happened, line by line, on disk before anything follows from it."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened; what it was is said by `what`."""
+
+    #: By callers: attempted, accepted, refused, cancelling, cancelled. By handlers: begun, done, failed, stopped.
+    what: str
+    run: str
+    kind: str
+    #: On the monotonic clock, which all processes of a machine share.
+    at: float
+    #: Milliseconds since 1970.
+    wall_ms: int
+    stage: str = ""
+    job: str = ""
+    attempt: int = 0
+    fence: int = 0
+    worker: str = ""
+    #: When the worker asked for the claim that this attempt runs under.
+    asked: float = 0.0
+    #: Of a failed attempt that says when to come back: in so many seconds. Of an accepted run that expires: likewise.
+    after: float | None = None
+    #: The key of the lock that the attempt holds.
+    key: str = ""
+
+
+class Ledger:
+    """An append-only file that many processes write to, each line whole and synced; a killed writer leaves no half line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def note(
+        self,
+        what: str,
+        *,
+        run: str,
+        kind: str,
+        stage: str = "",
+        job: str = "",
+        attempt: int = 0,
+        fence: int = 0,
+        worker: str = "",
+        asked: float = 0.0,
+        after: float | None = None,
+        key: str = "",
+    ) -> None:
+        """Returns once the line is on disk."""
+        line = Line(
+            what=what,
+            run=run,
+            kind=kind,
+            at=time.monotonic(),
+            wall_ms=time.time_ns() // 1_000_000,
+            stage=stage,
+            job=job,
+            attempt=attempt,
+            fence=fence,
+            worker=worker,
+            asked=asked,
+            after=after,
+            key=key,
+        )
+        os.write(self._file, msgspec.json.encode(line) + b"\n")
+        os.fsync(self._file)
+
+
+class Reader:
+    """Reads a ledger while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        self._file = path.open("rb")
+        self.lines: list[Line] = []
+
+    def close(self) -> None:
+        self._file.close()
+
+    def news(self) -> Iterator[Line]:
+        """The lines since the last time."""
+        while raw := self._file.readline():
+            line = msgspec.json.decode(raw, type=Line)
+            self.lines.append(line)
+            yield line
+
+    def all(self) -> list[Line]:
+        """Every line so far."""
+        for _ in self.news():
+            pass
+        return self.lines

@@ -1,0 +1,115 @@
+"""The real queue and the real store, with the points of the settle path told to a trap as they are passed."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from chaos.points import Point, Trap
+from mousetrap.jobs import Delivery, Job, Message, Outcome, Queue, Subscription
+from mousetrap.run_store import Claim, Granted, RunStore
+
+
+class PointedQueue:
+    """As in the protocol Queue."""
+
+    def __init__(self, inner: Queue, trap: Trap) -> None:
+        self._inner = inner
+        self._trap = trap
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        sending = asyncio.ensure_future(self._inner.publish(queue, message, after=after))
+        try:
+            if queue.endswith(".dead"):
+                await sending
+                self._trap.passing(Point.DEAD_LETTER_PUBLISHED)
+            elif after > 0:
+                await sending
+                self._trap.passing(Point.RETRY_PUBLISHED)
+            else:
+                await self._trap.passing_soon(Point.PUBLISH_SENT)
+                await sending
+                self._trap.passing(Point.PUBLISHED)
+        finally:
+            sending.cancel()
+
+    async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
+        def received(delivery: Delivery) -> None:
+            self._trap.passing(Point.RECEIVED)
+            receive(PointedDelivery(delivery, self._trap))
+
+        return await self._inner.consume(queue, prefetch, received)
+
+    async def ready(self, queue: str) -> int:
+        return await self._inner.ready(queue)
+
+    async def check(self) -> None:
+        await self._inner.check()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class PointedDelivery:
+    """As in the protocol Delivery."""
+
+    def __init__(self, inner: Delivery, trap: Trap) -> None:
+        self._inner = inner
+        self._trap = trap
+
+    @property
+    def queue(self) -> str:
+        return self._inner.queue
+
+    @property
+    def message(self) -> Message:
+        return self._inner.message
+
+    @property
+    def redelivered(self) -> bool:
+        return self._inner.redelivered
+
+    def acknowledge(self) -> bool:
+        done = self._inner.acknowledge()
+        self._trap.passing(Point.ACKNOWLEDGED)
+        # Acknowledgements leave when the loop comes round.
+        asyncio.get_running_loop().call_later(0.05, self._trap.passing, Point.ACKNOWLEDGE_FLUSHED)
+        return done
+
+    def hand_back(self) -> bool:
+        done = self._inner.hand_back()
+        self._trap.passing(Point.HANDED_BACK)
+        return done
+
+
+class PointedStore(RunStore):
+    """The store that it is given, in all but the points."""
+
+    def __init__(self, inner: RunStore, trap: Trap) -> None:
+        self.__dict__.update(inner.__dict__)
+        self._trap = trap
+        #: When this process asked for the claim on a job, by job and fence.
+        self.asked: dict[tuple[str, int], float] = {}
+
+    async def claim(self, job: Job, **how: Any) -> Claim:
+        self._trap.passing(Point.VERIFIED)
+        asked = time.monotonic()
+        claiming = asyncio.ensure_future(super().claim(job, **how))
+        await self._trap.passing_soon(Point.CLAIM_SENT)
+        claim = await claiming
+        if isinstance(claim, Granted):
+            self.asked[job.id, claim.fence] = asked
+        self._trap.passing(Point.CLAIMED)
+        return claim
+
+    async def renew(self, job: Job, *, fence: int, lease: float) -> bool:
+        kept = await super().renew(job, fence=fence, lease=lease)
+        self._trap.passing(Point.LEASE_RENEWED)
+        return kept
+
+    async def decide(self, job: Job, outcome: Outcome, **how: Any) -> Any:
+        deciding = asyncio.ensure_future(super().decide(job, outcome, **how))
+        await self._trap.passing_soon(Point.DECIDE_SENT)
+        decided = await deciding
+        self._trap.passing(Point.DECIDED)
+        return decided

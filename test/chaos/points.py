@@ -1,0 +1,96 @@
+"""The seventeen points of a job's way through a worker at which the suite strikes, and the trap that strikes there."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+
+
+class Point(StrEnum):
+    """README.md says of each what stands where, and what must come of it."""
+
+    RECEIVED = "received"
+    VERIFIED = "verified"
+    CLAIM_SENT = "claim_sent"
+    CLAIMED = "claimed"
+    HANDLER_BEGUN = "handler_begun"
+    HANDLER_MID = "handler_mid"
+    HANDLER_DONE = "handler_done"
+    LEASE_RENEWED = "lease_renewed"
+    DECIDE_SENT = "decide_sent"
+    DECIDED = "decided"
+    PUBLISH_SENT = "publish_sent"
+    PUBLISHED = "published"
+    RETRY_PUBLISHED = "retry_published"
+    DEAD_LETTER_PUBLISHED = "dead_letter_published"
+    ACKNOWLEDGED = "acknowledged"
+    ACKNOWLEDGE_FLUSHED = "acknowledge_flushed"
+    HANDED_BACK = "handed_back"
+
+
+class Trap:
+    """Strikes the process that it is in when a point is passed, once for each time that it is set."""
+
+    def __init__(self, file: Path, broker_port: int) -> None:
+        #: Says how the trap is set: a point, `kill` or `abort`, and at which passing.
+        self._file = file
+        self._broker_port = broker_port
+        self._point = ""
+        self._act: Callable[[], None] = _kill
+        self._left = 0
+
+    def set(self) -> None:
+        """Reads the file; an empty one disarms."""
+        point, act, count = (self._file.read_text().split() or ["", "kill", "0"])[:3]
+        self._act = _kill if act == "kill" else self._abort
+        self._point, self._left = point, int(count)
+        _say(f"trap set at {point or 'nothing'}")
+
+    def waits_at(self, point: str) -> bool:
+        return self._point == point
+
+    def passing(self, point: str) -> None:
+        """The process has come to `point`."""
+        if self._point != point:
+            return
+        self._left -= 1
+        if self._left <= 0:
+            self._point = ""
+            _say(f"trap struck at {point}")
+            self._act()
+
+    async def passing_soon(self, point: str) -> None:
+        """The same, when what was begun just before has had a turn of the loop to leave the process."""
+        if self._point == point:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            self.passing(point)
+
+    def _abort(self) -> None:
+        """Shuts every connection to the broker under its owner: no goodbye, and no answer to what was sent."""
+        for entry in Path("/proc/self/fd").iterdir():
+            descriptor = int(entry.name)
+            if _leads_to(descriptor, self._broker_port):
+                with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _say(text: str) -> None:
+    # Straight to the output: a buffer would die with us.
+    os.write(1, f"{text}\n".encode())
+
+
+def _leads_to(descriptor: int, port: int) -> bool:
+    try:
+        with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
+            return bool(connection.getpeername()[1] == port)
+    except OSError:  # not a socket, or not a connected one
+        return False

@@ -1,0 +1,128 @@
+"""A caller as a process: submits the seeded orders at a steady rate, and submits again what it was told is not accepted.
+
+`python -m chaos.submitter FOLDER BROKER_URL STORE_URL SEED RATE`. SIGTERM: submit nothing new, end when all is answered.
+SIGUSR1 sets the trap that FOLDER/trap.<pid> describes. Started again, it goes on after what the ledger says it attempted,
+and first asks again for what it never had an answer to, as a caller with an Idempotency-Key does.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from chaos.ledger import Ledger, Line, Reader
+from chaos.pointed import PointedQueue
+from chaos.points import Trap
+from chaos.workload import KINDS, QUEUES, SIGNING_KEYS, Order, orders
+from mousetrap.job_queue import QueueOptions, connect
+from mousetrap.jobs import Message, MousetrapError, Queue
+from mousetrap.run_store import Opened, RunStore, open_store
+from mousetrap.signing import Keyring
+from mousetrap.submit_run import submit_run
+from mousetrap.telemetry import log_to_stderr
+
+#: The two points of the way in at which a caller's process can die with a run half submitted.
+RECORDED, FIRST_SENT = "recorded", "first_job_sent"
+#: Seconds between two submissions of a run that was refused, and the most of them under way at once.
+_AGAIN, _AT_ONCE = 0.5, 200
+_RETENTION, _CONFIRM = 7200.0, 5.0
+
+
+class _Queue(PointedQueue):
+    """A queue that tells the trap when a first job has been sent and not confirmed."""
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        sending = asyncio.ensure_future(self._inner.publish(queue, message, after=after))
+        await self._trap.passing_soon(FIRST_SENT)
+        await sending
+
+
+class _Store(RunStore):
+    """A store that tells the trap when a run is recorded and nothing is published."""
+
+    def __init__(self, inner: RunStore, trap: Trap) -> None:
+        self.__dict__.update(inner.__dict__)
+        self._trap = trap
+
+    async def open_run(self, run_id: str, *about: Any, **how: Any) -> Opened:
+        opened = await super().open_run(run_id, *about, **how)
+        self._trap.passing(RECORDED)
+        return opened
+
+
+class Caller:
+    """Submits orders, and writes down what it asked and what it was answered."""
+
+    def __init__(self, store: RunStore, queue: Queue, ledger: Ledger) -> None:
+        self._store = store
+        self._queue = queue
+        self._ledger = ledger
+        self._keyring = Keyring.parse(SIGNING_KEYS)
+
+    async def submit(self, order: Order) -> None:
+        """Returns once the run is accepted, however often that takes."""
+        self._ledger.note("attempted", run=order.run, kind=order.kind)
+        pipeline, body = KINDS[order.kind].pipeline, msgspec.json.encode(order.work)
+        while True:
+            try:
+                await submit_run(self._store, self._queue, self._keyring, pipeline, body, run_id=order.run)
+            except MousetrapError:
+                self._ledger.note("refused", run=order.run, kind=order.kind)
+                await asyncio.sleep(_AGAIN)
+            else:
+                self._ledger.note("accepted", run=order.run, kind=order.kind)
+                return
+
+
+async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, rate: float) -> None:
+    """Submits until told to stop."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    trap = Trap(folder / f"trap.{os.getpid()}", urlsplit(broker_url).port or 0)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, trap.set)
+    options = QueueOptions(confirm_deadline=_CONFIRM)
+    async with (
+        connect(broker_url, QUEUES, name="caller", options=options) as queue,
+        open_store(store_url, retention=_RETENTION) as store,
+    ):
+        ledger = folder / "ledger.jsonl"
+        caller = Caller(_Store(store, trap), _Queue(queue, trap), Ledger(ledger))
+        await _at_a_rate(caller, _left(ledger, seed), rate, stop)
+
+
+async def _at_a_rate(caller: Caller, plan: Iterator[Order], rate: float, stop: asyncio.Event) -> None:
+    room = asyncio.Semaphore(_AT_ONCE)
+    print("caller is up", flush=True)
+    async with asyncio.TaskGroup() as under_way:
+        while not stop.is_set():
+            await room.acquire()
+            task = under_way.create_task(caller.submit(next(plan)))
+            task.add_done_callback(lambda _: room.release())
+            await asyncio.sleep(1 / rate)
+
+
+def _left(ledger: Path, seed: int) -> Iterator[Order]:
+    """The orders without an answer, then those that were never asked for."""
+    lines = Reader(ledger).all()
+    asked = _runs(lines, "attempted", seed)
+    open_ones = asked - _runs(lines, "accepted", seed)
+    done = list(islice(orders(seed), len(asked)))
+    yield from (order for order in done if order.run in open_ones)
+    yield from islice(orders(seed), len(asked), None)
+
+
+def _runs(lines: list[Line], what: str, seed: int) -> set[str]:
+    return {line.run for line in lines if line.what == what and line.run.startswith(f"s{seed}-")}
+
+
+if __name__ == "__main__":
+    log_to_stderr("INFO", "text")
+    folder, broker_url, store_url, seed, rate = sys.argv[1:]
+    asyncio.run(submit_all(Path(folder), broker_url, store_url, int(seed), float(rate)))

@@ -1,0 +1,40 @@
+"""A worker that dies, or loses its broker, at any of the seventeen points costs no run and no effect."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos.faults import strike_at
+from chaos.invariants import assert_all_hold
+from chaos.points import Point
+from chaos.world import World, a_world
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.rabbitmq import OwnRabbitMQ, virtual_host
+
+
+@pytest.mark.parametrize("act", ["kill", "abort"])
+def test_a_worker_is_struck_at_each_point_on_rabbitmq(
+    own_rabbitmq: OwnRabbitMQ, own_valkey: EmbeddedValkey, tmp_path: Path, act: str
+) -> None:
+    with (
+        virtual_host(own_rabbitmq) as url,
+        a_world(tmp_path, broker=own_rabbitmq, broker_url=url, store=own_valkey, workers=2, seed=3) as world,
+    ):
+        strike_everywhere(world, act)
+
+
+def test_a_worker_is_killed_at_each_point_on_the_embedded_queue(
+    own_valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    with a_world(
+        tmp_path, broker=None, broker_url=own_valkey.url, store=own_valkey, workers=2, seed=4
+    ) as world:
+        strike_everywhere(world, "kill")
+
+
+def strike_everywhere(world: World, act: str) -> None:
+    world.start_caller(rate=15.0)
+    for point in Point:
+        struck = strike_at(world, point, act)
+        world.done_after(struck, seconds=20)
+    assert_all_hold(world.come_to_rest())

@@ -1,0 +1,57 @@
+"""A worker of the workload as a process: the real runtime, queue and store, with traps at the points of the settle path.
+
+`python -m chaos.worker FOLDER BROKER_URL STORE_URL`. SIGTERM drains it; SIGUSR1 sets the trap that FOLDER/trap.<pid> describes.
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from chaos.effects import Effects
+from chaos.handlers import Tools, bindings
+from chaos.ledger import Ledger
+from chaos.pointed import PointedQueue, PointedStore
+from chaos.points import Trap
+from chaos.workload import QUEUES, SIGNING_KEYS
+from mousetrap.job_queue import QueueOptions, connect
+from mousetrap.run_store import open_store
+from mousetrap.signing import Keyring
+from mousetrap.telemetry import log_to_stderr
+from mousetrap.worker import Stop, WorkerOptions, run_worker
+
+#: Seconds. Short, so that a schedule of faults meets the ends of leases and of patience.
+LEASE, CONFIRM, GRACE, RETENTION = 3.0, 5.0, 8.0, 7200.0
+
+
+def main() -> int:
+    folder, broker_url, store_url = sys.argv[1:4]
+    log_to_stderr("INFO", "text")
+    return 0 if asyncio.run(work(Path(folder), broker_url, store_url)) else 75
+
+
+async def work(folder: Path, broker_url: str, store_url: str) -> bool:
+    """Works until told to stop; whether all that was begun is finished."""
+    stop, loop = Stop(), asyncio.get_running_loop()
+    trap = Trap(folder / f"trap.{os.getpid()}", urlsplit(broker_url).port or 0)
+    loop.add_signal_handler(signal.SIGTERM, stop.ask)
+    loop.add_signal_handler(signal.SIGUSR1, trap.set)
+    name = f"w-{os.getpid()}-{secrets.token_hex(2)}"
+    options = WorkerOptions(name=name, lease=LEASE, grace=GRACE, keyring=Keyring.parse(SIGNING_KEYS))
+    async with (
+        connect(broker_url, QUEUES, name=name, options=QueueOptions(confirm_deadline=CONFIRM)) as queue,
+        open_store(store_url, retention=RETENTION) as inner,
+    ):
+        store = PointedStore(inner, trap)
+        tools = Tools(
+            Ledger(folder / "ledger.jsonl"), Effects(folder / "effects.db"), trap, name, store.asked
+        )
+        print("worker is up", flush=True)
+        return await run_worker(PointedQueue(queue, trap), store, bindings(tools), options, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

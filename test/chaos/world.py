@@ -1,0 +1,190 @@
+"""The deployment that is attacked: a broker, a store, doors before both, a crew of workers, a caller; and its history at the end."""
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from chaos.collect import collect, left_open
+from chaos.crew import Crew
+from chaos.history import History
+from chaos.ledger import Ledger, Line, Reader
+from chaos.submitter import Caller
+from chaos.workload import QUEUES, Order, order
+from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.job_queue import connect
+from mousetrap.run_store import open_store
+from support.door import Door, open_door
+from support.processes import Process, clean_environment
+from support.rabbitmq import OwnRabbitMQ
+from support.waiting import until
+
+#: Seconds until all that was accepted must have ended once the faults are over.
+_REST = 120.0
+_TEST = str(Path(__file__).parents[1])
+
+
+class World:
+    """Everything of one run of the suite; `broker` is None where the store's server is the queue as well."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        broker: OwnRabbitMQ | None,
+        broker_url: str,
+        store: EmbeddedValkey,
+        doors: tuple[Door, Door],
+        workers: int,
+        seed: int,
+    ) -> None:
+        self.folder = folder
+        self.broker = broker
+        self.broker_url = broker_url
+        self.store = store
+        self.broker_door, self.store_door = doors
+        self.seed = seed
+        self.chance = random.Random(f"faults of {seed}")
+        self.ledger = Reader(folder / "ledger.jsonl")
+        self.callers: list[Process] = []
+        self._rate = 0.0
+        self._specials = 0
+        self._deleted: set[str] = set()
+        self.crew = Crew(self._start_worker, workers)
+
+    @property
+    def vhost(self) -> str:
+        """RabbitMQ's virtual host."""
+        return unquote(urlsplit(self.broker_url).path.removeprefix("/")) or "/"
+
+    def close(self) -> None:
+        self.crew.close()
+        for caller in self.callers:
+            caller.kill()
+        self.ledger.close()
+
+    # Callers
+
+    def start_caller(self, rate: float) -> Process:
+        """A caller that submits the seeded orders, so many a second."""
+        self._rate = rate
+        self.callers.append(self._start("chaos.submitter", str(self.seed), str(rate)))
+        self.callers[-1].wait_for_line("caller is up", seconds=30)
+        return self.callers[-1]
+
+    def start_caller_again(self) -> Process:
+        return self.start_caller(self._rate)
+
+    def submit(self, kind: str, count: int = 1) -> list[str]:
+        """Submits runs of one kind beside the caller's; their ids, once they are accepted."""
+        wanted = [self._special(kind) for _ in range(count)]
+        asyncio.run(self._submit(wanted))
+        return [each.run for each in wanted]
+
+    async def _submit(self, wanted: list[Order]) -> None:
+        async with (
+            connect(self.broker_url, QUEUES, name="special") as queue,
+            open_store(self.store.url, retention=7200.0) as store,
+        ):
+            ledger = Ledger(self.folder / "ledger.jsonl")
+            try:
+                caller = Caller(store, queue, ledger)
+                await asyncio.gather(*(caller.submit(each) for each in wanted))
+            finally:
+                ledger.close()
+
+    def _special(self, kind: str) -> Order:
+        self._specials += 1
+        return order(kind, self._specials, self.chance, mark=f"x{self.seed}")
+
+    def forgive(self, runs: set[str]) -> None:
+        """These runs were in a queue that was deleted."""
+        self._deleted |= runs
+
+    # Watching
+
+    def done_after(self, moment: float, seconds: float) -> Line:
+        """The first attempt that went well after that moment; AssertionError if none does in time."""
+        return until(
+            lambda: next((x for x in self.ledger.all() if x.what == "done" and x.at > moment), None),
+            "a job is done",
+            seconds,
+        )
+
+    def wait_for_end(self, runs: list[str], seconds: float = _REST) -> None:
+        """Returns once all of these runs have ended."""
+        waiting = set(runs) - self._deleted
+        deadline = time.monotonic() + seconds
+        while waiting := asyncio.run(left_open(self.store.url, waiting)):
+            if time.monotonic() > deadline:
+                return  # the invariants say it better
+            time.sleep(0.2)
+
+    # The end
+
+    def come_to_rest(self) -> History:
+        """Stops callers, waits for the work to end, stops the workers, and gathers what can be known."""
+        for caller in self.callers:
+            if caller.running:
+                caller.terminate(seconds=60)
+        accepted = {line.run for line in self.ledger.all() if line.what == "accepted"}
+        self.wait_for_end(sorted(accepted))
+        self.crew.wait_until_up()
+        exits = self.crew.drain()
+        return asyncio.run(
+            collect(
+                broker=self.broker,
+                broker_url=self.broker_url,
+                store_url=self.store.url,
+                ledger=tuple(self.ledger.all()),
+                effects=self.folder / "effects.db",
+                logs={f"{each.name} {each.pid}": tuple(each.lines) for each in self._processes()},
+                deleted=frozenset(self._deleted),
+                exits=tuple(exits),
+            )
+        )
+
+    def _processes(self) -> list[Process]:
+        return [*self.crew.all, *self.callers]
+
+    def _start_worker(self) -> Process:
+        return self._start("chaos.worker")
+
+    def _start(self, module: str, *more: str) -> Process:
+        command = [sys.executable, "-m", module, str(self.folder), self.broker_door.url, self.store_door.url]
+        environment = clean_environment(PYTHONPATH=_TEST)
+        return Process([*command, *more], environment, self.folder)
+
+
+@contextmanager
+def a_world(
+    folder: Path,
+    *,
+    broker: OwnRabbitMQ | None,
+    broker_url: str,
+    store: EmbeddedValkey,
+    workers: int,
+    seed: int,
+) -> Iterator[World]:
+    """A world whose processes and doors end with the block; the broker and the store are the caller's."""
+    with ExitStack() as opened:
+        store_door = opened.enter_context(open_door(store.url))
+        broker_door = store_door
+        if broker_url.startswith("amqp"):
+            broker_door = opened.enter_context(open_door(broker_url, amqp=True))
+        world = World(
+            folder,
+            broker=broker,
+            broker_url=broker_url,
+            store=store,
+            doors=(broker_door, store_door),
+            workers=workers,
+            seed=seed,
+        )
+        opened.callback(world.close)
+        world.crew.wait_until_up()
+        yield world
