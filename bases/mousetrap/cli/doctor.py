@@ -1,7 +1,7 @@
 """Checks what Mousetrap needs here, and says how to mend what is wrong."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -35,7 +35,7 @@ def _checks(environ: Mapping[str, str]) -> Iterator[Check]:
         return
     yield Check("settings", "ok", f"{len(settings.model_fields_set)} given, the rest are defaults")
     yield _signing(settings)
-    yield asyncio.run(_broker(settings))
+    yield from asyncio.run(_broker(settings))
     yield from _store(settings)
     yield _api(settings)
 
@@ -48,22 +48,39 @@ def _signing(settings: Settings) -> Check:
     return Check("signing", "ok", f"on, with key {keys[0]}{f' of {len(keys)}' if keys[1:] else ''}")
 
 
-async def _broker(settings: Settings) -> Check:
+async def _broker(settings: Settings) -> Sequence[Check]:
     queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
     try:
         async with open_queue(settings, [], name="doctor") as broker:
             await broker.check()
-            waiting = [f"{queue}: {await _ready(broker, queue)}" for queue in queues]
+            waiting = {queue: await _ready(broker, queue) for queue in queues}
     except (MousetrapError, ValueError) as error:  # a ValueError is about the address
-        return Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")
-    return Check("broker", "ok", f"{masked(settings.broker_url)} answers ({', '.join(waiting)})")
+        return [Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")]
+    told = ", ".join(
+        f"{queue}: not there before a worker or the API declares it"
+        if ready is None
+        else f"{queue}: {ready} ready"
+        for queue, ready in waiting.items()
+    )
+    answers = Check("broker", "ok", f"{masked(settings.broker_url)} answers ({told})")
+    return [answers, await _queues(settings, [queue for queue in queues if waiting[queue] is not None])]
 
 
-async def _ready(broker: Queue, queue: str) -> str:
+async def _queues(settings: Settings, there: Sequence[str]) -> Check:
+    """Whether the queues stand as this version makes them: declaring one that is there changes nothing, and tells."""
     try:
-        return f"{await broker.ready(queue)} ready"
+        async with open_queue(settings, there, name="doctor") as broker:
+            await broker.check()
+    except MousetrapError as error:
+        return Check("queues", "fail", str(error))
+    return Check("queues", "ok", f"{len(there)} there, made as this version makes them")
+
+
+async def _ready(broker: Queue, queue: str) -> int | None:
+    try:
+        return await broker.ready(queue)
     except Unroutable:
-        return "not there before a worker or the API declares it"
+        return None
 
 
 def _store(settings: Settings) -> Iterator[Check]:

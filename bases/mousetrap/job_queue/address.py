@@ -9,14 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 import pika
 
+from mousetrap.job_queue.options import QueueOptions
+
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _UNREADABLE = (
     "the broker's address cannot be read: write amqp://user:password@host:port/vhost, or amqps:// for TLS, several hosts "
     "separated by commas, with special characters of the password percent-encoded, and nothing after a ? or #"
 )
 
-#: Seconds. The broker drops a silent client after two of them, and pika a silent broker likewise.
-_HEARTBEAT = 15
 #: Seconds that the broker may refuse to read from us, for want of memory or disk, before we try another connection.
 _BLOCKED = 60
 #: Seconds for one host's TCP and TLS, and for all up to an open connection.
@@ -60,16 +60,16 @@ def parse(url: str) -> Address:
     )
 
 
-def parameters(address: Address, name: str, tls: ssl.SSLContext | None) -> Sequence[Any]:
+def parameters(address: Address, name: str, options: QueueOptions) -> Sequence[Any]:
     """pika's parameters for each host, shuffled, so that a cluster's clients spread over its nodes."""
-    context = (tls or ssl.create_default_context()) if address.encrypted else None
+    context = (options.tls or ssl.create_default_context()) if address.encrypted else None
     each = [
         pika.ConnectionParameters(
             host=host,
             port=port,
             virtual_host=address.vhost,
             credentials=pika.PlainCredentials(address.user, address.password),
-            heartbeat=_HEARTBEAT,
+            heartbeat=options.heartbeat,
             blocked_connection_timeout=_BLOCKED,
             socket_timeout=_SOCKET,
             stack_timeout=_STACK,

@@ -32,7 +32,8 @@ class Holding:
         self._loop = asyncio.get_running_loop()
         self._acknowledgements = Acknowledgements()
         self._held = 0
-        self._stopped = False
+        self._delivered = 0
+        self._stopping: asyncio.Task[None] | None = None
         #: A tag used before could make some brokers lose deliveries.
         self._tag = f"mousetrap-{uuid.uuid4().hex}"
         self._lost = False
@@ -52,9 +53,22 @@ class Holding:
         consume = self._channel.basic_consume
         await ask(self._channel, consume, self._queue, self._on_message, consumer_tag=self._tag)
 
+    async def until_quiet(self, seconds: float) -> bool:
+        """True when nothing came for so long and nothing is held; False when `gone` says why nothing more will come."""
+        delivered = -1
+        while self._held or self._delivered != delivered:
+            delivered = self._delivered
+            if (await asyncio.wait([self.gone], timeout=seconds))[0]:
+                return False
+        return True
+
     async def stop(self) -> None:
-        """Lets the broker deliver no more, and closes the channel when all is settled."""
-        self._stopped = True
+        """Lets the broker deliver no more, and closes the channel when all is settled. Two may ask for it."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(), name=f"mousetrap stop {self._queue}")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         if self.open and self._tag in self._channel.consumer_tags:
             try:
                 async with asyncio.timeout(_STOPPING):
@@ -74,7 +88,7 @@ class Holding:
         self._held -= 1
         self._acknowledgements.skip(tag)
         self._channel.basic_nack(tag, requeue=True)
-        if self._stopped:
+        if self._stopping is not None:
             self.flush()
 
     def flush(self) -> None:
@@ -83,11 +97,12 @@ class Holding:
             return
         for tag, multiple in self._acknowledgements.take():
             self._channel.basic_ack(tag, multiple)
-        if self._stopped and not self._held:
+        if self._stopping is not None and not self._held:
             close_channel(self._channel)
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self._held += 1
+        self._delivered += 1
         delivery = RabbitDelivery(
             self, method.delivery_tag, self._queue, read(properties, body), method.redelivered
         )

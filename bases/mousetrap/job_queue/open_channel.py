@@ -55,7 +55,7 @@ def open_channel(
     hush_pika()
     connection: Any = None
     try:
-        connection = _Connection(address.parameters(where, "open_channel", options.tls))
+        connection = _Connection(address.parameters(where, "open_channel", options))
         channel = connection.channel()
         declare(channel, stands)
         channel.confirm_delivery()

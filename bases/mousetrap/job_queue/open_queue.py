@@ -23,5 +23,9 @@ def open_queue(
 def options_of(settings: Settings) -> QueueOptions:
     """The part of the settings that queues are declared and used by."""
     return QueueOptions(
-        queue_type=settings.queue_type, confirm_deadline=settings.confirm_seconds, tls=settings.tls
+        queue_type=settings.queue_type,
+        max_length=settings.queue_max_length,
+        confirm_deadline=settings.confirm_seconds,
+        heartbeat=settings.heartbeat_seconds,
+        tls=settings.tls,
     )

@@ -15,6 +15,8 @@ class QueueOptions:
     max_length: int = 1_000_000
     #: Seconds until a message that the broker has not confirmed fails its publish.
     confirm_deadline: float = 10.0
+    #: Seconds; RabbitMQ drops a client that is silent for two of them, and we a silent RabbitMQ.
+    heartbeat: int = 15
     #: For amqps and valkeys; None means the system's certificate authorities, verified.
     tls: ssl.SSLContext | None = None
 

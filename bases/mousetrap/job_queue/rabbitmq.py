@@ -47,11 +47,11 @@ class RabbitQueue:
         self._publisher = Publisher(
             stands,
             options.confirm_deadline,
-            lambda: address.parameters(where, f"{who} publish", options.tls),
+            lambda: address.parameters(where, f"{who} publish", options),
             self._trouble,
         )
         self._consumer = Consumer(
-            stands, lambda: address.parameters(where, f"{who} consume", options.tls), self._trouble
+            stands, lambda: address.parameters(where, f"{who} consume", options), self._trouble
         )
         self._publisher.link.start()
 

@@ -13,10 +13,10 @@ JOBS = "mousetrap.jobs"
 #: Direct: what a work queue gives up by itself goes to its dead queue, under the work queue's name.
 DEAD = "mousetrap.dead"
 
-#: Returns to a work queue before the broker gives a message up; ours counts crashes itself and stops long before.
-_DELIVERY_LIMIT = 50
-#: Brokers from 4.0 on drop a message that was returned 20 times unless told otherwise, and a dead letter may be looked
-#: at as often as people like. "No limit" has no form that all versions take; a limit also keeps returned messages in place.
+#: Returns to a queue before the broker gives a message up. Each restart of a worker returns what it had taken and not
+#: begun, so that a low limit, or the 20 of brokers from 4.0 on, gives up messages that nobody has tried; how many workers a
+#: job has killed the run store counts. "No limit" has no form that all versions take; a limit also keeps returned messages
+#: in their place.
 _AS_GOOD_AS_NO_LIMIT = 1_000_000_000
 
 
@@ -58,15 +58,18 @@ class Topology:
 
 
 def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
-    """What stands on the broker for these work queues: they, their dead queues and the delay ladder."""
+    """What stands on the broker for these work queues: they, their dead queues and the delay ladder.
+
+    Without any there are exchanges alone, and nothing that could differ from what another version made.
+    """
     work = tuple(dict.fromkeys(work_queues))
     names = [name for queue in work for name in (queue, dead_queue(queue))]
-    rungs = range(delay_ladder.RUNGS)
+    rungs = range(delay_ladder.RUNGS if work else 0)
     return Topology(
         exchanges=(
             Exchange(JOBS, "direct"),
             Exchange(DEAD, "direct"),
-            *(Exchange(delay_ladder.rung(k), "topic") for k in range(-1, delay_ladder.RUNGS)),
+            *(Exchange(delay_ladder.rung(k), "topic") for k in (-1, *rungs)),
         ),
         queues=(
             *(_work_queue(queue, options) for queue in work),
@@ -77,17 +80,16 @@ def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
             *(Binding(JOBS, name, name) for name in names),
             *(Binding(DEAD, queue, dead_queue(queue)) for queue in work),
             *(Binding(delay_ladder.DELIVER, delay_ladder.arrives(name), name) for name in names),
-            *_ladder(),
+            *(binding for k in rungs for binding in _steps(k)),
         ),
         names=frozenset(names),
     )
 
 
-def _ladder() -> Iterator[Binding]:
-    for k in range(delay_ladder.RUNGS):
-        here = delay_ladder.rung(k)
-        yield Binding(here, delay_ladder.reads(k, 1), here)
-        yield Binding(here, delay_ladder.reads(k, 0), delay_ladder.rung(k - 1), to_exchange=True)
+def _steps(k: int) -> Iterator[Binding]:
+    here = delay_ladder.rung(k)
+    yield Binding(here, delay_ladder.reads(k, 1), here)
+    yield Binding(here, delay_ladder.reads(k, 0), delay_ladder.rung(k - 1), to_exchange=True)
 
 
 def _work_queue(name: str, options: QueueOptions) -> DeclaredQueue:
@@ -95,17 +97,13 @@ def _work_queue(name: str, options: QueueOptions) -> DeclaredQueue:
         "x-max-length": options.max_length,
         "x-dead-letter-routing-key": name,
         **_dead_lettering(DEAD, options),
+        **_unlimited_returns(options),
     }
-    if options.queue_type == "quorum":
-        arguments["x-delivery-limit"] = _DELIVERY_LIMIT
     return DeclaredQueue(name, arguments)
 
 
 def _dead_queue(name: str, options: QueueOptions) -> DeclaredQueue:
-    arguments: dict[str, str | int] = {**_kind(options)}
-    if options.queue_type == "quorum":
-        arguments["x-delivery-limit"] = _AS_GOOD_AS_NO_LIMIT
-    return DeclaredQueue(name, arguments)
+    return DeclaredQueue(name, {**_kind(options), **_unlimited_returns(options)})
 
 
 def _waiting_queue(k: int, options: QueueOptions) -> DeclaredQueue:
@@ -122,6 +120,10 @@ def _dead_lettering(exchange: str, options: QueueOptions) -> Mapping[str, str | 
     """
     kept = {"x-dead-letter-strategy": "at-least-once"} if options.queue_type == "quorum" else {}
     return {**_kind(options), "x-overflow": "reject-publish", "x-dead-letter-exchange": exchange, **kept}
+
+
+def _unlimited_returns(options: QueueOptions) -> Mapping[str, str | int]:
+    return {"x-delivery-limit": _AS_GOOD_AS_NO_LIMIT} if options.queue_type == "quorum" else {}
 
 
 def _kind(options: QueueOptions) -> Mapping[str, str | int]:

@@ -11,6 +11,7 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from mousetrap.job_queue.drift import explain_drift
 from mousetrap.jobs import QueueUnreachable
 
 _log = logging.getLogger("mousetrap.job_queue")
@@ -19,7 +20,6 @@ _log = logging.getLogger("mousetrap.job_queue")
 BLOCKED = "it takes no messages until it has memory or disk again: consume what it holds, or give it more"
 
 _CHECK = "check that it runs and that MOUSETRAP_BROKER_URL names it"
-_PRECONDITION_FAILED = 406
 _NOT_ALLOWED = 530
 
 
@@ -66,13 +66,8 @@ def explain(error: BaseException) -> str:
             return "it refused the virtual host: check its name and the user's permissions"
         case ConnectionClosed(reply_code=code, reply_text=text) if code == _NOT_ALLOWED:
             return f"it refused the virtual host: check its name and the user's permissions ({text})"
-        case ChannelClosedByBroker(reply_code=code, reply_text=text) if code == _PRECONDITION_FAILED:
-            return (
-                f"a queue or exchange is there with other settings ({text}). Give this process the settings that it was "
-                "declared with, or drain and delete it, and it is declared anew"
-            )
         case ChannelClosedByBroker(reply_text=text) | ConnectionClosed(reply_text=text):
-            return f"it said {text}"
+            return explain_drift(text) or f"it said {text}"
         case TimeoutError():
             return f"it does not answer in time: {_CHECK}"
         case OSError() | AMQPConnectionError():

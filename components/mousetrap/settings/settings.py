@@ -70,6 +70,8 @@ class Settings(BaseModel):
     health_line_seconds: Seconds = 60.0
     #: How long a run is remembered after its last change.
     retention_seconds: Annotated[float, Field(ge=60)] = 7 * 86_400.0
+    #: Bytes; what a stage handed on is kept for re-runs unless it is larger.
+    keep_output_bytes: Annotated[int, Field(ge=0)] = 65_536
 
     #: host or host:port, separated by commas, that fetches may reach although the address points inward.
     fetch_allow: str = ""

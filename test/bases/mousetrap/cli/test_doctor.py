@@ -7,6 +7,8 @@ from redis import Redis
 
 from mousetrap.cli.doctor import doctor
 from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.job_queue import QueueOptions, open_channel
+from mousetrap.jobs import QueueUnreachable
 from support.ports import free_ports
 
 Shown = pytest.CaptureFixture[str]
@@ -42,6 +44,7 @@ def test_servers_that_are_well_are_told_apart_from_an_api_that_is_away(capsys: S
         "settings": "ok",
         "signing": "ok",
         "broker": "ok",
+        "queues": "ok",
         "store": "ok",
         "eviction": "ok",
         "persistence": "ok",
@@ -76,6 +79,31 @@ def test_looking_at_a_broker_declares_nothing(
         broker = next(check for check in json.loads(capsys.readouterr().out) if check["name"] == "broker")
         assert broker["state"] == "ok"
         assert "start_fetch: not there before" in broker["found"]
+
+
+def test_a_queue_that_another_version_made_is_named_in_the_words_of_every_other_process(
+    capsys: Shown, broker_url: str, store_url: str
+) -> None:
+    with open_channel(broker_url, ["start_fetch"], options=QueueOptions(max_length=7)):
+        pass
+
+    doctor(environ(store_url, MOUSETRAP_BROKER_URL=broker_url), as_json=True)
+
+    found = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert (found["broker"]["state"], found["queues"]["state"]) == ("ok", "fail")
+    with pytest.raises(QueueUnreachable) as others, open_channel(broker_url, ["start_fetch"]):
+        pass
+    assert found["queues"]["found"] == str(others.value)
+    assert "queue 'start_fetch' stands with x-max-length 7" in str(others.value)
+
+
+def test_queues_that_stand_as_they_should_are_well(capsys: Shown, broker_url: str, store_url: str) -> None:
+    with open_channel(broker_url, ["start_fetch"]):
+        pass
+
+    doctor(environ(store_url, MOUSETRAP_BROKER_URL=broker_url), as_json=False)
+
+    assert states(capsys)["queues"] == "ok"
 
 
 def test_messages_that_nobody_signs_are_warned_of(capsys: Shown, store_url: str) -> None:

@@ -4,6 +4,7 @@ import ssl
 
 import pytest
 
+from mousetrap.job_queue import QueueOptions
 from mousetrap.job_queue.address import Address, parameters, parse
 
 
@@ -53,15 +54,18 @@ def test_an_address_is_told_without_its_login() -> None:
 
 
 def test_every_host_is_tried_under_our_name_with_heartbeats() -> None:
-    each = parameters(parse("amqp://u:p@a,b:2/v"), "me", None)
+    each = parameters(parse("amqp://u:p@a,b:2/v"), "me", QueueOptions())
 
     assert {(one.host, one.port) for one in each} == {("a", 5672), ("b", 2)}
     assert {one.client_properties["connection_name"] for one in each} == {"me"}
-    assert all(one.heartbeat and one.blocked_connection_timeout and one.ssl_options is None for one in each)
+    assert all(one.blocked_connection_timeout and one.ssl_options is None for one in each)
+    assert {one.heartbeat for one in each} == {15}
+    (quicker,) = parameters(parse("amqp://u:p@a"), "me", QueueOptions(heartbeat=5))
+    assert quicker.heartbeat == 5
 
 
 def test_an_encrypted_connection_verifies_the_host_it_was_given() -> None:
-    (one,) = parameters(parse("amqps://u:p@broker.example"), "me", None)
+    (one,) = parameters(parse("amqps://u:p@broker.example"), "me", QueueOptions())
 
     assert one.ssl_options.server_hostname == "broker.example"
     assert one.ssl_options.context.verify_mode == ssl.CERT_REQUIRED
@@ -71,6 +75,6 @@ def test_an_encrypted_connection_verifies_the_host_it_was_given() -> None:
 def test_an_encrypted_connection_uses_the_context_that_was_given() -> None:
     ours = ssl.create_default_context()
 
-    (one,) = parameters(parse("amqps://u:p@h"), "me", ours)
+    (one,) = parameters(parse("amqps://u:p@h"), "me", QueueOptions(tls=ours))
 
     assert one.ssl_options.context is ours

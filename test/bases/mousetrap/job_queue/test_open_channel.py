@@ -117,9 +117,9 @@ def test_a_broker_that_is_away_is_told_of_with_its_address_and_no_password() -> 
     assert "s3cret" not in str(error.value)
 
 
-def test_a_queue_that_is_there_with_other_settings_is_explained(broker_url: str) -> None:
+def test_a_queue_that_stands_with_other_arguments_is_explained(broker_url: str) -> None:
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         connection.channel().queue_declare("work", durable=True)
 
-    with pytest.raises(QueueUnreachable, match=r"other settings .*'work'.*drain and delete it"):
+    with pytest.raises(QueueUnreachable, match=r"queue 'work' stands with .* as docs/upgrading.md says"):
         open_channel(broker_url, ["work"])

@@ -12,8 +12,11 @@ from uuid import uuid4
 import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
 
-from mousetrap.job_queue import QueueOptions, connect
+from mousetrap.job_queue import QueueOptions, connect, open_channel
+from mousetrap.job_queue.topology import topology
+from mousetrap.job_queue.trouble import explain
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueUnreachable, dead_queue
 from support.inbox import Inbox, eventually, play
 from support.rabbitmq import OwnRabbitMQ
@@ -50,7 +53,7 @@ def test_queues_are_quorum_queues_that_refuse_rather_than_drop(broker_url: str, 
             arguments={
                 "x-queue-type": "quorum",
                 "x-queue-leader-locator": "balanced",
-                "x-delivery-limit": 50,
+                "x-delivery-limit": 1_000_000_000,
                 "x-max-length": 1_000_000,
                 "x-overflow": "reject-publish",
                 "x-dead-letter-exchange": "mousetrap.dead",
@@ -104,21 +107,176 @@ def test_classic_queues_keep_the_same_promises(broker_url: str, work: str) -> No
     play(story())
 
 
-def test_a_queue_that_is_there_with_other_settings_is_explained(
-    broker_url: str, work: str, caplog: pytest.LogCaptureFixture
+LIMIT = {"x-delivery-limit": 50}
+CLASSIC = {
+    "x-queue-type": "classic",
+    "x-delivery-limit": None,
+    "x-dead-letter-strategy": None,
+    "x-queue-leader-locator": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("others", "differs", "mend"),
+    [
+        (LIMIT, "x-delivery-limit 50, and this process wants 1000000000", "make it anew"),
+        ({"x-delivery-limit": None}, "x-delivery-limit none, and this process wants 1000000000", "make it"),
+        ({"x-max-length": 7}, "x-max-length 7, and this process wants 1000000", "_QUEUE_MAX_LENGTH"),
+        ({"x-max-length": None}, "x-max-length none, and this process wants 1000000", "_QUEUE_MAX_LENGTH"),
+        ({"x-message-ttl": 60_000}, "x-message-ttl 60000, and this process wants none", "make it anew"),
+        (
+            CLASSIC,
+            "x-queue-type classic, and this process wants quorum",
+            "give every process the MOUSETRAP_QUEUE_TYPE",
+        ),
+    ],
+)
+def test_a_queue_that_stands_with_other_arguments_is_named_with_both_values_and_the_way_to_mend_it(
+    broker_url: str,
+    work: str,
+    caplog: pytest.LogCaptureFixture,
+    others: dict[str, str | int | None],
+    differs: str,
+    mend: str,
 ) -> None:
-    with plain_channel(broker_url) as channel:
-        channel.queue_declare(work, durable=True)
+    make(broker_url, work, others)
 
     async def story() -> None:
         async with connect(broker_url, [work], name="test", options=IMPATIENT) as queue:
-            said = await complaint(queue, "other settings")
-            assert f"'{work}'" in said and "drain and delete it" in said
-            with pytest.raises(QueueUnreachable, match="other settings"):
+            said = await complaint(queue, "stands with")
+            assert f"queue '{work}' stands with {differs}" in said
+            assert mend in said and "docs/upgrading.md" in said
+            with pytest.raises(QueueUnreachable, match=differs):
                 await queue.publish(work, Message("m", b"x"))
 
     play(story())
-    assert len([each for each in caplog.records if "other settings" in each.message]) == 1
+    assert len([each for each in caplog.records if differs in each.message]) == 1
+    with pytest.raises(QueueUnreachable, match=differs):
+        open_channel(broker_url, [work])
+
+
+def test_a_rung_of_the_delay_ladder_that_differs_is_told_of_like_any_queue(
+    broker_url: str, work: str
+) -> None:
+    async def story() -> None:
+        classic = QueueOptions(queue_type="classic", confirm_deadline=1.0)
+        async with connect(broker_url, [], name="test", options=classic) as queue:
+            await eventually(failure_of(queue.check), None)
+        async with connect(broker_url, ["other"], name="test") as queue:
+            await eventually(failure_of(queue.check), None)
+        async with connect(broker_url, [work], name="test", options=classic) as queue:
+            said = await complaint(queue, "stands with")
+            assert "queue 'mousetrap.delay.0' stands with" in said and "MOUSETRAP_QUEUE_TYPE" in said
+
+    play(story())
+
+
+@pytest.mark.parametrize(
+    "said", ["unknown delivery tag 5", "delivery acknowledgement on channel 1 timed out"]
+)
+def test_other_failed_preconditions_are_not_taken_for_a_difference(said: str) -> None:
+    assert explain(ChannelClosedByBroker(406, f"PRECONDITION_FAILED - {said}")).endswith(said)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_sixty_restarts_of_its_worker_cost_a_waiting_message_neither_its_queue_nor_its_place(
+    broker_url: str, work: str, in_order: bool
+) -> None:
+    ids = [f"m{n}" for n in range(5)]
+
+    async def story() -> None:
+        async with connect(broker_url, [work], name="publisher") as publisher:
+            for each in ids:
+                await publisher.publish(work, Message(each, b"x"))
+
+            for _ in range(60):
+                async with connect(broker_url, [], name="worker") as queue:
+                    inbox = Inbox()
+                    subscription = await queue.consume(work, 3, inbox)
+                    taken = [await inbox.take() for _ in range(3)]
+                    assert [each.message.id for each in taken] == ids[:3]
+                    if in_order:
+                        await subscription.stop()
+                        assert all(each.hand_back() for each in taken)
+
+            inbox = Inbox()
+            await publisher.consume(work, 10, inbox)
+            assert await inbox.acknowledge(5) == ids
+            assert await publisher.ready(dead_queue(work)) == 0
+
+    play(story())
+
+
+def test_what_arrives_while_a_subscription_stops_stays_in_its_queue(broker_url: str, work: str) -> None:
+    # Large enough that some are still on their way when the broker hears of the stop: pika rejects those by itself.
+    ids, body = [f"m{n}" for n in range(8)], bytes(200_000)
+
+    async def story() -> None:
+        late = 0
+        async with connect(broker_url, [work], name="test") as queue:
+            for each in ids:
+                await queue.publish(work, Message(each, body))
+
+            for _ in range(60):
+                inbox = Inbox()
+                subscription = await queue.consume(work, len(ids), inbox)
+                first = await inbox.take()
+                await subscription.stop()
+                late += len(inbox) < len(ids) - 1
+                assert first.hand_back()
+                while len(inbox):
+                    assert (await inbox.take()).hand_back()
+
+            assert late > 0
+            inbox = Inbox()
+            await queue.consume(work, 10, inbox)
+            assert sorted(await inbox.acknowledge(len(ids))) == ids
+            assert await queue.ready(dead_queue(work)) == 0
+
+    play(story())
+
+
+def test_a_consumer_that_the_broker_forgot_subscribes_anew_and_gets_all(
+    broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # RabbitMQ 3.10 neither cancels nor serves the consumer of a queue that is there again milliseconds after its end.
+    monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.5)
+
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            inbox = Inbox()
+            await queue.consume(work, 10, inbox)
+            for n in range(5):
+                await queue.publish(work, Message(f"before {n}", b"x"))
+                await inbox.acknowledge(1)
+                await asyncio.to_thread(delete_and_make, broker_url, work)
+
+                await queue.publish(work, Message(f"after {n}", b"x"))
+                assert await inbox.acknowledge(1) == [f"after {n}"]
+
+    play(story())
+
+
+def test_subscribing_anew_all_the_time_loses_nothing_and_repeats_nothing(
+    broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.001)
+
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            inbox = Inbox()
+            subscription = await queue.consume(work, 10, inbox)
+            for n in range(200):
+                await queue.publish(work, Message(f"m{n}", b"x"))
+                delivery = await inbox.take()
+                assert delivery.message.id == f"m{n}"
+                assert delivery.acknowledge()
+
+            await subscription.stop()
+            await eventually(lambda: queue.ready(work), 0)
+            assert len(inbox) == 0
+
+    play(story())
 
 
 def test_a_queue_deleted_under_its_consumer_is_declared_again_and_consumed(
@@ -428,6 +586,33 @@ def failure_of(act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[typ
         return None
 
     return ask
+
+
+def arguments_of(queue: str) -> dict[str, str | int]:
+    """What this version declares the work queue with."""
+    return dict(topology([queue], QueueOptions()).queues[0].arguments)
+
+
+def make(url: str, queue: str, others: dict[str, str | int | None]) -> None:
+    """The work queue as a stranger makes it: as ours but for the `others`."""
+    wanted = {**arguments_of(queue), **others}
+    with plain_channel(url) as channel:
+        channel.queue_declare(
+            queue,
+            durable=True,
+            arguments={name: value for name, value in wanted.items() if value is not None},
+        )
+
+
+def delete_and_make(url: str, queue: str) -> None:
+    """What a stranger's tool does that makes a queue anew in one breath."""
+    stands = topology([queue], QueueOptions())
+    with plain_channel(url) as channel:
+        channel.queue_delete(queue)
+        channel.queue_declare(queue, durable=True, arguments=arguments_of(queue))
+        for binding in stands.bindings:
+            if binding.to == queue:
+                channel.queue_bind(queue, binding.source, binding.key)
 
 
 def delete(url: str, queue: str) -> None:
