@@ -5,10 +5,12 @@ from collections.abc import Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
 
+from mousetrap.retry import TimeLimitExceeded
+
 Value = TypeVar("Value")
 
 
-class SoftTimeout(TimeoutError):
+class SoftTimeout(TimeLimitExceeded):
     """The stage's soft time limit is over: keep what you have and leave, for at the hard one nobody asks."""
 
 
@@ -23,9 +25,12 @@ class SoftLimit:
         self._over = True
         task.cancel()
 
-    @coroutine
-    def around(self, work: Coroutine[Any, Any, Value]) -> Generator[Any, Any, Value]:
+    async def around(self, work: Coroutine[Any, Any, Value]) -> Value:
         """Awaits the handler. The cancellation that stands for the limit goes on as SoftTimeout, every other as it is."""
+        return await self._relayed(work)
+
+    @coroutine
+    def _relayed(self, work: Coroutine[Any, Any, Value]) -> Generator[Any, Any, Value]:
         go_on, given = work.send, None
         while True:
             try:

@@ -1,0 +1,183 @@
+"""The inside of an isolated handler's process: one job at a time, and an end with its worker, whatever happens."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from mousetrap.jobs import Outcome
+from mousetrap.pipeline import ContractBroken, read
+from mousetrap.worker.binding import Binding
+from mousetrap.worker.context import Context
+from mousetrap.worker.soft_timeout import SoftLimit, SoftTimeout
+from mousetrap.worker.verdict import done, input_broken, judged
+from mousetrap.worker.wire import Wire
+from mousetrap.worker.words import Answer, Begun, Hello, Leave, SoftLimitOver, Work
+
+#: Wakes the main thread when the worker wants something of the handler; nobody else sends it.
+_WAKE = signal.SIGUSR1
+
+
+class Stopped(BaseException):
+    """Raised in a handler whose job was cancelled; one that catches every Exception does not hold it up."""
+
+
+def serve(talk: int, life: int) -> None:
+    """Does the jobs that come over the socket `talk`, until told to leave, or until the worker is gone."""
+    _die_with(life)
+    for number in (signal.SIGINT, signal.SIGTERM):  # are the worker's to hear, and it tells us what to do
+        signal.signal(number, lambda number, frame: None)
+    wire = Wire(socket.socket(fileno=talk))
+    hello = wire.hear()
+    assert isinstance(hello, Hello)
+    _log_as(*pickle.loads(hello.log))
+    with asyncio.Runner() as runner:
+        _Inside(pickle.loads(hello.binding), wire, runner.get_loop()).live()
+    wire.close()
+
+
+def _die_with(life: int) -> None:
+    """The kernel kills this process group when the pipe breaks whose other end the worker holds.
+
+    No thread could do that: it would wait for a handler that never lets go of the interpreter's lock. PR_SET_PDEATHSIG
+    would spare the programs that the handler started. Where a kernel can do neither, `_listen` does what it can.
+    """
+    if sys.platform == "linux":
+        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _log_as(level: int, formatter: logging.Formatter | None) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """The job under way, and what reaches its handler."""
+
+    number: int
+    stopped: threading.Event = field(default_factory=threading.Event)
+    #: Whether the main thread is in a sync handler; an async one has a task.
+    entered: bool = False
+    task: asyncio.Task[Any] | None = None
+    limit: SoftLimit = field(default_factory=SoftLimit)
+    #: What the worker wants of the handler.
+    wish: Leave | SoftLimitOver | None = None
+
+
+class _Inside:
+    """The handler and what it depends on.
+
+    The main thread runs the lifespan and async handlers on its event loop, and sync handlers beside it, while the loop
+    stands still: so they may call asyncio.run(), and signals reach them. A second thread listens to the worker.
+    """
+
+    def __init__(self, binding: Binding, wire: Wire, loop: asyncio.AbstractEventLoop) -> None:
+        self._binding = binding
+        self._stage = binding.step
+        self._wire = wire
+        self._loop = loop
+        self._inbox: asyncio.Queue[Work | None] = asyncio.Queue()
+        self._deps: asyncio.Future[Any] = loop.create_future()
+        self._leaving = asyncio.Event()
+        self._call = _Call(0)
+
+    def live(self) -> None:
+        """Does one job after another; the lifespan is entered before the first and left after the last."""
+        signal.signal(_WAKE, self._heed)
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        lifespan = self._loop.create_task(self._lifespan())
+        while (work := self._loop.run_until_complete(self._inbox.get())) is not None:
+            outcome, spent = self._outcome(work, lifespan)
+            self._wire.say(Answer(msgspec.json.encode(outcome), last=spent or lifespan.done()))
+        self._leaving.set()
+        if not lifespan.done():
+            self._loop.run_until_complete(lifespan)
+
+    async def _lifespan(self) -> None:
+        # Entered and left in one task, as whatever holds a task group wants it.
+        async with self._binding.lifespan() as deps:
+            self._deps.set_result(deps)
+            await self._leaving.wait()
+
+    def _outcome(self, work: Work, lifespan: "asyncio.Task[None]") -> tuple[Outcome, bool]:
+        """What came of the job, and whether it left this process unfit for another one."""
+        try:
+            payload = read(work.payload, self._stage.input)
+        except ContractBroken as error:
+            return input_broken(error, self._stage), False
+        try:
+            deps = self._opened(lifespan)
+            self._wire.say(Begun())
+            return done(self._value(work, payload, deps), self._stage), False
+        except BaseException as error:  # noqa: BLE001  all of it is judged
+            outcome = judged(error, work.about.attempt, self._stage, work.chance, time.time())
+            return outcome, isinstance(error, MemoryError)
+
+    def _opened(self, lifespan: "asyncio.Task[None]") -> Any:
+        either = asyncio.wait({lifespan, self._deps}, return_when=asyncio.FIRST_COMPLETED)
+        self._loop.run_until_complete(either)
+        if lifespan.done():
+            lifespan.result()
+        return self._deps.result()
+
+    def _value(self, work: Work, payload: Any, deps: Any) -> Any:
+        call = self._call = _Call(work.number)
+        facts = msgspec.structs.asdict(work.about)
+        context = Context(deps=deps, stopped=call.stopped, tell=self._wire.progress, **facts)
+        arguments = (payload, context) if self._binding.takes_context else (payload,)
+        try:
+            if not self._binding.is_async:
+                call.entered = True
+                return self._binding.handler(*arguments)
+            call.task = self._loop.create_task(call.limit.around(self._binding.handler(*arguments)))
+            return self._loop.run_until_complete(call.task)
+        finally:
+            call.entered, call.task = False, None
+
+    def _listen(self) -> None:
+        """The second thread: passes on what the worker says, and ends all of us when it is gone."""
+        while (word := self._wire.hear()) is not None:
+            match word:
+                case Work():
+                    self._loop.call_soon_threadsafe(self._inbox.put_nowait, word)
+                case SoftLimitOver(number) if number == self._call.number:
+                    self._wake(word)
+                case Leave():
+                    self._loop.call_soon_threadsafe(self._inbox.put_nowait, None)
+                    self._wake(word)
+        os.killpg(0, signal.SIGKILL)
+
+    def _wake(self, wish: Leave | SoftLimitOver) -> None:
+        call, main = self._call, threading.main_thread().ident
+        assert main is not None
+        call.stopped.set()
+        call.wish = wish
+        signal.pthread_kill(main, _WAKE)
+
+    def _heed(self, number: int, frame: FrameType | None) -> None:
+        """Runs in the main thread, between two bytecodes of whatever it is at."""
+        call = self._call
+        wish, call.wish = call.wish, None
+        if wish is None:
+            return
+        if call.entered or (call.task and asyncio.current_task(self._loop) is call.task):
+            raise Stopped if isinstance(wish, Leave) else SoftTimeout("the soft time limit is over")
+        if call.task:
+            end = call.task.cancel if isinstance(wish, Leave) else partial(call.limit.say, call.task)
+            self._loop.call_soon_threadsafe(end)
