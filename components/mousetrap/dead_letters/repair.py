@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import msgspec
+
 from mousetrap.dead_letters.edit import edited
 from mousetrap.dead_letters.held import hold
 from mousetrap.dead_letters.letter import DeadLetter, read_letter, without_story
@@ -150,7 +152,8 @@ class DeadLetters:
         anew = await self._store.redrive(job)
         if anew is None:
             return False
-        body = encode(anew)
+        # Whoever sends it round again wants it done, however late that is.
+        body = encode(msgspec.structs.replace(anew, expires_ms=None))
         await self._queue.publish(letter.queue, Message(anew.id, body, self._keyring.headers(body)))
         return True
 

@@ -1,0 +1,487 @@
+"""Shows that dead letters are looked at, redriven, edited and discarded without losing one, on both queues."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from mousetrap.dead_letters import DeadLetters, NotEditable, Repaired, Selection
+from mousetrap.dead_letters import repair as repair_module
+from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, dead_queue, decode, encode, first_job
+from mousetrap.pipeline import ContractBroken
+from mousetrap.run_store import RunState
+from mousetrap.worker import Context
+from support.workbench import KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
+
+ALL = Selection()
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The address of either queue."""
+    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+async def at_once(_: float) -> None:
+    """A pause for those who are in a hurry."""
+
+
+def letters_of(bench: Workbench, pause: Callable[[float], Awaitable[None]] = at_once) -> DeadLetters:
+    return DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline}, pause=pause)
+
+
+async def bury(bench: Workbench, run_id: str, at_ms: int = 1, payload: bytes = b"1", **story: str) -> Job:
+    """A dead letter of the first stage that no worker has made, so that the store knows nothing of it."""
+    job = first_job(run_id=run_id, pipeline=bench.pipeline.name, stage="add", payload=payload, accepted_ms=1)
+    await bury_message(bench, Message(job.id, encode(job), KEYRING.headers(encode(job))), at_ms, **story)
+    return job
+
+
+async def bury_message(bench: Workbench, message: Message, at_ms: int = 1, **story: str) -> None:
+    told = {"reason": "max-retries", "error-type": "Broken", "error": "no", "at": str(at_ms), **story}
+    headers = {**message.headers, **{f"mousetrap-{name}": text for name, text in told.items()}}
+    await bench.queue.publish(dead_queue(bench.queue_of("add")), replace(message, headers=headers))
+
+
+async def dead_count(bench: Workbench) -> int:
+    return await bench.queue.ready(dead_queue(bench.queue_of("add")))
+
+
+async def alive_count(bench: Workbench) -> int:
+    return await bench.queue.ready(bench.queue_of("add"))
+
+
+def test_a_look_shows_every_letter_oldest_first_and_leaves_all_where_they_are(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        jobs = [await bury(bench, f"r{number}", at_ms=1000 - number) for number in range(120)]
+        letters = letters_of(bench)
+
+        looks = [await letters.look(ALL) for _ in range(3)]
+
+        for looked in looks:
+            assert [letter.id for letter in looked.letters] == [job.id for job in reversed(jobs)]
+            assert (looked.seen, looked.unseen) == (120, 0)
+        assert await dead_count(bench) == 120
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_looks_at_the_same_time_see_the_same(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        for number in range(20):
+            await bury(bench, f"r{number}")
+        letters = letters_of(bench)
+
+        looks = await asyncio.gather(*(letters.look(ALL) for _ in range(5)))
+
+        assert [len(looked.letters) for looked in looks] == [20] * 5
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_where_nothing_lies_nothing_is_found(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        letters = letters_of(bench)
+
+        assert (await letters.look(ALL)).letters == ()
+        assert await letters.find(bench.queue_of("add"), "d1") is None
+        assert await letters.find("no_such_queue", "d1") is None
+        assert await letters.redrive(ALL, rate=1, limit=1) == Repaired()
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_more_letters_than_one_look_takes_are_said_to_be_there(
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(bench: Workbench) -> None:
+        for number in range(7):
+            await bury(bench, f"r{number}")
+
+        looked = await letters_of(bench).look(ALL)
+
+        assert (len(looked.letters), looked.seen, looked.unseen) == (5, 5, 2)
+        assert await dead_count(bench) == 7
+
+    monkeypatch.setattr(repair_module, "MOST_HELD", 5)
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_large_letters_are_not_all_held_at_once(
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(bench: Workbench) -> None:
+        for number in range(60):
+            await bury(bench, f"r{number}", payload=b'"%s"' % (b"x" * 1000))
+
+        looked = await letters_of(bench).look(ALL)
+
+        assert looked.seen == 50  # what is taken before anything is known of their size
+        assert looked.unseen == 10
+        assert await dead_count(bench) == 60
+
+    monkeypatch.setattr("mousetrap.dead_letters.held._MOST_BYTES", 10_000)
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_redriven_letter_completes_its_run(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        """Fails until it is mended, and then is redriven; the letter is gone, and the run's timeline tells all of it."""
+
+        async def broken(number: int) -> int:
+            raise ConnectionError("not yet")
+
+        async with bench.working(bench.bind("add", broken)):
+            run_id = await bench.submit(b"5")
+            assert (await bench.ended(run_id)).state == RunState.FAILED
+        (letter,) = (await letters_of(bench).look(ALL)).letters
+
+        repaired = await letters_of(bench).redrive(ALL, rate=100, limit=10)
+        queued = await bench.store.get(run_id)
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await completed(bench, run_id)
+
+        assert (letter.run_id, letter.attempts, letter.error) == (run_id, 3, "not yet")
+        assert "in broken" in letter.traceback
+        assert repaired == Repaired(matched=1, done=1)
+        assert queued is not None and (queued.state, queued.failure) == (RunState.QUEUED, None)
+        assert run.result == 12
+        kinds = [event.kind for event in run.timeline]
+        assert kinds[-7:] == ["failed", "redriven", "started", "finished", "started", "finished", "completed"]
+        assert await dead_count(bench) == await alive_count(bench) == 0
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+async def completed(bench: Workbench, run_id: str) -> Any:
+    """The run, once it has completed: `failed` stands in its timeline already."""
+    await bench.until(run_id, "completed")
+    return await bench.store.get(run_id)
+
+
+def test_a_letter_whose_handler_is_not_mended_dies_again_and_can_be_redriven_again(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        attempts: list[int] = []
+
+        async def broken(number: int, context: Context[None]) -> int:
+            attempts.append(context.attempt)
+            raise ConnectionError("never")
+
+        async with bench.working(bench.bind("add", broken)):
+            await bench.ended(await bench.submit())
+            for _ in range(2):
+                assert (await letters_of(bench).redrive(ALL, rate=100, limit=10)).done == 1
+                await letter_there(bench)
+        (letter,) = (await letters_of(bench).look(ALL)).letters
+
+        assert letter.generation == 2
+        assert attempts == [1, 2, 3] * 3
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+async def letter_there(bench: Workbench) -> None:
+    """Returns once a letter lies in the dead queue."""
+    async with asyncio.timeout(PATIENCE):
+        while not await dead_count(bench):  # noqa: ASYNC110  a queue announces nothing
+            await asyncio.sleep(0.02)
+
+
+def test_a_letter_of_a_run_that_the_store_has_forgotten_opens_it_anew(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bury(bench, "forgotten", payload=b"20")
+
+        repaired = await letters_of(bench).redrive(ALL, rate=100, limit=10)
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await bench.ended("forgotten")
+
+        assert repaired == Repaired(matched=1, done=1)
+        assert (run.state, run.result) == (RunState.COMPLETED, 42)
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_letter_that_lies_there_twice_is_done_once(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        done: list[int] = []
+
+        async def note(number: int) -> int:
+            done.append(number)
+            return number
+
+        for _ in range(2):
+            await bury(bench, "r1")
+        await letters_of(bench).redrive(ALL, rate=100, limit=10)
+        async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
+            await asyncio.wait_for(worker.task, PATIENCE)
+        run = await bench.ended("r1")
+
+        assert (run.state, done) == (RunState.COMPLETED, [1])
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_the_letter_of_a_job_that_has_gone_on_is_dropped(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bury(bench, "r1")
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            await letters_of(bench).redrive(ALL, rate=100, limit=10)
+            await bench.ended("r1")
+        await bury(bench, "r1")
+
+        repaired = await letters_of(bench).redrive(ALL, rate=100, limit=10)
+
+        assert repaired == Repaired(matched=1, stale=1)
+        assert await dead_count(bench) == await alive_count(bench) == 0
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_only_what_is_meant_is_redriven_no_more_than_the_limit_and_no_faster_than_the_rate(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        pauses: list[float] = []
+
+        async def note(seconds: float) -> None:
+            pauses.append(seconds)
+
+        wanted = [await bury(bench, f"r{number}", at_ms=number + 1) for number in range(5)]
+        for number in range(5):
+            await bury(bench, f"o{number}", reason="contract")
+        letters = letters_of(bench, note)
+
+        repaired = await letters.redrive(Selection(reason="max-retries"), rate=20, limit=3)
+
+        assert (repaired.matched, repaired.done, repaired.left) == (5, 3, 2)
+        assert pauses == [1 / 20] * 3
+        left = (await letters.look(ALL)).letters
+        assert Counter(letter.reason for letter in left) == {"max-retries": 2, "contract": 5}
+        assert {letter.id for letter in left if letter.reason == "max-retries"} == {
+            it.id for it in wanted[3:]
+        }
+        assert await alive_count(bench) == 3
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_discarded_letter_is_gone_and_its_neighbours_are_not(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        first, second = await bury(bench, "r1"), await bury(bench, "r2")
+        letters = letters_of(bench)
+
+        repaired = await letters.discard(Selection(ids=frozenset({first.id})), limit=10)
+
+        assert repaired == Repaired(matched=1, done=1)
+        assert [letter.id for letter in (await letters.look(ALL)).letters] == [second.id]
+        assert await alive_count(bench) == 0
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def foreigners(bench: Workbench) -> dict[str, Message]:
+    """Messages that no key of ours signed."""
+    job = first_job(run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=1)
+    return {
+        "undecodable": Message("m1", b"\x00 nothing", KEYRING.headers(b"\x00 nothing")),
+        "unsigned": Message(job.id, encode(job), {}),
+        "forged": Message(job.id, encode(job), KEYRING.headers(b"another body")),
+    }
+
+
+@pytest.mark.parametrize("kind", ["undecodable", "unsigned", "forged"])
+def test_what_is_not_ours_goes_back_as_it_was_and_is_never_signed(
+    queue_url: str, store_url: str, kind: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        message = foreigners(bench)[kind]
+        await bury_message(bench, message, reason="signature")
+        letters = letters_of(bench)
+        (letter,) = (await letters.look(ALL)).letters
+
+        with pytest.raises(NotEditable):
+            await letters.redrive_edited(bench.queue_of("add"), letter.id, b"2")
+        repaired = await letters.redrive(ALL, rate=100, limit=10)
+        back = await bench.next_of(bench.queue_of("add"))
+
+        assert repaired == Repaired(matched=1, done=1)
+        assert (back.message.body, dict(back.message.headers)) == (message.body, dict(message.headers))
+        assert await bench.store.get("r1") is None
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_an_edited_letter_completes_its_run_with_the_new_input(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        async def picky(number: int) -> int:
+            return 100 // number
+
+        async with bench.working(bench.bind("add", picky), bench.bind("double", double)):
+            run_id = await bench.submit(b"0")
+            assert (await bench.ended(run_id)).state == RunState.FAILED
+            letters = letters_of(bench)
+            (letter,) = (await letters.look(ALL)).letters
+
+            with pytest.raises(ContractBroken):
+                await letters.redrive_edited(letter.queue, letter.id, b'"four"')
+            assert await dead_count(bench) == 1
+            repaired = await letters.redrive_edited(letter.queue, letter.id, b"4")
+            run = await completed(bench, run_id)
+
+        assert repaired == Repaired(matched=1, done=1)
+        assert run.result == 50
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_letter_whose_stage_nobody_here_knows_cannot_be_edited(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        job = first_job(run_id="r1", pipeline=bench.pipeline.name, stage="gone", payload=b"1", accepted_ms=1)
+        await bury_message(bench, Message(job.id, encode(job), KEYRING.headers(encode(job))))
+
+        with pytest.raises(NotEditable, match="'gone'"):
+            await letters_of(bench).redrive_edited(bench.queue_of("add"), job.id, b"2")
+
+        assert await dead_count(bench) == 1
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_redriven_job_is_done_however_late_it_is(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        job = first_job(
+            run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"20", accepted_ms=1, expires_ms=2
+        )
+        await bury_message(bench, Message(job.id, encode(job), KEYRING.headers(encode(job))))
+
+        await letters_of(bench).redrive(ALL, rate=100, limit=1)
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await bench.ended("r1")
+
+        assert (run.state, run.result) == (RunState.COMPLETED, 42)
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+class Dies(Exception):
+    """The process ends here."""
+
+
+class DyingQueue:
+    """A real queue under a process that ends before or after it has published."""
+
+    def __init__(self, queue: Queue, *, after: bool) -> None:
+        self._queue = queue
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        if self._after:
+            await self._queue.publish(queue, message)
+        raise Dies
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before_the_confirm", "after_the_confirm"])
+def test_a_redrive_that_dies_half_way_is_repeated_and_the_job_is_done_once(
+    queue_url: str, store_url: str, after: bool
+) -> None:
+    async def story(bench: Workbench) -> None:
+        """The store has it as redriven, the queue has it or not, and the letter lies there still."""
+        done: list[int] = []
+
+        async def note(number: int) -> int:
+            done.append(number)
+            return number
+
+        await bury(bench, "r1")
+        dying = letters_of(replace(bench, queue=DyingQueue(bench.queue, after=after)))
+
+        with pytest.raises(Dies):
+            await dying.redrive(ALL, rate=100, limit=10)
+        assert await dead_count(bench) == 1
+        assert await alive_count(bench) == after
+        again = await letters_of(bench).redrive(ALL, rate=100, limit=10)
+        async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
+            await asyncio.wait_for(worker.task, PATIENCE)
+        run = await bench.ended("r1")
+
+        assert again == Repaired(matched=1, done=1)
+        assert (run.state, done) == (RunState.COMPLETED, [1])
+        assert [event.kind for event in run.timeline].count("redriven") == 1
+        assert await dead_count(bench) == 0
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_redrive_that_comes_again_after_the_job_was_done_drops_the_letter(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        await bury(bench, "r1")
+        with pytest.raises(Dies):
+            await letters_of(replace(bench, queue=DyingQueue(bench.queue, after=True))).redrive(
+                ALL, rate=100, limit=10
+            )
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            await bench.ended("r1")
+
+        again = await letters_of(bench).redrive(ALL, rate=100, limit=10)
+
+        assert again == Repaired(matched=1, stale=1)
+        assert await dead_count(bench) == 0
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_queue_that_takes_no_more_ends_a_redrive_and_no_letter_is_lost(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        class Full:
+            left = 2
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(bench.queue, name)
+
+            async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+                if not self.left:
+                    raise QueueUnreachable("away")
+                self.left -= 1
+                await bench.queue.publish(queue, message)
+
+        for number in range(5):
+            await bury(bench, f"r{number}")
+
+        with pytest.raises(QueueUnreachable):
+            await letters_of(replace(bench, queue=Full())).redrive(ALL, rate=100, limit=10)
+
+        assert (await alive_count(bench), await dead_count(bench)) == (2, 3)
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_redriven_job_is_signed_and_tells_its_round(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        dead = msgspec.structs.replace(await bury(bench, "r1"), attempt=3)
+
+        await letters_of(bench).redrive(ALL, rate=100, limit=1)
+        back = (await bench.next_of(bench.queue_of("add"))).message
+
+        KEYRING.verify(back.body, back.headers)
+        assert set(back.headers) == {"mousetrap-signature"}
+        job = decode(back.body)
+        assert (job.id, job.run_id, job.attempt, job.generation) == (dead.id, "r1", 1, 1)
+
+    on_a_workbench(queue_url, store_url, story)

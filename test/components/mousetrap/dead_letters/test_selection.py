@@ -1,0 +1,69 @@
+"""Shows which letters a selection means, and how letters are grouped."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mousetrap.dead_letters import DeadLetter, Selection, group
+from mousetrap.dead_letters.selection import matches
+from mousetrap.jobs import Message, first_job
+
+JOB = first_job(run_id="r1", pipeline="sums", stage="add", payload=b"1", accepted_ms=1)
+LETTER = DeadLetter(
+    id="d1", queue="add_q", message=Message("d1", b"1"), job=JOB, believed=True, reason="max-retries",
+    error_kind="pkg.errors.Broken", error="no", traceback="", attempts=3, worker="w1", at_ms=1000,
+)  # fmt: skip
+FOREIGN = replace(LETTER, job=None, believed=False, at_ms=None)
+
+
+@pytest.mark.parametrize(
+    ("wish", "meant"),
+    [
+        ({}, True),
+        ({"queue": "add_q"}, True),
+        ({"queue": "other"}, False),
+        ({"ids": frozenset({"d1", "d2"})}, True),
+        ({"ids": frozenset({"d2"})}, False),
+        ({"reason": "max-retries"}, True),
+        ({"reason": "contract"}, False),
+        ({"error": "pkg.errors.Broken"}, True),
+        ({"error": "Broken"}, True),
+        ({"error": "errors.Broken"}, True),
+        ({"error": "roken"}, False),
+        ({"error": ""}, False),
+        ({"run": "r1"}, True),
+        ({"run": "r2"}, False),
+        ({"stage": "add"}, True),
+        ({"stage": "double"}, False),
+        ({"before_ms": 1001}, True),
+        ({"before_ms": 1000}, False),
+        ({"after_ms": 1000}, True),
+        ({"after_ms": 1001}, False),
+        ({"queue": "add_q", "reason": "contract"}, False),
+    ],
+)
+def test_a_letter_is_meant_when_all_that_is_wished_holds(wish: Any, meant: bool) -> None:
+    assert matches(LETTER, Selection(**wish)) is meant
+
+
+@pytest.mark.parametrize(
+    ("wish", "meant"),
+    [({"run": "r1"}, False), ({"stage": "add"}, False), ({"before_ms": 1}, True), ({"after_ms": 1}, False)],
+)
+def test_a_letter_that_is_no_job_is_of_no_run_and_older_than_any_time(wish: Any, meant: bool) -> None:
+    assert matches(FOREIGN, Selection(**wish)) is meant
+
+
+def test_letters_that_died_of_the_same_are_one_group_and_the_largest_comes_first() -> None:
+    other = replace(LETTER, reason="contract", at_ms=5)
+    newest = replace(LETTER, id="d3", at_ms=3000)
+
+    groups = group([other, replace(LETTER, at_ms=None), LETTER, newest])
+
+    assert [(it.reason, it.error_kind, it.count, it.oldest_ms, it.newest_ms) for it in groups] == [
+        ("max-retries", "pkg.errors.Broken", 3, 1000, 3000),
+        ("contract", "pkg.errors.Broken", 1, 5, 5),
+    ]
+    assert groups[0].example is newest
+    assert group([]) == []
