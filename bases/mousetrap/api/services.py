@@ -1,7 +1,8 @@
 """What the routes work with, open while the server runs."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,13 +10,16 @@ from fastapi import Depends, Request
 
 from mousetrap.catalogue import PIPELINES
 from mousetrap.job_queue import open_queue
-from mousetrap.jobs import Queue
+from mousetrap.jobs import MousetrapError, Queue
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.signing import Keyring
+from mousetrap.submit_run import republish
 
 #: Seconds that the broker may take to confirm a run: its caller must hear within two.
 _CONFIRM = 1.5
+#: Seconds between two looks for runs that were recorded and never published.
+_LOOK = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_store(settings.store_url, retention=settings.retention_seconds, tls=settings.tls) as store,
         open_queue(settings, queues, name="api", deadline=min(_CONFIRM, settings.confirm_seconds)) as queue,
     ):
-        yield Services(queue, store, settings.keyring)
+        services = Services(queue, store, settings.keyring)
+        republishing = asyncio.create_task(_republish_for_ever(services))
+        yield services
+        republishing.cancel()
+
+
+async def _republish_for_ever(services: Services) -> None:
+    """Finishes what an API began that died in the middle of it; several that do so do no harm."""
+    while True:
+        with suppress(MousetrapError):  # broker or store is away: another time
+            await republish(services.store, services.queue, services.keyring, PIPELINES)
+        await asyncio.sleep(_LOOK)
 
 
 def _services(request: Request) -> Services:

@@ -1,16 +1,18 @@
 """The state of runs and jobs in Valkey: every transition atomic, every key with a time-to-live."""
 
-from mousetrap.run_store.claims import Busy, Claim, Decided, Granted, Over
+from mousetrap.run_store.claims import Busy, Claim, Decided, Granted, Locked, Over
 from mousetrap.run_store.facts import StoreFacts
 from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState
-from mousetrap.run_store.store import Opened, RunConflict, RunStore, open_store
+from mousetrap.run_store.store import Decision, Opened, RunConflict, RunStore, open_store
 
 __all__ = [
     "Busy",
     "Claim",
     "Decided",
+    "Decision",
     "Event",
     "Granted",
+    "Locked",
     "Opened",
     "Over",
     "Page",

@@ -25,11 +25,19 @@ class RunState(StrEnum):
     FAILED = "failed"
     #: It was never accepted: the caller was told so.
     REJECTED = "rejected"
+    #: Someone called it off; no attempt began after that.
+    CANCELLED = "cancelled"
+    #: Its time was over before its next job could begin.
+    EXPIRED = "expired"
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen by itself."""
-        return self in (RunState.COMPLETED, RunState.FAILED, RunState.REJECTED)
+        return self not in (RunState.QUEUED, RunState.RUNNING, RunState.RETRYING)
+
+
+#: The kinds of events that a run ends with; each is the name of a state.
+ENDS = frozenset(state.value for state in RunState if state.ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +46,8 @@ class Event:
 
     #: Its place in the timeline: a later event has a greater one.
     id: str
-    #: accepted, started, finished, retrying, handed_back, gave_up, completed, failed or rejected.
+    #: accepted, started, finished, retrying, waiting, handed_back, gave_up, redriven, or how the run ended: completed,
+    #: failed, rejected, cancelled, expired.
     kind: str
     #: Milliseconds since 1970.
     at_ms: int
@@ -50,8 +59,8 @@ class Event:
 
     @property
     def last(self) -> bool:
-        """Whether the run ended with this."""
-        return self.kind in ("completed", "failed", "rejected")
+        """Whether the run ended with this; a failed one goes on when its dead letter is sent round again."""
+        return self.kind in ENDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +87,12 @@ class Run:
     accepted_ms: int
     updated_ms: int
     finished_ms: int | None = None
+    #: When no job of it is begun any more; None for never.
+    expires_ms: int | None = None
+    #: The stage that it began with: the pipeline's first, unless it is a re-run.
+    first: str = ""
+    #: The run that it repeats.
+    rerun_of: str | None = None
     input: Any = None
     result: Any = None
     failure: Failure | None = None
@@ -105,6 +120,9 @@ def read_run(run_id: str, fields: Mapping[bytes, bytes], timeline: tuple[Event, 
         accepted_ms=int(text["accepted_ms"]),
         updated_ms=int(text["updated_ms"]),
         finished_ms=int(text["finished_ms"]) if "finished_ms" in text else None,
+        expires_ms=int(text.get("expires_ms", b"0")) or None,
+        first=text.get("first", text["stage"]).decode(),
+        rerun_of=text.get("rerun_of", b"").decode() or None,
         input=_json(text.get("input")),
         result=_json(text.get("result")),
         failure=_failure(text.get("failure")),

@@ -1,8 +1,9 @@
 """The store's face: opens runs, claims and decides jobs, and answers what a run is about."""
 
 import hashlib
+import math
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal, NamedTuple
 
@@ -10,17 +11,21 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from mousetrap.jobs import Done, Failure, Job, MousetrapError, Outcome, RetryLater, StoreUnreachable
+from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RetryLater, StoreUnreachable
 from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.claims import Claim, read_claim
 from mousetrap.run_store.facts import StoreFacts, read_facts
 from mousetrap.run_store.listing import list_runs
 from mousetrap.run_store.nudges import Nudges
-from mousetrap.run_store.runs import Event, Page, Progress, Run, read_event, read_progress, read_run
+from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState, read_event, read_progress, read_run
 from mousetrap.store_client import address, open_client
 
 #: Seconds between two looks at a watched run when no nudge comes: nudges can be lost with a connection.
 _LOOK_ANYWAY = 5.0
+
+
+#: What became of the wish to decide a job.
+Decision = Literal["recorded", "stale", "unlocked"]
 
 
 class RunConflict(MousetrapError):
@@ -34,15 +39,20 @@ class Opened(NamedTuple):
     state: Literal["new", "waiting", "known"]
     #: Milliseconds since 1970, when the run was accepted first.
     accepted_ms: int
+    #: Milliseconds since 1970 after which no job of it is begun; None for never.
+    expires_ms: int | None = None
 
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, retention: float, tls: ssl.SSLContext | None = None
+    url: str, *, retention: float, keep: int = 65_536, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator["RunStore"]:
-    """The run store at `url`, which need not be reachable yet; `retention` (seconds) is how long a run is remembered."""
+    """The run store at `url`, which need not be reachable yet; `retention` (seconds) is how long a run is remembered.
+
+    Outputs of at most `keep` bytes stay after they were handed on, for re-runs from a later stage.
+    """
     client = open_client(url, tls)
-    store = RunStore(client, address(url), retention)
+    store = RunStore(client, address(url), retention, keep)
     try:
         yield store
     finally:
@@ -52,11 +62,12 @@ async def open_store(
 class RunStore:
     """Every method raises StoreUnreachable when the server does not answer within two seconds."""
 
-    def __init__(self, client: Redis, address: str, retention: float) -> None:
+    def __init__(self, client: Redis, address: str, retention: float, keep: int) -> None:
         self._client = client
         self._address = address
         self._retention = retention
         self._ttl = int(retention * 1000)
+        self._keep = keep
         self._batches = Batches(client, address)
         self._nudges = Nudges(client)
 
@@ -77,26 +88,84 @@ class RunStore:
 
     # What submitting does
 
-    async def open_run(self, run_id: str, pipeline: str, stage: str, input: bytes) -> Opened:
+    async def open_run(
+        self,
+        run_id: str,
+        pipeline: str,
+        stage: str,
+        input: bytes,
+        *,
+        expires_in: float | None = None,
+        rerun_of: str = "",
+    ) -> Opened:
         """Records a run before its first job is published. Raises RunConflict when the id is another run's."""
         digest = hashlib.sha256(input).hexdigest()
-        state, at = await self._batches.call(
-            "open_run", run_id, pipeline, stage, input.decode(), digest, self._ttl
+        expires = math.ceil(expires_in * 1000) if expires_in else 0
+        state, at, expires = await self._batches.call(
+            *("open_run", run_id, pipeline, stage, input.decode(), digest, expires, rerun_of, self._ttl)
         )
         if state == "conflict":
             raise RunConflict(
                 f"run {run_id} exists with another input or pipeline: use a new id or idempotency key"
             )
-        return Opened("new" if state == "opened" else state, at)
+        return Opened("new" if state == "opened" else state, at, expires or None)
+
+    async def published(self, run_id: str) -> None:
+        """Notes that the run's first job is with the broker for good."""
+        await self._batches.call("published", run_id)
+
+    async def unpublished(self, *, age: float, most: int = 100) -> Sequence[str]:
+        """Runs recorded so many seconds ago whose first job may never have been published: their submitter died."""
+        _, *run_ids = await self._batches.call("unpublished", int(age * 1000), most)
+        return run_ids
 
     async def reject_run(self, run_id: str, why: Failure) -> None:
         """Ends a run whose first job nobody could publish, unless a worker has it already."""
         await self._batches.call("reject_run", run_id, _text(why), self._ttl)
 
+    # What those who mend and stop do
+
+    async def cancel(self, run_id: str, why: Failure | None = None) -> RunState | None:
+        """The state after this: `cancelled`, or what the run had ended in before; None for a run that is not known."""
+        (state,) = await self._batches.call("cancel_run", run_id, _text(why) if why else "", self._ttl)
+        return None if state == "unknown" else RunState(state)
+
+    async def redrive(self, job: Job) -> Job | None:
+        """Records that a dead job goes round again, before it is published; the job to publish, or None when it is stale.
+
+        Stale is the letter of a job that has gone on since. Repeating the call before the job was published is safe.
+        """
+        reply, generation = await self._batches.call(
+            *("redrive", job.id, job.run_id, job.pipeline, job.stage, job.accepted_ms, job.generation),
+            self._ttl,
+        )
+        return job.anew(generation) if reply == "redriven" else None
+
+    async def output(self, job_id: str) -> bytes | None:
+        """What a job handed on, if it did and that is kept: larger outputs than the store keeps are forgotten on arrival."""
+        with self._reaching():
+            verdict = await self._client.hget(f"mousetrap:job:{job_id}", "verdict")
+        if not isinstance(verdict, bytes):
+            return None
+        outcome = msgspec.json.decode(verdict, type=Done | RetryLater | GiveUp)
+        return bytes(outcome.output) if isinstance(outcome, Done) else None
+
     # What a worker does
 
-    async def claim(self, job: Job, *, worker: str, redelivered: bool, lease: float) -> Claim:
-        """Asks for a job. A redelivered one is taken over at once: its last holder's connection is gone."""
+    async def claim(
+        self,
+        job: Job,
+        *,
+        worker: str,
+        redelivered: bool,
+        lease: float,
+        lock: str = "",
+        waits: bool = True,
+    ) -> Claim:
+        """Asks for a job. A redelivered one is taken over at once: its last holder's connection is gone.
+
+        With `lock`, the claim comes with that lock, or with `waits` not at all while another job holds it.
+        """
         reply = await self._batches.call(
             *(
                 "claim",
@@ -107,20 +176,39 @@ class RunStore:
                 job.attempt,
                 job.parent or "",
                 job.accepted_ms,
+                job.generation,
+                job.expires_ms or 0,
             ),
-            *(worker, redelivered, int(lease * 1000), self._ttl),
+            *(worker, redelivered, lock, waits, int(lease * 1000), self._keep, self._ttl),
         )
         return read_claim(reply)
+
+    async def begin(self, job: Job, *, fence: int, worker: str) -> int:
+        """Notes that a suspect begins, alone; how often it has now, or 0 when a later claim has won."""
+        _, starts = await self._batches.call(
+            "begin", job.id, job.run_id, job.stage, job.attempt, fence, worker, self._ttl
+        )
+        return int(starts)
+
+    async def survived(self, job: Job) -> None:
+        """Notes that a worker which lost the job lives, so that this start does not count as one that killed it."""
+        await self._batches.call("survived", job.id, job.attempt)
+
+    async def ended(self, run_ids: Sequence[str]) -> set[str]:
+        """Those of the runs that have ended."""
+        _, *ended = await self._batches.call("ended", *run_ids)
+        return set(ended)
 
     async def renew(self, job: Job, *, fence: int, lease: float) -> bool:
         """Prolongs a claim; False once a later claim has won."""
         reply = await self._batches.call("renew", job.id, fence, int(lease * 1000), self._ttl)
         return bool(reply[0] == "renewed")
 
-    async def decide(self, job: Job, outcome: Outcome, *, fence: int, worker: str, last: bool) -> bool:
-        """Records the outcome of an attempt before anyone acts on it; False when a later claim has won.
+    async def decide(self, job: Job, outcome: Outcome, *, fence: int, worker: str, last: bool) -> Decision:
+        """Records the outcome of an attempt before anyone acts on it. With `last`, a Done's output is the run's result.
 
-        With `last`, a Done's output is the run's result.
+        `stale` when a later claim has won or the run was ended from outside: nothing follows. `unlocked` when the lock was
+        lost meanwhile: the job must come again.
         """
         about = (job.id, job.run_id, job.stage, job.attempt, fence, worker)
         if isinstance(outcome, Done):
@@ -137,7 +225,8 @@ class RunStore:
                 reply = await self._batches.call("retry", *about, verdict, failure, delay, self._ttl)
             else:
                 reply = await self._batches.call("give_up", *about, verdict, failure, self._ttl)
-        return bool(reply[0] == "recorded")
+        decision: Decision = reply[0]
+        return decision
 
     async def release(self, job: Job, *, fence: int, worker: str) -> None:
         """Gives a claim back undecided; the start does not count."""
@@ -178,11 +267,12 @@ class RunStore:
             while True:
                 nudged.clear()
                 entries, progress = await self._read_after(run_id, after)
+                event = None
                 for event in map(read_event, entries):
                     after = event.id
                     yield event
-                    if event.last:
-                        return
+                if event is not None and event.last:  # an end with something after it was mended
+                    return
                 if progress is not None and progress != said:
                     said = progress
                     if (read := read_progress(progress)) is not None:

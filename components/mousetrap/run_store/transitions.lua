@@ -7,11 +7,18 @@
 --   mousetrap:runs:<day>          zset    runs accepted that day, "<ms>:<id>", all scores 0: ordered by their text
 --   mousetrap:runs:<pipeline>:<day>       the same of one pipeline
 --   mousetrap:latest:<pipeline>   hash    its newest completed run
+--   mousetrap:openings            zset    runs that are recorded, and not known to be published yet, by when
+--   mousetrap:lock:<key>          hash    which job holds a lock, until when, and the fence of its latest holder
 --
 -- Python sends many calls in one: [[transition, argument, ...], ...] in msgpack, and gets a list of replies.
 
 local DAY = 86400000
-local ENDED = { completed = true, failed = true, rejected = true }
+local OPENINGS = 'mousetrap:openings'
+local ENDED = { completed = true, failed = true, rejected = true, cancelled = true, expired = true }
+-- Ended from outside: whatever a job of such a run comes to, nothing follows from it.
+local STOPPED = { rejected = true, cancelled = true, expired = true }
+-- A job begun more often than this without an end runs alone, and is counted only when it does.
+local IN_COMPANY = 2
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -20,6 +27,7 @@ end
 
 local function run_key(run) return 'mousetrap:run:' .. run end
 local function job_key(job) return 'mousetrap:job:' .. job end
+local function lock_key(lock) return 'mousetrap:lock:' .. lock end
 
 local function tell(run, kind, stage, job, attempt, worker, data, ttl)
   local key = run_key(run) .. ':events'
@@ -29,10 +37,10 @@ local function tell(run, kind, stage, job, attempt, worker, data, ttl)
   redis.call('PUBLISH', 'mousetrap:nudge', run)
 end
 
-local function open(run, pipeline, stage, input, digest, at, ttl)
+local function open(run, pipeline, stage, input, digest, at, expires, rerun_of, ttl)
   redis.call('DEL', run_key(run), run_key(run) .. ':events')
-  redis.call('HSET', run_key(run), 'pipeline', pipeline, 'state', 'queued', 'stage', stage, 'input', input,
-    'digest', digest, 'accepted_ms', at, 'updated_ms', at)
+  redis.call('HSET', run_key(run), 'pipeline', pipeline, 'state', 'queued', 'stage', stage, 'first', stage, 'input', input,
+    'digest', digest, 'accepted_ms', at, 'updated_ms', at, 'expires_ms', expires, 'rerun_of', rerun_of)
   redis.call('PEXPIRE', run_key(run), ttl)
   local member = string.format('%013d:%s', at, run)
   for _, day in ipairs({ 'mousetrap:runs:', 'mousetrap:runs:' .. pipeline .. ':' }) do
@@ -51,74 +59,225 @@ end
 local transitions = {}
 
 -- A repeat of a run that no worker has met yet may be published again: its first job has the same id.
-function transitions.open_run(run, pipeline, stage, input, digest, ttl)
-  local known = redis.call('HMGET', run_key(run), 'state', 'pipeline', 'digest', 'accepted_ms')
+function transitions.open_run(run, pipeline, stage, input, digest, expires_in, rerun_of, ttl)
+  local known = redis.call('HMGET', run_key(run), 'state', 'pipeline', 'digest', 'accepted_ms', 'expires_ms')
   if not known[1] or (known[1] == 'rejected' and known[2] == pipeline and known[3] == digest) then
     local at = now_ms()
-    open(run, pipeline, stage, input, digest, at, ttl)
-    return { 'opened', at }
+    local expires = expires_in > 0 and at + expires_in or 0
+    open(run, pipeline, stage, input, digest, at, expires, rerun_of, ttl)
+    redis.call('ZADD', OPENINGS, at, run)
+    redis.call('PEXPIRE', OPENINGS, ttl)
+    return { 'opened', at, expires }
   end
-  if known[2] ~= pipeline or known[3] ~= digest then return { 'conflict', 0 } end
-  return { known[1] == 'queued' and 'waiting' or 'known', tonumber(known[4]) }
+  if known[2] ~= pipeline or known[3] ~= digest then return { 'conflict', 0, 0 } end
+  return { known[1] == 'queued' and 'waiting' or 'known', tonumber(known[4]), tonumber(known[5] or 0) }
 end
 
 -- The caller was told that the run is not accepted, so a message that did get through must not run it.
 function transitions.reject_run(run, why, ttl)
+  redis.call('ZREM', OPENINGS, run)
   if redis.call('HGET', run_key(run), 'state') ~= 'queued' then return { 'kept' } end
   change(run, ttl, 'state', 'rejected', 'finished_ms', now_ms())
   tell(run, 'rejected', '', '', 0, '', why, ttl)
   return { 'rejected' }
 end
 
-function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted, worker, redelivered, lease, ttl)
-  local held = redis.call('HMGET', job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms')
+function transitions.published(run)
+  redis.call('ZREM', OPENINGS, run)
+  return { 'recorded' }
+end
+
+-- The runs recorded so long ago whose first job nobody is known to have published, and no worker has met.
+function transitions.unpublished(age, most)
+  local found = { 'unpublished' }
+  for _, run in ipairs(redis.call('ZRANGE', OPENINGS, '-inf', now_ms() - age, 'BYSCORE', 'LIMIT', 0, most)) do
+    local run_is = redis.call('HMGET', run_key(run), 'state', 'accepted_ms', 'updated_ms')
+    if run_is[1] == 'queued' and run_is[2] == run_is[3] then
+      table.insert(found, run)
+    else
+      redis.call('ZREM', OPENINGS, run)
+    end
+  end
+  return found
+end
+
+-- Ends a run from outside. Whatever runs of it learns so by `ended`; what waits, when it asks for its claim.
+function transitions.cancel_run(run, why, ttl)
+  local state = redis.call('HGET', run_key(run), 'state')
+  if not state then return { 'unknown' } end
+  if ENDED[state] then return { state } end
+  change(run, ttl, 'state', 'cancelled', 'finished_ms', now_ms())
+  if why ~= '' then redis.call('HSET', run_key(run), 'failure', why) end
+  tell(run, 'cancelled', '', '', 0, '', why, ttl)
+  return { 'cancelled' }
+end
+
+local function expire(run, stage, job, attempt, worker, ttl)
+  change(run, ttl, 'state', 'expired', 'finished_ms', now_ms())
+  tell(run, 'expired', stage, job, attempt, worker, '', ttl)
+  return { 'over' }
+end
+
+function transitions.ended(...)
+  local found = { 'ended' }
+  for _, run in ipairs({ ... }) do
+    if ENDED[redis.call('HGET', run_key(run), 'state') or ''] then table.insert(found, run) end
+  end
+  return found
+end
+
+-- Locks: taken with a claim, renewed with it, given up with its decision. A fence never falls, even when the lock was
+-- forgotten meanwhile, for it is never less than the clock.
+local function take_lock(lock, job, run, lease, ttl)
+  local held = redis.call('HMGET', lock_key(lock), 'job', 'until_ms', 'fence', 'run')
+  local now = now_ms()
+  if held[1] and held[1] ~= job and tonumber(held[2]) > now then return nil, held[4] end
+  local fence = math.max(tonumber(held[3] or 0) + 1, now)
+  redis.call('HSET', lock_key(lock), 'job', job, 'run', run, 'until_ms', now + lease, 'fence', fence)
+  redis.call('PEXPIRE', lock_key(lock), ttl)
+  return fence
+end
+
+local function holds_its_lock(job)
+  local lock = redis.call('HGET', job_key(job), 'lock')
+  return not lock or redis.call('HGET', lock_key(lock), 'job') == job, lock
+end
+
+local function free_lock(job)
+  local holds, lock = holds_its_lock(job)
+  if lock then redis.call('HDEL', job_key(job), 'lock') end
+  if lock and holds then redis.call('HDEL', lock_key(lock), 'job', 'run', 'until_ms') end
+end
+
+-- The job comes again later; how long it has been kept waiting tells its worker how soon.
+local function wait_for_lock(job, run, stage, attempt, worker, holder, ttl)
+  local since = redis.call('HGET', job_key(job), 'waiting_ms')
+  if not since then
+    since = now_ms()
+    local why = cjson.encode({ kind = 'LockHeld', text = 'waits for a lock that run ' .. holder .. ' holds' })
+    tell(run, 'waiting', stage, job, attempt, worker, why, ttl)
+  end
+  -- The fence grows, so that a holder who lost the lock and still lives can decide nothing.
+  redis.call('HINCRBY', job_key(job), 'fence', 1)
+  redis.call('HSET', job_key(job), 'state', 'waiting', 'attempt', attempt, 'waiting_ms', since)
+  redis.call('PEXPIRE', job_key(job), ttl)
+  change(run, ttl, 'state', 'queued')
+  return { 'locked', holder, now_ms() - tonumber(since) }
+end
+
+-- What of an earlier round is on record no longer counts.
+local function begin_round(job, generation, state)
+  redis.call('HDEL', job_key(job), 'verdict', 'due_ms', 'waiting_ms', 'arrived', 'worker', 'until_ms', 'begun')
+  redis.call('HSET', job_key(job), 'state', state, 'generation', generation, 'attempt', 0, 'starts', 0)
+end
+
+function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted, generation, expires, worker, redelivered,
+    lock, waits, lease, keep, ttl)
+  local round = tonumber(redis.call('HGET', job_key(job), 'generation') or 0)
+  if generation < round then return { 'over' } end
+  if generation > round then begin_round(job, generation, 'redriven') end
+  local held = redis.call('HMGET', job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms',
+    'arrived')
   local state, reached = held[1], tonumber(held[2] or 0)
   local now = now_ms()
-  if state == 'done' or state == 'dead' then return { 'decided', held[6] or '', 0 } end
   local run_state = redis.call('HGET', run_key(run), 'state')
+  if run_state and STOPPED[run_state] then return { 'over' } end
+  if state == 'done' or state == 'dead' then return { 'decided', not held[8] and held[6] or '', 0 } end
   if run_state and ENDED[run_state] then return { 'over' } end
   if reached > attempt then
     if state == 'retrying' then return { 'decided', held[6], math.max(0, tonumber(held[7]) - now) } end
     return { 'over' }
   end
-  local same = state == 'running' and reached == attempt
-  local mine = held[3] == worker
-  if same and not redelivered and not mine and tonumber(held[4]) > now then
+  local running = state == 'running' and reached == attempt
+  local mine = running and held[3] == worker
+  if running and not redelivered and not mine and tonumber(held[4]) > now then
     return { 'busy', tonumber(held[4]) - now }
   end
-  if not run_state then open(run, pipeline, stage, 'null', '', accepted, ttl) end
-  local starts = same and tonumber(held[5]) + (mine and 0 or 1) or 1
+  if not run_state then open(run, pipeline, stage, 'null', '', accepted, expires, '', ttl) end
+  redis.call('ZREM', OPENINGS, run)
+  -- The parent's output has arrived here, so nobody will have to publish it again; a re-run may want it.
+  if parent ~= '' then
+    redis.call('HSET', job_key(parent), 'arrived', 1)
+    if redis.call('HSTRLEN', job_key(parent), 'verdict') > keep then redis.call('HDEL', job_key(parent), 'verdict') end
+    redis.call('PEXPIRE', job_key(parent), ttl)
+  end
+  if expires > 0 and now >= expires then
+    redis.call('HINCRBY', job_key(job), 'fence', 1)
+    redis.call('PEXPIRE', job_key(job), ttl)
+    return expire(run, stage, job, attempt, worker, ttl)
+  end
+  local lock_fence, holder = 0, ''
+  if lock ~= '' then
+    lock_fence, holder = take_lock(lock, job, run, lease, ttl)
+    if not lock_fence and waits then return wait_for_lock(job, run, stage, attempt, worker, holder, ttl) end
+  end
+  local before = (running or state == 'waiting') and reached == attempt and tonumber(held[5]) or 0
+  local starts = before + (mine and 0 or 1)
+  local suspect = starts > IN_COMPANY
   local fence = redis.call('HINCRBY', job_key(job), 'fence', 1)
   redis.call('HSET', job_key(job), 'state', 'running', 'attempt', attempt, 'worker', worker, 'until_ms', now + lease,
-    'starts', starts)
-  redis.call('HDEL', job_key(job), 'verdict')
+    'starts', suspect and before or starts)
+  redis.call('HDEL', job_key(job), 'verdict', 'waiting_ms')
+  if lock_fence and lock ~= '' then redis.call('HSET', job_key(job), 'lock', lock) end
   redis.call('PEXPIRE', job_key(job), ttl)
-  -- The parent's output has arrived here, so nobody will have to publish it again.
-  if parent ~= '' then redis.call('HDEL', job_key(parent), 'verdict') end
   change(run, ttl, 'state', 'running', 'stage', stage)
+  if not suspect then tell(run, 'started', stage, job, attempt, worker, '', ttl) end
+  return { 'granted', fence, suspect and before or starts, suspect, lock_fence or 0, lock_fence and '' or holder }
+end
+
+-- A suspect begins, alone in its worker: from here on its worker's death is its own doing.
+function transitions.begin(job, run, stage, attempt, fence, worker, ttl)
+  local held = redis.call('HMGET', job_key(job), 'fence', 'begun', 'starts')
+  if tonumber(held[1] or 0) ~= fence then return { 'stale', 0 } end
+  if tonumber(held[2] or 0) == fence then return { 'begun', tonumber(held[3]) } end
+  redis.call('HSET', job_key(job), 'begun', fence)
   tell(run, 'started', stage, job, attempt, worker, '', ttl)
-  return { 'granted', fence, starts }
+  return { 'begun', redis.call('HINCRBY', job_key(job), 'starts', 1) }
+end
+
+-- Whoever lost a job and lives to hear of it did not die of it.
+function transitions.survived(job, attempt)
+  local held = redis.call('HMGET', job_key(job), 'state', 'attempt', 'starts')
+  if held[1] == 'running' and tonumber(held[2]) == attempt and tonumber(held[3] or 0) > 1 then
+    redis.call('HINCRBY', job_key(job), 'starts', -1)
+  end
+  return { 'recorded' }
 end
 
 -- Lost is what a later claim won, and nothing else: a job that its holder has decided is still its holder's to act on.
 function transitions.renew(job, fence, lease, ttl)
   local held = redis.call('HMGET', job_key(job), 'fence', 'state')
   if tonumber(held[1] or 0) ~= fence then return { 'lost' } end
-  if held[2] == 'running' then redis.call('HSET', job_key(job), 'until_ms', now_ms() + lease) end
+  if held[2] == 'running' then
+    local holds, lock = holds_its_lock(job)
+    if lock and holds then redis.call('HSET', lock_key(lock), 'until_ms', now_ms() + lease) end
+    redis.call('HSET', job_key(job), 'until_ms', now_ms() + lease)
+  end
   redis.call('PEXPIRE', job_key(job), ttl)
   return { 'renewed' }
 end
 
--- Only the newest claim may decide; deciding twice under one claim is the same decision heard again.
-local function may_decide(job, fence)
+-- Only the newest claim may decide, of a run that nobody ended, and only while it holds its lock; deciding twice under one
+-- claim is the same decision heard again.
+local function may_decide(job, run, fence)
   local held = redis.call('HMGET', job_key(job), 'fence', 'state')
   if tonumber(held[1] or 0) ~= fence then return nil, { 'stale' } end
   if held[2] ~= 'running' then return nil, { 'recorded' } end
+  if STOPPED[redis.call('HGET', run_key(run), 'state') or ''] then
+    free_lock(job)
+    return nil, { 'stale' }
+  end
+  if not holds_its_lock(job) then
+    redis.call('HSET', job_key(job), 'state', 'waiting', 'starts', 0)
+    redis.call('HDEL', job_key(job), 'lock')
+    return nil, { 'unlocked' }
+  end
+  free_lock(job)
   return true
 end
 
 function transitions.done(job, run, stage, attempt, fence, worker, verdict, ttl)
-  local free, reply = may_decide(job, fence)
+  local free, reply = may_decide(job, run, fence)
   if not free then return reply end
   redis.call('HSET', job_key(job), 'state', 'done', 'verdict', verdict)
   redis.call('PEXPIRE', job_key(job), ttl)
@@ -128,7 +287,7 @@ function transitions.done(job, run, stage, attempt, fence, worker, verdict, ttl)
 end
 
 function transitions.complete(job, run, stage, attempt, fence, worker, result, ttl)
-  local free, reply = may_decide(job, fence)
+  local free, reply = may_decide(job, run, fence)
   if not free then return reply end
   redis.call('HSET', job_key(job), 'state', 'done')
   redis.call('PEXPIRE', job_key(job), ttl)
@@ -145,7 +304,7 @@ function transitions.complete(job, run, stage, attempt, fence, worker, result, t
 end
 
 function transitions.retry(job, run, stage, attempt, fence, worker, verdict, failure, delay, ttl)
-  local free, reply = may_decide(job, fence)
+  local free, reply = may_decide(job, run, fence)
   if not free then return reply end
   redis.call('HSET', job_key(job), 'state', 'retrying', 'attempt', attempt + 1, 'verdict', verdict,
     'due_ms', now_ms() + delay, 'starts', 0)
@@ -156,7 +315,7 @@ function transitions.retry(job, run, stage, attempt, fence, worker, verdict, fai
 end
 
 function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, failure, ttl)
-  local free, reply = may_decide(job, fence)
+  local free, reply = may_decide(job, run, fence)
   if not free then return reply end
   redis.call('HSET', job_key(job), 'state', 'dead', 'verdict', verdict)
   redis.call('PEXPIRE', job_key(job), ttl)
@@ -166,12 +325,27 @@ function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, f
   return { 'recorded' }
 end
 
+-- A dead letter goes round again, once for each time that it died; whoever comes with an older one comes too late.
+function transitions.redrive(job, run, pipeline, stage, accepted, generation, ttl)
+  local held = redis.call('HMGET', job_key(job), 'state', 'generation')
+  local state, round = held[1], tonumber(held[2] or 0)
+  if state == 'redriven' and round == generation + 1 then return { 'redriven', round } end
+  if round > generation or (state and state ~= 'dead') then return { 'stale', 0 } end
+  begin_round(job, generation + 1, 'redriven')
+  redis.call('PEXPIRE', job_key(job), ttl)
+  if redis.call('EXISTS', run_key(run)) == 0 then open(run, pipeline, stage, 'null', '', accepted, 0, '', ttl) end
+  redis.call('HDEL', run_key(run), 'finished_ms', 'failure')
+  change(run, ttl, 'state', 'queued', 'stage', stage)
+  tell(run, 'redriven', stage, job, 0, '', '', ttl)
+  return { 'redriven', generation + 1 }
+end
+
 -- A worker that stops hands an unfinished job back; that start does not count against the job.
 function transitions.release(job, run, stage, attempt, fence, worker, ttl)
-  local free, reply = may_decide(job, fence)
+  local free, reply = may_decide(job, run, fence)
   if not free then return reply end
   redis.call('HSET', job_key(job), 'until_ms', 0, 'worker', '')
-  redis.call('HINCRBY', job_key(job), 'starts', -1)
+  if tonumber(redis.call('HGET', job_key(job), 'starts')) > 0 then redis.call('HINCRBY', job_key(job), 'starts', -1) end
   change(run, ttl, 'state', 'queued')
   tell(run, 'handed_back', stage, job, attempt, worker, '', ttl)
   return { 'recorded' }

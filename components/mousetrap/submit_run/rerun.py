@@ -1,0 +1,72 @@
+"""Starts a run that repeats another one: all of it, or from a later stage on, with the input it had or another."""
+
+import msgspec
+
+from mousetrap.jobs import MousetrapError, Queue, first_job
+from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.run_store import Run, RunState, RunStore
+from mousetrap.signing import Keyring
+from mousetrap.submit_run.submit import Accepted, submit_run
+
+#: Where a re-run may begin, besides a stage's name: where the run did, or where it failed.
+START, FAILED = "start", "failed"
+
+
+class RerunImpossible(MousetrapError):
+    """The run cannot be repeated in this way; the text says why, and what can be done."""
+
+
+async def rerun(
+    store: RunStore,
+    queue: Queue,
+    keyring: Keyring,
+    pipeline: Pipeline,
+    run: Run,
+    *,
+    run_id: str,
+    begin: str = START,
+    body: bytes | None = None,
+) -> Accepted:
+    """Accepts a run under the new id `run_id` that begins at `begin`: "start", "failed", or a stage's name.
+
+    Its input is `body` (JSON) where given, else what that stage was given in `run`. The old run stays as it is.
+    Raises RerunImpossible, and as submit_run does.
+    """
+    stage = _stage(pipeline, run, begin)
+    if body is None:
+        body = await _stored_input(store, pipeline, run, stage)
+    return await submit_run(
+        store, queue, keyring, pipeline, body, run_id=run_id, stage=stage, rerun_of=run.id
+    )
+
+
+def _stage(pipeline: Pipeline, run: Run, begin: str) -> Stage:
+    if begin == FAILED and run.state != RunState.FAILED:
+        raise RerunImpossible(
+            f"run {run.id} has not failed, it is {run.state}: name the stage to begin at, or `start`"
+        )
+    name = {START: run.first, FAILED: run.stage}.get(begin, begin)
+    stage = pipeline.stage(name)
+    if stage is None:
+        known = ", ".join(stage.name for stage in pipeline.stages)
+        raise RerunImpossible(f"pipeline {pipeline.name!r} has no stage {name!r}: it has {known}")
+    return stage
+
+
+async def _stored_input(store: RunStore, pipeline: Pipeline, run: Run, stage: Stage) -> bytes:
+    """What `stage` was given in `run`: the run's own input, or what the stage before it gave."""
+    payload = msgspec.json.encode(run.input)
+    job = first_job(
+        run_id=run.id, pipeline=run.pipeline, stage=run.first, payload=payload, accepted_ms=run.accepted_ms
+    )
+    here = pipeline.stage(run.first)
+    while here is not None and here.name != stage.name:
+        output = await store.output(job.id)
+        here = pipeline.after(here)
+        if output is None or here is None:
+            raise RerunImpossible(
+                f"the input of stage {stage.name!r} in run {run.id} is not kept: it never got there, or it was larger than "
+                "MOUSETRAP_KEEP_OUTPUT_BYTES. Give an input, begin at an earlier stage, or send its dead letter round again"
+            )
+        job, payload = job.following(here.name, output), output
+    return payload

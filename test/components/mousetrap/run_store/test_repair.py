@@ -1,0 +1,409 @@
+"""Runs are called off, expire, come back from the dead letters and wait for locks: each transition in a real store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
+from mousetrap.run_store import Busy, Granted, Locked, Over, RunState, RunStore, open_store
+from support.waiting import until
+
+BROKEN = Failure(kind="ValueError", text="no")
+OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
+DEAD = GiveUp("max-retries", BROKEN)
+
+
+def with_store(url: str, story: Callable[[RunStore], Awaitable[Any]], keep: int = 65_536) -> None:
+    """Tells a story that needs a store."""
+
+    async def tell() -> None:
+        async with open_store(url, retention=3600, keep=keep) as store:
+            await story(store)
+
+    asyncio.run(tell())
+
+
+async def opened(store: RunStore, run_id: str = "r1", expires_in: float | None = None) -> Job:
+    """A run that was accepted, by its first job."""
+    accepted = await store.open_run(run_id, "sums", "add", b"[1,2]", expires_in=expires_in)
+    return first_job(
+        run_id=run_id,
+        pipeline="sums",
+        stage="add",
+        payload=b"[1,2]",
+        accepted_ms=accepted.accepted_ms,
+        expires_ms=accepted.expires_ms,
+    )
+
+
+async def claimed(store: RunStore, job: Job, worker: str = "w1", **more: Any) -> Any:
+    return await store.claim(job, worker=worker, **{"redelivered": False, "lease": 60.0, **more})
+
+
+async def decided(store: RunStore, job: Job, outcome: Any, claim: Granted, worker: str = "w1") -> str:
+    return await store.decide(job, outcome, fence=claim.fence, worker=worker, last=True)
+
+
+async def state(store: RunStore, run_id: str = "r1") -> RunState:
+    run = await store.get(run_id)
+    assert run is not None
+    return run.state
+
+
+async def kinds(store: RunStore, run_id: str = "r1") -> list[str]:
+    run = await store.get(run_id)
+    assert run is not None
+    return [event.kind for event in run.timeline]
+
+
+async def passed(moment_ms: int) -> None:
+    """Returns once the machine's clock, which is the store's as well, is past the moment."""
+    import time
+
+    await asyncio.to_thread(until, lambda: time.time() * 1000 > moment_ms, "the moment passes", seconds=10)
+
+
+# Cancelled
+
+
+def test_a_queued_run_that_was_cancelled_never_starts(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+
+        assert await store.cancel("r1") == RunState.CANCELLED
+        assert await claimed(store, job) == Over()
+        assert await store.cancel("r1") == RunState.CANCELLED
+        assert await kinds(store) == ["accepted", "cancelled"]
+
+    with_store(store_url, story)
+
+
+def test_a_run_that_was_cancelled_while_it_waits_for_its_next_attempt_never_starts_again(
+    store_url: str,
+) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await decided(store, job, RetryLater(0.0, BROKEN), await claimed(store, job))
+
+        await store.cancel("r1")
+
+        assert await claimed(store, job.again()) == Over()
+        assert await claimed(store, job, redelivered=True) == Over()
+
+    with_store(store_url, story)
+
+
+@pytest.mark.parametrize("outcome", [OUTPUT, RetryLater(1.0, BROKEN), DEAD])
+def test_what_a_cancelled_job_comes_to_changes_nothing(store_url: str, outcome: Any) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        assert await store.ended(["r1", "nobody's"]) == set()
+
+        await store.cancel("r1")
+
+        assert await store.ended(["r1", "nobody's"]) == {"r1"}
+        assert await decided(store, job, outcome, claim) == "stale"
+        assert await state(store) == RunState.CANCELLED
+
+    with_store(store_url, story)
+
+
+def test_a_run_that_has_ended_cannot_be_cancelled(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await decided(store, job, OUTPUT, await claimed(store, job))
+
+        assert await store.cancel("r1") == RunState.COMPLETED
+        assert await store.cancel("nobody's") is None
+        assert await state(store) == RunState.COMPLETED
+
+    with_store(store_url, story)
+
+
+def test_a_reason_to_cancel_is_kept(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        await opened(store)
+        await store.cancel("r1", BROKEN)
+
+        run = await store.get("r1")
+        assert run is not None
+        assert run.failure == BROKEN
+
+    with_store(store_url, story)
+
+
+# Expired
+
+
+def test_a_job_is_not_begun_after_its_run_s_time_is_over(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store, expires_in=0.001)
+        assert job.expires_ms == job.accepted_ms + 1
+        await passed(job.expires_ms + 1)
+
+        assert await claimed(store, job) == Over()
+        assert await state(store) == RunState.EXPIRED
+        assert await claimed(store, job, redelivered=True) == Over()
+        assert await kinds(store) == ["accepted", "expired"]
+
+    with_store(store_url, story)
+
+
+def test_a_job_begun_in_time_may_end_late_but_not_begin_again(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job, other = await opened(store, "r1", expires_in=0.2), await opened(store, "r2", expires_in=0.2)
+        claim, lost = await claimed(store, job), await claimed(store, other)
+        await passed((other.expires_ms or 0) + 1)
+
+        assert await decided(store, job, OUTPUT, claim) == "recorded"
+        assert await claimed(store, other, "w2", redelivered=True) == Over()
+        assert await decided(store, other, OUTPUT, lost) == "stale"
+        assert (await state(store, "r1"), await state(store, "r2")) == (RunState.COMPLETED, RunState.EXPIRED)
+
+    with_store(store_url, story)
+
+
+# Suspects
+
+
+def test_a_job_whose_workers_died_twice_is_a_suspect_and_counted_only_when_it_begins(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        for n in (1, 2):
+            assert await claimed(store, job, f"w{n}", redelivered=True) == Granted(fence=n, starts=n)
+
+        waiting = await claimed(store, job, "w3", redelivered=True)
+        assert waiting == Granted(fence=3, starts=2, suspect=True)
+        claim = await claimed(store, job, "w4", redelivered=True)
+        assert claim == Granted(fence=4, starts=2, suspect=True)
+
+        assert await store.begin(job, fence=claim.fence, worker="w4") == 3
+        assert await store.begin(job, fence=claim.fence, worker="w4") == 3
+        assert await store.begin(job, fence=waiting.fence, worker="w3") == 0
+        assert (await claimed(store, job, "w5", redelivered=True)).starts == 3
+
+    with_store(store_url, story)
+
+
+def test_a_worker_that_lives_to_hear_that_it_lost_its_job_did_not_die_of_it(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job, "w1")
+        for n in range(2, 9):
+            claim = await claimed(store, job, f"w{n}", redelivered=True)
+            assert (claim.starts, claim.suspect) == (2, False)
+            await store.survived(job)
+
+    with_store(store_url, story)
+
+
+# Locks
+
+
+def test_a_lock_has_one_holder_and_its_fence_grows(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, other = await opened(store, "r1"), await opened(store, "r2")
+        first = await claimed(store, one, lock="L")
+        assert first.lock_fence > 0
+
+        refused = await claimed(store, other, lock="L")
+        assert (refused.holder, refused.seconds) == ("r1", 0.0)
+        assert isinstance(await claimed(store, await opened(store, "r3"), lock="M"), Granted)
+
+        await decided(store, one, OUTPUT, first)
+        second = await claimed(store, other, lock="L")
+        assert second.lock_fence > first.lock_fence
+        assert await kinds(store, "r2") == ["accepted", "waiting", "started"]
+
+    with_store(store_url, story)
+
+
+@pytest.mark.parametrize("end", ["retry", "dead", "released", "cancelled"])
+def test_whatever_ends_an_attempt_frees_its_lock(store_url: str, end: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, other = await opened(store, "r1"), await opened(store, "r2")
+        claim = await claimed(store, one, lock="L")
+
+        if end == "cancelled":
+            await store.cancel("r1")
+        if end in ("cancelled", "released"):
+            await store.release(one, fence=claim.fence, worker="w1")
+        else:
+            await decided(store, one, DEAD if end == "dead" else RetryLater(9.0, BROKEN), claim)
+
+        assert isinstance(await claimed(store, other, lock="L"), Granted)
+
+    with_store(store_url, story)
+
+
+def test_a_lock_is_renewed_with_its_job_and_ends_with_its_lease(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, other = await opened(store, "r1"), await opened(store, "r2")
+        claim = await claimed(store, one, lock="L", lease=0.0)
+        assert await store.renew(one, fence=claim.fence, lease=60.0)
+        assert isinstance(await claimed(store, other, lock="L"), Locked)
+
+        assert await store.renew(one, fence=claim.fence, lease=0.0)
+        taken = await claimed(store, other, "w2", lock="L")
+
+        assert taken.lock_fence > claim.lock_fence
+        assert await decided(store, one, OUTPUT, claim) == "unlocked"
+        assert await decided(store, other, OUTPUT, taken, "w2") == "recorded"
+        again = await claimed(store, one, lock="L")
+        assert again.lock_fence > taken.lock_fence
+        assert await decided(store, one, OUTPUT, again) == "recorded"
+
+    with_store(store_url, story)
+
+
+def test_a_job_that_is_taken_over_keeps_its_lock_and_its_late_holder_does_not_free_it(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, other = await opened(store, "r1"), await opened(store, "r2")
+        late = await claimed(store, one, "w1", lock="L")
+
+        claim = await claimed(store, one, "w2", lock="L", redelivered=True)
+
+        assert claim.lock_fence > late.lock_fence
+        assert await decided(store, one, OUTPUT, late) == "stale"
+        assert isinstance(await claimed(store, other, lock="L"), Locked)
+        assert await decided(store, one, OUTPUT, claim, "w2") == "recorded"
+
+    with_store(store_url, story)
+
+
+def test_a_job_that_need_not_wait_is_told_who_holds_its_lock(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, other = await opened(store, "r1"), await opened(store, "r2")
+        await claimed(store, one, lock="L")
+
+        claim = await claimed(store, other, lock="L", waits=False)
+
+        assert (claim.locked_by, claim.lock_fence) == ("r1", 0)
+        assert await decided(store, other, DEAD, claim) == "recorded"
+        assert isinstance(await claimed(store, await opened(store, "r3"), lock="L"), Locked)
+
+    with_store(store_url, story)
+
+
+# Redriven
+
+
+def test_a_dead_job_goes_round_again_and_its_run_with_it(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await decided(store, job, DEAD, await claimed(store, job))
+
+        again = await store.redrive(job)
+
+        assert again is not None
+        assert (again.id, again.generation, again.attempt) == (job.id, 1, 1)
+        run = await store.get("r1")
+        assert run is not None
+        assert (run.state, run.failure, run.finished_ms) == (RunState.QUEUED, None, None)
+        assert await claimed(store, job, redelivered=True) == Over()
+        claim = await claimed(store, again)
+        assert (claim.starts, claim.suspect) == (1, False)
+        assert await decided(store, again, OUTPUT, claim) == "recorded"
+        assert await state(store) == RunState.COMPLETED
+
+    with_store(store_url, story)
+
+
+def test_a_letter_is_sent_round_once_however_often_that_is_tried(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await decided(store, job, DEAD, await claimed(store, job))
+
+        again = await store.redrive(job)
+        assert again is not None
+        assert await store.redrive(job) == again  # whoever tried first may have died before it published
+        claim = await claimed(store, again)
+        assert await store.redrive(job) is None
+        await decided(store, again, DEAD, claim)
+        assert await store.redrive(job) is None  # a second copy of the first letter
+        third = await store.redrive(again)
+        assert third is not None
+        assert third.generation == 2
+
+    with_store(store_url, story)
+
+
+def test_a_letter_of_a_run_that_is_forgotten_opens_it_anew(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = first_job(run_id="old", pipeline="sums", stage="add", payload=b"1", accepted_ms=5)
+
+        again = await store.redrive(job)
+
+        assert again is not None
+        assert await kinds(store, "old") == ["accepted", "redriven"]
+        assert isinstance(await claimed(store, again), Granted)
+
+    with_store(store_url, story)
+
+
+def test_a_watcher_of_a_run_that_was_mended_sees_it_through(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await decided(store, job, DEAD, await claimed(store, job))
+        again = await store.redrive(job)
+        assert again is not None
+        await decided(store, again, OUTPUT, await claimed(store, again))
+
+        seen = [event.kind async for event in store.watch("r1") if not hasattr(event, "done")]
+
+        assert seen[-5:] == ["failed", "redriven", "started", "finished", "completed"]
+
+    with_store(store_url, story)
+
+
+# Recorded and not published
+
+
+def test_runs_whose_submitter_died_are_found_until_they_are_published_or_met_by_a_worker(
+    store_url: str,
+) -> None:
+    async def story(store: RunStore) -> None:
+        jobs = {name: await opened(store, name) for name in ("lost", "published", "met", "rejected", "off")}
+        await store.published("published")
+        await claimed(store, jobs["met"])
+        await store.reject_run("rejected", BROKEN)
+        await store.cancel("off")
+        await passed(jobs["off"].accepted_ms + 1)
+
+        assert await store.unpublished(age=0) == ["lost"]
+        assert await store.unpublished(age=60) == []
+
+    with_store(store_url, story)
+
+
+# What is kept for re-runs
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(65_536, b'{"sum":3}'), (4, None)])
+def test_what_was_handed_on_is_kept_unless_it_is_large(store_url: str, keep: int, kept: bytes | None) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        await store.decide(job, OUTPUT, fence=claim.fence, worker="w1", last=False)
+        assert await store.output(job.id) == b'{"sum":3}'
+
+        await claimed(store, job.following("double", b'{"sum":3}'))
+
+        assert await store.output(job.id) == kept
+        assert await claimed(store, job, redelivered=True) == Over()
+
+    with_store(store_url, story, keep)
+
+
+def test_a_held_job_stays_its_holder_s_whatever_else_it_waits_for(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job, lock="L")
+
+        assert isinstance(await claimed(store, job, "w2", lock="L"), Busy)
+
+    with_store(store_url, story)
