@@ -108,7 +108,12 @@ async def _serve(
         opened.enter_context(watchdog.watching())
         queue = await opened.enter_async_context(connect(settings, queues, name=options.name))
         store = await opened.enter_async_context(
-            open_store(settings.store_url, retention=settings.retention_seconds, tls=settings.tls)
+            open_store(
+                settings.store_url,
+                retention=settings.retention_seconds,
+                keep=settings.keep_output_bytes,
+                tls=settings.tls,
+            )
         )
         registry = await opened.enter_async_context(open_registry(settings.store_url, tls=settings.tls))
         beating = Beating(

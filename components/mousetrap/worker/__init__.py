@@ -5,6 +5,17 @@ from mousetrap.worker.context import Context
 from mousetrap.worker.drain import Stop
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.run import run_worker
+from mousetrap.worker.soft_timeout import SoftTimeout
 from mousetrap.worker.watching import Hung, Running, Watching
 
-__all__ = ["Binding", "Context", "Hung", "Running", "Stop", "Watching", "WorkerOptions", "run_worker"]
+__all__ = [
+    "Binding",
+    "Context",
+    "Hung",
+    "Running",
+    "SoftTimeout",
+    "Stop",
+    "Watching",
+    "WorkerOptions",
+    "run_worker",
+]

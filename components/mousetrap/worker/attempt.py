@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,14 @@ class Attempt:
     task: "asyncio.Task[Any]"
     #: 0 until the store granted the claim.
     fence: int = 0
+    #: On time.monotonic()'s clock.
+    began: float = field(default_factory=time.monotonic)
+    #: Whether its handler is at work, or about to be: nothing is decided yet.
+    performing: bool = False
     #: Whether a later claim won, so that this attempt may decide nothing any more.
     lost: bool = False
+    #: Whether its run was ended from outside, so that nothing would follow from it.
+    called_off: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -30,8 +37,22 @@ class Attempt:
         assert task is not None
         return cls(job, [delivery], task)
 
+    @property
+    def useless(self) -> bool:
+        """Whether it was stopped because nobody needs what it would give."""
+        return self.lost or self.called_off
+
     def lose(self) -> None:
-        """Stops the handler: an async one is cancelled, a sync one can see it in its context."""
+        """Stops the handler, for another worker has the job."""
         self.lost = True
+        self._stop()
+
+    def call_off(self) -> None:
+        """Stops the handler, for its run has ended."""
+        self.called_off = True
+        self._stop()
+
+    def _stop(self) -> None:
+        # An async handler is cancelled, an isolated one killed, a sync one can see it in its context.
         self.stopped.set()
         self.task.cancel()

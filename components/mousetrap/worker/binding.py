@@ -10,7 +10,8 @@ from mousetrap.pipeline import Pipeline, Stage
 
 
 @asynccontextmanager
-async def _nothing() -> AsyncIterator[None]:
+async def nothing() -> AsyncIterator[None]:
+    """The lifespan of a handler that depends on nothing."""
     yield None
 
 
@@ -27,7 +28,10 @@ class Binding:
     #: Sync (run in a thread) or async; takes the stage's input, and a Context if it has a second parameter.
     handler: Callable[..., Any]
     #: Entered once when the worker starts, left when it ends; what it gives is `Context.deps`.
-    lifespan: Callable[[], AbstractAsyncContextManager[Any]] = _nothing
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nothing
+    #: Whether the handler runs in a process of its own, which can be killed and takes nobody with it when it dies. Handler
+    #: and lifespan must then be importable, and the lifespan is entered in that process.
+    isolated: bool = False
 
     def __post_init__(self) -> None:
         if self.pipeline.stage(self.stage) is None:

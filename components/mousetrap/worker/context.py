@@ -28,6 +28,8 @@ class Context(Generic[Deps]):
     attempt: int
     #: Grows with each claim on the job: an outside system that keeps the greatest it saw can refuse a late worker.
     fence: int
+    #: As `fence`, for the stage's lock: grows from one holder to the next; 0 where the stage has no lock.
+    lock_fence: int = 0
     #: On time.monotonic()'s clock; None when the stage has no time limit.
     deadline: float | None
     stopped: threading.Event = field(repr=False)
@@ -40,7 +42,7 @@ class Context(Generic[Deps]):
 
     @property
     def cancelled(self) -> bool:
-        """Whether to stop now: the time is over, or another worker has the job. An async handler is cancelled as well."""
+        """Whether to stop now: the time is over, the run was called off, or another worker has the job."""
         return self.stopped.is_set()
 
     @property
@@ -59,6 +61,7 @@ def context_of(
     deps: Deps,
     *,
     fence: int,
+    lock_fence: int = 0,
     deadline: float | None,
     stopped: threading.Event,
     tell: Callable[[Progress], None],
@@ -72,6 +75,7 @@ def context_of(
         stage=job.stage,
         attempt=job.attempt,
         fence=fence,
+        lock_fence=lock_fence,
         deadline=deadline,
         stopped=stopped,
         tell=tell,

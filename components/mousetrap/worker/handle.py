@@ -2,26 +2,35 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
-from mousetrap.jobs import Delivery, GiveUp, Job, MousetrapError, Outcome, Queue, RetryLater
-from mousetrap.run_store import Busy, Decided, Granted, Over, RunStore
+from mousetrap.jobs import Delivery, Done, GiveUp, Job, MousetrapError, Outcome, Queue, RetryLater
+from mousetrap.run_store import Busy, Claim, Decided, Decision, Granted, Locked, Over, RunStore
 from mousetrap.worker.attempt import Attempt
+from mousetrap.worker.company import Company
 from mousetrap.worker.context import context_of
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.patience import Patience
-from mousetrap.worker.perform import Performer, crash_loop, unknown_stage
+from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, unknown_stage
 from mousetrap.worker.postings import Posting, bury, postings, signed
 from mousetrap.worker.progress import ProgressReporter
+from mousetrap.worker.verdict import judged
 from mousetrap.worker.verify import Refused, verify
+from mousetrap.worker.watching import Watching
 
 _log = logging.getLogger("mousetrap.worker")
 
-#: An attempt begun more often than this killed its workers each time.
-_MOST_STARTS = 5
+#: Seconds until a job that waits for a lock asks again: a quarter of what it has waited, between these two.
+_SOONEST, _LATEST = 0.2, 10.0
+
+
+class LockHeld(Exception):
+    """Another job holds the lock that this one needs, and its stage has that fail the attempt."""
 
 
 class Handling:
@@ -35,6 +44,7 @@ class Handling:
         leases: Leases,
         options: WorkerOptions,
         patience: Patience,
+        watching: Watching,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -43,6 +53,8 @@ class Handling:
         self._name = options.name
         self._keyring = options.keyring
         self._patience = patience
+        self._watching = watching
+        self._company = Company()
 
     async def handle(self, delivery: Delivery) -> None:
         """Settles the delivery, or hands it to the attempt that is already under way for its job."""
@@ -64,28 +76,34 @@ class Handling:
             try:
                 await self._settle(attempt.deliveries, await self._claim_and_perform(attempt, delivery))
             except asyncio.CancelledError:
-                if not attempt.lost:
+                if not attempt.useless:
                     await self._give_back(attempt)
                     raise
-                # Another worker has the job, and a message of its own for it: this one has no more use.
                 attempt.task.uncancel()
-                await self._settle(attempt.deliveries, [])
+                await self._drop(attempt)
 
     async def _claim_and_perform(self, attempt: Attempt, delivery: Delivery) -> list[Posting]:
         """What must be published before the job may be acknowledged."""
         job = attempt.job
         performer = self._performers.get((delivery.queue, job.pipeline, job.stage))
-        match await self._claim(job, delivery.redelivered):
-            case Granted(fence, starts):
-                attempt.fence = fence
-                outcome = await self._perform(attempt, performer, delivery.queue, starts)
-                if not await self._decide(attempt, outcome, performer):
+        match await self._claim(job, performer, delivery.redelivered):
+            case Granted() as claim:
+                attempt.fence = claim.fence
+                outcome = await self._outcome(attempt, performer, delivery.queue, claim)
+                if outcome is None:
                     return []
+                match await self._decide(attempt, outcome, performer):
+                    case "stale":
+                        return []
+                    case "unlocked":
+                        return [self._parked(delivery, job, _SOONEST)]
             case Decided(recorded):
                 outcome = recorded
             case Busy(seconds):
                 # Parked, and not counted as a try: whoever holds the job will most likely finish it first.
-                return [Posting(delivery.queue, signed(job, self._keyring), seconds)]
+                return [self._parked(delivery, job, seconds)]
+            case Locked(_, waited):
+                return [self._parked(delivery, job, min(_LATEST, max(_SOONEST, waited / 4)))]
             case Over():
                 return []
         following = performer.following if performer else None
@@ -99,40 +117,84 @@ class Handling:
             now_ms=_now_ms(),
         )
 
-    async def _claim(self, job: Job, redelivered: bool) -> Granted | Decided | Busy | Over:
+    def _parked(self, delivery: Delivery, job: Job, seconds: float) -> Posting:
+        return Posting(delivery.queue, signed(job, self._keyring), seconds)
+
+    async def _claim(self, job: Job, performer: Performer | None, redelivered: bool) -> Claim:
+        lock = performer.stage.lock if performer else None
         claim = partial(
-            self._store.claim, job, worker=self._name, redelivered=redelivered, lease=self._leases.seconds
+            self._store.claim,
+            job,
+            worker=self._name,
+            redelivered=redelivered,
+            lease=self._leases.seconds,
+            lock=lock.key(bytes(job.payload)) if lock else "",
+            waits=lock is not None and lock.on_conflict == "wait",
         )
         return await self._patience.until_done("claim jobs", claim)
 
-    async def _perform(
-        self, attempt: Attempt, performer: Performer | None, queue: str, starts: int
-    ) -> Outcome:
-        job = attempt.job
+    async def _outcome(
+        self, attempt: Attempt, performer: Performer | None, queue: str, claim: Granted
+    ) -> Outcome | None:
+        """What came of the job; None when its run ended, or another worker has it, before it could begin."""
         if performer is None:
-            return unknown_stage(job, queue)
-        if starts > _MOST_STARTS:
-            return crash_loop(starts)
-        limit = performer.stage.timeout
+            return unknown_stage(attempt.job, queue)
+        if claim.locked_by:
+            return await self._without_lock(attempt.job, performer, claim.locked_by)
+        attempt.performing = True
+        try:
+            async with self._company.joined(alone=claim.suspect):
+                starts = await self._begin(attempt, claim)
+                if starts > performer.stage.retry.crashes:
+                    return crash_loop(starts - 1)
+                return await self._perform(attempt, performer, claim) if starts else None
+        finally:
+            attempt.performing = False
+
+    async def _without_lock(self, job: Job, performer: Performer, holder: str) -> Outcome | None:
+        assert performer.stage.lock is not None
+        match performer.stage.lock.on_conflict:
+            case "skip":
+                skip = partial(self._store.cancel, job.run_id, lock_held(holder))
+                await self._patience.until_done("end runs", skip)
+                return None
+            case "fail":
+                error = LockHeld(f"run {holder} holds the lock that this job needs")
+                return judged(error, job.attempt, performer.stage, random.random(), time.time())
+            case _:
+                return locked_out(holder)
+
+    async def _begin(self, attempt: Attempt, claim: Granted) -> int:
+        """How often the attempt was begun; 0 when another worker has it. A suspect's start counts only now."""
+        if not claim.suspect:
+            return claim.starts
+        begin = partial(self._store.begin, attempt.job, fence=claim.fence, worker=self._name)
+        return await self._patience.until_done("begin jobs", begin)
+
+    async def _perform(self, attempt: Attempt, performer: Performer, claim: Granted) -> Outcome:
+        job, limit = attempt.job, performer.stage.timeout
         context = context_of(
             job,
             performer.deps,
-            fence=attempt.fence,
+            fence=claim.fence,
+            lock_fence=claim.lock_fence,
             deadline=time.monotonic() + limit if limit else None,
             stopped=attempt.stopped,
             tell=ProgressReporter(self._store, job.run_id),
         )
         return await performer.perform(job, context)
 
-    async def _decide(self, attempt: Attempt, outcome: Outcome, performer: Performer | None) -> bool:
+    async def _decide(self, attempt: Attempt, outcome: Outcome, performer: Performer | None) -> Decision:
         """Puts the outcome on record before anyone acts on it: a crash from here on repeats the act, not the work."""
         last = performer is not None and performer.following is None
         decide = partial(
             self._store.decide, attempt.job, outcome, fence=attempt.fence, worker=self._name, last=last
         )
-        decided = await self._patience.until_done("record outcomes", decide)
-        _log_outcome(attempt.job, outcome, decided)
-        return decided
+        decision = await self._patience.until_done("record outcomes", decide)
+        _log_outcome(attempt.job, outcome, decision)
+        self._watching.done += decision == "recorded" and isinstance(outcome, Done)
+        self._watching.failed += decision == "recorded" and not isinstance(outcome, Done)
+        return decision
 
     async def _settle(self, deliveries: Sequence[Delivery], follow: Sequence[Posting]) -> None:
         # Publish before acknowledging: a crash between the two repeats a message, never loses one.
@@ -144,13 +206,28 @@ class Handling:
 
     async def _give_back(self, attempt: Attempt) -> None:
         """Ends an attempt that has no time to finish: the queue gives its message to another worker."""
-        if attempt.fence:
-            try:
-                await self._store.release(attempt.job, fence=attempt.fence, worker=self._name)
-            except MousetrapError as error:  # the next worker takes a redelivered job over without it
-                _log.warning("could not release a job: %s", error, extra={"run": attempt.job.run_id})
+        await self._release(attempt)
         for delivery in attempt.deliveries:
             delivery.hand_back()
+
+    async def _drop(self, attempt: Attempt) -> None:
+        """Ends an attempt that nobody needs: its run is over, or another worker has the job and a message of its own for it."""
+        if attempt.lost:
+            with suppress(MousetrapError):  # at worst the job runs alone, a little sooner than it deserves
+                await self._store.survived(attempt.job)
+        else:
+            await self._release(attempt)
+        await self._settle(attempt.deliveries, [])
+
+    async def _release(self, attempt: Attempt) -> None:
+        if not attempt.fence:
+            return
+        try:
+            await self._store.release(attempt.job, fence=attempt.fence, worker=self._name)
+        except (
+            MousetrapError
+        ) as error:  # a redelivered job is taken over without it, and a lock ends with its lease
+            _log.warning("could not release a job: %s", error, extra={"run": attempt.job.run_id})
 
     def _refusal(self, delivery: Delivery, refused: Refused) -> Posting:
         _log.warning("refused a message of %s: %s", delivery.queue, refused.failure.text)
@@ -169,11 +246,15 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _log_outcome(job: Job, outcome: Outcome, decided: bool) -> None:
+def _log_outcome(job: Job, outcome: Outcome, decision: Decision) -> None:
     facts = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
     match outcome:
-        case _ if not decided:
-            _log.warning("dropped an outcome: another worker has taken the job over", extra=facts)
+        case _ if decision == "stale":
+            _log.warning(
+                "dropped an outcome: another worker has taken the job over, or its run has ended", extra=facts
+            )
+        case _ if decision == "unlocked":
+            _log.warning("dropped an outcome: the lock was lost meanwhile; the job comes again", extra=facts)
         case RetryLater(after, failure):
             _log.warning("failed, again in %.1f s: %s: %s", after, failure.kind, failure.text, extra=facts)
         case GiveUp(reason, failure):

@@ -1,15 +1,19 @@
-"""Keeps the table of what runs, and renews the claims in it, so that a claim ends only with its worker."""
+"""Keeps the table of what runs: renews its claims, and stops what another worker has or nobody wants any more."""
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from mousetrap.jobs import Job
+from mousetrap.jobs import Job, StoreUnreachable
 from mousetrap.run_store import RunStore
 from mousetrap.worker.attempt import Attempt
+from mousetrap.worker.watching import Running
 
 _log = logging.getLogger("mousetrap.worker")
+
+#: Seconds between two questions whether the runs under way were called off: a cancel takes effect so late at most.
+_LOOK = 0.5
 
 
 class Leases:
@@ -24,6 +28,14 @@ class Leases:
         """The attempt under way that this very message stands for."""
         attempt = self._running.get(job.id)
         return attempt if attempt is not None and attempt.job.attempt == job.attempt else None
+
+    def running(self) -> Sequence[Running]:
+        """The attempts that have their claim, oldest first."""
+        return [
+            Running(run_id=each.job.run_id, stage=each.job.stage, attempt=each.job.attempt, since=each.began)
+            for each in self._running.values()
+            if each.fence
+        ]
 
     @contextmanager
     def holding(self, attempt: Attempt) -> Iterator[None]:
@@ -46,6 +58,21 @@ class Leases:
                 if result is False and self._running.get(attempt.job.id) is attempt:
                     _log.warning("another worker took a job over", extra={"run": attempt.job.run_id})
                     attempt.lose()
+
+    async def call_off_for_ever(self) -> None:
+        """Stops, soon after their run was ended from outside, the attempts whose handlers are at work."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            runs = list({attempt.job.run_id for attempt in self._running.values() if attempt.performing})
+            ended: set[str] = set()
+            with suppress(StoreUnreachable):  # asked again soon
+                ended = await self._store.ended(runs) if runs else ended
+            for attempt in list(self._running.values()):
+                if attempt.performing and attempt.job.run_id in ended:
+                    _log.info(
+                        "stopping an attempt: its run was called off", extra={"run": attempt.job.run_id}
+                    )
+                    attempt.call_off()
 
     async def _renew(self, attempt: Attempt) -> bool:
         return await self._store.renew(attempt.job, fence=attempt.fence, lease=self.seconds)

@@ -3,27 +3,30 @@
 import asyncio
 import random
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-import msgspec
-
-from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Job, Outcome, RetryLater
-from mousetrap.pipeline import ContractBroken, Stage, read, write
-from mousetrap.retry import Again, judge
+from mousetrap.jobs import Failure, GiveUp, Job, Outcome
+from mousetrap.pipeline import ContractBroken, read
+from mousetrap.retry import TimeLimitExceeded
 from mousetrap.worker.binding import Binding
 from mousetrap.worker.context import Context
-
-#: Characters of an error's text, and of its traceback's end, that are kept.
-_TEXT, _TRACEBACK = 1_000, 8_000
+from mousetrap.worker.isolated import Children
+from mousetrap.worker.soft_timeout import SoftLimit
+from mousetrap.worker.verdict import done, input_broken, judged
+from mousetrap.worker.watching import Watching
+from mousetrap.worker.words import Facts
 
 
 class Performer:
     """A binding made ready to run: its dependencies are open, its handler's shape is known."""
 
-    def __init__(self, binding: Binding, deps: Any, threads: Executor) -> None:
+    def __init__(
+        self, binding: Binding, deps: Any, threads: Executor, children: Children | None, watching: Watching
+    ) -> None:
         self.pipeline = binding.pipeline
         self.stage = binding.step
         self.following = binding.pipeline.after(self.stage)
@@ -32,6 +35,8 @@ class Performer:
         self._is_async = binding.is_async
         self._takes_context = binding.takes_context
         self._threads = threads
+        self._children = children
+        self._watching = watching
 
     async def perform(
         self, job: Job, context: Context[Any], chance: Callable[[], float] = random.random
@@ -40,29 +45,65 @@ class Performer:
         try:
             payload = read(job.payload, self.stage.input)
         except ContractBroken as error:
-            return GiveUp("contract", _failure(error, f"the input of stage {self.stage.name!r}: "))
+            return input_broken(error, self.stage)
         try:
-            async with asyncio.timeout(self.stage.timeout):
+            async with asyncio.timeout(self.stage.timeout) as limit:
+                if self._children is not None:
+                    return await self._in_child(self._children, job, context, chance())
                 value = await self._call(payload, context)
         except (Exception, SystemExit) as error:  # noqa: BLE001  all of it is judged
-            return _judged(error, job.attempt, self.stage, chance())
-        return self._done(value)
+            if isinstance(error, TimeoutError) and limit.expired():
+                error = TimeLimitExceeded(f"the attempt took longer than its {self.stage.timeout:g} s")
+            return judged(error, job.attempt, self.stage, chance(), time.time())
+        return done(value, self.stage)
 
     async def _call(self, payload: Any, context: Context[Any]) -> Any:
         arguments = (payload, context) if self._takes_context else (payload,)
-        if self._is_async:
+        if not self._is_async:
+            with self._told_at_soft_limit(context.stopped.set):
+                return await self._watching.in_thread(
+                    self._threads, context, partial(self._handler, *arguments)
+                )
+        if self.stage.soft_timeout is None:
             return await self._handler(*arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._handler, *arguments)
+        return await self._softly(self._handler(*arguments), context)
 
-    def _done(self, value: Any) -> Outcome:
+    async def _softly(self, work: Any, context: Context[Any]) -> Any:
+        soft = SoftLimit()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def say() -> None:
+            context.stopped.set()
+            soft.say(task)
+
+        with self._told_at_soft_limit(say):
+            return await soft.around(work)
+
+    @contextmanager
+    def _told_at_soft_limit(self, say: Callable[[], None]) -> Iterator[None]:
+        if self.stage.soft_timeout is None:
+            yield
+            return
+        told = asyncio.get_running_loop().call_later(self.stage.soft_timeout, say)
         try:
-            output = write(value, self.stage.output)
-        except ContractBroken as error:
-            return GiveUp("contract", _failure(error, f"the output of stage {self.stage.name!r}: "))
-        if len(output) > LARGEST_PAYLOAD:
-            what = f"the output of stage {self.stage.name!r} has {len(output)} bytes, over {LARGEST_PAYLOAD}: hand on less"
-            return GiveUp("too-large", Failure(kind="TooLarge", text=what))
-        return Done(msgspec.Raw(output))
+            yield
+        finally:
+            told.cancel()
+
+    async def _in_child(self, children: Children, job: Job, context: Context[Any], chance: float) -> Outcome:
+        about = Facts(
+            run_id=context.run_id,
+            job_id=context.job_id,
+            pipeline=context.pipeline,
+            stage=context.stage,
+            attempt=context.attempt,
+            fence=context.fence,
+            deadline=context.deadline,
+        )
+        return await children.perform(
+            bytes(job.payload), about, soft=self.stage.soft_timeout, chance=chance, tell=context.tell
+        )
 
 
 def unknown_stage(job: Job, queue: str) -> GiveUp:
@@ -77,22 +118,11 @@ def crash_loop(starts: int) -> GiveUp:
     return GiveUp("crash-loop", Failure(kind="CrashLoop", text=what))
 
 
-def _judged(error: BaseException, attempt: int, stage: Stage, chance: float) -> Outcome:
-    failure = _failure(error)
-    if isinstance(error, SystemExit):  # a handler must not end its worker
-        error = RuntimeError(f"the handler called exit: {error}")
-    assert isinstance(error, Exception)
-    match judge(error, attempt, stage.retry, chance, time.time()):
-        case Again(after):
-            return RetryLater(after, failure)
-        case stop:
-            return GiveUp(stop.reason, failure)
+def locked_out(holder: str) -> GiveUp:
+    """The outcome of a job that met a holder of its lock, at a stage where that is reason enough to give up."""
+    return GiveUp("lock-held", lock_held(holder))
 
 
-def _failure(error: BaseException, where: str = "") -> Failure:
-    kind = type(error)
-    return Failure(
-        kind=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        text=f"{where}{error}"[:_TEXT],
-        traceback="".join(traceback.format_exception(error))[-_TRACEBACK:],
-    )
+def lock_held(holder: str) -> Failure:
+    """What to say of a job that could not have its lock."""
+    return Failure(kind="LockHeld", text=f"run {holder} holds the lock that this job needs")

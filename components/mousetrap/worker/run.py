@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from mousetrap.jobs import Delivery, Queue
 from mousetrap.run_store import RunStore
-from mousetrap.worker.binding import Binding
+from mousetrap.worker.binding import Binding, nothing
 from mousetrap.worker.drain import Stop
 from mousetrap.worker.handle import Handling
+from mousetrap.worker.isolated import Children
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.patience import Patience, StoppedWaiting
 from mousetrap.worker.perform import Performer
+from mousetrap.worker.watching import Watching
 
 _log = logging.getLogger("mousetrap.worker")
 
@@ -25,26 +27,39 @@ _DEFECT_PAUSE = 1.0
 
 
 async def run_worker(
-    queue: Queue, store: RunStore, bindings: Sequence[Binding], options: WorkerOptions, stop: Stop
+    queue: Queue,
+    store: RunStore,
+    bindings: Sequence[Binding],
+    options: WorkerOptions,
+    stop: Stop,
+    watching: Watching | None = None,
 ) -> bool:
-    """Serves the bound stages until told to stop; True when all that was begun got finished, False if some was handed back."""
+    """Serves the bound stages until told to stop; True when all that was begun got finished, False if some was handed back.
+
+    `watching` shows meanwhile what goes on.
+    """
     patience = Patience()
+    watching = watching or Watching()
     try:
-        async with _performers(bindings, options.concurrency, patience, stop) as performers:
+        async with _performers(bindings, options.concurrency, patience, stop, watching) as performers:
             leases = Leases(store, options.lease)
-            handling = Handling(queue, store, performers, leases, options, patience)
-            renewing = asyncio.create_task(leases.renew_for_ever())
+            watching.running = leases.running
+            handling = Handling(queue, store, performers, leases, options, patience, watching)
+            caring = [
+                asyncio.create_task(each) for each in (leases.renew_for_ever(), leases.call_off_for_ever())
+            ]
             try:
-                return await _Serving(queue, handling, performers, options).until(stop)
+                return await _Serving(queue, handling, performers, options, watching).until(stop)
             finally:
-                renewing.cancel()
+                for task in caring:
+                    task.cancel()
     except StoppedWaiting:
         return True
 
 
 @asynccontextmanager
 async def _performers(
-    bindings: Sequence[Binding], concurrency: int, patience: Patience, stop: Stop
+    bindings: Sequence[Binding], concurrency: int, patience: Patience, stop: Stop, watching: Watching
 ) -> AsyncIterator[list[Performer]]:
     """The bindings with what they depend on, which may be away for a while as the queue and the store may be."""
     async with AsyncExitStack() as stack:
@@ -52,23 +67,33 @@ async def _performers(
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         performers = []
         for binding in bindings:
+            children = Children(binding, concurrency) if binding.isolated else None
+            if children is not None:
+                stack.push_async_callback(children.close)
+            lifespan = nothing if binding.isolated else binding.lifespan
             deps = await patience.until_done(
                 f"open what stage {binding.stage} needs",
-                lambda lifespan=binding.lifespan: stack.enter_async_context(lifespan()),  # type: ignore[misc]
+                lambda lifespan=lifespan: stack.enter_async_context(lifespan()),  # type: ignore[misc]
                 stop.asked,
             )
-            performers.append(Performer(binding, deps, threads))
+            performers.append(Performer(binding, deps, threads, children, watching))
         yield performers
 
 
 class _Serving:
     def __init__(
-        self, queue: Queue, handling: Handling, performers: Sequence[Performer], options: WorkerOptions
+        self,
+        queue: Queue,
+        handling: Handling,
+        performers: Sequence[Performer],
+        options: WorkerOptions,
+        watching: Watching,
     ) -> None:
         self._queue = queue
         self._queues = sorted({performer.stage.queue for performer in performers})
         self._handling = handling
         self._options = options
+        self._watching = watching
         self._received: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._busy = 0
 
@@ -78,11 +103,13 @@ class _Serving:
         subscriptions = [
             await self._queue.consume(name, self._options.prefetch, receive) for name in self._queues
         ]
+        self._watching.state = "serving"
         _log.info("serving %s", ", ".join(self._queues))
         if self._options.burst:
             await self._until_empty(stop)
         else:
             await stop.asked.wait()
+        self._watching.state = "draining"
         # The order of leaving: begin nothing new, take nothing new, hand back what waits, finish what runs.
         waiting = self._take_waiting()
         for subscription in subscriptions:
