@@ -37,6 +37,7 @@ class Watchdog:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watches in this block."""
+        self._arm()
         thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         thread.start()
         try:
@@ -48,12 +49,15 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK):
-            # A handler that keeps the interpreter's lock, as a regular expression can, stops this thread as well: then
-            # faulthandler, which needs no lock, prints the stacks and ends the process with 1.
-            faulthandler.dump_traceback_later(2 * self._patience, exit=True)
+            self._arm()
             self._look_at_clock()
             self._look_at_loop()
             self._look_at_handlers()
+
+    def _arm(self) -> None:
+        # A handler that keeps the interpreter's lock, as a regular expression can, stops this thread as well: then
+        # faulthandler, which needs no lock, prints the stacks and ends the process with 1.
+        faulthandler.dump_traceback_later(2 * self._patience, exit=True)
 
     def _look_at_clock(self) -> None:
         """A process that was paused as a whole (SIGSTOP, a laptop's sleep) is not blocked: its loop gets time to turn."""
