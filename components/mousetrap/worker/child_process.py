@@ -101,14 +101,13 @@ class ChildProcess:
 
     async def end(self, grace: float) -> None:
         """Asks the process to leave, and kills what is left of its group after `grace` seconds."""
-        if (
-            self._process.returncode is None and not self._unsaid
-        ):  # in the middle of a word it would not hear us
-            with suppress(TimeoutError, ConnectionError, EOFError):
+        heeds = self._process.returncode is None and not self._unsaid  # it hears nothing in the middle of a word
+        if heeds:
+            with suppress(TimeoutError, ConnectionError):
                 async with asyncio.timeout(grace):
                     await self._say(Leave())
-                    while True:
-                        await self._hear()  # what it still says comes too late
+                    while await asyncio.get_running_loop().sock_recv(self._socket, 1 << 16):
+                        pass  # what it still says comes too late
         await self._kill()
 
     async def _kill(self) -> None:

@@ -17,6 +17,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     attempt: int
     fence: int
+    lock_fence: int = 0
     #: On time.monotonic()'s clock, which all processes of a machine share.
     deadline: float | None
 
