@@ -1,0 +1,288 @@
+"""Handlers and lifespans that tests run in processes of their own, good ones and bad ones."""
+
+import asyncio
+import ctypes
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mousetrap.retry import TryAgain
+from mousetrap.worker import Context, SoftTimeout
+from support.waiting import until
+
+_log = logging.getLogger("handlers")
+
+
+def note(file: str, line: object) -> None:
+    """Adds a line to a file that several processes write and a test reads."""
+    with Path(file).open("a") as notes:
+        notes.write(f"{line}\n")
+
+
+@asynccontextmanager
+async def noted(file: str) -> AsyncIterator[int]:
+    """Notes when it is entered and left; gives the process's number."""
+    async with asyncio.TaskGroup():  # which only the task that entered it may leave
+        note(file, f"entered {os.getpid()}")
+        yield os.getpid()
+    note(file, f"left {os.getpid()}")
+
+
+@asynccontextmanager
+async def away_at_first(file: str) -> AsyncIterator[None]:
+    """Fails the first time, as something that the handler depends on would, and works from then on."""
+    if _is_first(file):
+        raise ConnectionError("the database is away")
+    yield None
+
+
+def _is_first(file: str) -> bool:
+    try:
+        Path(file).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def facts(number: int, context: Context[Any]) -> dict[str, Any]:
+    """What the context says."""
+    return {
+        "number": number,
+        "deps": context.deps,
+        "key": context.idempotency_key,
+        "where": [context.run_id, context.pipeline, context.stage],
+        "counts": [context.attempt, context.fence, context.lock_fence],
+        "left": context.deadline and round(context.deadline - time.monotonic()),
+        "cancelled": context.cancelled,
+        "process": os.getpid(),
+    }
+
+
+def double(number: int) -> int:
+    """A handler that needs no context."""
+    return number * 2
+
+
+async def double_later(number: int) -> int:
+    """An async one."""
+    await asyncio.sleep(0)
+    return number * 2
+
+
+def double_by_run(number: int) -> int:
+    """A sync one that runs a loop of its own."""
+    return asyncio.run(double_later(number))
+
+
+def longer(text: str) -> str:
+    """Gives one character more than it takes."""
+    return text + "x"
+
+
+def tell(number: int, context: Context[Any]) -> int:
+    """Says how far it has come."""
+    for step in range(number):
+        context.progress(step + 1, number, "steps")
+    return number
+
+
+def chatter(number: int) -> int:
+    """Prints whatever it has, in every way there is."""
+    print("printed", "x" * 10_000)
+    os.write(1, b"written to 1\n")
+    os.write(2, b"written to 2\n")
+    with suppress(EOFError):
+        input("asked")
+    subprocess.run([sys.executable, "-c", "print('printed by a program')"], check=True)
+    return number
+
+
+def log(number: int, context: Context[Any]) -> int:
+    """Logs, once with what the run is and once without."""
+    context.log.info("from the handler")
+    _log.debug("too fine to be shown")
+    return number
+
+
+def signalled(number: int) -> int:
+    """Meets what a terminal and a service manager send to all processes at once."""
+    for wish in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), wish)
+    return number
+
+
+def fail(number: int) -> NoReturn:
+    """Divides by zero."""
+    raise ZeroDivisionError(f"{number} by zero")
+
+
+class Busy(Exception):
+    """An error that says when to come back."""
+
+    retry_after = 17.0
+
+
+def busy(number: int) -> NoReturn:
+    """Says when to come back."""
+    raise Busy("come back")
+
+
+def again(number: int) -> NoReturn:
+    """Wants to be tried again in its own time."""
+    raise TryAgain(after=5.0)
+
+
+def leave(number: int) -> NoReturn:
+    """Wants to end the program."""
+    sys.exit(3)
+
+
+async def leave_later(number: int) -> NoReturn:
+    """Wants to end the program, on the loop."""
+    sys.exit(3)
+
+
+async def cancel_itself(number: int) -> NoReturn:
+    """Raises what nobody asked for."""
+    raise asyncio.CancelledError
+
+
+def untrue(number: int) -> int:
+    """Gives what it did not promise."""
+    return "many"  # type: ignore[return-value]
+
+
+def die(how: str, context: Context[Any]) -> str:
+    """Ends its process, as `how` says."""
+    match how:
+        case "SIGKILL":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "SIGSEGV":
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "exit":
+            os._exit(3)
+        case "forked":
+            if os.fork() == 0:
+                time.sleep(600)  # in the process group, with a copy of everything that was open
+            os._exit(4)
+        case "memory":
+            most = 512 * 1024 * 1024
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            hoard = [bytearray(1024 * 1024)]
+            while True:
+                hoard.append(bytearray(1024 * 1024))
+    return str(os.getpid())
+
+
+def stay(how_and_file: tuple[str, str], context: Context[Any]) -> NoReturn:
+    """Starts a program, notes both processes, and heeds nothing that it is told."""
+    how, file = how_and_file
+    program = subprocess.Popen(["sleep", "600"])
+    note(file + ".part", f"{os.getpid()} {program.pid}")
+    Path(file + ".part").rename(file)
+    if how == "spinning":
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            pass
+    if how == "swallowing":
+        while True:
+            with suppress(BaseException):
+                while True:
+                    time.sleep(600)
+    while True:  # in C, with the interpreter's lock held: no other thread runs, and no signal is heeded
+        ctypes.PyDLL(None).sleep(600)
+
+
+async def stay_on_the_loop(how_and_file: tuple[str, str], context: Context[Any]) -> NoReturn:
+    """The same, async."""
+    stay(how_and_file, context)
+
+
+def tidy(file: str, context: Context[Any]) -> None:
+    """Waits to be stopped, and tidies up."""
+    note(file, "begun")
+    context.progress(1)
+    try:
+        while True:
+            time.sleep(600)
+    finally:
+        note(file, f"tidied {context.cancelled}")
+
+
+async def tidy_later(file: str, context: Context[Any]) -> None:
+    """The same, async."""
+    note(file, "begun")
+    context.progress(1)
+    try:
+        await asyncio.sleep(600)
+    finally:
+        note(file, f"tidied {context.cancelled}")
+
+
+def spin_softly(number: int, context: Context[Any]) -> str:
+    """Computes until it is told that its time is over."""
+    assert not context.cancelled
+    try:
+        while True:
+            pass
+    except SoftTimeout as error:
+        return f"{context.cancelled} {error}"
+
+
+def sleep_softly(number: int, context: Context[Any]) -> str:
+    """Waits until it is told that its time is over."""
+    try:
+        time.sleep(600)
+    except SoftTimeout as error:
+        return f"{context.cancelled} {error}"
+    return "woke up"
+
+
+async def await_softly(number: int, context: Context[Any]) -> str:
+    """Waits on the loop until it is told that its time is over; can wait again afterwards."""
+    try:
+        await asyncio.sleep(600)
+    except SoftTimeout as error:
+        await asyncio.sleep(0.01)
+        return f"{context.cancelled} {error}"
+    return "woke up"
+
+
+async def await_task_softly(number: int, context: Context[Any]) -> str:
+    """Waits for a task of its own, which is cancelled, until it is told that its time is over."""
+    task = asyncio.create_task(asyncio.sleep(600))
+    try:
+        await task
+    except SoftTimeout as error:
+        assert task.cancelled()
+        return f"{context.cancelled} {error}"
+    return "woke up"
+
+
+async def spin_on_the_loop(number: int, context: Context[Any]) -> str:
+    """Computes on the loop until it is told that its time is over."""
+    return spin_softly(number, context)
+
+
+def overrun(number: int, context: Context[Any]) -> None:
+    """Lets the soft limit end it."""
+    time.sleep(600)
+
+
+def meet(folder_and_name: tuple[str, str, int], context: Context[Any]) -> str:
+    """Waits for so many others, each in its process, and notes when it comes and goes."""
+    folder, name, together = folder_and_name
+    note(f"{folder}/notes", f"+{name}")
+    (Path(folder) / f"{name}.here").touch()
+    until(lambda: len(list(Path(folder).glob("*.here"))) >= together, "all are here")
+    note(f"{folder}/notes", f"-{name}")
+    return name
