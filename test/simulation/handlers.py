@@ -1,0 +1,119 @@
+"""The work of the simulated pipelines: what a run's kind makes its handlers do, and what they write down of it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from mousetrap.pipeline import Lock, Pipeline, Stage
+from mousetrap.retry import RetryPolicy
+from mousetrap.worker import Context
+from simulation.ledger import Ledger, Performance
+from simulation.process import Process
+
+#: Seconds that a failed attempt asks to be left alone, and that a slow handler works.
+PAUSE, LONG = 3.0, 20.0
+#: Tries of a job, workers that it may kill, and seconds after which a run of the kind "expiring" is not worth beginning.
+TRIES, CRASHES, EXPIRES_IN = 3, 4, 15.0
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What a run is given, and what its stages hand on."""
+
+    kind: str
+    #: The fence of each stage that it went through: a job that is decided twice would differ in it.
+    fences: tuple[int, ...] = ()
+
+
+class Trouble(Exception):
+    """Passes with time."""
+
+    retry_after = PAUSE
+
+
+class Defect(Exception):
+    """Passes with no time."""
+
+
+class Hands:
+    """What a handler works with: its process, and the ledger."""
+
+    def __init__(self, process: Process, ledger: Ledger, disturbed: Callable[[], bool]) -> None:
+        self.process = process
+        self.ledger = ledger
+        #: Whether the worker could not hear of everything in time.
+        self.disturbed = disturbed
+
+
+async def work(given: Work, context: Context[Hands]) -> Work:
+    """The handler of every stage."""
+    hands, where = context.deps, f"{context.run_id}.{context.stage}"
+    await hands.process.point(f"begins {where}#{context.attempt} under fence {context.fence}")
+    performance = _performance(context)
+    hands.ledger.begins(performance)
+    fate = hands.ledger.fates[context.run_id]
+    try:
+        await asyncio.sleep(LONG if given.kind == "slow" else 0.05)
+        if not fate.redriven:  # whoever sends a dead letter round again has mended what it died of
+            await _misbehave(given.kind, context)
+        await hands.process.point(f"has an effect for {where}#{context.attempt}")
+        hands.ledger.effect(context.idempotency_key, context.run_id, context.stage, context.fence)
+        hands.ledger.ends(performance)
+    finally:
+        performance.over = True
+    return Work(given.kind, (*given.fences, context.fence))
+
+
+async def _misbehave(kind: str, context: Context[Hands]) -> None:
+    hands = context.deps
+    if context.stage == "add" and kind == "deadly":
+        hands.ledger.kills[context.run_id] += 1
+        hands.process.die(f"is killed by {context.run_id}.{context.stage}#{context.attempt}")
+        await asyncio.get_running_loop().create_future()
+    if context.stage == "add" and kind == "hopeless":
+        raise Defect("this will never work")
+    flaky = kind == "flaky" and context.stage == "add" and context.attempt < TRIES
+    if flaky or (kind == "poison" and context.stage == "double"):
+        await hands.process.point(f"fails at {context.run_id}.{context.stage}#{context.attempt}")
+        hands.ledger.failed(context.job_id, context.run_id, context.attempt, PAUSE)
+        raise Trouble("try again later")
+
+
+def _performance(context: Context[Hands]) -> Performance:
+    return Performance(
+        process=context.deps.process,
+        run=context.run_id,
+        stage=context.stage,
+        job=context.job_id,
+        attempt=context.attempt,
+        fence=context.fence,
+        lock_fence=context.lock_fence,
+        began=context.deps.ledger.now(),
+        undisturbed=not context.deps.disturbed(),
+    )
+
+
+def _stage(name: str, **more: Any) -> Stage:
+    policy = RetryPolicy(attempts=TRIES, base=1.0, cap=1.0, dont_retry_on=(Defect,), crashes=CRASHES)
+    return Stage(name=name, queue=f"q_{name}", input=Work, output=Work, retry=policy, **more)
+
+
+#: Two stages one after the other, and one stage that does one job at a time.
+SUMS = Pipeline(name="sums", description="Adds, then doubles.", stages=(_stage("add"), _stage("double")))
+TURNS = Pipeline(
+    name="turns", description="One at a time.", stages=(_stage("turn", lock=Lock(name="turnstile")),)
+)
+PIPELINES = {pipeline.name: pipeline for pipeline in (SUMS, TURNS)}
+#: What a run can be, and the pipeline that it is one of.
+KINDS = {
+    "plain": SUMS,
+    "slow": SUMS,
+    "flaky": SUMS,
+    "poison": SUMS,
+    "hopeless": SUMS,
+    "deadly": SUMS,
+    "expiring": SUMS,
+    "locked": TURNS,
+}
+QUEUES = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]

@@ -1,0 +1,85 @@
+"""The client of the store's server, as far as the store's face uses it, over the simulated network."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from redis.exceptions import ConnectionError as Refused
+from redis.exceptions import TimeoutError as NoAnswer
+
+from simulation.process import Lost, Process
+from simulation.store_server import StoreServer
+
+#: Seconds that the client waits for an answer.
+PATIENCE = 2.0
+#: Transitions that come so often that a story without them reads better, unless they have news.
+_ROUTINE = {"renew": "renewed", "ended": "ended", "unpublished": "unpublished", "published": "recorded"}
+
+#: Hears of each transition that happened: its name, its arguments and what was replied.
+Witness = Callable[[Process, str, list[Any], list[Any]], None]
+
+
+class Store:
+    """The server with a door that can be shut."""
+
+    def __init__(self, server: StoreServer, names: Mapping[str, str], witness: Witness) -> None:
+        self.server = server
+        #: What a person would call a job, by its id.
+        self.names = names
+        self.witness = witness
+        self.away = False
+
+    def reached(self) -> StoreServer:
+        """The server. Raises as the client does when there is nobody."""
+        if self.away:
+            raise Refused("connection refused")
+        return self.server
+
+
+class StoreClient:
+    """What `RunStore` asks of `redis.asyncio.Redis`."""
+
+    def __init__(self, store: Store, process: Process) -> None:
+        self._store = store
+        self._process = process
+
+    async def execute_command(self, name: str, function: str, _keys: int, *args: bytes) -> Any:
+        """FCALL, the only one that is sent by its name."""
+        assert name == "FCALL", name
+        calls = msgspec.msgpack.decode(args[0])
+
+        def act() -> bytes:
+            reply: bytes = self._store.reached().fcall(function, *args)
+            for call, answer in zip(calls, msgspec.msgpack.decode(reply), strict=True):
+                self._tell(call, answer)
+                self._store.witness(self._process, call[0], call[1:], answer)
+            return reply
+
+        asked = ", ".join(self._described(call) for call in calls)
+        return await self._ask(f"-asks the store to {asked}", act)
+
+    async def function_load(self, source: str, replace: bool = False) -> None:
+        """As the client's."""
+        await self._ask("-gives the store its library", lambda: self._store.reached().load(source))
+
+    async def hget(self, key: str, name: str) -> Any:
+        """As the client's."""
+        return await self._ask(f"-read {key}", lambda: self._store.reached().command("HGET", key, name))
+
+    async def aclose(self) -> None:
+        """As the client's."""
+
+    async def _ask(self, what: str, act: Callable[[], Any]) -> Any:
+        return await self._process.ask("store", what, act, _no_answer)
+
+    def _tell(self, call: list[Any], answer: list[Any]) -> None:
+        if answer != [_ROUTINE.get(call[0])]:
+            self._process.note(f"asks the store to {self._described(call)}: {' '.join(map(str, answer))[:160]}")
+
+    def _described(self, call: list[Any]) -> str:
+        named = " ".join(self._store.names.get(arg, arg) for arg in call[1:3] if isinstance(arg, str))
+        return f"{call[0]} {named}".strip()
+
+
+def _no_answer(_: Lost) -> tuple[float, Exception]:
+    return PATIENCE, NoAnswer("timeout reading from the store")

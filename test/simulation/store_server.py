@@ -1,0 +1,441 @@
+"""A store's server without a server: runs the real library of transitions in Lua, over a dictionary of keys."""
+
+import fnmatch
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from lupa import lua51  # type: ignore[import-untyped]
+from redis.exceptions import ResponseError
+
+Value = dict[bytes, bytes] | list[tuple[bytes, dict[bytes, bytes]]] | set[bytes] | bytes
+Scores = dict[bytes, float]
+
+
+class CommandUnknown(AssertionError):
+    """The library asks for something that this stand-in has not learnt: teach it, and its conformance test, first."""
+
+
+class StoreServer:
+    """As much of Valkey as the transitions and the store's face use; time is what `now_ms` says."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.now_ms = now_ms
+        self._keys: dict[bytes, Any] = {}
+        self._ends: dict[bytes, int] = {}
+        self._functions: dict[bytes, Any] = {}
+        self._last_entry: defaultdict[bytes, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self._lua = lua51.LuaRuntime(encoding=None, unpack_returned_tuples=True)
+        self._prepare()
+
+    # What a client may ask
+
+    def load(self, source: str) -> None:
+        """As FUNCTION LOAD."""
+        shebang, _, library = source.partition("\n")
+        assert shebang.startswith("#!lua name="), shebang
+        self._lua.execute(library.encode())
+
+    def fcall(self, name: str, *args: bytes) -> Any:
+        """As FCALL with no keys. Raises ResponseError as the client does."""
+        function = self._functions.get(name.encode())
+        if function is None:
+            raise ResponseError("Function not found")
+        return function(self._lua.table(), self._lua.table_from(args))
+
+    def command(self, name: str, *args: Any) -> Any:
+        """One command as a client sends it."""
+        doing: Callable[..., Any] | None = getattr(self, f"_{name.lower()}", None)
+        if doing is None or not name.isupper():
+            raise CommandUnknown(f"the stand-in for the store's server does not know {name}")
+        return doing(*map(_bytes, args))
+
+    # What a test may ask
+
+    def keys(self, pattern: str = "*") -> list[str]:
+        """The names of all keys that have not ended."""
+        return [
+            key.decode() for key in list(self._keys) if self._live(key) and fnmatch.fnmatch(key.decode(), pattern)
+        ]
+
+    def hash(self, key: str) -> dict[str, str]:
+        """A hash as text."""
+        return {name.decode(): value.decode() for name, value in self._hgetall(key.encode()).items()}
+
+    def field(self, key: str, name: str) -> str | None:
+        """One field of a hash as text."""
+        found = self._hget(key.encode(), name.encode())
+        return None if found is None else found.decode()
+
+    def ends_ms(self, key: str) -> int | None:
+        """When a key ends; None for never."""
+        return self._ends.get(key.encode())
+
+    # The world that the library sees
+
+    def _prepare(self) -> None:
+        wrap = self._lua.eval(_WRAP)
+        world = self._lua.globals()
+        world[b"redis"] = self._lua.table_from(
+            {b"call": wrap(self._call_from_lua), b"register_function": self._functions.__setitem__}
+        )
+        world[b"cmsgpack"] = self._lua.table_from({b"unpack": self._unpack, b"pack": self._pack})
+        world[b"cjson"] = self._lua.table_from({b"encode": self._json})
+
+    def _call_from_lua(self, name: bytes, *args: Any) -> Any:
+        """(True, reply), or (False, error): an error must become one that Lua's pcall sees as a server's."""
+        for arg in args:
+            if isinstance(arg, bool) or not isinstance(arg, bytes | int | float):
+                return False, b"ERR Command arguments must be strings or integers"
+        try:
+            return True, self._to_lua(self.command(name.decode().upper(), *args))
+        except ResponseError as error:
+            return False, str(error).encode()
+
+    def _to_lua(self, reply: Any) -> Any:
+        if reply is None:
+            return False
+        if isinstance(reply, list):
+            return self._lua.table_from([self._to_lua(item) for item in reply])
+        if isinstance(reply, dict):
+            return self._to_lua([part for item in reply.items() for part in item])
+        return reply
+
+    def _unpack(self, blob: bytes) -> Any:
+        return self._as_lua(msgspec.msgpack.decode(blob))
+
+    def _as_lua(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return self._lua.table_from([self._as_lua(item) for item in value])
+        return value.encode() if isinstance(value, str) else value
+
+    def _pack(self, value: Any) -> bytes:
+        return msgspec.msgpack.encode(self._from_lua(value))
+
+    def _json(self, value: Any) -> bytes:
+        return msgspec.json.encode(self._from_lua(value)).replace(b"/", b"\\/")  # as the server's does
+
+    def _from_lua(self, value: Any) -> Any:
+        if lua51.lua_type(value) == "table":
+            if all(isinstance(key, int) for key in value):
+                return [self._from_lua(value[place + 1]) for place in range(len(value))]
+            return {key.decode(): self._from_lua(item) for key, item in value.items()}
+        if isinstance(value, bytes):
+            return value.decode()
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    # Keys and their ends
+
+    def _live(self, key: bytes) -> bool:
+        if self._ends.get(key, self.now_ms() + 1) <= self.now_ms():
+            del self._keys[key], self._ends[key]
+        return key in self._keys
+
+    def _at(self, key: bytes, kind: type) -> Any:
+        if not self._live(key):
+            return kind()
+        found = self._keys[key]
+        if not isinstance(found, kind):
+            raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+        return found
+
+    def _own(self, key: bytes, kind: type) -> Any:
+        found = self._at(key, kind)
+        return self._keys.setdefault(key, found)
+
+    def _drop_if_empty(self, key: bytes) -> None:
+        if not self._keys.get(key, True):
+            self._del(key)
+
+    def _time(self) -> list[bytes]:
+        seconds, rest = divmod(self.now_ms(), 1000)
+        return [b"%d" % seconds, b"%d" % (rest * 1000)]
+
+    def _ping(self) -> bytes:
+        return b"PONG"
+
+    def _exists(self, *keys: bytes) -> int:
+        return sum(self._live(key) for key in keys)
+
+    def _del(self, *keys: bytes) -> int:
+        gone = [key for key in keys if self._live(key)]
+        for key in gone:
+            del self._keys[key]
+            self._ends.pop(key, None)
+            self._last_entry.pop(key, None)
+        return len(gone)
+
+    def _pexpire(self, key: bytes, milliseconds: bytes, condition: bytes = b"") -> int:
+        return self._pexpireat(key, b"%d" % (self.now_ms() + _integer(milliseconds)), condition)
+
+    def _pexpireat(self, key: bytes, at: bytes, condition: bytes = b"") -> int:
+        if not self._live(key):
+            return 0
+        ends, new = self._ends.get(key), _integer(at)
+        kept = {
+            b"": False,
+            b"NX": ends is not None,
+            b"XX": ends is None,
+            b"GT": ends is None or new <= ends,
+            b"LT": ends is not None and new >= ends,
+        }[condition.upper()]
+        if kept:
+            return 0
+        self._ends[key] = new
+        self._live(key)
+        return 1
+
+    def _expire(self, key: bytes, seconds: bytes, condition: bytes = b"") -> int:
+        return self._pexpire(key, b"%d" % (_integer(seconds) * 1000), condition)
+
+    def _pttl(self, key: bytes) -> int:
+        if not self._live(key):
+            return -2
+        return self._ends[key] - self.now_ms() if key in self._ends else -1
+
+    def _persist(self, key: bytes) -> int:
+        return int(self._live(key) and self._ends.pop(key, None) is not None)
+
+    def _publish(self, _channel: bytes, _message: bytes) -> int:
+        return 0
+
+    # Texts
+
+    def _get(self, key: bytes) -> bytes | None:
+        return self._at(key, bytes) if self._live(key) else None
+
+    def _set(self, key: bytes, value: bytes, *options: bytes) -> bytes | None:
+        said = [option.upper() for option in options]
+        if (b"NX" in said and self._live(key)) or (b"XX" in said and not self._live(key)):
+            return None
+        kept = self._ends.get(key) if b"KEEPTTL" in said else None
+        self._del(key)
+        self._keys[key] = value
+        if kept is not None:
+            self._ends[key] = kept
+        for unit, factor in ((b"PX", 1), (b"EX", 1000)):
+            if unit in said:
+                self._ends[key] = self.now_ms() + _integer(options[said.index(unit) + 1]) * factor
+        return b"OK"
+
+    def _incr(self, key: bytes) -> int:
+        return self._incrby(key, b"1")
+
+    def _incrby(self, key: bytes, by: bytes) -> int:
+        number = _integer(self._get(key) or b"0") + _integer(by)
+        self._keys[key] = b"%d" % number
+        return number
+
+    # Hashes
+
+    def _hset(self, key: bytes, *pairs: bytes) -> int:
+        if not pairs or len(pairs) % 2:
+            raise ResponseError("ERR wrong number of arguments for 'hset' command")
+        held = self._own(key, dict)
+        before = len(held)
+        held.update(zip(pairs[::2], pairs[1::2], strict=True))
+        return len(held) - before
+
+    def _hsetnx(self, key: bytes, name: bytes, value: bytes) -> int:
+        return 0 if name in self._at(key, dict) else self._hset(key, name, value)
+
+    def _hget(self, key: bytes, name: bytes) -> bytes | None:
+        found: bytes | None = self._at(key, dict).get(name)
+        return found
+
+    def _hmget(self, key: bytes, *names: bytes) -> list[bytes | None]:
+        return [self._at(key, dict).get(name) for name in names]
+
+    def _hgetall(self, key: bytes) -> dict[bytes, bytes]:
+        return dict(self._at(key, dict))
+
+    def _hexists(self, key: bytes, name: bytes) -> int:
+        return int(name in self._at(key, dict))
+
+    def _hlen(self, key: bytes) -> int:
+        return len(self._at(key, dict))
+
+    def _hstrlen(self, key: bytes, name: bytes) -> int:
+        return len(self._at(key, dict).get(name, b""))
+
+    def _hdel(self, key: bytes, *names: bytes) -> int:
+        held = self._at(key, dict)
+        gone = sum(held.pop(name, None) is not None for name in names)
+        self._drop_if_empty(key)
+        return gone
+
+    def _hincrby(self, key: bytes, name: bytes, by: bytes) -> int:
+        number = _integer(self._at(key, dict).get(name, b"0"), "ERR hash value is not an integer") + _integer(by)
+        self._own(key, dict)[name] = b"%d" % number
+        return number
+
+    # Sets
+
+    def _sadd(self, key: bytes, *members: bytes) -> int:
+        held = self._own(key, set)
+        before = len(held)
+        held.update(members)
+        return len(held) - before
+
+    def _srem(self, key: bytes, *members: bytes) -> int:
+        held = self._at(key, set)
+        gone = len(held & set(members))
+        held -= set(members)
+        self._drop_if_empty(key)
+        return gone
+
+    def _sismember(self, key: bytes, member: bytes) -> int:
+        return int(member in self._at(key, set))
+
+    def _smembers(self, key: bytes) -> list[bytes]:
+        return sorted(self._at(key, set))
+
+    def _scard(self, key: bytes) -> int:
+        return len(self._at(key, set))
+
+    # Sorted sets
+
+    def _zadd(self, key: bytes, *args: bytes) -> int:
+        flags = [arg.upper() for arg in args if arg.upper() in (b"NX", b"XX", b"GT", b"LT", b"CH")]
+        pairs = args[len(flags) :]
+        held = self._own(key, _Sorted)
+        new = 0
+        for score, member in zip(pairs[::2], pairs[1::2], strict=True):
+            known = member in held
+            if not ((b"NX" in flags and known) or (b"XX" in flags and not known)):
+                held[member] = _number(score)
+                new += not known
+        self._drop_if_empty(key)
+        return new
+
+    def _zrem(self, key: bytes, *members: bytes) -> int:
+        held = self._at(key, _Sorted)
+        gone = sum(held.pop(member, None) is not None for member in members)
+        self._drop_if_empty(key)
+        return gone
+
+    def _zscore(self, key: bytes, member: bytes) -> bytes | None:
+        score = self._at(key, _Sorted).get(member)
+        return None if score is None else _written(score)
+
+    def _zcard(self, key: bytes) -> int:
+        return len(self._at(key, _Sorted))
+
+    def _zrange(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[bytes]:
+        said = [option.upper() for option in options]
+        members = self._at(key, _Sorted).in_order()
+        if b"BYSCORE" in said:
+            low, high = (last, first) if b"REV" in said else (first, last)
+            chosen = [(member, score) for member, score in members if _within(score, low, high)]
+        elif b"BYLEX" in said:
+            raise CommandUnknown("the stand-in for the store's server does not know ZRANGE BYLEX")
+        else:
+            chosen = list(members)
+        if b"REV" in said:
+            chosen.reverse()
+        if b"BYSCORE" not in said:
+            chosen = _cut(chosen, _integer(first), _integer(last))
+        if b"LIMIT" in said:
+            skip, most = (_integer(option) for option in options[said.index(b"LIMIT") + 1 :][:2])
+            chosen = chosen[skip : skip + most if most >= 0 else None]
+        if b"WITHSCORES" in said:
+            return [part for member, score in chosen for part in (member, _written(score))]
+        return [member for member, _ in chosen]
+
+    def _zrangebyscore(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[bytes]:
+        return self._zrange(key, first, last, b"BYSCORE", *options)
+
+    def _zremrangebyscore(self, key: bytes, first: bytes, last: bytes) -> int:
+        return self._zrem(key, *self._zrange(key, first, last, b"BYSCORE"))
+
+    def _zcount(self, key: bytes, first: bytes, last: bytes) -> int:
+        return len(self._zrange(key, first, last, b"BYSCORE"))
+
+    # Streams
+
+    def _xadd(self, key: bytes, *args: bytes) -> bytes:
+        place, most = 0, None
+        if args[0].upper() == b"MAXLEN":
+            place = 2 if args[1] in (b"~", b"=") else 1
+            # A server that may keep a few more than asked for keeps a node's worth; here it keeps them all.
+            most = None if args[1] == b"~" else _integer(args[place])
+            place += 1
+        assert args[place] == b"*", "only the server gives ids"
+        fields = args[place + 1 :]
+        entries = self._own(key, list)
+        last_ms, last_number = self._last_entry[key]
+        number = last_number + 1 if last_ms == self.now_ms() else 0
+        self._last_entry[key] = (self.now_ms(), number)
+        entries.append((b"%d-%d" % self._last_entry[key], dict(zip(fields[::2], fields[1::2], strict=True))))
+        if most is not None:
+            del entries[:-most]
+        return bytes(entries[-1][0])
+
+    def _xrange(self, key: bytes, first: bytes, last: bytes, *_: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        low = _place(first.lstrip(b"(")) if first != b"-" else (0, -1)
+        low = (low[0], low[1] + 1) if first.startswith(b"(") else low
+        high = _place(last) if last != b"+" else (1 << 63, 0)
+        return [entry for entry in self._at(key, list) if low <= _place(entry[0]) <= high]
+
+    def _xlen(self, key: bytes) -> int:
+        return len(self._at(key, list))
+
+
+class _Sorted(dict[bytes, float]):
+    def in_order(self) -> list[tuple[bytes, float]]:
+        return sorted(self.items(), key=lambda item: (item[1], item[0]))
+
+
+#: Errors of the server's come as a table, as they do there.
+_WRAP = b"""
+function(call)
+  return function(...)
+    local went, reply = call(...)
+    if not went then error({ err = reply }, 0) end
+    return reply
+  end
+end
+"""
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, float) and not value.is_integer():
+        return b"%.17g" % value
+    return str(int(value) if isinstance(value, float) else value).encode()
+
+
+def _integer(text: bytes, otherwise: str = "ERR value is not an integer or out of range") -> int:
+    if not re.fullmatch(rb"-?\d+", text):
+        raise ResponseError(otherwise)
+    return int(text)
+
+
+def _number(text: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ResponseError("ERR value is not a valid float") from None
+
+
+def _written(score: float) -> bytes:
+    return b"%d" % int(score) if score.is_integer() else b"%.17g" % score
+
+
+def _within(score: float, low: bytes, high: bytes) -> bool:
+    above = score > _number(low[1:]) if low.startswith(b"(") else score >= _number(low)
+    below = score < _number(high[1:]) if high.startswith(b"(") else score <= _number(high)
+    return above and below
+
+
+def _cut(items: Sequence[Any], first: int, last: int) -> list[Any]:
+    stop = last + 1 if last >= 0 else len(items) + last + 1
+    return list(items[first if first >= 0 else max(0, len(items) + first) : stop])
+
+
+def _place(entry: bytes) -> tuple[int, int]:
+    milliseconds, _, number = entry.partition(b"-")
+    return int(milliseconds), int(number or 0)

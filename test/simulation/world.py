@@ -1,0 +1,395 @@
+"""A broker, a store, workers and an API that exist only in this process, and everything that can go wrong with them."""
+
+import asyncio
+import logging
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from mousetrap.dead_letters import DeadLetters, Selection
+from mousetrap.jobs import JobUndecodable, Message, MousetrapError, dead_queue, decode
+from mousetrap.run_store import RunConflict, RunState, RunStore
+from mousetrap.signing import Keyring
+from mousetrap.submit_run import republish, submit_run
+from mousetrap.worker import Binding, Stop, WorkerOptions, run_worker
+from simulation.broker import Broker, SimulatedQueue
+from simulation.clock import SimulatedLoop, SimulatedTime
+from simulation.handlers import EXPIRES_IN, KINDS, PIPELINES, QUEUES, Hands, Work, work
+from simulation.ledger import Fate, Ledger
+from simulation.process import Fuse, Lost, Process, Story
+from simulation.store_client import Store, StoreClient
+from simulation.store_server import StoreServer
+
+KEYRING = Keyring.parse("simulated:a-secret-for-the-simulation")
+#: Seconds: how long the store remembers; after how long the broker gives up a client that says nothing.
+RETENTION, HEARTBEATS = 7 * 86_400.0, 20.0
+#: Seconds between two looks of the API for runs that were recorded and never published.
+REPUBLISH = 30.0
+#: Seconds until the broker notices that a process has died: its machine is still there to say so.
+_NOTICED = 0.01
+_LATENCIES = {"ann": 0.0010, "bob": 0.0013, "cas": 0.0017}
+
+
+@dataclass
+class Crew:
+    """A process with its connections."""
+
+    process: Process
+    queue: SimulatedQueue
+    store: RunStore
+    stop: Stop
+    task: "asyncio.Task[Any] | None" = None
+
+
+class World:
+    """Built new for each story; `end` it."""
+
+    def __init__(self) -> None:
+        self.loop = SimulatedLoop()
+        self.story = Story(self.loop)
+        self.ledger = Ledger(self.loop.time)
+        self.workers: dict[str, Crew] = {}
+        self.runs: list[str] = []
+        self._names: dict[str, str] = {}
+        self.server = StoreServer(lambda: self.loop.epoch_ms)
+        self.store = Store(self.server, self._names, partial(self.ledger.witness, self.server))
+        queues = [name for queue in QUEUES for name in (queue, dead_queue(queue))]
+        self.broker = Broker(self.loop, queues, self._published)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._started = 0
+        self._crews: list[Crew] = []
+        self._chance = random.getstate()
+        random.seed(0)
+        self._undo = _simulated_time(self.loop)
+        self._log = _Defects(self.ledger)
+        self.loop.set_exception_handler(self._unhandled)
+        self.api = self._open("api", 0.0009)
+        self._tend_api()
+
+    # Time
+
+    def run(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def until_quiet(self, seconds: float) -> None:
+        """Lets time pass until nothing is left to do, but no longer than that; who dies meanwhile is replaced."""
+        deadline = self.loop.time() + seconds
+        while self.loop.time() < deadline and not self.quiet:
+            self._start_all()
+            self.run(5.0)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether all that was accepted has ended, and no message is left to deliver."""
+        left = set(self.broker.left()) - {dead_queue(queue) for queue in QUEUES}
+        ended = all(RunState(state).ended for state in self.ledger.states.values())
+        return not left and ended and not any(not task.done() for task in self._tasks)
+
+    # What people do
+
+    def submit(self, kind: str) -> str:
+        """Somebody wants a run, and will be told whether it is accepted."""
+        run = f"run{len(self.runs) + 1}"
+        self.runs.append(run)
+        self.ledger.fates[run] = Fate(kind)
+        self._do(self._submit(run))
+        return run
+
+    def submit_again(self, run: str) -> None:
+        """Its submitter repeats it."""
+        self._do(self._submit(run))
+
+    def cancel(self, run: str) -> None:
+        """Somebody wants a run to stop."""
+        self._do(self._cancel(run))
+
+    def redrive(self) -> None:
+        """Somebody mends what the dead letters died of, and sends all of them round again."""
+        self._do(self._redrive())
+
+    # What happens to workers
+
+    def start(self, name: str) -> None:
+        """A worker begins to serve all stages."""
+        self._started += 1
+        crew = self._open(f"{name}{self._started}", _LATENCIES[name])
+        bindings = [
+            Binding(pipeline=pipeline, stage=stage.name, handler=work, lifespan=partial(self._hands, crew.process))
+            for pipeline in PIPELINES.values()
+            for stage in pipeline.stages
+        ]
+        options = WorkerOptions(name=crew.process.name, concurrency=3, prefetch=2, keyring=KEYRING)
+        crew.process.note("starts")
+        crew.task = self.loop.create_task(self._work(crew, bindings, options))
+        self.workers[name] = crew
+
+    def up(self, name: str) -> bool:
+        """Whether a worker of that name lives and has not been told to stop."""
+        crew = self.workers.get(name)
+        return crew is not None and crew.process.alive and not crew.stop.asked.is_set()
+
+    def kill(self, name: str) -> None:
+        """A worker dies, and its machine says so to the broker."""
+        self.workers[name].process.die("is killed")
+
+    def crash_soon(self, who: str, calls: int, happened: bool) -> None:
+        """A process dies at one of its next calls."""
+        self._process(who).fuse = Fuse(calls, happened)
+
+    def stop(self, name: str) -> None:
+        """A worker is told to stop; told twice, it stops at once."""
+        crew = self.workers[name]
+        crew.process.note("is told to stop")
+        crew.stop.ask()
+
+    def pause(self, name: str) -> None:
+        """A worker stands still; after a while the broker takes it for dead."""
+        crew = self.workers[name]
+        self.ledger.disturb(crew.process)
+        crew.process.pause()
+
+        def missed() -> None:
+            if crew.process.paused and crew.process.alive:
+                crew.process.note("is taken for dead by the broker")
+                crew.queue.cut(heard=True)
+
+        self.loop.call_later(HEARTBEATS, missed)
+
+    def resume(self, name: str) -> None:
+        """A worker that stood still goes on."""
+        self.workers[name].process.resume()
+
+    def cut(self, name: str) -> None:
+        """A worker loses its connection to the broker."""
+        crew = self.workers[name]
+        crew.process.note("loses its connection to the broker")
+        crew.queue.cut(heard=True)
+
+    def trouble(self, who: str, kind: str, lost: Lost) -> None:
+        """The next publish, or the next question to the store, of a process goes wrong."""
+        process = self._process(who)
+        if kind == "store":
+            self.ledger.disturb(process)
+        process.troubles[kind].append(lost)
+
+    # What happens to servers
+
+    def broker_away(self) -> None:
+        """The broker stops, and keeps what it has."""
+        self.story.tell("broker", "goes away")
+        self.broker.away = True
+        for crew in [*self.workers.values(), self.api]:
+            crew.queue.cut(heard=True)
+
+    def broker_back(self) -> None:
+        """The broker is there again."""
+        self.story.tell("broker", "is back")
+        self.broker.come_back()
+
+    def store_away(self) -> None:
+        """The store stops, and keeps what it has."""
+        self.story.tell("store", "goes away")
+        self.ledger.disturb()
+        self.store.away = True
+
+    def store_back(self) -> None:
+        """The store is there again."""
+        self.story.tell("store", "is back")
+        self.store.away = False
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more, and there are workers."""
+        self.story.tell("world", "is healed")
+        if self.broker.away:
+            self.broker_back()
+        if self.store.away:
+            self.store_back()
+        for name in _LATENCIES:
+            if name in self.workers:
+                self._heal(self.workers[name])
+        self._heal(self.api)
+        self._start_all()
+
+    # What the world does
+
+    def _start_all(self) -> None:
+        for name in _LATENCIES:
+            if not self.up(name):
+                self.start(name)
+        self._api()
+
+    def _api(self) -> Crew:
+        """The API; another one when it has died."""
+        if not self.api.process.alive:
+            self.api = self._open("api", 0.0009)
+            self.api.process.note("starts")
+            self._tend_api()
+        return self.api
+
+    def _heal(self, crew: Crew) -> None:
+        crew.process.fuse = None
+        for troubles in crew.process.troubles.values():
+            troubles.clear()
+        if crew.process.paused:
+            crew.process.resume()
+
+    def _open(self, name: str, latency: float) -> Crew:
+        process = Process(name, self.loop, self.story, latency)
+        queue = SimulatedQueue(self.broker, process)
+        client: Any = StoreClient(self.store, process)
+        crew = Crew(process, queue, RunStore(client, "simulation", RETENTION, 64), Stop())
+
+        def died() -> None:
+            self.ledger.died(process)
+            self.loop.call_later(_NOTICED, partial(queue.cut, heard=False))
+
+        process.died.append(died)
+        self._crews.append(crew)
+        return crew
+
+    def _tend_api(self) -> None:
+        self.api.task = self.loop.create_task(self._republish(self.api))
+
+    def _process(self, who: str) -> Process:
+        return self.api.process if who == "api" else self.workers[who].process
+
+    @asynccontextmanager
+    async def _hands(self, process: Process) -> AsyncIterator[Hands]:
+        yield Hands(process, self.ledger, lambda: self.store.away or process.paused or bool(process.troubles["store"]))
+
+    async def _work(self, crew: Crew, bindings: list[Binding], options: WorkerOptions) -> None:
+        try:
+            await run_worker(crew.queue, crew.store, bindings, options, crew.stop)
+        except Exception as error:  # noqa: BLE001  whatever ends a worker is a defect
+            self.ledger.wrong.append(f"{crew.process.name} ended with {error!r}")
+            raise
+        crew.process.note("has stopped")
+        await crew.queue.close()
+        crew.process.alive = False
+
+    async def _republish(self, crew: Crew) -> None:
+        while True:
+            await asyncio.sleep(REPUBLISH)
+            with suppress(MousetrapError):
+                await republish(crew.store, crew.queue, KEYRING, PIPELINES)
+
+    async def _submit(self, run: str) -> None:
+        crew, fate = self._api(), self.ledger.fates[run]
+        body = msgspec.json.encode(Work(fate.kind))
+        expires_in = EXPIRES_IN if fate.kind == "expiring" else None
+        try:
+            await submit_run(
+                crew.store, crew.queue, KEYRING, KINDS[fate.kind], body, run_id=run, expires_in=expires_in
+            )
+        except RunConflict as error:
+            self.ledger.wrong.append(f"{run} met another one of its name: {error}")
+        except MousetrapError as error:
+            crew.process.note(f"refuses {run}: {error}")
+        else:
+            crew.process.note(f"accepts {run}")
+            fate.accepted = True
+
+    async def _cancel(self, run: str) -> None:
+        crew, fate = self._api(), self.ledger.fates[run]
+        fate.cancel_asked = True
+        try:
+            state = await crew.store.cancel(run)
+        except MousetrapError as error:
+            crew.process.note(f"cannot cancel {run}: {error}")
+            return
+        crew.process.note(f"answers that {run} is {state}")
+        if state == RunState.CANCELLED and fate.cancelled_at is None:
+            fate.cancelled_at = self.loop.time()
+
+    async def _redrive(self) -> None:
+        crew = self._api()
+        letters = DeadLetters(crew.queue, crew.store, KEYRING, PIPELINES)
+        try:
+            repaired = await letters.redrive(Selection(), rate=1000.0, limit=100)
+        except MousetrapError as error:
+            crew.process.note(f"cannot send the dead letters round again: {error}")
+        else:
+            crew.process.note(f"has sent {repaired.done} dead letters round again and dropped {repaired.stale}")
+
+    def _do(self, what: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.ledger.wrong.append(f"the API met {error!r}")
+
+    def _published(self, queue: str, message: Message) -> None:
+        try:
+            job = decode(message.body)
+        except JobUndecodable:
+            return
+        self._names[job.id] = f"{job.run_id}.{job.stage}"
+        self.ledger.published(job, message.body)
+
+    def _unhandled(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.ledger.wrong.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    # The end
+
+    def end(self) -> None:
+        """Leaves nothing behind."""
+        for crew in self._crews:
+            crew.process.end()
+        for _ in range(3):
+            left = asyncio.all_tasks(self.loop)
+            for task in left:
+                task.cancel()
+            if left:
+                self.loop.run_until_complete(asyncio.wait(left, timeout=5))
+        self.loop.close()
+        self._log.remove()
+        self._undo()
+        random.setstate(self._chance)
+
+
+def _simulated_time(loop: SimulatedLoop) -> Callable[[], None]:
+    """Gives the simulated time to all modules of ours that ask for the time; what is returned takes it away again."""
+    simulated = SimulatedTime(loop)
+    ours = [module for name, module in list(sys.modules.items()) if name.startswith("mousetrap.")]
+    asking: list[Any] = [module for module in ours if getattr(module, "time", None) is time]
+    for module in asking:
+        module.time = simulated
+
+    def undo() -> None:
+        for module in asking:
+            module.time = time
+
+    return undo
+
+
+class _Defects(logging.Handler):
+    """Hears what the program logs: a traceback is a defect of its own."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(logging.ERROR)
+        self._ledger = ledger
+        self._logger = logging.getLogger("mousetrap")
+        self._before = self._logger.propagate, self._logger.level
+        self._logger.propagate = False
+        self._logger.setLevel(logging.ERROR)
+        self._logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self._ledger.wrong.append(f"logged: {record.getMessage()}: {record.exc_info[1]!r}")
+
+    def remove(self) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._before[0]
+        self._logger.setLevel(self._before[1])
