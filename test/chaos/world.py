@@ -24,7 +24,7 @@ from support.rabbitmq import OwnRabbitMQ
 from support.waiting import until
 
 #: Seconds until all that was accepted must have ended once the faults are over.
-_REST = 120.0
+_REST = 60.0
 _TEST = str(Path(__file__).parents[1])
 
 

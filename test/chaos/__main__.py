@@ -1,0 +1,161 @@
+"""The long form: ten thousand jobs and two hundred faults, on RabbitMQ and on the embedded queue; its table goes into the docs.
+
+`make chaos`, or `python -m chaos [--seed N] [--only FAULT,…] [--chapter rabbitmq|embedded|cluster]` with `test` on the path.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chaos.drive import drive, schedule
+from chaos.faults import FAULTS
+from chaos.invariants import breaches
+from chaos.report import Chapter, tables, write_into
+from chaos.world import World, a_world
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.rabbitmq import find_own_rabbitmq
+
+_PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
+#: Runs a second that a caller submits.
+_RATE = 12.0
+#: How often each fault strikes; those that take long strike less often.
+_COUNTS = {
+    "worker SIGKILL": 40,
+    "worker paused past its leases": 4,
+    "zombie": 6,
+    "rolling SIGTERM": 5,
+    "blocked loop": 4,
+    "job that kills its workers": 6,
+    "broker stop_app, start_app": 4,
+    "broker SIGKILL": 5,
+    "broker memory alarm": 4,
+    "broker disk alarm": 4,
+    "queues full": 4,
+    "queue deleted": 2,
+    "broker TCP cut": 10,
+    "store TCP cut": 8,
+    "broker TCP half open": 2,
+    "broker TCP slow": 4,
+    "acknowledgements lost": 6,
+    "confirms lost": 6,
+    "store SIGKILL": 6,
+    "store paused": 4,
+    "store out of memory": 4,
+    "caller killed, run recorded": 5,
+    "caller killed, first job sent": 5,
+}
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description="Runs the chaos suite's long form.")
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--only", help="faults by name, separated by semicolons, once each; writes no page")
+    options.add_argument("--chapter", choices=["rabbitmq", "embedded", "cluster"])
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mousetrap-chaos-") as folder:
+        chapters = [
+            tell(Path(folder), chosen.seed, chosen.only)
+            for name, tell in _CHAPTERS.items()
+            if chosen.chapter in (None, name)
+        ]
+    report = tables(chapters, _facts(chosen.seed))
+    print(report)
+    if chosen.only is None and chosen.chapter is None:
+        write_into(_PAGE, report)
+    return max(map(_judge, chapters))
+
+
+def on_rabbitmq(folder: Path, seed: int, only: str | None) -> Chapter:
+    """A private node, three workers."""
+    broker = find_own_rabbitmq(_made(folder / "rabbitmq"))
+    try:
+        with (
+            EmbeddedValkey(folder / "store") as store,
+            a_world(
+                _made(folder / "rabbitmq-world"),
+                broker=broker,
+                broker_url=broker.url,
+                store=store,
+                workers=3,
+                seed=seed,
+            ) as world,
+        ):
+            return _chapter("RabbitMQ", world, only, kills=4, aborts=2)
+    finally:
+        broker.remove()
+
+
+def on_the_embedded_queue(folder: Path, seed: int, only: str | None) -> Chapter:
+    """One Valkey server as queue and store, three workers."""
+    with (
+        EmbeddedValkey(folder / "embedded") as store,
+        a_world(
+            _made(folder / "embedded-world"),
+            broker=None,
+            broker_url=store.url,
+            store=store,
+            workers=3,
+            seed=seed,
+        ) as world,
+    ):
+        return _chapter("embedded queue", world, only, kills=1, aborts=0)
+
+
+_CHAPTERS: dict[str, Callable[[Path, int, str | None], Chapter]] = {
+    "rabbitmq": on_rabbitmq,
+    "embedded": on_the_embedded_queue,
+}
+
+
+def _chapter(title: str, world: World, only: str | None, *, kills: int, aborts: int) -> Chapter:
+    begin = time.monotonic()
+    rabbitmq = world.broker is not None
+    if only is not None:
+        counts, kills, aborts = dict.fromkeys(only.split(";"), 1), 0, 0
+        assert set(counts) <= {fault.name for fault in FAULTS}, f"faults are: {', '.join(_COUNTS)}"
+    else:
+        counts = _COUNTS if rabbitmq else {name: -(-count // 4) for name, count in _COUNTS.items()}
+    faults = schedule(counts, kills, aborts, world.seed, rabbitmq=rabbitmq)
+    world.start_caller(_RATE)
+    number = iter(range(1, len(faults) + 1))
+    struck = drive(world, faults, lambda text: print(f"{next(number)}/{len(faults)} {text}", flush=True))
+    print("coming to rest", flush=True)
+    history = world.come_to_rest()
+    return Chapter(
+        title=title,
+        struck=struck,
+        history=history,
+        ended_workers=len(world.crew.ends),
+        seconds=time.monotonic() - begin,
+    )
+
+
+def _judge(chapter: Chapter) -> int:
+    found = breaches(chapter.history)
+    for name, lines in found.items():
+        print(f"{chapter.title}: {name}: {len(lines)} breaches", *lines[:20], sep="\n    ", file=sys.stderr)
+    return int(bool(found))
+
+
+def _facts(seed: int) -> dict[str, str]:
+    return {
+        "Seed": str(seed),
+        "on": datetime.date.today().isoformat(),
+        "with Python": platform.python_version(),
+        "pika": importlib.metadata.version("pika"),
+    }
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

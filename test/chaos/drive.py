@@ -1,0 +1,47 @@
+"""Strikes a world with one fault after another, and measures how it comes back."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from chaos.faults import AT_POINTS, FAULTS, Fault, Span
+from chaos.world import World
+
+#: Seconds between two faults, and that a first job may take after one.
+_CALM, _RECOVERY = 1.5, 60.0
+
+
+class Struck(NamedTuple):
+    """A fault that was."""
+
+    fault: Fault
+    span: Span
+    #: Seconds from its end to the first job done after it.
+    recovery: float
+
+
+def drive(world: World, faults: Iterable[Fault], say: Callable[[str], None] = lambda _: None) -> list[Struck]:
+    """Strikes with each in turn; AssertionError where one finds no mark, or nothing goes on after it."""
+    struck = []
+    for fault in faults:
+        time.sleep(_CALM)
+        begin = time.monotonic()
+        try:
+            span = fault.strike(world)
+            done = world.done_after(span.end, _RECOVERY)
+        except AssertionError as error:
+            raise AssertionError(f"{fault.name}: {error}") from error
+        struck.append(Struck(fault, span, done.at - span.end))
+        say(f"{fault.name}: {time.monotonic() - begin:.1f} s, recovery {struck[-1].recovery:.2f} s")
+    return struck
+
+
+def schedule(counts: Mapping[str, int], kills: int, aborts: int, seed: int, *, rabbitmq: bool) -> list[Fault]:
+    """Each fault so often, and each point's two so often, in the order that the seed gives."""
+    faults = [
+        fault for fault in FAULTS if rabbitmq or not fault.rabbitmq for _ in range(counts.get(fault.name, 0))
+    ]
+    faults += AT_POINTS["kill"] * kills + AT_POINTS["abort"] * aborts
+    random.Random(f"schedule of {seed}").shuffle(faults)
+    return faults

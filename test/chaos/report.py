@@ -1,0 +1,135 @@
+"""Tells what a run of the suite did and found, as tables for docs/guarantees.md."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from chaos.drive import Struck
+from chaos.history import History
+from chaos.invariants import breaches
+
+#: Between these two lines of the page stands what this module writes.
+BEGIN, END = "<!-- chaos: written by `make chaos` -->", "<!-- chaos: end -->"
+#: Seconds before a fault and after its recovery in which throughput is measured; shorter spans say nothing.
+_WINDOW, _SHORTEST = 3.0, 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """What was done to one deployment, and what came of it."""
+
+    title: str
+    struck: Sequence[Struck]
+    history: History
+    #: Workers that died or ended before they were told to.
+    ended_workers: int
+    seconds: float
+
+
+def tables(chapters: Sequence[Chapter], facts: Mapping[str, str]) -> str:
+    """The whole report."""
+    told = ", ".join(f"{name} {value}" for name, value in facts.items())
+    return "\n\n".join([f"{told}.", _counts(chapters), *map(_faults, chapters)])
+
+
+def write_into(page: Path, report: str) -> None:
+    """Puts the report between the two lines."""
+    text = page.read_text()
+    between = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    assert between.search(text), f"{page} has no lines {BEGIN} and {END}"
+    page.write_text(between.sub(lambda _: f"{BEGIN}\n\n{report}\n\n{END}", text))
+
+
+def _counts(chapters: Sequence[Chapter]) -> str:
+    rows: defaultdict[str, list[str]] = defaultdict(list)
+    for chapter in chapters:
+        for name, value in _count(chapter).items():
+            rows[name].append(f"{value:,}")
+    head = ["", *(chapter.title for chapter in chapters)]
+    return _table(head, [[name, *values] for name, values in rows.items()])
+
+
+def _count(chapter: Chapter) -> dict[str, int]:
+    history = chapter.history
+    accepted = history.runs_that("accepted")
+    ends = Counter(told.state for run, told in history.runs.items() if run in accepted)
+    found = breaches(history)
+    begun = history.of("begun")
+    return {
+        "faults": len(chapter.struck),
+        "workers that died or were restarted": chapter.ended_workers,
+        "runs accepted": len(accepted),
+        "completed": ends["completed"],
+        "dead letters": ends["failed"],
+        "cancelled": ends["cancelled"],
+        "expired": ends["expired"],
+        "in a queue when it was deleted": len({r for r in history.deleted if _is_open(history, r)}),
+        "jobs": len({line.job for line in begun}),
+        "attempts begun": len(begun),
+        "effects tried again and not had again": sum(each.tries - 1 for each in history.effects),
+        "**lost**": len(found.get("every_accepted_run_ended", [])),
+        "**unexpected**": len(found.get("nothing_unexpected_happened", [])),
+        "**effects twice**": len(found.get("no_effect_happened_twice", [])),
+        "**innocent dead**": len(found.get("runs_end_as_their_kind_must", [])),
+        "**breaches of other invariants**": sum(
+            len(lines) for name, lines in found.items() if name not in _COUNTED
+        ),
+    }
+
+
+_COUNTED = (
+    "every_accepted_run_ended",
+    "nothing_unexpected_happened",
+    "no_effect_happened_twice",
+    "runs_end_as_their_kind_must",
+)
+
+
+def _is_open(history: History, run: str) -> bool:
+    return run in history.runs and history.runs[run].state not in ("completed", "failed", "cancelled")
+
+
+def _faults(chapter: Chapter) -> str:
+    groups: defaultdict[str, list[Struck]] = defaultdict(list)
+    for struck in chapter.struck:
+        groups[struck.fault.group].append(struck)
+    done = sorted(line.at for line in chapter.history.of("done"))
+    head = [chapter.title, "faults", "recovery p50", "p95", "max", "jobs/s before", "during", "after"]
+    rows = [
+        [group, str(len(some)), *_recovery(some), *_throughput(some, done)]
+        for group, some in sorted(groups.items())
+    ]
+    return _table(head, rows)
+
+
+def _recovery(struck: Iterable[Struck]) -> list[str]:
+    seconds = sorted(each.recovery for each in struck)
+    return [f"{at:.2f} s" for at in (_quantile(seconds, 0.5), _quantile(seconds, 0.95), seconds[-1])]
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that so large a share of all do not exceed."""
+    return values[max(0, -(-len(values) * int(share * 100) // 100) - 1)]
+
+
+def _throughput(struck: Sequence[Struck], done: Sequence[float]) -> list[str]:
+    spans = [
+        [(each.span.begin - _WINDOW, each.span.begin) for each in struck],
+        [(each.span.begin, each.span.end) for each in struck],
+        [(each.span.end + each.recovery, each.span.end + each.recovery + _WINDOW) for each in struck],
+    ]
+    return [_rate([span for span in some if span[1] - span[0] >= _SHORTEST], done) for some in spans]
+
+
+def _rate(spans: Sequence[tuple[float, ...]], done: Sequence[float]) -> str:
+    if not spans:
+        return ""
+    return f"{fmean(sum(begin < at <= end for at in done) / (end - begin) for begin, end in spans):.0f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["--:" for _ in head[1:]]], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,204 @@
+"""Every invariant finds its breach: each is shown a good history, and that history with one thing wrong."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from chaos.effects import Effect
+from chaos.history import DeadLetter, History, Told
+from chaos.invariants import INVARIANTS, assert_all_hold, breaches
+from chaos.ledger import Line
+from chaos.workload import PAYLOAD_CANARY, SIGNING_CANARY
+
+Spoil = Callable[[History], History]
+
+
+def line(what: str, run: str, kind: str, at: float, **more: object) -> Line:
+    return msgspec.convert(
+        {"what": what, "run": run, "kind": kind, "at": at, "wall_ms": int(at * 1000), **more}, Line
+    )
+
+
+def attempt(run: str, kind: str, number: int, asked: float, end: str, **more: object) -> list[Line]:
+    about = {
+        "stage": "step1",
+        "job": f"job of {run}",
+        "attempt": number,
+        "fence": number,
+        "worker": "w",
+        "asked": asked,
+        **more,
+    }
+    about.pop("after", None)
+    ended = line(end, run, kind, asked + 0.2, **about)
+    return [
+        line("begun", run, kind, asked + 0.1, **about),
+        msgspec.structs.replace(ended, after=more.get("after")),
+    ]
+
+
+def taken(run: str, kind: str, at: float, after: float | None = None) -> list[Line]:
+    return [line("attempted", run, kind, at), line("accepted", run, kind, at + 0.1, after=after)]
+
+
+GOOD = History(
+    ledger=(
+        *taken("p", "plain", 1.0),
+        *attempt("p", "plain", 1, 2.0, "done"),
+        *taken("d", "delayed", 1.0),
+        *attempt("d", "delayed", 1, 2.0, "failed", after=3.0),
+        *attempt("d", "delayed", 2, 6.0, "done"),
+        *taken("x", "poison", 1.0),
+        *attempt("x", "poison", 1, 2.0, "failed"),
+        *attempt("x", "poison", 2, 3.0, "failed"),
+        *attempt("x", "poison", 3, 4.0, "failed"),
+        *taken("k", "killer", 1.0),
+        *attempt("k", "killer", 1, 2.0, "stopped"),
+        line("attempted", "r", "plain", 1.0),
+        line("refused", "r", "plain", 1.0),
+    ),
+    runs={
+        "p": Told("completed", 1, ("accepted", "started", "finished", "completed")),
+        "d": Told("completed", 1, ("accepted", "started", "retrying", "started", "finished", "completed")),
+        "x": Told("failed", None, ("accepted", "started", "gave_up", "failed")),
+        "k": Told("failed", None, ("accepted", "started", "gave_up", "failed")),
+        "r": Told("rejected", None, ("accepted", "rejected")),
+    },
+    effects=tuple(Effect(f"job of {run}", run, "step1", 1) for run in "pdxk"),
+    dead=(
+        DeadLetter("job of x", "x", "poison_1.dead", "max-retries"),
+        DeadLetter("job of x", "x", "poison_1.dead", "max-retries"),
+        DeadLetter("job of k", "k", "killer_1.dead", "crash-loop"),
+    ),
+    depths={"plain_1": 0},
+    logs={"worker": ("all is well",)},
+    exits=(0, 0),
+)
+
+
+def with_lines(*lines: Line) -> Spoil:
+    return lambda history: replace(history, ledger=(*history.ledger, *lines))
+
+
+def with_run(run: str, told: Told) -> Spoil:
+    return lambda history: replace(history, runs={**history.runs, run: told})
+
+
+def without_run(run: str) -> Spoil:
+    return lambda history: replace(history, runs={k: v for k, v in history.runs.items() if k != run})
+
+
+def with_effect(key: str, run: str) -> Spoil:
+    return lambda history: replace(history, effects=(*history.effects, Effect(key, run, "step1", 1)))
+
+
+def with_letters(*letters: DeadLetter) -> Spoil:
+    return lambda history: replace(history, dead=(*history.dead, *letters))
+
+
+def with_log(text: str) -> Spoil:
+    return lambda history: replace(history, logs={"worker": (text,)})
+
+
+LETTER = DeadLetter("job of p", "p", "plain_1.dead", "crash-loop")
+HELD = {"key": "lock", "job": "another job"}
+
+BAD: list[tuple[str, str, Spoil]] = [
+    ("every_accepted_run_ended", "known to nobody", without_run("p")),
+    ("every_accepted_run_ended", "queued for ever", with_run("p", Told("queued", None, ("accepted",)))),
+    ("nothing_unexpected_happened", "a run of nobody's", with_run("?", Told("completed", 1, ("completed",)))),
+    ("nothing_unexpected_happened", "a letter of nobody's", with_letters(DeadLetter("i", "", "q", "r"))),
+    ("nothing_unexpected_happened", "work of nobody's", with_lines(*attempt("?", "plain", 1, 1.0, "done"))),
+    ("nothing_unexpected_happened", "an effect of nobody's", with_effect("another", "?")),
+    ("no_effect_happened_twice", "under two keys", with_effect("another job", "p")),
+    ("completed_runs_did_all_their_work", "no effect", lambda history: replace(history, effects=())),
+    (
+        "completed_runs_did_all_their_work",
+        "half a result",
+        with_run("p", Told("completed", 0, ("completed",))),
+    ),
+    ("runs_end_as_their_kind_must", "an innocent", with_run("p", Told("failed", None, ("failed",)))),
+    ("runs_end_as_their_kind_must", "a guilty", with_run("x", Told("completed", 1, ("completed",)))),
+    ("dead_letters_are_those_of_failed_runs", "one too many", with_letters(LETTER)),
+    ("dead_letters_are_those_of_failed_runs", "none", lambda history: replace(history, dead=())),
+    (
+        "dead_letters_are_those_of_failed_runs",
+        "the wrong reason",
+        with_letters(DeadLetter("job of x", "x", "poison_1.dead", "crash-loop")),
+    ),
+    (
+        "dead_letters_are_those_of_failed_runs",
+        "two under different ids",
+        with_letters(DeadLetter("another", "x", "poison_1.dead", "max-retries")),
+    ),
+    ("nothing_was_begun_too_often", "an attempt", with_lines(*attempt("x", "poison", 4, 9.0, "failed"))),
+    (
+        "nothing_was_begun_too_often",
+        "a killer",
+        with_lines(*(l for n in range(2, 7) for l in attempt("k", "killer", 1, n * 9.0, "stopped", fence=n))),
+    ),
+    (
+        "nothing_is_left_in_the_queues",
+        "one message",
+        lambda history: replace(history, depths={"mousetrap.delay.3": 1}),
+    ),
+    ("fences_only_grow", "used twice", with_lines(*attempt("p", "plain", 1, 9.0, "done"))),
+    ("fences_only_grow", "a lower one later", with_lines(*attempt("p", "plain", 2, 9.0, "done", fence=0))),
+    (
+        "nothing_began_after_its_run_was_over",
+        "a cancelled one",
+        with_lines(line("cancelled", "p", "plain", 1.5)),
+    ),
+    (
+        "nothing_began_after_its_run_was_over",
+        "an expired one",
+        lambda history: replace(history, ledger=(*taken("p", "plain", 0.5, after=0.1), *history.ledger)),
+    ),
+    ("rejected_runs_did_nothing", "but it did", with_lines(*attempt("r", "plain", 1, 2.0, "done"))),
+    (
+        "nothing_began_too_early",
+        "a second",
+        with_lines(*attempt("d", "delayed", 2, 4.2, "done", fence=1)),
+    ),
+    (
+        "no_two_held_a_lock_at_once",
+        "two",
+        with_lines(
+            *attempt("p", "plain", 1, 20.0, "done", **HELD),
+            *attempt("d", "delayed", 1, 20.15, "done", **HELD),
+        ),
+    ),
+    (
+        "timelines_end_once",
+        "twice",
+        with_run("p", Told("completed", 1, ("accepted", "completed", "completed"))),
+    ),
+    ("timelines_end_once", "and goes on", with_run("p", Told("completed", 1, ("completed", "started")))),
+    ("every_key_has_a_time_to_live", "one", lambda history: replace(history, eternal=("mousetrap:run:p",))),
+    ("no_secret_is_in_a_log", "a payload", with_log(f"refused {PAYLOAD_CANARY}")),
+    ("no_secret_is_in_a_log", "a key", with_log(f"keys: {SIGNING_CANARY}")),
+    ("no_defect_is_in_a_log", "a traceback", with_log("Traceback (most recent call last):")),
+    ("workers_end_in_order", "one killed", lambda history: replace(history, exits=(0, -9))),
+]
+
+
+def test_a_good_history_breaks_nothing() -> None:
+    assert_all_hold(GOOD)
+
+
+@pytest.mark.parametrize(("name", "what", "spoil"), BAD, ids=[f"{name}: {what}" for name, what, _ in BAD])
+def test_an_invariant_finds_its_breach(name: str, what: str, spoil: Spoil) -> None:
+    found = breaches(spoil(GOOD))
+
+    assert found.get(name), f"{name} was blind to: {what}; found was {found}"
+
+
+def test_every_invariant_is_shown_a_breach() -> None:
+    assert {name for name, _, _ in BAD} == set(INVARIANTS)
+
+
+def test_breaches_are_told_by_name_and_run() -> None:
+    with pytest.raises(AssertionError, match=r"every_accepted_run_ended: 1 breaches\n +run p was accepted"):
+        assert_all_hold(without_run("p")(GOOD))

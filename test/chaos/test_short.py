@@ -1,0 +1,71 @@
+"""The short form: one fault of each kind, in a seeded order, on either queue; every invariant holds afterwards."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos.drive import drive, schedule
+from chaos.invariants import assert_all_hold
+from chaos.world import a_world
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.rabbitmq import OwnRabbitMQ, virtual_host
+
+_SEED = 20261122
+#: In three parts, for each test has two minutes; what is not named here is of the long form alone.
+_PARTS = {
+    "workers": (
+        "worker SIGKILL",
+        "worker paused past its leases",
+        "zombie",
+        "rolling SIGTERM",
+        "blocked loop",
+        "job that kills its workers",
+    ),
+    "broker": (
+        "broker stop_app, start_app",
+        "broker SIGKILL",
+        "broker memory alarm",
+        "broker disk alarm",
+        "queues full",
+        "queue deleted",
+    ),
+    "networks, store and callers": (
+        "broker TCP cut",
+        "store TCP cut",
+        "broker TCP slow",
+        "acknowledgements lost",
+        "confirms lost",
+        "store SIGKILL",
+        "store paused",
+        "store out of memory",
+        "caller killed, run recorded",
+        "caller killed, first job sent",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", _PARTS)
+def test_rabbitmq_loses_and_repeats_nothing_under_each_fault(
+    own_rabbitmq: OwnRabbitMQ, own_valkey: EmbeddedValkey, tmp_path: Path, part: str
+) -> None:
+    with (
+        virtual_host(own_rabbitmq) as url,
+        a_world(
+            tmp_path, broker=own_rabbitmq, broker_url=url, store=own_valkey, workers=3, seed=_SEED
+        ) as world,
+    ):
+        world.start_caller(rate=12.0)
+        drive(world, schedule(dict.fromkeys(_PARTS[part], 1), 0, 0, _SEED, rabbitmq=True), print)
+        assert_all_hold(world.come_to_rest())
+
+
+def test_the_embedded_queue_loses_and_repeats_nothing_under_each_fault(
+    own_valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    with a_world(
+        tmp_path, broker=None, broker_url=own_valkey.url, store=own_valkey, workers=3, seed=_SEED
+    ) as world:
+        world.start_caller(rate=12.0)
+        counts = {name: 1 for names in _PARTS.values() for name in names}
+        drive(world, schedule(counts, 0, 0, _SEED, rabbitmq=False), print)
+        assert_all_hold(world.come_to_rest())
