@@ -141,13 +141,14 @@ class Handling:
             return unknown_stage(attempt.job, queue)
         if claim.locked_by:
             return await self._without_lock(attempt.job, performer, claim.locked_by)
+        if claim.suspect and claim.starts >= performer.stage.retry.crashes:
+            return crash_loop(claim.starts)
         attempt.performing = True
         try:
             async with self._company.joined(alone=claim.suspect):
-                starts = await self._begin(attempt, claim)
-                if starts > performer.stage.retry.crashes:
-                    return crash_loop(starts - 1)
-                return await self._perform(attempt, performer, claim) if starts else None
+                if claim.suspect and not await self._begin(attempt):
+                    return None
+                return await self._perform(attempt, performer, claim)
         finally:
             attempt.performing = False
 
@@ -164,12 +165,10 @@ class Handling:
             case _:
                 return locked_out(holder)
 
-    async def _begin(self, attempt: Attempt, claim: Granted) -> int:
-        """How often the attempt was begun; 0 when another worker has it. A suspect's start counts only now."""
-        if not claim.suspect:
-            return claim.starts
-        begin = partial(self._store.begin, attempt.job, fence=claim.fence, worker=self._name)
-        return await self._patience.until_done("begin jobs", begin)
+    async def _begin(self, attempt: Attempt) -> bool:
+        """Notes that a suspect begins, for its start counts only now; False when another worker has it."""
+        begin = partial(self._store.begin, attempt.job, fence=attempt.fence, worker=self._name)
+        return bool(await self._patience.until_done("begin jobs", begin))
 
     async def _perform(self, attempt: Attempt, performer: Performer, claim: Granted) -> Outcome:
         job, limit = attempt.job, performer.stage.timeout

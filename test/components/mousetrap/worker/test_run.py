@@ -270,10 +270,12 @@ def test_a_job_that_kills_every_worker_is_given_up(queue_url: str, store_url: st
 
         run_id = await bench.submit()
         delivery = await bench.next_of(bench.queue_of("add"))
-        for number in range(5):  # each claims the job and is never heard of again
-            await bench.store.claim(
-                decode(delivery.message.body), worker=f"dead{number}", redelivered=True, lease=60
-            )
+        job = decode(delivery.message.body)
+        for number in range(5):  # each begins the job and is never heard of again
+            claim = await bench.store.claim(job, worker=f"dead{number}", redelivered=True, lease=60)
+            assert isinstance(claim, Granted)
+            if claim.suspect:
+                await bench.store.begin(job, fence=claim.fence, worker=f"dead{number}")
         delivery.hand_back()
 
         async with bench.working(bench.bind("add", add)):
@@ -281,6 +283,7 @@ def test_a_job_that_kills_every_worker_is_given_up(queue_url: str, store_url: st
             letter = await bench.dead_letter("add")
 
         assert run.state == RunState.FAILED
+        assert len([event for event in run.timeline if event.kind == "started"]) == 5
         assert letter.headers["mousetrap-reason"] == "crash-loop"
 
     on_a_workbench(queue_url, store_url, story)

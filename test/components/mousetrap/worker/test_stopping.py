@@ -1,0 +1,270 @@
+"""What stops an attempt from outside, and what may not begin at all: cancels, ends of time, locks, suspicion."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from mousetrap.pipeline import Lock
+from mousetrap.retry import RetryPolicy, TryAgain
+from mousetrap.run_store import RunState
+from mousetrap.submit_run import submit_run
+from mousetrap.worker import Context, SoftTimeout
+from support.workbench import KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The address of either queue."""
+    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+def test_an_async_handler_of_a_cancelled_run_is_cancelled(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        begun, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def hold(number: int) -> int:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+            return number
+
+        async with bench.working(bench.bind("add", hold), bench.bind("double", double)):
+            run_id = await bench.submit()
+            await begun.wait()
+            assert await bench.store.cancel(run_id) == RunState.CANCELLED
+            await asyncio.wait_for(cancelled.wait(), PATIENCE)
+            run = await bench.ended(run_id)
+
+        assert [event.kind for event in run.timeline] == ["accepted", "started", "cancelled"]
+        assert await bench.queue.ready(bench.queue_of("add")) == 0
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_sync_handler_of_a_cancelled_run_can_see_it_and_what_it_gives_is_dropped(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        begun, seen = threading.Event(), threading.Event()
+
+        def hold(number: int, context: Context[None]) -> int:
+            begun.set()
+            assert context.stopped.wait(PATIENCE)
+            assert context.cancelled
+            seen.set()
+            return number
+
+        async with bench.working(bench.bind("add", hold), bench.bind("double", double)):
+            run_id = await bench.submit()
+            await asyncio.to_thread(begun.wait, PATIENCE)
+            await bench.store.cancel(run_id)
+            assert await asyncio.to_thread(seen.wait, PATIENCE)
+
+        run = await bench.ended(run_id)
+        assert (run.state, run.result) == (RunState.CANCELLED, None)
+        assert await bench.queue.ready(bench.queue_of("double")) == 0
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_run_cancelled_while_no_worker_was_up_never_starts(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        begun: list[int] = []
+
+        def note(number: int) -> int:
+            begun.append(number)
+            return number
+
+        cancelled = await bench.submit(b"1")
+        await bench.store.cancel(cancelled)
+
+        async with bench.working(bench.bind("add", note), bench.bind("double", double)):
+            await bench.ended(await bench.submit(b"2"))
+
+        assert begun == [2]
+        assert await bench.queue.ready(bench.queue_of("add")) == 0
+        assert (await bench.ended(cancelled)).state == RunState.CANCELLED
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_run_cancelled_before_its_next_attempt_is_not_tried_again(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        attempts: list[int] = []
+
+        def once(number: int, context: Context[None]) -> int:
+            attempts.append(context.attempt)
+            raise TryAgain(after=0.3)
+
+        run_id = await bench.submit()
+        async with bench.working(bench.bind("add", once)):
+            await bench.until(run_id, "retrying")
+            await bench.store.cancel(run_id)
+        async with bench.working(bench.bind("add", once), bench.bind("double", double), burst=False):
+            later = await bench.submit()  # its own first pause is as long: by its end the other's is over
+            await bench.until(later, "retrying")
+            await bench.store.cancel(later)
+
+        assert (await bench.ended(run_id)).state == RunState.CANCELLED
+        assert attempts.count(2) == 0
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_run_whose_time_is_over_is_not_begun(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        begun: list[int] = []
+
+        def note(number: int) -> int:
+            begun.append(number)
+            return number
+
+        accepted = await submit_run(
+            bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="late", expires_in=0.001
+        )
+        async with bench.working(bench.bind("add", note), bench.bind("double", double)):
+            run = await bench.ended(accepted.run_id)
+            await bench.ended(await bench.submit(b"2"))
+
+        assert (run.state, begun) == (RunState.EXPIRED, [2])
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_an_async_handler_is_told_at_the_soft_limit_and_may_still_give_what_it_has(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        async def slow(number: int, context: Context[None]) -> int:
+            try:
+                await asyncio.Event().wait()
+            except SoftTimeout:
+                assert context.cancelled
+                return 20
+            return number
+
+        async with bench.working(bench.bind("add", slow), bench.bind("double", double)):
+            run = await bench.ended(await bench.submit())
+
+        assert (run.state, run.result) == (RunState.COMPLETED, 40)
+
+    on_a_workbench(queue_url, store_url, story, soft_timeout=0.05, timeout=PATIENCE)
+
+
+def test_at_the_hard_limit_the_attempt_has_failed_and_the_policy_says_what_follows(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        async def slow(number: int) -> int:
+            await asyncio.Event().wait()
+            return number
+
+        async with bench.working(bench.bind("add", slow)):
+            run = await bench.ended(await bench.submit())
+            letter = await bench.dead_letter("add")
+
+        assert run.failure is not None
+        assert run.failure.text == "the attempt took longer than its 0.05 s"
+        assert (letter.headers["mousetrap-reason"], letter.headers["mousetrap-attempts"]) == ("timeout", "1")
+
+    on_a_workbench(queue_url, store_url, story, timeout=0.05, retry=RetryPolicy(on_timeout=False))
+
+
+def test_jobs_of_one_lock_run_one_at_a_time_and_each_under_a_greater_fence(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        inside, fences = 0, []
+
+        async def alone(number: int, context: Context[None]) -> int:
+            nonlocal inside
+            inside += 1
+            assert inside == 1
+            fences.append(context.lock_fence)
+            await asyncio.sleep(0)
+            inside -= 1
+            return number
+
+        async with bench.working(bench.bind("add", alone), bench.bind("double", double)):
+            runs = [await bench.submit() for _ in range(6)]
+            states = [(await bench.ended(run)).state for run in runs]
+
+        assert states == [RunState.COMPLETED] * 6
+        assert fences == sorted(set(fences))
+
+    on_a_workbench(queue_url, store_url, story, lock=Lock(name="only-one"))
+
+
+@pytest.mark.parametrize(
+    ("on_conflict", "state", "reason"),
+    [
+        ("skip", RunState.CANCELLED, None),
+        ("fail", RunState.FAILED, "max-retries"),
+        ("dead-letter", RunState.FAILED, "lock-held"),
+    ],
+)
+def test_a_job_that_meets_a_holder_does_what_its_stage_says(
+    queue_url: str, store_url: str, on_conflict: Any, state: RunState, reason: str | None
+) -> None:
+    async def story(bench: Workbench) -> None:
+        held, free = asyncio.Event(), asyncio.Event()
+
+        async def hold(number: int) -> int:
+            held.set()
+            await free.wait()
+            return number
+
+        async with bench.working(bench.bind("add", hold), bench.bind("double", double)):
+            holder = await bench.submit()
+            await held.wait()
+            refused = await bench.ended(await bench.submit())
+            free.set()
+            assert (await bench.ended(holder)).state == RunState.COMPLETED
+            letter = await bench.dead_letter("add") if reason else None
+
+        assert refused.state == state
+        assert refused.failure is not None
+        assert f"run {holder} holds the lock" in refused.failure.text
+        assert (letter.headers["mousetrap-reason"] if letter else None) == reason
+
+    on_a_workbench(queue_url, store_url, story, lock=Lock(name="only-one", on_conflict=on_conflict))
+
+
+def test_a_suspect_runs_alone_and_its_neighbours_are_innocent(queue_url: str, store_url: str) -> None:
+    from mousetrap.jobs import decode
+
+    async def story(bench: Workbench) -> None:
+        beside: list[int] = []
+        running = 0
+
+        async def note(number: int) -> int:
+            nonlocal running
+            running += 1
+            beside.append(running if number == 9 else 1)
+            await asyncio.sleep(0.01)
+            beside.append(running if number == 9 else 1)
+            running -= 1
+            return number
+
+        suspect = await bench.submit(b"9")
+        delivery = await bench.next_of(bench.queue_of("add"))
+        for number in range(2):  # each begins the job and is never heard of again
+            await bench.store.claim(
+                decode(delivery.message.body), worker=f"dead{number}", redelivered=True, lease=60
+            )
+        others = [await bench.submit(b"1") for _ in range(8)]
+        delivery.hand_back()
+        async with bench.working(bench.bind("add", note), bench.bind("double", add)):
+            states = {(await bench.ended(run)).state for run in (suspect, *others)}
+
+        assert states == {RunState.COMPLETED}
+        assert beside == [1] * 18
+
+    on_a_workbench(queue_url, store_url, story)
