@@ -22,6 +22,13 @@ _TURN = 0.25
 _log = logging.getLogger("mousetrap.worker")
 
 
+async def turn_for_ever(vitals: Vitals) -> None:
+    """Shows that the event loop turns."""
+    while True:
+        vitals.turn()
+        await asyncio.sleep(_TURN)
+
+
 class Beating:
     """A worker's pulse; it never disturbs the worker, whatever is away."""
 
@@ -38,12 +45,6 @@ class Beating:
         self._queue = queue
         self._registry = registry
         self._line_seconds = line_seconds
-
-    async def turn_for_ever(self) -> None:
-        """Shows that the event loop turns."""
-        while True:
-            self._vitals.turn()
-            await asyncio.sleep(_TURN)
 
     async def beat_for_ever(self) -> None:
         """Each beat is a new look; a line of log comes with some of them."""

@@ -8,15 +8,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from importlib import metadata
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from mousetrap.jobs import Queue
 from mousetrap.run_store import open_store
-from mousetrap.serve_worker.beating import Beating
+from mousetrap.serve_worker.beating import Beating, turn_for_ever
 from mousetrap.serve_worker.health import answering
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
@@ -106,6 +106,7 @@ async def _serve(
     queues = sorted({stage.queue for binding in bindings for stage in binding.pipeline.stages})
     async with AsyncExitStack() as opened:
         opened.enter_context(watchdog.watching())
+        await opened.enter_async_context(_meanwhile(turn_for_ever(vitals)))
         queue = await opened.enter_async_context(connect(settings, queues, name=options.name))
         store = await opened.enter_async_context(
             open_store(
@@ -119,24 +120,23 @@ async def _serve(
         beating = Beating(
             _first_beat(options, bindings), vitals, queue, registry, settings.health_line_seconds
         )
-        await opened.enter_async_context(_pulse(beating))
-        finished = await run_worker(queue, store, bindings, options, stop)
+        opened.push_async_callback(beating.leave)
+        await opened.enter_async_context(_meanwhile(beating.beat_for_ever()))
+        finished = await run_worker(queue, store, bindings, options, stop, vitals.watching)
     if watchdog.gave_up:
         return WATCHDOG_ENDED
     return FINISHED if finished else HANDED_BACK
 
 
 @asynccontextmanager
-async def _pulse(beating: Beating) -> AsyncIterator[None]:
-    """The worker is known to live in this block, and to have left after it."""
-    tasks = [asyncio.create_task(beating.turn_for_ever()), asyncio.create_task(beating.beat_for_ever())]
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` goes on in this block."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        await beating.leave()
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _stop_taking(stop: Stop) -> None:

@@ -1,0 +1,60 @@
+"""What the registry knows of workers that serve, leave, or are killed."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.worker_registry import WorkerSeen
+from support.blocking_worker import IN_LOOP
+from support.processes import Process
+from support.waiting import until
+
+Start = Callable[..., Process]
+pytestmark = pytest.mark.servers
+
+
+def test_a_worker_is_listed_with_what_it_serves_and_runs_and_leaves_when_it_is_stopped(
+    start_worker: Start, runs: Any
+) -> None:
+    worker = start_worker(MOUSETRAP_HEALTH_LINE_SECONDS="0.1", MOUSETRAP_CONCURRENCY="3")
+    run_id = runs.submit(IN_LOOP, "wait")
+
+    seen: WorkerSeen = until(lambda: next((w for w in runs.workers() if w.running), None), "it is listed", 30)
+    assert (seen.pid, seen.concurrency, seen.state) == (worker.pid, 3, "serving")
+    assert seen.stages == ("in_loop.do", "in_thread.do")
+    assert seen.queues == ("test_in_loop", "test_in_thread")
+    assert [(each.run_id, each.stage, each.attempt) for each in seen.doing] == [(run_id, "do", 1)]
+
+    worker.send(signal.SIGTERM)
+    until(lambda: [w.state for w in runs.workers()] == ["draining"], "it drains")
+    runs.mark("wait").touch()
+    assert worker.wait() == 0
+    assert runs.workers() == ()
+
+
+def test_a_killed_worker_is_listed_as_stale_with_its_job(start_worker: Start, runs: Any) -> None:
+    worker = start_worker(MOUSETRAP_HEALTH_LINE_SECONDS="0.1")
+    run_id = runs.submit(IN_LOOP, "wait")
+    until(lambda: [w.running for w in runs.workers()] == [1], "it is listed with its job", 30)
+
+    worker.send(signal.SIGKILL)
+
+    (seen,) = until(lambda: [w for w in runs.workers() if w.state == "stale"], "it is stale", 30)
+    assert (seen.pid, [each.run_id for each in seen.doing]) == (worker.pid, [run_id])
+
+
+def test_a_store_that_is_away_for_a_while_costs_beats_and_nothing_else(
+    start_worker: Start, runs: Any, own_valkey: EmbeddedValkey, store_url: str
+) -> None:
+    worker = start_worker(MOUSETRAP_HEALTH_LINE_SECONDS="0.1", MOUSETRAP_STORE_URL=own_valkey.url)
+    worker.wait_for_line("store ok", 30)
+    own_valkey.stop()
+    worker.wait_for_line("store away", 30)
+    own_valkey.start()
+
+    worker.wait_for_line("store ok", 30, after=len(worker.lines))
+    assert worker.terminate() == 0
+    assert "Traceback" not in worker.output

@@ -1,0 +1,99 @@
+"""What a supervisor hears of a worker when its broker or its store is away, or its event loop stands still."""
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.blocking_worker import IN_LOOP, IN_THREAD
+from support.ports import free_ports
+from support.processes import Process
+from support.waiting import until
+
+Start = Callable[..., Process]
+pytestmark = pytest.mark.servers
+
+#: The worker looks at broker and store as often as it writes its line.
+OFTEN = {"MOUSETRAP_HEALTH_PORT": "0", "MOUSETRAP_HEALTH_LINE_SECONDS": "0.1"}
+
+
+@pytest.fixture
+def another_valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A server beside the one that tests share, so that either broker or store can go away."""
+    with EmbeddedValkey(tmp_path / "another") as server:
+        yield server
+
+
+@pytest.mark.parametrize("part", ["broker", "store"])
+def test_a_worker_lives_without_broker_or_store_and_says_which_is_away(
+    start_worker: Start, runs: Any, another_valkey: EmbeddedValkey, part: str
+) -> None:
+    worker = start_worker(**OFTEN, **{f"MOUSETRAP_{part.upper()}_URL": another_valkey.url})
+    until(lambda: runs.ask(worker, "ready") == (200, "ready"), "it is ready", 30)
+    assert runs.ask(worker, "live") == (200, "live")
+
+    another_valkey.stop()
+    until(lambda: runs.ask(worker, "ready") == (503, f"waiting for: {part}"), f"it misses its {part}", 30)
+    assert runs.ask(worker, "live") == (200, "live")
+    worker.wait_for_line(f"{part} away")
+
+    another_valkey.start()
+    until(lambda: runs.ask(worker, "ready") == (200, "ready"), "it is ready again", 30)
+    assert worker.terminate() == 0
+
+
+def test_a_worker_that_never_found_anybody_lives(start_worker: Start, runs: Any) -> None:
+    (port,) = free_ports(1)
+    nobody = f"valkey://127.0.0.1:{port}/0"
+    worker = start_worker(**OFTEN, MOUSETRAP_BROKER_URL=nobody, MOUSETRAP_STORE_URL=nobody)
+
+    until(lambda: runs.ask(worker, "ready")[0] == 503, "it is not ready", 30)
+    assert runs.ask(worker, "live") == (200, "live")
+
+
+def test_a_worker_whose_loop_stands_still_says_so_until_it_ends(start_worker: Start, runs: Any) -> None:
+    worker = start_worker(**OFTEN, MOUSETRAP_AUTO_KILL_SECONDS="6")
+    worker.wait_for_line("serving test_in_loop", 30)
+    runs.submit(IN_LOOP, "block")
+
+    until(lambda: runs.ask(worker, "live")[0] == 503, "it is not live", 30)
+    for what in ("live", "ready"):
+        status, reason = runs.ask(worker, what)
+        assert (status, reason[:32]) == (503, "the event loop has stood still f")
+    assert worker.wait(30) == 70
+
+
+def test_an_unknown_path_is_said_to_be_so(start_worker: Start, runs: Any) -> None:
+    worker = start_worker(**OFTEN)
+
+    assert runs.ask(worker, "well") == (404, "no such path")
+
+
+def test_a_port_that_is_taken_is_a_wrong_setting(start_worker: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        worker = start_worker(MOUSETRAP_HEALTH_PORT=str(port))
+
+        assert worker.wait() == 2
+    (line,) = worker.lines
+    assert line.startswith(
+        f"MOUSETRAP_HEALTH_PORT: cannot listen on 127.0.0.1:{port} (Address already in use)"
+    )
+
+
+def test_a_line_of_log_says_what_a_worker_is_about(start_worker: Start, runs: Any) -> None:
+    worker = start_worker(**OFTEN)
+    worker.wait_for_line(
+        "serving test_in_loop, test_in_thread: 0 running, 0 done, 0 failed, broker ok, store ok", 30
+    )
+
+    waiting = runs.submit(IN_LOOP, "wait")
+    worker.wait_for_line(": 1 running, 0 done, 0 failed, broker ok")
+    runs.ended(runs.submit(IN_THREAD, "hang"))
+    worker.wait_for_line(": 1 running, 1 done, 1 failed, broker ok")
+    runs.mark("wait").touch()
+    runs.ended(waiting)
+    worker.wait_for_line(": 0 running, 2 done, 1 failed, broker ok")

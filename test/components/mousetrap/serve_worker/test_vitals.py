@@ -1,0 +1,104 @@
+"""What follows from a worker's vitals, for every case that a supervisor can meet."""
+
+import pytest
+
+from mousetrap.serve_worker.vitals import Vitals
+from mousetrap.worker import Hung, Watching
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Watched(Watching):
+    """A worker that serves, with the handlers that hang given."""
+
+    def __init__(self, *told: float) -> None:
+        super().__init__()
+        self.state = "serving"
+        self._told = told
+
+    def hung(self) -> list[Hung]:
+        return [Hung(run_id="r", stage="s", attempt=1, told=told, thread=1) for told in self._told]
+
+
+def vitals(*told: float, patience: float = 60.0) -> Vitals:
+    """Of a worker whose loop has just turned, and which has just found broker and store."""
+    made = Vitals(watching=Watched(*told), patience=patience, clock=Clock())
+    made.turn()
+    made.look(broker=True, store=True)
+    return made
+
+
+def later(made: Vitals, seconds: float) -> Vitals:
+    assert isinstance(made.clock, Clock)
+    made.clock.now += seconds
+    return made
+
+
+def test_a_worker_that_serves_with_all_it_needs_is_live_and_ready() -> None:
+    assert vitals().why_not_live() is None
+    assert vitals().why_not_ready() is None
+
+
+@pytest.mark.parametrize(
+    ("patience", "still", "live"),
+    [(60, 10.0, True), (60, 10.1, False), (4, 2.0, True), (4, 2.1, False)],
+)
+def test_a_loop_that_stands_still_for_long_is_neither_live_nor_ready(
+    patience: float, still: float, live: bool
+) -> None:
+    worker = later(vitals(patience=patience), still)
+
+    expected = None if live else f"the event loop has stood still for {still:.0f} s"
+    assert (worker.why_not_live(), worker.why_not_ready()) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("broker", "store", "reason"),
+    [
+        (False, True, "waiting for: broker"),
+        (True, False, "waiting for: store"),
+        (False, False, "waiting for: broker, store"),
+    ],
+)
+def test_without_broker_or_store_it_lives_but_is_not_ready(broker: bool, store: bool, reason: str) -> None:
+    worker = vitals()
+    worker.look(broker=broker, store=store)
+
+    assert (worker.why_not_live(), worker.why_not_ready()) == (None, reason)
+
+
+def test_a_look_of_long_ago_tells_nothing_of_now() -> None:
+    worker = later(vitals(), 15.0)
+    worker.turn()
+
+    assert worker.why_not_ready() == "waiting for: broker, store"
+
+
+@pytest.mark.parametrize("state", ["starting", "draining"])
+def test_a_worker_that_takes_no_jobs_is_not_ready(state: str) -> None:
+    worker = vitals()
+    worker.watching.state = state  # type: ignore[assignment]
+
+    assert (worker.why_not_live(), worker.why_not_ready()) == (None, state)
+
+
+@pytest.mark.parametrize(
+    ("told", "broker", "state"),
+    [((), True, "serving"), ((), False, "waiting"), ((995.0,), True, "serving"), ((989.0,), True, "stuck")],
+)
+def test_a_beat_says_what_the_worker_does(told: tuple[float, ...], broker: bool, state: str) -> None:
+    worker = vitals(*told)
+    worker.look(broker=broker, store=True)
+
+    assert worker.state == state
+
+
+def test_a_worker_with_a_handler_that_does_not_stop_is_not_ready() -> None:
+    assert vitals(989.0).why_not_ready() == "a handler does not stop"
