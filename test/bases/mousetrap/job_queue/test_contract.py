@@ -6,8 +6,18 @@ from uuid import uuid4
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.job_queue import QueueOptions, connect
-from mousetrap.jobs import Delivery, Message, PublishUnconfirmed, QueueUnreachable, Unroutable, dead_queue
+from mousetrap.job_queue import QueueOptions, connect, open_queue
+from mousetrap.jobs import (
+    Delivery,
+    Message,
+    PublishUnconfirmed,
+    Queue,
+    QueueFull,
+    QueueUnreachable,
+    Unroutable,
+    dead_queue,
+)
+from mousetrap.settings import Settings
 from support.inbox import Inbox, eventually, play
 from support.rabbitmq import OwnRabbitMQ
 from support.relay import relay
@@ -393,6 +403,45 @@ def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(url: str, work: str)
             assert now.acknowledge() and later.acknowledge()
 
     play(story())
+
+
+def test_the_length_that_the_settings_allow_pushes_back_on_whoever_submits_until_there_is_room(
+    url: str, work: str
+) -> None:
+    settings = Settings.from_environ(
+        {
+            "MOUSETRAP_BROKER_URL": url,
+            "MOUSETRAP_QUEUE_MAX_LENGTH": "3",
+            "MOUSETRAP_STORE_URL": "valkey://unused",
+        }
+    )
+
+    async def story() -> None:
+        async with open_queue(settings, [work], name="test") as queue:
+            taken = 0
+            with pytest.raises(QueueFull, match=work):
+                for n in range(50):  # a quorum queue notices a little late that it is full
+                    await queue.publish(work, Message(f"m{n}", b"x"))
+                    taken += 1
+            assert taken >= 3
+            assert await queue.ready(work) == taken
+
+            inbox = Inbox()
+            await queue.consume(work, 50, inbox)
+            assert await inbox.acknowledge(taken) == [f"m{n}" for n in range(taken)]
+
+            await eventually(lambda: publishes(queue, work), True)
+            assert await inbox.acknowledge(1) == ["again"]
+
+    play(story())
+
+
+async def publishes(queue: Queue, work: str) -> bool:
+    try:
+        await queue.publish(work, Message("again", b"x"))
+    except QueueFull:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("after", [0.0, 0.5])

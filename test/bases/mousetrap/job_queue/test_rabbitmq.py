@@ -19,7 +19,7 @@ from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import explain
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueUnreachable, dead_queue
 from support.inbox import Inbox, eventually, play
-from support.rabbitmq import OwnRabbitMQ
+from support.rabbitmq import OwnRabbitMQ, virtual_host
 from support.relay import relay
 
 IMPATIENT = QueueOptions(confirm_deadline=1.0)
@@ -88,6 +88,33 @@ def test_a_full_queue_refuses_and_keeps_what_it_has(broker_url: str, work: str) 
             assert await inbox.acknowledge(accepted) == [f"m{n}" for n in range(accepted)]
 
     play(story())
+
+
+def test_what_comes_due_into_a_full_queue_waits_on_the_ladder_and_arrives_when_there_is_room(
+    own_rabbitmq: OwnRabbitMQ, work: str
+) -> None:
+    # The broker tries again each 180 s what a full queue refused; this one shall each second.
+    retried = "application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, {})."
+    own_rabbitmq.rabbitmqctl("eval", retried.format(1_000))
+
+    async def story(url: str) -> None:
+        async with connect(url, [work], name="test", options=QueueOptions(max_length=1)) as queue:
+            waiting = await fill(queue, work)
+            for n in range(5):
+                await queue.publish(work, Message(f"later {n}", b"x"), after=0.1)
+            await eventually(lambda: refused(own_rabbitmq, url, "mousetrap.delay.0"), 5)
+
+            inbox = Inbox()
+            await queue.consume(work, 50, inbox)
+
+            assert await inbox.acknowledge(waiting) == [f"m{n}" for n in range(waiting)]
+            assert sorted(await inbox.acknowledge(5)) == [f"later {n}" for n in range(5)]
+
+    try:
+        with virtual_host(own_rabbitmq) as url:
+            play(story(url))
+    finally:
+        own_rabbitmq.rabbitmqctl("eval", retried.format(180_000))
 
 
 def test_classic_queues_keep_the_same_promises(broker_url: str, work: str) -> None:
@@ -260,13 +287,13 @@ def test_a_consumer_that_the_broker_forgot_subscribes_anew_and_gets_all(
 def test_subscribing_anew_all_the_time_loses_nothing_and_repeats_nothing(
     broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.001)
+    monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.0)
 
     async def story() -> None:
         async with connect(broker_url, [work], name="test") as queue:
             inbox = Inbox()
             subscription = await queue.consume(work, 10, inbox)
-            for n in range(200):
+            for n in range(400):
                 await queue.publish(work, Message(f"m{n}", b"x"))
                 delivery = await inbox.take()
                 assert delivery.message.id == f"m{n}"
@@ -586,6 +613,26 @@ def failure_of(act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[typ
         return None
 
     return ask
+
+
+async def fill(queue: Queue, name: str) -> int:
+    """Publishes m0, m1 … until the queue takes no more; how many it took."""
+    taken = 0
+    while True:
+        try:
+            await queue.publish(name, Message(f"m{taken}", b"x"))
+        except QueueFull:
+            return taken
+        taken += 1
+
+
+async def refused(broker: OwnRabbitMQ, url: str, rung: str) -> int:
+    """How many messages have left `rung` and are kept by it because their next place has not taken them."""
+    vhost = urlsplit(url).path.removeprefix("/")
+    name = f'rabbit_misc:r(<<"{vhost}">>, queue, <<"{rung}">>)'
+    question = f"{{ok, Q}} = rabbit_amqqueue:lookup({name}), rabbit_quorum_queue:info(Q, [messages_dlx])."
+    answer = await asyncio.to_thread(broker.rabbitmqctl, "eval", question)
+    return int(answer.strip().removeprefix("[{messages_dlx,").removesuffix("}]"))
 
 
 def arguments_of(queue: str) -> dict[str, str | int]:

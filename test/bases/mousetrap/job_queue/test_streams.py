@@ -29,6 +29,7 @@ from mousetrap.jobs import (
     Unroutable,
     dead_queue,
 )
+from support.inbox import eventually
 from support.ports import free_ports
 from support.waiting import until
 
@@ -430,6 +431,20 @@ def test_a_full_queue_refuses_messages_and_its_dead_queue_never_does(store_url: 
                 await queue.publish("work", Message("third", b"body"))
             for each in ("first", "second", "third"):
                 await queue.publish(dead_queue("work"), Message(each, b"body"))
+
+    asyncio.run(story())
+
+
+def test_what_comes_due_into_a_full_queue_joins_it_nonetheless(store_url: str) -> None:
+    async def story() -> None:
+        async with opened(store_url, max_length=1) as queue:
+            await queue.publish("work", Message("first", b"body"))
+            await queue.publish("work", Message("later", b"body"), after=0.05)
+
+            await eventually(lambda: queue.ready("work"), 2)
+            inbox = Inbox()
+            await queue.consume("work", 10, inbox.receive)
+            assert [(await inbox.next()).message.id for _ in range(2)] == ["first", "later"]
 
     asyncio.run(story())
 

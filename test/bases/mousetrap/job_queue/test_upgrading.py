@@ -1,0 +1,101 @@
+"""The way to make queues anew that docs/upgrading.md gives: done as written, it loses nothing and keeps the order."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mousetrap.job_queue import QueueOptions, connect, open_channel
+from mousetrap.jobs import Message, QueueUnreachable, dead_queue
+from support.inbox import Inbox, eventually, play
+from support.processes import Process, clean_environment
+
+DOCUMENT = Path(__file__).parents[4] / "docs/upgrading.md"
+QUEUE, IDS = "start_fetch", ["m0", "m1", "m2", "delayed", "m3"]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """The program, saved as the document says."""
+    (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    path = tmp_path / "make_anew.py"
+    path.write_text(program)
+    return path
+
+
+def test_queues_made_anew_hold_what_the_old_ones_held_in_the_same_order(
+    broker_url: str, script: Path
+) -> None:
+    play(fill(broker_url))
+    with pytest.raises(QueueUnreachable, match="stands with x-max-length 77"):
+        open_channel(broker_url)
+
+    assert run(script, broker_url, QUEUE, "data_processing") == (0, "")
+
+    play(all_is_there(broker_url))
+
+
+def test_a_run_that_was_cut_off_after_the_old_queue_was_deleted_is_finished_by_the_next(
+    broker_url: str, script: Path
+) -> None:
+    play(fill(broker_url))
+    cut = script.with_name("cut.py")
+    cut.write_text(
+        script.read_text().replace(
+            "channel.queue_delete(queue)", "channel.queue_delete(queue); raise SystemExit(3)"
+        )
+    )
+    assert run(cut, broker_url, QUEUE)[0] == 3
+
+    assert run(script, broker_url, QUEUE) == (0, "")
+
+    play(all_is_there(broker_url))
+
+
+def test_a_queue_that_a_worker_still_consumes_is_left_as_it_is(broker_url: str, script: Path) -> None:
+    async def story() -> None:
+        async with connect(broker_url, [QUEUE], name="test", options=QueueOptions(max_length=77)) as queue:
+            inbox = Inbox()
+            await queue.consume(QUEUE, 1, inbox)
+            await queue.publish(QUEUE, Message("held", b"x"))
+            held = await inbox.take()
+
+            code, said = await asyncio.to_thread(run, script, broker_url, QUEUE)
+
+            assert (code, "start_fetch is in use" in said) == (1, True)
+            assert held.acknowledge()
+
+    play(story())
+
+
+async def fill(url: str) -> None:
+    """A queue as another version made it, with messages that came in every way, and a dead letter."""
+    async with connect(url, [QUEUE], name="test", options=QueueOptions(max_length=77)) as queue:
+        for each in IDS:
+            after = 0.1 if each == "delayed" else 0.0
+            await queue.publish(
+                QUEUE, Message(each, each.encode(), {"mousetrap-signature": each}), after=after
+            )
+            await eventually(lambda: queue.ready(QUEUE), IDS.index(each) + 1)
+        await queue.publish(dead_queue(QUEUE), Message("dead", b"x"))
+
+
+async def all_is_there(url: str) -> None:
+    async with connect(url, [QUEUE], name="test") as queue:
+        assert await queue.ready(QUEUE) == len(IDS)
+        inbox = Inbox()
+        await queue.consume(QUEUE, 10, inbox)
+        for each in IDS:
+            delivery = await inbox.take()
+            assert delivery.message == Message(each, each.encode(), {"mousetrap-signature": each})
+            assert delivery.acknowledge()
+        assert await queue.ready(dead_queue(QUEUE)) == 1
+
+
+def run(script: Path, url: str, *queues: str) -> tuple[int, str]:
+    """Its exit code, and what it said."""
+    environment = clean_environment(MOUSETRAP_BROKER_URL=url)
+    with Process([sys.executable, str(script), *queues], environment, script.parent) as program:
+        return program.wait(30), program.output
