@@ -15,6 +15,7 @@ from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import republish
+from mousetrap.worker_registry import WorkerRegistry, open_registry
 
 #: Seconds that the broker may take to confirm a run: its caller must hear within two.
 _CONFIRM = 1.5
@@ -24,11 +25,12 @@ _LOOK = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The broker, the store, and the keys that messages are signed with."""
+    """The broker, the store, the keys that messages are signed with, and who works."""
 
     queue: Queue
     store: RunStore
     keyring: Keyring
+    registry: WorkerRegistry
 
 
 @asynccontextmanager
@@ -37,9 +39,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
     async with (
         open_store(settings.store_url, retention=settings.retention_seconds, tls=settings.tls) as store,
+        open_registry(settings.store_url, tls=settings.tls) as registry,
         open_queue(settings, queues, name="api", deadline=min(_CONFIRM, settings.confirm_seconds)) as queue,
     ):
-        services = Services(queue, store, settings.keyring)
+        services = Services(queue, store, settings.keyring, registry)
         republishing = asyncio.create_task(_republish_for_ever(services))
         yield services
         republishing.cancel()
@@ -62,6 +65,11 @@ def _store(request: Request) -> RunStore:
     return _services(request).store
 
 
+def _registry(request: Request) -> WorkerRegistry:
+    return _services(request).registry
+
+
 #: For the signatures of routes.
 WithServices = Annotated[Services, Depends(_services)]
 WithStore = Annotated[RunStore, Depends(_store)]
+WithRegistry = Annotated[WorkerRegistry, Depends(_registry)]

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mousetrap.pipeline import Pipeline as PipelineData
 from mousetrap.pipeline import schema
 from mousetrap.run_store import RunState
+from mousetrap.worker_registry import State
 
 _RUN = "019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b"
 
@@ -108,6 +109,35 @@ class Pipeline(_View):
                 for s in pipeline.stages
             ],
         )
+
+
+class Doing(_View):
+    """An attempt that a worker has under way."""
+
+    run_id: str = Field(examples=[_RUN])
+    stage: str
+    attempt: int
+    seconds: float = Field(description="How long it had been so at the worker's last beat.")
+
+
+class Worker(_View):
+    """A worker by its last beat; times are milliseconds since 1970."""
+
+    name: str = Field(examples=["host-4711-9f3c"])
+    host: str
+    pid: int
+    version: str
+    stages: list[str] = Field(examples=[["earthquakes.fetch"]])
+    queues: list[str] = Field(examples=[["start_fetch"]])
+    concurrency: int
+    state: State = Field(description="`stale` when its beats ceased without a farewell.")
+    done: int = Field(description="Attempts that went well since it started.")
+    failed: int = Field(description="Attempts that did not.")
+    running: int
+    doing: list[Doing] = Field(description="The oldest hundred of those that run.")
+    started_ms: int
+    seen_ms: int
+    silent: float = Field(description="Seconds since its last beat; one comes every five.")
 
 
 class Health(_View):

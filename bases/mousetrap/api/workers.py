@@ -1,0 +1,16 @@
+"""Shows the workers: who is alive, what they serve and run."""
+
+from fastapi import APIRouter
+
+from mousetrap.api import views
+from mousetrap.api.access import may_read
+from mousetrap.api.problems import NO_ACCESS, refusals
+from mousetrap.api.services import WithRegistry
+
+router = APIRouter(tags=["workers"])
+
+
+@router.get("/workers", dependencies=[may_read], responses=refusals(*NO_ACCESS, "store-away"))
+async def list_workers(registry: WithRegistry) -> list[views.Worker]:
+    """Workers by name; one that was killed is listed as stale, with what it ran, for an hour."""
+    return [views.Worker.model_validate(worker) for worker in await registry.workers()]
