@@ -50,7 +50,9 @@ async def _caller(
 
 #: For the signatures of routes, and for routes that need not know who calls.
 Starter = Annotated[Caller, Security(_caller, scopes=[Scope.RUN])]
+Operator = Annotated[Caller, Security(_caller, scopes=[Scope.OPERATE])]
 may_read = Security(_caller, scopes=[Scope.READ])
+may_operate = Security(_caller, scopes=[Scope.OPERATE])
 
 
 def _identify(keys: ApiKeys, key: str | None) -> Caller:

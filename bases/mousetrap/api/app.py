@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from mousetrap.api import events, example, health, pipelines, runs, workers
+from mousetrap.api import dead, events, example, health, pipelines, repair, runs, workers
 from mousetrap.api.access import read_keys
 from mousetrap.api.body_limit import BodyLimit
 from mousetrap.api.description import describe
@@ -26,7 +26,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Mousetrap",
-        summary="Starts runs of pipelines, shows them, and follows them live.",
+        summary="Starts runs of pipelines, shows them, follows them live, stops and repairs them.",
         version="1",
         lifespan=lifespan,
         redirect_slashes=False,
@@ -36,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.keys = read_keys(settings)
     app.state.stopping = asyncio.Event()
-    for part in (pipelines, runs, events, workers, health, example):
+    for part in (pipelines, runs, events, repair, dead, workers, health, example):
         app.include_router(part.router)
     app.add_middleware(BodyLimit, most=settings.api_max_body)
     describe(app)

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from mousetrap.catalogue import PIPELINES
+from mousetrap.dead_letters import DeadLetters
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue
 from mousetrap.run_store import RunStore, open_store
@@ -25,11 +26,12 @@ _LOOK = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The broker, the store, the keys that messages are signed with, and who works."""
+    """The broker, the store, the keys that messages are signed with, what was given up, and who works."""
 
     queue: Queue
     store: RunStore
     keyring: Keyring
+    dead_letters: DeadLetters
     registry: WorkerRegistry
 
 
@@ -42,7 +44,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_registry(settings.store_url, tls=settings.tls) as registry,
         open_queue(settings, queues, name="api", deadline=min(_CONFIRM, settings.confirm_seconds)) as queue,
     ):
-        services = Services(queue, store, settings.keyring, registry)
+        dead_letters = DeadLetters(queue, store, settings.keyring, PIPELINES)
+        services = Services(queue, store, settings.keyring, dead_letters, registry)
         republishing = asyncio.create_task(_republish_for_ever(services))
         yield services
         republishing.cancel()
@@ -65,6 +68,10 @@ def _store(request: Request) -> RunStore:
     return _services(request).store
 
 
+def _dead_letters(request: Request) -> DeadLetters:
+    return _services(request).dead_letters
+
+
 def _registry(request: Request) -> WorkerRegistry:
     return _services(request).registry
 
@@ -73,3 +80,4 @@ def _registry(request: Request) -> WorkerRegistry:
 WithServices = Annotated[Services, Depends(_services)]
 WithStore = Annotated[RunStore, Depends(_store)]
 WithRegistry = Annotated[WorkerRegistry, Depends(_registry)]
+WithDeadLetters = Annotated[DeadLetters, Depends(_dead_letters)]

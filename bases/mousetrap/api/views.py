@@ -71,6 +71,8 @@ class RunLine(_View):
 class Run(RunLine):
     """A run with its input, its result and its timeline, oldest event first."""
 
+    expires_ms: int | None = Field(None, description="When no job of it is begun any more.")
+    rerun_of: str | None = Field(None, description="The run that it repeats.", examples=[_RUN])
     input: Any = None
     result: Any = None
     timeline: list[Event] = []
@@ -109,6 +111,88 @@ class Pipeline(_View):
                 for s in pipeline.stages
             ],
         )
+
+
+class Cancelled(_View):
+    """The run is called off: no attempt of it begins any more."""
+
+    run_id: str = Field(examples=[_RUN])
+    state: RunState
+
+
+class LetterLine(_View):
+    """A dead letter, as a list shows it; times are milliseconds since 1970."""
+
+    id: str = Field(examples=["5f0c5b7e6a1d5c0e8f3a2b4c6d8e0f1a"])
+    queue: str = Field(description="The queue that gave it up.", examples=["start_fetch"])
+    reason: str = Field(examples=["max-retries"])
+    error_kind: str = Field(examples=["mousetrap.earthquakes.contracts.FeedUnavailable"])
+    error: str = Field(examples=["the feed answers 503"])
+    attempts: int | None = None
+    worker: str = ""
+    at_ms: int | None = None
+    run_id: str | None = Field(None, examples=[_RUN])
+    pipeline: str | None = None
+    stage: str | None = None
+    generation: int = Field(0, description="How often it was redriven before.")
+    believed: bool = Field(description="Whether it is a job that a key of ours signed.")
+
+
+class LetterPage(_View):
+    """Some dead letters, newest first; only what was seen is counted."""
+
+    letters: list[LetterLine]
+    matched: int = Field(description="How many letters the filters fit.")
+    seen: int = Field(description="How many letters were looked at.")
+    unseen: int = Field(description="How many more lay there, too many to be looked at together.")
+
+
+class Letter(LetterLine):
+    """A dead letter with its story: what it carries, what went wrong, and its run where that is remembered."""
+
+    traceback: str = ""
+    payload: Any = Field(None, description="The input of the stage.")
+    body: str | None = Field(None, description="The whole message, where it is no job of ours.")
+    run: Run | None = None
+
+
+class LetterGroup(_View):
+    """Dead letters of one queue that died of the same; the example is the newest of them."""
+
+    queue: str
+    reason: str
+    error_kind: str
+    count: int
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
+    example: LetterLine
+
+
+class LetterGroups(_View):
+    """Dead letters by what went wrong, the most frequent first."""
+
+    groups: list[LetterGroup]
+    seen: int = Field(description="How many letters were looked at.")
+    unseen: int = Field(description="How many more lay there, too many to be looked at together.")
+
+
+class _Repaired(_View):
+    matched: int = Field(description="How many letters were meant.")
+    left: int = Field(description="How many of those still lie there: repeat the request for them.")
+    unseen: int = Field(description="How many more lay there, too many to be looked at together.")
+
+
+class Redriven(_Repaired):
+    """What became of the letters that were meant."""
+
+    redriven: int
+    stale: int = Field(description="Letters dropped because their job has gone on without them.")
+
+
+class Discarded(_Repaired):
+    """What became of the letters that were meant."""
+
+    discarded: int
 
 
 class Doing(_View):

@@ -47,7 +47,11 @@ def test_starting_a_run_is_described_with_the_contract_and_its_defaults(descript
     body = operation["requestBody"]["content"]["application/json"]
     assert body["schema"] == {"$ref": "#/components/schemas/contract.FeedRequest"}
     assert body["example"]["url"].startswith("https://earthquake.usgs.gov/")
-    assert {parameter["name"] for parameter in operation["parameters"]} == {"run_id", "Idempotency-Key"}
+    assert {parameter["name"] for parameter in operation["parameters"]} == {
+        "run_id",
+        "expires_in",
+        "Idempotency-Key",
+    }
     assert {"202", "401", "403", "404", "409", "413", "422", "503"} <= set(operation["responses"])
 
 

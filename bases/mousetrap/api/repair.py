@@ -1,0 +1,96 @@
+"""Calls runs off and repeats them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from mousetrap.api import views
+from mousetrap.api.access import Operator, may_operate
+from mousetrap.api.problems import ABSENT, NO_ACCESS, Problem, refusals
+from mousetrap.api.runs import PRINTABLE, RUN_ID, KnownRun, accepted_in_time, fresh_id, told
+from mousetrap.api.services import WithServices, WithStore
+from mousetrap.api.wishes import body_of, given_input, takes
+from mousetrap.catalogue import PIPELINES
+from mousetrap.run_store import RunState
+from mousetrap.submit_run import RerunImpossible, rerun, run_id_of_key
+
+router = APIRouter(tags=["runs"])
+
+
+class Again(BaseModel):
+    """Where a re-run begins, and with what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    begin: Annotated[
+        str,
+        Field(
+            alias="from",
+            max_length=64,
+            description="`start`, `failed` (the stage that gave up), or a stage's name.",
+        ),
+    ] = "start"
+    input: Annotated[Any, Field(description="Instead of what that stage was given before.")] = None
+
+
+@router.delete(
+    "/runs/{run_id}",
+    dependencies=[may_operate],
+    responses=refusals(*NO_ACCESS, "unknown-run", "run-ended", "invalid-request", "store-away"),
+)
+async def cancel_run(run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithStore) -> views.Cancelled:
+    """Calls a run off: no attempt of it begins after this, and those that run are told. Repeating it changes nothing."""
+    state = await store.cancel(run_id)
+    if state is None:
+        raise Problem("unknown-run", "check the id; a run is forgotten some days after its last change")
+    if state != RunState.CANCELLED:
+        raise Problem("run-ended", f"there is nothing to call off: the run is {state}", state=state)
+    return views.Cancelled(run_id=run_id, state=state)
+
+
+@router.post(
+    "/runs/{run_id}/rerun",
+    status_code=202,
+    openapi_extra=takes(Again),
+    responses=refusals(
+        *NO_ACCESS,
+        *("unknown-pipeline", "unknown-run", "body-too-slow", "run-conflict", "rerun-impossible"),
+        *("body-too-large", "invalid-request", "contract-broken"),
+        *ABSENT,
+    ),
+)
+async def rerun_run(
+    caller: Operator,
+    run: KnownRun,
+    services: WithServices,
+    response: Response,
+    again: Annotated[Again, Depends(body_of(Again))],
+    body: Annotated[bytes | None, Depends(given_input)],
+    key: Annotated[str | None, Header(alias="Idempotency-Key", pattern=PRINTABLE)] = None,
+) -> views.Accepted:
+    """Repeats a run as a new one, all of it or from a stage on, with the input that the stage was given or another.
+
+    The run that is repeated stays as it is. A repeat with the same Idempotency-Key returns the first re-run.
+    """
+    pipeline = PIPELINES.get(run.pipeline)
+    if pipeline is None:
+        raise Problem(
+            "unknown-pipeline", f"this server has no pipeline {run.pipeline}, as the run's was called"
+        )
+    # Of its own kind: the same key may have started the run, too.
+    run_id = run_id_of_key(caller.id, f"{pipeline.name}|rerun|{run.id}", key) if key else fresh_id()
+    submission = rerun(
+        services.store,
+        services.queue,
+        services.keyring,
+        pipeline,
+        run,
+        run_id=run_id,
+        begin=again.begin,
+        body=body,
+    )
+    try:
+        return told(await accepted_in_time(submission, pipeline), response)
+    except RerunImpossible as error:
+        raise Problem("rerun-impossible", str(error)) from error

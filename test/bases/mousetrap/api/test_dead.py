@@ -1,0 +1,390 @@
+"""Shows that dead letters are listed, grouped, told, redriven, edited, discarded and exported over HTTP."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from mousetrap.api_keys import new_key
+from mousetrap.earthquakes import EARTHQUAKES
+from mousetrap.job_queue import connect
+from mousetrap.jobs import Job, Message, dead_queue, decode, encode, first_job
+from mousetrap.signing import Keyring
+from support.inbox import Inbox
+from support.ports import free_ports
+
+KEYS = "k1:sixteen-characters"
+KEYRING = Keyring.parse(KEYS)
+QUEUE = "start_fetch"
+UNAVAILABLE = "mousetrap.earthquakes.contracts.FeedUnavailable"
+
+Serve = Callable[..., httpx.Client]
+
+
+@pytest.fixture
+def api(serve: Serve) -> httpx.Client:
+    return serve(signing_keys=KEYS)
+
+
+def job_of(run_id: str) -> Job:
+    payload = b'{"url": "https://example.org/feed"}'
+    return first_job(run_id=run_id, pipeline=EARTHQUAKES.name, stage="fetch", payload=payload, accepted_ms=1)
+
+
+def letter_of(run_id: str, at_ms: int = 1, **story: str) -> Message:
+    job = job_of(run_id)
+    body = encode(job)
+    told = {
+        "reason": "max-retries", "error-type": UNAVAILABLE, "error": "the feed answers 503", "attempts": "5",
+        "traceback": "Traceback: in fetch", "worker": "w1", "at": str(at_ms), **story,
+    }  # fmt: skip
+    headers = {f"mousetrap-{name}": text for name, text in told.items()}
+    return Message(job.id, body, {**KEYRING.headers(body), **headers})
+
+
+def bury(url: str, *letters: Message) -> None:
+    async def publish() -> None:
+        async with connect(url, [QUEUE], name="test") as queue:
+            for letter in letters:
+                await queue.publish(dead_queue(QUEUE), letter)
+
+    asyncio.run(publish())
+
+
+def taken(url: str, count: int) -> Sequence[Message]:
+    """So many messages of the queue that the letters came from."""
+
+    async def take() -> Sequence[Message]:
+        inbox = Inbox()
+        async with connect(url, [QUEUE], name="test") as queue:
+            await queue.consume(QUEUE, 100, inbox)
+            deliveries = [await inbox.take() for _ in range(count)]
+            for delivery in deliveries:
+                delivery.acknowledge()
+            assert await queue.ready(QUEUE) == 0
+        return [delivery.message for delivery in deliveries]
+
+    return asyncio.run(take())
+
+
+def check(answer: httpx.Response, status: int, kind: str) -> str:
+    """The detail of the problem that the answer must be."""
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:mousetrap:problem:{kind}"), (
+        answer.text
+    )
+    return str(answer.json()["detail"])
+
+
+def test_letters_are_listed_newest_first_without_what_they_carry(api: httpx.Client, store_url: str) -> None:
+    bury(store_url, *(letter_of(f"r{number}", at_ms=number) for number in range(5)))
+
+    page = api.get("/dead", params={"limit": 2}).json()
+
+    assert [letter["run_id"] for letter in page["letters"]] == ["r4", "r3"]
+    assert (page["matched"], page["seen"], page["unseen"]) == (5, 5, 0)
+    assert page["letters"][0] == {
+        "id": job_of("r4").id, "queue": QUEUE, "reason": "max-retries", "error_kind": UNAVAILABLE,
+        "error": "the feed answers 503", "attempts": 5, "worker": "w1", "at_ms": 4, "run_id": "r4",
+        "pipeline": "earthquakes", "stage": "fetch", "generation": 0, "believed": True,
+    }  # fmt: skip
+
+
+def test_without_letters_a_list_is_empty(api: httpx.Client) -> None:
+    assert api.get("/dead").json() == {"letters": [], "matched": 0, "seen": 0, "unseen": 0}
+    assert api.get("/dead/groups").json() == {"groups": [], "seen": 0, "unseen": 0}
+    assert api.get("/dead/export").text == ""
+
+
+@pytest.mark.parametrize(
+    ("wish", "runs"),
+    [
+        ({"reason": "contract"}, ["r1"]),
+        ({"error": "FeedUnavailable"}, ["r0"]),
+        ({"run": "r0"}, ["r0"]),
+        ({"queue": QUEUE}, ["r1", "r0"]),
+        ({"queue": "data_processing"}, []),
+        ({"stage": "process"}, []),
+        ({"before_ms": 1001}, ["r0"]),
+        ({"after_ms": 1001}, ["r1"]),
+    ],
+)
+def test_a_list_shows_what_the_filters_fit(
+    api: httpx.Client, store_url: str, wish: Any, runs: list[str]
+) -> None:
+    bury(
+        store_url,
+        letter_of("r0", at_ms=1000),
+        letter_of("r1", at_ms=2000, reason="contract", **{"error-type": "ContractBroken"}),
+    )
+
+    page = api.get("/dead", params=wish).json()
+
+    assert [letter["run_id"] for letter in page["letters"]] == runs
+    assert (page["matched"], api.get("/dead").json()["matched"]) == (len(runs), 2)
+
+
+def test_letters_are_grouped_by_what_went_wrong(api: httpx.Client, store_url: str) -> None:
+    bury(
+        store_url,
+        letter_of("r0", at_ms=5, reason="contract"),
+        *(letter_of(f"r{number}", at_ms=number) for number in (1, 2, 3)),
+    )
+
+    groups = api.get("/dead/groups").json()["groups"]
+
+    told = [(it["reason"], it["count"], it["oldest_ms"], it["newest_ms"]) for it in groups]
+    assert told == [("max-retries", 3, 1, 3), ("contract", 1, 5, 5)]
+    assert groups[0]["example"]["run_id"] == "r3"
+
+
+def test_the_page_of_a_letter_tells_its_story(api: httpx.Client, store_url: str, worker: Any) -> None:
+    run_id = api.post("/pipelines/earthquakes/runs").json()["run_id"]
+    worker.fail(run_id, "the feed has no features")
+    bury(store_url, letter_of(run_id))
+
+    letter = api.get(f"/dead/{QUEUE}/{job_of(run_id).id}").json()
+
+    assert letter["traceback"] == "Traceback: in fetch"
+    assert letter["payload"] == {"url": "https://example.org/feed"}
+    assert letter["body"] is None
+    assert (letter["run"]["id"], letter["run"]["state"]) == (run_id, "failed")
+    assert "gave_up" in [event["kind"] for event in letter["run"]["timeline"]]
+
+
+def test_the_page_of_a_message_that_is_not_ours_shows_it_and_no_run(
+    api: httpx.Client, store_url: str
+) -> None:
+    run_id = api.post("/pipelines/earthquakes/runs").json()["run_id"]
+    forged = letter_of(run_id)
+    headers = {**forged.headers, "mousetrap-signature": "v1.k1.AAAA", "mousetrap-reason": "signature"}
+    bury(store_url, Message("../../a b", b"\xffnothing", {}), Message(forged.id, forged.body, headers))
+
+    lines = {letter["reason"]: letter for letter in api.get("/dead").json()["letters"]}
+    pages = {reason: api.get(f"/dead/{QUEUE}/{line['id']}").json() for reason, line in lines.items()}
+
+    assert pages["unknown"]["body"] == "\ufffdnothing"
+    assert pages["signature"]["body"] == forged.body.decode()
+    for page in pages.values():
+        assert (page["believed"], page["payload"], page["run"]) == (False, None, None)
+
+
+def test_a_letter_or_a_queue_that_is_not_there_is_a_problem(api: httpx.Client, store_url: str) -> None:
+    bury(store_url, letter_of("r1"))
+
+    for method, path in (("GET", ""), ("POST", "/redrive")):
+        check(api.request(method, f"/dead/{QUEUE}/nobody{path}"), 404, "unknown-letter")
+        detail = check(api.request(method, f"/dead/nothing/{job_of('r1').id}{path}"), 404, "unknown-queue")
+        assert QUEUE in detail
+    assert api.get("/dead").json()["matched"] == 1
+
+
+def test_what_is_meant_is_redriven_and_the_rest_lies_there_still(api: httpx.Client, store_url: str) -> None:
+    bury(
+        store_url,
+        *(letter_of(f"r{number}", at_ms=number) for number in range(3)),
+        letter_of("o", reason="contract"),
+    )
+
+    answer = api.post("/dead/redrive", json={"reason": "max-retries", "limit": 2, "rate": 1000})
+
+    assert answer.json() == {"matched": 3, "redriven": 2, "stale": 0, "left": 1, "unseen": 0}
+    assert {letter["run_id"] for letter in api.get("/dead").json()["letters"]} == {"r2", "o"}
+    jobs = [decode(message.body) for message in taken(store_url, 2)]
+    assert {(job.run_id, job.generation, job.attempt) for job in jobs} == {("r0", 1, 1), ("r1", 1, 1)}
+    assert api.get("/runs/r0").json()["state"] == "queued"
+
+
+def test_one_request_takes_no_more_than_five_seconds_of_the_rate(api: httpx.Client, store_url: str) -> None:
+    bury(store_url, *(letter_of(f"r{number}") for number in range(3)))
+
+    answer = api.post("/dead/redrive", json={"all": True, "rate": 0.4})
+
+    assert answer.json() == {"matched": 3, "redriven": 2, "stale": 0, "left": 1, "unseen": 0}
+
+
+def test_letters_are_discarded_by_their_ids(api: httpx.Client, store_url: str) -> None:
+    bury(store_url, letter_of("r0"), letter_of("r1"))
+
+    answer = api.post("/dead/discard", json={"ids": [job_of("r0").id]})
+
+    assert answer.json() == {"matched": 1, "discarded": 1, "left": 0, "unseen": 0}
+    assert [letter["run_id"] for letter in api.get("/dead").json()["letters"]] == ["r1"]
+
+
+@pytest.mark.parametrize("path", ["/dead/redrive", "/dead/discard"])
+@pytest.mark.parametrize("wish", [None, {}, {"limit": 5}, {"ids": []}, {"all": False}])
+def test_whoever_means_all_letters_must_say_so(
+    api: httpx.Client, store_url: str, path: str, wish: Any
+) -> None:
+    bury(store_url, letter_of("r0"))
+
+    answer = api.post(path, json=wish) if wish is not None else api.post(path)
+
+    assert '{"all": true}' in check(answer, 422, "nothing-selected")
+    assert api.get("/dead").json()["matched"] == 1
+    assert api.post(path, json={"all": True}).json()["left"] == 0
+    assert api.get("/dead").json()["matched"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b"{", "body"),
+        (b"[]", "body"),
+        (b'{"al": true}', "body.al"),
+        (b'{"all": true, "limit": 0}', "body.limit"),
+        (b'{"all": true, "limit": 1001}', "body.limit"),
+        (b'{"all": true, "rate": 0}', "body.rate"),
+        (b'{"all": true, "rate": NaN}', "body.rate"),
+        (b'{"run": "\\ud800"}', "body"),
+        (b'{"run": ' + b"[" * 100_000, "body"),
+    ],
+)
+def test_a_wish_that_makes_no_sense_does_nothing(
+    api: httpx.Client, store_url: str, body: bytes, where: str
+) -> None:
+    bury(store_url, letter_of("r0"))
+
+    answer = api.post("/dead/redrive", content=body)
+
+    check(answer, 422, "invalid-request")
+    assert answer.json()["where"] == where
+    assert api.get("/dead").json()["matched"] == 1
+
+
+def test_one_letter_is_redriven_as_it_is_or_with_another_input(api: httpx.Client, store_url: str) -> None:
+    bury(store_url, letter_of("r0"), letter_of("r1"))
+    first, second = (f"/dead/{QUEUE}/{job_of(run_id).id}/redrive" for run_id in ("r0", "r1"))
+
+    broken = api.post(second, json={"input": {"url": 1}})
+    answers = [api.post(first), api.post(second, json={"input": {"url": "https://example.org/mended"}})]
+
+    check(broken, 422, "contract-broken")
+    for answer in answers:
+        assert answer.json() == {"matched": 1, "redriven": 1, "stale": 0, "left": 0, "unseen": 0}
+    payloads = {job.run_id: bytes(job.payload) for job in (decode(it.body) for it in taken(store_url, 2))}
+    assert payloads["r0"] == bytes(job_of("r0").payload)
+    assert json.loads(payloads["r1"]) == {"url": "https://example.org/mended"}
+
+
+def test_a_letter_that_is_not_ours_cannot_be_edited(api: httpx.Client, store_url: str) -> None:
+    bury(store_url, Message("m1", b"nothing", {}))
+
+    check(api.post(f"/dead/{QUEUE}/m1/redrive", json={"input": {}}), 409, "not-editable")
+
+    assert api.get("/dead").json()["matched"] == 1
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"inputs": 1}', b'{"input": "\\ud800"}', b'{"input": NaN}'])
+def test_an_edit_that_makes_no_sense_does_nothing(api: httpx.Client, store_url: str, body: bytes) -> None:
+    bury(store_url, letter_of("r0"))
+
+    answer = api.post(f"/dead/{QUEUE}/{job_of('r0').id}/redrive", content=body)
+
+    check(answer, 422, "invalid-request")
+    assert api.get("/dead").json()["matched"] == 1
+
+
+def test_letters_are_exported_a_line_each_with_all_they_carry(api: httpx.Client, store_url: str) -> None:
+    letter = letter_of("r0")
+    bury(store_url, letter, Message("m1", b"\xff", {"mousetrap-reason": "undecodable", "mousetrap-at": "2"}))
+
+    answer = api.get("/dead/export")
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    chosen = api.get("/dead/export", params={"reason": "undecodable"}).text.splitlines()
+
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert lines[0] == {
+        "id": letter.id, "queue": QUEUE, "at_ms": 1, "believed": True, "message_id": letter.id,
+        "headers": dict(letter.headers), "body": letter.body.decode(),
+    }  # fmt: skip
+    assert lines[1]["body_base64"] == "/w=="
+    assert [json.loads(line)["id"] for line in chosen] == ["m1"]
+    assert api.get("/dead").json()["matched"] == 2
+
+
+def test_looking_and_acting_ask_for_a_scope_each(serve: Serve, store_url: str) -> None:
+    read, read_entry = new_key("reader", ["read", "run"], bytes(32))
+    operate, operate_entry = new_key("operator", ["operate"], bytes(range(32)))
+    api = serve(api_keys=f"{read_entry}\n{operate_entry}", signing_keys=KEYS)
+    bury(store_url, letter_of("r0"))
+    looking = [("GET", path) for path in ("/dead", "/dead/groups", "/dead/export", f"/dead/{QUEUE}/x")]
+    acting = [
+        *(("POST", path) for path in ("/dead/redrive", "/dead/discard", f"/dead/{QUEUE}/x/redrive")),
+        ("DELETE", "/runs/r0"),
+        ("POST", "/runs/r0/rerun"),
+    ]
+
+    for allowed, key in ((looking, read), (acting, operate)):
+        for method, path in looking + acting:
+            answer = api.request(method, path, headers={"X-API-Key": key})
+            assert (answer.status_code == 403) is ((method, path) not in allowed), (method, path)
+
+
+@pytest.mark.parametrize("path", ["/dead/redrive", f"/dead/{QUEUE}/x/redrive", "/runs/r0/rerun"])
+def test_a_caller_who_may_not_act_is_refused_before_the_body_is_sent(serve: Serve, path: str) -> None:
+    _, entry = new_key("reader", ["read"], bytes(32))
+    api = serve(api_keys=entry)
+
+    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=10) as connection:
+        connection.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n".encode()
+        )
+        answer = connection.recv(12)
+
+    assert answer == b"HTTP/1.1 401"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/dead", None),
+        ("GET", "/dead/groups", None),
+        ("GET", "/dead/export", None),
+        ("GET", f"/dead/{QUEUE}/x", None),
+        ("POST", "/dead/redrive", {"all": True}),
+        ("POST", "/dead/discard", {"all": True}),
+        ("POST", f"/dead/{QUEUE}/x/redrive", None),
+    ],
+)
+def test_without_the_broker_each_path_says_so(serve: Serve, method: str, path: str, body: Any) -> None:
+    api = serve(broker_url=f"valkey://user:hidden@127.0.0.1:{free_ports(1)[0]}/0")
+
+    answer = api.request(method, path, json=body)
+
+    check(answer, 503, "broker-away")
+    assert answer.json()["away"] == ["broker"]
+    assert "hidden" not in answer.text
+
+
+def test_without_the_store_letters_are_shown_and_none_is_lost(serve: Serve, store_url: str) -> None:
+    api = serve(signing_keys=KEYS, store_url=f"valkey://127.0.0.1:{free_ports(1)[0]}/0")
+    bury(store_url, letter_of("r0"))
+
+    page = api.get(f"/dead/{QUEUE}/{job_of('r0').id}").json()
+    answer = api.post("/dead/redrive", json={"all": True})
+
+    assert (page["error"], page["run"]) == ("the feed answers 503", None)
+    check(answer, 503, "store-away")
+    assert api.get("/dead").json()["matched"] == 1
+
+
+def test_on_rabbitmq_nothing_is_different(serve: Serve, broker_url: str) -> None:
+    api = serve(broker_url=broker_url, signing_keys=KEYS)
+    bury(broker_url, *(letter_of(f"r{number}", at_ms=number) for number in range(3)))
+
+    listed = [letter["run_id"] for letter in api.get("/dead").json()["letters"]]
+    page = api.get(f"/dead/{QUEUE}/{job_of('r1').id}").json()
+    redriven = api.post("/dead/redrive", json={"run": "r1"}).json()
+    discarded = api.post("/dead/discard", json={"all": True}).json()
+
+    assert listed == ["r2", "r1", "r0"]
+    assert page["traceback"] == "Traceback: in fetch"
+    assert (redriven["redriven"], discarded["discarded"]) == (1, 2)
+    (message,) = taken(broker_url, 1)
+    assert decode(message.body).run_id == "r1"
+    assert api.get("/dead").json()["letters"] == []

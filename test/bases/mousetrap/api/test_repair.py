@@ -1,0 +1,186 @@
+"""Shows how runs are called off and repeated over HTTP."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from mousetrap.earthquakes import EARTHQUAKES, Earthquake, Feed
+from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, first_job
+from mousetrap.run_store import Granted, RunStore, open_store
+
+RUNS = "/pipelines/earthquakes/runs"
+FEED = {"url": "https://example.org/feed.geojson"}
+#: What the first stage hands on.
+FETCHED = msgspec.json.encode(
+    Feed("One", 1, [Earthquake("e1", 4.2, "Somewhere", 1, 10.0, 20.0, 5.0, "earthquake")])
+)
+BROKEN = GiveUp("not-retryable", Failure(kind="Broken", text="no"))
+
+
+def check(answer: httpx.Response, status: int, kind: str) -> str:
+    """The detail of the problem that the answer must be."""
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:mousetrap:problem:{kind}"), (
+        answer.text
+    )
+    return str(answer.json()["detail"])
+
+
+def lead_to(store_url: str, run_id: str, handed_on: bytes, outcome: Outcome) -> None:
+    """Does the first stage with this output, and ends the second one with this outcome, as workers would."""
+
+    async def tell() -> None:
+        async with open_store(store_url, retention=600) as store:
+            run = await store.get(run_id)
+            assert run is not None
+            fetch = first_job(
+                run_id=run_id,
+                pipeline=EARTHQUAKES.name,
+                stage="fetch",
+                payload=b"{}",
+                accepted_ms=run.accepted_ms,
+            )
+            await decide(store, fetch, Done(msgspec.Raw(handed_on)), last=False)
+            await decide(store, fetch.following("process", handed_on), outcome, last=True)
+
+    asyncio.run(tell())
+
+
+async def decide(store: RunStore, job: Job, outcome: Outcome, *, last: bool) -> None:
+    claim = await store.claim(job, worker="w1", redelivered=False, lease=30)
+    assert isinstance(claim, Granted)
+    assert await store.decide(job, outcome, fence=claim.fence, worker="w1", last=last)
+
+
+def test_a_waiting_run_is_called_off_and_again_changes_nothing(api: httpx.Client) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+
+    answers = [api.delete(f"/runs/{run_id}") for _ in range(2)]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()) == (200, {"run_id": run_id, "state": "cancelled"})
+    run = api.get(f"/runs/{run_id}").json()
+    assert [event["kind"] for event in run["timeline"]] == ["accepted", "cancelled"]
+    assert run["finished_ms"] is not None
+
+
+def test_a_run_that_has_ended_cannot_be_called_off(api: httpx.Client, worker: Any) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+    worker.complete(run_id, {})
+
+    answer = api.delete(f"/runs/{run_id}")
+
+    assert "completed" in check(answer, 409, "run-ended")
+    assert api.get(f"/runs/{run_id}").json()["state"] == "completed"
+
+
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/runs/nobody"), ("POST", "/runs/nobody/rerun")])
+def test_a_run_that_nobody_knows_is_a_problem(api: httpx.Client, method: str, path: str) -> None:
+    check(api.request(method, path), 404, "unknown-run")
+
+
+def test_a_re_run_is_a_new_run_on_the_same_input(api: httpx.Client, worker: Any) -> None:
+    first = api.post(RUNS, json=FEED).json()["run_id"]
+    worker.complete(first, {"earthquakes": 7})
+
+    answer = api.post(f"/runs/{first}/rerun")
+
+    assert answer.status_code == 202
+    again = api.get(answer.headers["location"]).json()
+    assert again["id"] == answer.json()["run_id"] != first
+    assert (again["rerun_of"], again["state"], again["input"]) == (first, "queued", FEED)
+    assert api.get(f"/runs/{first}").json()["state"] == "completed"
+    assert api.get(f"/runs/{first}").json()["rerun_of"] is None
+
+
+def test_a_re_run_can_have_another_input(api: httpx.Client) -> None:
+    first = api.post(RUNS, json=FEED).json()["run_id"]
+    other = {"url": "https://example.org/other"}
+
+    broken = api.post(f"/runs/{first}/rerun", json={"input": {"url": 1}})
+    again = api.post(f"/runs/{first}/rerun", json={"input": other})
+
+    check(broken, 422, "contract-broken")
+    assert api.get(again.headers["location"]).json()["input"] == other
+
+
+def test_a_failed_run_goes_on_where_it_failed_with_what_that_stage_was_given(
+    api: httpx.Client, store_url: str
+) -> None:
+    first = api.post(RUNS, json=FEED).json()["run_id"]
+    lead_to(store_url, first, FETCHED, BROKEN)
+
+    answer = api.post(f"/runs/{first}/rerun", json={"from": "failed"})
+
+    again = api.get(answer.headers["location"]).json()
+    assert (again["stage"], again["rerun_of"]) == ("process", first)
+    assert again["input"] == msgspec.json.decode(FETCHED)
+
+
+def test_a_re_run_begins_at_a_stage_of_choice(api: httpx.Client, store_url: str) -> None:
+    first = api.post(RUNS, json=FEED).json()["run_id"]
+    lead_to(store_url, first, FETCHED, Done(msgspec.Raw(b"{}")))
+
+    answer = api.post(f"/runs/{first}/rerun", json={"from": "process"})
+
+    assert api.get(answer.headers["location"]).json()["stage"] == "process"
+
+
+def test_a_re_run_that_cannot_be_is_refused_with_what_can(
+    api: httpx.Client, store_url: str, worker: Any
+) -> None:
+    waiting = api.post(RUNS, json=FEED).json()["run_id"]
+    large = api.post(RUNS, json=FEED).json()["run_id"]
+    padded = msgspec.json.encode({**msgspec.json.decode(FETCHED), "title": "x" * 70_000})
+    lead_to(store_url, large, padded, BROKEN)
+    runs = len(api.get("/runs").json()["runs"])
+
+    unfailed = api.post(f"/runs/{waiting}/rerun", json={"from": "failed"})
+    nowhere = api.post(f"/runs/{waiting}/rerun", json={"from": "nowhere"})
+    not_there = api.post(f"/runs/{waiting}/rerun", json={"from": "process"})
+    forgotten = api.post(f"/runs/{large}/rerun", json={"from": "failed"})
+
+    assert "has not failed" in check(unfailed, 409, "rerun-impossible")
+    assert "it has fetch, process" in check(nowhere, 409, "rerun-impossible")
+    assert "is not kept" in check(not_there, 409, "rerun-impossible")
+    assert "MOUSETRAP_KEEP_OUTPUT_BYTES" in check(forgotten, 409, "rerun-impossible")
+    assert len(api.get("/runs").json()["runs"]) == runs
+
+
+def test_a_repeated_key_gives_the_first_re_run_and_not_the_run_itself(api: httpx.Client) -> None:
+    name = {"Idempotency-Key": "k"}
+    first = api.post(RUNS, json=FEED, headers=name).json()["run_id"]
+
+    once, twice = (api.post(f"/runs/{first}/rerun", headers=name) for _ in range(2))
+
+    assert once.json() == twice.json()
+    assert once.json()["run_id"] != first
+    assert (once.headers.get("idempotent-replayed"), twice.headers["idempotent-replayed"]) == (None, "true")
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"form": "start"}', b'{"from": 1}', b'{"from": "' + b"x" * 65 + b'"}']
+)
+def test_a_wish_that_makes_no_sense_starts_nothing(api: httpx.Client, body: bytes) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+
+    check(api.post(f"/runs/{run_id}/rerun", content=body), 422, "invalid-request")
+
+    assert len(api.get("/runs").json()["runs"]) == 1
+
+
+def test_a_run_can_be_given_a_time(api: httpx.Client) -> None:
+    run_id = api.post(RUNS, params={"expires_in": 60}).json()["run_id"]
+
+    run = api.get(f"/runs/{run_id}").json()
+
+    assert run["expires_ms"] == run["accepted_ms"] + 60_000
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1e12", "soon"])
+def test_a_time_that_is_none_is_refused(api: httpx.Client, seconds: str) -> None:
+    check(api.post(RUNS, params={"expires_in": seconds}), 422, "invalid-request")
+
+    assert api.get("/runs").json()["runs"] == []
