@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,15 +10,12 @@ from functools import partial
 from mousetrap.jobs import Delivery, Done, GiveUp, Job, MousetrapError, Outcome, Queue, RetryLater
 from mousetrap.run_store import Busy, Claim, Decided, Decision, Granted, Locked, Over, RunStore
 from mousetrap.worker.attempt import Attempt
-from mousetrap.worker.company import Company
-from mousetrap.worker.context import context_of
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.patience import Patience
-from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, unknown_stage
+from mousetrap.worker.perform import Performer
 from mousetrap.worker.postings import Posting, bury, postings, signed
-from mousetrap.worker.progress import ProgressReporter
-from mousetrap.worker.verdict import judged
+from mousetrap.worker.undertake import Undertaking
 from mousetrap.worker.verify import Refused, verify
 from mousetrap.worker.watching import Watching
 
@@ -27,10 +23,6 @@ _log = logging.getLogger("mousetrap.worker")
 
 #: Seconds until a job that waits for a lock asks again: a quarter of what it has waited, between these two.
 _SOONEST, _LATEST = 0.2, 10.0
-
-
-class LockHeld(Exception):
-    """Another job holds the lock that this one needs, and its stage has that fail the attempt."""
 
 
 class Handling:
@@ -54,7 +46,7 @@ class Handling:
         self._keyring = options.keyring
         self._patience = patience
         self._watching = watching
-        self._company = Company()
+        self._undertaking = Undertaking(store, options.name, patience)
 
     async def handle(self, delivery: Delivery) -> None:
         """Settles the delivery, or hands it to the attempt that is already under way for its job."""
@@ -89,7 +81,7 @@ class Handling:
         match await self._claim(job, performer, delivery.redelivered):
             case Granted() as claim:
                 attempt.fence = claim.fence
-                outcome = await self._outcome(attempt, performer, delivery.queue, claim)
+                outcome = await self._undertaking.outcome(attempt, performer, delivery.queue, claim)
                 if outcome is None:
                     return []
                 match await self._decide(attempt, outcome, performer):
@@ -132,56 +124,6 @@ class Handling:
             waits=lock is not None and lock.on_conflict == "wait",
         )
         return await self._patience.until_done("claim jobs", claim)
-
-    async def _outcome(
-        self, attempt: Attempt, performer: Performer | None, queue: str, claim: Granted
-    ) -> Outcome | None:
-        """What came of the job; None when its run ended, or another worker has it, before it could begin."""
-        if performer is None:
-            return unknown_stage(attempt.job, queue)
-        if claim.locked_by:
-            return await self._without_lock(attempt.job, performer, claim.locked_by)
-        if claim.suspect and claim.starts >= performer.stage.retry.crashes:
-            return crash_loop(claim.starts)
-        attempt.performing = True
-        try:
-            async with self._company.joined(alone=claim.suspect):
-                if claim.suspect and not await self._begin(attempt):
-                    return None
-                return await self._perform(attempt, performer, claim)
-        finally:
-            attempt.performing = False
-
-    async def _without_lock(self, job: Job, performer: Performer, holder: str) -> Outcome | None:
-        assert performer.stage.lock is not None
-        match performer.stage.lock.on_conflict:
-            case "skip":
-                skip = partial(self._store.cancel, job.run_id, lock_held(holder))
-                await self._patience.until_done("end runs", skip)
-                return None
-            case "fail":
-                error = LockHeld(f"run {holder} holds the lock that this job needs")
-                return judged(error, job.attempt, performer.stage, random.random(), time.time())
-            case _:
-                return locked_out(holder)
-
-    async def _begin(self, attempt: Attempt) -> bool:
-        """Notes that a suspect begins, for its start counts only now; False when another worker has it."""
-        begin = partial(self._store.begin, attempt.job, fence=attempt.fence, worker=self._name)
-        return bool(await self._patience.until_done("begin jobs", begin))
-
-    async def _perform(self, attempt: Attempt, performer: Performer, claim: Granted) -> Outcome:
-        job, limit = attempt.job, performer.stage.timeout
-        context = context_of(
-            job,
-            performer.deps,
-            fence=claim.fence,
-            lock_fence=claim.lock_fence,
-            deadline=time.monotonic() + limit if limit else None,
-            stopped=attempt.stopped,
-            tell=ProgressReporter(self._store, job.run_id),
-        )
-        return await performer.perform(job, context)
 
     async def _decide(self, attempt: Attempt, outcome: Outcome, performer: Performer | None) -> Decision:
         """Puts the outcome on record before anyone acts on it: a crash from here on repeats the act, not the work."""

@@ -1,0 +1,79 @@
+"""Takes a granted job to its outcome: alone if it is a suspect, not at all if its lock is another's."""
+
+import random
+import time
+from functools import partial
+
+from mousetrap.jobs import Job, Outcome
+from mousetrap.run_store import Granted, RunStore
+from mousetrap.worker.attempt import Attempt
+from mousetrap.worker.company import Company
+from mousetrap.worker.context import context_of
+from mousetrap.worker.patience import Patience
+from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, unknown_stage
+from mousetrap.worker.progress import ProgressReporter
+from mousetrap.worker.verdict import judged
+
+
+class LockHeld(Exception):
+    """Another job holds the lock that this one needs, and its stage has that fail the attempt."""
+
+
+class Undertaking:
+    """What lies between a claim and a decision."""
+
+    def __init__(self, store: RunStore, name: str, patience: Patience) -> None:
+        self._store = store
+        self._name = name
+        self._patience = patience
+        self._company = Company()
+
+    async def outcome(
+        self, attempt: Attempt, performer: Performer | None, queue: str, claim: Granted
+    ) -> Outcome | None:
+        """What came of the job; None when its run ended, or another worker has it, before it could begin."""
+        if performer is None:
+            return unknown_stage(attempt.job, queue)
+        if claim.locked_by:
+            return await self._without_lock(attempt.job, performer, claim.locked_by)
+        if claim.suspect and claim.starts >= performer.stage.retry.crashes:
+            return crash_loop(claim.starts)
+        attempt.performing = True
+        try:
+            async with self._company.joined(alone=claim.suspect):
+                if claim.suspect and not await self._begin(attempt):
+                    return None
+                return await self._perform(attempt, performer, claim)
+        finally:
+            attempt.performing = False
+
+    async def _without_lock(self, job: Job, performer: Performer, holder: str) -> Outcome | None:
+        assert performer.stage.lock is not None
+        match performer.stage.lock.on_conflict:
+            case "skip":
+                skip = partial(self._store.cancel, job.run_id, lock_held(holder))
+                await self._patience.until_done("end runs", skip)
+                return None
+            case "fail":
+                error = LockHeld(f"run {holder} holds the lock that this job needs")
+                return judged(error, job.attempt, performer.stage, random.random(), time.time())
+            case _:
+                return locked_out(holder)
+
+    async def _begin(self, attempt: Attempt) -> bool:
+        """Notes that a suspect begins, for its start counts only now; False when another worker has it."""
+        begin = partial(self._store.begin, attempt.job, fence=attempt.fence, worker=self._name)
+        return bool(await self._patience.until_done("begin jobs", begin))
+
+    async def _perform(self, attempt: Attempt, performer: Performer, claim: Granted) -> Outcome:
+        job, limit = attempt.job, performer.stage.timeout
+        context = context_of(
+            job,
+            performer.deps,
+            fence=claim.fence,
+            lock_fence=claim.lock_fence,
+            deadline=time.monotonic() + limit if limit else None,
+            stopped=attempt.stopped,
+            tell=ProgressReporter(self._store, job.run_id),
+        )
+        return await performer.perform(job, context)

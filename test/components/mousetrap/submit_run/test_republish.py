@@ -1,0 +1,73 @@
+"""A run whose submitter died in the middle is finished by the next one that looks."""
+
+from contextlib import suppress
+
+from mousetrap.run_store import RunState
+from mousetrap.submit_run import republish, submit_run
+from support.workbench import KEYRING, Workbench, add, double, on_a_workbench
+
+
+def test_a_run_that_was_recorded_and_never_published_goes_through(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")  # and its submitter dies here
+        pipelines = {bench.pipeline.name: bench.pipeline}
+
+        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await bench.ended("r1")
+        assert (run.state, run.result) == (RunState.COMPLETED, 42)
+        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 0
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_same(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        class Died(BaseException):
+            """What the submitter does, once its job is with the broker."""
+
+        class Unlucky:
+            """The real store, until the moment."""
+
+            open_run = bench.store.open_run
+
+            async def published(self, run_id: str) -> None:
+                raise Died
+
+        with suppress(Died):
+            await submit_run(Unlucky(), bench.queue, KEYRING, bench.pipeline, b"20", run_id="r1")  # type: ignore[arg-type]
+        pipelines = {bench.pipeline.name: bench.pipeline}
+        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+        done: list[int] = []
+
+        def note(number: int) -> int:
+            done.append(number)
+            return number
+
+        async with bench.working(bench.bind("add", note), bench.bind("double", double)):
+            assert (await bench.ended("r1")).result == 40
+            await bench.ended(await bench.submit(b"1"))
+
+        assert done == [20, 1]
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_runs_that_are_just_being_submitted_are_left_alone(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
+
+        assert await republish(bench.store, bench.queue, KEYRING, {bench.pipeline.name: bench.pipeline}) == 0
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_run_of_a_pipeline_that_is_not_ours_is_left_to_those_who_know_it(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
+
+        assert await republish(bench.store, bench.queue, KEYRING, {}, age=0.0) == 0
+        assert await bench.store.unpublished(age=0.0) == ["r1"]
+
+    on_a_workbench(store_url, store_url, story)

@@ -1,0 +1,90 @@
+"""A run is repeated: all of it, or from a stage on, with what that stage was given or something else."""
+
+from typing import Any
+
+import pytest
+
+from mousetrap.pipeline import ContractBroken
+from mousetrap.run_store import Run, RunState
+from mousetrap.submit_run import Accepted, RerunImpossible, rerun
+from support.workbench import KEYRING, Workbench, add, double, on_a_workbench
+
+
+async def repeated(bench: Workbench, run: Run, **how: Any) -> Accepted:
+    return await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="again", **how)
+
+
+@pytest.mark.parametrize(
+    ("how", "result", "stages"),
+    [
+        ({}, 42, ["add", "double"]),
+        ({"body": b"30"}, 62, ["add", "double"]),
+        ({"begin": "double"}, 42, ["double"]),
+        ({"begin": "double", "body": b"5"}, 10, ["double"]),
+    ],
+)
+def test_a_run_is_repeated_from_where_one_wishes(
+    store_url: str, how: dict[str, Any], result: int, stages: list[str]
+) -> None:
+    async def story(bench: Workbench) -> None:
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            first = await bench.ended(await bench.submit(b"20"))
+            assert await repeated(bench, first, **how) == ("again", True)
+            second = await bench.ended("again")
+
+        assert (second.state, second.result, second.rerun_of) == (RunState.COMPLETED, result, first.id)
+        assert [event.stage for event in second.timeline if event.kind == "started"] == stages
+        assert (await bench.ended(first.id)).result == 42
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_failed_run_is_repeated_from_the_stage_that_failed_and_so_is_its_repeat(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        def broken(number: int) -> int:
+            raise ValueError(f"{number} is too much")
+
+        async with bench.working(bench.bind("add", add), bench.bind("double", broken)):
+            first = await bench.ended(await bench.submit(b"20"))
+            await repeated(bench, first, begin="failed")
+            second = await bench.ended("again")
+        assert (second.state, second.first, second.input) == (RunState.FAILED, "double", 21)
+
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            await rerun(
+                bench.store, bench.queue, KEYRING, bench.pipeline, second, run_id="third", begin="failed"
+            )
+            assert (await bench.ended("third")).result == 42
+
+    on_a_workbench(store_url, store_url, story)
+
+
+@pytest.mark.parametrize(
+    ("begin", "why"),
+    [
+        ("failed", "has not failed, it is completed: name the stage to begin at"),
+        ("halve", "has no stage 'halve': it has add, double"),
+    ],
+)
+def test_what_cannot_be_repeated_is_said_with_what_can(store_url: str, begin: str, why: str) -> None:
+    async def story(bench: Workbench) -> None:
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await bench.ended(await bench.submit(b"20"))
+        with pytest.raises(RerunImpossible, match=why):
+            await repeated(bench, run, begin=begin)
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_stage_that_was_never_reached_has_no_input_to_repeat_with(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        run_id = await bench.submit(b"20")
+        await bench.store.cancel(run_id)
+        run = await bench.ended(run_id)
+
+        with pytest.raises(RerunImpossible, match="is not kept: it never got there, or it was larger"):
+            await repeated(bench, run, begin="double")
+        with pytest.raises(ContractBroken):
+            await repeated(bench, run, begin="double", body=b'"five"')
+
+    on_a_workbench(store_url, store_url, story)
