@@ -26,7 +26,8 @@ _PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 _RATE = 12.0
 #: How often each fault strikes; those that take long strike less often.
 _COUNTS = {
-    "worker SIGKILL": 40,
+    "worker SIGKILL": 30,
+    "all workers SIGKILL": 10,
     "worker paused past its leases": 4,
     "zombie": 6,
     "rolling SIGTERM": 5,

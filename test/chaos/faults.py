@@ -74,6 +74,14 @@ def kill_a_worker(world: World) -> Span:
     return _now()
 
 
+def kill_all_workers(world: World) -> Span:
+    """At once: until a new one is up, nobody works."""
+    world.crew.wait_until_up()
+    for worker in world.crew.up():
+        worker.send(signal.SIGKILL)
+    return _now()
+
+
 def pause_a_worker(world: World) -> Span:
     """SIGSTOP, and SIGCONT when its leases are over."""
     with _Timed() as timed:
@@ -297,6 +305,7 @@ AT_POINTS = {act: [_at_point(point, act) for point in Point] for act in ("kill",
 
 FAULTS: tuple[Fault, ...] = (
     Fault("worker SIGKILL", "worker killed", kill_a_worker),
+    Fault("all workers SIGKILL", "all workers killed", kill_all_workers),
     Fault("worker paused past its leases", "worker paused", pause_a_worker),
     Fault("zombie", "worker paused", make_a_zombie),
     Fault("rolling SIGTERM", "rolling restart", restart_workers_one_by_one),

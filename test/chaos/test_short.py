@@ -15,6 +15,7 @@ _SEED = 20261122
 _PARTS = {
     "workers": (
         "worker SIGKILL",
+        "all workers SIGKILL",
         "worker paused past its leases",
         "zombie",
         "rolling SIGTERM",

@@ -84,7 +84,8 @@ KINDS: Mapping[str, Kind] = {
     "killer": _kind("killer", ends=frozenset({"failed"}), reason="crash-loop", begins=5),
     # Its queue is deleted under it.
     "doomed": _kind("doomed", seconds=(0.5, 1.5)),
-    "blocker": _kind("blocker", seconds=(4.0, 6.0)),
+    # Longer than a lease, shorter than the five seconds after which the embedded queue takes a silent process for dead.
+    "blocker": _kind("blocker", seconds=(3.3, 4.3)),
 }
 
 QUEUES = sorted(stage.queue for kind in KINDS.values() for stage in kind.pipeline.stages)

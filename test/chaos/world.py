@@ -1,6 +1,7 @@
 """The deployment that is attacked: a broker, a store, doors before both, a crew of workers, a caller; and its history at the end."""
 
 import asyncio
+import os
 import random
 import sys
 import time
@@ -156,7 +157,8 @@ class World:
 
     def _start(self, module: str, *more: str) -> Process:
         command = [sys.executable, "-m", module, str(self.folder), self.broker_door.url, self.store_door.url]
-        environment = clean_environment(PYTHONPATH=_TEST)
+        path = os.pathsep.join([_TEST, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environment = clean_environment(PYTHONPATH=path)
         return Process([*command, *more], environment, self.folder)
 
 
