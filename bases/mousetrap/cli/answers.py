@@ -75,3 +75,27 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     name: str
     stages: tuple[Stage, ...]
+
+
+class Doing(msgspec.Struct, frozen=True):
+    """An attempt that a worker has under way, and for how long it had at the worker's last beat."""
+
+    run_id: str
+    stage: str
+    attempt: int
+    seconds: float
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker by its last beat."""
+
+    name: str
+    state: str
+    stages: tuple[str, ...]
+    concurrency: int
+    running: int
+    done: int
+    failed: int
+    #: Seconds since that beat.
+    silent: float
+    doing: tuple[Doing, ...] = ()

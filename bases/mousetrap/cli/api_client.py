@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from mousetrap.cli.answers import Event, Page, Pipeline, Progress, Run
+from mousetrap.cli.answers import Event, Page, Pipeline, Progress, Run, Worker
 from mousetrap.cli.event_stream import read_events
 from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
 
@@ -71,6 +71,10 @@ class Api:
         asked = {"pipeline": pipeline, "limit": str(limit), "after": after}
         return self._ask("GET", "/runs", params={name: value for name, value in asked.items() if value})
 
+    def workers_as_json(self) -> bytes:
+        """The workers, as the API says it."""
+        return self._ask("GET", "/workers")
+
     def events(self, run_id: str, after: str) -> Iterator[Event | Progress]:
         """What happens to the run after the event with the id `after`, until the connection ends."""
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
@@ -111,6 +115,11 @@ def read_run(answer: bytes) -> Run:
 def read_page(answer: bytes) -> Page:
     """The page of runs that the API's answer holds."""
     return _read(answer, Page)
+
+
+def read_workers(answer: bytes) -> tuple[Worker, ...]:
+    """The workers that the API's answer holds."""
+    return _read(answer, tuple[Worker, ...])
 
 
 def read_run_id(answer: bytes) -> str:

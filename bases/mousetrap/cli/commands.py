@@ -92,6 +92,14 @@ def worker(
 
 
 @app.command()
+def workers(as_json: AsJson = False) -> None:
+    """List the workers: who is alive, what they serve and run."""
+    from mousetrap.cli.workers import workers
+
+    raise typer.Exit(workers(os.environ, as_json=as_json))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check settings, broker, store and API, and say how to mend what is wrong. Exits 1 when something is."""
     from mousetrap.cli.doctor import doctor

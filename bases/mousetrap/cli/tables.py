@@ -1,6 +1,6 @@
 """Draws runs, stages and timelines as tables: pure, from what the API answered and the time it is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from rich import box
@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.cli.answers import Event, Failure, Page, Run
+from mousetrap.cli.answers import Event, Failure, Page, Run, Worker
 from mousetrap.cli.checks import Check
 from mousetrap.cli.progress import Stages, StageSeen
 
@@ -27,8 +27,14 @@ _COLOURS = {
     "running": "cyan",
     "started": "cyan",
     "waiting": "dim",
+    "serving": "green",
+    "draining": "yellow",
+    "stuck": "bold red",
+    "stale": "bold red",
 }
 _MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
+#: Jobs that the list of workers shows.
+_JOBS = 20
 _TURNING = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -102,6 +108,24 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
     return table
 
 
+def workers_table(workers: Sequence[Worker]) -> RenderableType:
+    """Who serves which stages, and below that what runs."""
+    table = _table("worker", "state", "stages", "running", "done", "failed", "silent")
+    jobs = _table("run", "stage", "attempt", "for", "worker")
+    for worker in workers:
+        busy = f"{worker.running} of {worker.concurrency}"
+        counts = (busy, str(worker.done), str(worker.failed), duration(worker.silent))
+        table.add_row(worker.name, _coloured(worker.state, ""), "\n".join(worker.stages), *counts)
+        for job in worker.doing[: _JOBS - jobs.row_count]:
+            spent = duration(job.seconds)
+            jobs.add_row(job.run_id, job.stage, str(job.attempt), spent, Text(worker.name, "dim"))
+    if not table.row_count:
+        return "no workers: start one with `mousetrap worker fetch process`"
+    more = sum(worker.running for worker in workers) - jobs.row_count
+    rest = (Text(f"and {more} more: mousetrap workers --json", "dim"),) if more > 0 else ()
+    return Group(table, Text(), jobs, *rest) if jobs.row_count else table
+
+
 def failure_text(failure: Failure | None) -> Text:
     """Why a run failed, in one sentence."""
     return Text(f"{failure.kind.rpartition('.')[2]}: {failure.text}" if failure else "", "red")
@@ -138,7 +162,7 @@ def _table(*columns: str) -> Table:
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
     )
     for column in columns:
-        right = column in ("after", "attempt", "took")
+        right = column in ("after", "attempt", "done", "failed", "for", "running", "silent", "took")
         narrow = column in ("pipeline", "what", "worker")  # these give way where the terminal is narrow
         table.add_column(column, justify="right" if right else "left", no_wrap=not narrow, overflow="fold")
     return table

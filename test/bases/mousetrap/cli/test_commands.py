@@ -33,7 +33,7 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
     )
 
     assert help.splitlines()[-1] == "light"
-    for command in ("demo", "up", "run", "runs", "show", "worker", "doctor", "keys"):
+    for command in ("demo", "up", "run", "runs", "show", "worker", "workers", "doctor", "keys"):
         assert f" {command} " in help
 
 

@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import RenderableType
 
-from mousetrap.cli.answers import Event, Failure, Page, Run
+from mousetrap.cli.answers import Doing, Event, Failure, Page, Run, Worker
 from mousetrap.cli.checks import Check
 from mousetrap.cli.output import terminal
 from mousetrap.cli.progress import StageSeen
@@ -18,6 +18,7 @@ from mousetrap.cli.tables import (
     runs_table,
     stages_table,
     timeline_table,
+    workers_table,
 )
 
 #: 2026-01-02 03:04:05 UTC.
@@ -108,6 +109,44 @@ def test_runs_fit_into_80_columns() -> None:
 
 def test_no_runs_are_an_invitation() -> None:
     assert shown(runs_table(Page(()), NOW)) == "no runs yet: start one with `mousetrap run earthquakes`"
+
+
+def a_worker(state: str, doing: int, *, running: int, silent: float) -> Worker:
+    jobs = tuple(Doing(run_id=RUN, stage="fetch", attempt=2, seconds=62.5) for _ in range(doing))
+    return Worker(
+        name="host-4711-9f3c", state=state, stages=("earthquakes.fetch", "earthquakes.process"), concurrency=10,
+        running=running, done=1204, failed=2, silent=silent, doing=jobs,
+    )  # fmt: skip
+
+
+def test_workers_fit_into_80_columns_with_what_they_run() -> None:
+    workers = [a_worker("serving", 0, running=0, silent=1.2), a_worker("stale", 1, running=1, silent=123)]
+
+    assert shown(workers_table(workers)) == (
+        "worker          state    stages               running  done  failed     silent\n"
+        "──────────────────────────────────────────────────────────────────────────────\n"
+        "host-4711-9f3c  serving  earthquakes.fetch    0 of 10  1204       2     1.20 s\n"
+        "                         earthquakes.process\n"
+        "host-4711-9f3c  stale    earthquakes.fetch    1 of 10  1204       2  2 min 3 s\n"
+        "                         earthquakes.process\n"
+        "\n"
+        "run                               stage  attempt        for  worker\n"
+        "───────────────────────────────────────────────────────────────────────────\n"
+        f"{RUN}  fetch        2  1 min 2 s  host-4711-9f3c"
+    )
+
+
+def test_of_very_many_jobs_the_first_are_shown() -> None:
+    workers = [a_worker("serving", 15, running=15, silent=1), a_worker("serving", 100, running=200, silent=1)]
+
+    table = shown(workers_table(workers))
+
+    assert table.count("1 min 2 s") == 20
+    assert table.endswith("and 195 more: mousetrap workers --json")
+
+
+def test_no_workers_are_an_invitation() -> None:
+    assert shown(workers_table([])) == "no workers: start one with `mousetrap worker fetch process`"
 
 
 def test_a_run_tells_what_it_is() -> None:

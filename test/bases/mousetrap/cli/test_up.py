@@ -76,6 +76,10 @@ def test_another_terminal_runs_lists_and_shows_and_ctrl_c_leaves_nothing(
     assert shown.wait(60) == 0
     assert re.search(r"process +finished +1 +\S+", shown.output)
 
+    seen = start_base("cli", "workers", **terminal)
+    assert seen.wait(60) == 0
+    assert seen.output.count(" serving ") == 2
+
     healthy = start_base("cli", "doctor", "--json", **terminal)
     assert healthy.wait(60) == 0
     assert {check["state"] for check in json.loads(healthy.output)} == {"ok"}
