@@ -282,5 +282,5 @@ def meet(folder_and_name: tuple[str, str, int], context: Context[Any]) -> int:
     """Waits for so many others, each in its process; gives the process's number."""
     folder, name, together = folder_and_name
     (Path(folder) / name).touch()
-    until(lambda: len(os.listdir(folder)) >= together, "all are here")
+    until(lambda: len(list(Path(folder).iterdir())) >= together, "all are here")
     return os.getpid()

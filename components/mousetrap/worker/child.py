@@ -72,7 +72,7 @@ class _Call:
 
     number: int
     stopped: threading.Event = field(default_factory=threading.Event)
-    #: Whether the main thread is in a sync handler; an async one has a task.
+    #: Whether the main thread is in the handler, or nearly; an async one has a task instead.
     entered: bool = False
     task: asyncio.Task[Any] | None = None
     limit: SoftLimit = field(default_factory=SoftLimit)
@@ -95,6 +95,7 @@ class _Inside:
         self._inbox: asyncio.Queue[Work | None] = asyncio.Queue()
         self._deps: asyncio.Future[Any] = loop.create_future()
         self._leaving = asyncio.Event()
+        self._told_to_leave = False
         self._call = _Call(0)
 
     def live(self) -> None:
@@ -122,9 +123,7 @@ class _Inside:
         except ContractBroken as error:
             return input_broken(error, self._stage), False
         try:
-            deps = self._opened(lifespan)
-            self._wire.say(Begun())
-            return done(self._value(work, payload, deps), self._stage), False
+            return done(self._value(work, payload, self._opened(lifespan)), self._stage), False
         except BaseException as error:  # noqa: BLE001  all of it is judged
             outcome = judged(error, work.about.attempt, self._stage, work.chance, time.time())
             return outcome, isinstance(error, MemoryError)
@@ -142,10 +141,14 @@ class _Inside:
         context = Context(deps=deps, stopped=call.stopped, tell=self._wire.progress, **facts)
         arguments = (payload, context) if self._binding.takes_context else (payload,)
         try:
+            call.entered = True  # from here on a signal raises, or finds the task: no wish is lost
+            if self._told_to_leave:
+                raise Stopped
+            self._wire.say(Begun())
             if not self._binding.is_async:
-                call.entered = True
                 return self._binding.handler(*arguments)
             call.task = self._loop.create_task(call.limit.around(self._binding.handler(*arguments)))
+            call.entered = False
             return self._loop.run_until_complete(call.task)
         finally:
             call.entered, call.task = False, None
@@ -159,6 +162,7 @@ class _Inside:
                 case SoftLimitOver(number) if number == self._call.number:
                     self._wake(word)
                 case Leave():
+                    self._told_to_leave = True
                     self._loop.call_soon_threadsafe(self._inbox.put_nowait, None)
                     self._wake(word)
         os.killpg(0, signal.SIGKILL)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from mousetrap.run_store import Progress
+from mousetrap.worker.by_name import by_name
 from mousetrap.worker.words import (
     HEAD,
     Answer,
@@ -101,7 +101,9 @@ class ChildProcess:
 
     async def end(self, grace: float) -> None:
         """Asks the process to leave, and kills what is left of its group after `grace` seconds."""
-        heeds = self._process.returncode is None and not self._unsaid  # it hears nothing in the middle of a word
+        heeds = (
+            self._process.returncode is None and not self._unsaid
+        )  # it hears nothing in the middle of a word
         if heeds:
             with suppress(TimeoutError, ConnectionError):
                 async with asyncio.timeout(grace):
@@ -152,7 +154,9 @@ def _log_settings() -> bytes:
     """Our log's level and formatter, so that the child's lines look like ours."""
     log = logging.getLogger()
     ours = (handler.formatter for handler in log.handlers if type(handler) is logging.StreamHandler)
-    return pickle.dumps((log.level, next(ours, None)))
+    with suppress(ValueError):  # a formatter that nobody else can import is no reason to fail
+        return by_name((log.level, next(ours, None)))
+    return by_name((log.level, None))
 
 
 def _epitaph(code: int, begun: bool) -> str:

@@ -1,9 +1,6 @@
 """Runs a handler in child processes, which can be killed: by a time limit, by a cancel, or by what the handler does."""
 
 import asyncio
-import functools
-import io
-import pickle
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -13,6 +10,7 @@ import msgspec
 from mousetrap.jobs import Outcome
 from mousetrap.run_store import Progress
 from mousetrap.worker.binding import Binding
+from mousetrap.worker.by_name import by_name
 from mousetrap.worker.child_process import ChildProcess, HandlerDied
 from mousetrap.worker.verdict import judged
 from mousetrap.worker.words import Facts
@@ -91,33 +89,15 @@ class Children:
         self._all.discard(child)
 
 
-class _Pickler(pickle.Pickler):
-    """Knows how constraints in contracts are written, which by themselves cannot be."""
-
-    def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, msgspec.Meta):
-            return functools.partial(msgspec.Meta, **dict(value.__rich_repr__())), ()
-        return NotImplemented
-
-
 def _importable(binding: Binding) -> bytes:
-    """The binding as names that the child imports."""
-    pickled = io.BytesIO()
     try:
-        _Pickler(pickled).dump(binding)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise _not_importable(binding, str(error)) from error
-    if b"__main__" in pickled.getvalue():
-        raise _not_importable(binding, "something of it is defined in the program itself, in __main__")
-    return pickled.getvalue()
-
-
-def _not_importable(binding: Binding, what: str) -> ValueError:
-    return ValueError(
-        f"stage {binding.stage!r} of pipeline {binding.pipeline.name!r} is isolated, and another process must import "
-        f"its handler, lifespan and contracts: {what}. Define them at the top of a module; functools.partial hands "
-        "arguments over where a lambda cannot"
-    )
+        return by_name(binding)
+    except ValueError as error:
+        raise ValueError(
+            f"stage {binding.stage!r} of pipeline {binding.pipeline.name!r} is isolated, and another process must import "
+            f"its handler, lifespan and contracts: {error}. Define them at the top of a module; functools.partial hands "
+            "arguments over where a lambda cannot"
+        ) from error
 
 
 async def _surely(ending: "asyncio.Future[Any] | Coroutine[Any, Any, Any]") -> None:

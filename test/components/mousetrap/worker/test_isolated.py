@@ -350,6 +350,24 @@ def test_a_second_cancel_does_not_leave_the_process_behind(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("handler", [handlers.tidy, handlers.tidy_later])
+def test_a_handler_whose_job_is_cancelled_while_its_process_starts_is_never_called(
+    handler: Callable[..., Any], tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+
+    async def story(bench: Bench) -> None:
+        task = asyncio.create_task(bench.perform(str(notes)))
+        await asyncio.sleep(0)  # the process is started, the job on its way
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(task), 5.0)
+
+        assert not notes.exists()
+
+    isolated(handler, story)
+
+
+@pytest.mark.parametrize("handler", [handlers.tidy, handlers.tidy_later])
 def test_a_cancelled_handler_may_tidy_up_and_its_lifespan_is_left(
     handler: Callable[..., Any], tmp_path: Path
 ) -> None:
