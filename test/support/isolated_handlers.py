@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from mousetrap.retry import TryAgain
@@ -34,6 +35,22 @@ async def noted(file: str) -> AsyncIterator[int]:
         note(file, f"entered {os.getpid()}")
         yield os.getpid()
     note(file, f"left {os.getpid()}")
+
+
+@asynccontextmanager
+async def slow(file: str) -> AsyncIterator[None]:
+    """Is entered only once the process was told something, which wakes its main thread by a signal."""
+    loop, told, heed = asyncio.get_running_loop(), asyncio.Event(), signal.getsignal(signal.SIGUSR1)
+    assert callable(heed)
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heed(number, frame)
+        loop.call_soon_threadsafe(told.set)
+
+    signal.signal(signal.SIGUSR1, hear)
+    note(file, "entering")
+    await told.wait()
+    yield None
 
 
 @asynccontextmanager

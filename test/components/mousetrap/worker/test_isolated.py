@@ -357,14 +357,14 @@ def test_a_handler_whose_job_is_cancelled_while_its_process_starts_is_never_call
 
     async def story(bench: Bench) -> None:
         task = asyncio.create_task(bench.perform(str(notes)))
-        await asyncio.sleep(0)  # the process is started, the job on its way
+        await asyncio.to_thread(until, notes.exists, "the lifespan is being entered")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(task), 5.0)
 
-        assert not notes.exists()
+        assert notes.read_text() == "entering\n"
 
-    isolated(handler, story)
+    isolated(handler, story, lifespan=partial(handlers.slow, str(notes)))
 
 
 @pytest.mark.parametrize("handler", [handlers.tidy, handlers.tidy_later])
