@@ -3,13 +3,14 @@
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mousetrap.cli.api_client import Api
 from mousetrap.cli.children import Children, Ended
@@ -17,6 +18,7 @@ from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
 from mousetrap.cli.feed_server import served_week
 from mousetrap.cli.keys import signing_key
 from mousetrap.cli.plan import PROGRAMS, Plan, environment_of, make_plan
+from mousetrap.cli.restarts import PAUSE, Life, next_life
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.settings import Settings
 
@@ -32,10 +34,24 @@ class ProgramEnded(CommandFailed):
     """A program of the stack ended by itself."""
 
 
+class _Due(NamedTuple):
+    """It is time to start a worker again."""
+
+    name: str
+
+
 class Stack:
     """A running stack: what it is made of, and its news."""
 
-    def __init__(self, plan: Plan, settings: Settings, children: Children, news: "SimpleQueue[Any]") -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        children: Children,
+        news: "SimpleQueue[Any]",
+        environment: Mapping[str, str],
+        tell: Callable[[str, str], None],
+    ) -> None:
         self.plan = plan
         #: What its processes read.
         self.settings = settings
@@ -44,6 +60,16 @@ class Stack:
         self._asked = False
         self._children = children
         self._news = news
+        self._environment = environment
+        self._tell = tell
+        self._lives: dict[str, Life] = {}
+
+    def start(self) -> None:
+        """Starts all programs."""
+        for name in PROGRAMS:
+            self._start(name)
+        _, *workers = PROGRAMS
+        self._lives = dict.fromkeys(workers, Life(time.monotonic()))
 
     def put(self, news: Any) -> None:
         """Adds news from another thread; an exception is raised where the news are read."""
@@ -51,15 +77,38 @@ class Stack:
 
     def news(self, seconds: float | None = None) -> Any:
         """What came next, or None after so many seconds. Raises StopAsked, ProgramEnded, and what was put."""
-        try:
-            news = self._news.get(timeout=seconds)
-        except Empty:
-            return None
-        if isinstance(news, Ended):
-            raise ProgramEnded(f"{news.name} ended by itself, with {_end(news.code)}")
-        if isinstance(news, Exception):
-            raise news
-        return news
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            try:
+                news = self._news.get(
+                    timeout=None if deadline is None else max(0.0, deadline - time.monotonic())
+                )
+            except Empty:
+                return None
+            match news:
+                case Ended(name, code):
+                    self._start_again(name, code)
+                case _Due(name):
+                    self._start(name)
+                case Exception():
+                    raise news
+                case _:
+                    return news
+
+    def _start(self, name: str) -> None:
+        self._children.start(name, PROGRAMS[name], self._environment)
+
+    def _start_again(self, name: str, code: int) -> None:
+        """A worker that the watchdog ended, or that was killed, is started after a pause; all else ends the stack."""
+        now = time.monotonic()
+        life = next_life(self._lives[name], code, now) if name in self._lives else None
+        if life is None:
+            raise ProgramEnded(f"{name} ended by itself, with {_end(code)}")
+        self._lives[name] = life
+        self._tell(name, f"ended by itself, with {_end(code)}; starting it again in {PAUSE:g} s")
+        timer = threading.Timer(PAUSE, self._news.put, [_Due(name)])
+        timer.daemon = True
+        timer.start()
 
     def ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         """What a signal does: the first one is news, a second one ends the processes."""
@@ -103,13 +152,12 @@ def running_stack(
         environment = environment_of(plan, environ)
         children = Children(tell, news.put, settings.grace_seconds)
         opened.callback(children.close)
-        stack = Stack(plan, Settings.from_environ(environment), children, news)
+        stack = Stack(plan, Settings.from_environ(environment), children, news, environment, tell)
         opened.enter_context(_handled(stack.ask_to_stop))
         if plan.embedded:
             opened.enter_context(valkey)
         opened.callback(_stop, children)
-        for name, module in PROGRAMS.items():
-            children.start(name, module, environment)
+        stack.start()
         yield stack
 
 

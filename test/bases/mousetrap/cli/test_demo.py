@@ -85,10 +85,10 @@ def test_a_program_that_dies_ends_the_demo_with_what_all_said_last(demo: Start, 
     running = demo(MOUSETRAP_BROKER_URL=NOWHERE)
     until(lambda: api_answers(living), "the API has started", seconds=30)
 
-    os.kill(pid_of(living, "mousetrap.process_worker"), signal.SIGKILL)
+    os.kill(pid_of(living, "mousetrap.api"), signal.SIGKILL)
 
     assert running.wait(60) == 1
-    assert "the demo failed: process-worker ended by itself, with SIGKILL" in running.output
+    assert "the demo failed: api ended by itself, with SIGKILL" in running.output
     assert "the last that api said:" in running.output
     assert "Started server process" in running.output
     assert "secret" not in running.output

@@ -170,6 +170,31 @@ def test_a_child_that_dies_is_named_and_takes_the_stack_with_it(up: Start, livin
     assert living() == {}
 
 
+def test_a_worker_that_was_killed_is_started_again(up: Start, start_base: Start, living: Living) -> None:
+    stack = up()
+    stack.wait_for_line("serving start_fetch", 30)
+    (worker,) = (pid for pid, line in living().items() if "-m mousetrap.fetch_worker" in line)
+    heard = len(stack.lines)
+
+    os.kill(worker, signal.SIGKILL)
+
+    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=heard)
+    stack.wait_for_line("serving start_fetch", 30, after=heard)
+    run = start_base("cli", "run", "earthquakes", "--input", request(stack), **exports(stack))
+    assert run.wait(60) == 0
+    assert stack.terminate(60) == 0
+    assert living() == {}
+
+
+def test_a_worker_that_cannot_start_takes_the_stack_with_it(start_base: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stack = start_base("cli", "up", MOUSETRAP_API_PORT="0", MOUSETRAP_HEALTH_PORT=str(port))
+
+        assert stack.wait(60) == 1
+    stack.wait_for_line("-worker ended by itself, with exit code 2; stopping the rest")
+
+
 def test_nothing_outlives_a_stack_that_was_killed(up: Start, living: Living) -> None:
     stack = up()
     assert len(living()) > 4
