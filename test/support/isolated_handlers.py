@@ -301,3 +301,19 @@ def meet(folder_and_name: tuple[str, str, int], context: Context[Any]) -> int:
     (Path(folder) / name).touch()
     until(lambda: len(list(Path(folder).iterdir())) >= together, "all are here")
     return os.getpid()
+
+
+def hold(file: str) -> str:
+    """Notes its process, and never leaves by itself."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
+    note(file, os.getpid())
+    while True:
+        time.sleep(3600)
+
+
+def compute(seconds: str) -> str:
+    """Keeps a processor busy for so long."""
+    until_then = time.monotonic() + float(seconds)
+    while time.monotonic() < until_then:
+        sum(number * number for number in range(10_000))
+    return seconds

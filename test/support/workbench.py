@@ -110,19 +110,24 @@ def a_pipeline(**more: Any) -> Pipeline:
 
 
 def on_a_workbench(
-    broker_url: str, store_url: str, story: Callable[[Workbench], Awaitable[None]], **stage: Any
+    broker_url: str,
+    store_url: str,
+    story: Callable[[Workbench], Awaitable[None]],
+    *,
+    patience: float = 60,
+    options: QueueOptions | None = None,
+    **stage: Any,
 ) -> None:
-    """Tells a story on a fresh pipeline."""
+    """Tells a story on a fresh pipeline; `stage` is what its stages have in common."""
 
     async def tell() -> None:
         pipeline = a_pipeline(**stage)
         queues = [stage.queue for stage in pipeline.stages]
-        options = QueueOptions(confirm_deadline=10.0)
         async with (
-            connect(broker_url, queues, name="test", options=options) as queue,
+            connect(broker_url, queues, name="test", options=options or QueueOptions()) as queue,
             open_store(store_url, retention=3600) as store,
         ):
-            await asyncio.wait_for(story(Workbench(queue, store, pipeline)), 60)
+            await asyncio.wait_for(story(Workbench(queue, store, pipeline)), patience)
 
     asyncio.run(tell())
 

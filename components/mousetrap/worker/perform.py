@@ -99,6 +99,7 @@ class Performer:
             stage=context.stage,
             attempt=context.attempt,
             fence=context.fence,
+            lock_fence=context.lock_fence,
             deadline=context.deadline,
         )
         return await children.perform(

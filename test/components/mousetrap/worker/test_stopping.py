@@ -1,17 +1,28 @@
 """What stops an attempt from outside, and what may not begin at all: cancels, ends of time, locks, suspicion."""
 
 import asyncio
+import os
 import threading
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from mousetrap.job_queue import QueueOptions
 from mousetrap.pipeline import Lock
 from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.run_store import RunState
 from mousetrap.submit_run import submit_run
 from mousetrap.worker import Context, SoftTimeout
+from support import isolated_handlers as handlers
+from support.waiting import until
 from support.workbench import KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
+
+#: Seconds; a broker drops a connection that is silent for two heartbeats.
+HEARTBEAT = 2
+#: Seconds, as text; some minutes of it are to be had by asking.
+COMPUTING = os.environ.get("MOUSETRAP_TEST_COMPUTING", "8")
 
 
 @pytest.fixture(params=["streams", "rabbitmq"])
@@ -72,6 +83,54 @@ def test_a_sync_handler_of_a_cancelled_run_can_see_it_and_what_it_gives_is_dropp
         assert await bench.queue.ready(bench.queue_of("double")) == 0
 
     on_a_workbench(queue_url, store_url, story)
+
+
+def test_an_isolated_handler_of_a_cancelled_run_is_killed_whatever_it_does(
+    queue_url: str, store_url: str, tmp_path: Path
+) -> None:
+    async def story(bench: Workbench) -> None:
+        notes = tmp_path / "pid"
+        async with bench.working(bench.bind("add", handlers.hold, isolated=True)):
+            run_id = await bench.submit(msgspec.json.encode(str(notes)))
+            pid = int(
+                await asyncio.to_thread(until, lambda: notes.exists() and notes.read_text(), "it holds")
+            )
+            await bench.store.cancel(run_id)
+            await asyncio.to_thread(until, lambda: not Path(f"/proc/{pid}").exists(), "it is killed")
+
+        assert (await bench.ended(run_id)).state == RunState.CANCELLED
+        assert await bench.queue.ready(bench.queue_of("add")) == 0
+
+    on_a_workbench(queue_url, store_url, story, input=str, output=str)
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_handler_that_computes_for_longer_than_the_broker_waits_for_a_sign_keeps_its_connection(
+    broker_url: str, store_url: str, isolated: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(bench: Workbench) -> None:
+        async with bench.working(
+            bench.bind("add", handlers.compute, isolated=isolated), bench.bind("double", handlers.longer)
+        ):
+            run_id = await bench.submit(msgspec.json.encode(COMPUTING))
+            async with asyncio.timeout(float(COMPUTING) + PATIENCE):
+                async for _ in bench.store.watch(run_id):
+                    pass
+            run = await bench.ended(run_id)
+
+        kinds = [event.kind for event in run.timeline if event.stage == "add"]
+        assert (run.state, kinds) == (RunState.COMPLETED, ["accepted", "started", "finished"])
+
+    on_a_workbench(
+        broker_url,
+        store_url,
+        story,
+        patience=float(COMPUTING) + 60,
+        options=QueueOptions(heartbeat=HEARTBEAT),
+        input=str,
+        output=str,
+    )
+    assert "cannot be used" not in caplog.text
 
 
 def test_a_run_cancelled_while_no_worker_was_up_never_starts(queue_url: str, store_url: str) -> None:
