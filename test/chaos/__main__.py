@@ -33,6 +33,8 @@ _COUNTS = {
     "rolling SIGTERM": 5,
     "blocked loop": 4,
     "job that kills its workers": 6,
+    "job that eats memory": 3,
+    "isolated job that kills its process": 4,
     "broker stop_app, start_app": 4,
     "broker SIGKILL": 5,
     "broker memory alarm": 4,

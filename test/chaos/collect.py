@@ -69,11 +69,11 @@ async def collect(
 
 
 async def left_open(store_url: str, runs: Iterable[str]) -> set[str]:
-    """Those of the runs that have not ended."""
+    """Those of the runs that the store knows and that have not ended."""
     async with open_store(store_url, retention=7200.0) as store:
         told = await _runs(store, runs)
     ended = {"completed", "failed", "cancelled", "expired", "rejected"}
-    return {run for run in runs if run not in told or told[run].state not in ended}
+    return {run for run, about in told.items() if about.state not in ended}
 
 
 async def _listed(store: RunStore) -> set[str]:
@@ -94,7 +94,8 @@ async def _runs(store: RunStore, runs: Iterable[str]) -> dict[str, Told]:
         if run is None:
             return None
         done = msgspec.convert(run.result, Work).done if run.result is not None else None
-        return run_id, Told(str(run.state), done, tuple(event.kind for event in run.timeline))
+        events = tuple(event.kind for event in run.timeline)
+        return run_id, Told(str(run.state), done, events, run.expires_ms)
 
     found = await asyncio.gather(*map(one, runs))
     return dict(each for each in found if each is not None)

@@ -131,6 +131,20 @@ def submit_a_killer(world: World) -> Span:
     return timed.span
 
 
+def submit_an_eater(world: World) -> Span:
+    """A job that eats memory until its worker is killed for it."""
+    with _Timed() as timed:
+        world.wait_for_end(world.submit("eater"))
+    return timed.span
+
+
+def submit_an_isolated_killer(world: World) -> Span:
+    """A job that kills the process it runs in, which is not its worker."""
+    with _Timed() as timed:
+        world.wait_for_end(world.submit("isolated_killer", 3))
+    return timed.span
+
+
 # RabbitMQ
 
 
@@ -311,6 +325,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("rolling SIGTERM", "rolling restart", restart_workers_one_by_one),
     Fault("blocked loop", "blocked loop", block_a_loop),
     Fault("job that kills its workers", "killing job", submit_a_killer),
+    Fault("job that eats memory", "killing job", submit_an_eater),
+    Fault("isolated job that kills its process", "killing isolated job", submit_an_isolated_killer),
     Fault("broker stop_app, start_app", "broker away", stop_the_broker, rabbitmq=True),
     Fault("broker SIGKILL", "broker away", kill_the_broker, rabbitmq=True),
     Fault("broker memory alarm", "broker alarm", use_up_the_brokers_memory, rabbitmq=True),

@@ -5,31 +5,21 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from chaos.effects import Effects
-from chaos.ledger import Ledger
-from chaos.points import Point, Trap
+from chaos.tools import Tools, attempt, in_a_child, these
 from chaos.workload import KINDS, Work
+from mousetrap.retry import TryAgain
 from mousetrap.worker import Binding, Context
 
 #: Of a hundred attempts at a flaky stage so many fail.
 _FLAKY = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What the handlers of one worker share."""
-
-    ledger: Ledger
-    effects: Effects
-    trap: Trap
-    worker: str
-    #: When this process asked for the claim on a job, by job and fence.
-    asked: dict[tuple[str, int], float]
+#: Bytes that the eater takes at once, and how often.
+_BITE, _MOST_BITES = 40_000_000, 50
 
 
 class Failed(Exception):
@@ -44,114 +34,142 @@ class ComeBack(Failed):
         self.retry_after = seconds
 
 
-@contextmanager
-def _attempt(work: Work, context: Context[Tools]) -> Iterator[None]:
-    """An attempt that stands in the ledger from its begin to its end, and has its effect."""
-    tools = context.deps
-    asked = tools.asked.pop((context.job_id, context.fence), 0.0)
-
-    def note(what: str, after: float | None = None) -> None:
-        tools.ledger.note(
-            what,
-            run=context.run_id,
-            kind=work.kind,
-            stage=context.stage,
-            job=context.job_id,
-            attempt=context.attempt,
-            fence=context.fence,
-            worker=tools.worker,
-            asked=asked,
-            after=after,
-        )
-
-    note("begun")
-    tools.trap.passing(Point.HANDLER_BEGUN)
-    try:
-        tools.effects.write(context.idempotency_key, context.run_id, context.stage)
-        tools.trap.passing(Point.HANDLER_MID)
-        yield
-    except Exception as error:
-        note("failed", getattr(error, "retry_after", None))
-        raise
-    except asyncio.CancelledError:
-        note("stopped")
-        raise
-    note("done")
-    tools.trap.passing(Point.HANDLER_DONE)
-
-
 async def plain(work: Work, context: Context[Tools]) -> Work:
-    with _attempt(work, context):
+    with attempt(work, context):
         return work.next()
 
 
 def chained(work: Work, context: Context[Tools]) -> Work:
-    with _attempt(work, context):
+    with attempt(work, context):
         return work.next()
 
 
 def flaky(work: Work, context: Context[Tools]) -> Work:
-    with _attempt(work, context):
+    with attempt(work, context):
         if random.Random(f"{context.job_id} {context.attempt}").random() * 100 < _FLAKY:
             raise Failed("flaky")
         return work.next()
 
 
 async def slow(work: Work, context: Context[Tools]) -> Work:
-    with _attempt(work, context):
+    with attempt(work, context):
         await asyncio.sleep(work.seconds)
         return work.next()
 
 
 async def doomed(work: Work, context: Context[Tools]) -> Work:
-    with _attempt(work, context):
+    with attempt(work, context):
         await asyncio.sleep(work.seconds)
         return work.next()
 
 
 async def delayed(work: Work, context: Context[Tools]) -> Work:
-    with _attempt(work, context):
+    with attempt(work, context):
         if context.attempt == 1:
-            raise ComeBack(work.seconds)
+            raise _later(work)
         return work.next()
 
 
 def poison(work: Work, context: Context[Tools]) -> Work:
-    with _attempt(work, context):
+    with attempt(work, context):
         raise Failed("poison")
 
 
 def killer(work: Work, context: Context[Tools]) -> Work:
-    with _attempt(work, context):
+    with attempt(work, context):
         os.kill(os.getpid(), signal.SIGKILL)
+        return work.next()
+
+
+def _later(work: Work) -> Exception:
+    """The three ways to say when to come back."""
+    match work.order % 3:
+        case 0:
+            return ComeBack(work.seconds)
+        case 1:
+            return TryAgain(after=work.seconds)
+        case _:
+            return TryAgain(at=datetime.now(UTC) + timedelta(seconds=work.seconds))
+
+
+async def queued_off(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        return work.next()
+
+
+async def running_off(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        await asyncio.sleep(work.seconds)
+        return work.next()
+
+
+async def delayed_off(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        if context.attempt == 1:
+            raise TryAgain(after=work.seconds)
+        return work.next()
+
+
+async def expiring(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        await asyncio.sleep(work.seconds)
+        return work.next()
+
+
+async def locked(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        await asyncio.sleep(work.seconds)
+        return work.next()
+
+
+def isolated(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        time.sleep(work.seconds)
+        return work.next()
+
+
+def isolated_killer(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        os.kill(os.getpid(), signal.SIGKILL)
+        return work.next()
+
+
+def eater(work: Work, context: Context[Tools]) -> Work:
+    """Takes more and more memory, until somebody ends its process."""
+    with attempt(work, context):
+        taken: list[bytes] = []
+        while len(taken) < _MOST_BITES:
+            taken.append(b"x" * _BITE)
+            time.sleep(0.02)
         return work.next()
 
 
 async def blocker(work: Work, context: Context[Tools]) -> Work:
     """Keeps the event loop from turning, as a careless handler does."""
-    with _attempt(work, context):
+    with attempt(work, context):
         time.sleep(work.seconds)  # noqa: ASYNC251  that is its nature
         return work.next()
 
 
 _HANDLERS: dict[str, Callable[..., Any]] = {
     handler.__name__: handler
-    for handler in (plain, chained, flaky, slow, delayed, poison, killer, doomed, blocker)
+    for handler in (
+        *(plain, chained, flaky, slow, delayed, poison, queued_off, running_off, delayed_off, expiring),
+        *(locked, isolated, killer, eater, isolated_killer, doomed, blocker),
+    )
 }
 
 
-def bindings(tools: Tools) -> list[Binding]:
+def bindings(tools: Tools, folder: Path) -> list[Binding]:
     """Every stage of every kind, bound."""
     return [
-        Binding(pipeline=kind.pipeline, stage=stage.name, handler=_HANDLERS[name], lifespan=_giving(tools))
+        Binding(
+            pipeline=kind.pipeline,
+            stage=stage.name,
+            handler=_HANDLERS[name],
+            lifespan=partial(in_a_child, folder) if kind.isolated else partial(these, tools),
+            isolated=kind.isolated,
+        )
         for name, kind in KINDS.items()
         for stage in kind.pipeline.stages
     ]
-
-
-def _giving(tools: Tools) -> Callable[[], AbstractAsyncContextManager[Tools]]:
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[Tools]:
-        yield tools
-
-    return lifespan

@@ -16,6 +16,8 @@ class Told(NamedTuple):
     done: int | None
     #: The kinds of its timeline's events, oldest first.
     events: tuple[str, ...]
+    #: Milliseconds since 1970 after which no job of it may begin.
+    expires_ms: int | None = None
 
 
 class DeadLetter(NamedTuple):

@@ -27,6 +27,21 @@ def every_accepted_run_ended(history: History) -> Iterator[str]:
             yield f"run {run} was accepted and is {told.state} still; its timeline: {' '.join(told.events)}"
 
 
+def every_recorded_run_ended(history: History) -> Iterator[str]:
+    """Also those whose caller died before it heard anything."""
+    accepted = history.runs_that("accepted")
+    for run, told in sorted(history.runs.items()):
+        if run not in accepted | history.deleted and told.state not in ENDED | {"rejected"}:
+            yield f"run {run} was recorded, never accepted, and is {told.state}; its timeline: {' '.join(told.events)}"
+
+
+def what_was_cancelled_stays_so(history: History) -> Iterator[str]:
+    """Who heard that a run is cancelled finds it so for ever."""
+    for run in sorted(history.runs_that("cancelled")):
+        if run in history.runs and (state := history.runs[run].state) != "cancelled":
+            yield f"run {run} was cancelled, and is {state}"
+
+
 def nothing_unexpected_happened(history: History) -> Iterator[str]:
     """Unexpected: a run, an effect or a dead letter that nobody asked for."""
     asked = history.runs_that("attempted")
@@ -111,38 +126,45 @@ def nothing_is_left_in_the_queues(history: History) -> Iterator[str]:
 
 
 def fences_only_grow(history: History) -> Iterator[str]:
-    """A claim asked for after another attempt had begun has the greater fence, and no two begins share one."""
-    by_job: defaultdict[str, list[Line]] = defaultdict(list)
+    """A claim asked for after another one had led to a begin has the greater fence; no two begins share one."""
+    jobs: defaultdict[str, list[Line]] = defaultdict(list)
+    locks: defaultdict[str, list[Line]] = defaultdict(list)
     for line in history.of("begun"):
-        by_job[line.job].append(line)
-    for job, lines in by_job.items():
-        for fence, count in Counter(line.fence for line in lines).items():
-            if count > 1:
-                yield f"job {job} of run {lines[0].run} was begun {count} times under fence {fence}"
-        greatest = 0
-        begun = sorted(lines, key=lambda line: line.at)
-        for line in sorted(lines, key=lambda line: line.asked):
-            while begun and begun[0].at < line.asked:
-                greatest = max(greatest, begun.pop(0).fence)
-            if line.fence < greatest:
-                yield f"job {job} of run {line.run} got fence {line.fence} after {greatest}"
+        jobs[f"job {line.job} of run {line.run}"].append(line)
+        if line.key:
+            locks[f"lock {line.key}"].append(line)
+    for name, lines in jobs.items():
+        yield from _falling(name, lines, lambda line: line.fence)
+    for name, lines in locks.items():
+        yield from _falling(name, lines, lambda line: line.lock_fence)
+
+
+def _falling(name: str, lines: list[Line], fence_of: Callable[[Line], int]) -> Iterator[str]:
+    for fence, count in Counter(map(fence_of, lines)).items():
+        if count > 1:
+            yield f"{name} was begun {count} times under fence {fence}"
+    greatest = 0
+    begun = sorted(lines, key=lambda line: line.at)
+    for line in sorted(lines, key=lambda line: line.asked):
+        while begun and begun[0].at < line.asked:
+            greatest = max(greatest, fence_of(begun.pop(0)))
+        if line.asked and fence_of(line) < greatest:
+            yield f"{name} got fence {fence_of(line)} for run {line.run} after {greatest}"
 
 
 def nothing_began_after_its_run_was_over(history: History) -> Iterator[str]:
     """No claim that was asked for after a cancel or a rejection was answered, or after the expiry, led to a begin."""
-    over = {line.run: line.at for line in history.of("cancelled")}
-    expires = {
-        line.run: line.wall_ms + line.after * 1000
-        for line in history.of("accepted")
-        if line.after is not None
-    }
+    cancelled = {line.run: line.at for line in history.of("cancelled")}
     for line in history.of("begun"):
-        if line.run in over and line.asked > over[line.run]:
-            late = line.asked - over[line.run]
+        if not line.asked:
+            continue  # an isolated handler's process does not know
+        if line.run in cancelled and line.asked > cancelled[line.run]:
+            late = line.asked - cancelled[line.run]
             yield f"stage {line.stage} of run {line.run} began on a claim of {late:.3f} s after the cancel"
+        told = history.runs.get(line.run)
         asked_ms = line.wall_ms - (line.at - line.asked) * 1000
-        if line.run in expires and asked_ms > expires[line.run] + 1:
-            late = (asked_ms - expires[line.run]) / 1000
+        if told and told.expires_ms and asked_ms > told.expires_ms + _GRAIN * 1000:
+            late = (asked_ms - told.expires_ms) / 1000
             yield f"stage {line.stage} of run {line.run} began on a claim of {late:.3f} s after it expired"
 
 
@@ -168,15 +190,17 @@ def nothing_began_too_early(history: History) -> Iterator[str]:
 
 
 def no_two_held_a_lock_at_once(history: History) -> Iterator[str]:
-    """Between begin and end of an attempt under a lock, no later fence of another run had it."""
+    """Between begin and end of an attempt whose outcome counted, no other such one had its lock."""
+    ends = {(line.job, line.fence, line.worker): line.at for line in history.of("done")}
+    counted = {(line.job, line.fence, line.worker) for line in history.of("recorded")}
     held: defaultdict[str, list[tuple[float, float, Line]]] = defaultdict(list)
-    ends = {(line.job, line.fence, line.worker): line.at for line in history.ledger if line.what in _OVER}
     for line in history.of("begun"):
-        if line.key and (end := ends.get((line.job, line.fence, line.worker))) is not None:
-            held[line.key].append((line.at, end, line))
+        which = (line.job, line.fence, line.worker)
+        if line.key and which in counted and which in ends:
+            held[line.key].append((line.at, ends[which], line))
     for key, spans in held.items():
         for (_, end, first), (begin, _, second) in pairwise(sorted(spans, key=lambda span: span[:2])):
-            if begin < end and first.run != second.run:
+            if begin < end:
                 yield f"runs {first.run} and {second.run} held lock {key} together for {end - begin:.3f} s"
 
 
@@ -222,6 +246,8 @@ INVARIANTS: Mapping[str, Invariant] = {
     invariant.__name__: invariant
     for invariant in (
         every_accepted_run_ended,
+        every_recorded_run_ended,
+        what_was_cancelled_stays_so,
         nothing_unexpected_happened,
         no_effect_happened_twice,
         completed_runs_did_all_their_work,
@@ -242,7 +268,6 @@ INVARIANTS: Mapping[str, Invariant] = {
     )
 }
 
-_OVER = ("done", "failed", "stopped")
 _DEFECT = re.compile(
     r"^Traceback|could not handle a message|exception was never retrieved|receiving message .* failed"
 )

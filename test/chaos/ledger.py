@@ -11,7 +11,8 @@ import msgspec
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened; what it was is said by `what`."""
 
-    #: By callers: attempted, accepted, refused, cancelling, cancelled. By handlers: begun, done, failed, stopped.
+    #: By callers: attempted, accepted, refused, cancelled, too_late (to cancel). By handlers: begun, done, failed, stopped.
+    #: By workers: recorded, for an outcome under a lock that the store has taken.
     what: str
     run: str
     kind: str
@@ -26,10 +27,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     worker: str = ""
     #: When the worker asked for the claim that this attempt runs under.
     asked: float = 0.0
-    #: Of a failed attempt that says when to come back: in so many seconds. Of an accepted run that expires: likewise.
+    #: Of a failed attempt that says when to come back: in so many seconds.
     after: float | None = None
-    #: The key of the lock that the attempt holds.
+    #: Which lock the attempt holds, and under which fence.
     key: str = ""
+    lock_fence: int = 0
 
 
 class Ledger:
@@ -55,6 +57,7 @@ class Ledger:
         asked: float = 0.0,
         after: float | None = None,
         key: str = "",
+        lock_fence: int = 0,
     ) -> None:
         """Returns once the line is on disk."""
         line = Line(
@@ -71,6 +74,7 @@ class Ledger:
             asked=asked,
             after=after,
             key=key,
+            lock_fence=lock_fence,
         )
         os.write(self._file, msgspec.json.encode(line) + b"\n")
         os.fsync(self._file)

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from chaos.ledger import Ledger
 from chaos.points import Point, Trap
 from mousetrap.jobs import Delivery, Job, Message, Outcome, Queue, Subscription
-from mousetrap.run_store import Claim, Granted, RunStore
+from mousetrap.run_store import Claim, Decision, Granted, RunStore
 
 
 class PointedQueue:
@@ -85,11 +86,14 @@ class PointedDelivery:
 class PointedStore(RunStore):
     """The store that it is given, in all but the points."""
 
-    def __init__(self, inner: RunStore, trap: Trap) -> None:
+    def __init__(
+        self, inner: RunStore, trap: Trap, ledger: Ledger, asked: dict[tuple[str, int], float]
+    ) -> None:
         self.__dict__.update(inner.__dict__)
         self._trap = trap
+        self._ledger = ledger
         #: When this process asked for the claim on a job, by job and fence.
-        self.asked: dict[tuple[str, int], float] = {}
+        self._asked = asked
 
     async def claim(self, job: Job, **how: Any) -> Claim:
         self._trap.passing(Point.VERIFIED)
@@ -98,7 +102,7 @@ class PointedStore(RunStore):
         await self._trap.passing_soon(Point.CLAIM_SENT)
         claim = await claiming
         if isinstance(claim, Granted):
-            self.asked[job.id, claim.fence] = asked
+            self._asked[job.id, claim.fence] = asked
         self._trap.passing(Point.CLAIMED)
         return claim
 
@@ -107,9 +111,20 @@ class PointedStore(RunStore):
         self._trap.passing(Point.LEASE_RENEWED)
         return kept
 
-    async def decide(self, job: Job, outcome: Outcome, **how: Any) -> Any:
-        deciding = asyncio.ensure_future(super().decide(job, outcome, **how))
+    async def decide(self, job: Job, outcome: Outcome, *, fence: int, worker: str, last: bool) -> Decision:
+        deciding = asyncio.ensure_future(super().decide(job, outcome, fence=fence, worker=worker, last=last))
         await self._trap.passing_soon(Point.DECIDE_SENT)
         decided = await deciding
+        if decided == "recorded" and job.pipeline == "locked":
+            self._ledger.note(
+                "recorded",
+                run=job.run_id,
+                kind="locked",
+                stage=job.stage,
+                job=job.id,
+                attempt=job.attempt,
+                fence=fence,
+                worker=worker,
+            )
         self._trap.passing(Point.DECIDED)
         return decided

@@ -2,7 +2,7 @@
 
 `python -m chaos.submitter FOLDER BROKER_URL STORE_URL SEED RATE`. SIGTERM: submit nothing new, end when all is answered.
 SIGUSR1 sets the trap that FOLDER/trap.<pid> describes. Started again, it goes on after what the ledger says it attempted,
-and first asks again for what it never had an answer to, as a caller with an Idempotency-Key does.
+and first asks again for much of what it never had an answer to, as a caller with an Idempotency-Key does.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,12 @@ import msgspec
 from chaos.ledger import Ledger, Line, Reader
 from chaos.pointed import PointedQueue
 from chaos.points import Trap
-from chaos.workload import KINDS, QUEUES, SIGNING_KEYS, Order, orders
+from chaos.workload import KINDS, PIPELINES, QUEUES, SIGNING_KEYS, Order, orders
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Message, MousetrapError, Queue
-from mousetrap.run_store import Opened, RunStore, open_store
+from mousetrap.run_store import Opened, RunState, RunStore, open_store
 from mousetrap.signing import Keyring
-from mousetrap.submit_run import submit_run
+from mousetrap.submit_run import republish, submit_run
 from mousetrap.telemetry import log_to_stderr
 
 #: The two points of the way in at which a caller's process can die with a run half submitted.
@@ -33,6 +34,10 @@ RECORDED, FIRST_SENT = "recorded", "first_job_sent"
 #: Seconds between two submissions of a run that was refused, and the most of them under way at once.
 _AGAIN, _AT_ONCE = 0.5, 200
 _RETENTION, _CONFIRM = 7200.0, 5.0
+#: Seconds between two looks for runs that nobody published, and how old they must be.
+_LOOK, _OLD = 2.0, 6.0
+#: Orders, by their last digit, whose caller takes a refusal for an answer; and those whom a dead caller never asks again for.
+_GIVES_UP, _FORGOTTEN = (3, 7), (1, 3, 5)
 
 
 class _Queue(PointedQueue):
@@ -67,17 +72,42 @@ class Caller:
         self._keyring = Keyring.parse(SIGNING_KEYS)
 
     async def submit(self, order: Order) -> None:
-        """Returns once the run is accepted, however often that takes."""
+        """Returns once the run is accepted, however often that takes, and called off if it is to be."""
         self._ledger.note("attempted", run=order.run, kind=order.kind)
         pipeline, body = KINDS[order.kind].pipeline, msgspec.json.encode(order.work)
         while True:
             try:
-                await submit_run(self._store, self._queue, self._keyring, pipeline, body, run_id=order.run)
+                await submit_run(
+                    *(self._store, self._queue, self._keyring, pipeline, body),
+                    run_id=order.run,
+                    expires_in=order.expires,
+                )
             except MousetrapError:
                 self._ledger.note("refused", run=order.run, kind=order.kind)
+                if order.work.order % 10 in _GIVES_UP:
+                    return
                 await asyncio.sleep(_AGAIN)
             else:
                 self._ledger.note("accepted", run=order.run, kind=order.kind)
+                break
+        if order.called_off is not None:
+            await asyncio.sleep(order.called_off)
+            await self._call_off(order)
+
+    async def finish_what_others_began(self, age: float) -> None:
+        """As the API does from time to time: publishes what was recorded by a caller who died then."""
+        with suppress(MousetrapError):  # the next time, then
+            await republish(self._store, self._queue, self._keyring, PIPELINES, age=age)
+
+    async def _call_off(self, order: Order) -> None:
+        while True:
+            try:
+                state = await self._store.cancel(order.run)
+            except MousetrapError:
+                await asyncio.sleep(_AGAIN)
+            else:
+                heard = "cancelled" if state == RunState.CANCELLED else "too_late"
+                self._ledger.note(heard, run=order.run, kind=order.kind)
                 return
 
 
@@ -101,20 +131,29 @@ async def _at_a_rate(caller: Caller, plan: Iterator[Order], rate: float, stop: a
     room = asyncio.Semaphore(_AT_ONCE)
     print("caller is up", flush=True)
     async with asyncio.TaskGroup() as under_way:
+        finishing = under_way.create_task(_finish_for_ever(caller))
         while not stop.is_set():
             await room.acquire()
             task = under_way.create_task(caller.submit(next(plan)))
             task.add_done_callback(lambda _: room.release())
             await asyncio.sleep(1 / rate)
+        finishing.cancel()
+
+
+async def _finish_for_ever(caller: Caller) -> None:
+    while True:
+        await asyncio.sleep(_LOOK)
+        await caller.finish_what_others_began(_OLD)
 
 
 def _left(ledger: Path, seed: int) -> Iterator[Order]:
     """The orders without an answer, then those that were never asked for."""
     lines = Reader(ledger).all()
     asked = _runs(lines, "attempted", seed)
-    open_ones = asked - _runs(lines, "accepted", seed)
-    done = list(islice(orders(seed), len(asked)))
-    yield from (order for order in done if order.run in open_ones)
+    answered = _runs(lines, "accepted", seed) | _runs(lines, "refused", seed)
+    for order in islice(orders(seed), len(asked)):
+        if order.run not in answered and order.work.order % 10 not in _FORGOTTEN:
+            yield order
     yield from islice(orders(seed), len(asked), None)
 
 

@@ -39,8 +39,15 @@ def attempt(run: str, kind: str, number: int, asked: float, end: str, **more: ob
     ]
 
 
-def taken(run: str, kind: str, at: float, after: float | None = None) -> list[Line]:
-    return [line("attempted", run, kind, at), line("accepted", run, kind, at + 0.1, after=after)]
+def taken(run: str, kind: str, at: float) -> list[Line]:
+    return [line("attempted", run, kind, at), line("accepted", run, kind, at + 0.1)]
+
+
+def under_lock(run: str, asked: float, **more: object) -> list[Line]:
+    """An attempt that held a lock, and whose outcome counted."""
+    about = {"key": "a", "job": f"locked job of {run}", "lock_fence": int(asked * 100), **more}
+    lines = attempt(run, "locked", 1, asked, "done", **about)
+    return [*lines, msgspec.structs.replace(lines[-1], what="recorded")]
 
 
 GOOD = History(
@@ -56,6 +63,8 @@ GOOD = History(
         *attempt("x", "poison", 3, 4.0, "failed"),
         *taken("k", "killer", 1.0),
         *attempt("k", "killer", 1, 2.0, "stopped"),
+        *under_lock("p", 30.0),
+        *under_lock("d", 31.0),
         line("attempted", "r", "plain", 1.0),
         line("refused", "r", "plain", 1.0),
     ),
@@ -103,11 +112,12 @@ def with_log(text: str) -> Spoil:
 
 
 LETTER = DeadLetter("job of p", "p", "plain_1.dead", "crash-loop")
-HELD = {"key": "lock", "job": "another job"}
 
 BAD: list[tuple[str, str, Spoil]] = [
     ("every_accepted_run_ended", "known to nobody", without_run("p")),
     ("every_accepted_run_ended", "queued for ever", with_run("p", Told("queued", None, ("accepted",)))),
+    ("every_recorded_run_ended", "queued for ever", with_run("r", Told("queued", None, ("accepted",)))),
+    ("what_was_cancelled_stays_so", "it completed", with_lines(line("cancelled", "p", "plain", 9.0))),
     ("nothing_unexpected_happened", "a run of nobody's", with_run("?", Told("completed", 1, ("completed",)))),
     ("nothing_unexpected_happened", "a letter of nobody's", with_letters(DeadLetter("i", "", "q", "r"))),
     ("nothing_unexpected_happened", "work of nobody's", with_lines(*attempt("?", "plain", 1, 1.0, "done"))),
@@ -154,7 +164,7 @@ BAD: list[tuple[str, str, Spoil]] = [
     (
         "nothing_began_after_its_run_was_over",
         "an expired one",
-        lambda history: replace(history, ledger=(*taken("p", "plain", 0.5, after=0.1), *history.ledger)),
+        with_run("p", Told("completed", 1, ("completed",), 1900)),
     ),
     ("rejected_runs_did_nothing", "but it did", with_lines(*attempt("r", "plain", 1, 2.0, "done"))),
     (
@@ -165,10 +175,12 @@ BAD: list[tuple[str, str, Spoil]] = [
     (
         "no_two_held_a_lock_at_once",
         "two",
-        with_lines(
-            *attempt("p", "plain", 1, 20.0, "done", **HELD),
-            *attempt("d", "delayed", 1, 20.15, "done", **HELD),
-        ),
+        with_lines(*under_lock("p", 20.0, job="one"), *under_lock("d", 20.05, job="two")),
+    ),
+    (
+        "fences_only_grow",
+        "of a lock",
+        with_lines(*under_lock("p", 20.0, job="one"), *under_lock("d", 22.0, job="two", lock_fence=7)),
     ),
     (
         "timelines_end_once",

@@ -21,6 +21,8 @@ _PARTS = {
         "rolling SIGTERM",
         "blocked loop",
         "job that kills its workers",
+        "job that eats memory",
+        "isolated job that kills its process",
     ),
     "broker": (
         "broker stop_app, start_app",

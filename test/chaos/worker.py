@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from chaos.effects import Effects
-from chaos.handlers import Tools, bindings
-from chaos.ledger import Ledger
+from chaos.handlers import bindings
 from chaos.pointed import PointedQueue, PointedStore
 from chaos.points import Trap
+from chaos.tools import Tools
 from chaos.workload import QUEUES, SIGNING_KEYS
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.run_store import open_store
@@ -45,12 +44,10 @@ async def work(folder: Path, broker_url: str, store_url: str) -> bool:
         connect(broker_url, QUEUES, name=name, options=QueueOptions(confirm_deadline=CONFIRM)) as queue,
         open_store(store_url, retention=RETENTION) as inner,
     ):
-        store = PointedStore(inner, trap)
-        tools = Tools(
-            Ledger(folder / "ledger.jsonl"), Effects(folder / "effects.db"), trap, name, store.asked
-        )
+        tools = Tools.of(folder, worker=name, trap=trap)
+        store = PointedStore(inner, trap, tools.ledger, tools.asked)
         print("worker is up", flush=True)
-        return await run_worker(PointedQueue(queue, trap), store, bindings(tools), options, stop)
+        return await run_worker(PointedQueue(queue, trap), store, bindings(tools, folder), options, stop)
 
 
 if __name__ == "__main__":

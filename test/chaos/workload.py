@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.pipeline import Lock, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 
 #: Must never be seen in a log: it travels in every payload, and another one signs every message.
@@ -24,6 +24,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     #: Seconds that a handler takes, or that it asks to be left alone for.
     seconds: float = 0.0
     done: int = 0
+    #: Which lock the locked ones need.
+    key: str = ""
     secret: str = PAYLOAD_CANARY
 
     def next(self) -> "Work":
@@ -45,6 +47,12 @@ class Kind:
     share: float = 0.0
     #: The range of `Work.seconds`.
     seconds: tuple[float, float] = (0.0, 0.0)
+    #: The range of seconds after which the caller calls a run off; None for never.
+    called_off: tuple[float, float] | None = None
+    #: The range of seconds after which no job of a run may begin; None for ever.
+    expires: tuple[float, float] | None = None
+    #: Whether its handlers run in processes of their own.
+    isolated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,39 +62,73 @@ class Order:
     run: str
     kind: str
     work: Work
+    called_off: float | None = None
+    expires: float | None = None
 
 
-def _kind(name: str, stages: int = 1, *, policy: RetryPolicy | None = None, **more: Any) -> Kind:
-    retry = policy or RetryPolicy(attempts=20, base=0.05, cap=0.4)
+def _kind(
+    name: str,
+    stages: int = 1,
+    *,
+    policy: RetryPolicy | None = None,
+    lock: Lock | None = None,
+    **more: Any,
+) -> Kind:
+    retry = policy or RetryPolicy(attempts=None, base=0.05, cap=0.4)
     chain = tuple(
-        Stage(name=f"step{n}", queue=f"{name}_{n}", input=Work, output=Work, retry=retry)
+        Stage(name=f"step{n}", queue=f"{name}_{n}", input=Work, output=Work, retry=retry, lock=lock)
         for n in range(1, stages + 1)
     )
     return Kind(pipeline=Pipeline(name=name, description=f"Runs of the kind {name}.", stages=chain), **more)
 
 
+_CALLED_OFF = frozenset({"completed", "cancelled"})
 _THREE_TRIES = RetryPolicy(attempts=3, base=0.05, cap=0.2)
 
 KINDS: Mapping[str, Kind] = {
-    "plain": _kind("plain", share=34),
-    "chained": _kind("chained", 3, share=20),
-    "flaky": _kind("flaky", 2, share=18),
-    "slow": _kind("slow", share=12, seconds=(0.2, 2.5)),
-    "delayed": _kind("delayed", share=12, seconds=(0.2, 4.0)),
+    "plain": _kind("plain", share=28),
+    "chained": _kind("chained", 3, share=18),
+    "flaky": _kind("flaky", 2, share=14),
+    "slow": _kind("slow", share=9, seconds=(0.2, 2.5)),
+    "delayed": _kind("delayed", share=9, seconds=(0.2, 4.0)),
     "poison": _kind(
         "poison",
         policy=_THREE_TRIES,
-        share=4,
+        share=2,
         ends=frozenset({"failed"}),
         reason="max-retries",
     ),
+    "queued_off": _kind("queued_off", share=2, ends=_CALLED_OFF, called_off=(0.0, 0.02)),
+    "running_off": _kind("running_off", share=2, seconds=(2.0, 4.0), ends=_CALLED_OFF, called_off=(0.3, 1.5)),
+    "delayed_off": _kind("delayed_off", share=2, seconds=(4.0, 6.0), ends=_CALLED_OFF, called_off=(0.5, 3.0)),
+    "expiring": _kind(
+        "expiring",
+        2,
+        share=4,
+        seconds=(0.2, 2.0),
+        ends=frozenset({"completed", "expired"}),
+        expires=(0.5, 3.0),
+    ),
+    "locked": _kind("locked", share=6, seconds=(0.02, 0.2), lock=Lock(name="chaos", by="key")),
+    "isolated": _kind("isolated", share=4, seconds=(0.0, 0.3), isolated=True),
     # From here on: runs that are faults.
     "killer": _kind("killer", ends=frozenset({"failed"}), reason="crash-loop", begins=5),
+    "eater": _kind("eater", ends=frozenset({"failed"}), reason="crash-loop", begins=5),
+    # Ends its own process each time, which is not the worker's.
+    "isolated_killer": _kind(
+        "isolated_killer",
+        policy=_THREE_TRIES,
+        isolated=True,
+        ends=frozenset({"failed"}),
+        reason="max-retries",
+    ),
     # Its queue is deleted under it.
     "doomed": _kind("doomed", seconds=(0.5, 1.5)),
     # Longer than a lease, shorter than the five seconds after which the embedded queue takes a silent process for dead.
     "blocker": _kind("blocker", seconds=(3.3, 4.3)),
 }
+
+PIPELINES = {kind.pipeline.name: kind.pipeline for kind in KINDS.values()}
 
 QUEUES = sorted(stage.queue for kind in KINDS.values() for stage in kind.pipeline.stages)
 
@@ -104,7 +146,17 @@ def orders(seed: int) -> Iterator[Order]:
 
 def order(kind: str, number: int, chance: random.Random, *, mark: str) -> Order:
     """One run of a kind."""
-    seconds = round(chance.uniform(*KINDS[kind].seconds), 3)
+    one = KINDS[kind]
+    work = Work(
+        order=number,
+        kind=kind,
+        seconds=round(chance.uniform(*one.seconds), 3),
+        key=chance.choice("abc") if one.pipeline.first.lock else "",
+    )
     return Order(
-        run=f"{mark}-{number:06d}-{kind}", kind=kind, work=Work(order=number, kind=kind, seconds=seconds)
+        run=f"{mark}-{number:06d}-{kind}",
+        kind=kind,
+        work=work,
+        called_off=chance.uniform(*one.called_off) if one.called_off else None,
+        expires=chance.uniform(*one.expires) if one.expires else None,
     )

@@ -117,7 +117,7 @@ class World:
         )
 
     def wait_for_end(self, runs: list[str], seconds: float = _REST) -> None:
-        """Returns once all of these runs have ended."""
+        """Returns once all of these runs, as far as the store knows them, have ended."""
         waiting = set(runs) - self._deleted
         deadline = time.monotonic() + seconds
         while waiting := asyncio.run(left_open(self.store.url, waiting)):
@@ -127,13 +127,23 @@ class World:
 
     # The end
 
+    async def _finish(self) -> None:
+        """Publishes what no caller lives to publish."""
+        async with (
+            connect(self.broker_url, QUEUES, name="finisher") as queue,
+            open_store(self.store.url, retention=7200.0) as store,
+        ):
+            ledger = Ledger(self.folder / "ledger.jsonl")
+            await Caller(store, queue, ledger).finish_what_others_began(age=0.0)
+            ledger.close()
+
     def come_to_rest(self) -> History:
         """Stops callers, waits for the work to end, stops the workers, and gathers what can be known."""
         for caller in self.callers:
             if caller.running:
                 caller.terminate(seconds=60)
-        accepted = {line.run for line in self.ledger.all() if line.what == "accepted"}
-        self.wait_for_end(sorted(accepted))
+        asyncio.run(self._finish())
+        self.wait_for_end(sorted({line.run for line in self.ledger.all()}))
         self.crew.wait_until_up()
         exits = self.crew.drain()
         return asyncio.run(
