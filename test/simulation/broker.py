@@ -1,6 +1,5 @@
 """A broker without a broker: durable queues that deliver at least once, and the process's end of them."""
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,7 +44,7 @@ class Broker:
         #: Is told of each message that came.
         self._heard = heard
         self._ready: dict[str, deque[Stored]] = {name: deque() for name in queues}
-        self._delayed: list[tuple[float, int, str, Stored]] = []
+        self._delayed: dict[int, str] = {}
         self._consumers: dict[str, list[Consumer]] = {name: [] for name in queues}
         self._serials = count(1)
 
@@ -57,8 +56,8 @@ class Broker:
         stored = Stored(message, next(self._serials))
         self._heard(queue, message)
         if after > 0:
-            heapq.heappush(self._delayed, (self._loop.time() + after, stored.serial, queue, stored))
-            self._loop.call_at(self._loop.time() + after, self._release_due)
+            self._delayed[stored.serial] = queue
+            self._loop.call_later(after, self._release, stored)
         else:
             self._ready[queue].append(stored)
             self.deliver(queue)
@@ -116,7 +115,7 @@ class Broker:
     def left(self) -> dict[str, int]:
         """How many messages lie anywhere, by queue: ready, delayed or unsettled."""
         unsettled = [name for name, takers in self._consumers.items() for taker in takers for _ in taker.unsettled]
-        delayed = [queue for _, _, queue, _ in self._delayed]
+        delayed = [*self._delayed.values()]
         return {
             name: lie
             for name, ready in self._ready.items()
@@ -137,11 +136,10 @@ class Broker:
         later = sum(other.serial < stored.serial for other in queue)
         queue.insert(later, stored)
 
-    def _release_due(self) -> None:
-        while self._delayed and self._delayed[0][0] <= self._loop.time():
-            _, _, queue, stored = heapq.heappop(self._delayed)
-            self._ready[queue].append(stored)
-            self.deliver(queue)
+    def _release(self, stored: Stored) -> None:
+        queue = self._delayed.pop(stored.serial)
+        self._ready[queue].append(stored)
+        self.deliver(queue)
 
 
 class Line:

@@ -12,8 +12,8 @@ from mousetrap.worker import Context
 from simulation.ledger import Ledger, Performance
 from simulation.process import Process
 
-#: Seconds that a failed attempt asks to be left alone, and that a slow handler works.
-PAUSE, LONG = 3.0, 20.0
+#: Seconds that a failed attempt asks to be left alone; that handlers work, if not for the usual moment.
+PAUSE, MOMENT, LONG = 3.0, 0.05, {"slow": 20.0, "locked": 5.0}
 #: Tries of a job, workers that it may kill, and seconds after which a run of the kind "expiring" is not worth beginning.
 TRIES, CRASHES, EXPIRES_IN = 3, 4, 15.0
 
@@ -54,7 +54,7 @@ async def work(given: Work, context: Context[Hands]) -> Work:
     hands.ledger.begins(performance)
     fate = hands.ledger.fates[context.run_id]
     try:
-        await asyncio.sleep(LONG if given.kind == "slow" else 0.05)
+        await asyncio.sleep(LONG.get(given.kind, MOMENT))
         if not fate.redriven:  # whoever sends a dead letter round again has mended what it died of
             await _misbehave(given.kind, context)
         await hands.process.point(f"has an effect for {where}#{context.attempt}")

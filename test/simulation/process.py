@@ -25,6 +25,9 @@ class Lost(StrEnum):
     #: The client sent it again by itself, over a new connection.
     TWICE = "it happens twice"
 
+    def __repr__(self) -> str:
+        return f"Lost.{self.name}"  # as it is written in a test
+
 
 #: How long the asker waits for an answer that does not come, and the error that it raises then.
 Losing = Callable[[Lost], tuple[float, Exception]]
@@ -101,7 +104,8 @@ class Process:
 
     def resume(self) -> None:
         """Goes on as if nothing had been: what it was about to do, and what came for it, happens now."""
-        self.note("goes on")
+        if self.alive:
+            self.note("goes on")
         self._running.set()
         held, self._held = self._held, []
         for act in held:

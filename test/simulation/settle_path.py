@@ -1,8 +1,13 @@
 """The rules by which a simulated world goes on and goes wrong, one sentence each, for Hypothesis to make stories of."""
 
-from hypothesis import note
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from simulation import verdict
 from simulation.clock import RunsHot
@@ -11,129 +16,169 @@ from simulation.ledger import Wrong
 from simulation.process import Lost
 from simulation.world import World
 
-WORKERS = ("ann", "bob", "cas")
-#: Simulated seconds that a healed world may take to end all runs.
-PATIENCE = 1800.0
-#: Returns to its queue after which the broker would give a message up by itself.
-_MOST_RETURNS = 40
+WORKERS = ("ann", "bob")
+#: Simulated seconds without an event after which none will come: longer than any lease, delay, outage and look.
+PATIENCE = 150.0
+#: Runs in one story, and returns to its queue after which the broker would give a message up by itself.
+_MOST_RUNS, _MOST_RETURNS = 9, 40
 
+#: Seconds that go by after each event: less than a call takes, less than a handler takes, than a lease, and more.
+then = st.sampled_from((0.0, 0.0015, 0.004, 0.02, 0.06, 0.6, 4.0, 12.0, 35.0, 70.0))
+a_while = st.sampled_from((0.003, 0.5, 5.0, 25.0, 45.0))
+kinds = st.lists(st.sampled_from(tuple(KINDS)), min_size=1, max_size=3)
 workers = st.sampled_from(WORKERS)
 who = st.sampled_from((*WORKERS, "api"))
-runs = st.integers(1, 6)
-to_publishes = st.sampled_from(tuple(Lost))
-to_questions = st.sampled_from((Lost.QUESTION, Lost.ANSWER, Lost.OVERTAKEN))
+runs = st.integers(1, _MOST_RUNS)
+
+
+class Broken(AssertionError):
+    """A promise was broken in this story."""
+
+    def __init__(self, what: str, steps: tuple["Step", ...], lines: tuple[str, ...]) -> None:
+        super().__init__(what)
+        self.what = what
+        self.steps = steps
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, "", *map(str, self.steps), "", "What happened:", *self.lines])
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a story."""
+
+    what: str
+    how: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        how = sorted(self.how.items(), key=lambda item: item[0] == "then")
+        return f"story.{self.what}({', '.join(f'{name}={value!r}' for name, value in how)})"
+
+
+def told(event: Callable[..., None]) -> Callable[..., None]:
+    """Keeps the step, so that the story can be told again."""
+
+    @wraps(event)
+    def happens(self: "SettlePath", **how: Any) -> None:
+        self.steps.append(Step(event.__name__, how))
+        event(self, **how)
+
+    return happens
 
 
 class SettlePath(RuleBasedStateMachine):
-    """Two workers and an API at first; whatever happens then, each promise is kept at each step and in the end."""
+    """Two workers and an API, each started again when it ends; whatever happens, each promise is kept at each moment."""
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        self.world.start("ann")
-        self.world.start("bob")
-        self.world.run(0.02)
+        for name in WORKERS:
+            self.world.start(name)
+        self.steps: list[Step] = []
         self._failed = False
+        self._goes_on(0.02)
 
     # What people do
 
-    @rule(kind=st.sampled_from(tuple(KINDS)))
-    def somebody_submits_a_run(self, kind: str) -> None:
-        if len(self.world.runs) < 6:
-            self.world.submit(kind)
-            self.goes_on()
+    @initialize(kinds=kinds, then=then)
+    @told
+    def somebody_submits_first(self, kinds: list[str], then: float) -> None:
+        self._submit(kinds, then)
 
-    @precondition(lambda self: self.world.runs)
-    @rule(run=runs)
-    def somebody_submits_again(self, run: int) -> None:
-        self.world.submit_again(self._run(run))
-        self.goes_on()
+    @precondition(lambda self: len(self.world.runs) < _MOST_RUNS)
+    @rule(kinds=kinds, then=then)
+    @told
+    def somebody_submits(self, kinds: list[str], then: float) -> None:
+        self._submit(kinds, then)
 
-    @precondition(lambda self: self.world.runs)
-    @rule(run=runs)
-    def somebody_cancels(self, run: int) -> None:
-        self.world.cancel(self._run(run))
-        self.goes_on()
+    @rule(run=runs, then=then)
+    @told
+    def somebody_submits_again(self, run: int, then: float) -> None:
+        if self.world.runs:
+            self.world.submit_again(self._run(run))
+        self._goes_on(then)
+
+    @rule(run=runs, then=then)
+    @told
+    def somebody_cancels(self, run: int, then: float) -> None:
+        if self.world.runs:
+            self.world.cancel(self._run(run))
+        self._goes_on(then)
 
     @precondition(lambda self: "failed" in self.world.ledger.states.values())
-    @rule()
-    def somebody_mends_and_redrives(self) -> None:
+    @rule(then=then)
+    @told
+    def somebody_mends_and_redrives(self, then: float) -> None:
         self.world.redrive()
-        self.goes_on()
+        self._goes_on(then)
 
-    @rule(seconds=st.sampled_from((0.002, 0.06, 0.6, 4.0, 12.0, 35.0, 120.0)))
+    @rule(seconds=then)
+    @told
     def time_passes(self, seconds: float) -> None:
-        self.goes_on(seconds)
+        self._goes_on(seconds)
 
     # What happens to processes
 
-    @rule(name=workers)
-    def a_worker_starts(self, name: str) -> None:
-        if not self.world.up(name):
-            self.world.start(name)
-        self.goes_on()
+    @rule(name=workers, back_after=a_while, then=then)
+    @told
+    def a_worker_is_killed(self, name: str, back_after: float, then: float) -> None:
+        self.world.kill(name, back_after)
+        self._goes_on(then)
 
-    @rule(name=workers)
-    def a_worker_is_killed(self, name: str) -> None:
-        if name in self.world.workers:
-            self.world.kill(name)
-        self.goes_on()
+    @rule(who=who, calls=st.integers(1, 15), happened=st.booleans(), then=then)
+    @told
+    def a_process_dies_at_one_of_its_next_calls(
+        self, who: str, calls: int, happened: bool, then: float
+    ) -> None:
+        self.world.crash_soon(who, calls, happened)
+        self._goes_on(then)
 
-    @rule(who=who, calls=st.integers(1, 12), happened=st.booleans())
-    def a_process_dies_at_one_of_its_next_calls(self, who: str, calls: int, happened: bool) -> None:
-        if who == "api" or who in self.world.workers:
-            self.world.crash_soon(who, calls, happened)
-
-    @rule(name=workers)
-    def a_worker_is_told_to_stop(self, name: str) -> None:
-        if name in self.world.workers and self.world.workers[name].process.alive:
+    @rule(name=workers, hurry=st.booleans(), then=then)
+    @told
+    def a_worker_is_told_to_stop(self, name: str, hurry: bool, then: float) -> None:
+        self.world.stop(name)
+        if hurry:
             self.world.stop(name)
-        self.goes_on()
+        self._goes_on(then)
 
-    @rule(name=workers)
-    def a_worker_stands_still(self, name: str) -> None:
-        if self.world.up(name) and not self.world.workers[name].process.paused:
-            self.world.pause(name)
-
-    @rule(name=workers)
-    def a_worker_that_stood_still_goes_on(self, name: str) -> None:
-        if name in self.world.workers and self.world.workers[name].process.paused:
-            self.world.resume(name)
-        self.goes_on()
+    @rule(name=workers, seconds=a_while, then=then)
+    @told
+    def a_worker_stands_still(self, name: str, seconds: float, then: float) -> None:
+        self.world.pause(name, seconds)
+        self._goes_on(then)
 
     # What happens to connections and servers
 
-    @rule(name=workers)
-    def a_worker_loses_its_connection(self, name: str) -> None:
-        if name in self.world.workers:
-            self.world.cut(name)
-        self.goes_on()
+    @rule(name=workers, then=then)
+    @told
+    def a_worker_loses_its_connection(self, name: str, then: float) -> None:
+        self.world.cut(name)
+        self._goes_on(then)
 
-    @rule(who=who, lost=to_publishes)
-    def a_publish_goes_wrong(self, who: str, lost: Lost) -> None:
-        if who == "api" or who in self.world.workers:
-            self.world.trouble(who, "publish", lost)
+    @rule(who=who, lost=st.sampled_from(tuple(Lost)), then=then)
+    @told
+    def a_publish_goes_wrong(self, who: str, lost: Lost, then: float) -> None:
+        self.world.trouble(who, "publish", lost)
+        self._goes_on(then)
 
-    @rule(who=who, lost=to_questions)
-    def a_question_to_the_store_goes_wrong(self, who: str, lost: Lost) -> None:
-        if who == "api" or who in self.world.workers:
-            self.world.trouble(who, "store", lost)
+    @rule(who=who, lost=st.sampled_from((Lost.QUESTION, Lost.ANSWER, Lost.OVERTAKEN)), then=then)
+    @told
+    def a_question_to_the_store_goes_wrong(self, who: str, lost: Lost, then: float) -> None:
+        self.world.trouble(who, "store", lost)
+        self._goes_on(then)
 
-    @rule()
-    def the_broker_goes_or_comes_back(self) -> None:
-        if self.world.broker.away:
-            self.world.broker_back()
-        else:
-            self.world.broker_away()
-        self.goes_on()
+    @rule(seconds=a_while, then=then)
+    @told
+    def the_broker_is_away(self, seconds: float, then: float) -> None:
+        self.world.broker_away(seconds)
+        self._goes_on(then)
 
-    @rule()
-    def the_store_goes_or_comes_back(self) -> None:
-        if self.world.store.away:
-            self.world.store_back()
-        else:
-            self.world.store_away()
-        self.goes_on()
+    @rule(seconds=a_while, then=then)
+    @told
+    def the_store_is_away(self, seconds: float, then: float) -> None:
+        self.world.store_away(seconds)
+        self._goes_on(then)
 
     # What must be true
 
@@ -148,7 +193,12 @@ class SettlePath(RuleBasedStateMachine):
         finally:
             self.world.end()
 
-    def goes_on(self, seconds: float = 0.01) -> None:
+    def _submit(self, kinds: list[str], then: float) -> None:
+        for kind in kinds:
+            self.world.submit(kind)
+        self._goes_on(then)
+
+    def _goes_on(self, seconds: float) -> None:
         """Lets time pass, after which every promise is still kept."""
         with self._telling():
             self.world.run(seconds)
@@ -159,24 +209,10 @@ class SettlePath(RuleBasedStateMachine):
     def _run(self, number: int) -> str:
         return self.world.runs[(number - 1) % len(self.world.runs)]
 
-    def _telling(self) -> "_Telling":
-        return _Telling(self)
-
-    def fails(self) -> None:
-        """Tells the story, which is shown for the shortest failing one only."""
-        self._failed = True
-        note("\n".join(["What happened:", *self.world.story.lines]))
-
-
-class _Telling:
-    """Tells the story when its block fails."""
-
-    def __init__(self, machine: SettlePath) -> None:
-        self._machine = machine
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, Wrong | RunsHot):
-            self._machine.fails()
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except (Wrong, RunsHot) as error:
+            self._failed = True
+            raise Broken(str(error), tuple(self.steps), tuple(self.world.story.lines)) from error

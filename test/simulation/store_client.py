@@ -66,6 +66,19 @@ class StoreClient:
         """As the client's."""
         return await self._ask(f"-read {key}", lambda: self._store.reached().command("HGET", key, name))
 
+    def pipeline(self, transaction: bool = True) -> "Pipeline":
+        """As the client's."""
+        return Pipeline(self)
+
+    async def read(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """The replies to several commands that were sent together."""
+
+        def act() -> list[Any]:
+            server = self._store.reached()
+            return [server.command(*command) for command in commands]
+
+        return await self._ask("-read from the store", act)
+
     async def aclose(self) -> None:
         """As the client's."""
 
@@ -79,6 +92,29 @@ class StoreClient:
     def _described(self, call: list[Any]) -> str:
         named = " ".join(self._store.names.get(arg, arg) for arg in call[1:3] if isinstance(arg, str))
         return f"{call[0]} {named}".strip()
+
+
+class Pipeline:
+    """As the client's."""
+
+    def __init__(self, client: StoreClient) -> None:
+        self._client = client
+        self._commands: list[tuple[Any, ...]] = []
+
+    async def __aenter__(self) -> "Pipeline":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._commands.clear()
+
+    def hgetall(self, key: str) -> None:
+        self._commands.append(("HGETALL", key))
+
+    def xrange(self, key: str, min: str = "-", max: str = "+") -> None:
+        self._commands.append(("XRANGE", key, min, max))
+
+    async def execute(self) -> list[Any]:
+        return await self._client.read(self._commands)
 
 
 def _no_answer(_: Lost) -> tuple[float, Exception]:

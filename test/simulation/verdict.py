@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from mousetrap.jobs import Job, dead_queue, decode
 from simulation.handlers import CRASHES, QUEUES, TRIES
 from simulation.ledger import Fate, Wrong, untimed
-from simulation.world import World
+from simulation.world import LEASE, World
 
 _MEANT = {"poison": "failed", "hopeless": "failed", "deadly": "failed"}
 _ENDINGS = {"completed", "failed", "cancelled", "expired"}
@@ -33,8 +33,9 @@ def _complaints(world: World) -> Iterator[str]:
     if sum(endings[ending] for ending in _ENDINGS) != len(accepted):
         yield f"{len(accepted)} runs were accepted and ended so: {dict(endings)}"
     for key in world.server.keys("mousetrap:lock:*"):
-        if (job := world.server.field(key, "job")) is not None:
-            yield f"{key} is held by {job} for ever"
+        ends_ms = int(world.server.field(key, "until_ms") or 0)
+        if ends_ms > world.server.now_ms() + 1000 * LEASE:  # a dead holder's ends with its lease
+            yield f"{key} is held for ever"
 
 
 def _queues(world: World) -> Iterator[str]:
@@ -47,6 +48,8 @@ def _queues(world: World) -> Iterator[str]:
 
 def _ending(world: World, run: str, fate: Fate, state: str | None) -> Iterator[str]:
     if not fate.accepted:
+        if state is not None and state not in _ENDINGS | {"rejected"}:
+            yield f"{run} was recorded, and is {state} for ever"
         return
     if state not in _ENDINGS:
         yield f"{run} was accepted and is {state or 'unknown'}"

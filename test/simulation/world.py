@@ -30,11 +30,13 @@ from simulation.store_server import StoreServer
 KEYRING = Keyring.parse("simulated:a-secret-for-the-simulation")
 #: Seconds: how long the store remembers; after how long the broker gives up a client that says nothing.
 RETENTION, HEARTBEATS = 7 * 86_400.0, 20.0
+#: Seconds that a worker's claim is good for.
+LEASE = 30.0
 #: Seconds between two looks of the API for runs that were recorded and never published.
 REPUBLISH = 30.0
 #: Seconds until the broker notices that a process has died: its machine is still there to say so.
 _NOTICED = 0.01
-_LATENCIES = {"ann": 0.0010, "bob": 0.0013, "cas": 0.0017}
+_LATENCIES = {"ann": 0.0010, "bob": 0.0013}
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Crew:
     queue: SimulatedQueue
     store: RunStore
     stop: Stop
+    #: Seconds from its end to the start of its successor.
+    back_after: float = 1.0
     task: "asyncio.Task[Any] | None" = None
 
 
@@ -64,6 +68,8 @@ class World:
         self.broker = Broker(self.loop, queues, self._published)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._started = 0
+        #: Whether somebody sent dead letters round again and has not heard yet that it went well.
+        self._redrive_again = False
         self._crews: list[Crew] = []
         self._chance = random.getstate()
         random.seed(0)
@@ -80,18 +86,21 @@ class World:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def until_quiet(self, seconds: float) -> None:
-        """Lets time pass until nothing is left to do, but no longer than that; who dies meanwhile is replaced."""
-        deadline = self.loop.time() + seconds
-        while self.loop.time() < deadline and not self.quiet:
-            self._start_all()
+        """Lets time pass until nothing is left to do, or nothing has happened for so long that nothing more will."""
+        told, silent = 0, 0.0
+        while silent < seconds and not self.quiet:
             self.run(5.0)
+            if self._redrive_again and not self._tasks:
+                self.redrive()
+            silent = 0.0 if len(self.story.lines) > told else silent + 5.0
+            told = len(self.story.lines)
 
     @property
     def quiet(self) -> bool:
         """Whether all that was accepted has ended, and no message is left to deliver."""
         left = set(self.broker.left()) - {dead_queue(queue) for queue in QUEUES}
         ended = all(RunState(state).ended for state in self.ledger.states.values())
-        return not left and ended and not any(not task.done() for task in self._tasks)
+        return not left and ended and not self._tasks and not self._redrive_again
 
     # What people do
 
@@ -126,19 +135,16 @@ class World:
             for pipeline in PIPELINES.values()
             for stage in pipeline.stages
         ]
-        options = WorkerOptions(name=crew.process.name, concurrency=3, prefetch=2, keyring=KEYRING)
+        options = WorkerOptions(name=crew.process.name, concurrency=3, prefetch=2, lease=LEASE, keyring=KEYRING)
         crew.process.note("starts")
         crew.task = self.loop.create_task(self._work(crew, bindings, options))
         self.workers[name] = crew
 
-    def up(self, name: str) -> bool:
-        """Whether a worker of that name lives and has not been told to stop."""
-        crew = self.workers.get(name)
-        return crew is not None and crew.process.alive and not crew.stop.asked.is_set()
-
-    def kill(self, name: str) -> None:
-        """A worker dies, and its machine says so to the broker."""
-        self.workers[name].process.die("is killed")
+    def kill(self, name: str, back_after: float) -> None:
+        """A worker dies; its machine tells the broker, and starts it again after a while."""
+        crew = self.workers[name]
+        crew.back_after = back_after
+        crew.process.die("is killed")
 
     def crash_soon(self, who: str, calls: int, happened: bool) -> None:
         """A process dies at one of its next calls."""
@@ -147,25 +153,26 @@ class World:
     def stop(self, name: str) -> None:
         """A worker is told to stop; told twice, it stops at once."""
         crew = self.workers[name]
-        crew.process.note("is told to stop")
-        crew.stop.ask()
+        if crew.process.alive:
+            crew.process.note("is told to stop")
+            crew.stop.ask()
 
-    def pause(self, name: str) -> None:
-        """A worker stands still; after a while the broker takes it for dead."""
+    def pause(self, name: str, seconds: float) -> None:
+        """A worker stands still for a while; after some of it the broker takes it for dead."""
         crew = self.workers[name]
+        if not crew.process.alive or crew.process.paused:
+            return
         self.ledger.disturb(crew.process)
         crew.process.pause()
 
         def missed() -> None:
-            if crew.process.paused and crew.process.alive:
+            if crew.process.alive:
                 crew.process.note("is taken for dead by the broker")
                 crew.queue.cut(heard=True)
 
-        self.loop.call_later(HEARTBEATS, missed)
-
-    def resume(self, name: str) -> None:
-        """A worker that stood still goes on."""
-        self.workers[name].process.resume()
+        if seconds > HEARTBEATS:
+            self.loop.call_later(HEARTBEATS, missed)
+        self.loop.call_later(seconds, crew.process.resume)
 
     def cut(self, name: str) -> None:
         """A worker loses its connection to the broker."""
@@ -182,49 +189,44 @@ class World:
 
     # What happens to servers
 
-    def broker_away(self) -> None:
-        """The broker stops, and keeps what it has."""
+    def broker_away(self, seconds: float) -> None:
+        """The broker stops for a while, and keeps what it has."""
+        if self.broker.away:
+            return
         self.story.tell("broker", "goes away")
         self.broker.away = True
         for crew in [*self.workers.values(), self.api]:
             crew.queue.cut(heard=True)
 
-    def broker_back(self) -> None:
-        """The broker is there again."""
-        self.story.tell("broker", "is back")
-        self.broker.come_back()
+        def back() -> None:
+            self.story.tell("broker", "is back")
+            self.broker.come_back()
 
-    def store_away(self) -> None:
-        """The store stops, and keeps what it has."""
+        self.loop.call_later(seconds, back)
+
+    def store_away(self, seconds: float) -> None:
+        """The store stops for a while, and keeps what it has."""
+        if self.store.away:
+            return
         self.story.tell("store", "goes away")
         self.ledger.disturb()
         self.store.away = True
 
-    def store_back(self) -> None:
-        """The store is there again."""
-        self.story.tell("store", "is back")
-        self.store.away = False
+        def back() -> None:
+            self.story.tell("store", "is back")
+            self.store.away = False
+
+        self.loop.call_later(seconds, back)
 
     def heal(self) -> None:
-        """Nothing goes wrong any more, and there are workers."""
+        """Nothing new goes wrong; what is away comes back in its time."""
         self.story.tell("world", "is healed")
-        if self.broker.away:
-            self.broker_back()
-        if self.store.away:
-            self.store_back()
-        for name in _LATENCIES:
-            if name in self.workers:
-                self._heal(self.workers[name])
-        self._heal(self.api)
-        self._start_all()
+        for crew in self._crews:
+            crew.process.fuse = None
+            for troubles in crew.process.troubles.values():
+                troubles.clear()
 
     # What the world does
-
-    def _start_all(self) -> None:
-        for name in _LATENCIES:
-            if not self.up(name):
-                self.start(name)
-        self._api()
 
     def _api(self) -> Crew:
         """The API; another one when it has died."""
@@ -233,13 +235,6 @@ class World:
             self.api.process.note("starts")
             self._tend_api()
         return self.api
-
-    def _heal(self, crew: Crew) -> None:
-        crew.process.fuse = None
-        for troubles in crew.process.troubles.values():
-            troubles.clear()
-        if crew.process.paused:
-            crew.process.resume()
 
     def _open(self, name: str, latency: float) -> Crew:
         process = Process(name, self.loop, self.story, latency)
@@ -250,6 +245,7 @@ class World:
         def died() -> None:
             self.ledger.died(process)
             self.loop.call_later(_NOTICED, partial(queue.cut, heard=False))
+            self._ended(crew)
 
         process.died.append(died)
         self._crews.append(crew)
@@ -257,6 +253,7 @@ class World:
 
     def _tend_api(self) -> None:
         self.api.task = self.loop.create_task(self._republish(self.api))
+        self.api.task.add_done_callback(self._done)
 
     def _process(self, who: str) -> Process:
         return self.api.process if who == "api" else self.workers[who].process
@@ -274,6 +271,15 @@ class World:
         crew.process.note("has stopped")
         await crew.queue.close()
         crew.process.alive = False
+        self._ended(crew)
+
+    def _ended(self, crew: Crew) -> None:
+        """Whoever looks after processes starts another one."""
+        if crew is self.api:
+            self.loop.call_later(crew.back_after, self._api)
+        for name, known in self.workers.items():
+            if known is crew:
+                self.loop.call_later(crew.back_after, self.start, name)
 
     async def _republish(self, crew: Crew) -> None:
         while True:
@@ -310,13 +316,14 @@ class World:
             fate.cancelled_at = self.loop.time()
 
     async def _redrive(self) -> None:
-        crew = self._api()
+        crew, self._redrive_again = self._api(), True
         letters = DeadLetters(crew.queue, crew.store, KEYRING, PIPELINES)
         try:
             repaired = await letters.redrive(Selection(), rate=1000.0, limit=100)
         except MousetrapError as error:
             crew.process.note(f"cannot send the dead letters round again: {error}")
         else:
+            self._redrive_again = False
             crew.process.note(f"has sent {repaired.done} dead letters round again and dropped {repaired.stale}")
 
     def _do(self, what: Coroutine[Any, Any, None]) -> None:
