@@ -92,9 +92,8 @@ def test_an_isolated_handler_of_a_cancelled_run_is_killed_whatever_it_does(
         notes = tmp_path / "pid"
         async with bench.working(bench.bind("add", handlers.hold, isolated=True)):
             run_id = await bench.submit(msgspec.json.encode(str(notes)))
-            pid = int(
-                await asyncio.to_thread(until, lambda: notes.exists() and notes.read_text(), "it holds")
-            )
+            await asyncio.to_thread(until, lambda: notes.exists() and notes.read_text(), "it holds")
+            pid = notes.read_text().strip()
             await bench.store.cancel(run_id)
             await asyncio.to_thread(until, lambda: not Path(f"/proc/{pid}").exists(), "it is killed")
 
