@@ -30,11 +30,12 @@ class Wish(BaseModel):
     stage: str | None = _TEXT
     before_ms: int | None = Field(None, description="Milliseconds since 1970: only what died before.")
     after_ms: int | None = Field(None, description="Milliseconds since 1970: only what died then or later.")
+    ids: list[str] = Field([], max_length=1000)
 
-    def selection(self, ids: frozenset[str] = frozenset()) -> Selection:
+    def selection(self) -> Selection:
         """The same as the component knows it."""
         wishes = {name: getattr(self, name) for name in Wish.model_fields}
-        return Selection(**wishes, ids=ids)
+        return Selection(**{**wishes, "ids": frozenset(self.ids)})
 
 
 class Page(Wish):
@@ -47,12 +48,11 @@ class Discard(Wish):
     """Which letters are to be dealt with: say it, or say `all`."""
 
     all: bool = Field(False, description="Needed when nothing else says which letters are meant.")
-    ids: list[str] = Field([], max_length=1000)
     limit: int = Field(100, ge=1, le=1000, description="The most that are dealt with; repeat for the rest.")
 
     def meant(self) -> Selection:
         """The same as the component knows it. Raises Problem when nothing is said."""
-        selection = self.selection(frozenset(self.ids))
+        selection = self.selection()
         if selection == Selection() and not self.all:
             raise Problem(
                 "nothing-selected", 'say which letters are meant, or {"all": true}', where="body.all"

@@ -28,7 +28,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def last(self) -> bool:
         """Whether the run ended with this."""
-        return self.kind in ("completed", "failed", "rejected")
+        return self.kind in ("completed", "failed", "rejected", "cancelled", "expired")
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +52,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     input: Any = None
     result: Any = None
     failure: Failure | None = None
+    rerun_of: str | None = None
     timeline: tuple[Event, ...] = ()
 
 
@@ -99,3 +100,85 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     #: Seconds since that beat.
     silent: float
     doing: tuple[Doing, ...] = ()
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A job given up; its story is whole on its own page alone."""
+
+    id: str
+    queue: str
+    reason: str
+    error_kind: str
+    error: str
+    believed: bool
+    attempts: int | None = None
+    worker: str = ""
+    #: Milliseconds since 1970.
+    at_ms: int | None = None
+    run_id: str | None = None
+    pipeline: str | None = None
+    stage: str | None = None
+    generation: int = 0
+    traceback: str = ""
+    payload: Any = None
+    #: The whole message, where it is no job of ours.
+    body: str | None = None
+    run: Run | None = None
+
+
+class LetterPage(msgspec.Struct, frozen=True):
+    """Some dead letters, newest first."""
+
+    letters: tuple[Letter, ...]
+    matched: int
+    seen: int
+    #: How many lie there that one look did not take.
+    unseen: int
+
+
+class LetterGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters that died of the same."""
+
+    queue: str
+    reason: str
+    error_kind: str
+    count: int
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
+
+
+class LetterGroups(msgspec.Struct, frozen=True):
+    """Dead letters by what went wrong."""
+
+    groups: tuple[LetterGroup, ...]
+    seen: int
+    unseen: int
+
+
+class Repaired(msgspec.Struct, frozen=True):
+    """What became of the dead letters that were meant."""
+
+    matched: int
+    left: int
+    unseen: int
+    redriven: int = 0
+    discarded: int = 0
+    #: Dropped, because their jobs have gone on without them.
+    stale: int = 0
+
+    @property
+    def dealt_with(self) -> int:
+        """Those of the letters that lie there no more."""
+        return self.redriven + self.discarded + self.stale
+
+    def and_then(self, later: "Repaired") -> "Repaired":
+        """What became of them after a later request for the rest."""
+        dealt_with = self.dealt_with + later.dealt_with
+        return Repaired(
+            matched=self.matched,
+            left=max(0, self.matched - dealt_with),
+            unseen=later.unseen,
+            redriven=self.redriven + later.redriven,
+            discarded=self.discarded + later.discarded,
+            stale=self.stale + later.stale,
+        )

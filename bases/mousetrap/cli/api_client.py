@@ -1,7 +1,7 @@
 """Speaks with the API: what a terminal asks of it, and its problems as errors that people can read."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -10,7 +10,18 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from mousetrap.cli.answers import Event, Page, Pipeline, Progress, Run, Worker
+from mousetrap.cli.answers import (
+    Event,
+    Letter,
+    LetterGroups,
+    LetterPage,
+    Page,
+    Pipeline,
+    Progress,
+    Repaired,
+    Run,
+    Worker,
+)
 from mousetrap.cli.event_stream import read_events
 from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
 
@@ -18,6 +29,8 @@ Answer = TypeVar("Answer")
 
 #: Seconds without a byte before a stream of events counts as lost: the API says something more often.
 _SILENCE = 60.0
+#: Seconds for an answer that many dead letters were dealt with for.
+_DEALING = 60.0
 
 
 class Api:
@@ -50,13 +63,28 @@ class Api:
         return tuple(stage.name for one in known if one.name == pipeline for stage in one.stages)
 
     def start(
-        self, pipeline: str, body: bytes, *, key: str | None = None, run_id: str | None = None
+        self,
+        pipeline: str,
+        body: bytes,
+        *,
+        key: str | None = None,
+        run_id: str | None = None,
+        expires_in: float | None = None,
     ) -> bytes:
         """Has a run accepted, under an idempotency key or an id where given; the API's whole answer."""
-        headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
-        params = {"run_id": run_id} if run_id else {}
+        params = _said({"run_id": run_id, "expires_in": expires_in})
         path = f"/pipelines/{quote(pipeline, safe='')}/runs"
-        return self._ask("POST", path, content=body, headers=headers, params=params)
+        return self._ask("POST", path, content=body, headers=_headers(key), params=params)
+
+    def cancel(self, run_id: str) -> None:
+        """Calls the run off."""
+        self._ask("DELETE", _path(run_id))
+
+    def rerun(self, run_id: str, begin: str, body: bytes | None, *, key: str | None = None) -> bytes:
+        """Has the run repeated from there on, with another input where given; the API's whole answer."""
+        wish = {"from": begin, **_with_input(body)}
+        path = f"{_path(run_id)}/rerun"
+        return self._ask("POST", path, content=msgspec.json.encode(wish), headers=_headers(key))
 
     def run_as_json(self, run_id: str) -> bytes:
         """The run with its timeline, as the API says it."""
@@ -69,11 +97,40 @@ class Api:
     def runs_as_json(self, pipeline: str | None, limit: int, after: str | None) -> bytes:
         """A page of runs, as the API says it."""
         asked = {"pipeline": pipeline, "limit": str(limit), "after": after}
-        return self._ask("GET", "/runs", params={name: value for name, value in asked.items() if value})
+        return self._ask("GET", "/runs", params=_said(asked))
 
     def workers_as_json(self) -> bytes:
         """The workers, as the API says it."""
         return self._ask("GET", "/workers")
+
+    def dead_as_json(self, what: str, wish: Mapping[str, Any]) -> bytes:
+        """The dead letters that are meant, or with `/groups` what they died of, as the API says it."""
+        return self._ask("GET", f"/dead{what}", params=_said(wish))
+
+    def letter_as_json(self, queue: str, letter_id: str) -> bytes:
+        """A dead letter with its story, as the API says it."""
+        return self._ask("GET", _letter_path(queue, letter_id))
+
+    def repair(self, what: str, wish: Mapping[str, Any]) -> Repaired:
+        """Has the dead letters that are meant redriven or discarded."""
+        body = msgspec.json.encode(_said(wish))
+        return _read(self._ask("POST", f"/dead/{what}", content=body, timeout=_DEALING), Repaired)
+
+    def redrive_edited(self, queue: str, letter_id: str, body: bytes) -> Repaired:
+        """Has one dead letter redriven with another input."""
+        path = f"{_letter_path(queue, letter_id)}/redrive"
+        return _read(self._ask("POST", path, content=msgspec.json.encode(_with_input(body))), Repaired)
+
+    def export(self, wish: Mapping[str, Any]) -> Iterator[bytes]:
+        """The dead letters that are meant, with all that they carry, a line of JSON each."""
+        with (
+            self._reaching(),
+            self._client.stream("GET", "/dead/export", params=_said(wish), timeout=_DEALING) as response,
+        ):
+            if response.is_error:
+                response.read()
+            _check(response)
+            yield from response.iter_bytes()
 
     def events(self, run_id: str, after: str) -> Iterator[Event | Progress]:
         """What happens to the run after the event with the id `after`, until the connection ends."""
@@ -122,6 +179,21 @@ def read_workers(answer: bytes) -> tuple[Worker, ...]:
     return _read(answer, tuple[Worker, ...])
 
 
+def read_letters(answer: bytes) -> LetterPage:
+    """The dead letters that the API's answer holds."""
+    return _read(answer, LetterPage)
+
+
+def read_letter_groups(answer: bytes) -> LetterGroups:
+    """The groups of dead letters that the API's answer holds."""
+    return _read(answer, LetterGroups)
+
+
+def read_letter(answer: bytes) -> Letter:
+    """The dead letter that the API's answer holds."""
+    return _read(answer, Letter)
+
+
 def read_run_id(answer: bytes) -> str:
     """The id of the run that the API accepted."""
     return _read(answer, Accepted).run_id
@@ -160,6 +232,23 @@ def _read(answer: bytes, kind: type[Answer]) -> Answer:
         return msgspec.json.decode(answer, type=kind)
     except msgspec.DecodeError as error:
         raise CommandFailed(f"the API's answer is not one that this version reads: {error}") from error
+
+
+def _said(wish: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it was said at all."""
+    return {name: value for name, value in wish.items() if value not in (None, "", (), [])}
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
+
+
+def _with_input(body: bytes | None) -> dict[str, msgspec.Raw]:
+    return {} if body is None else {"input": msgspec.Raw(body)}
+
+
+def _letter_path(queue: str, letter_id: str) -> str:
+    return f"/dead/{quote(queue, safe='')}/{quote(letter_id, safe='')}"
 
 
 def _path(run_id: str) -> str:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mousetrap.cli.dead_commands import AsJson, dead
+
 app = typer.Typer(
     help="Plain Python functions as pipeline workers, chained over durable queues.",
     no_args_is_help=True,
@@ -12,9 +14,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 keys = typer.Typer(help="Make keys for the API and for signing messages.", no_args_is_help=True)
+app.add_typer(dead, name="dead")
 app.add_typer(keys, name="keys")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @app.command()
@@ -44,6 +45,10 @@ def run(
         str | None, typer.Option("--key", help="Idempotency key: repeating it gives the first run again.")
     ] = None,
     run_id: Annotated[str | None, typer.Option("--id", help="The id that the run shall have.")] = None,
+    expires_in: Annotated[
+        str | None,
+        typer.Option(metavar="SPAN", help="Begin no job of it after this: 90s, 5m, 2h or 3d."),
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Stay until the run has ended.")
     ] = True,
@@ -51,8 +56,21 @@ def run(
 ) -> None:
     """Start a run and follow it to its result. Exits 1 when the run fails."""
     from mousetrap.cli.run import run
+    from mousetrap.cli.spans import seconds
 
-    raise typer.Exit(run(os.environ, pipeline, given, key=key, run_id=run_id, follow=follow, as_json=as_json))
+    span = seconds("--expires-in", expires_in) if expires_in else None
+    raise typer.Exit(
+        run(
+            os.environ,
+            pipeline,
+            given,
+            key=key,
+            run_id=run_id,
+            expires_in=span,
+            follow=follow,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command()
@@ -76,6 +94,45 @@ def show(
     from mousetrap.cli.show import show
 
     raise typer.Exit(show(os.environ, run, as_json=as_json))
+
+
+@app.command()
+def cancel(
+    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="The runs' ids.")],
+) -> None:
+    """Call runs off: no attempt of them begins any more. Exits 1 when one had ended before."""
+    from mousetrap.cli.cancel import cancel
+
+    raise typer.Exit(cancel(os.environ, run))
+
+
+@app.command()
+def rerun(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
+    begin: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="start|failed|STAGE", help="Where to begin: `failed` is where it gave up."
+        ),
+    ] = "start",
+    given: Annotated[
+        str | None,
+        typer.Option("--input", metavar="JSON|@FILE|-", help="Instead of what that stage was given."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Idempotency key: repeating it gives the first re-run again.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Stay until the new run has ended.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Repeat a run as a new one, and follow it to its result. Exits 1 when the new run fails."""
+    from mousetrap.cli.rerun import rerun
+
+    raise typer.Exit(
+        rerun(os.environ, run, begin=begin, given=given, key=key, follow=follow, as_json=as_json)
+    )
 
 
 @app.command()

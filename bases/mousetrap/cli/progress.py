@@ -29,6 +29,8 @@ _STATES: dict[str, Literal["waiting", "running", "retrying", "done", "failed"]] 
     "finished": "done",
     "retrying": "retrying",
     "handed_back": "waiting",
+    "waiting": "waiting",
+    "redriven": "waiting",
     "gave_up": "failed",
 }
 

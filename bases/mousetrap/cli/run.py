@@ -22,16 +22,22 @@ def run(
     *,
     key: str | None,
     run_id: str | None,
+    expires_in: float | None,
     follow: bool,
     as_json: bool,
 ) -> int:
     """The command: 0 when the run completed, or was accepted and is not to be followed; else 1."""
     settings = Settings.from_environ(environ)
     with Api(settings.api_url, settings.api_key) as api:
-        answer = api.start(pipeline, read_input(given), key=key, run_id=run_id)
-        if not follow:
-            return _accepted(answer, as_json)
-        return _followed(api, pipeline, read_run_id(answer), as_json)
+        answer = api.start(pipeline, read_input(given), key=key, run_id=run_id, expires_in=expires_in)
+        return told(api, pipeline, answer, follow=follow, as_json=as_json)
+
+
+def told(api: Api, pipeline: str, answer: bytes, *, follow: bool, as_json: bool) -> int:
+    """Shows what becomes of the run that the API accepted with `answer`, or just that it did."""
+    if not follow:
+        return _accepted(answer, as_json)
+    return _followed(api, pipeline, read_run_id(answer), as_json)
 
 
 def read_input(given: str) -> bytes:

@@ -21,6 +21,9 @@ _COLOURS = {
     "fail": "bold red",
     "gave_up": "bold red",
     "rejected": "red",
+    "cancelled": "yellow",
+    "expired": "yellow",
+    "redriven": "cyan",
     "retrying": "yellow",
     "handed_back": "yellow",
     "warn": "yellow",
@@ -73,9 +76,9 @@ def runs_table(page: Page, now: datetime) -> RenderableType:
     """A page of runs, newest first, and how to ask for the next."""
     if not page.runs:
         return "no runs yet: start one with `mousetrap run earthquakes`"
-    table = _table("run", "pipeline", "state", "accepted", "took")
+    table = table_of("run", "pipeline", "state", "accepted", "took")
     for run in page.runs:
-        accepted = _moment(run.accepted_ms, now)
+        accepted = moment(run.accepted_ms, now)
         table.add_row(run.id, run.pipeline, _coloured(run.state, ""), accepted, _took(run))
     if page.next is None:
         return table
@@ -87,8 +90,10 @@ def run_heading(run: Run, now: datetime) -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("run", Text(run.id, "bold"))
     facts.add_row("pipeline", run.pipeline)
+    if run.rerun_of:
+        facts.add_row("repeats", run.rerun_of)
     facts.add_row("state", _coloured(run.state, "" if run.finished_ms else f": {run.stage}"))
-    facts.add_row("accepted", _moment(run.accepted_ms, now))
+    facts.add_row("accepted", moment(run.accepted_ms, now))
     if run.finished_ms:
         facts.add_row("took", _took(run))
     return facts
@@ -96,7 +101,7 @@ def run_heading(run: Run, now: datetime) -> Table:
 
 def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
     """What happened to a run, with its attempts and the workers that made them."""
-    table = _table("after", "stage", "what", "attempt", "worker")
+    table = table_of("after", "stage", "what", "attempt", "worker")
     for event in events:
         table.add_row(
             f"{(event.at_ms - began_ms) / 1000:.2f} s",
@@ -110,8 +115,8 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
 
 def workers_table(workers: Sequence[Worker]) -> RenderableType:
     """Who serves which stages, and below that what runs."""
-    table = _table("worker", "state", "stages", "running", "done", "failed", "silent")
-    jobs = _table("run", "stage", "attempt", "for", "worker")
+    table = table_of("worker", "state", "stages", "running", "done", "failed", "silent")
+    jobs = table_of("run", "stage", "attempt", "for", "worker")
     for worker in workers:
         busy = f"{worker.running} of {worker.concurrency}"
         counts = (busy, str(worker.done), str(worker.failed), duration(worker.silent))
@@ -157,7 +162,8 @@ def in_words(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def _table(*columns: str) -> Table:
+def table_of(*columns: str) -> Table:
+    """An empty table of these columns, as all ours look."""
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
     )
@@ -188,7 +194,7 @@ def _took(run: Run) -> str:
     return duration((run.finished_ms - run.accepted_ms) / 1000) if run.finished_ms else ""
 
 
-def _moment(at_ms: int, now: datetime) -> str:
+def moment(at_ms: int, now: datetime) -> str:
     """In the time zone of `now`; today's without the day, and no year: runs are not kept that long."""
     at = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)
     return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%m-%d %H:%M}"

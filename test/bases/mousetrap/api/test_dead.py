@@ -105,6 +105,7 @@ def test_without_letters_a_list_is_empty(api: httpx.Client) -> None:
         ({"reason": "contract"}, ["r1"]),
         ({"error": "FeedUnavailable"}, ["r0"]),
         ({"run": "r0"}, ["r0"]),
+        ({"ids": [job_of("r1").id, job_of("r2").id]}, ["r1"]),
         ({"queue": QUEUE}, ["r1", "r0"]),
         ({"queue": "data_processing"}, []),
         ({"stage": "process"}, []),

@@ -33,7 +33,10 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
     )
 
     assert help.splitlines()[-1] == "light"
-    for command in ("demo", "up", "run", "runs", "show", "worker", "workers", "doctor", "keys"):
+    for command in (
+        *("demo", "up", "run", "runs", "show", "cancel", "rerun", "dead", "worker", "workers", "doctor"),
+        "keys",
+    ):
         assert f" {command} " in help
 
 
@@ -47,6 +50,17 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
         ("keys", "new", "A b", "--scope", "run"),
         ("keys", "new", "ci"),
         ("run", "earthquakes", "--input", "@nowhere.json"),
+        ("run", "earthquakes", "--expires-in", "soon"),
+        ("cancel",),
+        ("rerun",),
+        ("rerun", "r", "--input", "@nowhere.json"),
+        ("dead", "list", "--older-than", "soon"),
+        ("dead", "show"),
+        ("dead", "redrive"),
+        ("dead", "discard"),
+        ("dead", "redrive", "--all", "--rate", "0"),
+        ("dead", "redrive", "a", "b", "--input", "{}"),
+        ("dead", "redrive", "--all", "--input", "{}"),
     ],
 )
 def test_bad_usage_is_told_without_a_traceback_and_exits_2(

@@ -1,0 +1,24 @@
+"""Calls runs off over the API."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from mousetrap.cli.api_client import Api
+from mousetrap.cli.failures import Misused
+from mousetrap.settings import Settings
+
+
+def cancel(environ: Mapping[str, str], run_ids: Sequence[str]) -> int:
+    """The command: 1 when one of the runs could not be called off; the others are nevertheless."""
+    settings = Settings.from_environ(environ)
+    failures = 0
+    with Api(settings.api_url, settings.api_key) as api:
+        for run_id in run_ids:
+            try:
+                api.cancel(run_id)
+            except Misused as error:
+                print(f"mousetrap: run {run_id}: {error}", file=sys.stderr)
+                failures += 1
+            else:
+                print(f"run {run_id} is called off")
+    return 1 if failures else 0

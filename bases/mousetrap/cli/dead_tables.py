@@ -1,0 +1,110 @@
+"""Draws dead letters as tables: pure, from what the API answered and the time it is."""
+
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mousetrap.cli.answers import Letter, LetterGroups, LetterPage
+from mousetrap.cli.tables import moment, table_of
+
+
+def letters_table(page: LetterPage, now: datetime) -> RenderableType:
+    """Dead letters, newest first, a line each: what cannot be read of why they died is on their page."""
+    if not page.letters:
+        return Group("no dead letter fits" if page.seen or page.unseen else "no dead letters", *_unseen(page))
+    table = table_of("dead letter", "died", "stage", "why")
+    table.expand, why = (
+        True,
+        table.columns[-1],
+    )  # the last column has what is left of the line, and is cut to it
+    why.ratio, why.no_wrap, why.overflow = 1, True, "ellipsis"
+    for letter in page.letters:
+        died = moment(letter.at_ms, now) if letter.at_ms else ""
+        table.add_row(letter.id, died, _plain(letter.stage or letter.queue), _why(letter))
+    more = page.matched - len(page.letters)
+    return Group(
+        table, *([Text(f"and {more} more: --limit shows up to 200", "dim")] if more else []), *_unseen(page)
+    )
+
+
+def groups_table(found: LetterGroups, now: datetime) -> RenderableType:
+    """Dead letters by what went wrong."""
+    if not found.groups:
+        return Group(
+            "no dead letter fits" if found.seen or found.unseen else "no dead letters", *_unseen(found)
+        )
+    table = table_of("count", "queue", "reason", "error", "oldest", "newest")
+    for group in found.groups:
+        table.add_row(
+            str(group.count),
+            _plain(group.queue),
+            Text(cleaned(group.reason), "red"),
+            _plain(_short(group.error_kind)),
+            moment(group.oldest_ms, now) if group.oldest_ms else "",
+            moment(group.newest_ms, now) if group.newest_ms else "",
+        )
+    return Group(table, *_unseen(found))
+
+
+def letter_facts(letter: Letter, now: datetime) -> Table:
+    """What letter it is, and the story that it tells."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("dead letter", Text(letter.id, "bold"))
+    facts.add_row("queue", _plain(letter.queue))
+    if letter.run_id:
+        facts.add_row("run", _plain(letter.run_id))
+        facts.add_row("stage", _plain(f"{letter.stage} of {letter.pipeline}"))
+    facts.add_row("reason", Text(cleaned(letter.reason), "bold red"))
+    facts.add_row("error", Text(cleaned(f"{letter.error_kind}: {letter.error}"), "red"))
+    if letter.at_ms:
+        facts.add_row("died", moment(letter.at_ms, now))
+    if letter.attempts:
+        facts.add_row(
+            "attempts",
+            f"{letter.attempts}" + (f", by {cleaned(letter.worker)} last" if letter.worker else ""),
+        )
+    if letter.generation:
+        facts.add_row("redriven", f"{letter.generation} times before")
+    if not letter.believed:
+        facts.add_row(
+            "", Text("no key of ours signed it: it can be redriven as it is, and not edited", "yellow")
+        )
+    return facts
+
+
+def traceback_of(letter: Letter) -> Text:
+    """Where it broke."""
+    return Text(cleaned(letter.traceback.rstrip()), "dim")
+
+
+def _why(letter: Letter) -> Text:
+    kind, error = _short(letter.error_kind), " ".join(letter.error.split())
+    return Text(cleaned(letter.reason), "red").append(cleaned(f" {kind}: {error}" if kind else ""), "")
+
+
+def _short(kind: str) -> str:
+    return kind.rpartition(".")[2]
+
+
+def _unseen(found: LetterPage | LetterGroups) -> list[Text]:
+    if not found.unseen:
+        return []
+    return [
+        Text(
+            f"{found.seen} of {found.seen + found.unseen} were looked at: more lie there than one look takes",
+            "yellow",
+        )
+    ]
+
+
+def _plain(text: str) -> Text:
+    return Text(cleaned(text))
+
+
+def cleaned(text: str) -> str:
+    """What anybody may have put into a queue must not steer a terminal."""
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text
+    )

@@ -1,0 +1,150 @@
+"""Shows what the commands for repairing do over a real API: dead letters, calling off, repeating."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mousetrap.earthquakes import EARTHQUAKES
+from mousetrap.job_queue import connect
+from mousetrap.jobs import Message, dead_queue, encode, first_job
+from support.processes import Process, base_command, clean_environment
+
+QUEUE = "start_fetch"
+FEED = '{"url": "https://example.org/feed"}'
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def mousetrap(start_base: Callable[..., Process], store_url: str, tmp_path: Path) -> Command:
+    """Runs a command against an API that has no workers."""
+    servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
+    line = start_base("api", **servers, MOUSETRAP_API_PORT="0").wait_for_line(
+        "Uvicorn running on", seconds=30
+    )
+    url = line.partition(" running on ")[2].split()[0]
+
+    def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            base_command("cli", *arguments),
+            env=clean_environment(COLUMNS="80", MOUSETRAP_API_URL=url),
+            cwd=tmp_path,
+            input=given,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def bury(store_url: str, *run_ids: str, reason: str = "max-retries") -> list[str]:
+    """A dead letter of each run; the letters' ids."""
+    jobs = [
+        first_job(
+            run_id=run_id, pipeline=EARTHQUAKES.name, stage="fetch", payload=FEED.encode(), accepted_ms=1
+        )
+        for run_id in run_ids
+    ]
+    story = {"reason": reason, "error-type": "Broken", "error": "no", "traceback": "Traceback: here"}
+    headers = {f"mousetrap-{name}": text for name, text in story.items()}
+
+    async def publish() -> None:
+        async with connect(store_url, [QUEUE], name="test") as queue:
+            for job in jobs:
+                await queue.publish(dead_queue(QUEUE), Message(job.id, encode(job), headers))
+
+    asyncio.run(publish())
+    return [job.id for job in jobs]
+
+
+def waiting(store_url: str) -> int:
+    """How many jobs wait in the queue that the letters came from."""
+
+    async def count() -> int:
+        async with connect(store_url, [QUEUE], name="test") as queue:
+            return await queue.ready(QUEUE)
+
+    return asyncio.run(count())
+
+
+def test_letters_are_listed_counted_and_told(mousetrap: Command, store_url: str) -> None:
+    first, _ = bury(store_url, "r1", "r2")
+
+    listed, groups, told = (
+        mousetrap("dead", "list"),
+        mousetrap("dead", "groups"),
+        mousetrap("dead", "show", first),
+    )
+
+    assert first in listed.stdout and "max-retries Broken: no" in listed.stdout
+    assert groups.stdout.splitlines()[-1].split() == ["2", QUEUE, "max-retries", "Broken"]
+    for part in ("r1", "Broken: no", "Traceback: here", '"url": "https://example.org/feed"'):
+        assert part in told.stdout
+    assert max(len(line) for line in (listed.stdout + told.stdout).splitlines()) <= 80
+
+
+def test_letters_are_redriven_by_filter_and_what_is_left_is_discarded(
+    mousetrap: Command, store_url: str
+) -> None:
+    bury(store_url, *(f"r{number}" for number in range(7)))
+    bury(store_url, "o1", "o2", reason="contract")
+
+    redriven = mousetrap("dead", "redrive", "--reason", "max-retries", "--rate", "1")
+    unasked = mousetrap("dead", "discard", "--all")
+    discarded = mousetrap("dead", "discard", "--all", "--yes")
+
+    assert redriven.stdout == "7 redriven\n"  # by two requests, for one takes five seconds of the rate
+    assert waiting(store_url) == 7
+    assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True)
+    assert discarded.stdout == "2 discarded\n"
+    assert mousetrap("dead", "list").stdout == "no dead letters\n"
+
+
+def test_one_letter_is_redriven_with_another_input(mousetrap: Command, store_url: str) -> None:
+    first, second = bury(store_url, "r1", "r2")
+
+    broken = mousetrap("dead", "redrive", first, "--input", '{"url": 1}')
+    edited = mousetrap("dead", "redrive", first, "--input", "-", given=FEED)
+
+    assert (broken.returncode, "at $.url" in broken.stderr) == (2, True)
+    assert (edited.returncode, edited.stdout) == (0, "1 redriven\n")
+    assert [letter["id"] for letter in json.loads(mousetrap("dead", "list", "--json").stdout)["letters"]] == [
+        second
+    ]
+
+
+def test_letters_are_exported_a_line_each(mousetrap: Command, store_url: str) -> None:
+    ids = bury(store_url, "r1", "r2")
+
+    lines = mousetrap("dead", "export").stdout.splitlines()
+
+    assert {json.loads(line)["id"] for line in lines} == set(ids)
+    assert json.loads(json.loads(lines[0])["body"])["payload"] == json.loads(FEED)
+
+
+def test_a_letter_that_is_not_there_is_told(mousetrap: Command) -> None:
+    shown, redriven = mousetrap("dead", "show", "nobody"), mousetrap("dead", "redrive", "nobody")
+
+    assert (shown.returncode, redriven.returncode) == (2, 1)
+    assert "mousetrap dead list" in shown.stderr and "mousetrap dead list" in redriven.stderr
+
+
+def test_runs_are_called_off_and_repeated(mousetrap: Command) -> None:
+    mousetrap("run", "earthquakes", "--id", "mine", "--input", FEED, "--no-follow", "--expires-in", "5m")
+
+    cancelled = mousetrap("cancel", "mine", "nobody")
+    again = mousetrap("rerun", "mine", "--no-follow", "--json")
+    repeated = mousetrap("show", json.loads(again.stdout)["run_id"])
+    impossible = mousetrap("rerun", "mine", "--from", "failed")
+
+    assert (cancelled.returncode, cancelled.stdout) == (1, "run mine is called off\n")
+    assert "run nobody: There is no such run" in cancelled.stderr
+    assert "cancelled" in mousetrap("show", "mine").stdout
+    assert "repeats   mine" in repeated.stdout
+    assert (impossible.returncode, "has not failed" in impossible.stderr) == (2, True)

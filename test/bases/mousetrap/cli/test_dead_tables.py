@@ -1,0 +1,108 @@
+"""Shows each table of dead letters as a terminal of 80 columns shows it, to the letter."""
+
+from datetime import UTC, datetime
+from io import StringIO
+
+import msgspec
+import pytest
+from rich.console import RenderableType
+
+from mousetrap.cli.answers import Letter, LetterGroup, LetterGroups, LetterPage
+from mousetrap.cli.dead_tables import groups_table, letter_facts, letters_table, traceback_of
+from mousetrap.cli.output import terminal
+
+#: 2026-01-02 03:04:05 UTC.
+AT = 1_767_323_045_000
+NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
+LETTER = Letter(
+    id="22728cbedb3850d4a1d66f8d53b155e7",
+    queue="start_fetch",
+    reason="max-retries",
+    error_kind="mousetrap.earthquakes.contracts.FeedUnavailable",
+    error="the feed answers 503",
+    believed=True,
+    attempts=5,
+    worker="w1",
+    at_ms=AT,
+    run_id="019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b",
+    pipeline="earthquakes",
+    stage="fetch",
+)
+FOREIGN = Letter(id="m1", queue="start_fetch", reason="signature", error_kind="", error="", believed=False)
+
+
+def shown(what: RenderableType, width: int = 80) -> str:
+    out = StringIO()
+    terminal(out, width=width).print(what)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def test_letters_are_a_line_each_whatever_they_died_of() -> None:
+    yesterday = msgspec.structs.replace(LETTER, at_ms=AT - 86_400_000, error="x\n" * 200)
+
+    assert shown(letters_table(LetterPage((LETTER, yesterday, FOREIGN), 5, 5, 0), NOW)) == (
+        "dead letter                       died         stage        why\n"
+        "────────────────────────────────────────────────────────────────────────────────\n"
+        "22728cbedb3850d4a1d66f8d53b155e7  03:04:05     fetch        max-retries FeedUna…\n"
+        "22728cbedb3850d4a1d66f8d53b155e7  01-01 03:04  fetch        max-retries FeedUna…\n"
+        "m1                                             start_fetch  signature\n"
+        "and 2 more: --limit shows up to 200"
+    )
+
+
+def test_groups_are_counted() -> None:
+    group = LetterGroup(
+        queue="start_fetch",
+        reason="max-retries",
+        error_kind="pkg.Broken",
+        count=120,
+        oldest_ms=AT,
+        newest_ms=AT,
+    )
+
+    assert shown(groups_table(LetterGroups((group,), 10_000, 2_345), NOW)) == (
+        "count  queue        reason       error   oldest    newest\n"
+        "───────────────────────────────────────────────────────────\n"
+        "120    start_fetch  max-retries  Broken  03:04:05  03:04:05\n"
+        "10000 of 12345 were looked at: more lie there than one look takes"
+    )
+
+
+@pytest.mark.parametrize(("seen", "told"), [(0, "no dead letters"), (3, "no dead letter fits")])
+def test_none_is_told_as_what_it_is(seen: int, told: str) -> None:
+    assert shown(letters_table(LetterPage((), 0, seen, 0), NOW)) == told
+    assert shown(groups_table(LetterGroups((), seen, 0), NOW)) == told
+
+
+def test_a_letter_tells_what_happened() -> None:
+    again = msgspec.structs.replace(LETTER, generation=2)
+
+    assert shown(letter_facts(again, NOW)) == (
+        "dead letter  22728cbedb3850d4a1d66f8d53b155e7\n"
+        "queue        start_fetch\n"
+        "run          019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b\n"
+        "stage        fetch of earthquakes\n"
+        "reason       max-retries\n"
+        "error        mousetrap.earthquakes.contracts.FeedUnavailable: the feed answers\n"
+        "             503\n"
+        "died         03:04:05\n"
+        "attempts     5, by w1 last\n"
+        "redriven     2 times before"
+    )
+
+
+def test_a_letter_that_is_not_ours_says_so() -> None:
+    assert "no key of ours signed it" in shown(letter_facts(FOREIGN, NOW))
+
+
+def test_what_somebody_put_into_a_queue_does_not_steer_the_terminal() -> None:
+    evil = msgspec.structs.replace(
+        LETTER, error="\x1b[2J\x07\x9b1m", worker="\x1b]0;x", stage="\x1bc", traceback="a\n\x1b[1A"
+    )
+
+    for what in (
+        letters_table(LetterPage((evil,), 1, 1, 0), NOW),
+        letter_facts(evil, NOW),
+        traceback_of(evil),
+    ):
+        assert not {"\x1b", "\x07", "\x9b"} & set(shown(what, width=300))

@@ -1,0 +1,20 @@
+"""Shows how spans of time are read."""
+
+import pytest
+
+from mousetrap.cli.failures import Misused
+from mousetrap.cli.spans import seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("90", 90), ("90s", 90), ("5m", 300), ("2h", 7_200), ("3d", 259_200), ("0.5s", 0.5), ("1.25h", 4_500)],
+)
+def test_a_span_is_read_with_its_unit(text: str, read: float) -> None:
+    assert seconds("--x", text) == read
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "5x", "5 m", "1e9", "nan", "5m3s", "٣s"])
+def test_what_is_no_span_is_told_with_its_option(text: str) -> None:
+    with pytest.raises(Misused, match=r"^--x .*: write a span of time as"):
+        seconds("--x", text)
