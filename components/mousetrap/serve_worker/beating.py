@@ -68,9 +68,9 @@ class Beating:
         return f"{self._vitals.state} {', '.join(self._first.queues)}: {counts}, {', '.join(parts)}"
 
     async def _beat(self) -> None:
-        broker, store = await asyncio.gather(
-            _answers(self._queue.check()), _answers(self._registry.beat(self._now()))
-        )
+        broker = await _answers(self._queue.check())
+        self._vitals.look(broker=broker, store="store" not in self._vitals.away)
+        store = await _answers(self._registry.beat(self._now()))
         self._vitals.look(broker=broker, store=store)
 
     def _now(self) -> Beat:

@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, {"status": good})
 
     def _answer(self, status: int, members: Mapping[str, object]) -> None:
-        body = json.dumps(members).encode()
+        body = json.dumps(members).encode() + b"\n"
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
