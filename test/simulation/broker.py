@@ -271,7 +271,7 @@ class SimulatedQueue:
 
     async def ready(self, queue: str) -> int:
         """As in the protocol Queue."""
-        return await self.process.ask("queue", f"counts {queue}", lambda: self._count(queue), _no_answer)
+        return await self.process.ask("queue", f"-counts {queue}", lambda: self._count(queue), _no_answer)
 
     async def check(self) -> None:
         """As in the protocol Queue."""

@@ -9,6 +9,8 @@ from mousetrap.jobs import Job
 from simulation.process import Process
 from simulation.store_server import StoreServer
 
+#: Transitions that change neither a run nor a fence.
+_READING = {"ended", "renew", "unpublished", "published", "progress"}
 _ENDED = {"completed", "failed", "rejected", "cancelled", "expired"}
 #: Seconds after the answer to a cancel until which a worker that can hear of it must have stopped.
 _TOLD_WITHIN = 2.0
@@ -141,6 +143,8 @@ class Ledger:
             self.holders.pop(args[0], None)
         if call == "redrive" and reply[0] == "redriven":
             self.fates[args[1]].redriven = int(reply[1])
+        if call in _READING:
+            return
         self._watch_runs(server, call)
         self._watch_fences(server)
 
@@ -166,7 +170,7 @@ class Ledger:
             self._say(f"attempt {attempt} of {run} was granted {due - self.now():.3f} s early")
 
     def _watch_runs(self, server: StoreServer, call: str) -> None:
-        for key in server.keys("mousetrap:run:*"):
+        for key in server.keys("mousetrap:run:"):
             run = key.removeprefix("mousetrap:run:")
             if ":" in run:
                 continue
@@ -179,7 +183,7 @@ class Ledger:
 
     def _watch_fences(self, server: StoreServer) -> None:
         for prefix, known in (("job", self.fences), ("lock", self.lock_fences)):
-            for key in server.keys(f"mousetrap:{prefix}:*"):
+            for key in server.keys(f"mousetrap:{prefix}:"):
                 fence = int(server.field(key, "fence") or 0)
                 if fence < known.get(key, 0):
                     self._say(f"the fence of {key} fell from {known[key]} to {fence}")

@@ -246,6 +246,8 @@ class World:
             self.ledger.died(process)
             self.loop.call_later(_NOTICED, partial(queue.cut, heard=False))
             self._ended(crew)
+            if crew.task is not None:  # it can do nothing any more, and need not try to
+                self.loop.call_soon(crew.task.cancel)
 
         process.died.append(died)
         self._crews.append(crew)
@@ -276,6 +278,8 @@ class World:
     def _ended(self, crew: Crew) -> None:
         """Whoever looks after processes starts another one."""
         if crew is self.api:
+            for asked in self._tasks:  # nobody will hear an answer
+                self.loop.call_soon(asked.cancel)
             self.loop.call_later(crew.back_after, self._api)
         for name, known in self.workers.items():
             if known is crew:
