@@ -28,6 +28,8 @@ from mousetrap.worker.words import Answer, Begun, Hello, Leave, SoftLimitOver, W
 
 #: Wakes the main thread when the worker wants something of the handler; nobody else sends it.
 _WAKE = signal.SIGUSR1
+#: Seconds until it is sent again.
+_AGAIN = 0.02
 
 
 class Stopped(BaseException):
@@ -151,7 +153,7 @@ class _Inside:
             call.entered = False
             return self._loop.run_until_complete(call.task)
         finally:
-            call.entered, call.task = False, None
+            call.entered, call.task, call.wish = False, None, None
 
     def _listen(self) -> None:
         """The second thread: passes on what the worker says, and ends all of us when it is gone."""
@@ -168,11 +170,10 @@ class _Inside:
         os.killpg(0, signal.SIGKILL)
 
     def _wake(self, wish: Leave | SoftLimitOver) -> None:
-        call, main = self._call, threading.main_thread().ident
-        assert main is not None
+        call = self._call
         call.stopped.set()
         call.wish = wish
-        signal.pthread_kill(main, _WAKE)
+        threading.Thread(target=_insist, args=(call, wish), name="insist", daemon=True).start()
 
     def _heed(self, number: int, frame: FrameType | None) -> None:
         """Runs in the main thread, between two bytecodes of whatever it is at."""
@@ -185,3 +186,12 @@ class _Inside:
         if call.task:
             end = call.task.cancel if isinstance(wish, Leave) else partial(call.limit.say, call.task)
             self._loop.call_soon_threadsafe(end)
+
+
+def _insist(call: _Call, wish: Leave | SoftLimitOver) -> None:
+    """Wakes the main thread until it heeds: a signal that comes just before a system call does not interrupt that."""
+    main = threading.main_thread().ident
+    assert main is not None
+    while call.wish is wish:
+        signal.pthread_kill(main, _WAKE)
+        time.sleep(_AGAIN)
