@@ -1,0 +1,30 @@
+"""How a store is named to people, and how its absence is said."""
+
+import pytest
+from redis.exceptions import ConnectionError
+
+from mousetrap.jobs import StoreUnreachable
+from mousetrap.store_client import address, reaching
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("valkey://me:secret@h:7000/1", "h:7000"),
+        ("rediss://h", "h:6379"),
+        ("unix:///run/valkey.sock?db=1", "/run/valkey.sock"),
+    ],
+)
+def test_a_store_is_named_by_its_place_without_a_password(url: str, place: str) -> None:
+    assert address(url) == place
+
+
+@pytest.mark.parametrize("error", [ConnectionError("gone"), OSError("gone"), TimeoutError("gone")])
+def test_whatever_goes_wrong_on_the_way_is_an_absent_store(error: Exception) -> None:
+    with pytest.raises(StoreUnreachable, match="^the store at h:1 does not serve: gone$"), reaching("h:1"):
+        raise error
+
+
+def test_a_defect_is_not_taken_for_an_absent_store() -> None:
+    with pytest.raises(ValueError, match="ours"), reaching("h:1"):
+        raise ValueError("ours")
