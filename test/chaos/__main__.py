@@ -6,20 +6,22 @@
 import argparse
 import datetime
 import importlib.metadata
+import math
 import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chaos.drive import drive, schedule
-from chaos.faults import FAULTS
+from chaos.faults import FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
 from chaos.invariants import breaches
 from chaos.report import Chapter, tables, write_into
 from chaos.world import World, a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq import find_own_rabbitmq
+from support.rabbitmq_cluster import RabbitMQCluster
 
 _PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 #: Runs a second that a caller submits.
@@ -89,7 +91,7 @@ def on_rabbitmq(folder: Path, seed: int, only: str | None) -> Chapter:
                 seed=seed,
             ) as world,
         ):
-            return _chapter("RabbitMQ", world, only, kills=4, aborts=2)
+            return _chapter("RabbitMQ", world, _chosen(only, seed, FAULTS, share=1, kills=4, aborts=2))
     finally:
         broker.remove()
 
@@ -107,24 +109,50 @@ def on_the_embedded_queue(folder: Path, seed: int, only: str | None) -> Chapter:
             seed=seed,
         ) as world,
     ):
-        return _chapter("embedded queue", world, only, kills=1, aborts=0)
+        faults = _chosen(only, seed, ON_THE_EMBEDDED_QUEUE, share=0.2, kills=1, aborts=0)
+        return _chapter("embedded queue", world, faults)
+
+
+def on_a_cluster(folder: Path, seed: int, only: str | None) -> Chapter:
+    """Three private nodes, three workers."""
+    cluster = RabbitMQCluster(_made(folder / "cluster"))
+    try:
+        with (
+            EmbeddedValkey(folder / "cluster-store") as store,
+            a_world(
+                _made(folder / "cluster-world"),
+                broker=cluster,
+                broker_url=cluster.url,
+                store=store,
+                workers=3,
+                seed=seed,
+            ) as world,
+        ):
+            counts = {"leader SIGKILL": 4, "quorum lost and regained": 2}
+            return _chapter("cluster of three", world, schedule(counts, 0, 0, seed, among=OF_A_CLUSTER))
+    finally:
+        cluster.remove()
 
 
 _CHAPTERS: dict[str, Callable[[Path, int, str | None], Chapter]] = {
     "rabbitmq": on_rabbitmq,
     "embedded": on_the_embedded_queue,
+    "cluster": on_a_cluster,
 }
 
 
-def _chapter(title: str, world: World, only: str | None, *, kills: int, aborts: int) -> Chapter:
-    begin = time.monotonic()
-    rabbitmq = world.broker is not None
+def _chosen(
+    only: str | None, seed: int, among: Sequence[Fault], *, share: float, kills: int, aborts: int
+) -> list[Fault]:
+    """The faults that the command line names, or a share of all."""
     if only is not None:
-        counts, kills, aborts = dict.fromkeys(only.split(";"), 1), 0, 0
-        assert set(counts) <= {fault.name for fault in FAULTS}, f"faults are: {', '.join(_COUNTS)}"
-    else:
-        counts = _COUNTS if rabbitmq else {name: -(-count // 4) for name, count in _COUNTS.items()}
-    faults = schedule(counts, kills, aborts, world.seed, rabbitmq=rabbitmq)
+        return schedule(dict.fromkeys(only.split(";"), 1), 0, 0, seed, among=among)
+    counts = {name: math.ceil(count * share) for name, count in _COUNTS.items()}
+    return schedule(counts, kills, aborts, seed, among=among)
+
+
+def _chapter(title: str, world: World, faults: Sequence[Fault]) -> Chapter:
+    begin = time.monotonic()
     world.start_caller(_RATE)
     number = iter(range(1, len(faults) + 1))
     struck = drive(world, faults, lambda text: print(f"{next(number)}/{len(faults)} {text}", flush=True))

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from redis.asyncio import Redis
 
+from chaos.controlled import Controlled
 from chaos.effects import Effects
 from chaos.history import DeadLetter, History, Told
 from chaos.ledger import Line
@@ -16,7 +18,6 @@ from chaos.workload import QUEUES, Work
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Delivery, JobUndecodable, Queue, dead_queue, decode
 from mousetrap.run_store import RunStore, open_store
-from support.rabbitmq import OwnRabbitMQ
 
 #: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.
 _PATIENCE = 30.0
@@ -39,7 +40,7 @@ end, rabbit_amqqueue:list(<<"{vhost}">>)).
 
 async def collect(
     *,
-    broker: OwnRabbitMQ | None,
+    broker: Controlled | None,
     broker_url: str,
     store_url: str,
     ledger: tuple[Line, ...],
@@ -131,23 +132,26 @@ def _letter(delivery: Delivery, queue: str) -> DeadLetter:
     return DeadLetter(id=message.id, run=run, queue=dead_queue(queue), reason=reason)
 
 
-async def _settled_depths(broker: OwnRabbitMQ | None, broker_url: str, store_url: str) -> dict[str, int]:
-    depths: dict[str, int] = {}
-    for _ in range(int(_PATIENCE)):
+async def _settled_depths(broker: Controlled | None, broker_url: str, store_url: str) -> dict[str, int]:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
         depths = await _depths(broker, broker_url, store_url)
-        if not any(depths.values()):
-            break
+        if not any(depths.values()) or time.monotonic() > deadline:
+            return depths
         await asyncio.sleep(1.0)
-    return depths
 
 
-async def _depths(broker: OwnRabbitMQ | None, broker_url: str, store_url: str) -> dict[str, int]:
+async def _depths(broker: Controlled | None, broker_url: str, store_url: str) -> dict[str, int]:
     if broker is None:
         return await _stream_depths(store_url)
     vhost = unquote(urlsplit(broker_url).path.removeprefix("/")) or "/"
     told = await asyncio.to_thread(broker.rabbitmqctl, "eval", _DEPTHS.format(vhost=vhost))
     rows = (line.rsplit(" ", 1) for line in told.splitlines() if " " in line)
-    return {name: int(count) for name, count in rows if not name.endswith(".dead")}
+    depths: dict[str, int] = {}
+    for name, count in rows:  # a node that does not lead a queue counts nothing in it
+        if not name.endswith(".dead"):
+            depths[name] = max(int(count), depths.get(name, 0))
+    return depths
 
 
 async def _stream_depths(store_url: str) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from chaos.faults import AT_POINTS, FAULTS, Fault, Span
@@ -17,7 +17,7 @@ class Struck(NamedTuple):
 
     fault: Fault
     span: Span
-    #: Seconds from its end to the first job done after it.
+    #: Seconds from its end until a job of a run that was asked for after it was done.
     recovery: float
 
 
@@ -37,11 +37,11 @@ def drive(world: World, faults: Iterable[Fault], say: Callable[[str], None] = la
     return struck
 
 
-def schedule(counts: Mapping[str, int], kills: int, aborts: int, seed: int, *, rabbitmq: bool) -> list[Fault]:
+def schedule(
+    counts: Mapping[str, int], kills: int, aborts: int, seed: int, *, among: Sequence[Fault] = FAULTS
+) -> list[Fault]:
     """Each fault so often, and each point's two so often, in the order that the seed gives."""
-    faults = [
-        fault for fault in FAULTS if rabbitmq or not fault.rabbitmq for _ in range(counts.get(fault.name, 0))
-    ]
+    faults = [fault for fault in among for _ in range(counts.get(fault.name, 0))]
     faults += AT_POINTS["kill"] * kills + AT_POINTS["abort"] * aborts
     random.Random(f"schedule of {seed}").shuffle(faults)
     return faults

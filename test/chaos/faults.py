@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 from redis import Redis
 
@@ -16,6 +16,7 @@ from chaos.workload import KINDS
 from chaos.world import World
 from support.processes import Process
 from support.rabbitmq import OwnRabbitMQ
+from support.rabbitmq_cluster import RabbitMQCluster
 from support.waiting import until
 
 #: Seconds that a fault stays which has no length of its own.
@@ -210,6 +211,29 @@ def delete_a_queue(world: World) -> Span:
     return timed.span
 
 
+# A cluster of three
+
+
+def kill_the_leader(world: World) -> Span:
+    """The node that leads a queue dies; it comes back after the others have gone on."""
+    leader = _cluster(world).leader(KINDS["plain"].pipeline.first.queue)
+    leader.kill()
+    span = _now()
+    world.done_after(span.end, 60)
+    _cluster(world).start()
+    return span
+
+
+def lose_the_quorum(world: World) -> Span:
+    """Two of three die: nothing can be kept safely, so nothing is accepted; and they come back."""
+    with _Timed() as timed:
+        for node in world.chance.sample(_cluster(world).nodes, 2):
+            node.kill()
+        time.sleep(_STAY)
+        _cluster(world).start()
+    return timed.span
+
+
 # Networks
 
 
@@ -347,6 +371,14 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
+ON_THE_EMBEDDED_QUEUE = tuple(fault for fault in FAULTS if not fault.rabbitmq)
+
+OF_A_CLUSTER: tuple[Fault, ...] = (
+    Fault("leader SIGKILL", "leader killed", kill_the_leader, rabbitmq=True),
+    Fault("quorum lost and regained", "quorum lost", lose_the_quorum, rabbitmq=True),
+)
+
+
 class _Timed:
     """The span of a block."""
 
@@ -394,6 +426,11 @@ def _lose(world: World, which: str) -> None:
 
 def _broker(world: World) -> OwnRabbitMQ:
     assert world.broker is not None
+    return cast(OwnRabbitMQ, world.broker)
+
+
+def _cluster(world: World) -> RabbitMQCluster:
+    assert isinstance(world.broker, RabbitMQCluster)
     return world.broker
 
 

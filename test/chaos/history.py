@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from chaos.effects import Effect
@@ -49,7 +50,7 @@ class History:
     #: The exit codes of the workers that were told to stop at the end.
     exits: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def kinds(self) -> Mapping[str, str]:
         """The kind of each run that was attempted."""
         return {line.run: line.kind for line in self.ledger if line.what == "attempted"}

@@ -35,10 +35,11 @@ class Point(StrEnum):
 class Trap:
     """Strikes the process that it is in when a point is passed, once for each time that it is set."""
 
-    def __init__(self, file: Path, broker_port: int) -> None:
+    def __init__(self, file: Path, broker_url: str) -> None:
         #: Says how the trap is set: a point, `kill` or `abort`, and at which passing.
         self._file = file
-        self._broker_port = broker_port
+        hosts = broker_url.rpartition("@")[2].rpartition("//")[2].partition("/")[0]
+        self._broker_ports = {int(host.rpartition(":")[2]) for host in hosts.split(",")}
         self._point = ""
         self._act: Callable[[], None] = _kill
         self._left = 0
@@ -74,7 +75,7 @@ class Trap:
         """Shuts every connection to the broker under its owner: no goodbye, and no answer to what was sent."""
         for entry in Path("/proc/self/fd").iterdir():
             descriptor = int(entry.name)
-            if _leads_to(descriptor, self._broker_port):
+            if _leads_to(descriptor, self._broker_ports):
                 with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
                     connection.shutdown(socket.SHUT_RDWR)
 
@@ -88,9 +89,9 @@ def _say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-def _leads_to(descriptor: int, port: int) -> bool:
+def _leads_to(descriptor: int, ports: set[int]) -> bool:
     try:
         with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
-            return bool(connection.getpeername()[1] == port)
+            return connection.getpeername()[1] in ports
     except OSError:  # not a socket, or not a connected one
         return False

@@ -14,7 +14,6 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -114,7 +113,7 @@ class Caller:
 async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, rate: float) -> None:
     """Submits until told to stop."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    trap = Trap(folder / f"trap.{os.getpid()}", urlsplit(broker_url).port or 0)
+    trap = Trap(folder / f"trap.{os.getpid()}", broker_url)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, trap.set)
     options = QueueOptions(confirm_deadline=_CONFIRM)

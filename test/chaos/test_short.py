@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from chaos.drive import drive, schedule
+from chaos.faults import ON_THE_EMBEDDED_QUEUE
 from chaos.invariants import assert_all_hold
 from chaos.world import a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 
 _SEED = 20261122
-#: In three parts, for each test has two minutes; what is not named here is of the long form alone.
+#: In parts, for each test has two minutes; what is not named here is of the long form alone.
 _PARTS = {
     "workers": (
         "worker SIGKILL",
@@ -20,6 +21,8 @@ _PARTS = {
         "zombie",
         "rolling SIGTERM",
         "blocked loop",
+    ),
+    "jobs that do harm": (
         "job that kills its workers",
         "job that eats memory",
         "isolated job that kills its process",
@@ -58,17 +61,18 @@ def test_rabbitmq_loses_and_repeats_nothing_under_each_fault(
         ) as world,
     ):
         world.start_caller(rate=12.0)
-        drive(world, schedule(dict.fromkeys(_PARTS[part], 1), 0, 0, _SEED, rabbitmq=True), print)
+        drive(world, schedule(dict.fromkeys(_PARTS[part], 1), 0, 0, _SEED), print)
         assert_all_hold(world.come_to_rest())
 
 
+@pytest.mark.parametrize("part", [part for part in _PARTS if part != "broker"])
 def test_the_embedded_queue_loses_and_repeats_nothing_under_each_fault(
-    own_valkey: EmbeddedValkey, tmp_path: Path
+    own_valkey: EmbeddedValkey, tmp_path: Path, part: str
 ) -> None:
     with a_world(
         tmp_path, broker=None, broker_url=own_valkey.url, store=own_valkey, workers=3, seed=_SEED
     ) as world:
         world.start_caller(rate=12.0)
-        counts = {name: 1 for names in _PARTS.values() for name in names}
-        drive(world, schedule(counts, 0, 0, _SEED, rabbitmq=False), print)
+        counts = dict.fromkeys(_PARTS[part], 1)
+        drive(world, schedule(counts, 0, 0, _SEED, among=ON_THE_EMBEDDED_QUEUE), print)
         assert_all_hold(world.come_to_rest())

@@ -9,7 +9,6 @@ import secrets
 import signal
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from chaos.handlers import bindings
 from chaos.pointed import PointedQueue, PointedStore
@@ -35,7 +34,7 @@ def main() -> int:
 async def work(folder: Path, broker_url: str, store_url: str) -> bool:
     """Works until told to stop; whether all that was begun is finished."""
     stop, loop = Stop(), asyncio.get_running_loop()
-    trap = Trap(folder / f"trap.{os.getpid()}", urlsplit(broker_url).port or 0)
+    trap = Trap(folder / f"trap.{os.getpid()}", broker_url)
     loop.add_signal_handler(signal.SIGTERM, stop.ask)
     loop.add_signal_handler(signal.SIGUSR1, trap.set)
     name = f"w-{os.getpid()}-{secrets.token_hex(2)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from chaos.collect import collect, left_open
+from chaos.controlled import Controlled
 from chaos.crew import Crew
 from chaos.history import History
 from chaos.ledger import Ledger, Line, Reader
@@ -21,11 +22,12 @@ from mousetrap.job_queue import connect
 from mousetrap.run_store import open_store
 from support.door import Door, open_door
 from support.processes import Process, clean_environment
-from support.rabbitmq import OwnRabbitMQ
 from support.waiting import until
 
 #: Seconds until all that was accepted must have ended once the faults are over.
 _REST = 60.0
+#: Lines of the ledger among which news are looked for.
+_LATEST = 5_000
 _TEST = str(Path(__file__).parents[1])
 
 
@@ -36,7 +38,7 @@ class World:
         self,
         folder: Path,
         *,
-        broker: OwnRabbitMQ | None,
+        broker: Controlled | None,
         broker_url: str,
         store: EmbeddedValkey,
         doors: tuple[Door, Door],
@@ -109,12 +111,13 @@ class World:
     # Watching
 
     def done_after(self, moment: float, seconds: float) -> Line:
-        """The first attempt that went well after that moment; AssertionError if none does in time."""
-        return until(
-            lambda: next((x for x in self.ledger.all() if x.what == "done" and x.at > moment), None),
-            "a job is done",
-            seconds,
-        )
+        """The first job done of a run that was asked for after that moment; AssertionError if there is none in time."""
+        return until(lambda: self._new_and_done(moment), "a job of a new run is done", seconds)
+
+    def _new_and_done(self, moment: float) -> Line | None:
+        later = [line for line in self.ledger.all()[-_LATEST:] if line.at > moment]
+        new = {line.run for line in later if line.what == "attempted"}
+        return next((line for line in later if line.what == "done" and line.run in new), None)
 
     def wait_for_end(self, runs: list[str], seconds: float = _REST) -> None:
         """Returns once all of these runs, as far as the store knows them, have ended."""
@@ -166,7 +169,8 @@ class World:
         return self._start("chaos.worker")
 
     def _start(self, module: str, *more: str) -> Process:
-        command = [sys.executable, "-m", module, str(self.folder), self.broker_door.url, self.store_door.url]
+        broker_url = self.broker_url if "," in self.broker_url else self.broker_door.url
+        command = [sys.executable, "-m", module, str(self.folder), broker_url, self.store_door.url]
         path = os.pathsep.join([_TEST, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = clean_environment(PYTHONPATH=path)
         return Process([*command, *more], environment, self.folder)
@@ -176,17 +180,20 @@ class World:
 def a_world(
     folder: Path,
     *,
-    broker: OwnRabbitMQ | None,
+    broker: Controlled | None,
     broker_url: str,
     store: EmbeddedValkey,
     workers: int,
     seed: int,
 ) -> Iterator[World]:
-    """A world whose processes and doors end with the block; the broker and the store are the caller's."""
+    """A world whose processes and doors end with the block; the broker and the store are the caller's.
+
+    Before a cluster there is no door: a client is to choose among its nodes.
+    """
     with ExitStack() as opened:
         store_door = opened.enter_context(open_door(store.url))
         broker_door = store_door
-        if broker_url.startswith("amqp"):
+        if broker_url.startswith("amqp") and "," not in broker_url:
             broker_door = opened.enter_context(open_door(broker_url, amqp=True))
         world = World(
             folder,
