@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 
 #: Seconds without a byte before a stream of events counts as lost: the API says something more often.
 _SILENCE = 60.0
-#: Seconds for an answer that many dead letters were dealt with for.
+#: Seconds for an answer about dead letters, all of which must be looked at.
 _DEALING = 60.0
 
 
@@ -105,11 +105,11 @@ class Api:
 
     def dead_as_json(self, what: str, wish: Mapping[str, Any]) -> bytes:
         """The dead letters that are meant, or with `/groups` what they died of, as the API says it."""
-        return self._ask("GET", f"/dead{what}", params=_said(wish))
+        return self._ask("GET", f"/dead{what}", params=_said(wish), timeout=_DEALING)
 
     def letter_as_json(self, queue: str, letter_id: str) -> bytes:
         """A dead letter with its story, as the API says it."""
-        return self._ask("GET", _letter_path(queue, letter_id))
+        return self._ask("GET", _letter_path(queue, letter_id), timeout=_DEALING)
 
     def repair(self, what: str, wish: Mapping[str, Any]) -> Repaired:
         """Has the dead letters that are meant redriven or discarded."""
@@ -119,7 +119,8 @@ class Api:
     def redrive_edited(self, queue: str, letter_id: str, body: bytes) -> Repaired:
         """Has one dead letter redriven with another input."""
         path = f"{_letter_path(queue, letter_id)}/redrive"
-        return _read(self._ask("POST", path, content=msgspec.json.encode(_with_input(body))), Repaired)
+        body = msgspec.json.encode(_with_input(body))
+        return _read(self._ask("POST", path, content=body, timeout=_DEALING), Repaired)
 
     def export(self, wish: Mapping[str, Any]) -> Iterator[bytes]:
         """The dead letters that are meant, with all that they carry, a line of JSON each."""

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from rich.console import Console
@@ -80,7 +80,7 @@ def export(environ: Mapping[str, str], wish: Wish) -> int:
 def redrive(environ: Mapping[str, str], wish: Wish, *, rate: float) -> int:
     """The command `dead redrive`."""
     with _api(environ) as api:
-        return _told(_until_done(api, "redrive", {**wish, "rate": rate}))
+        return _told(repair_all(api, "redrive", {**wish, "rate": rate}))
 
 
 def redrive_edited(environ: Mapping[str, str], letter_id: str, given: str) -> int:
@@ -96,10 +96,18 @@ def discard(environ: Mapping[str, str], wish: Wish, *, sure: bool) -> int:
         if not sure:
             shown = {name: value for name, value in wish.items() if name != "all"}
             _ask(read_letters(api.dead_as_json("", {**shown, "limit": 1})).matched)
-        return _told(_until_done(api, "discard", wish))
+        return _told(repair_all(api, "discard", wish))
 
 
-def _until_done(api: Api, what: str, wish: Wish) -> Repaired:
+class Repairs(Protocol):
+    """What is asked of the API."""
+
+    def repair(self, what: str, wish: Wish) -> Repaired:
+        """Has some of the dead letters that are meant redriven or discarded."""
+        ...
+
+
+def repair_all(api: Repairs, what: str, wish: Wish) -> Repaired:
     """Repeats the request for as many letters as were meant at first: what dies meanwhile is not sent round and round."""
     with Console(stderr=True).status(f"{what}: looking") as status:
         total = more = api.repair(what, {**wish, "limit": _AT_ONCE})

@@ -42,6 +42,7 @@ async def hold(queue: Queue, name: str, most: int) -> AsyncIterator[Held]:
     finally:
         # Those that were acknowledged, and all of a lost connection, know that there is nothing to hand back.
         back = sum([delivery.hand_back() for delivery in deliveries])
+        deliveries.clear()  # the queue remembers its subscriptions, and with them what receives
         with suppress(MousetrapError, TimeoutError):
             await asyncio.wait_for(_until_there(queue, dead, back), _RETURNING)
 

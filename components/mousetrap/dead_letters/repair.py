@@ -1,6 +1,7 @@
 """Looks at dead letters, sends them round again, discards and exports them; the dead queues are all there is to know."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -69,12 +70,14 @@ class DeadLetters:
         keyring: Keyring,
         pipelines: Mapping[str, Pipeline],
         *,
+        now: Callable[[], float] = time.monotonic,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._queue = queue
         self._store = store
         self._keyring = keyring
         self._pipelines = pipelines
+        self._now = now
         self._pause = pause
         names = sorted({stage.queue for pipeline in pipelines.values() for stage in pipeline.stages})
         #: What one look holds, another would not see.
@@ -107,8 +110,9 @@ class DeadLetters:
         """
 
         async def act(letter: DeadLetter) -> bool:
+            due = self._now() + 1 / rate
             went = await self._send_back(letter, letter.job)
-            await self._pause(1 / rate)
+            await self._pause(max(0.0, due - self._now()))
             return went
 
         return await self._repair(selection, limit, act)

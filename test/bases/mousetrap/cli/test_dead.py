@@ -3,11 +3,14 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mousetrap.cli.answers import Repaired
+from mousetrap.cli.dead import repair_all
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, encode, first_job
@@ -148,3 +151,19 @@ def test_runs_are_called_off_and_repeated(mousetrap: Command) -> None:
     assert "cancelled" in mousetrap("show", "mine").stdout
     assert "repeats   mine" in repeated.stdout
     assert (impossible.returncode, "has not failed" in impossible.stderr) == (2, True)
+
+
+def test_letters_that_die_again_meanwhile_are_not_sent_round_and_round() -> None:
+    asked: list[int] = []
+
+    class NeverMended:
+        """Whatever is redriven lies there again at once."""
+
+        def repair(self, _: str, wish: Mapping[str, Any]) -> Repaired:
+            asked.append(wish["limit"])
+            return Repaired(matched=1200, left=700, unseen=0, redriven=min(500, wish["limit"]))
+
+    done = repair_all(NeverMended(), "redrive", {"all": True})
+
+    assert asked == [500, 500, 200]
+    assert (done.redriven, done.left) == (1200, 0)

@@ -1,0 +1,116 @@
+"""What failed is kept with its story, and completes once it was mended and sent round again."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.mending_worker import ATTEMPTS, CRASHES
+from support.processes import Process, clean_environment
+from support.stack import SIGNING_KEYS, Stack, events
+from support.waiting import until
+
+_PROGRAM = Path(__file__).parents[1] / "support/mending_worker.py"
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start_fetching(queue_url: str, own_valkey: EmbeddedValkey) -> Iterator[Start]:
+    """Starts workers of the first stage, mended or not."""
+    started: list[Process] = []
+
+    def start(**more: str) -> Process:
+        settings = {
+            "MOUSETRAP_BROKER_URL": queue_url,
+            "MOUSETRAP_STORE_URL": own_valkey.url,
+            "MOUSETRAP_SIGNING_KEYS": SIGNING_KEYS,
+            **more,
+        }
+        started.append(Process([sys.executable, str(_PROGRAM)], clean_environment(**settings)))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def submit(stack: Stack, name: str) -> str:
+    answer = stack.api.post("/pipelines/earthquakes/runs", json={"url": f"https://example.org/{name}"})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["run_id"])
+
+
+def state(stack: Stack, run_id: str) -> str | None:
+    run = stack.run(run_id)
+    return str(run["state"]) if run else None
+
+
+def letter_of(stack: Stack, run_id: str) -> dict[str, Any]:
+    """The page of the run's one dead letter."""
+
+    def found() -> list[dict[str, Any]]:
+        letters: list[dict[str, Any]] = stack.api.get("/dead", params={"run": run_id}).json()["letters"]
+        return letters
+
+    (line,) = until(found, f"a dead letter of run {run_id}")
+    page: dict[str, Any] = stack.api.get(f"/dead/{line['queue']}/{line['id']}").raise_for_status().json()
+    return page
+
+
+def test_a_poison_message_and_one_that_kills_its_worker_are_kept_told_mended_and_completed(
+    stack: Stack, start_fetching: Start
+) -> None:
+    stack.start("process_worker")
+    poison, killer, innocent = (submit(stack, name) for name in ("poison", "killer", "innocent"))
+
+    deaths = _serve_until_both_are_given_up(stack, start_fetching, poison, killer)
+
+    assert stack.completed(innocent)["result"]["earthquakes"] == 1
+    told = letter_of(stack, poison)
+    assert (told["reason"], told["attempts"]) == ("max-retries", ATTEMPTS)
+    assert (told["error_kind"], told["error"]) == ("ConnectionError", "this feed is poison")
+    assert "in fetch" in told["traceback"]
+    assert told["payload"] == {"url": "https://example.org/poison"}
+    assert len(events(told["run"], "started", "fetch")) <= ATTEMPTS + CRASHES  # the killer can take it along
+    told = letter_of(stack, killer)
+    assert told["reason"] == "crash-loop"
+    assert len(deaths) == CRASHES
+    starts = events(told["run"], "started", "fetch")
+    assert [event["attempt"] for event in starts] == [1] * CRASHES
+    assert len({event["worker"] for event in starts}) == CRASHES
+
+    start_fetching(MENDED="1")
+    answer = stack.api.post("/dead/redrive", json={"all": True})
+
+    assert answer.json() == {"matched": 2, "redriven": 2, "stale": 0, "left": 0, "unseen": 0}
+    for run_id in (poison, killer):
+        _completed_after_redrive(stack, run_id)
+    assert stack.api.get("/dead").json()["letters"] == []
+    assert sorted(stack.summaries()) == sorted([poison, killer, innocent])
+
+
+def _completed_after_redrive(stack: Stack, run_id: str) -> None:
+    until(lambda: state(stack, run_id) == "completed", f"run {run_id} completes", seconds=30)
+    assert len(events(stack.run(run_id), "redriven", "fetch")) == 1
+
+
+def _serve_until_both_are_given_up(stack: Stack, start: Start, *run_ids: str) -> list[Process]:
+    """The workers that died of it; each time one does, the next one is started."""
+    deaths: list[Process] = []
+    worker = start()
+
+    def given_up() -> bool:
+        nonlocal worker
+        if not worker.running:
+            deaths.append(worker)
+            assert len(deaths) <= 2 * CRASHES, "nobody stops it"
+            worker = start()
+        return all(state(stack, run_id) == "failed" for run_id in run_ids)
+
+    until(given_up, "both are given up", seconds=110)
+    worker.terminate()
+    return deaths
