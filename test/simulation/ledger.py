@@ -72,7 +72,7 @@ class Ledger:
     fences: dict[str, int] = field(default_factory=dict)
     lock_fences: dict[str, int] = field(default_factory=dict)
     due: dict[tuple[str, int, int], float] = field(default_factory=dict)
-    bodies: dict[tuple[str, int, int], bytes] = field(default_factory=dict)
+    bodies: dict[tuple[str, int, int, int], bytes] = field(default_factory=dict)
     #: The first thing that was wrong; told when the step ends, for nobody listens inside the loop.
     wrong: list[str] = field(default_factory=list)
 
@@ -127,7 +127,8 @@ class Ledger:
 
     def published(self, job: Job, body: bytes) -> None:
         """A job was published: whoever does so says the same of it."""
-        about = (job.id, job.generation, job.attempt)
+        # A run that was refused and then accepted is accepted anew.
+        about = (job.id, job.accepted_ms, job.generation, job.attempt)
         if self.bodies.setdefault(about, body) != body:
             self._say(f"{job.run_id}.{job.stage}#{job.attempt} was published with two contents")
 

@@ -1,0 +1,238 @@
+"""The stand-in for the store's server answers as the real one does, whatever a store is asked and in whichever order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
+from mousetrap.run_store import Progress, RunConflict, RunStore
+from simulation.clock import EPOCH_MS, SimulatedLoop
+from simulation.process import Process, Story
+from simulation.store_client import Store, StoreClient
+from simulation.store_server import StoreServer
+
+#: Milliseconds: far less than what the tests let pass, so that the real server, whose clock goes on by itself, forgets nothing.
+TTL_S = 7 * 86_400.0
+_NOW = "redis.call('TIME')"
+#: What the real server is given to ask instead: the time that the test says it is.
+_TOLD = "redis.call('HMGET', 'clock', 'seconds', 'rest')"
+
+jobs = st.sampled_from(("r1", "r2"))
+attempts = st.integers(1, 2)
+fences = st.integers(1, 4)
+workers = st.sampled_from(("w1", "w2"))
+outcomes = st.sampled_from(
+    (
+        Done(msgspec.Raw(b'{"sum":3}')),
+        Done(msgspec.Raw(b'"a longer output than the store keeps"')),
+        RetryLater(1.5, Failure(kind="ValueError", text="no / not now")),
+        GiveUp("max-retries", Failure(kind="ValueError", text="never \\ ever")),
+    )
+)
+calls = st.one_of(
+    st.tuples(st.just("wait"), st.integers(0, 70_000)),
+    st.tuples(st.just("open_run"), jobs, st.sampled_from((b"1", b"2")), st.sampled_from((None, 0.5, 60.0))),
+    st.tuples(st.just("reject_run"), jobs),
+    st.tuples(st.just("published"), jobs),
+    st.tuples(st.just("unpublished"), st.sampled_from((0.0, 60.0))),
+    st.tuples(st.just("cancel"), jobs),
+    st.tuples(st.just("ended")),
+    st.tuples(
+        st.just("claim"),
+        *(jobs, st.booleans(), attempts, st.integers(0, 1), workers, st.booleans()),
+        *(st.sampled_from(("", "one", "two")), st.booleans()),
+    ),
+    st.tuples(st.just("begin"), jobs, st.booleans(), fences),
+    st.tuples(st.just("survived"), jobs, st.booleans()),
+    st.tuples(st.just("renew"), jobs, st.booleans(), fences),
+    st.tuples(st.just("decide"), jobs, st.booleans(), attempts, fences, outcomes, st.booleans()),
+    st.tuples(st.just("release"), jobs, st.booleans(), fences),
+    st.tuples(st.just("redrive"), jobs, st.booleans(), st.integers(0, 1)),
+    st.tuples(st.just("report"), jobs),
+)
+
+
+def test_the_stand_in_answers_as_the_real_server_does(store_url: str) -> None:
+    @settings(max_examples=60, deadline=None, database=None, derandomize=True)
+    @given(asked=st.lists(calls, min_size=10, max_size=40))
+    def answers_alike(asked: list[tuple[Any, ...]]) -> None:
+        simulated = _simulated(lambda store, wait: _answers(store, wait, asked))
+        really = _real(store_url, lambda store, wait: _answers(store, wait, asked))
+        assert simulated == really
+
+    answers_alike()
+
+
+Ask = Callable[[RunStore, Callable[[int], Awaitable[None]]], Awaitable[list[Any]]]
+
+
+async def _answers(
+    store: RunStore, wait: Callable[[int], Awaitable[None]], asked: list[tuple[Any, ...]]
+) -> list[Any]:
+    return [await (wait(call[1]) if call[0] == "wait" else _answer(store, *call)) for call in asked]
+
+
+async def _answer(store: RunStore, call: str, *args: Any) -> Any:
+    try:
+        return await getattr(_Asking(store), call)(*args)
+    except RunConflict:
+        return "conflict"
+
+
+class _Asking:
+    """The store, asked with few and small words."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+
+    async def open_run(self, run: str, body: bytes, expires_in: float | None) -> Any:
+        return await self._store.open_run(run, "sums", "add", body, expires_in=expires_in)
+
+    async def reject_run(self, run: str) -> Any:
+        return await self._store.reject_run(run, Failure(kind="QueueFull", text="no"))
+
+    async def published(self, run: str) -> Any:
+        return await self._store.published(run)
+
+    async def unpublished(self, age: float) -> Any:
+        return await self._store.unpublished(age=age)
+
+    async def cancel(self, run: str) -> Any:
+        return await self._store.cancel(run)
+
+    async def ended(self) -> Any:
+        return await self._store.ended(["r1", "r2", "r3"])
+
+    async def claim(
+        self,
+        run: str,
+        second: bool,
+        attempt: int,
+        generation: int,
+        worker: str,
+        redelivered: bool,
+        lock: str,
+        waits: bool,
+    ) -> Any:
+        job = msgspec.structs.replace(_job(run, second), attempt=attempt, generation=generation)
+        return await self._store.claim(
+            job, worker=worker, redelivered=redelivered, lease=30.0, lock=lock, waits=waits
+        )
+
+    async def begin(self, run: str, second: bool, fence: int) -> Any:
+        return await self._store.begin(_job(run, second), fence=fence, worker="w1")
+
+    async def survived(self, run: str, second: bool) -> Any:
+        return await self._store.survived(_job(run, second))
+
+    async def renew(self, run: str, second: bool, fence: int) -> Any:
+        return await self._store.renew(_job(run, second), fence=fence, lease=30.0)
+
+    async def decide(self, run: str, second: bool, attempt: int, fence: int, outcome: Any, last: bool) -> Any:
+        job = msgspec.structs.replace(_job(run, second), attempt=attempt)
+        return await self._store.decide(job, outcome, fence=fence, worker="w1", last=last)
+
+    async def release(self, run: str, second: bool, fence: int) -> Any:
+        return await self._store.release(_job(run, second), fence=fence, worker="w1")
+
+    async def redrive(self, run: str, second: bool, generation: int) -> Any:
+        return await self._store.redrive(msgspec.structs.replace(_job(run, second), generation=generation))
+
+    async def report(self, run: str) -> Any:
+        return await self._store.report(run, Progress(stage="add", done=0.5))
+
+
+def _job(run: str, second: bool) -> Job:
+    job = first_job(run_id=run, pipeline="sums", stage="add", payload=b"1", accepted_ms=EPOCH_MS)
+    return job.following("double", b"2") if second else job
+
+
+def _simulated(ask: Ask) -> list[Any]:
+    loop = SimulatedLoop()
+    clock = _Clock()
+    server = StoreServer(lambda: clock.now_ms)
+    process = Process("test", loop, Story(loop), 0.001)
+    client: Any = StoreClient(Store(server, {}, lambda *_: None), process)
+
+    async def tell() -> list[Any]:
+        async def wait(milliseconds: int) -> None:
+            clock.now_ms += milliseconds
+
+        answers = await ask(RunStore(client, "simulation", TTL_S, 20), wait)
+        keys = sorted(server.keys())
+        ends = [(key, server.ends_ms(key) is not None) for key in keys]
+        return [*answers, *ends, *(_kept(server, key) for key in keys)]
+
+    try:
+        return loop.run_until_complete(tell())
+    finally:
+        loop.close()
+
+
+def _kept(server: StoreServer, key: str) -> Any:
+    if key.endswith(":events"):
+        return key, [_text(fields) for _, fields in server.command("XRANGE", key, "-", "+")]
+    if ":runs:" in key or key.endswith(":openings"):
+        return key, [member.decode() for member in server.command("ZRANGE", key, "0", "-1")]
+    return key, server.hash(key)
+
+
+def _real(url: str, ask: Ask) -> list[Any]:
+    async def tell() -> list[Any]:
+        async with Redis.from_url(url.replace("valkey", "redis", 1)) as client:
+            await client.flushdb()
+            clock = _Clock()
+            await _set(client, clock)
+
+            async def wait(milliseconds: int) -> None:
+                clock.now_ms += milliseconds
+                await _set(client, clock)
+
+            told: Any = _Told(client)
+            answers = await ask(RunStore(told, "real", TTL_S, 20), wait)
+            keys = sorted(key.decode() for key in await client.keys() if key != b"clock")
+            ends = [(key, await client.pttl(key) > 0) for key in keys]
+            return [*answers, *ends, *[await _really_kept(client, key) for key in keys]]
+
+    return asyncio.run(tell())
+
+
+async def _really_kept(client: "Redis", key: str) -> Any:
+    if key.endswith(":events"):
+        return key, [_text(fields) for _, fields in await client.xrange(key)]
+    if ":runs:" in key or key.endswith(":openings"):
+        return key, [member.decode() for member in await client.zrange(key, 0, -1)]
+    return key, _text(await client.hgetall(key))
+
+
+def _text(fields: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_ms = EPOCH_MS
+
+
+async def _set(client: "Redis", clock: _Clock) -> None:
+    seconds, rest = divmod(clock.now_ms, 1000)
+    await client.hset("clock", mapping={"seconds": seconds, "rest": rest * 1000})
+
+
+class _Told:
+    """The real client; the library that it brings asks the test for the time."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._client = client
+
+    async def function_load(self, source: str, replace: bool = False) -> Any:
+        assert _NOW in source, "the library asks for the time in another way than this test replaces"
+        return await self._client.function_load(source.replace(_NOW, _TOLD), replace=True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
