@@ -25,7 +25,7 @@ _LOOK_ANYWAY = 5.0
 
 
 #: What became of the wish to decide a job.
-Decision = Literal["recorded", "stale", "unlocked"]
+Decision = Literal["recorded", "stale", "unlocked", "over"]
 
 
 class RunConflict(MousetrapError):
@@ -207,8 +207,8 @@ class RunStore:
     async def decide(self, job: Job, outcome: Outcome, *, fence: int, worker: str, last: bool) -> Decision:
         """Records the outcome of an attempt before anyone acts on it. With `last`, a Done's output is the run's result.
 
-        `stale` when a later claim has won or the run was ended from outside: nothing follows. `unlocked` when the lock was
-        lost meanwhile: the job must come again.
+        `over` when the run was ended from outside: nothing follows. `stale` when a later claim has won, `unlocked` when the
+        lock was lost meanwhile: what was given is dropped, but the job may have to come again.
         """
         about = (job.id, job.run_id, job.stage, job.attempt, fence, worker)
         if isinstance(outcome, Done):

@@ -177,7 +177,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   if generation < round then return { 'over' } end
   if generation > round then begin_round(job, generation, 'redriven') end
   local held = redis.call('HMGET', job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms',
-    'arrived')
+    'arrived', 'lock', 'fence', 'suspect')
   local state, reached = held[1], tonumber(held[2] or 0)
   local now = now_ms()
   local run_state = redis.call('HGET', run_key(run), 'state')
@@ -192,6 +192,12 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   local mine = running and held[3] == worker
   if running and not redelivered and not mine and tonumber(held[4]) > now then
     return { 'busy', tonumber(held[4]) - now }
+  end
+  -- Asked twice, because the first answer was lost: a new fence would be granted to nobody and void the one in use.
+  if mine and not redelivered and (lock == '' or held[9] == lock) then
+    redis.call('HSET', job_key(job), 'until_ms', now + lease)
+    local lock_fence = held[9] and redis.call('HGET', lock_key(lock), 'fence') or 0
+    return { 'granted', tonumber(held[10]), tonumber(held[5]), held[11] == '1', tonumber(lock_fence), '' }
   end
   if not run_state then open(run, pipeline, stage, 'null', '', accepted, expires, '', ttl) end
   redis.call('ZREM', OPENINGS, run)
@@ -216,7 +222,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   local suspect = starts > IN_COMPANY
   local fence = redis.call('HINCRBY', job_key(job), 'fence', 1)
   redis.call('HSET', job_key(job), 'state', 'running', 'attempt', attempt, 'worker', worker, 'until_ms', now + lease,
-    'starts', suspect and before or starts)
+    'starts', suspect and before or starts, 'suspect', suspect and 1 or 0)
   redis.call('HDEL', job_key(job), 'verdict', 'waiting_ms')
   if lock_fence and lock ~= '' then redis.call('HSET', job_key(job), 'lock', lock) end
   redis.call('PEXPIRE', job_key(job), ttl)
@@ -265,7 +271,7 @@ local function may_decide(job, run, fence)
   if held[2] ~= 'running' then return nil, { 'recorded' } end
   if STOPPED[redis.call('HGET', run_key(run), 'state') or ''] then
     free_lock(job)
-    return nil, { 'stale' }
+    return nil, { 'over' }
   end
   if not holds_its_lock(job) then
     redis.call('HSET', job_key(job), 'state', 'waiting', 'starts', 0)

@@ -1,6 +1,7 @@
 """The worker's runtime: takes jobs off queues, runs their handlers, and settles each job exactly once."""
 
 from mousetrap.worker.binding import Binding
+from mousetrap.worker.child_process import HandlerDied
 from mousetrap.worker.context import Context
 from mousetrap.worker.drain import Stop
 from mousetrap.worker.options import WorkerOptions
@@ -11,6 +12,7 @@ from mousetrap.worker.watching import Hung, Running, Watching
 __all__ = [
     "Binding",
     "Context",
+    "HandlerDied",
     "Hung",
     "Running",
     "SoftTimeout",

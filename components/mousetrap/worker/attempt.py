@@ -38,6 +38,11 @@ class Attempt:
         return cls(job, [delivery], task)
 
     @property
+    def queue(self) -> str:
+        """Where the job came from."""
+        return self.deliveries[0].queue
+
+    @property
     def useless(self) -> bool:
         """Whether it was stopped because nobody needs what it would give."""
         return self.lost or self.called_off

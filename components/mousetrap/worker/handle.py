@@ -82,20 +82,18 @@ class Handling:
             case Granted() as claim:
                 attempt.fence = claim.fence
                 outcome = await self._undertaking.outcome(attempt, performer, delivery.queue, claim)
-                if outcome is None:
-                    return []
-                match await self._decide(attempt, outcome, performer):
-                    case "stale":
-                        return []
-                    case "unlocked":
-                        return [self._parked(delivery, job, _SOONEST)]
+                decision = (
+                    outcome if isinstance(outcome, str) else await self._decide(attempt, outcome, performer)
+                )
+                if isinstance(outcome, str) or decision != "recorded":
+                    return self._instead(attempt, decision)
             case Decided(recorded):
                 outcome = recorded
             case Busy(seconds):
                 # Parked, and not counted as a try: whoever holds the job will most likely finish it first.
-                return [self._parked(delivery, job, seconds)]
+                return [self._parked(job, delivery.queue, seconds)]
             case Locked(_, waited):
-                return [self._parked(delivery, job, min(_LATEST, max(_SOONEST, waited / 4)))]
+                return [self._parked(job, delivery.queue, min(_LATEST, max(_SOONEST, waited / 4)))]
             case Over():
                 return []
         following = performer.following if performer else None
@@ -109,8 +107,20 @@ class Handling:
             now_ms=_now_ms(),
         )
 
-    def _parked(self, delivery: Delivery, job: Job, seconds: float) -> Posting:
-        return Posting(delivery.queue, signed(job, self._keyring), seconds)
+    def _instead(self, attempt: Attempt, decision: Decision) -> list[Posting]:
+        """What must be published where nothing was recorded, before the job may be acknowledged."""
+        match decision:
+            case "unlocked":
+                return [self._parked(attempt.job, attempt.queue, _SOONEST)]
+            case "stale":
+                # Whoever won may be nobody: a claim can reach the store long after its worker gave it up or died. So this
+                # message stays until the winner has decided, or its claim has ended.
+                return [self._parked(attempt.job, attempt.queue, self._leases.seconds)]
+            case _:
+                return []
+
+    def _parked(self, job: Job, queue: str, seconds: float) -> Posting:
+        return Posting(queue, signed(job, self._keyring), seconds)
 
     async def _claim(self, job: Job, performer: Performer | None, redelivered: bool) -> Claim:
         lock = performer.stage.lock if performer else None
@@ -152,13 +162,13 @@ class Handling:
             delivery.hand_back()
 
     async def _drop(self, attempt: Attempt) -> None:
-        """Ends an attempt that nobody needs: its run is over, or another worker has the job and a message of its own for it."""
+        """Ends an attempt that nobody needs: its run is over, or a later claim has won."""
         if attempt.lost:
             with suppress(MousetrapError):  # at worst the job runs alone, a little sooner than it deserves
                 await self._store.survived(attempt.job)
         else:
             await self._release(attempt)
-        await self._settle(attempt.deliveries, [])
+        await self._settle(attempt.deliveries, self._instead(attempt, "stale" if attempt.lost else "over"))
 
     async def _release(self, attempt: Attempt) -> None:
         if not attempt.fence:
@@ -190,10 +200,10 @@ def _now_ms() -> int:
 def _log_outcome(job: Job, outcome: Outcome, decision: Decision) -> None:
     facts = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
     match outcome:
+        case _ if decision == "over":
+            _log.info("dropped an outcome: the run has ended meanwhile", extra=facts)
         case _ if decision == "stale":
-            _log.warning(
-                "dropped an outcome: another worker has taken the job over, or its run has ended", extra=facts
-            )
+            _log.warning("dropped an outcome: another worker has taken the job over", extra=facts)
         case _ if decision == "unlocked":
             _log.warning("dropped an outcome: the lock was lost meanwhile; the job comes again", extra=facts)
         case RetryLater(after, failure):

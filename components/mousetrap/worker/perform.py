@@ -43,19 +43,21 @@ class Performer:
     ) -> Outcome:
         """One attempt. Only cancellation is raised; every error of the handler becomes an outcome."""
         try:
-            payload = read(job.payload, self.stage.input)
-        except ContractBroken as error:
-            return input_broken(error, self.stage)
-        try:
             async with asyncio.timeout(self.stage.timeout) as limit:
                 if self._children is not None:
                     return await self._in_child(self._children, job, context, chance())
-                value = await self._call(payload, context)
+                return await self._here(job, context)
         except (Exception, SystemExit) as error:  # noqa: BLE001  all of it is judged
             if isinstance(error, TimeoutError) and limit.expired():
                 error = TimeLimitExceeded(f"the attempt took longer than its {self.stage.timeout:g} s")
             return judged(error, job.attempt, self.stage, chance(), time.time())
-        return done(value, self.stage)
+
+    async def _here(self, job: Job, context: Context[Any]) -> Outcome:
+        try:
+            payload = read(job.payload, self.stage.input)
+        except ContractBroken as error:
+            return input_broken(error, self.stage)
+        return done(await self._call(payload, context), self.stage)
 
     async def _call(self, payload: Any, context: Context[Any]) -> Any:
         arguments = (payload, context) if self._takes_context else (payload,)

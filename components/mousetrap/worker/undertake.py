@@ -3,6 +3,7 @@
 import random
 import time
 from functools import partial
+from typing import Literal
 
 from mousetrap.jobs import Job, Outcome
 from mousetrap.run_store import Granted, RunStore
@@ -30,8 +31,8 @@ class Undertaking:
 
     async def outcome(
         self, attempt: Attempt, performer: Performer | None, queue: str, claim: Granted
-    ) -> Outcome | None:
-        """What came of the job; None when its run ended, or another worker has it, before it could begin."""
+    ) -> Outcome | Literal["stale", "over"]:
+        """What came of the job; or, as a decision would say it, that another claim has won or its run ended before it began."""
         if performer is None:
             return unknown_stage(attempt.job, queue)
         if claim.locked_by:
@@ -42,18 +43,18 @@ class Undertaking:
         try:
             async with self._company.joined(alone=claim.suspect):
                 if claim.suspect and not await self._begin(attempt):
-                    return None
+                    return "stale"
                 return await self._perform(attempt, performer, claim)
         finally:
             attempt.performing = False
 
-    async def _without_lock(self, job: Job, performer: Performer, holder: str) -> Outcome | None:
+    async def _without_lock(self, job: Job, performer: Performer, holder: str) -> Outcome | Literal["over"]:
         assert performer.stage.lock is not None
         match performer.stage.lock.on_conflict:
             case "skip":
                 skip = partial(self._store.cancel, job.run_id, lock_held(holder))
                 await self._patience.until_done("end runs", skip)
-                return None
+                return "over"
             case "fail":
                 error = LockHeld(f"run {holder} holds the lock that this job needs")
                 return judged(error, job.attempt, performer.stage, random.random(), time.time())

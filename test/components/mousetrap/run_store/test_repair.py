@@ -106,7 +106,7 @@ def test_what_a_cancelled_job_comes_to_changes_nothing(store_url: str, outcome: 
         await store.cancel("r1")
 
         assert await store.ended(["r1", "nobody's"]) == {"r1"}
-        assert await decided(store, job, outcome, claim) == "stale"
+        assert await decided(store, job, outcome, claim) == "over"
         assert await state(store) == RunState.CANCELLED
 
     with_store(store_url, story)
@@ -197,6 +197,21 @@ def test_a_worker_that_lives_to_hear_that_it_lost_its_job_did_not_die_of_it(stor
             claim = await claimed(store, job, f"w{n}", redelivered=True)
             assert (claim.starts, claim.suspect) == (2, False)
             await store.survived(job)
+
+    with_store(store_url, story)
+
+
+def test_a_worker_that_asks_twice_gets_the_same_answer(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        for _ in range(2):
+            assert await claimed(store, job, "w1", redelivered=True)
+        first = await claimed(store, job, "w2", redelivered=True, lock="L")
+        suspect = await claimed(store, job, "w3", redelivered=True, lock="L")
+
+        assert (first.suspect, suspect.suspect) == (False, True)
+        assert await claimed(store, job, "w3", lock="L") == suspect
+        assert await decided(store, job, OUTPUT, suspect, "w3") == "recorded"
 
     with_store(store_url, story)
 
