@@ -141,11 +141,19 @@ def worker(
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs run at once.")] = None,
     prefetch: Annotated[int | None, typer.Option(min=0, help="Jobs held, running or waiting to.")] = None,
     burst: Annotated[bool, typer.Option("--burst", help="Leave once the queues are empty.")] = False,
+    auto_kill: Annotated[
+        float | None,
+        typer.Option("--auto-kill-timeout", min=2, help="Seconds after which what hangs ends this process."),
+    ] = None,
 ) -> None:
     """Serve stages in this process until told to stop."""
     from mousetrap.cli.worker import worker
 
-    raise typer.Exit(worker(os.environ, stages, concurrency=concurrency, prefetch=prefetch, burst=burst))
+    raise typer.Exit(
+        worker(
+            os.environ, stages, concurrency=concurrency, prefetch=prefetch, burst=burst, auto_kill=auto_kill
+        )
+    )
 
 
 @app.command()

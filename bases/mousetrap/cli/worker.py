@@ -19,9 +19,18 @@ def worker(
     concurrency: int | None,
     prefetch: int | None,
     burst: bool,
+    auto_kill: float | None,
 ) -> int:
     """The command: the worker's own exit code."""
     if unknown := [stage for stage in stages if stage not in BINDERS]:
         raise Misused(f"there is no stage {unknown[0]!r}: choose from {', '.join(BINDERS)}")
     binders = [BINDERS[stage] for stage in dict.fromkeys(stages)]
-    return serve_worker(open_queue, binders, environ, concurrency=concurrency, prefetch=prefetch, burst=burst)
+    return serve_worker(
+        open_queue,
+        binders,
+        environ,
+        concurrency=concurrency,
+        prefetch=prefetch,
+        burst=burst,
+        auto_kill=auto_kill,
+    )
