@@ -1,4 +1,4 @@
-"""The HTTP edge: starts runs, shows them, follows them live."""
+"""The HTTP edge: starts runs, shows them, follows them live, stops and repairs them."""
 
 from mousetrap.api.app import create_app
 from mousetrap.api.main import main

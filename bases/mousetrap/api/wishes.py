@@ -84,7 +84,7 @@ def body_of(kind: type[Kind]) -> Callable[[Request], Coroutine[Any, Any, Kind]]:
 
     async def read(request: Request) -> Kind:
         try:
-            return kind.model_validate_json(await request.body() or b"{}")
+            return kind.model_validate_json(await request.body() or b"{}", strict=True)
         except ValidationError as error:
             wrong = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
             raise RequestValidationError(wrong) from None

@@ -109,11 +109,13 @@ class DeadLetters:
         A letter leaves only when the queue that gave it up has it back for good.
         """
 
+        due = 0.0
+
         async def act(letter: DeadLetter) -> bool:
-            due = self._now() + 1 / rate
-            went = await self._send_back(letter, letter.job)
+            nonlocal due
             await self._pause(max(0.0, due - self._now()))
-            return went
+            due = self._now() + 1 / rate
+            return await self._send_back(letter, letter.job)
 
         return await self._repair(selection, limit, act)
 

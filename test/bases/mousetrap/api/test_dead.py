@@ -237,6 +237,8 @@ def test_whoever_means_all_letters_must_say_so(
         (b"{", "body"),
         (b"[]", "body"),
         (b'{"al": true}', "body.al"),
+        (b'{"all": 1}', "body.all"),
+        (b'{"all": true, "limit": "5"}', "body.limit"),
         (b'{"all": true, "limit": 0}', "body.limit"),
         (b'{"all": true, "limit": 1001}', "body.limit"),
         (b'{"all": true, "rate": 0}', "body.rate"),

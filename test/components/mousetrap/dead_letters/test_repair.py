@@ -94,6 +94,30 @@ def test_looks_at_the_same_time_see_the_same(queue_url: str, store_url: str) -> 
     on_a_workbench(queue_url, store_url, story)
 
 
+def test_a_look_waits_for_who_has_the_letters_in_hand(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        redriven, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(_: float) -> None:
+            redriven.set()
+            await asyncio.wait_for(go_on.wait(), PATIENCE)
+
+        for number in range(3):
+            await bury(bench, f"r{number}")
+        letters = letters_of(bench, hold)
+        redriving = asyncio.create_task(letters.redrive(ALL, rate=1, limit=1))
+        await asyncio.wait_for(redriven.wait(), PATIENCE)
+
+        looking = asyncio.create_task(letters.look(ALL))
+        await asyncio.wait({looking}, timeout=0.5)
+        go_on.set()
+
+        assert (await redriving).left == 2
+        assert len((await looking).letters) == 2
+
+    on_a_workbench(queue_url, store_url, story)
+
+
 def test_where_nothing_lies_nothing_is_found(queue_url: str, store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         letters = letters_of(bench)
@@ -266,13 +290,13 @@ def test_only_what_is_meant_is_redriven_no_more_than_the_limit_and_no_faster_tha
         wanted = [await bury(bench, f"r{number}", at_ms=number + 1) for number in range(5)]
         for number in range(5):
             await bury(bench, f"o{number}", reason="contract")
-        ticks = iter((0.0, 0.01, 1.0, 1.0, 2.0, 5.0))  # when each one began, and when it was there
+        ticks = iter((10.0, 10.0, 10.01, 10.05, 20.0, 20.0))  # when each one's turn came, and when it began
         letters = letters_of(bench, note, lambda: next(ticks))
 
         repaired = await letters.redrive(Selection(reason="max-retries"), rate=20, limit=3)
 
         assert (repaired.matched, repaired.done, repaired.left) == (5, 3, 2)
-        assert pauses == pytest.approx([0.04, 0.05, 0.0])
+        assert pauses == pytest.approx([0.0, 0.04, 0.0])
         left = (await letters.look(ALL)).letters
         assert Counter(letter.reason for letter in left) == {"max-retries": 2, "contract": 5}
         assert {letter.id for letter in left if letter.reason == "max-retries"} == {
