@@ -22,7 +22,10 @@ class Chapter:
     """What was done to one deployment, and what came of it."""
 
     title: str
+    servers: str
     struck: Sequence[Struck]
+    #: What went wrong with faults that found no mark, or after which nothing went on.
+    missed: Sequence[str]
     history: History
     #: Workers that died or ended before they were told to.
     ended_workers: int
@@ -32,7 +35,8 @@ class Chapter:
 def tables(chapters: Sequence[Chapter], facts: Mapping[str, str]) -> str:
     """The whole report."""
     told = ", ".join(f"{name} {value}" for name, value in facts.items())
-    return "\n\n".join([f"{told}.", _counts(chapters), *map(_faults, chapters)])
+    servers = "; ".join(f"{each.title}: {each.servers}, {each.seconds / 60:.0f} minutes" for each in chapters)
+    return "\n\n".join([f"{told}. {servers}.", _counts(chapters), *map(_faults, chapters)])
 
 
 def write_into(page: Path, report: str) -> None:
@@ -60,6 +64,7 @@ def _count(chapter: Chapter) -> dict[str, int]:
     begun = history.of("begun")
     return {
         "faults": len(chapter.struck),
+        "faults that found no mark": len(chapter.missed),
         "workers that died or were restarted": chapter.ended_workers,
         "runs accepted": len(accepted),
         "completed": ends["completed"],

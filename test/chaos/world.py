@@ -25,7 +25,7 @@ from support.processes import Process, clean_environment
 from support.waiting import until
 
 #: Seconds until all that was accepted must have ended once the faults are over.
-_REST = 60.0
+_REST = 90.0
 #: Lines of the ledger among which news are looked for.
 _LATEST = 5_000
 _TEST = str(Path(__file__).parents[1])
@@ -149,6 +149,8 @@ class World:
         self.wait_for_end(sorted({line.run for line in self.ledger.all()}))
         self.crew.wait_until_up()
         exits = self.crew.drain()
+        for each in self._processes():
+            (self.folder / f"said.{each.pid}").write_text(each.output)
         return asyncio.run(
             collect(
                 broker=self.broker,
