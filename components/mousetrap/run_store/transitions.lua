@@ -171,13 +171,29 @@ local function begin_round(job, generation, state)
   redis.call('HSET', job_key(job), 'state', state, 'generation', generation, 'attempt', 0, 'starts', 0)
 end
 
+-- A parent's output has arrived where it was to go, so nobody will have to publish it again; a re-run may want it.
+local function arrived(parent, keep)
+  local size = redis.call('HSTRLEN', job_key(parent), 'verdict')
+  if size > keep then
+    redis.call('HDEL', job_key(parent), 'verdict')
+  elseif size > 0 then
+    redis.call('HSET', job_key(parent), 'arrived', 1)
+  end
+end
+
+local function claim_facts(job)
+  return redis.call('HMGET', job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms',
+    'arrived', 'lock', 'fence', 'suspect', 'generation')
+end
+
 function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted, generation, expires, worker, redelivered,
     lock, waits, lease, keep, ttl)
-  local round = tonumber(redis.call('HGET', job_key(job), 'generation') or 0)
-  if generation < round then return { 'over' } end
-  if generation > round then begin_round(job, generation, 'redriven') end
-  local held = redis.call('HMGET', job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms',
-    'arrived', 'lock', 'fence', 'suspect')
+  local held = claim_facts(job)
+  if generation < tonumber(held[12] or 0) then return { 'over' } end
+  if generation > tonumber(held[12] or 0) then
+    begin_round(job, generation, 'redriven')
+    held = claim_facts(job)
+  end
   local state, reached = held[1], tonumber(held[2] or 0)
   local now = now_ms()
   local run_state = redis.call('HGET', run_key(run), 'state')
@@ -200,13 +216,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
     return { 'granted', tonumber(held[10]), tonumber(held[5]), held[11] == '1', tonumber(lock_fence), '' }
   end
   if not run_state then open(run, pipeline, stage, 'null', '', accepted, expires, '', ttl) end
-  redis.call('ZREM', OPENINGS, run)
-  -- The parent's output has arrived here, so nobody will have to publish it again; a re-run may want it.
-  if parent ~= '' then
-    redis.call('HSET', job_key(parent), 'arrived', 1)
-    if redis.call('HSTRLEN', job_key(parent), 'verdict') > keep then redis.call('HDEL', job_key(parent), 'verdict') end
-    redis.call('PEXPIRE', job_key(parent), ttl)
-  end
+  if parent == '' then redis.call('ZREM', OPENINGS, run) else arrived(parent, keep) end
   if expires > 0 and now >= expires then
     redis.call('HINCRBY', job_key(job), 'fence', 1)
     redis.call('PEXPIRE', job_key(job), ttl)
