@@ -134,20 +134,23 @@ class Ledger:
 
     # What the store's door writes
 
-    def witness(self, server: StoreServer, process: Process, call: str, args: list[Any], reply: list[Any]) -> None:
-        """A transition happened."""
-        if reply[0] == "error":
-            self._say(f"the store failed at {call}: {reply[1]}")
-        if call == "claim" and reply[0] == "granted":
-            self._granted(server, process, args[0], args[1], args[4], int(reply[1]))
-        if call in ("done", "complete", "retry", "give_up", "release") and reply[0] == "recorded":
-            self.holders.pop(args[0], None)
-        if call == "redrive" and reply[0] == "redriven":
-            self.fates[args[1]].redriven = int(reply[1])
-        if call in _READING:
-            return
-        self._watch_runs(server, call)
-        self._watch_fences(server)
+    def witness(
+        self, server: StoreServer, process: Process, happened: list[tuple[str, list[Any], list[Any]]]
+    ) -> None:
+        """Transitions happened, all at once."""
+        for call, args, reply in happened:
+            if reply[0] == "error":
+                self._say(f"the store failed at {call}: {reply[1]}")
+            if call == "claim" and reply[0] == "granted":
+                self._granted(server, process, args[0], args[1], args[4])
+            if call in ("done", "complete", "retry", "give_up", "release") and reply[0] == "recorded":
+                self.holders.pop(args[0], None)
+            if call == "redrive" and reply[0] == "redriven":
+                self.fates[args[1]].redriven = int(reply[1])
+        calls = {call for call, _, _ in happened}
+        if not calls <= _READING:
+            self._watch_runs(server, calls)
+            self._watch_fences(server)
 
     def died(self, process: Process) -> None:
         """Jobs that were its own have cost a worker."""
@@ -155,9 +158,7 @@ class Ledger:
             self.deaths[job] += 1
             del self.holders[job]
 
-    def _granted(
-        self, server: StoreServer, process: Process, job: str, run: str, attempt: int, fence: int
-    ) -> None:
+    def _granted(self, server: StoreServer, process: Process, job: str, run: str, attempt: int) -> None:
         self.holders[job] = process
         now_ms = server.now_ms()
         fate = self.fates.get(run)
@@ -170,15 +171,15 @@ class Ledger:
         if due is not None and self.now() < due - 0.002:
             self._say(f"attempt {attempt} of {run} was granted {due - self.now():.3f} s early")
 
-    def _watch_runs(self, server: StoreServer, call: str) -> None:
+    def _watch_runs(self, server: StoreServer, calls: set[str]) -> None:
         for key in server.keys("mousetrap:run:"):
             run = key.removeprefix("mousetrap:run:")
             if ":" in run:
                 continue
             state, before = server.field(key, "state"), self.states.get(run)
-            again = call == "redrive" or (call == "open_run" and before == "rejected")
+            again = "redrive" in calls or ("open_run" in calls and before == "rejected")
             if before in _ENDED and state != before and not again:
-                self._say(f"{run} was {before} and became {state} by {call}")
+                self._say(f"{run} was {before} and became {state} by {', '.join(sorted(calls))}")
             if state is not None:
                 self.states[run] = state
 

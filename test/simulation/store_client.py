@@ -15,8 +15,8 @@ PATIENCE = 2.0
 #: Transitions that come so often that a story without them reads better, unless they have news.
 _ROUTINE = {"renew": "renewed", "ended": "ended", "unpublished": "unpublished", "published": "recorded"}
 
-#: Hears of each transition that happened: its name, its arguments and what was replied.
-Witness = Callable[[Process, str, list[Any], list[Any]], None]
+#: Hears of the transitions that happened together: of each its name, its arguments, and what was replied.
+Witness = Callable[[Process, list[tuple[str, list[Any], list[Any]]]], None]
 
 
 class Store:
@@ -43,16 +43,20 @@ class StoreClient:
         self._store = store
         self._process = process
 
-    async def execute_command(self, name: str, function: str, _keys: int, *args: bytes) -> Any:
+    async def execute_command(self, command: str, function: str, _keys: int, blob: bytes) -> Any:
         """FCALL, the only one that is sent by its name."""
-        assert name == "FCALL", name
-        calls = msgspec.msgpack.decode(args[0])
+        assert command == "FCALL", command
+        calls = msgspec.msgpack.decode(blob)
 
         def act() -> bytes:
-            reply: bytes = self._store.reached().fcall(function, *args)
-            for call, answer in zip(calls, msgspec.msgpack.decode(reply), strict=True):
-                self._tell(call, answer)
-                self._store.witness(self._process, call[0], call[1:], answer)
+            reply: bytes = self._store.reached().fcall(function, blob)
+            happened = [
+                (name, args, answer)
+                for (name, *args), answer in zip(calls, msgspec.msgpack.decode(reply), strict=True)
+            ]
+            for name, args, answer in happened:
+                self._tell([name, *args], answer)
+            self._store.witness(self._process, happened)
             return reply
 
         asked = ", ".join(self._described(call) for call in calls)

@@ -58,10 +58,6 @@ class StoreServer:
         start = prefix.encode()
         return [key.decode() for key in list(self._keys) if key.startswith(start) and self._live(key)]
 
-    def hash(self, key: str) -> dict[str, str]:
-        """A hash as text."""
-        return {name.decode(): value.decode() for name, value in self._hgetall(key.encode()).items()}
-
     def field(self, key: str, name: str) -> str | None:
         """One field of a hash as text."""
         found = self._hget(key.encode(), name.encode())
@@ -113,7 +109,7 @@ class StoreServer:
         return msgspec.msgpack.encode(self._from_lua(value))
 
     def _json(self, value: Any) -> bytes:
-        return msgspec.json.encode(self._from_lua(value)).replace(b"/", b"\\/")  # as the server's does
+        return msgspec.json.encode(self._from_lua(value))
 
     def _from_lua(self, value: Any) -> Any:
         if lua51.lua_type(value) == "table":
