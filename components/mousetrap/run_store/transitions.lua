@@ -361,7 +361,8 @@ function transitions.release(job, run, stage, attempt, fence, worker, ttl)
   local free, reply = may_decide(job, run, fence)
   if not free then return reply end
   redis.call('HSET', job_key(job), 'until_ms', 0, 'worker', '')
-  if tonumber(redis.call('HGET', job_key(job), 'starts')) > 0 then redis.call('HINCRBY', job_key(job), 'starts', -1) end
+  local held = redis.call('HMGET', job_key(job), 'suspect', 'begun')
+  if held[1] ~= '1' or tonumber(held[2]) == fence then redis.call('HINCRBY', job_key(job), 'starts', -1) end
   change(run, ttl, 'state', 'queued')
   tell(run, 'handed_back', stage, job, attempt, worker, '', ttl)
   return { 'recorded' }

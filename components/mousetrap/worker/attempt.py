@@ -24,6 +24,8 @@ class Attempt:
     began: float = field(default_factory=time.monotonic)
     #: Whether its handler is at work, or about to be: nothing is decided yet.
     performing: bool = False
+    #: Whether the store has counted its beginning: a suspect's only once it is alone.
+    counted: bool = False
     #: Whether a later claim won, so that this attempt may decide nothing any more.
     lost: bool = False
     #: Whether its run was ended from outside, so that nothing would follow from it.

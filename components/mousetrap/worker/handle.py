@@ -163,11 +163,11 @@ class Handling:
 
     async def _drop(self, attempt: Attempt) -> None:
         """Ends an attempt that nobody needs: its run is over, or a later claim has won."""
-        if attempt.lost:
+        if not attempt.lost:
+            await self._release(attempt)
+        elif attempt.counted:
             with suppress(MousetrapError):  # at worst the job runs alone, a little sooner than it deserves
                 await self._store.survived(attempt.job)
-        else:
-            await self._release(attempt)
         await self._settle(attempt.deliveries, self._instead(attempt, "stale" if attempt.lost else "over"))
 
     async def _release(self, attempt: Attempt) -> None:

@@ -39,7 +39,7 @@ class Undertaking:
             return await self._without_lock(attempt.job, performer, claim.locked_by)
         if claim.suspect and claim.starts >= performer.stage.retry.crashes:
             return crash_loop(claim.starts)
-        attempt.performing = True
+        attempt.performing, attempt.counted = True, not claim.suspect
         try:
             async with self._company.joined(alone=claim.suspect):
                 if claim.suspect and not await self._begin(attempt):
@@ -64,7 +64,8 @@ class Undertaking:
     async def _begin(self, attempt: Attempt) -> bool:
         """Notes that a suspect begins, for its start counts only now; False when another worker has it."""
         begin = partial(self._store.begin, attempt.job, fence=attempt.fence, worker=self._name)
-        return bool(await self._patience.until_done("begin jobs", begin))
+        attempt.counted = bool(await self._patience.until_done("begin jobs", begin))
+        return attempt.counted
 
     async def _perform(self, attempt: Attempt, performer: Performer, claim: Granted) -> Outcome:
         job, limit = attempt.job, performer.stage.timeout

@@ -201,6 +201,22 @@ def test_a_worker_that_lives_to_hear_that_it_lost_its_job_did_not_die_of_it(stor
     with_store(store_url, story)
 
 
+def test_a_suspect_that_is_handed_back_is_one_still_and_its_start_does_not_count(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        for n in (1, 2):
+            await claimed(store, job, f"w{n}", redelivered=True)
+
+        for begins in (False, True, False):
+            claim = await claimed(store, job, "w3", redelivered=True)
+            assert (claim.starts, claim.suspect) == (2, True)
+            if begins:
+                assert await store.begin(job, fence=claim.fence, worker="w3") == 3
+            await store.release(job, fence=claim.fence, worker="w3")
+
+    with_store(store_url, story)
+
+
 def test_a_worker_that_asks_twice_gets_the_same_answer(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
