@@ -111,7 +111,7 @@ class DeadLetters:
 
         due = 0.0
 
-        async def act(letter: DeadLetter) -> bool:
+        async def act(letter: DeadLetter) -> bool | None:
             nonlocal due
             await self._pause(max(0.0, due - self._now()))
             due = self._now() + 1 / rate
@@ -122,7 +122,7 @@ class DeadLetters:
     async def redrive_edited(self, queue: str, letter_id: str, payload: bytes) -> Repaired:
         """Sends one letter round again with another input. Raises ContractBroken or NotEditable, and then it lies there still."""
 
-        async def act(letter: DeadLetter) -> bool:
+        async def act(letter: DeadLetter) -> bool | None:
             return await self._send_back(letter, edited(letter, payload, self._pipelines))
 
         return await self._repair(Selection(queue=queue, ids=frozenset({letter_id})), 1, act)
@@ -136,7 +136,7 @@ class DeadLetters:
         return await self._repair(selection, limit, act)
 
     async def _repair(
-        self, selection: Selection, limit: int, act: Callable[[DeadLetter], Awaitable[bool]]
+        self, selection: Selection, limit: int, act: Callable[[DeadLetter], Awaitable[bool | None]]
     ) -> Repaired:
         total = Repaired()
         for name in self._meant(selection):
@@ -144,24 +144,32 @@ class DeadLetters:
                 meant = [each for each in letters if matches(each[0], selection)]
                 total += Repaired(matched=len(meant), unseen=beyond)
                 for letter, delivery in meant[: limit - total.done - total.stale]:
-                    went = await act(letter)
+                    if (went := await act(letter)) is None:
+                        continue
                     # Not before: until here the letter is all that is left of its job.
                     delivery.acknowledge()
                     total += Repaired(done=went, stale=not went)
         return total
 
-    async def _send_back(self, letter: DeadLetter, job: Job | None) -> bool:
-        """False when there is nothing to send, because the job has gone on since it died."""
+    async def _send_back(self, letter: DeadLetter, job: Job | None) -> bool | None:
+        """False when there is nothing to send, because the job has gone on since it died; None when it must wait."""
         if job is None or not letter.believed:
             await self._queue.publish(letter.queue, without_story(letter.message))
             return True
         anew = await self._store.redrive(job)
         if anew is None:
-            return False
+            return None if await self._is_under_way(letter, job) else False
         # Whoever sends it round again wants it done, however late that is.
         body = encode(msgspec.structs.replace(anew, expires_ms=None))
         await self._queue.publish(letter.queue, Message(anew.id, body, self._keyring.headers(body)))
         return True
+
+    async def _is_under_way(self, letter: DeadLetter, job: Job) -> bool:
+        """Whether the job may need its letter yet: the broker itself put it aside, undecided, and its run has not ended."""
+        if letter.attempts is not None:  # a worker's letter: its job was decided before it was written
+            return False
+        run = await self._store.get(job.run_id)
+        return run is not None and not run.state.ended
 
     def _meant(self, selection: Selection) -> Sequence[str]:
         return [name for name in self._looks if selection.queue in (None, name)]

@@ -209,7 +209,8 @@ def test_a_letter_whose_handler_is_not_mended_dies_again_and_can_be_redriven_aga
             raise ConnectionError("never")
 
         async with bench.working(bench.bind("add", broken)):
-            await bench.ended(await bench.submit())
+            await bench.submit()
+            await letter_there(bench)
             for _ in range(2):
                 assert (await letters_of(bench).redrive(ALL, rate=100, limit=10)).done == 1
                 await letter_there(bench)
@@ -258,6 +259,23 @@ def test_a_letter_that_lies_there_twice_is_done_once(queue_url: str, store_url: 
         run = await bench.ended("r1")
 
         assert (run.state, done) == (RunState.COMPLETED, [1])
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_letter_that_the_broker_put_aside_undecided_is_not_dropped(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        """A worker began the job and never ended it; then the broker gave up delivering its message."""
+        await bench.submit()
+        delivery = await bench.next_of(bench.queue_of("add"))
+        await bench.store.claim(decode(delivery.message.body), worker="dead", redelivered=False, lease=60)
+        await bench.queue.publish(dead_queue(bench.queue_of("add")), delivery.message)
+        delivery.acknowledge()
+
+        repaired = await letters_of(bench).redrive(ALL, rate=100, limit=10)
+
+        assert (repaired.matched, repaired.stale) == (1, 0)
+        assert await alive_count(bench) + await dead_count(bench) == 1
 
     on_a_workbench(queue_url, store_url, story)
 
@@ -361,6 +379,7 @@ def test_an_edited_letter_completes_its_run_with_the_new_input(queue_url: str, s
         async with bench.working(bench.bind("add", picky), bench.bind("double", double)):
             run_id = await bench.submit(b"0")
             assert (await bench.ended(run_id)).state == RunState.FAILED
+            await letter_there(bench)  # the outcome is on record before the letter is there
             letters = letters_of(bench)
             (letter,) = (await letters.look(ALL)).letters
 
