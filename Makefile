@@ -1,6 +1,6 @@
 # What a person asks of Mousetrap; `make` alone lists it. Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast check bench lock
+.PHONY: help demo up test test-fast chaos check bench lock
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
@@ -16,6 +16,9 @@ test: .venv/.develop  ## the whole suite, against real RabbitMQ and real Valkey,
 
 test-fast: .venv/.develop  ## the tests that need no server, in less than a minute
 	@.venv/bin/python -m pytest -m "not servers and not slow" $(PYTEST)
+
+chaos: .venv/.develop  ## the chaos suite's long form: under half an hour, its table goes into docs/guarantees.md
+	@PYTHONPATH=test .venv/bin/python -m chaos $(CHAOS)
 
 check: .venv/.develop  ## style, types, borders between bricks, brick lists and locks
 	@tools/check

@@ -22,8 +22,8 @@ from chaos.invariants import breaches
 from chaos.report import Chapter, tables, write_into
 from chaos.world import World, a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
-from support.rabbitmq import find_own_rabbitmq
 from support.rabbitmq_cluster import RabbitMQCluster
+from support.rabbitmq_prompt_node import PromptNode
 
 _PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 #: Runs a second that a caller submits.
@@ -81,7 +81,7 @@ def main() -> int:
 
 def on_rabbitmq(folder: Path, seed: int, only: str | None) -> Chapter:
     """A private node, three workers."""
-    broker = find_own_rabbitmq(_made(folder / "rabbitmq"))
+    broker = PromptNode(_made(folder / "rabbitmq"))
     try:
         with (
             EmbeddedValkey(folder / "store") as store,

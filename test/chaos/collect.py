@@ -50,7 +50,7 @@ async def collect(
     exits: tuple[int, ...],
 ) -> History:
     """The history, once the queues are empty or our patience is."""
-    depths = await _settled_depths(broker, broker_url, store_url)
+    depths = await settled_depths(broker, broker_url, store_url)
     async with open_store(store_url, retention=7200.0) as store:
         known = {line.run for line in ledger} | await _listed(store)
         runs = await _runs(store, known)
@@ -132,7 +132,8 @@ def _letter(delivery: Delivery, queue: str) -> DeadLetter:
     return DeadLetter(id=message.id, run=run, queue=dead_queue(queue), reason=reason)
 
 
-async def _settled_depths(broker: Controlled | None, broker_url: str, store_url: str) -> dict[str, int]:
+async def settled_depths(broker: Controlled | None, broker_url: str, store_url: str) -> dict[str, int]:
+    """The messages in each queue, once there are none or our patience is over."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         depths = await _depths(broker, broker_url, store_url)

@@ -14,11 +14,13 @@ from support.rabbitmq import OwnRabbitMQ, virtual_host
 
 @pytest.mark.parametrize("act", ["kill", "abort"])
 def test_a_worker_is_struck_at_each_point_on_rabbitmq(
-    own_rabbitmq: OwnRabbitMQ, own_valkey: EmbeddedValkey, tmp_path: Path, act: str
+    prompt_rabbitmq: OwnRabbitMQ, own_valkey: EmbeddedValkey, tmp_path: Path, act: str
 ) -> None:
     with (
-        virtual_host(own_rabbitmq) as url,
-        a_world(tmp_path, broker=own_rabbitmq, broker_url=url, store=own_valkey, workers=2, seed=3) as world,
+        virtual_host(prompt_rabbitmq) as url,
+        a_world(
+            tmp_path, broker=prompt_rabbitmq, broker_url=url, store=own_valkey, workers=2, seed=3
+        ) as world,
     ):
         strike_everywhere(world, act)
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from chaos.collect import collect, left_open
+from chaos.collect import collect, left_open, settled_depths
 from chaos.controlled import Controlled
 from chaos.crew import Crew
 from chaos.history import History
@@ -25,7 +25,7 @@ from support.processes import Process, clean_environment
 from support.waiting import until
 
 #: Seconds until all that was accepted must have ended once the faults are over.
-_REST = 90.0
+_REST = 60.0
 #: Lines of the ledger among which news are looked for.
 _LATEST = 5_000
 _TEST = str(Path(__file__).parents[1])
@@ -148,6 +148,8 @@ class World:
         asyncio.run(self._finish())
         self.wait_for_end(sorted({line.run for line in self.ledger.all()}))
         self.crew.wait_until_up()
+        # What was called off while it waited for its next attempt comes round once more, and somebody must take it.
+        asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
         exits = self.crew.drain()
         for each in self._processes():
             (self.folder / f"said.{each.pid}").write_text(each.output)

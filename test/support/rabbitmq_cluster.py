@@ -8,12 +8,10 @@ from pathlib import Path
 from support.ports import free_ports
 from support.processes import Process, clean_environment
 from support.rabbitmq_node import RabbitMQNode
+from support.rabbitmq_prompt_node import PromptNode
 from support.waiting import until
 
 _NODES = 3
-#: Milliseconds after which a broker passes on again what was not confirmed on its way from one queue to the next, as when
-#: the next one had no quorum. The default is three minutes, which is as long as a test may take.
-_PASSED_ON_AGAIN = "-rabbit dead_letter_worker_publisher_confirm_timeout 10000"
 
 
 class RabbitMQCluster:
@@ -86,7 +84,7 @@ class RabbitMQCluster:
         return False
 
 
-class _Member(RabbitMQNode):
+class _Member(PromptNode):
     """A node with the cluster's epmd and cookie in place of its own."""
 
     def __init__(self, folder: Path, home: Path, epmd_port: int) -> None:
@@ -98,13 +96,7 @@ class _Member(RabbitMQNode):
         environment = super()._configure(distribution)
         with (self._folder / "rabbitmq.conf").open("a") as configuration:
             configuration.write("cluster_partition_handling = pause_minority\n")
-        erlang = f"{environment['RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS']} {_PASSED_ON_AGAIN}"
-        return {
-            **environment,
-            "HOME": str(self._home),
-            "ERL_EPMD_PORT": str(self._shared_epmd_port),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": erlang,
-        }
+        return {**environment, "HOME": str(self._home), "ERL_EPMD_PORT": str(self._shared_epmd_port)}
 
     def _start_epmd(self) -> None:
         """The cluster has one."""
