@@ -68,8 +68,8 @@ class World:
         self.broker = Broker(self.loop, queues, self._published)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._started = 0
-        #: Whether somebody sent dead letters round again and has not heard yet that it went well.
-        self._redrive_again = False
+        #: Who sent dead letters round again and has not heard yet that it went well: they will repeat it.
+        self._redrives: set[object] = set()
         self._crews: list[Crew] = []
         self._chance = random.getstate()
         random.seed(0)
@@ -90,7 +90,8 @@ class World:
         told, silent = 0, 0.0
         while silent < seconds and not self.quiet:
             self.run(5.0)
-            if self._redrive_again and not self._tasks:
+            if self._redrives and not self._tasks:
+                self._redrives.clear()
                 self.redrive()
             silent = 0.0 if len(self.story.lines) > told else silent + 5.0
             told = len(self.story.lines)
@@ -100,7 +101,7 @@ class World:
         """Whether all that was accepted has ended, and no message is left to deliver."""
         left = set(self.broker.left()) - {dead_queue(queue) for queue in QUEUES}
         ended = all(RunState(state).ended for state in self.ledger.states.values())
-        return not left and ended and not self._tasks and not self._redrive_again
+        return not left and ended and not self._tasks and not self._redrives
 
     # What people do
 
@@ -320,14 +321,15 @@ class World:
             fate.cancelled_at = self.loop.time()
 
     async def _redrive(self) -> None:
-        crew, self._redrive_again = self._api(), True
+        crew, asked = self._api(), object()
+        self._redrives.add(asked)
         letters = DeadLetters(crew.queue, crew.store, KEYRING, PIPELINES)
         try:
             repaired = await letters.redrive(Selection(), rate=1000.0, limit=100)
         except MousetrapError as error:
             crew.process.note(f"cannot send the dead letters round again: {error}")
         else:
-            self._redrive_again = False
+            self._redrives.discard(asked)
             crew.process.note(f"has sent {repaired.done} dead letters round again and dropped {repaired.stale}")
 
     def _do(self, what: Coroutine[Any, Any, None]) -> None:
