@@ -33,7 +33,7 @@ class Consumer:
         """As in the protocol Queue."""
         self._link.start()
         subscription = RabbitSubscription(self._link, self._topology, queue, prefetch, receive)
-        self._subscriptions.append(subscription)
+        self._subscriptions = [*(each for each in self._subscriptions if not each.over), subscription]
         return subscription
 
     async def close(self) -> None:
@@ -57,6 +57,11 @@ class RabbitSubscription:
         self._holding: Holding | None = None
         self._failures = 0
         self._keeper = asyncio.create_task(self._keep(), name=f"mousetrap consume {queue}")
+
+    @property
+    def over(self) -> bool:
+        """Whether it was stopped, and all that it delivered is settled."""
+        return self._keeper.done() and (self._holding is None or not self._holding.open)
 
     async def stop(self) -> None:
         """As in the protocol Subscription."""

@@ -77,7 +77,7 @@ class StreamQueue:
             outbox=self._outbox,
             declare=self.declare,
         )
-        self._subscriptions.append(subscription)
+        self._subscriptions = [*(each for each in self._subscriptions if not each.over), subscription]
         return subscription
 
     async def ready(self, queue: str) -> int:

@@ -50,6 +50,11 @@ class StreamSubscription:
         self._hand: Hand | None = None
         self._reader = asyncio.create_task(self._read(), name=f"mousetrap consume {queue}")
 
+    @property
+    def over(self) -> bool:
+        """Whether it was stopped; what it delivered is settled without it."""
+        return self._reader.done()
+
     async def stop(self) -> None:
         """As in the protocol Subscription."""
         self._stopping = True

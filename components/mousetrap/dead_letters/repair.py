@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import msgspec
-
 from mousetrap.dead_letters.edit import edited
 from mousetrap.dead_letters.held import hold
 from mousetrap.dead_letters.letter import DeadLetter, read_letter, without_story
@@ -152,24 +150,16 @@ class DeadLetters:
         return total
 
     async def _send_back(self, letter: DeadLetter, job: Job | None) -> bool | None:
-        """False when there is nothing to send, because the job has gone on since it died; None when it must wait."""
+        """False when there is nothing to send, because the job has gone on since it died; None while a worker has it."""
         if job is None or not letter.believed:
             await self._queue.publish(letter.queue, without_story(letter.message))
             return True
         anew = await self._store.redrive(job)
-        if anew is None:
-            return None if await self._is_under_way(letter, job) else False
-        # Whoever sends it round again wants it done, however late that is.
-        body = encode(msgspec.structs.replace(anew, expires_ms=None))
+        if isinstance(anew, str):
+            return None if anew == "busy" else False
+        body = encode(anew)
         await self._queue.publish(letter.queue, Message(anew.id, body, self._keyring.headers(body)))
         return True
-
-    async def _is_under_way(self, letter: DeadLetter, job: Job) -> bool:
-        """Whether the job may need its letter yet: the broker itself put it aside, undecided, and its run has not ended."""
-        if letter.attempts is not None:  # a worker's letter: its job was decided before it was written
-            return False
-        run = await self._store.get(job.run_id)
-        return run is not None and not run.state.ended
 
     def _meant(self, selection: Selection) -> Sequence[str]:
         return [name for name in self._looks if selection.queue in (None, name)]

@@ -47,8 +47,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, v=2, attempt=self.attempt + 1)
 
     def anew(self, generation: int) -> "Job":
-        """The same job, its attempts counted from one again, as it comes back from the dead letters."""
-        return msgspec.structs.replace(self, v=2, attempt=1, generation=generation)
+        """The same job as it comes back from the dead letters: its attempts are counted from one again, its time has no end."""
+        return msgspec.structs.replace(self, v=2, attempt=1, generation=generation, expires_ms=None)
 
     def following(self, stage: str, payload: bytes) -> "Job":
         """The job at the next stage that carries this one's output."""

@@ -130,16 +130,19 @@ class RunStore:
         (state,) = await self._batches.call("cancel_run", run_id, _text(why) if why else "", self._ttl)
         return None if state == "unknown" else RunState(state)
 
-    async def redrive(self, job: Job) -> Job | None:
-        """Records that a dead job goes round again, before it is published; the job to publish, or None when it is stale.
+    async def redrive(self, job: Job) -> Job | Literal["stale", "busy"]:
+        """Records that a dead job goes round again, before it is published; the job to publish, which expires no more.
 
-        Stale is the letter of a job that has gone on since. Repeating the call before the job was published is safe.
+        Stale is the letter of a job that has gone on since; busy that of one which a worker has at this moment. Repeating
+        the call before the job was published is safe.
         """
         reply, generation = await self._batches.call(
             *("redrive", job.id, job.run_id, job.pipeline, job.stage, job.accepted_ms, job.generation),
             self._ttl,
         )
-        return job.anew(generation) if reply == "redriven" else None
+        if reply == "redriven":
+            return job.anew(generation)
+        return "busy" if reply == "busy" else "stale"
 
     async def output(self, job_id: str) -> bytes | None:
         """What a job handed on, if it did and that is kept: larger outputs than the store keeps are forgotten on arrival."""

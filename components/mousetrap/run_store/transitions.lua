@@ -165,8 +165,9 @@ local function wait_for_lock(job, run, stage, attempt, worker, holder, ttl)
   return { 'locked', holder, now_ms() - tonumber(since) }
 end
 
--- What of an earlier round is on record no longer counts.
+-- What of an earlier round is on record no longer counts, and whoever is late from there can decide nothing.
 local function begin_round(job, generation, state)
+  redis.call('HINCRBY', job_key(job), 'fence', 1)
   redis.call('HDEL', job_key(job), 'verdict', 'due_ms', 'waiting_ms', 'arrived', 'worker', 'until_ms', 'begun')
   redis.call('HSET', job_key(job), 'state', state, 'generation', generation, 'attempt', 0, 'starts', 0)
 end
@@ -341,16 +342,19 @@ function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, f
   return { 'recorded' }
 end
 
--- A dead letter goes round again, once for each time that it died; whoever comes with an older one comes too late.
+-- A dead letter goes round again, once for each time that it died; whoever comes with an older one comes too late. One that
+-- the broker itself put aside was never decided: it goes round unless someone is at work on its job.
 function transitions.redrive(job, run, pipeline, stage, accepted, generation, ttl)
-  local held = redis.call('HMGET', job_key(job), 'state', 'generation')
+  local held = redis.call('HMGET', job_key(job), 'state', 'generation', 'until_ms')
   local state, round = held[1], tonumber(held[2] or 0)
   if state == 'redriven' and round == generation + 1 then return { 'redriven', round } end
-  if round > generation or (state and state ~= 'dead') then return { 'stale', 0 } end
+  local stopped = STOPPED[redis.call('HGET', run_key(run), 'state') or '']
+  if round > generation or state == 'done' or stopped then return { 'stale', 0 } end
+  if state == 'running' and tonumber(held[3]) > now_ms() then return { 'busy', 0 } end
   begin_round(job, generation + 1, 'redriven')
   redis.call('PEXPIRE', job_key(job), ttl)
   if redis.call('EXISTS', run_key(run)) == 0 then open(run, pipeline, stage, 'null', '', accepted, 0, '', ttl) end
-  redis.call('HDEL', run_key(run), 'finished_ms', 'failure')
+  redis.call('HDEL', run_key(run), 'finished_ms', 'failure', 'expires_ms')
   change(run, ttl, 'state', 'queued', 'stage', stage)
   tell(run, 'redriven', stage, job, 0, '', '', ttl)
   return { 'redriven', generation + 1 }

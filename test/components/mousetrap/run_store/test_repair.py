@@ -59,6 +59,12 @@ async def kinds(store: RunStore, run_id: str = "r1") -> list[str]:
     return [event.kind for event in run.timeline]
 
 
+async def redriven(store: RunStore, job: Job) -> Job:
+    again = await store.redrive(job)
+    assert isinstance(again, Job)
+    return again
+
+
 async def passed(moment_ms: int) -> None:
     """Returns once the machine's clock, which is the store's as well, is past the moment."""
     import time
@@ -328,9 +334,8 @@ def test_a_dead_job_goes_round_again_and_its_run_with_it(store_url: str) -> None
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
 
-        again = await store.redrive(job)
+        again = await redriven(store, job)
 
-        assert again is not None
         assert (again.id, again.generation, again.attempt) == (job.id, 1, 1)
         run = await store.get("r1")
         assert run is not None
@@ -349,16 +354,13 @@ def test_a_letter_is_sent_round_once_however_often_that_is_tried(store_url: str)
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
 
-        again = await store.redrive(job)
-        assert again is not None
+        again = await redriven(store, job)
         assert await store.redrive(job) == again  # whoever tried first may have died before it published
         claim = await claimed(store, again)
-        assert await store.redrive(job) is None
+        assert await store.redrive(job) == "stale"
         await decided(store, again, DEAD, claim)
-        assert await store.redrive(job) is None  # a second copy of the first letter
-        third = await store.redrive(again)
-        assert third is not None
-        assert third.generation == 2
+        assert await store.redrive(job) == "stale"  # a second copy of the first letter
+        assert (await redriven(store, again)).generation == 2
 
     with_store(store_url, story)
 
@@ -367,11 +369,35 @@ def test_a_letter_of_a_run_that_is_forgotten_opens_it_anew(store_url: str) -> No
     async def story(store: RunStore) -> None:
         job = first_job(run_id="old", pipeline="sums", stage="add", payload=b"1", accepted_ms=5)
 
-        again = await store.redrive(job)
+        again = await redriven(store, job)
 
-        assert again is not None
         assert await kinds(store, "old") == ["accepted", "redriven"]
         assert isinstance(await claimed(store, again), Granted)
+
+    with_store(store_url, story)
+
+
+def test_a_letter_that_the_broker_put_aside_goes_round_unless_someone_has_its_job(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        late = await claimed(store, job, lease=60)
+        assert await store.redrive(job) == "busy"
+        await store.renew(job, fence=late.fence, lease=0)
+
+        again = await redriven(store, job)
+
+        assert await decided(store, job, OUTPUT, late) == "stale"
+        assert await decided(store, again, OUTPUT, await claimed(store, again)) == "recorded"
+
+    with_store(store_url, story)
+
+
+def test_a_letter_of_a_run_that_was_called_off_is_stale(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await store.cancel("r1")
+
+        assert await store.redrive(job) == "stale"
 
     with_store(store_url, story)
 
@@ -380,8 +406,7 @@ def test_a_watcher_of_a_run_that_was_mended_sees_it_through(store_url: str) -> N
     async def story(store: RunStore) -> None:
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
-        again = await store.redrive(job)
-        assert again is not None
+        again = await redriven(store, job)
         await decided(store, again, OUTPUT, await claimed(store, again))
 
         seen = [event.kind async for event in store.watch("r1") if not hasattr(event, "done")]
