@@ -157,21 +157,14 @@ def _chosen(
 def _chapter(title: str, world: World, faults: Sequence[Fault]) -> Chapter:
     begin = time.monotonic()
     world.start_caller(_RATE)
-    number = iter(range(1, len(faults) + 1))
     struck, missed = [], []
-    for fault in faults:
+    for number, fault in enumerate(faults, start=1):
+        print(f"{number}/{len(faults)}", end=" ", flush=True)
         try:
-            (one,) = drive(world, [fault])
+            struck += drive(world, [fault])
         except AssertionError as error:  # the other faults are worth knowing about too
             missed.append(str(error))
-            print(f"{next(number)}/{len(faults)} {error}", flush=True)
-        else:
-            struck.append(one)
-            length = one.span.end - one.span.begin
-            print(
-                f"{next(number)}/{len(faults)} {fault.name}: {length:.1f} s, back in {one.recovery:.2f} s",
-                flush=True,
-            )
+            print(error, flush=True)
     print("coming to rest", flush=True)
     history = world.come_to_rest()
     return Chapter(

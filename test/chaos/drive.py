@@ -21,19 +21,20 @@ class Struck(NamedTuple):
     recovery: float
 
 
-def drive(world: World, faults: Iterable[Fault], say: Callable[[str], None] = lambda _: None) -> list[Struck]:
+def drive(
+    world: World, faults: Iterable[Fault], say: Callable[[str], None] = print, *, calm: float = _CALM
+) -> list[Struck]:
     """Strikes with each in turn; AssertionError where one finds no mark, or nothing goes on after it."""
     struck = []
     for fault in faults:
-        time.sleep(_CALM)
-        begin = time.monotonic()
+        time.sleep(calm)
         try:
             span = fault.strike(world)
             done = world.done_after(span.end, _RECOVERY)
         except AssertionError as error:
             raise AssertionError(f"{fault.name}: {error}") from error
         struck.append(Struck(fault, span, done.at - span.end))
-        say(f"{fault.name}: {time.monotonic() - begin:.1f} s, recovery {struck[-1].recovery:.2f} s")
+        say(f"{fault.name}: {span.end - span.begin:.1f} s, back in {struck[-1].recovery:.2f} s")
     return struck
 
 

@@ -29,5 +29,5 @@ def test_a_cluster_loses_and_repeats_nothing_when_nodes_die(
         tmp_path, broker=cluster, broker_url=cluster.url, store=own_valkey, workers=2, seed=5
     ) as world:
         world.start_caller(rate=10.0)
-        drive(world, OF_A_CLUSTER, print)
+        drive(world, OF_A_CLUSTER)
         assert_all_hold(world.come_to_rest())
