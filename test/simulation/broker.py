@@ -114,7 +114,9 @@ class Broker:
 
     def left(self) -> dict[str, int]:
         """How many messages lie anywhere, by queue: ready, delayed or unsettled."""
-        unsettled = [name for name, takers in self._consumers.items() for taker in takers for _ in taker.unsettled]
+        unsettled = [
+            name for name, takers in self._consumers.items() for taker in takers for _ in taker.unsettled
+        ]
         delayed = [*self._delayed.values()]
         return {
             name: lie
@@ -125,7 +127,9 @@ class Broker:
     @property
     def most_returned(self) -> int:
         """How often the message that came back most has come back."""
-        unsettled = [stored for takers in self._consumers.values() for t in takers for stored in t.unsettled.values()]
+        unsettled = [
+            stored for takers in self._consumers.values() for t in takers for stored in t.unsettled.values()
+        ]
         ready = [stored for queue in self._ready.values() for stored in queue]
         return max((stored.returned for stored in [*ready, *unsettled]), default=0)
 

@@ -172,7 +172,7 @@ class Ledger:
             self._say(f"attempt {attempt} of {run} was granted {due - self.now():.3f} s early")
 
     def _watch_runs(self, server: StoreServer, calls: set[str]) -> None:
-        for key in server.keys("mousetrap:run:"):
+        for key in server.names("mousetrap:run:"):
             run = key.removeprefix("mousetrap:run:")
             if ":" in run:
                 continue
@@ -185,7 +185,7 @@ class Ledger:
 
     def _watch_fences(self, server: StoreServer) -> None:
         for prefix, known in (("job", self.fences), ("lock", self.lock_fences)):
-            for key in server.keys(f"mousetrap:{prefix}:"):
+            for key in server.names(f"mousetrap:{prefix}:"):
                 fence = int(server.field(key, "fence") or 0)
                 if fence < known.get(key, 0):
                     self._say(f"the fence of {key} fell from {known[key]} to {fence}")
@@ -202,4 +202,4 @@ class Ledger:
 
 def untimed(server: StoreServer) -> Iterable[str]:
     """The keys that would stay for ever."""
-    return [key for key in server.keys() if server.ends_ms(key) is None]
+    return [key for key in server.names() if server.ends_ms(key) is None]

@@ -86,7 +86,9 @@ class Process:
             job = decode(message.body)
         except JobUndecodable:
             return f"message {message.id}"
-        return f"{job.run_id}.{job.stage}#{job.attempt}" + (f" round {job.generation + 1}" if job.generation else "")
+        return f"{job.run_id}.{job.stage}#{job.attempt}" + (
+            f" round {job.generation + 1}" if job.generation else ""
+        )
 
     # What happens to it
 

@@ -61,7 +61,9 @@ def _attempts(steps: Steps) -> Iterator[Steps]:
 def _simpler(step: Step) -> Iterator[Step]:
     for name, value in step.how.items():
         if name == "kinds":
-            yield from (Step(step.what, {**step.how, name: value[:k] + value[k + 1 :]}) for k in range(len(value)))
+            yield from (
+                Step(step.what, {**step.how, name: value[:k] + value[k + 1 :]}) for k in range(len(value))
+            )
             yield from (
                 Step(step.what, {**step.how, name: [*value[:k], "plain", *value[k + 1 :]]})
                 for k in range(len(value))

@@ -1,7 +1,7 @@
 """The client of the store's server, as far as the store's face uses it, over the simulated network."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from redis.exceptions import ConnectionError as Refused
@@ -81,7 +81,8 @@ class StoreClient:
             server = self._store.reached()
             return [server.command(*command) for command in commands]
 
-        return await self._ask("-read from the store", act)
+        replies: list[Any] = await self._ask("-read from the store", act)
+        return replies
 
     async def aclose(self) -> None:
         """As the client's."""
@@ -91,7 +92,9 @@ class StoreClient:
 
     def _tell(self, call: list[Any], answer: list[Any]) -> None:
         if answer != [_ROUTINE.get(call[0])]:
-            self._process.note(f"asks the store to {self._described(call)}: {' '.join(map(str, answer))[:160]}")
+            self._process.note(
+                f"asks the store to {self._described(call)}: {' '.join(map(str, answer))[:160]}"
+            )
 
     def _described(self, call: list[Any]) -> str:
         named = " ".join(self._store.names.get(arg, arg) for arg in call[1:3] if isinstance(arg, str))
@@ -105,7 +108,7 @@ class Pipeline:
         self._client = client
         self._commands: list[tuple[Any, ...]] = []
 
-    async def __aenter__(self) -> "Pipeline":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

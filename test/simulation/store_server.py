@@ -2,15 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from lupa import lua51  # type: ignore[import-untyped]
 from redis.exceptions import ResponseError
-
-Value = dict[bytes, bytes] | list[tuple[bytes, dict[bytes, bytes]]] | set[bytes] | bytes
-Scores = dict[bytes, float]
 
 
 class CommandUnknown(AssertionError):
@@ -53,7 +50,7 @@ class StoreServer:
 
     # What a test may ask
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def names(self, prefix: str = "") -> list[str]:
         """The names of all keys that begin so and have not ended."""
         start = prefix.encode()
         return [key.decode() for key in list(self._keys) if key.startswith(start) and self._live(key)]
@@ -148,9 +145,6 @@ class StoreServer:
         seconds, rest = divmod(self.now_ms(), 1000)
         return [b"%d" % seconds, b"%d" % (rest * 1000)]
 
-    def _ping(self) -> bytes:
-        return b"PONG"
-
     def _exists(self, *keys: bytes) -> int:
         return sum(self._live(key) for key in keys)
 
@@ -162,66 +156,14 @@ class StoreServer:
             self._last_entry.pop(key, None)
         return len(gone)
 
-    def _pexpire(self, key: bytes, milliseconds: bytes, condition: bytes = b"") -> int:
-        return self._pexpireat(key, b"%d" % (self.now_ms() + _integer(milliseconds)), condition)
-
-    def _pexpireat(self, key: bytes, at: bytes, condition: bytes = b"") -> int:
+    def _pexpire(self, key: bytes, milliseconds: bytes) -> int:
         if not self._live(key):
             return 0
-        ends, new = self._ends.get(key), _integer(at)
-        kept = {
-            b"": False,
-            b"NX": ends is not None,
-            b"XX": ends is None,
-            b"GT": ends is None or new <= ends,
-            b"LT": ends is not None and new >= ends,
-        }[condition.upper()]
-        if kept:
-            return 0
-        self._ends[key] = new
-        self._live(key)
+        self._ends[key] = self.now_ms() + _integer(milliseconds)
         return 1
-
-    def _expire(self, key: bytes, seconds: bytes, condition: bytes = b"") -> int:
-        return self._pexpire(key, b"%d" % (_integer(seconds) * 1000), condition)
-
-    def _pttl(self, key: bytes) -> int:
-        if not self._live(key):
-            return -2
-        return self._ends[key] - self.now_ms() if key in self._ends else -1
-
-    def _persist(self, key: bytes) -> int:
-        return int(self._live(key) and self._ends.pop(key, None) is not None)
 
     def _publish(self, _channel: bytes, _message: bytes) -> int:
         return 0
-
-    # Texts
-
-    def _get(self, key: bytes) -> bytes | None:
-        return self._at(key, bytes) if self._live(key) else None
-
-    def _set(self, key: bytes, value: bytes, *options: bytes) -> bytes | None:
-        said = [option.upper() for option in options]
-        if (b"NX" in said and self._live(key)) or (b"XX" in said and not self._live(key)):
-            return None
-        kept = self._ends.get(key) if b"KEEPTTL" in said else None
-        self._del(key)
-        self._keys[key] = value
-        if kept is not None:
-            self._ends[key] = kept
-        for unit, factor in ((b"PX", 1), (b"EX", 1000)):
-            if unit in said:
-                self._ends[key] = self.now_ms() + _integer(options[said.index(unit) + 1]) * factor
-        return b"OK"
-
-    def _incr(self, key: bytes) -> int:
-        return self._incrby(key, b"1")
-
-    def _incrby(self, key: bytes, by: bytes) -> int:
-        number = _integer(self._get(key) or b"0") + _integer(by)
-        self._keys[key] = b"%d" % number
-        return number
 
     # Hashes
 
@@ -233,9 +175,6 @@ class StoreServer:
         held.update(zip(pairs[::2], pairs[1::2], strict=True))
         return len(held) - before
 
-    def _hsetnx(self, key: bytes, name: bytes, value: bytes) -> int:
-        return 0 if name in self._at(key, dict) else self._hset(key, name, value)
-
     def _hget(self, key: bytes, name: bytes) -> bytes | None:
         found: bytes | None = self._at(key, dict).get(name)
         return found
@@ -245,12 +184,6 @@ class StoreServer:
 
     def _hgetall(self, key: bytes) -> dict[bytes, bytes]:
         return dict(self._at(key, dict))
-
-    def _hexists(self, key: bytes, name: bytes) -> int:
-        return int(name in self._at(key, dict))
-
-    def _hlen(self, key: bytes) -> int:
-        return len(self._at(key, dict))
 
     def _hstrlen(self, key: bytes, name: bytes) -> int:
         return len(self._at(key, dict).get(name, b""))
@@ -262,48 +195,19 @@ class StoreServer:
         return gone
 
     def _hincrby(self, key: bytes, name: bytes, by: bytes) -> int:
-        number = _integer(self._at(key, dict).get(name, b"0"), "ERR hash value is not an integer") + _integer(by)
+        number = _integer(self._at(key, dict).get(name, b"0"), "ERR hash value is not an integer") + _integer(
+            by
+        )
         self._own(key, dict)[name] = b"%d" % number
         return number
 
-    # Sets
-
-    def _sadd(self, key: bytes, *members: bytes) -> int:
-        held = self._own(key, set)
-        before = len(held)
-        held.update(members)
-        return len(held) - before
-
-    def _srem(self, key: bytes, *members: bytes) -> int:
-        held = self._at(key, set)
-        gone = len(held & set(members))
-        held -= set(members)
-        self._drop_if_empty(key)
-        return gone
-
-    def _sismember(self, key: bytes, member: bytes) -> int:
-        return int(member in self._at(key, set))
-
-    def _smembers(self, key: bytes) -> list[bytes]:
-        return sorted(self._at(key, set))
-
-    def _scard(self, key: bytes) -> int:
-        return len(self._at(key, set))
-
     # Sorted sets
 
-    def _zadd(self, key: bytes, *args: bytes) -> int:
-        flags = [arg.upper() for arg in args if arg.upper() in (b"NX", b"XX", b"GT", b"LT", b"CH")]
-        pairs = args[len(flags) :]
+    def _zadd(self, key: bytes, *pairs: bytes) -> int:
         held = self._own(key, _Sorted)
-        new = 0
-        for score, member in zip(pairs[::2], pairs[1::2], strict=True):
-            known = member in held
-            if not ((b"NX" in flags and known) or (b"XX" in flags and not known)):
-                held[member] = _number(score)
-                new += not known
-        self._drop_if_empty(key)
-        return new
+        before = len(held)
+        held.update({member: _number(score) for score, member in zip(pairs[::2], pairs[1::2], strict=True)})
+        return len(held) - before
 
     def _zrem(self, key: bytes, *members: bytes) -> int:
         held = self._at(key, _Sorted)
@@ -311,42 +215,16 @@ class StoreServer:
         self._drop_if_empty(key)
         return gone
 
-    def _zscore(self, key: bytes, member: bytes) -> bytes | None:
-        score = self._at(key, _Sorted).get(member)
-        return None if score is None else _written(score)
-
-    def _zcard(self, key: bytes) -> int:
-        return len(self._at(key, _Sorted))
-
     def _zrange(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[bytes]:
         said = [option.upper() for option in options]
         members = self._at(key, _Sorted).in_order()
-        if b"BYSCORE" in said:
-            low, high = (last, first) if b"REV" in said else (first, last)
-            chosen = [(member, score) for member, score in members if _within(score, low, high)]
-        elif b"BYLEX" in said:
-            raise CommandUnknown("the stand-in for the store's server does not know ZRANGE BYLEX")
-        else:
-            chosen = list(members)
-        if b"REV" in said:
-            chosen.reverse()
         if b"BYSCORE" not in said:
-            chosen = _cut(chosen, _integer(first), _integer(last))
+            return [member for member, _ in members][_integer(first) : _integer(last) + 1 or None]
+        chosen = [member for member, score in members if _number(first) <= score <= _number(last)]
         if b"LIMIT" in said:
             skip, most = (_integer(option) for option in options[said.index(b"LIMIT") + 1 :][:2])
-            chosen = chosen[skip : skip + most if most >= 0 else None]
-        if b"WITHSCORES" in said:
-            return [part for member, score in chosen for part in (member, _written(score))]
-        return [member for member, _ in chosen]
-
-    def _zrangebyscore(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[bytes]:
-        return self._zrange(key, first, last, b"BYSCORE", *options)
-
-    def _zremrangebyscore(self, key: bytes, first: bytes, last: bytes) -> int:
-        return self._zrem(key, *self._zrange(key, first, last, b"BYSCORE"))
-
-    def _zcount(self, key: bytes, first: bytes, last: bytes) -> int:
-        return len(self._zrange(key, first, last, b"BYSCORE"))
+            chosen = chosen[skip : skip + most]
+        return chosen
 
     # Streams
 
@@ -368,14 +246,13 @@ class StoreServer:
             del entries[:-most]
         return bytes(entries[-1][0])
 
-    def _xrange(self, key: bytes, first: bytes, last: bytes, *_: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    def _xrange(
+        self, key: bytes, first: bytes, last: bytes, *_: bytes
+    ) -> list[tuple[bytes, dict[bytes, bytes]]]:
         low = _place(first.lstrip(b"(")) if first != b"-" else (0, -1)
         low = (low[0], low[1] + 1) if first.startswith(b"(") else low
         high = _place(last) if last != b"+" else (1 << 63, 0)
         return [entry for entry in self._at(key, list) if low <= _place(entry[0]) <= high]
-
-    def _xlen(self, key: bytes) -> int:
-        return len(self._at(key, list))
 
 
 class _Sorted(dict[bytes, float]):
@@ -414,21 +291,6 @@ def _number(text: bytes) -> float:
         return float(text)
     except ValueError:
         raise ResponseError("ERR value is not a valid float") from None
-
-
-def _written(score: float) -> bytes:
-    return b"%d" % int(score) if score.is_integer() else b"%.17g" % score
-
-
-def _within(score: float, low: bytes, high: bytes) -> bool:
-    above = score > _number(low[1:]) if low.startswith(b"(") else score >= _number(low)
-    below = score < _number(high[1:]) if high.startswith(b"(") else score <= _number(high)
-    return above and below
-
-
-def _cut(items: Sequence[Any], first: int, last: int) -> list[Any]:
-    stop = last + 1 if last >= 0 else len(items) + last + 1
-    return list(items[first if first >= 0 else max(0, len(items) + first) : stop])
 
 
 def _place(entry: bytes) -> tuple[int, int]:

@@ -67,7 +67,11 @@ _BEGINNINGS: list[list[tuple[Any, ...]]] = [
         for outcome in OUTCOMES
         for child in [(True, 1, 0, "w2", False, "one", True)]
     ),
-    [_OPENED, ("claim", "r1", False, 1, 0, "w1", False, "one", True), ("claim", "r2", *_CLAIMED[2:7], "one", True)],
+    [
+        _OPENED,
+        ("claim", "r1", False, 1, 0, "w1", False, "one", True),
+        ("claim", "r2", *_CLAIMED[2:7], "one", True),
+    ],
 ]
 
 
@@ -186,7 +190,7 @@ def _simulated(ask: Ask) -> list[Any]:
             clock.now_ms += milliseconds
 
         answers = await ask(RunStore(client, "simulation", TTL_S, 20), wait)
-        keys = sorted(server.keys())
+        keys = sorted(server.names())
         ends = [(key, server.ends_ms(key) is not None) for key in keys]
         return [*answers, *ends, *(_kept(server, key) for key in keys)]
 
@@ -206,7 +210,8 @@ def _kept(server: StoreServer, key: str) -> Any:
 
 def _real(url: str, ask: Ask) -> list[Any]:
     async def tell() -> list[Any]:
-        async with Redis.from_url(url.replace("valkey", "redis", 1)) as client:
+        async with Redis.from_url(url.replace("valkey", "redis", 1)) as real:
+            client: Any = real
             await client.flushdb()
             clock = _Clock()
             await _set(client, clock)
@@ -224,7 +229,7 @@ def _real(url: str, ask: Ask) -> list[Any]:
     return asyncio.run(tell())
 
 
-async def _really_kept(client: "Redis", key: str) -> Any:
+async def _really_kept(client: Any, key: str) -> Any:
     if key.endswith(":events"):
         return key, [_text(fields) for _, fields in await client.xrange(key)]
     if ":runs:" in key or key.endswith(":openings"):
@@ -246,7 +251,7 @@ class _Clock:
         self.now_ms = EPOCH_MS
 
 
-async def _set(client: "Redis", clock: _Clock) -> None:
+async def _set(client: Any, clock: _Clock) -> None:
     seconds, rest = divmod(clock.now_ms, 1000)
     await client.hset("clock", mapping={"seconds": seconds, "rest": rest * 1000})
 
@@ -254,7 +259,7 @@ async def _set(client: "Redis", clock: _Clock) -> None:
 class _Told:
     """The real client; the library that it brings asks the test for the time."""
 
-    def __init__(self, client: "Redis") -> None:
+    def __init__(self, client: Any) -> None:
         self._client = client
 
     async def function_load(self, source: str, replace: bool = False) -> Any:

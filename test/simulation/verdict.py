@@ -32,7 +32,7 @@ def _complaints(world: World) -> Iterator[str]:
     endings = Counter(world.ledger.states.get(run) for run in accepted)
     if sum(endings[ending] for ending in _ENDINGS) != len(accepted):
         yield f"{len(accepted)} runs were accepted and ended so: {dict(endings)}"
-    for key in world.server.keys("mousetrap:lock:"):
+    for key in world.server.names("mousetrap:lock:"):
         ends_ms = int(world.server.field(key, "until_ms") or 0)
         if ends_ms > world.server.now_ms() + 1000 * LEASE:  # a dead holder's ends with its lease
             yield f"{key} is held for ever"

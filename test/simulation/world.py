@@ -132,11 +132,15 @@ class World:
         self._started += 1
         crew = self._open(f"{name}{self._started}", _LATENCIES[name])
         bindings = [
-            Binding(pipeline=pipeline, stage=stage.name, handler=work, lifespan=partial(self._hands, crew.process))
+            Binding(
+                pipeline=pipeline, stage=stage.name, handler=work, lifespan=partial(self._hands, crew.process)
+            )
             for pipeline in PIPELINES.values()
             for stage in pipeline.stages
         ]
-        options = WorkerOptions(name=crew.process.name, concurrency=3, prefetch=2, lease=LEASE, keyring=KEYRING)
+        options = WorkerOptions(
+            name=crew.process.name, concurrency=3, prefetch=2, lease=LEASE, keyring=KEYRING
+        )
         crew.process.note("starts")
         crew.task = self.loop.create_task(self._work(crew, bindings, options))
         self.workers[name] = crew
@@ -263,12 +267,14 @@ class World:
 
     @asynccontextmanager
     async def _hands(self, process: Process) -> AsyncIterator[Hands]:
-        yield Hands(process, self.ledger, lambda: self.store.away or process.paused or bool(process.troubles["store"]))
+        yield Hands(
+            process, self.ledger, lambda: self.store.away or process.paused or bool(process.troubles["store"])
+        )
 
     async def _work(self, crew: Crew, bindings: list[Binding], options: WorkerOptions) -> None:
         try:
             await run_worker(crew.queue, crew.store, bindings, options, crew.stop)
-        except Exception as error:  # noqa: BLE001  whatever ends a worker is a defect
+        except Exception as error:
             self.ledger.wrong.append(f"{crew.process.name} ended with {error!r}")
             raise
         crew.process.note("has stopped")
@@ -330,7 +336,9 @@ class World:
             crew.process.note(f"cannot send the dead letters round again: {error}")
         else:
             self._redrives.discard(asked)
-            crew.process.note(f"has sent {repaired.done} dead letters round again and dropped {repaired.stale}")
+            crew.process.note(
+                f"has sent {repaired.done} dead letters round again and dropped {repaired.stale}"
+            )
 
     def _do(self, what: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(what)
