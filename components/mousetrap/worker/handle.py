@@ -80,28 +80,35 @@ class Handling:
         performer = self._performers.get((delivery.queue, job.pipeline, job.stage))
         match await self._claim(job, performer, delivery.redelivered):
             case Granted() as claim:
-                attempt.fence = claim.fence
-                outcome = await self._undertaking.outcome(attempt, performer, delivery.queue, claim)
-                decision = (
-                    outcome if isinstance(outcome, str) else await self._decide(attempt, outcome, performer)
-                )
-                if isinstance(outcome, str) or decision != "recorded":
-                    return self._instead(attempt, decision)
-            case Decided(recorded):
-                outcome = recorded
+                return await self._perform_and_decide(attempt, performer, claim)
+            case Decided(outcome):
+                return self._following(attempt, outcome, performer)
             case Busy(seconds):
                 # Parked, and not counted as a try: whoever holds the job will most likely finish it first.
-                return [self._parked(job, delivery.queue, seconds)]
+                return [self._parked(attempt, seconds)]
             case Locked(_, waited):
-                return [self._parked(job, delivery.queue, min(_LATEST, max(_SOONEST, waited / 4)))]
+                return [self._parked(attempt, min(_LATEST, max(_SOONEST, waited / 4)))]
             case Over():
                 return []
-        following = performer.following if performer else None
+
+    async def _perform_and_decide(
+        self, attempt: Attempt, performer: Performer | None, claim: Granted
+    ) -> list[Posting]:
+        attempt.fence = claim.fence
+        outcome = await self._undertaking.outcome(attempt, performer, claim)
+        if isinstance(outcome, str):
+            return self._instead(attempt, outcome)
+        decision = await self._decide(attempt, outcome, performer)
+        if decision != "recorded":
+            return self._instead(attempt, decision)
+        return self._following(attempt, outcome, performer)
+
+    def _following(self, attempt: Attempt, outcome: Outcome, performer: Performer | None) -> list[Posting]:
         return postings(
-            job,
+            attempt.job,
             outcome,
-            queue=delivery.queue,
-            following=following,
+            queue=attempt.queue,
+            following=performer.following if performer else None,
             keyring=self._keyring,
             worker=self._name,
             now_ms=_now_ms(),
@@ -111,16 +118,16 @@ class Handling:
         """What must be published where nothing was recorded, before the job may be acknowledged."""
         match decision:
             case "unlocked":
-                return [self._parked(attempt.job, attempt.queue, _SOONEST)]
+                return [self._parked(attempt, _SOONEST)]
             case "stale":
                 # Whoever won may be nobody: a claim can reach the store long after its worker gave it up or died. So this
                 # message stays until the winner has decided, or its claim has ended.
-                return [self._parked(attempt.job, attempt.queue, self._leases.seconds)]
+                return [self._parked(attempt, self._leases.seconds)]
             case _:
                 return []
 
-    def _parked(self, job: Job, queue: str, seconds: float) -> Posting:
-        return Posting(queue, signed(job, self._keyring), seconds)
+    def _parked(self, attempt: Attempt, seconds: float) -> Posting:
+        return Posting(attempt.queue, signed(attempt.job, self._keyring), seconds)
 
     async def _claim(self, job: Job, performer: Performer | None, redelivered: bool) -> Claim:
         lock = performer.stage.lock if performer else None
@@ -175,9 +182,8 @@ class Handling:
             return
         try:
             await self._store.release(attempt.job, fence=attempt.fence, worker=self._name)
-        except (
-            MousetrapError
-        ) as error:  # a redelivered job is taken over without it, and a lock ends with its lease
+        except MousetrapError as error:
+            # A redelivered job is taken over without it, and a lock ends with its lease.
             _log.warning("could not release a job: %s", error, extra={"run": attempt.job.run_id})
 
     def _refusal(self, delivery: Delivery, refused: Refused) -> Posting:

@@ -30,11 +30,11 @@ class Undertaking:
         self._company = Company()
 
     async def outcome(
-        self, attempt: Attempt, performer: Performer | None, queue: str, claim: Granted
+        self, attempt: Attempt, performer: Performer | None, claim: Granted
     ) -> Outcome | Literal["stale", "over"]:
         """What came of the job; or, as a decision would say it, that another claim has won or its run ended before it began."""
         if performer is None:
-            return unknown_stage(attempt.job, queue)
+            return unknown_stage(attempt.job, attempt.queue)
         if claim.locked_by:
             return await self._without_lock(attempt.job, performer, claim.locked_by)
         if claim.suspect and claim.starts >= performer.stage.retry.crashes:
