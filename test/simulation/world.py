@@ -1,11 +1,8 @@
 """A broker, a store, workers and an API that exist only in this process, and everything that can go wrong with them."""
 
 import asyncio
-import logging
 import random
-import sys
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +16,15 @@ from mousetrap.run_store import RunConflict, RunState, RunStore
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import republish, submit_run
 from mousetrap.worker import Binding, Stop, WorkerOptions, run_worker
-from simulation.broker import Broker, SimulatedQueue
-from simulation.clock import SimulatedLoop, SimulatedTime
+from simulation.broker import Broker
+from simulation.broker_line import SimulatedQueue
+from simulation.clock import SimulatedLoop
 from simulation.handlers import EXPIRES_IN, KINDS, PIPELINES, QUEUES, Hands, Work, work
 from simulation.ledger import Fate, Ledger
 from simulation.process import Fuse, Lost, Process, Story
 from simulation.store_client import Store, StoreClient
 from simulation.store_server import StoreServer
+from simulation.surroundings import Defects, simulated_time
 
 KEYRING = Keyring.parse("simulated:a-secret-for-the-simulation")
 #: Seconds: how long the store remembers; after how long the broker gives up a client that says nothing.
@@ -73,8 +72,8 @@ class World:
         self._crews: list[Crew] = []
         self._chance = random.getstate()
         random.seed(0)
-        self._undo = _simulated_time(self.loop)
-        self._log = _Defects(self.ledger)
+        self._undo = simulated_time(self.loop)
+        self._log = Defects(self.ledger.wrong)
         self.loop.set_exception_handler(self._unhandled)
         self.api = self._open("api", 0.0009)
         self._tend_api()
@@ -377,40 +376,3 @@ class World:
         self._log.remove()
         self._undo()
         random.setstate(self._chance)
-
-
-def _simulated_time(loop: SimulatedLoop) -> Callable[[], None]:
-    """Gives the simulated time to all modules of ours that ask for the time; what is returned takes it away again."""
-    simulated = SimulatedTime(loop)
-    ours = [module for name, module in list(sys.modules.items()) if name.startswith("mousetrap.")]
-    asking: list[Any] = [module for module in ours if getattr(module, "time", None) is time]
-    for module in asking:
-        module.time = simulated
-
-    def undo() -> None:
-        for module in asking:
-            module.time = time
-
-    return undo
-
-
-class _Defects(logging.Handler):
-    """Hears what the program logs: a traceback is a defect of its own."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__(logging.ERROR)
-        self._ledger = ledger
-        self._logger = logging.getLogger("mousetrap")
-        self._before = self._logger.propagate, self._logger.level
-        self._logger.propagate = False
-        self._logger.setLevel(logging.ERROR)
-        self._logger.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info and record.exc_info[1] is not None:
-            self._ledger.wrong.append(f"logged: {record.getMessage()}: {record.exc_info[1]!r}")
-
-    def remove(self) -> None:
-        self._logger.removeHandler(self)
-        self._logger.propagate = self._before[0]
-        self._logger.setLevel(self._before[1])
