@@ -51,7 +51,9 @@ class RabbitMQCluster:
 
     def rabbitmqctl(self, *arguments: str) -> str:
         """What all nodes that run answer, one after the other: a queue's leader knows more than the others."""
-        return "".join(node.rabbitmqctl(*arguments) for node in self.nodes if node.running)
+        with ThreadPoolExecutor(_NODES) as asking:
+            running = [node for node in self.nodes if node.running]
+            return "".join(asking.map(lambda node: node.rabbitmqctl(*arguments), running))
 
     def start(self) -> None:
         """Starts whatever does not run; returns once all are members again."""
@@ -62,8 +64,8 @@ class RabbitMQCluster:
 
     def remove(self) -> None:
         """Ends all and forgets their data."""
-        for node in self.nodes:
-            node.remove()
+        with ThreadPoolExecutor(_NODES) as ending:
+            list(ending.map(RabbitMQNode.remove, self.nodes))
         self._epmd.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
