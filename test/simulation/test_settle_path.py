@@ -2,11 +2,14 @@
 
 import faulthandler
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from simulation.process import Lost
 from simulation.settle_path import Broken, SettlePath
 from simulation.shorten import shortened
 
@@ -20,6 +23,31 @@ def test_no_promise_breaks_whatever_goes_wrong() -> None:
     broken = _first_broken(int(_ASKED or 200))
     if broken is not None:
         pytest.fail(str(shortened(broken)), pytrace=False)
+
+
+# Stories in which a promise was broken once, as the test above told them; each fails at the end when it is so again.
+
+
+def test_a_claim_that_happens_after_its_asker_gave_up_loses_no_job() -> None:
+    with _a_story() as story:
+        story.a_question_to_the_store_goes_wrong(who="ann", lost=Lost.OVERTAKEN, then=0.0)
+        story.somebody_submits_first(kinds=["slow"], then=0.02)
+
+
+def test_a_claim_that_happens_after_another_worker_decided_loses_no_job() -> None:
+    with _a_story() as story:
+        story.a_question_to_the_store_goes_wrong(who="ann", lost=Lost.OVERTAKEN, then=0.0)
+        story.somebody_submits(kinds=["locked"], then=0.0)
+        story.a_worker_loses_its_connection(name="bob", then=0.02)
+
+
+@contextmanager
+def _a_story() -> Iterator[SettlePath]:
+    story = SettlePath()
+    try:
+        yield story
+    finally:
+        story.teardown()
 
 
 def _first_broken(stories: int) -> Broken | None:
