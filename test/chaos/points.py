@@ -92,6 +92,7 @@ def _say(text: str) -> None:
 def _leads_to(descriptor: int, ports: set[int]) -> bool:
     try:
         with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
-            return connection.getpeername()[1] in ports
+            peer = connection.getpeername()
     except OSError:  # not a socket, or not a connected one
         return False
+    return isinstance(peer, tuple) and peer[1] in ports  # isolated handlers' processes are reached by path
