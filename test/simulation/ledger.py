@@ -142,9 +142,12 @@ class Ledger:
             if reply[0] == "error":
                 self._say(f"the store failed at {call}: {reply[1]}")
             if call == "claim" and reply[0] == "granted":
+                self._taken(process, args[0], args[1], redelivered=args[10])
                 self._granted(server, process, args[0], args[1], args[4])
             if call in ("done", "complete", "retry", "give_up", "release") and reply[0] == "recorded":
                 self.holders.pop(args[0], None)
+            if call == "complete" and reply[0] == "recorded":
+                self._behind_its_lock(args[0], args[1], args[4])
             if call == "redrive" and reply[0] == "redriven":
                 self.fates[args[1]].redriven = int(reply[1])
         calls = {call for call, _, _ in happened}
@@ -170,6 +173,22 @@ class Ledger:
         due = self.due.get((job, fate.redriven if fate else 0, attempt))
         if due is not None and self.now() < due - 0.002:
             self._say(f"attempt {attempt} of {run} was granted {due - self.now():.3f} s early")
+
+    def _taken(self, process: Process, job: str, run: str, *, redelivered: bool) -> None:
+        """Only what the queue delivers again is taken from a worker that has it and can say so."""
+        of_it = [each for each in self.performances if each.job == job]
+        newest = max(of_it, key=lambda each: each.fence, default=None)
+        if newest is None or redelivered or newest.process is process:
+            return
+        if not newest.over and newest.process.alive and newest.undisturbed:
+            self._say(f"a job of {run} was taken from {newest.process.name}, which had it")
+
+    def _behind_its_lock(self, job: str, run: str, fence: int) -> None:
+        """Whoever decides behind a lock still has it."""
+        for each in self.performances:
+            lost = 0 < each.lock_fence < max(self.lock_fences.values(), default=0)
+            if each.job == job and each.fence == fence and lost:
+                self._say(f"{run} was decided behind a lock that it had lost")
 
     def _watch_runs(self, server: StoreServer, calls: set[str]) -> None:
         for key in server.names("mousetrap:run:"):
