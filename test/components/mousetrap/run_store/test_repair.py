@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from redis import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
 from mousetrap.run_store import Busy, Granted, Locked, Over, RunState, RunStore, open_store
@@ -65,6 +66,12 @@ async def redriven(store: RunStore, job: Job) -> Job:
     return again
 
 
+def forget(url: str, key: str) -> None:
+    """The key's time to live is over."""
+    with Redis.from_url(url.replace("valkey", "redis", 1)) as client:
+        assert client.delete(key) == 1
+
+
 async def passed(moment_ms: int) -> None:
     """Returns once the machine's clock, which is the store's as well, is past the moment."""
     import time
@@ -114,6 +121,19 @@ def test_what_a_cancelled_job_comes_to_changes_nothing(store_url: str, outcome: 
         assert await store.ended(["r1", "nobody's"]) == {"r1"}
         assert await decided(store, job, outcome, claim) == "over"
         assert await state(store) == RunState.CANCELLED
+
+    with_store(store_url, story)
+
+
+def test_what_a_job_had_on_record_when_its_run_was_cancelled_is_not_handed_on(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        await store.decide(job, OUTPUT, fence=claim.fence, worker="w1", last=False)
+
+        await store.cancel("r1")
+
+        assert await claimed(store, job, "w2", redelivered=True) == Over()
 
     with_store(store_url, story)
 
@@ -203,6 +223,39 @@ def test_a_worker_that_lives_to_hear_that_it_lost_its_job_did_not_die_of_it(stor
             claim = await claimed(store, job, f"w{n}", redelivered=True)
             assert (claim.starts, claim.suspect) == (2, False)
             await store.survived(job)
+
+    with_store(store_url, story)
+
+
+def test_a_worker_that_lost_an_earlier_attempt_and_lives_saves_no_later_one(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job, "late")
+        claim = await claimed(store, job, "w1", redelivered=True)
+        await decided(store, job, RetryLater(0.0, BROKEN), claim)
+        again = job.again()
+        for n in (2, 3):
+            await claimed(store, again, f"w{n}", redelivered=True)
+
+        await store.survived(job)
+
+        assert (await claimed(store, again, "w4", redelivered=True)).suspect
+
+    with_store(store_url, story)
+
+
+def test_a_job_is_not_convicted_while_its_last_holder_may_live(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        for n in range(3):
+            claim = await claimed(store, job, f"w{n}", redelivered=True, crashes=3)
+            if claim.suspect:
+                await store.begin(job, fence=claim.fence, worker=f"w{n}")
+
+        assert isinstance(await claimed(store, job, "w3", redelivered=True, crashes=3), Busy)
+
+        await store.renew(job, fence=claim.fence, lease=0)
+        assert (await claimed(store, job, "w3", redelivered=True, crashes=3)).starts == 3
 
     with_store(store_url, story)
 
@@ -297,6 +350,69 @@ def test_a_lock_is_renewed_with_its_job_and_ends_with_its_lease(store_url: str) 
     with_store(store_url, story)
 
 
+def test_fences_of_a_lock_grow_within_a_millisecond_and_beyond_what_is_remembered(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, other = await opened(store, "r1"), await opened(store, "r2")
+
+        # What is asked at the same time is done in one go, for which the store's clock stands still.
+        first, _, second = await asyncio.gather(
+            claimed(store, one, lock="L"),
+            store.decide(one, OUTPUT, fence=1, worker="w1", last=True),
+            claimed(store, other, lock="L"),
+        )
+        await decided(store, other, OUTPUT, second)
+        forget(store_url, "mousetrap:lock:L")
+        third = await claimed(store, await opened(store, "r3"), lock="L")
+
+        assert first.lock_fence < second.lock_fence < third.lock_fence
+
+    with_store(store_url, story)
+
+
+async def with_lock_lost(store: RunStore) -> tuple[Job, Granted]:
+    """A job whose claim stands and whose lock has gone on to the run "new", whose own claim on it is over as well."""
+    one, new = await opened(store, "r1"), await opened(store, "new")
+    claim: Granted = await claimed(store, one, lock="L", lease=0.0)
+    assert isinstance(await claimed(store, new, "w2", lock="L", lease=0.0), Granted)
+    return one, claim
+
+
+def test_whoever_lost_a_lock_does_not_renew_it_for_the_next(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, claim = await with_lock_lost(store)
+
+        assert await store.renew(one, fence=claim.fence, lease=60.0)
+
+        assert isinstance(await claimed(store, await opened(store, "r3"), "w3", lock="L"), Granted)
+
+    with_store(store_url, story)
+
+
+def test_whoever_lost_a_lock_does_not_free_it_when_its_run_is_cancelled(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, claim = await with_lock_lost(store)
+        assert isinstance(await claimed(store, await opened(store, "r3"), "w3", lock="L"), Granted)
+
+        await store.cancel("r1")
+
+        assert await decided(store, one, OUTPUT, claim) == "over"
+        assert isinstance(await claimed(store, await opened(store, "r4"), "w4", lock="L"), Locked)
+
+    with_store(store_url, story)
+
+
+def test_whoever_lost_a_lock_decides_nothing_once_its_job_waits_for_that_lock_again(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        one, claim = await with_lock_lost(store)
+        assert isinstance(await claimed(store, await opened(store, "r3"), "w3", lock="L"), Granted)
+
+        assert isinstance(await claimed(store, one, "w4", lock="L", redelivered=True), Locked)
+
+        assert await decided(store, one, OUTPUT, claim) == "stale"
+
+    with_store(store_url, story)
+
+
 def test_a_job_that_is_taken_over_keeps_its_lock_and_its_late_holder_does_not_free_it(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         one, other = await opened(store, "r1"), await opened(store, "r2")
@@ -365,6 +481,19 @@ def test_a_letter_is_sent_round_once_however_often_that_is_tried(store_url: str)
     with_store(store_url, story)
 
 
+def test_a_job_of_a_later_round_than_is_on_record_begins_that_round(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        """The store lost everything between the redrive and the claim."""
+        job = await opened(store)
+        again = job.anew(1)
+        claim = await claimed(store, again, "w1")
+
+        assert await claimed(store, job, "w2", redelivered=True) == Over()
+        assert await decided(store, again, OUTPUT, claim) == "recorded"
+
+    with_store(store_url, story)
+
+
 def test_a_letter_of_a_run_that_is_forgotten_opens_it_anew(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = first_job(run_id="old", pipeline="sums", stage="add", payload=b"1", accepted_ms=5)
@@ -398,6 +527,32 @@ def test_a_letter_of_a_run_that_was_called_off_is_stale(store_url: str) -> None:
         await store.cancel("r1")
 
         assert await store.redrive(job) == "stale"
+
+    with_store(store_url, story)
+
+
+def test_a_letter_of_a_job_that_is_done_is_stale(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        """The broker put one copy of its message aside, another one was done."""
+        job = await opened(store)
+        await decided(store, job, OUTPUT, await claimed(store, job))
+
+        assert await store.redrive(job) == "stale"
+        assert await state(store) == RunState.COMPLETED
+
+    with_store(store_url, story)
+
+
+def test_a_run_that_comes_back_expires_no_more(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store, expires_in=60.0)
+        await decided(store, job, DEAD, await claimed(store, job))
+
+        again = await redriven(store, job)
+
+        run = await store.get("r1")
+        assert run is not None
+        assert (again.expires_ms, run.expires_ms) == (None, None)
 
     with_store(store_url, story)
 

@@ -157,6 +157,21 @@ def test_what_was_decided_is_told_again_to_whoever_asks_and_decided_only_once(st
     with_store(store_url, story)
 
 
+def test_a_late_copy_of_a_job_that_is_forgotten_is_not_begun_while_its_completed_run_is_remembered(
+    store_url: str,
+) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await claimed(store, job)
+        await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
+        with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+            assert client.delete(f"mousetrap:job:{job.id}") == 1
+
+        assert await claimed(store, job, "w2", redelivered=True) == Over()
+
+    with_store(store_url, story)
+
+
 def test_a_retry_on_record_survives_the_worker_that_ordered_it(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)

@@ -54,6 +54,20 @@ def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_same(s
     on_a_workbench(store_url, store_url, story)
 
 
+def test_a_run_whose_time_was_over_before_it_was_published_is_not_begun(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", expires_in=0.001)
+        pipelines = {bench.pipeline.name: bench.pipeline}
+        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await bench.ended("r1")
+
+        assert [event.kind for event in run.timeline] == ["accepted", "expired"]
+
+    on_a_workbench(store_url, store_url, story)
+
+
 def test_runs_that_are_just_being_submitted_are_left_alone(store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")

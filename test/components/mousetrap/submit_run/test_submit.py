@@ -63,6 +63,18 @@ def test_a_repeat_returns_the_first_run_however_far_it_is(store_url: str) -> Non
     on_a_workbench(store_url, store_url, story)
 
 
+def test_a_repeat_of_what_was_recorded_and_never_published_publishes_it(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bench.store.open_run("r1", bench.pipeline.name, "add", b"1")  # and its submitter dies here
+
+        again = await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1")
+
+        assert again == ("r1", False)
+        assert await bench.queue.ready(bench.queue_of("add")) == 1
+
+    on_a_workbench(store_url, store_url, story)
+
+
 def test_a_run_that_the_broker_did_not_take_is_not_accepted_and_can_be_repeated(store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         class Full:
