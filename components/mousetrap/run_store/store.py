@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RetryLater, StoreUnreachable
+from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.claims import Claim, read_claim
 from mousetrap.run_store.facts import StoreFacts, read_facts
@@ -164,8 +165,10 @@ class RunStore:
         lease: float,
         lock: str = "",
         waits: bool = True,
+        crashes: int = RetryPolicy().crashes,
     ) -> Claim:
-        """Asks for a job. A redelivered one is taken over at once: its last holder's connection is gone.
+        """Asks for a job. A redelivered one is taken over at once, for its last holder's connection is gone; one that was
+        begun `crashes` times without an end only when its last claim has ended.
 
         With `lock`, the claim comes with that lock, or with `waits` not at all while another job holds it.
         """
@@ -182,7 +185,7 @@ class RunStore:
                 job.generation,
                 job.expires_ms or 0,
             ),
-            *(worker, redelivered, lock, waits, int(lease * 1000), self._keep, self._ttl),
+            *(worker, redelivered, lock, waits, crashes, int(lease * 1000), self._keep, self._ttl),
         )
         return read_claim(reply)
 

@@ -188,7 +188,7 @@ local function claim_facts(job)
 end
 
 function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted, generation, expires, worker, redelivered,
-    lock, waits, lease, keep, ttl)
+    lock, waits, crashes, lease, keep, ttl)
   local held = claim_facts(job)
   if generation < tonumber(held[12] or 0) then return { 'over' } end
   if generation > tonumber(held[12] or 0) then
@@ -207,7 +207,10 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   end
   local running = state == 'running' and reached == attempt
   local mine = running and held[3] == worker
-  if running and not redelivered and not mine and tonumber(held[4]) > now then
+  -- Redelivered means that its last holder's connection is gone; but a message can have copies, and before a job is given
+  -- up for killing its workers, the last one has the time of its claim to show that it lives.
+  local convicted = running and tonumber(held[5]) >= crashes
+  if running and not mine and (not redelivered or convicted) and tonumber(held[4]) > now then
     return { 'busy', tonumber(held[4]) - now }
   end
   -- Asked twice, because the first answer was lost: a new fence would be granted to nobody and void the one in use.

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 from mousetrap.jobs import Delivery, Done, GiveUp, Job, MousetrapError, Outcome, Queue, RetryLater
+from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import Busy, Claim, Decided, Decision, Granted, Locked, Over, RunStore
 from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.leases import Leases
@@ -139,6 +140,7 @@ class Handling:
             lease=self._leases.seconds,
             lock=lock.key(bytes(job.payload)) if lock else "",
             waits=lock is not None and lock.on_conflict == "wait",
+            crashes=(performer.stage.retry if performer else RetryPolicy()).crashes,
         )
         return await self._patience.until_done("claim jobs", claim)
 

@@ -22,12 +22,11 @@ class Leases:
     def __init__(self, store: RunStore, seconds: float) -> None:
         self.seconds = seconds
         self._store = store
-        self._running: dict[str, Attempt] = {}
+        self._running: dict[tuple[str, int, int], Attempt] = {}
 
     def find(self, job: Job) -> Attempt | None:
         """The attempt under way that this very message stands for."""
-        attempt = self._running.get(job.id)
-        return attempt if attempt is not None and attempt.job.attempt == job.attempt else None
+        return self._running.get(_key(job))
 
     def running(self) -> Sequence[Running]:
         """The attempts that have their claim, oldest first."""
@@ -40,13 +39,12 @@ class Leases:
     @contextmanager
     def holding(self, attempt: Attempt) -> Iterator[None]:
         """The attempt stands in the table, and its handler is told to stop when it leaves."""
-        self._running[attempt.job.id] = attempt
+        self._running[_key(attempt.job)] = attempt
         try:
             yield
         finally:
             attempt.stopped.set()
-            if self._running.get(attempt.job.id) is attempt:
-                del self._running[attempt.job.id]
+            del self._running[_key(attempt.job)]
 
     async def renew_for_ever(self) -> None:
         """Renews each third of a lease; an attempt whose job another worker took is stopped."""
@@ -55,7 +53,7 @@ class Leases:
             held = [attempt for attempt in self._running.values() if attempt.fence]
             kept = await asyncio.gather(*map(self._renew, held), return_exceptions=True)
             for attempt, result in zip(held, kept, strict=True):
-                if result is False and self._running.get(attempt.job.id) is attempt:
+                if result is False and self.find(attempt.job) is attempt:
                     _log.warning("another worker took a job over", extra={"run": attempt.job.run_id})
                     attempt.lose()
 
@@ -76,3 +74,8 @@ class Leases:
 
     async def _renew(self, attempt: Attempt) -> bool:
         return await self._store.renew(attempt.job, fence=attempt.fence, lease=self.seconds)
+
+
+def _key(job: Job) -> tuple[str, int, int]:
+    """The same for every copy of a message, another one for the job's next attempt and its next round."""
+    return job.id, job.generation, job.attempt

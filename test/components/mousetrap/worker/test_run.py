@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, encode, first_job
+from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, decode, encode, first_job
 from mousetrap.run_store import Granted, RunState
 from mousetrap.worker import Context
 from support.workbench import KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
@@ -264,15 +264,51 @@ def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_away(
     on_a_workbench(queue_url, store_url, story)
 
 
+def test_a_letter_sent_round_while_its_worker_still_writes_it_is_not_taken_for_the_same(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        """The dead letter has arrived, its confirm has not; meanwhile someone sends it round, and the same worker gets it."""
+        mended, again = asyncio.Event(), asyncio.Event()
+
+        class Late(Away):
+            """A real queue that keeps the confirm of a dead letter to itself."""
+
+            async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+                await bench.queue.publish(queue, message, after=after)
+                if queue.endswith(".dead"):
+                    mended.set()
+                    await again.wait()
+
+        async def handle(number: int) -> int:
+            if not mended.is_set():
+                raise ZeroDivisionError("by zero")
+            again.set()
+            return number
+
+        late = replace(bench, queue=Late(bench.queue))
+        async with late.working(bench.bind("add", handle), bench.bind("double", double)):
+            run_id = await bench.submit(b"21")
+            await asyncio.wait_for(mended.wait(), PATIENCE)
+            letter = await bench.store.redrive(decode((await bench.dead_letter("add")).body))
+            assert isinstance(letter, Job)
+            body = encode(letter)
+            await bench.queue.publish(bench.queue_of("add"), Message(letter.id, body, KEYRING.headers(body)))
+            await asyncio.wait_for(again.wait(), PATIENCE)
+            run = await bench.ended(run_id)
+
+        assert run.result == 42
+
+    on_a_workbench(queue_url, store_url, story)
+
+
 def test_a_job_that_kills_every_worker_is_given_up(queue_url: str, store_url: str) -> None:
     async def story(bench: Workbench) -> None:
-        from mousetrap.jobs import decode
-
         run_id = await bench.submit()
         delivery = await bench.next_of(bench.queue_of("add"))
         job = decode(delivery.message.body)
         for number in range(5):  # each begins the job and is never heard of again
-            claim = await bench.store.claim(job, worker=f"dead{number}", redelivered=True, lease=60)
+            claim = await bench.store.claim(job, worker=f"dead{number}", redelivered=True, lease=0.1)
             assert isinstance(claim, Granted)
             if claim.suspect:
                 await bench.store.begin(job, fence=claim.fence, worker=f"dead{number}")
