@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -73,11 +73,11 @@ class Trap:
 
     def _abort(self) -> None:
         """Shuts every connection to the broker under its owner: no goodbye, and no answer to what was sent."""
-        for entry in Path("/proc/self/fd").iterdir():
-            descriptor = int(entry.name)
-            if _leads_to(descriptor, self._broker_ports):
-                with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
-                    connection.shutdown(socket.SHUT_RDWR)
+        for descriptor in _sockets():
+            with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
+                if _leads_to(connection, self._broker_ports):
+                    with suppress(OSError):  # the other side was quicker
+                        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _kill() -> None:
@@ -89,10 +89,19 @@ def _say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-def _leads_to(descriptor: int, ports: set[int]) -> bool:
+def _sockets() -> list[int]:
+    """The descriptors of this process that are sockets."""
+    found = []
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        with suppress(FileNotFoundError):  # the one that the listing itself had
+            if str(entry.readlink()).startswith("socket:"):
+                found.append(int(entry.name))
+    return found
+
+
+def _leads_to(connection: socket.socket, ports: set[int]) -> bool:
     try:
-        with closing(socket.socket(fileno=os.dup(descriptor))) as connection:
-            peer = connection.getpeername()
-    except OSError:  # not a socket, or not a connected one
+        peer = connection.getpeername()
+    except OSError:  # not connected
         return False
     return isinstance(peer, tuple) and peer[1] in ports  # isolated handlers' processes are reached by path

@@ -1,9 +1,11 @@
 """A worker of the workload as a process: the real runtime, queue and store, with traps at the points of the settle path.
 
-`python -m chaos.worker FOLDER BROKER_URL STORE_URL`. SIGTERM drains it; SIGUSR1 sets the trap that FOLDER/trap.<pid> describes.
+`python -m chaos.worker FOLDER BROKER_URL STORE_URL`. SIGTERM drains it; SIGUSR1 sets the trap that FOLDER/trap.<pid> describes,
+SIGUSR2 shows every thread's stack.
 """
 
 import asyncio
+import faulthandler
 import os
 import secrets
 import signal
@@ -28,6 +30,7 @@ LEASE, CONFIRM, GRACE, RETENTION = 3.0, 5.0, 8.0, 7200.0
 def main() -> int:
     folder, broker_url, store_url = sys.argv[1:4]
     log_to_stderr("INFO", "text")
+    faulthandler.register(signal.SIGUSR2)  # for people who wonder where a worker stands still
     return 0 if asyncio.run(work(Path(folder), broker_url, store_url)) else 75
 
 
