@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from redis import Redis
 
 from mousetrap.job_queue import QueueOptions
 from mousetrap.pipeline import Lock
@@ -260,6 +261,26 @@ def test_jobs_of_one_lock_run_one_at_a_time_and_each_under_a_greater_fence(
     on_a_workbench(queue_url, store_url, story, lock=Lock(name="only-one"))
 
 
+def test_a_job_whose_lock_was_lost_meanwhile_comes_again(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        begun: list[int] = []
+
+        async def hold(number: int, context: Context[None]) -> int:
+            begun.append(context.lock_fence)
+            if len(begun) == 1:
+                with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+                    assert client.delete("mousetrap:lock:only-one") == 1
+            return number
+
+        async with bench.working(bench.bind("add", hold)):
+            await bench.until(await bench.submit(), "finished")
+
+        assert len(begun) == 2
+        assert begun[0] < begun[1]
+
+    on_a_workbench(queue_url, store_url, story, lock=Lock(name="only-one"))
+
+
 @pytest.mark.parametrize(
     ("on_conflict", "state", "reason"),
     [
@@ -323,6 +344,8 @@ def test_a_suspect_runs_alone_and_its_neighbours_are_innocent(queue_url: str, st
             states = {(await bench.ended(run)).state for run in (suspect, *others)}
 
         assert states == {RunState.COMPLETED}
+        timeline = (await bench.ended(suspect)).timeline
+        assert len([event for event in timeline if (event.kind, event.stage) == ("started", "add")]) == 3
         assert beside == [1] * 18
 
     on_a_workbench(queue_url, store_url, story)
