@@ -94,7 +94,7 @@ def on_rabbitmq(folder: Path, seed: int, only: str | None) -> Chapter:
                 seed=seed,
             ) as world,
         ):
-            return _chapter("RabbitMQ", world, _chosen(only, seed, FAULTS, share=1, kills=4, aborts=2))
+            return _chapter("RabbitMQ", world, _chosen(only, seed, FAULTS, share=1, kills=3, aborts=2))
     finally:
         broker.remove()
 
