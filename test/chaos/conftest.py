@@ -12,14 +12,14 @@ from support.rabbitmq_prompt_node import PromptNode
 
 @pytest.fixture(scope="session")
 def _prompt_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRabbitMQ]:
-    if programs() is None and not engine_answers():
-        install_rabbitmq()
-    if programs() is not None:
-        broker: OwnRabbitMQ = PromptNode(tmp_path_factory.mktemp("prompt"))
-    elif engine_answers():
-        broker = RabbitMQContainer()
+    if engine_answers():
+        broker: OwnRabbitMQ = RabbitMQContainer()
     else:
-        pytest.exit(HOW, returncode=2)
+        if programs() is None:
+            install_rabbitmq()
+        if programs() is None:
+            pytest.exit(HOW, returncode=2)
+        broker = PromptNode(tmp_path_factory.mktemp("prompt"))
     yield broker
     broker.remove()
 

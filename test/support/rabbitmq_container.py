@@ -46,6 +46,9 @@ class RabbitMQContainer:
         # Ports of our choice: those that the engine chooses change when the container is started again.
         port, api_port = free_ports(2)
         self._container = _container(_IMAGE).with_bind_ports(5672, port).with_bind_ports(15672, api_port)
+        # What found no next queue, as while a broker starts, is passed on again sooner than after the usual three minutes.
+        again = "-rabbit dead_letter_worker_publisher_confirm_timeout 10000"
+        self._container.with_env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", again)
         try:
             self._container.start()
             host = self._container.get_container_host_ip()
