@@ -58,6 +58,8 @@ class Process:
     def __init__(self, name: str, loop: SimulatedLoop, story: Story, latency: float) -> None:
         self.name = name
         self.alive = True
+        #: When it last went on after it had stood still.
+        self.went_on = -1.0
         self.fuse: Fuse | None = None
         self.troubles: dict[str, deque[Lost]] = {"publish": deque(), "store": deque()}
         self.died: list[Callable[[], None]] = []
@@ -108,6 +110,7 @@ class Process:
         """Goes on as if nothing had been: what it was about to do, and what came for it, happens now."""
         if self.alive:
             self.note("goes on")
+        self.went_on = self._loop.time()
         self._running.set()
         held, self._held = self._held, []
         for act in held:

@@ -41,6 +41,31 @@ def test_a_claim_that_happens_after_another_worker_decided_loses_no_job() -> Non
         story.a_worker_loses_its_connection(name="bob", then=0.02)
 
 
+def test_a_job_sent_round_again_is_not_taken_for_the_attempt_that_still_buries_it() -> None:
+    with _a_story() as story:
+        story.a_publish_goes_wrong(who="ann", lost=Lost.ANSWER, then=0.0)
+        story.a_worker_is_killed(name="bob", back_after=45.0, then=0.02)
+        story.somebody_submits_first(kinds=["hopeless"], then=4.0)
+        story.somebody_mends_and_redrives(then=4.0)
+
+
+def test_a_job_that_kills_workers_kills_no_more_when_one_of_them_stood_still() -> None:
+    with _a_story() as story:
+        story.somebody_submits_first(kinds=["slow", "plain", "plain"], then=0.0)
+        story.somebody_submits(kinds=["deadly"], then=0.0)
+        story.a_worker_stands_still(name="bob", seconds=0.0, then=12.0)
+        story.a_worker_stands_still(name="bob", seconds=25.0, then=0.0)
+
+
+def test_two_copies_of_a_message_convict_no_job_that_a_living_worker_has() -> None:
+    with _a_story() as story:
+        story.somebody_submits_first(kinds=["plain", "slow", "slow"], then=0.0015)
+        story.somebody_submits_again(run=3, then=0.02)
+        story.a_worker_is_killed(name="bob", back_after=0.5, then=0.6)
+        story.a_worker_is_told_to_stop(name="ann", hurry=True, then=0.0)
+        story.a_worker_is_killed(name="bob", back_after=0.0, then=0.0)
+
+
 @contextmanager
 def _a_story() -> Iterator[SettlePath]:
     story = SettlePath()

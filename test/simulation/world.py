@@ -266,9 +266,11 @@ class World:
 
     @asynccontextmanager
     async def _hands(self, process: Process) -> AsyncIterator[Hands]:
-        yield Hands(
-            process, self.ledger, lambda: self.store.away or process.paused or bool(process.troubles["store"])
-        )
+        def disturbed() -> bool:
+            just_now = self.loop.time() < process.went_on + 1.0
+            return self.store.away or process.paused or just_now or bool(process.troubles["store"])
+
+        yield Hands(process, self.ledger, disturbed)
 
     async def _work(self, crew: Crew, bindings: list[Binding], options: WorkerOptions) -> None:
         try:
