@@ -436,6 +436,9 @@ def test_a_late_worker_is_stopped_and_its_result_dropped(queue_url: str, store_u
         run = await bench.store.get(run_id)
         assert run is not None
         assert [event.kind for event in run.timeline] == ["accepted", "started", "started"]
+        third = await bench.store.claim(job, worker="third", redelivered=True, lease=60)
+        assert isinstance(third, Granted)
+        assert not third.suspect  # the late worker did not die of it
 
     on_a_workbench(queue_url, store_url, story)
 

@@ -60,6 +60,32 @@ def test_an_async_handler_of_a_cancelled_run_is_cancelled(queue_url: str, store_
     on_a_workbench(queue_url, store_url, story)
 
 
+@pytest.mark.parametrize("stage", [{}, {"lock": Lock(name="only-one")}])
+def test_a_worker_that_holds_one_message_at_a_time_goes_on_after_a_cancel(
+    queue_url: str, store_url: str, stage: dict[str, Any]
+) -> None:
+    async def story(bench: Workbench) -> None:
+        begun = asyncio.Event()
+
+        async def hold_the_first(number: int) -> int:
+            if not begun.is_set():
+                begun.set()
+                await asyncio.Event().wait()
+            return number
+
+        async with bench.working(
+            bench.bind("add", hold_the_first), bench.bind("double", double), concurrency=1, prefetch=1
+        ):
+            run_id = await bench.submit()
+            await begun.wait()
+            await bench.store.cancel(run_id)
+            run = await bench.ended(await bench.submit())
+
+        assert run.state == RunState.COMPLETED
+
+    on_a_workbench(queue_url, store_url, story, **stage)
+
+
 def test_a_sync_handler_of_a_cancelled_run_can_see_it_and_what_it_gives_is_dropped(
     queue_url: str, store_url: str
 ) -> None:
