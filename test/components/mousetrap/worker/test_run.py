@@ -472,6 +472,25 @@ def test_a_job_that_was_claimed_by_nobody_who_lives_comes_again(
     on_a_workbench(queue_url, store_url, story)
 
 
+def test_a_message_that_met_a_defect_of_ours_comes_again(
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(bench: Workbench) -> None:
+        claim = bench.store.claim
+
+        async def broken_once(*job: Any, **how: Any) -> Any:
+            monkeypatch.setattr(bench.store, "claim", claim)
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(bench.store, "claim", broken_once)
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await bench.ended(await bench.submit())
+
+        assert (run.state, run.result) == (RunState.COMPLETED, 4)
+
+    on_a_workbench(queue_url, store_url, story)
+
+
 def test_an_attempt_that_takes_too_long_has_failed(queue_url: str, store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         deadlines: list[float | None] = []
