@@ -182,6 +182,13 @@ local function arrived(parent, keep)
   end
 end
 
+-- A run that failed goes on, because its dead job went round again.
+local function reopen(run, stage, job, ttl)
+  redis.call('HDEL', run_key(run), 'finished_ms', 'failure', 'expires_ms')
+  change(run, ttl, 'state', 'queued', 'stage', stage)
+  tell(run, 'redriven', stage, job, 0, '', '', ttl)
+end
+
 local function claim_facts(job)
   return redis.call('HMGET', job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms',
     'arrived', 'lock', 'fence', 'suspect', 'generation')
@@ -192,8 +199,10 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   local held = claim_facts(job)
   if generation < tonumber(held[12] or 0) then return { 'over' } end
   if generation > tonumber(held[12] or 0) then
+    -- The store has forgotten that the job goes round again, as one can that syncs once a second.
     begin_round(job, generation, 'redriven')
     held = claim_facts(job)
+    if redis.call('HGET', run_key(run), 'state') == 'failed' then reopen(run, stage, job, ttl) end
   end
   local state, reached = held[1], tonumber(held[2] or 0)
   local now = now_ms()
@@ -327,7 +336,7 @@ function transitions.retry(job, run, stage, attempt, fence, worker, verdict, fai
   local free, reply = may_decide(job, run, fence)
   if not free then return reply end
   redis.call('HSET', job_key(job), 'state', 'retrying', 'attempt', attempt + 1, 'verdict', verdict,
-    'due_ms', now_ms() + delay, 'starts', 0)
+    'due_ms', now_ms() + delay)
   redis.call('PEXPIRE', job_key(job), ttl + delay)
   change(run, ttl + delay, 'state', 'retrying')
   tell(run, 'retrying', stage, job, attempt, worker, failure, ttl + delay)
@@ -357,9 +366,7 @@ function transitions.redrive(job, run, pipeline, stage, accepted, generation, tt
   begin_round(job, generation + 1, 'redriven')
   redis.call('PEXPIRE', job_key(job), ttl)
   if redis.call('EXISTS', run_key(run)) == 0 then open(run, pipeline, stage, 'null', '', accepted, 0, '', ttl) end
-  redis.call('HDEL', run_key(run), 'finished_ms', 'failure', 'expires_ms')
-  change(run, ttl, 'state', 'queued', 'stage', stage)
-  tell(run, 'redriven', stage, job, 0, '', '', ttl)
+  reopen(run, stage, job, ttl)
   return { 'redriven', generation + 1 }
 end
 

@@ -708,3 +708,16 @@ def without_confirms() -> Callable[[bytes], bytes]:
         return passed
 
     return edit
+
+
+def test_a_classic_queue_keeps_its_messages_over_a_restart(own_rabbitmq: OwnRabbitMQ, work: str) -> None:
+    async def story(url: str) -> None:
+        async with connect(url, [work], name="test", options=QueueOptions(queue_type="classic")) as queue:
+            await queue.publish(work, Message("waiting", b"x"))
+            await asyncio.to_thread(own_rabbitmq.restart)
+            inbox = Inbox()
+            await queue.consume(work, 1, inbox)
+            assert await inbox.acknowledge(1) == ["waiting"]
+
+    with virtual_host(own_rabbitmq) as url:
+        play(story(url))

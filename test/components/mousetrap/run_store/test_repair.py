@@ -506,6 +506,23 @@ def test_a_letter_of_a_run_that_is_forgotten_opens_it_anew(store_url: str) -> No
     with_store(store_url, story)
 
 
+def test_a_job_sent_round_is_begun_by_a_store_that_has_forgotten_it(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await decided(store, job, DEAD, await claimed(store, job))
+
+        again = job.anew(generation=1)  # as `redrive` gave it, before the store lost its last second
+        claim = await claimed(store, again)
+
+        assert await decided(store, again, OUTPUT, claim) == "recorded"
+        assert await kinds(store) == [
+            *("accepted", "started", "gave_up", "failed"),
+            *("redriven", "started", "finished", "completed"),
+        ]
+
+    with_store(store_url, story)
+
+
 def test_a_letter_that_the_broker_put_aside_goes_round_unless_someone_has_its_job(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
