@@ -121,7 +121,7 @@ class RunStore:
         return run_ids
 
     async def reject_run(self, run_id: str, why: Failure) -> None:
-        """Ends a run whose first job nobody could publish, unless a worker has it already."""
+        """Takes one submission back: ends the run unless another one stands, or a worker has met it already."""
         await self._batches.call("reject_run", run_id, _text(why), self._ttl)
 
     # What those who mend and stop do

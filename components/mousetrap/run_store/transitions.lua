@@ -65,18 +65,23 @@ function transitions.open_run(run, pipeline, stage, input, digest, expires_in, r
     local at = now_ms()
     local expires = expires_in > 0 and at + expires_in or 0
     open(run, pipeline, stage, input, digest, at, expires, rerun_of, ttl)
+    redis.call('HSET', run_key(run), 'submitters', 1)
     redis.call('ZADD', OPENINGS, at, run)
     redis.call('PEXPIRE', OPENINGS, ttl)
     return { 'opened', at, expires }
   end
   if known[2] ~= pipeline or known[3] ~= digest then return { 'conflict', 0, 0 } end
+  if known[1] == 'queued' then redis.call('HINCRBY', run_key(run), 'submitters', 1) end
   return { known[1] == 'queued' and 'waiting' or 'known', tonumber(known[4]), tonumber(known[5] or 0) }
 end
 
--- The caller was told that the run is not accepted, so a message that did get through must not run it.
+-- A submitter's caller was told that the run is not accepted. When it was the last one, and no worker has met the run, a
+-- message that did get through must not run it; what was said to another caller holds.
 function transitions.reject_run(run, why, ttl)
-  redis.call('ZREM', OPENINGS, run)
-  if redis.call('HGET', run_key(run), 'state') ~= 'queued' then return { 'kept' } end
+  if redis.call('EXISTS', run_key(run)) == 0 or redis.call('HINCRBY', run_key(run), 'submitters', -1) > 0
+    or redis.call('ZREM', OPENINGS, run) == 0 or redis.call('HGET', run_key(run), 'state') ~= 'queued' then
+    return { 'kept' }
+  end
   change(run, ttl, 'state', 'rejected', 'finished_ms', now_ms())
   tell(run, 'rejected', '', '', 0, '', why, ttl)
   return { 'rejected' }

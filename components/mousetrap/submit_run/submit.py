@@ -56,7 +56,7 @@ async def submit_run(
         try:
             await publish_first(store, queue, keyring, stage, job)
         except MousetrapError as error:
-            await _take_back(store, run_id, opened.state == "new", error)
+            await _take_back(store, run_id, error)
             raise
     return Accepted(run_id, opened.state == "new")
 
@@ -80,8 +80,7 @@ async def publish_first(store: RunStore, queue: Queue, keyring: Keyring, stage: 
         await store.published(job.run_id)
 
 
-async def _take_back(store: RunStore, run_id: str, new: bool, error: MousetrapError) -> None:
+async def _take_back(store: RunStore, run_id: str, error: MousetrapError) -> None:
     """The caller hears that the run is not accepted; should the message exist after all, it must find the run ended."""
-    if new:
-        with suppress(StoreUnreachable):
-            await store.reject_run(run_id, Failure(kind=type(error).__qualname__, text=str(error)))
+    with suppress(StoreUnreachable):
+        await store.reject_run(run_id, Failure(kind=type(error).__qualname__, text=str(error)))

@@ -591,6 +591,37 @@ def test_a_watcher_of_a_run_that_was_mended_sees_it_through(store_url: str) -> N
 # Recorded and not published
 
 
+def test_a_submission_that_failed_late_does_not_reject_what_its_repeat_was_accepted_for(
+    store_url: str,
+) -> None:
+    async def story(store: RunStore) -> None:
+        for run_id in ("kept", "off"):
+            await opened(store, run_id)
+            await opened(store, run_id)  # its caller repeats it, before the first one has an answer
+
+        await store.reject_run("kept", BROKEN)
+        assert await state(store, "kept") == RunState.QUEUED
+
+        await store.reject_run("off", BROKEN)
+        await store.reject_run("off", BROKEN)
+        assert await state(store, "off") == RunState.REJECTED
+
+    with_store(store_url, story)
+
+
+def test_a_run_between_two_stages_is_not_rejected(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        await store.decide(job, OUTPUT, fence=claim.fence, worker="w1", last=False)
+
+        await store.reject_run("r1", BROKEN)
+
+        assert await state(store) == RunState.QUEUED
+
+    with_store(store_url, story)
+
+
 def test_runs_whose_submitter_died_are_found_until_they_are_published_or_met_by_a_worker(
     store_url: str,
 ) -> None:
