@@ -66,6 +66,14 @@ def test_two_copies_of_a_message_convict_no_job_that_a_living_worker_has() -> No
         story.a_worker_is_killed(name="bob", back_after=0.0, then=0.0)
 
 
+def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accepted_for() -> None:
+    with _a_story() as story:
+        story.a_publish_goes_wrong(who="api", lost=Lost.ANSWER, then=0.0)
+        story.a_worker_stands_still(name="ann", seconds=25.0, then=0.0)
+        story.somebody_submits(kinds=["plain"], then=0.02)
+        story.somebody_submits_again(run=1, then=0.0)
+
+
 @contextmanager
 def _a_story() -> Iterator[SettlePath]:
     story = SettlePath()
