@@ -26,7 +26,7 @@ from support.stack import SIGNING_KEYS, Deploy
 from support.waiting import until
 
 #: For each route, and ten times as many messages; set it to search for long.
-EXAMPLES = int(os.environ.get("MOUSETRAP_FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("MOUSETRAP_FUZZ_EXAMPLES", "10"))
 #: The same examples in each run, so that a failure is a change's; not when someone searches.
 bounded = settings(
     max_examples=EXAMPLES,
