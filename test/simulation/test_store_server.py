@@ -1,14 +1,17 @@
 """The stand-in for the store's server answers as the real one does, whatever a store is asked and in whichever order."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
 from mousetrap.run_store import Progress, RunConflict, RunStore
 from simulation.clock import EPOCH_MS, SimulatedLoop
@@ -75,7 +78,14 @@ _BEGINNINGS: list[list[tuple[Any, ...]]] = [
 ]
 
 
-def test_the_stand_in_answers_as_the_real_server_does(store_url: str) -> None:
+@pytest.fixture
+def private_url(tmp_path: Path) -> Iterator[str]:
+    """A server of this test's own: the functions that it is given, which ask the test for the time, are no good for others."""
+    with EmbeddedValkey(tmp_path) as server:
+        yield server.url
+
+
+def test_the_stand_in_answers_as_the_real_server_does(private_url: str) -> None:
     @settings(
         max_examples=60,
         deadline=None,
@@ -88,7 +98,7 @@ def test_the_stand_in_answers_as_the_real_server_does(store_url: str) -> None:
     def answers_alike(begun: list[tuple[Any, ...]], more: list[tuple[Any, ...]]) -> None:
         asked = [*begun, *more]
         simulated = _simulated(lambda store, wait: _answers(store, wait, asked))
-        really = _real(store_url, lambda store, wait: _answers(store, wait, asked))
+        really = _real(private_url, lambda store, wait: _answers(store, wait, asked))
         assert simulated == really
 
     answers_alike()
