@@ -156,9 +156,12 @@ class Ledger:
             self._watch_fences(server)
 
     def died(self, process: Process) -> None:
-        """Jobs that were its own have cost a worker."""
-        for job in [job for job, holder in self.holders.items() if holder is process]:
+        """The jobs that it had, or was at work on though another one has them by now, have cost a worker."""
+        had = {job for job, holder in self.holders.items() if holder is process}
+        at_work = {each.job for each in self.performances if each.process is process and not each.over}
+        for job in had | at_work:
             self.deaths[job] += 1
+        for job in had:
             del self.holders[job]
 
     def _granted(self, server: StoreServer, process: Process, job: str, run: str, attempt: int) -> None:
