@@ -43,7 +43,8 @@ def serve(talk: int, life: int) -> None:
         signal.signal(number, lambda number, frame: None)
     wire = Wire(socket.socket(fileno=talk))
     hello = wire.hear()
-    assert isinstance(hello, Hello)
+    if not isinstance(hello, Hello):
+        return  # the worker was gone before it could say what to do
     _log_as(*pickle.loads(hello.log))
     with asyncio.Runner() as runner:
         _Inside(pickle.loads(hello.binding), wire, runner.get_loop()).live()
