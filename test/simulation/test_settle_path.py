@@ -101,3 +101,12 @@ def _settings(stories: int) -> settings:
         suppress_health_check=list(HealthCheck),
         phases=(Phase.generate,),  # we shorten stories ourselves, in seconds instead of minutes
     )
+
+
+def test_a_claim_asked_again_after_the_expiry_begins_nothing() -> None:
+    with _a_story() as story:
+        story.somebody_submits_first(kinds=["plain"], then=0.0)
+        story.a_question_to_the_store_goes_wrong(who="bob", lost=Lost.ANSWER, then=0.0)
+        story.somebody_submits(kinds=["expiring"], then=0.0015)
+        story.a_worker_stands_still(name="ann", seconds=0.0, then=0.02)
+        story.the_store_is_away(seconds=25.0, then=0.0)

@@ -171,10 +171,11 @@ local function wait_for_lock(job, run, stage, attempt, worker, holder, ttl)
 end
 
 -- What of an earlier round is on record no longer counts, and whoever is late from there can decide nothing.
-local function begin_round(job, generation, state)
+local function begin_round(job, generation, state, ttl)
   redis.call('HINCRBY', job_key(job), 'fence', 1)
   redis.call('HDEL', job_key(job), 'verdict', 'due_ms', 'waiting_ms', 'arrived', 'worker', 'until_ms', 'begun')
   redis.call('HSET', job_key(job), 'state', state, 'generation', generation, 'attempt', 0, 'starts', 0)
+  redis.call('PEXPIRE', job_key(job), ttl)
 end
 
 -- A parent's output has arrived where it was to go, so nobody will have to publish it again; a re-run may want it.
@@ -205,7 +206,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   if generation < tonumber(held[12] or 0) then return { 'over' } end
   if generation > tonumber(held[12] or 0) then
     -- The store has forgotten that the job goes round again, as one can that syncs once a second.
-    begin_round(job, generation, 'redriven')
+    begin_round(job, generation, 'redriven', ttl)
     held = claim_facts(job)
     if redis.call('HGET', run_key(run), 'state') == 'failed' then reopen(run, stage, job, ttl) end
   end
@@ -228,14 +229,15 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
     return { 'busy', tonumber(held[4]) - now }
   end
   -- Asked twice, because the first answer was lost: a new fence would be granted to nobody and void the one in use.
-  if mine and not redelivered and (lock == '' or held[9] == lock) then
+  local late = expires > 0 and now >= expires
+  if mine and not redelivered and not late and (lock == '' or held[9] == lock) then
     redis.call('HSET', job_key(job), 'until_ms', now + lease)
     local lock_fence = held[9] and redis.call('HGET', lock_key(lock), 'fence') or 0
     return { 'granted', tonumber(held[10]), tonumber(held[5]), held[11] == '1', tonumber(lock_fence), '' }
   end
   if not run_state then open(run, pipeline, stage, 'null', '', accepted, expires, '', ttl) end
   if parent == '' then redis.call('ZREM', OPENINGS, run) else arrived(parent, keep) end
-  if expires > 0 and now >= expires then
+  if late then
     redis.call('HINCRBY', job_key(job), 'fence', 1)
     redis.call('PEXPIRE', job_key(job), ttl)
     return expire(run, stage, job, attempt, worker, ttl)
@@ -368,8 +370,7 @@ function transitions.redrive(job, run, pipeline, stage, accepted, generation, tt
   local stopped = STOPPED[redis.call('HGET', run_key(run), 'state') or '']
   if round > generation or state == 'done' or stopped then return { 'stale', 0 } end
   if state == 'running' and tonumber(held[3]) > now_ms() then return { 'busy', 0 } end
-  begin_round(job, generation + 1, 'redriven')
-  redis.call('PEXPIRE', job_key(job), ttl)
+  begin_round(job, generation + 1, 'redriven', ttl)
   if redis.call('EXISTS', run_key(run)) == 0 then open(run, pipeline, stage, 'null', '', accepted, 0, '', ttl) end
   reopen(run, stage, job, ttl)
   return { 'redriven', generation + 1 }

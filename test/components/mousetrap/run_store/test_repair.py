@@ -193,6 +193,18 @@ def test_a_job_begun_in_time_may_end_late_but_not_begin_again(store_url: str) ->
     with_store(store_url, story)
 
 
+def test_a_worker_whose_claim_got_lost_does_not_begin_when_it_asks_again_too_late(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store, expires_in=0.2)
+        await claimed(store, job)  # and the answer never arrives
+        await passed((job.expires_ms or 0) + 1)
+
+        assert await claimed(store, job) == Over()
+        assert await state(store) == RunState.EXPIRED
+
+    with_store(store_url, story)
+
+
 # Suspects
 
 
