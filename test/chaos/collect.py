@@ -4,14 +4,13 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from redis.asyncio import Redis
 
 from chaos.controlled import Controlled
-from chaos.effects import Effects
+from chaos.effects import Effect
 from chaos.history import DeadLetter, History, Told
 from chaos.ledger import Line
 from chaos.workload import QUEUES, Work
@@ -44,7 +43,7 @@ async def collect(
     broker_url: str,
     store_url: str,
     ledger: tuple[Line, ...],
-    effects: Path,
+    effects: tuple[Effect, ...],
     logs: Mapping[str, tuple[str, ...]],
     deleted: frozenset[str],
     exits: tuple[int, ...],
@@ -59,7 +58,7 @@ async def collect(
     return History(
         ledger=ledger,
         runs=runs,
-        effects=Effects(effects).all(),
+        effects=effects,
         dead=tuple(dead),
         depths=depths,
         eternal=await _eternal(store_url),

@@ -24,11 +24,15 @@ class Effects:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with closing(self._connect()) as database:
+
+    @classmethod
+    def made(cls, path: Path) -> "Effects":
+        """A new table, made before anybody writes: SQLite does not wait where two turn a file's log on at once."""
+        effects = cls(path)
+        with closing(effects._connect()) as database:
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS effects (key TEXT UNIQUE, run TEXT, stage TEXT, tries INT)"
-            )
+            database.execute("CREATE TABLE effects (key TEXT UNIQUE, run TEXT, stage TEXT, tries INT)")
+        return effects
 
     def write(self, key: str, run: str, stage: str) -> None:
         """Has the effect, unless it was had before."""

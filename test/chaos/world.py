@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from chaos.collect import collect, left_open, settled_depths
 from chaos.controlled import Controlled
 from chaos.crew import Crew
+from chaos.effects import Effects
 from chaos.history import History
 from chaos.ledger import Ledger, Line, Reader
 from chaos.submitter import Caller
@@ -53,6 +54,7 @@ class World:
         self.seed = seed
         self.chance = random.Random(f"faults of {seed}")
         self.ledger = Reader(folder / "ledger.jsonl")
+        self._effects = Effects.made(folder / "effects.db")
         self.callers: list[Process] = []
         self._rate = 0.0
         self._specials = 0
@@ -159,7 +161,7 @@ class World:
                 broker_url=self.broker_url,
                 store_url=self.store.url,
                 ledger=tuple(self.ledger.all()),
-                effects=self.folder / "effects.db",
+                effects=self._effects.all(),
                 logs={f"{each.name} {each.pid}": tuple(each.lines) for each in self._processes()},
                 deleted=frozenset(self._deleted),
                 exits=tuple(exits),
