@@ -23,8 +23,8 @@ chaos: .venv/.develop  ## the chaos suite's long form: under half an hour, its t
 check: .venv/.develop  ## style, types, borders between bricks, brick lists and locks
 	@tools/check
 
-bench: .venv/.develop  ## jobs per second and the latency of an idle run
-	@.venv/bin/python development/benchmarks/hops.py
+bench: .venv/.develop  ## us beside our peers on one broker, under 40 minutes; BENCH="--help" lists what can be chosen
+	@PYTHONPATH=development:test .venv/bin/python -m benchmarks $(BENCH)
 
 lock:  ## newest versions that pyproject.toml allows, for the workspace and each project
 	@tools/lock --regenerate

@@ -1,0 +1,177 @@
+"""Where everything is measured: one broker and one store for all, and for each contender's round a place of its own."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+from urllib.parse import urlsplit
+
+import httpx
+import pika
+from redis import Redis
+
+from benchmarks.contenders import HERE, Contender
+from benchmarks.contending import Counts, Tally
+from mousetrap.embedded_valkey import EmbeddedValkey
+from support.processes import Process, clean_environment
+from support.rabbitmq import OwnRabbitMQ, find_own_rabbitmq, virtual_host
+
+#: Seconds that a contender may take to do what it was given.
+PATIENCE = 60.0
+_LOOK = 0.005
+
+
+class DoesNotCount(Exception):
+    """A round went wrong; the text says how, and the table shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every measure is given."""
+
+    broker: OwnRabbitMQ
+    store: EmbeddedValkey
+    folder: Path
+    contenders: Sequence[Contender]
+    rounds: int
+    #: Fewer runs a round: shows that everything works, and gives no figures to keep.
+    quick: bool
+
+    def say(self, text: str) -> None:
+        """A line of progress."""
+        print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+    def turns(self, rounds: int, contenders: Sequence[Contender]) -> Iterator[tuple[int, Contender]]:
+        """All contenders, round after round, each round in another order."""
+        for number in range(1, rounds + 1):
+            start = (number - 1) * 2 % max(1, len(contenders))
+            order = [*contenders[start:], *contenders[:start]]
+            for contender in order if number % 2 else reversed(order):
+                yield number, contender
+
+    @contextmanager
+    def place(self, contender: Contender, **settings: str) -> Iterator["Place"]:
+        """A virtual host, a database and a folder for one contender's round; its processes end with it."""
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory(dir=self.folder)))
+            broker = stack.enter_context(virtual_host(self.broker))
+            store = self.store.url.rpartition("/")[0] + "/1"
+            with Redis.from_url(store.replace("valkey", "redis", 1)) as client:
+                client.flushdb()
+            given = {
+                "BENCH_BROKER": broker,
+                "BENCH_STORE": store,
+                "BENCH_COUNTS": str(folder),
+                **contender.settings,
+                **settings,
+            }
+            yield stack.enter_context(Place(contender, self.broker.api, given, folder))
+
+
+@dataclass(slots=True)
+class Place:
+    """One contender in one round."""
+
+    contender: Contender
+    api: str
+    settings: Mapping[str, str]
+    folder: Path
+    workers: list[Process] = field(default_factory=list)
+    counts: Counts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = Counts(self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self.workers:
+            worker.kill()
+        self.counts.close()
+
+    def run(self, *command: str) -> str:
+        """The last line that a command of the contender printed."""
+        with self._start(*command) as process:
+            try:
+                code = process.wait(3 * PATIENCE)
+            except AssertionError as late:
+                raise DoesNotCount(str(late)) from None
+            if code:
+                raise DoesNotCount(f"{' '.join(command)} ended with {code}: {process.output[-1500:]}")
+            return process.lines[-1] if process.lines else ""
+
+    def start_worker(self) -> Process:
+        """One worker process, which may be a parent and its child."""
+        worker = self._start("work")
+        self.workers.append(worker)
+        return worker
+
+    def until(self, runs: int) -> list[tuple[int, Tally]]:
+        """Returns when the last stage has done that many jobs: how it went, by CLOCK_MONOTONIC. Raises DoesNotCount."""
+        deadline = time.monotonic() + PATIENCE
+        history: list[tuple[int, Tally]] = []
+        while not history or history[-1][1].last_stage < runs:
+            if time.monotonic() > deadline or not all(worker.running for worker in self.workers):
+                raise DoesNotCount(
+                    f"{self.counts.read().last_stage} of {runs} runs done; it said: "
+                    + "; ".join(worker.output[-700:] for worker in self.workers)
+                )
+            time.sleep(_LOOK)
+            history.append((time.monotonic_ns(), self.counts.read()))
+        return history
+
+    def stop_workers(self) -> None:
+        """Asks them to end in order, so that what they have not acknowledged is in the queues again."""
+        for worker in self.workers:
+            worker.send(signal.SIGTERM)
+        for worker in self.workers:
+            try:
+                worker.wait(30)
+            except AssertionError as late:
+                raise DoesNotCount(f"did not end when told to: {late}") from None
+
+    def check_nothing_left(self) -> None:
+        """Raises DoesNotCount unless every run is done and every message acknowledged."""
+        waiting = {name: count for name, count in self._waiting().items() if count}
+        if waiting:
+            raise DoesNotCount(f"messages are left: {waiting}")
+        if self.contender.tells_left and (left := self.run("left")) != "0":
+            raise DoesNotCount(f"{left} runs are not done")
+
+    def _waiting(self) -> dict[str, int]:
+        """Messages in each queue of our virtual host; asked of the queues, for the management plugin's numbers are old."""
+        parts = urlsplit(self.settings["BENCH_BROKER"])
+        login = (parts.username or "guest", parts.password or "guest")
+        answer = httpx.get(f"{self.api}/api/queues{parts.path}", auth=login, timeout=20).raise_for_status()
+        connection = pika.BlockingConnection(pika.URLParameters(self.settings["BENCH_BROKER"]))
+        try:
+            channel = connection.channel()
+            return {
+                queue["name"]: channel.queue_declare(queue["name"], passive=True).method.message_count
+                for queue in answer.json()
+            }
+        finally:
+            connection.close()
+
+    def _start(self, *command: str) -> Process:
+        chosen = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
+        environment = clean_environment(**{**self.settings, **chosen, "PYTHONPATH": str(HERE.parent)})
+        return Process([str(self.contender.python), "-m", self.contender.module, *command], environment)
+
+
+@contextmanager
+def open_bench(contenders: Sequence[Contender], rounds: int, quick: bool) -> Iterator[Bench]:
+    """Broker and store, until the block ends."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="mousetrap-bench-")))
+        (folder / "broker").mkdir()
+        broker = find_own_rabbitmq(folder / "broker")
+        stack.callback(broker.remove)
+        store = stack.enter_context(EmbeddedValkey(folder / "store"))
+        yield Bench(broker, store, folder, contenders, rounds, quick)

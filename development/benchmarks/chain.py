@@ -1,0 +1,129 @@
+"""Jobs a second through two chained stages: doing nothing in one process and in two, and under other loads."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.bench import Bench, DoesNotCount, Place
+from benchmarks.contenders import Contender
+from benchmarks.contending import Tally
+from benchmarks.figures import Figure
+from benchmarks.footprint import memory
+
+ABOUT = """All runs are in the queue before the workers start. Each handler counts its jobs in shared memory, and the rate
+is what was done between the moment when every process had begun and the last job of the last stage. A round counts only if
+afterwards every queue is empty, nothing is unacknowledged, and the contender's own store, if it has one, says that all runs are done."""
+
+ABOUT_LOADS = """Counted in the same way, in one worker process. `threads` is a sync handler, which every contender runs in
+threads; `10 ms` is an async handler that waits 10 ms, at a concurrency of 100 (in 100 threads, where there is no event loop)."""
+
+JOBS, MEMORY, START = "Jobs a second", "Memory of a loaded worker", "From start to the first job"
+
+#: Seconds of work a round, and the runs that this may be at least and at most.
+_SECONDS, _LEAST, _MOST = 3.0, 300, 15_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A column of the table."""
+
+    column: str
+    handler: str = "async"
+    size: int = 10
+    processes: int = 1
+    #: None means as many as `_SECONDS` take, by the rate of the trial.
+    runs: int | None = None
+
+
+ONE, TWO = Load("one process"), Load("two processes", processes=2)
+OTHERS = (
+    Load("1 KiB", size=1024),
+    Load("64 KiB", size=64 * 1024, runs=500),
+    Load("1 MiB", size=1024 * 1024, runs=60),
+    Load("threads", handler="sync"),
+    Load("10 ms", handler="sleep"),
+)
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    """One process and two, in turns; variants in one process alone."""
+    runs = _Trials(bench)
+    for number, contender in bench.turns(bench.rounds, bench.contenders):
+        for load in (ONE,) if contender.extra else (ONE, TWO):
+            yield from _round(bench, contender, load, number, runs.of(contender, load))
+
+
+def measure_loads(bench: Bench) -> Iterator[Figure]:
+    """Each load in fewer rounds, without the variants."""
+    runs = _Trials(bench)
+    for load in OTHERS:
+        for number, contender in bench.turns(
+            min(2, bench.rounds), [c for c in bench.contenders if not c.extra]
+        ):
+            yield from _round(bench, contender, load, number, runs.of(contender, load))
+
+
+class _Trials:
+    """How many runs fill a round; tried once for each contender, which warms the broker too."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._rates: dict[tuple[str, str], float] = {}
+
+    def of(self, contender: Contender, load: Load) -> int:
+        trial = 100 if self._bench.quick else 500
+        if load.runs is not None or self._bench.quick:
+            return min(load.runs or trial, trial)
+        key = contender.name, load.handler
+        if key not in self._rates:
+            tried = [
+                figure.value
+                for figure in _round(self._bench, contender, Load("trial", load.handler), 0, trial)
+            ]
+            self._rates[key] = tried[0] or 0
+        return max(_LEAST, min(_MOST, int(self._rates[key] * _SECONDS * load.processes / 2)))
+
+
+def _round(bench: Bench, contender: Contender, load: Load, number: int, runs: int) -> Iterator[Figure]:
+    def figure(table: str, value: float | None, unit: str, note: str = "") -> Figure:
+        return Figure(table, contender.name, load.column, value, unit, number, note)
+
+    with bench.place(contender, BENCH_HANDLER=load.handler, BENCH_SIZE=str(load.size)) as place:
+        try:
+            rate, start, loaded = _work(place, runs, load.processes)
+        except DoesNotCount as error:
+            bench.say(f"{contender.name}, {load.column}, round {number} does not count: {error}")
+            yield figure(JOBS, None, "", str(error))
+            return
+    bench.say(f"{contender.name}, {load.column}, round {number}: {rate:,.0f} jobs/s ({runs} runs)")
+    yield figure(JOBS, rate, "jobs/s")
+    if load.processes == 1 and load is ONE:
+        yield figure(START, start, "s")
+        yield figure(MEMORY, loaded, "MiB")
+
+
+def _work(place: Place, runs: int, processes: int) -> tuple[float, float, float]:
+    """Jobs a second, seconds from the start to the first job, and MiB of a worker under load."""
+    place.run("submit", str(runs))
+    started = time.monotonic_ns()
+    for _ in range(processes):
+        place.start_worker()
+    history = place.until(runs)
+    loaded = memory(place.workers[0].pid)
+    place.stop_workers()
+    place.check_nothing_left()
+    return _rate(history, processes, runs), (min(history[-1][1].began) - started) / 1e9, loaded
+
+
+def _rate(history: Sequence[tuple[int, Tally]], processes: int, runs: int) -> float:
+    """Jobs a second from when every process had begun to the last job."""
+    end = history[-1][1]
+    if end.first_stage + end.last_stage != 2 * runs:
+        raise DoesNotCount(f"{end.first_stage} + {end.last_stage} jobs were done for {runs} runs")
+    when, then = next(((when, tally) for when, tally in history if tally.processes == processes), (0, end))
+    if processes == 1:
+        return (2 * runs - 1) / (end.newest - end.began[0]) * 1e9
+    done = then.first_stage + then.last_stage
+    if done > 1.5 * runs:
+        raise DoesNotCount("the second process began when most was done")
+    return (2 * runs - done) / (end.newest - when) * 1e9

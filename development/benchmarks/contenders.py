@@ -1,0 +1,58 @@
+"""Who is measured: each contender's process, its settings, and why they are fair."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ENVIRONMENTS = HERE.parents[1] / ".tools" / "benchmarks"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A row of the tables: `python -m <module> submit N | work | latency N | left`, told by BENCH_… variables what to do."""
+
+    name: str
+    module: str
+    #: The folder under peers/ whose requirements.txt makes its environment; None means this workspace's own.
+    peer: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    #: Whether it is a variant, measured less often and left out of the comparison with the fastest.
+    extra: bool = False
+    #: Whether `left` knows how many runs are not done, because the broker alone does not.
+    tells_left: bool = False
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return ENVIRONMENTS / self.peer / "bin" / "python" if self.peer else Path(sys.executable)
+
+
+OURS = Contender("mousetrap", "benchmarks.ours", tells_left=True)
+
+CONTENDERS = (
+    OURS,
+    Contender(
+        "mousetrap (classic queues)",
+        "benchmarks.ours",
+        settings={"BENCH_QUEUE_TYPE": "classic"},
+        extra=True,
+        tells_left=True,
+    ),
+    *(
+        Contender(name, f"benchmarks.peers.{name}", name)
+        for name in ("celery", "dramatiq", "faststream", "taskiq")
+    ),
+    Contender("streaq", "benchmarks.peers.streaq", "streaq", tells_left=True),
+    *(
+        Contender(
+            f"{name} (quorum queues)",
+            f"benchmarks.peers.{name}",
+            name,
+            settings={"BENCH_QUEUE_TYPE": "quorum"},
+            extra=True,
+        )
+        for name in ("celery", "faststream", "taskiq")
+    ),
+)

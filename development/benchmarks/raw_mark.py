@@ -1,0 +1,67 @@
+"""What RabbitMQ itself can do: a C program of ours makes the confirmed hop, with nothing around it."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.bench import Bench
+from benchmarks.contenders import ENVIRONMENTS, HERE
+from benchmarks.figures import Figure
+from support.rabbitmq import virtual_host
+
+ABOUT = """`raw/confirmed_hop.c`, a program against librabbitmq with one thread and one connection: consume, publish to the next queue
+(300 bytes, persistent, mandatory), wait for the confirm, acknowledge. “every hop publishes” counts two confirmed hops a message;
+“the last only acknowledges” is what a pipeline of two stages asks of the broker. It fills its queue first, as in the first measure."""
+
+TABLE = "Hops a second in C"
+SOURCE = HERE / "raw" / "confirmed_hop.c"
+HOW = "`apt-get install gcc libc6-dev librabbitmq-dev` gives what the C program needs"
+
+#: Column, queue type, and which hops publish. The first is the mark.
+_WAYS = (
+    ("quorum queues, every hop publishes", "quorum", "all"),
+    ("quorum queues, the last only acknowledges", "quorum", "first"),
+    ("classic queues, every hop publishes", "classic", "all"),
+)
+#: As large as ours.
+_PREFETCH = 200
+MARK = _WAYS[0][0]
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    """Each way in turns."""
+    program = _compiled(bench)
+    for number in range(1, bench.rounds + 1):
+        for column, queue_type, publishing in _WAYS:
+            if program is None:
+                yield Figure(TABLE, "C", column, None, "", number, f"not run: {HOW}")
+                continue
+            with virtual_host(bench.broker) as url:
+                messages = 1_000 if bench.quick else 60_000
+                said = _run([program, url, queue_type, str(messages), str(_PREFETCH), publishing])
+            bench.say(f"C, {column}, round {number}: {said}")
+            rate = float(said) if said.isdecimal() else None
+            yield Figure(TABLE, "C", column, rate, "hops/s", number, "" if rate else said)
+
+
+def _compiled(bench: Bench) -> Path | None:
+    """The program, or None where this machine cannot make it."""
+    program = ENVIRONMENTS / "confirmed_hop"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        bench.say(f"no C compiler: {HOW}")
+        return None
+    done = subprocess.run(
+        [compiler, "-O2", "-o", program, SOURCE, "-lrabbitmq"], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        bench.say(f"the C program does not compile: {HOW}\n{done.stderr[:500]}")
+        return None
+    return program
+
+
+def _run(command: list[str | Path]) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
+    return done.stdout.strip() if done.returncode == 0 else done.stderr.strip()
