@@ -162,8 +162,8 @@ class StoreServer:
         self._ends[key] = self.now_ms() + _integer(milliseconds)
         return 1
 
-    def _publish(self, _channel: bytes, _message: bytes) -> int:
-        return 0
+    def _pubsub(self, _numsub: bytes, channel: bytes) -> list[bytes | int]:
+        return [channel, 0]
 
     # Hashes
 
@@ -208,6 +208,9 @@ class StoreServer:
         before = len(held)
         held.update({member: _number(score) for score, member in zip(pairs[::2], pairs[1::2], strict=True)})
         return len(held) - before
+
+    def _zcard(self, key: bytes) -> int:
+        return len(self._at(key, _Sorted))
 
     def _zrem(self, key: bytes, *members: bytes) -> int:
         held = self._at(key, _Sorted)

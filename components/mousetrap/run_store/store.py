@@ -207,7 +207,7 @@ class RunStore:
 
     async def renew(self, job: Job, *, fence: int, lease: float) -> bool:
         """Prolongs a claim; False once a later claim has won."""
-        reply = await self._batches.call("renew", job.id, fence, int(lease * 1000), self._ttl)
+        reply = await self._batches.call("renew", job.id, job.run_id, fence, int(lease * 1000), self._ttl)
         return bool(reply[0] == "renewed")
 
     async def decide(self, job: Job, outcome: Outcome, *, fence: int, worker: str, last: bool) -> Decision:

@@ -14,46 +14,69 @@
 
 local DAY = 86400000
 local OPENINGS = 'mousetrap:openings'
+local NUDGE = 'mousetrap:nudge'
 local ENDED = { completed = true, failed = true, rejected = true, cancelled = true, expired = true }
 -- Ended from outside: whatever a job of such a run comes to, nothing follows from it.
 local STOPPED = { rejected = true, cancelled = true, expired = true }
 -- A job begun more often than this without an end runs alone, and is counted only when it does.
 local IN_COMPANY = 2
 
-local function now_ms()
+-- Read once for all transitions of a call: the time, which stands still in a call anyway, and whether anyone watches.
+local now, watched
+
+local function look_around()
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+  watched = redis.call('PUBSUB', 'NUMSUB', NUDGE)[2] > 0
 end
 
 local function run_key(run) return 'mousetrap:run:' .. run end
 local function job_key(job) return 'mousetrap:job:' .. job end
 local function lock_key(lock) return 'mousetrap:lock:' .. lock end
+local function events_key(run) return run_key(run) .. ':events' end
 
-local function tell(run, kind, stage, job, attempt, worker, data, ttl)
-  local key = run_key(run) .. ':events'
-  redis.call('XADD', key, 'MAXLEN', '~', 1000, '*', 'kind', kind, 'stage', stage, 'job', job, 'attempt', attempt,
-    'worker', worker, 'data', data)
-  redis.call('PEXPIRE', key, ttl)
-  redis.call('PUBLISH', 'mousetrap:nudge', run)
+local function nudge(run)
+  if watched then redis.call('PUBLISH', NUDGE, run) end
+end
+
+local function tell(run, kind, stage, job, attempt, worker, data)
+  redis.call('XADD', events_key(run), 'MAXLEN', '~', 1000, '*', 'kind', kind, 'stage', stage, 'job', job,
+    'attempt', attempt, 'worker', worker, 'data', data)
+  nudge(run)
+end
+
+-- To prolong a time-to-live is a write like any other. So all are a little longer than asked for, and are prolonged once
+-- that little is over.
+local function lasting(ttl) return ttl + math.floor(ttl / 64) end
+local function due(kept, ttl) return (not kept or now - tonumber(kept) > ttl / 64) and ttl end
+
+local function keep_run(run, ttl)
+  redis.call('PEXPIRE', run_key(run), lasting(ttl))
+  redis.call('PEXPIRE', events_key(run), lasting(ttl))
 end
 
 local function open(run, pipeline, stage, input, digest, at, expires, rerun_of, ttl)
-  redis.call('DEL', run_key(run), run_key(run) .. ':events')
   redis.call('HSET', run_key(run), 'pipeline', pipeline, 'state', 'queued', 'stage', stage, 'first', stage, 'input', input,
-    'digest', digest, 'accepted_ms', at, 'updated_ms', at, 'expires_ms', expires, 'rerun_of', rerun_of)
-  redis.call('PEXPIRE', run_key(run), ttl)
+    'digest', digest, 'accepted_ms', at, 'updated_ms', at, 'expires_ms', expires, 'rerun_of', rerun_of, 'submitters', 1,
+    'kept_ms', now)
+  tell(run, 'accepted', stage, '', 0, '', '')
+  keep_run(run, ttl)
   local member = string.format('%013d:%s', at, run)
   for _, day in ipairs({ 'mousetrap:runs:', 'mousetrap:runs:' .. pipeline .. ':' }) do
     local index = day .. math.floor(at / DAY)
     redis.call('ZADD', index, 0, member)
-    redis.call('PEXPIRE', index, ttl + DAY)
+    if redis.call('ZCARD', index) == 1 then redis.call('PEXPIRE', index, ttl + 2 * DAY) end
   end
-  tell(run, 'accepted', stage, '', 0, '', '', ttl)
 end
 
+-- With `ttl` the run is remembered for so long from now.
 local function change(run, ttl, ...)
-  redis.call('HSET', run_key(run), 'updated_ms', now_ms(), ...)
-  redis.call('PEXPIRE', run_key(run), ttl)
+  if ttl then
+    redis.call('HSET', run_key(run), 'updated_ms', now, 'kept_ms', now, ...)
+    keep_run(run, ttl)
+  else
+    redis.call('HSET', run_key(run), 'updated_ms', now, ...)
+  end
 end
 
 local transitions = {}
@@ -62,10 +85,10 @@ local transitions = {}
 function transitions.open_run(run, pipeline, stage, input, digest, expires_in, rerun_of, ttl)
   local known = redis.call('HMGET', run_key(run), 'state', 'pipeline', 'digest', 'accepted_ms', 'expires_ms')
   if not known[1] or (known[1] == 'rejected' and known[2] == pipeline and known[3] == digest) then
-    local at = now_ms()
+    local at = now
     local expires = expires_in > 0 and at + expires_in or 0
+    if known[1] then redis.call('DEL', run_key(run), events_key(run)) end
     open(run, pipeline, stage, input, digest, at, expires, rerun_of, ttl)
-    redis.call('HSET', run_key(run), 'submitters', 1)
     redis.call('ZADD', OPENINGS, at, run)
     redis.call('PEXPIRE', OPENINGS, ttl)
     return { 'opened', at, expires }
@@ -82,8 +105,8 @@ function transitions.reject_run(run, why, ttl)
     or redis.call('ZREM', OPENINGS, run) == 0 or redis.call('HGET', run_key(run), 'state') ~= 'queued' then
     return { 'kept' }
   end
-  change(run, ttl, 'state', 'rejected', 'finished_ms', now_ms())
-  tell(run, 'rejected', '', '', 0, '', why, ttl)
+  change(run, ttl, 'state', 'rejected', 'finished_ms', now)
+  tell(run, 'rejected', '', '', 0, '', why)
   return { 'rejected' }
 end
 
@@ -95,7 +118,7 @@ end
 -- The runs recorded so long ago whose first job nobody is known to have published, and no worker has met.
 function transitions.unpublished(age, most)
   local found = { 'unpublished' }
-  for _, run in ipairs(redis.call('ZRANGE', OPENINGS, '-inf', now_ms() - age, 'BYSCORE', 'LIMIT', 0, most)) do
+  for _, run in ipairs(redis.call('ZRANGE', OPENINGS, '-inf', now - age, 'BYSCORE', 'LIMIT', 0, most)) do
     local run_is = redis.call('HMGET', run_key(run), 'state', 'accepted_ms', 'updated_ms')
     if run_is[1] == 'queued' and run_is[2] == run_is[3] then
       table.insert(found, run)
@@ -111,15 +134,15 @@ function transitions.cancel_run(run, why, ttl)
   local state = redis.call('HGET', run_key(run), 'state')
   if not state then return { 'unknown' } end
   if ENDED[state] then return { state } end
-  change(run, ttl, 'state', 'cancelled', 'finished_ms', now_ms())
+  change(run, ttl, 'state', 'cancelled', 'finished_ms', now)
   if why ~= '' then redis.call('HSET', run_key(run), 'failure', why) end
-  tell(run, 'cancelled', '', '', 0, '', why, ttl)
+  tell(run, 'cancelled', '', '', 0, '', why)
   return { 'cancelled' }
 end
 
 local function expire(run, stage, job, attempt, worker, ttl)
-  change(run, ttl, 'state', 'expired', 'finished_ms', now_ms())
-  tell(run, 'expired', stage, job, attempt, worker, '', ttl)
+  change(run, ttl, 'state', 'expired', 'finished_ms', now)
+  tell(run, 'expired', stage, job, attempt, worker, '')
   return { 'over' }
 end
 
@@ -135,7 +158,6 @@ end
 -- forgotten meanwhile, for it is never less than the clock.
 local function take_lock(lock, job, run, lease, ttl)
   local held = redis.call('HMGET', lock_key(lock), 'job', 'until_ms', 'fence', 'run')
-  local now = now_ms()
   if held[1] and held[1] ~= job and tonumber(held[2]) > now then return nil, held[4] end
   local fence = math.max(tonumber(held[3] or 0) + 1, now)
   redis.call('HSET', lock_key(lock), 'job', job, 'run', run, 'until_ms', now + lease, 'fence', fence)
@@ -143,31 +165,27 @@ local function take_lock(lock, job, run, lease, ttl)
   return fence
 end
 
-local function holds_its_lock(job)
-  local lock = redis.call('HGET', job_key(job), 'lock')
-  return not lock or redis.call('HGET', lock_key(lock), 'job') == job, lock
-end
+local function holds_lock(job, lock) return redis.call('HGET', lock_key(lock), 'job') == job end
 
-local function free_lock(job)
-  local holds, lock = holds_its_lock(job)
-  if lock then redis.call('HDEL', job_key(job), 'lock') end
-  if lock and holds then redis.call('HDEL', lock_key(lock), 'job', 'run', 'until_ms') end
+local function free_lock(job, lock)
+  redis.call('HDEL', job_key(job), 'lock')
+  if holds_lock(job, lock) then redis.call('HDEL', lock_key(lock), 'job', 'run', 'until_ms') end
 end
 
 -- The job comes again later; how long it has been kept waiting tells its worker how soon.
 local function wait_for_lock(job, run, stage, attempt, worker, holder, ttl)
   local since = redis.call('HGET', job_key(job), 'waiting_ms')
   if not since then
-    since = now_ms()
+    since = now
     local why = cjson.encode({ kind = 'LockHeld', text = 'waits for a lock that run ' .. holder .. ' holds' })
-    tell(run, 'waiting', stage, job, attempt, worker, why, ttl)
+    tell(run, 'waiting', stage, job, attempt, worker, why)
   end
   -- The fence grows, so that a holder who lost the lock and still lives can decide nothing.
   redis.call('HINCRBY', job_key(job), 'fence', 1)
   redis.call('HSET', job_key(job), 'state', 'waiting', 'attempt', attempt, 'waiting_ms', since)
   redis.call('PEXPIRE', job_key(job), ttl)
   change(run, ttl, 'state', 'queued')
-  return { 'locked', holder, now_ms() - tonumber(since) }
+  return { 'locked', holder, now - tonumber(since) }
 end
 
 -- What of an earlier round is on record no longer counts, and whoever is late from there can decide nothing.
@@ -192,12 +210,12 @@ end
 local function reopen(run, stage, job, ttl)
   redis.call('HDEL', run_key(run), 'finished_ms', 'failure', 'expires_ms')
   change(run, ttl, 'state', 'queued', 'stage', stage)
-  tell(run, 'redriven', stage, job, 0, '', '', ttl)
+  tell(run, 'redriven', stage, job, 0, '', '')
 end
 
 local function claim_facts(job)
   return redis.call('HMGET', job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms',
-    'arrived', 'lock', 'fence', 'suspect', 'generation')
+    'arrived', 'lock', 'fence', 'suspect', 'generation', 'waiting_ms')
 end
 
 function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted, generation, expires, worker, redelivered,
@@ -211,8 +229,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
     if redis.call('HGET', run_key(run), 'state') == 'failed' then reopen(run, stage, job, ttl) end
   end
   local state, reached = held[1], tonumber(held[2] or 0)
-  local now = now_ms()
-  local run_state = redis.call('HGET', run_key(run), 'state')
+  local run_state, kept = unpack(redis.call('HMGET', run_key(run), 'state', 'kept_ms'))
   if run_state and STOPPED[run_state] then return { 'over' } end
   if state == 'done' or state == 'dead' then return { 'decided', not held[8] and held[6] or '', 0 } end
   if run_state and ENDED[run_state] then return { 'over' } end
@@ -235,7 +252,10 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
     local lock_fence = held[9] and redis.call('HGET', lock_key(lock), 'fence') or 0
     return { 'granted', tonumber(held[10]), tonumber(held[5]), held[11] == '1', tonumber(lock_fence), '' }
   end
-  if not run_state then open(run, pipeline, stage, 'null', '', accepted, expires, '', ttl) end
+  if not run_state then
+    open(run, pipeline, stage, 'null', '', accepted, expires, '', ttl)
+    kept = now
+  end
   if parent == '' then redis.call('ZREM', OPENINGS, run) else arrived(parent, keep) end
   if late then
     redis.call('HINCRBY', job_key(job), 'fence', 1)
@@ -250,14 +270,14 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   local before = (running or state == 'waiting') and reached == attempt and tonumber(held[5]) or 0
   local starts = before + (mine and 0 or 1)
   local suspect = starts > IN_COMPANY
-  local fence = redis.call('HINCRBY', job_key(job), 'fence', 1)
+  local fence = tonumber(held[10] or 0) + 1
   redis.call('HSET', job_key(job), 'state', 'running', 'attempt', attempt, 'worker', worker, 'until_ms', now + lease,
-    'starts', suspect and before or starts, 'suspect', suspect and 1 or 0)
-  redis.call('HDEL', job_key(job), 'verdict', 'waiting_ms')
+    'starts', suspect and before or starts, 'suspect', suspect and 1 or 0, 'fence', fence)
+  if held[6] or held[13] then redis.call('HDEL', job_key(job), 'verdict', 'waiting_ms') end
   if lock_fence and lock ~= '' then redis.call('HSET', job_key(job), 'lock', lock) end
   redis.call('PEXPIRE', job_key(job), ttl)
-  change(run, ttl, 'state', 'running', 'stage', stage)
-  if not suspect then tell(run, 'started', stage, job, attempt, worker, '', ttl) end
+  change(run, due(kept, ttl), 'state', 'running', 'stage', stage)
+  if not suspect then tell(run, 'started', stage, job, attempt, worker, '') end
   return { 'granted', fence, suspect and before or starts, suspect, lock_fence or 0, lock_fence and '' or holder }
 end
 
@@ -267,7 +287,7 @@ function transitions.begin(job, run, stage, attempt, fence, worker, ttl)
   if tonumber(held[1] or 0) ~= fence then return { 'stale', 0 } end
   if tonumber(held[2] or 0) == fence then return { 'begun', tonumber(held[3]) } end
   redis.call('HSET', job_key(job), 'begun', fence)
-  tell(run, 'started', stage, job, attempt, worker, '', ttl)
+  tell(run, 'started', stage, job, attempt, worker, '')
   return { 'begun', redis.call('HINCRBY', job_key(job), 'starts', 1) }
 end
 
@@ -281,83 +301,91 @@ function transitions.survived(job, attempt)
 end
 
 -- Lost is what a later claim won, and nothing else: a job that its holder has decided is still its holder's to act on.
-function transitions.renew(job, fence, lease, ttl)
-  local held = redis.call('HMGET', job_key(job), 'fence', 'state')
+function transitions.renew(job, run, fence, lease, ttl)
+  local held = redis.call('HMGET', job_key(job), 'fence', 'state', 'lock')
   if tonumber(held[1] or 0) ~= fence then return { 'lost' } end
   if held[2] == 'running' then
-    local holds, lock = holds_its_lock(job)
-    if lock and holds then redis.call('HSET', lock_key(lock), 'until_ms', now_ms() + lease) end
-    redis.call('HSET', job_key(job), 'until_ms', now_ms() + lease)
+    local lock = held[3]
+    if lock and holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
+    redis.call('HSET', job_key(job), 'until_ms', now + lease)
   end
   redis.call('PEXPIRE', job_key(job), ttl)
+  keep_run(run, ttl)
   return { 'renewed' }
 end
 
 -- Only the newest claim may decide, of a run that nobody ended, and only while it holds its lock; deciding twice under one
 -- claim is the same decision heard again.
 local function may_decide(job, run, fence)
-  local held = redis.call('HMGET', job_key(job), 'fence', 'state')
+  local held = redis.call('HMGET', job_key(job), 'fence', 'state', 'lock')
   if tonumber(held[1] or 0) ~= fence then return nil, { 'stale' } end
   if held[2] ~= 'running' then return nil, { 'recorded' } end
-  if STOPPED[redis.call('HGET', run_key(run), 'state') or ''] then
-    free_lock(job)
+  local lock = held[3]
+  local run_is = redis.call('HMGET', run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')
+  if STOPPED[run_is[1] or ''] then
+    if lock then free_lock(job, lock) end
     return nil, { 'over' }
   end
-  if not holds_its_lock(job) then
+  if lock and not holds_lock(job, lock) then
     redis.call('HSET', job_key(job), 'state', 'waiting', 'starts', 0)
     redis.call('HDEL', job_key(job), 'lock')
     return nil, { 'unlocked' }
   end
-  free_lock(job)
-  return true
+  if lock then free_lock(job, lock) end
+  return run_is
 end
 
 function transitions.done(job, run, stage, attempt, fence, worker, verdict, ttl)
-  local free, reply = may_decide(job, run, fence)
-  if not free then return reply end
+  local run_is, reply = may_decide(job, run, fence)
+  if not run_is then return reply end
   redis.call('HSET', job_key(job), 'state', 'done', 'verdict', verdict)
-  redis.call('PEXPIRE', job_key(job), ttl)
-  change(run, ttl, 'state', 'queued')
-  tell(run, 'finished', stage, job, attempt, worker, '', ttl)
+  change(run, due(run_is[2], ttl), 'state', 'queued')
+  tell(run, 'finished', stage, job, attempt, worker, '')
   return { 'recorded' }
 end
 
-function transitions.complete(job, run, stage, attempt, fence, worker, result, ttl)
-  local free, reply = may_decide(job, run, fence)
-  if not free then return reply end
-  redis.call('HSET', job_key(job), 'state', 'done')
-  redis.call('PEXPIRE', job_key(job), ttl)
-  change(run, ttl, 'state', 'completed', 'result', result, 'finished_ms', now_ms())
-  tell(run, 'finished', stage, job, attempt, worker, '', ttl)
-  tell(run, 'completed', '', '', 0, '', '', ttl)
-  local facts = redis.call('HMGET', run_key(run), 'pipeline', 'accepted_ms')
-  local latest = 'mousetrap:latest:' .. facts[1]
-  if tonumber(redis.call('HGET', latest, 'accepted_ms') or 0) <= tonumber(facts[2]) then
-    redis.call('HSET', latest, 'run', run, 'accepted_ms', facts[2])
-    redis.call('PEXPIRE', latest, ttl)
+-- The newest completed run of each pipeline.
+local function note_latest(run, pipeline, accepted, ttl)
+  local latest = 'mousetrap:latest:' .. pipeline
+  local known = redis.call('HMGET', latest, 'accepted_ms', 'kept_ms')
+  if tonumber(known[1] or 0) > tonumber(accepted) then return end
+  redis.call('HSET', latest, 'run', run, 'accepted_ms', accepted)
+  if due(known[2], ttl) then
+    redis.call('HSET', latest, 'kept_ms', now)
+    redis.call('PEXPIRE', latest, lasting(ttl))
   end
+end
+
+function transitions.complete(job, run, stage, attempt, fence, worker, result, ttl)
+  local run_is, reply = may_decide(job, run, fence)
+  if not run_is then return reply end
+  redis.call('HSET', job_key(job), 'state', 'done')
+  change(run, due(run_is[2], ttl), 'state', 'completed', 'result', result, 'finished_ms', now)
+  tell(run, 'finished', stage, job, attempt, worker, '')
+  tell(run, 'completed', '', '', 0, '', '')
+  if run_is[3] then note_latest(run, run_is[3], run_is[4], ttl) end
   return { 'recorded' }
 end
 
 function transitions.retry(job, run, stage, attempt, fence, worker, verdict, failure, delay, ttl)
-  local free, reply = may_decide(job, run, fence)
-  if not free then return reply end
+  local run_is, reply = may_decide(job, run, fence)
+  if not run_is then return reply end
   redis.call('HSET', job_key(job), 'state', 'retrying', 'attempt', attempt + 1, 'verdict', verdict,
-    'due_ms', now_ms() + delay)
+    'due_ms', now + delay)
   redis.call('PEXPIRE', job_key(job), ttl + delay)
   change(run, ttl + delay, 'state', 'retrying')
-  tell(run, 'retrying', stage, job, attempt, worker, failure, ttl + delay)
+  tell(run, 'retrying', stage, job, attempt, worker, failure)
   return { 'recorded' }
 end
 
 function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, failure, ttl)
-  local free, reply = may_decide(job, run, fence)
-  if not free then return reply end
+  local run_is, reply = may_decide(job, run, fence)
+  if not run_is then return reply end
   redis.call('HSET', job_key(job), 'state', 'dead', 'verdict', verdict)
   redis.call('PEXPIRE', job_key(job), ttl)
-  change(run, ttl, 'state', 'failed', 'failure', failure, 'finished_ms', now_ms())
-  tell(run, 'gave_up', stage, job, attempt, worker, failure, ttl)
-  tell(run, 'failed', '', '', 0, '', '', ttl)
+  change(run, ttl, 'state', 'failed', 'failure', failure, 'finished_ms', now)
+  tell(run, 'gave_up', stage, job, attempt, worker, failure)
+  tell(run, 'failed', '', '', 0, '', '')
   return { 'recorded' }
 end
 
@@ -369,7 +397,7 @@ function transitions.redrive(job, run, pipeline, stage, accepted, generation, tt
   if state == 'redriven' and round == generation + 1 then return { 'redriven', round } end
   local stopped = STOPPED[redis.call('HGET', run_key(run), 'state') or '']
   if round > generation or state == 'done' or stopped then return { 'stale', 0 } end
-  if state == 'running' and tonumber(held[3]) > now_ms() then return { 'busy', 0 } end
+  if state == 'running' and tonumber(held[3]) > now then return { 'busy', 0 } end
   begin_round(job, generation + 1, 'redriven', ttl)
   if redis.call('EXISTS', run_key(run)) == 0 then open(run, pipeline, stage, 'null', '', accepted, 0, '', ttl) end
   reopen(run, stage, job, ttl)
@@ -378,24 +406,25 @@ end
 
 -- A worker that stops hands an unfinished job back; that start does not count against the job.
 function transitions.release(job, run, stage, attempt, fence, worker, ttl)
-  local free, reply = may_decide(job, run, fence)
-  if not free then return reply end
+  local run_is, reply = may_decide(job, run, fence)
+  if not run_is then return reply end
   redis.call('HSET', job_key(job), 'until_ms', 0, 'worker', '')
   local held = redis.call('HMGET', job_key(job), 'suspect', 'begun')
   if held[1] ~= '1' or tonumber(held[2]) == fence then redis.call('HINCRBY', job_key(job), 'starts', -1) end
   change(run, ttl, 'state', 'queued')
-  tell(run, 'handed_back', stage, job, attempt, worker, '', ttl)
+  tell(run, 'handed_back', stage, job, attempt, worker, '')
   return { 'recorded' }
 end
 
 function transitions.progress(run, progress)
   if redis.call('EXISTS', run_key(run)) == 0 then return { 'lost' } end
   redis.call('HSET', run_key(run), 'progress', progress)
-  redis.call('PUBLISH', 'mousetrap:nudge', run)
+  nudge(run)
   return { 'recorded' }
 end
 
 local function apply(_, args)
+  look_around()
   local replies = {}
   for place, call in ipairs(cmsgpack.unpack(args[1])) do
     local transition = transitions[table.remove(call, 1)]
