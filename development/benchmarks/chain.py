@@ -21,6 +21,8 @@ JOBS, MEMORY, START = "Jobs a second", "Memory of a loaded worker", "From start 
 
 #: Seconds of work a round, and the runs that this may be at least and at most.
 _SECONDS, _LEAST, _MOST = 3.0, 300, 15_000
+#: Runs of the trial that tells the rate.
+_TRIAL = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,15 @@ class _Trials:
         self._rates: dict[tuple[str, str], float] = {}
 
     def of(self, contender: Contender, load: Load) -> int:
-        trial = 100 if self._bench.quick else 500
-        if load.runs is not None or self._bench.quick:
-            return min(load.runs or trial, trial)
+        if self._bench.quick:
+            return min(load.runs or 1_000, 500 * load.processes if load.processes > 1 else 100)
+        if load.runs is not None:
+            return load.runs
         key = contender.name, load.handler
         if key not in self._rates:
             tried = [
                 figure.value
-                for figure in _round(self._bench, contender, Load("trial", load.handler), 0, trial)
+                for figure in _round(self._bench, contender, Load("trial", load.handler), 0, _TRIAL)
             ]
             self._rates[key] = tried[0] or 0
         return max(_LEAST, min(_MOST, int(self._rates[key] * _SECONDS * load.processes / 2)))

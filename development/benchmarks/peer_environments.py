@@ -18,7 +18,7 @@ def install(contender: Contender) -> bool:
     print(f"making an environment for {contender.peer} (once)", flush=True)
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [str(contender.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(contender.python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.run([*pip, "--require-hashes", "--requirement", str(requirements)], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"{contender.name} is left out: {error}", flush=True)

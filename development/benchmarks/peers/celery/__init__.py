@@ -1,0 +1,1 @@
+"""Celery as a contender."""

@@ -1,0 +1,1 @@
+"""FastStream as a contender."""

@@ -1,0 +1,1 @@
+"""Taskiq as a contender."""
