@@ -5,7 +5,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 
 from mousetrap.api.problems import Problem
 from mousetrap.api_keys import ApiKeys, Caller, Scope
@@ -30,22 +30,27 @@ def read_keys(settings: Settings) -> ApiKeys:
     return keys
 
 
-async def _caller(
-    wanted: SecurityScopes,
-    request: Request,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    header: Annotated[str | None, Security(_header)],
-) -> Caller:
+def caller_of(request: Request, *wanted: str) -> Caller:
+    """Who calls. Raises Problem for whoever has not all the wanted scopes."""
     keys: ApiKeys = request.app.state.keys
     if not keys:
         _check_origin(request)
         return _ANYBODY
-    caller = _identify(keys, bearer.credentials if bearer else header)
-    missing = set(wanted.scopes) - caller.scopes
+    caller = _identify(keys, _key_of(request))
+    missing = set(wanted) - caller.scopes
     if missing:
         needed = ", ".join(sorted(missing))
         raise Problem("scope-missing", f"key {caller.id!r} lacks the scope {needed}: use a key that has it")
     return caller
+
+
+async def _caller(
+    wanted: SecurityScopes,
+    request: Request,
+    _bearer: Annotated[object, Security(_bearer)],  # both for the documentation alone
+    _header: Annotated[object, Security(_header)],
+) -> Caller:
+    return caller_of(request, *wanted.scopes)
 
 
 #: For the signatures of routes, and for routes that need not know who calls.
@@ -53,6 +58,11 @@ Starter = Annotated[Caller, Security(_caller, scopes=[Scope.RUN])]
 Operator = Annotated[Caller, Security(_caller, scopes=[Scope.OPERATE])]
 may_read = Security(_caller, scopes=[Scope.READ])
 may_operate = Security(_caller, scopes=[Scope.OPERATE])
+
+
+def _key_of(request: Request) -> str | None:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" and key.strip() else request.headers.get("x-api-key")
 
 
 def _identify(keys: ApiKeys, key: str | None) -> Caller:

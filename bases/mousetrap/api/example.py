@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from mousetrap.api import views
 from mousetrap.api.access import Starter, may_read
 from mousetrap.api.problems import ABSENT, NO_ACCESS, refusals
-from mousetrap.api.runs import submit
 from mousetrap.api.services import WithServices, WithStore
+from mousetrap.api.start import submit
 from mousetrap.earthquakes import EARTHQUAKES
 
 router = APIRouter(tags=["example"])

@@ -17,11 +17,16 @@ NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 router = APIRouter(tags=["pipelines"])
 
 
-async def _known(pipeline: Annotated[str, Path(examples=["earthquakes"])]) -> Pipeline:
-    if pipeline not in PIPELINES:
+def pipeline_of(name: str) -> Pipeline:
+    """The pipeline of this name. Raises Problem where there is none."""
+    if name not in PIPELINES:
         known = ", ".join(PIPELINES)
         raise Problem("unknown-pipeline", f"this server has: {known}; GET /pipelines tells more")
-    return PIPELINES[pipeline]
+    return PIPELINES[name]
+
+
+async def _known(pipeline: Annotated[str, Path(examples=["earthquakes"])]) -> Pipeline:
+    return pipeline_of(pipeline)
 
 
 #: For the signatures of routes.

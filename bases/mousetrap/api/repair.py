@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from mousetrap.api import views
 from mousetrap.api.access import Operator, may_operate
 from mousetrap.api.problems import ABSENT, NO_ACCESS, Problem, refusals
-from mousetrap.api.runs import PRINTABLE, RUN_ID, KnownRun, accepted_in_time, fresh_id, told
+from mousetrap.api.runs import RUN_ID, KnownRun
 from mousetrap.api.services import WithServices, WithStore
+from mousetrap.api.start import PRINTABLE, accepted_in_time, fresh_id, told
 from mousetrap.api.wishes import body_of, given_input, takes
 from mousetrap.catalogue import PIPELINES
 from mousetrap.run_store import RunState
@@ -52,6 +53,7 @@ async def cancel_run(run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithSt
 @router.post(
     "/runs/{run_id}/rerun",
     status_code=202,
+    response_model=views.Accepted,
     openapi_extra=takes(Again),
     responses=refusals(
         *NO_ACCESS,
@@ -64,11 +66,10 @@ async def rerun_run(
     caller: Operator,
     run: KnownRun,
     services: WithServices,
-    response: Response,
     again: Annotated[Again, Depends(body_of(Again))],
     body: Annotated[bytes | None, Depends(given_input)],
     key: Annotated[str | None, Header(alias="Idempotency-Key", pattern=PRINTABLE)] = None,
-) -> views.Accepted:
+) -> Response:
     """Repeats a run as a new one, all of it or from a stage on, with the input that the stage was given or another.
 
     The run that is repeated stays as it is. A repeat with the same Idempotency-Key returns the first re-run.
@@ -91,6 +92,6 @@ async def rerun_run(
         body=body,
     )
     try:
-        return told(await accepted_in_time(submission, pipeline), response)
+        return told(await accepted_in_time(submission, pipeline))
     except RerunImpossible as error:
         raise Problem("rerun-impossible", str(error)) from error

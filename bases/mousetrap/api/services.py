@@ -59,21 +59,27 @@ async def _republish_for_ever(services: Services) -> None:
         await asyncio.sleep(_LOOK)
 
 
-def _services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """What the server of this request works with."""
     services: Services = request.app.state.services
     return services
 
 
-def _store(request: Request) -> RunStore:
-    return _services(request).store
+# Async although nothing is awaited: what is not, the framework calls in a thread, which costs more than all the rest of it.
+async def _services(request: Request) -> Services:
+    return services_of(request)
 
 
-def _dead_letters(request: Request) -> DeadLetters:
-    return _services(request).dead_letters
+async def _store(request: Request) -> RunStore:
+    return services_of(request).store
 
 
-def _registry(request: Request) -> WorkerRegistry:
-    return _services(request).registry
+async def _dead_letters(request: Request) -> DeadLetters:
+    return services_of(request).dead_letters
+
+
+async def _registry(request: Request) -> WorkerRegistry:
+    return services_of(request).registry
 
 
 #: For the signatures of routes.
