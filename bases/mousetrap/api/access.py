@@ -1,5 +1,6 @@
 """Decides who may call: holders of keys with the scope, or without any keys whoever sits at this machine."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -93,6 +94,7 @@ def _check_origin(request: Request) -> None:
         )
 
 
+@lru_cache(maxsize=16)
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback
