@@ -56,10 +56,12 @@ class RabbitMQCluster:
             return "".join(asking.map(lambda node: node.rabbitmqctl(*arguments), running))
 
     def start(self) -> None:
-        """Starts whatever does not run; returns once all are members again."""
-        for node in self.nodes:
-            if not node.running:
-                node.start()
+        """Starts whatever does not run; returns once all are members again.
+
+        At once: a node that lost its quorum waits for others before it answers, and so would we for it.
+        """
+        with ThreadPoolExecutor(_NODES) as starting:
+            list(starting.map(RabbitMQNode.start, self.nodes))
         until(self._is_whole, "all nodes of the cluster run", seconds=60)
 
     def remove(self) -> None:

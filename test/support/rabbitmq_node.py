@@ -15,6 +15,9 @@ from support.waiting import until
 #: Debian's wrappers in /usr/sbin change the user and the folder, and refuse users other than root: go past them.
 _DEBIAN = Path("/usr/lib/rabbitmq/bin")
 _REFUSE_STARTS = Path("/usr/sbin/policy-rc.d")
+#: Seconds that a node may take to start: on a machine that does much else, ten times the usual. Less than pytest's own end
+#: of a test's time, so that it is we who say which node it was, and what it said.
+_PATIENCE = 105.0
 
 
 def programs() -> Path | None:
@@ -86,7 +89,10 @@ class RabbitMQNode:
             return
         self.kill()
         self._node = Process([str(_found() / "rabbitmq-server")], self._environment)
-        until(self._answers, "the private RabbitMQ node answers", seconds=90)
+        try:
+            until(self._answers, f"the private RabbitMQ node at {self.url} answers", _PATIENCE)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said:\n{self._said()}") from None
 
     def restart(self) -> None:
         if self._node:
@@ -148,10 +154,13 @@ class RabbitMQNode:
 
     def _answers(self) -> bool:
         if not self.running:
-            raise AssertionError(
-                f"the private RabbitMQ node ended:\n{self._node.output[-3000:] if self._node else ''}"
-            )
+            raise AssertionError(f"the private RabbitMQ node at {self.url} ended")
         return answers(self)
+
+    def _said(self) -> str:
+        """The ends of what it printed and of its logs."""
+        logs = [log.read_text(errors="replace") for log in sorted((self._folder / "log").glob("*.log"))]
+        return "\n".join(text[-3000:] for text in [self._node.output if self._node else "", *logs])
 
 
 def _found() -> Path:
