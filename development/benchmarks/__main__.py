@@ -6,53 +6,67 @@ import signal
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
 from benchmarks.bench import Bench, open_bench
 from benchmarks.contenders import CONTENDERS, HERE
 from benchmarks.figures import Figure
 from benchmarks.measures import MEASURES, Measure
+from benchmarks.page import Found, page, tables_of
 from benchmarks.peer_environments import install
-from benchmarks.report import tables
-from benchmarks.write_page import write_page
+from benchmarks.picture import picture
 
 RESULTS = HERE / "results"
+DOCS = HERE.parents[1] / "docs"
 
 
 def main() -> int:
     """Reads the arguments and measures."""
     chosen = _arguments()
+    if chosen.page:
+        _write(Found.of_json(chosen.page.read_text()))
+        return 0
     measures = [measure for measure in MEASURES if not chosen.only or measure.name in chosen.only]
     contenders = [each for each in CONTENDERS if not chosen.contenders or each.name in chosen.contenders]
+    if not any(measure.compares for measure in measures):
+        contenders = []
     signal.signal(signal.SIGTERM, _end)
-    found: dict[str, list[Figure]] = {}
-    wanted = contenders if any(measure.compares for measure in measures) else []
-    ready = [contender for contender in wanted if install(contender)]
+    figures: dict[str, list[Figure]] = {measure.name: [] for measure in measures}
+    ready = [contender for contender in contenders if install(contender)]
+    raw = not chosen.contenders or "C" in chosen.contenders
+    host: dict[str, str] = {}
     try:
-        with open_bench(ready, chosen.rounds, chosen.quick) as bench:
+        with open_bench(ready, chosen.rounds, quick=chosen.quick, raw=raw) as bench:
+            host = bench.describe()
             for measure in measures:
-                _collect(bench, measure, found.setdefault(measure.name, []))
+                _collect(bench, measure, figures[measure.name])
     except KeyboardInterrupt:
         print("stopped; what was measured until now follows", file=sys.stderr)
+    found = Found(host, figures)
     _keep(found)
-    for measure in measures:
-        print(f"\n## {measure.title}\n\n{tables(found.get(measure.name, []))}")
-    if chosen.write:
-        write_page([(measure, found.get(measure.name, [])) for measure in measures], ready, chosen.rounds)
+    print(tables_of(found))
+    if not (chosen.only or chosen.contenders or chosen.quick):
+        _write(found)
     return 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"{__doc__} A whole run writes docs/benchmarks.md; --only, --contenders and --quick do not.",
+    )
     names = ", ".join(measure.name for measure in MEASURES)
     who = ", ".join(contender.name for contender in CONTENDERS)
     parser.add_argument("--only", type=_words, help=f"measures, separated by commas: {names}")
-    parser.add_argument("--contenders", type=_words, help=f"separated by commas: {who}")
+    parser.add_argument("--contenders", type=_words, help=f"separated by commas: {who}, C")
     parser.add_argument("--rounds", type=int, default=5, help="of the measures whose ratios count (5)")
     parser.add_argument(
         "--quick", action="store_true", help="few runs: shows that all works, no figures to keep"
     )
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its picture")
+    parser.add_argument(
+        "--page", type=Path, metavar="JSON", help="measure nothing; write the page of these raw figures"
+    )
     return parser.parse_args()
 
 
@@ -69,13 +83,17 @@ def _collect(bench: Bench, measure: Measure, figures: list[Figure]) -> None:
         figures.append(Figure(measure.title, "all", "", None, "", 0, f"ended early: {error!r}"))
 
 
-def _keep(found: dict[str, list[Figure]]) -> None:
+def _keep(found: Found) -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-    path.write_text(
-        json.dumps({name: [asdict(f) for f in figures] for name, figures in found.items()}, indent=1)
-    )
-    print(f"raw figures: {path}")
+    path.write_text(json.dumps(asdict(found), indent=1))
+    print(f"raw figures: {path.relative_to(HERE.parents[1])}")
+
+
+def _write(found: Found) -> None:
+    (DOCS / "benchmarks.svg").write_text(picture(found))
+    (DOCS / "benchmarks.md").write_text(page(found))
+    print("written: docs/benchmarks.md, docs/benchmarks.svg")
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

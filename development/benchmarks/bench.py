@@ -4,19 +4,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 from urllib.parse import urlsplit
 
-import httpx
 import pika
 from redis import Redis
 
 from benchmarks.contenders import HERE, Contender
 from benchmarks.contending import Counts, Tally
+from benchmarks.host import broker_says, describe
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.processes import Process, clean_environment
 from support.rabbitmq import OwnRabbitMQ, find_own_rabbitmq, virtual_host
@@ -24,6 +24,8 @@ from support.rabbitmq import OwnRabbitMQ, find_own_rabbitmq, virtual_host
 #: Seconds that a contender may take to do what it was given.
 PATIENCE = 60.0
 _LOOK = 0.005
+#: Seconds that a worker has to leave in order.
+_LEAVE = 2.0
 
 
 class DoesNotCount(Exception):
@@ -41,18 +43,23 @@ class Bench:
     rounds: int
     #: Fewer runs a round: shows that everything works, and gives no figures to keep.
     quick: bool
+    #: Whether the C program takes its turns.
+    raw: bool
 
     def say(self, text: str) -> None:
         """A line of progress."""
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
-    def turns(self, rounds: int, contenders: Sequence[Contender]) -> Iterator[tuple[int, Contender]]:
-        """All contenders, round after round, each round in another order."""
+    def describe(self) -> dict[str, str]:
+        """What is worth knowing of where this is measured."""
+        return describe(self.broker.url, self.broker.api, self.store.url)
+
+    def turns(self, rounds: int, contenders: Sequence[Contender]) -> Iterator[tuple[int, list[Contender]]]:
+        """All contenders round by round, each round in another order."""
         for number in range(1, rounds + 1):
             start = (number - 1) * 2 % max(1, len(contenders))
             order = [*contenders[start:], *contenders[:start]]
-            for contender in order if number % 2 else reversed(order):
-                yield number, contender
+            yield number, order if number % 2 else order[::-1]
 
     @contextmanager
     def place(self, contender: Contender, **settings: str) -> Iterator["Place"]:
@@ -127,14 +134,13 @@ class Place:
         return history
 
     def stop_workers(self) -> None:
-        """Asks them to end in order, so that what they have not acknowledged is in the queues again."""
+        """Asks them to end, then ends them: what they have not acknowledged is in the queues again."""
         for worker in self.workers:
             worker.send(signal.SIGTERM)
         for worker in self.workers:
-            try:
-                worker.wait(30)
-            except AssertionError as late:
-                raise DoesNotCount(f"did not end when told to: {late}") from None
+            with suppress(AssertionError):  # some take ten seconds, with nothing left to do
+                worker.wait(_LEAVE)
+            worker.kill()
 
     def check_nothing_left(self) -> None:
         """Raises DoesNotCount unless every run is done and every message acknowledged."""
@@ -146,15 +152,14 @@ class Place:
 
     def _waiting(self) -> dict[str, int]:
         """Messages in each queue of our virtual host; asked of the queues, for the management plugin's numbers are old."""
-        parts = urlsplit(self.settings["BENCH_BROKER"])
-        login = (parts.username or "guest", parts.password or "guest")
-        answer = httpx.get(f"{self.api}/api/queues{parts.path}", auth=login, timeout=20).raise_for_status()
-        connection = pika.BlockingConnection(pika.URLParameters(self.settings["BENCH_BROKER"]))
+        broker = self.settings["BENCH_BROKER"]
+        queues = broker_says(broker, self.api, f"/api/queues{urlsplit(broker).path}")
+        connection = pika.BlockingConnection(pika.URLParameters(broker))
         try:
             channel = connection.channel()
             return {
                 queue["name"]: channel.queue_declare(queue["name"], passive=True).method.message_count
-                for queue in answer.json()
+                for queue in queues
             }
         finally:
             connection.close()
@@ -166,7 +171,9 @@ class Place:
 
 
 @contextmanager
-def open_bench(contenders: Sequence[Contender], rounds: int, quick: bool) -> Iterator[Bench]:
+def open_bench(
+    contenders: Sequence[Contender], rounds: int, *, quick: bool = False, raw: bool = False
+) -> Iterator[Bench]:
     """Broker and store, until the block ends."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="mousetrap-bench-")))
@@ -174,4 +181,4 @@ def open_bench(contenders: Sequence[Contender], rounds: int, quick: bool) -> Ite
         broker = find_own_rabbitmq(folder / "broker")
         stack.callback(broker.remove)
         store = stack.enter_context(EmbeddedValkey(folder / "store"))
-        yield Bench(broker, store, folder, contenders, rounds, quick)
+        yield Bench(broker, store, folder, contenders, rounds, quick, raw)

@@ -4,15 +4,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks import raw_mark
 from benchmarks.bench import Bench, DoesNotCount, Place
-from benchmarks.contenders import Contender
+from benchmarks.contenders import OURS, PEERS, Contender
 from benchmarks.contending import Tally
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Shown, ratio, some
 from benchmarks.footprint import memory
 
-ABOUT = """All runs are in the queue before the workers start. Each handler counts its jobs in shared memory, and the rate
+ABOUT = f"""All runs are in the queue before the workers start. Each handler counts its jobs in shared memory, and the rate
 is what was done between the moment when every process had begun and the last job of the last stage. A round counts only if
-afterwards every queue is empty, nothing is unacknowledged, and the contender's own store, if it has one, says that all runs are done."""
+afterwards every queue is empty, nothing is unacknowledged, and the contender's own store, if it has one, says that all runs are
+done. Memory is what is resident for the process that works (a parent that only watches is left out).
+
+{raw_mark.ABOUT}"""
 
 ABOUT_LOADS = """Counted in the same way, in one worker process. `threads` is a sync handler, which every contender runs in
 threads; `10 ms` is an async handler that waits 10 ms, at a concurrency of 100 (in 100 threads, where there is no event loop)."""
@@ -50,19 +54,47 @@ OTHERS = (
 def measure(bench: Bench) -> Iterator[Figure]:
     """One process and two, in turns; variants in one process alone."""
     runs = _Trials(bench)
-    for number, contender in bench.turns(bench.rounds, bench.contenders):
-        for load in (ONE,) if contender.extra else (ONE, TWO):
-            yield from _round(bench, contender, load, number, runs.of(contender, load))
+    program = raw_mark.compiled(bench) if bench.raw else None
+    for number, contenders in bench.turns(bench.rounds, bench.contenders):
+        for contender in contenders:
+            for load in (ONE,) if contender.extra else (ONE, TWO):
+                yield from _round(bench, contender, load, number, runs.of(contender, load))
+        if bench.raw:
+            yield from raw_mark.one_round(bench, program, number)
+
+
+def shown(figures: Sequence[Figure]) -> list[Shown]:
+    """How we stand beside the fastest peer and beside C."""
+    ours = {load.column: some(figures, JOBS, load.column, [OURS.name]) for load in (ONE, TWO)}
+    peers = {load.column: some(figures, JOBS, load.column, PEERS) for load in (ONE, TWO)}
+    mark = some(figures, raw_mark.TABLE, raw_mark.MARK, [raw_mark.ROW])
+    memory_of = {name: some(figures, MEMORY, ONE.column, [name]) for name in (OURS.name, "dramatiq")}
+    return [
+        Shown(
+            "jobs/s by the fastest peer's, one process",
+            "at least 3",
+            ratio(ours[ONE.column], peers[ONE.column]),
+        ),
+        Shown("the same, two processes", "", ratio(ours[TWO.column], peers[TWO.column])),
+        Shown(
+            "jobs/s by the C program's hops/s, one process", "at least 0.35", ratio(ours[ONE.column], mark)
+        ),
+        Shown(
+            "memory of a loaded worker by dramatiq's",
+            "at most 1",
+            ratio(memory_of[OURS.name], memory_of["dramatiq"]),
+        ),
+    ]
 
 
 def measure_loads(bench: Bench) -> Iterator[Figure]:
     """Each load in fewer rounds, without the variants."""
     runs = _Trials(bench)
+    regular = [contender for contender in bench.contenders if not contender.extra]
     for load in OTHERS:
-        for number, contender in bench.turns(
-            min(2, bench.rounds), [c for c in bench.contenders if not c.extra]
-        ):
-            yield from _round(bench, contender, load, number, runs.of(contender, load))
+        for number, contenders in bench.turns(min(2, bench.rounds), regular):
+            for contender in contenders:
+                yield from _round(bench, contender, load, number, runs.of(contender, load))
 
 
 class _Trials:

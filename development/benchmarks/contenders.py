@@ -56,3 +56,6 @@ CONTENDERS = (
         for name in ("celery", "faststream", "taskiq")
     ),
 )
+
+#: Who is compared with the fastest: every peer by its best settings.
+PEERS = tuple(each.name for each in CONTENDERS if each.peer and not each.extra)

@@ -1,7 +1,7 @@
 """What a measure gives: plain figures, and what is made of several rounds of them."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -27,24 +27,36 @@ class Cell:
     lowest: float
     highest: float
     rounds: int
-    unit: str
 
 
-def cell(figures: Iterable[Figure]) -> Cell | None:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A ratio that is asked for, and what it came to; None where it could not be measured."""
+
+    what: str
+    asked: str
+    found: Cell | None
+
+
+def cell(values: Iterable[float | None]) -> Cell | None:
     """The rounds that counted as one; None where there was none."""
-    good = [(figure.value, figure.unit) for figure in figures if figure.value is not None]
-    if not good:
-        return None
-    values = [value for value, _ in good]
-    return Cell(statistics.median(values), min(values), max(values), len(values), good[0][1])
+    good = [value for value in values if value is not None]
+    return Cell(statistics.median(good), min(good), max(good), len(good)) if good else None
 
 
-def ratio(figures: Sequence[Figure], of: str, to: str) -> Cell | None:
-    """`of` by `to` (rows of one table's column), divided round by round: what slows a round slows both."""
-    by_round = {(figure.row, figure.round): figure.value for figure in figures}
-    quotients = [
-        Figure("", of, "", ours / theirs, "times", number)
-        for (row, number), ours in by_round.items()
-        if row == of and ours is not None and (theirs := by_round.get((to, number)))
-    ]
+def ratio(
+    of: Sequence[Figure], to: Sequence[Figure], best: Callable[[Iterable[float]], float] = max
+) -> Cell | None:
+    """`of` by the best of `to`, divided round by round: what slows a round slows both."""
+    quotients = []
+    for figure in of:
+        others = [other.value for other in to if other.round == figure.round and other.value is not None]
+        if figure.value is not None and others:
+            quotients.append(figure.value / best(others))
     return cell(quotients)
+
+
+def some(figures: Iterable[Figure], table: str, column: str, rows: Iterable[str]) -> list[Figure]:
+    """The figures of these rows in one column of a table."""
+    wanted = set(rows)
+    return [f for f in figures if f.table == table and f.column == column and f.row in wanted]

@@ -2,11 +2,11 @@
 
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from benchmarks.bench import Bench, DoesNotCount, Place
-from benchmarks.contenders import Contender
-from benchmarks.figures import Figure
+from benchmarks.contenders import OURS, PEERS, Contender
+from benchmarks.figures import Figure, Shown, ratio, some
 from benchmarks.footprint import memory
 
 ABOUT = """One run at a time, on one idle worker process; the time begins before the run is submitted. Peers' runs end when
@@ -18,13 +18,30 @@ LATENCY, MEMORY = "Milliseconds of an idle run", "Memory of an idle worker"
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """All contenders in turns."""
-    for number, contender in bench.turns(bench.rounds, bench.contenders):
-        try:
-            with bench.place(contender) as place:
-                yield from _round(bench, contender, place, number)
-        except DoesNotCount as error:
-            bench.say(f"{contender.name}, latency, round {number} does not count: {error}")
-            yield Figure(LATENCY, contender.name, "p50", None, "ms", number, str(error))
+    for number, contenders in bench.turns(bench.rounds, bench.contenders):
+        for contender in contenders:
+            try:
+                with bench.place(contender) as place:
+                    yield from _round(bench, contender, place, number)
+            except DoesNotCount as error:
+                bench.say(f"{contender.name}, latency, round {number} does not count: {error}")
+                yield Figure(LATENCY, contender.name, "p50", None, "ms", number, str(error))
+
+
+def shown(figures: Sequence[Figure]) -> list[Shown]:
+    """How we stand beside the quickest peer, and our slow runs beside our usual ones."""
+    p50, p99 = (some(figures, LATENCY, column, [OURS.name]) for column in ("p50", "p99"))
+    peers = some(figures, LATENCY, "p50", PEERS)
+    memory_of = {name: some(figures, MEMORY, "idle", [name]) for name in (OURS.name, "dramatiq")}
+    return [
+        Shown("p50 of an idle run by the quickest peer's", "below 1", ratio(p50, peers, min)),
+        Shown("p99 of an idle run by our p50", "below 3", ratio(p99, p50)),
+        Shown(
+            "memory of an idle worker by dramatiq's",
+            "at most 1",
+            ratio(memory_of[OURS.name], memory_of["dramatiq"]),
+        ),
+    ]
 
 
 def _round(bench: Bench, contender: Contender, place: Place, number: int) -> Iterator[Figure]:

@@ -1,14 +1,19 @@
 """All measures by name, in the order of the report."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, latency, raw_mark
+from benchmarks import chain, latency
 from benchmarks.bench import Bench
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Shown
 
 
-@dataclass(frozen=True, slots=True)
+def nothing(figures: Sequence[Figure]) -> list[Shown]:
+    """Of a measure of which no ratio is asked."""
+    return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """A section of the report."""
 
@@ -19,13 +24,30 @@ class Measure:
     about: str
     #: Yields each figure as soon as it is there, so that what was measured is kept when something fails.
     run: Callable[[Bench], Iterator[Figure]]
+    #: The ratios that are asked for, made of the measure's own figures.
+    shown: Callable[[Sequence[Figure]], list[Shown]] = nothing
     #: Whether it measures the contenders, whose environments it then needs.
     compares: bool = False
 
 
 MEASURES = (
-    Measure("chain", "Two chained no-op stages", chain.ABOUT, chain.measure, compares=True),
-    Measure("loads", "Other loads", chain.ABOUT_LOADS, chain.measure_loads, compares=True),
-    Measure("latency", "An idle run of two stages", latency.ABOUT, latency.measure, compares=True),
-    Measure("raw", "The raw mark", raw_mark.ABOUT, raw_mark.measure),
+    Measure(
+        name="chain",
+        title="Two chained no-op stages",
+        about=chain.ABOUT,
+        run=chain.measure,
+        shown=chain.shown,
+        compares=True,
+    ),
+    Measure(
+        name="loads", title="Other loads", about=chain.ABOUT_LOADS, run=chain.measure_loads, compares=True
+    ),
+    Measure(
+        name="latency",
+        title="An idle run of two stages",
+        about=latency.ABOUT,
+        run=latency.measure,
+        shown=latency.shown,
+        compares=True,
+    ),
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.figures import Cell, Figure, cell
+from benchmarks.figures import Cell, Figure, Shown, cell
 
 
 def tables(figures: Sequence[Figure]) -> str:
@@ -10,6 +10,15 @@ def tables(figures: Sequence[Figure]) -> str:
     return "\n".join(
         _table(title, [f for f in figures if f.table == title]) for title in _unique(f.table for f in figures)
     )
+
+
+def ratios(shown: Sequence[Shown]) -> str:
+    """A table of what was asked for and what it came to."""
+    lines = ["| | asked for | median (lowest to highest) |", "|---|---|---:|"]
+    for each in shown:
+        found = f"{number(each.found.median)}{_spread(each.found)}" if each.found else "not measured"
+        lines.append(f"| {each.what} | {each.asked} | {found} |")
+    return "\n".join(lines)
 
 
 def _table(title: str, figures: Sequence[Figure]) -> str:
@@ -28,7 +37,7 @@ def _shown(figures: Sequence[Figure]) -> str:
     if not figures:
         return ""
     lost = sum(figure.value is None for figure in figures)
-    found = cell(figures)
+    found = cell(figure.value for figure in figures)
     if found is None:
         return "failed"
     return (f"{number(found.median)}{_spread(found)}" + (f", {lost} failed" if lost else "")).strip()
