@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, latency
+from benchmarks import chain, http_rate, latency
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, Shown
 
@@ -49,5 +49,12 @@ MEASURES = (
         run=latency.measure,
         shown=latency.shown,
         compares=True,
+    ),
+    Measure(
+        name="http",
+        title="Runs started by HTTP",
+        about=http_rate.ABOUT,
+        run=http_rate.measure,
+        shown=http_rate.shown,
     ),
 )

@@ -1,0 +1,141 @@
+"""Runs a second that HTTP starts, beside an empty route of the same server, and how long callers wait at half of that."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import httpx
+
+from benchmarks.bench import Bench, DoesNotCount, Place
+from benchmarks.contenders import HERE, OURS
+from benchmarks.figures import Figure, Shown, ratio, some
+from benchmarks.footprint import cpu
+from benchmarks.http_load import Answered, Load
+from benchmarks.http_server import EMPTY
+from mousetrap.api_keys import new_key
+from support.ports import free_ports
+from support.processes import Process, clean_environment
+from support.waiting import until
+
+ABOUT = """One API process as it is deployed, with a key that every caller sends, signed messages and its log in a file; 200 callers
+on connections that stay, from a process of their own. The empty route is an `async def` of FastAPI without arguments, in the same
+server and behind the same middleware. The waits are at half the rate that the same round had reached, counted from when a request
+was due. “In one process” is a Python program that starts runs with `submit_run`, 200 at a time, without HTTP."""
+
+RATES, RATIO, WAITS, CPU = (
+    "Requests a second",
+    "A run beside the empty route",
+    "Milliseconds at half the rate",
+    "CPU",
+)
+RUNS = "/pipelines/earthquakes/runs"
+EMPTY_ROW, RUN_ROW, BATCH_ROW = "empty route", "a run", "a run, in one process"
+_CALLERS = 200
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    """The two routes in turns, on one server; then runs without HTTP."""
+    seconds = 0.5 if bench.quick else 3.0
+    with bench.place(OURS) as place, serving(bench, place) as server:
+        for path in (EMPTY, RUNS):
+            server.load(path, seconds)  # warms
+        for number in range(1, bench.rounds + 1):
+            yield from _round(bench, server, number, seconds)
+    for number in range(1, bench.rounds + 1):
+        yield from _batch(bench, number)
+
+
+def shown(figures: Sequence[Figure]) -> list[Shown]:
+    """A run beside what costs nothing but HTTP."""
+    run, empty = (some(figures, RATES, "a second", [row]) for row in (RUN_ROW, EMPTY_ROW))
+    return [
+        Shown("runs/s started by HTTP by the empty route's requests/s", "at least 0.5", ratio(run, empty))
+    ]
+
+
+def _round(bench: Bench, server: "Server", number: int, seconds: float) -> Iterator[Figure]:
+    rates = {}
+    for row, path in [(EMPTY_ROW, EMPTY), (RUN_ROW, RUNS)][:: 1 if number % 2 else -1]:
+        before = cpu(server.pid)
+        answered = server.load(path, seconds)
+        rates[row] = answered.rate
+        yield Figure(RATES, row, "a second", answered.rate, "/s", number)
+        yield Figure(CPU, row, "µs", (cpu(server.pid) - before) / answered.count * 1e6, "µs", number)
+    bench.say(
+        f"round {number}: {rates[RUN_ROW]:,.0f} runs/s, and {rates[EMPTY_ROW]:,.0f}/s of the empty route"
+    )
+    waited = server.load(RUNS, seconds, rate=rates[RUN_ROW] / 2)
+    bench.say(f"round {number}: p50 {waited.p50:.1f} ms, p99 {waited.p99:.1f} ms at half that")
+    yield Figure(WAITS, RUN_ROW, "p50", waited.p50, "ms", number)
+    yield Figure(WAITS, RUN_ROW, "p99", waited.p99, "ms", number)
+
+
+def _batch(bench: Bench, number: int) -> Iterator[Figure]:
+    with bench.place(OURS) as place:
+        environment = clean_environment(**place.settings, PYTHONPATH=str(HERE.parent))
+        runs = "400" if bench.quick else "10000"
+        found = json.loads(last_line([sys.executable, "-m", "benchmarks.submits", runs], environment))
+    bench.say(f"round {number}: {found['rate']:,.0f} runs/s in one process, without HTTP")
+    yield Figure(RATES, BATCH_ROW, "a second", found["rate"], "/s", number)
+    yield Figure(CPU, BATCH_ROW, "µs", found["cpu_us"], "µs", number)
+
+
+class Server:
+    """An API under load."""
+
+    def __init__(self, process: Process, port: int, key: str) -> None:
+        self.pid = process.pid
+        self._port = port
+        self._headers = {"Authorization": f"Bearer {key}"}
+
+    def load(self, path: str, seconds: float, rate: float = 0.0) -> Answered:
+        """What a client process of its own found. Raises DoesNotCount when something else than success was answered."""
+        load = Load(self._port, path, seconds, _CALLERS, "{}", self._headers, rate)
+        environment = clean_environment(PYTHONPATH=str(HERE.parent))
+        command = [sys.executable, "-m", "benchmarks.http_load", json.dumps(asdict(load))]
+        answered = Answered(**json.loads(last_line(command, environment)))
+        if set(answered.statuses) - {"200", "202"}:
+            raise DoesNotCount(f"{path} answered {answered.statuses}")
+        return answered
+
+    def ready(self) -> bool:
+        """Whether broker and store answer it."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self._port}/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def serving(bench: Bench, place: Place) -> Iterator[Server]:
+    """The API on a port of its own."""
+    key, entry = new_key("bench", ["run", "read"], os.urandom(32))
+    (port,) = free_ports(1)
+    environment = clean_environment(
+        MOUSETRAP_BROKER_URL=place.settings["BENCH_BROKER"],
+        MOUSETRAP_STORE_URL=place.settings["BENCH_STORE"],
+        MOUSETRAP_SIGNING_KEYS="bench:a-secret-for-the-benchmark",
+        MOUSETRAP_API_KEYS=entry,
+        MOUSETRAP_API_PORT=str(port),
+        PYTHONPATH=str(HERE.parent),
+    )
+    # Into a file: who reads a pipe would take part of the machine.
+    log = 'exec "$0" -m benchmarks.http_server 2> "$1"'
+    with Process(
+        ["/bin/sh", "-c", log, sys.executable, str(place.folder / "api.log")], environment
+    ) as process:
+        server = Server(process, port, key)
+        until(server.ready, "the API is ready", seconds=30)
+        yield server
+        process.terminate()
+
+
+def last_line(command: list[str], environment: dict[str, str]) -> str:
+    """What a program printed last. Raises DoesNotCount when it fails."""
+    with Process(command, environment) as process:
+        if process.wait(120) or not process.lines:
+            raise DoesNotCount(process.output[-1000:])
+        return process.lines[-1]
