@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Self
 from urllib.parse import urlsplit
 
+import httpx
 import pika
+from pika.exceptions import AMQPError
 from redis import Redis
 
 from benchmarks.contenders import HERE, Contender
@@ -30,6 +32,10 @@ _LEAVE = 2.0
 
 class DoesNotCount(Exception):
     """A round went wrong; the text says how, and the table shows it."""
+
+
+#: What a round may end with; the others go on.
+TROUBLE = (DoesNotCount, AssertionError, OSError, httpx.HTTPError, AMQPError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +125,15 @@ class Place:
         self.workers.append(worker)
         return worker
 
-    def until(self, runs: int) -> list[tuple[int, Tally]]:
-        """Returns when the last stage has done that many jobs: how it went, by CLOCK_MONOTONIC. Raises DoesNotCount."""
+    def until(self, reached: Callable[[Tally], bool]) -> Tally:
+        """What the workers have done once that is reached. Raises DoesNotCount when they end or take too long."""
         deadline = time.monotonic() + PATIENCE
-        history: list[tuple[int, Tally]] = []
-        while not history or history[-1][1].last_stage < runs:
+        while not reached(tally := self.counts.read()):
             if time.monotonic() > deadline or not all(worker.running for worker in self.workers):
-                raise DoesNotCount(
-                    f"{self.counts.read().last_stage} of {runs} runs done; it said: "
-                    + "; ".join(worker.output[-700:] for worker in self.workers)
-                )
+                said = "; ".join(worker.output[-700:] for worker in self.workers)
+                raise DoesNotCount(f"{tally.last_stage} runs done, and no more; it said: {said}")
             time.sleep(_LOOK)
-            history.append((time.monotonic_ns(), self.counts.read()))
-        return history
+        return tally
 
     def stop_workers(self) -> None:
         """Asks them to end, then ends them: what they have not acknowledged is in the queues again."""

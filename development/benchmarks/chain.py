@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks import raw_mark
-from benchmarks.bench import Bench, DoesNotCount, Place
+from benchmarks.bench import TROUBLE, Bench, DoesNotCount, Place
 from benchmarks.contenders import OURS, PEERS, Contender
-from benchmarks.contending import Tally
 from benchmarks.figures import Figure, Shown, ratio, some
-from benchmarks.footprint import memory
+from benchmarks.footprint import cpu, memory
 
 ABOUT = f"""All runs are in the queue before the workers start. Each handler counts its jobs in shared memory, and the rate
 is what was done between the moment when every process had begun and the last job of the last stage. A round counts only if
@@ -21,7 +20,8 @@ done. Memory is what is resident for the process that works (a parent that only 
 ABOUT_LOADS = """Counted in the same way, in one worker process. `threads` is a sync handler, which every contender runs in
 threads; `10 ms` is an async handler that waits 10 ms, at a concurrency of 100 (in 100 threads, where there is no event loop)."""
 
-JOBS, MEMORY, START = "Jobs a second", "Memory of a loaded worker", "From start to the first job"
+JOBS, CPU = "Jobs a second", "CPU of the worker's process for each job"
+MEMORY, START = "Memory of a loaded worker", "From start to the first job"
 
 #: Seconds of work a round, and the runs that this may be at least and at most.
 _SECONDS, _LEAST, _MOST = 3.0, 300, 15_000
@@ -119,46 +119,58 @@ class _Trials:
         return max(_LEAST, min(_MOST, int(self._rates[key] * _SECONDS * load.processes / 2)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What one contender did in one round."""
+
+    #: Jobs a second.
+    rate: float
+    #: Seconds from the start of the worker to its first job.
+    start: float
+    #: MiB of one worker under load, and µs of its CPU for each job.
+    memory: float
+    cpu: float
+
+
 def _round(bench: Bench, contender: Contender, load: Load, number: int, runs: int) -> Iterator[Figure]:
     def figure(table: str, value: float | None, unit: str, note: str = "") -> Figure:
         return Figure(table, contender.name, load.column, value, unit, number, note)
 
-    with bench.place(contender, BENCH_HANDLER=load.handler, BENCH_SIZE=str(load.size)) as place:
-        try:
-            rate, start, loaded = _work(place, runs, load.processes)
-        except DoesNotCount as error:
-            bench.say(f"{contender.name}, {load.column}, round {number} does not count: {error}")
-            yield figure(JOBS, None, "", str(error))
-            return
-    bench.say(f"{contender.name}, {load.column}, round {number}: {rate:,.0f} jobs/s ({runs} runs)")
-    yield figure(JOBS, rate, "jobs/s")
-    if load.processes == 1 and load is ONE:
-        yield figure(START, start, "s")
-        yield figure(MEMORY, loaded, "MiB")
+    try:
+        with bench.place(contender, BENCH_HANDLER=load.handler, BENCH_SIZE=str(load.size)) as place:
+            done = _work(place, runs, load.processes)
+    except TROUBLE as error:
+        bench.say(f"{contender.name}, {load.column}, round {number} does not count: {error}")
+        yield figure(JOBS, None, "", str(error))
+        return
+    bench.say(
+        f"{contender.name}, {load.column}, round {number}: {done.rate:,.0f} jobs/s, {done.cpu:.0f} µs of CPU each ({runs} runs)"
+    )
+    yield figure(JOBS, done.rate, "jobs/s")
+    if load is ONE:
+        yield figure(CPU, done.cpu, "µs")
+        yield figure(START, done.start, "s")
+        yield figure(MEMORY, done.memory, "MiB")
 
 
-def _work(place: Place, runs: int, processes: int) -> tuple[float, float, float]:
-    """Jobs a second, seconds from the start to the first job, and MiB of a worker under load."""
+def _work(place: Place, runs: int, processes: int) -> _Done:
+    """Fills the queue, lets the workers empty it, and checks that they did."""
     place.run("submit", str(runs))
     started = time.monotonic_ns()
     for _ in range(processes):
         place.start_worker()
-    history = place.until(runs)
+    begun = place.until(lambda tally: tally.processes == processes)
+    used = cpu(place.workers[0].pid)
+    ended = place.until(lambda tally: tally.last_stage >= runs)
+    used = cpu(place.workers[0].pid) - used
     loaded = memory(place.workers[0].pid)
     place.stop_workers()
     place.check_nothing_left()
-    return _rate(history, processes, runs), (min(history[-1][1].began) - started) / 1e9, loaded
-
-
-def _rate(history: Sequence[tuple[int, Tally]], processes: int, runs: int) -> float:
-    """Jobs a second from when every process had begun to the last job."""
-    end = history[-1][1]
-    if end.first_stage + end.last_stage != 2 * runs:
-        raise DoesNotCount(f"{end.first_stage} + {end.last_stage} jobs were done for {runs} runs")
-    when, then = next(((when, tally) for when, tally in history if tally.processes == processes), (0, end))
-    if processes == 1:
-        return (2 * runs - 1) / (end.newest - end.began[0]) * 1e9
-    done = then.first_stage + then.last_stage
-    if done > 1.5 * runs:
+    jobs = ended.first_stage + ended.last_stage
+    if jobs != 2 * runs:
+        raise DoesNotCount(f"{jobs} jobs were done for {runs} runs")
+    done = jobs - begun.first_stage - begun.last_stage
+    if done < runs / 2:
         raise DoesNotCount("the second process began when most was done")
-    return (2 * runs - done) / (end.newest - when) * 1e9
+    rate = done / (ended.newest - begun.newest) * 1e9
+    return _Done(rate, (min(ended.began) - started) / 1e9, loaded, used * 1e6 * processes / done)

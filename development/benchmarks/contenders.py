@@ -40,6 +40,13 @@ CONTENDERS = (
         extra=True,
         tells_left=True,
     ),
+    Contender(
+        "mousetrap (embedded)",
+        "benchmarks.ours",
+        settings={"BENCH_EMBEDDED": "yes"},
+        extra=True,
+        tells_left=True,
+    ),
     *(
         Contender(name, f"benchmarks.peers.{name}", name)
         for name in ("celery", "dramatiq", "faststream", "taskiq")

@@ -1,5 +1,6 @@
-"""How much memory a worker takes, as the kernel counts it."""
+"""How much memory and CPU a worker takes, as the kernel counts them."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +8,15 @@ from pathlib import Path
 def memory(pid: int) -> float:
     """MiB that are resident for the largest of a process and its children: the one that works."""
     return max(_kib(each, "VmRSS") for each in family(pid)) / 1024
+
+
+def cpu(pid: int) -> float:
+    """Seconds that a process and its children have computed."""
+    ticks = 0
+    for each in family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # user and system
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:

@@ -4,7 +4,7 @@ import json
 import statistics
 from collections.abc import Iterator, Sequence
 
-from benchmarks.bench import Bench, DoesNotCount, Place
+from benchmarks.bench import TROUBLE, Bench, Place
 from benchmarks.contenders import OURS, PEERS, Contender
 from benchmarks.figures import Figure, Shown, ratio, some
 from benchmarks.footprint import memory
@@ -23,7 +23,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             try:
                 with bench.place(contender) as place:
                     yield from _round(bench, contender, place, number)
-            except DoesNotCount as error:
+            except TROUBLE as error:
                 bench.say(f"{contender.name}, latency, round {number} does not count: {error}")
                 yield Figure(LATENCY, contender.name, "p50", None, "ms", number, str(error))
 
@@ -48,7 +48,7 @@ def _round(bench: Bench, contender: Contender, place: Place, number: int) -> Ite
     runs = 50 if bench.quick else 300
     place.run("submit", "20")  # declares the queues and warms what needs it
     place.start_worker()
-    place.until(20)
+    place.until(lambda tally: tally.last_stage >= 20)
     yield Figure(MEMORY, contender.name, "idle", memory(place.workers[0].pid), "MiB", number)
     ends: dict[str, list[float]] = json.loads(place.run("latency", str(runs)))
     place.stop_workers()

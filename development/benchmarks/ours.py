@@ -27,7 +27,7 @@ PIPELINE = Pipeline(
     ),
 )
 ENVIRON = {
-    "MOUSETRAP_BROKER_URL": ORDER.broker,
+    "MOUSETRAP_BROKER_URL": ORDER.store if word("EMBEDDED", "no") == "yes" else ORDER.broker,
     "MOUSETRAP_STORE_URL": ORDER.store,
     "MOUSETRAP_SIGNING_KEYS": "bench:a-secret-for-the-benchmark",
     "MOUSETRAP_QUEUE_TYPE": word("QUEUE_TYPE", "quorum"),
