@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, http_rate, latency
+from benchmarks import chain, guarantees, http_rate, latency
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, Shown
 
@@ -56,5 +56,11 @@ MEASURES = (
         about=http_rate.ABOUT,
         run=http_rate.measure,
         shown=http_rate.shown,
+    ),
+    Measure(
+        name="guarantees",
+        title="What each guarantee costs",
+        about=guarantees.ABOUT,
+        run=guarantees.measure,
     ),
 )

@@ -1,0 +1,100 @@
+"""Mousetrap as a contender with some of its guarantees switched off, which only this benchmark can do."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from benchmarks import ours
+from mousetrap.jobs import Job, Outcome
+from mousetrap.run_store import Decision, Granted, RunStore
+
+_batches: Any = import_module("mousetrap.run_store.batches")
+_publisher: Any = import_module("mousetrap.job_queue.publisher")
+
+
+def no_signature() -> None:
+    """Nothing is signed and everything is believed."""
+    ours.ENVIRON["MOUSETRAP_SIGNING_KEYS"] = ""
+
+
+def no_claim() -> None:
+    """Every message is worked on, whoever else may have it; and so any outcome is taken."""
+
+    async def claim(_store: RunStore, _job: Job, **_: Any) -> Granted:
+        return Granted(1, 1)
+
+    replace(RunStore, "claim", claim)
+    instead_of(
+        "local function may_decide(",
+        "local function may_decide(_, run)\n"
+        "  return redis.call('HMGET', run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')\nend",
+    )
+
+
+def no_commit() -> None:
+    """Nothing is recorded of what a job came to: a crash before its acknowledgement does the work again."""
+
+    async def decide(_store: RunStore, _job: Job, _outcome: Outcome, **_: Any) -> Decision:
+        return "recorded"
+
+    replace(RunStore, "decide", decide)
+
+
+def no_confirm() -> None:
+    """What is sent counts as published."""
+    ask, send = _publisher.ask, _publisher.Publisher._send
+
+    async def ask_for_no_confirms(channel: Any, method: Callable[..., Any], *rest: Any, **named: Any) -> Any:
+        return None if method == channel.confirm_delivery else await ask(channel, method, *rest, **named)
+
+    def send_and_believe(self: Any, pending: Any) -> None:
+        send(self, pending)
+        self._in_flight.lost()  # nothing will be heard of it
+        if not pending.done.done():
+            pending.done.set_result(None)
+
+    replace(_publisher, "ask", ask_for_no_confirms)
+    replace(_publisher.Publisher, "_send", send_and_believe)
+
+
+def no_tracking() -> None:
+    """Runs have no timeline and keep the state that they began with; nobody is nudged."""
+    instead_of("local function tell(", "local function tell() end")
+    instead_of("local function change(", "local function change() end")
+
+
+GUARANTEES = {
+    "signature": no_signature,
+    "claim": no_claim,
+    "confirm": no_confirm,
+    "commit": no_commit,
+    "tracking": no_tracking,
+}
+
+
+def replace(owner: type | ModuleType, name: str, by: object) -> None:
+    """Like setattr, of what is there: a benchmark that replaces nothing measures nothing."""
+    if not hasattr(owner, name):
+        raise SystemExit(f"{owner} has no {name} any more: mend {__file__}")
+    setattr(owner, name, by)
+
+
+def instead_of(head: str, source: str) -> None:
+    """Puts a Lua function in the place of the one that begins with `head`."""
+    text = _batches._SOURCE_NAMED
+    if text.count(f"\n{head}") != 1:
+        raise SystemExit(f"transitions.lua has no `{head}` any more: mend {__file__}")
+    name = f"{_batches._NAME}_{len(GUARANTEES)}{abs(hash(head))}"
+    text = text.replace(f"\n{head}", f"\n{source}\n{head.replace('function ', 'function unused_')}")
+    _batches._SOURCE_NAMED = text.replace(_batches._NAME, name)
+    _batches._NAME = name
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "work":
+        for guarantee in filter(None, os.environ["BENCH_WITHOUT"].split("+")):
+            GUARANTEES[guarantee]()
+    sys.exit(ours.main(*sys.argv[1:]))
