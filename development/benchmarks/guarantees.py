@@ -14,7 +14,8 @@ workers may do the same job; without the **confirm** a publish counts when it is
 record, so a crash repeats the work; without **tracking** a run has neither timeline nor current state. Cost is what a
 job takes with everything less what it takes without that part, in the same round; parts overlap, so they do not add up."""
 
-JOBS, CPU, COST = (
+JOBS, COST = "Jobs a second", "Cost of a guarantee for each job"
+COSTS = ("time of the pipeline", "CPU of the worker")
     "Jobs a second",
     "CPU of the worker's process for each job",
     "Cost of a guarantee for each job",
