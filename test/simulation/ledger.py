@@ -45,8 +45,9 @@ class Fate:
     cancel_asked: bool = False
     #: When the answer came that it is cancelled.
     cancelled_at: float | None = None
-    #: How often it was sent round again.
+    #: The latest round that is on record, and the latest that a worker was granted: its dead letters, sent round again.
     redriven: int = 0
+    begun: int = 0
 
 
 class Wrong(AssertionError):
@@ -143,7 +144,7 @@ class Ledger:
                 self._say(f"the store failed at {call}: {reply[1]}")
             if call == "claim" and reply[0] == "granted":
                 self._taken(process, args[0], args[1], redelivered=args[10])
-                self._granted(server, process, args[0], args[1], args[4])
+                self._granted(server, process, args[0], args[1], args[4], args[7])
             if call in ("done", "complete", "retry", "give_up", "release") and reply[0] == "recorded":
                 self.holders.pop(args[0], None)
             if call == "complete" and reply[0] == "recorded":
@@ -164,16 +165,20 @@ class Ledger:
         for job in had:
             del self.holders[job]
 
-    def _granted(self, server: StoreServer, process: Process, job: str, run: str, attempt: int) -> None:
+    def _granted(
+        self, server: StoreServer, process: Process, job: str, run: str, attempt: int, generation: int
+    ) -> None:
         self.holders[job] = process
         now_ms = server.now_ms()
-        fate = self.fates.get(run)
-        if self.states.get(run) in _ENDED:
+        fate = self.fates[run]
+        mended = self.states.get(run) == "failed" and fate.begun < generation <= fate.redriven
+        if self.states.get(run) in _ENDED and not mended:
             self._say(f"a job of {run} was granted when the run had ended: {self.states[run]}")
+        fate.begun = max(fate.begun, generation)
         expires_ms = int(server.field(f"mousetrap:run:{run}", "expires_ms") or 0)
         if expires_ms and now_ms >= expires_ms:
             self._say(f"a job of {run} was granted after it had expired")
-        due = self.due.get((job, fate.redriven if fate else 0, attempt))
+        due = self.due.get((job, fate.redriven, attempt))
         if due is not None and self.now() < due - 0.002:
             self._say(f"attempt {attempt} of {run} was granted {due - self.now():.3f} s early")
 
@@ -199,7 +204,8 @@ class Ledger:
             if ":" in run:
                 continue
             state, before = server.field(key, "state"), self.states.get(run)
-            again = "redrive" in calls or ("open_run" in calls and before == "rejected")
+            mended = before == "failed" and self.fates[run].redriven and calls & {"redriven", "claim"}
+            again = mended or ("open_run" in calls and before == "rejected")
             if before in _ENDED and state != before and not again:
                 self._say(f"{run} was {before} and became {state} by {', '.join(sorted(calls))}")
             if state is not None:

@@ -107,10 +107,10 @@ class SettlePath(RuleBasedStateMachine):
         self._goes_on(then)
 
     @precondition(lambda self: "failed" in self.world.ledger.states.values())
-    @rule(then=then)
+    @rule(then=then, patient=st.booleans())
     @told
-    def somebody_mends_and_redrives(self, then: float) -> None:
-        self.world.redrive()
+    def somebody_mends_and_redrives(self, then: float, patient: bool = True) -> None:
+        self.world.redrive(patient)
         self._goes_on(then)
 
     @rule(seconds=then)

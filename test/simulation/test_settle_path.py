@@ -49,6 +49,16 @@ def test_a_job_sent_round_again_is_not_taken_for_the_attempt_that_still_buries_i
         story.somebody_mends_and_redrives(then=4.0)
 
 
+@pytest.mark.parametrize("calls", [2, 3, 4, 5, 6, 7, 8])
+def test_a_redrive_that_nobody_repeats_leaves_a_run_that_goes_on_or_one_that_failed_with_its_letter(
+    calls: int,
+) -> None:
+    with _a_story() as story:
+        story.somebody_submits_first(kinds=["hopeless"], then=4.0)
+        story.a_process_dies_at_one_of_its_next_calls(who="api", calls=calls, happened=True, then=0.0)
+        story.somebody_mends_and_redrives(patient=False, then=4.0)
+
+
 def test_a_job_that_kills_workers_kills_no_more_when_one_of_them_stood_still() -> None:
     with _a_story() as story:
         story.somebody_submits_first(kinds=["slow", "plain", "plain"], then=0.0)
@@ -72,6 +82,16 @@ def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accept
         story.a_worker_stands_still(name="ann", seconds=25.0, then=0.0)
         story.somebody_submits(kinds=["plain"], then=0.02)
         story.somebody_submits_again(run=1, then=0.0)
+
+
+def test_a_suspect_whose_claim_was_answered_to_nobody_is_one_still() -> None:
+    with _a_story() as story:
+        story.somebody_submits_first(kinds=["plain"], then=0.0)
+        story.a_worker_stands_still(name="bob", seconds=45.0, then=4.0)
+        story.a_worker_stands_still(name="ann", seconds=0.0, then=35.0)
+        story.a_worker_is_killed(name="ann", back_after=5.0, then=0.0)
+        story.a_question_to_the_store_goes_wrong(who="bob", lost=Lost.ANSWER, then=0.0)
+        story.somebody_submits(kinds=["deadly"], then=70.0)
 
 
 @contextmanager

@@ -55,6 +55,7 @@ calls = st.one_of(
     st.tuples(st.just("decide"), jobs, st.booleans(), attempts, fences, outcomes, st.booleans()),
     st.tuples(st.just("release"), jobs, st.booleans(), fences),
     st.tuples(st.just("redrive"), jobs, st.booleans(), st.integers(0, 1)),
+    st.tuples(st.just("redriven"), jobs, st.booleans(), st.integers(1, 2)),
     st.tuples(st.just("report"), jobs),
 )
 
@@ -178,6 +179,9 @@ class _Asking:
 
     async def redrive(self, run: str, second: bool, generation: int) -> Any:
         return await self._store.redrive(msgspec.structs.replace(_job(run, second), generation=generation))
+
+    async def redriven(self, run: str, second: bool, generation: int) -> Any:
+        return await self._store.redriven(_job(run, second).anew(generation))
 
     async def report(self, run: str) -> Any:
         return await self._store.report(run, Progress(stage="add", done=0.5))

@@ -62,7 +62,7 @@ def _ending(world: World, run: str, fate: Fate, state: str | None) -> Iterator[s
         may.add("cancelled")
     if fate.kind == "expiring":
         may.add("expired")
-    if _killed(world, run):
+    if _killed(world, run) or fate.redriven > fate.begun:  # its letter was not sent, whatever was on record
         may.add("failed")
     if state not in may:
         yield f"{run} ({fate.kind}) should be {meant}, and is {state}"
@@ -76,7 +76,8 @@ def _killed(world: World, run: str) -> bool:
 
 def _dead_letters(run: str, fate: Fate, state: str | None, letters: list[Job]) -> Iterator[str]:
     # A letter of an earlier round can be a second copy, of which the redrive took the first.
-    current = [job for job in letters if job.generation >= fate.redriven]
+    round = fate.begun if state == "failed" else fate.redriven
+    current = [job for job in letters if job.generation >= round]
     if state == "failed" and not current:
         yield f"{run} failed, and no dead letter tells of it"
     if state != "failed" and current:

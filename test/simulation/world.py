@@ -91,7 +91,7 @@ class World:
             self.run(5.0)
             if self._redrives and not self._tasks:
                 self._redrives.clear()
-                self.redrive()
+                self.redrive(patient=True)
             silent = 0.0 if len(self.story.lines) > told else silent + 5.0
             told = len(self.story.lines)
 
@@ -120,9 +120,9 @@ class World:
         """Somebody wants a run to stop."""
         self._do(self._cancel(run))
 
-    def redrive(self) -> None:
-        """Somebody mends what the dead letters died of, and sends all of them round again."""
-        self._do(self._redrive())
+    def redrive(self, patient: bool) -> None:
+        """Somebody mends what the dead letters died of, and sends all of them round again; once more if that goes wrong."""
+        self._do(self._redrive(patient))
 
     # What happens to workers
 
@@ -327,9 +327,10 @@ class World:
         if state == RunState.CANCELLED and fate.cancelled_at is None:
             fate.cancelled_at = self.loop.time()
 
-    async def _redrive(self) -> None:
+    async def _redrive(self, patient: bool) -> None:
         crew, asked = self._api(), object()
-        self._redrives.add(asked)
+        if patient:
+            self._redrives.add(asked)
         letters = DeadLetters(crew.queue, crew.store, KEYRING, PIPELINES)
         try:
             repaired = await letters.redrive(Selection(), rate=1000.0, limit=100)

@@ -159,6 +159,7 @@ class DeadLetters:
             return None if anew == "busy" else False
         body = encode(anew)
         await self._queue.publish(letter.queue, Message(anew.id, body, self._keyring.headers(body)))
+        await self._store.redriven(anew)
         return True
 
     def _meant(self, selection: Selection) -> Sequence[str]:

@@ -135,15 +135,19 @@ class RunStore:
         """Records that a dead job goes round again, before it is published; the job to publish, which expires no more.
 
         Stale is the letter of a job that has gone on since; busy that of one which a worker has at this moment. Repeating
-        the call before the job was published is safe.
+        the call before the job was published is safe. The run says so after `redriven`, or when a worker meets the job.
         """
-        reply, generation = await self._batches.call(
-            *("redrive", job.id, job.run_id, job.pipeline, job.stage, job.accepted_ms, job.generation),
-            self._ttl,
-        )
+        reply, generation = await self._batches.call("redrive", job.id, job.run_id, job.generation, self._ttl)
         if reply == "redriven":
             return job.anew(generation)
         return "busy" if reply == "busy" else "stale"
+
+    async def redriven(self, job: Job) -> None:
+        """Notes that what `redrive` gave is with the broker for good: its run goes on."""
+        await self._batches.call(
+            *("redriven", job.id, job.run_id, job.pipeline, job.stage, job.accepted_ms, job.generation),
+            self._ttl,
+        )
 
     async def output(self, job_id: str) -> bytes | None:
         """What a job handed on, if it did and that is kept: larger outputs than the store keeps are forgotten on arrival."""

@@ -206,8 +206,12 @@ local function arrived(parent, keep)
   end
 end
 
--- A run that failed goes on, because its dead job went round again.
-local function reopen(run, stage, job, ttl)
+-- A run goes on, because its dead job is with its queue again: once for each round, and not if it ended otherwise meanwhile.
+local function reopen(run, pipeline, stage, job, accepted, ttl)
+  redis.call('HSET', job_key(job), 'state', 'redriven')
+  local state = redis.call('HGET', run_key(run), 'state')
+  if state and ENDED[state] and state ~= 'failed' then return end
+  if not state then open(run, pipeline, stage, 'null', '', accepted, 0, '', ttl) end
   redis.call('HDEL', run_key(run), 'finished_ms', 'failure', 'expires_ms')
   change(run, ttl, 'state', 'queued', 'stage', stage)
   tell(run, 'redriven', stage, job, 0, '', '')
@@ -224,10 +228,11 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   if generation < tonumber(held[12] or 0) then return { 'over' } end
   if generation > tonumber(held[12] or 0) then
     -- The store has forgotten that the job goes round again, as one can that syncs once a second.
-    begin_round(job, generation, 'redriven', ttl)
+    begin_round(job, generation, 'redriving', ttl)
     held = claim_facts(job)
-    if redis.call('HGET', run_key(run), 'state') == 'failed' then reopen(run, stage, job, ttl) end
   end
+  -- Whoever sent it round may have died before it could say so.
+  if held[1] == 'redriving' then reopen(run, pipeline, stage, job, accepted, ttl) end
   local state, reached = held[1], tonumber(held[2] or 0)
   local run_state, kept = unpack(redis.call('HMGET', run_key(run), 'state', 'kept_ms'))
   if run_state and STOPPED[run_state] then return { 'over' } end
@@ -269,7 +274,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   end
   local before = (running or state == 'waiting') and reached == attempt and tonumber(held[5]) or 0
   local starts = before + (mine and 0 or 1)
-  local suspect = starts > IN_COMPANY
+  local suspect = starts > IN_COMPANY or (mine and held[11] == '1')
   local fence = tonumber(held[10] or 0) + 1
   redis.call('HSET', job_key(job), 'state', 'running', 'attempt', attempt, 'worker', worker, 'until_ms', now + lease,
     'starts', suspect and before or starts, 'suspect', suspect and 1 or 0, 'fence', fence)
@@ -390,18 +395,25 @@ function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, f
 end
 
 -- A dead letter goes round again, once for each time that it died; whoever comes with an older one comes too late. One that
--- the broker itself put aside was never decided: it goes round unless someone is at work on its job.
-function transitions.redrive(job, run, pipeline, stage, accepted, generation, ttl)
+-- the broker itself put aside was never decided: it goes round unless someone is at work on its job. Until the job is with
+-- its queue, its letter is all there is, and its run has failed as before.
+function transitions.redrive(job, run, generation, ttl)
   local held = redis.call('HMGET', job_key(job), 'state', 'generation', 'until_ms')
   local state, round = held[1], tonumber(held[2] or 0)
-  if state == 'redriven' and round == generation + 1 then return { 'redriven', round } end
+  if (state == 'redriving' or state == 'redriven') and round == generation + 1 then return { 'redriven', round } end
   local stopped = STOPPED[redis.call('HGET', run_key(run), 'state') or '']
   if round > generation or state == 'done' or stopped then return { 'stale', 0 } end
   if state == 'running' and tonumber(held[3]) > now then return { 'busy', 0 } end
-  begin_round(job, generation + 1, 'redriven', ttl)
-  if redis.call('EXISTS', run_key(run)) == 0 then open(run, pipeline, stage, 'null', '', accepted, 0, '', ttl) end
-  reopen(run, stage, job, ttl)
+  begin_round(job, generation + 1, 'redriving', ttl)
   return { 'redriven', generation + 1 }
+end
+
+function transitions.redriven(job, run, pipeline, stage, accepted, generation, ttl)
+  local held = redis.call('HMGET', job_key(job), 'state', 'generation')
+  if held[1] == 'redriving' and tonumber(held[2]) == generation then
+    reopen(run, pipeline, stage, job, accepted, ttl)
+  end
+  return { 'recorded' }
 end
 
 -- A worker that stops hands an unfinished job back; that start does not count against the job.

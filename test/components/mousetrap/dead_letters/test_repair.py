@@ -463,6 +463,7 @@ def test_a_redrive_that_dies_half_way_is_repeated_and_the_job_is_done_once(
             await dying.redrive(ALL, rate=100, limit=10)
         assert await dead_count(bench) == 1
         assert await alive_count(bench) == after
+        assert await bench.store.get("r1") is None  # whose run waits for nothing that may never come
         again = await letters_of(bench).redrive(ALL, rate=100, limit=10)
         async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
             await asyncio.wait_for(worker.task, PATIENCE)

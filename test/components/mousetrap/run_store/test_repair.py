@@ -63,6 +63,7 @@ async def kinds(store: RunStore, run_id: str = "r1") -> list[str]:
 async def redriven(store: RunStore, job: Job) -> Job:
     again = await store.redrive(job)
     assert isinstance(again, Job)
+    await store.redriven(again)
     return again
 
 
@@ -298,7 +299,9 @@ def test_a_worker_that_asks_twice_gets_the_same_answer(store_url: str) -> None:
 
         assert (first.suspect, suspect.suspect) == (False, True)
         assert await claimed(store, job, "w3", lock="L") == suspect
-        assert await decided(store, job, OUTPUT, suspect, "w3") == "recorded"
+        again = await claimed(store, job, "w3", redelivered=True, lock="L")
+        assert (again.starts, again.suspect) == (2, True)
+        assert await decided(store, job, OUTPUT, again, "w3") == "recorded"
 
     with_store(store_url, story)
 
@@ -477,13 +480,56 @@ def test_a_dead_job_goes_round_again_and_its_run_with_it(store_url: str) -> None
     with_store(store_url, story)
 
 
+def test_a_run_has_failed_until_its_dead_job_is_with_its_queue_again(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        """Whoever wants to send it round may die before it has published it; then its letter is all there is."""
+        job = await opened(store)
+        await decided(store, job, DEAD, await claimed(store, job))
+
+        again = await store.redrive(job)
+
+        assert await state(store) == RunState.FAILED
+        assert isinstance(again, Job)
+        for _ in range(2):
+            await store.redriven(again)
+            assert await state(store) == RunState.QUEUED
+        assert (await kinds(store)).count("redriven") == 1
+
+    with_store(store_url, story)
+
+
+@pytest.mark.parametrize("outcome", [None, OUTPUT, RetryLater(9.0, BROKEN), DEAD])
+def test_a_worker_that_meets_a_redriven_job_first_reopens_its_run_and_nobody_does_so_after_it(
+    store_url: str, outcome: Any
+) -> None:
+    async def story(store: RunStore) -> None:
+        job = await opened(store)
+        await decided(store, job, DEAD, await claimed(store, job))
+        again = await store.redrive(job)
+        assert isinstance(again, Job)
+
+        claim = await claimed(store, again)
+        assert await state(store) == RunState.RUNNING
+        if outcome is not None:
+            await decided(store, again, outcome, claim)
+        before = await store.get("r1")
+        await store.redriven(again)
+
+        assert await store.get("r1") == before
+        assert (await kinds(store))[4:6] == ["redriven", "started"]
+
+    with_store(store_url, story)
+
+
 def test_a_letter_is_sent_round_once_however_often_that_is_tried(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
 
-        again = await redriven(store, job)
-        assert await store.redrive(job) == again  # whoever tried first may have died before it published
+        again = await store.redrive(job)
+        assert await redriven(store, job) == again  # whoever tried first may have died before it published
+        assert await store.redrive(job) == again
+        assert isinstance(again, Job)
         claim = await claimed(store, again)
         assert await store.redrive(job) == "stale"
         await decided(store, again, DEAD, claim)
