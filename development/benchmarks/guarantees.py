@@ -16,10 +16,6 @@ job takes with everything less what it takes without that part, in the same roun
 
 JOBS, COST = "Jobs a second", "Cost of a guarantee for each job"
 COSTS = ("time of the pipeline", "CPU of the worker")
-    "Jobs a second",
-    "CPU of the worker's process for each job",
-    "Cost of a guarantee for each job",
-)
 ALL, BARE = "all guarantees", "none of the five"
 PARTS = ("signature", "claim", "confirm", "commit", "tracking")
 _ROWS = {ALL: "", **{f"without {part}": part for part in PARTS}, BARE: "+".join(PARTS)}
