@@ -9,10 +9,10 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ConnectionClosedByClient
 from pika.frame import Header
-from pika.spec import FRAME_HEADER, BasicProperties
+from pika.spec import FRAME_HEADER, FRAME_METHOD, BasicProperties
 
-#: The beginning of every frame: its kind, its channel and its size without this and the end mark.
-_FRAME = struct.Struct(">BHL")
+from mousetrap.job_queue import frames
+
 #: What follows in a header frame: class and weight, then the size of the body.
 _BODY_SIZE = struct.Struct(">4xQ")
 
@@ -21,6 +21,9 @@ _GOODBYE = 3.0
 
 #: Bytes; more than this goes out without waiting for the loop, for what a socket does not take whole is copied.
 _BURST = 65_536
+
+#: Bytes that are read at once. pika's 4 KiB are a system call for each ten small messages.
+_RECEIVED = 65_536
 
 
 class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carries no types
@@ -32,6 +35,9 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
         self.lost: asyncio.Future[Exception] = self._loop.create_future()
         #: Whether the broker has stopped reading from us, for want of memory or disk.
         self.blocked = False
+        #: By number: the channel, what a delivery to its consumer begins with, and who takes that.
+        self._consumers: dict[int, tuple[Any, bytes, Callable[[frames.Delivered], None]]] = {}
+        self._unread = b""
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self.add_on_close_callback(self._on_lost)
@@ -52,6 +58,56 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
             self.abort(ConnectionClosedByClient(200, "closed"))
             await asyncio.wait([self.lost], timeout=_GOODBYE)
 
+    def publish(self, channel: Any, exchange: str, key: str, properties: bytes, body: bytes) -> None:
+        """Publishes a message as mandatory, its properties as `frames` writes them."""
+        number = channel.channel_number
+        self._output_marshaled_frames(
+            (frames.publish(number, exchange, key, properties, body, self._body_max_length),)
+        )
+
+    def deliver(self, channel: Any, consumer_tag: str, take: Callable[[frames.Delivered], None]) -> None:
+        """Gives deliveries of our one form to `take`, as long as the channel lives; others come by pika's callback."""
+        number = channel.channel_number
+        self._consumers[number] = channel, frames.delivery_start(consumer_tag), take
+        channel.add_on_close_callback(lambda *_: self._consumers.pop(number, None))
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        """Takes the deliveries out of what comes, and leaves to pika all other frames, each when it is whole."""
+        data, self._unread = self._unread + data_in, b""
+        start = 0
+        try:
+            while self._consumers and start < len(data):
+                start = self._take_delivery(data, start) or self._leave_to_pika(data, start)
+        except EOFError:
+            self._unread = data[start:]
+        else:
+            if start < len(data):
+                super()._on_data_available(data[start:])
+
+    def _take_delivery(self, data: bytes, start: int) -> int:
+        """The end of the delivery that begins at `start`; 0 when it is none of ours. Raises EOFError while it has no end."""
+        kind, number, _ = frames.begin(data, start)
+        if kind != FRAME_METHOD or number not in self._consumers:
+            return 0
+        channel, mine, take = self._consumers[number]
+        if not (data.startswith(mine, start + frames.BEGIN) and channel.is_open):
+            return 0
+        delivered = frames.read_delivery(data, start, mine)
+        if delivered is None:
+            return 0
+        self.bytes_received += delivered.end - start
+        take(delivered)
+        return delivered.end
+
+    def _leave_to_pika(self, data: bytes, start: int) -> int:
+        end = frames.end(data, start)
+        super()._on_data_available(data[start:end])
+        return end
+
+    def _proto_connection_made(self, transport: Any) -> None:
+        super()._proto_connection_made(transport)
+        transport._MAX_RECV_BYTES = _RECEIVED
+
     def _read_frame(self) -> tuple[int, Any]:
         """Reads on where pika stumbles over a message's properties: else one such message, redelivered for ever, would cut
         every connection that it came by. It arrives without them, and whoever reads it finds that it is none of ours.
@@ -59,11 +115,11 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
         try:
             return cast("tuple[int, Any]", super()._read_frame())
         except Exception:
-            kind, channel, size = _FRAME.unpack_from(self._frame_buffer)
+            kind, channel, _ = frames.begin(self._frame_buffer)
             if kind != FRAME_HEADER:
                 raise
-            (body_size,) = _BODY_SIZE.unpack_from(self._frame_buffer, _FRAME.size)
-            return _FRAME.size + size + 1, Header(channel, body_size, BasicProperties())
+            (body_size,) = _BODY_SIZE.unpack_from(self._frame_buffer, frames.BEGIN)
+            return frames.end(self._frame_buffer), Header(channel, body_size, BasicProperties())
 
     def _adapter_emit_data(self, data: bytes) -> None:
         """Gathers what pika writes until the loop comes round.

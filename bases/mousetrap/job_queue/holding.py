@@ -10,6 +10,7 @@ from pika.exceptions import AMQPError
 
 from mousetrap.job_queue.acknowledgements import Acknowledgements
 from mousetrap.job_queue.connection import ask, close_channel
+from mousetrap.job_queue.frames import Delivered
 from mousetrap.job_queue.properties import read
 from mousetrap.jobs import Delivery, Message
 
@@ -50,6 +51,7 @@ class Holding:
     async def begin(self, prefetch: int) -> None:
         """Lets the broker deliver, with at most `prefetch` unsettled. Raises what closed the channel."""
         await ask(self._channel, self._channel.basic_qos, prefetch_count=prefetch)
+        self._channel.connection.deliver(self._channel, self._tag, self._on_delivered)
         consume = self._channel.basic_consume
         await ask(self._channel, consume, self._queue, self._on_message, consumer_tag=self._tag)
 
@@ -101,11 +103,15 @@ class Holding:
             close_channel(self._channel)
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self._take(method.delivery_tag, method.redelivered, read(properties, body))
+
+    def _on_delivered(self, delivered: Delivered) -> None:
+        self._take(delivered.tag, delivered.redelivered, delivered.message)
+
+    def _take(self, tag: int, redelivered: bool, message: Message) -> None:
         self._held += 1
         self._delivered += 1
-        delivery = RabbitDelivery(
-            self, method.delivery_tag, self._queue, read(properties, body), method.redelivered
-        )
+        delivery = RabbitDelivery(self, tag, self._queue, message, redelivered)
         try:
             self._receive(delivery)
         except Exception:  # noqa: BLE001 - raised further, it would cut the connection and void all that came by it

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 #: pika buffers without bound: with so many messages unconfirmed, or bytes of them, the next ones wait in line.
 _MOST_MESSAGES, _MOST_BYTES = 2_000, 33_554_432
@@ -16,6 +15,7 @@ class Pending:
         "deadline",
         "done",
         "exchange",
+        "id",
         "key",
         "properties",
         "queue",
@@ -29,7 +29,8 @@ class Pending:
         queue: str,
         exchange: str,
         key: str,
-        properties: Any,
+        id: str,
+        properties: bytes,
         body: bytes,
         deadline: float,
         done: "asyncio.Future[None]",
@@ -37,6 +38,7 @@ class Pending:
         self.queue = queue
         self.exchange = exchange
         self.key = key
+        self.id = id
         self.properties = properties
         self.body = body
         self.deadline = deadline
@@ -97,7 +99,7 @@ class InFlight:
     def returned(self, message_id: str, key: str) -> None:
         """Marks the message that the broker gave back; its confirm comes right after, and tells nothing."""
         for pending in self._by_tag.values():
-            if pending.key == key and pending.properties.message_id == message_id and not pending.returned:
+            if pending.key == key and pending.id == message_id and not pending.returned:
                 pending.returned = True
                 return
 

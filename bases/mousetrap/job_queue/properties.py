@@ -1,13 +1,10 @@
-"""Writes what goes beside a body on the wire, and reads what came; only our own headers pass, in both directions."""
+"""Reads what came beside a body on the wire, from whoever sent it; only our own headers pass."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import pika
-from pika.delivery_mode import DeliveryMode
-
-from mousetrap.job_queue.bounds import PREFIX, check
+from mousetrap.job_queue.bounds import PREFIX
 from mousetrap.job_queue.delay_ladder import RUNG
 from mousetrap.jobs import Message
 
@@ -15,17 +12,6 @@ from mousetrap.jobs import Message
 REASON = f"{PREFIX}reason"
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-def written(message: Message) -> Any:
-    """The AMQP properties of `message`. Raises as `check` does."""
-    check(message)
-    return pika.BasicProperties(
-        content_type="application/json",
-        delivery_mode=DeliveryMode.Persistent.value,
-        message_id=message.id,
-        headers=dict(message.headers) or None,
-    )
 
 
 def read(properties: Any, body: bytes) -> Message:

@@ -5,12 +5,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mousetrap.job_queue import delay_ladder
+from mousetrap.job_queue import bounds, delay_ladder, frames
 from mousetrap.job_queue.connection import Connection, ask, close_channel, open_channel
 from mousetrap.job_queue.declare import UNDISTURBED, declare
 from mousetrap.job_queue.in_flight import InFlight, Pending
 from mousetrap.job_queue.link import Link
-from mousetrap.job_queue.properties import written
 from mousetrap.job_queue.topology import JOBS, Topology
 from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain
 from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, Unroutable
@@ -60,6 +59,7 @@ class Publisher:
             self._timer.cancel()
 
     def _pend(self, queue: str, message: Message, after: float) -> Pending:
+        bounds.check(message)
         if after <= 0:
             exchange, key = JOBS, queue
         elif queue in self._topology.names:
@@ -67,17 +67,18 @@ class Publisher:
         else:
             # The ladder takes any message; that its queue is missing would show only at the end of the delay.
             raise unroutable(queue)
-        loop = self._loop
-        deadline = loop.time() + self._deadline
-        return Pending(queue, exchange, key, written(message), message.body, deadline, loop.create_future())
+        deadline = self._loop.time() + self._deadline
+        properties = frames.properties(message.id, message.headers)
+        done = self._loop.create_future()
+        return Pending(queue, exchange, key, message.id, properties, message.body, deadline, done)
 
     def _can_send(self) -> bool:
         return self._channel is not None and not self._channel.connection.blocked and self._in_flight.has_room
 
     def _send(self, pending: Pending) -> None:
         self._in_flight.add(pending)
-        self._channel.basic_publish(
-            pending.exchange, pending.key, pending.body, pending.properties, mandatory=True
+        self._channel.connection.publish(
+            self._channel, pending.exchange, pending.key, pending.properties, pending.body
         )
 
     def _send_waiting(self) -> None:
@@ -167,7 +168,7 @@ class Publisher:
         if pending.sent:
             pending.fail(
                 PublishUnconfirmed(
-                    f"queue {pending.queue!r}: the broker did not confirm message {pending.properties.message_id!r} {when}; "
+                    f"queue {pending.queue!r}: the broker did not confirm message {pending.id!r} {when}; "
                     "it may have it or not: publish the same id again"
                 )
             )

@@ -1,7 +1,8 @@
 """A job, and its one form on the wire: a JSON envelope that holds all that has meaning."""
 
+import hashlib
 from typing import Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -125,4 +126,8 @@ _decoder = msgspec.json.Decoder(Job)
 
 
 def _job_id(run_id: str, stage: str, parent: str) -> str:
-    return uuid5(_JOBS, f"{run_id}|{stage}|{parent}").hex
+    """The UUID of version 5 that uuid.uuid5 makes of these, at a fifth of its cost."""
+    digest = hashlib.sha1(_JOBS.bytes + f"{run_id}|{stage}|{parent}".encode(), usedforsecurity=False).digest()
+    made = bytearray(digest[:16])
+    made[6], made[8] = made[6] & 0x0F | 0x50, made[8] & 0x3F | 0x80
+    return made.hex()

@@ -1,20 +1,20 @@
 """What we ask of a queue: small protocols that RabbitMQ and the embedded queue both fit."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 #: Bytes of a job's payload. RabbitMQ 4 takes messages of up to 16 MiB; the envelope and a margin go off that.
 LARGEST_PAYLOAD = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """What a queue carries: bytes with an id, and headers of plain text beside them."""
 
     id: str
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 class Delivery(Protocol):

@@ -1,6 +1,5 @@
 """What a worker that asks for a job is told."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -8,8 +7,7 @@ import msgspec
 from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """The job is yours, under a fence that grows with each claim."""
 
     fence: int
@@ -23,30 +21,26 @@ class Granted:
     locked_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(msgspec.Struct, frozen=True):
     """Another worker holds the job; its claim ends in so many seconds unless it is renewed."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(msgspec.Struct, frozen=True):
     """Another run holds the lock that the job needs, and has kept it waiting for so many seconds by now."""
 
     holder: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """The outcome is on record, but perhaps nobody lived to act on it: act on it again, the ids make that harmless."""
 
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(msgspec.Struct, frozen=True):
     """Nothing is left to do for this message."""
 
 

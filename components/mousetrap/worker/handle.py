@@ -65,15 +65,17 @@ class Handling:
 
     async def _attempt(self, job: Job, delivery: Delivery) -> None:
         attempt = Attempt.of_this_task(job, delivery)
-        with self._leases.holding(attempt):
-            try:
-                await self._settle(attempt.deliveries, await self._claim_and_perform(attempt, delivery))
-            except asyncio.CancelledError:
-                if not attempt.useless:
-                    await self._give_back(attempt)
-                    raise
-                attempt.task.uncancel()
-                await self._drop(attempt)
+        self._leases.hold(attempt)
+        try:
+            await self._settle(attempt.deliveries, await self._claim_and_perform(attempt, delivery))
+        except asyncio.CancelledError:
+            if not attempt.useless:
+                await self._give_back(attempt)
+                raise
+            attempt.task.uncancel()
+            await self._drop(attempt)
+        finally:
+            self._leases.drop(attempt)
 
     async def _claim_and_perform(self, attempt: Attempt, delivery: Delivery) -> list[Posting]:
         """What must be published before the job may be acknowledged."""

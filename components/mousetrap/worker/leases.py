@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
 from mousetrap.jobs import Job, StoreUnreachable
 from mousetrap.run_store import RunStore
@@ -36,15 +36,14 @@ class Leases:
             if each.fence
         ]
 
-    @contextmanager
-    def holding(self, attempt: Attempt) -> Iterator[None]:
-        """The attempt stands in the table, and its handler is told to stop when it leaves."""
+    def hold(self, attempt: Attempt) -> None:
+        """Puts the attempt in the table."""
         self._running[_key(attempt.job)] = attempt
-        try:
-            yield
-        finally:
-            attempt.stopped.set()
-            del self._running[_key(attempt.job)]
+
+    def drop(self, attempt: Attempt) -> None:
+        """Takes it out, and tells its handler to stop if that has not ended."""
+        attempt.end()
+        del self._running[_key(attempt.job)]
 
     async def renew_for_ever(self) -> None:
         """Renews each third of a lease; an attempt whose job another worker took is stopped."""

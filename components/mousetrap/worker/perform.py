@@ -34,30 +34,36 @@ class Performer:
         self._handler = binding.handler
         self._is_async = binding.is_async
         self._takes_context = binding.takes_context
+        self._is_plain = self._is_async and not self._takes_context and self.stage.soft_timeout is None
         self._threads = threads
         self._children = children
         self._watching = watching
 
     async def perform(
-        self, job: Job, context: Context[Any], chance: Callable[[], float] = random.random
+        self, job: Job, context: Callable[[], Context[Any]], chance: Callable[[], float] = random.random
     ) -> Outcome:
-        """One attempt. Only cancellation is raised; every error of the handler becomes an outcome."""
+        """One attempt. Only cancellation is raised; every error of the handler becomes an outcome.
+
+        The context is made only for those that use it.
+        """
         try:
             async with asyncio.timeout(self.stage.timeout) as limit:
                 if self._children is not None:
-                    return await self._in_child(self._children, job, context, chance())
+                    return await self._in_child(self._children, job, context(), chance())
                 return await self._here(job, context)
         except (Exception, SystemExit) as error:  # noqa: BLE001  all of it is judged
             if isinstance(error, TimeoutError) and limit.expired():
                 error = TimeLimitExceeded(f"the attempt took longer than its {self.stage.timeout:g} s")
             return judged(error, job.attempt, self.stage, chance(), time.time())
 
-    async def _here(self, job: Job, context: Context[Any]) -> Outcome:
+    async def _here(self, job: Job, context: Callable[[], Context[Any]]) -> Outcome:
         try:
             payload = read(job.payload, self.stage.input)
         except ContractBroken as error:
             return input_broken(error, self.stage)
-        return done(await self._call(payload, context), self.stage)
+        if self._is_plain:
+            return done(await self._handler(payload), self.stage)
+        return done(await self._call(payload, context()), self.stage)
 
     async def _call(self, payload: Any, context: Context[Any]) -> Any:
         arguments = (payload, context) if self._takes_context else (payload,)

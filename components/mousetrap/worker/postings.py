@@ -1,6 +1,6 @@
 """Turns an outcome into the messages that follow from it; pure, and always the same messages for the same outcome."""
 
-from dataclasses import dataclass
+import msgspec
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, Outcome, RetryLater, dead_queue, encode
 from mousetrap.pipeline import Stage
@@ -11,8 +11,7 @@ from mousetrap.signing import Keyring
 _NAME, _TEXT, _TRACEBACK = 200, 500, 4_000
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(msgspec.Struct, frozen=True):
     """A message to publish."""
 
     queue: str

@@ -3,13 +3,13 @@
 import random
 import time
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from mousetrap.jobs import Job, Outcome
 from mousetrap.run_store import Granted, RunStore
 from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.company import Company
-from mousetrap.worker.context import context_of
+from mousetrap.worker.context import Context, context_of
 from mousetrap.worker.patience import Patience
 from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, unknown_stage
 from mousetrap.worker.progress import ProgressReporter
@@ -41,10 +41,13 @@ class Undertaking:
             return crash_loop(claim.starts)
         attempt.performing, attempt.counted = True, not claim.suspect
         try:
-            async with self._company.joined(alone=claim.suspect):
+            await self._company.join(alone=claim.suspect)
+            try:
                 if claim.suspect and not await self._begin(attempt):
                     return "stale"
                 return await self._perform(attempt, performer, claim)
+            finally:
+                self._company.leave(alone=claim.suspect)
         finally:
             attempt.performing = False
 
@@ -69,13 +72,17 @@ class Undertaking:
 
     async def _perform(self, attempt: Attempt, performer: Performer, claim: Granted) -> Outcome:
         job, limit = attempt.job, performer.stage.timeout
-        context = context_of(
-            job,
-            performer.deps,
-            fence=claim.fence,
-            lock_fence=claim.lock_fence,
-            deadline=time.monotonic() + limit if limit else None,
-            stopped=attempt.stopped,
-            tell=ProgressReporter(self._store, job.run_id),
-        )
+        deadline = time.monotonic() + limit if limit else None
+
+        def context() -> Context[Any]:
+            return context_of(
+                job,
+                performer.deps,
+                fence=claim.fence,
+                lock_fence=claim.lock_fence,
+                deadline=deadline,
+                stopped=attempt.stopped,
+                tell=ProgressReporter(self._store, job.run_id),
+            )
+
         return await performer.perform(job, context)

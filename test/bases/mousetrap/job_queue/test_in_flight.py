@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import pika
 import pytest
 
 from mousetrap.job_queue.in_flight import InFlight, Pending
@@ -77,10 +76,9 @@ def test_there_is_room_until_messages_or_bytes_are_too_many_and_again_after_a_co
 
 
 def message(name: str, *, deadline: float = 1.0, body: bytes = b"x") -> Pending:
-    properties = pika.BasicProperties(message_id=name)
     loop = asyncio.new_event_loop()
     loop.close()
-    return Pending("q", "mousetrap.jobs", "q", properties, body, deadline, loop.create_future())
+    return Pending("q", "mousetrap.jobs", "q", name, b"", body, deadline, loop.create_future())
 
 
 def holding(*names: str) -> InFlight:
@@ -91,4 +89,4 @@ def holding(*names: str) -> InFlight:
 
 
 def ids(pending: Sequence[Pending]) -> list[str]:
-    return [each.properties.message_id for each in pending]
+    return [each.id for each in pending]

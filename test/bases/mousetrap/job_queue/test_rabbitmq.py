@@ -403,6 +403,28 @@ def test_more_publishes_at_once_than_the_window_holds_all_arrive_in_order(broker
     play(story())
 
 
+def test_bodies_of_all_sizes_arrive_whole_and_in_order(broker_url: str, work: str) -> None:
+    bodies = [
+        bytes([n]) * size for n, size in enumerate((0, 1, 300, 65_536, 65_537, 131_064, 400_000, 5) * 8)
+    ]
+
+    async def story() -> None:
+        async with connect(broker_url, [work], name="test") as queue:
+            for n, body in enumerate(bodies):
+                await queue.publish(work, Message(str(n), body))
+            inbox = Inbox()
+            await queue.consume(work, len(bodies), inbox)
+
+            came = [await inbox.take() for _ in bodies]
+
+            assert [(each.message.id, each.message.body) for each in came] == [
+                (str(n), body) for n, body in enumerate(bodies)
+            ]
+            assert all(each.acknowledge() for each in came)
+
+    play(story())
+
+
 def test_headers_as_large_as_we_let_them_be_pass(broker_url: str, work: str) -> None:
     async def story() -> None:
         async with connect(broker_url, [work], name="test") as queue:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from mousetrap.dead_letters import DeadLetters, NotEditable, Repaired, Selection
 from mousetrap.dead_letters import repair as repair_module
@@ -53,7 +54,7 @@ async def bury(bench: Workbench, run_id: str, at_ms: int = 1, payload: bytes = b
 async def bury_message(bench: Workbench, message: Message, at_ms: int = 1, **story: str) -> None:
     told = {"reason": "max-retries", "error-type": "Broken", "error": "no", "at": str(at_ms), **story}
     headers = {**message.headers, **{f"mousetrap-{name}": text for name, text in told.items()}}
-    await bench.queue.publish(dead_queue(bench.queue_of("add")), replace(message, headers=headers))
+    await bench.queue.publish(dead_queue(bench.queue_of("add")), structs.replace(message, headers=headers))
 
 
 async def dead_count(bench: Workbench) -> int:

@@ -1,5 +1,7 @@
 """A job keeps its identity wherever it travels."""
 
+import uuid
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,15 @@ def test_the_same_step_of_the_same_run_has_the_same_id_and_no_other_has() -> Non
     assert child.id == same.id
     assert len({one.id, child.id, child.following("double", b"2").id, one.following("halve", b"2").id}) == 4
     assert child.parent == one.id
+
+
+def test_a_job_s_id_is_a_uuid_that_any_language_can_make_again() -> None:
+    namespace = uuid.UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
+
+    child = a_job().following("double", b"2")
+
+    assert a_job().id == uuid.uuid5(namespace, "run1|add|").hex
+    assert child.id == uuid.uuid5(namespace, f"run1|double|{a_job().id}").hex
 
 
 def test_another_attempt_is_the_same_job() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, decode, encode, first_job
 from mousetrap.run_store import Granted, RunState
@@ -110,7 +111,7 @@ def poisons(bench: Workbench) -> dict[str, Message]:
     stranger = encode(replace_stage(job, "nobody"))
     return {
         "undecodable": signed(b"\x00 not json"),
-        "signature": replace(signed(encode(job)), body=encode(job).replace(b'"payload":1', b'"payload":2')),
+        "signature": structs.replace(signed(encode(job)), body=encode(job).replace(b'"payload":1', b'"payload":2')),
         "unknown-stage": signed(stranger),
         "contract": signed(encode(job).replace(b'"payload":1', b'"payload":"one"')),
     }
@@ -128,7 +129,7 @@ def test_a_message_that_must_not_be_done_is_buried_and_the_worker_goes_on(
     async def story(bench: Workbench) -> None:
         done: list[int] = []
         if reason == "unsigned":
-            message = replace(poisons(bench)["contract"], headers={})
+            message = structs.replace(poisons(bench)["contract"], headers={})
         else:
             message = poisons(bench)[reason]
 

@@ -1,0 +1,125 @@
+"""Messages written in one step are what pika reads, and deliveries that pika writes are read in one step or left to it."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pika import BasicProperties
+from pika.frame import Body, Header, Method, decode_frame
+from pika.spec import Basic
+
+from mousetrap.job_queue import frames
+
+MINE = frames.delivery_start("me")
+texts = st.text(max_size=60)
+headers = st.dictionaries(st.text(max_size=20).map(lambda name: f"mousetrap-{name}"), texts, max_size=3)
+
+
+@given(st.integers(1, 9), texts, texts, texts, headers, st.binary(max_size=300), st.integers(1, 100))
+def test_what_is_published_in_one_step_is_what_pika_reads(
+    channel: int, exchange: str, key: str, name: str, headers: dict[str, str], body: bytes, most: int
+) -> None:
+    properties = frames.properties(name, headers)
+
+    method, header, *parts = decoded(frames.publish(channel, exchange, key, properties, body, most))
+
+    assert (method.method.exchange, method.method.routing_key, method.method.mandatory) == (
+        exchange,
+        key,
+        True,
+    )
+    assert {frame.channel_number for frame in (method, header, *parts)} == {channel}
+    assert vars(header.properties) == vars(as_pika_has_it(name, headers))
+    assert header.body_size == len(body)
+    assert b"".join(part.fragment for part in parts) == body
+    assert all(len(part.fragment) <= most for part in parts)
+
+
+@given(st.integers(1, 1 << 63), st.booleans(), texts, headers, st.binary(max_size=300), st.binary(max_size=9))
+def test_a_delivery_of_our_form_is_read_in_one_step(
+    tag: int, redelivered: bool, name: str, headers: dict[str, str], body: bytes, more: bytes
+) -> None:
+    before, data = b"before", delivery(as_pika_has_it(name, headers), body, tag, redelivered)
+
+    read = frames.read_delivery(before + data + more, len(before), MINE)
+
+    assert read is not None
+    assert (read.tag, read.redelivered, read.end) == (tag, redelivered, len(before + data))
+    assert (read.message.id, read.message.headers, read.message.body) == (name, headers, body)
+
+
+def test_a_delivery_that_is_not_there_whole_is_waited_for() -> None:
+    data = delivery(as_pika_has_it("id", {"mousetrap-a": "b"}), b"body")
+
+    for there in range(len(MINE) + 7, len(data)):
+        with pytest.raises(EOFError):
+            frames.read_delivery(data[:there], 0, MINE)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        BasicProperties(),
+        BasicProperties(message_id="id"),
+        BasicProperties(content_type="text/plain", delivery_mode=2, message_id="id"),
+        BasicProperties(content_type="application/json", delivery_mode=2, message_id="id", priority=1),
+        BasicProperties(
+            "application/json", headers={"x-delivery-count": 3}, delivery_mode=2, message_id="id"
+        ),
+        BasicProperties(
+            "application/json", headers={"x-death": [{"queue": "q"}]}, delivery_mode=2, message_id="id"
+        ),
+    ],
+)
+def test_a_delivery_of_another_form_is_left_to_pika(properties: BasicProperties) -> None:
+    assert frames.read_delivery(delivery(properties, b"body"), 0, MINE) is None
+
+
+def test_a_body_of_several_frames_is_left_to_pika() -> None:
+    whole = delivery(as_pika_has_it("id", {}), b"body")
+    start = len(whole) - len(Body(1, b"body").marshal())
+
+    split = whole[:start] + Body(1, b"bo").marshal() + Body(1, b"dy").marshal()
+
+    assert frames.read_delivery(split, 0, MINE) is None
+
+
+def test_headers_that_are_not_ours_do_not_pass() -> None:
+    properties = as_pika_has_it("id", {"mousetrap-a": "b", "x-first-death-reason": "expired"})
+
+    read = frames.read_delivery(delivery(properties, b""), 0, MINE)
+
+    assert read is not None
+    assert read.message.headers == {"mousetrap-a": "b"}
+
+
+@given(st.integers(0), st.integers(0, 255))
+def test_noise_in_a_delivery_raises_nothing_that_would_cut_the_connection(place: int, noise: int) -> None:
+    data = bytearray(delivery(as_pika_has_it("id", {"mousetrap-a": "bcd"}), b"body"))
+    data[place % len(data)] = noise
+
+    with suppress(EOFError):  # it says that it is longer than it is
+        frames.read_delivery(bytes(data), 0, MINE)
+
+
+def as_pika_has_it(name: str, headers: dict[str, str]) -> BasicProperties:
+    return BasicProperties("application/json", headers=headers or None, delivery_mode=2, message_id=name)
+
+
+def delivery(properties: BasicProperties, body: bytes, tag: int = 1, redelivered: bool = False) -> bytes:
+    """What a broker sends for one message, as pika writes it."""
+    method = Basic.Deliver("me", tag, redelivered, "mousetrap.jobs", "queue")
+    written = [Method(1, method).marshal(), Header(1, len(body), properties).marshal()]
+    return b"".join([*written, Body(1, body).marshal() if body else b""])
+
+
+def decoded(data: bytes) -> Sequence[Any]:
+    found = []
+    while data:
+        size, frame = decode_frame(data)
+        found.append(frame)
+        data = data[size:]
+    return found
