@@ -28,6 +28,8 @@ PATIENCE = 60.0
 _LOOK = 0.005
 #: Seconds that a worker has to leave in order.
 _LEAVE = 2.0
+#: Rounds in which variants take part.
+EXTRA_ROUNDS = 2
 
 
 class DoesNotCount(Exception):
@@ -61,10 +63,11 @@ class Bench:
         return describe(self.broker.url, self.broker.api, self.store.url)
 
     def turns(self, rounds: int, contenders: Sequence[Contender]) -> Iterator[tuple[int, list[Contender]]]:
-        """All contenders round by round, each round in another order."""
+        """All of them round by round, each round in another order; variants in the first two alone."""
         for number in range(1, rounds + 1):
-            start = (number - 1) * 2 % max(1, len(contenders))
-            order = [*contenders[start:], *contenders[:start]]
+            taking_part = [each for each in contenders if not each.extra or number <= EXTRA_ROUNDS]
+            start = (number - 1) * 2 % max(1, len(taking_part))
+            order = [*taking_part[start:], *taking_part[:start]]
             yield number, order if number % 2 else order[::-1]
 
     @contextmanager

@@ -24,7 +24,7 @@ JOBS, CPU = "Jobs a second", "CPU of the worker's process for each job"
 MEMORY, START = "Memory of a loaded worker", "From start to the first job"
 
 #: Seconds of work a round, and the runs that this may be at least and at most.
-_SECONDS, _LEAST, _MOST = 3.0, 300, 15_000
+_SECONDS, _LEAST, _MOST = 2.5, 300, 15_000
 #: Runs of the trial that tells the rate.
 _TRIAL = 500
 
