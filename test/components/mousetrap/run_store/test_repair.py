@@ -1,6 +1,7 @@
 """Runs are called off, expire, come back from the dead letters and wait for locks: each transition in a real store."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -75,8 +76,6 @@ def forget(url: str, key: str) -> None:
 
 async def passed(moment_ms: int) -> None:
     """Returns once the machine's clock, which is the store's as well, is past the moment."""
-    import time
-
     await asyncio.to_thread(until, lambda: time.time() * 1000 > moment_ms, "the moment passes", seconds=10)
 
 
