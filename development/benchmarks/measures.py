@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, guarantees, http_rate, latency
+from benchmarks import chain, growth, guarantees, http_rate, latency
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, Shown
 
@@ -62,5 +62,12 @@ MEASURES = (
         title="What each guarantee costs",
         about=guarantees.ABOUT,
         run=guarantees.measure,
+    ),
+    Measure(
+        name="growth",
+        title="A million runs",
+        about=growth.ABOUT,
+        run=growth.measure,
+        shown=growth.shown,
     ),
 )

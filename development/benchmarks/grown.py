@@ -1,0 +1,202 @@
+"""Mousetrap as a contender that can fill itself with runs that wait, runs that are done, and pipelines that are declared."""
+
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import Any
+
+from redis.asyncio import Redis
+
+from benchmarks import ours
+from benchmarks.contending import word
+from mousetrap.job_queue import open_queue
+from mousetrap.jobs import Job, Message, Queue, encode, first_job
+from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.run_store import Run, RunStore
+from mousetrap.submit_run import new_run_id, submit_run
+
+_TOGETHER = 1_000
+
+#: Copies the keys of one run under other names, bit by bit, and lists each copy by its own time of acceptance.
+_COPY = """
+local ttl, pipeline, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local parts = first - 4
+for place = first, #ARGV, 2 + parts do
+  local run, at = ARGV[place], tonumber(ARGV[place + 1])
+  for part = 1, parts do
+    redis.call('RESTORE', ARGV[place + 1 + part], ttl, ARGV[3 + part])
+  end
+  redis.call('HSET', 'mousetrap:run:' .. run, 'accepted_ms', at)
+  for _, index in ipairs({ 'mousetrap:runs:', 'mousetrap:runs:' .. pipeline .. ':' }) do
+    redis.call('ZADD', index .. math.floor(at / 86400000), 0, string.format('%013d:%s', at, run))
+  end
+end
+"""
+
+if mark := word("PIPELINE", ""):
+    # Another pipeline on other queues, so that what waits for the usual one is not in its way.
+    ours.PIPELINE = Pipeline(
+        name=mark,
+        description="Two hops.",
+        stages=tuple(
+            Stage(name=stage.name, queue=f"{stage.queue}_{mark}", input=str, output=str)
+            for stage in ours.PIPELINE.stages
+        ),
+    )
+
+
+class Copies:
+    """Makes runs by copying one that the product itself made."""
+
+    def __init__(self, client: "Redis", model: Run, *, done: bool) -> None:
+        self._client = client
+        self._model = model
+        self._done = done
+        self._copy: Any = client.register_script(_COPY)
+
+    async def of(self, times: range) -> list[tuple[str, int]]:
+        """Copies that were accepted at these times: their ids and times."""
+        keys = run_keys(self._model.id, done=self._done)
+        contents = [await self._client.dump(key) for key in keys]
+        made = [(new_run_id(at, os.urandom(10)), at) for at in times]
+        names: list[Any] = []
+        for run_id, at in made:
+            names += [run_id, at, *run_keys(run_id, done=self._done)]
+        ttl = await self._client.pttl(keys[0])
+        await self._copy(args=[ttl, self._model.pipeline, 4 + len(contents), *contents, *names])
+        return made
+
+
+def run_keys(run_id: str, *, done: bool) -> list[str]:
+    """Every key of a run: itself, its timeline and, once workers have had them, its jobs."""
+    keys = [f"mousetrap:run:{run_id}", f"mousetrap:run:{run_id}:events"]
+    job = first_of(run_id, 0)
+    for stage in ours.PIPELINE.stages if done else ():
+        job = job if stage is ours.PIPELINE.first else job.following(stage.name, b"0")
+        keys.append(f"mousetrap:job:{job.id}")
+    return keys
+
+
+def first_of(run_id: str, at: int) -> Job:
+    """The job that starts a run."""
+    return first_job(
+        run_id=run_id,
+        pipeline=ours.PIPELINE.name,
+        stage=ours.PIPELINE.first.name,
+        payload=json.dumps(ours.ORDER.payload).encode(),
+        accepted_ms=at,
+    )
+
+
+async def fill(runs: int, *, done: bool) -> None:
+    """Adds that many runs: done ones, or queued ones with their messages."""
+    async with AsyncExitStack() as stack:
+        queue, store = await ours.opened(stack)
+        url = ours.SETTINGS.store_url.replace("valkey", "redis", 1)
+        client = await stack.enter_async_context(Redis.from_url(url))
+        model = await (store.latest(ours.PIPELINE.name) if done else one_that_waits(queue, store))
+        if model is None:
+            raise SystemExit("there is no run to copy")
+        copies = Copies(client, model, done=done)
+        publishing: set[asyncio.Task[None]] = set()
+        made: list[tuple[str, int]] = []
+        for start in range(model.accepted_ms - runs, model.accepted_ms, _TOGETHER):
+            made = await copies.of(range(start, min(start + _TOGETHER, model.accepted_ms)))
+            if not done:
+                publishing.add(asyncio.create_task(publish(queue, made)))
+            if len(publishing) > 2:
+                _, publishing = await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(*publishing)
+        await check(store, model, made[-1][0])
+
+
+async def one_that_waits(queue: Queue, store: RunStore) -> Run | None:
+    """A run as it is when it has been submitted."""
+    return await store.get(await ours.submit_one(queue, store, json.dumps(ours.ORDER.payload).encode()))
+
+
+async def publish(queue: Queue, runs: list[tuple[str, int]]) -> None:
+    """Publishes the first job of each run as its submission would, signed and confirmed."""
+
+    async def one(job: Job) -> None:
+        body = encode(job)
+        await queue.publish(ours.PIPELINE.first.queue, Message(job.id, body, ours.KEYRING.headers(body)))
+
+    await asyncio.gather(*(one(first_of(run_id, at)) for run_id, at in runs))
+
+
+async def check(store: RunStore, model: Run, copy_id: str) -> None:
+    """Raises SystemExit unless a copy reads as the run does that it was made of."""
+    model_now, copy = await store.get(model.id), await store.get(copy_id)
+    if model_now is None or copy is None or described(model_now) != described(copy):
+        raise SystemExit(f"a copied run is another than its model: {copy} is not {model_now}")
+
+
+def described(run: Run) -> tuple[object, ...]:
+    """A run without what makes it this one."""
+    return run.pipeline, run.state, run.stage, run.input, run.result, [event.kind for event in run.timeline]
+
+
+async def declare(pipelines: int) -> None:
+    """Declares that many pipelines of one stage as an API does that has them in its catalogue, and starts a run of each."""
+    known = [
+        Pipeline(
+            name=f"p{n}", description="", stages=(Stage(name="only", queue=f"p{n}", input=str, output=str),)
+        )
+        for n in range(pipelines)
+    ]
+    async with AsyncExitStack() as stack:
+        for some in (
+            known[n : n + 100] for n in range(0, pipelines, 100)
+        ):  # RabbitMQ needs 15 ms for a quorum queue
+            async with open_queue(ours.SETTINGS, [each.name for each in some], name="bench") as queue:
+                await queue.ready(some[-1].name)
+        queue, store = await ours.opened(stack)
+        queue = await stack.enter_async_context(
+            open_queue(ours.SETTINGS, [each.name for each in known], name="bench")
+        )
+        for each in known:
+            run_id = new_run_id(time.time_ns() // 1_000_000, os.urandom(10))
+            await submit_run(store, queue, ours.KEYRING, each, b'""', run_id=run_id)
+
+
+async def listing(times: int, back: int) -> dict[str, float]:
+    """Milliseconds of a page of 50 runs: the newest, those of one pipeline, and those accepted `back` milliseconds before."""
+    took: dict[str, list[float]] = {"newest": [], "of a pipeline": [], "old": []}
+    async with AsyncExitStack() as stack:
+        _, store = await ours.opened(stack)
+        (newest,) = (await store.page(limit=1)).runs
+        after = f"{newest.accepted_ms - back:013d}:0"
+        for _ in range(times):
+            for name, page in (
+                ("newest", store.page(limit=50)),
+                ("of a pipeline", store.page(pipeline=ours.PIPELINE.name, limit=50)),
+                ("old", store.page(limit=50, after=after)),
+            ):
+                began = time.perf_counter()
+                if len((await page).runs) < 50:
+                    raise SystemExit(f"the page of {name} runs is not full")
+                took[name].append((time.perf_counter() - began) * 1000)
+    return {name: statistics.median(each) for name, each in took.items()}
+
+
+def main(command: str, *arguments: str) -> int:
+    """Does what the driver asks; whatever else it asks, the usual contender does."""
+    match command:
+        case "fill-queued" | "fill-kept":
+            asyncio.run(fill(int(arguments[0]), done=command == "fill-kept"))
+        case "declare":
+            asyncio.run(declare(int(arguments[0])))
+        case "list":
+            print(json.dumps(asyncio.run(listing(*map(int, arguments)))))
+        case _:
+            return ours.main(command, *arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
