@@ -79,7 +79,7 @@ def shown(figures: Sequence[Figure]) -> list[Shown]:
         Shown(
             f"{what}, {row}, by the same with little there",
             asked,
-            ratio(*(some(figures, table, column, [row + suffix]) for column in (GROWN, LITTLE))),
+            ratio(some(figures, table, GROWN, [row + suffix]), some(figures, table, LITTLE, [row + suffix])),
         )
         for table, what, asked, suffix in (
             (JOBS, "jobs/s", "at least 0.85", ""),

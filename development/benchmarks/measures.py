@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, growth, guarantees, http_rate, latency
+from benchmarks import chain, growth, guarantees, http_rate, latency, memory
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, Shown
 
@@ -56,6 +56,13 @@ MEASURES = (
         about=http_rate.ABOUT,
         run=http_rate.measure,
         shown=http_rate.shown,
+    ),
+    Measure(
+        name="memory",
+        title="The API's memory and start",
+        about=memory.ABOUT,
+        run=memory.measure,
+        shown=memory.shown,
     ),
     Measure(
         name="guarantees",
