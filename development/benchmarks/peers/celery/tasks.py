@@ -30,7 +30,7 @@ app.conf.update(
     broker_pool_limit=number("POOL", THREADS + 2),
     broker_connection_retry_on_startup=True,
 )
-EXPLICIT = word("CHAIN", "own") == "explicit"
+EXPLICIT = word("CHAIN", "explicit") == "explicit"
 
 
 @app.task(name="first")

@@ -10,8 +10,8 @@ from benchmarks.contending import FIRST, LAST, Counter, number, order, word
 
 ORDER = order()
 COUNTER = Counter(ORDER.counts)
-THREADS = number("CONCURRENCY", 100 if ORDER.handler == "sleep" else 4)
-PREFETCH = number("PREFETCH", 2 * THREADS)
+THREADS = number("CONCURRENCY", 100 if ORDER.handler == "sleep" else 8)
+PREFETCH = number("PREFETCH", 200)
 
 broker = RabbitmqBroker(
     url=ORDER.broker, confirm_delivery=True, middleware=[Retries(), Pipelines(), ShutdownNotifications()]

@@ -14,11 +14,13 @@ COUNTER = Counter(ORDER.counts)
 broker = RabbitBroker(
     ORDER.broker,
     default_channel=Channel(
-        prefetch_count=number("PREFETCH", 100), publisher_confirms=True, on_return_raises=True
+        prefetch_count=number("PREFETCH", 50 if ORDER.handler == "sleep" else 30),
+        publisher_confirms=True,
+        on_return_raises=True,
     ),
     ack_policy=AckPolicy.NACK_ON_ERROR,
     apply_types=word("APPLY_TYPES", "no") == "yes",
-    logger=logging.getLogger("bench"),
+    logger=None if word("LOGGER", "no") == "no" else logging.getLogger("bench"),
 )
 app = FastStream(broker, logger=None)
 QUEUES = [
