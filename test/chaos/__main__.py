@@ -11,11 +11,13 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from redis import Redis
 
+from chaos.controlled import Controlled
 from chaos.drive import drive, schedule
 from chaos.faults import FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
 from chaos.invariants import breaches
@@ -80,61 +82,50 @@ def main() -> int:
 
 
 def on_rabbitmq(folder: Path, seed: int, only: str | None) -> Chapter:
-    """A private node, three workers."""
+    """A private node."""
     broker = PromptNode(_made(folder / "rabbitmq"))
     try:
-        with (
-            EmbeddedValkey(folder / "store") as store,
-            a_world(
-                _made(folder / "rabbitmq-world"),
-                broker=broker,
-                broker_url=broker.url,
-                store=store,
-                workers=3,
-                seed=seed,
-            ) as world,
-        ):
+        with _attacked(folder, "rabbitmq", seed, broker, broker.url) as world:
             return _chapter("RabbitMQ", world, _chosen(only, seed, FAULTS, share=1, kills=3, aborts=2))
     finally:
         broker.remove()
 
 
 def on_the_embedded_queue(folder: Path, seed: int, only: str | None) -> Chapter:
-    """One Valkey server as queue and store, three workers."""
-    with (
-        EmbeddedValkey(folder / "embedded") as store,
-        a_world(
-            _made(folder / "embedded-world"),
-            broker=None,
-            broker_url=store.url,
-            store=store,
-            workers=3,
-            seed=seed,
-        ) as world,
-    ):
+    """One Valkey server as queue and store."""
+    with _attacked(folder, "embedded", seed) as world:
         faults = _chosen(only, seed, ON_THE_EMBEDDED_QUEUE, share=0.2, kills=1, aborts=0)
         return _chapter("embedded queue", world, faults)
 
 
 def on_a_cluster(folder: Path, seed: int, only: str | None) -> Chapter:
-    """Three private nodes, three workers."""
+    """Three private nodes."""
     cluster = RabbitMQCluster(_made(folder / "cluster"))
     try:
-        with (
-            EmbeddedValkey(folder / "cluster-store") as store,
-            a_world(
-                _made(folder / "cluster-world"),
-                broker=cluster,
-                broker_url=cluster.url,
-                store=store,
-                workers=3,
-                seed=seed,
-            ) as world,
-        ):
+        with _attacked(folder, "cluster", seed, cluster, cluster.url) as world:
             counts = {"leader SIGKILL": 4, "quorum lost and regained": 2}
             return _chapter("cluster of three", world, schedule(counts, 0, 0, seed, among=OF_A_CLUSTER))
     finally:
         cluster.remove()
+
+
+@contextmanager
+def _attacked(
+    folder: Path, name: str, seed: int, broker: Controlled | None = None, broker_url: str | None = None
+) -> Iterator[World]:
+    """A world of three workers with a store of its own, which is the queue too where there is no broker."""
+    with (
+        EmbeddedValkey(folder / f"{name}-store") as store,
+        a_world(
+            _made(folder / f"{name}-world"),
+            broker=broker,
+            broker_url=broker_url or store.url,
+            store=store,
+            workers=3,
+            seed=seed,
+        ) as world,
+    ):
+        yield world
 
 
 _CHAPTERS: dict[str, Callable[[Path, int, str | None], Chapter]] = {

@@ -16,12 +16,12 @@ from chaos.ledger import Line
 from chaos.workload import QUEUES, Work
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Delivery, JobUndecodable, Queue, dead_queue, decode
-from mousetrap.run_store import RunStore, open_store
+from mousetrap.run_store import RunState, RunStore, open_store
 
 #: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.
 _PATIENCE = 30.0
-#: Runs that are asked for at once.
-_AT_ONCE = 50
+#: Runs that are asked for at once; each of them has a connection of its own.
+_AT_ONCE = 8
 #: What an embedded queue keeps as long as the queue itself, and the server's own answer to a member's life.
 _STANDING = re.compile(r"mousetrap:queue:")
 
@@ -70,10 +70,13 @@ async def collect(
 
 async def left_open(store_url: str, runs: Iterable[str]) -> set[str]:
     """Those of the runs that the store knows and that have not ended."""
-    async with open_store(store_url, retention=7200.0) as store:
-        told = await _runs(store, runs)
-    ended = {"completed", "failed", "cancelled", "expired", "rejected"}
-    return {run for run, about in told.items() if about.state not in ended}
+    asked = list(runs)
+    async with _client(store_url) as client, client.pipeline(transaction=False) as pipe:
+        for run in asked:
+            pipe.hget(f"mousetrap:run:{run}", "state")
+        states = await pipe.execute()
+    told = zip(asked, states, strict=True)
+    return {run for run, state in told if state and not RunState(state.decode()).ended}
 
 
 async def _listed(store: RunStore) -> set[str]:

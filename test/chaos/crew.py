@@ -9,8 +9,8 @@ from typing import NamedTuple
 from support.processes import Process
 from support.waiting import until
 
-#: Bytes that a worker may have before it is killed for them.
-_MOST_MEMORY = 400 * 1024 * 1024
+#: Bytes that a worker may have before it is killed for them: three times the usual.
+_MOST_MEMORY = 250 * 1024 * 1024
 #: Seconds between two looks.
 _LOOK = 0.05
 

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Self, cast
 
 from redis import Redis
@@ -83,24 +84,17 @@ def kill_all_workers(world: World) -> Span:
     return _now()
 
 
-def pause_a_worker(world: World) -> Span:
-    """SIGSTOP, and SIGCONT when its leases are over."""
+def pause_a_worker(world: World, *, cut_off: bool = False) -> Span:
+    """SIGSTOP, and SIGCONT when its leases are over.
+
+    Cut off from its broker, it is a zombie: others have got its jobs, and it wakes up believing that they are its own.
+    """
     with _Timed() as timed:
         world.crew.wait_until_up()
         worker = world.chance.choice(world.crew.up())
         worker.send(signal.SIGSTOP)
-        time.sleep(LEASE + 1.5)
-        worker.send(signal.SIGCONT)
-    return timed.span
-
-
-def make_a_zombie(world: World) -> Span:
-    """The same, and meanwhile others have got its jobs: it wakes up believing that they are its own."""
-    with _Timed() as timed:
-        world.crew.wait_until_up()
-        worker = world.chance.choice(world.crew.up())
-        worker.send(signal.SIGSTOP)
-        world.broker_door.cut()
+        if cut_off:
+            world.broker_door.cut()
         time.sleep(LEASE + 1.5)
         worker.send(signal.SIGCONT)
     return timed.span
@@ -118,32 +112,15 @@ def restart_workers_one_by_one(world: World) -> Span:
     return timed.span
 
 
-def block_a_loop(world: World) -> Span:
-    """A handler that keeps its worker's event loop from turning for longer than a lease."""
-    with _Timed() as timed:
-        world.wait_for_end(world.submit("blocker"))
-    return timed.span
+def _submitting(kind: str, count: int = 1) -> Callable[[World], Span]:
+    """Runs whose handlers do harm; the harm is over when they have ended."""
 
+    def strike(world: World) -> Span:
+        with _Timed() as timed:
+            world.wait_for_end(world.submit(kind, count))
+        return timed.span
 
-def submit_a_killer(world: World) -> Span:
-    """A job that kills each worker that begins it."""
-    with _Timed() as timed:
-        world.wait_for_end(world.submit("killer"))
-    return timed.span
-
-
-def submit_an_eater(world: World) -> Span:
-    """A job that eats memory until its worker is killed for it."""
-    with _Timed() as timed:
-        world.wait_for_end(world.submit("eater"))
-    return timed.span
-
-
-def submit_an_isolated_killer(world: World) -> Span:
-    """A job that kills the process it runs in, which is not its worker."""
-    with _Timed() as timed:
-        world.wait_for_end(world.submit("isolated_killer", 3))
-    return timed.span
+    return strike
 
 
 # RabbitMQ
@@ -166,20 +143,17 @@ def kill_the_broker(world: World) -> Span:
     return timed.span
 
 
-def use_up_the_brokers_memory(world: World) -> Span:
-    with _Timed() as timed:
-        _broker(world).rabbitmqctl("set_vm_memory_high_watermark", "0")
-        time.sleep(_STAY)
-        _broker(world).rabbitmqctl("set_vm_memory_high_watermark", "0.4")
-    return timed.span
+def _using_up(what: str, nothing: str, usual: str) -> Callable[[World], Span]:
+    """The broker raises an alarm for want of what `rabbitmqctl` sets, and takes no message until it has it again."""
 
+    def strike(world: World) -> Span:
+        with _Timed() as timed:
+            _broker(world).rabbitmqctl(what, nothing)
+            time.sleep(_STAY)
+            _broker(world).rabbitmqctl(what, usual)
+        return timed.span
 
-def use_up_the_brokers_disk(world: World) -> Span:
-    with _Timed() as timed:
-        _broker(world).rabbitmqctl("set_disk_free_limit", "100000GB")
-        time.sleep(_STAY)
-        _broker(world).rabbitmqctl("set_disk_free_limit", "50MB")
-    return timed.span
+    return strike
 
 
 def fill_the_queues(world: World) -> Span:
@@ -345,16 +319,26 @@ FAULTS: tuple[Fault, ...] = (
     Fault("worker SIGKILL", "worker killed", kill_a_worker),
     Fault("all workers SIGKILL", "all workers killed", kill_all_workers),
     Fault("worker paused past its leases", "worker paused", pause_a_worker),
-    Fault("zombie", "worker paused", make_a_zombie),
+    Fault("zombie", "worker paused", partial(pause_a_worker, cut_off=True)),
     Fault("rolling SIGTERM", "rolling restart", restart_workers_one_by_one),
-    Fault("blocked loop", "blocked loop", block_a_loop),
-    Fault("job that kills its workers", "killing job", submit_a_killer),
-    Fault("job that eats memory", "killing job", submit_an_eater),
-    Fault("isolated job that kills its process", "killing isolated job", submit_an_isolated_killer),
+    Fault("blocked loop", "blocked loop", _submitting("blocker")),
+    Fault("job that kills its workers", "killing job", _submitting("killer")),
+    Fault("job that eats memory", "killing job", _submitting("eater")),
+    Fault("isolated job that kills its process", "killing isolated job", _submitting("isolated_killer", 3)),
     Fault("broker stop_app, start_app", "broker away", stop_the_broker, rabbitmq=True),
     Fault("broker SIGKILL", "broker away", kill_the_broker, rabbitmq=True),
-    Fault("broker memory alarm", "broker alarm", use_up_the_brokers_memory, rabbitmq=True),
-    Fault("broker disk alarm", "broker alarm", use_up_the_brokers_disk, rabbitmq=True),
+    Fault(
+        "broker memory alarm",
+        "broker alarm",
+        _using_up("set_vm_memory_high_watermark", nothing="0", usual="0.4"),
+        rabbitmq=True,
+    ),
+    Fault(
+        "broker disk alarm",
+        "broker alarm",
+        _using_up("set_disk_free_limit", nothing="100000GB", usual="50MB"),
+        rabbitmq=True,
+    ),
     Fault("queues full", "queues full", fill_the_queues, rabbitmq=True),
     Fault("queue deleted", "queue deleted", delete_a_queue, rabbitmq=True),
     Fault("broker TCP cut", "TCP cut", cut_the_brokers_connections),
