@@ -74,11 +74,11 @@ class Copies:
 def run_keys(run_id: str, *, done: bool) -> list[str]:
     """Every key of a run: itself, its timeline and, once workers have had them, its jobs."""
     keys = [f"mousetrap:run:{run_id}", f"mousetrap:run:{run_id}:events"]
-    job = first_of(run_id, 0)
-    for stage in ours.PIPELINE.stages if done else ():
-        job = job if stage is ours.PIPELINE.first else job.following(stage.name, b"0")
-        keys.append(f"mousetrap:job:{job.id}")
-    return keys
+    if not done:
+        return keys
+    jobs = [first_of(run_id, 0)]
+    jobs += [jobs[0].following(stage.name, b"0") for stage in ours.PIPELINE.stages[1:]]
+    return [*keys, *(f"mousetrap:job:{job.id}" for job in jobs)]
 
 
 def first_of(run_id: str, at: int) -> Job:
