@@ -12,6 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from chaos.handlers import bindings
 from chaos.pointed import PointedQueue, PointedStore
 from chaos.points import Trap
@@ -31,7 +33,7 @@ def main() -> int:
     folder, broker_url, store_url = sys.argv[1:4]
     log_to_stderr("INFO", "text")
     faulthandler.register(signal.SIGUSR2)  # for people who wonder where a worker stands still
-    return 0 if asyncio.run(work(Path(folder), broker_url, store_url)) else 75
+    return 0 if uvloop.run(work(Path(folder), broker_url, store_url)) else 75
 
 
 async def work(folder: Path, broker_url: str, store_url: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol
 from mousetrap.jobs import Queue
 from mousetrap.run_store import open_store
 from mousetrap.serve_worker.beating import Beating, turn_for_ever
+from mousetrap.serve_worker.fast_loop import run
 from mousetrap.serve_worker.health import answering
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
@@ -86,7 +87,7 @@ def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], bur
                 "health is told at %s/health/live and /health/ready",
                 opened.enter_context(answering(*place, vitals)),
             )
-        code = asyncio.run(_serve(connect, settings, [bind(settings) for bind in binders], burst, vitals))
+        code = run(_serve(connect, settings, [bind(settings) for bind in binders], burst, vitals))
     _log.info("stopped: %s", _ENDS[code])
     threads_left = any(thread.name.startswith("handler") for thread in threading.enumerate())
     if vitals.watching.hung() or (threads_left and code != FINISHED):
