@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import httpx
 
-from mousetrap.worker_registry import Beat, Doing, open_registry
+from mousetrap.worker_registry import Doing, open_registry
+from support.beats import a_beat
 from support.ports import free_ports
 
 
@@ -15,22 +16,7 @@ def beat(url: str) -> None:
     async def say() -> None:
         async with open_registry(url) as registry:
             job = Doing(run_id="r1", stage="fetch", attempt=2, seconds=1.5)
-            await registry.beat(
-                Beat(
-                    name="w1",
-                    host="here",
-                    pid=7,
-                    version="1",
-                    stages=("earthquakes.fetch",),
-                    queues=("start_fetch",),
-                    concurrency=10,
-                    state="serving",
-                    done=3,
-                    failed=1,
-                    running=1,
-                    doing=(job,),
-                )
-            )
+            await registry.beat(a_beat(doing=(job,)))
 
     asyncio.run(say())
 

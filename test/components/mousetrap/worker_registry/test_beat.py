@@ -3,23 +3,10 @@
 import msgspec
 import pytest
 
-from mousetrap.worker_registry import Beat
 from mousetrap.worker_registry.beat import read_worker
+from support.beats import a_beat
 
-BEAT = Beat(
-    name="w1",
-    host="here",
-    pid=7,
-    version="1",
-    stages=("fetch",),
-    queues=("start_fetch",),
-    concurrency=10,
-    state="draining",
-    done=3,
-    failed=1,
-    running=0,
-    doing=(),
-)
+BEAT = a_beat(state="draining")
 
 
 @pytest.mark.parametrize(("silent_ms", "state"), [(0, "draining"), (15_000, "draining"), (15_001, "stale")])

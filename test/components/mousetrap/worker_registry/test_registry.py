@@ -7,7 +7,8 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import StoreUnreachable
-from mousetrap.worker_registry import Beat, Doing, WorkerRegistry, open_registry
+from mousetrap.worker_registry import Doing, WorkerRegistry, open_registry
+from support.beats import a_beat
 from support.ports import free_ports
 
 Story = Callable[[WorkerRegistry], Awaitable[None]]
@@ -19,23 +20,6 @@ def told(url: str, story: Story) -> None:
             await story(registry)
 
     asyncio.run(asyncio.wait_for(tell(), 30))
-
-
-def a_beat(name: str = "w1", *, done: int = 0, doing: tuple[Doing, ...] = ()) -> Beat:
-    return Beat(
-        name=name,
-        host="here",
-        pid=7,
-        version="1",
-        stages=("fetch",),
-        queues=("start_fetch",),
-        concurrency=10,
-        state="serving",
-        done=done,
-        failed=0,
-        running=len(doing),
-        doing=doing,
-    )
 
 
 def raw(url: str) -> "Redis":

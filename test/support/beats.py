@@ -1,0 +1,23 @@
+"""A worker's sign of life, as tests of those who keep and show it need one."""
+
+from mousetrap.worker_registry import Beat, Doing
+from mousetrap.worker_registry.beat import State
+
+
+def a_beat(
+    name: str = "w1", *, state: State = "serving", done: int = 3, doing: tuple[Doing, ...] = ()
+) -> Beat:
+    return Beat(
+        name=name,
+        host="here",
+        pid=7,
+        version="1",
+        stages=("earthquakes.fetch",),
+        queues=("start_fetch",),
+        concurrency=10,
+        state=state,
+        done=done,
+        failed=1,
+        running=len(doing),
+        doing=doing,
+    )
