@@ -6,7 +6,7 @@ import os
 import statistics
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from benchmarks import ours
 from benchmarks.contending import word
 from mousetrap.job_queue import open_queue
-from mousetrap.jobs import Job, Message, Queue, encode, first_job
+from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, encode, first_job
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.run_store import Run, RunStore
 from mousetrap.submit_run import new_run_id, submit_run
@@ -154,14 +154,24 @@ async def declare(pipelines: int) -> None:
             known[n : n + 100] for n in range(0, pipelines, 100)
         ):  # RabbitMQ needs 15 ms for a quorum queue
             async with open_queue(ours.SETTINGS, [each.name for each in some], name="bench") as queue:
-                await queue.ready(some[-1].name)
+                await ready(queue, some[-1].name)
         queue, store = await ours.opened(stack)
         queue = await stack.enter_async_context(
             open_queue(ours.SETTINGS, [each.name for each in known], name="bench")
         )
+        await ready(queue, known[-1].name)
         for each in known:
             run_id = new_run_id(time.time_ns() // 1_000_000, os.urandom(10))
             await submit_run(store, queue, ours.KEYRING, each, b'""', run_id=run_id)
+
+
+async def ready(queue: Queue, name: str) -> None:
+    """Returns once the queue is declared."""
+    while True:
+        with suppress(QueueUnreachable):
+            await queue.ready(name)
+            return
+        await asyncio.sleep(0.2)
 
 
 async def listing(times: int, back: int) -> dict[str, float]:

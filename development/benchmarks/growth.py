@@ -16,7 +16,7 @@ from benchmarks.contenders import OURS
 from benchmarks.figures import Figure, Shown, ratio, some
 
 ABOUT = """Each time the same is measured twice over on one broker and one store: with little there, then grown. Jobs a second
-are those of one worker process over 16,000 jobs, with more than that in its queue. The latency is that of an idle run of another
+are those of one worker process over 10,000 jobs, with more than that in its queue. The latency is that of an idle run of another
 pipeline, from its submission to its final commit. Listed are 50 runs: the newest, the newest of a pipeline, and (old) those
 accepted well before.
 
@@ -26,10 +26,9 @@ thousand pipelines have one stage and one run each."""
 
 JOBS, LATENCY, LIST = "Jobs a second", "Milliseconds of an idle run", "Milliseconds of a list of 50 runs"
 LITTLE, GROWN = "with little there", "grown"
-_JOBS, _SUBMITTED, _LATENCIES, _LISTS = 16_000, 12_000, 200, 100
+_JOBS, _SUBMITTED, _LATENCIES, _LISTS = 10_000, 8_000, 150, 100
 #: Runs that one process makes, so that none takes longer than the bench waits.
 _PART = 200_000
-_ROUNDS = 2
 
 _CONTENDER = replace(OURS, module="benchmarks.grown")
 
@@ -95,7 +94,7 @@ def shown(figures: Sequence[Figure]) -> list[Shown]:
 
 def _rounds(bench: Bench, place: Place, kind: Kind, column: str) -> Iterator[Figure]:
     grown = column == GROWN
-    for number in range(1, min(_ROUNDS, bench.rounds) + 1):
+    for number in range(1, bench.rounds + 1):
         rate = _rate(bench, place, submits=not (grown and kind.queued))
         yield Figure(JOBS, kind.row, column, rate, "jobs/s", number)
         waits = _latency(bench, place)
