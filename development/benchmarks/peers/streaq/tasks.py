@@ -17,7 +17,8 @@ worker = Worker(
     prefetch=number("PREFETCH", CONCURRENCY),
     anyio_kwargs={"use_uvloop": True},
 )
-EXPLICIT = word("CHAIN", "explicit") == "explicit"
+#: A handler in a thread cannot await the next `enqueue`; then `then` hands on.
+EXPLICIT = word("CHAIN", "explicit") == "explicit" and ORDER.handler != "sync"
 
 
 async def last(payload: str) -> None:
@@ -49,8 +50,6 @@ def hand_on_from_a_thread(payload: str) -> str:
 
 
 in_threads = ORDER.handler == "sync"
-if in_threads:
-    EXPLICIT = False
 TTL = number("TTL", 0 if EXPLICIT else 300)
 second = worker.task(name="second", silent=True, ttl=TTL)(last_in_a_thread if in_threads else last)
 first = worker.task(name="first", silent=True, ttl=TTL)(hand_on_from_a_thread if in_threads else hand_on)
