@@ -14,10 +14,11 @@ from functools import partial
 from importlib import metadata
 from typing import Any, NoReturn, Protocol
 
+import uvloop
+
 from mousetrap.jobs import Queue
 from mousetrap.run_store import open_store
 from mousetrap.serve_worker.beating import Beating, turn_for_ever
-from mousetrap.serve_worker.fast_loop import run
 from mousetrap.serve_worker.health import answering
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
@@ -87,7 +88,7 @@ def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], bur
                 "health is told at %s/health/live and /health/ready",
                 opened.enter_context(answering(*place, vitals)),
             )
-        code = run(_serve(connect, settings, [bind(settings) for bind in binders], burst, vitals))
+        code = uvloop.run(_serve(connect, settings, [bind(settings) for bind in binders], burst, vitals))
     _log.info("stopped: %s", _ENDS[code])
     threads_left = any(thread.name.startswith("handler") for thread in threading.enumerate())
     if vitals.watching.hung() or (threads_left and code != FINISHED):
