@@ -22,7 +22,7 @@ def describe(broker: str, api: str, store: str) -> dict[str, str]:
         server = client.info("server")
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "host": f"{os.cpu_count()} cores ({_cpu()}), {_memory()} GiB, Linux {platform.release()}",
+        "host": f"{os.cpu_count()} cores ({_cpu()}), {_memory()} GiB, Linux {_kernel()}",
         "load before": f"{os.getloadavg()[0]:.2f} (1 minute)",
         "Python": platform.python_version(),
         "broker": f"RabbitMQ {overview['rabbitmq_version']} on Erlang {overview['erlang_version']}, one node",
@@ -42,6 +42,10 @@ def broker_says(broker: str, api: str, path: str) -> Any:
 def _cpu() -> str:
     found = re.search(r"^model name\s*: (.*)$", _read("/proc/cpuinfo"), re.MULTILINE)
     return found[1] if found else platform.machine()
+
+
+def _kernel() -> str:
+    return ".".join(platform.release().split(".")[:2])
 
 
 def _memory() -> int:

@@ -13,6 +13,9 @@ ABOUT = """One run at a time, on one idle worker process; the time begins before
 the last handler has run. Ours end later, when the final commit is done and who waits for the run has been told; the row
 “to the last handler” shows ours by the peers' measure."""
 
+#: Runs that the submitter opens its connections with; they do not count.
+_WARM = 10
+
 LATENCY, MEMORY = "Milliseconds of an idle run", "Memory of an idle worker"
 
 
@@ -50,10 +53,11 @@ def _round(bench: Bench, contender: Contender, place: Place, number: int) -> Ite
     place.start_worker()
     place.until(lambda tally: tally.last_stage >= 20)
     yield Figure(MEMORY, contender.name, "idle", memory(place.workers[0].pid), "MiB", number)
-    ends: dict[str, list[float]] = json.loads(place.run("latency", str(runs)))
+    ends: dict[str, list[float]] = json.loads(place.run("latency", str(_WARM + runs)))
     place.stop_workers()
     place.check_nothing_left()
-    for end, took in ends.items():
+    for end, all_took in ends.items():
+        took = all_took[_WARM:]
         row = contender.name if len(ends) == 1 or end == "final commit" else f"{contender.name}, to the {end}"
         p50, p99 = statistics.median(took), statistics.quantiles(took, n=100)[98]
         bench.say(f"{row}, round {number}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
