@@ -17,6 +17,7 @@ from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, encode, first_job
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.run_store import Run, RunStore
+from mousetrap.settings import Settings
 from mousetrap.submit_run import new_run_id, submit_run
 
 _TOGETHER = 1_000
@@ -36,6 +37,10 @@ for place = first, #ARGV, 2 + parts do
   end
 end
 """
+
+# The usual limit is a million, which is to wait here besides what waits already.
+ours.ENVIRON["MOUSETRAP_QUEUE_MAX_LENGTH"] = "2000000"
+ours.SETTINGS = Settings.from_environ(ours.ENVIRON)
 
 if mark := word("PIPELINE", ""):
     # Another pipeline on other queues, so that what waits for the usual one is not in its way.
