@@ -20,7 +20,8 @@ from mousetrap.run_store import Run, RunStore
 from mousetrap.settings import Settings
 from mousetrap.submit_run import new_run_id, submit_run
 
-_TOGETHER = 1_000
+#: Runs that are made in one call, and how many such calls are under way.
+_TOGETHER, _AT_ONCE = 1_000, 3
 
 #: Copies the keys of one run under other names, bit by bit, and lists each copy by its own time of acceptance.
 _COPY = """
@@ -106,17 +107,19 @@ async def fill(runs: int, *, done: bool) -> None:
         model = await (store.latest(ours.PIPELINE.name) if done else one_that_waits(queue, store))
         if model is None:
             raise SystemExit("there is no run to copy")
-        copies = Copies(client, model, done=done)
-        publishing: set[asyncio.Task[None]] = set()
-        made: list[tuple[str, int]] = []
-        for start in range(model.accepted_ms - runs, model.accepted_ms, _TOGETHER):
-            made = await copies.of(range(start, min(start + _TOGETHER, model.accepted_ms)))
-            if not done:
-                publishing.add(asyncio.create_task(publish(queue, made)))
-            if len(publishing) > 2:
-                _, publishing = await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.gather(*publishing)
-        await check(store, model, made[-1][0])
+        copies, last = Copies(client, model, done=done), ""
+        starts = iter(range(model.accepted_ms - runs, model.accepted_ms, _TOGETHER))
+
+        async def work() -> None:
+            nonlocal last
+            for start in starts:
+                made = await copies.of(range(start, min(start + _TOGETHER, model.accepted_ms)))
+                if not done:
+                    await publish(queue, made)
+                last = made[-1][0]
+
+        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+        await check(store, model, last)
 
 
 async def one_that_waits(queue: Queue, store: RunStore) -> Run | None:
