@@ -134,7 +134,7 @@ class _Asking:
         return await self._store.reject_run(run, Failure(kind="QueueFull", text="no"))
 
     async def published(self, run: str) -> Any:
-        return await self._store.published(run)
+        return self._store.published(run)
 
     async def unpublished(self, age: float) -> Any:
         return await self._store.unpublished(age=age)

@@ -12,6 +12,7 @@ from pika.frame import Header
 from pika.spec import FRAME_HEADER, FRAME_METHOD, BasicProperties
 
 from mousetrap.job_queue import frames
+from mousetrap.job_queue.io_services import IOServices
 
 #: What follows in a header frame: class and weight, then the size of the body.
 _BODY_SIZE = struct.Struct(">4xQ")
@@ -169,7 +170,7 @@ async def _open(parameters: Any) -> Connection:
             ended.set_result(why)
 
     connection = Connection(
-        parameters, lambda connection: _tell(opened, connection), on_error, custom_ioloop=loop
+        parameters, lambda connection: _tell(opened, connection), on_error, custom_ioloop=IOServices(loop)
     )
     try:
         return await opened

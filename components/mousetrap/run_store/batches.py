@@ -13,6 +13,8 @@ from mousetrap.jobs import StoreUnreachable
 
 #: Transitions in one call; each keeps the server busy for about 15 µs, and all others wait meanwhile.
 _MOST = 128
+#: Seconds that a note waits for company.
+_MOMENT = 1.0
 
 _SOURCE = resources.files("mousetrap.run_store").joinpath("transitions.lua").read_text(encoding="utf-8")
 #: Named by its content, so that two versions of the program can share a server during an upgrade.
@@ -27,14 +29,37 @@ class Batches:
         self._address = address
         self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]] = []
         self._sending: asyncio.Task[None] | None = None
+        self._soon: asyncio.TimerHandle | None = None
 
     def call(self, *transition: Any) -> "asyncio.Future[list[Any]]":
         """The reply to come. It raises StoreUnreachable, after which the transition may have happened or not."""
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append((transition, future))
+        self._begin()
+        return future
+
+    def note(self, *transition: Any) -> None:
+        """A transition whose reply nobody waits for; it goes with the next one, or alone after a moment."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Any]] = loop.create_future()
+        future.add_done_callback(_forget)
+        self._waiting.append((transition, future))
+        if self._sending is None and self._soon is None:
+            self._soon = loop.call_later(_MOMENT, self._begin)
+
+    async def close(self) -> None:
+        """Sends what is noted."""
+        if self._waiting:
+            self._begin()
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    def _begin(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all())
-        return future
 
     async def _send_all(self) -> None:
         try:
@@ -71,6 +96,12 @@ class Batches:
     async def _call(self, blob: bytes) -> bytes:
         reply: bytes = await self._client.execute_command("FCALL", _NAME, 0, blob)  # type: ignore[no-untyped-call]
         return reply
+
+
+def _forget(future: "asyncio.Future[list[Any]]") -> None:
+    """Hears of an error that concerns nobody, so that none is logged as unheard of."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _fail(future: "asyncio.Future[list[Any]]", error: Exception) -> None:

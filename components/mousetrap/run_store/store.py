@@ -73,7 +73,8 @@ class RunStore:
         self._nudges = Nudges(client)
 
     async def close(self) -> None:
-        """Leaves the server."""
+        """Says what is still to be said, and leaves the server."""
+        await self._batches.close()
         await self._nudges.close()
         await self._client.aclose()
 
@@ -111,9 +112,12 @@ class RunStore:
             )
         return Opened("new" if state == "opened" else state, at, expires or None)
 
-    async def published(self, run_id: str) -> None:
-        """Notes that the run's first job is with the broker for good."""
-        await self._batches.call("published", run_id)
+    def published(self, run_id: str) -> None:
+        """Notes, within a second or so, that the run's first job is with the broker for good.
+
+        Should the note be lost, the job is published once more, under the same id.
+        """
+        self._batches.note("published", run_id)
 
     async def unpublished(self, *, age: float, most: int = 100) -> Sequence[str]:
         """Runs recorded so many seconds ago whose first job may never have been published: their submitter died."""

@@ -76,8 +76,7 @@ async def publish_first(store: RunStore, queue: Queue, keyring: Keyring, stage: 
     """Publishes the job that starts a run, and notes that it is published. Raises as Queue.publish does."""
     signed = encode(job)
     await queue.publish(stage.queue, Message(job.id, signed, keyring.headers(signed)))
-    with suppress(StoreUnreachable):  # then it is published once more, under the same id
-        await store.published(job.run_id)
+    store.published(job.run_id)
 
 
 async def _take_back(store: RunStore, run_id: str, error: MousetrapError) -> None:

@@ -11,6 +11,7 @@ from redis import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
 from mousetrap.run_store import Busy, Granted, Locked, Over, RunState, RunStore, open_store
+from support.inbox import eventually
 from support.waiting import until
 
 BROKEN = Failure(kind="ValueError", text="no")
@@ -684,7 +685,7 @@ def test_runs_whose_submitter_died_are_found_until_they_are_published_or_met_by_
 ) -> None:
     async def story(store: RunStore) -> None:
         jobs = {name: await opened(store, name) for name in ("lost", "published", "met", "rejected", "off")}
-        await store.published("published")
+        store.published("published")
         await claimed(store, jobs["met"])
         await store.reject_run("rejected", BROKEN)
         await store.cancel("off")
@@ -692,6 +693,25 @@ def test_runs_whose_submitter_died_are_found_until_they_are_published_or_met_by_
 
         assert await store.unpublished(age=0) == ["lost"]
         assert await store.unpublished(age=60) == []
+
+    with_store(store_url, story)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_that_a_run_is_published_is_noted_though_its_submitter_asks_nothing_more(
+    store_url: str, leaves: bool
+) -> None:
+    async def story(other: RunStore) -> None:
+        async with open_store(store_url, retention=3600) as submitter:
+            accepted = await submitter.open_run("r1", "sums", "add", b"1")
+            await passed(accepted.accepted_ms + 1)
+            assert await other.unpublished(age=0) == ["r1"]
+
+            submitter.published("r1")
+            if leaves:
+                await submitter.close()
+                assert await other.unpublished(age=0) == []
+            await eventually(lambda: other.unpublished(age=0), [])
 
     with_store(store_url, story)
 

@@ -32,7 +32,7 @@ def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_same(s
 
             open_run = bench.store.open_run
 
-            async def published(self, run_id: str) -> None:
+            def published(self, run_id: str) -> None:
                 raise Died
 
         with suppress(Died):

@@ -1,0 +1,24 @@
+"""What pika is told of a connection that ends as soon as it is made."""
+
+import asyncio
+import socket
+from typing import Any
+
+from mousetrap.job_queue.io_services import IOServices
+from support.inbox import play
+
+
+def test_a_peer_that_left_at_once_is_told_of_and_not_raised() -> None:
+    async def story() -> None:
+        told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        with socket.socket() as nobody_there:
+            IOServices(asyncio.get_running_loop()).create_streaming_connection(
+                asyncio.Protocol, nobody_there, told.set_result
+            )
+
+            error = await told
+
+        assert isinstance(error, ConnectionResetError)
+        assert "closed the connection at once" in str(error)
+
+    play(story())
