@@ -50,9 +50,10 @@ class Kind:
 def kinds(bench: Bench) -> tuple[Kind, ...]:
     """All ways to grow."""
     many, pipelines = (4_000, 10) if bench.quick else (1_000_000, 1_000)
+    old = min(many, _PART) // 2  # each part reaches so many milliseconds back from when it is made
     return (
-        Kind(f"{many:,} queued", "fill-queued", many, many // 2, queued=True),
-        Kind(f"{many:,} kept", "fill-kept", many, many // 2),
+        Kind(f"{many:,} queued", "fill-queued", many, old, queued=True),
+        Kind(f"{many:,} kept", "fill-kept", many, old),
         Kind(f"{pipelines:,} pipelines", "declare", pipelines, 1),
     )
 
