@@ -25,7 +25,7 @@ from chaos.report import Chapter, tables, write_into
 from chaos.world import World, a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq_cluster import RabbitMQCluster
-from support.rabbitmq_prompt_node import PromptNode
+from support.rabbitmq_node import RabbitMQNode
 
 _PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 #: Runs a second that a caller submits.
@@ -83,7 +83,7 @@ def main() -> int:
 
 def on_rabbitmq(folder: Path, seed: int, only: str | None) -> Chapter:
     """A private node."""
-    broker = PromptNode(_made(folder / "rabbitmq"))
+    broker = RabbitMQNode(_made(folder / "rabbitmq"))
     try:
         with _attacked(folder, "rabbitmq", seed, broker, broker.url) as world:
             return _chapter("RabbitMQ", world, _chosen(only, seed, FAULTS, share=1, kills=3, aborts=2))

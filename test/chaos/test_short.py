@@ -54,12 +54,12 @@ _PARTS = {
 
 @pytest.mark.parametrize("part", _PARTS)
 def test_rabbitmq_loses_and_repeats_nothing_under_each_fault(
-    prompt_rabbitmq: OwnRabbitMQ, own_valkey: EmbeddedValkey, tmp_path: Path, part: str
+    own_rabbitmq: OwnRabbitMQ, own_valkey: EmbeddedValkey, tmp_path: Path, part: str
 ) -> None:
     with (
-        virtual_host(prompt_rabbitmq) as url,
+        virtual_host(own_rabbitmq) as url,
         a_world(
-            tmp_path, broker=prompt_rabbitmq, broker_url=url, store=own_valkey, workers=3, seed=_SEED
+            tmp_path, broker=own_rabbitmq, broker_url=url, store=own_valkey, workers=3, seed=_SEED
         ) as world,
     ):
         world.start_caller(rate=12.0)

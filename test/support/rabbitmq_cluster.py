@@ -8,7 +8,6 @@ from pathlib import Path
 from support.ports import free_ports
 from support.processes import Process, clean_environment
 from support.rabbitmq_node import RabbitMQNode
-from support.rabbitmq_prompt_node import PromptNode
 from support.waiting import until
 
 _NODES = 3
@@ -88,7 +87,7 @@ class RabbitMQCluster:
         return False
 
 
-class _Member(PromptNode):
+class _Member(RabbitMQNode):
     """A node with the cluster's epmd and cookie in place of its own."""
 
     def __init__(self, folder: Path, home: Path, epmd_port: int) -> None:

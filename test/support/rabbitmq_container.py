@@ -10,6 +10,7 @@ from docker.errors import DockerException
 
 from support.ports import free_ports
 from support.rabbitmq_api import answers
+from support.rabbitmq_node import TRIED_AGAIN_MS
 from support.waiting import until
 
 _IMAGE = os.environ.get("RABBITMQ_IMAGE", "rabbitmq:4-management")
@@ -47,7 +48,7 @@ class RabbitMQContainer:
         port, api_port = free_ports(2)
         self._container = _container(_IMAGE).with_bind_ports(5672, port).with_bind_ports(15672, api_port)
         # What found no next queue, as while a broker starts, is passed on again sooner than after the usual three minutes.
-        again = "-rabbit dead_letter_worker_publisher_confirm_timeout 10000"
+        again = f"-rabbit dead_letter_worker_publisher_confirm_timeout {TRIED_AGAIN_MS}"
         self._container.with_env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", again)
         try:
             self._container.start()

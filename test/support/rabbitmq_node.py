@@ -15,6 +15,9 @@ from support.waiting import until
 #: Debian's wrappers in /usr/sbin change the user and the folder, and refuse users other than root: go past them.
 _DEBIAN = Path("/usr/lib/rabbitmq/bin")
 _REFUSE_STARTS = Path("/usr/sbin/policy-rc.d")
+#: Milliseconds; a delayed message that comes due while its next queue is not there yet is late by so much, and not by the
+#: usual three minutes, which is longer than a test may take.
+TRIED_AGAIN_MS = 10_000
 #: Seconds that a node may take to start: on a machine that does much else, ten times the usual. Less than pytest's own end
 #: of a test's time, so that it is we who say which node it was, and what it said.
 _PATIENCE = 105.0
@@ -136,7 +139,8 @@ class RabbitMQNode:
             RABBITMQ_DIST_PORT=str(distribution),
             RABBITMQ_CTL_DIST_PORT_MIN="20000",  # the default, 10000 above ours, may be no port at all
             RABBITMQ_CTL_DIST_PORT_MAX="32000",
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-noinput -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-noinput -start_epmd false -kernel inet_dist_use_interface {127,0,0,1} "
+            f"-rabbit dead_letter_worker_publisher_confirm_timeout {TRIED_AGAIN_MS}",
             RABBITMQ_ALLOW_INPUT="1",  # makes the script become the node, so that we kill the node and not its shell
             RABBITMQ_CONF_ENV_FILE=str(folder / "environment"),
             RABBITMQ_CONFIG_FILE=str(folder / "rabbitmq.conf"),

@@ -117,6 +117,8 @@ def test_a_repeated_key_follows_the_first_run_and_prints_it_as_json(
     assert [run.wait(60) for run in twice] == [0, 0]
     first, second = (json.loads(run.output) for run in twice)
     assert first["state"] == "completed"
+    for shown in (first, second):  # how far a stage had come is noted on the side, and may be noted late
+        del shown["progress"]
     assert first == second
 
 

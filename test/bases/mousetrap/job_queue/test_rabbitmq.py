@@ -20,6 +20,7 @@ from mousetrap.job_queue.trouble import explain
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueUnreachable, dead_queue
 from support.inbox import Inbox, eventually, play
 from support.rabbitmq import OwnRabbitMQ, virtual_host
+from support.rabbitmq_node import TRIED_AGAIN_MS
 from support.relay import relay
 
 IMPATIENT = QueueOptions(confirm_deadline=1.0)
@@ -93,7 +94,7 @@ def test_a_full_queue_refuses_and_keeps_what_it_has(broker_url: str, work: str) 
 def test_what_comes_due_into_a_full_queue_waits_on_the_ladder_and_arrives_when_there_is_room(
     own_rabbitmq: OwnRabbitMQ, work: str
 ) -> None:
-    # The broker tries again each 180 s what a full queue refused; this one shall each second.
+    # What a full queue refused is tried again after a while; here each second.
     retried = "application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, {})."
     own_rabbitmq.rabbitmqctl("eval", retried.format(1_000))
 
@@ -114,7 +115,7 @@ def test_what_comes_due_into_a_full_queue_waits_on_the_ladder_and_arrives_when_t
         with virtual_host(own_rabbitmq) as url:
             play(story(url))
     finally:
-        own_rabbitmq.rabbitmqctl("eval", retried.format(180_000))
+        own_rabbitmq.rabbitmqctl("eval", retried.format(TRIED_AGAIN_MS))
 
 
 def test_classic_queues_keep_the_same_promises(broker_url: str, work: str) -> None:
