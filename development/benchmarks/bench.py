@@ -53,6 +53,8 @@ class Bench:
     quick: bool
     #: Whether the C program takes its turns.
     raw: bool
+    #: Jobs a second by contender and handler, as trials found them; all measures share them.
+    rates: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def say(self, text: str) -> None:
         """A line of progress."""

@@ -53,12 +53,11 @@ OTHERS = (
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """One process and two, in turns; variants in one process alone."""
-    runs = _Trials(bench)
     program = raw_mark.compiled(bench) if bench.raw else None
     for number, contenders in bench.turns(bench.rounds, bench.contenders):
         for contender in contenders:
             for load in (ONE,) if contender.extra else (ONE, TWO):
-                yield from _round(bench, contender, load, number, runs.of(contender, load))
+                yield from _round(bench, contender, load, number, _runs(bench, contender, load))
         if bench.raw:
             yield from raw_mark.one_round(bench, program, number)
 
@@ -89,34 +88,24 @@ def shown(figures: Sequence[Figure]) -> list[Shown]:
 
 def measure_loads(bench: Bench) -> Iterator[Figure]:
     """Each load in fewer rounds, without the variants."""
-    runs = _Trials(bench)
     regular = [contender for contender in bench.contenders if not contender.extra]
     for load in OTHERS:
         for number, contenders in bench.turns(min(2, bench.rounds), regular):
             for contender in contenders:
-                yield from _round(bench, contender, load, number, runs.of(contender, load))
+                yield from _round(bench, contender, load, number, _runs(bench, contender, load))
 
 
-class _Trials:
-    """How many runs fill a round; tried once for each contender, which warms the broker too."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._rates: dict[tuple[str, str], float] = {}
-
-    def of(self, contender: Contender, load: Load) -> int:
-        if self._bench.quick:
-            return min(load.runs or 1_000, 500 * load.processes if load.processes > 1 else 100)
-        if load.runs is not None:
-            return load.runs
-        key = contender.name, load.handler
-        if key not in self._rates:
-            tried = [
-                figure.value
-                for figure in _round(self._bench, contender, Load("trial", load.handler), 0, _TRIAL)
-            ]
-            self._rates[key] = tried[0] or 0
-        return max(_LEAST, min(_MOST, int(self._rates[key] * _SECONDS * load.processes / 2)))
+def _runs(bench: Bench, contender: Contender, load: Load) -> int:
+    """How many runs fill a round; tried once for each contender and handler, which warms the broker too."""
+    if bench.quick:
+        return 100 if load.processes == 1 else 3_000  # the first process must not do it all
+    if load.runs is not None:
+        return load.runs
+    key = contender.name, load.handler
+    if key not in bench.rates:
+        tried = list(_round(bench, contender, Load("trial", load.handler), 0, _TRIAL))
+        bench.rates[key] = tried[0].value or 0
+    return max(_LEAST, min(_MOST, int(bench.rates[key] * _SECONDS * load.processes / 2)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def _table(title: str, figures: Sequence[Figure]) -> str:
     for row in rows:
         there = [[f for f in figures if f.row == row and f.column == column] for column in columns]
         lines.append(f"| {row} | {' | '.join(map(_shown, there))} |")
-    notes = _unique(f"{f.row}, {f.column}: {_short(f.note)}" for f in figures if f.note)
+    notes = _unique(f"{f.row}: {_short(f.note)}" for f in figures if f.note)
     return "\n".join([*lines, "", *(f"- {note}" for note in notes), *([""] if notes else [])])
 
 
@@ -39,7 +39,7 @@ def _shown(figures: Sequence[Figure]) -> str:
     lost = sum(figure.value is None for figure in figures)
     found = cell(figure.value for figure in figures)
     if found is None:
-        return "failed"
+        return "not measured"
     return (f"{number(found.median)}{_spread(found)}" + (f", {lost} failed" if lost else "")).strip()
 
 
