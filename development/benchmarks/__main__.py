@@ -31,7 +31,8 @@ def main() -> int:
     contenders = [each for each in CONTENDERS if not chosen.contenders or each.name in chosen.contenders]
     if not any(measure.compares for measure in measures):
         contenders = []
-    for number in (signal.SIGTERM, signal.SIGINT):  # who starts us in the background may have had SIGINT ignored
+    # Both: who starts us in the background may have had SIGINT ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     figures: dict[str, list[Figure]] = {measure.name: [] for measure in measures}
     ready = [contender for contender in contenders if install(contender)]
