@@ -61,7 +61,7 @@ class RabbitMQCluster:
         """
         with ThreadPoolExecutor(_NODES) as starting:
             list(starting.map(RabbitMQNode.start, self.nodes))
-        until(self._is_whole, "all nodes of the cluster run", seconds=60)
+        until(self._is_whole, "all nodes of the cluster run", seconds=85)
 
     def remove(self) -> None:
         """Ends all and forgets their data."""
