@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -118,10 +119,10 @@ class Place:
         with self._start(*command) as process:
             try:
                 code = process.wait(3 * PATIENCE)
-            except AssertionError as late:
-                raise DoesNotCount(str(late)) from None
+            except AssertionError:
+                raise DoesNotCount(f"{' '.join(command)} did not end: {_last_words(process)}") from None
             if code:
-                raise DoesNotCount(f"{' '.join(command)} ended with {code}: {process.output[-1500:]}")
+                raise DoesNotCount(f"{' '.join(command)} ended with {code}: {_last_words(process)}")
             return process.lines[-1] if process.lines else ""
 
     def start_worker(self) -> Process:
@@ -135,8 +136,8 @@ class Place:
         deadline = time.monotonic() + PATIENCE
         while not reached(tally := self.counts.read()):
             if time.monotonic() > deadline or not all(worker.running for worker in self.workers):
-                said = "; ".join(worker.output[-700:] for worker in self.workers)
-                raise DoesNotCount(f"{tally.last_stage} runs done, and no more; it said: {said}")
+                said = "; ".join(_last_words(worker) for worker in self.workers)
+                raise DoesNotCount(f"{tally.last_stage} runs done, and no more: {said}")
             time.sleep(_LOOK)
         return tally
 
@@ -175,6 +176,12 @@ class Place:
         chosen = {name: value for name, value in os.environ.items() if name.startswith("BENCH_")}
         environment = clean_environment(**{**self.settings, **chosen, "PYTHONPATH": str(HERE.parent)})
         return Process([str(self.contender.python), "-m", self.contender.module, *command], environment)
+
+
+def _last_words(process: Process) -> str:
+    """The last line that it said, for the table; the rest is for whoever watches."""
+    print(process.output[-2000:], file=sys.stderr)
+    return process.lines[-1] if process.lines else "it said nothing"
 
 
 @contextmanager
