@@ -111,7 +111,9 @@ def poisons(bench: Workbench) -> dict[str, Message]:
     stranger = encode(replace_stage(job, "nobody"))
     return {
         "undecodable": signed(b"\x00 not json"),
-        "signature": structs.replace(signed(encode(job)), body=encode(job).replace(b'"payload":1', b'"payload":2')),
+        "signature": structs.replace(
+            signed(encode(job)), body=encode(job).replace(b'"payload":1', b'"payload":2')
+        ),
         "unknown-stage": signed(stranger),
         "contract": signed(encode(job).replace(b'"payload":1', b'"payload":"one"')),
     }
