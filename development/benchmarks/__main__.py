@@ -25,7 +25,7 @@ def main() -> int:
     """Reads the arguments and measures."""
     chosen = _arguments()
     if chosen.page:
-        _write(Found.of_json(chosen.page.read_text()))
+        _write(Found.of_json([path.read_text() for path in chosen.page]))
         return 0
     measures = [measure for measure in MEASURES if not chosen.only or measure.name in chosen.only]
     contenders = [each for each in CONTENDERS if not chosen.contenders or each.name in chosen.contenders]
@@ -66,9 +66,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="few runs: shows that all works, no figures to keep"
     )
-    parser.add_argument(
-        "--page", type=Path, metavar="JSON", help="measure nothing; write the page of these raw figures"
-    )
+    page_help = "measure nothing; write the page of these raw figures, of each measure the last"
+    parser.add_argument("--page", type=Path, nargs="+", metavar="JSON", help=page_help)
     return parser.parse_args()
 
 

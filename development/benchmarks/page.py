@@ -30,11 +30,13 @@ class Found:
     figures: Mapping[str, Sequence[Figure]]
 
     @classmethod
-    def of_json(cls, text: str) -> Self:
-        """As it was kept."""
-        kept = json.loads(text)
-        figures = {name: [Figure(**each) for each in some] for name, some in kept["figures"].items()}
-        return cls(kept["host"], figures)
+    def of_json(cls, texts: Sequence[str]) -> Self:
+        """As it was kept; of a measure that several runs made, the last."""
+        runs = [json.loads(text) for text in texts]
+        figures = {
+            name: [Figure(**each) for each in some] for run in runs for name, some in run["figures"].items()
+        }
+        return cls(runs[-1]["host"], figures)
 
 
 def page(found: Found) -> str:
