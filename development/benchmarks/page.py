@@ -56,4 +56,6 @@ def tables_of(found: Found) -> str:
     sections = [
         f"## {measure.title}\n\n{measure.about}\n\n{tables(figures)}" for measure, figures in measured
     ]
-    return first + "\n".join(sections)
+    left_out = [measure.title for measure in MEASURES if measure.name not in found.figures]
+    last = f"\n## Not measured here\n\n{'; '.join(left_out)}.\n" if left_out else ""
+    return first + "\n".join(sections) + last
