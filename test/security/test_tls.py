@@ -15,6 +15,9 @@ from mousetrap.jobs import Message, QueueUnreachable, StoreUnreachable
 from mousetrap.run_store import open_store
 from mousetrap.settings import Settings
 
+#: They start servers, and wait for refusals.
+pytestmark = pytest.mark.slow
+
 NAME = "localhost"
 SECURE = {"amqp": "amqps", "valkey": "valkeys"}
 

@@ -17,6 +17,7 @@ from simulation.shorten import shortened
 _ASKED = os.environ.get("MOUSETRAP_SIMULATION_EXAMPLES")
 
 
+@pytest.mark.slow
 def test_no_promise_breaks_whatever_goes_wrong() -> None:
     # Thousands of stories take minutes; one that hangs is ended by its own clock.
     faulthandler.cancel_dump_traceback_later()
