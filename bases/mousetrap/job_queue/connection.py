@@ -23,7 +23,7 @@ _GOODBYE = 3.0
 #: Bytes; more than this goes out without waiting for the loop, for what a socket does not take whole is copied.
 _BURST = 65_536
 
-#: Bytes that are read at once. pika's 4 KiB are a system call for each ten small messages.
+#: Bytes that are read at once. With pika's 4 KiB a message of 60 kB costs two and a half times the CPU; a small one the same.
 _RECEIVED = 65_536
 
 

@@ -93,7 +93,7 @@ def delivery_start(consumer_tag: str) -> bytes:
     return b"\x00\x3c\x00\x3c" + _short(consumer_tag)
 
 
-# One function, for a call costs as much here as what it would do; half of a worker's time at the broker was in such calls.
+# One function, for a call costs as much here as what it would do.
 def read_delivery(data: bytes, start: int, mine: bytes) -> Delivered | None:
     """The message whose method frame begins at `start` and goes on with `mine`; None when it is of another form.
 
