@@ -20,16 +20,16 @@ def test_every_setting_is_listed_with_its_default() -> None:
     )
 
     listed = {name.lower(): default for name, default in rows}
-    actual = {
-        name: f"{field.default:g}"
-        if isinstance(field.default, float) and field.default < 1e5
-        else field.default
-        for name, field in Settings.model_fields.items()
-    }
-    assert {name: listed.get(name) for name in actual} == {
-        name: str(int(value)) if isinstance(value, float) else str(value) for name, value in actual.items()
-    }
+    actual = {name: _written(field.default) for name, field in Settings.model_fields.items()}
+    assert {name: listed.get(name) for name in actual} == actual
     assert set(listed) == set(actual)
+
+
+def _written(default: object) -> str:
+    """As people write it."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return str(int(default)) if isinstance(default, float) else str(default)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

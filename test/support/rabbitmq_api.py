@@ -17,11 +17,11 @@ class Broker(Protocol):
     def api(self) -> str: ...
 
 
-def ask(broker: Broker, method: str, path: str) -> None:
-    """Raises httpx.HTTPError unless the API does it."""
+def ask(broker: Broker, method: str, path: str, **members: str) -> None:
+    """Raises httpx.HTTPError unless the API does it; `members` are the body's."""
     parts = urlsplit(broker.url)
     login = (parts.username or "guest", parts.password or "guest")
-    httpx.request(method, broker.api + path, auth=login, timeout=20).raise_for_status()
+    httpx.request(method, broker.api + path, auth=login, timeout=20, json=members or None).raise_for_status()
 
 
 def answers(broker: Broker) -> bool:

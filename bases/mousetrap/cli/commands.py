@@ -165,6 +165,14 @@ def workers(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def migrate() -> None:
+    """Make the queues and the database table that the other processes need. Exits 1 when something could not be made."""
+    from mousetrap.cli.migrate import migrate
+
+    raise typer.Exit(migrate(os.environ))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check settings, broker, store and API, and say how to mend what is wrong. Exits 1 when something is."""
     from mousetrap.cli.doctor import doctor

@@ -67,13 +67,21 @@ async def _broker(settings: Settings) -> Sequence[Check]:
 
 
 async def _queues(settings: Settings, there: Sequence[str]) -> Check:
-    """Whether the queues stand as this version makes them: declaring one that is there changes nothing, and tells."""
+    """Whether the queues stand as this version makes them: declaring one that is there changes nothing, and tells.
+
+    Whoever may not declare learns no more than that they are there.
+    """
     try:
         async with open_queue(settings, there, name="doctor") as broker:
             await broker.check()
     except MousetrapError as error:
         return Check("queues", "fail", str(error))
-    return Check("queues", "ok", f"{len(there)} there, made as this version makes them")
+    made = (
+        ", made as this version makes them"
+        if settings.declare
+        else "; `mousetrap migrate` tells whether they differ"
+    )
+    return Check("queues", "ok", f"{len(there)} there{made}")
 
 
 async def _ready(broker: Queue, queue: str) -> int | None:
@@ -85,7 +93,7 @@ async def _ready(broker: Queue, queue: str) -> int | None:
 
 def _store(settings: Settings) -> Iterator[Check]:
     try:
-        facts = asyncio.run(_store_facts(settings))
+        facts = asyncio.run(store_facts(settings))
     except (MousetrapError, ValueError) as error:
         yield Check("store", "fail", str(error), "start it, or name another in MOUSETRAP_STORE_URL")
         return
@@ -93,7 +101,8 @@ def _store(settings: Settings) -> Iterator[Check]:
     yield from check_store_facts(facts)
 
 
-async def _store_facts(settings: Settings) -> StoreFacts:
+async def store_facts(settings: Settings) -> StoreFacts:
+    """What the store says of itself. Raises StoreUnreachable."""
     async with open_store(
         settings.store_url, retention=settings.retention_seconds, tls=settings.tls
     ) as store:

@@ -27,5 +27,6 @@ def options_of(settings: Settings) -> QueueOptions:
         max_length=settings.queue_max_length,
         confirm_deadline=settings.confirm_seconds,
         heartbeat=settings.heartbeat_seconds,
+        declare=settings.declare,
         tls=settings.tls,
     )

@@ -17,6 +17,8 @@ class QueueOptions:
     confirm_deadline: float = 10.0
     #: Seconds; RabbitMQ drops a client that is silent for two of them, and we a silent RabbitMQ.
     heartbeat: int = 15
+    #: Whether RabbitMQ is told to hold what is needed; else it is asked whether it does. Streams are made by whoever comes first.
+    declare: bool = True
     #: For amqps and valkeys; None means the system's certificate authorities, verified.
     tls: ssl.SSLContext | None = None
 

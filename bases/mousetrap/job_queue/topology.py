@@ -55,6 +55,8 @@ class Topology:
     bindings: tuple[Binding, ...]
     #: The names that can be published to.
     names: frozenset[str]
+    #: Whether we make it; else we only look whether it stands.
+    ours: bool
 
 
 def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
@@ -83,6 +85,7 @@ def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
             *(binding for k in rungs for binding in _steps(k)),
         ),
         names=frozenset(names),
+        ours=options.declare,
     )
 
 

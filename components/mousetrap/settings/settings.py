@@ -4,10 +4,11 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mousetrap.settings.addresses import check_address
 from mousetrap.settings.environment import SettingsWrong, collect, variable
 from mousetrap.signing import Keyring
 
@@ -35,6 +36,8 @@ class Settings(BaseModel):
     #: A client certificate and its key, where broker or store ask for one.
     tls_certificate: str = ""
     tls_key: str = ""
+    #: Whether this process makes what it needs on the broker; else it looks, and waits until `mousetrap migrate` has.
+    declare: bool = True
     queue_type: Literal["quorum", "classic"] = "quorum"
     #: Messages that wait in a stage's queue before it refuses more.
     queue_max_length: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
@@ -114,14 +117,18 @@ class Settings(BaseModel):
 
     @field_validator("broker_url", "store_url")
     @classmethod
-    def _address(cls, url: str, info: object) -> str:
+    def _scheme(cls, url: str, info: object) -> str:
         schemes = _BROKERS if getattr(info, "field_name", "") == "broker_url" else _STORES
-        if urlsplit(url).scheme not in schemes:
+        if url.partition("://")[0] not in schemes:
             raise ValueError(
                 f"write an address that starts with one of: {', '.join(f'{s}://' for s in schemes)}"
             )
-        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
-            _check_host(host)
+        return url
+
+    @field_validator("broker_url", "store_url", "database_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        check_address(url)
         return url
 
     @field_validator("health_port")
@@ -170,18 +177,15 @@ def amqp_url(environ: Mapping[str, str]) -> str:
 
 
 def tutorial_url(environ: Mapping[str, str]) -> str:
-    """The address made of the tutorial's variables and their defaults."""
+    """The address made of the tutorial's variables and their defaults. Raises SettingsWrong."""
     user = quote(environ.get("RABBITMQ_USER", "DEV_USER"), safe="")
     password = quote(environ.get("RABBITMQ_PASSWORD", "CHANGE_ME"), safe="")
-    return f"amqp://{user}:{password}@{environ.get('RABBITMQ_HOST', 'localhost')}:5672/%2F"
-
-
-def _check_host(host: str) -> None:
-    """Raises ValueError for what is no host:port; the rest of the address may hold a password and is not shown."""
+    url = f"amqp://{user}:{password}@{environ.get('RABBITMQ_HOST', 'localhost')}:5672/%2F"
     try:
-        _ = urlsplit(f"//{host}").port
+        check_address(url)
     except ValueError as error:
-        raise ValueError(f"{host!r} is not a host or host:port with a port up to 65535") from error
+        raise SettingsWrong(f"RABBITMQ_HOST and RABBITMQ_PASSWORD: {error}") from None
+    return url
 
 
 def _line(error: Mapping[str, object]) -> str:

@@ -74,7 +74,7 @@ def test_bad_usage_is_told_without_a_traceback_and_exits_2(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [("up",), ("demo",), ("runs",), ("worker", "fetch")])
+@pytest.mark.parametrize("command", [("up",), ("demo",), ("runs",), ("worker", "fetch"), ("migrate",)])
 def test_a_wrong_setting_is_one_line_that_hides_its_secret_and_exits_2(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:

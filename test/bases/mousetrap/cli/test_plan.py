@@ -42,7 +42,7 @@ def test_with_nothing_given_everything_is_embedded_and_kept_in_the_folder() -> N
         (BROKER, True),
         (STORE, True),
         ({**BROKER, **STORE}, False),
-        ({"RABBITMQ_HOST": "broker", **STORE}, False),
+        ({"RABBITMQ_HOST": "broker", "RABBITMQ_PASSWORD": "p", **STORE}, False),
     ],
 )
 def test_a_server_is_embedded_unless_broker_and_store_are_both_given(

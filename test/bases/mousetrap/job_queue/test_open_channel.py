@@ -100,14 +100,15 @@ def test_the_address_comes_from_the_environment(broker_url: str, monkeypatch: py
 
 
 def test_without_an_address_the_tutorials_variables_say_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MOUSETRAP_BROKER_URL", "RABBITMQ_USER", "RABBITMQ_PASSWORD"):
+    for name in ("MOUSETRAP_BROKER_URL", "RABBITMQ_USER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RABBITMQ_HOST", "no-such-host.invalid")
+    monkeypatch.setenv("RABBITMQ_PASSWORD", "s3cret")
 
     with pytest.raises(QueueUnreachable, match=r"no-such-host\.invalid:5672") as error:
         open_channel(queues=["work"])
 
-    assert "CHANGE_ME" not in str(error.value)
+    assert "s3cret" not in str(error.value)
 
 
 def test_a_broker_that_is_away_is_told_of_with_its_address_and_no_password() -> None:

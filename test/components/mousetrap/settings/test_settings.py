@@ -1,5 +1,6 @@
 """Settings are checked once, at the start, and every complaint names its variable."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_file_of_certificates_that_is_none_is_refused(tmp_path: Path) -> None:
     ("environ", "url"),
     [
         ({}, "amqp://DEV_USER:CHANGE_ME@localhost:5672/%2F"),
-        ({"RABBITMQ_HOST": "rabbit"}, "amqp://DEV_USER:CHANGE_ME@rabbit:5672/%2F"),
+        ({"RABBITMQ_HOST": "rabbit", "RABBITMQ_PASSWORD": "mine"}, "amqp://DEV_USER:mine@rabbit:5672/%2F"),
         ({"RABBITMQ_USER": "a/b", "RABBITMQ_PASSWORD": "c@d"}, "amqp://a%2Fb:c%40d@localhost:5672/%2F"),
         ({"MOUSETRAP_BROKER_URL": "amqps://u:p@h/v", "RABBITMQ_HOST": "x"}, "amqps://u:p@h/v"),
         ({"MOUSETRAP_BROKER_URL": "valkey://h"}, "amqp://DEV_USER:CHANGE_ME@localhost:5672/%2F"),
@@ -91,9 +92,97 @@ def test_a_blocking_channel_finds_rabbitmq_by_our_variable_or_the_tutorials(
 
 
 def test_the_tutorials_host_is_enough_for_workers_too() -> None:
-    assert Settings.from_environ({"RABBITMQ_HOST": "rabbit"}).broker_url == amqp_url(
-        {"RABBITMQ_HOST": "rabbit"}
-    )
+    environ = {"RABBITMQ_HOST": "rabbit", "RABBITMQ_PASSWORD": "mine"}
+
+    assert Settings.from_environ(environ).broker_url == amqp_url(environ)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://mousetrap:CHANGE_ME@rabbit:5672/v",
+        "amqp://mousetrap:changeme@127.0.0.1,rabbit/v",
+        "amqp://guest:guest@rabbit",
+        "amqp://mousetrap:@rabbit",
+        "amqp://mousetrap@rabbit",
+        "amqp://rabbit",
+        "amqps://mousetrap:Change%5fMe@203.0.113.7/v",
+        "amqp://mousetrap:change-me@[2001:db8::1]/v",
+    ],
+)
+def test_a_placeholder_is_no_password_toward_another_machine(url: str) -> None:
+    with pytest.raises(SettingsWrong) as wrong:
+        Settings.from_environ({"MOUSETRAP_BROKER_URL": url})
+
+    assert str(wrong.value).startswith("MOUSETRAP_BROKER_URL: its password is empty or a placeholder")
+    assert len(str(wrong.value).splitlines()) == 1
+    assert "rabbit" not in str(wrong.value)
+
+
+def test_store_and_database_are_asked_for_a_password_of_their_own_too() -> None:
+    with pytest.raises(SettingsWrong) as wrong:
+        Settings.from_environ(
+            {
+                "MOUSETRAP_STORE_URL": "valkey://:CHANGE_ME@store:6379/0",
+                "MOUSETRAP_DATABASE_URL": "postgresql+psycopg://mousetrap:CHANGE_ME@database/mousetrap",
+            }
+        )
+
+    store, database = str(wrong.value).splitlines()
+    assert store.startswith("MOUSETRAP_STORE_URL: its password")
+    assert database.startswith("MOUSETRAP_DATABASE_URL: its password")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MOUSETRAP_BROKER_URL": "amqp://guest:guest@localhost:5672/"},
+        {"MOUSETRAP_BROKER_URL": "amqp://127.0.0.2"},
+        {"MOUSETRAP_BROKER_URL": "amqp://u:CHANGE_ME@[::1]:5672/"},
+        {"MOUSETRAP_BROKER_URL": "amqp://mousetrap:changed-me@rabbit/v"},
+        {"MOUSETRAP_STORE_URL": "valkey://store:6379/0"},
+        {"MOUSETRAP_DATABASE_URL": "postgresql+psycopg://peer@database/mousetrap"},
+        {"MOUSETRAP_DATABASE_URL": "sqlite:////data/a@b.db"},
+    ],
+)
+def test_this_machine_and_those_who_ask_for_no_password_are_left_alone(environ: dict[str, str]) -> None:
+    Settings.from_environ(environ)
+
+
+@pytest.mark.parametrize("read", [amqp_url, Settings.from_environ])
+def test_the_tutorials_password_goes_to_no_other_machine(
+    read: Callable[[Mapping[str, str]], object],
+) -> None:
+    with pytest.raises(
+        SettingsWrong, match=r"^RABBITMQ_HOST and RABBITMQ_PASSWORD: its password is empty or a placeholder"
+    ):
+        read({"RABBITMQ_HOST": "rabbit"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://u:s3cret\N{CARE OF}@h/",
+        "amqp://u:[s3cret]@h/",
+        "amqp://u:s3cret/more@h/",
+        "valkey://:s3cret#more@h/0",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_without_its_password(url: str) -> None:
+    name = "MOUSETRAP_BROKER_URL"
+
+    with pytest.raises(SettingsWrong, match=f"{name}: it cannot be read as an address") as wrong:
+        Settings.from_environ({name: url})
+
+    assert "s3cret" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "declares"),
+    [({}, True), ({"MOUSETRAP_DECLARE": "false"}, False), ({"MOUSETRAP_DECLARE": "0"}, False)],
+)
+def test_processes_declare_unless_told_not_to(given: dict[str, str], declares: bool) -> None:
+    assert Settings.from_environ(given).declare is declares
 
 
 @pytest.mark.parametrize(

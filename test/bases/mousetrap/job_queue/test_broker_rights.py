@@ -1,0 +1,246 @@
+"""The rights that the deployment gives to its users of RabbitMQ: enough for their work, and for nothing else."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Literal
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
+
+from mousetrap.dead_letters import DeadLetters, Repaired, Selection
+from mousetrap.job_queue import QueueOptions, connect, make_queues, open_channel
+from mousetrap.job_queue.declare import declare
+from mousetrap.job_queue.topology import topology
+from mousetrap.jobs import Message, Queue, QueueUnreachable
+from mousetrap.retry import RetryPolicy
+from mousetrap.run_store import RunState, open_store
+from mousetrap.settings import Settings
+from support.inbox import Inbox, eventually, play
+from support.rabbitmq_api import Broker
+from support.rabbitmq_users import ROLES, Role, rights, user
+from support.workbench import KEYRING, Workbench, a_pipeline, double
+
+LOOKING = QueueOptions(declare=False, confirm_deadline=5.0)
+
+Urls = dict[Role, str]
+
+
+@pytest.fixture
+def urls(rabbitmq: Broker, broker_url: str) -> Iterator[Urls]:
+    """The address of one empty virtual host for each of the users."""
+    with ExitStack() as opened:
+        yield {
+            role: opened.enter_context(user(rabbitmq, broker_url, allowed))
+            for role, allowed in rights().items()
+        }
+
+
+def migrate(urls: Urls, *queues: str, queue_type: str = "quorum") -> None:
+    settings = {"MOUSETRAP_BROKER_URL": urls["migrate"], "MOUSETRAP_QUEUE_TYPE": queue_type}
+    make_queues(Settings.from_environ({**settings, "MOUSETRAP_DECLARE": "false"}), queues)
+
+
+@pytest.mark.parametrize("queue_type", ["quorum", "classic"])
+def test_a_run_fails_is_retried_given_up_redriven_and_completed_by_users_who_may_configure_nothing(
+    urls: Urls, store_url: str, queue_type: Literal["quorum", "classic"]
+) -> None:
+    pipeline = a_pipeline(retry=RetryPolicy(attempts=2, base=0.2, cap=0.2))
+    queues = [stage.queue for stage in pipeline.stages]
+    options = replace(LOOKING, queue_type=queue_type)
+    mended = asyncio.Event()
+
+    async def add(number: int) -> int:
+        if not mended.is_set():
+            raise ConnectionError("not mended yet")
+        return number + 1
+
+    async def story() -> None:
+        async with (
+            open_store(store_url, retention=3600) as store,
+            connect(urls["api"], queues, name="api", options=options) as asking,
+            connect(urls["worker"], queues, name="worker", options=options) as working,
+        ):
+            api, worker = Workbench(asking, store, pipeline), Workbench(working, store, pipeline)
+            letters = DeadLetters(asking, store, KEYRING, {pipeline.name: pipeline})
+            async with worker.working(worker.bind("add", add), worker.bind("double", double)):
+                run_id = await api.submit(b"20")
+                assert (await api.ended(run_id)).state == RunState.FAILED
+                assert [letter.run_id for letter in (await letters.look(Selection())).letters] == [run_id]
+                assert await asking.ready(queues[0]) == 0
+
+                mended.set()
+                redriven = await letters.redrive(Selection(), rate=1000, limit=1)
+                assert redriven == Repaired(matched=1, done=1)
+                await eventually(lambda: _result(api, run_id), 42)
+
+            run = await store.get(run_id)
+            assert run is not None
+            assert [event.kind for event in run.timeline].count("retrying") == 1
+
+    migrate(urls, *queues, queue_type=queue_type)
+    migrate(urls, *queues, queue_type=queue_type)
+    play(story())
+
+
+async def _result(bench: Workbench, run_id: str) -> object:
+    run = await bench.store.get(run_id)
+    return run and run.result
+
+
+Act = Callable[[BlockingChannel], object]
+
+
+def declare_a_queue(channel: BlockingChannel) -> None:
+    channel.queue_declare("another", durable=True)
+
+
+def delete_a_queue(channel: BlockingChannel) -> None:
+    channel.queue_delete("work")
+
+
+def lead_jobs_elsewhere(channel: BlockingChannel) -> None:
+    channel.queue_bind("work.dead", "mousetrap.jobs", "work")
+
+
+def publish_past_our_exchanges(channel: BlockingChannel) -> None:
+    channel.basic_publish("", "work", b"{}", mandatory=True)
+
+
+def take_a_job(channel: BlockingChannel) -> None:
+    channel.basic_get("work")
+
+
+def take_a_dead_letter(channel: BlockingChannel) -> None:
+    channel.basic_get("work.dead")
+
+
+def take_a_delayed_job(channel: BlockingChannel) -> None:
+    channel.basic_get("mousetrap.delay.0")
+
+
+NOBODYS = (
+    declare_a_queue,
+    delete_a_queue,
+    lead_jobs_elsewhere,
+    publish_past_our_exchanges,
+    take_a_delayed_job,
+)
+
+
+@pytest.mark.parametrize(
+    ("role", "act"),
+    [
+        *(("api", act) for act in (*NOBODYS, take_a_job)),
+        *(("worker", act) for act in (*NOBODYS, take_a_dead_letter)),
+        ("migrate", publish_past_our_exchanges),
+    ],
+)
+def test_what_a_user_does_not_need_it_may_not(urls: Urls, role: Role, act: Act) -> None:
+    migrate(urls, "work")
+    with pika.BlockingConnection(pika.URLParameters(urls[role])) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+
+        with pytest.raises(ChannelClosedByBroker, match="ACCESS_REFUSED"):
+            act(channel)
+
+
+class Asked:
+    """In place of a channel: notes the names that are looked for; to make one is a mistake."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def exchange_declare(self, name: str, _type: str, *, passive: bool) -> None:
+        assert passive
+        self.names.append(name)
+
+    def queue_declare(self, name: str, *, passive: bool) -> None:
+        assert passive
+        self.names.append(name)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_name_that_is_looked_for_is_one_on_which_the_user_has_some_right(role: Role) -> None:
+    # RabbitMQ from 4.2.7 and 4.3.1 on tells nobody else whether a name is there; earlier ones tell everybody.
+    asked = Asked()
+    declare(asked, topology(["start_fetch", "a-b_c1"], LOOKING))
+
+    allowed = rights()[role].values()
+    assert {"mousetrap.jobs", "mousetrap.delay.27", "start_fetch", "a-b_c1.dead"} < set(asked.names)
+    assert [name for name in asked.names if not any(re.search(each, name) for each in allowed)] == []
+
+
+def test_a_process_that_may_not_declare_says_what_is_missing_and_works_once_it_is_there(
+    urls: Urls, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = "there is no exchange 'mousetrap.jobs': `mousetrap migrate` makes it"
+
+    async def story() -> None:
+        async with (
+            connect(urls["api"], ["work"], name="api", options=LOOKING) as api,
+            connect(urls["worker"], ["work"], name="worker", options=LOOKING) as worker,
+        ):
+            inbox = Inbox()
+            await worker.consume("work", 10, inbox)
+            for queue in (api, worker):
+                with pytest.raises(QueueUnreachable, match=missing):
+                    await queue.check()
+            with pytest.raises(QueueUnreachable, match=missing):
+                await api.publish("work", Message("early", b"x"))
+
+            await asyncio.to_thread(migrate, urls, "work")
+
+            await eventually(lambda: _answers(api), True)
+            await api.publish("work", Message("now", b"x"))
+            assert await inbox.acknowledge(1) == ["now"]
+
+    play(story())
+    assert missing in caplog.text
+
+
+async def _answers(queue: Queue) -> bool:
+    try:
+        await queue.check()
+    except QueueUnreachable:
+        return False
+    return True
+
+
+def test_a_queue_that_is_deleted_is_not_made_anew_by_those_who_may_not(urls: Urls, broker_url: str) -> None:
+    async def story() -> None:
+        async with connect(urls["api"], ["work"], name="api", options=LOOKING) as api:
+            await api.publish("work", Message("1", b"x"))
+            await asyncio.to_thread(_delete, broker_url, "work")
+
+            with pytest.raises(
+                QueueUnreachable, match=r"there is no queue 'work': `mousetrap migrate` makes"
+            ):
+                await api.publish("work", Message("2", b"x"))
+
+    migrate(urls, "work")
+    play(story())
+
+
+def _delete(url: str, queue: str) -> None:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        connection.channel().queue_delete(queue)
+
+
+def test_a_script_that_may_not_declare_is_told_what_is_missing(urls: Urls) -> None:
+    with pytest.raises(QueueUnreachable, match=r"there is no exchange 'mousetrap.jobs': `mousetrap migrate`"):
+        open_channel(urls["worker"], ["work"], options=LOOKING)
+    migrate(urls, "other")
+
+    with pytest.raises(QueueUnreachable, match=r"there is no queue 'work': `mousetrap migrate`"):
+        open_channel(urls["worker"], ["work"], options=LOOKING)
+
+
+def test_whoever_declares_without_the_right_is_told_where_the_rights_are_listed(urls: Urls) -> None:
+    with pytest.raises(QueueUnreachable, match=r"ACCESS_REFUSED .* as docs/broker-rights\.md lists them"):
+        open_channel(urls["worker"], ["work"], options=QueueOptions())
