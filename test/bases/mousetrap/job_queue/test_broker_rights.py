@@ -16,6 +16,7 @@ from mousetrap.dead_letters import DeadLetters, Repaired, Selection
 from mousetrap.job_queue import QueueOptions, connect, make_queues, open_channel
 from mousetrap.job_queue.declare import declare
 from mousetrap.job_queue.topology import topology
+from mousetrap.job_queue.trouble import Trouble
 from mousetrap.jobs import Message, Queue, QueueUnreachable
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunState, open_store
@@ -202,6 +203,19 @@ def test_a_process_that_may_not_declare_says_what_is_missing_and_works_once_it_i
 
     play(story())
     assert missing in caplog.text
+
+
+def test_a_broker_that_comes_back_without_what_is_needed_is_told_of_a_second_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trouble = Trouble("broker:5672")
+    away, missing = OSError("refused"), ChannelClosedByBroker(404, "NOT_FOUND - no queue 'work' in vhost 'v'")
+
+    for why in (away, away, missing, missing, away, missing):
+        trouble.struck("publish", why)
+
+    told = [record.message.partition(": ")[2] for record in caplog.records]
+    assert [each.partition(": ")[0] for each in told] == ["refused", "there is no queue 'work'"]
 
 
 async def _answers(queue: Queue) -> bool:
