@@ -1,6 +1,6 @@
 # What a person asks of Mousetrap; `make` alone lists it. Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast chaos check bench lock
+.PHONY: help demo up test test-fast chaos check bench lock images stack stack-test stack-down
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,19 @@ check: .venv/.develop  ## style, types, borders between bricks, brick lists and 
 
 bench: .venv/.develop  ## us beside our peers on one broker, under 40 minutes; BENCH="--help" lists what can be chosen
 	@PYTHONPATH=development:test .venv/bin/python -m benchmarks $(BENCH)
+
+images:  ## the images of the API, the workers and the command line
+	@tools/stack build
+
+stack:  ## the whole stack in containers, built and started; WITH="cluster offline" lays those files of deploy/ over it
+	@tools/stack up
+
+stack-test: .venv/.develop  ## that stack, struck and stopped on real containers, each run accounted for; under 5 minutes
+	@tools/stack build
+	@.venv/bin/python -m pytest test/stack -o faulthandler_timeout=600 $(PYTEST)
+
+stack-down:  ## stops it; its data and secrets stay
+	@tools/stack down
 
 lock:  ## newest versions that pyproject.toml allows, for the workspace and each project
 	@tools/lock --regenerate

@@ -1,0 +1,79 @@
+"""The secrets that are made for a stack are what its processes and servers read, and are made once."""
+
+import base64
+import hashlib
+import json
+import stat
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mousetrap.api_keys import ApiKeys, Scope
+from mousetrap.settings import Settings
+
+_ROOT = Path(__file__).parents[2]
+
+
+def test_each_process_reads_its_addresses_and_keys(tmp_path: Path) -> None:
+    folder = _made(tmp_path)
+    names = {"broker_url": "broker_url_worker", "store_url": "", "database_url": "database_url_worker"}
+    names |= {"signing_keys": "", "api_keys": "", "api_key": ""}
+
+    settings = Settings.from_environ(
+        {f"MOUSETRAP_{name.upper()}_FILE": str(folder / (file or name)) for name, file in names.items()}
+    )
+
+    caller = ApiKeys.parse(settings.api_keys).find(settings.api_key)
+    assert caller is not None
+    assert caller.scopes == frozenset(Scope)
+    assert settings.keyring.headers(b"a message")
+
+
+def test_the_broker_knows_each_user_by_a_hash_of_the_password_in_its_address(tmp_path: Path) -> None:
+    folder = _made(tmp_path)
+    users = json.loads((folder / "rabbitmq_definitions.json").read_text())["users"]
+
+    assert len(users) == 3
+    for user in users:
+        address = urlsplit((folder / f"broker_url_{user['name'].rpartition('-')[2]}").read_text())
+        kept = base64.b64decode(user["password_hash"])
+        assert address.username == user["name"]
+        assert kept[4:] == hashlib.sha256(kept[:4] + (address.password or "").encode()).digest()
+
+
+def test_no_two_stacks_share_a_secret(tmp_path: Path) -> None:
+    one, other = _made(tmp_path / "one"), _made(tmp_path / "other")
+
+    assert [each.name for each in one.iterdir() if each.read_text() == (other / each.name).read_text()] == []
+
+
+def test_only_their_owner_gets_into_the_folder_and_containers_may_read_the_files(tmp_path: Path) -> None:
+    folder = _made(tmp_path)
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o644}
+
+
+def test_what_is_there_is_left_alone_and_a_gap_is_named(tmp_path: Path) -> None:
+    folder = _made(tmp_path)
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+
+    assert _make(folder).returncode == 0
+    assert {file.name: file.read_text() for file in folder.iterdir()} == before
+
+    (folder / "store_url").unlink()
+    refused = _make(folder)
+    assert refused.returncode == 1
+    assert "store_url" in refused.stderr
+    assert not (folder / "store_url").exists()
+
+
+def _made(place: Path) -> Path:
+    folder = place / "secrets"
+    assert _make(folder).returncode == 0
+    return folder
+
+
+def _make(folder: Path) -> "subprocess.CompletedProcess[str]":
+    command = [str(_ROOT / "tools/secrets"), str(folder)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)

