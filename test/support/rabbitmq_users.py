@@ -32,7 +32,8 @@ def user(broker: Broker, url: str, rights: Rights) -> Iterator[str]:
     parts = urlsplit(url)
     ask(broker, "PUT", f"/api/users/{name}", password=password, tags="")
     try:
-        ask(broker, "PUT", f"/api/permissions{parts.path}/{name}", **rights)
+        virtual_host = parts.path.removeprefix("/") or "%2F"
+        ask(broker, "PUT", f"/api/permissions/{virtual_host}/{name}", **rights)
         host = parts.netloc.rpartition("@")[2]
         yield urlunsplit(parts._replace(netloc=f"{name}:{password}@{host}"))
     finally:

@@ -11,6 +11,7 @@ from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import open_channel
 from mousetrap.signing import Keyring
 from support.rabbitmq import OwnRabbitMQ
+from support.rabbitmq_users import FULL, user
 from support.stack import SIGNING_KEYS, Deploy
 from support.waiting import until
 
@@ -48,12 +49,13 @@ def test_a_script_as_in_the_tutorial_finds_the_broker_by_its_three_variables(
     # The tutorial knows one port, which on this machine may be anyone's. So ours stands in a list, and the port goes to
     # an address that nobody can have.
     monkeypatch.setenv("RABBITMQ_HOST", f"{broker.hostname}:{broker.port},255.255.255.255")
-    monkeypatch.setenv("RABBITMQ_USER", "guest")
-    monkeypatch.setenv("RABBITMQ_PASSWORD", "guest")
-
-    with open_channel() as channel:
-        channel.basic_publish(exchange="", routing_key="start_fetch", body=b"hello")
-        received = until(lambda: take(channel, "start_fetch"), "the message is back")
+    with user(own_rabbitmq, own_rabbitmq.url, FULL) as url:
+        known = urlsplit(url)
+        monkeypatch.setenv("RABBITMQ_USER", known.username or "")
+        monkeypatch.setenv("RABBITMQ_PASSWORD", known.password or "")
+        with open_channel() as channel:
+            channel.basic_publish(exchange="", routing_key="start_fetch", body=b"hello")
+            received = until(lambda: take(channel, "start_fetch"), "the message is back")
 
     assert received.body == b"hello"
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Literal
 
@@ -22,23 +22,36 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunState, open_store
 from mousetrap.settings import Settings
 from support.inbox import Inbox, eventually, play
+from support.rabbitmq import virtual_host
 from support.rabbitmq_api import Broker
 from support.rabbitmq_users import ROLES, Role, rights, user
 from support.workbench import KEYRING, Workbench, a_pipeline, double
 
-LOOKING = QueueOptions(declare=False, confirm_deadline=5.0)
+LOOKING = QueueOptions(declare=False, confirm_deadline=2.0)
 
 Urls = dict[Role, str]
 
 
+@contextmanager
+def users(broker: Broker, url: str) -> Iterator[Urls]:
+    """The address of a virtual host for each of the users."""
+    with ExitStack() as opened:
+        yield {role: opened.enter_context(user(broker, url, allowed)) for role, allowed in rights().items()}
+
+
 @pytest.fixture
 def urls(rabbitmq: Broker, broker_url: str) -> Iterator[Urls]:
-    """The address of one empty virtual host for each of the users."""
-    with ExitStack() as opened:
-        yield {
-            role: opened.enter_context(user(rabbitmq, broker_url, allowed))
-            for role, allowed in rights().items()
-        }
+    """The addresses of an empty virtual host."""
+    with users(rabbitmq, broker_url) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="module")
+def migrated(rabbitmq: Broker) -> Iterator[Urls]:
+    """The addresses of a virtual host with all queues, for tests that change nothing there."""
+    with virtual_host(rabbitmq) as url, users(rabbitmq, url) as urls:
+        migrate(urls, "work")
+        yield urls
 
 
 def migrate(urls: Urls, *queues: str, queue_type: str = "quorum") -> None:
@@ -141,9 +154,8 @@ NOBODYS = (
         ("migrate", publish_past_our_exchanges),
     ],
 )
-def test_what_a_user_does_not_need_it_may_not(urls: Urls, role: Role, act: Act) -> None:
-    migrate(urls, "work")
-    with pika.BlockingConnection(pika.URLParameters(urls[role])) as connection:
+def test_what_a_user_does_not_need_it_may_not(migrated: Urls, role: Role, act: Act) -> None:
+    with pika.BlockingConnection(pika.URLParameters(migrated[role])) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
 
