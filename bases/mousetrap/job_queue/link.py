@@ -5,6 +5,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from pika.exceptions import ChannelClosedByBroker
+
 from mousetrap.job_queue.connection import Connection, open_connection
 from mousetrap.job_queue.trouble import Trouble
 
@@ -79,11 +81,12 @@ class Link:
                 why: Exception = error
                 failures += 1
             else:
-                failures = 0
                 self._trouble.over(self._role)
                 self._change(self._connection)
                 self._tried.set()
                 why = await asyncio.shield(self._connection.lost)
+                # A broker that refuses what it is sent, for want of a right, will refuse it on the next connection too.
+                failures = failures + 1 if isinstance(why, ChannelClosedByBroker) else 0
             self._lose(why)
             await asyncio.sleep(pause(failures))
 

@@ -17,7 +17,7 @@ from mousetrap.job_queue import QueueOptions, connect, make_queues, open_channel
 from mousetrap.job_queue.declare import declare
 from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import Trouble
-from mousetrap.jobs import Message, Queue, QueueUnreachable
+from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueUnreachable
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunState, open_store
 from mousetrap.settings import Settings
@@ -215,6 +215,24 @@ def test_a_process_that_may_not_declare_says_what_is_missing_and_works_once_it_i
 
     play(story())
     assert missing in caplog.text
+
+
+def test_a_right_to_publish_that_is_missing_is_told_and_not_tried_hot(
+    rabbitmq: Broker, urls: Urls, broker_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(url: str) -> None:
+        async with connect(url, ["work"], name="test", options=LOOKING) as queue:
+            with pytest.raises(PublishUnconfirmed):
+                await queue.publish("work", Message("1", b"x"))
+
+    migrate(urls, "work")
+    caplog.set_level("INFO")
+    with user(rabbitmq, broker_url, {**rights()["api"], "write": "^$"}) as url:
+        play(story(url))
+
+    assert "ACCESS_REFUSED - access to exchange 'mousetrap.jobs'" in caplog.text
+    # In two seconds: about five by a pause that doubles, twenty by one that does not.
+    assert 0 < caplog.text.count("can be used again") < 12
 
 
 def test_a_broker_that_comes_back_without_what_is_needed_is_told_of_a_second_time(
