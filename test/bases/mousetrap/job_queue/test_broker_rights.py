@@ -222,7 +222,8 @@ def test_a_right_to_publish_that_is_missing_is_told_and_not_tried_hot(
 ) -> None:
     async def story(url: str) -> None:
         async with connect(url, ["work"], name="test", options=LOOKING) as queue:
-            with pytest.raises(PublishUnconfirmed):
+            # Later RabbitMQs refuse it already when it looks.
+            with pytest.raises((PublishUnconfirmed, QueueUnreachable)):
                 await queue.publish("work", Message("1", b"x"))
 
     migrate(urls, "work")
@@ -230,9 +231,9 @@ def test_a_right_to_publish_that_is_missing_is_told_and_not_tried_hot(
     with user(rabbitmq, broker_url, {**rights()["api"], "write": "^$"}) as url:
         play(story(url))
 
-    assert "ACCESS_REFUSED - access to exchange 'mousetrap.jobs'" in caplog.text
+    assert re.search("ACCESS_REFUSED - .*access to exchange 'mousetrap.jobs'", caplog.text)
     # In two seconds: about five by a pause that doubles, twenty by one that does not.
-    assert 0 < caplog.text.count("can be used again") < 12
+    assert caplog.text.count("can be used again") < 12
 
 
 def test_a_broker_that_comes_back_without_what_is_needed_is_told_of_a_second_time(
