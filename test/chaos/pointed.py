@@ -7,7 +7,7 @@ from typing import Any
 
 from chaos.ledger import Ledger
 from chaos.points import Point, Trap
-from mousetrap.jobs import Delivery, Job, Message, Outcome, Queue, Subscription
+from mousetrap.jobs import Backlog, Delivery, Job, Message, Outcome, Queue, Subscription
 from mousetrap.run_store import Claim, Decision, Granted, RunStore
 
 
@@ -43,6 +43,9 @@ class PointedQueue:
 
     async def ready(self, queue: str) -> int:
         return await self._inner.ready(queue)
+
+    async def backlog(self, queue: str) -> Backlog:
+        return await self._inner.backlog(queue)
 
     async def check(self) -> None:
         await self._inner.check()

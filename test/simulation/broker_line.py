@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, QueueUnreachable, Unroutable
+from mousetrap.jobs import Backlog, Message, PublishUnconfirmed, QueueFull, QueueUnreachable, Unroutable
 from simulation.broker import Broker, Consumer, Stored
 from simulation.process import Lost, Process
 
@@ -146,6 +146,10 @@ class SimulatedQueue:
     async def ready(self, queue: str) -> int:
         """As in the protocol Queue."""
         return await self.process.ask("queue", f"-counts {queue}", lambda: self._count(queue), _no_answer)
+
+    async def backlog(self, queue: str) -> Backlog:
+        """As in the protocol Queue."""
+        return Backlog(await self.ready(queue), None)
 
     async def check(self) -> None:
         """As in the protocol Queue."""

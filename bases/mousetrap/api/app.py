@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from mousetrap.api import dead, events, example, health, pipelines, repair, runs, start, workers
+from mousetrap.api import dead, events, example, health, pipelines, queues, repair, runs, start, workers
 from mousetrap.api.access import read_keys
 from mousetrap.api.body_limit import BodyLimit
 from mousetrap.api.description import describe
@@ -36,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.keys = read_keys(settings)
     app.state.stopping = asyncio.Event()
-    for part in (start, pipelines, runs, events, repair, dead, workers, health, example):
+    for part in (start, pipelines, runs, events, repair, dead, queues, workers, health, example):
         app.include_router(part.router)
     app.add_middleware(BodyLimit, most=settings.api_max_body)
     describe(app)

@@ -195,6 +195,17 @@ class Discarded(_Repaired):
     discarded: int
 
 
+class Queue(_View):
+    """What waits in a stage's queue for any worker; jobs that are delayed, or taken ahead by a worker, are no part of it."""
+
+    name: str = Field(examples=["start_fetch"])
+    ready: int = Field(description="How many jobs wait for a worker.")
+    oldest_seconds: float = Field(
+        description="How long the oldest of them can have waited: since the job that was taken last came, or the queue "
+        "was last seen empty, whichever is later."
+    )
+
+
 class Doing(_View):
     """An attempt that a worker has under way."""
 

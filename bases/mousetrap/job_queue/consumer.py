@@ -36,6 +36,13 @@ class Consumer:
         self._subscriptions = [*(each for each in self._subscriptions if not each.over), subscription]
         return subscription
 
+    def reached(self, queue: str) -> int | None:
+        """Milliseconds since 1970 before which nothing came that waits in `queue` now; None where that cannot be told."""
+        return (
+            1000 * max((each.reached for each in self._subscriptions if each.queue == queue), default=0)
+            or None
+        )
+
     async def close(self) -> None:
         """Says the acknowledgements that are due and leaves."""
         for subscription in self._subscriptions:
@@ -51,7 +58,7 @@ class RabbitSubscription:
     ) -> None:
         self._link = link
         self._topology = topology
-        self._queue = queue
+        self.queue = queue
         self._prefetch = prefetch
         self._receive = receive
         self._holding: Holding | None = None
@@ -62,6 +69,11 @@ class RabbitSubscription:
     def over(self) -> bool:
         """Whether it was stopped, and all that it delivered is settled."""
         return self._keeper.done() and (self._holding is None or not self._holding.open)
+
+    @property
+    def reached(self) -> int:
+        """When the latest delivery began to wait, in seconds since 1970; 0 before the first."""
+        return self._holding.reached if self._holding else 0
 
     async def stop(self) -> None:
         """As in the protocol Subscription."""
@@ -89,7 +101,7 @@ class RabbitSubscription:
                 continue
             self._failures += 1
             if self._failures == 1:
-                _log.warning("queue %s: %s; subscribing until it works", self._queue, explain(why))
+                _log.warning("queue %s: %s; subscribing until it works", self.queue, explain(why))
             await asyncio.sleep(UNDISTURBED + pause(self._failures))
 
     async def _receive_until_gone(self, connection: Connection) -> Exception:
@@ -103,10 +115,10 @@ class RabbitSubscription:
         return holding.gone.result()
 
     async def _subscribe(self, channel: Any) -> Holding:
-        self._holding = Holding(self._queue, channel, self._receive)
+        self._holding = Holding(self.queue, channel, self._receive)
         await self._holding.begin(self._prefetch)
         if self._failures:
-            _log.info("queue %s: subscribed again", self._queue)
+            _log.info("queue %s: subscribed again", self.queue)
             self._failures = 0
         return self._holding
 

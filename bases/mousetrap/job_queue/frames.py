@@ -19,9 +19,12 @@ _END = bytes([FRAME_END])
 _HEADER = struct.Struct(">BHLHHQH")
 _DELIVERED = struct.Struct(">QB")
 _LONG = struct.Struct(">L")
+_TIME = struct.Struct(">Q")
 
-#: Content type, delivery mode and message id, without headers and with them.
-_BARE, _WITH_HEADERS = 0x9080, 0xB080
+#: Content type, delivery mode, message id and time, without headers and with them.
+_BARE, _WITH_HEADERS = 0x90C0, 0xB0C0
+#: The time, which stands last; other senders, and versions of ours up to 0.1, give none.
+_TIMED = 0x0040
 _JSON = b"\x10application/json"
 _PERSISTENT = b"\x02"
 _OURS = PREFIX.encode()
@@ -36,6 +39,8 @@ class Delivered(NamedTuple):
     tag: int
     redelivered: bool
     message: Message
+    #: Seconds since 1970, when the message was to begin to wait in its queue; 0 where that is not said.
+    since: int
     end: int
 
 
@@ -56,13 +61,13 @@ def end(data: bytes, start: int = 0) -> int:
     return end
 
 
-def properties(message_id: str, headers: Mapping[str, str]) -> bytes:
-    """What stands in a header frame after the size of the body: JSON, persistent, this id, these headers."""
-    short_id = _short(message_id)
+def properties(message_id: str, headers: Mapping[str, str], since: int) -> bytes:
+    """What stands in a header frame after the size of the body: JSON, persistent, this id, these headers, this time."""
+    end = _short(message_id) + _TIME.pack(since)
     if not headers:
-        return b"\x90\x80" + _JSON + _PERSISTENT + short_id
+        return b"\x90\xc0" + _JSON + _PERSISTENT + end
     table = b"".join([_short(name) + b"S" + _long(value) for name, value in headers.items()])
-    return b"\xb0\x80" + _JSON + _LONG.pack(len(table)) + table + _PERSISTENT + short_id
+    return b"\xb0\xc0" + _JSON + _LONG.pack(len(table)) + table + _PERSISTENT + end
 
 
 def publish(channel: int, exchange: str, key: str, properties: bytes, body: bytes, most: int) -> bytes:
@@ -121,17 +126,24 @@ def read_delivery(data: bytes, start: int, mine: bytes) -> Delivered | None:
     read = _read_properties(data, header + _HEADER.size, body_frame - 1, flags)
     if read is None:
         return None
-    message_id, headers = read
-    return Delivered(tag, bool(redelivered), Message(message_id, data[body : body + body_size], headers), end)
+    message_id, headers, since = read
+    message = Message(message_id, data[body : body + body_size], headers)
+    return Delivered(tag, bool(redelivered), message, since, end)
 
 
-def _read_properties(data: bytes, place: int, end: int, flags: int) -> tuple[str, Mapping[str, str]] | None:
-    if flags not in (_BARE, _WITH_HEADERS) or not data.startswith(_JSON, place):
+def _read_properties(
+    data: bytes, place: int, end: int, flags: int
+) -> tuple[str, Mapping[str, str], int] | None:
+    if flags | _TIMED not in (_BARE, _WITH_HEADERS) or not data.startswith(_JSON, place):
         return None
     place += len(_JSON)
     headers: dict[str, str] = {}
+    since = 0
     try:
-        if flags == _WITH_HEADERS:
+        if flags & _TIMED:
+            end -= _TIME.size
+            (since,) = _TIME.unpack_from(data, end)
+        if flags | _TIMED == _WITH_HEADERS:
             (size,) = _LONG.unpack_from(data, place)
             place += 4
             table_end = place + size
@@ -145,7 +157,9 @@ def _read_properties(data: bytes, place: int, end: int, flags: int) -> tuple[str
                 place = value + 5 + size
         # The delivery mode is skipped: whoever delivers has stored the message or not already.
         message_id = place + 2
-        return (data[message_id:end].decode(), headers) if data[place + 1] == end - message_id else None
+        if data[place + 1] != end - message_id:
+            return None
+        return data[message_id:end].decode(), headers, since
     except (UnicodeDecodeError, IndexError, struct.error):
         return None
 

@@ -38,6 +38,8 @@ class Holding:
         #: A tag used before could make some brokers lose deliveries.
         self._tag = f"mousetrap-{uuid.uuid4().hex}"
         self._lost = False
+        #: When the latest delivery began to wait, in seconds since 1970: what is still in the queue came no earlier.
+        self.reached = 0
         #: Why nothing more will be delivered by this channel.
         self.gone: asyncio.Future[Exception] = self._loop.create_future()
         channel.add_on_close_callback(lambda _, why: self._lose(why))
@@ -103,14 +105,15 @@ class Holding:
             close_channel(self._channel)
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        self._take(method.delivery_tag, method.redelivered, read(properties, body))
+        self._take(method.delivery_tag, method.redelivered, read(properties, body), properties.timestamp or 0)
 
     def _on_delivered(self, delivered: Delivered) -> None:
-        self._take(delivered.tag, delivered.redelivered, delivered.message)
+        self._take(delivered.tag, delivered.redelivered, delivered.message, delivered.since)
 
-    def _take(self, tag: int, redelivered: bool, message: Message) -> None:
+    def _take(self, tag: int, redelivered: bool, message: Message, since: int) -> None:
         self._held += 1
         self._delivered += 1
+        self.reached = since or self.reached
         delivery = RabbitDelivery(self, tag, self._queue, message, redelivered)
         try:
             self._receive(delivery)

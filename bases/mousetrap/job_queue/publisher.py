@@ -1,6 +1,7 @@
 """Publishes messages and waits for the broker to have them: confirmed, returned, refused, or past their deadline."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,7 +69,7 @@ class Publisher:
             # The ladder takes any message; that its queue is missing would show only at the end of the delay.
             raise unroutable(queue)
         deadline = self._loop.time() + self._deadline
-        properties = frames.properties(message.id, message.headers)
+        properties = frames.properties(message.id, message.headers, int(time.time() + after))
         done = self._loop.create_future()
         return Pending(queue, exchange, key, message.id, properties, message.body, deadline, done)
 
@@ -188,7 +189,7 @@ class Publisher:
 def unroutable(queue: str) -> Unroutable:
     """The error for a queue that is not there."""
     return Unroutable(
-        f"there is no queue {queue!r}: start a worker, or the API, of the version that declares it"
+        f"there is no queue {queue!r}: start a worker, or the API, of the version that declares it, or run `mousetrap migrate`"
     )
 
 

@@ -16,7 +16,7 @@ from mousetrap.job_queue.options import QueueOptions
 from mousetrap.job_queue.publisher import Publisher, unroutable
 from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain, hush_pika
-from mousetrap.jobs import Delivery, Message, Queue
+from mousetrap.jobs import Backlog, Delivery, Message, Queue
 
 #: Seconds that a question to the broker may take; the API answers within two.
 _PATIENCE = 1.5
@@ -73,6 +73,10 @@ class RabbitQueue:
         except ChannelClosedByBroker as error:
             raise unroutable(queue) from error
         return int(answer.message_count)
+
+    async def backlog(self, queue: str) -> Backlog:
+        """As in the protocol Queue; since when is known only to whoever consumes, for to look at a message is to take it."""
+        return Backlog(await self.ready(queue), self._consumer.reached(queue))
 
     async def check(self) -> None:
         """As in the protocol Queue."""

@@ -126,6 +126,23 @@ function steps.ready(queue)
   return redis.call('XLEN', stream(queue)) + due - held
 end
 
+local function last_given(queue)
+  local group = redis.call('XINFO', 'GROUPS', stream(queue))[1]
+  for i = 1, #group, 2 do
+    if group[i] == 'last-delivered-id' then return group[i + 1] end
+  end
+end
+
+-- When the first of those that wait began to, in milliseconds: an entry's id is the time at which it was added. 0 where only
+-- such wait as the dead were given, or none.
+function steps.since(queue)
+  if not exists(queue) then return 0 end
+  local first = redis.call('XRANGE', stream(queue), '(' .. last_given(queue), '+', 'COUNT', 1)[1]
+  local due = redis.call('ZRANGE', delayed(queue), '-inf', math.floor(microseconds() / 1000), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  local since = { due[2] and tonumber(due[2]), first and tonumber(string.match(first[1], '^%d+')) }
+  return math.min(since[1] or since[2] or 0, since[2] or since[1] or 0)
+end
+
 -- A consumer lives as long as its key, which it renews.
 function steps.join(consumer, lapse, former, queues)
   redis.call('DEL', alive(former))

@@ -10,7 +10,7 @@ from mousetrap.job_queue.streams_line import LOST, Line, Server
 from mousetrap.job_queue.streams_membership import Membership
 from mousetrap.job_queue.streams_outbox import Outbox
 from mousetrap.job_queue.streams_subscription import StreamSubscription
-from mousetrap.jobs import Delivery, Message, Queue, Subscription, Unroutable, dead_queue
+from mousetrap.jobs import Backlog, Delivery, Message, Queue, Subscription, Unroutable, dead_queue
 
 #: Seconds for an answer that someone waits for.
 _ANSWER = 1.5
@@ -93,6 +93,14 @@ class StreamQueue:
                 f"Valkey at {self._server} has no queue {queue!r}: connect once with that queue, which makes it"
             )
         return int(waiting)
+
+    async def backlog(self, queue: str) -> Backlog:
+        ready = await self.ready(queue)
+        try:
+            since_ms = await self._line.step("since", queue, patience=_ANSWER)
+        except LOST as error:
+            raise self._server.unreachable(error) from error
+        return Backlog(ready, since_ms or None)
 
     async def check(self) -> None:
         try:

@@ -10,10 +10,19 @@ from mousetrap.jobs.errors import (
 )
 from mousetrap.jobs.job import Job, JobTooNew, JobUndecodable, decode, encode, first_job
 from mousetrap.jobs.outcome import Done, Failure, GiveUp, Outcome, RetryLater
-from mousetrap.jobs.queue import LARGEST_PAYLOAD, Delivery, Message, Queue, Subscription, dead_queue
+from mousetrap.jobs.queue import (
+    LARGEST_PAYLOAD,
+    Backlog,
+    Delivery,
+    Message,
+    Queue,
+    Subscription,
+    dead_queue,
+)
 
 __all__ = [
     "LARGEST_PAYLOAD",
+    "Backlog",
     "Delivery",
     "Done",
     "Failure",

@@ -17,6 +17,14 @@ class Message(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits in a queue to be delivered; what is delayed, or with a consumer already, is no part of it."""
+
+    ready: int
+    #: None of it began to wait before this: milliseconds since 1970; None where the process that was asked cannot tell.
+    since_ms: int | None
+
+
 class Delivery(Protocol):
     """A message that is ours until we settle it, or until its connection is lost: then the queue delivers it again."""
 
@@ -65,6 +73,10 @@ class Queue(Protocol):
 
     async def ready(self, queue: str) -> int:
         """How many messages wait to be delivered, the delayed ones not counted. Raises QueueUnreachable or Unroutable."""
+        ...
+
+    async def backlog(self, queue: str) -> Backlog:
+        """What waits to be delivered, and since when; looking moves no message. Raises as `ready` does."""
         ...
 
     async def check(self) -> None:

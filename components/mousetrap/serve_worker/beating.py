@@ -72,6 +72,12 @@ class Beating:
         self._vitals.look(broker=broker, store="store" not in self._vitals.away)
         store = await _answers(self._registry.beat(self._now()))
         self._vitals.look(broker=broker, store=store)
+        for queue in self._first.queues if broker and store else ():
+            await _answers(self._look_at(queue))
+
+    async def _look_at(self, queue: str) -> None:
+        """Tells the registry how far the worker has come in a queue of its."""
+        await self._registry.look(queue, await self._queue.backlog(queue))
 
     def _now(self) -> Beat:
         watching, now = self._vitals.watching, time.monotonic()

@@ -1,4 +1,4 @@
-"""Who is alive, what they serve and run."""
+"""Who is alive, what they serve and run, and how long jobs wait for them."""
 
 from mousetrap.worker_registry.beat import BEAT_SECONDS, Beat, Doing, State, WorkerSeen
 from mousetrap.worker_registry.registry import WorkerRegistry, open_registry

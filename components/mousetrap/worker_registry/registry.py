@@ -1,4 +1,4 @@
-"""Keeps the workers' beats in the store, and lists them."""
+"""Keeps in the store what workers say of themselves and what was seen of their queues, and tells what follows from it."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 import msgspec
 from redis.asyncio import Redis
 
+from mousetrap.jobs import Backlog
 from mousetrap.store_client import address, open_client, reaching
 from mousetrap.worker_registry.beat import Beat, WorkerSeen, read_worker
 
-#: Milliseconds that a worker which fell silent is still listed.
+#: Milliseconds that a worker which fell silent is still listed, and that a look at a queue counts.
 _KEPT = 3_600_000
 
 _NAMES = "mousetrap:workers"
@@ -24,6 +25,16 @@ redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
+#: What is kept of a queue is one time: nothing that waits in it now began to before that. KEYS: queue. ARGV: how many wait,
+#: since when at the earliest (0 where that is not known), milliseconds to keep. Returns the time of the longest wait.
+_LOOK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local since = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), math.min(tonumber(ARGV[2]), now))
+if ARGV[1] == '0' or since == 0 then since = now end
+redis.call('SET', KEYS[1], string.format('%d', since), 'PX', ARGV[3])
+return now - since
 """
 
 
@@ -44,6 +55,7 @@ class WorkerRegistry:
         self._client = client
         self._place = place
         self._beat = client.register_script(_BEAT)
+        self._look = client.register_script(_LOOK)
 
     async def beat(self, beat: Beat) -> None:
         """Notes what a worker does now; it is listed until it leaves, or an hour after its last beat."""
@@ -57,6 +69,13 @@ class WorkerRegistry:
                 pipe.delete(_key(name))
                 pipe.zrem(_NAMES, name)
                 await pipe.execute()
+
+    async def look(self, queue: str, backlog: Backlog) -> float:
+        """Notes what was seen of a queue. Returns how many seconds the oldest of it can have waited."""
+        seen = (backlog.ready, backlog.since_ms or 0)
+        with reaching(self._place):
+            waited = await self._look([f"mousetrap:waiting:{queue}"], [*seen, _KEPT])
+        return int(waited) / 1000
 
     async def workers(self) -> tuple[WorkerSeen, ...]:
         """All workers, by name; those that fell silent without leaving are stale."""

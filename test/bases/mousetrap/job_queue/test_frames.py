@@ -15,14 +15,22 @@ from mousetrap.job_queue import frames
 
 MINE = frames.delivery_start("me")
 texts = st.text(max_size=60)
+times = st.integers(0, (1 << 64) - 1)
 headers = st.dictionaries(st.text(max_size=20).map(lambda name: f"mousetrap-{name}"), texts, max_size=3)
 
 
-@given(st.integers(1, 9), texts, texts, texts, headers, st.binary(max_size=300), st.integers(1, 100))
+@given(st.integers(1, 9), texts, texts, texts, headers, times, st.binary(max_size=300), st.integers(1, 100))
 def test_what_is_published_in_one_step_is_what_pika_reads(
-    channel: int, exchange: str, key: str, name: str, headers: dict[str, str], body: bytes, most: int
+    channel: int,
+    exchange: str,
+    key: str,
+    name: str,
+    headers: dict[str, str],
+    since: int,
+    body: bytes,
+    most: int,
 ) -> None:
-    properties = frames.properties(name, headers)
+    properties = frames.properties(name, headers, since)
 
     method, header, *parts = decoded(frames.publish(channel, exchange, key, properties, body, most))
 
@@ -32,22 +40,37 @@ def test_what_is_published_in_one_step_is_what_pika_reads(
         True,
     )
     assert {frame.channel_number for frame in (method, header, *parts)} == {channel}
-    assert vars(header.properties) == vars(as_pika_has_it(name, headers))
+    assert vars(header.properties) == vars(as_pika_has_it(name, headers, since))
     assert header.body_size == len(body)
     assert b"".join(part.fragment for part in parts) == body
     assert all(len(part.fragment) <= most for part in parts)
 
 
-@given(st.integers(1, 1 << 63), st.booleans(), texts, headers, st.binary(max_size=300), st.binary(max_size=9))
+@given(
+    st.integers(1, 1 << 63),
+    st.booleans(),
+    texts,
+    headers,
+    times | st.none(),
+    st.binary(max_size=300),
+    st.binary(max_size=9),
+)
 def test_a_delivery_of_our_form_is_read_in_one_step(
-    tag: int, redelivered: bool, name: str, headers: dict[str, str], body: bytes, more: bytes
+    tag: int,
+    redelivered: bool,
+    name: str,
+    headers: dict[str, str],
+    since: int | None,
+    body: bytes,
+    more: bytes,
 ) -> None:
-    before, data = b"before", delivery(as_pika_has_it(name, headers), body, tag, redelivered)
+    before, data = b"before", delivery(as_pika_has_it(name, headers, since), body, tag, redelivered)
 
     read = frames.read_delivery(before + data + more, len(before), MINE)
 
     assert read is not None
     assert (read.tag, read.redelivered, read.end) == (tag, redelivered, len(before + data))
+    assert read.since == (since or 0)
     assert (read.message.id, read.message.headers, read.message.body) == (name, headers, body)
 
 
@@ -105,8 +128,10 @@ def test_noise_in_a_delivery_raises_nothing_that_would_cut_the_connection(place:
         frames.read_delivery(bytes(data), 0, MINE)
 
 
-def as_pika_has_it(name: str, headers: dict[str, str]) -> BasicProperties:
-    return BasicProperties("application/json", headers=headers or None, delivery_mode=2, message_id=name)
+def as_pika_has_it(name: str, headers: dict[str, str], since: int | None = 7) -> BasicProperties:
+    return BasicProperties(
+        "application/json", headers=headers or None, delivery_mode=2, message_id=name, timestamp=since
+    )
 
 
 def delivery(properties: BasicProperties, body: bytes, tag: int = 1, redelivered: bool = False) -> bytes:

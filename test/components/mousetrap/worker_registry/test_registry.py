@@ -1,12 +1,13 @@
 """What the registry tells of workers that beat, leave or fall silent, in a real store."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 from redis import Redis
 
-from mousetrap.jobs import StoreUnreachable
+from mousetrap.jobs import Backlog, StoreUnreachable
 from mousetrap.worker_registry import Doing, WorkerRegistry, open_registry
 from support.beats import a_beat
 from support.ports import free_ports
@@ -90,11 +91,57 @@ def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_for_ever(st
     told(store_url, story)
 
 
+@pytest.mark.parametrize(
+    ("looks", "waited"),
+    [
+        ([(3, None)], 0),  # nobody has ever looked: it waits from now on, for all that is known
+        ([(3, 60)], 60),
+        ([(3, 60), (2, None)], 60),
+        ([(3, 60), (3, 20)], 20),  # workers have come so far
+        ([(3, 20), (3, 60)], 20),  # one of them has given back what it took long ago
+        ([(3, 60), (0, None)], 0),
+        ([(3, 60), (0, None), (1, None)], 0),  # whatever waits now came after that
+        ([(3, 60), (3, -1000)], 0),  # a clock that is ahead
+    ],
+)
+def test_what_was_seen_of_a_queue_tells_how_long_the_oldest_can_have_waited(
+    store_url: str, looks: list[tuple[int, float | None]], waited: float
+) -> None:
+    async def story(registry: WorkerRegistry) -> None:
+        start = time.time()
+        told = [
+            await registry.look("q", Backlog(ready, None if ago is None else int((start - ago) * 1000)))
+            for ready, ago in looks
+        ]
+
+        assert waited <= told[-1] + 0.001 <= waited + time.time() - start + 0.01
+        assert await registry.look("another", Backlog(1, None)) == 0
+
+    told(store_url, story)
+
+
+def test_looks_are_forgotten_after_an_hour_in_which_nobody_looks(store_url: str) -> None:
+    async def story(registry: WorkerRegistry) -> None:
+        await registry.look("q", Backlog(1, None))
+
+        with raw(store_url) as client:
+            assert {key: 0 < client.pttl(key) <= 3_600_000 for key in client.keys("*")} == {
+                b"mousetrap:waiting:q": True
+            }
+
+    told(store_url, story)
+
+
 def test_an_absent_store_is_said_to_be_so() -> None:
     (port,) = free_ports(1)
 
     async def story(registry: WorkerRegistry) -> None:
-        for act in (registry.beat(a_beat()), registry.leave("w1"), registry.workers()):
+        for act in (
+            registry.beat(a_beat()),
+            registry.leave("w1"),
+            registry.workers(),
+            registry.look("q", Backlog(0, None)),
+        ):
             with pytest.raises(StoreUnreachable, match=f"127.0.0.1:{port}"):
                 await act
 

@@ -1,0 +1,80 @@
+"""Shows whoever may read how much waits in a queue and for how long, for as long as broker and store are there."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from mousetrap.api_keys import new_key
+from mousetrap.job_queue import connect
+from support.inbox import Inbox
+from support.ports import free_ports
+from support.waiting import until
+
+Serve = Callable[..., httpx.Client]
+RUNS, QUEUE = "/pipelines/earthquakes/runs", "/queues/start_fetch"
+
+
+def take_one(url: str) -> None:
+    """What a worker does with a job."""
+
+    async def take() -> None:
+        async with connect(url, ["start_fetch"], name="worker") as queue:
+            inbox = Inbox()
+            await queue.consume("start_fetch", 10, inbox)
+            await inbox.acknowledge(1)
+
+    asyncio.run(take())
+
+
+@pytest.mark.parametrize("kind", ["broker_url", "store_url"])
+def test_a_queue_tells_how_many_jobs_wait_and_how_long_the_oldest_has(
+    request: pytest.FixtureRequest, serve: Serve, kind: str
+) -> None:
+    url = request.getfixturevalue(kind)
+    api = serve(broker_url=url)
+    assert api.get(QUEUE).raise_for_status().json() == {
+        "name": "start_fetch",
+        "ready": 0,
+        "oldest_seconds": 0.0,
+    }
+
+    api.post(RUNS, json={}).raise_for_status()
+
+    first = until(lambda: (seen := api.get(QUEUE).json())["ready"] == 1 and seen, "the job waits")
+    later = until(lambda: (seen := api.get(QUEUE).json())["oldest_seconds"] > 0.5 and seen, "it grows old")
+    assert first["oldest_seconds"] < later["oldest_seconds"]
+    assert later["ready"] == 1
+    assert api.get("/queues/data_processing").json()["ready"] == 0
+
+    take_one(url)
+
+    until(lambda: api.get(QUEUE).json()["ready"] == 0, "it is taken")
+    assert api.get(QUEUE).json()["oldest_seconds"] == 0.0
+
+
+def test_a_queue_that_is_no_stage_s_is_not_told_of(api: httpx.Client) -> None:
+    for name in ("other", "start_fetch.dead"):
+        answer = api.get(f"/queues/{name}")
+
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:mousetrap:problem:unknown-queue")
+
+
+def test_a_key_that_may_read_is_enough_and_one_that_may_not_is_told_so(serve: Serve) -> None:
+    reader, may_read = new_key("keda", ["read"], bytes(32))
+    starter, may_start = new_key("starter", ["run"], bytes(range(32)))
+    api = serve(api_keys=f"{may_read}\n{may_start}")
+
+    assert api.get(QUEUE, headers={"Authorization": f"Bearer {reader}"}).status_code == 200
+    assert api.get(QUEUE, headers={"Authorization": f"Bearer {starter}"}).status_code == 403
+
+
+@pytest.mark.parametrize("absent", ["broker", "store"])
+def test_without_broker_or_store_no_number_is_given(serve: Serve, absent: str) -> None:
+    (port,) = free_ports(1)
+    api = serve(**{f"{absent}_url": f"valkey://127.0.0.1:{port}/0"})
+
+    answer = api.get(QUEUE)
+
+    assert (answer.status_code, answer.json()["away"]) == (503, [absent])

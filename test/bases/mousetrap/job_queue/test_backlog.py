@@ -1,0 +1,100 @@
+"""What is told of a queue without taking anything from it: how much waits there, and since when."""
+
+import time
+from uuid import uuid4
+
+import pytest
+
+from mousetrap.job_queue import connect
+from mousetrap.jobs import Backlog, Message, Unroutable
+from support.inbox import Inbox, eventually, play
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(params=["rabbitmq", "streams"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The address of each kind of queue in turn, with nothing on it."""
+    address: str = request.getfixturevalue("broker_url" if request.param == "rabbitmq" else "store_url")
+    return address
+
+
+@pytest.fixture
+def work() -> str:
+    """The name of a queue that no other test uses."""
+    return f"work_{uuid4().hex[:12]}"
+
+
+def test_whoever_consumes_can_tell_since_when_the_rest_waits_and_looking_takes_nothing(
+    url: str, work: str
+) -> None:
+    async def story() -> None:
+        async with connect(url, [work], name="test") as queue:
+            assert await queue.backlog(work) == Backlog(0, None)
+            before = time.time()
+            await queue.publish(work, Message("m1", b"x"))
+            inbox = Inbox()
+            await queue.consume(work, 1, inbox)
+            first = await inbox.take()
+            await queue.publish(work, Message("m2", b"x"))
+            after = time.time()
+            await queue.publish(work, Message("m3", b"x"))
+            await eventually(lambda: queue.ready(work), 2)
+
+            looks = [await queue.backlog(work) for _ in range(5)]
+
+            assert {look.ready for look in looks} == {2}
+            assert all(look.since_ms and before - 1 < look.since_ms / 1000 <= after for look in looks)
+            assert first.acknowledge()
+            for expected in ("m2", "m3"):
+                delivery = await inbox.take()
+                assert (delivery.message.id, delivery.redelivered) == (expected, False)
+                assert delivery.acknowledge()
+
+    play(story())
+
+
+def test_a_job_does_not_wait_before_it_is_due(url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(url, [work], name="test") as queue:
+            before = time.time()
+            await queue.publish(work, Message("late", b"x"), after=1.5)
+            assert (await queue.backlog(work)).ready == 0
+            inbox = Inbox()
+            await queue.consume(work, 1, inbox)
+            await inbox.take()
+            await queue.publish(work, Message("next", b"x"))
+            await eventually(lambda: queue.ready(work), 1)
+
+            since_ms = (await queue.backlog(work)).since_ms
+
+            assert since_ms is not None
+            assert int(before + 1.5) <= since_ms / 1000 <= time.time()
+
+    play(story())
+
+
+def test_what_came_due_and_no_worker_has_let_in_waits_since_then(store_url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(store_url, [work], name="test") as queue:
+            before = time.time()
+            await queue.publish(work, Message("late", b"x"), after=0.2)
+            await eventually(lambda: queue.ready(work), 1)
+            await queue.publish(work, Message("later", b"x"))
+
+            seen = await queue.backlog(work)
+
+            assert seen.ready == 2
+            assert seen.since_ms is not None
+            assert 0.2 <= round(seen.since_ms / 1000 - before, 3) < 0.2 + time.time() - before
+
+    play(story())
+
+
+def test_of_a_queue_that_is_not_there_nothing_is_told(url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(url, [work], name="test") as queue:
+            with pytest.raises(Unroutable, match="elsewhere"):
+                await queue.backlog("elsewhere")
+
+    play(story())

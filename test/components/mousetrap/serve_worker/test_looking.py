@@ -1,0 +1,53 @@
+"""A worker's beats tell everybody how long jobs wait in its queues."""
+
+import asyncio
+import time
+
+import pytest
+from redis import Redis
+
+from mousetrap.job_queue import connect
+from mousetrap.jobs import Backlog, Message
+from mousetrap.serve_worker.beating import Beating
+from mousetrap.serve_worker.vitals import Vitals
+from mousetrap.worker import Watching
+from mousetrap.worker_registry import open_registry
+from support.beats import a_beat
+from support.inbox import Inbox, eventually, play
+
+pytestmark = pytest.mark.servers
+(QUEUE,) = a_beat().queues
+
+
+@pytest.mark.parametrize("kind", ["broker_url", "store_url"])
+def test_a_worker_s_beats_tell_how_long_the_rest_of_its_queue_waits(
+    request: pytest.FixtureRequest, store_url: str, kind: str
+) -> None:
+    url = request.getfixturevalue(kind)
+
+    async def has_told() -> bool:
+        with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+            return client.exists(f"mousetrap:waiting:{QUEUE}") == 1
+
+    async def story() -> None:
+        async with connect(url, [QUEUE], name="test") as queue, open_registry(store_url) as registry:
+            before = time.time()
+            await queue.publish(QUEUE, Message("taken", b"x"))
+            await queue.publish(QUEUE, Message("waits", b"x"))
+            published = time.time()
+            inbox = Inbox()
+            await queue.consume(QUEUE, 1, inbox)
+            await inbox.take()
+            await eventually(lambda: queue.ready(QUEUE), 1)
+            vitals = Vitals(watching=Watching(), patience=60)
+            beating = asyncio.create_task(Beating(a_beat(), vitals, queue, registry, 60).beat_for_ever())
+            await eventually(has_told, True)
+
+            now = time.time()
+            waited = await registry.look(QUEUE, Backlog(1, None))  # as somebody who takes nothing from it
+
+            # A message on RabbitMQ knows its second, and no less.
+            assert now - published <= waited + 0.001 <= time.time() - before + 1
+            beating.cancel()
+
+    play(story())
