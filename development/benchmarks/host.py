@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+from ctypes.util import find_library
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def describe(broker: str, api: str, store: str) -> dict[str, str]:
         "load before": f"{os.getloadavg()[0]:.2f} (1 minute)",
         "Python": platform.python_version(),
         "broker": f"RabbitMQ {overview['rabbitmq_version']} on Erlang {overview['erlang_version']}, one node",
-        "store": f"Valkey {server.get('valkey_version', server['redis_version'])}, appendfsync always",
+        "store": f"Valkey {server.get('valkey_version', server['redis_version'])}, appendfsync always, allocating with "
+        + ("jemalloc" if find_library("jemalloc") else "the C library"),
         "Mousetrap": f"commit {_commit()}",
         "peers": ", ".join(_versions()),
     }

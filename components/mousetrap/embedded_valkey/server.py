@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import time
+from ctypes.util import find_library
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,10 +20,6 @@ from mousetrap.jobs import MousetrapError
 
 #: Seconds for the server to answer, its data loaded; and for it to end, its data written.
 _START, _STOP = 30.0, 10.0
-
-#: The packaged server allocates with the C library. A call of ours makes and frees some thousand small pieces at once, and
-#: this keeps them at hand: a quarter less CPU a transition. Other systems pay it no heed.
-_ALLOCATOR = "glibc.malloc.tcache_count=20000"
 
 
 class EmbeddedValkeyFailed(MousetrapError):
@@ -145,9 +142,21 @@ def _run(directory: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=[lock],
-            env={**os.environ, "GLIBC_TUNABLES": _ALLOCATOR},
+            env={**os.environ, **_allocator()},
             start_new_session=True,  # a terminal's Ctrl-C must not end it before those who use it
         )
+
+
+def _allocator() -> dict[str, str]:
+    """What lets the packaged server allocate well, which it does with the C library.
+
+    With 60,000 runs in it, jemalloc takes half of its CPU away, so it is used where this system has it. Elsewhere the C library
+    keeps the thousand small pieces that a call of ours makes and frees at hand: a quarter less with few runs, nothing with many.
+    """
+    jemalloc = find_library("jemalloc")
+    if jemalloc is None:
+        return {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
+    return {"LD_PRELOAD": " ".join(filter(None, (os.environ.get("LD_PRELOAD"), jemalloc)))}
 
 
 def _guard(pid: int) -> subprocess.Popen[bytes]:

