@@ -23,7 +23,7 @@ _TIME = struct.Struct(">Q")
 
 #: Content type, delivery mode, message id and time, without headers and with them.
 _BARE, _WITH_HEADERS = 0x90C0, 0xB0C0
-#: The time, which stands last; other senders, and versions of ours up to 0.1, give none.
+#: The time, which stands last; other senders, and earlier versions of ours, give none.
 _TIMED = 0x0040
 _JSON = b"\x10application/json"
 _PERSISTENT = b"\x02"
