@@ -21,6 +21,7 @@ IMAGES = {
 }
 #: The same for every run of one checkout, so that what a killed run left behind is found and removed by the next.
 _PROJECT = f"mousetrap-test-{zlib.crc32(str(ROOT).encode()):08x}"
+_OURS = ("api", "fetch_worker", "process_worker")
 _FEED = "http://feed:8000/earthquakes-week.geojson"
 _RUNS = "/pipelines/earthquakes/runs"
 
@@ -61,7 +62,7 @@ class Composed:
     ) -> "subprocess.CompletedProcess[str]":
         """The same, however it goes."""
         return subprocess.run(
-            ["docker", "compose", "--progress", "quiet", *self._files, *arguments],
+            ["docker", "compose", "--ansi", "never", *self._files, *arguments],
             check=False,
             cwd=ROOT,
             env={**self._environment, **more},
@@ -97,7 +98,7 @@ class Composed:
         return told
 
     def logs(self, *services: str) -> str:
-        return self.attempt("logs", "--no-color", "--tail", "200", *services).stdout
+        return self.attempt("logs", "--no-color", "--tail", "40", *(services or ("migrate", *_OURS))).stdout
 
     def kill(self, service: str) -> None:
         """SIGKILL; the engine takes that for being stopped on purpose, so that nothing starts it again but us."""
@@ -108,12 +109,15 @@ class Composed:
     @contextmanager
     def held_feed(self) -> Iterator[None]:
         """Whoever fetches in this block waits until it ends."""
-        self.compose("pause", "feed")
+        self.compose("kill", "--signal", "STOP", "feed")  # to pause it would make it unhealthy
         try:
             yield
         finally:
-            with suppress(AssertionError):  # stopped meanwhile
-                self.compose("unpause", "feed")
+            self.release_feed()
+
+    def release_feed(self) -> None:
+        with suppress(AssertionError):  # it has ended meanwhile
+            self.compose("kill", "--signal", "CONT", "feed")
 
     def submit(self, key: str) -> str:
         """Starts a run as the API's documentation tells: again with the same key until there is a good answer."""
@@ -181,11 +185,16 @@ class Composed:
         try:
             until(lambda: self.states() == wanted, f"all {len(wanted)} runs are completed", 120)
         except AssertionError as late:
-            open_runs = {run: state for run, state in self.states().items() if state != "completed"}
-            raise AssertionError(f"{late}; not so: {open_runs}\n{self.logs()}") from None
+            states = self.states()
+            not_so = {
+                run: states.get(run, "unknown")
+                for run in wanted | states
+                if states.get(run) != wanted.get(run)
+            }
+            raise AssertionError(f"{late}; not so: {not_so}\n{self.logs()}") from None
         assert self.summaries() == sorted(run_ids)
         # An acknowledgement may still be on its way when the run's end is on record.
-        until(lambda: set(self.depths(node).values()) == {0}, "all queues are empty", 30)
+        until(lambda: set(self.depths(node).values()) == {0}, "all queues are empty", 90)
 
 
 def docker(*arguments: str) -> str:

@@ -140,7 +140,7 @@ def test_a_stack_that_is_stopped_finishes_what_it_runs_and_goes_on_with_the_rest
             began = time.monotonic()
             stopping = aside.submit(stack.compose, "stop")
             events.wait_for_line("signal=15", 60)
-            stack.compose("unpause", "feed")
+            stack.release_feed()
             stopping.result()
             took = time.monotonic() - began
     facts.append(f"stopped as a whole, ten fetches under way: {took:.1f} s")
