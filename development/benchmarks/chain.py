@@ -13,7 +13,7 @@ from benchmarks.footprint import cpu, memory
 ABOUT = f"""All runs are in the queue before the workers start. Each handler counts its jobs in shared memory, and the rate
 is what was done between the moment when every process had begun and the last job of the last stage. A round counts only if
 afterwards every queue is empty, nothing is unacknowledged, and the contender's own store, if it has one, says that all runs are
-done. Memory is what is resident for the process that works (a parent that only watches is left out).
+done. Memory is what all processes of a worker hold together; of a page that several processes share, each is counted its part (PSS).
 
 {raw_mark.ABOUT}"""
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def memory(pid: int) -> float:
-    """MiB that are resident for the largest of a process and its children: the one that works."""
-    return max(_kib(each, "VmRSS") for each in family(pid)) / 1024
+    """MiB that a process and its children hold together (PSS: of a page that several processes share, each is counted its part)."""
+    return sum(_proportional(each) for each in family(pid)) / 1024
 
 
 def cpu(pid: int) -> float:
@@ -28,7 +28,7 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _kib(pid: int, line: str) -> int:
-    text = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(rf"^{line}:\s+(\d+) kB", text, re.MULTILINE)
+def _proportional(pid: int) -> int:
+    """KiB."""
+    found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     return int(found[1]) if found else 0

@@ -135,7 +135,7 @@ def test_a_process_is_told_settings_that_there_are_and_secrets_by_file_alone(pro
     told = environment(process)
 
     assert {variable.removeprefix("MOUSETRAP_").removesuffix("_FILE").lower() for variable in told} <= set(
-        Settings.model_fields
+        Settings.__struct_fields__
     )
     assert [each for each in told if re.search("URL|KEYS", each) and not each.endswith("_FILE")] == []
     mounts = {each["name"]: each["mountPath"] for each in container(process)["volumeMounts"]}

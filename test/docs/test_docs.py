@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from mousetrap.run_store import RunState
 from mousetrap.settings import Settings
@@ -20,7 +21,7 @@ def test_every_setting_is_listed_with_its_default() -> None:
     )
 
     listed = {name.lower(): default for name, default in rows}
-    actual = {name: _written(field.default) for name, field in Settings.model_fields.items()}
+    actual = {field.name: _written(field.default) for field in fields(Settings)}
     assert {name: listed.get(name) for name in actual} == actual
     assert set(listed) == set(actual)
 

@@ -33,7 +33,7 @@ def _checks(environ: Mapping[str, str]) -> Iterator[Check]:
     except SettingsWrong as error:
         yield Check("settings", "fail", str(error), "correct the variables named here")
         return
-    yield Check("settings", "ok", f"{len(settings.model_fields_set)} given, the rest are defaults")
+    yield Check("settings", "ok", f"{len(Settings.given_in(environ))} given, the rest are defaults")
     yield _signing(settings)
     yield from asyncio.run(_broker(settings))
     yield from _store(settings)

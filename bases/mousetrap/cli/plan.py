@@ -28,9 +28,13 @@ class Plan(NamedTuple):
     variables: Mapping[str, str]
 
 
-def make_plan(settings: Settings, folder: Path, *, api_port: int, valkey_url: str, feed_url: str) -> Plan:
-    """The plan for a stack whose own data lie in `folder`; `feed_url` may be fetched although it points inward."""
-    given = settings.model_fields_set
+def make_plan(
+    settings: Settings, given: frozenset[str], folder: Path, *, api_port: int, valkey_url: str, feed_url: str
+) -> Plan:
+    """The plan for a stack whose own data lie in `folder`; `feed_url` may be fetched although it points inward.
+
+    `given` names the settings that are no defaults.
+    """
     wanted = {
         "broker_url": valkey_url,
         "store_url": valkey_url,

@@ -147,7 +147,8 @@ def running_stack(
     news: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as opened:
         feed = opened.enter_context(served_week())
-        plan = make_plan(settings, folder, api_port=port, valkey_url=valkey.url, feed_url=feed)
+        given = Settings.given_in(environ)
+        plan = make_plan(settings, given, folder, api_port=port, valkey_url=valkey.url, feed_url=feed)
         _make_signing_key(plan)
         environment = environment_of(plan, environ)
         children = Children(tell, news.put, settings.grace_seconds)

@@ -1,5 +1,6 @@
 """Checks addresses of servers before anyone goes there; what it says of a wrong one holds no part of its password."""
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -10,6 +11,12 @@ _UNREADABLE = (
     "it cannot be read as an address: percent-encode the special characters of its user and password"
 )
 _PLACEHOLDER = "its password is empty or a placeholder, which will do on this machine alone: choose one, and tell it to the server too"
+
+
+def check_scheme(url: str, schemes: Sequence[str]) -> None:
+    """Raises ValueError for an address that starts with none of them."""
+    if url.partition("://")[0] not in schemes:
+        raise ValueError(f"write an address that starts with one of: {', '.join(f'{s}://' for s in schemes)}")
 
 
 def check_address(url: str) -> None:

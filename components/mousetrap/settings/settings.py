@@ -1,36 +1,37 @@
 """All settings of every process, with their defaults and their bounds."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import msgspec
+from msgspec import Meta
+from msgspec.structs import fields
 
-from mousetrap.settings.addresses import check_address
+from mousetrap.settings.addresses import check_address, check_scheme
 from mousetrap.settings.environment import SettingsWrong, collect, variable
+from mousetrap.settings.reading import read
 from mousetrap.signing import Keyring
 
 _BROKERS = ("amqp", "amqps", "valkey", "valkeys", "redis", "rediss", "unix")
 _STORES = _BROKERS[2:]
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
-class Settings(BaseModel):
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Each field is the variable MOUSETRAP_<FIELD>; a secret can come from the file that MOUSETRAP_<FIELD>_FILE names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
     #: Where the queues are: amqp(s)://user:password@host:port/vhost, or the embedded valkey://host:port/db.
-    broker_url: str = Field(default="valkey://127.0.0.1:6379/0", repr=False)
+    broker_url: str = "valkey://127.0.0.1:6379/0"
     #: Where the state of runs is.
-    store_url: str = Field(default="valkey://127.0.0.1:6379/0", repr=False)
+    store_url: str = "valkey://127.0.0.1:6379/0"
     #: Where the example keeps its summaries: any SQLAlchemy address; sqlite or postgresql+psycopg have been tried.
-    database_url: str = Field(default="sqlite:///mousetrap.db", repr=False)
+    database_url: str = "sqlite:///mousetrap.db"
     #: id:secret, the signing key first; empty means that messages are neither signed nor verified.
-    signing_keys: str = Field(default="", repr=False)
+    signing_keys: str = ""
     #: A file of certificate authorities for TLS to broker and store; empty means the system's.
     tls_ca: str = ""
     #: A client certificate and its key, where broker or store ask for one.
@@ -40,48 +41,48 @@ class Settings(BaseModel):
     declare: bool = True
     queue_type: Literal["quorum", "classic"] = "quorum"
     #: Messages that wait in a stage's queue before it refuses more.
-    queue_max_length: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
+    queue_max_length: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1_000_000
     #: RabbitMQ and we drop a connection that was silent for two of them.
-    heartbeat_seconds: Annotated[int, Field(ge=1, le=3_600)] = 15
+    heartbeat_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 15
     #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
     confirm_seconds: Seconds = 10.0
 
     api_host: str = "127.0.0.1"
-    api_port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    api_port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
     #: id:scopes:sha256 of each key, several separated by commas or line ends; `mousetrap keys new` makes them.
-    api_keys: str = Field(default="", repr=False)
+    api_keys: str = ""
     #: Bytes; a larger request body is refused.
-    api_max_body: Annotated[int, Field(ge=1, le=8_388_608)] = 1_048_576
+    api_max_body: Annotated[int, Meta(ge=1, le=8_388_608)] = 1_048_576
     #: Where the command line finds the API, and the key it shows.
     api_url: str = "http://127.0.0.1:8000"
-    api_key: str = Field(default="", repr=False)
+    api_key: str = ""
 
     #: Jobs that a worker runs at once.
-    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 10
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 10
     #: Jobs that a worker holds, running or waiting to; 0 means twice the concurrency.
-    prefetch: Annotated[int, Field(ge=0, le=20_000)] = 0
+    prefetch: Annotated[int, Meta(ge=0, le=20_000)] = 0
     #: How long a worker that was told to stop may finish what it runs.
     grace_seconds: Seconds = 25.0
     #: How long a claim on a job is good for; it is renewed while the job runs.
     lease_seconds: Seconds = 30.0
     #: How long a worker's event loop may stand still, or a handler go on that was told to stop, before the worker ends.
-    auto_kill_seconds: Annotated[float, Field(ge=2, le=86_400)] = 60.0
+    auto_kill_seconds: Annotated[float, Meta(ge=2, le=86_400)] = 60.0
     #: Where a worker tells a supervisor of its health; no port means nowhere, and 0 a free one.
     health_host: str = "127.0.0.1"
     health_port: str = ""
     #: Between two lines of log that say what a worker has done.
     health_line_seconds: Seconds = 60.0
     #: How long a run is remembered after its last change.
-    retention_seconds: Annotated[float, Field(ge=60)] = 7 * 86_400.0
+    retention_seconds: Annotated[float, Meta(ge=60, le=3_155_760_000)] = 7 * 86_400.0
     #: Bytes; what a stage handed on is kept for re-runs unless it is larger.
-    keep_output_bytes: Annotated[int, Field(ge=0)] = 65_536
+    keep_output_bytes: Annotated[int, Meta(ge=0)] = 65_536
 
     #: host or host:port, separated by commas, that fetches may reach although the address points inward.
     fetch_allow: str = ""
     #: Longest fetch, from the first look-up to the last byte.
     fetch_seconds: Seconds = 30.0
     #: Bytes of a fetched feed, unpacked.
-    fetch_max_bytes: Annotated[int, Field(ge=1)] = 33_554_432
+    fetch_max_bytes: Annotated[int, Meta(ge=1)] = 33_554_432
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
@@ -89,11 +90,30 @@ class Settings(BaseModel):
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """The settings that `environ` holds. Raises SettingsWrong, a line for each one that is wrong."""
-        values = _with_tutorial_names(collect(environ, cls.model_fields), environ)
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SettingsWrong("\n".join(map(_line, error.errors()))) from None
+        texts = _with_tutorial_names(collect(environ, cls.__struct_fields__), environ)
+        given: dict[str, Any] = {}
+        wrong = []
+        for field in fields(cls):
+            if field.name in texts:
+                try:
+                    given[field.name] = read(texts[field.name], field.type)
+                    _CHECKS.get(field.name, _any)(given[field.name])
+                except ValueError as error:
+                    wrong.append(f"{variable(field.name)}: {error}")
+        if wrong:
+            raise SettingsWrong("\n".join(wrong))
+        settings = cls(**given)
+        _check_certificates(settings)
+        return settings
+
+    @classmethod
+    def given_in(cls, environ: Mapping[str, str]) -> frozenset[str]:
+        """The settings that `environ` holds a value of; all others are defaults. Raises SettingsWrong."""
+        return frozenset(_with_tutorial_names(collect(environ, cls.__struct_fields__), environ))
+
+    def __repr__(self) -> str:
+        """Without values, for some are secrets."""
+        return f"<{type(self).__name__}>"
 
     @property
     def keyring(self) -> Keyring:
@@ -115,49 +135,51 @@ class Settings(BaseModel):
             context.load_cert_chain(self.tls_certificate, self.tls_key or None)
         return context
 
-    @field_validator("broker_url", "store_url")
-    @classmethod
-    def _scheme(cls, url: str, info: object) -> str:
-        schemes = _BROKERS if getattr(info, "field_name", "") == "broker_url" else _STORES
-        if url.partition("://")[0] not in schemes:
-            raise ValueError(
-                f"write an address that starts with one of: {', '.join(f'{s}://' for s in schemes)}"
-            )
-        return url
 
-    @field_validator("broker_url", "store_url", "database_url")
-    @classmethod
-    def _address(cls, url: str) -> str:
-        check_address(url)
-        return url
+def _any(_: Any) -> None:
+    """Its type says all."""
 
-    @field_validator("health_port")
-    @classmethod
-    def _port(cls, text: str) -> str:
-        if text and not (text.isdecimal() and int(text) <= 65_535):
-            raise ValueError("write a port up to 65535, 0 for a free one, or nothing to listen nowhere")
-        return text
 
-    @field_validator("signing_keys")
-    @classmethod
-    def _keys(cls, text: str) -> str:
-        Keyring.parse(text)
-        return text
+def _check_broker(url: str) -> None:
+    check_scheme(url, _BROKERS)
+    check_address(url)
 
-    @field_validator("tls_ca", "tls_certificate", "tls_key")
-    @classmethod
-    def _file(cls, path: str) -> str:
-        if path and not Path(path).is_file():
-            raise ValueError(f"there is no file {path}")
-        return path
 
-    @model_validator(mode="after")
-    def _certificates_load(self) -> Self:
-        try:
-            _ = self.tls
-        except (OSError, ssl.SSLError) as error:
-            raise ValueError(f"tls_ca, tls_certificate or tls_key does not load: {error}") from error
-        return self
+def _check_store(url: str) -> None:
+    check_scheme(url, _STORES)
+    check_address(url)
+
+
+def _check_port(text: str) -> None:
+    if text and not (text.isdecimal() and int(text) <= 65_535):
+        raise ValueError("write a port up to 65535, 0 for a free one, or nothing to listen nowhere")
+
+
+def _check_file(path: str) -> None:
+    if path and not Path(path).is_file():
+        raise ValueError(f"there is no file {path}")
+
+
+def _check_certificates(settings: Settings) -> None:
+    try:
+        _ = settings.tls
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsWrong(
+            f"MOUSETRAP_TLS_CA, MOUSETRAP_TLS_CERTIFICATE or MOUSETRAP_TLS_KEY does not load: {error}"
+        ) from error
+
+
+#: What a type cannot say. Each raises ValueError.
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "broker_url": _check_broker,
+    "store_url": _check_store,
+    "database_url": check_address,
+    "signing_keys": Keyring.parse,
+    "health_port": _check_port,
+    "tls_ca": _check_file,
+    "tls_certificate": _check_file,
+    "tls_key": _check_file,
+}
 
 
 def _with_tutorial_names(values: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -186,9 +208,3 @@ def tutorial_url(environ: Mapping[str, str]) -> str:
     except ValueError as error:
         raise SettingsWrong(f"RABBITMQ_HOST and RABBITMQ_PASSWORD: {error}") from None
     return url
-
-
-def _line(error: Mapping[str, object]) -> str:
-    place = error["loc"]
-    name = variable(str(place[0])) if isinstance(place, tuple) and place else "settings"
-    return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"

@@ -29,7 +29,7 @@ def serve(store_url: str) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(**settings: Any) -> httpx.Client:
-            given = Settings.model_validate({"broker_url": store_url, "store_url": store_url, **settings})
+            given = Settings(**{"broker_url": store_url, "store_url": store_url, **settings})
             return stack.enter_context(
                 httpx.Client(base_url=stack.enter_context(_serving(given)), timeout=20)
             )

@@ -14,6 +14,7 @@ STORE = {"MOUSETRAP_STORE_URL": "valkey://store/0"}
 def plan(environ: dict[str, str]) -> Plan:
     return make_plan(
         Settings.from_environ(environ),
+        Settings.given_in(environ),
         Path("/data"),
         api_port=8001,
         valkey_url="valkey://127.0.0.1:7000/0",

@@ -29,8 +29,16 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
             "MOUSETRAP_BROKER_URL: 'h:99999' is not a host",
         ),
         ({"MOUSETRAP_STORE_URL": "valkey://h:port/0"}, "MOUSETRAP_STORE_URL: 'h:port' is not a host"),
-        ({"MOUSETRAP_CONCURRENCY": "many"}, "MOUSETRAP_CONCURRENCY: Input should be a valid integer"),
-        ({"MOUSETRAP_CONCURRENCY": "0"}, "MOUSETRAP_CONCURRENCY: Input should be greater than or equal to 1"),
+        ({"MOUSETRAP_CONCURRENCY": "many"}, "MOUSETRAP_CONCURRENCY: write a whole number from 1 to 10000"),
+        ({"MOUSETRAP_CONCURRENCY": "0"}, "MOUSETRAP_CONCURRENCY: write a whole number from 1 to 10000"),
+        (
+            {"MOUSETRAP_KEEP_OUTPUT_BYTES": "-1"},
+            "MOUSETRAP_KEEP_OUTPUT_BYTES: write a whole number of at least 0",
+        ),
+        ({"MOUSETRAP_GRACE_SECONDS": "nan"}, "MOUSETRAP_GRACE_SECONDS: write a number above 0 and up to 86400"),
+        ({"MOUSETRAP_RETENTION_SECONDS": "inf"}, "MOUSETRAP_RETENTION_SECONDS: write a number from 60 to"),
+        ({"MOUSETRAP_DECLARE": "perhaps"}, "MOUSETRAP_DECLARE: write true or false"),
+        ({"MOUSETRAP_QUEUE_TYPE": "quick"}, "MOUSETRAP_QUEUE_TYPE: write one of: classic, quorum"),
         (
             {"MOUSETRAP_SIGNING_KEYS": "k1:short"},
             "MOUSETRAP_SIGNING_KEYS: the secret of key 'k1' has under 16",
