@@ -27,7 +27,7 @@ def test_a_worker_s_beats_tell_how_long_the_rest_of_its_queue_waits(
 
     async def has_told() -> bool:
         with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
-            return client.exists(f"mousetrap:waiting:{QUEUE}") == 1
+            return bool(client.exists(f"mousetrap:waiting:{QUEUE}"))
 
     async def story() -> None:
         async with connect(url, [QUEUE], name="test") as queue, open_registry(store_url) as registry:
