@@ -35,7 +35,10 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
             {"MOUSETRAP_KEEP_OUTPUT_BYTES": "-1"},
             "MOUSETRAP_KEEP_OUTPUT_BYTES: write a whole number of at least 0",
         ),
-        ({"MOUSETRAP_GRACE_SECONDS": "nan"}, "MOUSETRAP_GRACE_SECONDS: write a number above 0 and up to 86400"),
+        (
+            {"MOUSETRAP_GRACE_SECONDS": "nan"},
+            "MOUSETRAP_GRACE_SECONDS: write a number above 0 and up to 86400",
+        ),
         ({"MOUSETRAP_RETENTION_SECONDS": "inf"}, "MOUSETRAP_RETENTION_SECONDS: write a number from 60 to"),
         ({"MOUSETRAP_DECLARE": "perhaps"}, "MOUSETRAP_DECLARE: write true or false"),
         ({"MOUSETRAP_QUEUE_TYPE": "quick"}, "MOUSETRAP_QUEUE_TYPE: write one of: classic, quorum"),
