@@ -178,8 +178,8 @@ class Composed:
         )
         return {name: int(count) for name, count in map(str.split, told.splitlines())}
 
-    def assert_all_accounted_for(self, run_ids: Sequence[str], *, node: str = "rabbitmq") -> None:
-        """Each run completed, with one summary; nothing else is in the store, in the database or in a queue."""
+    def until_completed(self, run_ids: Sequence[str]) -> None:
+        """Returns once all of these are completed, and the store knows of no others."""
         assert len(set(run_ids)) == len(run_ids)
         wanted = dict.fromkeys(run_ids, "completed")
         try:
@@ -192,6 +192,10 @@ class Composed:
                 if states.get(run) != wanted.get(run)
             }
             raise AssertionError(f"{late}; not so: {not_so}\n{self.logs()}") from None
+
+    def assert_all_accounted_for(self, run_ids: Sequence[str], *, node: str = "rabbitmq") -> None:
+        """Each run completed, with one summary; nothing else is in the store, in the database or in a queue."""
+        self.until_completed(run_ids)
         assert self.summaries() == sorted(run_ids)
         # An acknowledgement may still be on its way when the run's end is on record.
         until(lambda: set(self.depths(node).values()) == {0}, "all queues are empty", 90)
