@@ -10,7 +10,7 @@ from mousetrap.run_store import RunState
 from mousetrap.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "deploy/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_every_setting_is_listed_with_its_default() -> None:

@@ -27,18 +27,19 @@ _RUNS = "/pipelines/earthquakes/runs"
 
 
 class Composed:
-    """One stack: compose.yml with files of deploy/ laid over it."""
+    """One stack: a file of deploy/ with others laid over it."""
 
-    def __init__(self, folder: Path, *overlays: str) -> None:
+    def __init__(self, folder: Path, *overlays: str, base: str = "compose", **more: str) -> None:
         self.secrets = folder / "secrets"
         subprocess.run([ROOT / "tools/secrets", self.secrets], check=True)
         (port,) = free_ports(1)
-        self._files = [part for name in ("compose", *overlays) for part in ("--file", f"deploy/{name}.yml")]
+        self._files = [part for name in (base, *overlays) for part in ("--file", f"deploy/{name}.yml")]
         self._environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": _PROJECT,
             "SECRETS": str(self.secrets),
             "API_PORT": str(port),
+            **more,
         }
         self.api = httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
@@ -209,9 +210,9 @@ def docker(*arguments: str) -> str:
 
 
 @contextmanager
-def composed(folder: Path, *overlays: str) -> Iterator[Composed]:
-    """A stack that is healthy in this block and gone after it, with all that it kept."""
-    stack = Composed(folder, *overlays)
+def composed(folder: Path, *overlays: str, base: str = "compose", **more: str) -> Iterator[Composed]:
+    """A stack that is healthy in this block and gone after it, with all that it kept; `more` is in its environment."""
+    stack = Composed(folder, *overlays, base=base, **more)
     try:
         stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "0")
         stack.up()
