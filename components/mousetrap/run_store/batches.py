@@ -13,9 +13,9 @@ from mousetrap.jobs import StoreUnreachable
 
 #: Transitions in one call; each keeps the server busy for about 15 µs, and all others wait meanwhile.
 _MOST = 32
-#: Calls under way at once, each on a connection of its own: the server works at one while we write the next and read the last.
-#: With a single one, a third of two cores stood idle.
-_AT_ONCE = 4
+#: Full calls that may be under way beside another, each on a connection of its own: the server works at one while we write the
+#: next and read the last. With none, a third of two cores stood idle; to send small ones so would cost more than it gives.
+_BESIDE = 3
 #: Seconds that a note waits for company.
 _MOMENT = 1.0
 
@@ -31,8 +31,8 @@ class Batches:
         self._client = client
         self._address = address
         self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]] = []
-        self._senders: set[asyncio.Task[None]] = set()
-        self._starting = False
+        self._sending: asyncio.Task[None] | None = None
+        self._beside: set[asyncio.Task[None]] = set()
         self._soon: asyncio.TimerHandle | None = None
 
     def call(self, *transition: Any) -> "asyncio.Future[list[Any]]":
@@ -48,31 +48,37 @@ class Batches:
         future: asyncio.Future[list[Any]] = loop.create_future()
         future.add_done_callback(_forget)
         self._waiting.append((transition, future))
-        if not self._senders and self._soon is None:
+        if self._sending is None and self._soon is None:
             self._soon = loop.call_later(_MOMENT, self._begin)
 
     async def close(self) -> None:
         """Sends what is noted."""
         if self._waiting:
             self._begin()
-        if self._senders:
-            await asyncio.wait(self._senders)
+        if under_way := {*self._beside, *filter(None, [self._sending])}:
+            await asyncio.wait(under_way)
 
     def _begin(self) -> None:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        if not self._starting and len(self._senders) < _AT_ONCE:
-            self._starting = True
-            sender = asyncio.create_task(self._send_all())
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+        elif len(self._waiting) >= _MOST and len(self._beside) < _BESIDE:
+            beside = asyncio.create_task(self._send(self._take()))
+            self._beside.add(beside)
+            beside.add_done_callback(self._beside.discard)
 
     async def _send_all(self) -> None:
-        self._starting = False
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-            await self._send(batch)
+        try:
+            while self._waiting:
+                await self._send(self._take())
+        finally:
+            self._sending = None
+
+    def _take(self) -> list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]]:
+        batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+        return batch
 
     async def _send(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]]) -> None:
         try:
