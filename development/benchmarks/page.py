@@ -16,7 +16,8 @@ Mousetrap beside Celery, Dramatiq, FastStream, Taskiq and streaQ: the same work,
 this page, and makes it again on another machine in less than 40 minutes; it sets the peers up by itself.
 
 Read the ratios, not the rates: every figure is the median of its rounds, with the lowest and the highest in brackets, and a
-ratio is taken within each round before its median is. What slows a round on a busy machine slows all who take part in it.
+ratio is taken within each round before its median is. What slows a round on a busy machine slows all who take part in it. A value
+without brackets is of a single round.
 
 ![Jobs a second of each contender](benchmarks.svg)
 """
