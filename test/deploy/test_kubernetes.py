@@ -16,6 +16,9 @@ from mousetrap.api import create_app
 from mousetrap.catalogue import PIPELINES
 from mousetrap.settings import Settings
 
+#: The schemas alone take seconds to import.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
 Manifest = dict[str, Any]

@@ -262,6 +262,7 @@ def test_a_signal_that_is_sent_to_all_processes_is_the_workers_to_hear() -> None
     isolated(handlers.signalled, story)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "words"),
     [
