@@ -90,16 +90,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """The settings that `environ` holds. Raises SettingsWrong, a line for each one that is wrong."""
-        texts = _with_tutorial_names(collect(environ, cls.__struct_fields__), environ)
+        kinds = {field.name: field.type for field in fields(cls)}
         given: dict[str, Any] = {}
         wrong = []
-        for field in fields(cls):
-            if field.name in texts:
-                try:
-                    given[field.name] = read(texts[field.name], field.type)
-                    _CHECKS.get(field.name, _any)(given[field.name])
-                except ValueError as error:
-                    wrong.append(f"{variable(field.name)}: {error}")
+        for name, text in _texts(environ).items():
+            try:
+                given[name] = _checked(name, read(text, kinds[name]))
+            except ValueError as error:
+                wrong.append(f"{variable(name)}: {error}")
         if wrong:
             raise SettingsWrong("\n".join(wrong))
         settings = cls(**given)
@@ -109,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def given_in(cls, environ: Mapping[str, str]) -> frozenset[str]:
         """The settings that `environ` holds a value of; all others are defaults. Raises SettingsWrong."""
-        return frozenset(_with_tutorial_names(collect(environ, cls.__struct_fields__), environ))
+        return frozenset(_texts(environ))
 
     def __repr__(self) -> str:
         """Without values, for some are secrets."""
@@ -134,10 +132,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.tls_certificate:
             context.load_cert_chain(self.tls_certificate, self.tls_key or None)
         return context
-
-
-def _any(_: Any) -> None:
-    """Its type says all."""
 
 
 def _check_broker(url: str) -> None:
@@ -182,8 +176,15 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 }
 
 
-def _with_tutorial_names(values: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """RABBITMQ_HOST, RABBITMQ_USER and RABBITMQ_PASSWORD stand for a broker's address where none is given."""
+def _checked(name: str, value: Any) -> Any:
+    if name in _CHECKS:
+        _CHECKS[name](value)
+    return value
+
+
+def _texts(environ: Mapping[str, str]) -> dict[str, str]:
+    """What is given. RABBITMQ_HOST, RABBITMQ_USER and RABBITMQ_PASSWORD stand for a broker's address where there is none."""
+    values = collect(environ, Settings.__struct_fields__)
     if "broker_url" in values or "RABBITMQ_HOST" not in environ:
         return values
     return {**values, "broker_url": tutorial_url(environ)}
