@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from redis.asyncio import Redis
 
+from chaos.calls import Entry
 from chaos.controlled import Controlled
 from chaos.effects import Effect
 from chaos.history import DeadLetter, History, Told
@@ -43,6 +44,7 @@ async def collect(
     broker_url: str,
     store_url: str,
     ledger: tuple[Line, ...],
+    calls: tuple[Entry, ...],
     effects: tuple[Effect, ...],
     logs: Mapping[str, tuple[str, ...]],
     deleted: frozenset[str],
@@ -57,6 +59,7 @@ async def collect(
         dead = [letter for name in QUEUES for letter in await _dead_letters(queue, name)]
     return History(
         ledger=ledger,
+        calls=calls,
         runs=runs,
         effects=effects,
         dead=tuple(dead),

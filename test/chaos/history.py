@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from chaos.calls import Entry
 from chaos.effects import Effect
 from chaos.ledger import Line
 
@@ -43,6 +44,8 @@ class History:
     depths: Mapping[str, int]
     #: Keys of the store that would stay for ever.
     eternal: tuple[str, ...] = ()
+    #: What workers asked of the store, and what they heard.
+    calls: tuple[Entry, ...] = ()
     #: What each process said.
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Runs whose queue somebody deleted with their message in it: an operator's act, which no queue survives.

@@ -5,8 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
+from chaos.calls import by_job
+from chaos.claims import Job, step
 from chaos.history import History, Told
 from chaos.ledger import Line
+from chaos.linearizability import explain
 from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY
 
 #: States that a run ends in after it was accepted.
@@ -235,6 +238,19 @@ def no_defect_is_in_a_log(history: History) -> Iterator[str]:
                 yield f"{name}: " + "\n".join(lines[place : place + 40])
 
 
+def claims_and_decisions_are_linearizable(history: History) -> Iterator[str]:
+    """What workers heard of each job could have come from a store that takes one call after the other."""
+    refused = history.runs_that("refused")
+
+    def stoppable(run: str) -> bool:
+        kind = KINDS.get(history.kinds.get(run, ""))
+        return run in refused or kind is None or bool(kind.called_off or kind.expires)
+
+    for job, calls in sorted(by_job(history.calls, stoppable).items()):
+        if (why := explain(calls, Job(), step)) is not None:
+            yield f"job {job}: {why}"
+
+
 def workers_end_in_order(history: History) -> Iterator[str]:
     """Asked to stop with nothing left to do, each ends with 0."""
     for code in history.exits:
@@ -264,6 +280,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         every_key_has_a_time_to_live,
         no_secret_is_in_a_log,
         no_defect_is_in_a_log,
+        claims_and_decisions_are_linearizable,
         workers_end_in_order,
     )
 }

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from chaos.calls import Calls
+from chaos.claims import Asked
 from chaos.ledger import Ledger
 from chaos.points import Point, Trap
 from mousetrap.jobs import Backlog, Delivery, Job, Message, Outcome, Queue, Subscription
@@ -90,18 +92,24 @@ class PointedStore(RunStore):
     """The store that it is given, in all but the points."""
 
     def __init__(
-        self, inner: RunStore, trap: Trap, ledger: Ledger, asked: dict[tuple[str, int], float]
+        self,
+        inner: RunStore,
+        trap: Trap,
+        ledger: Ledger,
+        calls: Calls,
+        asked: dict[tuple[str, int], float],
     ) -> None:
         self.__dict__.update(inner.__dict__)
         self._trap = trap
         self._ledger = ledger
+        self._calls = calls
         #: When this process asked for the claim on a job, by job and fence.
         self._asked = asked
 
     async def claim(self, job: Job, **how: Any) -> Claim:
         self._trap.passing(Point.VERIFIED)
         asked = time.monotonic()
-        claiming = asyncio.ensure_future(super().claim(job, **how))
+        claiming = asyncio.ensure_future(self._claim(job, **how))
         await self._trap.passing_soon(Point.CLAIM_SENT)
         claim = await claiming
         if isinstance(claim, Granted):
@@ -110,12 +118,25 @@ class PointedStore(RunStore):
         return claim
 
     async def renew(self, job: Job, *, fence: int, lease: float) -> bool:
-        kept = await super().renew(job, fence=fence, lease=lease)
+        asked_for = Asked("renew", "", job.attempt, fence=fence, lease=lease)
+        kept = await self._calls.made(
+            asked_for,
+            (job.id, job.run_id),
+            super().renew(job, fence=fence, lease=lease),
+            lambda kept: asked_for._replace(answer="kept" if kept else "lost"),
+        )
         self._trap.passing(Point.LEASE_RENEWED)
         return kept
 
     async def decide(self, job: Job, outcome: Outcome, *, fence: int, worker: str, last: bool) -> Decision:
-        deciding = asyncio.ensure_future(super().decide(job, outcome, fence=fence, worker=worker, last=last))
+        asked_for = Asked("decide", worker, job.attempt, fence=fence, outcome=type(outcome).__name__)
+        recording = self._calls.made(
+            asked_for,
+            (job.id, job.run_id),
+            super().decide(job, outcome, fence=fence, worker=worker, last=last),
+            lambda decision: asked_for._replace(answer=decision),
+        )
+        deciding = asyncio.ensure_future(recording)
         await self._trap.passing_soon(Point.DECIDE_SENT)
         decided = await deciding
         if decided == "recorded" and job.pipeline == "locked":
@@ -131,3 +152,23 @@ class PointedStore(RunStore):
             )
         self._trap.passing(Point.DECIDED)
         return decided
+
+    async def release(self, job: Job, *, fence: int, worker: str) -> None:
+        asked_for = Asked("release", worker, job.attempt, fence=fence)
+        await self._calls.made(
+            asked_for,
+            (job.id, job.run_id),
+            super().release(job, fence=fence, worker=worker),
+            lambda _: asked_for._replace(answer="released"),
+        )
+
+    async def _claim(self, job: Job, **how: Any) -> Claim:
+        asked_for = Asked(
+            "claim", how["worker"], job.attempt, redelivered=how["redelivered"], lease=how["lease"]
+        )
+
+        def heard(claim: Claim) -> Asked:
+            fence = claim.fence if isinstance(claim, Granted) else 0
+            return asked_for._replace(answer=type(claim).__name__, granted=fence)
+
+        return await self._calls.made(asked_for, (job.id, job.run_id), super().claim(job, **how), heard)

@@ -6,6 +6,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from chaos.calls import Entry
+from chaos.claims import Asked
 from chaos.effects import Effect
 from chaos.history import DeadLetter, History, Told
 from chaos.invariants import INVARIANTS, assert_all_hold, breaches
@@ -50,6 +52,22 @@ def under_lock(run: str, asked: float, **more: object) -> list[Line]:
     return [*lines, msgspec.structs.replace(lines[-1], what="recorded")]
 
 
+def called(number: int, at: float, asked: Asked, answered: Asked) -> list[Entry]:
+    """A call of half a second about the job of run p."""
+    about = {"worker": asked.worker, "number": number, "job": "job of p", "run": "p"}
+    return [Entry(at=at, asked=asked, **about), Entry(at=at + 0.5, asked=answered, **about)]  # type: ignore[arg-type]
+
+
+def granted(worker: str, number: int, fence: int, at: float) -> list[Entry]:
+    asked = Asked("claim", worker, 1, lease=3.0)
+    return called(number, at, asked, asked._replace(answer="Granted", granted=fence))
+
+
+def decision(worker: str, number: int, fence: int, at: float) -> list[Entry]:
+    asked = Asked("decide", worker, 1, fence=fence, outcome="GiveUp" if number else "Done")
+    return called(number, at, asked, asked._replace(answer="recorded"))
+
+
 GOOD = History(
     ledger=(
         *taken("p", "plain", 1.0),
@@ -82,6 +100,7 @@ GOOD = History(
         DeadLetter("job of k", "k", "killer_1.dead", "crash-loop"),
     ),
     depths={"plain_1": 0},
+    calls=(*granted("w", 0, 1, 2.0), *decision("x", 0, 1, 3.0)),
     logs={"worker": ("all is well",)},
     exits=(0, 0),
 )
@@ -192,6 +211,16 @@ BAD: list[tuple[str, str, Spoil]] = [
     ("no_secret_is_in_a_log", "a payload", with_log(f"refused {PAYLOAD_CANARY}")),
     ("no_secret_is_in_a_log", "a key", with_log(f"keys: {SIGNING_CANARY}")),
     ("no_defect_is_in_a_log", "a traceback", with_log("Traceback (most recent call last):")),
+    (
+        "claims_and_decisions_are_linearizable",
+        "two decisions of one job",
+        lambda history: replace(history, calls=(*history.calls, *decision("w", 2, 1, 9.0))),
+    ),
+    (
+        "claims_and_decisions_are_linearizable",
+        "a claim under a fence that was granted before",
+        lambda history: replace(history, calls=(*history.calls, *granted("v", 1, 1, 9.0))),
+    ),
     ("workers_end_in_order", "one killed", lambda history: replace(history, exits=(0, -9))),
 ]
 

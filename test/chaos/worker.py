@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from chaos.calls import Calls
 from chaos.handlers import bindings
 from chaos.pointed import PointedQueue, PointedStore
 from chaos.points import Trap
@@ -49,7 +50,8 @@ async def work(folder: Path, broker_url: str, store_url: str) -> bool:
         open_store(store_url, retention=RETENTION) as inner,
     ):
         tools = Tools.of(folder, worker=name, trap=trap)
-        store = PointedStore(inner, trap, tools.ledger, tools.asked)
+        calls = Calls(folder / "calls.jsonl", name)
+        store = PointedStore(inner, trap, tools.ledger, calls, tools.asked)
         print("worker is up", flush=True)
         return await run_worker(PointedQueue(queue, trap), store, bindings(tools, folder), options, stop)
 

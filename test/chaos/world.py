@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from chaos.calls import read_calls
 from chaos.collect import collect, left_open, settled_depths
 from chaos.controlled import Controlled
 from chaos.crew import Crew
@@ -161,6 +162,7 @@ class World:
                 broker_url=self.broker_url,
                 store_url=self.store.url,
                 ledger=tuple(self.ledger.all()),
+                calls=read_calls(self.folder / "calls.jsonl"),
                 effects=self._effects.all(),
                 logs={f"{each.name} {each.pid}": tuple(each.lines) for each in self._processes()},
                 deleted=frozenset(self._deleted),

@@ -1,0 +1,82 @@
+"""Records what workers ask of the store and what they hear, for a check that knows nothing of how the store answers."""
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from chaos.claims import Asked
+from chaos.linearizability import Operation
+
+Answer = TypeVar("Answer")
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The begin or the end of a call; both ends of one have the same worker and number."""
+
+    worker: str
+    number: int
+    #: Seconds on the monotonic clock, which all processes of a machine share.
+    at: float
+    job: str
+    run: str
+    asked: Asked
+
+
+class Calls:
+    """An append-only file; what a killed process wrote is there, for the kernel lives on."""
+
+    def __init__(self, path: Path, worker: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._worker = worker
+        self._numbers = count()
+
+    async def made(
+        self,
+        asked: Asked,
+        about: tuple[str, str],
+        call: Awaitable[Answer],
+        heard: Callable[[Answer], Asked],
+    ) -> Answer:
+        """Makes the call about a job and its run, with an entry before it and one for its answer."""
+        number = next(self._numbers)
+        self._note(number, asked, about)
+        answer = await call
+        self._note(number, heard(answer), about)
+        return answer
+
+    def _note(self, number: int, asked: Asked, about: tuple[str, str]) -> None:
+        job, run = about
+        entry = Entry(worker=self._worker, number=number, at=time.monotonic(), job=job, run=run, asked=asked)
+        os.write(self._file, msgspec.json.encode(entry) + b"\n")
+
+
+def read_calls(path: Path) -> tuple[Entry, ...]:
+    """The entries of all workers, in the order of the file; none where no worker made one."""
+    if not path.exists():
+        return ()
+    *whole, _ = path.read_bytes().split(b"\n")
+    return tuple(map(_decoder.decode, whole))
+
+
+def by_job(
+    entries: Iterable[Entry], stoppable: Callable[[str], bool]
+) -> Mapping[str, list[Operation[Asked]]]:
+    """The calls about each job; `stoppable` says of a run whether it may be ended from outside."""
+    ends: dict[tuple[str, int], Entry] = {}
+    begins: dict[tuple[str, int], Entry] = {}
+    for entry in entries:
+        (ends if entry.asked.answer else begins)[entry.worker, entry.number] = entry
+    jobs: dict[str, list[Operation[Asked]]] = {}
+    for which, begin in begins.items():
+        end = ends.get(which)
+        asked = (end or begin).asked._replace(stoppable=stoppable(begin.run))
+        jobs.setdefault(begin.job, []).append(Operation(asked, begin.at, end.at if end else None))
+    return jobs
+
+
+_decoder = msgspec.json.Decoder(Entry)

@@ -1,0 +1,176 @@
+"""The check of histories accepts each history of a store that keeps its word, and finds each that none could have given."""
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaos.claims import Asked, Job, step
+from chaos.linearizability import Operation, explain
+
+Call = Operation[Asked]
+
+
+def claim(worker: str, begin: float, end: float | None, granted: int = 0, **more: object) -> Call:
+    answer = "Granted" if granted else ""
+    asked = {"call": "claim", "worker": worker, "attempt": 1, "lease": 3.0, "answer": answer, **more}
+    return Operation(Asked(granted=granted, **asked), begin, end)  # type: ignore[arg-type]
+
+
+def decide(
+    worker: str, fence: int, begin: float, end: float | None, answer: str, outcome: str = "Done"
+) -> Call:
+    return Operation(
+        Asked("decide", worker, attempt=1, fence=fence, outcome=outcome, answer=answer), begin, end
+    )
+
+
+POSSIBLE = {
+    "one claim, one decision": [claim("a", 0, 1, 1), decide("a", 1, 2, 3, "recorded")],
+    "a claim that nobody heard of, and the same worker again": [
+        claim("a", 0, None),
+        claim("a", 1, 2, 1),
+        decide("a", 1, 3, 4, "recorded"),
+    ],
+    "a decision that nobody heard of, found on record": [
+        claim("a", 0, 1, 1),
+        decide("a", 1, 2, None, ""),
+        claim("b", 9, 10, answer="Decided"),
+    ],
+    "a late worker is refused": [
+        claim("a", 0, 1, 1),
+        claim("b", 5, 6, 2),
+        decide("a", 1, 7, 8, "stale"),
+        decide("b", 2, 9, 10, "recorded"),
+    ],
+    "a takeover within the lease, because the connection is gone": [
+        claim("a", 0, 1, 1),
+        claim("b", 1.5, 2, 2, redelivered=True),
+        decide("b", 2, 3, 4, "recorded"),
+    ],
+    "a decision that overtakes a claim that was asked for before it": [
+        claim("a", 0, 1, 1),
+        claim("b", 2, 9, answer="Decided"),
+        decide("a", 1, 3, 4, "recorded"),
+    ],
+    "a retry, and its next attempt": [
+        claim("a", 0, 1, 1),
+        decide("a", 1, 2, 3, "recorded", "RetryLater"),
+        claim("b", 4, 5, 2, attempt=2),
+    ],
+}
+
+IMPOSSIBLE = {
+    "two decisions are recorded": [
+        claim("a", 0, 1, 1),
+        claim("b", 5, 6, 2),
+        decide("a", 1, 7, 8, "recorded"),
+        decide("b", 2, 9, 10, "recorded"),
+    ],
+    "two claims under one fence": [claim("a", 0, 1, 1), claim("b", 5, 6, 1)],
+    "a fence that falls": [claim("a", 0, 1, 2), claim("b", 5, 6, 1)],
+    "a claim on what is decided": [
+        claim("a", 0, 1, 1),
+        decide("a", 1, 2, 3, "recorded"),
+        claim("b", 4, 5, 2),
+    ],
+    "a claim within the lease of a worker that lives": [claim("a", 0, 1, 1), claim("b", 1.5, 2, 2)],
+    "a decision found that nobody made": [claim("a", 0, 1, 1), claim("b", 9, 10, answer="Decided")],
+    "the newest worker is refused": [claim("a", 0, 1, 1), decide("a", 1, 2, 3, "stale")],
+    "a next attempt that no retry asked for": [claim("a", 0, 1, 1), claim("b", 9, 10, 2, attempt=2)],
+    "two outcomes under one claim": [
+        claim("a", 0, 1, 1),
+        decide("a", 1, 2, 3, "recorded"),
+        decide("a", 1, 4, 5, "recorded", "GiveUp"),
+    ],
+}
+
+
+@pytest.mark.parametrize("history", POSSIBLE.values(), ids=POSSIBLE)
+def test_what_can_happen_is_accepted(history: list[Call]) -> None:
+    assert explain(history, Job(), step) is None
+
+
+@pytest.mark.parametrize("history", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_what_cannot_happen_is_found(history: list[Call]) -> None:
+    assert explain(history, Job(), step) is not None
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 14))
+def test_whatever_a_store_that_keeps_its_word_answers_is_accepted(seed: int, count: int) -> None:
+    assert explain(_played(random.Random(seed), count), Job(), step) is None
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(2, 6))
+def test_the_search_finds_what_trying_every_order_finds(seed: int, count: int) -> None:
+    chance = random.Random(seed)
+    history = _played(chance, count)
+    place = chance.randrange(len(history))
+    asked = history[place].what
+    history[place] = history[place]._replace(
+        what=asked._replace(fence=asked.fence + 1) if asked.fence else asked._replace(answer="Decided")
+    )
+    assert (explain(history, Job(), step) is None) == _fits_in_some_order(history)
+
+
+def _played(chance: random.Random, count: int) -> list[Call]:
+    """Calls of three workers to a store that follows the specification, each at a moment within its call."""
+    job, now, calls = Job(), 0.0, []
+    for _ in range(count):
+        now += chance.uniform(0.1, 4.0)
+        asked = _any_call(chance, job)
+        begin, end = now - chance.uniform(0, 2.0), now + chance.uniform(0, 2.0)
+        possible = [
+            (asked._replace(answer=answer, granted=after.fence if answer == "Granted" else 0), after)
+            for answer in ("Granted", "Busy", "Decided", "Over", "kept", "lost", "recorded", "stale")
+            if answer in _OF[asked.call]
+            for after in step(job, Operation(asked._replace(answer=answer), begin, end))
+        ]
+        if not possible:
+            continue
+        answered, job = chance.choice(possible)
+        heard = chance.random() < 0.85
+        calls.append(Operation(answered if heard else asked, begin, end if heard else None))
+    chance.shuffle(calls)
+    return calls or [claim("a", 0, 1, 1)]
+
+
+_OF = {
+    "claim": ("Granted", "Busy", "Decided", "Over"),
+    "renew": ("kept", "lost"),
+    "decide": ("recorded", "stale"),
+}
+
+
+def _any_call(chance: random.Random, job: Job) -> Asked:
+    call, worker = chance.choice(["claim", "claim", "renew", "decide"]), chance.choice("abc")
+    attempt = max(1, job.attempt - (chance.random() < 0.2))
+    if call == "claim":
+        return Asked(call, worker, attempt, redelivered=chance.random() < 0.5, lease=3.0)
+    fence = max(1, job.fence - (chance.random() < 0.3))
+    outcome = chance.choice(["Done", "RetryLater", "GiveUp"]) if call == "decide" else ""
+    return Asked(call, worker, attempt, fence=fence, outcome=outcome, lease=3.0)
+
+
+def _fits_in_some_order(history: list[Call]) -> bool:
+    """As `explain`, in the dullest way: all orders of all choices of the unanswered calls."""
+    pending = [call for call in history if call.end is None]
+    answered = [call for call in history if call.end is not None]
+    return any(
+        _fits(order)
+        for size in range(len(pending) + 1)
+        for some in itertools.combinations(pending, size)
+        for order in itertools.permutations([*answered, *some])
+    )
+
+
+def _fits(order: tuple[Call, ...]) -> bool:
+    for before, after in itertools.combinations(order, 2):
+        if after.end is not None and after.end < before.begin:
+            return False
+    states = {Job()}
+    for call in order:
+        states = {after for state in states for after in step(state, call)}
+    return bool(states)
