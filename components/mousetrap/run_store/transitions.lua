@@ -324,6 +324,7 @@ end
 local function may_decide(job, run, fence)
   local held = redis.call('HMGET', job_key(job), 'fence', 'state', 'lock')
   if tonumber(held[1] or 0) ~= fence then return nil, { 'stale' } end
+  if held[2] == 'waiting' then return nil, { 'unlocked' } end
   if held[2] ~= 'running' then return nil, { 'recorded' } end
   local lock = held[3]
   local run_is = redis.call('HMGET', run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')

@@ -357,6 +357,8 @@ def test_a_lock_is_renewed_with_its_job_and_ends_with_its_lease(store_url: str) 
 
         assert taken.lock_fence > claim.lock_fence
         assert await decided(store, one, OUTPUT, claim) == "unlocked"
+        # Asked again, because the first answer was lost: nothing is on record still.
+        assert await decided(store, one, OUTPUT, claim) == "unlocked"
         assert await decided(store, other, OUTPUT, taken, "w2") == "recorded"
         again = await claimed(store, one, lock="L")
         assert again.lock_fence > taken.lock_fence
