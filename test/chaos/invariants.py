@@ -286,7 +286,7 @@ INVARIANTS: Mapping[str, Invariant] = {
 }
 
 _DEFECT = re.compile(
-    r"^Traceback|could not handle a message|exception was never retrieved|receiving message .* failed"
+    r"^ *Traceback|could not handle a message|exception was never retrieved|receiving message .* failed"
 )
 
 

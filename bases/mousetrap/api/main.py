@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from mousetrap.api.app import create_app
 from mousetrap.api.events import end_streams
 from mousetrap.settings import Settings, SettingsWrong
-from mousetrap.telemetry import log_to_stderr
+from mousetrap.telemetry import log_to_stderr, printable
 
 _ABOUT = """Serves the HTTP API of Mousetrap. It has no options; the environment has: MOUSETRAP_BROKER_URL,
 MOUSETRAP_STORE_URL, MOUSETRAP_API_HOST and MOUSETRAP_API_PORT (127.0.0.1 and 8000), MOUSETRAP_API_KEYS (needed where
@@ -33,7 +33,7 @@ def main() -> int:
         settings = Settings.from_environ(os.environ)
         app = create_app(settings)
     except SettingsWrong as wrong:
-        print(wrong, file=sys.stderr)
+        print(printable(str(wrong)), file=sys.stderr)
         return 2
     log_to_stderr(settings.log_level, settings.log_format)
     _Server(app, settings).run()

@@ -22,7 +22,7 @@ from mousetrap.cli.answers import (
     Run,
     Worker,
 )
-from mousetrap.cli.event_stream import read_events
+from mousetrap.cli.event_stream import lines_of, read_events
 from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
 
 Answer = TypeVar("Answer")
@@ -131,7 +131,7 @@ class Api:
             if response.is_error:
                 response.read()
             _check(response)
-            yield from response.iter_bytes()
+            yield from lines_of(response.iter_bytes())
 
     def events(self, run_id: str, after: str) -> Iterator[Event | Progress]:
         """What happens to the run after the event with the id `after`, until the connection ends."""
@@ -145,7 +145,7 @@ class Api:
             if response.is_error:
                 response.read()
             _check(response)
-            for kind, data in read_events(response.iter_lines()):
+            for kind, data in read_events(lines_of(response.iter_bytes())):
                 yield _read(data, Progress) if kind == "progress" else _read(data, Event)
 
     def _ask(self, method: str, path: str, **options: Any) -> bytes:
@@ -224,6 +224,7 @@ def _check(response: httpx.Response) -> None:
     text = ": ".join(filter(None, (problem.title, problem.detail)))
     if problem.where:
         text = f"{text} (at {problem.where})"
+    text = " ".join(text.split())
     text = text or f"{response.url} answered {response.status_code}"
     raise (Unreachable if response.is_server_error else Misused)(text)
 

@@ -1,10 +1,10 @@
 """Calls runs off over the API."""
 
-import sys
 from collections.abc import Mapping, Sequence
 
 from mousetrap.cli.api_client import Api
 from mousetrap.cli.failures import Misused
+from mousetrap.cli.output import say
 from mousetrap.settings import Settings
 
 
@@ -17,8 +17,8 @@ def cancel(environ: Mapping[str, str], run_ids: Sequence[str]) -> int:
             try:
                 api.cancel(run_id)
             except Misused as error:
-                print(f"mousetrap: run {run_id}: {error}", file=sys.stderr)
+                say(f"mousetrap: run {run_id}: {error}", error=True)
                 failures += 1
             else:
-                print(f"run {run_id} is called off")
+                say(f"run {run_id} is called off")
     return 1 if failures else 0

@@ -6,15 +6,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
-from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
 from mousetrap.cli.answers import Letter, Repaired
 from mousetrap.cli.api_client import Api, read_letter, read_letter_groups, read_letters
-from mousetrap.cli.dead_tables import cleaned, groups_table, letter_facts, letters_table, traceback_of
+from mousetrap.cli.dead_tables import groups_table, letter_facts, letters_table, traceback_of
 from mousetrap.cli.failures import CommandFailed, Misused
-from mousetrap.cli.output import print_json, terminal
+from mousetrap.cli.output import print_json, print_json_line, say, terminal
 from mousetrap.cli.run import read_input
 from mousetrap.cli.tables import timeline_table
 from mousetrap.settings import Settings
@@ -71,9 +70,8 @@ def show(environ: Mapping[str, str], letter_id: str, *, as_json: bool) -> int:
 def export(environ: Mapping[str, str], wish: Wish) -> int:
     """The command `dead export`."""
     with _api(environ) as api:
-        for part in api.export(wish):
-            sys.stdout.buffer.write(part)
-    sys.stdout.buffer.flush()
+        for line in api.export(wish):
+            print_json_line(line)
     return 0
 
 
@@ -109,7 +107,7 @@ class Repairs(Protocol):
 
 def repair_all(api: Repairs, what: str, wish: Wish) -> Repaired:
     """Repeats the request for as many letters as were meant at first: what dies meanwhile is not sent round and round."""
-    with Console(stderr=True).status(f"{what}: looking") as status:
+    with terminal(stderr=True).status(f"{what}: looking") as status:
         total = more = api.repair(what, {**wish, "limit": _AT_ONCE})
         while total.left and more.dealt_with:
             status.update(f"{what}: {total.dealt_with} of {total.matched}")
@@ -121,13 +119,11 @@ def repair_all(api: Repairs, what: str, wish: Wish) -> Repaired:
 def _told(done: Repaired) -> int:
     if not done.matched:
         raise CommandFailed("no dead letter fits: `mousetrap dead list` shows what lies there")
-    print(
-        f"{done.redriven} redriven" if done.redriven or not done.discarded else f"{done.discarded} discarded"
-    )
+    say(f"{done.redriven} redriven" if done.redriven or not done.discarded else f"{done.discarded} discarded")
     if done.stale:
-        print(f"{done.stale} dropped: their jobs have gone on without them")
+        say(f"{done.stale} dropped: their jobs have gone on without them")
     if done.left or done.unseen:
-        print(f"{done.left + done.unseen} left: repeat the command for them")
+        say(f"{done.left + done.unseen} left: repeat the command for them")
     return 0
 
 
@@ -150,7 +146,7 @@ def _queue_of(api: Api, letter_id: str) -> str:
 def _carried(letter: Letter) -> Syntax | Text:
     """What the letter carries: JSON where it is a job, else whatever it is."""
     if letter.body is not None:
-        return Text(cleaned(letter.body))
+        return Text(letter.body)
     raw = msgspec.json.format(msgspec.json.encode(letter.payload), indent=2).decode()
     return Syntax(raw, "json", background_color="default")
 

@@ -22,7 +22,7 @@ def letters_table(page: LetterPage, now: datetime) -> RenderableType:
     why.ratio, why.no_wrap, why.overflow = 1, True, "ellipsis"
     for letter in page.letters:
         died = moment(letter.at_ms, now) if letter.at_ms else ""
-        table.add_row(letter.id, died, _plain(letter.stage or letter.queue), _why(letter))
+        table.add_row(letter.id, died, letter.stage or letter.queue, _why(letter))
     more = page.matched - len(page.letters)
     return Group(
         table, *([Text(f"and {more} more: --limit shows up to 200", "dim")] if more else []), *_unseen(page)
@@ -39,9 +39,9 @@ def groups_table(found: LetterGroups, now: datetime) -> RenderableType:
     for group in found.groups:
         table.add_row(
             str(group.count),
-            _plain(group.queue),
-            Text(cleaned(group.reason), "red"),
-            _plain(_short(group.error_kind)),
+            group.queue,
+            Text(group.reason, "red"),
+            _short(group.error_kind),
             moment(group.oldest_ms, now) if group.oldest_ms else "",
             moment(group.newest_ms, now) if group.newest_ms else "",
         )
@@ -52,18 +52,18 @@ def letter_facts(letter: Letter, now: datetime) -> Table:
     """What letter it is, and the story that it tells."""
     facts = Table.grid(padding=(0, 2))
     facts.add_row("dead letter", Text(letter.id, "bold"))
-    facts.add_row("queue", _plain(letter.queue))
+    facts.add_row("queue", letter.queue)
     if letter.run_id:
-        facts.add_row("run", _plain(letter.run_id))
-        facts.add_row("stage", _plain(f"{letter.stage} of {letter.pipeline}"))
-    facts.add_row("reason", Text(cleaned(letter.reason), "bold red"))
-    facts.add_row("error", Text(cleaned(f"{letter.error_kind}: {letter.error}"), "red"))
+        facts.add_row("run", letter.run_id)
+        facts.add_row("stage", f"{letter.stage} of {letter.pipeline}")
+    facts.add_row("reason", Text(letter.reason, "bold red"))
+    facts.add_row("error", Text(f"{letter.error_kind}: {letter.error}", "red"))
     if letter.at_ms:
         facts.add_row("died", moment(letter.at_ms, now))
     if letter.attempts:
         facts.add_row(
             "attempts",
-            f"{letter.attempts}" + (f", by {cleaned(letter.worker)} last" if letter.worker else ""),
+            f"{letter.attempts}" + (f", by {letter.worker} last" if letter.worker else ""),
         )
     if letter.generation:
         facts.add_row("redriven", f"{letter.generation} times before")
@@ -76,12 +76,12 @@ def letter_facts(letter: Letter, now: datetime) -> Table:
 
 def traceback_of(letter: Letter) -> Text:
     """Where it broke."""
-    return Text(cleaned(letter.traceback.rstrip()), "dim")
+    return Text(letter.traceback.rstrip(), "dim")
 
 
 def _why(letter: Letter) -> Text:
     kind, error = _short(letter.error_kind), " ".join(letter.error.split())
-    return Text(cleaned(letter.reason), "red").append(cleaned(f" {kind}: {error}" if kind else ""), "")
+    return Text(letter.reason, "red").append(f" {kind}: {error}" if kind else "", "")
 
 
 def _short(kind: str) -> str:
@@ -97,14 +97,3 @@ def _unseen(found: LetterPage | LetterGroups) -> list[Text]:
             "yellow",
         )
     ]
-
-
-def _plain(text: str) -> Text:
-    return Text(cleaned(text))
-
-
-def cleaned(text: str) -> str:
-    """What anybody may have put into a queue must not steer a terminal."""
-    return "".join(
-        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text
-    )

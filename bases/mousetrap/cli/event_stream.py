@@ -3,17 +3,27 @@
 from collections.abc import Iterable, Iterator
 
 
-def read_events(lines: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+def lines_of(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a response, without their ends. Only a line feed ends one: JSON may hold U+0085 or U+2028 as it is."""
+    rest = b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        yield from (line.removesuffix(b"\r") for line in lines)
+    if rest:
+        yield rest
+
+
+def read_events(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
     """Each event's kind and data. One that the connection's end cut short is left out, as the standard has it."""
-    kind, data = "message", list[str]()
+    kind, data = "message", list[bytes]()
     for line in lines:
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
         if not line:
             if data:
-                yield kind, "\n".join(data).encode()
+                yield kind, b"\n".join(data)
             kind, data = "message", []
-        elif field == "event":
-            kind = value
-        elif field == "data":
+        elif field == b"event":
+            kind = value.decode(errors="replace")
+        elif field == b"data":
             data.append(value)

@@ -1,20 +1,66 @@
-"""Where commands print: tables for people, JSON for programs."""
+"""Where commands print: tables for people, JSON for programs. What others wrote steers no terminal."""
 
+import sys
+from collections.abc import Iterable
 from typing import IO
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from mousetrap.telemetry import printable, printable_json
+
+
+class _SafeConsole(Console):
+    """Shows each unsafe character as a replacement, whoever made the table or the text that has it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if isinstance(renderable, Text) and not renderable.plain.isprintable():
+            renderable = renderable.copy()
+            renderable.plain = printable(
+                renderable.plain
+            )  # as long as before, so each style stays in its place
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 def terminal(
-    file: IO[str] | None = None, *, width: int | None = None, quiet: bool = False, wrap: bool = True
+    file: IO[str] | None = None,
+    *,
+    width: int | None = None,
+    quiet: bool = False,
+    wrap: bool = True,
+    stderr: bool = False,
 ) -> Console:
-    """Standard output, or `file`; what others wrote is never read as markup."""
-    return Console(
-        file=file, width=width, quiet=quiet, soft_wrap=not wrap, markup=False, highlight=False, emoji=False
+    """Standard output or error, or `file`; what others wrote is never read as markup."""
+    return _SafeConsole(
+        file=file,
+        width=width,
+        quiet=quiet,
+        stderr=stderr,
+        soft_wrap=not wrap,
+        markup=False,
+        highlight=False,
+        emoji=False,
     )
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Prints a plain line on standard output or error."""
+    print(printable(text), file=sys.stderr if error else sys.stdout)
 
 
 def print_json(raw: bytes) -> None:
     """JSON, a field a line."""
-    print(msgspec.json.format(raw, indent=2).decode())
+    say(_safe(msgspec.json.format(raw, indent=2)))
+
+
+def print_json_line(raw: bytes) -> None:
+    """JSON that stands on one line already."""
+    say(_safe(raw))
+
+
+def _safe(raw: bytes) -> str:
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    return printable_json(raw.decode(errors="replace"), ascii_only=not unicode)

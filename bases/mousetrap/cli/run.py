@@ -9,7 +9,7 @@ from rich.text import Text
 from mousetrap.cli.api_client import Api, read_run, read_run_id
 from mousetrap.cli.failures import Misused
 from mousetrap.cli.follow import follow
-from mousetrap.cli.output import print_json, terminal
+from mousetrap.cli.output import print_json, say, terminal
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
 from mousetrap.settings import Settings
@@ -56,7 +56,7 @@ def _accepted(answer: bytes, as_json: bool) -> int:
     if as_json:
         print_json(answer)
     else:
-        print(f"accepted as run {read_run_id(answer)}: `mousetrap show {read_run_id(answer)}`")
+        say(f"accepted as run {read_run_id(answer)}: `mousetrap show {read_run_id(answer)}`")
     return 0
 
 

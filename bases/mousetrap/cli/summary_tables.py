@@ -19,7 +19,7 @@ def summary_tables(summary: Summary) -> RenderableType:
     sides = Table.grid(padding=(0, 4))
     sides.add_row(_bands(summary.bands, summary.missing_magnitudes), _regions(summary.regions))
     return Group(
-        Text(f"{summary.title} · {_moment(summary.generated_ms)}", "bold"),
+        Text(f"{' '.join(summary.title.split())} · {_moment(summary.generated_ms)}", "bold"),
         Padding(_figures(summary), (1, 0)),
         sides,
         Padding(_strongest(summary.strongest), (1, 0, 0, 0)),

@@ -68,7 +68,7 @@ def event_line(event: Event, began_ms: int) -> Text:
     if event.worker and event.kind == "started":
         line.append(f" by {event.worker}")
     if event.failure:
-        line.append(f": {event.failure.text}")
+        line.append(f": {' '.join(event.failure.text.split())}")
     return line
 
 

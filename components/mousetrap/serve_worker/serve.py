@@ -23,7 +23,7 @@ from mousetrap.serve_worker.health import answering
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
 from mousetrap.settings import Settings, SettingsWrong
-from mousetrap.telemetry import log_to_stderr
+from mousetrap.telemetry import log_to_stderr, printable
 from mousetrap.worker import Binding, Stop, Watching, WorkerOptions, run_worker
 from mousetrap.worker_registry import Beat, open_registry
 
@@ -75,7 +75,7 @@ def serve_worker(
         log_to_stderr(settings.log_level, settings.log_format)
         return _served(connect, settings, binders, burst)
     except SettingsWrong as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return SETTINGS_WRONG
 
 

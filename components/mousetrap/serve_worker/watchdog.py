@@ -77,7 +77,9 @@ class Watchdog:
             os._exit(WATCHDOG_ENDED)
         if still > self._vitals.longest_still and not self._warned:
             _log.warning(
-                "the event loop has stood still for %.0f s; what the threads do:\n%s", still, all_stacks()
+                "the event loop has stood still for %.0f s; what the threads do:",
+                still,
+                extra={"stack": all_stacks()},
             )
         elif still < self._vitals.longest_still and self._warned:
             _log.info("the event loop turns again")
@@ -93,10 +95,14 @@ class Watchdog:
         for each in hung:
             _log.error(
                 "a handler was told to stop %.0f s ago and goes on: this worker ends once its other jobs have; "
-                "a handler that is `isolated` can be stopped. It is here:\n%s",
+                "a handler that is `isolated` can be stopped. It is here:",
                 self._vitals.clock() - each.told,
-                stack(frames.get(each.thread)),
-                extra={"run": each.run_id, "stage": each.stage, "attempt": each.attempt},
+                extra={
+                    "run": each.run_id,
+                    "stage": each.stage,
+                    "attempt": each.attempt,
+                    "stack": stack(frames.get(each.thread)),
+                },
             )
         self._stop_taking()
 

@@ -6,23 +6,34 @@ import sys
 from typing import Literal
 
 from mousetrap.settings import masked
+from mousetrap.telemetry.printable import one_line
 
 #: What every record has; whatever else it has was given as `extra` and is shown behind the message.
 _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+#: An extra of several lines: the calls that a program was in. It follows the record as a traceback does.
+_STACK = "stack"
 
 
 def log_to_stderr(level: str, style: Literal["text", "json"]) -> None:
     """Sends everything from `level` up to standard error. Replaces what was set up before."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if style == "json" else _Text("%(asctime)s %(levelname)-7s %(message)s"))
+    handler.setFormatter(_Json() if style == "json" else _Text())
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 class _Text(logging.Formatter):
+    """A line for each record; a traceback or stack follows it indented, so that nothing in it looks like a record."""
+
     def format(self, record: logging.LogRecord) -> str:
-        facts = "".join(f" {key}={value}" for key, value in _extra(record).items())
-        first, newline, traceback = super().format(record).partition("\n")
-        return masked(f"{first}{facts}{newline}{traceback}")
+        facts = "".join(f" {key}={_text(value)}" for key, value in _extra(record).items() if key != _STACK)
+        line = one_line(f"{record.levelname:<7} {_message(record)}{facts}")
+        return masked("\n  ".join((f"{self.formatTime(record)} {line}", *map(one_line, self._below(record)))))
+
+    def _below(self, record: logging.LogRecord) -> list[str]:
+        texts = [_text(record.__dict__[_STACK])] if _STACK in record.__dict__ else []
+        texts += [self.formatException(record.exc_info)] if record.exc_info else []
+        texts += [self.formatStack(record.stack_info)] if record.stack_info else []
+        return "\n".join(texts).split("\n") if texts else []
 
 
 class _Json(logging.Formatter):
@@ -31,13 +42,34 @@ class _Json(logging.Formatter):
             "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             **_extra(record),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return masked(json.dumps(line, default=str))
+        return masked(_dumped(line))
+
+
+def _dumped(line: dict[str, object]) -> str:
+    try:
+        return json.dumps(line, default=_text, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # a number or a structure that JSON has not
+        return json.dumps({key: _text(value) for key, value in line.items()})
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001  arguments that do not fit, or whose text cannot be made
+        return f"{record.msg} (its arguments cannot be shown: {type(error).__name__})"
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in record.__dict__.items() if key not in _USUAL}
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001  whatever it is, the other facts are to be read
+        return f"<a {type(value).__name__} whose text cannot be made: {type(error).__name__}>"

@@ -9,15 +9,15 @@ from mousetrap.cli.event_stream import read_events
     ("lines", "events"),
     [
         ([], []),
-        (["event: started", "id: 1-0", 'data: {"a":1}', ""], [("started", b'{"a":1}')]),
-        (["data:no blank", ""], [("message", b"no blank")]),
-        (["data: two", "data: lines", ""], [("message", b"two\nlines")]),
-        ([": a comment", "", "data: x", ""], [("message", b"x")]),
-        (["event: one", "data: 1", "", "data: 2", ""], [("one", b"1"), ("message", b"2")]),
-        (["event: without data", "", "data: 2", ""], [("message", b"2")]),
-        (["retry: 3000", "data: 1", ""], [("message", b"1")]),
-        (["data: whole", "", "event: cut", "data: sho"], [("message", b"whole")]),
+        ([b"event: started", b"id: 1-0", b'data: {"a":1}', b""], [("started", b'{"a":1}')]),
+        ([b"data:no blank", b""], [("message", b"no blank")]),
+        ([b"data: two", b"data: lines", b""], [("message", b"two\nlines")]),
+        ([b": a comment", b"", b"data: x", b""], [("message", b"x")]),
+        ([b"event: one", b"data: 1", b"", b"data: 2", b""], [("one", b"1"), ("message", b"2")]),
+        ([b"event: without data", b"", b"data: 2", b""], [("message", b"2")]),
+        ([b"retry: 3000", b"data: 1", b""], [("message", b"1")]),
+        ([b"data: whole", b"", b"event: cut", b"data: sho"], [("message", b"whole")]),
     ],
 )
-def test_events_are_read_as_the_standard_has_it(lines: list[str], events: list[tuple[str, bytes]]) -> None:
+def test_events_are_read_as_the_standard_has_it(lines: list[bytes], events: list[tuple[str, bytes]]) -> None:
     assert list(read_events(lines)) == events

@@ -3,10 +3,14 @@
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import redirect_stderr
+from io import StringIO
 
 import pytest
+from hypothesis import given
 
 from mousetrap.telemetry import log_to_stderr
+from support.characters import ANY_TEXT, unsafe
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +54,65 @@ def test_a_password_in_an_address_is_masked_wherever_it_stands(
         logging.getLogger("x").exception("lost amqp://u:sesame@h", extra={"url": "amqp://u:sesame@h"})
 
     assert "sesame" not in capsys.readouterr().err
+
+
+class Odd:
+    """A value whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+def logged(style: str, message: str, *arguments: object, **more: object) -> list[str]:
+    """The lines that a record makes."""
+    err = StringIO()
+    with redirect_stderr(err):
+        log_to_stderr("INFO", style)  # type: ignore[arg-type]
+        logging.getLogger("x").error(message, *arguments, **more)  # type: ignore[arg-type]
+    return err.getvalue().removesuffix("\n").split("\n")
+
+
+@given(ANY_TEXT, ANY_TEXT)
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_record_is_one_line_whatever_its_message_and_facts_hold(style: str, text: str, fact: str) -> None:
+    (line,) = logged(style, "a job of run %s", text, extra={"run": fact, "facts": {fact: text}})
+
+    assert not unsafe(line)
+
+
+@given(ANY_TEXT, ANY_TEXT)
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_what_follows_a_record_cannot_be_taken_for_another(style: str, text: str, stack: str) -> None:
+    try:
+        raise ValueError(f"{text}\n2026-01-02 03:04:05,678 INFO    a line of log that nobody wrote")
+    except ValueError as error:
+        first, *rest = logged(style, "failed", exc_info=error, extra={"stack": stack})
+
+    assert rest or style == "json"
+    assert all(line.startswith("  ") for line in rest)
+    assert not any(unsafe(line) for line in (first, *rest))
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize(
+    ("message", "arguments", "fact"),
+    [
+        ("%d of %s", (), "one argument"),
+        ("%d", ("no number",), "another type"),
+        ("%s", (Odd(),), "an argument that has no text"),
+        ("x", (), Odd()),
+        ("x", (), float("nan")),
+        ("x", (), {("no", "key"): 1}),
+    ],
+)
+def test_no_record_is_lost_for_what_it_holds(
+    style: str, message: str, arguments: tuple[object, ...], fact: object
+) -> None:
+    (line,) = logged(style, message, *arguments, extra={"run": "r1", "fact": fact})
+
+    assert "r1" in line
+    assert message.split()[0] in line or not arguments
+    if style == "json":
+        json.loads(line, parse_constant=pytest.fail)
