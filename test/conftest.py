@@ -11,7 +11,7 @@ from mousetrap.embedded_valkey import EmbeddedValkey
 from support.processes import Process, base_command, clean_environment
 from support.rabbitmq import GivenRabbitMQ, NoRabbitMQ, OwnRabbitMQ, find_own_rabbitmq, virtual_host
 from support.rabbitmq_api import Broker
-from support.valkey import GivenValkey, empty
+from support.valkey import GivenValkey, OwnValkey, empty
 
 _SERVERS = {"rabbitmq", "own_rabbitmq", "valkey", "own_valkey"}
 
@@ -102,7 +102,7 @@ def own_valkey(_own_valkey: EmbeddedValkey) -> Iterator[EmbeddedValkey]:
 
 @pytest.fixture(scope="session")
 def _own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    with EmbeddedValkey(tmp_path_factory.mktemp("valkey")) as server:
+    with OwnValkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
 

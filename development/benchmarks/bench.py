@@ -23,6 +23,7 @@ from benchmarks.host import broker_says, describe
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.processes import Process, clean_environment
 from support.rabbitmq import OwnRabbitMQ, find_own_rabbitmq, virtual_host
+from support.valkey import OwnValkey, administrator
 
 #: Seconds that a contender may take to do what it was given.
 PATIENCE = 60.0
@@ -79,8 +80,8 @@ class Bench:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(dir=self.folder)))
             broker = stack.enter_context(virtual_host(self.broker))
-            store = self.store.url.rpartition("/")[0] + "/1"
-            with Redis.from_url(store.replace("valkey", "redis", 1)) as client:
+            store = administrator(self.store.url).rpartition("/")[0] + "/1"
+            with Redis.from_url(store) as client:
                 client.flushdb()
             given = {
                 "BENCH_BROKER": broker,
@@ -194,5 +195,5 @@ def open_bench(
         (folder / "broker").mkdir()
         broker = find_own_rabbitmq(folder / "broker")
         stack.callback(broker.remove)
-        store = stack.enter_context(EmbeddedValkey(folder / "store"))
+        store = stack.enter_context(OwnValkey(folder / "store"))
         yield Bench(broker, store, folder, contenders, rounds, quick, raw)

@@ -14,6 +14,7 @@ from redis import Redis
 from benchmarks.bench import PATIENCE, TROUBLE, Bench, Place
 from benchmarks.contenders import OURS
 from benchmarks.figures import Figure, Shown, ratio, some
+from support.valkey import administrator
 
 ABOUT = """Each time the same is measured twice over on one broker and one store: with little there, then grown. Jobs a second
 are those of one worker process over 10,000 jobs, with more than that in its queue. The latency is that of an idle run of another
@@ -150,7 +151,7 @@ def beside(bench: Bench, place: Place, **settings: str) -> Iterator[Place]:
 
 def forget(bench: Bench) -> None:
     """Empties the store, and returns once the disk has come to rest: a million messages and runs have been deleted."""
-    with Redis.from_url(bench.store.url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(bench.store.url)) as client:
         client.flushall(asynchronous=True)
         deadline, prompt = time.monotonic() + PATIENCE, 0
         while prompt < 50 and time.monotonic() < deadline:
@@ -164,7 +165,7 @@ def forget(bench: Bench) -> None:
 def never_rewriting(bench: Bench) -> Iterator[None]:
     """The store does not begin to rewrite its log in the middle of a measurement."""
     name = "auto-aof-rewrite-percentage"
-    with Redis.from_url(bench.store.url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(bench.store.url)) as client:
         usual = client.config_get(name)[name]
         client.config_set(name, 0)
         try:

@@ -14,12 +14,13 @@ import httpx
 from redis import Redis
 
 from benchmarks.contenders import CONTENDERS, HERE
+from support.valkey import administrator
 
 
 def describe(broker: str, api: str, store: str) -> dict[str, str]:
     """Name and text of each thing; two addresses of the broker and one of the store."""
     overview = broker_says(broker, api, "/api/overview")
-    with Redis.from_url(store.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(store)) as client:
         server = client.info("server")
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

@@ -23,9 +23,9 @@ from chaos.faults import FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
 from chaos.invariants import breaches
 from chaos.report import Chapter, tables, write_into
 from chaos.world import World, a_world
-from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq_cluster import RabbitMQCluster
 from support.rabbitmq_node import RabbitMQNode
+from support.valkey import OwnValkey, administrator
 
 _PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 #: Runs a second that a caller submits.
@@ -115,7 +115,7 @@ def _attacked(
 ) -> Iterator[World]:
     """A world of three workers with a store of its own, which is the queue too where there is no broker."""
     with (
-        EmbeddedValkey(folder / f"{name}-store") as store,
+        OwnValkey(folder / f"{name}-store") as store,
         a_world(
             _made(folder / f"{name}-world"),
             broker=broker,
@@ -192,7 +192,7 @@ def _rabbitmq(world: World) -> str:
 
 
 def _valkey(world: World) -> str:
-    with Redis.from_url(world.store.url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(world.store.url)) as client:
         return f"Valkey {client.info('server')['valkey_version']}"
 
 

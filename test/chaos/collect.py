@@ -18,6 +18,7 @@ from chaos.workload import QUEUES, Work
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Delivery, JobUndecodable, Queue, dead_queue, decode
 from mousetrap.run_store import RunState, RunStore, open_store
+from support.valkey import administrator
 
 #: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.
 _PATIENCE = 30.0
@@ -179,4 +180,4 @@ async def _eternal(store_url: str) -> tuple[str, ...]:
 
 
 def _client(url: str) -> Redis:
-    return Redis.from_url(url.replace("valkey", "redis", 1))
+    return Redis.from_url(administrator(url))

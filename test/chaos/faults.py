@@ -18,6 +18,7 @@ from chaos.world import World
 from support.processes import Process
 from support.rabbitmq import OwnRabbitMQ
 from support.rabbitmq_cluster import RabbitMQCluster
+from support.valkey import administrator
 from support.waiting import until
 
 #: Seconds that a fault stays which has no length of its own.
@@ -271,7 +272,7 @@ def pause_the_store(world: World) -> Span:
 
 def fill_the_store(world: World) -> Span:
     """Each write is refused for want of memory."""
-    with _Timed() as timed, Redis.from_url(world.store.url.replace("valkey", "redis", 1)) as client:
+    with _Timed() as timed, Redis.from_url(administrator(world.store.url)) as client:
         client.config_set("maxmemory", 1)
         time.sleep(_STAY)
         client.config_set("maxmemory", 0)

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
 from mousetrap.run_store import Progress, RunConflict, RunStore
 from simulation.clock import EPOCH_MS, SimulatedLoop
 from simulation.process import Process, Story
 from simulation.store_client import Store, StoreClient
 from simulation.store_server import StoreServer
+from support.valkey import OwnValkey, administrator
 
 #: Milliseconds: far less than what the tests let pass, so that the real server, whose clock goes on by itself, forgets nothing.
 TTL_S = 7 * 86_400.0
@@ -82,7 +82,7 @@ _BEGINNINGS: list[list[tuple[Any, ...]]] = [
 @pytest.fixture
 def private_url(tmp_path: Path) -> Iterator[str]:
     """A server of this test's own: the functions that it is given, which ask the test for the time, are no good for others."""
-    with EmbeddedValkey(tmp_path) as server:
+    with OwnValkey(tmp_path) as server:
         yield server.url
 
 
@@ -224,7 +224,7 @@ def _kept(server: StoreServer, key: str) -> Any:
 
 def _real(url: str, ask: Ask) -> list[Any]:
     async def tell() -> list[Any]:
-        async with Redis.from_url(url.replace("valkey", "redis", 1)) as real:
+        async with Redis.from_url(administrator(url)) as real:
             client: Any = real
             await client.flushdb()
             clock = _Clock()

@@ -1,6 +1,21 @@
 """Finds the Valkey that tests run against: a given one, else the embedded server."""
 
+import hashlib
+from urllib.parse import urlsplit
+
 from redis import Redis
+
+from mousetrap.embedded_valkey import EmbeddedValkey
+
+_ADMINISTRATOR, _PASSWORD = "administrator", "for-the-tests-alone"
+
+
+class OwnValkey(EmbeddedValkey):
+    """The embedded server, with one more user: tests empty it, fill it up, and look at everything in it."""
+
+    def users(self) -> list[str]:
+        digest = hashlib.sha256(_PASSWORD.encode()).hexdigest()
+        return [*super().users(), f"user {_ADMINISTRATOR} on #{digest} ~* &* +@all"]
 
 
 class GivenValkey:
@@ -22,5 +37,14 @@ def empty(url: str) -> None:
         client.flushdb()
 
 
+def administrator(url: str) -> str:
+    """The address of the same database for a user who may do everything, in the client's scheme, which is of old."""
+    parts = urlsplit(url.replace("valkey", "redis", 1))
+    if parts.username != "mousetrap":
+        return parts.geturl()
+    netloc = f"{_ADMINISTRATOR}:{_PASSWORD}@{parts.hostname}:{parts.port}"
+    return parts._replace(netloc=netloc).geturl()
+
+
 def _client(url: str) -> Redis:
-    return Redis.from_url(url.replace("valkey", "redis", 1))  # the client knows the name of old only
+    return Redis.from_url(administrator(url))

@@ -131,15 +131,21 @@ def places(settings: Settings) -> Table:
     """Where queues, state and summary were kept, without passwords."""
     table = Table.grid(padding=(0, 2))
     table.add_row(
-        "queues", f"{', '.join(stage.queue for stage in EARTHQUAKES.stages)} at {masked(settings.broker_url)}"
+        "queues",
+        f"{', '.join(stage.queue for stage in EARTHQUAKES.stages)} at {_without_login(settings.broker_url)}",
     )
-    table.add_row("state", masked(settings.store_url))
+    table.add_row("state", _without_login(settings.store_url))
     table.add_row("summary", masked(settings.database_url))
     if settings.broker_url.startswith("amqp"):
         vhost = unquote(urlsplit(settings.broker_url).path.removeprefix("/")) or "/"
         option = "" if vhost == "/" else f"-p {vhost} "
         table.add_row("see them", f"rabbitmqctl {option}list_queues name type messages")
     return table
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _print_tails(console: Console, said: Mapping[str, Iterable[str]]) -> None:

@@ -29,23 +29,26 @@ class Plan(NamedTuple):
 
 
 def make_plan(
-    settings: Settings, given: frozenset[str], folder: Path, *, api_port: int, valkey_url: str, feed_url: str
+    settings: Settings,
+    given: frozenset[str],
+    folder: Path,
+    *,
+    api_port: int,
+    valkey_address: Path,
+    feed_url: str,
 ) -> Plan:
     """The plan for a stack whose own data lie in `folder`; `feed_url` may be fetched although it points inward.
 
-    `given` names the settings that are no defaults.
+    `given` names the settings that are no defaults. Secrets are named by their files: the embedded server's address, which has
+    its password in it, lies in the file `valkey_address`.
     """
     wanted = {
-        "broker_url": valkey_url,
-        "store_url": valkey_url,
-        "database_url": f"sqlite:///{folder / 'summaries.db'}",
-        "signing_keys": str(folder / "signing.key"),
+        "broker_url": ("MOUSETRAP_BROKER_URL_FILE", valkey_address),
+        "store_url": ("MOUSETRAP_STORE_URL_FILE", valkey_address),
+        "database_url": ("MOUSETRAP_DATABASE_URL", f"sqlite:///{folder / 'summaries.db'}"),
+        "signing_keys": ("MOUSETRAP_SIGNING_KEYS_FILE", folder / "signing.key"),
     }
-    missing = {name: value for name, value in wanted.items() if name not in given}
-    variables = {
-        f"MOUSETRAP_{name.upper()}{'_FILE' if name == 'signing_keys' else ''}": value
-        for name, value in missing.items()
-    }
+    variables = {variable: str(value) for name, (variable, value) in wanted.items() if name not in given}
     allowed = ",".join(filter(None, (settings.fetch_allow, urlsplit(feed_url).netloc)))
     host = settings.api_host if settings.api_host not in ("0.0.0.0", "::", "") else "127.0.0.1"
     return Plan(

@@ -1,12 +1,12 @@
 """Runs the whole stack on this machine: server, API and workers as processes that start and stop together."""
 
-import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -20,7 +20,7 @@ from mousetrap.cli.keys import signing_key
 from mousetrap.cli.plan import PROGRAMS, Plan, environment_of, make_plan
 from mousetrap.cli.restarts import PAUSE, Life, next_life
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.settings import Settings
+from mousetrap.settings import NotPrivate, Settings, make_private_folder, write_private
 
 #: Seconds for the API to serve, and seconds between two looks.
 _START, _LOOK = 30.0, 0.03
@@ -46,15 +46,12 @@ class Stack:
     def __init__(
         self,
         plan: Plan,
-        settings: Settings,
         children: Children,
         news: "SimpleQueue[Any]",
         environment: Mapping[str, str],
         tell: Callable[[str, str], None],
     ) -> None:
         self.plan = plan
-        #: What its processes read.
-        self.settings = settings
         #: Whether a second signal ended the processes before they had finished.
         self.forced = False
         self._asked = False
@@ -63,6 +60,11 @@ class Stack:
         self._environment = environment
         self._tell = tell
         self._lives: dict[str, Life] = {}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What its processes read."""
+        return Settings.from_environ(self._environment)
 
     def start(self) -> None:
         """Starts all programs."""
@@ -141,19 +143,18 @@ def running_stack(
     StopAsked where the news are read; a second one ends the processes at once.
     """
     settings = Settings.from_environ(environ)
-    port = _api_port(settings)
     _make_folder(folder)
+    port = _api_port(settings)
     valkey = EmbeddedValkey(folder / "valkey")
     news: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as opened:
         feed = opened.enter_context(served_week())
         given = Settings.given_in(environ)
-        plan = make_plan(settings, given, folder, api_port=port, valkey_url=valkey.url, feed_url=feed)
-        _make_signing_key(plan)
-        environment = environment_of(plan, environ)
+        plan = make_plan(settings, given, folder, api_port=port, valkey_address=valkey.address, feed_url=feed)
+        _make_files(plan, folder)
         children = Children(tell, news.put, settings.grace_seconds)
         opened.callback(children.close)
-        stack = Stack(plan, Settings.from_environ(environment), children, news, environment, tell)
+        stack = Stack(plan, children, news, environment_of(plan, environ), tell)
         opened.enter_context(_handled(stack.ask_to_stop))
         if plan.embedded:
             opened.enter_context(valkey)
@@ -195,19 +196,25 @@ def _api_port(settings: Settings) -> int:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(exist_ok=True, mode=0o700)
+        make_private_folder(folder)
+    except NotPrivate as error:
+        raise Misused(str(error)) from error
     except OSError as error:
         raise Misused(
             f"cannot keep data in {folder}: {error.strerror}; start in a folder of yours"
         ) from error
 
 
-def _make_signing_key(plan: Plan) -> None:
-    """Made once for each folder, so that messages still queued from an earlier time stay ours."""
-    path = plan.variables.get("MOUSETRAP_SIGNING_KEYS_FILE")
-    if path and not Path(path).exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(signing_key() + "\n")
+def _make_files(plan: Plan, folder: Path) -> None:
+    """A signing key, once for each folder, so that messages still queued from an earlier time stay ours; and the database.
+
+    SQLite gives the files beside a database the mode of the database.
+    """
+    key = plan.variables.get("MOUSETRAP_SIGNING_KEYS_FILE")
+    if key and not Path(key).exists():
+        write_private(Path(key), signing_key() + "\n")
+    if "MOUSETRAP_DATABASE_URL" in plan.variables:
+        (folder / "summaries.db").touch(mode=0o600)
 
 
 def _end(code: int) -> str:

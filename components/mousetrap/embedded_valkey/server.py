@@ -2,11 +2,14 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import secrets
 import socket
 import subprocess
 import time
 from ctypes.util import find_library
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +20,11 @@ from redis.retry import Retry
 
 from mousetrap.embedded_valkey.executable import find_executable
 from mousetrap.jobs import MousetrapError
+from mousetrap.settings import NotPrivate, make_private_folder, write_private
 
+#: Our user on the server, for our keys and channels alone, and without the commands that manage a server.
+_USER = "mousetrap"
+_RIGHTS = "~mousetrap:* &mousetrap:* +@all -@admin -@dangerous +info +config|get"
 #: Seconds for the server to answer, its data loaded; and for it to end, its data written.
 _START, _STOP = 30.0, 10.0
 
@@ -27,21 +34,35 @@ class EmbeddedValkeyFailed(MousetrapError):
 
 
 class EmbeddedValkey:
-    """A server whose data lie in `directory`; it keeps its port from start to start.
+    """A server whose data lie in `directory`; it keeps its port and its password from start to start.
 
-    What it has answered is on disk: it survives the death of the server and of the machine.
+    Loopback is open to every user of the machine, so it lets in no one without the password, which is made at random for each
+    object and lies in the file `address`, ours to read alone. What it has answered is on disk: it survives the death of the server and of the machine.
     Raises EmbeddedValkeyFailed where there is no server to run, or where it does not start.
     """
 
     def __init__(self, directory: Path, *, port: int | None = None) -> None:
         self._directory = directory.absolute()
         self._port = port or _free_port()
+        self._password = secrets.token_urlsafe(24)
         self._server: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"valkey://127.0.0.1:{self._port}/0"
+        """The address with its password: it is for the file and for clients, not for print."""
+        return f"valkey://{_USER}:{self._password}@127.0.0.1:{self._port}/0"
+
+    @property
+    def address(self) -> Path:
+        """The file that holds the url from the first start on."""
+        return self._directory / "address"
+
+    def users(self) -> list[str]:
+        """Who may log in, each as a line of the server's user file, which holds digests and no passwords."""
+        digest = hashlib.sha256(self._password.encode()).hexdigest()
+        # The server replays its data in the default user's name, who therefore keeps all rights, but cannot log in.
+        return ["user default off ~* &* +@all", f"user {_USER} on #{digest} {_RIGHTS}"]
 
     @property
     def pid(self) -> int | None:
@@ -61,9 +82,14 @@ class EmbeddedValkey:
     def start(self) -> None:
         """Returns once the server answers."""
         self.kill()  # what an earlier start left behind, if it died by itself
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            make_private_folder(self._directory)
+        except NotPrivate as error:
+            raise EmbeddedValkeyFailed(str(error)) from error
         lock = _lock(self._directory)
         try:
+            write_private(_users(self._directory), "\n".join([*self.users(), ""]))
+            write_private(self.address, self.url)
             self._server = _run(self._directory, self._port, lock)
         finally:
             os.close(lock)  # the server holds it on
@@ -100,7 +126,8 @@ class EmbeddedValkey:
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + _START
         # A stranger may hold our port and answer in our server's place, so the answer must name our process.
-        with Redis(port=self._port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+        url = self.url.replace("valkey", "redis", 1)
+        with Redis.from_url(url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
             while (pid := self.pid) and time.monotonic() < deadline:
                 try:
                     # Only the ping is refused while the data are still being loaded.
@@ -127,6 +154,7 @@ def _run(directory: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
         "port": str(port),
         "daemonize": "no",
         "dir": str(directory),
+        "aclfile": str(_users(directory)),  # a file, for all users see a process's arguments
         "appendonly": "yes",
         # Each second would be faster, but a write that waits for a busy disk is then answered before it is in the file,
         # and SIGKILL loses it. We send many writes at once, so that they share one wait.
@@ -135,13 +163,14 @@ def _run(directory: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
         "maxmemory-policy": "noeviction",
     }
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
-    with _log(directory).open("ab") as log:
+    with open(_log(directory), "ab", opener=partial(os.open, mode=0o600)) as log:
         return subprocess.Popen(
             [executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=[lock],
+            umask=0o077,
             env={**os.environ, **_allocator()},
             start_new_session=True,  # a terminal's Ctrl-C must not end it before those who use it
         )
@@ -195,6 +224,10 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _users(directory: Path) -> Path:
+    return directory / "users.acl"
 
 
 def _log(directory: Path) -> Path:

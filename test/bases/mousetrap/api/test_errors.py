@@ -14,6 +14,7 @@ from mousetrap.api.errors import HANDLERS
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import MousetrapError
 from support.ports import free_ports
+from support.valkey import OwnValkey, administrator
 from support.waiting import until
 
 RUNS = "/pipelines/earthquakes/runs"
@@ -110,7 +111,7 @@ def test_an_api_outlives_the_absence_of_both(serve: Serve, own_valkey: EmbeddedV
 
 def test_a_run_that_a_hanging_broker_did_not_confirm_can_be_repeated(serve: Serve, tmp_path: Path) -> None:
     name = {"Idempotency-Key": "k"}
-    with EmbeddedValkey(tmp_path) as broker:
+    with OwnValkey(tmp_path) as broker:
         api = serve(broker_url=broker.url)
         assert api.post(RUNS).status_code == 202
         assert broker.pid
@@ -129,7 +130,7 @@ def test_a_caller_does_not_wait_for_a_slow_store_and_an_absent_broker_one_after_
     serve: Serve, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = serve(broker_url=closed())
-    with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(store_url)) as client:
         client.client_pause(1000)
 
         answer = api.post(RUNS)
@@ -141,9 +142,9 @@ def test_a_caller_does_not_wait_for_a_slow_store_and_an_absent_broker_one_after_
 
 
 def test_a_broker_that_takes_no_more_is_said_to_be_full(serve: Serve, tmp_path: Path) -> None:
-    with EmbeddedValkey(tmp_path) as broker:
+    with OwnValkey(tmp_path) as broker:
         api = serve(broker_url=broker.url)
-        with Redis.from_url(broker.url.replace("valkey", "redis", 1)) as client:
+        with Redis.from_url(administrator(broker.url)) as client:
             client.config_set("maxmemory", "1")
 
         answer = api.post(RUNS)
@@ -164,7 +165,7 @@ def test_a_defect_is_told_to_the_log_and_not_to_the_caller(
 ) -> None:
     api = serve()
     run_id = api.post(RUNS).json()["run_id"]
-    with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(store_url)) as client:
         client.hset(f"mousetrap:run:{run_id}", "state", "a state that there is not")
 
     answer = api.get(f"/runs/{run_id}")

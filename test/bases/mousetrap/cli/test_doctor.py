@@ -10,6 +10,7 @@ from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import QueueOptions, open_channel
 from mousetrap.jobs import QueueUnreachable
 from support.ports import free_ports
+from support.valkey import administrator
 
 Shown = pytest.CaptureFixture[str]
 
@@ -112,7 +113,7 @@ def test_messages_that_nobody_signs_are_warned_of(capsys: Shown, store_url: str)
 
 
 def test_a_store_that_may_forget_is_found(capsys: Shown, own_valkey: EmbeddedValkey) -> None:
-    with Redis.from_url(own_valkey.url.replace("valkey://", "redis://")) as client:
+    with Redis.from_url(administrator(own_valkey.url)) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("appendonly", "no")
         try:

@@ -17,7 +17,7 @@ def plan(environ: dict[str, str]) -> Plan:
         Settings.given_in(environ),
         Path("/data"),
         api_port=8001,
-        valkey_url="valkey://127.0.0.1:7000/0",
+        valkey_address=Path("/data/valkey/address"),
         feed_url="http://127.0.0.1:7001/week",
     )
 
@@ -28,8 +28,8 @@ def test_with_nothing_given_everything_is_embedded_and_kept_in_the_folder() -> N
     assert made.embedded
     assert made.api_url == "http://127.0.0.1:8001"
     assert made.variables == {
-        "MOUSETRAP_BROKER_URL": "valkey://127.0.0.1:7000/0",
-        "MOUSETRAP_STORE_URL": "valkey://127.0.0.1:7000/0",
+        "MOUSETRAP_BROKER_URL_FILE": "/data/valkey/address",
+        "MOUSETRAP_STORE_URL_FILE": "/data/valkey/address",
         "MOUSETRAP_DATABASE_URL": "sqlite:////data/summaries.db",
         "MOUSETRAP_SIGNING_KEYS_FILE": "/data/signing.key",
         "MOUSETRAP_API_PORT": "8001",
@@ -52,7 +52,7 @@ def test_a_server_is_embedded_unless_broker_and_store_are_both_given(
     made = plan(given)
 
     assert made.embedded is embedded
-    assert ("MOUSETRAP_STORE_URL" in made.variables) is ("MOUSETRAP_STORE_URL" not in given)
+    assert ("MOUSETRAP_STORE_URL_FILE" in made.variables) is ("MOUSETRAP_STORE_URL" not in given)
 
 
 def test_what_was_given_is_not_replaced() -> None:
@@ -88,4 +88,4 @@ def test_a_file_that_held_what_is_replaced_is_not_named_any_more(tmp_path: Path)
     environment = environment_of(plan(environ), environ)
 
     assert environment["HOME"] == "/me"
-    assert Settings.from_environ({**environment, "MOUSETRAP_SIGNING_KEYS_FILE": "/dev/null"}).api_port == 8001
+    assert (environment["MOUSETRAP_API_PORT"], "MOUSETRAP_API_PORT_FILE" in environment) == ("8001", False)

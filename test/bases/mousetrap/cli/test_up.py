@@ -43,11 +43,14 @@ def exports(stack: Process) -> dict[str, str]:
     return dict(told)
 
 
+def server_port(stack: Process) -> int:
+    return urlsplit(Path(exports(stack)["MOUSETRAP_STORE_URL_FILE"]).read_text()).port or 0
+
+
 def server_answers(stack: Process) -> bool:
     """Whether the embedded server takes connections; it hides its environment, and with it the mark."""
-    port = urlsplit(exports(stack)["MOUSETRAP_STORE_URL"]).port
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex(("127.0.0.1", server_port(stack))) == 0
 
 
 def request(stack: Process) -> str:
@@ -138,11 +141,17 @@ def test_ctrl_c_leaves_the_run_and_says_where_it_is(up: Start, start_base: Start
 def test_sigterm_stops_it_too_and_what_it_keeps_is_ours_alone(
     up: Start, living: Living, tmp_path: Path
 ) -> None:
-    assert up().terminate(60) == 0
+    stack = up()
+    password = urlsplit(Path(exports(stack)["MOUSETRAP_STORE_URL_FILE"]).read_text()).password
+    assert stack.terminate(60) == 0
 
     assert living() == {}
-    key = tmp_path / ".mousetrap" / "signing.key"
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    kept = tmp_path / ".mousetrap"
+    modes = {path: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (kept, *kept.rglob("*"))}
+    assert {kept / "signing.key", kept / "summaries.db", kept / "valkey" / "address"} <= set(modes)
+    assert set(modes.values()) == {0}
+    assert str(password) not in stack.output
+    key = kept / "signing.key"
     assert len(Keyring.parse(key.read_text()).keys) == 1
 
 
@@ -228,3 +237,16 @@ def test_a_taken_port_is_told_with_another_one(start_base: Start) -> None:
         assert stack.wait() == 2
     assert f"the API cannot listen on 127.0.0.1:{port}" in stack.output
     assert f"`MOUSETRAP_API_PORT={port + 1} mousetrap up`" in stack.output
+
+
+def test_a_folder_that_others_may_enter_is_refused_before_anything_starts(
+    start_base: Start, tmp_path: Path
+) -> None:
+    (tmp_path / ".mousetrap").mkdir()
+    (tmp_path / ".mousetrap").chmod(0o777)
+
+    stack = start_base("cli", "up", MOUSETRAP_API_PORT="0")
+
+    assert stack.wait() == 2
+    (line,) = stack.lines
+    assert line.startswith(f"mousetrap: {tmp_path}/.mousetrap is open to others (mode 777): `chmod 700 ")

@@ -31,6 +31,7 @@ from mousetrap.jobs import (
 )
 from support.inbox import eventually
 from support.ports import free_ports
+from support.valkey import administrator
 from support.waiting import until
 
 #: Takes one message, says so, and settles it when it is told to.
@@ -75,7 +76,7 @@ async def opened(url: str, *, name: str = "test", **options: Any) -> AsyncIterat
 
 @contextmanager
 def raw(url: str) -> Iterator[Redis]:
-    with Redis.from_url(url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(url)) as client:
         yield client
 
 

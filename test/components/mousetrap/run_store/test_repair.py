@@ -12,6 +12,7 @@ from redis import Redis
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
 from mousetrap.run_store import Busy, Granted, Locked, Over, RunState, RunStore, open_store
 from support.inbox import eventually
+from support.valkey import administrator
 from support.waiting import until
 
 BROKEN = Failure(kind="ValueError", text="no")
@@ -71,7 +72,7 @@ async def redriven(store: RunStore, job: Job) -> Job:
 
 def forget(url: str, key: str) -> None:
     """The key's time to live is over."""
-    with Redis.from_url(url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(url)) as client:
         assert client.delete(key) == 1
 
 

@@ -22,6 +22,7 @@ from mousetrap.run_store import (
     open_store,
 )
 from support.ports import free_ports
+from support.valkey import administrator
 
 DAY = 86_400.0
 BROKEN = Failure(kind="ValueError", text="no")
@@ -164,7 +165,7 @@ def test_a_late_copy_of_a_job_that_is_forgotten_is_not_begun_while_its_completed
         job = await opened(store)
         await claimed(store, job)
         await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
-        with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        with Redis.from_url(administrator(store_url)) as client:
             assert client.delete(f"mousetrap:job:{job.id}") == 1
 
         assert await claimed(store, job, "w2", redelivered=True) == Over()
@@ -257,7 +258,7 @@ def test_a_run_that_was_not_accepted_never_starts_until_it_is_submitted_again(st
 def test_a_store_that_lost_everything_lets_runs_go_on(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
-        with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        with Redis.from_url(administrator(store_url)) as client:
             client.flushall()
             client.function_flush()
 
@@ -363,7 +364,7 @@ def test_every_key_has_a_time_to_live(store_url: str) -> None:
 
     with_store(store_url, story)
 
-    with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(store_url)) as client:
         lives = {key: client.ttl(key) for key in client.scan_iter()}
     assert len(lives) > 10
     assert {key for key, ttl in lives.items() if not 0 < ttl <= 3 * DAY + 5} == set()
@@ -387,7 +388,7 @@ def test_a_store_that_is_away_is_said_to_be_away_and_its_password_is_not_said() 
 def test_a_full_store_refuses_and_forgets_nothing(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         await opened(store)
-        with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        with Redis.from_url(administrator(store_url)) as client:
             client.config_set("maxmemory", 1)
             try:
                 with pytest.raises(StoreUnreachable):

@@ -14,6 +14,7 @@ from mousetrap.worker import Watching
 from mousetrap.worker_registry import open_registry
 from support.beats import a_beat
 from support.inbox import Inbox, eventually, play
+from support.valkey import administrator
 
 pytestmark = pytest.mark.servers
 (QUEUE,) = a_beat().queues
@@ -26,7 +27,7 @@ def test_a_worker_s_beats_tell_how_long_the_rest_of_its_queue_waits(
     url = request.getfixturevalue(kind)
 
     async def has_told() -> bool:
-        with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        with Redis.from_url(administrator(store_url)) as client:
             return bool(client.exists(f"mousetrap:waiting:{QUEUE}"))
 
     async def story() -> None:

@@ -17,6 +17,7 @@ from mousetrap.run_store import RunState
 from mousetrap.submit_run import submit_run
 from mousetrap.worker import Context, SoftTimeout
 from support import isolated_handlers as handlers
+from support.valkey import administrator
 from support.waiting import until
 from support.workbench import KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
 
@@ -294,7 +295,7 @@ def test_a_job_whose_lock_was_lost_meanwhile_comes_again(queue_url: str, store_u
         async def hold(number: int, context: Context[None]) -> int:
             begun.append(context.lock_fence)
             if len(begun) == 1:
-                with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+                with Redis.from_url(administrator(store_url)) as client:
                     assert client.delete("mousetrap:lock:only-one") == 1
             return number
 

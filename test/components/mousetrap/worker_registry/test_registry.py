@@ -11,6 +11,7 @@ from mousetrap.jobs import Backlog, StoreUnreachable
 from mousetrap.worker_registry import Doing, WorkerRegistry, open_registry
 from support.beats import a_beat
 from support.ports import free_ports
+from support.valkey import administrator
 
 Story = Callable[[WorkerRegistry], Awaitable[None]]
 
@@ -24,7 +25,7 @@ def told(url: str, story: Story) -> None:
 
 
 def raw(url: str) -> "Redis":
-    return Redis.from_url(url.replace("valkey", "redis", 1))
+    return Redis.from_url(administrator(url))
 
 
 def test_workers_are_listed_by_name_as_their_last_beats_say(store_url: str) -> None:
