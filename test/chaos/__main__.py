@@ -56,6 +56,12 @@ _COUNTS = {
     "store SIGKILL": 6,
     "store paused": 4,
     "store out of memory": 4,
+    "leader SIGKILL": 4,
+    "quorum lost and regained": 2,
+    "leader cut off alive": 2,
+    "leader cut off for a moment": 4,
+    "one link cut": 2,
+    "all links cut": 2,
     "caller killed, run recorded": 5,
     "caller killed, first job sent": 5,
 }
@@ -103,8 +109,9 @@ def on_a_cluster(folder: Path, seed: int, only: str | None) -> Chapter:
     cluster = RabbitMQCluster(_made(folder / "cluster"))
     try:
         with _attacked(folder, "cluster", seed, cluster, cluster.url) as world:
-            counts = {"leader SIGKILL": 4, "quorum lost and regained": 2}
-            return _chapter("cluster of three", world, schedule(counts, 0, 0, seed, among=OF_A_CLUSTER))
+            return _chapter(
+                "cluster of three", world, _chosen(only, seed, OF_A_CLUSTER, share=1, kills=0, aborts=0)
+            )
     finally:
         cluster.remove()
 

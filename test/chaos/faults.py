@@ -17,7 +17,7 @@ from chaos.workload import KINDS
 from chaos.world import World
 from support.processes import Process
 from support.rabbitmq import OwnRabbitMQ
-from support.rabbitmq_cluster import RabbitMQCluster
+from support.rabbitmq_cluster import TICK_S, RabbitMQCluster
 from support.valkey import administrator
 from support.waiting import until
 
@@ -209,6 +209,47 @@ def lose_the_quorum(world: World) -> Span:
     return timed.span
 
 
+def cut_off_the_leader(world: World) -> Span:
+    """The node that leads a queue lives and reaches no other node, while clients reach it: the other two go on."""
+    links = _links_of_the_leader(world)
+    _cluster(world).cut(*links)
+    span = _now()
+    world.done_after(span.end, 60)
+    _cluster(world).wait_until_noticed(*links)  # and the leader pauses
+    world.done_after(time.monotonic(), 60)
+    _cluster(world).heal()
+    return span
+
+
+def cut_off_for_a_moment(world: World) -> Span:
+    """A leader reaches no other node for less than any node takes to notice, and then goes on where it was."""
+    with _Timed() as timed:
+        _cluster(world).cut(*_links_of_the_leader(world))
+        time.sleep(world.chance.uniform(0.5, TICK_S / 4))
+        _cluster(world).heal()
+    return timed.span
+
+
+def _cutting(count: int) -> Callable[[World], Span]:
+    """Nodes that live and do not reach each other. One link: each side has a majority. All three: none has."""
+
+    def strike(world: World) -> Span:
+        with _Timed() as timed:
+            links = world.chance.sample([(0, 1), (0, 2), (1, 2)], count)
+            _cluster(world).cut(*links)
+            _cluster(world).wait_until_noticed(*links)
+            _cluster(world).heal()
+        return timed.span
+
+    return strike
+
+
+def _links_of_the_leader(world: World) -> list[tuple[int, int]]:
+    nodes = _cluster(world).nodes
+    leader = nodes.index(_cluster(world).leader(KINDS["plain"].pipeline.first.queue))
+    return [(leader, other) for other in range(len(nodes)) if other != leader]
+
+
 # Networks
 
 
@@ -361,6 +402,10 @@ ON_THE_EMBEDDED_QUEUE = tuple(fault for fault in FAULTS if not fault.rabbitmq)
 OF_A_CLUSTER: tuple[Fault, ...] = (
     Fault("leader SIGKILL", "leader killed", kill_the_leader, rabbitmq=True),
     Fault("quorum lost and regained", "quorum lost", lose_the_quorum, rabbitmq=True),
+    Fault("leader cut off alive", "partition", cut_off_the_leader, rabbitmq=True),
+    Fault("leader cut off for a moment", "partition", cut_off_for_a_moment, rabbitmq=True),
+    Fault("one link cut", "partition", _cutting(1), rabbitmq=True),
+    Fault("all links cut", "partition", _cutting(3), rabbitmq=True),
 )
 
 

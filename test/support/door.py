@@ -1,4 +1,4 @@
-"""A door between clients and a server that a test can cut, stall, delay, and pick AMQP frames from; it runs in a thread of its own."""
+"""A door between clients and a server that a test can cut, stall, hold, delay, and pick AMQP frames from, in its own thread."""
 
 import asyncio
 import threading
@@ -31,18 +31,21 @@ class Door:
     def __init__(self, url: str, *, amqp: bool) -> None:
         self._parts = urlsplit(url)
         self._amqp = amqp
-        self._port = 0
+        #: Where it listens.
+        self.port = 0
         self.weather = Weather()
         #: Frames that vanished.
         self.dropped = 0
         self._open: set[_Passage] = set()
         self._loop = asyncio.new_event_loop()
+        self._released = asyncio.Event()
+        self._released.set()
 
     @property
     def url(self) -> str:
         """The server's address by way of this door."""
         login = self._parts.netloc.rpartition("@")[0]
-        netloc = f"{login}@127.0.0.1:{self._port}" if login else f"127.0.0.1:{self._port}"
+        netloc = f"{login}@127.0.0.1:{self.port}" if login else f"127.0.0.1:{self.port}"
         return urlunsplit(self._parts._replace(netloc=netloc))
 
     @property
@@ -61,18 +64,29 @@ class Door:
         """Lets nothing more pass by the connections of now, and does not end them: half open. New ones may come."""
         self._each(_Passage.stall)
 
-    def _each(self, act: "Callable[[_Passage], None]") -> None:
-        done = threading.Event()
+    def hold(self) -> None:
+        """Keeps back all that comes, by new connections too, until released: a network that drops and resends packets."""
+        self._in_loop(self._released.clear)
 
+    def release(self) -> None:
+        """Lets pass what was kept back, and all that comes."""
+        self._in_loop(self._released.set)
+
+    def _each(self, act: "Callable[[_Passage], None]") -> None:
         def on_each() -> None:
             for passage in set(self._open):
                 act(passage)
-            done.set()
 
-        self._loop.call_soon_threadsafe(on_each)
+        self._in_loop(on_each)
+
+    def _in_loop(self, act: Callable[[], object]) -> None:
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(act)
+        self._loop.call_soon_threadsafe(done.set)
         assert done.wait(10), "the door's loop stands still"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._released.wait()
         try:
             to_server = await asyncio.open_connection(*self.target)
         except OSError:
@@ -89,7 +103,7 @@ class Door:
     def _run(self, up: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self._port = server.sockets[0].getsockname()[1]
+        self.port = server.sockets[0].getsockname()[1]
         up.set()
         self._loop.run_forever()
         server.close()
@@ -159,12 +173,14 @@ class _Passage:
             while data := await reader.read(65_536):
                 if delay := self._door.weather.delay:
                     await asyncio.sleep(delay)
+                await self._door._released.wait()
                 if not self._passing.is_set():
                     continue  # swallowed, as by a cable that was pulled
                 if frames is not None:
                     data = b"".join(f for f in frames.of(data) if not (_is_ack(f) and vanishes()))
                 writer.write(data)
                 await writer.drain()
+        await self._door._released.wait()
         if self._passing.is_set():  # else neither side hears of the other's end
             self.abort()
 

@@ -2,31 +2,34 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from itertools import permutations
 from pathlib import Path
 
-from support.ports import free_ports
-from support.processes import Process, clean_environment
+from support.door import Door, open_door
+from support.epmd import registered
 from support.rabbitmq_node import RabbitMQNode
 from support.waiting import until
 
 _NODES = 3
+#: Seconds of silence after which a node takes another one for dead, a quarter more or less; 60 by default.
+TICK_S = 8
 
 
 class RabbitMQCluster:
-    """Nodes that find each other by one epmd and trust each other by one cookie, all of them ours."""
+    """Nodes that trust each other by one cookie, and reach each other by doors that a test can hold."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        (self._epmd_port,) = free_ports(1)
-        self._epmd = Process(
-            [shutil.which("epmd") or "epmd", "-port", str(self._epmd_port)],
-            clean_environment(ERL_EPMD_ADDRESS="127.0.0.1", HOME=str(folder)),
-        )
-        self.nodes: list[RabbitMQNode] = []
+        self.nodes: list[_Member] = []
+        self._opened = ExitStack()
+        #: The doors by which the first node of a pair reaches the second.
+        self._links: dict[tuple[int, int], Door] = {}
         try:
             with ThreadPoolExecutor(_NODES) as starting:
                 self.nodes += starting.map(self._member, range(_NODES))
+            for pair in permutations(range(_NODES), 2):
+                self._links[pair] = self._link(*pair)
             for node in self.nodes[1:]:
                 self._join(node)
         except BaseException:
@@ -39,7 +42,7 @@ class RabbitMQCluster:
         hosts = ",".join(node.url.partition("@")[2].rstrip("/") for node in self.nodes)
         return f"amqp://guest:guest@{hosts}/"
 
-    def leader(self, queue: str) -> RabbitMQNode:
+    def leader(self, queue: str) -> "_Member":
         """The node that leads a queue."""
         which = (
             f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>)), '
@@ -63,22 +66,52 @@ class RabbitMQCluster:
             list(starting.map(RabbitMQNode.start, self.nodes))
         until(self._is_whole, "all nodes of the cluster run", seconds=85)
 
+    def cut(self, *pairs: tuple[int, int]) -> None:
+        """Lets nothing pass between the two nodes of each pair, either way; all of them live on, and clients reach them."""
+        for one, other in pairs:
+            self._links[one, other].hold()
+            self._links[other, one].hold()
+
+    def wait_until_noticed(self, *pairs: tuple[int, int]) -> None:
+        """Returns once both nodes of each pair take the other for dead."""
+        for one, other in (*pairs, *(pair[::-1] for pair in pairs)):
+            until(
+                lambda one=one, other=other: not self._reaches(one, other),  # type: ignore[misc]
+                f"node {one} takes node {other} for dead",
+                seconds=5 * TICK_S,
+            )
+
+    def heal(self) -> None:
+        """Lets everything pass; returns once all are members again."""
+        for link in self._links.values():
+            link.release()
+        until(self._is_whole, "the cluster has healed", seconds=85)
+
     def remove(self) -> None:
         """Ends all and forgets their data."""
         with ThreadPoolExecutor(_NODES) as ending:
             list(ending.map(RabbitMQNode.remove, self.nodes))
-        self._epmd.kill()
+        self._opened.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _member(self, number: int) -> RabbitMQNode:
+    def _member(self, number: int) -> "_Member":
         folder = self._folder / f"node{number}"
         folder.mkdir()
-        return _Member(folder, self._folder, self._epmd_port)
+        return _Member(folder, self._folder)
+
+    def _link(self, one: int, other: int) -> Door:
+        door = self._opened.enter_context(open_door(f"tcp://127.0.0.1:{self.nodes[other].distribution}"))
+        name = _name(self.nodes[other]).partition("@")[0]
+        self._opened.enter_context(registered(self.nodes[one].epmd_port, name, door.port))
+        return door
 
     def _join(self, node: RabbitMQNode) -> None:
         node.rabbitmqctl("stop_app")
         node.rabbitmqctl("join_cluster", _name(self.nodes[0]))
         node.rabbitmqctl("start_app")
+
+    def _reaches(self, one: int, other: int) -> bool:
+        return _name(self.nodes[other]) in self.nodes[one].rabbitmqctl("eval", "nodes().")
 
     def _is_whole(self) -> bool:
         with suppress(AssertionError):  # not up yet
@@ -88,21 +121,25 @@ class RabbitMQCluster:
 
 
 class _Member(RabbitMQNode):
-    """A node with the cluster's epmd and cookie in place of its own."""
+    """A node with the cluster's cookie in place of its own."""
 
-    def __init__(self, folder: Path, home: Path, epmd_port: int) -> None:
+    def __init__(self, folder: Path, home: Path) -> None:
         self._home = home
-        self._shared_epmd_port = epmd_port
+        #: The port where other nodes reach it.
+        self.distribution = 0
         super().__init__(folder)
 
     def _configure(self, distribution: int) -> dict[str, str]:
+        self.distribution = distribution
         environment = super()._configure(distribution)
         with (self._folder / "rabbitmq.conf").open("a") as configuration:
             configuration.write("cluster_partition_handling = pause_minority\n")
-        return {**environment, "HOME": str(self._home), "ERL_EPMD_PORT": str(self._shared_epmd_port)}
-
-    def _start_epmd(self) -> None:
-        """The cluster has one."""
+        arguments = environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
+        return {
+            **environment,
+            "HOME": str(self._home),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{arguments} -kernel net_ticktime {TICK_S}",
+        }
 
 
 def _name(node: RabbitMQNode) -> str:

@@ -70,7 +70,7 @@ class RabbitMQNode:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port, self._api_port, self._epmd_port, distribution = free_ports(4)
+        self._port, self._api_port, self.epmd_port, distribution = free_ports(4)
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
         self.api = f"http://127.0.0.1:{self._api_port}"
         self._environment = self._configure(distribution)
@@ -131,7 +131,7 @@ class RabbitMQNode:
         )
         return clean_environment(
             HOME=str(folder),  # where Erlang keeps its cookie
-            ERL_EPMD_PORT=str(self._epmd_port),
+            ERL_EPMD_PORT=str(self.epmd_port),
             ERL_EPMD_ADDRESS="127.0.0.1",
             RABBITMQ_NODENAME=f"mousetrap-{self._port}@localhost",
             RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
@@ -152,9 +152,9 @@ class RabbitMQNode:
     def _start_epmd(self) -> None:
         # Ours from the start: the one that Erlang starts by itself is a daemon that nobody ends.
         self._epmd = Process(
-            [shutil.which("epmd") or "epmd", "-port", str(self._epmd_port)], self._environment
+            [shutil.which("epmd") or "epmd", "-port", str(self.epmd_port)], self._environment
         )
-        until(lambda: _listens(self._epmd_port), "epmd listens")
+        until(lambda: _listens(self.epmd_port), "epmd listens")
 
     def _answers(self) -> bool:
         if not self.running:
