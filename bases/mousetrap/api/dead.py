@@ -16,7 +16,7 @@ from mousetrap.api.services import WithDeadLetters, WithStore
 from mousetrap.api.wishes import Discard, Edited, Page, Redrive, Wish, body_of, given_input, takes
 from mousetrap.dead_letters import DeadLetter, DeadLetters, NotEditable, Repaired, Selection, group, line
 from mousetrap.jobs import StoreUnreachable
-from mousetrap.run_store import Run, RunStore
+from mousetrap.run_store import Run, RunStore, read_json
 
 #: Seconds that the letters of one request may be spread over: nobody should have to wait longer for its answer.
 _SPREAD = 5.0
@@ -94,7 +94,7 @@ async def show_dead(
     return views.Letter(
         **shown,
         traceback=found.traceback,
-        payload=msgspec.json.decode(job.payload) if job else None,
+        payload=read_json(job.payload)[0] if job else None,
         body=None if job else found.message.body.decode(errors="replace"),
         run=views.Run.model_validate(run) if run else None,
     )

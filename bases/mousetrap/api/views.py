@@ -9,6 +9,7 @@ from mousetrap.pipeline import schema
 from mousetrap.run_store import RunState
 from mousetrap.worker_registry import State
 
+_UNREADABLE = "What of it cannot be read, because the store's data is damaged: a field each, with the reason."
 _RUN = "019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b"
 
 
@@ -43,6 +44,7 @@ class Event(_View):
     attempt: int | None = None
     worker: str | None = None
     failure: Failure | None = None
+    unreadable: list[str] = Field([], description=_UNREADABLE)
 
 
 class Progress(_View):
@@ -66,6 +68,7 @@ class RunLine(_View):
     finished_ms: int | None = None
     failure: Failure | None = None
     progress: Progress | None = None
+    unreadable: list[str] = Field([], description=_UNREADABLE, examples=[[]])
 
 
 class Run(RunLine):

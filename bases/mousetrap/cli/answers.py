@@ -54,6 +54,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     rerun_of: str | None = None
     timeline: tuple[Event, ...] = ()
+    #: What of it could not be read.
+    unreadable: tuple[str, ...] = ()
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ _COLOURS = {
     "draining": "yellow",
     "stuck": "bold red",
     "stale": "bold red",
+    "unreadable": "bold red",
 }
 _MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
 #: Jobs that the list of workers shows.
@@ -96,6 +97,8 @@ def run_heading(run: Run, now: datetime) -> Table:
     facts.add_row("accepted", moment(run.accepted_ms, now))
     if run.finished_ms:
         facts.add_row("took", _took(run))
+    for what in run.unreadable:
+        facts.add_row("unreadable", Text(what, "bold red"))
     return facts
 
 

@@ -1,6 +1,7 @@
 """The state of runs and jobs in Valkey: every transition atomic, every key with a time-to-live."""
 
 from mousetrap.run_store.claims import Busy, Claim, Decided, Granted, Locked, Over
+from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.facts import StoreFacts
 from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState
 from mousetrap.run_store.store import Decision, Opened, RunConflict, RunStore, open_store
@@ -23,4 +24,5 @@ __all__ = [
     "RunStore",
     "StoreFacts",
     "open_store",
+    "read_json",
 ]

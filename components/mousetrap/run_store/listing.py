@@ -1,14 +1,20 @@
 """Lists runs by page from an index a day: the cost of a page does not grow with history."""
 
+import re
 from itertools import islice
+from typing import Any
 
 from redis.asyncio import Redis
 
+from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.runs import Page, Run, read_run
 
 _DAY_MS = 86_400_000
 #: Days looked into in one round trip.
 _DAYS = 32
+#: What a member of an index looks like. The bounds of the order leave out nearly all that is none.
+_MEMBER = re.compile(rb"\d{13}:[A-Za-z0-9_-]{1,64}")
+_NEWEST, _OLDEST = "(:", "[0"
 _SHOWN = ("pipeline", "state", "stage", "accepted_ms", "updated_ms", "finished_ms", "failure", "progress")
 
 
@@ -42,14 +48,17 @@ async def _members(
         for day in days:
             pipe.zrange(
                 f"{prefix}{day}",
-                f"({after}" if after else "+",
-                "-",
+                f"({after}" if after else _NEWEST,
+                _OLDEST,
                 desc=True,
                 bylex=True,
                 offset=0,
                 num=most,
             )
-        return [member for members in await pipe.execute() for member in members]
+        answers = await pipe.execute(raise_on_error=False)
+    # An index of another type is one that somebody wrote over: the runs of that day are found by their ids alone.
+    found = [members for members in answers if not is_damage(members)]
+    return [member for members in found for member in members if _MEMBER.fullmatch(member)]
 
 
 async def _read(client: Redis, run_ids: list[str]) -> tuple[Run, ...]:
@@ -58,9 +67,14 @@ async def _read(client: Redis, run_ids: list[str]) -> tuple[Run, ...]:
     async with client.pipeline(transaction=False) as pipe:
         for run_id in run_ids:
             pipe.hmget(f"mousetrap:run:{run_id}", _SHOWN)
-        rows = await pipe.execute()
-    fields = [
-        {name.encode(): value for name, value in zip(_SHOWN, row, strict=True) if value is not None}
-        for row in rows
-    ]
-    return tuple(read_run(run_id, kept) for run_id, kept in zip(run_ids, fields, strict=True) if kept)
+        rows = await pipe.execute(raise_on_error=False)
+    found = [_line(run_id, row) for run_id, row in zip(run_ids, rows, strict=True)]
+    return tuple(run for run in found if run is not None)
+
+
+def _line(run_id: str, row: Any) -> Run | None:
+    """The run as a list shows it; None when it is forgotten."""
+    if is_damage(row):
+        return read_run(run_id, {}, damage=(f"the run: {row}",))
+    kept = {name.encode(): value for name, value in zip(_SHOWN, row, strict=True) if value is not None}
+    return read_run(run_id, kept) if kept else None

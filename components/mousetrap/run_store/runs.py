@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-
 from mousetrap.jobs import Failure
+from mousetrap.run_store.damage import Fields
 
 
 class RunState(StrEnum):
@@ -29,11 +28,13 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
     #: Its time was over before its next job could begin.
     EXPIRED = "expired"
+    #: What the store holds of it is damaged, so that nobody can say.
+    UNREADABLE = "unreadable"
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen by itself."""
-        return self not in (RunState.QUEUED, RunState.RUNNING, RunState.RETRYING)
+        return self not in (RunState.QUEUED, RunState.RUNNING, RunState.RETRYING, RunState.UNREADABLE)
 
 
 #: The kinds of events that a run ends with; each is the name of a state.
@@ -56,6 +57,8 @@ class Event:
     attempt: int | None = None
     worker: str | None = None
     failure: Failure | None = None
+    #: What of it could not be read.
+    unreadable: tuple[str, ...] = ()
 
     @property
     def last(self) -> bool:
@@ -98,6 +101,8 @@ class Run:
     failure: Failure | None = None
     progress: Progress | None = None
     timeline: tuple[Event, ...] = field(default=())
+    #: What of it could not be read, a field each with the reason; empty for all that the store's own functions write.
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,51 +114,63 @@ class Page:
     next: str | None
 
 
-def read_run(run_id: str, fields: Mapping[bytes, bytes], timeline: tuple[Event, ...] = ()) -> Run:
-    """The run that a hash of the store holds, whole or in part."""
-    text = {key.decode(): value for key, value in fields.items()}
+def read_run(
+    run_id: str,
+    fields: Mapping[bytes, bytes],
+    timeline: tuple[Event, ...] = (),
+    damage: tuple[str, ...] = (),
+) -> Run:
+    """The run that a hash of the store holds, whole or in part, whatever lies there; `damage` is known of it already."""
+    read = Fields(fields)
+    stage = read.text("stage")
     return Run(
         id=run_id,
-        pipeline=text["pipeline"].decode(),
-        state=RunState(text["state"].decode()),
-        stage=text["stage"].decode(),
-        accepted_ms=int(text["accepted_ms"]),
-        updated_ms=int(text["updated_ms"]),
-        finished_ms=int(text["finished_ms"]) if "finished_ms" in text else None,
-        expires_ms=int(text.get("expires_ms", b"0")) or None,
-        first=text.get("first", text["stage"]).decode(),
-        rerun_of=text.get("rerun_of", b"").decode() or None,
-        input=_json(text.get("input")),
-        result=_json(text.get("result")),
-        failure=_failure(text.get("failure")),
-        progress=read_progress(text.get("progress")),
+        pipeline=read.text("pipeline"),
+        state=_state(read),
+        stage=stage,
+        accepted_ms=read.number("accepted_ms"),
+        updated_ms=read.number("updated_ms"),
+        finished_ms=read.number("finished_ms", 0) or None,
+        expires_ms=read.number("expires_ms", 0) or None,
+        first=read.text("first", stage),
+        rerun_of=read.text("rerun_of", "") or None,
+        input=read.json("input"),
+        result=read.json("result"),
+        failure=read.json("failure", Failure),
+        progress=read.json("progress", Progress),
         timeline=timeline,
+        unreadable=(*damage, *read.faults),
     )
 
 
-def read_event(entry: tuple[bytes, Mapping[bytes, bytes]]) -> Event:
-    """The event that an entry of a run's stream holds."""
+def read_event(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> Event:
+    """The event that an entry of a run's stream holds, whatever that is."""
     place, fields = entry
+    read = Fields(fields or {})
     return Event(
         id=place.decode(),
-        kind=fields[b"kind"].decode(),
+        kind=read.text("kind"),
         at_ms=int(place.partition(b"-")[0]),
-        stage=fields[b"stage"].decode() or None,
-        job=fields[b"job"].decode() or None,
-        attempt=int(fields[b"attempt"]) or None,
-        worker=fields[b"worker"].decode() or None,
-        failure=_failure(fields[b"data"]),
+        stage=read.text("stage", "") or None,
+        job=read.text("job", "") or None,
+        attempt=read.number("attempt", 0) or None,
+        worker=read.text("worker", "") or None,
+        failure=read.json("data", Failure),
+        unreadable=tuple(read.faults),
     )
 
 
 def read_progress(raw: bytes | None) -> Progress | None:
-    """The progress that a field holds, if any."""
-    return msgspec.json.decode(raw, type=Progress) if raw else None
+    """The progress that a field holds, if any that can be read."""
+    progress: Progress | None = Fields({b"progress": raw or b""}).json("progress", Progress)
+    return progress
 
 
-def _json(raw: bytes | None) -> Any:
-    return msgspec.json.decode(raw) if raw else None
-
-
-def _failure(raw: bytes | None) -> Failure | None:
-    return msgspec.json.decode(raw, type=Failure) if raw else None
+def _state(read: Fields) -> RunState:
+    said = read.text("state")
+    try:
+        return RunState(said)
+    except ValueError:
+        if said:
+            read.fault("state", f"there is no state {said[:64]!r}")
+        return RunState.UNREADABLE

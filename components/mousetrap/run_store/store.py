@@ -15,6 +15,7 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, 
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.claims import Claim, read_claim
+from mousetrap.run_store.damage import is_damage, read_json
 from mousetrap.run_store.facts import StoreFacts, read_facts
 from mousetrap.run_store.listing import list_runs
 from mousetrap.run_store.nudges import Nudges
@@ -159,7 +160,7 @@ class RunStore:
             verdict = await self._client.hget(f"mousetrap:job:{job_id}", "verdict")
         if not isinstance(verdict, bytes):
             return None
-        outcome = msgspec.json.decode(verdict, type=Done | RetryLater | GiveUp)
+        outcome, _ = read_json(verdict, Done | RetryLater | GiveUp)
         return bytes(outcome.output) if isinstance(outcome, Done) else None
 
     # What a worker does
@@ -260,8 +261,16 @@ class RunStore:
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.hgetall(_run_key(run_id))
                 pipe.xrange(_events_key(run_id))
-                fields, entries = await pipe.execute()
-        return read_run(run_id, fields, tuple(map(read_event, entries))) if fields else None
+                fields, entries = await pipe.execute(raise_on_error=False)
+            damage = [
+                f"{what}: {answer}"
+                for what, answer in (("the run", fields), ("its timeline", entries))
+                if is_damage(answer)
+            ]
+        if not fields:
+            return None
+        timeline = () if is_damage(entries) else tuple(map(read_event, entries))
+        return read_run(run_id, {} if is_damage(fields) else fields, timeline, tuple(damage))
 
     async def latest(self, pipeline: str) -> Run | None:
         """The newest run of the pipeline that completed, by when it was accepted."""
@@ -300,8 +309,11 @@ class RunStore:
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.xrange(_events_key(run_id), min=f"({after}" if after != "0" else "-")
                 pipe.hget(_run_key(run_id), "progress")
-                entries, progress = await pipe.execute()
-        return entries, progress
+                entries, progress = await pipe.execute(raise_on_error=False)
+            return (
+                [] if is_damage(entries) else entries,
+                None if is_damage(progress) else progress,
+            )
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

@@ -52,12 +52,13 @@ class WorkerSeen(Beat, frozen=True, kw_only=True):
 
 
 def read_worker(said: bytes, *, started_ms: int, seen_ms: int, now_ms: int) -> WorkerSeen | None:
-    """What its last beat, the JSON `said`, tells of a worker at the time `now_ms`; None for a beat of another version."""
+    """What its last beat, the JSON `said`, tells of a worker at the time `now_ms`; None for one that cannot be read."""
     try:
         beat = msgspec.json.decode(said, type=Beat)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    silent = (now_ms - seen_ms) / 1000
+    # A beat from the future is of before the clock was set back: who lives beats again within seconds.
+    silent = abs(now_ms - seen_ms) / 1000
     return WorkerSeen(
         **{**msgspec.structs.asdict(beat), "state": "stale" if silent > _STALE else beat.state},
         started_ms=started_ms,

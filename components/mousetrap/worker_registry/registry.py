@@ -1,11 +1,14 @@
 """Keeps in the store what workers say of themselves and what was seen of their queues, and tells what follows from it."""
 
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from mousetrap.jobs import Backlog
 from mousetrap.store_client import address, open_client, reaching
@@ -13,6 +16,8 @@ from mousetrap.worker_registry.beat import Beat, WorkerSeen, read_worker
 
 #: Milliseconds that a worker which fell silent is still listed, and that a look at a queue counts.
 _KEPT = 3_600_000
+
+_log = logging.getLogger("mousetrap.worker_registry")
 
 _NAMES = "mousetrap:workers"
 #: The server's clock is the only one. KEYS: names, worker. ARGV: name, beat, milliseconds to keep.
@@ -31,7 +36,9 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 _LOOK = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local since = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), math.min(tonumber(ARGV[2]), now))
+local known = redis.pcall('GET', KEYS[1])
+-- Neither a damaged value nor one of before the clock was set back counts.
+local since = math.min(math.max(type(known) == 'string' and tonumber(known) or 0, tonumber(ARGV[2])), now)
 if ARGV[1] == '0' or since == 0 then since = now end
 redis.call('SET', KEYS[1], string.format('%d', since), 'PX', ARGV[3])
 return now - since
@@ -81,19 +88,30 @@ class WorkerRegistry:
         """All workers, by name; those that fell silent without leaving are stale."""
         with reaching(self._place):
             found = await self._client.zrange(_NAMES, 0, -1)
-            names = sorted(name.decode() for name in found if isinstance(name, bytes))
+            names = sorted(name.decode(errors="replace") for name in found if isinstance(name, bytes))
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.time()
                 for name in names:
                     pipe.hmget(_key(name), "beat", "started_ms", "seen_ms")
-                (seconds, microseconds), *known = await pipe.execute()
+                (seconds, microseconds), *known = await pipe.execute(raise_on_error=False)
         now_ms = seconds * 1000 + microseconds // 1000
-        seen = [
-            read_worker(said, started_ms=int(started), seen_ms=int(last), now_ms=now_ms)
-            for said, started, last in known
-            if said is not None  # it left between the two questions
-        ]
+        seen = [_seen(name, answer, now_ms) for name, answer in zip(names, known, strict=True)]
         return tuple(worker for worker in seen if worker is not None)
+
+
+def _seen(name: str, answer: Any, now_ms: int) -> WorkerSeen | None:
+    """A worker by what the store holds of it; None where that cannot be read, or where it left between two questions."""
+    if isinstance(answer, ResponseError):
+        _log.warning("what the store holds of worker %s cannot be read: %s", name, answer)
+        return None
+    said, *times = answer
+    if said is None:
+        return None
+    if not all(isinstance(time, bytes) and time.isdigit() and len(time) <= 15 for time in times):
+        _log.warning("what the store holds of worker %s cannot be read: its times are no numbers", name)
+        return None
+    started, last = map(int, times)
+    return read_worker(said, started_ms=started, seen_ms=last, now_ms=now_ms)
 
 
 def _key(name: str) -> str:

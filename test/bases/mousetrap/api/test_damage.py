@@ -1,0 +1,228 @@
+"""Shows that damaged data in the store is shown as such, and spoils nothing else."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from mousetrap.worker_registry import Beat, open_registry
+from support.inbox import play
+
+RUNS = "/pipelines/earthquakes/runs"
+FEED = {"url": "https://example.org/feed.geojson"}
+
+#: What no function of ours writes, of each sort that a reader could stumble over.
+BROKEN_VALUES = [
+    b"",
+    b"\xff\xfe",
+    b"{",
+    b"NaN",
+    b"1e999",
+    b"-1",
+    b"9" * 40,
+    b"[" * 300 + b"]" * 300,
+    b"[" * 5000 + b"]" * 5000,
+    b'"\\ud800"',
+    b"null",
+    b"true",
+    b'{"stage":"fetch","done":null}',
+    b'{"stage":"fetch","done":NaN}',
+    b'{"stage":"fetch","done":1e999}',
+    b'{"stage":"fetch","done":1' + b"0" * 400 + b"}",
+    b'{"kind":1}',
+    b"no-such-state",
+    b"\x1b[2J",
+]
+FIELDS = [
+    *("pipeline", "state", "stage", "first", "input", "result", "failure", "progress", "accepted_ms"),
+    *("updated_ms", "finished_ms", "expires_ms", "rerun_of"),
+]
+broken = st.one_of(st.sampled_from(BROKEN_VALUES), st.binary(max_size=20))
+property_of_the_store = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Redis]:
+    """What anybody with the store's password can do to it."""
+    with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        yield client
+
+
+def started(api: httpx.Client) -> str:
+    run_id: str = api.post(RUNS, json=FEED).json()["run_id"]
+    return run_id
+
+
+def listed(api: httpx.Client) -> dict[str, Any]:
+    answer = api.get("/runs", params={"limit": 200})
+    assert answer.status_code == 200, answer.text
+    return {run["id"]: run for run in answer.json()["runs"]}
+
+
+@property_of_the_store
+@given(
+    values=st.dictionaries(st.sampled_from(FIELDS), broken),
+    missing=st.sets(st.sampled_from(FIELDS), max_size=5),
+)
+def test_a_damaged_run_fails_no_list_and_no_page(
+    api: httpx.Client, store: Redis, values: dict[str, bytes], missing: set[str]
+) -> None:
+    good, bad = started(api), started(api)
+    for name, value in values.items():
+        store.hset(f"mousetrap:run:{bad}", name, value)
+    if missing:
+        store.hdel(f"mousetrap:run:{bad}", *missing)
+
+    runs = listed(api)
+
+    assert runs[good]["state"] == "queued" and runs[good]["unreadable"] == []
+    assert bad in runs
+    shown = api.get(f"/runs/{bad}")
+    assert shown.status_code == 200
+    assert shown.json()["id"] == bad
+    store.delete(*(f"mousetrap:run:{run}" for run in (good, bad)))
+
+
+@property_of_the_store
+@given(
+    values=st.dictionaries(
+        st.sampled_from(["kind", "stage", "attempt", "worker", "data", "x"]), broken, min_size=1
+    )
+)
+def test_a_damaged_event_spoils_neither_its_run_nor_the_events_after_it(
+    api: httpx.Client, store: Redis, values: dict[str, bytes]
+) -> None:
+    run_id = started(api)
+    events = f"mousetrap:run:{run_id}:events"
+    store.xadd(events, dict(values.items()))
+    store.xadd(events, {"kind": "cancelled", "stage": "", "job": "", "attempt": 0, "worker": "", "data": ""})
+
+    timeline = api.get(f"/runs/{run_id}").json()["timeline"]
+    with api.stream("GET", f"/runs/{run_id}/events") as stream:
+        lines = [line for line in stream.iter_lines() if line.startswith("event:")]
+
+    assert [event["kind"] for event in timeline[::2]] == ["accepted", "cancelled"]
+    assert len(timeline) == len(lines) == 3
+
+
+def test_progress_that_is_no_number_is_said_to_be_unreadable(api: httpx.Client, store: Redis) -> None:
+    run_id = started(api)
+    store.hset(f"mousetrap:run:{run_id}", "progress", b'{"stage":"fetch","done":null}')
+
+    (line,) = (listed(api)[run_id]["unreadable"], api.get(f"/runs/{run_id}").json()["unreadable"])[:1]
+
+    assert len(line) == 1 and line[0].startswith("progress: ") and "$.done" in line[0]
+
+
+@pytest.mark.parametrize("key", ["mousetrap:run:{}", "mousetrap:run:{}:events"])
+def test_a_key_of_another_type_is_said_to_be_unreadable(api: httpx.Client, store: Redis, key: str) -> None:
+    good, bad = started(api), started(api)
+    store.delete(key.format(bad))
+    store.set(key.format(bad), "something else")
+
+    runs = listed(api)
+    shown = api.get(f"/runs/{bad}").json()
+
+    assert runs[good]["state"] == "queued"
+    assert bad in runs
+    assert any("WRONGTYPE" in what for what in shown["unreadable"])
+
+
+def test_a_damaged_index_hides_no_other_run(api: httpx.Client, store: Redis) -> None:
+    run_id = started(api)
+    keys: Any = store.keys("mousetrap:runs:*")
+    (index,) = [key.decode() for key in keys if key.count(b":") == 2]
+    for member in (b"\xff", b"zzz", b"", b"1700000000000", b"1700000000000:\x1b[2J", b"12:x"):
+        store.zadd(index, {member: 0})
+    before = int(index.rpartition(":")[2]) - 1
+    store.set(f"mousetrap:runs:{before}", "something else")
+
+    assert set(listed(api)) == {run_id}
+
+
+def beat_of(store_url: str, name: str) -> None:
+    async def story() -> None:
+        async with open_registry(store_url) as registry:
+            await registry.beat(
+                Beat(
+                    name=name, host="h", pid=1, version="1", stages=("s",), queues=("q",), concurrency=1,
+                    state="serving", done=0, failed=0, running=0, doing=(),
+                )
+            )  # fmt: skip
+
+    play(story())
+
+
+@property_of_the_store
+@given(
+    values=st.dictionaries(st.sampled_from(["beat", "started_ms", "seen_ms"]), broken),
+    missing=st.sets(st.sampled_from(["beat", "started_ms", "seen_ms"])),
+)
+def test_a_damaged_beat_hides_no_other_worker(
+    api: httpx.Client, store: Redis, store_url: str, values: dict[str, bytes], missing: set[str]
+) -> None:
+    name = f"bad-{uuid4().hex}"
+    beat_of(store_url, "good")
+    beat_of(store_url, name)
+    for field, value in values.items():
+        store.hset(f"mousetrap:worker:{name}", field, value)
+    if missing:
+        store.hdel(f"mousetrap:worker:{name}", *missing)
+
+    answer = api.get("/workers")
+
+    assert answer.status_code == 200
+    assert "good" in {worker["name"] for worker in answer.json()}
+    store.delete(f"mousetrap:worker:{name}")
+
+
+def test_a_worker_s_key_of_another_type_hides_no_other_worker(
+    api: httpx.Client, store: Redis, store_url: str
+) -> None:
+    beat_of(store_url, "good")
+    store.set("mousetrap:worker:bad", "something else")
+    store.zadd("mousetrap:workers", {"bad": 1})
+    store.zadd("mousetrap:workers", {b"\xff\xfe": 1})
+
+    assert [worker["name"] for worker in api.get("/workers").json()] == ["good"]
+
+
+@pytest.mark.parametrize("value", [b"", b"never", b"\xff", b"1e999", b"-5"])
+def test_what_lies_in_the_place_of_a_queue_s_age_fails_no_look(
+    api: httpx.Client, store: Redis, value: bytes
+) -> None:
+    store.set("mousetrap:waiting:start_fetch", value)
+
+    assert api.get("/queues/start_fetch").json()["oldest_seconds"] >= 0
+    store.delete("mousetrap:waiting:start_fetch")
+    store.hset("mousetrap:waiting:start_fetch", "a", "b")
+    assert api.get("/queues/start_fetch").status_code == 200
+
+
+@property_of_the_store
+@given(body=broken, headers=broken, name=broken)
+def test_whatever_lies_among_the_dead_letters_fails_no_list_of_them(
+    serve: Callable[..., httpx.Client],
+    api: httpx.Client,
+    store: Redis,
+    body: bytes,
+    headers: bytes,
+    name: bytes,
+) -> None:
+    api.get("/dead")
+    fields = {"id": name, "body": body, "headers": headers}
+    entry = store.xadd("mousetrap:queue:start_fetch.dead", dict(fields.items()))
+
+    answer = api.get("/dead")
+
+    assert answer.status_code == 200
+    for letter in answer.json()["letters"]:
+        assert api.get(f"/dead/{letter['queue']}/{letter['id']}").status_code == 200
+    store.xdel("mousetrap:queue:start_fetch.dead", entry)
