@@ -14,7 +14,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import Run, RunStore, open_store
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import submit_run
-from mousetrap.worker import Binding, Context, Stop, WorkerOptions, run_worker
+from mousetrap.worker import Binding, Context, Stop, Watching, WorkerOptions, run_worker
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
 PATIENCE = 20.0
@@ -39,11 +39,13 @@ class Workbench:
         return Binding(pipeline=self.pipeline, stage=stage, handler=handler, **more)
 
     @asynccontextmanager
-    async def working(self, *bindings: Binding, **options: Any) -> AsyncIterator["Working"]:
+    async def working(
+        self, *bindings: Binding, watching: Watching | None = None, **options: Any
+    ) -> AsyncIterator["Working"]:
         """A worker that serves the bindings until the block ends, and is drained then."""
         stop = Stop()
         chosen = WorkerOptions(**{"name": f"w-{uuid4().hex[:6]}", "keyring": KEYRING, **options})
-        task = asyncio.create_task(run_worker(self.queue, self.store, bindings, chosen, stop))
+        task = asyncio.create_task(run_worker(self.queue, self.store, bindings, chosen, stop, watching))
         try:
             yield Working(chosen.name, stop, task)
         finally:

@@ -18,7 +18,7 @@ class Lock:
     on_conflict: Literal["wait", "skip", "fail", "dead-letter"] = "wait"
 
     def key(self, payload: bytes) -> str:
-        """The lock that a job with this payload (JSON) needs; a payload without the field needs the one of null."""
+        """The lock that a job with this payload needs; one without the field, or that is not JSON, needs the one of null."""
         if self.by is None:
             return self.name
         value = msgspec.json.encode(_field(payload, self.by), order="deterministic")
@@ -26,5 +26,8 @@ class Lock:
 
 
 def _field(payload: bytes, name: str) -> Any:
-    fields = msgspec.json.decode(payload)
+    try:
+        fields = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # it breaks the stage's contract, which is a failure of the attempt and not of the claim
     return fields.get(name) if isinstance(fields, dict) else None

@@ -3,5 +3,18 @@
 from mousetrap.retry.errors import TimeLimitExceeded, TryAgain
 from mousetrap.retry.judge import Again, Stop, judge
 from mousetrap.retry.policy import BEGUN_IN_COMPANY, RetryPolicy
+from mousetrap.retry.text import encodable, error_kind, error_text, error_traceback
 
-__all__ = ["BEGUN_IN_COMPANY", "Again", "RetryPolicy", "Stop", "TimeLimitExceeded", "TryAgain", "judge"]
+__all__ = [
+    "BEGUN_IN_COMPANY",
+    "Again",
+    "RetryPolicy",
+    "Stop",
+    "TimeLimitExceeded",
+    "TryAgain",
+    "encodable",
+    "error_kind",
+    "error_text",
+    "error_traceback",
+    "judge",
+]

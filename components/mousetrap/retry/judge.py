@@ -1,12 +1,11 @@
 """Decides what becomes of a failed attempt; pure, so that chance and the clock are arguments."""
 
-import math
 from dataclasses import dataclass
 
 from mousetrap.retry.errors import TimeLimitExceeded, TryAgain
 from mousetrap.retry.policy import RetryPolicy
 
-#: Seconds; the longest pause that an error may ask for, whatever a server far away says.
+#: Seconds; the longest pause, whatever a policy or a server far away says.
 _LONGEST = 30 * 86_400.0
 
 
@@ -37,7 +36,7 @@ def judge(error: Exception, attempt: int, policy: RetryPolicy, chance: float, no
     if policy.attempts is not None and attempt >= policy.attempts:
         return Stop("max-retries")
     asked = _asked_for(error, now)
-    return Again(chance * _backoff(attempt, policy) if asked is None else min(asked, _LONGEST))
+    return Again(chance * _backoff(attempt, policy) if asked is None else asked)
 
 
 def _hopeless(error: Exception, policy: RetryPolicy) -> str | None:
@@ -52,12 +51,15 @@ def _hopeless(error: Exception, policy: RetryPolicy) -> str | None:
 
 
 def _asked_for(error: Exception, now: float) -> float | None:
-    if isinstance(error, TryAgain):
-        return error.seconds(now)
-    after = getattr(error, "retry_after", None)
-    return float(after) if isinstance(after, int | float) and after > 0 and not math.isnan(after) else None
+    try:
+        if isinstance(error, TryAgain):
+            return min(error.seconds(now), _LONGEST)
+        after = getattr(error, "retry_after", None)
+        return float(min(after, _LONGEST)) if isinstance(after, int | float) and after > 0 else None
+    except BaseException:  # noqa: BLE001  attributes can be anything, and raise anything
+        return None
 
 
 def _backoff(attempt: int, policy: RetryPolicy) -> float:
     doublings = min(attempt - 1, 64)  # beyond this a float is far past any cap, and 2**n would only grow
-    return min(policy.cap, policy.base * 2.0**doublings)
+    return min(policy.cap, policy.base * 2.0**doublings, _LONGEST)

@@ -66,5 +66,7 @@ class Vitals:
             return self.watching.state
         if self.state == "stuck":
             return "a handler does not stop"
+        if missing := self.watching.missing():
+            return f"{missing} of its runners have ended"
         away = self.away if self.clock() - self.looked < _FRESH else ("broker", "store")
         return f"waiting for: {', '.join(away)}" if away else None

@@ -63,15 +63,17 @@ class Attempt:
 
     def lose(self) -> None:
         """Stops the handler, for another worker has the job."""
-        self.lost = True
         self._stop()
+        self.lost = True
 
     def call_off(self) -> None:
         """Stops the handler, for its run has ended."""
-        self.called_off = True
         self._stop()
+        self.called_off = True
 
     def _stop(self) -> None:
-        # An async handler is cancelled, an isolated one killed, a sync one can see it in its context.
+        # An async handler is cancelled, an isolated one killed, a sync one can see it in its context. Once: a second
+        # cancellation would reach what puts the attempt away.
         self.end()
-        self.task.cancel()
+        if not self.useless:
+            self.task.cancel()

@@ -1,5 +1,6 @@
 """Ties a handler, a plain function, to the stage whose jobs it does."""
 
+import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,7 +20,7 @@ async def nothing() -> AsyncIterator[None]:
 class Binding:
     """A stage with the function that does its work, and what the function depends on.
 
-    Raises ValueError for a stage that the pipeline does not have.
+    Raises ValueError for a stage that the pipeline does not have, and for a handler that is a generator.
     """
 
     pipeline: Pipeline
@@ -37,6 +38,12 @@ class Binding:
         if self.pipeline.stage(self.stage) is None:
             known = ", ".join(stage.name for stage in self.pipeline.stages)
             raise ValueError(f"pipeline {self.pipeline.name!r} has no stage {self.stage!r}; it has: {known}")
+        function = _function(self.handler)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ValueError(
+                f"the handler of stage {self.stage!r} is a generator (it has a `yield`), and a handler gives one value: "
+                "return it, as a list of what is yielded; context.progress() reports what is done so far"
+            )
 
     @property
     def step(self) -> Stage:
@@ -48,9 +55,16 @@ class Binding:
     @property
     def is_async(self) -> bool:
         """Whether the handler runs on the event loop."""
-        return inspect.iscoroutinefunction(self.handler)
+        return any(map(inspect.iscoroutinefunction, (self.handler, _function(self.handler))))
 
     @property
     def takes_context(self) -> bool:
         """Whether the handler has a second parameter."""
         return len(inspect.signature(self.handler).parameters) > 1
+
+
+def _function(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that runs when the handler is called: of a partial its own, of an object its `__call__`."""
+    while not (inspect.isroutine(handler) or inspect.isclass(handler)):
+        handler = handler.func if isinstance(handler, functools.partial) else type(handler).__call__
+    return handler

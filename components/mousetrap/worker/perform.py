@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from contextvars import Context as ContextVars
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -13,6 +15,7 @@ from mousetrap.jobs import Failure, GiveUp, Job, Outcome
 from mousetrap.pipeline import ContractBroken, read
 from mousetrap.retry import TimeLimitExceeded
 from mousetrap.worker.binding import Binding
+from mousetrap.worker.calling import Raised, Returned, call, call_in_task
 from mousetrap.worker.context import Context
 from mousetrap.worker.isolated import Children
 from mousetrap.worker.soft_timeout import SoftLimit
@@ -42,41 +45,53 @@ class Performer:
     async def perform(
         self, job: Job, context: Callable[[], Context[Any]], chance: Callable[[], float] = random.random
     ) -> Outcome:
-        """One attempt. Only cancellation is raised; every error of the handler becomes an outcome.
+        """One attempt. Only a cancellation of this task is raised; all that the handler does becomes an outcome.
 
         The context is made only for those that use it.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        ended: Outcome | Raised
         try:
             async with asyncio.timeout(self.stage.timeout) as limit:
                 if self._children is not None:
-                    return await self._in_child(self._children, job, context(), chance())
-                return await self._here(job, context)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  all of it is judged
-            if isinstance(error, TimeoutError) and limit.expired():
-                error = TimeLimitExceeded(f"the attempt took longer than its {self.stage.timeout:g} s")
-            return judged(error, job.attempt, self.stage, chance(), time.time())
+                    ended = await self._in_child(self._children, job, context(), chance())
+                else:
+                    ended = await self._here(job, context)
+        except BaseException as error:  # noqa: BLE001  all of it is judged
+            ended = Raised(error)
+        if task.cancelling():  # by us: a handler has a task of its own to cancel
+            raise asyncio.CancelledError
+        if limit.expired():
+            ended = Raised(TimeLimitExceeded(f"the attempt took longer than its {self.stage.timeout:g} s"))
+        if isinstance(ended, Raised):
+            return judged(ended.error, job.attempt, self.stage, chance(), time.time())
+        return ended
 
-    async def _here(self, job: Job, context: Callable[[], Context[Any]]) -> Outcome:
+    async def _here(self, job: Job, context: Callable[[], Context[Any]]) -> Outcome | Raised:
+        own = copy_context()  # what the handler sets in it is seen by no other attempt
         try:
-            payload = read(job.payload, self.stage.input)
+            payload = own.run(read, job.payload, self.stage.input)
         except ContractBroken as error:
             return input_broken(error, self.stage)
         if self._is_plain:
-            return done(await self._handler(payload), self.stage)
-        return done(await self._call(payload, context()), self.stage)
+            ended = await call_in_task(own, self._handler, payload)
+        else:
+            ended = await self._call(own, payload, context())
+        return own.run(done, ended.value, self.stage) if isinstance(ended, Returned) else ended
 
-    async def _call(self, payload: Any, context: Context[Any]) -> Any:
+    async def _call(self, own: ContextVars, payload: Any, context: Context[Any]) -> Returned | Raised:
         arguments = (payload, context) if self._takes_context else (payload,)
         if not self._is_async:
             with self._told_at_soft_limit(context.stopped.set):
                 return await self._watching.in_thread(
-                    self._threads, context, partial(self._handler, *arguments)
+                    self._threads, context, partial(own.run, call, self._handler, *arguments)
                 )
         if self.stage.soft_timeout is None:
-            return await self._handler(*arguments)
-        return await self._softly(self._handler(*arguments), context)
+            return await call_in_task(own, self._handler, *arguments)
+        return await call_in_task(own, self._softly, arguments, context)
 
-    async def _softly(self, work: Any, context: Context[Any]) -> Any:
+    async def _softly(self, arguments: tuple[Any, ...], context: Context[Any]) -> Any:
         soft = SoftLimit()
         task = asyncio.current_task()
         assert task is not None
@@ -86,7 +101,7 @@ class Performer:
             soft.say(task)
 
         with self._told_at_soft_limit(say):
-            return await soft.around(work)
+            return await soft.around(self._handler(*arguments))
 
     @contextmanager
     def _told_at_soft_limit(self, say: Callable[[], None]) -> Iterator[None]:

@@ -96,9 +96,20 @@ class _Serving:
         self._watching = watching
         self._received: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._busy = 0
+        self._runners: set[asyncio.Task[None]] = set()
+        #: Whether the time to finish is over and the runners are cancelled.
+        self._forced = False
 
     async def until(self, stop: Stop) -> bool:
-        runners = [asyncio.create_task(self._run()) for _ in range(self._options.concurrency)]
+        for _ in range(self._options.concurrency):
+            self._start_runner()
+        self._watching.missing = lambda: self._options.concurrency - len(self._runners)
+        try:
+            return await self._serve(stop)
+        finally:
+            self._end_runners()
+
+    async def _serve(self, stop: Stop) -> bool:
         receive = self._received.put_nowait
         subscriptions = [
             await self._queue.consume(name, self._options.prefetch, receive) for name in self._queues
@@ -116,7 +127,20 @@ class _Serving:
             await subscription.stop()
         for delivery in (*waiting, *self._take_waiting()):
             delivery.hand_back()
-        return await self._finish(runners, stop)
+        return await self._finish(stop)
+
+    def _start_runner(self) -> None:
+        runner = asyncio.create_task(self._run())
+        self._runners.add(runner)
+        runner.add_done_callback(self._runner_ended)
+
+    def _runner_ended(self, runner: "asyncio.Task[None]") -> None:
+        """Replaces a runner that ended before it was to: none may be missing while the worker takes jobs."""
+        self._runners.discard(runner)
+        error = asyncio.CancelledError() if runner.cancelled() else runner.exception()
+        if error is not None and not self._forced:
+            _log.error("a runner ended, another one takes its place", exc_info=error)
+            self._start_runner()
 
     async def _run(self) -> None:
         """One of the runners: there are as many as jobs may run at once."""
@@ -124,7 +148,9 @@ class _Serving:
             self._busy += 1
             try:
                 await self._handling.handle(delivery)
-            except Exception:  # noqa: BLE001  a defect of ours must cost neither the worker nor the message
+            except BaseException:  # a defect of ours must cost neither the worker nor the message
+                if self._forced:
+                    raise
                 _log.exception("could not handle a message of %s; it goes back", delivery.queue)
                 await asyncio.sleep(_DEFECT_PAUSE)
                 delivery.hand_back()
@@ -138,19 +164,28 @@ class _Serving:
                 waiting.append(delivery)
         return waiting
 
-    async def _finish(self, runners: Sequence["asyncio.Task[None]"], stop: Stop) -> bool:
-        for _ in runners:
+    async def _finish(self, stop: Stop) -> bool:
+        for _ in self._runners:
             self._received.put_nowait(None)
         forced = asyncio.create_task(stop.forced.wait())
-        finished = asyncio.create_task(asyncio.wait(runners))
+        finished = asyncio.create_task(self._all_finished())
         await asyncio.wait(
             (finished, forced), timeout=self._options.grace, return_when=asyncio.FIRST_COMPLETED
         )
-        left = [runner for runner in runners if not runner.done()]
-        for task in (forced, *left):
-            task.cancel()
+        forced.cancel()
+        in_time = not self._runners
+        self._end_runners()
         await finished
-        return not left
+        return in_time
+
+    def _end_runners(self) -> None:
+        self._forced = True
+        for runner in self._runners:
+            runner.cancel()
+
+    async def _all_finished(self) -> None:
+        while self._runners:
+            await asyncio.wait(self._runners)
 
     async def _until_empty(self, stop: Stop) -> None:
         while not stop.asked.is_set():

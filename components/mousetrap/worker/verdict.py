@@ -1,13 +1,13 @@
 """What came of a handler's call, as an outcome: the same in the worker and in an isolated handler's process."""
 
-import traceback
+import inspect
 from typing import Any
 
 import msgspec
 
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Outcome, RetryLater
 from mousetrap.pipeline import ContractBroken, Stage, write
-from mousetrap.retry import Again, judge
+from mousetrap.retry import Again, Stop, error_kind, error_text, error_traceback, judge
 
 #: Characters of an error's text, and of its traceback's end, that are kept.
 _TEXT, _TRACEBACK = 1_000, 8_000
@@ -18,11 +18,22 @@ def done(value: Any, stage: Stage) -> Done | GiveUp:
     try:
         output = write(value, stage.output)
     except ContractBroken as error:
+        error = _no_value(value) or error
         return GiveUp("contract", failure_of(error, f"the output of stage {stage.name!r}: "))
     if len(output) > LARGEST_PAYLOAD:
         what = f"the output of stage {stage.name!r} has {len(output)} bytes, over {LARGEST_PAYLOAD}: hand on less"
         return GiveUp("too-large", Failure(kind="TooLarge", text=what))
     return Done(msgspec.Raw(output))
+
+
+def _no_value(value: Any) -> ContractBroken | None:
+    """Why `value` is no output, if it is something that still has to be run."""
+    if inspect.iscoroutine(value):
+        value.close()  # else it warns that nobody awaited it
+        return ContractBroken("the handler returned a coroutine: write it as `async def`, or await it")
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        return ContractBroken("the handler returned a generator: return a value, as a list of what it yields")
+    return None
 
 
 def input_broken(error: ContractBroken, stage: Stage) -> GiveUp:
@@ -33,20 +44,28 @@ def input_broken(error: ContractBroken, stage: Stage) -> GiveUp:
 def judged(error: BaseException, attempt: int, stage: Stage, chance: float, now: float) -> Outcome:
     """The outcome of attempt number `attempt` that ended with `error`; `now` is in seconds since 1970."""
     failure = failure_of(error)
-    if not isinstance(error, Exception):  # SystemExit and its like: a handler must not end its worker
-        error = RuntimeError(f"the handler raised {type(error).__name__}: {error}")
-    match judge(error, attempt, stage.retry, chance, now):
+    match _judged_safely(error, attempt, stage, chance, now):
         case Again(after):
             return RetryLater(after, failure)
         case stop:
             return GiveUp(stop.reason, failure)
 
 
+def _judged_safely(
+    error: BaseException, attempt: int, stage: Stage, chance: float, now: float
+) -> Again | Stop:
+    # SystemExit, CancelledError, a library's panic: a policy cannot name them, and they must not end a worker.
+    stand_in = RuntimeError(error_kind(error))
+    try:
+        return judge(error if isinstance(error, Exception) else stand_in, attempt, stage.retry, chance, now)
+    except BaseException:  # noqa: BLE001  the error's own attributes, or a class that the policy names, failed
+        return judge(stand_in, attempt, stage.retry, chance, now)
+
+
 def failure_of(error: BaseException, where: str = "") -> Failure:
-    """The error as it is kept for people."""
-    kind = type(error)
+    """The error as it is kept for people; whatever the error's own code does, this gives a Failure."""
     return Failure(
-        kind=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        text=f"{where}{error}"[:_TEXT],
-        traceback="".join(traceback.format_exception(error))[-_TRACEBACK:],
+        kind=error_kind(error),
+        text=f"{where}{error_text(error, _TEXT)}"[:_TEXT],
+        traceback=error_traceback(error, _TRACEBACK),
     )

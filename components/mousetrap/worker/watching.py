@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from mousetrap.worker.context import Context
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +38,22 @@ class Hung:
 class Watching:
     """Written by run_worker, read from any thread.
 
-    `run_worker` sets `state` as it goes on and `running` to the table of its attempts, counts each outcome that it
-    records, and runs sync handlers by `in_thread`.
+    `run_worker` sets `state` as it goes on, `running` to the table of its attempts and `missing` to a count of its runners,
+    counts each outcome that it records, and runs sync handlers by `in_thread`.
     """
 
     def __init__(self) -> None:
         self.state: Literal["starting", "serving", "draining"] = "starting"
         #: To be called on the worker's event loop.
         self.running: Callable[[], Sequence[Running]] = tuple
+        #: How many runners fewer than the concurrency are alive: a worker without any would take jobs and do none.
+        self.missing: Callable[[], int] = int
         #: Attempts that went well, and those that did not.
         self.done = self.failed = 0
-        self._calls: set[_Call] = set()
+        self._calls: set[_Call[Any]] = set()
 
-    async def in_thread(self, threads: Executor, context: Context[Any], handler: Callable[[], Any]) -> Any:
-        """What a sync handler gives; when this is cancelled the handler goes on, and counts as hung until it ends."""
+    async def in_thread(self, threads: Executor, context: Context[Any], handler: Callable[[], T]) -> T:
+        """What `handler` gives, which raises nothing; when this is cancelled the handler goes on, and counts as hung until it ends."""
         call = _Call(context, handler)
         try:
             return await asyncio.get_running_loop().run_in_executor(threads, self._noted, call)
@@ -71,7 +75,7 @@ class Watching:
             for at, call in sorted(told, key=lambda each: each[0])
         ]
 
-    def _noted(self, call: "_Call") -> Any:
+    def _noted(self, call: "_Call[T]") -> T:
         call.thread = threading.get_ident()
         self._calls.add(call)
         try:
@@ -81,8 +85,8 @@ class Watching:
 
 
 @dataclass(slots=True, eq=False)
-class _Call:
+class _Call(Generic[T]):
     context: Context[Any]
-    handler: Callable[[], Any]
+    handler: Callable[[], T]
     thread: int = 0
     told: float | None = None

@@ -102,3 +102,10 @@ def test_a_beat_says_what_the_worker_does(told: tuple[float, ...], broker: bool,
 
 def test_a_worker_with_a_handler_that_does_not_stop_is_not_ready() -> None:
     assert vitals(989.0).why_not_ready() == "a handler does not stop"
+
+
+def test_a_worker_with_too_few_runners_is_not_ready() -> None:
+    worker = vitals()
+    worker.watching.missing = lambda: 3
+
+    assert worker.why_not_ready() == "3 of its runners have ended"

@@ -1,0 +1,129 @@
+"""Whatever a handler raises, it is one failed attempt: judged, counted and reported, and its runner goes on."""
+
+import asyncio
+import contextvars
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mousetrap.retry import RetryPolicy
+from mousetrap.run_store import RunState
+from mousetrap.worker import Watching
+from support import hostile_handlers as hostile
+from support.workbench import Workbench, on_a_workbench
+
+_QUICK = RetryPolicy(attempts=2, base=0.001, cap=0.001)
+_STAGE: dict[str, Any] = {"input": str, "output": str, "retry": _QUICK}
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The address of either queue."""
+    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+def echo(text: str) -> str:
+    """A good handler."""
+    return text
+
+
+@pytest.mark.parametrize("handler", [hostile.fail, hostile.fail_later])
+def test_whatever_is_raised_is_a_failed_attempt_and_the_runners_live(
+    queue_url: str, store_url: str, handler: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(bench: Workbench) -> None:
+        def mixed(kind: str) -> Any:
+            return echo(kind) if kind == "good" else handler(kind)
+
+        async def mixed_later(kind: str) -> Any:
+            return echo(kind) if kind == "good" else await handler(kind)
+
+        chosen = mixed_later if asyncio.iscoroutinefunction(handler) else mixed
+        async with bench.working(bench.bind("add", chosen), bench.bind("double", echo), concurrency=2):
+            bad = {kind: await bench.submit(json.dumps(kind).encode()) for kind in hostile.ERRORS}
+            for kind, run_id in bad.items():
+                run = await bench.ended(run_id)
+                assert run.state == RunState.FAILED, kind
+                assert [event.kind for event in run.timeline].count("started") == 2, kind
+                assert run.failure is not None
+                assert run.failure.kind, kind
+            for _ in bad:
+                letter = await bench.dead_letter("add")
+                assert letter.headers["mousetrap-reason"] == "max-retries"
+                assert letter.headers["mousetrap-error-type"]
+            good = [await bench.ended(await bench.submit(b'"good"')) for _ in range(4)]
+            assert {run.state for run in good} == {RunState.COMPLETED}
+
+    on_a_workbench(queue_url, store_url, story, **_STAGE)
+    assert "could not handle" not in caplog.text
+    assert "a runner ended" not in caplog.text
+
+
+@pytest.mark.parametrize("handler", hostile.CANCELLED)
+def test_a_cancellation_that_is_not_ours_is_a_failed_attempt(
+    queue_url: str, store_url: str, handler: Callable[[str], Any]
+) -> None:
+    async def story(bench: Workbench) -> None:
+        async with bench.working(bench.bind("add", handler), bench.bind("double", echo), concurrency=1):
+            runs = [await bench.ended(await bench.submit(b'"x"')) for _ in range(2)]
+
+        assert [run.state for run in runs] == [RunState.FAILED] * 2
+        assert [[event.kind for event in run.timeline].count("started") for run in runs] == [2, 2]
+
+    on_a_workbench(queue_url, store_url, story, **_STAGE)
+
+
+@pytest.mark.parametrize("soft_timeout", [None, 60.0])
+def test_no_attempt_sees_what_another_one_set_in_its_context(
+    queue_url: str, store_url: str, soft_timeout: float | None
+) -> None:
+    shared: contextvars.ContextVar[str] = contextvars.ContextVar("shared", default="nothing")
+
+    def sync(number: int) -> str:
+        seen = shared.get()
+        shared.set(f"what {number} set")
+        return seen
+
+    async def later(seen: str) -> str:
+        seen += ", " + shared.get()
+        shared.set(f"what came after {seen}")
+        return seen
+
+    async def story(bench: Workbench) -> None:
+        async with bench.working(bench.bind("add", sync), bench.bind("double", later), concurrency=1):
+            results = [(await bench.ended(await bench.submit())).result for _ in range(3)]
+        assert results == ["nothing, nothing"] * 3
+
+    on_a_workbench(queue_url, store_url, story, input=Any, output=Any, soft_timeout=soft_timeout)
+
+
+def test_a_runner_that_ends_is_replaced_and_said(
+    queue_url: str, store_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runner is cancelled by code that cancels all the tasks it can find, but for those it knows."""
+
+    async def story(bench: Workbench) -> None:
+        watching = Watching()
+        async with bench.working(
+            bench.bind("add", echo), bench.bind("double", echo), concurrency=2, watching=watching
+        ):
+            await bench.ended(await bench.submit(b'"first"'))
+            runners = [task for task in asyncio.all_tasks() if "_Serving._run" in repr(task.get_coro())]
+            assert len(runners) == 2
+            for runner in runners:
+                runner.cancel()
+            await asyncio.wait(runners)
+            run = await bench.ended(await bench.submit(b'"second"'))
+            assert watching.missing() == 0
+
+        assert run.state == RunState.COMPLETED
+
+    with caplog.at_level(logging.ERROR):
+        on_a_workbench(queue_url, store_url, story, **_STAGE)
+    assert caplog.text.count("a runner ended, another one takes its place") == 2
+    assert "CancelledError" in caplog.text
