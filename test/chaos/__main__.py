@@ -22,6 +22,7 @@ from chaos.drive import drive, schedule
 from chaos.faults import FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
 from chaos.invariants import breaches
 from chaos.report import Chapter, tables, write_into
+from chaos.skew import SKEWS_S
 from chaos.world import World, a_world
 from support.rabbitmq_cluster import RabbitMQCluster
 from support.rabbitmq_node import RabbitMQNode
@@ -187,6 +188,7 @@ def _facts(seed: int) -> dict[str, str]:
     return {
         "Seed": str(seed),
         "on": datetime.date.today().isoformat(),
+        "wall clocks of processes": ", ".join(f"{skew / 3600:+.0f} h" for skew in SKEWS_S),
         "with Python": platform.python_version(),
         "pika": importlib.metadata.version("pika"),
     }

@@ -60,6 +60,7 @@ async def collect(
         dead = [letter for name in QUEUES for letter in await _dead_letters(queue, name)]
     return History(
         ledger=ledger,
+        epoch=time.time() - time.monotonic(),
         calls=calls,
         runs=runs,
         effects=effects,

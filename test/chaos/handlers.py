@@ -89,7 +89,7 @@ def _later(work: Work) -> Exception:
         case 1:
             return TryAgain(after=work.seconds)
         case _:
-            return TryAgain(at=datetime.now(UTC) + timedelta(seconds=work.seconds))
+            return TryAgain(at=datetime.fromtimestamp(time.time(), UTC) + timedelta(seconds=work.seconds))
 
 
 async def queued_off(work: Work, context: Context[Tools]) -> Work:

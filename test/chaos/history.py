@@ -44,6 +44,8 @@ class History:
     depths: Mapping[str, int]
     #: Keys of the store that would stay for ever.
     eternal: tuple[str, ...] = ()
+    #: Seconds since 1970 at which the monotonic clock stood at zero: the clocks of the processes may be wrong.
+    epoch: float = 0.0
     #: What workers asked of the store, and what they heard.
     calls: tuple[Entry, ...] = ()
     #: What each process said.

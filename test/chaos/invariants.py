@@ -165,7 +165,7 @@ def nothing_began_after_its_run_was_over(history: History) -> Iterator[str]:
             late = line.asked - cancelled[line.run]
             yield f"stage {line.stage} of run {line.run} began on a claim of {late:.3f} s after the cancel"
         told = history.runs.get(line.run)
-        asked_ms = line.wall_ms - (line.at - line.asked) * 1000
+        asked_ms = (history.epoch + line.asked) * 1000
         if told and told.expires_ms and asked_ms > told.expires_ms + _GRAIN * 1000:
             late = (asked_ms - told.expires_ms) / 1000
             yield f"stage {line.stage} of run {line.run} began on a claim of {late:.3f} s after it expired"

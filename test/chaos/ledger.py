@@ -17,8 +17,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str
     #: On the monotonic clock, which all processes of a machine share.
     at: float
-    #: Milliseconds since 1970.
-    wall_ms: int
     stage: str = ""
     job: str = ""
     attempt: int = 0
@@ -64,7 +62,6 @@ class Ledger:
             run=run,
             kind=kind,
             at=time.monotonic(),
-            wall_ms=time.time_ns() // 1_000_000,
             stage=stage,
             job=job,
             attempt=attempt,

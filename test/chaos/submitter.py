@@ -20,6 +20,7 @@ import msgspec
 from chaos.ledger import Ledger, Line, Reader
 from chaos.pointed import PointedQueue
 from chaos.points import Trap
+from chaos.skew import set_wrong
 from chaos.workload import KINDS, PIPELINES, QUEUES, SIGNING_KEYS, Order, orders
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Message, MousetrapError, Queue
@@ -161,6 +162,7 @@ def _runs(lines: list[Line], what: str, seed: int) -> set[str]:
 
 
 if __name__ == "__main__":
+    set_wrong(os.environ)
     log_to_stderr("INFO", "text")
     folder, broker_url, store_url, seed, rate = sys.argv[1:]
     asyncio.run(submit_all(Path(folder), broker_url, store_url, int(seed), float(rate)))

@@ -18,9 +18,7 @@ Spoil = Callable[[History], History]
 
 
 def line(what: str, run: str, kind: str, at: float, **more: object) -> Line:
-    return msgspec.convert(
-        {"what": what, "run": run, "kind": kind, "at": at, "wall_ms": int(at * 1000), **more}, Line
-    )
+    return msgspec.convert({"what": what, "run": run, "kind": kind, "at": at, **more}, Line)
 
 
 def attempt(run: str, kind: str, number: int, asked: float, end: str, **more: object) -> list[Line]:

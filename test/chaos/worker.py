@@ -18,6 +18,7 @@ from chaos.calls import Calls
 from chaos.handlers import bindings
 from chaos.pointed import PointedQueue, PointedStore
 from chaos.points import Trap
+from chaos.skew import set_wrong
 from chaos.tools import Tools
 from chaos.workload import QUEUES, SIGNING_KEYS
 from mousetrap.job_queue import QueueOptions, connect
@@ -57,4 +58,5 @@ async def work(folder: Path, broker_url: str, store_url: str) -> bool:
 
 
 if __name__ == "__main__":
+    set_wrong(os.environ)
     sys.exit(main())

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,7 @@ from chaos.crew import Crew
 from chaos.effects import Effects
 from chaos.history import History
 from chaos.ledger import Ledger, Line, Reader
+from chaos.skew import SKEWS_S, skewed
 from chaos.submitter import Caller
 from chaos.workload import QUEUES, Order, order
 from mousetrap.embedded_valkey import EmbeddedValkey
@@ -48,6 +50,7 @@ class World:
         seed: int,
     ) -> None:
         self.folder = folder
+        self._skews = cycle(SKEWS_S)
         self.broker = broker
         self.broker_url = broker_url
         self.store = store
@@ -180,7 +183,7 @@ class World:
         broker_url = self.broker_url if "," in self.broker_url else self.broker_door.url
         command = [sys.executable, "-m", module, str(self.folder), broker_url, self.store_door.url]
         path = os.pathsep.join([_TEST, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        environment = clean_environment(PYTHONPATH=path)
+        environment = skewed(clean_environment(PYTHONPATH=path), next(self._skews))
         return Process([*command, *more], environment, self.folder)
 
 
@@ -195,6 +198,8 @@ def a_world(
     seed: int,
 ) -> Iterator[World]:
     """A world whose processes and doors end with the block; the broker and the store are the caller's.
+
+    The wall clocks of its processes are hours apart.
 
     Before a cluster there is no door: a client is to choose among its nodes.
     """
