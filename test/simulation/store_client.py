@@ -120,7 +120,7 @@ class Pipeline:
     def xrange(self, key: str, min: str = "-", max: str = "+") -> None:
         self._commands.append(("XRANGE", key, min, max))
 
-    async def execute(self) -> list[Any]:
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
         return await self._client.read(self._commands)
 
 

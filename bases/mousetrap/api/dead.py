@@ -93,7 +93,7 @@ async def show_dead(
     job = found.job if found.believed else None
     return views.Letter(
         **shown,
-        traceback=found.traceback,
+        traceback=_traceback(found, run),
         payload=read_json(job.payload)[0] if job else None,
         body=None if job else found.message.body.decode(errors="replace"),
         run=views.Run.model_validate(run) if run else None,
@@ -176,6 +176,15 @@ async def _run_of(letter: DeadLetter, store: RunStore) -> Run | None:
     with suppress(StoreUnreachable):
         return await store.get(letter.run_id)
     return None
+
+
+def _traceback(letter: DeadLetter, run: Run | None) -> str:
+    """The whole of it from the run's timeline; else its end, which the letter holds."""
+    told = [
+        event for event in (run.timeline if run else ()) if event.job == letter.message.id and event.failure
+    ]
+    found = [it.failure.traceback for it in told if it.failure and it.kind == "gave_up"]
+    return found[-1] if found and found[-1].endswith(letter.traceback) else letter.traceback
 
 
 async def _lines(dead_letters: DeadLetters, selection: Selection) -> AsyncIterator[bytes]:

@@ -11,7 +11,14 @@ from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException
 
 from mousetrap.api.problems import Problem, absence, respond, write
-from mousetrap.jobs import PublishUnconfirmed, QueueFull, QueueUnreachable, StoreUnreachable, Unroutable
+from mousetrap.jobs import (
+    PublishUnconfirmed,
+    QueueFull,
+    QueueUnreachable,
+    StoreFull,
+    StoreUnreachable,
+    Unroutable,
+)
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict
 
@@ -63,6 +70,7 @@ HANDLERS: Mapping[Any, Handler] = {
     Problem: _problem,
     ContractBroken: _broken_contract,
     RunConflict: _conflict,
+    StoreFull: partial(_absent, "store-full", "store"),
     StoreUnreachable: partial(_absent, "store-away", "store"),
     QueueUnreachable: partial(_absent, "broker-away", "broker"),
     PublishUnconfirmed: partial(_absent, "unconfirmed", "broker"),

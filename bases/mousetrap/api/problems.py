@@ -32,6 +32,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "internal-error": (500, "Something unexpected happened"),
     "broker-away": (503, "The broker is away"),
     "store-away": (503, "The store is away"),
+    "store-full": (503, "The store is full"),
     "not-ready": (503, "Not ready"),
     "unconfirmed": (503, "The broker did not confirm the run"),
     "queue-full": (503, "The queue is full"),
@@ -39,7 +40,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
 }
 #: What a caller without the right key meets, and what absences there are.
 NO_ACCESS = ("key-missing", "key-unknown", "scope-missing", "foreign-origin")
-ABSENT = ("store-away", "broker-away", "unconfirmed", "queue-full", "unroutable")
+ABSENT = ("store-away", "store-full", "broker-away", "unconfirmed", "queue-full", "unroutable")
 
 _MEDIA = "application/problem+json"
 #: Seconds after which it is worth while to ask an absent broker or store again.

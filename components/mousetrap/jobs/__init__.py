@@ -5,6 +5,7 @@ from mousetrap.jobs.errors import (
     PublishUnconfirmed,
     QueueFull,
     QueueUnreachable,
+    StoreFull,
     StoreUnreachable,
     Unroutable,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "QueueFull",
     "QueueUnreachable",
     "RetryLater",
+    "StoreFull",
     "StoreUnreachable",
     "Subscription",
     "Unroutable",

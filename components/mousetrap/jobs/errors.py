@@ -6,6 +6,7 @@
     ├── QueueFull               the broker refused the message
     ├── Unroutable              no such queue
     └── StoreUnreachable        the state store does not answer
+        └── StoreFull           it answers, and has no room
 
 No text of theirs holds a password: addresses are masked before they get here.
 """
@@ -33,3 +34,7 @@ class Unroutable(MousetrapError):
 
 class StoreUnreachable(MousetrapError):
     """The state store cannot be reached: check that it runs and that MOUSETRAP_STORE_URL names it."""
+
+
+class StoreFull(StoreUnreachable):
+    """The state store answers and takes no writes, for want of memory or disk: give it more."""

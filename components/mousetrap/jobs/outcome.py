@@ -22,6 +22,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
             if not text.isascii():
                 msgspec.structs.force_setattr(self, name, encodable(text))
 
+    def without_traceback(self) -> "Failure":
+        """The same, for where the traceback is not kept: it is by far the largest part."""
+        return msgspec.structs.replace(self, traceback="") if self.traceback else self
+
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The handler gave a value; the next stage's job carries it, or the run ends with it."""

@@ -9,7 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from mousetrap.jobs import StoreUnreachable
+from mousetrap.store_client import unreachable
 
 #: Transitions in one call; each keeps the server busy for about 15 µs, and all others wait meanwhile.
 _MOST = 32
@@ -85,11 +85,11 @@ class Batches:
             replies = await self._apply(msgspec.msgpack.encode([transition for transition, _ in batch]))
         except (RedisError, OSError, TimeoutError) as error:
             for _, future in batch:
-                _fail(future, StoreUnreachable(f"the store at {self._address} does not serve: {error}"))
+                _fail(future, unreachable(self._address, error))
             return
-        for (transition, future), reply in zip(batch, replies, strict=True):
+        for (_, future), reply in zip(batch, replies, strict=True):
             if reply[0] == "error":
-                _fail(future, StoreUnreachable(f"the store refused {transition[0]}: {reply[1]}"))
+                _fail(future, unreachable(self._address, reply[1]))
             elif not future.done():
                 future.set_result(reply)
 

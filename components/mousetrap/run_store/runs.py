@@ -136,7 +136,7 @@ def read_run(
         rerun_of=read.text("rerun_of", "") or None,
         input=read.json("input"),
         result=read.json("result"),
-        failure=read.json("failure", Failure),
+        failure=_whole(read.json("failure", Failure), timeline),
         progress=read.json("progress", Progress),
         timeline=timeline,
         unreadable=(*damage, *read.faults),
@@ -164,6 +164,14 @@ def read_progress(raw: bytes | None) -> Progress | None:
     """The progress that a field holds, if any that can be read."""
     progress: Progress | None = Fields({b"progress": raw or b""}).json("progress", Progress)
     return progress
+
+
+def _whole(failure: Failure | None, timeline: tuple[Event, ...]) -> Failure | None:
+    """The run's failure with its traceback, which the timeline alone keeps."""
+    if failure is None or failure.traceback:
+        return failure
+    told = (event.failure for event in reversed(timeline) if event.kind == "gave_up")
+    return next((it for it in told if it is not None and it.without_traceback() == failure), failure)
 
 
 def _state(read: Fields) -> RunState:

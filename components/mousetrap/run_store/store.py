@@ -1,17 +1,18 @@
 """The store's face: opens runs, claims and decides jobs, and answers what a run is about."""
 
+import asyncio
 import hashlib
 import math
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RetryLater, StoreUnreachable
+from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RetryLater
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.claims import Claim, read_claim
@@ -20,8 +21,10 @@ from mousetrap.run_store.facts import StoreFacts, read_facts
 from mousetrap.run_store.listing import list_runs
 from mousetrap.run_store.nudges import Nudges
 from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState, read_event, read_progress, read_run
-from mousetrap.store_client import address, open_client
+from mousetrap.store_client import address, open_client, unreachable
 
+#: Reads at once, each on a connection of its own: as many as watchers make would stay for ever.
+_READS = 16
 #: Seconds between two looks at a watched run when no nudge comes: nudges can be lost with a connection.
 _LOOK_ANYWAY = 5.0
 
@@ -72,6 +75,9 @@ class RunStore:
         self._keep = keep
         self._batches = Batches(client, address)
         self._nudges = Nudges(client)
+        self._reads = asyncio.Semaphore(_READS)
+        #: Why a read failed last.
+        self._failed: Exception | None = None
 
     async def close(self) -> None:
         """Says what is still to be said, and leaves the server."""
@@ -80,13 +86,12 @@ class RunStore:
         await self._client.aclose()
 
     async def check(self) -> None:
-        """Returns if the server answers now."""
-        with self._reaching():
-            await self._client.ping()
+        """Returns if the server takes transitions now, which one that is full does not."""
+        await self._batches.call("ended")
 
     async def facts(self) -> StoreFacts:
         """What the server says of itself."""
-        with self._reaching():
+        async with self._reaching():
             return await read_facts(self._client)
 
     # What submitting does
@@ -156,7 +161,7 @@ class RunStore:
 
     async def output(self, job_id: str) -> bytes | None:
         """What a job handed on, if it did and that is kept: larger outputs than the store keeps are forgotten on arrival."""
-        with self._reaching():
+        async with self._reaching():
             verdict = await self._client.hget(f"mousetrap:job:{job_id}", "verdict")
         if not isinstance(verdict, bytes):
             return None
@@ -234,12 +239,15 @@ class RunStore:
             else:
                 reply = await self._batches.call("done", *about, _text(outcome), self._ttl)
         else:
-            verdict, failure = _text(outcome), _text(outcome.failure)
+            told = outcome.failure
+            # The traceback is kept once, in the timeline.
+            outcome = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
+            verdict, failure, story = _text(outcome), _text(outcome.failure), _text(told)
             if isinstance(outcome, RetryLater):
                 delay = int(outcome.after * 1000)
-                reply = await self._batches.call("retry", *about, verdict, failure, delay, self._ttl)
+                reply = await self._batches.call("retry", *about, verdict, story, delay, self._ttl)
             else:
-                reply = await self._batches.call("give_up", *about, verdict, failure, self._ttl)
+                reply = await self._batches.call("give_up", *about, verdict, failure, story, self._ttl)
         decision: Decision = reply[0]
         return decision
 
@@ -257,7 +265,7 @@ class RunStore:
 
     async def get(self, run_id: str) -> Run | None:
         """The run with its timeline, oldest event first; None when there is none, or not any more."""
-        with self._reaching():
+        async with self._reaching():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.hgetall(_run_key(run_id))
                 pipe.xrange(_events_key(run_id))
@@ -274,13 +282,13 @@ class RunStore:
 
     async def latest(self, pipeline: str) -> Run | None:
         """The newest run of the pipeline that completed, by when it was accepted."""
-        with self._reaching():
+        async with self._reaching():
             run_id = await self._client.hget(f"mousetrap:latest:{pipeline}", "run")
         return await self.get(str(run_id, "ascii")) if isinstance(run_id, bytes) else None
 
     async def page(self, *, pipeline: str | None = None, limit: int = 50, after: str | None = None) -> Page:
         """A page of runs, newest first; `after` is the `next` of the page before."""
-        with self._reaching():
+        async with self._reaching():
             return await list_runs(self._client, pipeline, limit, after, self._retention)
 
     async def watch(self, run_id: str, after: str = "0") -> AsyncIterator[Event | Progress]:
@@ -305,7 +313,7 @@ class RunStore:
     async def _read_after(
         self, run_id: str, after: str
     ) -> tuple[list[tuple[bytes, Mapping[bytes, bytes]]], bytes | None]:
-        with self._reaching():
+        async with self._reaching():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.xrange(_events_key(run_id), min=f"({after}" if after != "0" else "-")
                 pipe.hget(_run_key(run_id), "progress")
@@ -315,13 +323,22 @@ class RunStore:
                 None if is_damage(progress) else progress,
             )
 
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """Turns the client's errors into ours."""
-        try:
-            yield
-        except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnreachable(f"the store at {self._address} does not serve: {error}") from error
+    @asynccontextmanager
+    async def _reaching(self) -> AsyncIterator[None]:
+        """Waits for a turn to read, and turns the client's errors into ours.
+
+        Whoever waited behind a read that failed does not try for itself: a thousand watchers of a server that hangs
+        would wait for one another.
+        """
+        failed = self._failed
+        async with self._reads:
+            if self._failed is not failed and self._failed is not None:
+                raise unreachable(self._address, self._failed)
+            try:
+                yield
+            except (RedisError, OSError, TimeoutError) as error:
+                self._failed = error
+                raise unreachable(self._address, error) from error
 
 
 def _text(value: object) -> str:

@@ -384,13 +384,14 @@ function transitions.retry(job, run, stage, attempt, fence, worker, verdict, fai
   return { 'recorded' }
 end
 
-function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, failure, ttl)
+-- The story is the failure with its traceback: only the timeline keeps that.
+function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, failure, story, ttl)
   local run_is, reply = may_decide(job, run, fence)
   if not run_is then return reply end
   redis.call('HSET', job_key(job), 'state', 'dead', 'verdict', verdict)
   redis.call('PEXPIRE', job_key(job), ttl)
   change(run, ttl, 'state', 'failed', 'failure', failure, 'finished_ms', now)
-  tell(run, 'gave_up', stage, job, attempt, worker, failure)
+  tell(run, 'gave_up', stage, job, attempt, worker, story)
   tell(run, 'failed', '', '', 0, '', '')
   return { 'recorded' }
 end

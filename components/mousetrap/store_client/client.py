@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
-from mousetrap.jobs import StoreUnreachable
+from mousetrap.jobs import StoreFull, StoreUnreachable
 
 #: The client speaks of Redis; the protocol and the commands are the same.
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
@@ -50,10 +50,24 @@ def address(url: str) -> str:
     return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
 
 
+def unreachable(place: str, error: Exception | str) -> StoreUnreachable:
+    """Our error for what the client or the server of the store at `place` said; StoreFull where it wants for room."""
+    # In a function or a script the error is followed by its place there.
+    said = str(error)
+    if isinstance(error, OutOfMemoryError) or said.startswith("OOM "):
+        return StoreFull(
+            f"the store at {place} is full, it holds as much as its maxmemory allows: give it more memory, "
+            "or remember runs for a shorter time (MOUSETRAP_RETENTION_SECONDS)"
+        )
+    if said.startswith("MISCONF "):
+        return StoreFull(f"the store at {place} takes no writes, most often because its disk is full: {said}")
+    return StoreUnreachable(f"the store at {place} does not serve: {said}")
+
+
 @contextmanager
 def reaching(place: str) -> Iterator[None]:
     """Turns the client's errors in this block into StoreUnreachable, of the store at `place`."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnreachable(f"the store at {place} does not serve: {error}") from error
+        raise unreachable(place, error) from error

@@ -7,8 +7,8 @@ from mousetrap.pipeline import Stage
 from mousetrap.signing import Keyring
 
 #: Bytes of each text in a dead letter's headers, which must fit into one frame together: 8,192 bytes where a broker's
-#: frames are smallest. The whole of it is in the run store.
-_NAME, _TEXT, _TRACEBACK = 200, 500, 4_000
+#: frames are smallest. The whole traceback is in the run's timeline alone; its end is for when the store forgot the run.
+_NAME, _TEXT, _TRACEBACK = 200, 500, 600
 
 
 class Posting(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from redis import Redis
 
 from mousetrap.worker_registry import Beat, open_registry
 from support.inbox import play
+from support.valkey import administrator
 
 RUNS = "/pipelines/earthquakes/runs"
 FEED = {"url": "https://example.org/feed.geojson"}
@@ -51,7 +52,7 @@ property_of_the_store = settings(
 @pytest.fixture
 def store(store_url: str) -> Iterator[Redis]:
     """What anybody with the store's password can do to it."""
-    with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+    with Redis.from_url(administrator(store_url)) as client:
         yield client
 
 
