@@ -52,11 +52,17 @@ def read_input(given: str) -> bytes:
         raise Misused(f"--input {given}: {error.strerror}") from error
 
 
+def show_command(run_id: str) -> str:
+    """What shows the run; an id that begins as an option does is none behind two dashes."""
+    return f"mousetrap show {'-- ' if run_id.startswith('-') else ''}{run_id}"
+
+
 def _accepted(answer: bytes, as_json: bool) -> int:
     if as_json:
         print_json(answer)
     else:
-        say(f"accepted as run {read_run_id(answer)}: `mousetrap show {read_run_id(answer)}`")
+        run_id = read_run_id(answer)
+        say(f"accepted as run {run_id}: `{show_command(run_id)}`")
     return 0
 
 
@@ -68,7 +74,7 @@ def _followed(api: Api, pipeline: str, run_id: str, as_json: bool) -> int:
             for news in follow(api, run_id):
                 show(news)
     except KeyboardInterrupt:
-        console.print(f"the run goes on: `mousetrap show {run_id}`")
+        console.print(f"the run goes on: `{show_command(run_id)}`")
         raise
     answer = api.run_as_json(run_id)
     ended = read_run(answer)

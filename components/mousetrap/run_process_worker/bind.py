@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from mousetrap.earthquakes import EARTHQUAKES, Feed, Summary
 from mousetrap.process_data import process_data
 from mousetrap.serve_worker import Connect, worker_main
-from mousetrap.settings import Settings
-from mousetrap.summaries import Summaries, open_summaries
+from mousetrap.settings import Settings, SettingsWrong
+from mousetrap.summaries import Summaries, check_address, open_summaries
 from mousetrap.worker import Binding, Context
 
 
@@ -21,7 +21,11 @@ def run_process_worker(connect: Connect) -> int:
 
 
 def bind_process(settings: Settings) -> Binding:
-    """The stage `process`, with its database open."""
+    """The stage `process`, with its database open. Raises SettingsWrong for the address of none."""
+    try:
+        check_address(settings.database_url)
+    except ValueError as error:
+        raise SettingsWrong(f"MOUSETRAP_DATABASE_URL: {error}") from None
 
     @asynccontextmanager
     async def database() -> AsyncIterator[Summaries]:

@@ -1,6 +1,7 @@
 """Answers a supervisor over HTTP, from a thread of its own: whether the worker lives, and whether it can do its work."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from mousetrap.settings import SettingsWrong
 def answering(host: str, port: int, vitals: Vitals) -> Iterator[str]:
     """The address where it answers in this block. Raises SettingsWrong when it cannot listen there."""
     try:
-        server = _Server((host, port), _Handler)
+        server = (_Server6 if ":" in host else _Server)((host, port), _Handler)
     except OSError as error:
         raise SettingsWrong(
-            f"MOUSETRAP_HEALTH_PORT: cannot listen on {host}:{port} ({error.strerror}): choose another, or 0 for a free one"
+            f"MOUSETRAP_HEALTH_PORT: cannot listen on {host}:{port} ({error.strerror}): choose another, or 0 for a free "
+            "one, or another MOUSETRAP_HEALTH_HOST"
         ) from None
     server.questions = {
         "/health/live": ("live", vitals.why_not_live),
@@ -26,7 +28,7 @@ def answering(host: str, port: int, vitals: Vitals) -> Iterator[str]:
     with server:
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
         try:
-            yield f"http://{host}:{server.server_port}"
+            yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
         finally:
             server.shutdown()
 
@@ -35,6 +37,10 @@ class _Server(ThreadingHTTPServer):
     #: By path: the good answer, and what says why not.
     questions: Mapping[str, tuple[str, Callable[[], str | None]]]
     block_on_close = False  # a slow client must not keep the worker from ending
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):

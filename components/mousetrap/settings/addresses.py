@@ -1,8 +1,9 @@
 """Checks addresses of servers before anyone goes there; what it says of a wrong one holds no part of its password."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _PLACEHOLDERS = ("", "change_me", "change-me", "changeme", "guest")
 _OWN_MACHINE = ("", "localhost")
@@ -11,6 +12,18 @@ _UNREADABLE = (
     "it cannot be read as an address: percent-encode the special characters of its user and password"
 )
 _PLACEHOLDER = "its password is empty or a placeholder, which will do on this machine alone: choose one, and tell it to the server too"
+#: A name of the DNS or of a container; underscores are common in the latter.
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+#: Bytes of a virtual host's name in AMQP.
+_LONGEST_VHOST = 255
+#: What an option that other clients take in an address is here, by how its name begins.
+_INSTEAD = {
+    "heartbeat": "MOUSETRAP_HEARTBEAT_SECONDS sets the heartbeat",
+    "db": "write the number of the database as a path, as in valkey://host:6379/3",
+    "ssl": "MOUSETRAP_TLS_CA, MOUSETRAP_TLS_CERTIFICATE and MOUSETRAP_TLS_KEY say what TLS needs",
+    "password": "write the password before the host, as in valkey://user:password@host:6379/0",
+    "": "Mousetrap has its own time limits, and tries again until the server is there",
+}
 
 
 def check_scheme(url: str, schemes: Sequence[str]) -> None:
@@ -22,13 +35,97 @@ def check_scheme(url: str, schemes: Sequence[str]) -> None:
 def check_address(url: str) -> None:
     """Raises ValueError for hosts that are none, and for a placeholder in place of a password toward another machine."""
     parts = _split(url)
-    login, _, netloc = parts.netloc.rpartition("@")
-    hosts = [_host(text) for text in netloc.split(",")]
+    login, at, netloc = parts.netloc.rpartition("@")
+    hosts = [_host(text, login=bool(at)) for text in netloc.split(",")]
     password = _password(parts.scheme, login)
     if password is None or all(map(_is_own_machine, hosts)):
         return
     if password.casefold() in _PLACEHOLDERS:
         raise ValueError(_PLACEHOLDER)
+
+
+def check_amqp(url: str) -> None:
+    """Raises ValueError for what is no address of RabbitMQ: amqp(s)://user:password@host:port,host:port/vhost."""
+    check_address(url)
+    parts = _split(url)
+    _check_hosts(parts)
+    _check_options(url)
+    if len(unquote(parts.path).encode(errors="replace")) > _LONGEST_VHOST:
+        raise ValueError(f"the name of its virtual host is longer than {_LONGEST_VHOST} bytes")
+
+
+def check_valkey(url: str) -> None:
+    """Raises ValueError for what is no address of Valkey: valkey(s)://user:password@host:port/database, or unix:///path?db=0."""
+    check_address(url)
+    parts = _split(url)
+    if parts.scheme == "unix":
+        return _check_socket(parts)
+    _check_hosts(parts)
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise ValueError("it has several hosts: give one")
+    if not re.fullmatch(r"(/[0-9]{0,5})?", parts.path):
+        raise ValueError("its path is not the number of a database: write it as in valkey://host:6379/0")
+    return _check_options(url)
+
+
+def check_web(url: str) -> None:
+    """Raises ValueError for what is no address of an API: http(s)://host:port, and a path where a proxy adds one."""
+    check_scheme(url, ("http", "https"))
+    parts = _split(url)
+    if "@" in parts.netloc:
+        raise ValueError("it has a user: leave it out, MOUSETRAP_API_KEY holds the key")
+    _check_hosts(parts)
+    if "," in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("write an address as http://host:port")
+
+
+def check_host(text: str) -> None:
+    """Raises ValueError for what is neither a name nor an address of a machine."""
+    if not _is_host(text):
+        raise ValueError(f"{text!r} is neither a host name nor an IP address")
+
+
+def check_places(text: str) -> None:
+    """Raises ValueError for what cannot be a list of host or host:port."""
+    for entry in filter(None, map(str.strip, text.split(","))):
+        bare = entry.removeprefix("[").removesuffix("]")
+        if ":" in bare and _is_host(bare):
+            continue  # an IPv6 address, with its brackets or without
+        try:
+            host = _host(entry, login=True)
+        except ValueError:
+            host = ""
+        if not _is_host(host) or set(entry) & set("/?#@"):
+            raise ValueError(f"{entry!r} is not a host or host:port: write names or single IP addresses")
+
+
+def _check_hosts(parts: SplitResult) -> None:
+    _, at, netloc = parts.netloc.rpartition("@")
+    for text in netloc.split(","):
+        host = _host(text, login=bool(at))
+        if not _is_host(host):
+            raise ValueError(f"{host!r} is not a host name or an IP address" if host else "it names no host")
+
+
+def _check_socket(parts: SplitResult) -> None:
+    if parts.netloc.rpartition("@")[2] or not parts.path.strip("/"):
+        raise ValueError("write the path of the socket as in unix:///run/valkey.sock")
+    if parts.fragment or not re.fullmatch(r"(db=[0-9]{1,5})?", parts.query):
+        raise ValueError("a socket's address takes ?db= and a number, and nothing else")
+
+
+def _check_options(url: str) -> None:
+    if "#" in url:
+        raise ValueError(_UNREADABLE)
+    if "?" not in url:
+        return
+    options = [name.lower() for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)]
+    advice = next(
+        advice
+        for name, advice in _INSTEAD.items()
+        if not name or any(option.startswith(name) for option in options)
+    )
+    raise ValueError(f"it takes no options behind a ?: {advice}")
 
 
 def _password(scheme: str, login: str) -> str | None:
@@ -46,12 +143,26 @@ def _is_own_machine(host: str) -> bool:
         return False
 
 
-def _host(text: str) -> str:
+def _is_host(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        try:
+            name = text.encode("idna").decode("ascii")
+        except UnicodeError:  # too long, or with an empty label
+            return False
+        return len(name) <= 253 and bool(_NAME.fullmatch(name))
+    return True
+
+
+def _host(text: str, *, login: bool) -> str:
+    """The host of a host:port, which is quoted in an error only behind a login: else it may be one."""
     try:
         parts = urlsplit(f"//{text}")
         _ = parts.port
     except ValueError:
-        raise ValueError(f"{text!r} is not a host or host:port with a port up to 65535") from None
+        shown = text if login else text.partition(":")[0]
+        raise ValueError(f"{shown!r} is not a host or host:port with a port up to 65535") from None
     return parts.hostname or ""
 
 

@@ -1,9 +1,12 @@
 """Collects MOUSETRAP_… variables, and the files that MOUSETRAP_…_FILE variables name."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 PREFIX = "MOUSETRAP_"
+#: Characters of a file that holds a setting; no setting is longer.
+_LONGEST = 1_048_576
 
 
 class SettingsWrong(Exception):
@@ -13,7 +16,8 @@ class SettingsWrong(Exception):
 def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The values that `environ` holds for the settings `names`, from the variable or from the file it names.
 
-    Raises SettingsWrong for both at once, a file that cannot be read, or a MOUSETRAP_ variable that no setting has.
+    Raises SettingsWrong for both at once, a file that cannot be read or is empty, a text that no setting can be, or a
+    MOUSETRAP_ variable that no setting has.
     """
     known = {variable(name): name for name in names}
     values: dict[str, str] = {}
@@ -22,10 +26,10 @@ def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
             continue
         plain = key.removesuffix("_FILE") if key not in known else key
         if plain not in known:
-            raise SettingsWrong(f"{key}: there is no such setting; docs/settings.md lists them")
+            raise SettingsWrong(f"{_shown(key)}: there is no such setting; docs/settings.md lists them")
         if plain != key and plain in environ:
             raise SettingsWrong(f"{plain} and {key} are both set: unset one")
-        values[known[plain]] = value if plain == key else _content(key, value)
+        values[known[plain]] = _clean(key, value if plain == key else _content(key, value))
     return values
 
 
@@ -36,6 +40,27 @@ def variable(name: str) -> str:
 
 def _content(key: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsWrong(f"{key}: cannot read {path}: {error}") from error
+        with Path(path).open(encoding="utf-8-sig") as file:
+            text = file.read(_LONGEST + 1).strip()
+    except (OSError, ValueError) as error:  # a ValueError is about a path or a text that is none
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsWrong(f"{key}: cannot read {_shown(path)}: {why}") from error
+    if not text:
+        raise SettingsWrong(f"{key}: {_shown(path)} is empty: write the value into it, or unset {key}")
+    if len(text) > _LONGEST:
+        raise SettingsWrong(f"{key}: {_shown(path)} is longer than {_LONGEST} characters")
+    return text
+
+
+def _clean(key: str, value: str) -> str:
+    """The value without blanks around it. Raises SettingsWrong, without the value, for what an accident left in it."""
+    text = value.strip()
+    if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\r\n" for each in text):
+        raise SettingsWrong(f"{key}: it holds a character that is not text: write it in UTF-8")
+    if text[:1] in ("'", '"') and text[:1] == text[-1:]:
+        raise SettingsWrong(f"{key}: it stands in quotes: leave them out")
+    return text
+
+
+def _shown(text: str) -> str:
+    return text if text.isprintable() else ascii(text)

@@ -32,5 +32,5 @@ def _wanted(kind: inspect.Type) -> str:
 
 def _bounds(least: float | None, most: float | None) -> str:
     if least is None or most is None:
-        return "" if least is None else f" of at least {least:.0f}"
-    return f" from {least:.0f} to {most:.0f}"
+        return "" if least is None else f" of at least {least:.15g}"
+    return f" from {least:.15g} to {most:.15g}"

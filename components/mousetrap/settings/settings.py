@@ -10,15 +10,27 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import fields
 
-from mousetrap.settings.addresses import check_address, check_scheme
+from mousetrap.settings.addresses import (
+    check_address,
+    check_amqp,
+    check_host,
+    check_places,
+    check_scheme,
+    check_valkey,
+    check_web,
+)
 from mousetrap.settings.environment import SettingsWrong, collect, variable
 from mousetrap.settings.reading import read
 from mousetrap.signing import Keyring
 
-_BROKERS = ("amqp", "amqps", "valkey", "valkeys", "redis", "rediss", "unix")
-_STORES = _BROKERS[2:]
+_BROKERS = ("amqp", "amqps", "valkey", "valkeys", "redis", "rediss")
+_STORES = (*_BROKERS[2:], "unix")
+#: Settings of several lines.
+_LISTS = ("signing_keys", "api_keys")
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+#: What goes over a network takes longer than less would allow.
+NetworkSeconds = Annotated[float, Meta(ge=0.1, le=86_400)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: RabbitMQ and we drop a connection that was silent for two of them.
     heartbeat_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 15
     #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
-    confirm_seconds: Seconds = 10.0
+    confirm_seconds: NetworkSeconds = 10.0
 
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
@@ -64,25 +76,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: How long a worker that was told to stop may finish what it runs.
     grace_seconds: Seconds = 25.0
     #: How long a claim on a job is good for; it is renewed while the job runs.
-    lease_seconds: Seconds = 30.0
+    lease_seconds: NetworkSeconds = 30.0
     #: How long a worker's event loop may stand still, or a handler go on that was told to stop, before the worker ends.
     auto_kill_seconds: Annotated[float, Meta(ge=2, le=86_400)] = 60.0
     #: Where a worker tells a supervisor of its health; no port means nowhere, and 0 a free one.
     health_host: str = "127.0.0.1"
     health_port: str = ""
     #: Between two lines of log that say what a worker has done.
-    health_line_seconds: Seconds = 60.0
+    health_line_seconds: NetworkSeconds = 60.0
     #: How long a run is remembered after its last change.
     retention_seconds: Annotated[float, Meta(ge=60, le=3_155_760_000)] = 7 * 86_400.0
     #: Bytes; what a stage handed on is kept for re-runs unless it is larger.
-    keep_output_bytes: Annotated[int, Meta(ge=0)] = 65_536
+    keep_output_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
 
     #: host or host:port, separated by commas, that fetches may reach although the address points inward.
     fetch_allow: str = ""
     #: Longest fetch, from the first look-up to the last byte.
-    fetch_seconds: Seconds = 30.0
+    fetch_seconds: NetworkSeconds = 30.0
     #: Bytes of a fetched feed, unpacked.
-    fetch_max_bytes: Annotated[int, Meta(ge=1)] = 33_554_432
+    fetch_max_bytes: Annotated[int, Meta(ge=1, le=1_073_741_824)] = 33_554_432
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
@@ -130,34 +142,64 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return None
         context = ssl.create_default_context(cafile=self.tls_ca or None)
         if self.tls_certificate:
-            context.load_cert_chain(self.tls_certificate, self.tls_key or None)
+            # A key that is locked is refused: without a password for it here, OpenSSL would ask the terminal.
+            context.load_cert_chain(self.tls_certificate, self.tls_key or None, password="")
         return context
 
 
 def _check_broker(url: str) -> None:
     check_scheme(url, _BROKERS)
-    check_address(url)
+    (check_amqp if url.startswith("amqp") else check_valkey)(url)
 
 
 def _check_store(url: str) -> None:
     check_scheme(url, _STORES)
+    check_valkey(url)
+
+
+def _check_database(url: str) -> None:
+    if "://" not in url:
+        raise ValueError("write an address, as sqlite:///mousetrap.db")
     check_address(url)
 
 
 def _check_port(text: str) -> None:
-    if text and not (text.isdecimal() and int(text) <= 65_535):
+    if text and not (text.isdecimal() and len(text) <= 5 and int(text) <= 65_535):
         raise ValueError("write a port up to 65535, 0 for a free one, or nothing to listen nowhere")
 
 
 def _check_file(path: str) -> None:
-    if path and not Path(path).is_file():
+    try:
+        there = not path or Path(path).is_file()
+    except OSError:  # as a name that is too long
+        there = False
+    if not there:
         raise ValueError(f"there is no file {path}")
 
 
+def _check_signing_keys(text: str) -> None:
+    if text and not Keyring.parse(text).keys:
+        raise ValueError("it holds no key: write id:secret")
+
+
+def _check_api_keys(text: str) -> None:
+    if text and not text.replace(",", "").strip():
+        raise ValueError("it holds no key: write an entry as `mousetrap keys new` prints it")
+
+
+def _check_api_key(text: str) -> None:
+    if not all("!" <= each <= "~" for each in text):
+        raise ValueError("it holds a character that no key has: write it as `mousetrap keys new` prints it")
+
+
 def _check_certificates(settings: Settings) -> None:
+    if settings.tls_key and not settings.tls_certificate:
+        raise SettingsWrong(
+            "MOUSETRAP_TLS_KEY: it is the key of a certificate: set MOUSETRAP_TLS_CERTIFICATE too"
+        )
     try:
         _ = settings.tls
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ssl.SSLError, ValueError) as error:  # a ValueError is about an empty file
         raise SettingsWrong(
             f"MOUSETRAP_TLS_CA, MOUSETRAP_TLS_CERTIFICATE or MOUSETRAP_TLS_KEY does not load: {error}"
         ) from error
@@ -167,8 +209,14 @@ def _check_certificates(settings: Settings) -> None:
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "broker_url": _check_broker,
     "store_url": _check_store,
-    "database_url": check_address,
-    "signing_keys": Keyring.parse,
+    "database_url": _check_database,
+    "signing_keys": _check_signing_keys,
+    "api_host": check_host,
+    "api_keys": _check_api_keys,
+    "api_url": check_web,
+    "api_key": _check_api_key,
+    "health_host": check_host,
+    "fetch_allow": check_places,
     "health_port": _check_port,
     "tls_ca": _check_file,
     "tls_certificate": _check_file,
@@ -177,6 +225,8 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 
 
 def _checked(name: str, value: Any) -> Any:
+    if isinstance(value, str) and name not in _LISTS and len(value.splitlines()) > 1:
+        raise ValueError("it has several lines: write one")
     if name in _CHECKS:
         _CHECKS[name](value)
     return value
@@ -201,11 +251,15 @@ def amqp_url(environ: Mapping[str, str]) -> str:
 
 def tutorial_url(environ: Mapping[str, str]) -> str:
     """The address made of the tutorial's variables and their defaults. Raises SettingsWrong."""
-    user = quote(environ.get("RABBITMQ_USER", "DEV_USER"), safe="")
-    password = quote(environ.get("RABBITMQ_PASSWORD", "CHANGE_ME"), safe="")
-    url = f"amqp://{user}:{password}@{environ.get('RABBITMQ_HOST', 'localhost')}:5672/%2F"
+    host = environ.get("RABBITMQ_HOST", "localhost").strip()
     try:
-        check_address(url)
+        check_host(host)
+        user = quote(environ.get("RABBITMQ_USER", "DEV_USER"), safe="")
+        password = quote(environ.get("RABBITMQ_PASSWORD", "CHANGE_ME"), safe="")
+        url = f"amqp://{user}:{password}@{f'[{host}]' if ':' in host else host}:5672/%2F"
+        _check_broker(url)
+    except UnicodeEncodeError:
+        raise SettingsWrong("RABBITMQ_USER and RABBITMQ_PASSWORD: write them in UTF-8") from None
     except ValueError as error:
         raise SettingsWrong(f"RABBITMQ_HOST and RABBITMQ_PASSWORD: {error}") from None
     return url

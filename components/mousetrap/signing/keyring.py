@@ -40,9 +40,9 @@ class Keyring:
             if not entry.strip():
                 continue
             key_id, colon, secret = entry.strip().partition(":")
-            if not colon or not key_id.isalnum():
+            if not colon or not (key_id.isascii() and key_id.isalnum()):
                 raise ValueError(
-                    f"key {place} is not of the form id:secret, with an id of letters and digits"
+                    f"key {place} is not of the form id:secret, with an id of letters a-z and digits"
                 )
             if len(secret) < _SHORTEST:
                 raise ValueError(

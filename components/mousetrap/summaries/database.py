@@ -26,15 +26,28 @@ def open_engine(url: str) -> Engine:
 
     Raises ValueError for an address that is none of ours.
     """
+    parsed = parse(url)
+    kind = _kind(parsed)
+    return create_engine(parsed, connect_args=_CONNECT[kind], pool_pre_ping=kind == "postgresql")
+
+
+def parse(url: str) -> URL:
+    """The address of a database. Raises ValueError for one that is none of ours."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise ValueError(f"the address of the summaries' database cannot be read: {_FORMS}") from None
-    kind = parsed.drivername.replace("postgresql+psycopg", "postgresql")
+    kind = _kind(parsed)
     in_memory = kind == "sqlite" and parsed.database in (None, "", ":memory:")
     if kind not in _CONNECT or in_memory:
         raise ValueError(f"{masked(parsed)} is no database that several processes can use: {_FORMS}")
-    return create_engine(parsed, connect_args=_CONNECT[kind], pool_pre_ping=kind == "postgresql")
+    if kind == "sqlite" and parsed.query:
+        raise ValueError(f"{masked(parsed)} takes no options behind a ?: {_FORMS}")
+    return parsed
+
+
+def _kind(url: URL) -> str:
+    return url.drivername.replace("postgresql+psycopg", "postgresql")
 
 
 @contextmanager

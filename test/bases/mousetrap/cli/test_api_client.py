@@ -4,10 +4,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
+from hypothesis import given, settings
 
 from mousetrap.cli.api_client import Api, read_page, read_run_id
 from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
+from mousetrap.settings import Settings, SettingsWrong
 from support.ports import free_ports
+from support.settings import ANY_VALUE
 
 Serving = Callable[..., AbstractContextManager[tuple[str, list[str | None]]]]
 
@@ -65,3 +68,15 @@ def test_only_what_a_terminal_needs_is_read_of_an_answer() -> None:
         b'{"runs":[{"id":"r","pipeline":"p","state":"s","stage":"t","accepted_ms":1,"x":2}],"next":null}'
     )
     assert [run.id for run in page.runs] == ["r"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(url=ANY_VALUE, key=ANY_VALUE)
+def test_an_address_and_a_key_that_the_settings_take_can_be_used(url: str, key: str) -> None:
+    for given_one in ({"MOUSETRAP_API_URL": url}, {"MOUSETRAP_API_KEY": key}):
+        try:
+            taken = Settings.from_environ(given_one)
+        except SettingsWrong:
+            continue
+        with Api(taken.api_url, taken.api_key):
+            pass

@@ -3,9 +3,13 @@
 import ssl
 
 import pytest
+from hypothesis import given, settings
 
 from mousetrap.job_queue import QueueOptions
 from mousetrap.job_queue.address import Address, parameters, parse
+from mousetrap.job_queue.streams_line import Server
+from mousetrap.settings import Settings, SettingsWrong
+from support.settings import ANY_VALUE
 
 
 @pytest.mark.parametrize(
@@ -78,3 +82,26 @@ def test_an_encrypted_connection_uses_the_context_that_was_given() -> None:
     (one,) = parameters(parse("amqps://u:p@h"), "me", QueueOptions(tls=ours))
 
     assert one.ssl_options.context is ours
+
+
+def understand(url: str) -> None:
+    """Reads the address as the queue does that opens there. Raises ValueError."""
+    if url.startswith("amqp"):
+        parameters(parse(url), "me", QueueOptions())
+    else:
+        Server(url, "me", None).connection()
+
+
+@settings(max_examples=400, deadline=None)
+@given(ANY_VALUE)
+def test_an_address_that_the_settings_take_can_be_read(url: str) -> None:
+    try:
+        taken = Settings.from_environ({"MOUSETRAP_BROKER_URL": url})
+    except SettingsWrong:
+        return
+    understand(taken.broker_url)
+
+
+@pytest.mark.parametrize("url", ["amqp://u:p%3F@a,[::1]:5/v", "valkeys://u:p@h/3", "redis://h"])
+def test_the_settings_take_what_can_be_read(url: str) -> None:
+    understand(Settings.from_environ({"MOUSETRAP_BROKER_URL": url}).broker_url)

@@ -45,6 +45,13 @@ def test_a_worker_lives_without_broker_or_store_and_says_which_is_away(
     assert worker.terminate() == 0
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_a_worker_answers_on_an_address_of_ipv6(start_worker: Start, runs: Any) -> None:
+    worker = start_worker(**OFTEN, MOUSETRAP_HEALTH_HOST="::1")
+
+    assert runs.ask(worker, "live") == (200, "live")
+
+
 def test_a_worker_that_never_found_anybody_lives(start_worker: Start, runs: Any) -> None:
     (port,) = free_ports(1)
     nobody = f"valkey://127.0.0.1:{port}/0"

@@ -13,7 +13,7 @@ def never(*_: object, **__: object) -> None:
     ("environ", "complaint"),
     [
         ({"MOUSETRAP_BROKER_URL": "http://u:sesame@h"}, "MOUSETRAP_BROKER_URL: write an address"),
-        ({"MOUSETRAP_LEASE_SECONDS": "0"}, "MOUSETRAP_LEASE_SECONDS: write a number above 0 and up to 86400"),
+        ({"MOUSETRAP_LEASE_SECONDS": "0"}, "MOUSETRAP_LEASE_SECONDS: write a number from 0.1 to 86400"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_code_2(

@@ -28,12 +28,12 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
             {"MOUSETRAP_BROKER_URL": "amqp://u:short@h:1,h:99999/"},
             "MOUSETRAP_BROKER_URL: 'h:99999' is not a host",
         ),
-        ({"MOUSETRAP_STORE_URL": "valkey://h:port/0"}, "MOUSETRAP_STORE_URL: 'h:port' is not a host"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h:port/0"}, "MOUSETRAP_STORE_URL: 'h' is not a host"),
         ({"MOUSETRAP_CONCURRENCY": "many"}, "MOUSETRAP_CONCURRENCY: write a whole number from 1 to 10000"),
         ({"MOUSETRAP_CONCURRENCY": "0"}, "MOUSETRAP_CONCURRENCY: write a whole number from 1 to 10000"),
         (
             {"MOUSETRAP_KEEP_OUTPUT_BYTES": "-1"},
-            "MOUSETRAP_KEEP_OUTPUT_BYTES: write a whole number of at least 0",
+            "MOUSETRAP_KEEP_OUTPUT_BYTES: write a whole number from 0 to 8388608",
         ),
         (
             {"MOUSETRAP_GRACE_SECONDS": "nan"},
@@ -50,6 +50,52 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
         ({"MOUSETRAP_HEALTH_PORT": "http"}, "MOUSETRAP_HEALTH_PORT: write a port up to 65535"),
         ({"MOUSETRAP_TLS_CA": "/no/such/file"}, "MOUSETRAP_TLS_CA: there is no file /no/such/file"),
         ({"MOUSETRAP_BROKER": "x"}, "MOUSETRAP_BROKER: there is no such setting"),
+        (
+            {"MOUSETRAP_BROKER_URL": "amqp://u:short@h/v?heartbeat=5"},
+            "MOUSETRAP_BROKER_URL: it takes no options behind a ?: MOUSETRAP_HEARTBEAT_SECONDS sets",
+        ),
+        (
+            {"MOUSETRAP_BROKER_URL": "amqp://u:short@h/v?connection_attempts=3&retry_delay=5"},
+            "MOUSETRAP_BROKER_URL: it takes no options behind a ?: Mousetrap has its own time limits",
+        ),
+        ({"MOUSETRAP_BROKER_URL": "amqps://u:short@h?ssl_options={}"}, "MOUSETRAP_TLS_CERTIFICATE and"),
+        ({"MOUSETRAP_BROKER_URL": "amqp://"}, "MOUSETRAP_BROKER_URL: it names no host"),
+        ({"MOUSETRAP_BROKER_URL": "amqp://u:short@h,,i"}, "MOUSETRAP_BROKER_URL: it names no host"),
+        ({"MOUSETRAP_BROKER_URL": "amqp://u:short@h/" + "v" * 300}, "its virtual host is longer than 255"),
+        ({"MOUSETRAP_BROKER_URL": "unix:///run/valkey.sock"}, "MOUSETRAP_BROKER_URL: write an address that"),
+        (
+            {"MOUSETRAP_BROKER_URL": "valkey://h:6379/abc"},
+            "MOUSETRAP_BROKER_URL: its path is not the number of",
+        ),
+        ({"MOUSETRAP_STORE_URL": "valkey://h/abc"}, "MOUSETRAP_STORE_URL: its path is not the number of"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h/1/2"}, "MOUSETRAP_STORE_URL: its path is not the number of"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h/-1"}, "MOUSETRAP_STORE_URL: its path is not the number of"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h?timeout=x"}, "it takes no options behind a ?: Mousetrap has"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h?db=3"}, "write the number of the database as a path"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h,i/0"}, "MOUSETRAP_STORE_URL: it has several hosts"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h..i/0"}, "MOUSETRAP_STORE_URL: 'h..i' is not a host name"),
+        ({"MOUSETRAP_STORE_URL": "unix://"}, "MOUSETRAP_STORE_URL: write the path of the socket"),
+        ({"MOUSETRAP_STORE_URL": '"valkey://h/0"'}, "MOUSETRAP_STORE_URL: it stands in quotes"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h\n/0"}, "MOUSETRAP_STORE_URL: it has several lines"),
+        ({"MOUSETRAP_STORE_URL": "valkey://h\udcff/0"}, "MOUSETRAP_STORE_URL: it holds a character that"),
+        ({"MOUSETRAP_DATABASE_URL": "mousetrap.db"}, "MOUSETRAP_DATABASE_URL: write an address"),
+        ({"MOUSETRAP_API_URL": "127.0.0.1:8000"}, "MOUSETRAP_API_URL: write an address that starts with"),
+        ({"MOUSETRAP_API_URL": "http://h:port"}, "MOUSETRAP_API_URL: 'h' is not a host"),
+        ({"MOUSETRAP_API_KEY": "mt_ci_sh\xf6rt"}, "MOUSETRAP_API_KEY: it holds a character that no key has"),
+        ({"MOUSETRAP_API_KEYS": " , "}, "MOUSETRAP_API_KEYS: it holds no key"),
+        ({"MOUSETRAP_SIGNING_KEYS": ","}, "MOUSETRAP_SIGNING_KEYS: it holds no key"),
+        ({"MOUSETRAP_SIGNING_KEYS": "k\xe9y:" + "s" * 16}, "with an id of letters a-z and digits"),
+        ({"MOUSETRAP_API_HOST": "every where"}, "MOUSETRAP_API_HOST: 'every where' is neither a host name"),
+        ({"MOUSETRAP_FETCH_ALLOW": "a,10.0.0.0/8"}, "MOUSETRAP_FETCH_ALLOW: '10.0.0.0/8' is not a host"),
+        ({"MOUSETRAP_FETCH_ALLOW": "http://x/"}, "MOUSETRAP_FETCH_ALLOW: 'http://x/' is not a host"),
+        ({"MOUSETRAP_FETCH_ALLOW": "*"}, "MOUSETRAP_FETCH_ALLOW: '*' is not a host"),
+        ({"MOUSETRAP_LEASE_SECONDS": "0.0001"}, "MOUSETRAP_LEASE_SECONDS: write a number from 0.1"),
+        ({"MOUSETRAP_TLS_CA": "x" * 5_000}, "MOUSETRAP_TLS_CA: there is no file"),
+        ({"MOUSETRAP_TLS_KEY": __file__}, "MOUSETRAP_TLS_KEY: it is the key of a certificate"),
+        ({"MOUSETRAP_API_KEY_FILE": ""}, "MOUSETRAP_API_KEY_FILE: cannot read "),
+        ({"MOUSETRAP_API_KEY_FILE": "/etc"}, "MOUSETRAP_API_KEY_FILE: cannot read /etc"),
+        ({"MOUSETRAP_API_KEY_FILE": "/dev/null"}, "MOUSETRAP_API_KEY_FILE: /dev/null is empty"),
+        ({"MOUSETRAP_API_KEY_FILE": "/dev/zero"}, "MOUSETRAP_API_KEY_FILE: /dev/zero is longer than"),
         ({"MOUSETRAP_API_KEY_FILE": "/no/such/file"}, "MOUSETRAP_API_KEY_FILE: cannot read /no/such/file"),
         ({"MOUSETRAP_API_KEY": "a", "MOUSETRAP_API_KEY_FILE": "/b"}, "are both set: unset one"),
     ],
@@ -60,6 +106,7 @@ def test_a_wrong_setting_is_named_with_what_to_write(environ: dict[str, str], co
 
     assert complaint in str(wrong.value)
     assert "short" not in str(wrong.value)
+    assert len(str(wrong.value).splitlines()) == 1
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
@@ -77,6 +124,32 @@ def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
 
     assert settings.broker_url == "amqp://me:sesame@rabbit/"
     assert "sesame" not in repr(settings)
+
+
+def test_blanks_around_a_value_and_a_mark_of_byte_order_are_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("\ufeff valkey://h:1/3\r\n")
+
+    settings = Settings.from_environ(
+        {"MOUSETRAP_STORE_URL_FILE": str(tmp_path / "url"), "MOUSETRAP_CONCURRENCY": " 7\n"}
+    )
+
+    assert (settings.store_url, settings.concurrency) == ("valkey://h:1/3", 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BROKER_URL", "amqps://u:p%3F@a_b,[::1]:5671,10.0.0.1/v%2Fw"),
+        ("STORE_URL", "unix:///run/valkey.sock?db=1"),
+        ("STORE_URL", "rediss://:p%40@b\xfccher.example:6379/99"),
+        ("API_URL", "https://proxy.example/mousetrap/"),
+        ("FETCH_ALLOW", "localhost, [::1]:8080,::1, 10.0.0.1:80, my_feed,"),
+        ("API_HOST", "::"),
+        ("HEALTH_PORT", "\N{ARABIC-INDIC DIGIT EIGHT}0"),
+    ],
+)
+def test_what_is_unusual_and_right_is_taken(name: str, value: str) -> None:
+    assert getattr(Settings.from_environ({f"MOUSETRAP_{name}": value}), name.lower()) == value
 
 
 def test_a_file_of_certificates_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """How a store is named to people, and how its absence is said."""
 
 import pytest
+from hypothesis import given, settings
 from redis.exceptions import ConnectionError
 
 from mousetrap.jobs import StoreUnreachable
-from mousetrap.store_client import address, reaching
+from mousetrap.settings import Settings, SettingsWrong
+from mousetrap.store_client import address, open_client, reaching
+from support.settings import ANY_VALUE
 
 
 @pytest.mark.parametrize(
@@ -28,3 +31,15 @@ def test_whatever_goes_wrong_on_the_way_is_an_absent_store(error: Exception) -> 
 def test_a_defect_is_not_taken_for_an_absent_store() -> None:
     with pytest.raises(ValueError, match="ours"), reaching("h:1"):
         raise ValueError("ours")
+
+
+@settings(max_examples=400, deadline=None)
+@given(ANY_VALUE)
+def test_an_address_that_the_settings_take_can_be_read(url: str) -> None:
+    try:
+        taken = Settings.from_environ({"MOUSETRAP_STORE_URL": url})
+    except SettingsWrong:
+        return
+    pool = open_client(taken.store_url, None).connection_pool
+    pool.connection_class(**pool.connection_kwargs)
+    assert address(taken.store_url)

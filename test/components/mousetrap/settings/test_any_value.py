@@ -1,0 +1,59 @@
+"""Shows that whatever a setting is given, it is a right value or one line that names it: never another error."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mousetrap.settings import Settings, SettingsWrong
+from support.characters import ANY_TEXT
+from support.settings import ANY_VALUE, NAMES
+
+_ONCE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@_ONCE
+@given(ANY_VALUE)
+def test_any_value_is_right_or_one_line_that_names_the_setting(name: str, value: str) -> None:
+    _is_right_or_one_line(name, {name: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+@_ONCE
+@given(ANY_VALUE)
+def test_any_name_of_a_file_is_right_or_one_line(name: str, value: str) -> None:
+    _is_right_or_one_line(name, {f"{name}_FILE": f"/nowhere/{value}"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(parent=_ONCE, max_examples=20)
+@given(content=st.binary() | ANY_VALUE.map(lambda text: text.encode(errors="replace")))
+def test_any_content_of_a_file_is_right_or_one_line(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "value").write_bytes(content)
+
+    _is_right_or_one_line(name, {f"{name}_FILE": str(tmp_path / "value")})
+
+
+@given(ANY_TEXT)
+def test_a_variable_that_does_not_exist_is_one_line(name: str) -> None:
+    with pytest.raises(SettingsWrong) as wrong:
+        Settings.from_environ({f"MOUSETRAP_X{name}": "1"})
+
+    assert len(str(wrong.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["RABBITMQ_HOST", "RABBITMQ_USER", "RABBITMQ_PASSWORD"])
+@_ONCE
+@given(ANY_VALUE)
+def test_the_tutorials_variables_are_right_or_one_line(name: str, value: str) -> None:
+    _is_right_or_one_line("RABBITMQ_PASSWORD", {"RABBITMQ_HOST": "localhost", name: value})
+
+
+def _is_right_or_one_line(name: str, environ: dict[str, str]) -> None:
+    try:
+        Settings.from_environ(environ)
+    except SettingsWrong as wrong:
+        assert name in str(wrong)
+        assert len(str(wrong).splitlines()) == 1
