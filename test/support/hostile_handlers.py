@@ -2,7 +2,9 @@
 
 import asyncio
 import concurrent.futures
-from collections.abc import Awaitable, Callable
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 
@@ -227,3 +229,60 @@ CANCELLED: tuple[Callable[[str], Awaitable[str]], ...] = (
     cancel_self_and_return,
     cancel_self_and_swallow,
 )
+
+shared: contextvars.ContextVar[str] = contextvars.ContextVar("shared", default="nothing")
+
+
+@asynccontextmanager
+async def setting() -> AsyncIterator[None]:
+    """Sets what every attempt is to see."""
+    shared.set("what the lifespan set")
+    yield
+
+
+def see_and_set(number: int) -> str:
+    """Gives what it sees in a context variable, and sets it."""
+    seen = shared.get()
+    shared.set(f"what {number} set")
+    return seen
+
+
+async def see_and_set_later(number: int) -> str:
+    """The same, async."""
+    return see_and_set(number)
+
+
+async def leave_in_a_task(kind: str) -> str:
+    """Has a task of its own raise what stops an event loop."""
+    await asyncio.create_task(fail_later(kind))
+    return "went on"
+
+
+def gives_coroutine(kind: str) -> Any:
+    """Forgets to await."""
+    return fail_later(kind)
+
+
+def yields(kind: str) -> Iterator[str]:
+    """A generator."""
+    yield kind
+
+
+async def yields_later(kind: str) -> AsyncIterator[str]:
+    """An async generator."""
+    yield kind
+
+
+class Yields:
+    """Its call is a generator."""
+
+    def __call__(self, kind: str) -> Iterator[str]:
+        yield kind
+
+
+class Later:
+    """Its call is async."""
+
+    async def __call__(self, kind: str) -> str:
+        await asyncio.sleep(0)
+        return kind

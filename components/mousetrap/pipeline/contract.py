@@ -5,6 +5,12 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.pipeline.non_finite import non_finite
+from mousetrap.retry import error_kind, error_text
+
+#: Characters of an error's text that are kept.
+_MAX_TEXT = 1_000
+
 
 class ContractBroken(Exception):
     """The value does not fit the contract: mend the part that `where` names, or the contract."""
@@ -26,20 +32,26 @@ def read(raw: bytes | memoryview | msgspec.Raw, contract: Any) -> Any:
     """
     try:
         return _decoder(contract).decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (
+        Exception
+    ) as error:  # ours to expect are msgspec's; a check of the contract's own class can raise any
         raise _broken(error) from error
 
 
 def write(value: Any, contract: Any) -> bytes:
     """`value` as JSON, checked against `contract` by reading it back: annotations alone check nothing at run time.
 
-    Raises ContractBroken for a value that has no JSON form or does not fit.
+    Raises ContractBroken for a value that has no JSON form or does not fit, NaN and infinities among them.
     """
     try:
         raw = _encoder.encode(value)
     except (msgspec.EncodeError, TypeError, ValueError, RecursionError) as error:
-        raise ContractBroken(f"no JSON form: {error}") from error
+        raise ContractBroken(f"no JSON form: {error_text(error, _MAX_TEXT)}") from error
+    if b"null" in raw and (found := non_finite(value)) is not None:
+        raise ContractBroken(*found)
     read(raw, contract)
+    if _has_raw(contract):
+        read(raw, Any)  # nobody else has looked into its Raw parts
     return raw
 
 
@@ -56,6 +68,14 @@ def _decoder(contract: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(contract)
 
 
+@functools.cache
+def _has_raw(contract: Any) -> bool:
+    return "RawType()" in repr(msgspec.inspect.type_info(contract))
+
+
 def _broken(error: Exception) -> ContractBroken:
-    what, _, where = str(error).partition(" - at `")
+    text = error_text(error, _MAX_TEXT)
+    if not isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
+        return ContractBroken(f"its own check raised {error_kind(error)}: {text}")
+    what, _, where = text.partition(" - at `")
     return ContractBroken(what, where.rstrip("`") or "$")

@@ -40,7 +40,7 @@ async def call_in_task(
 
     Cancelled, this cancels the handler and returns when it has ended.
     """
-    task = asyncio.get_running_loop().create_task(_awaited(function, arguments), context=context)
+    task = asyncio.get_running_loop().create_task(awaited(function, *arguments), context=context)
     try:
         return await task
     except (
@@ -49,8 +49,12 @@ async def call_in_task(
         return Raised(error)
 
 
-async def _awaited(function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Returned | Raised:
-    # As a value, SystemExit and KeyboardInterrupt do not stop the event loop, as they do from a task.
+async def awaited(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Returned | Raised:
+    """Calls an async handler in the running task.
+
+    As a value its error is safe in a task: from there SystemExit and KeyboardInterrupt stop the event loop, and so does an
+    error whose `__class__` raises.
+    """
     try:
         return Returned(await function(*arguments))
     except BaseException as error:  # noqa: BLE001  all of it is judged

@@ -10,6 +10,8 @@ import socket
 import sys
 import threading
 import time
+from contextvars import Context as ContextVars
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -20,6 +22,7 @@ import msgspec
 from mousetrap.jobs import Outcome
 from mousetrap.pipeline import ContractBroken, read
 from mousetrap.worker.binding import Binding
+from mousetrap.worker.calling import Raised, Returned, awaited, call
 from mousetrap.worker.context import Context
 from mousetrap.worker.soft_timeout import SoftLimit, SoftTimeout
 from mousetrap.worker.verdict import done, input_broken, judged
@@ -100,6 +103,7 @@ class _Inside:
         self._leaving = asyncio.Event()
         self._told_to_leave = False
         self._call = _Call(0)
+        self._context = copy_context()
 
     def live(self) -> None:
         """Does one job after another; the lifespan is entered before the first and left after the last."""
@@ -116,20 +120,33 @@ class _Inside:
     async def _lifespan(self) -> None:
         # Entered and left in one task, as whatever holds a task group wants it.
         async with self._binding.lifespan() as deps:
+            self._context = copy_context()
             self._deps.set_result(deps)
             await self._leaving.wait()
 
     def _outcome(self, work: Work, lifespan: "asyncio.Task[None]") -> tuple[Outcome, bool]:
         """What came of the job, and whether it left this process unfit for another one."""
+        called = self._call = _Call(work.number)
         try:
             payload = read(work.payload, self._stage.input)
-        except ContractBroken as error:
-            return input_broken(error, self._stage), False
+        except ContractBroken as broken:
+            return input_broken(broken, self._stage), False
+        except BaseException as error:  # noqa: BLE001  a check of the contract's own class failed
+            return self._judged(work, error), False
         try:
-            return done(self._value(work, payload, self._opened(lifespan)), self._stage), False
-        except BaseException as error:  # noqa: BLE001  all of it is judged
-            outcome = judged(error, work.about.attempt, self._stage, work.chance, time.time())
-            return outcome, isinstance(error, MemoryError)
+            deps = self._opened(lifespan)
+            own = self._context.copy()  # what the handler sets in it is seen by no other attempt
+            ended = self._ended(work, called, own, payload, deps)
+            if isinstance(ended, Returned):
+                return own.run(done, ended.value, self._stage), False
+        except BaseException as error:  # noqa: BLE001  the lifespan's, or a wish that came as the handler ended
+            ended = Raised(error)
+        # A task of the handler's that raises SystemExit or KeyboardInterrupt stops the loop under the handler.
+        left = called.task is not None and not called.task.done()
+        return self._judged(work, ended.error), left or issubclass(type(ended.error), MemoryError)
+
+    def _judged(self, work: Work, error: BaseException) -> Outcome:
+        return judged(error, work.about.attempt, self._stage, work.chance, time.time())
 
     def _opened(self, lifespan: "asyncio.Task[None]") -> Any:
         either = asyncio.wait({lifespan, self._deps}, return_when=asyncio.FIRST_COMPLETED)
@@ -138,23 +155,26 @@ class _Inside:
             lifespan.result()
         return self._deps.result()
 
-    def _value(self, work: Work, payload: Any, deps: Any) -> Any:
-        call = self._call = _Call(work.number)
+    def _ended(
+        self, work: Work, called: _Call, own: ContextVars, payload: Any, deps: Any
+    ) -> Returned | Raised:
         facts = msgspec.structs.asdict(work.about)
-        context = Context(deps=deps, stopped=call.stopped, tell=self._wire.progress, **facts)
+        context = Context(deps=deps, stopped=called.stopped, tell=self._wire.progress, **facts)
         arguments = (payload, context) if self._binding.takes_context else (payload,)
         try:
-            call.entered = True  # from here on a signal raises, or finds the task: no wish is lost
+            called.entered = True  # from here on a signal raises, or finds the task: no wish is lost
             if self._told_to_leave:
                 raise Stopped
             self._wire.say(Begun())
             if not self._binding.is_async:
-                return self._binding.handler(*arguments)
-            call.task = self._loop.create_task(call.limit.around(self._binding.handler(*arguments)))
-            call.entered = False
-            return self._loop.run_until_complete(call.task)
+                return own.run(call, self._binding.handler, *arguments)
+            coroutine = own.run(self._binding.handler, *arguments)
+            called.task = self._loop.create_task(awaited(called.limit.around, coroutine), context=own)
+            called.entered = False
+            ended: Returned | Raised = self._loop.run_until_complete(called.task)
+            return ended
         finally:
-            call.entered, call.task, call.wish = False, None, None
+            called.entered, called.wish = False, None
 
     def _listen(self) -> None:
         """The second thread: passes on what the worker says, and ends all of us when it is gone."""

@@ -1,15 +1,19 @@
 """What a handler may know about the attempt it is making, and what it may say about it."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mousetrap.jobs import Job
 from mousetrap.run_store import Progress
 
 Deps = TypeVar("Deps")
+
+#: Characters of a progress note.
+_MAX_NOTE = 1_000
 
 _log = logging.getLogger("mousetrap.handler")
 
@@ -52,8 +56,18 @@ class Context(Generic[Deps]):
         return logging.LoggerAdapter(_log, facts)
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Says how far the handler has come, for those who watch the run; say it as often as you like."""
-        self.tell(Progress(stage=self.stage, done=done, total=total, note=note))
+        """Says how far the handler has come, for those who watch the run; say it as often as you like.
+
+        Of `note` the first 1,000 characters are kept. Raises TypeError for what is no number or no text, and ValueError for a
+        number that is not finite and a text that cannot be encoded: stored, they would fail whoever reads the run.
+        """
+        progress = Progress(
+            stage=self.stage,
+            done=_number("done", done),
+            total=None if total is None else _number("total", total),
+            note=_text("note", note),
+        )
+        self.tell(progress)
 
 
 def context_of(
@@ -80,3 +94,26 @@ def context_of(
         stopped=stopped,
         tell=tell,
     )
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str | bytes | bytearray):
+        raise TypeError(f"progress: {name} is a {type(value).__name__}: give a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"progress: {name} is too large for a float: give a smaller number") from None
+    except TypeError:
+        raise TypeError(f"progress: {name} is a {type(value).__name__}: give a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"progress: {name} is {number}: give a finite number")
+    return number
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"progress: {name} is a {type(value).__name__}: give a text")
+    try:
+        return str.encode(value[:_MAX_NOTE]).decode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"progress: {name} cannot be encoded: {error}") from None

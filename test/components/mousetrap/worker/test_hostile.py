@@ -5,15 +5,16 @@ import contextvars
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunState
-from mousetrap.worker import Watching
+from mousetrap.worker import Binding, Context, Watching
 from support import hostile_handlers as hostile
-from support.workbench import Workbench, on_a_workbench
+from support.workbench import Workbench, a_pipeline, on_a_workbench
 
 _QUICK = RetryPolicy(attempts=2, base=0.001, cap=0.001)
 _STAGE: dict[str, Any] = {"input": str, "output": str, "retry": _QUICK}
@@ -127,3 +128,60 @@ def test_a_runner_that_ends_is_replaced_and_said(
         on_a_workbench(queue_url, store_url, story, **_STAGE)
     assert caplog.text.count("a runner ended, another one takes its place") == 2
     assert "CancelledError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        hostile.yields,
+        hostile.yields_later,
+        partial(hostile.yields),
+        hostile.Yields(),
+        partial(hostile.Yields()),
+        hostile.Yields().__call__,
+    ],
+)
+def test_a_handler_that_is_a_generator_is_refused_when_it_is_bound(handler: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"'add' is a generator.* return it, as a list"):
+        Binding(pipeline=a_pipeline(), stage="add", handler=handler)
+
+
+@pytest.mark.parametrize("handler", [hostile.Later(), partial(hostile.Later()), partial(hostile.fail_later)])
+def test_an_async_handler_is_known_as_such_in_any_wrapping(handler: Callable[..., Any]) -> None:
+    assert Binding(pipeline=a_pipeline(), stage="add", handler=handler).is_async
+
+
+@pytest.mark.parametrize(
+    ("handler", "why"),
+    [(hostile.gives_coroutine, "returned a coroutine"), (lambda kind: hostile.yields(kind), "a generator")],
+)
+def test_a_handler_that_returns_what_is_still_to_be_run_is_said_what_to_do(
+    queue_url: str, store_url: str, handler: Callable[..., Any], why: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        async with bench.working(bench.bind("add", handler)):
+            run = await bench.ended(await bench.submit(b'"x"'))
+
+        assert run.failure is not None
+        assert why in run.failure.text
+
+    on_a_workbench(queue_url, store_url, story, **_STAGE)
+
+
+def test_progress_that_could_not_be_read_is_the_failure_of_the_attempt(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        def tell(text: str, context: Context[None]) -> str:
+            context.progress(float(text))
+            return text
+
+        async with bench.working(bench.bind("add", tell), bench.bind("double", echo)):
+            bad = await bench.ended(await bench.submit(b'"nan"'))
+            page = await bench.store.page()
+
+        assert bad.failure is not None
+        assert bad.failure.text == "progress: done is nan: give a finite number"
+        assert bad.id in [run.id for run in page.runs]
+
+    on_a_workbench(queue_url, store_url, story, **_STAGE)

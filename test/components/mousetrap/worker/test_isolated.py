@@ -22,6 +22,7 @@ from mousetrap.run_store import Progress
 from mousetrap.worker import Binding
 from mousetrap.worker.isolated import Children
 from mousetrap.worker.words import Facts
+from support import hostile_handlers as hostile
 from support import isolated_handlers as handlers
 from support.processes import Process, clean_environment
 from support.waiting import until
@@ -548,3 +549,36 @@ def test_what_another_process_could_not_import_is_refused_with_advice() -> None:
             Children(binding, 1)
         assert named in str(refused.value)
         assert "top of a module" in str(refused.value)
+
+
+@pytest.mark.parametrize("handler", [hostile.fail, hostile.fail_later])
+def test_whatever_an_isolated_handler_raises_is_a_failed_attempt(handler: Callable[..., Any]) -> None:
+    async def story(bench: Bench) -> None:
+        for kind in hostile.ERRORS:
+            outcome = await bench.perform(kind)
+            assert isinstance(outcome, RetryLater), kind
+            assert outcome.failure.kind, kind
+            assert not outcome.failure.kind.endswith("HandlerDied"), kind
+
+    isolated(handler, story)
+
+
+@pytest.mark.parametrize("handler", [hostile.see_and_set, hostile.see_and_set_later])
+def test_an_isolated_attempt_sees_what_the_lifespan_set_and_nothing_of_another(
+    handler: Callable[..., Any],
+) -> None:
+    async def story(bench: Bench) -> None:
+        assert {await bench.value(number) for number in range(3)} == {"what the lifespan set"}
+
+    isolated(handler, story, lifespan=hostile.setting)
+
+
+@pytest.mark.parametrize("kind", ["system-exit", "keyboard"])
+def test_a_task_that_stops_the_loop_under_an_isolated_handler_fails_the_attempt(kind: str) -> None:
+    async def story(bench: Bench) -> None:
+        for _ in range(2):
+            outcome = await bench.perform(kind)
+            assert isinstance(outcome, RetryLater)
+            assert outcome.failure.kind in ("SystemExit", "KeyboardInterrupt")
+
+    isolated(hostile.leave_in_a_task, story)
