@@ -24,18 +24,28 @@ class Ended(NamedTuple):
 class Children:
     """Programs by name, each the module of ours that it runs.
 
-    `tell` gets each line of output, from any thread; `ended` each child's end.
+    `tell` gets each line of output, from any thread; `ended` each child's end. All of them hold the file `lock` open.
     """
 
     def __init__(
-        self, tell: Callable[[str, str], None], ended: Callable[[Ended], None], grace_seconds: float
+        self,
+        tell: Callable[[str, str], None],
+        ended: Callable[[Ended], None],
+        grace_seconds: float,
+        lock: int | None = None,
     ) -> None:
         self._tell = tell
         self._ended = ended
+        self._held = () if lock is None else (lock,)
         self._patience = grace_seconds + _BEYOND_GRACE
         self._guard = _start_guard()
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
+
+    @property
+    def group(self) -> int:
+        """The group of their processes."""
+        return self._guard.pid
 
     def start(self, name: str, module: str, environment: Mapping[str, str]) -> None:
         """Starts `python -m module`."""
@@ -47,6 +57,7 @@ class Children:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            pass_fds=self._held,
             process_group=self._guard.pid,  # so a terminal's Ctrl-C reaches us alone, and we stop them in order
         )
         self._running[name] = child

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mousetrap.cli.dead_commands import AsJson, dead
+from mousetrap.cli.here import environment
 
 app = typer.Typer(
     help="Plain Python functions as pipeline workers, chained over durable queues.",
@@ -61,7 +62,7 @@ def run(
     span = seconds("--expires-in", expires_in) if expires_in else None
     raise typer.Exit(
         run(
-            os.environ,
+            environment(quiet=as_json),
             pipeline,
             given,
             key=key,
@@ -83,7 +84,9 @@ def runs(
     """List runs, newest first."""
     from mousetrap.cli.show import runs
 
-    raise typer.Exit(runs(os.environ, pipeline=pipeline, limit=limit, after=after, as_json=as_json))
+    raise typer.Exit(
+        runs(environment(quiet=as_json), pipeline=pipeline, limit=limit, after=after, as_json=as_json)
+    )
 
 
 @app.command()
@@ -93,7 +96,7 @@ def show(
     """Show where a run stands, what happened to it, and its result."""
     from mousetrap.cli.show import show
 
-    raise typer.Exit(show(os.environ, run, as_json=as_json))
+    raise typer.Exit(show(environment(quiet=as_json), run, as_json=as_json))
 
 
 @app.command()
@@ -103,7 +106,7 @@ def cancel(
     """Call runs off: no attempt of them begins any more. Exits 1 when one had ended before."""
     from mousetrap.cli.cancel import cancel
 
-    raise typer.Exit(cancel(os.environ, run))
+    raise typer.Exit(cancel(environment(), run))
 
 
 @app.command()
@@ -131,7 +134,9 @@ def rerun(
     from mousetrap.cli.rerun import rerun
 
     raise typer.Exit(
-        rerun(os.environ, run, begin=begin, given=given, key=key, follow=follow, as_json=as_json)
+        rerun(
+            environment(quiet=as_json), run, begin=begin, given=given, key=key, follow=follow, as_json=as_json
+        )
     )
 
 
@@ -151,7 +156,12 @@ def worker(
 
     raise typer.Exit(
         worker(
-            os.environ, stages, concurrency=concurrency, prefetch=prefetch, burst=burst, auto_kill=auto_kill
+            environment(),
+            stages,
+            concurrency=concurrency,
+            prefetch=prefetch,
+            burst=burst,
+            auto_kill=auto_kill,
         )
     )
 
@@ -161,7 +171,7 @@ def workers(as_json: AsJson = False) -> None:
     """List the workers: who is alive, what they serve and run."""
     from mousetrap.cli.workers import workers
 
-    raise typer.Exit(workers(os.environ, as_json=as_json))
+    raise typer.Exit(workers(environment(quiet=as_json), as_json=as_json))
 
 
 @app.command()
@@ -169,7 +179,7 @@ def migrate() -> None:
     """Make the queues and the database table that the other processes need. Exits 1 when something could not be made."""
     from mousetrap.cli.migrate import migrate
 
-    raise typer.Exit(migrate(os.environ))
+    raise typer.Exit(migrate(environment()))
 
 
 @app.command()
@@ -177,7 +187,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Check settings, broker, store and API, and say how to mend what is wrong. Exits 1 when something is."""
     from mousetrap.cli.doctor import doctor
 
-    raise typer.Exit(doctor(os.environ, as_json=as_json))
+    raise typer.Exit(doctor(environment(quiet=as_json), as_json=as_json))
 
 
 @keys.command("new")

@@ -1,13 +1,14 @@
 """The commands `mousetrap dead …` with their options."""
 
 import inspect
-import os
 import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
+
+from mousetrap.cli.here import environment
 
 dead = typer.Typer(
     help="Look at dead letters, and send them round again or discard them.", no_args_is_help=True
@@ -75,7 +76,7 @@ def dead_list(
     """List dead letters, newest first."""
     from mousetrap.cli.dead import list_letters
 
-    raise typer.Exit(list_letters(os.environ, wish, limit=limit, as_json=as_json))
+    raise typer.Exit(list_letters(environment(quiet=as_json), wish, limit=limit, as_json=as_json))
 
 
 @dead.command("groups")
@@ -84,7 +85,7 @@ def dead_groups(wish: Wish, as_json: AsJson = False) -> None:
     """Count dead letters by queue, reason and error."""
     from mousetrap.cli.dead import list_groups
 
-    raise typer.Exit(list_groups(os.environ, wish, as_json=as_json))
+    raise typer.Exit(list_groups(environment(quiet=as_json), wish, as_json=as_json))
 
 
 @dead.command("show")
@@ -94,7 +95,7 @@ def dead_show(
     """Show what a dead letter carries, why it died, and what happened to its run."""
     from mousetrap.cli.dead import show
 
-    raise typer.Exit(show(os.environ, letter, as_json=as_json))
+    raise typer.Exit(show(environment(quiet=as_json), letter, as_json=as_json))
 
 
 @dead.command("redrive")
@@ -115,10 +116,10 @@ def dead_redrive(
 
     meant = _meant(wish, ids, everything)
     if given is None:
-        raise typer.Exit(redrive(os.environ, meant, rate=rate))
+        raise typer.Exit(redrive(environment(), meant, rate=rate))
     if len(ids or []) != 1:
         raise Misused("--input changes one letter: give its id, and no other")
-    raise typer.Exit(redrive_edited(os.environ, meant["ids"][0], given))
+    raise typer.Exit(redrive_edited(environment(), meant["ids"][0], given))
 
 
 @dead.command("discard")
@@ -132,7 +133,7 @@ def dead_discard(
     """Forget dead letters for good."""
     from mousetrap.cli.dead import discard
 
-    raise typer.Exit(discard(os.environ, _meant(wish, ids, everything), sure=sure))
+    raise typer.Exit(discard(environment(), _meant(wish, ids, everything), sure=sure))
 
 
 @dead.command("export")
@@ -141,7 +142,7 @@ def dead_export(wish: Wish) -> None:
     """Print dead letters with all that they carry, a line of JSON each."""
     from mousetrap.cli.dead import export
 
-    raise typer.Exit(export(os.environ, wish))
+    raise typer.Exit(export(environment(quiet=True), wish))
 
 
 def _meant(wish: Wish, ids: list[str] | None, everything: bool) -> Wish:

@@ -15,6 +15,13 @@ PROGRAMS = {
 }
 
 
+#: Settings that are each process's own.
+_OWN = frozenset(
+    f"MOUSETRAP_{name}"
+    for name in ("API_URL", "API_HOST", "API_PORT", "HEALTH_HOST", "HEALTH_PORT", "LOG_LEVEL", "LOG_FORMAT")
+)
+
+
 class Plan(NamedTuple):
     """What the stack needs beyond what was given."""
 
@@ -47,6 +54,7 @@ def make_plan(
         "store_url": ("MOUSETRAP_STORE_URL_FILE", valkey_address),
         "database_url": ("MOUSETRAP_DATABASE_URL", f"sqlite:///{folder / 'summaries.db'}"),
         "signing_keys": ("MOUSETRAP_SIGNING_KEYS_FILE", folder / "signing.key"),
+        "feed_url": ("MOUSETRAP_FEED_URL", feed_url),
     }
     variables = {variable: str(value) for name, (variable, value) in wanted.items() if name not in given}
     allowed = ",".join(filter(None, (settings.fetch_allow, urlsplit(feed_url).netloc)))
@@ -57,6 +65,16 @@ def make_plan(
         feed_url=feed_url,
         variables={**variables, "MOUSETRAP_API_PORT": str(api_port), "MOUSETRAP_FETCH_ALLOW": allowed},
     )
+
+
+def exports(plan: Plan, environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """What others need to be part of the stack whose processes were started with `environment`, in `folder`."""
+    ours = {
+        name: str(folder / value) if name.endswith("_FILE") or name.startswith("MOUSETRAP_TLS_") else value
+        for name, value in environment.items()
+        if name.startswith(("MOUSETRAP_", "RABBITMQ_")) and name.removesuffix("_FILE") not in _OWN
+    }
+    return {**ours, "MOUSETRAP_API_URL": plan.api_url}
 
 
 def environment_of(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:

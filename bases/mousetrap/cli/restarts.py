@@ -1,6 +1,9 @@
-"""Decides whether a worker of the stack that ended by itself is started again: pure."""
+"""Decides whether a process of the stack that ended by itself is started again: pure."""
 
+import signal
 from typing import NamedTuple
+
+from mousetrap.cli.failures import CommandFailed
 
 #: Seconds before it is started again.
 PAUSE = 1.0
@@ -11,8 +14,12 @@ _NOT_AGAIN = (0, 2, 75)
 _SHORT, _BORNE = 5.0, 3
 
 
+class ProgramEnded(CommandFailed):
+    """A program of the stack ended by itself, for good."""
+
+
 class Life(NamedTuple):
-    """One of a worker's lives."""
+    """One of a process's lives."""
 
     #: On any clock that does not step.
     began: float
@@ -24,3 +31,8 @@ def next_life(life: Life, code: int, now: float) -> Life | None:
     """The life that follows one that ended now, with this exit code or minus a signal's number; None for none."""
     short = life.short + 1 if now - life.began < _SHORT else 0
     return None if code in _NOT_AGAIN or short > _BORNE else Life(now + PAUSE, short)
+
+
+def end_of(code: int) -> str:
+    """An exit code, or minus a signal's number, for people."""
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

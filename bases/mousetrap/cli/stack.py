@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 from mousetrap.cli.api_client import Api
 from mousetrap.cli.children import Children, Ended
-from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
+from mousetrap.cli.failures import Misused, Unreachable
 from mousetrap.cli.feed_server import served_week
 from mousetrap.cli.keys import signing_key
-from mousetrap.cli.plan import PROGRAMS, Plan, environment_of, make_plan
-from mousetrap.cli.restarts import PAUSE, Life, next_life
+from mousetrap.cli.plan import PROGRAMS, Plan, environment_of, exports, make_plan
+from mousetrap.cli.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
+from mousetrap.cli.server import NAME, Server
+from mousetrap.cli.taken import hold, taken
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.settings import NotPrivate, Settings, make_private_folder, write_private
 
@@ -30,12 +32,8 @@ class StopAsked(Exception):
     """Ctrl-C, or a SIGTERM."""
 
 
-class ProgramEnded(CommandFailed):
-    """A program of the stack ended by itself."""
-
-
 class _Due(NamedTuple):
-    """It is time to start a worker again."""
+    """It is time to start a program again."""
 
     name: str
 
@@ -60,11 +58,21 @@ class Stack:
         self._environment = environment
         self._tell = tell
         self._lives: dict[str, Life] = {}
+        self._server: Server | None = None
+
+    def serve(self, valkey: EmbeddedValkey) -> None:
+        """Starts the embedded server, and keeps it running from now on."""
+        self._server = Server(valkey, self._news.put, partial(self._tell, NAME), partial(self._later, NAME))
+        self._server.start()
 
     @cached_property
     def settings(self) -> Settings:
         """What its processes read."""
         return Settings.from_environ(self._environment)
+
+    def exports(self) -> dict[str, str]:
+        """What others need to be part of it."""
+        return exports(self.plan, self._environment, Path.cwd())
 
     def start(self) -> None:
         """Starts all programs."""
@@ -88,14 +96,23 @@ class Stack:
             except Empty:
                 return None
             match news:
-                case Ended(name, code):
-                    self._start_again(name, code)
-                case _Due(name):
-                    self._start(name)
+                case Ended() | _Due():
+                    self._keep_running(news)
                 case Exception():
                     raise news
                 case _:
                     return news
+
+    def _keep_running(self, news: Ended | _Due) -> None:
+        match news:
+            case Ended(name, code) if name == NAME and self._server:
+                self._server.judge_end(code)
+            case Ended(name, code):
+                self._start_again(name, code)
+            case _Due(name) if name == NAME and self._server:
+                self._server.start_again()
+            case _Due(name):
+                self._start(name)
 
     def _start(self, name: str) -> None:
         self._children.start(name, PROGRAMS[name], self._environment)
@@ -105,10 +122,13 @@ class Stack:
         now = time.monotonic()
         life = next_life(self._lives[name], code, now) if name in self._lives else None
         if life is None:
-            raise ProgramEnded(f"{name} ended by itself, with {_end(code)}")
+            raise ProgramEnded(f"{name} ended by itself, with {end_of(code)}")
         self._lives[name] = life
-        self._tell(name, f"ended by itself, with {_end(code)}; starting it again in {PAUSE:g} s")
-        timer = threading.Timer(PAUSE, self._news.put, [_Due(name)])
+        self._tell(name, f"ended by itself, with {end_of(code)}; starting it again in {PAUSE:g} s")
+        self._later(name, PAUSE)
+
+    def _later(self, name: str, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._news.put, [_Due(name)])
         timer.daemon = True
         timer.start()
 
@@ -144,20 +164,23 @@ def running_stack(
     """
     settings = Settings.from_environ(environ)
     _make_folder(folder)
-    port = _api_port(settings)
     valkey = EmbeddedValkey(folder / "valkey")
     news: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as opened:
+        lock = opened.enter_context(taken(folder))
+        port = _api_port(settings)
         feed = opened.enter_context(served_week())
         given = Settings.given_in(environ)
         plan = make_plan(settings, given, folder, api_port=port, valkey_address=valkey.address, feed_url=feed)
         _make_files(plan, folder)
-        children = Children(tell, news.put, settings.grace_seconds)
+        children = Children(tell, news.put, settings.grace_seconds, lock)
+        hold(lock, children.group)
         opened.callback(children.close)
         stack = Stack(plan, children, news, environment_of(plan, environ), tell)
         opened.enter_context(_handled(stack.ask_to_stop))
         if plan.embedded:
-            opened.enter_context(valkey)
+            opened.callback(valkey.stop)
+            stack.serve(valkey)
         opened.callback(_stop, children)
         stack.start()
         yield stack
@@ -215,7 +238,3 @@ def _make_files(plan: Plan, folder: Path) -> None:
         write_private(Path(key), signing_key() + "\n")
     if "MOUSETRAP_DATABASE_URL" in plan.variables:
         (folder / "summaries.db").touch(mode=0o600)
-
-
-def _end(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

@@ -1,8 +1,8 @@
 """Starts the stack in ./.mousetrap and leaves it running until it is told to stop."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 
 from rich.text import Text
@@ -10,9 +10,11 @@ from rich.text import Text
 from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.output import terminal
 from mousetrap.cli.plan import PROGRAMS, Plan
+from mousetrap.cli.server import NAME
 from mousetrap.cli.stack import StopAsked, running_stack
+from mousetrap.settings import FOLDER, announced
 
-_COLOURS = dict(zip(PROGRAMS, ("green", "cyan", "magenta"), strict=True))
+_COLOURS = dict(zip((*PROGRAMS, NAME), cycle(("green", "cyan", "magenta", "yellow")), strict=False))
 
 
 def up(environ: Mapping[str, str]) -> int:
@@ -22,11 +24,12 @@ def up(environ: Mapping[str, str]) -> int:
     def tell(name: str, line: str) -> None:
         console.print(Text.assemble((f"{name:<14} ", _COLOURS[name]), line))
 
-    with running_stack(environ, Path(".mousetrap").absolute(), tell) as stack:
+    folder = Path(FOLDER).absolute()
+    with running_stack(environ, folder, tell) as stack, announced(folder, stack.exports()):
         console.print("starting; what it keeps is in ./.mousetrap")
         try:
             stack.wait_until_ready()
-            lines = welcome(stack.plan, keys=bool(stack.settings.api_keys))
+            lines = welcome(stack.plan, folder, keys=bool(stack.settings.api_keys))
             console.print("\n".join(lines))  # at once, or the log would come between
             while True:
                 stack.news()
@@ -39,7 +42,7 @@ def up(environ: Mapping[str, str]) -> int:
     return 130 if stack.forced else code
 
 
-def welcome(plan: Plan, *, keys: bool) -> Iterator[str]:
+def welcome(plan: Plan, folder: Path, *, keys: bool) -> Iterator[str]:
     """What to do with a stack that is up; `keys` says whether the API asks for one."""
     key = ' -H "Authorization: Bearer $MOUSETRAP_API_KEY"' if keys else ""
     request = json.dumps({"url": plan.feed_url})
@@ -49,14 +52,8 @@ def welcome(plan: Plan, *, keys: bool) -> Iterator[str]:
     yield "Start a run, on a week of earthquakes that needs no internet:"
     yield f"  curl{key} -d '{request}' {plan.api_url}/pipelines/earthquakes/runs"
     yield ""
-    yield "In another terminal, for the command line and for workers started by hand:"
-    yield from (f"  export {name}={shlex.quote(value)}" for name, value in exports(plan).items())
-    yield f"  mousetrap run earthquakes --input '{request}'"
+    yield "In another terminal, here or in a folder below, the command line and workers find this stack by themselves:"
+    yield "  mousetrap run earthquakes"
     yield "  mousetrap worker process --concurrency 4"
+    yield f"Elsewhere, and for what is not Mousetrap: . {folder / 'environment'}"
     yield ""
-
-
-def exports(plan: Plan) -> dict[str, str]:
-    """The variables that another terminal needs to be part of the stack, beside those that were given to this one."""
-    ours = {name: value for name, value in plan.variables.items() if name != "MOUSETRAP_API_PORT"}
-    return {**ours, "MOUSETRAP_API_URL": plan.api_url}

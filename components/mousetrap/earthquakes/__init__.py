@@ -1,6 +1,7 @@
 """The example pipeline's names and contracts: fetch a week of earthquakes, then process it into a summary."""
 
 from mousetrap.earthquakes.contracts import (
+    WEEK,
     Band,
     Earthquake,
     Feed,
@@ -15,6 +16,7 @@ from mousetrap.earthquakes.pipeline import EARTHQUAKES
 
 __all__ = [
     "EARTHQUAKES",
+    "WEEK",
     "Band",
     "Earthquake",
     "Feed",

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+#: What is fetched where neither a run nor a setting names a feed.
 WEEK = "https://earthquake.usgs.gov/earthquakes/feed/v1.0/summary/all_week.geojson"
 
 
@@ -23,8 +24,8 @@ class FeedRefused(Exception):
 class FeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which feed to fetch."""
 
-    #: A GeoJSON feed of earthquakes, as the U.S. Geological Survey serves them.
-    url: Annotated[str, Meta(pattern="^https?://", max_length=2048)] = WEEK
+    #: A GeoJSON feed of earthquakes, as the U.S. Geological Survey serves them; empty means the workers' own.
+    url: Annotated[str, Meta(pattern="^($|https?://)", max_length=2048)] = ""
 
 
 class Earthquake(msgspec.Struct, frozen=True, array_like=True):

@@ -1,6 +1,7 @@
 """A Valkey server as our child process: on loopback, kept on disk, gone when we are gone."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -27,6 +28,7 @@ _USER = "mousetrap"
 _RIGHTS = "~mousetrap:* &mousetrap:* +@all -@admin -@dangerous +info +config|get"
 #: Seconds for the server to answer, its data loaded; and for it to end, its data written.
 _START, _STOP = 30.0, 10.0
+_PROBE_BYTES = 1 << 20
 
 
 class EmbeddedValkeyFailed(MousetrapError):
@@ -84,21 +86,37 @@ class EmbeddedValkey:
         self.kill()  # what an earlier start left behind, if it died by itself
         try:
             make_private_folder(self._directory)
+            self._server = self._run()
         except NotPrivate as error:
             raise EmbeddedValkeyFailed(str(error)) from error
-        lock = _lock(self._directory)
-        try:
-            write_private(_users(self._directory), "\n".join([*self.users(), ""]))
-            write_private(self.address, self.url)
-            self._server = _run(self._directory, self._port, lock)
-        finally:
-            os.close(lock)  # the server holds it on
+        except OSError as error:
+            raise EmbeddedValkeyFailed(f"cannot keep data in {self._directory}: {error.strerror}") from error
         self._guard = _guard(self._server.pid)
         try:
             self._wait_until_it_answers()
         except BaseException:
             self.kill()
             raise
+
+    def wait(self) -> int:
+        """The exit code of the server that runs, once it has ended; a signal's number is negative."""
+        assert self._server is not None
+        return self._server.wait()
+
+    def disk_is_full(self) -> bool:
+        """Whether not even a megabyte can be written beside the data."""
+        probe = self._directory / "probe"
+        try:
+            probe.write_bytes(bytes(_PROBE_BYTES))
+        except OSError as error:
+            return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        finally:
+            probe.unlink(missing_ok=True)
+        return False
+
+    def last_words(self) -> str:
+        """The end of the server's log."""
+        return f"the end of {_log(self._directory)}:\n{_last_lines(_log(self._directory))}"
 
     def stop(self) -> None:
         """Lets the server write its data and end; does nothing to one that does not run."""
@@ -138,8 +156,21 @@ class EmbeddedValkey:
                 time.sleep(0.01)
         raise EmbeddedValkeyFailed(
             f"the embedded Valkey server {'gives no answer' if self.pid else 'ended'} on 127.0.0.1:{self._port}; "
-            f"the end of {_log(self._directory)}:\n{_last_lines(_log(self._directory))}"
+            + (f"the disk of {self._directory} is full; " if self.disk_is_full() else "")
+            + self.last_words()
         )
+
+    def _run(self) -> subprocess.Popen[bytes]:
+        lock = _lock(self._directory)
+        try:
+            write_private(_users(self._directory), "\n".join([*self.users(), ""]))
+            write_private(self.address, self.url)
+            server = _run(self._directory, self._port, lock)
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(server.pid).encode(), 0)
+            return server
+        finally:
+            os.close(lock)  # the server holds it on
 
 
 def _run(directory: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
@@ -202,6 +233,19 @@ def _guard(pid: int) -> subprocess.Popen[bytes]:
     )
 
 
+def running_server(directory: Path) -> int | None:
+    """The process that serves the data in `directory`, whoever started it; None where nobody does."""
+    path = directory / "lock"
+    if not path.is_file():
+        return None
+    with path.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(lock.read() or 0) or None
+    return None
+
+
 def _lock(directory: Path) -> int:
     """An open file that says the directory is taken: two servers on the same data would ruin it."""
     deadline = time.monotonic() + _STOP
@@ -214,7 +258,8 @@ def _lock(directory: Path) -> int:
             if time.monotonic() > deadline:
                 os.close(lock)
                 raise EmbeddedValkeyFailed(
-                    f"another server uses {directory}: stop it, or choose another directory"
+                    f"another server (process {running_server(directory)}) uses {directory}: "
+                    "stop it, or choose another directory"
                 ) from None
             time.sleep(0.05)  # a server whose owner has just died is still writing its data
 

@@ -2,9 +2,12 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
+from functools import partial
 
 from mousetrap.serve_worker.serve import Binder, Connect, serve_worker
+from mousetrap.settings import local_environment
 
 _NOTE = """Settings come from MOUSETRAP_… variables, as MOUSETRAP_BROKER_URL and MOUSETRAP_STORE_URL.
 Exit codes:
@@ -33,7 +36,7 @@ def worker_main(connect: Connect, binders: Sequence[Binder], description: str) -
     return serve_worker(
         connect,
         binders,
-        os.environ,
+        local_environment(os.environ, partial(print, file=sys.stderr)),
         concurrency=chosen.concurrency,
         prefetch=chosen.prefetch,
         auto_kill=chosen.auto_kill_timeout,

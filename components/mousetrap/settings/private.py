@@ -27,8 +27,8 @@ def write_private(path: Path, text: str) -> None:
     """Writes a file that we alone may read; it is there as a whole or not at all, and replaces an older one."""
     half = path.with_name(f"{path.name}.new")
     half.unlink(missing_ok=True)
-    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))  # as values stand in an environment
     half.replace(path)
 
 

@@ -89,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: Bytes; what a stage handed on is kept for re-runs unless it is larger.
     keep_output_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
 
+    #: The feed that a run of the example reads which names none; empty means the last week's.
+    feed_url: Annotated[str, Meta(pattern="^($|https?://)")] = ""
     #: host or host:port, separated by commas, that fetches may reach although the address points inward.
     fetch_allow: str = ""
     #: Longest fetch, from the first look-up to the last byte.

@@ -32,6 +32,7 @@ def test_with_nothing_given_everything_is_embedded_and_kept_in_the_folder() -> N
         "MOUSETRAP_STORE_URL_FILE": "/data/valkey/address",
         "MOUSETRAP_DATABASE_URL": "sqlite:////data/summaries.db",
         "MOUSETRAP_SIGNING_KEYS_FILE": "/data/signing.key",
+        "MOUSETRAP_FEED_URL": "http://127.0.0.1:7001/week",
         "MOUSETRAP_API_PORT": "8001",
         "MOUSETRAP_FETCH_ALLOW": "127.0.0.1:7001",
     }

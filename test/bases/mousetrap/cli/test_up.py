@@ -6,12 +6,15 @@ import re
 import signal
 import socket
 import stat
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from mousetrap.embedded_valkey import running_server
 from mousetrap.signing import Keyring
 from support.processes import Process
 from support.waiting import until
@@ -35,70 +38,60 @@ def up(start_base: Start, mark: str) -> Start:
     return start
 
 
-def exports(stack: Process) -> dict[str, str]:
-    """What the stack tells another terminal to set."""
-    told = (
-        line.removeprefix("  export ").split("=", 1) for line in stack.lines if line.startswith("  export ")
-    )
-    return dict(told)
-
-
-def server_port(stack: Process) -> int:
-    return urlsplit(Path(exports(stack)["MOUSETRAP_STORE_URL_FILE"]).read_text()).port or 0
-
-
-def server_answers(stack: Process) -> bool:
+def server_answers(folder: Path) -> bool:
     """Whether the embedded server takes connections; it hides its environment, and with it the mark."""
+    address = urlsplit((folder / ".mousetrap" / "valkey" / "address").read_text())
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", server_port(stack))) == 0
+        return probe.connect_ex(("127.0.0.1", address.port or 0)) == 0
 
 
 def request(stack: Process) -> str:
     """The input for a run that needs no internet, as the stack tells it."""
-    found = re.search(r"mousetrap run earthquakes --input '(.*)'", stack.output)
+    found = re.search(r"curl -d '(.*)' http", stack.output)
     assert found
     return found[1]
 
 
 def test_another_terminal_runs_lists_and_shows_and_ctrl_c_leaves_nothing(
-    up: Start, start_base: Start, living: Living
+    up: Start, start_base: Start, living: Living, tmp_path: Path
 ) -> None:
     stack = up()
-    terminal = exports(stack)
 
-    run = start_base("cli", "run", "earthquakes", "--input", request(stack), "--id", "mine", **terminal)
+    run = start_base("cli", "run", "earthquakes", "--id", "mine")
     assert run.wait(60) == 0, run.output
+    assert f"mousetrap: using the stack in {tmp_path}/.mousetrap" in run.lines
     for line in ("run mine", " fetch       finished", " process     finished", " completed", "California"):
         assert line in run.output
 
-    listed = start_base("cli", "runs", "--json", **terminal)
+    listed = start_base("cli", "runs", "--json")
     assert listed.wait(60) == 0
     assert [line["id"] for line in json.loads(listed.output)["runs"]] == ["mine"]
 
-    shown = start_base("cli", "show", "mine", **terminal)
+    shown = start_base("cli", "show", "mine")
     assert shown.wait(60) == 0
     assert re.search(r"process +finished +1 +\S+", shown.output)
 
-    seen = start_base("cli", "workers", **terminal)
+    seen = start_base("cli", "workers")
     assert seen.wait(60) == 0
     assert seen.output.count(" serving ") == 2
 
-    healthy = start_base("cli", "doctor", "--json", **terminal)
+    healthy = start_base("cli", "doctor", "--json")
     assert healthy.wait(60) == 0
     assert {check["state"] for check in json.loads(healthy.output)} == {"ok"}
 
-    assert server_answers(stack)
+    assert server_answers(tmp_path)
     stack.send(signal.SIGINT)
     assert stack.wait(60) == 0
     assert living() == {}
-    assert not server_answers(stack)
+    assert not server_answers(tmp_path)
+    assert not (tmp_path / ".mousetrap" / "environment").exists()
     assert stack.output.count("all work finished") == 2
     assert "Traceback" not in stack.output
 
 
 def test_a_run_that_fails_says_why_and_exits_1(up: Start, start_base: Start) -> None:
-    terminal = exports(up())
-    run = start_base("cli", "run", "earthquakes", "--input", '{"url": "http://10.0.0.1/"}', **terminal)
+    up()
+    run = start_base("cli", "run", "earthquakes", "--input", '{"url": "http://10.0.0.1/"}')
 
     assert run.wait(60) == 1
     assert "FeedRefused: http://10.0.0.1/ points into our own network" in run.output
@@ -111,9 +104,7 @@ def test_a_repeated_key_follows_the_first_run_and_prints_it_as_json(
     stack = up()
     (tmp_path / "input.json").write_text(request(stack))
     twice = [
-        start_base(
-            "cli", "run", "earthquakes", "--input", "@input.json", "--key", "k", "--json", **exports(stack)
-        )
+        start_base("cli", "run", "earthquakes", "--input", "@input.json", "--key", "k", "--json")
         for _ in range(2)
     ]
 
@@ -126,9 +117,9 @@ def test_a_repeated_key_follows_the_first_run_and_prints_it_as_json(
 
 
 def test_ctrl_c_leaves_the_run_and_says_where_it_is(up: Start, start_base: Start) -> None:
-    stack = up(MOUSETRAP_FETCH_ALLOW="127.0.0.1:1")
+    up(MOUSETRAP_FETCH_ALLOW="127.0.0.1:1")
     refused = '{"url": "http://127.0.0.1:1/"}'  # nobody listens there: it is retried for many seconds
-    run = start_base("cli", "run", "earthquakes", "--input", refused, **exports(stack))
+    run = start_base("cli", "run", "earthquakes", "--input", refused)
     run.wait_for_line("retrying", seconds=30)
 
     run.send(signal.SIGINT)
@@ -142,7 +133,7 @@ def test_sigterm_stops_it_too_and_what_it_keeps_is_ours_alone(
     up: Start, living: Living, tmp_path: Path
 ) -> None:
     stack = up()
-    password = urlsplit(Path(exports(stack)["MOUSETRAP_STORE_URL_FILE"]).read_text()).password
+    password = urlsplit((tmp_path / ".mousetrap" / "valkey" / "address").read_text()).password
     assert stack.terminate(60) == 0
 
     assert living() == {}
@@ -157,14 +148,14 @@ def test_sigterm_stops_it_too_and_what_it_keeps_is_ours_alone(
 
 def test_a_second_start_keeps_the_key_and_the_runs(up: Start, start_base: Start, tmp_path: Path) -> None:
     first = up()
-    run = start_base("cli", "run", "earthquakes", "--input", request(first), "--id", "kept", **exports(first))
+    run = start_base("cli", "run", "earthquakes", "--id", "kept")
     assert run.wait(60) == 0
     key = (tmp_path / ".mousetrap" / "signing.key").read_text()
     assert first.terminate(60) == 0
 
-    second = up()
+    up()
 
-    shown = start_base("cli", "show", "kept", "--json", **exports(second))
+    shown = start_base("cli", "show", "kept", "--json")
     assert shown.wait(60) == 0
     assert json.loads(shown.output)["state"] == "completed"
     assert (tmp_path / ".mousetrap" / "signing.key").read_text() == key
@@ -191,7 +182,7 @@ def test_a_worker_that_was_killed_is_started_again(up: Start, start_base: Start,
 
     stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=heard)
     stack.wait_for_line("serving start_fetch", 30, after=heard)
-    run = start_base("cli", "run", "earthquakes", "--input", request(stack), **exports(stack))
+    run = start_base("cli", "run", "earthquakes")
     assert run.wait(60) == 0
     assert stack.terminate(60) == 0
     assert living() == {}
@@ -206,14 +197,14 @@ def test_a_worker_that_cannot_start_takes_the_stack_with_it(start_base: Start) -
     stack.wait_for_line("-worker ended by itself, with exit code 2; stopping the rest")
 
 
-def test_nothing_outlives_a_stack_that_was_killed(up: Start, living: Living) -> None:
+def test_nothing_outlives_a_stack_that_was_killed(up: Start, living: Living, tmp_path: Path) -> None:
     stack = up()
     assert len(living()) > 4
 
     stack.send(signal.SIGKILL)
 
     stack.wait()
-    until(lambda: not living() and not server_answers(stack), "all processes of the stack are gone")
+    until(lambda: not living() and not server_answers(tmp_path), "all processes of the stack are gone")
 
 
 def test_a_second_ctrl_c_ends_it_at_once(up: Start, living: Living) -> None:
@@ -250,3 +241,151 @@ def test_a_folder_that_others_may_enter_is_refused_before_anything_starts(
     assert stack.wait() == 2
     (line,) = stack.lines
     assert line.startswith(f"mousetrap: {tmp_path}/.mousetrap is open to others (mode 777): `chmod 700 ")
+
+
+# The embedded server's end
+
+
+def server_pid(folder: Path) -> int:
+    pid = running_server(folder / ".mousetrap" / "valkey")
+    assert pid is not None
+    return pid
+
+
+def test_the_embedded_server_that_was_killed_is_started_again_with_its_data(
+    up: Start, start_base: Start, living: Living, tmp_path: Path
+) -> None:
+    stack = up()
+    assert start_base("cli", "run", "earthquakes", "--id", "before").wait(60) == 0
+    heard = len(stack.lines)
+
+    os.kill(server_pid(tmp_path), signal.SIGKILL)
+
+    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=heard)
+    until(lambda: server_answers(tmp_path), "the server is there again", seconds=30)
+    until(lambda: start_base("cli", "runs").wait(60) == 0, "the API has its store again", seconds=30)
+    shown = start_base("cli", "show", "before", "--json")
+    assert shown.wait(60) == 0
+    assert json.loads(shown.output)["state"] == "completed"
+    assert start_base("cli", "run", "earthquakes").wait(60) == 0
+    assert stack.terminate(60) == 0
+    assert living() == {}
+
+
+def test_an_embedded_server_that_keeps_dying_is_given_up_with_its_last_words(
+    up: Start, living: Living, tmp_path: Path
+) -> None:
+    stack = up()
+
+    killed: set[int] = set()
+    while stack.running:
+        with suppress(AssertionError, ProcessLookupError):
+            pid = until(lambda: running_server(tmp_path / ".mousetrap" / "valkey"), "it runs", seconds=5)
+            if pid not in killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+
+    assert stack.wait(60) == 1
+    given_up = r"mousetrap: the embedded Valkey server (ended by itself, with SIGKILL|did not start again): .*the end of"
+    assert re.search(given_up, stack.output)
+    assert 3 <= len(killed) <= 6
+    assert living() == {}
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of six megabytes at `folder`."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m,mode=700", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only who may mount a disk can fill one")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_said_once_and_over_when_it_is_over(
+    up: Start, start_base: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / ".mousetrap"
+    folder.mkdir(mode=0o700)
+    with small_disk(folder):
+        stack = up()
+        assert start_base("cli", "run", "earthquakes", "--id", "before").wait(60) == 0
+
+        with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while filler.write(bytes(4096)):
+                pass
+        stack.wait_for_line("the disk is full; it starts again when there is space", 60)
+        assert start_base("cli", "runs").wait(60) == 3
+        (folder / "filler").unlink()
+
+        stack.wait_for_line("there is space again; starting it", 60)
+        until(lambda: start_base("cli", "runs").wait(60) == 0, "the API has its store again", seconds=60)
+        assert start_base("cli", "show", "before").wait(60) == 0
+        assert start_base("cli", "run", "earthquakes").wait(60) == 0
+        assert stack.output.count("the disk is full") == 1
+        assert stack.terminate(60) == 0
+
+
+# Two stacks, and what is left of one
+
+
+def test_a_second_stack_in_the_same_folder_is_refused_with_the_first_ones_address(
+    up: Start, start_base: Start, tmp_path: Path
+) -> None:
+    up()
+
+    second = start_base("cli", "up", MOUSETRAP_API_PORT="0")
+
+    assert second.wait(20) == 2
+    (line,) = second.lines
+    assert line.startswith(
+        f"mousetrap: a stack runs in {tmp_path}/.mousetrap already, its API at http://127.0.0.1:"
+    )
+
+
+def test_what_is_left_of_a_stack_whose_guards_were_killed_too_is_said_with_how_to_end_it(
+    up: Start, start_base: Start, living: Living, tmp_path: Path
+) -> None:
+    stack = up()
+    guards = children_of(stack.pid, "sh -c read -r _")
+    assert len(guards) == 2
+    for pid in (*guards, stack.pid):
+        os.kill(pid, signal.SIGKILL)
+    stack.wait()
+
+    seen = start_base("cli", "runs")
+    assert seen.wait(60) == 3  # the file of a dead stack is not believed
+    assert "using the stack" not in seen.output
+    again = start_base("cli", "up", MOUSETRAP_API_PORT="0")
+    assert again.wait(20) == 2
+    (line,) = again.lines
+    advice = re.search(
+        r"a stack that was killed left processes in .*: end them with `(.*)`, and start again", line
+    )
+    assert advice
+    subprocess.run(["/bin/sh", "-c", advice[1]], check=True)
+    until(lambda: not living() and not server_answers(tmp_path), "nothing is left", seconds=60)
+    up()
+
+
+def children_of(parent: int, command: str) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "axww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    )
+    fields = (line.split(None, 2) for line in listed.stdout.splitlines())
+    return [int(pid) for pid, ppid, args in fields if int(ppid) == parent and command in args]
+
+
+def test_a_worker_started_by_hand_joins_the_stack_and_says_so(
+    up: Start, start_base: Start, tmp_path: Path
+) -> None:
+    up()
+
+    worker = start_base("cli", "worker", "process", "--burst")
+
+    assert worker.wait(60) == 0, worker.output
+    assert worker.lines[0].endswith(f"using the stack in {tmp_path}/.mousetrap")
