@@ -116,7 +116,9 @@ class EmbeddedValkey:
 
     def last_words(self) -> str:
         """The end of the server's log."""
-        return f"the end of {_log(self._directory)}:\n{_last_lines(_log(self._directory))}"
+        with contextlib.suppress(OSError):
+            return f"the end of {_log(self._directory)}:\n{_last_lines(_log(self._directory))}"
+        return f"{_log(self._directory)} cannot be read"
 
     def stop(self) -> None:
         """Lets the server write its data and end; does nothing to one that does not run."""
