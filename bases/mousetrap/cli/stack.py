@@ -164,7 +164,7 @@ def running_stack(
     """
     settings = Settings.from_environ(environ)
     _make_folder(folder)
-    valkey = EmbeddedValkey(folder / "valkey")
+    valkey = EmbeddedValkey(folder / "valkey", max_bytes=settings.embedded_max_bytes)
     news: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as opened:
         lock = opened.enter_context(taken(folder))

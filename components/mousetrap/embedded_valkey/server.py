@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from mousetrap.embedded_valkey.executable import find_executable
+from mousetrap.embedded_valkey.memory import half_of_the_memory
 from mousetrap.jobs import MousetrapError
 from mousetrap.settings import NotPrivate, make_private_folder, write_private
 
@@ -39,12 +40,14 @@ class EmbeddedValkey:
     """A server whose data lie in `directory`; it keeps its port and its password from start to start.
 
     Loopback is open to every user of the machine, so it lets in no one without the password, which is made at random for each
-    object and lies in the file `address`, ours to read alone. What it has answered is on disk: it survives the death of the server and of the machine.
+    object and lies in the file `address`, ours to read alone. Beyond `max_bytes` of memory (0: half of what this machine has) it
+    refuses writes, and forgets nothing. What it has answered is on disk: it survives the death of the server and of the machine.
     Raises EmbeddedValkeyFailed where there is no server to run, or where it does not start.
     """
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None, max_bytes: int = 0) -> None:
         self._directory = directory.absolute()
+        self._max_bytes = max_bytes or half_of_the_memory()
         self._port = port or _free_port()
         self._password = secrets.token_urlsafe(24)
         self._server: subprocess.Popen[bytes] | None = None
@@ -167,7 +170,7 @@ class EmbeddedValkey:
         try:
             write_private(_users(self._directory), "\n".join([*self.users(), ""]))
             write_private(self.address, self.url)
-            server = _run(self._directory, self._port, lock)
+            server = _run(self._directory, self._port, self._max_bytes, lock)
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(server.pid).encode(), 0)
             return server
@@ -175,7 +178,7 @@ class EmbeddedValkey:
             os.close(lock)  # the server holds it on
 
 
-def _run(directory: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
+def _run(directory: Path, port: int, max_bytes: int, lock: int) -> subprocess.Popen[bytes]:
     executable = find_executable()
     if executable is None:
         raise EmbeddedValkeyFailed(
@@ -193,6 +196,7 @@ def _run(directory: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
         # and SIGKILL loses it. We send many writes at once, so that they share one wait.
         "appendfsync": "always",
         "save": "",
+        "maxmemory": str(max_bytes),
         "maxmemory-policy": "noeviction",
     }
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]

@@ -19,6 +19,9 @@ class StoreFacts:
     appends: bool | None
     #: When it saves snapshots, as its setting `save` has it; empty for never.
     snapshots: str | None
+    #: Bytes of memory that it uses, and that it may use; 0 for no bound.
+    used_bytes: int | None = None
+    max_bytes: int | None = None
 
 
 async def read_facts(client: Redis) -> StoreFacts:
@@ -30,6 +33,8 @@ async def read_facts(client: Redis) -> StoreFacts:
         policy=told.get("maxmemory_policy"),
         appends=None if appends is None else bool(appends),
         snapshots=await _setting(client, "save"),
+        used_bytes=told.get("used_memory"),
+        max_bytes=told.get("maxmemory"),
     )
 
 

@@ -59,6 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
     confirm_seconds: NetworkSeconds = 10.0
 
+    #: Bytes of memory that the embedded server may take; 0 means half of what the machine has.
+    embedded_max_bytes: Annotated[int, Meta(ge=0)] = 0
+
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
     #: id:scopes:sha256 of each key, several separated by commas or line ends; `mousetrap keys new` makes them.
@@ -90,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_output_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
 
     #: The feed that a run of the example reads which names none; empty means the last week's.
-    feed_url: Annotated[str, Meta(pattern="^($|https?://)")] = ""
+    feed_url: str = ""
     #: host or host:port, separated by commas, that fetches may reach although the address points inward.
     fetch_allow: str = ""
     #: Longest fetch, from the first look-up to the last byte.
@@ -165,6 +168,11 @@ def _check_database(url: str) -> None:
     check_address(url)
 
 
+def _check_feed(url: str) -> None:
+    if url:
+        check_scheme(url, ("http", "https"))
+
+
 def _check_port(text: str) -> None:
     if text and not (text.isdecimal() and len(text) <= 5 and int(text) <= 65_535):
         raise ValueError("write a port up to 65535, 0 for a free one, or nothing to listen nowhere")
@@ -216,6 +224,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "api_host": check_host,
     "api_keys": _check_api_keys,
     "api_url": check_web,
+    "feed_url": _check_feed,
     "api_key": _check_api_key,
     "health_host": check_host,
     "fetch_allow": check_places,

@@ -33,3 +33,28 @@ def test_a_store_that_a_restart_may_empty_is_warned_of(
     )
     assert (persistence.name, persistence.state) == ("persistence", state)
     assert words in persistence.found
+
+
+@pytest.mark.parametrize(
+    ("used", "bound", "states"),
+    [
+        (79, 100, ["ok"]),
+        (80, 100, ["warn"]),
+        (130, 100, ["warn"]),
+        (5, 0, []),
+        (5, None, []),
+        (None, 100, []),
+    ],
+)
+def test_a_store_is_warned_of_long_before_it_is_full(
+    used: int | None, bound: int | None, states: list[str]
+) -> None:
+    facts = StoreFacts(
+        server="Valkey 9",
+        policy="noeviction",
+        appends=True,
+        snapshots="",
+        used_bytes=used,
+        max_bytes=bound,
+    )
+    assert [check.state for check in check_store_facts(facts) if check.name == "memory"] == states

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from mousetrap.embedded_valkey import running_server
@@ -389,3 +390,33 @@ def test_a_worker_started_by_hand_joins_the_stack_and_says_so(
 
     assert worker.wait(60) == 0, worker.output
     assert worker.lines[0].endswith(f"using the stack in {tmp_path}/.mousetrap")
+
+
+def test_a_full_embedded_server_refuses_with_the_reason_and_loses_nothing(
+    up: Start, start_base: Start
+) -> None:
+    stack = up(MOUSETRAP_EMBEDDED_MAX_BYTES="6000000")
+    feed = {"url": f"http://10.0.0.1/{'x' * 2000}"}  # refused by the fetch worker, with its story
+    accepted = []
+    with httpx.Client(base_url=api_url(stack), timeout=20) as api:
+        while (answer := api.post("/pipelines/earthquakes/runs", json=feed)).status_code == 202:
+            accepted.append(answer.json()["run_id"])
+            assert len(accepted) < 5_000
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:mousetrap:problem:store-full")
+    assert "give it more memory" in answer.json()["detail"]
+    assert stack.terminate(60) == 0
+
+    stack = up()
+    with httpx.Client(base_url=api_url(stack), timeout=20) as api:
+
+        def all_ended() -> bool:
+            states = {api.get(f"/runs/{run}").json()["state"] for run in accepted}
+            return states == {"failed"}
+
+        until(all_ended, "all that were accepted have ended", seconds=120)
+        assert api.post("/pipelines/earthquakes/runs", json=feed).status_code == 202
+
+
+def api_url(stack: Process) -> str:
+    return stack.wait_for_line("The API is at").split()[4].rstrip(",")

@@ -46,6 +46,7 @@ def test_it_answers_at_its_url_on_loopback_only_and_refuses_to_evict(tmp_path: P
         settings = valkey.config_get("*")
         assert settings["bind"] == "127.0.0.1"
         assert settings["maxmemory-policy"] == "noeviction"
+        assert 0 < int(settings["maxmemory"]) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         assert (settings["appendonly"], settings["appendfsync"], settings["save"]) == ("yes", "always", "")
     assert server.pid is None
     assert not answers(server.url)
