@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from chaos.calls import Calls
 from chaos.claims import Asked
 from chaos.ledger import Ledger
 from chaos.points import Point, Trap
-from mousetrap.jobs import Backlog, Delivery, Job, Message, Outcome, Queue, Subscription
+from mousetrap.jobs import Backlog, Browsed, Delivery, Job, Message, Outcome, Queue, Subscription
 from mousetrap.run_store import Claim, Decision, Granted, RunStore
 
 
@@ -48,6 +48,12 @@ class PointedQueue:
 
     async def backlog(self, queue: str) -> Backlog:
         return await self._inner.backlog(queue)
+
+    async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed | None:
+        return await self._inner.browse(queue, most, most_bytes)
+
+    async def mark(self, queue: str) -> Hashable:
+        return await self._inner.mark(queue)
 
     async def check(self) -> None:
         await self._inner.check()

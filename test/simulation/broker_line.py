@@ -151,6 +151,13 @@ class SimulatedQueue:
         """As in the protocol Queue."""
         return Backlog(await self.ready(queue), None)
 
+    async def browse(self, queue: str, most: int, most_bytes: int) -> None:
+        """As in the protocol Queue, and as on RabbitMQ: who looks at a message takes it."""
+
+    async def mark(self, queue: str) -> int:
+        """As in the protocol Queue."""
+        return await self.ready(queue)
+
     async def check(self) -> None:
         """As in the protocol Queue."""
         await self.process.ask("queue", "asks the broker whether it serves", self._reach, _no_answer)

@@ -1,5 +1,8 @@
 """Shows runs."""
 
+import asyncio
+import time
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -8,11 +11,17 @@ from mousetrap.api import views
 from mousetrap.api.access import may_read
 from mousetrap.api.pipelines import NAME
 from mousetrap.api.problems import NO_ACCESS, Problem, refusals
-from mousetrap.api.services import WithStore
-from mousetrap.run_store import Run
+from mousetrap.api.services import Services, WithServices, WithStore
+from mousetrap.dead_letters import Selection
+from mousetrap.jobs import MousetrapError
+from mousetrap.run_store import Run, RunState
 
 RUN_ID = r"^[A-Za-z0-9_-]{1,64}$"
 _PLACE = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$"
+
+#: Seconds that a run waits before its message is looked for among the dead letters, and that the look may take.
+_LONG, _PATIENCE = 5.0, 1.0
+_WAITING = (RunState.QUEUED, RunState.RETRYING)
 
 router = APIRouter(tags=["runs"])
 
@@ -41,6 +50,25 @@ async def list_runs(
 
 
 @router.get("/runs/{run_id}", dependencies=[may_read], responses=_REFUSED)
-async def show_run(run: KnownRun) -> views.Run:
-    """A run with its timeline."""
-    return views.Run.model_validate(run)
+async def show_run(run: KnownRun, services: WithServices) -> views.Run:
+    """A run with its timeline, and with the dead letter that keeps it waiting, if one does."""
+    letter = await _put_aside(run, services)
+    return views.Run.model_validate(run).model_copy(update={"letter": letter})
+
+
+async def _put_aside(run: Run, services: Services) -> views.PutAside | None:
+    """The dead letter of a run that waits as if it were in its queue: the broker, or a worker that could not believe it,
+    put its message aside, and nobody could note that in the store.
+
+    Looked for only when the run has waited for long, by a look that all such runs share; a broker that is away or slow
+    costs the page this line and no more.
+    """
+    if run.state not in _WAITING or time.time() * 1000 - run.updated_ms < _LONG * 1000:
+        return None
+    with suppress(MousetrapError, TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            looked = await services.dead_letters.look(Selection(run=run.id), stale=_LONG)
+            # A letter that a worker gave up names its run, which has failed then: one that lies there still is stale.
+            aside = [it for it in looked.letters if "mousetrap-run" not in it.message.headers]
+            return views.PutAside.model_validate(aside[-1]) if aside else None
+    return None

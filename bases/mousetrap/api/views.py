@@ -71,6 +71,17 @@ class RunLine(_View):
     unreadable: list[str] = Field([], description=_UNREADABLE, examples=[[]])
 
 
+class PutAside(_View):
+    """A dead letter of a run that waits: the broker put its message aside, or a worker did that could not believe it."""
+
+    id: str = Field(examples=["5f0c5b7e6a1d5c0e8f3a2b4c6d8e0f1a"])
+    queue: str = Field(description="The queue whose dead letter it is.", examples=["start_fetch"])
+    reason: str = Field(examples=["expired"])
+    believed: bool = Field(
+        description="Whether a key of ours signed it; else it only says so itself that it is of this run."
+    )
+
+
 class Run(RunLine):
     """A run with its input, its result and its timeline, oldest event first."""
 
@@ -79,6 +90,9 @@ class Run(RunLine):
     input: Any = None
     result: Any = None
     timeline: list[Event] = []
+    letter: PutAside | None = Field(
+        None, description="Where its message lies, when it waits and a dead letter is why."
+    )
 
 
 class RunPage(_View):

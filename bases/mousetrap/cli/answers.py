@@ -40,6 +40,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class PutAside(msgspec.Struct, frozen=True, kw_only=True):
+    """The dead letter that keeps a run waiting."""
+
+    id: str
+    queue: str
+    reason: str
+    believed: bool
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One input's trip through a pipeline."""
 
@@ -54,6 +63,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     rerun_of: str | None = None
     timeline: tuple[Event, ...] = ()
+    letter: PutAside | None = None
     #: What of it could not be read.
     unreadable: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.cli.answers import Event, Failure, Page, Run, Worker
+from mousetrap.cli.answers import Event, Failure, Page, PutAside, Run, Worker
 from mousetrap.cli.checks import Check
 from mousetrap.cli.progress import Stages, StageSeen
 
@@ -97,9 +97,22 @@ def run_heading(run: Run, now: datetime) -> Table:
     facts.add_row("accepted", moment(run.accepted_ms, now))
     if run.finished_ms:
         facts.add_row("took", _took(run))
+    if run.letter:
+        facts.add_row("put aside", _put_aside(run.letter))
     for what in run.unreadable:
         facts.add_row("unreadable", Text(what, "bold red"))
     return facts
+
+
+def _put_aside(letter: PutAside) -> Text:
+    """Where the message of a run lies that waits for nothing, and how to send it round again."""
+    sure = (
+        ""
+        if letter.believed
+        else ", which no key of ours signed and which says itself that it is of this run"
+    )
+    text = Text(f"its message is a dead letter of {letter.queue} ({letter.reason}){sure}", "yellow")
+    return text.append(f"\nmousetrap dead show {letter.queue} {letter.id}", "bold")
 
 
 def timeline_table(events: Iterable[Event], began_ms: int) -> Table:

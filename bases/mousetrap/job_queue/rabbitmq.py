@@ -78,6 +78,13 @@ class RabbitQueue:
         """As in the protocol Queue; since when is known only to whoever consumes, for to look at a message is to take it."""
         return Backlog(await self.ready(queue), self._consumer.reached(queue))
 
+    async def browse(self, queue: str, most: int, most_bytes: int) -> None:
+        """As in the protocol Queue: here who looks at a message takes it."""
+
+    async def mark(self, queue: str) -> int:
+        """As in the protocol Queue: how many wait is all that the broker tells."""
+        return await self.ready(queue)
+
     async def check(self) -> None:
         """As in the protocol Queue."""
         async with self._channel():

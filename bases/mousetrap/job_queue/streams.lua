@@ -143,6 +143,15 @@ function steps.since(queue)
   return math.min(since[1] or since[2] or 0, since[2] or since[1] or 0)
 end
 
+-- What a queue holds differs if one of these does: who adds changes the last id, who takes away the length.
+function steps.mark(queue)
+  if not exists(queue) then return { -1, '' } end
+  local info = redis.call('XINFO', 'STREAM', stream(queue))
+  local facts = {}
+  for i = 1, #info, 2 do facts[info[i]] = info[i + 1] end
+  return { facts.length, facts['last-generated-id'] }
+end
+
 -- A consumer lives as long as its key, which it renews.
 function steps.join(consumer, lapse, former, queues)
   redis.call('DEL', alive(former))

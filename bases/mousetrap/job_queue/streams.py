@@ -3,15 +3,19 @@
 import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from mousetrap.job_queue.bounds import check
 from mousetrap.job_queue.options import QueueOptions
+from mousetrap.job_queue.streams_delivery import read_entry
 from mousetrap.job_queue.streams_line import LOST, Line, Server
 from mousetrap.job_queue.streams_membership import Membership
 from mousetrap.job_queue.streams_outbox import Outbox
 from mousetrap.job_queue.streams_subscription import StreamSubscription
-from mousetrap.jobs import Backlog, Delivery, Message, Queue, Subscription, Unroutable, dead_queue
+from mousetrap.jobs import Backlog, Browsed, Delivery, Message, Queue, Subscription, Unroutable, dead_queue
 
+#: Entries that one question asks for.
+_PAGE = 50
 #: Seconds for an answer that someone waits for.
 _ANSWER = 1.5
 
@@ -101,6 +105,34 @@ class StreamQueue:
         except LOST as error:
             raise self._server.unreachable(error) from error
         return Backlog(ready, since_ms or None)
+
+    async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed:
+        found: list[Message] = []
+        size, last = 0, "-"
+        while (page := min(_PAGE, most - len(found))) > 0 and size < most_bytes:
+            entries = await self._ask("XRANGE", f"mousetrap:queue:{queue}", last, "+", "COUNT", page)
+            for entry, fields in entries:
+                found.append(read_entry(fields))
+                last = f"({entry.decode()}"
+            size = sum(len(message.body) for message in found)
+            if len(entries) < page:
+                break
+        lying = int(await self._ask("XLEN", f"mousetrap:queue:{queue}"))
+        return Browsed(tuple(found), max(0, lying - len(found)))
+
+    async def mark(self, queue: str) -> tuple[int, bytes]:
+        try:
+            length, last = await self._line.step("mark", queue, patience=_ANSWER)
+        except LOST as error:
+            raise self._server.unreachable(error) from error
+        # Where there is no such queue it is made, or said to be missing.
+        return (await self.ready(queue), b"") if length < 0 else (int(length), last)
+
+    async def _ask(self, *words: str | int) -> Any:
+        try:
+            return await self._line.ask(*words, patience=_ANSWER)
+        except LOST as error:
+            raise self._server.unreachable(error) from error
 
     async def check(self) -> None:
         try:

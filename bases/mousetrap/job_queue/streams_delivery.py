@@ -77,6 +77,11 @@ class StreamDelivery:
 _headers = msgspec.json.Decoder(dict[str, str])
 
 
+def read_entry(fields: list[bytes]) -> Message:
+    """The message that a stream's entry holds."""
+    return _message(dict(zip(fields[::2], fields[1::2], strict=False)))
+
+
 def _message(fields: Mapping[bytes, bytes]) -> Message:
     """Whatever lies in the stream becomes a message: if it is not one of ours, whoever reads its body will see that."""
     headers: dict[str, str] = {}

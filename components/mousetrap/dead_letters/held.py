@@ -1,11 +1,11 @@
 """Takes letters off a dead queue to look at them, and puts back all that was not settled meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from mousetrap.jobs import Delivery, MousetrapError, Queue, dead_queue
+from mousetrap.jobs import Delivery, Message, MousetrapError, Queue, dead_queue
 
 #: Bytes of bodies held at once.
 _MOST_BYTES = 64 * 1024 * 1024
@@ -45,6 +45,18 @@ async def hold(queue: Queue, name: str, most: int) -> AsyncIterator[Held]:
         deliveries.clear()  # the queue remembers its subscriptions, and with them what receives
         with suppress(MousetrapError, TimeoutError):
             await asyncio.wait_for(_until_there(queue, dead, back), _RETURNING)
+
+
+async def read_dead(queue: Queue, name: str, most: int) -> tuple[Sequence[Message], int]:
+    """At most `most` messages of the dead queue of `name`, and how many lie there beyond. All are there still.
+
+    Raises QueueUnreachable or Unroutable.
+    """
+    browsed = await queue.browse(dead_queue(name), most, _MOST_BYTES)
+    if browsed is not None:
+        return browsed.messages, browsed.beyond
+    async with hold(queue, name, most) as held:
+        return [delivery.message for delivery in held.deliveries], held.beyond
 
 
 async def _take(queue: Queue, dead: str, most: int, deliveries: list[Delivery]) -> None:

@@ -10,6 +10,7 @@ from mousetrap.dead_letters.edit import edited
 from mousetrap.dead_letters.held import hold
 from mousetrap.dead_letters.letter import DeadLetter, read_letter, without_story
 from mousetrap.dead_letters.selection import Selection, matches
+from mousetrap.dead_letters.shared_look import SharedLook, age
 from mousetrap.jobs import Delivery, Job, Message, Queue, encode
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunStore
@@ -78,23 +79,25 @@ class DeadLetters:
         self._now = now
         self._pause = pause
         names = sorted({stage.queue for pipeline in pipelines.values() for stage in pipeline.stages})
-        #: What one look holds, another would not see.
-        self._looks = {name: asyncio.Lock() for name in names}
+        self._looks = {name: SharedLook(queue, name, keyring) for name in names}
 
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues whose dead letters these are."""
         return tuple(self._looks)
 
-    async def look(self, selection: Selection) -> Looked:
-        """The letters that are meant; all lie there still."""
+    async def look(self, selection: Selection, *, stale: float = 0.0) -> Looked:
+        """The letters that are meant; all lie there still.
+
+        Those who ask at once share a look; one of the last `stale` seconds will do, whatever happened since.
+        """
         found: list[DeadLetter] = []
         seen = unseen = 0
         for name in self._meant(selection):
-            async with self._holding(name) as (letters, beyond):
-                found += [letter for letter, _ in letters if matches(letter, selection)]
-                seen, unseen = seen + len(letters), unseen + beyond
-        return Looked(letters=tuple(sorted(found, key=_age)), seen=seen, unseen=unseen)
+            look = await self._looks[name].look(MOST_HELD, stale)
+            found += [letter for letter in look.letters if matches(letter, selection)]
+            seen, unseen = seen + len(look.letters), unseen + look.beyond
+        return Looked(letters=tuple(sorted(found, key=age)), seen=seen, unseen=unseen)
 
     async def find(self, queue: str, letter_id: str) -> DeadLetter | None:
         """One letter; None when it does not lie there, or not any more."""
@@ -167,10 +170,10 @@ class DeadLetters:
 
     @asynccontextmanager
     async def _holding(self, name: str) -> AsyncIterator[tuple[Found, int]]:
-        async with self._looks[name], hold(self._queue, name, MOST_HELD) as held:
-            letters = [(read_letter(it.message, name, self._keyring), it) for it in held.deliveries]
-            yield sorted(letters, key=lambda each: _age(each[0])), held.beyond
-
-
-def _age(letter: DeadLetter) -> int:
-    return letter.at_ms or 0
+        async with self._looks[name].lock:
+            try:
+                async with hold(self._queue, name, MOST_HELD) as held:
+                    letters = [(read_letter(it.message, name, self._keyring), it) for it in held.deliveries]
+                    yield sorted(letters, key=lambda each: age(each[0])), held.beyond
+            finally:
+                self._looks[name].forget()

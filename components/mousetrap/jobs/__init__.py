@@ -14,6 +14,7 @@ from mousetrap.jobs.outcome import Done, Failure, GiveUp, Outcome, RetryLater
 from mousetrap.jobs.queue import (
     LARGEST_PAYLOAD,
     Backlog,
+    Browsed,
     Delivery,
     Message,
     Queue,
@@ -24,6 +25,7 @@ from mousetrap.jobs.queue import (
 __all__ = [
     "LARGEST_PAYLOAD",
     "Backlog",
+    "Browsed",
     "Delivery",
     "Done",
     "Failure",

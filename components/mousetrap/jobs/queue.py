@@ -1,6 +1,6 @@
 """What we ask of a queue: small protocols that RabbitMQ and the embedded queue both fit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -23,6 +23,13 @@ class Backlog(msgspec.Struct, frozen=True):
     ready: int
     #: None of it began to wait before this: milliseconds since 1970; None where the process that was asked cannot tell.
     since_ms: int | None
+
+
+class Browsed(msgspec.Struct, frozen=True):
+    """Messages that lie in a queue, oldest first, and how many lie there beyond those."""
+
+    messages: tuple[Message, ...]
+    beyond: int
 
 
 class Delivery(Protocol):
@@ -77,6 +84,17 @@ class Queue(Protocol):
 
     async def backlog(self, queue: str) -> Backlog:
         """What waits to be delivered, and since when; looking moves no message. Raises as `ready` does."""
+        ...
+
+    async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed | None:
+        """What lies in `queue`, at most about so much, by a look that moves nothing and writes nothing.
+
+        None where a message can only be looked at by taking it. Raises as `ready` does.
+        """
+        ...
+
+    async def mark(self, queue: str) -> Hashable:
+        """Differs from what it was before if messages came or went, as far as the broker tells. Raises as `ready` does."""
         ...
 
     async def check(self) -> None:

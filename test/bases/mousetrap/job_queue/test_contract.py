@@ -609,3 +609,50 @@ def test_a_restarted_broker_has_kept_everything_and_is_used_again_without_a_word
             assert set(await inbox.acknowledge(4)) == {"held", "waiting", "delayed", "after"}
 
     play(story())
+
+
+def test_a_mark_differs_once_a_message_came_or_went(url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(url, [work], name="test") as queue:
+            marks = [await queue.mark(work)]
+            assert await queue.mark(work) == marks[0]
+            await queue.publish(work, Message("m1", b"x"))
+            await eventually(lambda: queue.ready(work), 1)
+            marks.append(await queue.mark(work))
+            inbox = Inbox()
+            await queue.consume(work, 1, inbox)
+            await queue.publish(work, Message("m2", b"x"))
+            assert await inbox.acknowledge(1) == ["m1"]
+            assert (await inbox.take()).message.id == "m2"
+            await eventually(lambda: queue.ready(work), 0)
+
+            assert marks[0] != marks[1] != await queue.mark(work)
+            with pytest.raises(Unroutable):
+                await queue.mark("no_such_queue")
+
+    play(story())
+
+
+def test_a_browse_shows_what_lies_there_and_takes_nothing_or_says_that_it_would(url: str, work: str) -> None:
+    async def story() -> None:
+        async with connect(url, [work], name="test") as queue:
+            for number in range(120):
+                await queue.publish(work, Message(f"m{number}", b"x" * 100, {"mousetrap-a": "1"}))
+
+            whole, some = await queue.browse(work, 1000, 1_000_000), await queue.browse(work, 70, 1_000_000)
+            few = await queue.browse(work, 1000, 1)
+
+            if url.startswith("amqp"):
+                assert whole is some is few is None
+            else:
+                assert whole is not None and some is not None and few is not None
+                assert [message.id for message in whole.messages] == [f"m{number}" for number in range(120)]
+                assert whole.messages[0] == Message("m0", b"x" * 100, {"mousetrap-a": "1"})
+                assert (whole.beyond, len(some.messages), some.beyond) == (0, 70, 50)
+                assert few.messages and len(few.messages) + few.beyond == 120
+            inbox = Inbox()
+            await queue.consume(work, 1, inbox)
+            delivery = await inbox.take()
+            assert (delivery.message.id, delivery.redelivered) == ("m0", False)
+
+    play(story())

@@ -1,0 +1,87 @@
+"""Shares one look at a dead queue among all who ask, and repeats it no sooner than what it costs allows."""
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from mousetrap.dead_letters.held import read_dead
+from mousetrap.dead_letters.letter import DeadLetter, read_letter
+from mousetrap.jobs import Queue, dead_queue
+from mousetrap.signing import Keyring
+
+#: A look is not repeated before so many times what it took have passed: looking takes at most a tenth of the time.
+_REST = 10.0
+#: Letters, and bytes of bodies, up to which a look is cheap, and is repeated as soon as the queue has changed.
+_FEW, _FEW_BYTES = 200, 1_048_576
+#: Seconds after which a look is forgotten even where the queue seems unchanged: RabbitMQ tells only how many lie there.
+_LONGEST = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look found, oldest letter first."""
+
+    letters: tuple[DeadLetter, ...]
+    #: How many lie there beyond those.
+    beyond: int
+    #: What the queue was like; with another mark it has changed since.
+    mark: Hashable
+    #: When the look ended, on the clock's seconds, and how long it may not be repeated.
+    at: float
+    rest: float
+
+
+class SharedLook:
+    """The letters of one queue. Who takes letters away holds `lock`, and forgets the look afterwards."""
+
+    def __init__(
+        self, queue: Queue, name: str, keyring: Keyring, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._queue = queue
+        self._name = name
+        self._keyring = keyring
+        self._now = now
+        self._seen: Seen | None = None
+        self._forgetting: asyncio.TimerHandle | None = None
+        #: What one look holds, another would not see.
+        self.lock = asyncio.Lock()
+
+    async def look(self, most: int, stale: float = 0.0) -> Seen:
+        """At most `most` letters; a look of the last `stale` seconds will do as it is. Raises what the queue raises."""
+        async with self.lock:
+            seen = self._seen
+            if seen is None or not await self._is_good(seen, stale):
+                seen = await self._look(most)
+            return seen
+
+    def forget(self) -> None:
+        """Lets the next one look again."""
+        self._seen = None
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+
+    async def _is_good(self, seen: Seen, stale: float) -> bool:
+        if self._now() - seen.at < max(seen.rest, stale):
+            return True
+        return await self._queue.mark(dead_queue(self._name)) == seen.mark
+
+    async def _look(self, most: int) -> Seen:
+        begun = self._now()
+        self.forget()
+        mark = await self._queue.mark(dead_queue(self._name))
+        messages, beyond = await read_dead(self._queue, self._name, most)
+        letters = sorted((read_letter(it, self._name, self._keyring) for it in messages), key=age)
+        few = len(messages) <= _FEW and sum(len(it.body) for it in messages) <= _FEW_BYTES
+        now = self._now()
+        seen = Seen(tuple(letters), beyond, mark, now, 0.0 if few else _REST * (now - begun))
+        self._seen = seen
+        # Bodies are not to lie in memory for longer than somebody looks.
+        loop = asyncio.get_running_loop()
+        self._forgetting = loop.call_later(max(_LONGEST, seen.rest), self.forget)
+        return seen
+
+
+def age(letter: DeadLetter) -> int:
+    """What letters are ordered by; one whose time nobody told is older than any."""
+    return letter.at_ms or 0

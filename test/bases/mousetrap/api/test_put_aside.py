@@ -1,0 +1,93 @@
+"""Shows that a run which waits for nothing says where its message lies, on both queues."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from mousetrap.job_queue import connect
+from mousetrap.jobs import Failure, Message, dead_queue, decode, encode, first_job
+from mousetrap.worker.postings import bury
+from support.inbox import Inbox, play
+from support.valkey import administrator
+
+RUNS = "/pipelines/earthquakes/runs"
+QUEUE = "start_fetch"
+KEYS = "k1:sixteen-characters"
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+def put_aside(url: str, reason: str | None, body: bytes | None = None) -> None:
+    """Moves the one message of the queue to its dead queue: as a worker that refuses it, or as a broker's policy does."""
+
+    async def story() -> None:
+        async with connect(url, [QUEUE], name="test") as queue:
+            inbox = Inbox()
+            await queue.consume(QUEUE, 1, inbox)
+            delivery = await inbox.take()
+            message = delivery.message if body is None else Message(delivery.message.id, body, {})
+            if reason:
+                why = Failure(kind="Refused", text="no")
+                message = bury(message, QUEUE, reason, why, job=None, worker="w1", now_ms=1).message
+            await queue.publish(dead_queue(QUEUE), message)
+            delivery.acknowledge()
+
+    play(story())
+
+
+def wait_for_long(store_url: str, run_id: str) -> None:
+    with Redis.from_url(administrator(store_url)) as client:
+        client.hset(f"mousetrap:run:{run_id}", "updated_ms", 1)
+
+
+@pytest.mark.parametrize("reason", [None, "signature", "undecodable"])
+def test_a_run_whose_message_was_put_aside_says_where_it_lies(
+    serve: Callable[..., httpx.Client], queue_url: str, store_url: str, reason: str | None
+) -> None:
+    api = serve(broker_url=queue_url, signing_keys=KEYS)
+    run_id = api.post(RUNS).json()["run_id"]
+    put_aside(queue_url, reason)
+    fresh = api.get(f"/runs/{run_id}").json()
+    wait_for_long(store_url, run_id)
+
+    run = api.get(f"/runs/{run_id}").json()
+
+    assert fresh["letter"] is None  # whoever has just been accepted is not looked for
+    assert (run["state"], run["letter"]["queue"], run["letter"]["believed"]) == ("queued", QUEUE, True)
+    assert run["letter"]["reason"] == (reason or "unknown")
+    assert api.get(f"/dead/{QUEUE}/{run['letter']['id']}").json()["run_id"] == run_id
+
+
+def test_what_nobody_signed_is_a_hint_and_changes_nothing(
+    serve: Callable[..., httpx.Client], queue_url: str, store_url: str
+) -> None:
+    api = serve(broker_url=queue_url, signing_keys=KEYS)
+    run_id = api.post(RUNS).json()["run_id"]
+    forged = first_job(run_id=run_id, pipeline="earthquakes", stage="fetch", payload=b"{}", accepted_ms=1)
+    put_aside(queue_url, "signature", encode(forged))
+    wait_for_long(store_url, run_id)
+
+    run = api.get(f"/runs/{run_id}").json()
+
+    assert decode(encode(forged)).run_id == run_id
+    assert (run["state"], run["letter"]["believed"]) == ("queued", False)
+
+
+def test_a_run_that_waits_in_its_queue_has_no_letter(
+    serve: Callable[..., httpx.Client], queue_url: str, store_url: str
+) -> None:
+    api = serve(broker_url=queue_url)
+    run_id = api.post(RUNS).json()["run_id"]
+    wait_for_long(store_url, run_id)
+
+    found: Any = api.get(f"/runs/{run_id}").json()
+
+    assert (found["state"], found["letter"]) == ("queued", None)
