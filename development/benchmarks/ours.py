@@ -97,7 +97,7 @@ async def opened(stack: AsyncExitStack) -> tuple[Queue, RunStore]:
     queues = [stage.queue for stage in PIPELINE.stages]
     queue = await stack.enter_async_context(open_queue(SETTINGS, queues, name="bench"))
     store = await stack.enter_async_context(
-        open_store(SETTINGS.store_url, retention=SETTINGS.retention_seconds)
+        open_store(SETTINGS.store_url, retention=SETTINGS.retention_seconds, keyring=SETTINGS.keyring)
     )
     return queue, store
 

@@ -120,7 +120,7 @@ async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, r
     options = QueueOptions(confirm_deadline=_CONFIRM)
     async with (
         connect(broker_url, QUEUES, name="caller", options=options) as queue,
-        open_store(store_url, retention=_RETENTION) as store,
+        open_store(store_url, retention=_RETENTION, keyring=Keyring.parse(SIGNING_KEYS)) as store,
     ):
         ledger = folder / "ledger.jsonl"
         caller = Caller(_Store(store, trap), _Queue(queue, trap), Ledger(ledger))

@@ -48,7 +48,7 @@ async def work(folder: Path, broker_url: str, store_url: str) -> bool:
     options = WorkerOptions(name=name, lease=LEASE, grace=GRACE, keyring=Keyring.parse(SIGNING_KEYS))
     async with (
         connect(broker_url, QUEUES, name=name, options=QueueOptions(confirm_deadline=CONFIRM)) as queue,
-        open_store(store_url, retention=RETENTION) as inner,
+        open_store(store_url, retention=RETENTION, keyring=Keyring.parse(SIGNING_KEYS)) as inner,
     ):
         tools = Tools.of(folder, worker=name, trap=trap)
         calls = Calls(folder / "calls.jsonl", name)

@@ -20,10 +20,11 @@ from chaos.history import History
 from chaos.ledger import Ledger, Line, Reader
 from chaos.skew import SKEWS_S, skewed
 from chaos.submitter import Caller
-from chaos.workload import QUEUES, Order, order
+from chaos.workload import QUEUES, SIGNING_KEYS, Order, order
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import connect
 from mousetrap.run_store import open_store
+from mousetrap.signing import Keyring
 from support.door import Door, open_door
 from support.processes import Process, clean_environment
 from support.waiting import until
@@ -97,7 +98,7 @@ class World:
     async def _submit(self, wanted: list[Order]) -> None:
         async with (
             connect(self.broker_url, QUEUES, name="special") as queue,
-            open_store(self.store.url, retention=7200.0) as store,
+            open_store(self.store.url, retention=7200.0, keyring=Keyring.parse(SIGNING_KEYS)) as store,
         ):
             ledger = Ledger(self.folder / "ledger.jsonl")
             try:
@@ -140,7 +141,7 @@ class World:
         """Publishes what no caller lives to publish."""
         async with (
             connect(self.broker_url, QUEUES, name="finisher") as queue,
-            open_store(self.store.url, retention=7200.0) as store,
+            open_store(self.store.url, retention=7200.0, keyring=Keyring.parse(SIGNING_KEYS)) as store,
         ):
             ledger = Ledger(self.folder / "ledger.jsonl")
             await Caller(store, queue, ledger).finish_what_others_began(age=0.0)

@@ -1,6 +1,6 @@
 """The client of the store's server, as far as the store's face uses it, over the simulated network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -69,6 +69,11 @@ class StoreClient:
     async def hget(self, key: str, name: str) -> Any:
         """As the client's."""
         return await self._ask(f"-read {key}", lambda: self._store.reached().command("HGET", key, name))
+
+    async def hmget(self, key: str, names: Sequence[str], *more: str) -> Any:
+        """As the client's."""
+        wanted = (names, *more) if isinstance(names, str) else names
+        return await self._ask(f"-read {key}", lambda: self._store.reached().command("HMGET", key, *wanted))
 
     def pipeline(self, transaction: bool = True) -> "Pipeline":
         """As the client's."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
-from mousetrap.run_store import Progress, RunConflict, RunStore
+from mousetrap.run_store import Progress, RunConflict, RunStore, Unsigned
 from simulation.clock import EPOCH_MS, SimulatedLoop
 from simulation.process import Process, Story
 from simulation.store_client import Store, StoreClient
@@ -36,6 +36,7 @@ OUTCOMES = (
     GiveUp("max-retries", Failure(kind="ValueError", text="never \\ ever")),
 )
 outcomes = st.sampled_from(OUTCOMES)
+_FORGED = GiveUp("store-signature", Failure(kind="SignatureRefused", text="forged"))
 calls = st.one_of(
     st.tuples(st.just("wait"), st.integers(0, 70_000)),
     st.tuples(st.just("open_run"), jobs, st.sampled_from((b"1", b"2")), st.sampled_from((None, 0.5, 60.0))),
@@ -53,6 +54,7 @@ calls = st.one_of(
     st.tuples(st.just("survived"), jobs, st.booleans()),
     st.tuples(st.just("renew"), jobs, st.booleans(), fences),
     st.tuples(st.just("decide"), jobs, st.booleans(), attempts, fences, outcomes, st.booleans()),
+    st.tuples(st.just("distrust"), jobs, st.booleans(), st.booleans()),
     st.tuples(st.just("release"), jobs, st.booleans(), fences),
     st.tuples(st.just("redrive"), jobs, st.booleans(), st.integers(0, 1)),
     st.tuples(st.just("redriven"), jobs, st.booleans(), st.integers(1, 2)),
@@ -71,6 +73,7 @@ _BEGINNINGS: list[list[tuple[Any, ...]]] = [
         for outcome in OUTCOMES
         for child in [(True, 1, 0, "w2", False, "one", True)]
     ),
+    [_OPENED, _CLAIMED, ("decide", "r1", False, 1, 1, OUTCOMES[0], False), ("distrust", "r1", False, True)],
     [
         _OPENED,
         ("claim", "r1", False, 1, 0, "w1", False, "one", True),
@@ -173,6 +176,11 @@ class _Asking:
     async def decide(self, run: str, second: bool, attempt: int, fence: int, outcome: Any, last: bool) -> Any:
         job = msgspec.structs.replace(_job(run, second), attempt=attempt)
         return await self._store.decide(job, outcome, fence=fence, worker="w1", last=last)
+
+    async def distrust(self, run: str, second: bool, right: bool) -> Any:
+        job = _job(run, second)
+        record = msgspec.json.encode(OUTCOMES[0]).decode() if right else "another"
+        return await self._store.distrust(job, Unsigned(record, "forged"), _FORGED, worker="w1")
 
     async def release(self, run: str, second: bool, fence: int) -> Any:
         return await self._store.release(_job(run, second), fence=fence, worker="w1")

@@ -244,7 +244,7 @@ class World:
         process = Process(name, self.loop, self.story, latency)
         queue = SimulatedQueue(self.broker, process)
         client: Any = StoreClient(self.store, process)
-        crew = Crew(process, queue, RunStore(client, "simulation", RETENTION, 64), Stop())
+        crew = Crew(process, queue, RunStore(client, "simulation", RETENTION, 64, KEYRING), Stop())
 
         def died() -> None:
             self.ledger.died(process)

@@ -127,7 +127,7 @@ def on_a_workbench(
         queues = [stage.queue for stage in pipeline.stages]
         async with (
             connect(broker_url, queues, name="test", options=options or QueueOptions()) as queue,
-            open_store(store_url, retention=3600) as store,
+            open_store(store_url, retention=3600, keyring=KEYRING) as store,
         ):
             await asyncio.wait_for(story(Workbench(queue, store, pipeline)), patience)
 

@@ -40,7 +40,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Neither broker nor store need be there yet."""
     queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
     async with (
-        open_store(settings.store_url, retention=settings.retention_seconds, tls=settings.tls) as store,
+        open_store(
+            settings.store_url,
+            retention=settings.retention_seconds,
+            tls=settings.tls,
+            keyring=settings.keyring,
+        ) as store,
         open_registry(settings.store_url, tls=settings.tls) as registry,
         open_queue(settings, queues, name="api", deadline=min(_CONFIRM, settings.confirm_seconds)) as queue,
     ):

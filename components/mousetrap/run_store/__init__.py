@@ -1,8 +1,9 @@
 """The state of runs and jobs in Valkey: every transition atomic, every key with a time-to-live."""
 
-from mousetrap.run_store.claims import Busy, Claim, Decided, Granted, Locked, Over
+from mousetrap.run_store.claims import Busy, Claim, Decided, Granted, Locked, Over, Unsigned
 from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.facts import StoreFacts
+from mousetrap.run_store.records import Opening
 from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState
 from mousetrap.run_store.store import Decision, Opened, RunConflict, RunStore, open_store
 
@@ -15,6 +16,7 @@ __all__ = [
     "Granted",
     "Locked",
     "Opened",
+    "Opening",
     "Over",
     "Page",
     "Progress",
@@ -23,6 +25,7 @@ __all__ = [
     "RunState",
     "RunStore",
     "StoreFacts",
+    "Unsigned",
     "open_store",
     "read_json",
 ]

@@ -4,7 +4,9 @@ from typing import Any
 
 import msgspec
 
-from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater
+from mousetrap.jobs import Job, Outcome, RetryLater
+from mousetrap.run_store.records import read_verdict
+from mousetrap.signing import Keyring, SignatureRefused
 
 
 class Granted(msgspec.Struct, frozen=True):
@@ -40,17 +42,24 @@ class Decided(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
+class Unsigned(msgspec.Struct, frozen=True):
+    """What is on record of the job is not signed by a key of ours: nothing may follow from it."""
+
+    #: The record, to be replaced by `RunStore.distrust`.
+    record: str
+    #: For people.
+    why: str
+
+
 class Over(msgspec.Struct, frozen=True):
     """Nothing is left to do for this message."""
 
 
-Claim = Granted | Busy | Locked | Decided | Over
-
-_outcomes = msgspec.json.Decoder(Done | RetryLater | GiveUp)
+Claim = Granted | Busy | Locked | Decided | Unsigned | Over
 
 
-def read_claim(reply: list[Any]) -> Claim:
-    """The claim that the store's reply stands for."""
+def read_claim(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
+    """The claim on `job` that the store's reply stands for."""
     match reply:
         case ["granted", *facts]:
             return Granted(*facts)
@@ -59,10 +68,17 @@ def read_claim(reply: list[Any]) -> Claim:
         case ["locked", holder, milliseconds]:
             return Locked(holder, milliseconds / 1000)
         case ["decided", verdict, milliseconds] if verdict:
-            return Decided(_due(_outcomes.decode(verdict), milliseconds / 1000))
+            return _decided(verdict, milliseconds / 1000, job, keyring)
         case _:
             return Over()
 
 
-def _due(outcome: Outcome, seconds: float) -> Outcome:
-    return RetryLater(seconds, outcome.failure) if isinstance(outcome, RetryLater) else outcome
+def _decided(record: str, seconds: float, job: Job, keyring: Keyring) -> Decided | Unsigned:
+    try:
+        outcome = read_verdict(record.encode(), job, keyring)
+    except SignatureRefused as error:
+        return Unsigned(record, str(error))
+    if isinstance(outcome, RetryLater):
+        # When it is due is the store's to say, but no later than what was decided.
+        return Decided(RetryLater(min(seconds, outcome.after), outcome.failure))
+    return Decided(outcome)

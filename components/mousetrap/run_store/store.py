@@ -6,7 +6,7 @@ import math
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -15,12 +15,21 @@ from redis.exceptions import RedisError
 from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RetryLater
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.batches import Batches
-from mousetrap.run_store.claims import Claim, read_claim
-from mousetrap.run_store.damage import is_damage, read_json
+from mousetrap.run_store.claims import Claim, Unsigned, read_claim
+from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.facts import StoreFacts, read_facts
 from mousetrap.run_store.listing import list_runs
 from mousetrap.run_store.nudges import Nudges
+from mousetrap.run_store.records import (
+    OPENING,
+    Opening,
+    read_opening,
+    read_verdict,
+    sign_opening,
+    write_verdict,
+)
 from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState, read_event, read_progress, read_run
+from mousetrap.signing import Keyring
 from mousetrap.store_client import address, open_client, unreachable
 
 #: Reads at once, each on a connection of its own: as many as watchers make would stay for ever.
@@ -28,6 +37,8 @@ _READS = 16
 #: Seconds between two looks at a watched run when no nudge comes: nudges can be lost with a connection.
 _LOOK_ANYWAY = 5.0
 
+
+_NO_KEYS = Keyring()
 
 #: What became of the wish to decide a job.
 Decision = Literal["recorded", "stale", "unlocked", "over"]
@@ -50,14 +61,20 @@ class Opened(NamedTuple):
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, retention: float, keep: int = 65_536, tls: ssl.SSLContext | None = None
+    url: str,
+    *,
+    retention: float,
+    keep: int = 65_536,
+    tls: ssl.SSLContext | None = None,
+    keyring: Keyring = _NO_KEYS,
 ) -> AsyncIterator["RunStore"]:
     """The run store at `url`, which need not be reachable yet; `retention` (seconds) is how long a run is remembered.
 
-    Outputs of at most `keep` bytes stay after they were handed on, for re-runs from a later stage.
+    Outputs of at most `keep` bytes stay after they were handed on, for re-runs from a later stage. `keyring` signs what a
+    message may be made from later: give it the keys that sign messages.
     """
     client = open_client(url, tls)
-    store = RunStore(client, address(url), retention, keep)
+    store = RunStore(client, address(url), retention, keep, keyring)
     try:
         yield store
     finally:
@@ -67,12 +84,15 @@ async def open_store(
 class RunStore:
     """Every method raises StoreUnreachable when the server does not answer within two seconds."""
 
-    def __init__(self, client: Redis, address: str, retention: float, keep: int) -> None:
+    def __init__(
+        self, client: Redis, address: str, retention: float, keep: int, keyring: Keyring = _NO_KEYS
+    ) -> None:
         self._client = client
         self._address = address
         self._retention = retention
         self._ttl = int(retention * 1000)
         self._keep = keep
+        self._keyring = keyring
         self._batches = Batches(client, address)
         self._nudges = Nudges(client)
         self._reads = asyncio.Semaphore(_READS)
@@ -109,14 +129,22 @@ class RunStore:
         """Records a run before its first job is published. Raises RunConflict when the id is another run's."""
         digest = hashlib.sha256(input).hexdigest()
         expires = math.ceil(expires_in * 1000) if expires_in else 0
+        signature = sign_opening(run_id, pipeline, stage, input, expires, self._keyring)
         state, at, expires = await self._batches.call(
-            *("open_run", run_id, pipeline, stage, input.decode(), digest, expires, rerun_of, self._ttl)
+            *("open_run", run_id, pipeline, stage, input.decode(), digest, expires, rerun_of, signature),
+            self._ttl,
         )
         if state == "conflict":
             raise RunConflict(
                 f"run {run_id} exists with another input or pipeline: use a new id or idempotency key"
             )
         return Opened("new" if state == "opened" else state, at, expires or None)
+
+    async def opening(self, run_id: str) -> Opening | None:
+        """What the run was started with; None when there is no such run. Raises SignatureRefused for what is not ours."""
+        async with self._reaching():
+            fields = cast(list[bytes | None], await self._client.hmget(_run_key(run_id), OPENING))
+        return read_opening(run_id, fields, self._keyring) if fields[0] is not None else None
 
     def published(self, run_id: str) -> None:
         """Notes, within a second or so, that the run's first job is with the broker for good.
@@ -147,9 +175,9 @@ class RunStore:
         Stale is the letter of a job that has gone on since; busy that of one which a worker has at this moment. Repeating
         the call before the job was published is safe. The run says so after `redriven`, or when a worker meets the job.
         """
-        reply, generation = await self._batches.call("redrive", job.id, job.run_id, job.generation, self._ttl)
+        reply, _ = await self._batches.call("redrive", job.id, job.run_id, job.generation, self._ttl)
         if reply == "redriven":
-            return job.anew(generation)
+            return job.anew(job.generation + 1)
         return "busy" if reply == "busy" else "stale"
 
     async def redriven(self, job: Job) -> None:
@@ -159,13 +187,18 @@ class RunStore:
             self._ttl,
         )
 
-    async def output(self, job_id: str) -> bytes | None:
-        """What a job handed on, if it did and that is kept: larger outputs than the store keeps are forgotten on arrival."""
+    async def output(self, job: Job) -> bytes | None:
+        """What a job handed on, if it did and that is kept: larger outputs than the store keeps are forgotten on arrival.
+
+        Raises SignatureRefused for what is not ours.
+        """
         async with self._reaching():
-            verdict = await self._client.hget(f"mousetrap:job:{job_id}", "verdict")
-        if not isinstance(verdict, bytes):
+            held = await self._client.hmget(f"mousetrap:job:{job.id}", "verdict", "generation")
+        verdict, round_ = cast(list[bytes | None], held)
+        if verdict is None:
             return None
-        outcome, _ = read_json(verdict, Done | RetryLater | GiveUp)
+        generation = int(round_) if round_ and round_.isdigit() else 0
+        outcome = read_verdict(verdict, msgspec.structs.replace(job, generation=generation), self._keyring)
         return bytes(outcome.output) if isinstance(outcome, Done) else None
 
     # What a worker does
@@ -201,7 +234,19 @@ class RunStore:
             ),
             *(worker, redelivered, lock, waits, crashes, int(lease * 1000), self._keep, self._ttl),
         )
-        return read_claim(reply)
+        return read_claim(reply, job, self._keyring)
+
+    async def distrust(self, job: Job, refused: Unsigned, why: GiveUp, *, worker: str) -> Decision:
+        """Gives the job up because of what is on record of it, so that nothing ever follows from that.
+
+        `stale` when something else is on record by now: claim it again. `over` when the run has ended otherwise.
+        """
+        reply = await self._batches.call(
+            *("distrust", job.id, job.run_id, job.pipeline, job.stage, job.attempt, job.accepted_ms, worker),
+            *(refused.record, self._verdict(job, why), _text(why.failure), self._ttl),
+        )
+        decision: Decision = reply[0]
+        return decision
 
     async def begin(self, job: Job, *, fence: int, worker: str) -> int:
         """Notes that a suspect begins, alone; how often it has now, or 0 when a later claim has won."""
@@ -237,12 +282,12 @@ class RunStore:
                     "complete", *about, bytes(outcome.output).decode(), self._ttl
                 )
             else:
-                reply = await self._batches.call("done", *about, _text(outcome), self._ttl)
+                reply = await self._batches.call("done", *about, self._verdict(job, outcome), self._ttl)
         else:
             told = outcome.failure
             # The traceback is kept once, in the timeline.
             outcome = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
-            verdict, failure, story = _text(outcome), _text(outcome.failure), _text(told)
+            verdict, failure, story = self._verdict(job, outcome), _text(outcome.failure), _text(told)
             if isinstance(outcome, RetryLater):
                 delay = int(outcome.after * 1000)
                 reply = await self._batches.call("retry", *about, verdict, story, delay, self._ttl)
@@ -322,6 +367,9 @@ class RunStore:
                 [] if is_damage(entries) else entries,
                 None if is_damage(progress) else progress,
             )
+
+    def _verdict(self, job: Job, outcome: Outcome) -> str:
+        return write_verdict(outcome, job, self._keyring).decode()
 
     @asynccontextmanager
     async def _reaching(self) -> AsyncIterator[None]:

@@ -82,13 +82,14 @@ end
 local transitions = {}
 
 -- A repeat of a run that no worker has met yet may be published again: its first job has the same id.
-function transitions.open_run(run, pipeline, stage, input, digest, expires_in, rerun_of, ttl)
+function transitions.open_run(run, pipeline, stage, input, digest, expires_in, rerun_of, signature, ttl)
   local known = redis.call('HMGET', run_key(run), 'state', 'pipeline', 'digest', 'accepted_ms', 'expires_ms')
   if not known[1] or (known[1] == 'rejected' and known[2] == pipeline and known[3] == digest) then
     local at = now
     local expires = expires_in > 0 and at + expires_in or 0
     if known[1] then redis.call('DEL', run_key(run), events_key(run)) end
     open(run, pipeline, stage, input, digest, at, expires, rerun_of, ttl)
+    if signature ~= '' then redis.call('HSET', run_key(run), 'signature', signature) end
     redis.call('ZADD', OPENINGS, at, run)
     redis.call('PEXPIRE', OPENINGS, ttl)
     return { 'opened', at, expires }
@@ -385,15 +386,31 @@ function transitions.retry(job, run, stage, attempt, fence, worker, verdict, fai
 end
 
 -- The story is the failure with its traceback: only the timeline keeps that.
-function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, failure, story, ttl)
-  local run_is, reply = may_decide(job, run, fence)
-  if not run_is then return reply end
+local function die(job, run, stage, attempt, worker, verdict, failure, story, ttl)
   redis.call('HSET', job_key(job), 'state', 'dead', 'verdict', verdict)
   redis.call('PEXPIRE', job_key(job), ttl)
   change(run, ttl, 'state', 'failed', 'failure', failure, 'finished_ms', now)
   tell(run, 'gave_up', stage, job, attempt, worker, story)
   tell(run, 'failed', '', '', 0, '', '')
   return { 'recorded' }
+end
+
+function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, failure, story, ttl)
+  local run_is, reply = may_decide(job, run, fence)
+  if not run_is then return reply end
+  return die(job, run, stage, attempt, worker, verdict, failure, story, ttl)
+end
+
+-- What is on record was not signed by us: the job is given up in its place, unless the record has changed since. Whoever
+-- runs it meanwhile can decide nothing.
+function transitions.distrust(job, run, pipeline, stage, attempt, accepted, worker, refused, verdict, failure, ttl)
+  if redis.call('HGET', job_key(job), 'verdict') ~= refused then return { 'stale' } end
+  local state = redis.call('HGET', run_key(run), 'state')
+  if state and ENDED[state] and state ~= 'failed' then return { 'over' } end
+  if not state then open(run, pipeline, stage, 'null', '', accepted, 0, '', ttl) end
+  redis.call('HINCRBY', job_key(job), 'fence', 1)
+  redis.call('HDEL', job_key(job), 'arrived')
+  return die(job, run, stage, attempt, worker, verdict, failure, failure, ttl)
 end
 
 -- A dead letter goes round again, once for each time that it died; whoever comes with an older one comes too late. One that

@@ -116,6 +116,7 @@ async def _serve(
                 retention=settings.retention_seconds,
                 keep=settings.keep_output_bytes,
                 tls=settings.tls,
+                keyring=settings.keyring,
             )
         )
         registry = await opened.enter_async_context(open_registry(settings.store_url, tls=settings.tls))

@@ -2,20 +2,23 @@
 
 import hmac
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
 
 #: The message header that holds the signature. The body is the whole envelope: nothing beside it has meaning to sign.
 HEADER = "mousetrap-signature"
 
-_VERSION = "v1"
+#: What a signature begins with: that of a message, and that of a record in the store. No one is good for the other.
+_MESSAGE, _RECORD = "v1", "r1"
 _SHORTEST = 16
 #: Base64 as it may stand in addresses and names of files, without the padding.
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class SignatureRefused(Exception):
-    """The message is not signed by a key of ours; what it says must not be believed."""
+    """The message or record is not signed by a key of ours; what it says must not be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +58,51 @@ class Keyring:
 
     def headers(self, body: bytes) -> dict[str, str]:
         """The header that signs `body`; none with an empty ring."""
-        for key_id, secret in self.keys.items():
-            return {HEADER: _signature(f"{_VERSION}.{key_id}.", secret, body)}
-        return {}
+        signature = self._sign(_MESSAGE, body)
+        return {HEADER: signature} if signature else {}
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Returns if `body` is signed by a key of the ring, or the ring is empty. Raises SignatureRefused.
 
         There is no replay window: a redelivery or a long delay is legitimate. A job that comes again is known by its id.
         """
+        self._check(_MESSAGE, "the message", body, headers.get(HEADER, ""))
+
+    def sign_record(self, about: Sequence[str | int], value: bytes) -> str:
+        """The signature of `value` as what the store keeps `about` something; empty with an empty ring.
+
+        It fits no other value and nothing else, so that a record of one job cannot be put in place of another's.
+        """
+        return self._sign(_RECORD, _record(about, value)) if self.keys else ""
+
+    def verify_record(self, about: Sequence[str | int], value: bytes, signature: str) -> None:
+        """Returns if `sign_record` of a key of the ring gave `signature`, or the ring is empty. Raises SignatureRefused."""
+        if self.keys:
+            self._check(_RECORD, "the record in the store", _record(about, value), signature)
+
+    def _sign(self, version: str, body: bytes) -> str:
+        for key_id, secret in self.keys.items():
+            return _signature(f"{version}.{key_id}.", secret, body)
+        return ""
+
+    def _check(self, version: str, what: str, body: bytes, signature: str) -> None:
         if not self.keys:
             return
-        signature = headers.get(HEADER, "")
-        version, _, rest = signature.partition(".")
+        made_as, _, rest = signature.partition(".")
         if not rest:
-            raise SignatureRefused("the message is not signed")
+            raise SignatureRefused(f"{what} is not signed")
         key_id = rest.partition(".")[0]
         secret = self.keys.get(key_id)
-        if version != _VERSION or secret is None:
-            raise SignatureRefused("the message is signed with a key that is not in MOUSETRAP_SIGNING_KEYS")
-        right = _signature(f"{_VERSION}.{key_id}.", secret, body)
+        if made_as != version or secret is None:
+            raise SignatureRefused(f"{what} is signed with a key that is not in MOUSETRAP_SIGNING_KEYS")
+        right = _signature(f"{version}.{key_id}.", secret, body)
         if not hmac.compare_digest(right.encode(), signature.encode("ascii", "replace")):
-            raise SignatureRefused(
-                "the signature does not fit the message: it was changed after it was signed"
-            )
+            raise SignatureRefused(f"the signature does not fit {what}: it was changed after it was signed")
+
+
+def _record(about: Sequence[str | int], value: bytes) -> bytes:
+    # A list in JSON ends where it ends: no part of it can be moved to its neighbour or into the value.
+    return msgspec.json.encode(about) + value
 
 
 def _signature(start: str, secret: bytes, body: bytes) -> str:

@@ -1,11 +1,9 @@
 """Starts a run that repeats another one: all of it, or from a later stage on, with the input it had or another."""
 
-import msgspec
-
 from mousetrap.jobs import MousetrapError, Queue, first_job
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.run_store import Run, RunState, RunStore
-from mousetrap.signing import Keyring
+from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.submit_run.submit import Accepted, submit_run
 
 #: Where a re-run may begin, besides a stage's name: where the run did, or where it failed.
@@ -55,13 +53,29 @@ def _stage(pipeline: Pipeline, run: Run, begin: str) -> Stage:
 
 async def _stored_input(store: RunStore, pipeline: Pipeline, run: Run, stage: Stage) -> bytes:
     """What `stage` was given in `run`: the run's own input, or what the stage before it gave."""
-    payload = msgspec.json.encode(run.input)
+    try:
+        return await _walked(store, pipeline, run, stage)
+    except SignatureRefused as error:
+        raise RerunImpossible(
+            f"what the store holds of run {run.id} is not ours to repeat: {error}. Give an input"
+        ) from error
+
+
+async def _walked(store: RunStore, pipeline: Pipeline, run: Run, stage: Stage) -> bytes:
+    opening = await store.opening(run.id)
+    if opening is None or (opening.pipeline, opening.stage) != (pipeline.name, run.first):
+        raise RerunImpossible(f"the input of run {run.id} is not kept any more: give an input")
+    payload = opening.input
     job = first_job(
-        run_id=run.id, pipeline=run.pipeline, stage=run.first, payload=payload, accepted_ms=run.accepted_ms
+        run_id=run.id,
+        pipeline=pipeline.name,
+        stage=opening.stage,
+        payload=payload,
+        accepted_ms=opening.accepted_ms,
     )
-    here = pipeline.stage(run.first)
+    here = pipeline.stage(opening.stage)
     while here is not None and here.name != stage.name:
-        output = await store.output(job.id)
+        output = await store.output(job)
         here = pipeline.after(here)
         if output is None or here is None:
             raise RerunImpossible(

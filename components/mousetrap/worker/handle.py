@@ -9,12 +9,12 @@ from functools import partial
 
 from mousetrap.jobs import Delivery, Done, GiveUp, Job, MousetrapError, Outcome, Queue, RetryLater
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import Busy, Claim, Decided, Decision, Granted, Locked, Over, RunStore
+from mousetrap.run_store import Busy, Claim, Decided, Decision, Granted, Locked, Over, RunStore, Unsigned
 from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.patience import Patience
-from mousetrap.worker.perform import Performer
+from mousetrap.worker.perform import Performer, record_refused
 from mousetrap.worker.postings import Posting, bury, postings, signed
 from mousetrap.worker.undertake import Undertaking
 from mousetrap.worker.verify import Refused, verify
@@ -91,8 +91,23 @@ class Handling:
                 return [self._parked(attempt, seconds)]
             case Locked(_, waited):
                 return [self._parked(attempt, min(_LATEST, max(_SOONEST, waited / 4)))]
+            case Unsigned() as record:
+                return await self._distrust(attempt, record, performer)
             case Over():
                 return []
+
+    async def _distrust(
+        self, attempt: Attempt, record: Unsigned, performer: Performer | None
+    ) -> list[Posting]:
+        """Gives a job up whose outcome on record somebody else wrote: that outcome must never become a message of ours."""
+        outcome = record_refused(record.why)
+        distrust = partial(self._store.distrust, attempt.job, record, outcome, worker=self._name)
+        decision = await self._patience.until_done("record outcomes", distrust)
+        _log_outcome(attempt.job, outcome, decision)
+        self._watching.failed += decision == "recorded"
+        if decision != "recorded":
+            return self._instead(attempt, decision)
+        return self._following(attempt, outcome, performer)
 
     async def _perform_and_decide(
         self, attempt: Attempt, performer: Performer | None, claim: Granted

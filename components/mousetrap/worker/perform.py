@@ -142,6 +142,15 @@ def crash_loop(starts: int) -> GiveUp:
     return GiveUp("crash-loop", Failure(kind="CrashLoop", text=what))
 
 
+def record_refused(why: str) -> GiveUp:
+    """The outcome of a job for which the store holds an outcome that is not ours."""
+    what = (
+        f"{why}: nothing follows from it. Somebody wrote into the store, or a version without signed records did; "
+        "redriven, the job is done again"
+    )
+    return GiveUp("store-signature", Failure(kind="SignatureRefused", text=what))
+
+
 def locked_out(holder: str) -> GiveUp:
     """The outcome of a job that met a holder of its lock, at a stage where that is reason enough to give up."""
     return GiveUp("lock-held", lock_held(holder))

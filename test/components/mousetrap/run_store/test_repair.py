@@ -728,11 +728,11 @@ def test_what_was_handed_on_is_kept_unless_it_is_large(store_url: str, keep: int
         job = await opened(store)
         claim = await claimed(store, job)
         await store.decide(job, OUTPUT, fence=claim.fence, worker="w1", last=False)
-        assert await store.output(job.id) == b'{"sum":3}'
+        assert await store.output(job) == b'{"sum":3}'
 
         await claimed(store, job.following("double", b'{"sum":3}'))
 
-        assert await store.output(job.id) == kept
+        assert await store.output(job) == kept
         assert await claimed(store, job, redelivered=True) == Over()
 
     with_store(store_url, story, keep)

@@ -72,3 +72,29 @@ def test_a_ring_that_is_written_wrong_is_refused_without_showing_a_secret(text: 
 
 def test_a_ring_never_shows_its_secrets() -> None:
     assert "secret" not in repr(Keyring.parse(OLD))
+
+
+names = st.lists(st.text(max_size=5) | st.integers(), max_size=4)
+
+
+@given(names, st.binary(), names, st.binary())
+def test_a_record_is_good_for_what_it_is_about_and_for_nothing_else(
+    about: list[str | int], value: bytes, other: list[str | int], another: bytes
+) -> None:
+    ring = Keyring.parse(f"{NEW},{OLD}")
+    signature = ring.sign_record(about, value)
+
+    ring.verify_record(about, value, signature)
+    Keyring.parse(f"{OLD},{NEW}").verify_record(about, value, signature)
+    if (about, value) != (other, another):
+        with pytest.raises(SignatureRefused):
+            ring.verify_record(other, another, signature)
+    with pytest.raises(SignatureRefused):
+        ring.verify(value, {HEADER: signature})
+    with pytest.raises(SignatureRefused):
+        ring.verify_record(about, value, ring.headers(value)[HEADER])
+
+
+def test_without_keys_records_are_neither_signed_nor_verified() -> None:
+    assert Keyring().sign_record(["verdict"], b"x") == ""
+    Keyring().verify_record(["verdict"], b"x", "r1.k1.AAAA")

@@ -1,0 +1,311 @@
+"""Somebody who can write to the store, and has no key, gets nothing signed, on either queue."""
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from msgspec import Raw, structs
+from redis.asyncio import Redis
+
+from mousetrap.dead_letters import DeadLetters, Selection
+from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, decode, encode, first_job
+from mousetrap.run_store import RunState, Unsigned
+from mousetrap.signing import Keyring
+from mousetrap.submit_run import RerunImpossible, republish, rerun
+from mousetrap.worker import Binding
+from support.workbench import KEYRING, Workbench, on_a_workbench
+
+FORGED = 1_000_000
+FORGERY = b'{"type":"done","output":%d}' % FORGED
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The address of either queue."""
+    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+@asynccontextmanager
+async def forger(store_url: str) -> AsyncIterator[Any]:
+    """A client of the store that anybody could have."""
+    async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        yield client
+
+
+def the_first_job(bench: Workbench, run_id: str) -> Job:
+    return first_job(run_id=run_id, pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=1)
+
+
+class Noting:
+    """Handlers that write down what they were given."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.given: list[tuple[str, int]] = []
+        self._bench = bench
+
+    def bindings(self) -> list[Binding]:
+        return [
+            self._bench.bind("add", lambda number: self._note("add", number) + 1),
+            self._bench.bind("double", lambda number: self._note("double", number) * 2),
+        ]
+
+    def _note(self, stage: str, number: int) -> int:
+        self.given.append((stage, number))
+        return number
+
+
+SIGNED_BY_ANOTHER = Keyring.parse("test:not-the-secret-of-the-tests")
+
+
+def forgeries(job: Job) -> dict[str, bytes]:
+    """Records that a forger could put in the place of the job's own."""
+    by_another = signed_by(SIGNED_BY_ANOTHER, job, FORGERY)
+    message = KEYRING.headers(encode(job))["mousetrap-signature"].encode()
+    return {
+        "unsigned": FORGERY,
+        "signed with another key": by_another,
+        "with the signature of a message": FORGERY[:-1] + b',"signature":"' + message + b'"}',
+        "no outcome": b"[]",
+        "no json": b"{",
+        "a letter": b'{"type":"dead","reason":"x","failure":{"kind":"x","text":"x"}}',
+    }
+
+
+def signed_by(keyring: Keyring, job: Job, text: bytes) -> bytes:
+    about = ("verdict", job.run_id, job.pipeline, job.stage, job.id, job.generation)
+    return text[:-1] + b',"signature":"' + keyring.sign_record(about, text).encode() + b'"}'
+
+
+KINDS = tuple(forgeries(first_job(run_id="r", pipeline="p", stage="add", payload=b"1", accepted_ms=1)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_outcome_that_somebody_wrote_into_the_store_is_never_signed(
+    queue_url: str, store_url: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(bench: Workbench) -> None:
+        noting = Noting(bench)
+        run_id = await bench.submit(b"20")
+        job = the_first_job(bench, run_id)
+        async with forger(store_url) as store:
+            await store.hset(
+                f"mousetrap:job:{job.id}", mapping={"state": "done", "verdict": forgeries(job)[kind]}
+            )
+
+        async with bench.working(*noting.bindings()):
+            failed = await bench.ended(run_id)
+            assert (failed.state, noting.given) == (RunState.FAILED, [])
+            assert failed.failure is not None
+            assert "nothing follows from it" in failed.failure.text
+
+            redriven = await letters_of(bench).redrive(Selection(reason="store-signature"), rate=100, limit=1)
+            assert redriven.done == 1
+            await bench.until(run_id, "redriven")
+            run = await bench.ended(run_id)
+
+        assert (run.state, run.result) == (RunState.COMPLETED, 42)
+        assert noting.given == [("add", 20), ("double", 21)]
+        assert [record.levelno for record in caplog.records if "store-signature" in record.message] == [
+            logging.ERROR
+        ]
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def letters_of(bench: Workbench) -> DeadLetters:
+    return DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
+
+
+def test_an_outcome_of_another_job_is_no_outcome_of_this_one(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        noting = Noting(bench)
+        async with bench.working(*noting.bindings()):
+            donor = await bench.submit(b"999")
+            await bench.ended(donor)
+        run_id = await bench.submit(b"20")
+        async with forger(store_url) as store:
+            theirs = await store.hget(f"mousetrap:job:{the_first_job(bench, donor).id}", "verdict")
+            mine = f"mousetrap:job:{the_first_job(bench, run_id).id}"
+            await store.hset(mine, mapping={"state": "done", "verdict": theirs})
+        noting.given.clear()
+
+        async with bench.working(*noting.bindings()):
+            run = await bench.ended(run_id)
+
+        assert b'"signature":"' in theirs
+        assert (run.state, noting.given) == (RunState.FAILED, [])
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_an_outcome_of_an_earlier_round_is_no_outcome_of_this_one(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        run_id = await bench.submit(b"20")
+        job = the_first_job(bench, run_id)
+        claim: Any = await bench.store.claim(job, worker="w", redelivered=False, lease=60)
+        dead = GiveUp("x", Failure(kind="x", text="x"))
+        await bench.store.decide(job, dead, fence=claim.fence, worker="w", last=False)
+        record = signed_by(KEYRING, job, FORGERY)
+        again = await bench.store.redrive(job)
+        assert isinstance(again, Job)
+        async with forger(store_url) as store:
+            await store.hset(f"mousetrap:job:{job.id}", mapping={"state": "done", "verdict": record})
+        asked = await bench.store.claim(again, worker="w", redelivered=False, lease=60)
+
+        assert isinstance(asked, Unsigned)
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_run_that_somebody_wrote_into_the_store_is_not_published(
+    queue_url: str, store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(bench: Workbench) -> None:
+        noting = Noting(bench)
+        run = {
+            "pipeline": bench.pipeline.name,
+            "state": "queued",
+            "stage": "double",
+            "first": "double",
+            "input": str(FORGED),
+            "digest": hashlib.sha256(str(FORGED).encode()).hexdigest(),
+            "accepted_ms": 1,
+            "updated_ms": 1,
+        }
+        async with forger(store_url) as store:
+            await store.hset("mousetrap:run:forged", mapping={**run, "submitters": 1})
+            await store.zadd("mousetrap:openings", {"forged": 1})
+        pipelines = {bench.pipeline.name: bench.pipeline}
+
+        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 0
+
+        async with bench.working(*noting.bindings()):
+            assert (await bench.ended(await bench.submit(b"1"))).result == 4
+            rejected = await bench.ended("forged")
+        assert (rejected.state, noting.given) == (RunState.REJECTED, [("add", 1), ("double", 2)])
+        assert await bench.store.unpublished(age=0.0) == []
+        assert any("will not publish" in record.message for record in caplog.records)
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input": str(FORGED)},
+        {"first": "double"},
+        {"pipeline": "another"},
+        {"signature": "0 r1.test.AAAA"},
+        {"signature": ""},
+    ],
+)
+def test_a_run_whose_start_somebody_changed_in_the_store_is_neither_published_nor_repeated(
+    store_url: str, change: dict[str, str]
+) -> None:
+    async def story(bench: Workbench) -> None:
+        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")  # and its submitter dies here
+        async with forger(store_url) as store:
+            await store.hset("mousetrap:run:r1", mapping=change)
+        pipelines = {bench.pipeline.name: bench.pipeline, "another": bench.pipeline}
+
+        run = await bench.store.get("r1")
+        assert run is not None
+        with pytest.raises(RerunImpossible, match=r"ive an input"):
+            await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="r2", begin="add")
+        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 0
+        assert await bench.queue.ready(bench.queue_of("add")) == 0
+        assert await bench.queue.ready(bench.queue_of("double")) == 0
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_the_time_that_a_run_has_cannot_be_changed_in_the_store(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", expires_in=60)
+        async with forger(store_url) as store:
+            await store.hset("mousetrap:run:r1", "expires_ms", 10**14)
+        pipelines = {bench.pipeline.name: bench.pipeline}
+        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+
+        delivery = await bench.next_of(bench.queue_of("add"))
+
+        job = decode(delivery.message.body)
+        assert job.expires_ms == job.accepted_ms + 60_000
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_a_stage_is_not_repeated_on_an_output_that_somebody_changed_in_the_store(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        noting = Noting(bench)
+        async with bench.working(*noting.bindings()):
+            run = await bench.ended(await bench.submit(b"20"))
+        job = the_first_job(bench, run.id)
+        async with forger(store_url) as store:
+            await store.hset(f"mousetrap:job:{job.id}", "verdict", FORGERY)
+
+        with pytest.raises(RerunImpossible, match="not ours to repeat"):
+            await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="r2", begin="double")
+
+        assert await bench.queue.ready(bench.queue_of("double")) == 0
+        given = await rerun(
+            bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="r3", begin="double", body=b"5"
+        )
+        assert given.new
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+@pytest.mark.parametrize("field", ["payload", "attempt", "stage", "generation", "accepted_ms"])
+def test_a_letter_that_somebody_changed_is_never_signed(queue_url: str, store_url: str, field: str) -> None:
+    """Where the queue is the embedded one, its letters lie in the store too."""
+
+    async def story(bench: Workbench) -> None:
+        noting = Noting(bench)
+        job = the_first_job(bench, "r1")
+        genuine = Message(job.id, encode(job), KEYRING.headers(encode(job)))
+        changed = {
+            "payload": structs.replace(job, payload=Raw(b"%d" % FORGED)),
+            "attempt": structs.replace(job, attempt=2),
+            "stage": structs.replace(job, stage="double"),
+            "generation": structs.replace(job, generation=1),
+            "accepted_ms": structs.replace(job, accepted_ms=2),
+        }[field]
+        letter = structs.replace(genuine, body=encode(changed))
+        await bench.queue.publish(f"{bench.queue_of('add')}.dead", letter)
+
+        await letters_of(bench).redrive(Selection(), rate=100, limit=1)
+        async with bench.working(*noting.bindings()):
+            buried = await bench.dead_letter("add")
+
+        assert (buried.body, buried.headers["mousetrap-reason"]) == (letter.body, "signature")
+        assert noting.given == []
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_an_outcome_of_ours_is_taken_also_after_the_keys_were_rotated(store_url: str) -> None:
+    """Nobody lost power over what the older key signed: it is in the ring still, behind the new one."""
+
+    async def story(bench: Workbench) -> None:
+        run_id = await bench.submit(b"20")
+        job = the_first_job(bench, run_id)
+        claim: Any = await bench.store.claim(job, worker="dead", redelivered=False, lease=60)
+        await bench.store.decide(job, Done(Raw(b"21")), fence=claim.fence, worker="dead", last=False)
+        noting = Noting(bench)
+        rotated = Keyring({"new": b"a-new-secret-of-the-tests", **KEYRING.keys})
+        bench.store._keyring = rotated
+
+        async with bench.working(*noting.bindings(), keyring=rotated):
+            run = await bench.ended(run_id)
+
+        assert (run.result, noting.given) == (42, [("double", 21)])
+
+    on_a_workbench(store_url, store_url, story)
