@@ -11,9 +11,10 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.worker import Context
 from simulation.ledger import Ledger, Performance
 from simulation.process import Process
+from support import hostile_handlers as hostile
 
 #: Seconds that a failed attempt asks to be left alone; that handlers work, if not for the usual moment.
-PAUSE, MOMENT, LONG = 3.0, 0.05, {"slow": 20.0, "locked": 5.0}
+PAUSE, MOMENT, LONG = 3.0, 0.05, {"slow": 20.0, "bitter": 20.0, "locked": 5.0}
 #: Tries of a job, workers that it may kill, and seconds after which a run of the kind "expiring" is not worth beginning.
 TRIES, CRASHES, EXPIRES_IN = 3, 4, 15.0
 
@@ -53,16 +54,44 @@ async def work(given: Work, context: Context[Hands]) -> Work:
     performance = _performance(context)
     hands.ledger.begins(performance)
     fate = hands.ledger.fates[context.run_id]
+    raising = given.kind if context.stage == "add" and not fate.redriven else ""
     try:
-        await asyncio.sleep(LONG.get(given.kind, MOMENT))
+        await _raise(raising, context, place=1)
+        await _sleep(given.kind)
+        await _raise(raising, context, place=2)
         if not fate.redriven:  # whoever sends a dead letter round again has mended what it died of
             await _misbehave(given.kind, context)
         await hands.process.point(f"has an effect for {where}#{context.attempt}")
+        await _raise(raising, context, place=3)
         hands.ledger.effect(context.idempotency_key, context.run_id, context.stage, context.fence)
         hands.ledger.ends(performance)
     finally:
         performance.over = True
     return Work(given.kind, (*given.fences, context.fence))
+
+
+async def _sleep(kind: str) -> None:
+    try:
+        await asyncio.sleep(LONG.get(kind, MOMENT))
+    except asyncio.CancelledError:
+        if kind == "bitter":  # what stops it is answered by a failure
+            raise hostile.Panic("stopped") from None
+        raise
+
+
+async def _raise(kind: str, context: Context[Hands], place: int) -> None:
+    """Each attempt fails at another await, and each with another error."""
+    if kind not in ODD or context.attempt != place:
+        return
+    number = int(context.run_id.removeprefix("run")) + 5 * context.attempt
+    if kind == "odd":
+        names = sorted(ERRORS)
+        name = names[number % len(names)]
+        await context.deps.process.point(f"raises {name} at {context.run_id}.{context.stage}#{place}")
+        raise ERRORS[name]()
+    how = hostile.CANCELLED[number % len(hostile.CANCELLED)]
+    await context.deps.process.point(f"does {how.__name__} at {context.run_id}.{context.stage}#{place}")
+    await how("")
 
 
 async def _misbehave(kind: str, context: Context[Hands]) -> None:
@@ -99,6 +128,10 @@ def _stage(name: str, **more: Any) -> Stage:
     return Stage(name=name, queue=f"q_{name}", input=Work, output=Work, retry=policy, **more)
 
 
+#: What an attempt can raise; those that only cost time are left out.
+ERRORS = {name: make for name, make in hostile.ERRORS.items() if name not in ("huge", "deep", "wide")}
+#: Kinds whose attempts end in what is no ordinary error, and in a cancellation that is not the worker's.
+ODD = ("odd", "cancelling")
 #: Two stages one after the other, and one stage that does one job at a time.
 SUMS = Pipeline(name="sums", description="Adds, then doubles.", stages=(_stage("add"), _stage("double")))
 TURNS = Pipeline(
@@ -114,6 +147,9 @@ KINDS = {
     "hopeless": SUMS,
     "deadly": SUMS,
     "expiring": SUMS,
+    "odd": SUMS,
+    "cancelling": SUMS,
+    "bitter": SUMS,
     "locked": TURNS,
 }
 QUEUES = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]

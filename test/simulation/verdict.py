@@ -8,7 +8,7 @@ from simulation.handlers import CRASHES, QUEUES, TRIES
 from simulation.ledger import Fate, Wrong, untimed
 from simulation.world import LEASE, World
 
-_MEANT = {"poison": "failed", "hopeless": "failed", "deadly": "failed"}
+_MEANT = dict.fromkeys(("poison", "hopeless", "deadly", "odd", "cancelling"), "failed")
 _ENDINGS = {"completed", "failed", "cancelled", "expired"}
 
 
