@@ -1,13 +1,14 @@
 """The work of the simulated pipelines: what a run's kind makes its handlers do, and what they write down of it."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from mousetrap.pipeline import Lock, Pipeline, Stage
-from mousetrap.retry import RetryPolicy
+from mousetrap.retry import Outage, RetryPolicy
 from mousetrap.worker import Context
 from simulation.ledger import Ledger, Performance
 from simulation.process import Process
@@ -15,6 +16,8 @@ from support import hostile_handlers as hostile
 
 #: Seconds that a failed attempt asks to be left alone; that handlers work, if not for the usual moment.
 PAUSE, MOMENT, LONG = 3.0, 0.05, {"slow": 20.0, "bitter": 20.0, "locked": 5.0}
+#: Calls of a handler that meet an outage which ends; seconds until one that does not end is one no more.
+OUTAGE_CALLS, OUTAGE_LIMIT = 5, 20.0
 #: Tries of a job, workers that it may kill, and seconds after which a run of the kind "expiring" is not worth beginning.
 TRIES, CRASHES, EXPIRES_IN = 3, 4, 15.0
 
@@ -102,6 +105,11 @@ async def _misbehave(kind: str, context: Context[Hands]) -> None:
         await asyncio.get_running_loop().create_future()
     if context.stage == "add" and kind == "hopeless":
         raise Defect("this will never work")
+    if kind == "away" and context.stage == "add" and hands.ledger.outages[context.run_id] < OUTAGE_CALLS:
+        hands.ledger.outages[context.run_id] += 1
+        raise Outage("it comes back")
+    if kind == "gone" and context.stage == "double":
+        raise Outage("it does not come back")
     flaky = kind == "flaky" and context.stage == "add" and context.attempt < TRIES
     if flaky or (kind == "poison" and context.stage == "double"):
         await hands.process.point(f"fails at {context.run_id}.{context.stage}#{context.attempt}")
@@ -124,7 +132,14 @@ def _performance(context: Context[Hands]) -> Performance:
 
 
 def _stage(name: str, **more: Any) -> Stage:
-    policy = RetryPolicy(attempts=TRIES, base=1.0, cap=1.0, dont_retry_on=(Defect,), crashes=CRASHES)
+    policy = RetryPolicy(
+        attempts=TRIES,
+        base=1.0,
+        cap=1.0,
+        dont_retry_on=(Defect,),
+        outage_limit=OUTAGE_LIMIT if name == "double" else math.inf,
+        crashes=CRASHES,
+    )
     return Stage(name=name, queue=f"q_{name}", input=Work, output=Work, retry=policy, **more)
 
 
@@ -145,6 +160,8 @@ KINDS = {
     "flaky": SUMS,
     "poison": SUMS,
     "hopeless": SUMS,
+    "away": SUMS,
+    "gone": SUMS,
     "deadly": SUMS,
     "expiring": SUMS,
     "odd": SUMS,

@@ -69,6 +69,8 @@ class Ledger:
     deaths: Counter[str] = field(default_factory=Counter)
     #: How many workers each run has killed by what its handler did.
     kills: Counter[str] = field(default_factory=Counter)
+    #: How often a handler of each run has met an outage.
+    outages: Counter[str] = field(default_factory=Counter)
     states: dict[str, str] = field(default_factory=dict)
     fences: dict[str, int] = field(default_factory=dict)
     lock_fences: dict[str, int] = field(default_factory=dict)
@@ -145,7 +147,10 @@ class Ledger:
             if call == "claim" and reply[0] == "granted":
                 self._taken(process, args[0], args[1], redelivered=args[10])
                 self._granted(server, process, args[0], args[1], args[4], args[7])
-            if call in ("done", "complete", "retry", "give_up", "release") and reply[0] == "recorded":
+            if (
+                call in ("done", "complete", "retry", "wait_out", "give_up", "release")
+                and reply[0] == "recorded"
+            ):
                 self.holders.pop(args[0], None)
             if call == "complete" and reply[0] == "recorded":
                 self._behind_its_lock(args[0], args[1], args[4])

@@ -33,6 +33,7 @@ OUTCOMES = (
     Done(msgspec.Raw(b'{"sum":3}')),
     Done(msgspec.Raw(b'"a longer output than the store keeps"')),
     RetryLater(1.5, Failure(kind="ValueError", text="no / not now")),
+    RetryLater(1.5, Failure(kind="Outage", text="the database is away"), counted=False),
     GiveUp("max-retries", Failure(kind="ValueError", text="never \\ ever")),
 )
 outcomes = st.sampled_from(OUTCOMES)

@@ -8,7 +8,7 @@ from simulation.handlers import CRASHES, QUEUES, TRIES
 from simulation.ledger import Fate, Wrong, untimed
 from simulation.world import LEASE, World
 
-_MEANT = dict.fromkeys(("poison", "hopeless", "deadly", "odd", "cancelling"), "failed")
+_MEANT = dict.fromkeys(("poison", "hopeless", "gone", "deadly", "odd", "cancelling"), "failed")
 _ENDINGS = {"completed", "failed", "cancelled", "expired"}
 
 
@@ -94,6 +94,8 @@ def _attempts(world: World, run: str, fate: Fate) -> Iterator[str]:
     )
     if any(attempt > TRIES for _, attempt in begun):
         yield f"{run} was tried more than {TRIES} times"
+    if fate.kind in ("away", "gone") and any(attempt > 1 for _, attempt in begun):
+        yield f"{run} met an outage, and it counted as an attempt"
     if world.ledger.kills[run] > CRASHES:
         yield f"{run} killed {world.ledger.kills[run]} workers, and may kill {CRASHES}"
 

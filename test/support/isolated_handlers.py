@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from mousetrap.retry import TryAgain
+from mousetrap.retry import Outage, TryAgain
 from mousetrap.worker import Context, SoftTimeout
 from support.waiting import until
 
@@ -67,6 +67,14 @@ def _is_first(file: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def add_unless_away(number: int, context: Context[Any], *, calls: str, away: str) -> int:
+    """Notes its attempt, and meets an outage as long as there is the file `away`."""
+    note(calls, context.attempt)
+    if Path(away).exists():
+        raise Outage("the database is away")
+    return number + 1
 
 
 def facts(number: int, context: Context[Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Draws a summary of earthquakes: the figures, the magnitude bands, the regions and the strongest."""
 
 from datetime import UTC, datetime
+from itertools import islice
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -31,6 +32,8 @@ def _figures(summary: Summary) -> Table:
     facts.add_row("earthquakes", Text(f"{summary.earthquakes:,}", "bold"))
     for kind, count in summary.other_events.items():
         facts.add_row(kind if count == 1 else f"{kind}s", f"{count:,}, counted apart")
+    for why, count in islice(summary.skipped.items(), _ROWS):
+        facts.add_row("left out", Text(f"{count:,}: {why}"))
     if summary.magnitude:
         facts.add_row("magnitude", _spread(summary.magnitude))
     if summary.depth_km:

@@ -31,14 +31,16 @@ class FeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Earthquake(msgspec.Struct, frozen=True, array_like=True):
     """One event of the feed, as an array on the wire: a week has thousands."""
 
+    #: Empty where the feed gives none.
     id: str
     #: As reported, in the network's scale; None when not determined.
     magnitude: float | None
     place: str
     #: Milliseconds since 1970.
     time_ms: int
-    longitude: float
-    latitude: float
+    #: Degrees; both None where the feed gives no place on the map.
+    longitude: float | None
+    latitude: float | None
     #: Kilometres; negative above sea level.
     depth_km: float | None
     #: "earthquake", "quarry blast", "explosion" and so on.
@@ -52,6 +54,8 @@ class Feed(msgspec.Struct, frozen=True):
     #: Milliseconds since 1970, when the feed was made.
     generated_ms: int
     events: list[Earthquake]
+    #: How many of the feed's events could not be read, by what is wrong with them.
+    skipped: dict[str, int] = {}
 
 
 class Band(msgspec.Struct, frozen=True):
@@ -106,3 +110,5 @@ class Summary(msgspec.Struct, frozen=True):
     b_error: float | None = None
     #: The region that the b-value is about.
     b_region: str | None = None
+    #: Events of the feed that are counted nowhere else, by why: they could not be read, or came twice.
+    skipped: dict[str, int] = {}

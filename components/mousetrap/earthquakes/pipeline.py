@@ -15,6 +15,13 @@ EARTHQUAKES = Pipeline(
             output=Feed,
             retry=RetryPolicy(attempts=5, base=1.0, cap=60.0, dont_retry_on=(FeedRefused,)),
         ),
-        Stage(name="process", queue="data_processing", input=Feed, output=Summary),
+        # A database that is away is waited for, and met again within half a minute of its return.
+        Stage(
+            name="process",
+            queue="data_processing",
+            input=Feed,
+            output=Summary,
+            retry=RetryPolicy(attempts=5, base=1.0, cap=30.0),
+        ),
     ),
 )

@@ -14,6 +14,8 @@ Progress = Callable[[int, int | None], None]
 
 #: Bytes; below this no ratio is judged, since a short repetitive text packs very well.
 _FREE = 1024 * 1024
+#: Members of a gzip stream: each costs a copy of what follows it in its chunk.
+_MEMBERS = 10_000
 
 
 async def read_body(response: httpx.Response, bounds: FetchBounds, progress: Progress | None) -> bytes:
@@ -56,24 +58,47 @@ class _Plain:
 
 
 class _Gunzip:
-    """Unpacks gzip, never more than there is room for."""
+    """Unpacks gzip, never more than there is room for: one member after another, zeros behind the last (RFC 1952, 2.2)."""
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self._stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        self._stream = _gunzip()
+        self._members = 1
 
     def feed(self, chunk: bytes, room: int) -> bytes:
-        try:
-            unpacked = self._stream.decompress(chunk, room)
-        except zlib.error:
-            raise FeedRefused(f"{self._where} says that its answer is gzip, but it is not") from None
-        if self._stream.unused_data:  # it would pile up unseen
-            raise FeedRefused(f"{self._where} sends more after the end of its gzip stream")
-        return unpacked
+        unpacked = bytearray()
+        while chunk and len(unpacked) < room:
+            if self._stream.eof:
+                if not (chunk := chunk.lstrip(b"\0")):
+                    break
+                self._begin_member()
+            try:
+                unpacked += self._stream.decompress(chunk, room - len(unpacked))
+            except zlib.error:
+                raise self._no_gzip() from None
+            if not self._stream.eof:  # all of it is used, or there is no more room
+                break
+            chunk = self._stream.unused_data
+        return bytes(unpacked)
 
     def finish(self) -> None:
         if not self._stream.eof:
             raise FeedUnavailable(f"{self._where} ended its answer in the middle of a gzip stream")
+
+    def _begin_member(self) -> None:
+        self._stream = _gunzip()
+        self._members += 1
+        if self._members > _MEMBERS:
+            raise FeedRefused(f"{self._where} sends a gzip stream of more than {_MEMBERS:,} members")
+
+    def _no_gzip(self) -> FeedRefused:
+        if self._members > 1:
+            return FeedRefused(f"{self._where} sends more after the end of its gzip stream")
+        return FeedRefused(f"{self._where} says that its answer is gzip, but it is not")
+
+
+def _gunzip() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
 
 def _unpacker(response: httpx.Response) -> _Plain | _Gunzip:

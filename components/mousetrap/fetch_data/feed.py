@@ -1,81 +1,106 @@
-"""Reads a feed out of GeoJSON as the U.S. Geological Survey writes it."""
+"""Reads a feed out of GeoJSON as the U.S. Geological Survey writes it, event by event."""
 
-import re
+from collections import Counter
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from mousetrap.earthquakes import Earthquake, Feed, FeedRefused
+from mousetrap.fetch_data.text import as_utf8, not_json
 
 #: No name or place is longer; a text without end would travel through every queue.
 _Text = Annotated[str, Meta(max_length=500)]
+#: Milliseconds since 1970, as a whole number or not: the years 1 to 9999, which are all that Python knows.
+_Time = Annotated[float, Meta(ge=-62_135_596_800_000, le=253_402_300_799_999)]
+_Degrees = Annotated[float, Meta(ge=-360, le=360)]
+_Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class _Properties(msgspec.Struct):
-    time: int
+    time: _Time
     type: _Text
     mag: Annotated[float, Meta(ge=-20, le=20)] | None = None
     place: _Text | None = None
 
 
 class _Position(msgspec.Struct, array_like=True):
-    longitude: Annotated[float, Meta(ge=-360, le=360)]
-    latitude: Annotated[float, Meta(ge=-90, le=90)]
+    longitude: _Degrees | None = None
+    latitude: _Degrees | None = None
     depth_km: float | None = None
 
 
 class _Point(msgspec.Struct):
-    coordinates: _Position
+    coordinates: _Position | None = None
 
 
 class _Feature(msgspec.Struct):
-    id: _Text
     properties: _Properties
-    geometry: _Point
+    #: None is a feature without a place, and an id may be a number or missing: RFC 7946, 3.2.
+    geometry: _Point | None = None
+    id: _Text | _Number | float | None = None
 
 
 class _Metadata(msgspec.Struct):
     title: _Text
-    generated: int
+    generated: _Time
 
 
 class _Collection(msgspec.Struct):
     type: str
     metadata: _Metadata
-    features: list[_Feature]
+    features: list[msgspec.Raw]
 
 
 def read_feed(body: bytes, where: str) -> Feed:
-    """The feed that `body` holds; fields that we do not know are passed over.
+    """The feed that `body` holds; fields that we do not know are passed over, events that we cannot read are counted.
 
-    Raises FeedRefused, with the place in the feed and never its text, for anything that is not such a feed.
+    Raises FeedUnavailable for a body that is cut off, or is what a server in trouble says in its place; FeedRefused, with the
+    place in the feed and never its text, for anything else that is not such a feed.
     """
+    text = as_utf8(body, where)
     try:
-        collection = _decoder.decode(body)
+        collection = _decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise FeedRefused(f"{where} is not a GeoJSON feed of earthquakes: {_placed(str(error))}") from None
+        raise FeedRefused(f"{where} is not a GeoJSON feed of earthquakes: {_placed(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FeedRefused(f"{where} is not JSON: {_reason(error)}") from None
+        raise not_json(error, text, where) from None
     if collection.type != "FeatureCollection":
         raise FeedRefused(f"{where} is not a GeoJSON feed of earthquakes: its type is not FeatureCollection")
+    events, skipped = _events(collection.features)
     return Feed(
         title=collection.metadata.title,
-        generated_ms=collection.metadata.generated,
-        events=[_event(feature) for feature in collection.features],
+        generated_ms=int(collection.metadata.generated),
+        events=events,
+        skipped=dict(skipped.most_common()),
     )
 
 
 _decoder = msgspec.json.Decoder(_Collection)
+_feature = msgspec.json.Decoder(_Feature)
+
+
+def _events(features: list[msgspec.Raw]) -> tuple[list[Earthquake], Counter[str]]:
+    """The events that can be read, and how many cannot, by why: one bad event is no reason to have none."""
+    events, skipped = [], Counter[str]()
+    for raw in features:
+        try:
+            events.append(_event(_feature.decode(raw)))
+        except msgspec.ValidationError as error:
+            skipped[_placed(error)] += 1
+        except UnicodeDecodeError:
+            skipped["it is not UTF-8 text"] += 1
+    return events, skipped
 
 
 def _event(feature: _Feature) -> Earthquake:
-    told, position = feature.properties, feature.geometry.coordinates
+    told = feature.properties
+    position = (feature.geometry and feature.geometry.coordinates) or _Position()
     return Earthquake(
-        id=feature.id,
+        id=_id(feature.id),
         magnitude=told.mag,
         place=told.place or "",
-        time_ms=told.time,
+        time_ms=int(told.time),
         longitude=position.longitude,
         latitude=position.latitude,
         depth_km=position.depth_km,
@@ -83,21 +108,14 @@ def _event(feature: _Feature) -> Earthquake:
     )
 
 
-def _placed(error: str) -> str:
-    """The decoder's "… - at `$.features[3].geometry`" as people say it."""
-    what, _, path = error.partition(" - at `$")
-    feature = re.match(r"\.features\[(\d+)\]\.?", path)
-    if feature:
-        field = path[feature.end() :].rstrip("`")
-        return f"feature {feature[1]}{', ' + field if field else ''}: {what}"
-    return f"{path.strip('.`')}: {what}" if path else what
+def _id(given: str | float | None) -> str:
+    if given is None:
+        return ""
+    return f"{given:.0f}" if isinstance(given, float) and given.is_integer() else str(given)
 
 
-def _reason(error: Exception) -> str:
-    match error:
-        case UnicodeDecodeError():
-            return "it is not UTF-8 text"
-        case RecursionError():
-            return "it is nested too deep"
-        case _:
-            return str(error)
+def _placed(error: Exception) -> str:
+    """The decoder's "… - at `$.geometry.coordinates[1]`" as people say it."""
+    what, _, path = str(error).partition(" - at `$")
+    path = path.strip(".`")
+    return f"{path}: {what}" if path else what

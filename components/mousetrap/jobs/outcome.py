@@ -40,6 +40,8 @@ class RetryLater(msgspec.Struct, frozen=True, tag="retry"):
     #: Seconds.
     after: float
     failure: Failure
+    #: False where the attempt met an outage: then the same one is made again.
+    counted: bool = True
 
 
 class GiveUp(msgspec.Struct, frozen=True, tag="dead"):

@@ -13,12 +13,16 @@ from mousetrap.process_data.region import region_of
 _EARTHQUAKE = "earthquake"
 _BOUNDS = (None, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, None)
 _STRONGEST = 10
+#: Why an event is left out whose id the feed gave before.
+_REPEATED = "it has the id of an event before it"
 
 
 def process_data(feed: Feed) -> Summary:
-    """The summary of the feed; an empty feed has one too."""
-    earthquakes = [event for event in feed.events if event.kind == _EARTHQUAKE]
-    others = [event.kind for event in feed.events if event.kind != _EARTHQUAKE]
+    """The summary of the feed; an empty feed has one too. Of events with one id the first counts."""
+    events = _each_once(feed.events)
+    repeated = len(feed.events) - len(events)
+    earthquakes = [event for event in events if event.kind == _EARTHQUAKE]
+    others = [event.kind for event in events if event.kind != _EARTHQUAKE]
     table = _table(earthquakes)
     measured = table["magnitude"].drop_nulls()
     regions = _counted(table["region"])
@@ -39,7 +43,14 @@ def process_data(feed: Feed) -> Summary:
         completeness=law.completeness if law else None,
         b_error=law.error if law else None,
         b_region=busiest if law else None,
+        skipped=feed.skipped | ({_REPEATED: repeated} if repeated else {}),
     )
+
+
+def _each_once(events: Sequence[Earthquake]) -> list[Earthquake]:
+    """An event without an id is like no other."""
+    named = {event.id: event for event in reversed(events) if event.id}
+    return [event for event in events if not event.id or named[event.id] is event]
 
 
 def _table(events: Sequence[Earthquake]) -> pl.DataFrame:

@@ -27,5 +27,13 @@ class TryAgain(Exception):
         return max(0.0, pause)
 
 
+class Outage(Exception):
+    """What the handler depends on is away: a database that is down, a service that is being restarted.
+
+    Raise it, or make an error of yours a kind of it. The attempt does not count: it is made again until the outage is over,
+    as `RetryPolicy.outages` and `outage_limit` say.
+    """
+
+
 class TimeLimitExceeded(TimeoutError):
     """An attempt took longer than its stage allows."""

@@ -18,14 +18,24 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitOut:
+    """An outage: make the same attempt again later, as `wait_out` says, but not sooner than asked for."""
+
+    #: Seconds.
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Give up: the reason is one of the fixed words that dead letters are grouped by."""
 
     reason: str
 
 
-def judge(error: Exception, attempt: int, policy: RetryPolicy, chance: float, now: float) -> Again | Stop:
-    """Again or Stop, for attempt number `attempt` (1 is the first) that ended with `error`.
+def judge(
+    error: Exception, attempt: int, policy: RetryPolicy, chance: float, now: float
+) -> Again | WaitOut | Stop:
+    """Again, WaitOut or Stop, for attempt number `attempt` (1 is the first) that ended with `error`.
 
     `chance` is in [0, 1): it picks the pause evenly from zero to the backoff ("full jitter"), so that jobs which failed
     together do not come back together. `now` is in seconds since 1970. TryAgain, and an error with an attribute
@@ -33,10 +43,24 @@ def judge(error: Exception, attempt: int, policy: RetryPolicy, chance: float, no
     """
     if (reason := _hopeless(error, policy)) is not None:
         return Stop(reason)
+    if isinstance(error, policy.outages):
+        return WaitOut(min(_asked_for(error, now) or 0.0, _LONGEST))
     if policy.attempts is not None and attempt >= policy.attempts:
         return Stop("max-retries")
     asked = _asked_for(error, now)
     return Again(chance * _backoff(attempt, policy) if asked is None else asked)
+
+
+def wait_out(asked: float, waited: float, policy: RetryPolicy, chance: float) -> Again | Stop:
+    """The pause before an attempt that met an outage is made again; `waited` is how long the outage has lasted, in seconds.
+
+    We wait about as long again as it has lasted, at least half of that by chance, so that those who wait do not come back
+    together; `asked` is the least pause that the error asked for.
+    """
+    if waited >= policy.outage_limit:
+        return Stop("outage")
+    longest = min(policy.cap, max(policy.base, waited))
+    return Again(max(asked, longest * (0.5 + chance / 2)))
 
 
 def _hopeless(error: Exception, policy: RetryPolicy) -> str | None:
@@ -45,7 +69,9 @@ def _hopeless(error: Exception, policy: RetryPolicy) -> str | None:
         return None
     if isinstance(error, TimeLimitExceeded) and not policy.on_timeout:
         return "timeout"
-    if isinstance(error, policy.dont_retry_on) or not isinstance(error, policy.retry_on):
+    if isinstance(error, policy.dont_retry_on):
+        return "not-retryable"
+    if not isinstance(error, (*policy.retry_on, *policy.outages)):
         return "not-retryable"
     return None
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mousetrap.retry.errors import Outage
+
 #: A job whose worker died is begun twice beside others; only after that it runs alone, so that the guilty one is found.
 BEGUN_IN_COMPANY = 2
 
@@ -21,8 +23,13 @@ class RetryPolicy:
     cap: float = 300.0
     #: Errors worth another try.
     retry_on: tuple[type[Exception], ...] = (Exception,)
-    #: Errors that no repeat will mend; they win over `retry_on`.
+    #: Errors that no repeat will mend; they win over `retry_on` and `outages`.
     dont_retry_on: tuple[type[Exception], ...] = ()
+    #: Errors that say that what the handler depends on is away. Such an attempt is made again and does not count; the pauses
+    #: grow with the outage, from `base` to `cap`.
+    outages: tuple[type[Exception], ...] = (Outage,)
+    #: Seconds until an outage that does not end is one no more, and the job is given up; infinity for no end.
+    outage_limit: float = 7 * 86_400.0
     #: Whether an attempt that met its stage's time limit is worth another one.
     on_timeout: bool = True
     #: Workers that one attempt may kill before the job is given up: two in company, the rest alone.
@@ -33,6 +40,10 @@ class RetryPolicy:
             raise ValueError(f"attempts is {self.attempts}: a job needs at least 1; None means no end")
         if not 0 < self.base <= self.cap:
             raise ValueError(f"base is {self.base} s and cap is {self.cap} s: need 0 < base <= cap")
+        if not self.outage_limit > 0:
+            raise ValueError(
+                f"outage_limit is {self.outage_limit} s: need more than 0; infinity means no end"
+            )
         if self.crashes <= BEGUN_IN_COMPANY:
             raise ValueError(
                 f"crashes is {self.crashes}: need at least {BEGUN_IN_COMPANY + 1}, else a job would be given up "

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from mousetrap.earthquakes import EARTHQUAKES, Feed, Summary
 from mousetrap.process_data import process_data
@@ -27,12 +28,14 @@ def bind_process(settings: Settings) -> Binding:
     except ValueError as error:
         raise SettingsWrong(f"MOUSETRAP_DATABASE_URL: {error}") from None
 
-    @asynccontextmanager
-    async def database() -> AsyncIterator[Summaries]:
-        with open_summaries(settings.database_url) as summaries:
-            yield summaries
+    lifespan = partial(_database, settings.database_url)
+    return Binding(pipeline=EARTHQUAKES, stage="process", handler=_process, lifespan=lifespan)
 
-    return Binding(pipeline=EARTHQUAKES, stage="process", handler=_process, lifespan=database)
+
+@asynccontextmanager
+async def _database(url: str) -> AsyncIterator[Summaries]:
+    with open_summaries(url) as summaries:
+        yield summaries
 
 
 def _process(feed: Feed, context: Context[Summaries]) -> Summary:

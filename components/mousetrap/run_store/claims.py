@@ -21,6 +21,8 @@ class Granted(msgspec.Struct, frozen=True):
     lock_fence: int = 0
     #: The run that holds the lock which this job could not have and was not to wait for; empty otherwise.
     locked_by: str = ""
+    #: Milliseconds since this attempt first met an outage of what its handler depends on; 0 where it has not.
+    away_ms: int = 0
 
 
 class Busy(msgspec.Struct, frozen=True):

@@ -290,7 +290,10 @@ class RunStore:
             verdict, failure, story = self._verdict(job, outcome), _text(outcome.failure), _text(told)
             if isinstance(outcome, RetryLater):
                 delay = int(outcome.after * 1000)
-                reply = await self._batches.call("retry", *about, verdict, story, delay, self._ttl)
+                if outcome.counted:
+                    reply = await self._batches.call("retry", *about, verdict, story, delay, self._ttl)
+                else:
+                    reply = await self._batches.call("wait_out", *about, story, delay, self._ttl)
             else:
                 reply = await self._batches.call("give_up", *about, verdict, failure, story, self._ttl)
         decision: Decision = reply[0]

@@ -192,7 +192,8 @@ end
 -- What of an earlier round is on record no longer counts, and whoever is late from there can decide nothing.
 local function begin_round(job, generation, state, ttl)
   redis.call('HINCRBY', job_key(job), 'fence', 1)
-  redis.call('HDEL', job_key(job), 'verdict', 'due_ms', 'waiting_ms', 'arrived', 'worker', 'until_ms', 'begun')
+  redis.call('HDEL', job_key(job), 'verdict', 'due_ms', 'waiting_ms', 'arrived', 'worker', 'until_ms', 'begun',
+    'outage_ms')
   redis.call('HSET', job_key(job), 'state', state, 'generation', generation, 'attempt', 0, 'starts', 0)
   redis.call('PEXPIRE', job_key(job), ttl)
 end
@@ -283,8 +284,10 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted,
   if lock_fence and lock ~= '' then redis.call('HSET', job_key(job), 'lock', lock) end
   redis.call('PEXPIRE', job_key(job), ttl)
   change(run, due(kept, ttl), 'state', 'running', 'stage', stage)
-  if not suspect then tell(run, 'started', stage, job, attempt, worker, '') end
-  return { 'granted', fence, suspect and before or starts, suspect, lock_fence or 0, lock_fence and '' or holder }
+  -- An attempt that waits for an outage to end is one attempt, however often it is made.
+  local away = state == 'outage' and now - tonumber(redis.call('HGET', job_key(job), 'outage_ms')) or 0
+  if not suspect and state ~= 'outage' then tell(run, 'started', stage, job, attempt, worker, '') end
+  return { 'granted', fence, suspect and before or starts, suspect, lock_fence or 0, lock_fence and '' or holder, away }
 end
 
 -- A suspect begins, alone in its worker: from here on its worker's death is its own doing.
@@ -381,7 +384,21 @@ function transitions.retry(job, run, stage, attempt, fence, worker, verdict, fai
     'due_ms', now + delay)
   redis.call('PEXPIRE', job_key(job), ttl + delay)
   change(run, ttl + delay, 'state', 'retrying')
+  redis.call('HDEL', job_key(job), 'outage_ms')
   tell(run, 'retrying', stage, job, attempt, worker, failure)
+  return { 'recorded' }
+end
+
+-- What the handler depends on is away: the same attempt is made again later. The timeline says so once, for an outage can
+-- last for days. No outcome is kept: who meets the job again, its message repeated, makes the attempt at once.
+function transitions.wait_out(job, run, stage, attempt, fence, worker, failure, delay, ttl)
+  local run_is, reply = may_decide(job, run, fence)
+  if not run_is then return reply end
+  local first = redis.call('HSETNX', job_key(job), 'outage_ms', now) == 1
+  redis.call('HSET', job_key(job), 'state', 'outage')
+  redis.call('PEXPIRE', job_key(job), ttl + delay)
+  change(run, ttl + delay, 'state', 'retrying')
+  if first then tell(run, 'retrying', stage, job, attempt, worker, failure) end
   return { 'recorded' }
 end
 

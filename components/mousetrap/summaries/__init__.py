@@ -1,7 +1,14 @@
 """Keeps the earthquakes' summaries in a SQL database, each job's once, however often the job is repeated."""
 
 from mousetrap.summaries.database import parse as check_address
-from mousetrap.summaries.errors import SummariesUnreachable
+from mousetrap.summaries.errors import SummariesRefused, SummariesUnreachable
 from mousetrap.summaries.store import StoredSummary, Summaries, open_summaries
 
-__all__ = ["StoredSummary", "Summaries", "SummariesUnreachable", "check_address", "open_summaries"]
+__all__ = [
+    "StoredSummary",
+    "Summaries",
+    "SummariesRefused",
+    "SummariesUnreachable",
+    "check_address",
+    "open_summaries",
+]

@@ -5,13 +5,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from mousetrap.summaries.errors import SummariesUnreachable
+from mousetrap.summaries.errors import SummariesRefused, SummariesUnreachable
 
 _FORMS = "give sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
 
+#: What databases raise while they are away, locked, full, shutting down or a replica that takes no writes.
+_AWAY = (OperationalError, InterfaceError, InternalError)
 #: What each kind of database is told when a connection opens.
 _CONNECT: dict[str, dict[str, Any]] = {
     # Seconds that a writer waits for another one.
@@ -52,14 +54,13 @@ def _kind(url: URL) -> str:
 
 @contextmanager
 def reached(url: URL) -> Iterator[None]:
-    """Turns what the database's library raises into SummariesUnreachable."""
+    """Turns what the database's library raises into SummariesUnreachable, or SummariesRefused where no wait helps."""
     try:
         yield
     except DBAPIError as error:
         why = str(error.orig).partition("\n")[0]
-        raise SummariesUnreachable(
-            f"the summaries' database {masked(url)} does not serve us: {why}"
-        ) from None
+        kind = SummariesUnreachable if isinstance(error, _AWAY) else SummariesRefused
+        raise kind(f"the summaries' database {masked(url)} does not serve us: {why}") from None
     except NoConnectionFree:
         raise SummariesUnreachable(
             f"all connections to the summaries' database {masked(url)} are busy"

@@ -25,7 +25,9 @@ class StoredSummary:
 
 
 class Summaries:
-    """The stored summaries; threads may share one. Every call raises SummariesUnreachable while the database is away."""
+    """The stored summaries; threads may share one. Every call raises SummariesUnreachable while the database is away,
+    and SummariesRefused when it answers and refuses.
+    """
 
     def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
         self._engine = engine
@@ -81,7 +83,8 @@ def utc_now() -> datetime:
 def open_summaries(url: str, now: Callable[[], datetime] = utc_now) -> Iterator[Summaries]:
     """The summaries in the database at `url`; the table is made if it is not there.
 
-    Raises ValueError for an address that we cannot use, and SummariesUnreachable for a database that is away.
+    Raises ValueError for an address that we cannot use, SummariesUnreachable for a database that is away, and
+    SummariesRefused for one that refuses.
     """
     engine = open_engine(url)
     try:

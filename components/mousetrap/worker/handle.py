@@ -170,7 +170,7 @@ class Handling:
         decision = await self._patience.until_done("record outcomes", decide)
         _log_outcome(attempt.job, outcome, decision)
         self._watching.done += decision == "recorded" and isinstance(outcome, Done)
-        self._watching.failed += decision == "recorded" and not isinstance(outcome, Done)
+        self._watching.failed += decision == "recorded" and _has_failed(outcome)
         return decision
 
     async def _settle(self, deliveries: Sequence[Delivery], follow: Sequence[Posting]) -> None:
@@ -222,6 +222,11 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def _has_failed(outcome: Outcome) -> bool:
+    """An outage of what the handler depends on is no failure of its own."""
+    return isinstance(outcome, GiveUp) or (isinstance(outcome, RetryLater) and outcome.counted)
+
+
 def _log_outcome(job: Job, outcome: Outcome, decision: Decision) -> None:
     facts = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
     match outcome:
@@ -231,6 +236,8 @@ def _log_outcome(job: Job, outcome: Outcome, decision: Decision) -> None:
             _log.warning("dropped an outcome: another worker has taken the job over", extra=facts)
         case _ if decision == "unlocked":
             _log.warning("dropped an outcome: the lock was lost meanwhile; the job comes again", extra=facts)
+        case RetryLater(after, failure, counted=False):
+            _log.warning("an outage, again in %.1f s: %s: %s", after, failure.kind, failure.text, extra=facts)
         case RetryLater(after, failure):
             _log.warning("failed, again in %.1f s: %s: %s", after, failure.kind, failure.text, extra=facts)
         case GiveUp(reason, failure):

@@ -35,7 +35,8 @@ def postings(
         case Done(output) if following is not None:
             return [Posting(following.queue, signed(job.following(following.name, bytes(output)), keyring))]
         case RetryLater(after):
-            return [Posting(queue, signed(job.again(), keyring), after)]
+            again = job.again() if outcome.counted else job
+            return [Posting(queue, signed(again, keyring), after)]
         case GiveUp(reason, failure):
             message = signed(job, keyring)
             return [bury(message, queue, reason, failure, job=job, worker=worker, now_ms=now_ms)]

@@ -5,7 +5,7 @@ import time
 from functools import partial
 from typing import Any, Literal
 
-from mousetrap.jobs import Job, Outcome
+from mousetrap.jobs import Job, Outcome, RetryLater
 from mousetrap.run_store import Granted, RunStore
 from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.company import Company
@@ -13,7 +13,7 @@ from mousetrap.worker.context import Context, context_of
 from mousetrap.worker.patience import Patience
 from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, unknown_stage
 from mousetrap.worker.progress import ProgressReporter
-from mousetrap.worker.verdict import judged
+from mousetrap.worker.verdict import judged, waited_out
 
 
 class LockHeld(Exception):
@@ -45,11 +45,14 @@ class Undertaking:
             try:
                 if claim.suspect and not await self._begin(attempt):
                     return "stale"
-                return await self._perform(attempt, performer, claim)
+                outcome = await self._perform(attempt, performer, claim)
             finally:
                 self._company.leave(alone=claim.suspect)
         finally:
             attempt.performing = False
+        if isinstance(outcome, RetryLater) and not outcome.counted:
+            return waited_out(outcome, claim.away_ms / 1000, performer.stage.retry, random.random())
+        return outcome
 
     async def _without_lock(self, job: Job, performer: Performer, holder: str) -> Outcome | Literal["over"]:
         assert performer.stage.lock is not None

@@ -7,7 +7,17 @@ import msgspec
 
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Outcome, RetryLater
 from mousetrap.pipeline import ContractBroken, Stage, write
-from mousetrap.retry import Again, Stop, error_kind, error_text, error_traceback, judge
+from mousetrap.retry import (
+    Again,
+    RetryPolicy,
+    Stop,
+    WaitOut,
+    error_kind,
+    error_text,
+    error_traceback,
+    judge,
+    wait_out,
+)
 
 #: Characters of an error's text, and of its traceback's end, that are kept.
 _TEXT, _TRACEBACK = 1_000, 8_000
@@ -47,19 +57,30 @@ def judged(error: BaseException, attempt: int, stage: Stage, chance: float, now:
     match _judged_safely(error, attempt, stage, chance, now):
         case Again(after):
             return RetryLater(after, failure)
+        case WaitOut(asked):
+            return RetryLater(asked, failure, counted=False)
         case stop:
             return GiveUp(stop.reason, failure)
 
 
 def _judged_safely(
     error: BaseException, attempt: int, stage: Stage, chance: float, now: float
-) -> Again | Stop:
+) -> Again | WaitOut | Stop:
     # SystemExit, CancelledError, a library's panic: a policy cannot name them, and they must not end a worker.
     stand_in = RuntimeError(error_kind(error))
     try:
         return judge(error if isinstance(error, Exception) else stand_in, attempt, stage.retry, chance, now)
     except BaseException:  # noqa: BLE001  the error's own attributes, or a class that the policy names, failed
         return judge(stand_in, attempt, stage.retry, chance, now)
+
+
+def waited_out(outcome: RetryLater, waited: float, policy: RetryPolicy, chance: float) -> RetryLater | GiveUp:
+    """The outcome of an attempt that met an outage, which has lasted for `waited` seconds."""
+    match wait_out(outcome.after, waited, policy, chance):
+        case Stop(reason):
+            return GiveUp(reason, outcome.failure)
+        case Again(after):
+            return RetryLater(after, outcome.failure, counted=False)
 
 
 def failure_of(error: BaseException, where: str = "") -> Failure:

@@ -115,7 +115,7 @@ def test_a_body_that_ends_too_soon_is_unavailable(
         fetch(url, bounds)
 
 
-@pytest.mark.parametrize(("body", "told"), [(b"<html>", "not JSON"), (b'{"a": 1}', "not a GeoJSON feed")])
+@pytest.mark.parametrize(("body", "told"), [(b"html", "not JSON"), (b'{"a": 1}', "not a GeoJSON feed")])
 def test_a_body_that_is_no_feed_is_refused(
     server: "FeedServer", body: bytes, told: str, fetch: Fetch, bounds: FetchBounds
 ) -> None:

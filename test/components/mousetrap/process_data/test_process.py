@@ -199,3 +199,21 @@ def test_a_magnitude_on_an_edge_is_in_the_band_above() -> None:
     summary = process_data(_feed(*(_event(str(edge), edge) for edge in (0.99, 1.0, 6.99, 7.0, -1.0))))
 
     assert [band.count for band in summary.bands] == [2, 1, 0, 0, 0, 0, 1, 1]
+
+
+def test_events_with_one_id_count_once_and_those_without_one_each() -> None:
+    feed = _feed(_event("a", 3.0), _event("a", 5.0), _event("", 1.0), _event("", 1.0), _event("a", kind="x"))
+
+    summary = process_data(msgspec.structs.replace(feed, skipped={"it is not UTF-8 text": 4}))
+
+    assert (summary.earthquakes, summary.other_events) == (3, {})
+    assert [event.magnitude for event in summary.strongest] == [3.0, 1.0, 1.0]
+    assert summary.skipped == {"it is not UTF-8 text": 4, "it has the id of an event before it": 2}
+
+
+def test_what_an_earlier_version_kept_and_sent_is_read(summary: Summary) -> None:
+    old = msgspec.to_builtins(summary)
+    del old["skipped"]
+
+    assert msgspec.convert(old, Summary) == summary
+    assert msgspec.json.decode(b'{"title":"A feed","generated_ms":1,"events":[]}', type=Feed) == _feed()

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.retry import Again, RetryPolicy, Stop, TimeLimitExceeded, TryAgain, judge
+from mousetrap.retry import (
+    Again,
+    Outage,
+    RetryPolicy,
+    Stop,
+    TimeLimitExceeded,
+    TryAgain,
+    WaitOut,
+    judge,
+    wait_out,
+)
 
 NOW = 1_700_000_000.0
 
@@ -122,3 +132,54 @@ def test_the_policy_says_whether_a_time_limit_is_worth_another_try() -> None:
 def test_a_policy_must_leave_room_to_find_out_which_job_kills_its_workers() -> None:
     with pytest.raises(ValueError, match="crashes"):
         RetryPolicy(crashes=2)
+
+
+class DatabaseAway(Outage):
+    """An error of a handler's own that is an outage."""
+
+
+@pytest.mark.parametrize("attempt", [1, 5, 1_000])
+def test_an_outage_is_waited_out_whichever_attempt_meets_it(attempt: int) -> None:
+    assert judge(DatabaseAway(), attempt, RetryPolicy(), 0.5, NOW) == WaitOut(0.0)
+
+
+def test_a_policy_says_which_errors_are_outages() -> None:
+    policy = RetryPolicy(outages=(ConnectionError,), retry_on=(ValueError,))
+
+    assert judge(ConnectionRefusedError(), 9, policy, 0.5, NOW) == WaitOut(0.0)
+    assert judge(Outage(), 1, policy, 0.5, NOW) == Stop("not-retryable")
+    assert judge(ValueError(), 5, policy, 0.5, NOW) == Stop("max-retries")
+
+
+def test_an_error_that_no_repeat_will_mend_is_no_outage() -> None:
+    policy = RetryPolicy(dont_retry_on=(DatabaseAway,))
+
+    assert judge(DatabaseAway(), 1, policy, 0.5, NOW) == Stop("not-retryable")
+
+
+def test_an_outage_may_say_when_to_come_back() -> None:
+    assert judge(Busy(), 1, RetryPolicy(outages=(Busy,)), 0.5, NOW) == WaitOut(7.5)
+    assert wait_out(7.5, 0.0, RetryPolicy(), 0.5) == Again(7.5)
+
+
+@pytest.mark.parametrize(
+    ("waited", "chance", "after"), [(0.0, 0.0, 0.5), (8.0, 0.5, 6.0), (8.0, 1.0, 8.0), (5e5, 1.0, 60.0)]
+)
+def test_pauses_grow_with_the_outage_up_to_the_cap_and_chance_parts_those_who_wait(
+    waited: float, chance: float, after: float
+) -> None:
+    assert wait_out(0.0, waited, RetryPolicy(base=1.0, cap=60.0), chance) == Again(after)
+
+
+def test_an_outage_that_does_not_end_is_one_no_more() -> None:
+    policy = RetryPolicy(outage_limit=3_600.0)
+
+    assert isinstance(wait_out(0.0, 3_599.0, policy, 0.5), Again)
+    assert wait_out(0.0, 3_600.0, policy, 0.5) == Stop("outage")
+    assert isinstance(wait_out(0.0, 1e12, RetryPolicy(outage_limit=math.inf), 0.5), Again)
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, math.nan])
+def test_a_limit_of_outages_that_makes_no_sense_is_refused(limit: float) -> None:
+    with pytest.raises(ValueError, match="outage_limit"):
+        RetryPolicy(outage_limit=limit)

@@ -1,10 +1,12 @@
 """Summaries in a real database: each key once, the newest found, by many at once."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -15,7 +17,15 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from mousetrap.earthquakes import Band, Earthquake, Region, Spread, Summary
-from mousetrap.summaries import StoredSummary, Summaries, SummariesUnreachable, open_summaries
+from mousetrap.retry import Outage
+from mousetrap.summaries import (
+    StoredSummary,
+    Summaries,
+    SummariesRefused,
+    SummariesUnreachable,
+    database,
+    open_summaries,
+)
 
 _SUMMARY = Summary(
     title="A week “as told”",
@@ -158,6 +168,24 @@ def test_a_database_that_is_away_is_said_to_be_without_its_password() -> None:
     assert "secret" not in str(unreachable.value)
 
 
+def test_a_database_that_is_locked_is_an_outage_and_one_that_refuses_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(database._CONNECT["sqlite"], "timeout", 0.01)
+    url = f"sqlite:///{tmp_path}/summaries.db"
+    with open_summaries(url) as summaries, closing(sqlite3.connect(tmp_path / "summaries.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Outage, match="database is locked"):
+            summaries.save("job-1", "run-1", _SUMMARY)
+        other.execute("ROLLBACK")
+        no = "CREATE TRIGGER no BEFORE INSERT ON mousetrap_summaries BEGIN SELECT RAISE(ABORT, 'no'); END"
+        other.execute(no)
+        with pytest.raises(SummariesRefused, match="no") as refused:
+            summaries.save("job-1", "run-1", _SUMMARY)
+
+    assert not isinstance(refused.value, Outage)
+
+
 def test_a_file_that_cannot_be_opened_is_said_to_be(tmp_path: Path) -> None:
     with (
         pytest.raises(SummariesUnreachable, match="unable to open database file"),
@@ -170,7 +198,7 @@ def test_a_file_that_is_no_database_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a database" * 100)
 
     with (
-        pytest.raises(SummariesUnreachable, match="file is not a database"),
+        pytest.raises(SummariesRefused, match="file is not a database"),
         open_summaries(f"sqlite:///{tmp_path}/notes.txt"),
     ):
         """Never entered."""

@@ -1,0 +1,223 @@
+"""A handler whose database is away: its attempts are made again until it is back, and none of them counts."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from mousetrap.retry import Outage, RetryPolicy
+from mousetrap.run_store import Run, RunState
+from mousetrap.submit_run import submit_run
+from mousetrap.worker import Context
+from support import isolated_handlers
+from support.waiting import until
+from support.workbench import KEYRING, PATIENCE, Workbench, on_a_workbench
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The address of either queue."""
+    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+class Database:
+    """What the handler of these tests depends on."""
+
+    def __init__(self) -> None:
+        self.attempts: list[int] = []
+        self.is_back = False
+        self._called = asyncio.Event()
+
+    async def add(self, number: int, context: Context[None]) -> int:
+        self.attempts.append(context.attempt)
+        self._called.set()
+        if not self.is_back:
+            raise Outage(f"no answer, for the {len(self.attempts)}. time")
+        return number + 1
+
+    async def asked(self, times: int) -> None:
+        """Returns once the handler has run so often."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.attempts) < times:
+                self._called.clear()
+                await self._called.wait()
+
+
+def quick(**more: Any) -> RetryPolicy:
+    return RetryPolicy(**{"attempts": 2, "base": 0.01, "cap": 0.05, **more})
+
+
+def told(run: Run) -> list[tuple[str, int]]:
+    """The timeline of the stage `add`: kinds and attempts."""
+    return [(event.kind, event.attempt) for event in run.timeline if event.stage == "add" and event.attempt]
+
+
+async def now(bench: Workbench, run_id: str) -> Run:
+    run = await bench.store.get(run_id)
+    assert run is not None
+    return run
+
+
+def test_an_outage_is_waited_out_however_many_attempts_it_takes(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        database = Database()
+        async with bench.working(
+            bench.bind("add", database.add), bench.bind("double", isolated_handlers.double)
+        ):
+            run_id = await bench.submit(b"20")
+            await database.asked(6)
+            meanwhile = await now(bench, run_id)
+            database.is_back = True
+            run = await bench.ended(run_id)
+
+        assert meanwhile.state in (RunState.RETRYING, RunState.RUNNING)
+        assert meanwhile.failure is None
+        assert (run.state, run.result) == (RunState.COMPLETED, 42)
+        assert set(database.attempts) == {1}
+        assert told(run) == [("started", 1), ("retrying", 1), ("finished", 1)]
+        [why] = [event.failure for event in run.timeline if event.kind == "retrying"]
+        assert why is not None
+        assert why.text == "no answer, for the 1. time"
+
+    on_a_workbench(queue_url, store_url, story, retry=quick())
+
+
+def test_a_run_that_waits_for_an_outage_to_end_is_retrying(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        database = Database()
+        async with bench.working(bench.bind("add", database.add)):
+            run_id = await bench.submit()
+            await bench.until(run_id, "retrying")
+
+            assert (await now(bench, run_id)).state == RunState.RETRYING
+
+    on_a_workbench(queue_url, store_url, story, retry=quick(base=60.0, cap=60.0))
+
+
+def test_an_outage_outlasts_the_workers_that_met_it(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        database = Database()
+        run_id = await bench.submit(b"20")
+        for times in (3, 6, 9):
+            async with bench.working(bench.bind("add", database.add)):
+                await database.asked(times)
+        database.is_back = True
+        async with bench.working(
+            bench.bind("add", database.add), bench.bind("double", isolated_handlers.double)
+        ):
+            run = await bench.ended(run_id)
+
+        assert (run.state, run.result) == (RunState.COMPLETED, 42)
+        assert set(database.attempts) == {1}
+        assert ("retrying", 1) in told(run)
+        assert not [attempt for _, attempt in told(run) if attempt != 1]
+
+    on_a_workbench(queue_url, store_url, story, retry=quick())
+
+
+def test_attempts_before_and_after_an_outage_count(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        errors = [ConnectionError, Outage, Outage, Outage, ConnectionError]
+        attempts = []
+
+        async def failing(number: int, context: Context[None]) -> int:
+            attempts.append(context.attempt)
+            raise errors[len(attempts) - 1]("no")
+
+        async with bench.working(bench.bind("add", failing)):
+            run = await bench.ended(await bench.submit())
+            letter = await bench.dead_letter("add")
+
+        assert attempts == [1, 2, 2, 2, 2]
+        assert run.state == RunState.FAILED
+        assert (letter.headers["mousetrap-reason"], letter.headers["mousetrap-attempts"]) == (
+            "max-retries",
+            "2",
+        )
+
+    on_a_workbench(queue_url, store_url, story, retry=quick())
+
+
+def test_an_outage_without_end_is_given_up_for_that_reason(queue_url: str, store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        database = Database()
+        async with bench.working(bench.bind("add", database.add)):
+            run = await bench.ended(await bench.submit())
+            letter = await bench.dead_letter("add")
+
+        assert run.state == RunState.FAILED
+        assert len(database.attempts) > 1
+        assert letter.headers["mousetrap-reason"] == "outage"
+        assert letter.headers["mousetrap-attempts"] == "1"
+
+    on_a_workbench(queue_url, store_url, story, retry=quick(attempts=1, outage_limit=0.1))
+
+
+async def cancelled(bench: Workbench, run_id: str) -> None:
+    await bench.store.cancel(run_id)
+
+
+async def expired(bench: Workbench, run_id: str) -> None:
+    """Its time ends by itself."""
+
+
+@pytest.mark.parametrize(
+    ("end", "expires_in", "state"),
+    [(cancelled, None, RunState.CANCELLED), (expired, 1.0, RunState.EXPIRED)],
+)
+def test_a_run_that_is_ended_meanwhile_waits_for_no_outage(
+    queue_url: str, store_url: str, end: Callable[..., Any], expires_in: float | None, state: RunState
+) -> None:
+    async def story(bench: Workbench) -> None:
+        database = Database()
+        async with bench.working(bench.bind("add", database.add)):
+            accepted = await submit_run(
+                bench.store,
+                bench.queue,
+                KEYRING,
+                bench.pipeline,
+                b"1",
+                run_id=uuid4().hex,
+                expires_in=expires_in,
+            )
+            await database.asked(2)
+            await end(bench, accepted.run_id)
+            run = await bench.ended(accepted.run_id)
+        calls = len(database.attempts)
+        async with bench.working(bench.bind("add", database.add), burst=True):
+            pass
+
+        assert run.state == state
+        assert len(database.attempts) == calls
+
+    on_a_workbench(queue_url, store_url, story, retry=quick(outage_limit=math.inf))
+
+
+def test_an_isolated_handler_waits_an_outage_out_too(queue_url: str, store_url: str, tmp_path: Path) -> None:
+    calls, away = tmp_path / "calls", tmp_path / "away"
+    away.touch()
+
+    async def story(bench: Workbench) -> None:
+        handler = partial(isolated_handlers.add_unless_away, calls=str(calls), away=str(away))
+        async with bench.working(
+            bench.bind("add", handler, isolated=True), bench.bind("double", isolated_handlers.double)
+        ):
+            run_id = await bench.submit(b"20")
+            await asyncio.to_thread(
+                until, lambda: calls.exists() and calls.read_text().count("1") >= 4, "it was tried"
+            )
+            away.unlink()
+            run = await bench.ended(run_id)
+
+        assert (run.state, run.result) == (RunState.COMPLETED, 42)
+        assert set(calls.read_text().split()) == {"1"}
+        assert told(run) == [("started", 1), ("retrying", 1), ("finished", 1)]
+
+    on_a_workbench(queue_url, store_url, story, retry=quick())
