@@ -9,6 +9,9 @@ from mousetrap.run_store import Opened, RunStore
 from mousetrap.signing import Keyring
 from mousetrap.submit_run.run_ids import RUN_ID
 
+#: A hundred years; the store counts in milliseconds, which have an end as well.
+_LONGEST_S = 100 * 365 * 86_400.0
+
 
 class Accepted(NamedTuple):
     """The run is kept, whatever dies now."""
@@ -35,12 +38,17 @@ async def submit_run(
     After `expires_in` seconds (the pipeline's own number where not given) no job of it is begun any more. It starts at
     the first stage unless another `stage` is named.
 
-    A repeat with the same id and input returns the first run. Raises ValueError for an id of the wrong form,
-    ContractBroken for a body that the stage does not take, RunConflict when the id is another run's, StoreUnreachable,
-    and what Queue.publish raises: then the run is not accepted, and repeating the call is safe.
+    A repeat with the same id and input returns the first run. Raises ValueError for an id of the wrong form and for an
+    `expires_in` that is no span of time, ContractBroken for a body that the stage does not take, RunConflict when the id is
+    another run's, StoreUnreachable, and what Queue.publish raises: then the run is not accepted, and repeating the call is
+    safe.
     """
     if not RUN_ID.fullmatch(run_id):
         raise ValueError("a run id is 1 to 64 letters, digits, _ or -")
+    if expires_in is not None and not 0 < expires_in < _LONGEST_S:
+        raise ValueError(
+            f"expires_in is {expires_in}: give seconds, more than 0 and less than a hundred years"
+        )
     stage = stage or pipeline.first
     payload = write(read(body or b"{}", stage.input), stage.input)
     opened = await store.open_run(

@@ -3,8 +3,9 @@
 import json
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
+from mousetrap.retry import error_traceback
 from mousetrap.settings import masked
 from mousetrap.telemetry.printable import one_line
 
@@ -12,6 +13,8 @@ from mousetrap.telemetry.printable import one_line
 _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 #: An extra of several lines: the calls that a program was in. It follows the record as a traceback does.
 _STACK = "stack"
+#: Characters of a traceback's end that are written.
+_MAX_TRACEBACK = 64_000
 
 
 def log_to_stderr(level: str, style: Literal["text", "json"]) -> None:
@@ -21,7 +24,13 @@ def log_to_stderr(level: str, style: Literal["text", "json"]) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-class _Text(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:
+        """The traceback, for errors whose own code fails too, and not without end."""
+        return error_traceback(ei[1], _MAX_TRACEBACK).rstrip("\n") if ei[1] is not None else ""
+
+
+class _Text(_Formatter):
     """A line for each record; a traceback or stack follows it indented, so that nothing in it looks like a record."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -36,7 +45,7 @@ class _Text(logging.Formatter):
         return "\n".join(texts).split("\n") if texts else []
 
 
-class _Json(logging.Formatter):
+class _Json(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from mousetrap.retry import encodable
 from mousetrap.signing import Keyring
 
 
@@ -22,3 +23,7 @@ class WorkerOptions:
     #: Whether to end when the queues are empty.
     burst: bool = False
     keyring: Keyring = field(default_factory=Keyring)
+
+    def __post_init__(self) -> None:
+        # It goes to the store and the broker, and can hold the name of a host that is no text.
+        object.__setattr__(self, "name", encodable(self.name))

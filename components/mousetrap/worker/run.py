@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
 
 from mousetrap.jobs import Delivery, Queue
+from mousetrap.retry import error_kind, error_text
 from mousetrap.run_store import RunStore
 from mousetrap.worker.binding import Binding, nothing
 from mousetrap.worker.drain import Stop
@@ -24,6 +27,8 @@ _log = logging.getLogger("mousetrap.worker")
 _LOOK = 0.1
 #: Seconds that a message waits after it met a defect of ours, so that it does not come round hot.
 _DEFECT_PAUSE = 1.0
+#: Characters of an error's text that a line of log holds.
+_MAX_TEXT = 1_000
 
 
 async def run_worker(
@@ -73,11 +78,25 @@ async def _performers(
             lifespan = nothing if binding.isolated else binding.lifespan
             deps = await patience.until_done(
                 f"open what stage {binding.stage} needs",
-                lambda lifespan=lifespan: stack.enter_async_context(lifespan()),  # type: ignore[misc]
+                partial(_enter, stack, lifespan, binding.stage),
                 stop.asked,
             )
             performers.append(Performer(binding, deps, threads, children, watching))
         yield performers
+
+
+async def _enter(stack: AsyncExitStack, lifespan: Callable[[], Any], stage: str) -> Any:
+    """Raises as the lifespan does; what is no ordinary error, and not our own cancellation, as RuntimeError."""
+    task = asyncio.current_task()
+    try:
+        return await stack.enter_async_context(lifespan())
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        if task is not None and task.cancelling():
+            raise
+        what = f"{error_kind(error)}: {error_text(error, _MAX_TEXT)}"
+        raise RuntimeError(f"the lifespan of stage {stage!r} raised {what}") from error
 
 
 class _Serving:

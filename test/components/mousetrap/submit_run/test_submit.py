@@ -1,7 +1,9 @@
 """A run is accepted when it is kept, and not a moment earlier."""
 
 import asyncio
+import math
 
+import msgspec
 import pytest
 
 from mousetrap.jobs import Message, QueueFull, QueueUnreachable
@@ -44,6 +46,37 @@ def test_an_id_that_a_url_or_a_key_could_misread_is_refused(store_url: str, run_
             await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id=run_id)
 
     on_a_workbench(store_url, store_url, story)
+
+
+@pytest.mark.parametrize("expires_in", [float("nan"), float("inf"), 10**400, 0, -1.0])
+def test_a_time_to_expire_that_is_no_span_is_refused_and_leaves_no_trace(
+    store_url: str, expires_in: float
+) -> None:
+    async def story(bench: Workbench) -> None:
+        with pytest.raises(ValueError, match="expires_in is"):
+            await submit_run(
+                bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1", expires_in=expires_in
+            )
+
+        assert await bench.store.get("r1") is None
+
+    on_a_workbench(store_url, store_url, story)
+
+
+class WithNaN(msgspec.Struct):
+    """Its default has no JSON form."""
+
+    limit: float | None = math.nan
+
+
+def test_an_input_whose_default_json_does_not_have_is_refused(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        with pytest.raises(ContractBroken, match=r"nan is no JSON number \(at \$.limit\)"):
+            await bench.submit(b"", run_id="r1")
+
+        assert await bench.store.get("r1") is None
+
+    on_a_workbench(store_url, store_url, story, input=WithNaN, output=WithNaN)
 
 
 def test_a_repeat_returns_the_first_run_however_far_it_is(store_url: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 
 from mousetrap.telemetry import log_to_stderr
 from support.characters import ANY_TEXT, unsafe
+from support.hostile_handlers import ERRORS
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +117,22 @@ def test_no_record_is_lost_for_what_it_holds(
     assert message.split()[0] in line or not arguments
     if style == "json":
         json.loads(line, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("kind", sorted(ERRORS))
+def test_an_error_of_any_make_is_logged_in_a_page_or_two(
+    style: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr("INFO", style)  # type: ignore[arg-type]
+
+    try:
+        raise ERRORS[kind]()
+    except BaseException:
+        logging.getLogger("x").exception("failed")
+
+    written = capsys.readouterr().err
+    assert "failed" in written
+    assert "Logging error" not in written
+    assert "test_logs.py" in written or "huge" in kind
+    assert len(written) < 200_000

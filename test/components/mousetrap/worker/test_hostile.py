@@ -4,7 +4,8 @@ import asyncio
 import contextvars
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -185,3 +186,36 @@ def test_progress_that_could_not_be_read_is_the_failure_of_the_attempt(
         assert bad.id in [run.id for run in page.runs]
 
     on_a_workbench(queue_url, store_url, story, **_STAGE)
+
+
+def test_a_worker_whose_name_cannot_be_encoded_works_under_one_that_can(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        async with bench.working(
+            bench.bind("add", echo), bench.bind("double", hostile.fail), name="host\udcff-1"
+        ):
+            run = await bench.ended(await bench.submit(b'"panic"'))
+            letter = await bench.dead_letter("double")
+
+        assert {event.worker for event in run.timeline if event.worker} == {"host\\udcff-1"}
+        assert letter.headers["mousetrap-worker"] == "host\\udcff-1"
+
+    on_a_workbench(queue_url, store_url, story, **_STAGE)
+
+
+@pytest.mark.parametrize("kind", ["cancelled", "panic", "generator-exit", "group"])
+def test_a_lifespan_that_raises_what_is_no_ordinary_error_ends_the_worker_with_its_reason(
+    store_url: str, kind: str
+) -> None:
+    @asynccontextmanager
+    async def failing() -> AsyncIterator[None]:
+        await hostile.fail_later(kind)
+        yield
+
+    async def story(bench: Workbench) -> None:
+        with pytest.raises(RuntimeError, match="the lifespan of stage 'add' raised"):
+            async with bench.working(bench.bind("add", echo, lifespan=failing)) as worker:
+                await asyncio.wait_for(worker.task, 20)
+
+    on_a_workbench(store_url, store_url, story, **_STAGE)
