@@ -1,6 +1,7 @@
 """Runs the command that was asked for and turns how it ended into an exit code."""
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from mousetrap.cli.failures import Misused, exit_code
 def main() -> int:
     """0 ok, 1 the run or a check failed, 2 bad usage or settings, 3 something cannot be reached, 130 Ctrl-C."""
     _accept_any_text()
+    # A command says itself what is wrong; without a handler Python would print warnings of the bricks before it.
+    logging.getLogger("mousetrap").addHandler(logging.NullHandler())
     try:
         _check(sys.argv[1:])
         app(prog_name="mousetrap")

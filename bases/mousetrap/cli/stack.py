@@ -17,6 +17,7 @@ from mousetrap.cli.children import Children, Ended
 from mousetrap.cli.failures import Misused, Unreachable
 from mousetrap.cli.feed_server import served_week
 from mousetrap.cli.keys import signing_key
+from mousetrap.cli.loading import loading_fault
 from mousetrap.cli.plan import PROGRAMS, Plan, environment_of, exports, make_plan
 from mousetrap.cli.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
 from mousetrap.cli.server import NAME, Server
@@ -119,6 +120,8 @@ class Stack:
 
     def _start_again(self, name: str, code: int) -> None:
         """A worker that the watchdog ended, or that was killed, is started after a pause; all else ends the stack."""
+        if code == 1 and (fault := loading_fault(PROGRAMS[name], self._environment)):
+            raise ProgramEnded(f"{name} cannot be loaded: {fault}")
         now = time.monotonic()
         life = next_life(self._lives[name], code, now) if name in self._lives else None
         if life is None:

@@ -4,8 +4,10 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -77,37 +79,91 @@ def test_a_stack_elsewhere_and_its_settings_do_not_matter(demo: Start) -> None:
     assert done.wait(90) == 0, done.output
 
 
-#: Nobody listens there, so that the demo waits for a broker.
-NOWHERE = "amqp://me:secret@127.0.0.1:1/"
-
-
-def test_a_program_that_dies_ends_the_demo_with_what_all_said_last(demo: Start, living: Living) -> None:
-    running = demo(MOUSETRAP_BROKER_URL=NOWHERE)
-    until(lambda: api_answers(living), "the API has started", seconds=30)
-
-    os.kill(pid_of(living, "mousetrap.api"), signal.SIGKILL)
+def test_a_program_that_dies_ends_the_demo_with_the_cause_first(
+    demo: Start, living: Living, broker_url: str
+) -> None:
+    running = demo(MOUSETRAP_BROKER_URL=broker_url)
+    with held_up(living):
+        os.kill(pid_of(living, "mousetrap.api"), signal.SIGKILL)
 
     assert running.wait(60) == 1
-    assert "the demo failed: api ended by itself, with SIGKILL" in running.output
+    assert running.output.startswith("the demo failed: api ended by itself, with SIGKILL")
     assert "the last that api said:" in running.output
     assert "Started server process" in running.output
-    assert "secret" not in running.output
+    assert "/health/ready" not in running.output
+    assert str(urlsplit(broker_url).password) not in running.output.replace("guest:", "")
     assert living() == {}
 
 
 def test_ctrl_c_ends_the_demo_and_leaves_nothing(demo: Start, living: Living, tmp_path: Path) -> None:
-    running = demo(MOUSETRAP_BROKER_URL=NOWHERE)
-    until(lambda: api_answers(living), "the API has started", seconds=30)
-
-    running.send(signal.SIGINT)
+    running = demo()
+    with held_up(living):
+        running.send(signal.SIGINT)
 
     assert running.wait(60) == 130
     assert living() == {}
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def wrong(broker_url: str) -> dict[str, tuple[str, str]]:
+    """By what is wrong: the address, and what is said of it."""
+    parts = urlsplit(broker_url)
+    user, place = parts.username, f"{parts.hostname}:{parts.port}"
+    return {
+        "password": (f"amqp://{user}:s3cret@{place}/", "it refused the login: check user and password"),
+        "user": (f"amqp://nobody:s3cret@{place}/", "it refused the login: check user and password"),
+        "vhost": (parts._replace(path="/s3cret-host").geturl(), "it refused the virtual host"),
+        "port": (
+            "amqp://me:s3cret@127.0.0.1:1/",
+            "check that it runs and that MOUSETRAP_BROKER_URL names it",
+        ),
+        "address": (f"amqp://{user}:s3cret@{place}/?heartbeat=x", "MOUSETRAP_BROKER_URL"),
+    }
+
+
+@pytest.mark.parametrize("what", ["password", "user", "vhost", "port", "address"])
+def test_a_broker_that_cannot_be_used_is_said_at_once_with_the_cause_first(
+    demo: Start, living: Living, broker_url: str, what: str
+) -> None:
+    address, said = wrong(broker_url)[what]
+    done = demo(MOUSETRAP_BROKER_URL=address)
+
+    assert done.wait(30) in (1, 2)  # seconds, not the half minute that a stack is given
+    assert 1 <= len(done.lines) <= 3, done.output
+    assert said in done.lines[0]
+    assert "Traceback" not in done.output
+    assert "s3cret@" not in done.output
+    assert living() == {}
+
+
+def test_a_broker_that_takes_connections_and_says_nothing_is_given_up_too(demo: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = demo(MOUSETRAP_BROKER_URL=f"amqp://me:s3cret@127.0.0.1:{silent.getsockname()[1]}/")
+
+        assert done.wait(30) == 1
+    assert len(done.lines) <= 3
+    assert "is not made yet: check that it runs" in done.lines[0]
+
+
+@contextmanager
+def held_up(living: Living) -> Iterator[None]:
+    """A demo whose fetch worker stands still, and whose API serves."""
+    worker = until(lambda: pids_of(living, "mousetrap.fetch_worker"), "the worker has started", seconds=30)[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        until(lambda: api_answers(living), "the API has started", seconds=30)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGCONT)
+
+
+def pids_of(living: Living, module: str) -> list[int]:
+    return [pid for pid, line in living().items() if f"-m {module} " in f"{line} "]
+
+
 def pid_of(living: Living, module: str) -> int:
-    (pid,) = (pid for pid, line in living().items() if f"-m {module}" in line)
+    (pid,) = pids_of(living, module)
     return pid
 
 
