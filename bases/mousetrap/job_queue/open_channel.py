@@ -14,7 +14,7 @@ from mousetrap.job_queue.open_queue import options_of
 from mousetrap.job_queue.options import QueueOptions
 from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import Trouble, explain, hush_pika
-from mousetrap.settings import Settings, amqp_url
+from mousetrap.settings import Settings, amqp_url, local_environment
 
 
 class _Connection(BlockingConnection):  # type: ignore[misc] # pika's wheel carries no types
@@ -45,12 +45,13 @@ def open_channel(
 ) -> OpenChannel:
     """A pika channel with publisher confirms on, and every queue declared as workers declare it.
 
-    The address is `url`, or what the environment names: MOUSETRAP_BROKER_URL, else RABBITMQ_USER, RABBITMQ_PASSWORD and
-    RABBITMQ_HOST; so do the `options`. Without `queues`, those of every pipeline in the catalogue are declared.
+    The address is `url`, or what the environment or the stack of this folder names: MOUSETRAP_BROKER_URL, else RABBITMQ_USER,
+    RABBITMQ_PASSWORD and RABBITMQ_HOST; so do the `options`. Without `queues`, those of every pipeline in the catalogue are declared.
     Raises QueueUnreachable, and SettingsWrong for what stands in the environment.
     """
-    options = options or options_of(Settings.from_environ(os.environ))
-    where = address.parse(url or amqp_url(os.environ))
+    environ = local_environment(os.environ)
+    options = options or options_of(Settings.from_environ(environ))
+    where = address.parse(url or amqp_url(environ))
     stands = topology(_catalogue() if queues is None else queues, options)
     hush_pika()
     connection: Any = None

@@ -20,6 +20,7 @@ from mousetrap.settings.addresses import (
     check_web,
 )
 from mousetrap.settings.environment import SettingsWrong, collect, variable
+from mousetrap.settings.masking import masked
 from mousetrap.settings.reading import read
 from mousetrap.signing import Keyring
 
@@ -254,10 +255,17 @@ def _texts(environ: Mapping[str, str]) -> dict[str, str]:
 def amqp_url(environ: Mapping[str, str]) -> str:
     """The broker's address for a blocking channel: MOUSETRAP_BROKER_URL if that is RabbitMQ's, else the tutorial's.
 
-    Raises SettingsWrong.
+    Raises SettingsWrong, also where the embedded queue is all that is named.
     """
     url = Settings.from_environ(environ).broker_url
-    return url if url.startswith("amqp") else tutorial_url(environ)
+    if url.startswith("amqp"):
+        return url
+    if "RABBITMQ_HOST" not in environ and "broker_url" in Settings.given_in(environ):
+        raise SettingsWrong(
+            f"MOUSETRAP_BROKER_URL is {masked(url)}, and a blocking channel needs RabbitMQ: "
+            "amqp://user:password@host:port/vhost. On the embedded queue, runs are started with submit_run or the API"
+        )
+    return tutorial_url(environ)
 
 
 def tutorial_url(environ: Mapping[str, str]) -> str:

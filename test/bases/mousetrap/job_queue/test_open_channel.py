@@ -1,6 +1,7 @@
 """A blocking channel for scripts: opened in one call, with every queue there."""
 
 import asyncio
+from pathlib import Path
 
 import pika
 import pytest
@@ -8,6 +9,7 @@ from pika.exceptions import UnroutableError
 
 from mousetrap.job_queue import connect, open_channel
 from mousetrap.jobs import Message, QueueUnreachable
+from mousetrap.settings import SettingsWrong, announced
 from support.inbox import Inbox, play
 
 EVERY_QUEUE = [
@@ -124,3 +126,28 @@ def test_a_queue_that_stands_with_other_arguments_is_explained(broker_url: str) 
 
     with pytest.raises(QueueUnreachable, match=r"queue 'work' stands with .* as docs/upgrading.md says"):
         open_channel(broker_url, ["work"])
+
+
+@pytest.mark.parametrize("scheme", ["valkey", "valkeys", "redis", "rediss"])
+def test_beside_the_embedded_queue_it_says_what_it_needs_and_what_is_set(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("MOUSETRAP_BROKER_URL", f"{scheme}://me:s3cret@127.0.0.1:7/0")
+
+    with pytest.raises(SettingsWrong) as wrong:
+        open_channel(queues=["work"])
+
+    told = f"MOUSETRAP_BROKER_URL is {scheme}://me:***@127.0.0.1:7/0, and a blocking channel needs RabbitMQ: amqp://"
+    assert str(wrong.value).startswith(told)
+
+
+def test_in_the_folder_of_a_stack_it_finds_that_stacks_broker(
+    broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".mousetrap").mkdir(mode=0o700)
+    monkeypatch.chdir(tmp_path)
+    with (
+        announced(tmp_path / ".mousetrap", {"MOUSETRAP_BROKER_URL": broker_url}),
+        open_channel(queues=["work"]) as channel,
+    ):
+        assert channel.queue_declare("work", passive=True).method.message_count == 0

@@ -166,7 +166,10 @@ def test_a_file_of_certificates_that_is_none_is_refused(tmp_path: Path) -> None:
         ({"RABBITMQ_HOST": "rabbit", "RABBITMQ_PASSWORD": "mine"}, "amqp://DEV_USER:mine@rabbit:5672/%2F"),
         ({"RABBITMQ_USER": "a/b", "RABBITMQ_PASSWORD": "c@d"}, "amqp://a%2Fb:c%40d@localhost:5672/%2F"),
         ({"MOUSETRAP_BROKER_URL": "amqps://u:p@h/v", "RABBITMQ_HOST": "x"}, "amqps://u:p@h/v"),
-        ({"MOUSETRAP_BROKER_URL": "valkey://h"}, "amqp://DEV_USER:CHANGE_ME@localhost:5672/%2F"),
+        (
+            {"MOUSETRAP_BROKER_URL": "valkey://h", "RABBITMQ_HOST": "localhost"},
+            "amqp://DEV_USER:CHANGE_ME@localhost:5672/%2F",
+        ),
     ],
 )
 def test_a_blocking_channel_finds_rabbitmq_by_our_variable_or_the_tutorials(
