@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from mousetrap.job_queue.options import QueueOptions
 from mousetrap.jobs import Message
 
 #: RabbitMQ acts on some headers (CC and BCC copy, x-death stops a message), so that only these names are let through.
@@ -23,6 +24,31 @@ def check(message: Message) -> None:
         raise ValueError(f"the message id has more than {_MOST_ID} bytes")
     if message.headers:
         _check_headers(message.headers)
+
+
+def bound_met(ready: int, options: QueueOptions) -> str:
+    """Which bound a queue that refuses has met, by how many messages wait in it."""
+    # Brokers count a little differently, and what is taken ahead may count or not.
+    if not options.max_bytes or ready >= 0.9 * options.max_length:
+        return length_met(options.max_length)
+    return bytes_met(options.max_bytes)
+
+
+def any_bound(options: QueueOptions) -> str:
+    """The bounds of a queue, where it is not known which one it has met."""
+    return " or ".join(
+        [length_met(options.max_length), *([bytes_met(options.max_bytes)] if options.max_bytes else [])]
+    )
+
+
+def length_met(most: int) -> str:
+    """That a queue holds as many messages as it may."""
+    return f"{most} messages wait, as many as MOUSETRAP_QUEUE_MAX_LENGTH allows"
+
+
+def bytes_met(most: int) -> str:
+    """That a queue holds as many bytes as it may."""
+    return f"{most} bytes wait, as many as MOUSETRAP_QUEUE_MAX_BYTES allows"
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

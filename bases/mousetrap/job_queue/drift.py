@@ -11,8 +11,10 @@ _VALUE = re.compile(r"(?:the value )?'(.*?)'(?: of type '\w+')?")
 
 #: The setting that an argument comes from.
 _MAX_LENGTH, _TYPE = "MOUSETRAP_QUEUE_MAX_LENGTH", "MOUSETRAP_QUEUE_TYPE"
+_MAX_BYTES = "MOUSETRAP_QUEUE_MAX_BYTES"
 _SETTINGS = {
     "x-max-length": _MAX_LENGTH,
+    "x-max-length-bytes": _MAX_BYTES,
     "x-queue-type": _TYPE,
     "x-queue-leader-locator": _TYPE,
     "x-dead-letter-strategy": _TYPE,
@@ -28,6 +30,9 @@ def explain_drift(text: str) -> str | None:
     stands = f"{kind} {name!r} stands with {argument} {_value(found['stands'])}, and this process wants {_value(found['wanted'])}"
     setting = _SETTINGS.get(argument)
     same = f"give every process the {setting} that it was made with, or " if setting else ""
+    if setting == _MAX_BYTES and _value(found["stands"]) == "none":
+        # What an installation meets that is older than this bound.
+        same = f"give every process {setting}=0, which is how it was made, or "
     return f"{stands}: {same}make it anew without losing a message, as docs/upgrading.md says"
 
 

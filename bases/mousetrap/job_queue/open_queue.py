@@ -25,6 +25,7 @@ def options_of(settings: Settings) -> QueueOptions:
     return QueueOptions(
         queue_type=settings.queue_type,
         max_length=settings.queue_max_length,
+        max_bytes=settings.queue_max_bytes,
         confirm_deadline=settings.confirm_seconds,
         heartbeat=settings.heartbeat_seconds,
         declare=settings.declare,

@@ -13,6 +13,8 @@ class QueueOptions:
     queue_type: Literal["quorum", "classic"] = "quorum"
     #: Messages that a work queue takes before it refuses more.
     max_length: int = 1_000_000
+    #: Bytes of bodies that wait in a work queue before it refuses more; 0 for no bound. Streams count theirs roughly.
+    max_bytes: int = 4_294_967_296
     #: Seconds until a message that the broker has not confirmed fails its publish.
     confirm_deadline: float = 10.0
     #: Seconds; RabbitMQ drops a client that is silent for two of them, and we a silent RabbitMQ.

@@ -111,7 +111,9 @@ class Publisher:
         refused = method.NAME == "Basic.Nack"
         for pending in self._in_flight.confirmed(method.delivery_tag, method.multiple):
             if refused:
-                pending.fail(_full(pending.queue))
+                pending.fail(
+                    QueueFull(f"queue {pending.queue!r} refused a message, most often because it is full")
+                )
             elif pending.returned:
                 self._try_anew(pending)
             elif not pending.done.done():
@@ -190,10 +192,4 @@ def unroutable(queue: str) -> Unroutable:
     """The error for a queue that is not there."""
     return Unroutable(
         f"there is no queue {queue!r}: start a worker, or the API, of the version that declares it, or run `mousetrap migrate`"
-    )
-
-
-def _full(queue: str) -> QueueFull:
-    return QueueFull(
-        f"queue {queue!r} refused a message, most often because it is full: add workers, or try again later"
     )

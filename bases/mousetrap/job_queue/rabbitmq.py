@@ -1,26 +1,30 @@
 """The queue on RabbitMQ: a publisher and a consumer on connections of their own, so that a blocked one stops only itself."""
 
 import asyncio
+import math
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from mousetrap.job_queue import address
+from mousetrap.job_queue.bounds import any_bound, bound_met
 from mousetrap.job_queue.connection import ask, close_channel, open_channel
 from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
 from mousetrap.job_queue.options import QueueOptions
 from mousetrap.job_queue.publisher import Publisher, unroutable
 from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain, hush_pika
-from mousetrap.jobs import Backlog, Delivery, Message, Queue
+from mousetrap.jobs import Backlog, Delivery, Message, MousetrapError, Queue, QueueFull
 
 #: Seconds that a question to the broker may take; the API answers within two.
 _PATIENCE = 1.5
 _NOT_FOUND = 404
+#: Seconds for which it is known why a queue refuses.
+_SAID_FOR = 1.0
 
 
 @asynccontextmanager
@@ -41,6 +45,9 @@ class RabbitQueue:
 
     def __init__(self, url: str, queues: Iterable[str], name: str, options: QueueOptions) -> None:
         where = address.parse(url)
+        self._options = options
+        #: By queue: which bound it met, and when that was asked.
+        self._bounds_met: dict[str, tuple[str, float]] = {}
         stands = topology(queues, options)
         self._trouble = Trouble(str(where))
         who = f"{name}@{socket.gethostname()}:{os.getpid()}"
@@ -57,7 +64,12 @@ class RabbitQueue:
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         """As in the protocol Queue."""
-        await self._publisher.publish(queue, message, after)
+        try:
+            await self._publisher.publish(queue, message, after)
+        except QueueFull as error:
+            raise QueueFull(
+                f"{error}: {await self._bound_met(queue)}; add workers, or try again later"
+            ) from None
 
     async def consume(
         self, queue: str, prefetch: int, receive: Callable[[Delivery], None]
@@ -73,6 +85,16 @@ class RabbitQueue:
         except ChannelClosedByBroker as error:
             raise unroutable(queue) from error
         return int(answer.message_count)
+
+    async def _bound_met(self, queue: str) -> str:
+        """Which of a queue's bounds refuses, which the broker does not say: asked for once a second, however many it refuses."""
+        said, at = self._bounds_met.get(queue, ("", -math.inf))
+        now = asyncio.get_running_loop().time()
+        if now - at >= _SAID_FOR:
+            with suppress(MousetrapError):
+                said = bound_met(await self.ready(queue), self._options)
+            self._bounds_met[queue] = (said or any_bound(self._options), now)
+        return self._bounds_met[queue][0]
 
     async def backlog(self, queue: str) -> Backlog:
         """As in the protocol Queue; since when is known only to whoever consumes, for to look at a message is to take it."""

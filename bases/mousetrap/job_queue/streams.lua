@@ -30,6 +30,13 @@ local function forget(queue, entries)
   end
 end
 
+-- What a stream takes, by a few of its nodes; once a step, and what the step adds is counted.
+local sizes = {}
+local function size_of(queue)
+  sizes[queue] = sizes[queue] or redis.call('MEMORY', 'USAGE', stream(queue), 'SAMPLES', 10) or 0
+  return sizes[queue]
+end
+
 local function put_back(queue, entry)
   local found = redis.call('XRANGE', stream(queue), entry, entry)[1]
   if redis.call('XACK', stream(queue), GROUP, entry) == 0 or not found then return end
@@ -82,7 +89,7 @@ function steps.send(acknowledged, handed_back)
   end
   local waiting, now, refused = {}, microseconds(), {}
   for place = 3, #ARGV, 2 do
-    local queue, limit, after, id, headers = unpack(cmsgpack.unpack(ARGV[place]))
+    local queue, limit, most_bytes, after, id, headers = unpack(cmsgpack.unpack(ARGV[place]))
     local body = ARGV[place + 1]
     if waiting[queue] == nil then
       waiting[queue] = exists(queue) and redis.call('XLEN', stream(queue)) - redis.call('XPENDING', stream(queue), GROUP)[1]
@@ -95,10 +102,14 @@ function steps.send(acknowledged, handed_back)
       redis.call('ZADD', delayed(queue), math.ceil(now / 1000) + after, cmsgpack.pack({ now, place, id, body, headers }))
     elseif limit > 0 and waiting[queue] >= limit then
       table.insert(refused, (place - 3) / 2)
-      table.insert(refused, 'full')
+      table.insert(refused, 'length')
+    elseif most_bytes > 0 and size_of(queue) >= most_bytes then
+      table.insert(refused, (place - 3) / 2)
+      table.insert(refused, 'bytes')
     else
       add(queue, id, body, headers)
       waiting[queue] = waiting[queue] + 1
+      if sizes[queue] then sizes[queue] = sizes[queue] + #body end
     end
   end
   return refused

@@ -14,6 +14,7 @@ from mousetrap.job_queue.streams_outbox import Outbox
 from mousetrap.job_queue.streams_subscription import StreamSubscription
 from mousetrap.jobs import Backlog, Browsed, Delivery, Message, Queue, Subscription, Unroutable, dead_queue
 
+_NO_LIMITS = (0, 0)
 #: Entries that one question asks for.
 _PAGE = 50
 #: Seconds for an answer that someone waits for.
@@ -43,8 +44,10 @@ class StreamQueue:
 
     def __init__(self, server: Server, queues: tuple[str, ...], name: str, options: QueueOptions) -> None:
         self._server = server
-        #: The most that may wait in each queue that we declare; 0 for no limit.
-        self._limits = dict.fromkeys(queues, options.max_length) | {dead_queue(it): 0 for it in queues}
+        #: The most that may wait in each queue that we declare, and the most bytes; 0 for any.
+        self._limits = dict.fromkeys(queues, (options.max_length, options.max_bytes)) | {
+            dead_queue(it): _NO_LIMITS for it in queues
+        }
         self._line = Line(server)
         self._outbox = Outbox(Line(server), options.confirm_deadline)
         self._consumed: set[str] = set()
@@ -59,16 +62,16 @@ class StreamQueue:
         if not 0 <= after < math.inf:
             raise ValueError(f"a delay of {after} seconds: give a positive number, or 0 for none")
         check(message)
-        limit = self._limits.get(queue)
+        limits = self._limits.get(queue)
         try:
-            await self._outbox.publish(queue, limit or 0, message, after)
+            await self._outbox.publish(queue, limits or _NO_LIMITS, message, after)
         except Unroutable:
-            if limit is None:
+            if limits is None:
                 raise
             # It was there when we connected, or the server was away: it has no data now, so there is none to spoil.
             with suppress(*LOST):
                 await self.declare()
-            await self._outbox.publish(queue, limit, message, after)
+            await self._outbox.publish(queue, limits, message, after)
 
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
         self._consumed.add(queue)

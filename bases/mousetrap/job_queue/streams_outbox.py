@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 from redis.exceptions import ResponseError
 
+from mousetrap.job_queue.bounds import bytes_met, length_met
 from mousetrap.job_queue.streams_line import LOST, Line, pause
 from mousetrap.jobs import Message, MousetrapError, PublishUnconfirmed, QueueFull, Unroutable
 
@@ -30,6 +31,7 @@ class _Letter:
     body: bytes
     deadline: float
     taken: asyncio.Future[None]
+    limits: tuple[int, int]
     #: Whether the server may have it without our knowing.
     sent: bool = False
 
@@ -55,17 +57,20 @@ class Outbox:
         self._closing = False
         self._sender = asyncio.create_task(self._send_all(), name="mousetrap outbox")
 
-    def publish(self, queue: str, limit: int, message: Message, after: float) -> "asyncio.Future[None]":
-        """Done when the server has the message; `limit` is the most that may wait in the queue, 0 for no limit."""
+    def publish(
+        self, queue: str, limits: tuple[int, int], message: Message, after: float
+    ) -> "asyncio.Future[None]":
+        """Done when the server has the message; `limits` are how many may wait in the queue, and how many bytes, 0 for any."""
         loop = asyncio.get_running_loop()
         headers = msgspec.json.encode(message.headers).decode() if message.headers else ""
         letter = _Letter(
             message.id,
             queue,
-            msgspec.msgpack.encode((queue, limit, math.ceil(after * 1000), message.id, headers)),
+            msgspec.msgpack.encode((queue, *limits, math.ceil(after * 1000), message.id, headers)),
             message.body,
             loop.time() + self._confirm_deadline,
             loop.create_future(),
+            limits,
         )
         if self._closing:
             letter.taken.set_exception(self._line.server.unreachable(ConnectionError("we have left it")))
@@ -174,8 +179,11 @@ class Outbox:
 
     def _refusal(self, letter: _Letter, why: bytes) -> MousetrapError:
         queue, server = letter.queue, self._line.server
-        if why == b"full":
-            return QueueFull(f"queue {queue!r} on Valkey at {server} is full: try again later")
+        bounds = {b"length": length_met(letter.limits[0]), b"bytes": bytes_met(letter.limits[1])}
+        if why in bounds:
+            return QueueFull(
+                f"queue {queue!r} on Valkey at {server} is full: {bounds[why]}; add workers, or try again later"
+            )
         return Unroutable(
             f"Valkey at {server} has no queue {queue!r}: connect once with that queue, which makes it"
         )

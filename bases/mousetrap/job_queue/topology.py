@@ -98,6 +98,7 @@ def _steps(k: int) -> Iterator[Binding]:
 def _work_queue(name: str, options: QueueOptions) -> DeclaredQueue:
     arguments: dict[str, str | int] = {
         "x-max-length": options.max_length,
+        **({"x-max-length-bytes": options.max_bytes} if options.max_bytes else {}),
         "x-dead-letter-routing-key": name,
         **_dead_lettering(DEAD, options),
         **_unlimited_returns(options),

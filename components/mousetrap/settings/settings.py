@@ -55,6 +55,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_type: Literal["quorum", "classic"] = "quorum"
     #: Messages that wait in a stage's queue before it refuses more.
     queue_max_length: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1_000_000
+    #: Bytes of bodies that wait in a stage's queue before it refuses more; 0 for no bound.
+    queue_max_bytes: Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)] = 4_294_967_296
+    #: Dead letters of one queue from which on no run of its pipeline is accepted any more; 0 for no bound.
+    dead_max_length: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
+    #: After which the API discards a dead letter; 0 means never.
+    dead_max_age_seconds: Annotated[float, Meta(ge=0, le=3_155_760_000)] = 0.0
     #: RabbitMQ and we drop a connection that was silent for two of them.
     heartbeat_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 15
     #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.

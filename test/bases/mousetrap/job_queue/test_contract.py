@@ -1,6 +1,7 @@
 """What a queue promises: one suite for RabbitMQ and for streams in Valkey."""
 
 import asyncio
+import os
 from uuid import uuid4
 
 import pytest
@@ -432,6 +433,45 @@ def test_the_length_that_the_settings_allow_pushes_back_on_whoever_submits_until
 
             await eventually(lambda: publishes(queue, work), True)
             assert await inbox.acknowledge(1) == ["again"]
+
+    play(story())
+
+
+@pytest.mark.parametrize(
+    ("bounds", "size", "met"),
+    [
+        ({"MAX_LENGTH": "3"}, 10, "as many as MOUSETRAP_QUEUE_MAX_LENGTH allows"),
+        (
+            {"MAX_LENGTH": "1000", "MAX_BYTES": "300000"},
+            50_000,
+            "as many as MOUSETRAP_QUEUE_MAX_BYTES allows",
+        ),
+    ],
+)
+def test_a_full_queue_says_which_bound_it_has_met_and_loses_nothing(
+    url: str, work: str, bounds: dict[str, str], size: int, met: str
+) -> None:
+    settings = Settings.from_environ(
+        {
+            "MOUSETRAP_BROKER_URL": url,
+            "MOUSETRAP_STORE_URL": "valkey://unused",
+            **{f"MOUSETRAP_QUEUE_{name}": value for name, value in bounds.items()},
+        }
+    )
+
+    async def story() -> None:
+        async with open_queue(settings, [work], name="test") as queue:
+            taken = 0
+            with pytest.raises(QueueFull, match=met):
+                for n in range(50):  # a quorum queue notices a little late that it is full
+                    await queue.publish(work, Message(f"m{n}", os.urandom(size)))
+                    taken += 1
+            assert taken >= 3
+
+            inbox = Inbox()
+            await queue.consume(work, 50, inbox)
+            assert await inbox.acknowledge(taken) == [f"m{n}" for n in range(taken)]
+            await eventually(lambda: publishes(queue, work), True)
 
     play(story())
 

@@ -151,6 +151,11 @@ CLASSIC = {
         ({"x-delivery-limit": None}, "x-delivery-limit none, and this process wants 1000000000", "make it"),
         ({"x-max-length": 7}, "x-max-length 7, and this process wants 1000000", "_QUEUE_MAX_LENGTH"),
         ({"x-max-length": None}, "x-max-length none, and this process wants 1000000", "_QUEUE_MAX_LENGTH"),
+        (
+            {"x-max-length-bytes": None},
+            "x-max-length-bytes none, and this process wants 4294967296",
+            "give every process MOUSETRAP_QUEUE_MAX_BYTES=0",
+        ),
         ({"x-message-ttl": 60_000}, "x-message-ttl 60000, and this process wants none", "make it anew"),
         (
             CLASSIC,

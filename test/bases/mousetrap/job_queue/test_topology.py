@@ -65,9 +65,11 @@ def test_work_and_dead_queues_are_reached_by_their_names_and_the_dead_one_by_the
 
 
 def test_the_limit_of_a_work_queue_is_the_options() -> None:
-    (work, *_) = topology(["a"], QueueOptions(max_length=7)).queues
+    (work, *_) = topology(["a"], QueueOptions(max_length=7, max_bytes=9)).queues
+    (unbound, *_) = topology(["a"], QueueOptions(max_bytes=0)).queues
 
-    assert (work.name, work.arguments["x-max-length"]) == ("a", 7)
+    assert (work.name, work.arguments["x-max-length"], work.arguments["x-max-length-bytes"]) == ("a", 7, 9)
+    assert "x-max-length-bytes" not in unbound.arguments
 
 
 def passing_on(queues: tuple[DeclaredQueue, ...]) -> list[DeclaredQueue]:
