@@ -21,6 +21,7 @@ from mousetrap.jobs import (
 )
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict
+from mousetrap.submit_run import DeadLettersFull
 
 _ROUTING = {404: "no-such-path", 405: "method-not-allowed"}
 
@@ -42,6 +43,10 @@ async def _conflict(_: Request, error: RunConflict) -> Response:
 
 async def _absent(kind: str, part: str, _: Request, error: Exception) -> Response:
     return respond(absence(kind, str(error), part))
+
+
+async def _closed(_: Request, error: DeadLettersFull) -> Response:
+    return respond(absence("dead-letters-full", str(error)))
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
@@ -76,6 +81,7 @@ HANDLERS: Mapping[Any, Handler] = {
     PublishUnconfirmed: partial(_absent, "unconfirmed", "broker"),
     QueueFull: partial(_absent, "queue-full", "broker"),
     Unroutable: partial(_absent, "unroutable", "broker"),
+    DeadLettersFull: _closed,
     RequestValidationError: _invalid,
     HTTPException: _of_framework,
     Exception: _defect,

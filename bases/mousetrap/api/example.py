@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from mousetrap.api import views
 from mousetrap.api.access import Starter, may_read
-from mousetrap.api.problems import ABSENT, NO_ACCESS, refusals
+from mousetrap.api.problems import CLOSED, NO_ACCESS, refusals
 from mousetrap.api.services import WithServices, WithStore
 from mousetrap.api.start import submit
 from mousetrap.earthquakes import EARTHQUAKES
@@ -14,7 +14,7 @@ from mousetrap.earthquakes import EARTHQUAKES
 router = APIRouter(tags=["example"])
 
 
-@router.post("/refresh", responses=refusals(*NO_ACCESS, *ABSENT))
+@router.post("/refresh", responses=refusals(*NO_ACCESS, *CLOSED))
 async def refresh(_: Starter, services: WithServices) -> views.Refreshed:
     """Starts a run of the earthquakes pipeline on its defaults."""
     return views.Refreshed(run_id=(await submit(services, EARTHQUAKES, b"")).run_id)

@@ -33,6 +33,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "broker-away": (503, "The broker is away"),
     "store-away": (503, "The store is away"),
     "store-full": (503, "The store is full"),
+    "dead-letters-full": (503, "Too many dead letters"),
     "not-ready": (503, "Not ready"),
     "unconfirmed": (503, "The broker did not confirm the run"),
     "queue-full": (503, "The queue is full"),
@@ -41,6 +42,8 @@ KINDS: Mapping[str, tuple[int, str]] = {
 #: What a caller without the right key meets, and what absences there are.
 NO_ACCESS = ("key-missing", "key-unknown", "scope-missing", "foreign-origin")
 ABSENT = ("store-away", "store-full", "broker-away", "unconfirmed", "queue-full", "unroutable")
+#: What a run that is refused for the sake of others meets, beside those.
+CLOSED = (*ABSENT, "dead-letters-full")
 
 _MEDIA = "application/problem+json"
 #: Seconds after which it is worth while to ask an absent broker or store again.

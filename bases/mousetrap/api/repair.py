@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mousetrap.api import views
 from mousetrap.api.access import Operator, may_operate
-from mousetrap.api.problems import ABSENT, NO_ACCESS, Problem, refusals
+from mousetrap.api.problems import CLOSED, NO_ACCESS, Problem, refusals
 from mousetrap.api.runs import RUN_ID, KnownRun
 from mousetrap.api.services import WithServices, WithStore
 from mousetrap.api.start import PRINTABLE, accepted_in_time, fresh_id, told
@@ -59,7 +59,7 @@ async def cancel_run(run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithSt
         *NO_ACCESS,
         *("unknown-pipeline", "unknown-run", "body-too-slow", "run-conflict", "rerun-impossible"),
         *("body-too-large", "invalid-request", "contract-broken"),
-        *ABSENT,
+        *CLOSED,
     ),
 )
 async def rerun_run(
@@ -81,6 +81,7 @@ async def rerun_run(
         )
     # Of its own kind: the same key may have started the run, too.
     run_id = run_id_of_key(caller.id, f"{pipeline.name}|rerun|{run.id}", key) if key else fresh_id()
+    services.intake.check(pipeline, len(body) if body else 0)
     submission = rerun(
         services.store,
         services.queue,

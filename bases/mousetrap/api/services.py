@@ -9,19 +9,21 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from mousetrap.catalogue import PIPELINES
-from mousetrap.dead_letters import DeadLetters
+from mousetrap.dead_letters import DeadLetters, discard_old
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.signing import Keyring
-from mousetrap.submit_run import republish
+from mousetrap.submit_run import Intake, IntakeBounds, republish
 from mousetrap.worker_registry import WorkerRegistry, open_registry
 
 #: Seconds that the broker may take to confirm a run: its caller must hear within two.
 _CONFIRM = 1.5
 #: Seconds between two looks for runs that were recorded and never published.
 _LOOK = 30.0
+#: Seconds between two looks at what new runs may lead to.
+_INTAKE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Services:
     keyring: Keyring
     dead_letters: DeadLetters
     registry: WorkerRegistry
+    intake: Intake
 
 
 @asynccontextmanager
@@ -50,10 +53,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_queue(settings, queues, name="api", deadline=min(_CONFIRM, settings.confirm_seconds)) as queue,
     ):
         dead_letters = DeadLetters(queue, store, settings.keyring, PIPELINES)
-        services = Services(queue, store, settings.keyring, dead_letters, registry)
-        republishing = asyncio.create_task(_republish_for_ever(services))
+        intake = Intake(queue, store, PIPELINES, IntakeBounds(dead_letters=settings.dead_max_length))
+        services = Services(queue, store, settings.keyring, dead_letters, registry, intake)
+        works = [_republish_for_ever(services), _look_for_ever(intake)]
+        if settings.dead_max_age_seconds:
+            works.append(_discard_for_ever(dead_letters, settings.dead_max_age_seconds))
+        tasks = [asyncio.create_task(work) for work in works]
         yield services
-        republishing.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def _republish_for_ever(services: Services) -> None:
@@ -61,6 +69,21 @@ async def _republish_for_ever(services: Services) -> None:
     while True:
         with suppress(MousetrapError):  # broker or store is away: another time
             await republish(services.store, services.queue, services.keyring, PIPELINES)
+        await asyncio.sleep(_LOOK)
+
+
+async def _look_for_ever(intake: Intake) -> None:
+    """Keeps the intake up to date."""
+    while True:
+        await intake.look()
+        await asyncio.sleep(_INTAKE)
+
+
+async def _discard_for_ever(dead_letters: DeadLetters, age: float) -> None:
+    """Discards dead letters that have grown old; several that do so do no harm."""
+    while True:
+        with suppress(MousetrapError):
+            await discard_old(dead_letters, age)
         await asyncio.sleep(_LOOK)
 
 

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from mousetrap.api import views
 from mousetrap.api.access import Starter, caller_of
 from mousetrap.api.pipelines import KnownPipeline, pipeline_of
-from mousetrap.api.problems import ABSENT, NO_ACCESS, Problem, refusals
+from mousetrap.api.problems import CLOSED, NO_ACCESS, Problem, refusals
 from mousetrap.api.runs import RUN_ID
 from mousetrap.api.services import Services, WithServices, services_of
 from mousetrap.api_keys import Scope
@@ -64,7 +64,7 @@ router = APIRouter(tags=["runs"], route_class=_ByHand)
         *NO_ACCESS,
         *("two-ids", "unknown-pipeline", "body-too-slow", "run-conflict", "body-too-large"),
         *("invalid-request", "contract-broken"),
-        *ABSENT,
+        *CLOSED,
     ),
 )
 async def start_run(
@@ -98,7 +98,8 @@ async def submit(
     run_id: str | None = None,
     expires_in: float | None = None,
 ) -> Accepted:
-    """Starts a run, under a new id unless one is given."""
+    """Starts a run, under a new id unless one is given. Raises DeadLettersFull or StoreFull where none is accepted now."""
+    services.intake.check(pipeline, len(body))
     submission = submit_run(
         services.store,
         services.queue,

@@ -1,15 +1,14 @@
 """What a check found, and the judgement of a store: pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
 from mousetrap.run_store import StoreFacts
+from mousetrap.submit_run import STORE_SHARE, WARN_SHARE
 
 _MIB = 1 << 20
-#: The share of its memory beyond which a store is warned of.
-_NEARLY_FULL = 0.8
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -20,6 +19,17 @@ class Check(msgspec.Struct, frozen=True):
     found: str
     #: What to do about it.
     mend: str = ""
+
+
+def check_dead_letters(counts: Mapping[str, int], most: int) -> Check:
+    """Whether dead letters will soon keep runs from being accepted; `most` is 0 for no bound."""
+    told = ", ".join(f"{queue}: {count}" for queue, count in counts.items() if count) or "none"
+    if not most or all(count < WARN_SHARE * most for count in counts.values()):
+        return Check("dead-letters", "ok", told)
+    found = (
+        f"{told}; from {most} in one queue on (MOUSETRAP_DEAD_MAX_LENGTH) no run of its pipeline is accepted"
+    )
+    return Check("dead-letters", "warn", found, "`mousetrap dead groups` shows why; redrive or discard them")
 
 
 def check_store_facts(facts: StoreFacts) -> Iterator[Check]:
@@ -55,8 +65,8 @@ def _check_memory(facts: StoreFacts) -> Iterator[Check]:
         return
     share = facts.used_bytes / facts.max_bytes
     found = f"{share:.0%} of the {facts.max_bytes / _MIB:,.0f} MiB are used that the store may take"
-    if share < _NEARLY_FULL:
+    if share < WARN_SHARE:
         yield Check("memory", "ok", found)
     else:
         advice = "raise maxmemory (MOUSETRAP_EMBEDDED_MAX_BYTES under `mousetrap up`), or lower MOUSETRAP_RETENTION_SECONDS"
-        yield Check("memory", "warn", f"{found}; a full one refuses new runs", advice)
+        yield Check("memory", "warn", f"{found}; from {STORE_SHARE:.0%} on no run is accepted", advice)

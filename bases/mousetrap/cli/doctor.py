@@ -7,12 +7,12 @@ import msgspec
 
 from mousetrap.catalogue import PIPELINES
 from mousetrap.cli.api_client import Api
-from mousetrap.cli.checks import Check, check_store_facts
+from mousetrap.cli.checks import Check, check_dead_letters, check_store_facts
 from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.tables import checks_table
 from mousetrap.job_queue import open_queue
-from mousetrap.jobs import MousetrapError, Queue, Unroutable
+from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
 from mousetrap.run_store import StoreFacts, open_store
 from mousetrap.settings import Settings, SettingsWrong, masked
 
@@ -54,6 +54,7 @@ async def _broker(settings: Settings) -> Sequence[Check]:
         async with open_queue(settings, [], name="doctor") as broker:
             await broker.check()
             waiting = {queue: await _ready(broker, queue) for queue in queues}
+            dead = {queue: await _ready(broker, dead_queue(queue)) or 0 for queue in queues}
     except (MousetrapError, ValueError) as error:  # a ValueError is about the address
         return [Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")]
     told = ", ".join(
@@ -63,7 +64,11 @@ async def _broker(settings: Settings) -> Sequence[Check]:
         for queue, ready in waiting.items()
     )
     answers = Check("broker", "ok", f"{masked(settings.broker_url)} answers ({told})")
-    return [answers, await _queues(settings, [queue for queue in queues if waiting[queue] is not None])]
+    return [
+        answers,
+        await _queues(settings, [queue for queue in queues if waiting[queue] is not None]),
+        check_dead_letters(dead, settings.dead_max_length),
+    ]
 
 
 async def _queues(settings: Settings, there: Sequence[str]) -> Check:

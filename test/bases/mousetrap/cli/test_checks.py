@@ -2,7 +2,7 @@
 
 import pytest
 
-from mousetrap.cli.checks import check_store_facts
+from mousetrap.cli.checks import check_dead_letters, check_store_facts
 from mousetrap.run_store import StoreFacts
 
 
@@ -38,8 +38,8 @@ def test_a_store_that_a_restart_may_empty_is_warned_of(
 @pytest.mark.parametrize(
     ("used", "bound", "states"),
     [
-        (79, 100, ["ok"]),
-        (80, 100, ["warn"]),
+        (59, 100, ["ok"]),
+        (60, 100, ["warn"]),
         (130, 100, ["warn"]),
         (5, 0, []),
         (5, None, []),
@@ -58,3 +58,12 @@ def test_a_store_is_warned_of_long_before_it_is_full(
         max_bytes=bound,
     )
     assert [check.state for check in check_store_facts(facts) if check.name == "memory"] == states
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "state"), [(59, 100, "ok"), (60, 100, "warn"), (100, 100, "warn"), (1_000_000, 0, "ok")]
+)
+def test_dead_letters_are_warned_of_long_before_no_run_is_accepted(count: int, most: int, state: str) -> None:
+    check = check_dead_letters({"start_fetch": 0, "data_processing": count}, most)
+
+    assert (check.state, check.found.startswith(f"data_processing: {count}")) == (state, True)

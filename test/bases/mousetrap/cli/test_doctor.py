@@ -46,6 +46,7 @@ def test_servers_that_are_well_are_told_apart_from_an_api_that_is_away(capsys: S
         "signing": "ok",
         "broker": "ok",
         "queues": "ok",
+        "dead-letters": "ok",
         "store": "ok",
         "eviction": "ok",
         "memory": "ok",
