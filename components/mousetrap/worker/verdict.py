@@ -18,6 +18,7 @@ from mousetrap.retry import (
     judge,
     wait_out,
 )
+from mousetrap.settings import masked
 
 #: Characters of an error's text, and of its traceback's end, that are kept.
 _TEXT, _TRACEBACK = 1_000, 8_000
@@ -85,8 +86,9 @@ def waited_out(outcome: RetryLater, waited: float, policy: RetryPolicy, chance: 
 
 def failure_of(error: BaseException, where: str = "") -> Failure:
     """The error as it is kept for people; whatever the error's own code does, this gives a Failure."""
+    # Masked before it is cut: half an address does not look like one.
     return Failure(
         kind=error_kind(error),
-        text=f"{where}{error_text(error, _TEXT)}"[:_TEXT],
-        traceback=error_traceback(error, _TRACEBACK),
+        text=masked(f"{where}{error_text(error, 2 * _TEXT)}")[:_TEXT],
+        traceback=masked(error_traceback(error, 2 * _TRACEBACK))[-_TRACEBACK:],
     )

@@ -2,17 +2,19 @@
 
 import asyncio
 import gzip
+import logging
 import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from mousetrap.earthquakes import Feed, FeedRefused, FeedRequest, FeedUnavailable
 from mousetrap.fetch_data import FetchBounds, fetch_data, open_fetcher
+from mousetrap.telemetry import log_to_stderr
 
 if TYPE_CHECKING:
     from components.mousetrap.fetch_data.conftest import FeedServer
@@ -151,3 +153,26 @@ def test_a_server_that_is_busy_says_when_to_come_back(
         fetch(url, bounds)
 
     assert unavailable.value.retry_after == pause
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_token_in_the_address_of_a_feed_is_in_no_log(
+    server: "FeedServer",
+    week: bytes,
+    fetch: Fetch,
+    bounds: FetchBounds,
+    style: Literal["text", "json"],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
+    log_to_stderr("INFO", style)
+    server.answers("/week?token=sesame", 200, week)
+
+    fetch(server.url("/week?token=sesame"), bounds)
+
+    logged = capsys.readouterr().err
+    assert server.asked[0][0] == "/week?token=sesame"
+    assert "/week?token=***" in logged
+    assert "sesame" not in logged

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mousetrap.settings import Settings, SettingsWrong, amqp_url, masked
 
@@ -278,7 +280,47 @@ def test_processes_declare_unless_told_not_to(given: dict[str, str], declares: b
         ("amqp://me:sesame@rabbit:5672/v is away", "amqp://me:***@rabbit:5672/v is away"),
         ("a valkey://:p%40ss@h/0 b amqp://u:q@h", "a valkey://:***@h/0 b amqp://u:***@h"),
         ("http://example.org/a:b@c", "http://example.org/a:b@c"),
+        ("GET https://h/x?token=sesame&b=1 200", "GET https://h/x?token=***&b=*** 200"),
+        ("amqp://u:p@h/v?heartbeat=5", "amqp://u:***@h/v?heartbeat=***"),
+        ("http://h/x?sesame#sesame", "http://h/x?***#***"),
+        ("HTTPS://sesame@h/x HTTP://u:sesame@h", "HTTPS://***@h/x HTTP://***@h"),
+        ('{"url": "http://h/x?a=b\\"c"}', '{"url": "http://h/x?a=***\\"c"}'),
+        ("what? a=1: see http://h/x. How?", "what? a=1: see http://h/x. How?"),
     ],
 )
 def test_passwords_in_addresses_are_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
+
+
+_secrets = st.text("abcXYZ019-_.~%+", min_size=6, max_size=20).map(lambda text: f"sesame{text}")
+_addresses = st.sampled_from(
+    (
+        "https://{}@h/x",
+        "https://u:{}@h:80/x?a=1",
+        "amqp://u:{}@h/v",
+        "http://h?{}",
+        "http://h/x?a={}",
+        "http://h/x?a=1&b={}&c=2",
+        "http://h/x?a=1;b={}",
+        "http://h/x?a=b={}",
+        "http://h/x?a=b?c={}",
+        "http://h/x#{}",
+        "http://h/x?a=1#b={}",
+        "http://h/x?next=http://h/?token={}",
+    )
+)
+
+
+@given(
+    secret=_secrets,
+    address=_addresses,
+    before=st.text(" :/?&=a'\"\\n", max_size=9),
+    after=st.text(" :/&=a'\"", max_size=9),
+)
+def test_no_secret_of_an_address_is_shown(secret: str, address: str, before: str, after: str) -> None:
+    assert secret not in masked(f"{before} {address.format(secret)} {after}")
+
+
+def test_masking_takes_no_longer_than_the_text_is_long() -> None:
+    for text in ("a" * 100_000 + "://", "://" * 30_000, "://a:" * 20_000, "http://h/?" + "=&" * 50_000):
+        masked(text)
