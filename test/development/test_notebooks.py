@@ -4,17 +4,22 @@ import ast
 import asyncio
 import inspect
 import json
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mousetrap.settings import announced
+
 FOLDER = Path(__file__).parents[2] / "development"
 
 
-def run_cells(notebook: Path) -> list[Any]:
-    """The value of each code cell's last line, the cells run one after another as a notebook does."""
-    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+def run_cells(notebook: Path, until: str | None = None) -> list[Any]:
+    """The value of each code cell's last line, the cells run one after another as a notebook does, `until` a heading."""
+    every = json.loads(notebook.read_text())["cells"]
+    wanted = takewhile(lambda cell: until is None or until not in "".join(cell["source"]), every)
+    cells = [cell for cell in wanted if cell["cell_type"] == "code"]
     names: dict[str, Any] = {}
 
     async def run() -> list[Any]:
@@ -33,21 +38,40 @@ async def _value(source: str, names: dict[str, Any]) -> Any:
     return eval(compile(ast.fix_missing_locations(ast.Expression(last.value)), "cell", "eval"), names)
 
 
+NOTEBOOK = FOLDER / "01_a_worker_step_by_step.ipynb"
+TIMELINE = [
+    ("accepted", "shout", None),
+    ("started", "shout", 1),
+    ("finished", "shout", 1),
+    ("completed", None, None),
+]
+
+
 def test_a_worker_is_built_step_by_step(
     broker_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MOUSETRAP_BROKER_URL", broker_url)
     monkeypatch.setenv("MOUSETRAP_STORE_URL", store_url)
 
-    body, waiting, bands, _, result, timeline = run_cells(FOLDER / "01_a_worker_step_by_step.ipynb")
+    bands, _, result, timeline, body, waiting = run_cells(NOTEBOOK)
 
-    assert body == b"hello"
-    assert waiting == {"start_fetch": 0, "data_processing": 0}
     assert sum(band.count for band in bands) == 40
     assert result == "HELLO"
-    assert timeline == [
-        ("accepted", "shout", None),
-        ("started", "shout", 1),
-        ("finished", "shout", 1),
-        ("completed", None, None),
-    ]
+    assert timeline == TIMELINE
+    assert body == b"hello"
+    assert waiting == {"start_fetch": 0, "data_processing": 0}
+
+
+def test_beside_a_local_stack_it_finds_addresses_and_keys_by_itself(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / ".mousetrap"
+    place.mkdir(mode=0o700)
+    (tmp_path / "development").mkdir()
+    monkeypatch.chdir(tmp_path / "development")
+    addresses = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
+    with announced(place, {**addresses, "MOUSETRAP_SIGNING_KEYS": "here:a-secret-of-this-stack"}):
+        *_, result, timeline = run_cells(NOTEBOOK, until="4. on RabbitMQ")
+
+    assert result == "HELLO"
+    assert timeline == TIMELINE

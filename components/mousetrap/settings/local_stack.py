@@ -1,6 +1,7 @@
 """Says where the stack is that `mousetrap up` runs in a folder, so that commands, workers and notebooks there find it."""
 
 import fcntl
+import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ def find_stack(folder: Path) -> LocalStack | None:
 
 
 def local_environment(
-    environ: Mapping[str, str], say: Callable[[str], object] = lambda _: None
+    environ: Mapping[str, str] = os.environ, say: Callable[[str], object] = lambda _: None
 ) -> Mapping[str, str]:
     """`environ`, with what it lacks from the stack that runs in this folder, unless it says itself where a stack is.
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,10 +18,12 @@ import pytest
 
 from mousetrap.embedded_valkey import running_server
 from mousetrap.signing import Keyring
-from support.processes import Process
+from support.processes import Process, clean_environment
 from support.waiting import until
 
 pytestmark = pytest.mark.servers
+
+README = Path(__file__).parents[4] / "README.md"
 
 Living = Callable[[], dict[int, str]]
 Start = Callable[..., Process]
@@ -420,3 +423,24 @@ def test_a_full_embedded_server_refuses_with_the_reason_and_loses_nothing(
 
 def api_url(stack: Process) -> str:
     return stack.wait_for_line("The API is at").split()[4].rstrip(",")
+
+
+def test_the_readme_s_script_starts_a_run_of_the_stack_and_gets_its_result(up: Start, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (script,) = (block for block in blocks if "submit_run" in block)
+    stack = up()
+
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        check=False,
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("completed {")
+    assert "Hualian" in told.stdout
+    assert stack.terminate(60) == 0
