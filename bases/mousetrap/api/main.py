@@ -1,5 +1,6 @@
 """Serves the API until told to stop."""
 
+import logging
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 
 from mousetrap.api.app import create_app
 from mousetrap.api.events import end_streams
-from mousetrap.settings import Settings, SettingsWrong
+from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.telemetry import log_to_stderr, printable
 
 _ABOUT = """Serves the HTTP API of Mousetrap. It has no options; the environment has: MOUSETRAP_BROKER_URL,
@@ -19,6 +20,7 @@ MOUSETRAP_STORE_URL, MOUSETRAP_API_HOST and MOUSETRAP_API_PORT (127.0.0.1 and 80
 the host is not this machine alone), MOUSETRAP_API_MAX_BODY, MOUSETRAP_SIGNING_KEYS, MOUSETRAP_TLS_CA,
 MOUSETRAP_TLS_CERTIFICATE, MOUSETRAP_TLS_KEY, MOUSETRAP_QUEUE_TYPE, MOUSETRAP_RETENTION_SECONDS, MOUSETRAP_LOG_LEVEL and
 MOUSETRAP_LOG_FORMAT. Each is also read from the file that the same name with _FILE behind it holds."""
+_log = logging.getLogger("mousetrap.api")
 #: Seconds that requests under way may take once the server is told to stop.
 _GRACE = 10
 
@@ -31,11 +33,14 @@ def main() -> int:
     ArgumentParser(prog="mousetrap-api", description=_ABOUT).parse_args()
     try:
         settings = Settings.from_environ(os.environ)
+        unsigned = check_signing(settings)
         app = create_app(settings)
     except SettingsWrong as wrong:
         print(printable(str(wrong)), file=sys.stderr)
         return 2
     log_to_stderr(settings.log_level, settings.log_format)
+    if unsigned:
+        _log.warning(unsigned)
     _Server(app, settings).run()
     return 0
 

@@ -14,7 +14,7 @@ from mousetrap.cli.tables import checks_table
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
 from mousetrap.run_store import StoreFacts, open_store
-from mousetrap.settings import Settings, SettingsWrong, masked
+from mousetrap.settings import Settings, SettingsWrong, check_signing, masked
 
 
 def doctor(environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -41,10 +41,17 @@ def _checks(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def _signing(settings: Settings) -> Check:
-    keys = list(settings.keyring.keys)
-    if not keys:
-        mend = "set MOUSETRAP_SIGNING_KEYS alike for the API and all workers; `mousetrap keys signing` makes a key"
+    """Without keys the API and the workers do not start where broker or store are another machine."""
+    mend = (
+        "set MOUSETRAP_SIGNING_KEYS alike for the API and all workers; `mousetrap keys signing` makes a key"
+    )
+    try:
+        unsigned = check_signing(settings)
+    except SettingsWrong as error:
+        return Check("signing", "fail", str(error), mend)
+    if unsigned:
         return Check("signing", "warn", "off: workers believe whatever lies in their queues", mend)
+    keys = list(settings.keyring.keys)
     return Check("signing", "ok", f"on, with key {keys[0]}{f' of {len(keys)}' if keys[1:] else ''}")
 
 

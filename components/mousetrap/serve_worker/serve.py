@@ -22,7 +22,7 @@ from mousetrap.serve_worker.beating import Beating, turn_for_ever
 from mousetrap.serve_worker.health import answering
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
-from mousetrap.settings import Settings, SettingsWrong
+from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.telemetry import log_to_stderr, printable
 from mousetrap.worker import Binding, Stop, Watching, WorkerOptions, run_worker
 from mousetrap.worker_registry import Beat, open_registry
@@ -72,7 +72,10 @@ def serve_worker(
     given = {name: str(value) for name, value in options.items() if value is not None}
     try:
         settings = Settings.from_environ({**environ, **given})
+        unsigned = check_signing(settings)
         log_to_stderr(settings.log_level, settings.log_format)
+        if unsigned:
+            _log.warning(unsigned)
         return _served(connect, settings, binders, burst)
     except SettingsWrong as error:
         print(printable(str(error)), file=sys.stderr)

@@ -5,6 +5,7 @@ from mousetrap.settings.local_stack import FOLDER, LocalStack, announced, find_s
 from mousetrap.settings.masking import masked
 from mousetrap.settings.private import NotPrivate, check_private, make_private_folder, write_private
 from mousetrap.settings.settings import Settings, amqp_url
+from mousetrap.settings.unsigned import check_signing
 
 __all__ = [
     "FOLDER",
@@ -15,6 +16,7 @@ __all__ = [
     "amqp_url",
     "announced",
     "check_private",
+    "check_signing",
     "find_stack",
     "local_environment",
     "make_private_folder",

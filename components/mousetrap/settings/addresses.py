@@ -44,6 +44,15 @@ def check_address(url: str) -> None:
         raise ValueError(_PLACEHOLDER)
 
 
+def is_on_this_machine(url: str) -> bool:
+    """Whether all hosts of an address that passed its check are this machine's own, by loopback or a socket.
+
+    A name is another machine, as those of containers are, unless it is localhost.
+    """
+    netloc = _split(url).netloc.rpartition("@")[2]
+    return all(_is_own_machine(_host(text, login=True)) for text in netloc.split(","))
+
+
 def check_amqp(url: str) -> None:
     """Raises ValueError for what is no address of RabbitMQ: amqp(s)://user:password@host:port,host:port/vhost."""
     check_address(url)

@@ -29,6 +29,9 @@ _STORES = (*_BROKERS[2:], "unix")
 #: Settings of several lines.
 _LISTS = ("signing_keys", "api_keys")
 
+#: What MOUSETRAP_SIGNING_KEYS says where nothing is to be signed.
+OFF = "off"
+
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 #: What goes over a network takes longer than less would allow.
 NetworkSeconds = Annotated[float, Meta(ge=0.1, le=86_400)]
@@ -43,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store_url: str = "valkey://127.0.0.1:6379/0"
     #: Where the example keeps its summaries: any SQLAlchemy address; sqlite or postgresql+psycopg have been tried.
     database_url: str = "sqlite:///mousetrap.db"
-    #: id:secret, the signing key first; empty means that messages are neither signed nor verified.
+    #: id:secret, the signing key first; not given or `off`, messages and records are neither signed nor verified.
     signing_keys: str = ""
     #: A file of certificate authorities for TLS to broker and store; empty means the system's.
     tls_ca: str = ""
@@ -139,8 +142,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def keyring(self) -> Keyring:
-        """The keys that sign and verify messages."""
-        return Keyring.parse(self.signing_keys)
+        """The keys that sign and verify messages and records; empty where signing is off."""
+        return Keyring() if self.signing_keys == OFF else Keyring.parse(self.signing_keys)
 
     @property
     def held(self) -> int:
@@ -195,8 +198,10 @@ def _check_file(path: str) -> None:
 
 
 def _check_signing_keys(text: str) -> None:
-    if text and not Keyring.parse(text).keys:
-        raise ValueError("it holds no key: write id:secret")
+    if text != OFF and not Keyring.parse(text).keys:
+        raise ValueError(
+            f"it holds no key: write id:secret, as `mousetrap keys signing` prints it, or `{OFF}` to sign nothing"
+        )
 
 
 def _check_api_keys(text: str) -> None:

@@ -55,6 +55,22 @@ def test_servers_that_are_well_are_told_apart_from_an_api_that_is_away(capsys: S
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        ({}, "warn"),
+        ({"MOUSETRAP_SIGNING_KEYS": "off"}, "warn"),
+        ({"MOUSETRAP_STORE_URL": "valkey://valkey.invalid:1/0"}, "fail"),
+    ],
+)
+def test_signing_that_is_off_is_said_and_fails_where_nothing_would_start(
+    capsys: Shown, store_url: str, given: dict[str, str], state: str
+) -> None:
+    assert doctor(environ(store_url, **given), as_json=False) == 1
+
+    assert states(capsys)["signing"] == state
+
+
 def test_what_is_away_is_told_without_its_password(capsys: Shown) -> None:
     given = environ(
         "",

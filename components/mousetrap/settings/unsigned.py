@@ -1,0 +1,30 @@
+"""Says at the start of a process that nothing is signed, and refuses that where broker or store are another machine."""
+
+from mousetrap.settings.addresses import is_on_this_machine
+from mousetrap.settings.environment import SettingsWrong
+from mousetrap.settings.settings import OFF, Settings
+
+_RISK = "whoever can write to broker or store can have anything done as a job"
+_ADVICE = "set MOUSETRAP_SIGNING_KEYS alike for the API and all workers; `mousetrap keys signing` makes a key"
+
+
+def check_signing(settings: Settings) -> str | None:
+    """A warning for the log where nothing is signed, None where there are keys.
+
+    Raises SettingsWrong where nobody said so in words and broker or store are another machine.
+    """
+    if settings.keyring.keys:
+        return None
+    if settings.signing_keys == OFF:
+        return f"signing is off, as MOUSETRAP_SIGNING_KEYS says: {_RISK}"
+    away = [
+        name
+        for name, url in (("the broker", settings.broker_url), ("the store", settings.store_url))
+        if not is_on_this_machine(url)
+    ]
+    if away:
+        raise SettingsWrong(
+            f"MOUSETRAP_SIGNING_KEYS: not set, and {' and '.join(away)} can be another machine: without keys {_RISK}; "
+            f"{_ADVICE}, and `{OFF}` does without"
+        )
+    return f"nothing is signed: {_RISK}; {_ADVICE}"
