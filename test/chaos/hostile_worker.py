@@ -79,4 +79,4 @@ def _binder(pipeline: Pipeline, handler: Callable[..., Any]) -> Callable[[Settin
 
 if __name__ == "__main__":
     binders = [_binder(IN_THREAD, do), _binder(IN_LOOP, do_later)]
-    sys.exit(worker_main(open_queue, binders, "Serves handlers that fail in every way."))
+    sys.exit(worker_main(open_queue, binders, "hostile", "Serves handlers that fail in every way."))

@@ -75,4 +75,4 @@ def bind_thread(_: Settings) -> Binding:
 
 
 if __name__ == "__main__":
-    sys.exit(worker_main(open_queue, [bind_loop, bind_thread], "Serves handlers that misbehave."))
+    sys.exit(worker_main(open_queue, [bind_loop, bind_thread], "blocking", "Serves handlers that misbehave."))

@@ -43,4 +43,4 @@ def bind(_: Settings) -> Binding:
 
 
 if __name__ == "__main__":
-    sys.exit(worker_main(open_queue, [bind], "Serves a handler that is to be mended."))
+    sys.exit(worker_main(open_queue, [bind], "mending", "Serves a handler that is to be mended."))

@@ -33,6 +33,10 @@ _SILENCE = 60.0
 _DEALING = 60.0
 
 
+class UnknownRun(Misused):
+    """The API knows no run of that id."""
+
+
 class Api:
     """Every method raises Misused for what the API refuses, Unreachable when it does not serve."""
 
@@ -76,9 +80,10 @@ class Api:
         path = f"/pipelines/{quote(pipeline, safe='')}/runs"
         return self._ask("POST", path, content=body, headers=_headers(key), params=params)
 
-    def cancel(self, run_id: str) -> None:
-        """Calls the run off."""
+    def cancel(self, run_id: str) -> str:
+        """Calls the run off, and gives its id."""
         self._ask("DELETE", _path(run_id))
+        return run_id
 
     def rerun(self, run_id: str, begin: str, body: bytes | None, *, key: str | None = None) -> bytes:
         """Has the run repeated from there on, with another input where given; the API's whole answer."""
@@ -94,9 +99,9 @@ class Api:
         """The run with its timeline."""
         return read_run(self.run_as_json(run_id))
 
-    def runs_as_json(self, pipeline: str | None, limit: int, after: str | None) -> bytes:
+    def runs_as_json(self, pipeline: str | None, state: str | None, limit: int, after: str | None) -> bytes:
         """A page of runs, as the API says it."""
-        asked = {"pipeline": pipeline, "limit": str(limit), "after": after}
+        asked = {"pipeline": pipeline, "state": state, "limit": str(limit), "after": after}
         return self._ask("GET", "/runs", params=_said(asked))
 
     def workers_as_json(self) -> bytes:
@@ -209,6 +214,7 @@ class Accepted(msgspec.Struct, frozen=True):
 class Problem(msgspec.Struct, frozen=True):
     """What an RFC 9457 answer says."""
 
+    type: str = ""
     title: str = ""
     detail: str = ""
     where: str | None = None
@@ -226,6 +232,8 @@ def _check(response: httpx.Response) -> None:
         text = f"{text} (at {problem.where})"
     text = " ".join(text.split())
     text = text or f"{response.url} answered {response.status_code}"
+    if problem.type.endswith(":unknown-run"):
+        raise UnknownRun(text)
     raise (Unreachable if response.is_server_error else Misused)(text)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from mousetrap.cli.api_client import Api
 from mousetrap.cli.failures import Misused
 from mousetrap.cli.output import say
+from mousetrap.cli.short_ids import with_run
 from mousetrap.settings import Settings
 
 
@@ -15,10 +16,10 @@ def cancel(environ: Mapping[str, str], run_ids: Sequence[str]) -> int:
     with Api(settings.api_url, settings.api_key) as api:
         for run_id in run_ids:
             try:
-                api.cancel(run_id)
+                cancelled = with_run(api, run_id, api.cancel)
             except Misused as error:
                 say(f"mousetrap: run {run_id}: {error}", error=True)
                 failures += 1
             else:
-                say(f"run {run_id} is called off")
+                say(f"run {cancelled} is called off")
     return 1 if failures else 0

@@ -49,13 +49,13 @@ def check_store_facts(facts: StoreFacts) -> Iterator[Check]:
         yield Check("persistence", "ok", "each write goes to the append-only file")
     else:
         kept = (
-            "by snapshots alone"
+            "writes are kept by snapshots alone"
             if facts.snapshots
-            else "not at all"
+            else "no write is kept on disk"
             if facts.snapshots == ""
-            else "no one knows how"
+            else "the store does not say how it keeps writes"
         )
-        found = f"writes are kept {kept}: a restart of the store may lose runs"
+        found = f"{kept}: a restart of the store may lose runs"
         yield Check("persistence", "warn", found, "set appendonly yes on the server")
 
 

@@ -14,6 +14,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # it would print local variables, and with them secrets
     rich_markup_mode="rich",
 )
+#: What a command says of the id that it takes.
+_RUN = "The run's id, or its beginning: four characters or more that no other run's begins with."
 keys = typer.Typer(help="Make keys for the API and for signing messages.", no_args_is_help=True)
 app.add_typer(dead, name="dead")
 app.add_typer(keys, name="keys")
@@ -77,23 +79,31 @@ def run(
 @app.command()
 def runs(
     pipeline: Annotated[str | None, typer.Option(help="Only the runs of this one.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only the runs in this state: running, completed, failed, …")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
     after: Annotated[str | None, typer.Option(help="Go on where an earlier page ended.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first, and why the failed ones failed."""
     from mousetrap.cli.show import runs
 
     raise typer.Exit(
-        runs(environment(quiet=as_json), pipeline=pipeline, limit=limit, after=after, as_json=as_json)
+        runs(
+            environment(quiet=as_json),
+            pipeline=pipeline,
+            state=state,
+            limit=limit,
+            after=after,
+            as_json=as_json,
+        )
     )
 
 
 @app.command()
-def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")], as_json: AsJson = False
-) -> None:
-    """Show where a run stands, what happened to it, and its result."""
+def show(run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN)], as_json: AsJson = False) -> None:
+    """Show a run's input, where it stands, what happened to it, and its result."""
     from mousetrap.cli.show import show
 
     raise typer.Exit(show(environment(quiet=as_json), run, as_json=as_json))
@@ -101,7 +111,7 @@ def show(
 
 @app.command()
 def cancel(
-    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="The runs' ids.")],
+    run: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")],
 ) -> None:
     """Call runs off: no attempt of them begins any more. Exits 1 when one had ended before."""
     from mousetrap.cli.cancel import cancel
@@ -111,7 +121,7 @@ def cancel(
 
 @app.command()
 def rerun(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN)],
     begin: Annotated[
         str,
         typer.Option(
@@ -142,7 +152,9 @@ def rerun(
 
 @app.command()
 def worker(
-    stages: Annotated[list[str], typer.Argument(metavar="STAGE...", help="fetch, process, or both.")],
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="STAGE", help="Their names; without any, all are listed.")
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs run at once.")] = None,
     prefetch: Annotated[int | None, typer.Option(min=0, help="Jobs held, running or waiting to.")] = None,
     burst: Annotated[bool, typer.Option("--burst", help="Leave once the queues are empty.")] = False,
@@ -157,7 +169,7 @@ def worker(
     raise typer.Exit(
         worker(
             environment(),
-            stages,
+            stages or [],
             concurrency=concurrency,
             prefetch=prefetch,
             burst=burst,

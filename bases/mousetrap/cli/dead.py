@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -10,11 +11,12 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from mousetrap.cli.answers import Letter, Repaired
-from mousetrap.cli.api_client import Api, read_letter, read_letter_groups, read_letters
+from mousetrap.cli.api_client import Api, UnknownRun, read_letter, read_letter_groups, read_letters
 from mousetrap.cli.dead_tables import groups_table, letter_facts, letters_table, traceback_of
 from mousetrap.cli.failures import CommandFailed, Misused
 from mousetrap.cli.output import print_json, print_json_line, say, terminal
 from mousetrap.cli.run import read_input
+from mousetrap.cli.short_ids import letter_place, whole_letter_ids, with_run
 from mousetrap.cli.tables import timeline_table
 from mousetrap.settings import Settings
 
@@ -28,7 +30,7 @@ Wish = Mapping[str, Any]
 def list_letters(environ: Mapping[str, str], wish: Wish, *, limit: int, as_json: bool) -> int:
     """The command `dead list`."""
     with _api(environ) as api:
-        answer = api.dead_as_json("", {**wish, "limit": limit})
+        answer = api.dead_as_json("", {**_whole(api, wish), "limit": limit})
     if as_json:
         print_json(answer)
     else:
@@ -39,7 +41,7 @@ def list_letters(environ: Mapping[str, str], wish: Wish, *, limit: int, as_json:
 def list_groups(environ: Mapping[str, str], wish: Wish, *, as_json: bool) -> int:
     """The command `dead groups`."""
     with _api(environ) as api:
-        answer = api.dead_as_json("/groups", wish)
+        answer = api.dead_as_json("/groups", _whole(api, wish))
     if as_json:
         print_json(answer)
     else:
@@ -50,7 +52,7 @@ def list_groups(environ: Mapping[str, str], wish: Wish, *, as_json: bool) -> int
 def show(environ: Mapping[str, str], letter_id: str, *, as_json: bool) -> int:
     """The command `dead show`."""
     with _api(environ) as api:
-        answer = api.letter_as_json(_queue_of(api, letter_id), letter_id)
+        answer = api.letter_as_json(*letter_place(api, letter_id))
     if as_json:
         print_json(answer)
         return 0
@@ -70,7 +72,7 @@ def show(environ: Mapping[str, str], letter_id: str, *, as_json: bool) -> int:
 def export(environ: Mapping[str, str], wish: Wish) -> int:
     """The command `dead export`."""
     with _api(environ) as api:
-        for line in api.export(wish):
+        for line in api.export(_whole(api, wish)):
             print_json_line(line)
     return 0
 
@@ -78,19 +80,20 @@ def export(environ: Mapping[str, str], wish: Wish) -> int:
 def redrive(environ: Mapping[str, str], wish: Wish, *, rate: float) -> int:
     """The command `dead redrive`."""
     with _api(environ) as api:
-        return _told(repair_all(api, "redrive", {**wish, "rate": rate}))
+        return _told(repair_all(api, "redrive", {**_whole(api, wish), "rate": rate}))
 
 
 def redrive_edited(environ: Mapping[str, str], letter_id: str, given: str) -> int:
     """The command `dead redrive` of one letter with another input."""
     body = read_input(given)
     with _api(environ) as api:
-        return _told(api.redrive_edited(_queue_of(api, letter_id), letter_id, body))
+        return _told(api.redrive_edited(*letter_place(api, letter_id), body))
 
 
 def discard(environ: Mapping[str, str], wish: Wish, *, sure: bool) -> int:
     """The command `dead discard`."""
     with _api(environ) as api:
+        wish = _whole(api, wish)
         if not sure:
             shown = {name: value for name, value in wish.items() if name != "all"}
             _ask(read_letters(api.dead_as_json("", {**shown, "limit": 1})).matched)
@@ -127,20 +130,22 @@ def _told(done: Repaired) -> int:
     return 0
 
 
+def _whole(api: Api, wish: Wish) -> Wish:
+    """The same letters, by their whole ids, and the whole id of the run, where some were given by their beginnings."""
+    whole = dict(wish)
+    if ids := wish.get("ids"):
+        whole["ids"] = whole_letter_ids(api, ids)
+    if run := wish.get("run"):
+        with suppress(UnknownRun):  # a letter may be remembered for longer than its run
+            whole["run"] = with_run(api, run, api.run).id
+    return whole
+
+
 def _ask(count: int) -> None:
     if not sys.stdin.isatty():
         raise Misused("discarding cannot be undone: say --yes when nobody can be asked")
     if input(f"Discard {count} dead letters for good? [y/N] ").strip().lower() not in ("y", "yes"):
         raise CommandFailed("nothing was discarded")
-
-
-def _queue_of(api: Api, letter_id: str) -> str:
-    found = read_letters(api.dead_as_json("", {"ids": [letter_id], "limit": 1}))
-    if not found.letters:
-        raise Misused(
-            f"there is no dead letter {letter_id}, or not any more: `mousetrap dead list` shows them"
-        )
-    return found.letters[0].queue
 
 
 def _carried(letter: Letter) -> Syntax | Text:

@@ -17,7 +17,10 @@ dead = typer.Typer(
 Wish = dict[str, Any]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These letters.")]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="These letters, by their ids or the beginnings of them."),
+]
 All = Annotated[bool, typer.Option("--all", help="Needed when nothing else says which are meant.")]
 
 
@@ -27,7 +30,7 @@ def _wish(
         str | None, typer.Option(help="Only those of this reason: max-retries, contract, …")
     ] = None,
     error: Annotated[str | None, typer.Option(help="Only those of this error's class.")] = None,
-    run: Annotated[str | None, typer.Option(help="Only those of this run.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only those of this run: its id, or its beginning.")] = None,
     stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
     older: Annotated[
         str | None, typer.Option("--older-than", metavar="SPAN", help="As 90s, 5m, 2h or 3d.")
@@ -90,7 +93,8 @@ def dead_groups(wish: Wish, as_json: AsJson = False) -> None:
 
 @dead.command("show")
 def dead_show(
-    letter: Annotated[str, typer.Argument(metavar="ID", help="The letter's id.")], as_json: AsJson = False
+    letter: Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or its beginning.")],
+    as_json: AsJson = False,
 ) -> None:
     """Show what a dead letter carries, why it died, and what happened to its run."""
     from mousetrap.cli.dead import show

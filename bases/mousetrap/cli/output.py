@@ -1,8 +1,9 @@
 """Where commands print: tables for people, JSON for programs. What others wrote steers no terminal."""
 
+import shlex
 import sys
 from collections.abc import Iterable
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -14,6 +15,11 @@ from mousetrap.telemetry import printable, printable_json
 
 class _SafeConsole(Console):
     """Shows each unsafe character as a replacement, whoever made the table or the text that has it."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(
+            printable(text), **options
+        )  # so that columns are measured as they are shown
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         if isinstance(renderable, Text) and not renderable.plain.isprintable():
@@ -49,6 +55,11 @@ def terminal(
 def say(text: str, *, error: bool = False) -> None:
     """Prints a plain line on standard output or error."""
     print(printable(text), file=sys.stderr if error else sys.stdout)
+
+
+def argument(text: str) -> str:
+    """`text` as a shell takes it for an argument of ours: one that begins as an option does is none behind two dashes."""
+    return f"{'-- ' if text.startswith('-') else ''}{shlex.quote(text)}"
 
 
 def print_json(raw: bytes) -> None:

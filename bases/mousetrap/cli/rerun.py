@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from mousetrap.cli.api_client import Api
 from mousetrap.cli.run import read_input, told
+from mousetrap.cli.short_ids import with_run
 from mousetrap.settings import Settings
 
 
@@ -21,5 +22,6 @@ def rerun(
     settings = Settings.from_environ(environ)
     with Api(settings.api_url, settings.api_key) as api:
         body = None if given is None else read_input(given)
-        answer = api.rerun(run_id, begin, body, key=key)
-        return told(api, api.run(run_id).pipeline, answer, follow=follow, as_json=as_json)
+        run = with_run(api, run_id, api.run)
+        answer = api.rerun(run.id, begin, body, key=key)
+        return told(api, run.pipeline, answer, follow=follow, as_json=as_json)

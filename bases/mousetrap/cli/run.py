@@ -9,7 +9,7 @@ from rich.text import Text
 from mousetrap.cli.api_client import Api, read_run, read_run_id
 from mousetrap.cli.failures import Misused
 from mousetrap.cli.follow import follow
-from mousetrap.cli.output import print_json, say, terminal
+from mousetrap.cli.output import argument, print_json, say, terminal
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
 from mousetrap.settings import Settings
@@ -52,17 +52,12 @@ def read_input(given: str) -> bytes:
         raise Misused(f"--input {given}: {error.strerror}") from error
 
 
-def show_command(run_id: str) -> str:
-    """What shows the run; an id that begins as an option does is none behind two dashes."""
-    return f"mousetrap show {'-- ' if run_id.startswith('-') else ''}{run_id}"
-
-
 def _accepted(answer: bytes, as_json: bool) -> int:
     if as_json:
         print_json(answer)
     else:
         run_id = read_run_id(answer)
-        say(f"accepted as run {run_id}: `{show_command(run_id)}`")
+        say(f"accepted as run {run_id}: `mousetrap show {argument(run_id)}`")
     return 0
 
 
@@ -74,7 +69,7 @@ def _followed(api: Api, pipeline: str, run_id: str, as_json: bool) -> int:
             for news in follow(api, run_id):
                 show(news)
     except KeyboardInterrupt:
-        console.print(f"the run goes on: `{show_command(run_id)}`")
+        console.print(f"the run goes on: `mousetrap show {argument(run_id)}`")
         raise
     answer = api.run_as_json(run_id)
     ended = read_run(answer)

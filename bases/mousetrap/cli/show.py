@@ -5,20 +5,27 @@ from datetime import datetime
 
 from rich.text import Text
 
-from mousetrap.cli.api_client import Api, read_page
+from mousetrap.cli.api_client import Api, read_page, read_run
 from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.result import result_of
+from mousetrap.cli.short_ids import with_run
 from mousetrap.cli.tables import run_heading, runs_table, timeline_table
 from mousetrap.settings import Settings
 
 
 def runs(
-    environ: Mapping[str, str], *, pipeline: str | None, limit: int, after: str | None, as_json: bool
+    environ: Mapping[str, str],
+    *,
+    pipeline: str | None,
+    state: str | None,
+    limit: int,
+    after: str | None,
+    as_json: bool,
 ) -> int:
     """The command `runs`."""
     settings = Settings.from_environ(environ)
     with Api(settings.api_url, settings.api_key) as api:
-        answer = api.runs_as_json(pipeline, limit, after)
+        answer = api.runs_as_json(pipeline, state, limit, after)
     if as_json:
         print_json(answer)
     else:
@@ -30,10 +37,11 @@ def show(environ: Mapping[str, str], run_id: str, *, as_json: bool) -> int:
     """The command `show`."""
     settings = Settings.from_environ(environ)
     with Api(settings.api_url, settings.api_key) as api:
-        if as_json:
-            print_json(api.run_as_json(run_id))
-            return 0
-        run = api.run(run_id)
+        answer = with_run(api, run_id, api.run_as_json)
+    if as_json:
+        print_json(answer)
+        return 0
+    run = read_run(answer)
     console = terminal()
     console.print(run_heading(run, datetime.now().astimezone()))
     console.print()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+import msgspec
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,7 +11,9 @@ from rich.text import Text
 
 from mousetrap.cli.answers import Event, Failure, Page, PutAside, Run, Worker
 from mousetrap.cli.checks import Check
+from mousetrap.cli.output import argument
 from mousetrap.cli.progress import Stages, StageSeen
+from mousetrap.settings import masked
 
 _COLOURS = {
     "completed": "green",
@@ -76,14 +79,24 @@ def event_line(event: Event, began_ms: int) -> Text:
 def runs_table(page: Page, now: datetime) -> RenderableType:
     """A page of runs, newest first, and how to ask for the next."""
     if not page.runs:
-        return "no runs yet: start one with `mousetrap run earthquakes`"
+        return "no runs: start one with `mousetrap run PIPELINE`"
     table = table_of("run", "pipeline", "state", "accepted", "took")
     for run in page.runs:
         accepted = moment(run.accepted_ms, now)
         table.add_row(run.id, run.pipeline, _coloured(run.state, ""), accepted, _took(run))
-    if page.next is None:
-        return table
-    return Group(table, Text(f"more: mousetrap runs --after {page.next}", "dim"))
+    more = [Text(f"more: mousetrap runs --after {page.next}", "dim")] if page.next else []
+    return Group(table, *more, *_why_failed(page.runs))
+
+
+def _why_failed(runs: Iterable[Run]) -> Iterable[RenderableType]:
+    """A line for each of the runs that failed, cut to the terminal's width."""
+    table = table_of("run", "why")
+    table.expand, why = True, table.columns[-1]
+    why.ratio, why.no_wrap, why.overflow = 1, True, "ellipsis"
+    for run in runs:
+        if run.failure and run.finished_ms:
+            table.add_row(run.id, Text(" ".join(str(failure_text(run.failure)).split()), "red"))
+    return (Text(), table) if table.row_count else ()
 
 
 def run_heading(run: Run, now: datetime) -> Table:
@@ -94,6 +107,7 @@ def run_heading(run: Run, now: datetime) -> Table:
     if run.rerun_of:
         facts.add_row("repeats", run.rerun_of)
     facts.add_row("state", _coloured(run.state, "" if run.finished_ms else f": {run.stage}"))
+    facts.add_row("input", Text(_input_of(run), no_wrap=True, overflow="ellipsis"))
     facts.add_row("accepted", moment(run.accepted_ms, now))
     if run.finished_ms:
         facts.add_row("took", _took(run))
@@ -112,7 +126,12 @@ def _put_aside(letter: PutAside) -> Text:
         else ", which no key of ours signed and which says itself that it is of this run"
     )
     text = Text(f"its message is a dead letter of {letter.queue} ({letter.reason}){sure}", "yellow")
-    return text.append(f"\nmousetrap dead show {letter.queue} {letter.id}", "bold")
+    return text.append(f"\nmousetrap dead show {argument(letter.id)}", "bold")
+
+
+def _input_of(run: Run) -> str:
+    """The input on one line, without passwords; the API's answer has all of it."""
+    return masked(msgspec.json.encode(run.input).decode())
 
 
 def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
@@ -141,7 +160,7 @@ def workers_table(workers: Sequence[Worker]) -> RenderableType:
             spent = duration(job.seconds)
             jobs.add_row(job.run_id, job.stage, str(job.attempt), spent, Text(worker.name, "dim"))
     if not table.row_count:
-        return "no workers: start one with `mousetrap worker fetch process`"
+        return "no workers: start one with `mousetrap worker STAGE`"
     more = sum(worker.running for worker in workers) - jobs.row_count
     rest = (Text(f"and {more} more: mousetrap workers --json", "dim"),) if more > 0 else ()
     return Group(table, Text(), jobs, *rest) if jobs.row_count else table

@@ -22,6 +22,8 @@ def worker(
     auto_kill: float | None,
 ) -> int:
     """The command: the worker's own exit code."""
+    if not stages:
+        raise Misused(f"name the stages to serve: {', '.join(BINDERS)}")
     if unknown := [stage for stage in stages if stage not in BINDERS]:
         raise Misused(f"there is no stage {unknown[0]!r}: choose from {', '.join(BINDERS)}")
     binders = [BINDERS[stage] for stage in dict.fromkeys(stages)]

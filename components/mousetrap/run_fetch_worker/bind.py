@@ -12,6 +12,7 @@ def run_fetch_worker(connect: Connect) -> int:
     return worker_main(
         connect,
         [bind_fetch],
+        "mousetrap-fetch-worker",
         "Serves the stage `fetch` of earthquakes (queue start_fetch) until told to stop.",
     )
 

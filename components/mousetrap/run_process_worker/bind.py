@@ -17,6 +17,7 @@ def run_process_worker(connect: Connect) -> int:
     return worker_main(
         connect,
         [bind_process],
+        "mousetrap-process-worker",
         "Serves the stage `process` of earthquakes (queue data_processing) until told to stop.",
     )
 

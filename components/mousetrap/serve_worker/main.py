@@ -18,10 +18,10 @@ Exit codes:
    1  a defect, or a handler that stopped the whole interpreter; start it again"""
 
 
-def worker_main(connect: Connect, binders: Sequence[Binder], description: str) -> int:
-    """Serves as the arguments of this process say. Returns the exit code."""
+def worker_main(connect: Connect, binders: Sequence[Binder], name: str, description: str) -> int:
+    """Serves as the arguments of the program `name` say. Returns the exit code."""
     parser = argparse.ArgumentParser(
-        description=description, epilog=_NOTE, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=name, description=description, epilog=_NOTE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--concurrency", type=int, metavar="N", help="jobs that run at once (10)")
     parser.add_argument("--prefetch", type=int, metavar="N", help="jobs taken ahead (twice the concurrency)")

@@ -78,5 +78,9 @@ def test_an_address_and_a_key_that_the_settings_take_can_be_used(url: str, key: 
             taken = Settings.from_environ(given_one)
         except SettingsWrong:
             continue
-        with Api(taken.api_url, taken.api_key):
-            pass
+        try:
+            with Api(taken.api_url, taken.api_key):
+                pass
+        except Misused as misused:  # names in other letters are looked at by the client alone
+            assert not taken.api_url.isascii()
+            assert len(str(misused).splitlines()) == 1

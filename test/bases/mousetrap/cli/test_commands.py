@@ -98,6 +98,25 @@ def test_without_an_api_the_command_that_starts_one_is_named_and_the_exit_code_i
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("base", "usage"),
+    [
+        ("api", "usage: mousetrap-api "),
+        ("fetch_worker", "usage: mousetrap-fetch-worker "),
+        ("process_worker", "usage: mousetrap-process-worker "),
+        ("cli", "Usage: mousetrap "),
+    ],
+)
+def test_each_program_names_itself_as_it_is_called(base: str, usage: str) -> None:
+    help = subprocess.check_output(base_command(base, "--help"), env=clean_environment(), text=True)
+
+    assert help.lstrip().startswith(usage)
+
+
+def test_a_worker_without_a_stage_is_told_all_that_there_are(tmp_path: Path) -> None:
+    assert mousetrap(tmp_path, "worker").stderr == "mousetrap: name the stages to serve: fetch, process\n"
+
+
 def test_a_signing_key_is_printed_alone(tmp_path: Path) -> None:
     done = mousetrap(tmp_path, "keys", "signing")
     assert done.returncode == 0

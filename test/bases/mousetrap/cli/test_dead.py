@@ -138,6 +138,42 @@ def test_a_letter_that_is_not_there_is_told(mousetrap: Command) -> None:
     assert "mousetrap dead list" in shown.stderr and "mousetrap dead list" in redriven.stderr
 
 
+def test_the_beginning_of_an_id_is_enough_where_no_other_begins_so(
+    mousetrap: Command, store_url: str
+) -> None:
+    for run_id in ("first-one", "first-two", "second"):
+        mousetrap("run", "earthquakes", "--id", run_id, "--input", FEED, "--no-follow")
+    letters = dict(zip(("second", "o1"), bury(store_url, "second", "o1"), strict=True))
+    short = {name: letter[:6] for name, letter in letters.items()}
+
+    assert "first-one" in mousetrap("show", "first-o").stdout
+    assert (
+        mousetrap("cancel", "first-o", "seco").stdout
+        == "run first-one is called off\nrun second is called off\n"
+    )
+    assert json.loads(mousetrap("rerun", "first-t", "--no-follow", "--json").stdout)["run_id"]
+    for command, short_id, code in (("show", "firs", 2), ("cancel", "first", 1), ("rerun", "first-", 2)):
+        done = mousetrap(command, short_id)
+        assert "begin with firs" in done.stderr
+        assert "first-one, first-two" in done.stderr
+        assert done.returncode == code
+    for unknown in ("sec", "third"):
+        assert mousetrap("show", unknown).stderr.startswith("mousetrap: There is no such run")
+
+    assert letters["o1"] in mousetrap("dead", "show", short["o1"]).stdout
+    listed = json.loads(mousetrap("dead", "list", "--run", "seco", "--json").stdout)
+    assert [letter["id"] for letter in listed["letters"]] == [letters["second"]]
+    assert mousetrap("dead", "discard", "--yes", short["o1"]).stdout == "1 discarded\n"
+    assert mousetrap("dead", "redrive", short["o1"]).returncode == 1
+
+
+def test_the_id_that_begins_as_an_option_is_shown_as_it_is_told(mousetrap: Command) -> None:
+    started = mousetrap("run", "earthquakes", "--id", "-x", "--input", FEED, "--no-follow")
+
+    assert started.stdout == "accepted as run -x: `mousetrap show -- -x`\n"
+    assert "earthquakes" in mousetrap("show", "--", "-x").stdout
+
+
 def test_runs_are_called_off_and_repeated(mousetrap: Command) -> None:
     mousetrap("run", "earthquakes", "--id", "mine", "--input", FEED, "--no-follow", "--expires-in", "5m")
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from io import StringIO
 
+import msgspec
 import pytest
 from rich.console import RenderableType
 
@@ -107,8 +108,30 @@ def test_runs_fit_into_80_columns() -> None:
     )
 
 
+def test_why_a_run_failed_is_a_line_below_the_others() -> None:
+    failure = Failure(
+        "pkg.FeedRefused", "http://10.0.0.1/ points into our own network,\nor to no public address"
+    )
+    failed = Run(
+        id=RUN, pipeline="earthquakes", state="failed", stage="fetch",
+        accepted_ms=AT, finished_ms=AT + 20, failure=failure,
+    )  # fmt: skip
+    retrying = msgspec.structs.replace(failed, state="retrying", finished_ms=None)
+
+    assert shown(runs_table(Page((failed, retrying)), NOW)) == (
+        "run                               pipeline     state     accepted    took\n"
+        "─────────────────────────────────────────────────────────────────────────\n"
+        f"{RUN}  earthquakes  failed    03:04:05  0.02 s\n"
+        f"{RUN}  earthquakes  retrying  03:04:05\n"
+        "\n"
+        "run                               why\n"
+        "────────────────────────────────────────────────────────────────────────────────\n"
+        f"{RUN}  FeedRefused: http://10.0.0.1/ points into our…"
+    )
+
+
 def test_no_runs_are_an_invitation() -> None:
-    assert shown(runs_table(Page(()), NOW)) == "no runs yet: start one with `mousetrap run earthquakes`"
+    assert shown(runs_table(Page(()), NOW)) == "no runs: start one with `mousetrap run PIPELINE`"
 
 
 def a_worker(state: str, doing: int, *, running: int, silent: float) -> Worker:
@@ -146,7 +169,7 @@ def test_of_very_many_jobs_the_first_are_shown() -> None:
 
 
 def test_no_workers_are_an_invitation() -> None:
-    assert shown(workers_table([])) == "no workers: start one with `mousetrap worker fetch process`"
+    assert shown(workers_table([])) == "no workers: start one with `mousetrap worker STAGE`"
 
 
 def test_a_run_tells_what_it_is() -> None:
@@ -157,9 +180,12 @@ def test_a_run_tells_what_it_is() -> None:
         stage="process",
         accepted_ms=AT,
         finished_ms=AT + 720,
+        input={"url": "https://me:sesame@example.org/feed?key=sesame", "note": "n" * 80},
     )
     assert shown(run_heading(run, NOW)) == (
-        f"run       {RUN}\npipeline  earthquakes\nstate     completed\naccepted  03:04:05\ntook      0.72 s"
+        f"run       {RUN}\npipeline  earthquakes\nstate     completed\n"
+        'input     {"url":"https://***@example.org/feed?key=***","note":"nnnnnnnnnnnnnnn…\n'
+        "accepted  03:04:05\ntook      0.72 s"
     )
 
 

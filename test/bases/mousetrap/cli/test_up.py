@@ -444,3 +444,21 @@ def test_the_readme_s_script_starts_a_run_of_the_stack_and_gets_its_result(up: S
     assert told.stdout.startswith("completed {")
     assert "Hualian" in told.stdout
     assert stack.terminate(60) == 0
+
+
+def test_a_program_more_is_started_and_stopped_like_the_others(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import os\nfrom mousetrap.cli.plan import PROGRAMS\n"
+        "PROGRAMS['another-worker'] = 'mousetrap.fetch_worker'\n"
+        "from mousetrap.cli.up import up\nraise SystemExit(up(os.environ))"
+    )
+    environment = clean_environment(MOUSETRAP_API_PORT="0")
+
+    with Process([sys.executable, "-c", code], environment, tmp_path) as stack:
+        stack.wait_for_line("another-worker", 60)
+        stack.wait_for_line("The API is at", 60)
+
+        assert stack.terminate(60) == 0
+    assert stack.output.count("all work finished") == 3
