@@ -1,0 +1,21 @@
+"""Ends what a process began: its tasks, itself within its time, and nothing of it in a process that it forked."""
+
+from mousetrap.shutdown.exit_guard import ExitGuard, exit_now
+from mousetrap.shutdown.forks import close_in_forks, forked, keep_in_forks, own_loop, own_signals
+from mousetrap.shutdown.left import all_stacks, left_behind, stack, task_stack
+from mousetrap.shutdown.tasks import end_tasks
+
+__all__ = [
+    "ExitGuard",
+    "all_stacks",
+    "close_in_forks",
+    "end_tasks",
+    "exit_now",
+    "forked",
+    "keep_in_forks",
+    "left_behind",
+    "own_loop",
+    "own_signals",
+    "stack",
+    "task_stack",
+]

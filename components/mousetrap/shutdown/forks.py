@@ -1,0 +1,92 @@
+"""Makes a forked process its own: the parent's signal handlers, event loop and connections are not the child's.
+
+A handler forks by `multiprocessing` ("fork", the default on Linux before Python 3.14), `os.fork`, or `preexec_fn`. What it
+forks would write each signal that it gets into the pipe that wakes the parent's event loop, and so stop the parent; would
+not die of it; and would keep the parent's connections open after the parent's death, so that its jobs stay with it.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_handlers: dict[int, Any] = {}
+_descriptors: set[int] = set()
+_loops: set[asyncio.AbstractEventLoop] = set()
+_blocked = threading.local()
+_pid = 0
+#: Standard input, output and error are everybody's.
+_STANDARD = 2
+
+
+def own_signals(*numbers: signal.Signals) -> None:
+    """The handlers of these signals, as they are now, are this process's alone: in a child they are the default ones."""
+    _begin()
+    _handlers.update({number: signal.getsignal(number) for number in numbers})
+
+
+def own_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """What this event loop watches is cut off in a child: connections to servers, pipes, the loop's own."""
+    _begin()
+    _loops.add(loop)
+
+
+def close_in_forks(descriptor: int) -> None:
+    """This descriptor is cut off in a child."""
+    _begin()
+    _descriptors.add(descriptor)
+
+
+def keep_in_forks(descriptor: int) -> None:
+    """Takes `close_in_forks` back: the descriptor is closed."""
+    _descriptors.discard(descriptor)
+
+
+def forked() -> bool:
+    """Whether this is a child that was forked since any of this was asked for."""
+    return _pid not in (0, os.getpid())
+
+
+def _begin() -> None:
+    global _pid
+    if not _pid:
+        _pid = os.getpid()
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_separate)
+
+
+def _block() -> None:
+    """A signal to the child waits until the child is its own."""
+    _blocked.before = signal.pthread_sigmask(signal.SIG_BLOCK, _handlers)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _blocked.before)
+
+
+def _separate() -> None:
+    signal.set_wakeup_fd(-1)
+    for number, handler in _handlers.items():
+        if signal.getsignal(number) == handler:  # else the handler of the stage has set one of its own
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+    # In the place of each comes a descriptor of nothing, not a gap: what still knows the number would close another's.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in {*_descriptors, *(each for loop in _loops for each in _watched(loop))}:
+        with suppress(OSError):
+            os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+    _unblock()
+
+
+def _watched(loop: asyncio.AbstractEventLoop) -> Iterator[int]:
+    """The descriptors that the loop watches, and its own; nothing where the system does not tell."""
+    with suppress(AttributeError, OSError, ValueError):
+        own = loop._get_backend_id() if hasattr(loop, "_get_backend_id") else loop._selector.fileno()  # type: ignore[attr-defined]
+        for line in Path(f"/proc/self/fdinfo/{own}").read_text(encoding="ascii").splitlines():
+            if line.startswith("tfd:") and (watched := int(line.split()[1])) > _STANDARD:
+                yield watched
+        yield own
