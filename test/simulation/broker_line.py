@@ -1,5 +1,6 @@
 """A process's end of the simulated broker: its connection, its deliveries, and the queue that the program is given."""
 
+import asyncio
 from collections.abc import Callable
 
 from mousetrap.jobs import Backlog, Message, PublishUnconfirmed, QueueFull, QueueUnreachable, Unroutable
@@ -99,6 +100,7 @@ class SimulatedSubscription:
         self._line: Line | None = None
         self._consumer: Consumer | None = None
         self._stopped = False
+        self._begun = asyncio.Event()
         self.begin()
 
     def begin(self) -> None:
@@ -106,7 +108,16 @@ class SimulatedSubscription:
         if not self._stopped and line is not None:
             consumer = line.consumer(self._name, self._prefetch, self._receive)
             self._line, self._consumer = line, consumer
-            line.say(f"subscribes to {self._name}", lambda: line.broker.subscribe(consumer))
+
+            def subscribe() -> None:
+                line.broker.subscribe(consumer)
+                self._begun.set()
+
+            line.say(f"subscribes to {self._name}", subscribe)
+
+    async def begun(self) -> None:
+        """As in the protocol Subscription."""
+        await self._begun.wait()
 
     async def stop(self) -> None:
         """As in the protocol Subscription."""

@@ -14,6 +14,7 @@ from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
+from mousetrap.shutdown import end_tasks
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import Intake, IntakeBounds, republish
 from mousetrap.worker_registry import WorkerRegistry, open_registry
@@ -59,9 +60,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         if settings.dead_max_age_seconds:
             works.append(_discard_for_ever(dead_letters, settings.dead_max_age_seconds))
         tasks = [asyncio.create_task(work) for work in works]
-        yield services
-        for task in tasks:
-            task.cancel()
+        try:
+            yield services
+        finally:
+            await end_tasks(*tasks)
 
 
 async def _republish_for_ever(services: Services) -> None:

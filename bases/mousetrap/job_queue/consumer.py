@@ -12,6 +12,7 @@ from mousetrap.job_queue.link import Link, pause
 from mousetrap.job_queue.topology import Topology
 from mousetrap.job_queue.trouble import Trouble, explain
 from mousetrap.jobs import Delivery
+from mousetrap.shutdown import end_tasks
 
 #: Seconds without a delivery. A quorum queue that is deleted and declared again within milliseconds leaves a consumer that
 #: RabbitMQ 3.10 neither cancels nor serves: what it should get counts as delivered, and nothing in AMQP shows it. Closing
@@ -63,6 +64,7 @@ class RabbitSubscription:
         self._receive = receive
         self._holding: Holding | None = None
         self._failures = 0
+        self._begun = asyncio.Event()
         self._keeper = asyncio.create_task(self._keep(), name=f"mousetrap consume {queue}")
 
     @property
@@ -75,6 +77,10 @@ class RabbitSubscription:
         """When the latest delivery began to wait, in seconds since 1970; 0 before the first."""
         return self._holding.reached if self._holding else 0
 
+    async def begun(self) -> None:
+        """As in the protocol Subscription."""
+        await self._begun.wait()
+
     async def stop(self) -> None:
         """As in the protocol Subscription."""
         await self.abandon()
@@ -83,8 +89,7 @@ class RabbitSubscription:
 
     async def abandon(self) -> None:
         """Subscribes no more, and says the acknowledgements that are due."""
-        self._keeper.cancel()
-        await asyncio.wait([self._keeper])
+        await end_tasks(self._keeper)
         if self._holding is not None:
             self._holding.flush()
 
@@ -117,6 +122,7 @@ class RabbitSubscription:
     async def _subscribe(self, channel: Any) -> Holding:
         self._holding = Holding(self.queue, channel, self._receive)
         await self._holding.begin(self._prefetch)
+        self._begun.set()
         if self._failures:
             _log.info("queue %s: subscribed again", self.queue)
             self._failures = 0

@@ -9,6 +9,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from mousetrap.job_queue.connection import Connection, open_connection
 from mousetrap.job_queue.trouble import Trouble
+from mousetrap.shutdown import end_tasks
 
 #: Seconds: the longest pause before the first further try, which doubles with each failure up to the last.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
@@ -63,9 +64,7 @@ class Link:
 
     async def close(self) -> None:
         """Stops trying and leaves."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        await end_tasks(self._keeper)
         if self._connection is not None:
             await self._connection.leave()
         self._change(None)

@@ -14,6 +14,7 @@ from mousetrap.job_queue.link import Link
 from mousetrap.job_queue.topology import JOBS, Topology
 from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain
 from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, Unroutable
+from mousetrap.shutdown import end_tasks
 
 #: One timer looks at all deadlines, so many times in the course of one.
 _LOOKS = 20
@@ -51,8 +52,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Leaves; whoever still waits is told that no confirm will come."""
-        if self._redeclaring is not None:
-            self._redeclaring.cancel()
+        await end_tasks(self._redeclaring)
         await self.link.close()
         for pending in (*self._unroutable, *self._waiting):
             self._give_up(pending, "before the queue was closed")

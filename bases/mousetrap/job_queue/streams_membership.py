@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from mousetrap.job_queue.streams_line import LOST, Line, pause
+from mousetrap.shutdown import end_tasks
 
 #: Seconds without a renewal after which others get what we were given; and between renewals.
 LAPSE, _RENEWAL = 5.0, 1.0
@@ -76,9 +77,7 @@ class Membership:
 
     async def leave(self) -> None:
         """Gives back all that we were given and have not settled, if the server answers."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        await end_tasks(self._keeper)
         self._member.end()
         if self._member.name:
             with suppress(*LOST):  # then our key lapses by itself, and others put it all back

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from mousetrap.job_queue.bounds import bytes_met, length_met
 from mousetrap.job_queue.streams_line import LOST, Line, pause
 from mousetrap.jobs import Message, MousetrapError, PublishUnconfirmed, QueueFull, Unroutable
+from mousetrap.shutdown import end_tasks
 
 #: Messages in one step, and bytes of bodies; more would keep the server from its other clients for too long.
 _BATCH, _BATCH_BYTES = 500, 4_000_000
@@ -92,8 +93,7 @@ class Outbox:
         self._closing = True
         self._work.set()
         await asyncio.wait([self._sender], timeout=_GOODBYE)
-        self._sender.cancel()
-        await asyncio.wait([self._sender])
+        await end_tasks(self._sender)
         await self._line.close()
         self._give_up(self._letters, ConnectionError("we have left it"))
 

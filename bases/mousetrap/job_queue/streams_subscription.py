@@ -13,6 +13,7 @@ from mousetrap.job_queue.streams_line import LOST, Line, pause
 from mousetrap.job_queue.streams_membership import Membership
 from mousetrap.job_queue.streams_outbox import Outbox
 from mousetrap.jobs import Delivery
+from mousetrap.shutdown import end_tasks
 
 _log = logging.getLogger("mousetrap.job_queue")
 
@@ -48,12 +49,17 @@ class StreamSubscription:
         self._stopping = False
         self._next_look = 0.0
         self._hand: Hand | None = None
+        self._begun = asyncio.Event()
         self._reader = asyncio.create_task(self._read(), name=f"mousetrap consume {queue}")
 
     @property
     def over(self) -> bool:
         """Whether it was stopped; what it delivered is settled without it."""
         return self._reader.done()
+
+    async def begun(self) -> None:
+        """As in the protocol Subscription."""
+        await self._begun.wait()
 
     async def stop(self) -> None:
         """As in the protocol Subscription."""
@@ -63,8 +69,9 @@ class StreamSubscription:
 
     async def abandon(self) -> None:
         """Stops at once; what the server has given us meanwhile comes back when the membership ends."""
-        self._reader.cancel()
-        await self.stop()
+        self._stopping = True
+        await end_tasks(self._reader)
+        await self._line.close()
 
     async def _read(self) -> None:
         failures = 0
@@ -73,6 +80,7 @@ class StreamSubscription:
                 await self._line.look()
                 hand = await self._current_hand()
                 await self._release_due()
+                self._begun.set()
                 await self._fill(hand)
                 failures = 0
             except LOST as error:

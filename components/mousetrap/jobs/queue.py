@@ -58,6 +58,10 @@ class Delivery(Protocol):
 class Subscription(Protocol):
     """Deliveries from one queue, until stopped; it survives lost connections."""
 
+    async def begun(self) -> None:
+        """Returns once the queue's server has taken the subscription for the first time, however long that takes."""
+        ...
+
     async def stop(self) -> None:
         """No new delivery arrives after this returns. Those already received stay ours to settle."""
         ...

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from mousetrap.shutdown import end_tasks
+
 _CHANNEL = "mousetrap:nudge"
 #: Seconds before a lost subscription is taken up again.
 _PAUSE = 0.5
@@ -43,10 +45,7 @@ class Nudges:
 
     async def close(self) -> None:
         """Ends the subscription."""
-        # The client can swallow a cancellation that meets the end of one of its own time limits, so once is not enough.
-        while self._listening is not None and not self._listening.done():
-            self._listening.cancel()
-            await asyncio.wait({self._listening}, timeout=_PAUSE)
+        await end_tasks(self._listening)
 
     async def _listen(self) -> None:
         while True:

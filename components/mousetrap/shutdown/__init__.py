@@ -3,9 +3,10 @@
 from mousetrap.shutdown.exit_guard import ExitGuard, exit_now
 from mousetrap.shutdown.forks import close_in_forks, forked, keep_in_forks, own_loop, own_signals
 from mousetrap.shutdown.left import all_stacks, left_behind, stack, task_stack
-from mousetrap.shutdown.tasks import end_tasks
+from mousetrap.shutdown.tasks import AGAIN_S, end_tasks
 
 __all__ = [
+    "AGAIN_S",
     "ExitGuard",
     "all_stacks",
     "close_in_forks",

@@ -13,7 +13,9 @@ TIMEOUT_S = 5.0
 _log = logging.getLogger("mousetrap")
 
 
-async def end_tasks(*tasks: "asyncio.Task[Any] | None", timeout_s: float = TIMEOUT_S) -> bool:
+async def end_tasks(
+    *tasks: "asyncio.Task[Any] | None", timeout_s: float = TIMEOUT_S, again_s: float = AGAIN_S
+) -> bool:
     """Cancels the tasks and returns when they have ended: True, or False after `timeout_s` seconds. None is no task.
 
     What a task raises is not raised here. A task that is left is named in the log, and goes on.
@@ -23,7 +25,7 @@ async def end_tasks(*tasks: "asyncio.Task[Any] | None", timeout_s: float = TIMEO
     while left and loop.time() < end:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=min(AGAIN_S, end - loop.time()))
+        _, left = await asyncio.wait(left, timeout=max(0.0, min(again_s, end - loop.time())))
     if left:
         names = ", ".join(sorted(task.get_name() for task in left))
         _log.warning("%s: cancelled, and still running after %g s", names, timeout_s)

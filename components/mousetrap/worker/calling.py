@@ -6,6 +6,9 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
+#: Seconds that an async handler has to tidy up once it is cancelled; then nobody waits for it.
+CLEANUP_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Returned:
@@ -34,19 +37,29 @@ def call(function: Callable[..., Any], *arguments: Any) -> Returned | Raised:
 
 
 async def call_in_task(
-    context: Context, function: Callable[..., Awaitable[Any]], *arguments: Any
+    context: Context,
+    leave: Callable[["asyncio.Task[Any]"], None],
+    function: Callable[..., Awaitable[Any]],
+    *arguments: Any,
 ) -> Returned | Raised:
     """Calls an async handler in a task of its own, which runs in `context`: it can cancel that task, and not ours.
 
-    Cancelled, this cancels the handler and returns when it has ended.
+    Cancelled, this cancels the handler and waits for its end, for no longer than CLEANUP_S: a task that is still running
+    then is given to `leave`.
     """
     task = asyncio.get_running_loop().create_task(awaited(function, *arguments), context=context)
     try:
-        return await task
-    except (
-        asyncio.CancelledError
-    ) as error:  # the handler cancelled its own task; or it is ours, which the caller knows
-        return Raised(error)
+        return await asyncio.shield(task)
+    except asyncio.CancelledError as error:
+        if task.done():  # by its own doing; or as we were cancelled, which the caller sees
+            return Raised(error)
+        task.cancel()
+        try:
+            await asyncio.wait([task], timeout=CLEANUP_S)
+        finally:
+            if not task.done():
+                leave(task)
+        raise
 
 
 async def awaited(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Returned | Raised:

@@ -9,6 +9,8 @@ class Stop:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.forced = asyncio.Event()
+        #: When the time to finish is over, on the event loop's clock; None before the drain.
+        self.end_at: float | None = None
 
     def ask(self) -> None:
         """The first call asks for a drain, each further one for an end at once."""

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from mousetrap.jobs import MousetrapError
+from mousetrap.shutdown import AGAIN_S
 
 T = TypeVar("T")
 
@@ -18,6 +20,35 @@ _SHORTEST, _LONGEST = 0.1, 2.0
 
 class StoppedWaiting(Exception):
     """The worker was told to stop before it had what it waited for."""
+
+
+@asynccontextmanager
+async def unless(stop: asyncio.Event) -> AsyncIterator[None]:
+    """Cancels what the block awaits while `stop` is set, and raises StoppedWaiting in the place of what that raises."""
+    task, sent = asyncio.current_task(), 0
+    assert task is not None
+
+    async def insist() -> None:
+        nonlocal sent
+        await stop.wait()
+        while True:
+            sent += 1
+            task.cancel()
+            await asyncio.sleep(AGAIN_S)
+
+    insisting = asyncio.create_task(insist())
+    try:
+        yield
+    except BaseException as error:
+        if not sent or task.cancelling() > sent:
+            raise
+        raise StoppedWaiting from error
+    finally:
+        insisting.cancel()
+        for _ in range(sent):
+            task.uncancel()
+    if stop.is_set():
+        raise StoppedWaiting
 
 
 class Patience:

@@ -74,13 +74,20 @@ class Performer:
             payload = own.run(read, job.payload, self.stage.input)
         except ContractBroken as error:
             return input_broken(error, self.stage)
+        leave = partial(self._watching.leave, job)
         if self._is_plain:
-            ended = await call_in_task(own, self._handler, payload)
+            ended = await call_in_task(own, leave, self._handler, payload)
         else:
-            ended = await self._call(own, payload, context())
+            ended = await self._call(own, leave, payload, context())
         return own.run(done, ended.value, self.stage) if isinstance(ended, Returned) else ended
 
-    async def _call(self, own: ContextVars, payload: Any, context: Context[Any]) -> Returned | Raised:
+    async def _call(
+        self,
+        own: ContextVars,
+        leave: Callable[["asyncio.Task[Any]"], None],
+        payload: Any,
+        context: Context[Any],
+    ) -> Returned | Raised:
         arguments = (payload, context) if self._takes_context else (payload,)
         if not self._is_async:
             with self._told_at_soft_limit(context.stopped.set):
@@ -88,8 +95,8 @@ class Performer:
                     self._threads, context, partial(own.run, call, self._handler, *arguments)
                 )
         if self.stage.soft_timeout is None:
-            return await call_in_task(own, self._handler, *arguments)
-        return await call_in_task(own, self._softly, arguments, context)
+            return await call_in_task(own, leave, self._handler, *arguments)
+        return await call_in_task(own, leave, self._softly, arguments, context)
 
     async def _softly(self, arguments: tuple[Any, ...], context: Context[Any]) -> Any:
         soft = SoftLimit()

@@ -2,22 +2,24 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from mousetrap.jobs import Delivery, Queue
+from mousetrap.jobs import Delivery, Queue, Subscription
 from mousetrap.retry import error_kind, error_text
 from mousetrap.run_store import RunStore
+from mousetrap.shutdown import end_tasks
 from mousetrap.worker.binding import Binding, nothing
 from mousetrap.worker.drain import Stop
 from mousetrap.worker.handle import Handling
 from mousetrap.worker.isolated import Children
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
-from mousetrap.worker.patience import Patience, StoppedWaiting
+from mousetrap.worker.patience import Patience, StoppedWaiting, unless
 from mousetrap.worker.perform import Performer
 from mousetrap.worker.watching import Watching
 
@@ -29,6 +31,11 @@ _LOOK = 0.1
 _DEFECT_PAUSE = 1.0
 #: Characters of an error's text that a line of log holds.
 _MAX_TEXT = 1_000
+#: Seconds that what is handed back at a forced end may take, and after which it is cancelled again: a handler has one of them
+#: to tidy up, and the store one and a half to answer.
+_HAND_BACK_S, _AGAIN_S = 3.0, 2.5
+#: Seconds that lifespans have to close though nothing is left of the grace.
+_CLOSE_S = 2.0
 
 
 async def run_worker(
@@ -46,7 +53,7 @@ async def run_worker(
     patience = Patience()
     watching = watching or Watching()
     try:
-        async with _performers(bindings, options.concurrency, patience, stop, watching) as performers:
+        async with _performers(bindings, options, patience, stop, watching) as performers:
             leases = Leases(store, options.lease)
             watching.running = leases.running
             handling = Handling(queue, store, performers, leases, options, patience, watching)
@@ -56,31 +63,31 @@ async def run_worker(
             try:
                 return await _Serving(queue, handling, performers, options, watching).until(stop)
             finally:
-                for task in caring:
-                    task.cancel()
+                await end_tasks(*caring)
     except StoppedWaiting:
         return True
 
 
 @asynccontextmanager
 async def _performers(
-    bindings: Sequence[Binding], concurrency: int, patience: Patience, stop: Stop, watching: Watching
+    bindings: Sequence[Binding], options: WorkerOptions, patience: Patience, stop: Stop, watching: Watching
 ) -> AsyncIterator[list[Performer]]:
     """The bindings with what they depend on, which may be away for a while as the queue and the store may be."""
-    async with AsyncExitStack() as stack:
-        threads = ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
+    async with _closed_in_time(stop) as stack:
+        threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="handler")
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         performers = []
         for binding in bindings:
-            children = Children(binding, concurrency) if binding.isolated else None
+            children = Children(binding, options.concurrency) if binding.isolated else None
             if children is not None:
                 stack.push_async_callback(children.close)
             lifespan = nothing if binding.isolated else binding.lifespan
-            deps = await patience.until_done(
-                f"open what stage {binding.stage} needs",
-                partial(_enter, stack, lifespan, binding.stage),
-                stop.asked,
-            )
+            async with unless(stop.asked):
+                deps = await patience.until_done(
+                    f"open what stage {binding.stage} needs",
+                    partial(_enter, stack, lifespan, binding.stage),
+                    stop.asked,
+                )
             performers.append(Performer(binding, deps, threads, children, watching))
         yield performers
 
@@ -97,6 +104,24 @@ async def _enter(stack: AsyncExitStack, lifespan: Callable[[], Any], stage: str)
             raise
         what = f"{error_kind(error)}: {error_text(error, _MAX_TEXT)}"
         raise RuntimeError(f"the lifespan of stage {stage!r} raised {what}") from error
+
+
+@asynccontextmanager
+async def _closed_in_time(stop: Stop) -> AsyncIterator[AsyncExitStack]:
+    """A stack that is cancelled while it closes, once the time for the worker's end is over."""
+    stack = AsyncExitStack()
+    try:
+        yield stack
+    finally:
+        now = asyncio.get_running_loop().time()
+        seconds = max(_CLOSE_S, (stop.end_at or now) - now)
+        try:
+            async with asyncio.timeout(seconds):
+                await stack.__aexit__(*sys.exc_info())
+        except TimeoutError:
+            _log.error(
+                "what the stages need did not close in %.0f s: going on without", seconds, exc_info=True
+            )
 
 
 class _Serving:
@@ -126,7 +151,9 @@ class _Serving:
         try:
             return await self._serve(stop)
         finally:
-            self._end_runners()
+            self._forced = True
+            for runner in self._runners:
+                runner.cancel()
 
     async def _serve(self, stop: Stop) -> bool:
         receive = self._received.put_nowait
@@ -134,19 +161,40 @@ class _Serving:
             await self._queue.consume(name, self._options.prefetch, receive) for name in self._queues
         ]
         self._watching.state = "serving"
-        _log.info("serving %s", ", ".join(self._queues))
+        announcing = asyncio.create_task(self._announce(subscriptions))
         if self._options.burst:
             await self._until_empty(stop)
+            stop.asked.set()
         else:
             await stop.asked.wait()
+        await end_tasks(announcing)
         self._watching.state = "draining"
+        stop.end_at = asyncio.get_running_loop().time() + self._options.grace
         # The order of leaving: begin nothing new, take nothing new, hand back what waits, finish what runs.
-        waiting = self._take_waiting()
+        await self._take_no_more(subscriptions, stop)
+        return await self._finish(stop)
+
+    async def _announce(self, subscriptions: Sequence[Subscription]) -> None:
+        """Says that the worker serves once each queue's server has heard of it."""
         for subscription in subscriptions:
-            await subscription.stop()
+            await subscription.begun()
+        _log.info("serving %s", ", ".join(self._queues))
+
+    async def _take_no_more(self, subscriptions: Sequence[Subscription], stop: Stop) -> None:
+        waiting = self._take_waiting()
+        stopping = [asyncio.create_task(subscription.stop()) for subscription in subscriptions]
+        await self._in_time(stopping, stop)
+        await end_tasks(*stopping)
         for delivery in (*waiting, *self._take_waiting()):
             delivery.hand_back()
-        return await self._finish(stop)
+
+    async def _in_time(self, tasks: Sequence["asyncio.Task[None]"], stop: Stop) -> None:
+        """Returns when the tasks have ended, the grace is over, or a second signal has come."""
+        forced = asyncio.create_task(stop.forced.wait())
+        ended = asyncio.create_task(asyncio.wait(tasks))
+        left = max(0.0, (stop.end_at or 0.0) - asyncio.get_running_loop().time())
+        await asyncio.wait((ended, forced), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        await end_tasks(ended, forced)
 
     def _start_runner(self) -> None:
         runner = asyncio.create_task(self._run())
@@ -186,21 +234,11 @@ class _Serving:
     async def _finish(self, stop: Stop) -> bool:
         for _ in self._runners:
             self._received.put_nowait(None)
-        forced = asyncio.create_task(stop.forced.wait())
-        finished = asyncio.create_task(self._all_finished())
-        await asyncio.wait(
-            (finished, forced), timeout=self._options.grace, return_when=asyncio.FIRST_COMPLETED
-        )
-        forced.cancel()
+        await self._in_time([asyncio.create_task(self._all_finished())], stop)
         in_time = not self._runners
-        self._end_runners()
-        await finished
-        return in_time
-
-    def _end_runners(self) -> None:
         self._forced = True
-        for runner in self._runners:
-            runner.cancel()
+        await end_tasks(*self._runners, timeout_s=_HAND_BACK_S, again_s=_AGAIN_S)
+        return in_time
 
     async def _all_finished(self) -> None:
         while self._runners:

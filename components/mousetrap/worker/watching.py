@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from mousetrap.jobs import Job
 from mousetrap.worker.context import Context
 
 T = TypeVar("T")
@@ -25,14 +26,16 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hung:
-    """A sync handler that was told to stop, at `told` on time.monotonic()'s clock, and goes on in its thread."""
+    """A handler that was told to stop, at `told` on time.monotonic()'s clock, and goes on in its thread or its task."""
 
     run_id: str
     stage: str
     attempt: int
     told: float
-    #: threading.get_ident() of it.
-    thread: int
+    #: threading.get_ident() of a sync one's.
+    thread: int = 0
+    #: An async one's.
+    task: "asyncio.Task[Any] | None" = None
 
 
 class Watching:
@@ -51,6 +54,7 @@ class Watching:
         #: Attempts that went well, and those that did not.
         self.done = self.failed = 0
         self._calls: set[_Call[Any]] = set()
+        self._left: dict[asyncio.Task[Any], Hung] = {}
 
     async def in_thread(self, threads: Executor, context: Context[Any], handler: Callable[[], T]) -> T:
         """What `handler` gives, which raises nothing; when this is cancelled the handler goes on, and counts as hung until it ends."""
@@ -61,10 +65,17 @@ class Watching:
             call.told = time.monotonic()
             raise
 
+    def leave(self, job: Job, task: "asyncio.Task[Any]") -> None:
+        """An async handler goes on in `task` although it was cancelled: it counts as hung until it ends."""
+        self._left[task] = Hung(
+            run_id=job.run_id, stage=job.stage, attempt=job.attempt, told=time.monotonic(), task=task
+        )
+        task.add_done_callback(self._left.pop)
+
     def hung(self) -> list[Hung]:
         """The handlers that were told to stop and have not ended, the longest first."""
         told = [(call.told, call) for call in tuple(self._calls) if call.told is not None]
-        return [
+        in_threads = [
             Hung(
                 run_id=call.context.run_id,
                 stage=call.context.stage,
@@ -72,8 +83,9 @@ class Watching:
                 told=at,
                 thread=call.thread,
             )
-            for at, call in sorted(told, key=lambda each: each[0])
+            for at, call in told
         ]
+        return sorted([*in_threads, *tuple(self._left.values())], key=lambda each: each.told)
 
     def _noted(self, call: "_Call[T]") -> T:
         call.thread = threading.get_ident()

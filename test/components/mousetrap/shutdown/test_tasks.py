@@ -1,6 +1,7 @@
 """A background task ends though a cancellation of it is lost, and one that never ends holds nobody up."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -35,10 +36,8 @@ def test_a_task_that_loses_every_cancellation_is_named_and_left(caplog: pytest.L
 
         async def work() -> None:
             while endless:
-                try:
+                with suppress(asyncio.CancelledError):
                     await asyncio.sleep(0.01)
-                except asyncio.CancelledError:
-                    pass
 
         task = asyncio.create_task(work(), name="the endless one")
         await asyncio.sleep(0)
