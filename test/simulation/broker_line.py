@@ -175,6 +175,9 @@ class SimulatedQueue:
 
     async def close(self) -> None:
         """As in the protocol Queue."""
+        await (
+            self.process.may_act()
+        )  # time limits of a paused process pass in the simulation, but nothing comes of it
         if (line := self.line) is not None:
             line.say("leaves the broker", line.close_there)
             self.line, line.open_here = None, False

@@ -128,7 +128,7 @@ class Process:
 
         `act` may put what it did into the story itself; then `what` begins with a dash.
         """
-        await self._may_act()
+        await self.may_act()
         if self._over:
             raise lost(Lost.QUESTION)[1]
         self.asked[kind] += 1
@@ -145,7 +145,7 @@ class Process:
             result: T = await answer
         finally:
             answer.cancel()
-        await self._may_act()
+        await self.may_act()
         return result
 
     def send(self, what: str, act: Callable[[], None]) -> None:
@@ -174,7 +174,7 @@ class Process:
 
     async def point(self, what: str) -> None:
         """A place in a handler where it can be stopped or killed."""
-        await self._may_act()
+        await self.may_act()
         if self._over:
             return
         if self._burn() is not None:
@@ -243,7 +243,8 @@ class Process:
 
         return happen
 
-    async def _may_act(self) -> None:
+    async def may_act(self) -> None:
+        """Returns once the process runs; one that is paused or dead does nothing more."""
         await self._running.wait()
         if not self.alive and not self._over:
             await self._for_ever()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from contextlib import suppress
 
 import msgspec
 
@@ -45,6 +44,7 @@ class Beating:
         self._queue = queue
         self._registry = registry
         self._line_seconds = line_seconds
+        self._store_answers = True
 
     async def beat_for_ever(self) -> None:
         """Each beat is a new look; a line of log comes with some of them."""
@@ -58,7 +58,7 @@ class Beating:
 
     async def leave(self) -> None:
         """Takes the worker off the list; where that fails it is listed as stale for an hour."""
-        await _answers(self._registry.leave(self._first.name))
+        await _trouble(self._registry.leave(self._first.name))
 
     def line(self) -> str:
         """What the worker is about, for its log."""
@@ -68,12 +68,24 @@ class Beating:
         return f"{self._vitals.state} {', '.join(self._first.queues)}: {counts}, {', '.join(parts)}"
 
     async def _beat(self) -> None:
-        broker = await _answers(self._queue.check())
+        broker = await _trouble(self._queue.check()) is None
         self._vitals.look(broker=broker, store="store" not in self._vitals.away)
-        store = await _answers(self._registry.beat(self._now()))
+        store = await self._reaches_store()
         self._vitals.look(broker=broker, store=store)
         for queue in self._first.queues if broker and store else ():
-            await _answers(self._look_at(queue))
+            await _trouble(self._look_at(queue))
+
+    async def _reaches_store(self) -> bool:
+        """Beats; the log hears once when the store is away, and once when it is back."""
+        trouble = await _trouble(self._registry.beat(self._now()))
+        if trouble is not None and self._store_answers:
+            _log.warning(
+                "waiting for the store: %s. Check that it runs and that MOUSETRAP_STORE_URL names it", trouble
+            )
+        elif trouble is None and not self._store_answers:
+            _log.info("the store can be used again")
+        self._store_answers = trouble is None
+        return trouble is None
 
     async def _look_at(self, queue: str) -> None:
         """Tells the registry how far the worker has come in a queue of its."""
@@ -95,9 +107,13 @@ class Beating:
         )
 
 
-async def _answers(question: Awaitable[None]) -> bool:
-    with suppress(MousetrapError, TimeoutError):
+async def _trouble(question: Awaitable[None]) -> str | None:
+    """Why there was no answer; None where there was one."""
+    try:
         async with asyncio.timeout(_PATIENCE):
             await question
-        return True
-    return False
+    except MousetrapError as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer in {_PATIENCE:g} s"
+    return None

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.settings import SettingsWrong
+from mousetrap.shutdown import close_in_forks, keep_in_forks
 
 
 @contextmanager
@@ -26,11 +27,13 @@ def answering(host: str, port: int, vitals: Vitals) -> Iterator[str]:
         "/health/ready": ("ready", vitals.why_not_ready),
     }
     with server:
+        close_in_forks(server.fileno())  # it would keep the port after the worker's end
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
         try:
             yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
         finally:
             server.shutdown()
+            keep_in_forks(server.fileno())
 
 
 class _Server(ThreadingHTTPServer):

@@ -4,31 +4,30 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
-from functools import partial
 from importlib import metadata
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import uvloop
 
 from mousetrap.jobs import Queue
 from mousetrap.run_store import open_store
 from mousetrap.serve_worker.beating import Beating, turn_for_ever
+from mousetrap.serve_worker.ending import HANDED_BACK, LEAVING_S, Ending, left
 from mousetrap.serve_worker.health import answering
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
 from mousetrap.settings import Settings, SettingsWrong, check_signing
+from mousetrap.shutdown import ExitGuard, end_tasks
 from mousetrap.telemetry import log_to_stderr, printable
 from mousetrap.worker import Binding, Stop, Watching, WorkerOptions, run_worker
 from mousetrap.worker_registry import Beat, open_registry
 
-#: Exit codes: all that was begun is finished; some was handed back for another worker; a setting is wrong.
-FINISHED, HANDED_BACK, SETTINGS_WRONG = 0, 75, 2
+#: Exit codes: all that was begun is finished; a defect; a setting is wrong.
+FINISHED, DEFECT, SETTINGS_WRONG = 0, 1, 2
 
 _ENDS = {
     FINISHED: "all work finished",
@@ -83,7 +82,10 @@ def serve_worker(
 
 
 def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], burst: bool) -> int:
+    guard = ExitGuard()
+    guard.start()
     vitals = Vitals(watching=Watching(), patience=settings.auto_kill_seconds)
+    ending = Ending(guard, settings.grace_seconds, Stop())
     with ExitStack() as opened:
         if settings.health_port:
             place = (settings.health_host, int(settings.health_port))
@@ -91,27 +93,32 @@ def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], bur
                 "health is told at %s/health/live and /health/ready",
                 opened.enter_context(answering(*place, vitals)),
             )
-        code = uvloop.run(_serve(connect, settings, [bind(settings) for bind in binders], burst, vitals))
-    _log.info("stopped: %s", _ENDS[code])
-    threads_left = any(thread.name.startswith("handler") for thread in threading.enumerate())
-    if vitals.watching.hung() or (threads_left and code != FINISHED):
-        _leave_threads_behind(code)
-    return code
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        ending.listen(runner.get_loop())
+        bindings = [bind(settings) for bind in binders]
+        try:
+            code = runner.run(_serve(connect, settings, bindings, burst, vitals, ending))
+        except BaseException:
+            guard.finish_within(LEAVING_S, DEFECT, "the worker failed, and something does not end")
+            raise
+    return left(runner, guard, code, _ENDS[code], vitals.watching.hung())
 
 
 async def _serve(
-    connect: Connect, settings: Settings, bindings: Sequence[Binding], burst: bool, vitals: Vitals
+    connect: Connect,
+    settings: Settings,
+    bindings: Sequence[Binding],
+    burst: bool,
+    vitals: Vitals,
+    ending: "Ending",
 ) -> int:
     options = _options(settings, burst)
-    stop = Stop()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.ask)
-    watchdog = Watchdog(vitals, partial(loop.call_soon_threadsafe, _stop_taking, stop))
+    watchdog = Watchdog(vitals, ending.begin)
     queues = sorted({stage.queue for binding in bindings for stage in binding.pipeline.stages})
     async with AsyncExitStack() as opened:
         opened.enter_context(watchdog.watching())
         await opened.enter_async_context(_meanwhile(turn_for_ever(vitals)))
+        await opened.enter_async_context(_meanwhile(ending.bound()))
         queue = await opened.enter_async_context(connect(settings, queues, name=options.name))
         store = await opened.enter_async_context(
             open_store(
@@ -128,7 +135,7 @@ async def _serve(
         )
         opened.push_async_callback(beating.leave)
         await opened.enter_async_context(_meanwhile(beating.beat_for_ever()))
-        finished = await run_worker(queue, store, bindings, options, stop, vitals.watching)
+        finished = await run_worker(queue, store, bindings, options, ending.stop, vitals.watching)
     if watchdog.gave_up:
         return WATCHDOG_ENDED
     return FINISHED if finished else HANDED_BACK
@@ -141,13 +148,7 @@ async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-def _stop_taking(stop: Stop) -> None:
-    if not stop.asked.is_set():  # a second time would mean at once
-        stop.ask()
+        await end_tasks(task)
 
 
 def _options(settings: Settings, burst: bool) -> WorkerOptions:
@@ -183,9 +184,3 @@ def _version() -> str:
     """Of whichever distribution brought this brick; a checkout has none."""
     brought = metadata.packages_distributions().get("mousetrap")
     return metadata.version(brought[0]) if brought else "unreleased"
-
-
-def _leave_threads_behind(code: int) -> NoReturn:
-    # A sync handler cannot be stopped, and the interpreter would wait for it. Its job is handed back already.
-    logging.shutdown()
-    os._exit(code)

@@ -2,15 +2,14 @@
 
 import faulthandler
 import logging
-import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from mousetrap.serve_worker.vitals import Vitals
+from mousetrap.shutdown import all_stacks, exit_now, stack, task_stack
+from mousetrap.worker import Hung
 
 #: The exit code of a worker that the watchdog ended: start it again.
 WATCHDOG_ENDED = 70
@@ -69,12 +68,8 @@ class Watchdog:
     def _look_at_loop(self) -> None:
         still = self._vitals.clock() - max(self._vitals.turned, self._awake_since)
         if still > self._patience:
-            _log.error(
-                "the event loop has stood still for %.0f s: this worker ends with exit code %d, others get its jobs",
-                *(still, WATCHDOG_ENDED),
-            )
-            logging.shutdown()
-            os._exit(WATCHDOG_ENDED)
+            what = "the event loop has stood still for %.0f s: this worker ends with exit code %d, others get its jobs"
+            exit_now(WATCHDOG_ENDED, lambda: _log.error(what, still, WATCHDOG_ENDED))
         if still > self._vitals.longest_still and not self._warned:
             _log.warning(
                 "the event loop has stood still for %.0f s; what the threads do:",
@@ -91,7 +86,6 @@ class Watchdog:
         if not hung or self.gave_up:
             return
         self.gave_up = True
-        frames = sys._current_frames()
         for each in hung:
             _log.error(
                 "a handler was told to stop %.0f s ago and goes on: this worker ends once its other jobs have; "
@@ -101,19 +95,14 @@ class Watchdog:
                     "run": each.run_id,
                     "stage": each.stage,
                     "attempt": each.attempt,
-                    "stack": stack(frames.get(each.thread)),
+                    "stack": where(each),
                 },
             )
         self._stop_taking()
 
 
-def all_stacks() -> str:
-    """Where each thread but this one is, the newest call last."""
-    frames = sys._current_frames()
-    others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
-    return "\n".join(f"thread {thread.name}:\n{stack(frames.get(thread.ident or 0))}" for thread in others)
-
-
-def stack(frame: FrameType | None) -> str:
-    """The calls that led to `frame`; None is a thread that has ended meanwhile."""
-    return "".join(traceback.format_stack(frame)).rstrip() if frame else "  (ended meanwhile)"
+def where(hung: Hung) -> str:
+    """Where the handler is, the newest call last."""
+    if hung.task is not None:
+        return task_stack(hung.task)
+    return stack(sys._current_frames().get(hung.thread))

@@ -56,12 +56,13 @@ class ExitGuard:
     def _tell(self) -> None:
         left = left_behind()
         _log.error(
-            "%s: this process ends now, with exit code %d; left behind: %s. What the threads do:\n%s",
-            *(self._end.why, self._end.code, ", ".join(left) or "nothing that has a name", all_stacks()),
+            "%s: it ends now, with exit code %d; left behind: %s. What the threads do:",
+            *(self._end.why, self._end.code, ", ".join(left) or "no thread and no process"),
+            extra={"stack": all_stacks()},
         )
 
 
-def exit_now(code: int, tell: Callable[[], object]) -> NoReturn:
+def exit_now(code: int, tell: Callable[[], object] = lambda: None) -> NoReturn:
     """Ends the process, after `tell` has written to the log if that does not take long. Threads are not waited for."""
     with suppress(RuntimeError):  # the interpreter is so far gone that it starts no thread
         last = threading.Thread(target=_last_words, args=(tell,), name="last words", daemon=True)

@@ -75,7 +75,10 @@ def _separate() -> None:
             signal.signal(number, default)
     # In the place of each comes a descriptor of nothing, not a gap: what still knows the number would close another's.
     nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in {*_descriptors, *(each for loop in _loops for each in _watched(loop))}:
+    for descriptor in {
+        *_descriptors,
+        *(each for loop in _loops if not loop.is_closed() for each in _watched(loop)),
+    }:
         with suppress(OSError):
             os.dup2(nothing, descriptor, inheritable=False)
     os.close(nothing)

@@ -1,13 +1,20 @@
 """Calls a handler so that what it raises is a value: nothing that it does reaches the task, thread or loop around it."""
 
 import asyncio
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
+
+from mousetrap.retry import error_traceback
+from mousetrap.shutdown import forked
 
 #: Seconds that an async handler has to tidy up once it is cancelled; then nobody waits for it.
 CLEANUP_S = 1.0
+#: Characters of a traceback that a forked child prints.
+_MOST = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +38,12 @@ def call(function: Callable[..., Any], *arguments: Any) -> Returned | Raised:
     and concurrent.futures.CancelledError would look like a cancellation of ours.
     """
     try:
-        return Returned(function(*arguments))
+        ended: Returned | Raised = Returned(function(*arguments))
     except BaseException as error:  # noqa: BLE001  all of it is judged
-        return Raised(error)
+        ended = Raised(error)
+    if forked():
+        _end_fork(ended)
+    return ended
 
 
 async def call_in_task(
@@ -69,6 +79,16 @@ async def awaited(function: Callable[..., Awaitable[Any]], *arguments: Any) -> R
     error whose `__class__` raises.
     """
     try:
-        return Returned(await function(*arguments))
+        ended: Returned | Raised = Returned(await function(*arguments))
     except BaseException as error:  # noqa: BLE001  all of it is judged
-        return Raised(error)
+        ended = Raised(error)
+    if forked():
+        _end_fork(ended)
+    return ended
+
+
+def _end_fork(ended: Returned | Raised) -> NoReturn:
+    """A child that the handler forked has returned from it: it is no second worker, and its end is nobody's outcome."""
+    if isinstance(ended, Raised) and not isinstance(ended.error, SystemExit):
+        sys.stderr.write(error_traceback(ended.error, _MOST))
+    os._exit(0 if isinstance(ended, Returned) else 1)

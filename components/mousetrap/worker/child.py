@@ -21,6 +21,7 @@ import msgspec
 
 from mousetrap.jobs import Outcome
 from mousetrap.pipeline import ContractBroken, read
+from mousetrap.shutdown import own_loop, own_signals
 from mousetrap.worker.binding import Binding
 from mousetrap.worker.calling import Raised, Returned, awaited, call
 from mousetrap.worker.context import Context
@@ -50,6 +51,7 @@ def serve(talk: int, life: int) -> None:
         return  # the worker was gone before it could say what to do
     _log_as(*pickle.loads(hello.log))
     with asyncio.Runner() as runner:
+        own_loop(runner.get_loop())
         _Inside(pickle.loads(hello.binding), wire, runner.get_loop()).live()
     wire.close()
 
@@ -108,6 +110,7 @@ class _Inside:
     def live(self) -> None:
         """Does one job after another; the lifespan is entered before the first and left after the last."""
         signal.signal(_WAKE, self._heed)
+        own_signals(_WAKE, signal.SIGINT, signal.SIGTERM)
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         lifespan = self._loop.create_task(self._lifespan())
         while (work := self._loop.run_until_complete(self._inbox.get())) is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from mousetrap.run_store import Progress
+from mousetrap.shutdown import close_in_forks, keep_in_forks
 from mousetrap.worker.by_name import by_name
 from mousetrap.worker.words import (
     HEAD,
@@ -54,6 +55,11 @@ class ChildProcess:
         self._socket.setblocking(False)
         life, ours = os.pipe()
         self._life = os.fdopen(ours, "wb")
+        for descriptor in (
+            self._socket.fileno(),
+            ours,
+        ):  # in a fork they would keep this process alive after our end
+            close_in_forks(descriptor)
         self._jobs = 0
         self._unsaid = framed(Hello(binding, _log_settings()))
         command = [sys.executable, "-u", "-c", _CHILD, str(theirs.fileno()), str(life), *sys.path]
@@ -123,6 +129,9 @@ class ChildProcess:
         self._close()
 
     def _close(self) -> None:
+        if not self._life.closed:
+            keep_in_forks(self._socket.fileno())
+            keep_in_forks(self._life.fileno())
         self._socket.close()
         self._life.close()
 

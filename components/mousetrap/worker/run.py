@@ -31,6 +31,8 @@ _LOOK = 0.1
 _DEFECT_PAUSE = 1.0
 #: Characters of an error's text that a line of log holds.
 _MAX_TEXT = 1_000
+#: Seconds for the queue to say that it delivers no more, where nothing is left of the grace.
+_UNSUBSCRIBE_S = 0.5
 #: Seconds that what is handed back at a forced end may take, and after which it is cancelled again: a handler has one of them
 #: to tidy up, and the store one and a half to answer.
 _HAND_BACK_S, _AGAIN_S = 3.0, 2.5
@@ -184,7 +186,8 @@ class _Serving:
         waiting = self._take_waiting()
         stopping = [asyncio.create_task(subscription.stop()) for subscription in subscriptions]
         await self._in_time(stopping, stop)
-        await end_tasks(*stopping)
+        await asyncio.wait(stopping, timeout=_UNSUBSCRIBE_S)
+        await end_tasks(*stopping, timeout_s=_UNSUBSCRIBE_S)
         for delivery in (*waiting, *self._take_waiting()):
             delivery.hand_back()
 
