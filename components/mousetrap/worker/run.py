@@ -118,9 +118,11 @@ async def _closed_in_time(stop: Stop) -> AsyncIterator[AsyncExitStack]:
         now = asyncio.get_running_loop().time()
         seconds = max(_CLOSE_S, (stop.end_at or now) - now)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as limit:
                 await stack.__aexit__(*sys.exc_info())
         except TimeoutError:
+            if not limit.expired():
+                raise
             _log.error(
                 "what the stages need did not close in %.0f s: going on without", seconds, exc_info=True
             )
