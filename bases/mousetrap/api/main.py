@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 from argparse import ArgumentParser
 from types import FrameType
@@ -34,6 +35,7 @@ def main() -> int:
     try:
         settings = Settings.from_environ(os.environ)
         unsigned = check_signing(settings)
+        _check_host(settings)
         app = create_app(settings)
     except SettingsWrong as wrong:
         print(printable(str(wrong)), file=sys.stderr)
@@ -43,6 +45,15 @@ def main() -> int:
         _log.warning(unsigned)
     _Server(app, settings).run()
     return 0
+
+
+def _check_host(settings: Settings) -> None:
+    try:
+        socket.getaddrinfo(settings.api_host, settings.api_port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise SettingsWrong(
+            f"MOUSETRAP_API_HOST: cannot listen on {settings.api_host} ({error.strerror}): name an address of this machine"
+        ) from None
 
 
 class _Server(uvicorn.Server):

@@ -1,6 +1,7 @@
 """What the routes work with, open while the server runs."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from fastapi import Depends, Request
 from mousetrap.catalogue import PIPELINES
 from mousetrap.dead_letters import DeadLetters, discard_old
 from mousetrap.job_queue import open_queue
-from mousetrap.jobs import MousetrapError, Queue
+from mousetrap.jobs import MousetrapError, Queue, StoreUnreachable
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.shutdown import end_tasks
@@ -25,6 +26,8 @@ _CONFIRM = 1.5
 _LOOK = 30.0
 #: Seconds between two looks at what new runs may lead to.
 _INTAKE = 5.0
+
+_log = logging.getLogger("mousetrap.api")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,19 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 async def _republish_for_ever(services: Services) -> None:
     """Finishes what an API began that died in the middle of it; several that do so do no harm."""
+    away = False
     while True:
-        with suppress(MousetrapError):  # broker or store is away: another time
+        try:
             await republish(services.store, services.queue, services.keyring, PIPELINES)
+            if away:
+                _log.info("the store serves again")
+            away = False
+        except StoreUnreachable as error:
+            if not away:
+                _log.warning("waiting for the store: %s. Check that MOUSETRAP_STORE_URL names it", error)
+            away = True
+        except MousetrapError:
+            pass  # the broker is away, and the queue has said so: another time
         await asyncio.sleep(_LOOK)
 
 

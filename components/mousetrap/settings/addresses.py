@@ -79,13 +79,20 @@ def check_valkey(url: str) -> None:
 
 def check_web(url: str) -> None:
     """Raises ValueError for what is no address of an API: http(s)://host:port, and a path where a proxy adds one."""
+    check_feed(url)
+    if "?" in url or "#" in url:
+        raise ValueError("write an address as http://host:port")
+
+
+def check_feed(url: str) -> None:
+    """Raises ValueError for what is no address of the web, or has a user in it."""
     check_scheme(url, ("http", "https"))
     parts = _split(url)
     if "@" in parts.netloc:
-        raise ValueError("it has a user: leave it out, MOUSETRAP_API_KEY holds the key")
+        raise ValueError("it has a user or a password: leave them out")
+    if "," in parts.netloc:
+        raise ValueError("it has several hosts: give one")
     _check_hosts(parts)
-    if "," in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("write an address as http://host:port")
 
 
 def check_host(text: str) -> None:

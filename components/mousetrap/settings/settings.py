@@ -13,6 +13,7 @@ from msgspec.structs import fields
 from mousetrap.settings.addresses import (
     check_address,
     check_amqp,
+    check_feed,
     check_host,
     check_places,
     check_scheme,
@@ -70,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     confirm_seconds: NetworkSeconds = 10.0
 
     #: Bytes of memory that the embedded server may take; 0 means half of what the machine has.
-    embedded_max_bytes: Annotated[int, Meta(ge=0)] = 0
+    embedded_max_bytes: Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)] = 0
 
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
@@ -180,7 +181,7 @@ def _check_database(url: str) -> None:
 
 def _check_feed(url: str) -> None:
     if url:
-        check_scheme(url, ("http", "https"))
+        check_feed(url)
 
 
 def _check_port(text: str) -> None:

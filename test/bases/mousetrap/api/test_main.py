@@ -15,6 +15,17 @@ KEY, ENTRY = new_key("ci", ["read"], bytes(32))
 Start = Callable[..., Process]
 
 
+def test_a_store_that_cannot_be_used_is_named_in_the_log_with_the_reason(start_base: Start) -> None:
+    place = f"127.0.0.1:{free_ports(1)[0]}"
+    process = start_base("api", MOUSETRAP_API_PORT="0", MOUSETRAP_STORE_URL=f"valkey://{place}/99")
+
+    line = process.wait_for_line("waiting for the store", 30)
+
+    assert f"the store at {place} does not serve" in line
+    assert "MOUSETRAP_STORE_URL" in line
+    assert process.terminate() == 0
+
+
 def test_help_names_the_variables(start_base: Start) -> None:
     process = start_base("api", "--help")
 
@@ -35,6 +46,10 @@ def test_help_names_the_variables(start_base: Start) -> None:
         ({"MOUSETRAP_API_HOST": "0.0.0.0"}, "MOUSETRAP_API_KEYS: set at least one key"),
         ({"MOUSETRAP_API_KEYS": KEY}, "MOUSETRAP_API_KEYS: key 1 is not of the form"),
         ({"MOUSETRAP_API_PROT": "1"}, "MOUSETRAP_API_PROT: there is no such setting"),
+        (
+            {"MOUSETRAP_API_HOST": "no-such-host.invalid", "MOUSETRAP_API_KEYS": ENTRY},
+            "MOUSETRAP_API_HOST: cannot listen on no-such-host.invalid",
+        ),
     ],
 )
 def test_wrong_settings_are_one_clear_line_and_exit_code_2(
