@@ -1,6 +1,6 @@
 # What a person asks of Mousetrap; `make` alone lists it. Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast chaos check bench lock images stack stack-test stack-down
+.PHONY: help demo up test test-fast chaos check bench lock sbom audit images stack stack-test stack-down
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,12 @@ check: .venv/.develop  ## style, types, borders between bricks, brick lists and 
 
 bench: .venv/.develop  ## us beside our peers on one broker, under 40 minutes; BENCH="--help" lists what can be chosen
 	@PYTHONPATH=development:test .venv/bin/python -m benchmarks $(BENCH)
+
+sbom:  ## what each deployable is made of, as CycloneDX, into dist/
+	@mkdir -p dist && for project in projects/*/; do tools/sbom $$project > dist/$$(basename $$project).cdx.json; done && ls dist/*.cdx.json
+
+audit:  ## known vulnerabilities of all that is locked, from osv.dev; says so where it cannot be asked
+	@tools/audit
 
 images:  ## the images of the API, the workers and the command line
 	@tools/stack build

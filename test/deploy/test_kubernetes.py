@@ -4,6 +4,7 @@ import copy
 import importlib
 import json
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from mousetrap.api import create_app
 from mousetrap.catalogue import PIPELINES
+from mousetrap.fetch_data import public
 from mousetrap.settings import Settings
 
 #: The schemas alone take seconds to import.
@@ -207,6 +209,77 @@ def test_the_api_alone_is_reached() -> None:
 
     assert service["spec"]["selector"] == api["spec"]["selector"]["matchLabels"]
     assert open_to == {"NetworkPolicy api-is-asked": api["spec"]["selector"]}
+
+
+def ways_out(process: Manifest) -> list[Manifest]:
+    """What the policies let the process reach, each with its ports; a Deployment's pods and a Job's have its name."""
+    labels = process["spec"]["template"]["metadata"]["labels"]
+    policies = [
+        each["spec"] for each in of_kind("NetworkPolicy") if selects(each["spec"]["podSelector"], labels)
+    ]
+    assert any("Egress" in each["policyTypes"] for each in policies)
+    return [way for each in policies for way in each.get("egress", [])]
+
+
+def selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    exact = selector.get("matchLabels", {}).items() <= labels.items()
+    return exact and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", [])
+    )
+
+
+def ports(way: Manifest) -> set[int]:
+    return {each["port"] for each in way["ports"]}
+
+
+def test_nothing_goes_out_that_no_policy_names() -> None:
+    (closed,) = [
+        each["spec"]
+        for each in of_kind("NetworkPolicy")
+        if "Ingress" in each["spec"]["policyTypes"] and "ingress" not in each["spec"]
+    ]
+
+    assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert all(way["to"] and way["ports"] for each in PROCESSES for way in ways_out(each))
+
+
+@each_process
+def test_a_process_reaches_the_servers_that_it_has_addresses_of_and_no_others(process: Manifest) -> None:
+    has = environment(process)
+    wanted = {53}
+    wanted |= {5671, 5672} if "MOUSETRAP_BROKER_URL_FILE" in has else set()
+    wanted |= {6379} if "MOUSETRAP_STORE_URL_FILE" in has else set()
+    wanted |= {5432} if "MOUSETRAP_DATABASE_URL_FILE" in has else set()
+    wanted |= {80, 443} if process["metadata"]["name"] == "fetch-worker" else set()
+
+    assert set().union(*map(ports, ways_out(process))) == wanted
+
+
+def test_the_fetch_worker_alone_reaches_the_internet_and_there_no_address_that_it_would_refuse() -> None:
+    blocks = {
+        name(process): [
+            place["ipBlock"]
+            for way in ways_out(process)
+            for place in way["to"]
+            if "ipBlock" in place and 443 in ports(way)
+        ]
+        for process in PROCESSES
+    }
+    (open_to,) = [blocks.pop("Deployment fetch-worker")]
+
+    assert not any(blocks.values())
+    allowed = [ip_network(block["cidr"]) for block in open_to]
+    closed = [ip_network(each) for block in open_to for each in block["except"]]
+    refused = [*public._NOT_PUBLIC_V4, *public._NOT_PUBLIC_V6, ip_network("2002::/16")]
+    assert {ip_network("0.0.0.0/0"), public._GLOBAL_V6} == set(allowed)
+    assert all(any(within(each, one) for one in closed) for each in refused)
+    assert all(
+        any(within(one, each) for each in refused) for one in closed if one != ip_network("224.0.0.0/3")
+    )
+
+
+def within(network: Any, other: Any) -> bool:
+    return bool(network.version == other.version and network.subnet_of(other))
 
 
 def test_each_stage_s_worker_is_scaled_by_what_the_api_says_of_its_queue() -> None:

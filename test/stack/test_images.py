@@ -53,6 +53,23 @@ def test_an_image_holds_its_project_and_no_library_of_another(images: dict[str, 
 
 
 @pytest.mark.parametrize("image", _EACH, ids=lambda image: image.project)
+def test_an_image_holds_its_bill_of_materials(images: dict[str, str], image: Image) -> None:
+    show = "print(open('/opt/app/sbom.cdx.json').read())"
+    ran = docker(
+        "run", "--rm", "--network", "none", "--entrypoint", "python", images[image.project], "-c", _LOOK
+    )
+    bill = json.loads(
+        docker(
+            "run", "--rm", "--network", "none", "--entrypoint", "python", images[image.project], "-c", show
+        )
+    )
+
+    named = {each["name"].replace("_", "-") for each in bill["components"]}
+    installed = {name.replace("_", "-") for name in json.loads(ran)["libraries"]}
+    assert installed - {f"mousetrap-{image.project.replace('_', '-')}"} <= named
+
+
+@pytest.mark.parametrize("image", _EACH, ids=lambda image: image.project)
 def test_an_image_says_how_it_is_run(images: dict[str, str], image: Image) -> None:
     (told,) = json.loads(docker("image", "inspect", images[image.project]))
 

@@ -1,0 +1,163 @@
+"""Shows what is said of a supply chain: bills of materials from the locks, advisories, and images that are not pinned."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_PROJECTS = sorted(folder.name for folder in (ROOT / "projects").iterdir() if folder.is_dir())
+_LOCKED = re.compile(r"^([^ =]+)==([^ ]+)", re.MULTILINE)
+
+
+def run(*command: str | Path, **settings: str) -> tuple[int, str]:
+    """The exit code, and what was said."""
+    done = subprocess.run(
+        command,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **settings},
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("project", _PROJECTS)
+def test_a_bill_of_materials_names_each_library_that_is_installed_with_its_hashes(project: str) -> None:
+    code, said = run(sys.executable, ROOT / "tools/sbom", ROOT / "projects" / project)
+    bill = json.loads(said)
+    exported = (ROOT / "requirements" / f"{project}.txt").read_text()
+
+    assert code == 0
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
+    assert bill["metadata"]["component"]["name"] == f"mousetrap-{project.replace('_', '-')}"
+    named = {(each["name"], each["version"]) for each in bill["components"]}
+    assert set(_LOCKED.findall(re.sub(r"\[.*?\]==", "==", exported))) <= named
+    assert {each["content"] for component in bill["components"] for each in component["hashes"]} >= set(
+        re.findall(r"sha256:([0-9a-f]{64})", exported)
+    )
+    references = [each["bom-ref"] for each in bill["components"]]
+    assert len(set(references)) == len(references)
+    assert bill["dependencies"] == [
+        {"ref": bill["metadata"]["component"]["name"], "dependsOn": sorted(references)}
+    ]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace with the tools alone, whose pip-audit says what the file `report` holds."""
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy/.env.example", tmp_path / "deploy")
+    program = tmp_path / ".audit/bin/pip-audit"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/report\ntest -s {tmp_path}/report\n")
+    program.chmod(0o755)
+    (tmp_path / ".audit/.made").touch()
+    return tmp_path
+
+
+def audited(workspace: Path, *libraries: Mapping[str, object]) -> tuple[int, str]:
+    (workspace / "report").write_text(json.dumps({"dependencies": libraries, "fixes": []}))
+    return run(sys.executable, workspace / "tools/audit")
+
+
+_GOOD = {"name": "good", "version": "1", "vulns": []}
+_BAD = {"name": "bad", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3"], "aliases": []}]}
+_SKIPPED = {"name": "unseen", "skip_reason": "not found"}
+
+
+def test_an_advisory_fails_and_is_named(workspace: Path) -> None:
+    code, said = audited(workspace, _GOOD, _BAD)
+
+    assert code == 1
+    assert "bad 2: PYSEC-1, mended in 3" in said
+    assert "*** NOT AUDITED" not in said
+
+
+def test_no_advisory_passes(workspace: Path) -> None:
+    code, said = audited(workspace, _GOOD)
+
+    assert code == 0
+    assert "1 libraries asked about, 0 advisories" in said
+    assert "*** NOT AUDITED" not in said
+
+
+def test_what_nothing_is_known_of_is_said_loudly(workspace: Path) -> None:
+    code, said = audited(workspace, _GOOD, _SKIPPED)
+
+    assert code == 0
+    assert "*** NOT AUDITED" in said
+    assert "unseen" in said
+
+
+def test_advisories_that_cannot_be_had_are_no_good_news(workspace: Path) -> None:
+    (workspace / "report").touch()
+
+    code, said = run(sys.executable, workspace / "tools/audit")
+
+    assert code == 0
+    assert "*** NOT AUDITED" in said
+
+
+_DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+
+
+def test_tags_that_are_not_pinned_are_said_loudly_until_they_are_pinned(workspace: Path) -> None:
+    docker = workspace / "bin/docker"
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\necho "$*" >> {workspace}/asked\necho {_DIGEST}\n')
+    docker.chmod(0o755)
+    path = f"{docker.parent}:{os.environ['PATH']}"
+    settings = workspace / "deploy/.env"
+    settings.write_text("API_PORT=9\nVALKEY_IMAGE=valkey/valkey:9@sha256:old\n")
+
+    _, loose = run(workspace / "tools/pin-images", "--check")
+    code, said = run(workspace / "tools/pin-images", PATH=path)
+    _, pinned = run(workspace / "tools/pin-images", "--check")
+
+    assert "*** NOT PINNED" in loose
+    assert "PYTHON_IMAGE=python:3.12-slim" in loose
+    assert code == 0, said
+    assert pinned == ""
+    assert settings.read_text().startswith("API_PORT=9\n")
+    assert f"VALKEY_IMAGE=valkey/valkey:9@{_DIGEST}\n" in settings.read_text()
+    assert settings.read_text().count("_IMAGE=") == 4
+    assert (workspace / "asked").read_text().count("imagetools inspect") == 4
+
+
+def test_an_answer_that_is_no_digest_pins_nothing(workspace: Path) -> None:
+    docker = workspace / "bin/docker"
+    docker.parent.mkdir()
+    docker.write_text("#!/bin/sh\necho no such image\n")
+    docker.chmod(0o755)
+
+    code, said = run(workspace / "tools/pin-images", PATH=f"{docker.parent}:{os.environ['PATH']}")
+
+    assert code == 1
+    assert "told no digest" in said
+    assert (workspace / "deploy/.env").read_text() == ""
+
+
+def test_what_can_be_pinned_is_all_that_the_stack_builds_on_and_runs() -> None:
+    shown = set(re.findall(r"^#(\w+_IMAGE=.*)$", (ROOT / "deploy/.env.example").read_text(), re.MULTILINE))
+    files = [*(ROOT / "deploy").glob("*.yml")]
+    used = {
+        f"{name}={image}"
+        for file in files
+        for name, image in re.findall(r"\$\{(\w+_IMAGE):-([^}]+)\}", file.read_text())
+    }
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+
+    assert used == shown
+    assert re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
+    assert f"PYTHON_IMAGE={re.findall(r'^ARG PYTHON_IMAGE=(.*)$', dockerfile, re.MULTILINE)[0]}" in shown
+    ours = re.compile(r"^ *image: (?!mousetrap-|\$\{)", re.MULTILINE)
+    assert not any(ours.search(file.read_text()) for file in files)
