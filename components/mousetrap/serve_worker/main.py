@@ -14,7 +14,7 @@ Exit codes:
    0  all that was begun is finished
    2  a setting is wrong
   70  the watchdog ended it: the event loop stood still, or a handler did not stop; start it again
-  75  some was handed back for another worker
+  75  some was handed back for another worker, or it had not ended in its grace; another one goes on with it
    1  a defect, or a handler that stopped the whole interpreter; start it again"""
 
 

@@ -7,6 +7,9 @@ import traceback
 from types import FrameType
 from typing import Any
 
+#: The local variable in which a generator keeps the coroutine that it sends into by hand, as the soft time limit does.
+_BY_HAND = "work"
+
 
 def left_behind() -> list[str]:
     """What the interpreter would wait for at its end: threads that are no daemons, and processes of `multiprocessing`."""
@@ -41,6 +44,7 @@ def task_stack(task: "asyncio.Task[Any]") -> str:
         if frame is None:
             break
         frames.append(frame)
-        inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None)
+        by_hand = frame.f_locals.get(_BY_HAND)
+        inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None) or by_hand
     lines = [line for frame in frames for line in traceback.format_stack(frame, limit=1)]
     return "".join(lines).rstrip() or "  (ended meanwhile)"

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import httpx
@@ -21,21 +22,23 @@ from support.stack import SIGNING_KEYS
 from support.workbench import Workbench
 
 Given = TypeVar("Given")
+TESTS = Path(blocking_worker.__file__).parents[1]
 
 
 @pytest.fixture
 def start_worker(store_url: str) -> Iterator[Callable[..., Process]]:
-    """`start_worker(MOUSETRAP_…="…")` starts one on the tests' store, which is its queue as well."""
+    """`start_worker(MOUSETRAP_…="…")` starts one on the tests' store, which is its queue as well; `program` is its module."""
     started: list[Process] = []
 
-    def start(*arguments: str, **settings: str) -> Process:
+    def start(*arguments: str, program: ModuleType = blocking_worker, **settings: str) -> Process:
         given = {
             "MOUSETRAP_BROKER_URL": store_url,
             "MOUSETRAP_STORE_URL": store_url,
             "MOUSETRAP_SIGNING_KEYS": SIGNING_KEYS,
+            "PYTHONPATH": str(TESTS),
             **settings,
         }
-        command = [sys.executable, str(blocking_worker.__file__), *arguments]
+        command = [sys.executable, str(program.__file__), *arguments]
         started.append(Process(command, clean_environment(**given)))
         return started[-1]
 
@@ -60,6 +63,10 @@ class Runs:
         order = msgspec.json.encode(Order(how, str(self.mark(how))))
         return self._on_bench(pipeline, lambda bench: bench.submit(order))
 
+    def cancel(self, run_id: str) -> None:
+        """Calls the run off."""
+        self._on_bench(IN_LOOP, lambda bench: bench.store.cancel(run_id))
+
     def ended(self, run_id: str) -> Run:
         """The run, once it has ended."""
         return self._on_bench(IN_LOOP, lambda bench: bench.ended(run_id))
@@ -82,7 +89,7 @@ class Runs:
 
     def _on_bench(self, pipeline: Pipeline, act: Callable[[Workbench], Awaitable[Given]]) -> Given:
         async def acted() -> Given:
-            queues = [stage.queue for each in (IN_LOOP, IN_THREAD) for stage in each.stages]
+            queues = [stage.queue for each in (IN_LOOP, IN_THREAD, pipeline) for stage in each.stages]
             async with (
                 connect(self._url, queues, name="test") as queue,
                 open_store(self._url, retention=3600) as store,

@@ -1,0 +1,163 @@
+"""A worker ends when it is told to and in its time, whatever its handlers swallow, start, or leave behind."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mousetrap.pipeline import Pipeline
+from mousetrap.run_store import RunState
+from support import stubborn_worker
+from support.processes import Process
+from support.stubborn_worker import ISOLATED, LEAVES, LIMITED, SOFTLY, SWALLOWS
+from support.waiting import until
+
+Start = Callable[..., Process]
+pytestmark = pytest.mark.servers
+#: Seconds, generous: that it ended.
+ENDED = 60
+
+
+@pytest.fixture
+def start_stubborn(start_worker: Start) -> Start:
+    """Starts a worker of `stubborn_worker`, and returns once it serves."""
+
+    def start(**settings: str) -> Process:
+        worker = start_worker(program=stubborn_worker, **settings)
+        worker.wait_for_line("serving test_isolated", ENDED)
+        return worker
+
+    return start
+
+
+@pytest.mark.parametrize("pipeline", [LIMITED, SOFTLY])
+def test_the_hard_time_limit_wins_over_an_async_handler_and_the_watchdog_ends_its_worker(
+    start_stubborn: Start, runs: Any, pipeline: Pipeline
+) -> None:
+    worker = start_stubborn(MOUSETRAP_AUTO_KILL_SECONDS="2")
+    run_id = runs.submit(pipeline, "stay")
+
+    run = runs.ended(run_id)
+    assert (run.state, run.failure.kind.rpartition(".")[2]) == (RunState.FAILED, "TimeLimitExceeded")
+    said = worker.wait_for_line("a handler was told to stop 2 s ago and goes on", ENDED)
+    assert run_id in said
+    worker.wait_for_line("stubborn_worker.py", ENDED)
+    assert worker.wait(ENDED) == 70
+
+
+@pytest.mark.parametrize("how", ["stay", "sleep"])
+def test_a_second_signal_ends_a_worker_though_its_handler_swallows_it_or_stops_the_loop(
+    start_stubborn: Start, runs: Any, how: str
+) -> None:
+    first = start_stubborn()
+    run_id = runs.submit(SWALLOWS, how)
+    until(lambda: runs.mark(how).exists(), "its handler is at work", ENDED)
+
+    first.send(signal.SIGTERM)
+    first.send(signal.SIGTERM)
+    assert first.wait(ENDED) == 75
+    assert run_id in first.output or how == "sleep"
+    assert "stubborn_worker.py" in first.output  # where the handler is
+
+    start_stubborn()
+    assert runs.ended(run_id).result == "done"
+
+
+@pytest.mark.parametrize("how", ["stay", "sleep"])
+def test_the_end_of_the_grace_ends_a_worker_whatever_its_handler_does(
+    start_stubborn: Start, runs: Any, how: str
+) -> None:
+    worker = start_stubborn(MOUSETRAP_GRACE_SECONDS="1")
+    runs.submit(SWALLOWS, how)
+    until(lambda: runs.mark(how).exists(), "its handler is at work", ENDED)
+
+    assert worker.terminate(ENDED) == 75
+    assert "stubborn_worker.py" in worker.output
+
+
+def test_a_cancelled_run_s_handler_that_goes_on_keeps_no_worker_from_its_end(
+    start_stubborn: Start, runs: Any
+) -> None:
+    worker = start_stubborn()
+    run_id = runs.submit(SWALLOWS, "stay")
+    until(lambda: runs.mark("stay").exists(), "its handler is at work", ENDED)
+    runs.cancel(run_id)
+    worker.wait_for_line("stopping an attempt: its run was called off", ENDED)
+
+    assert worker.terminate(ENDED) == 0
+    assert "a handler did not stop and is left behind" in worker.output
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "how", "named"),
+    [
+        (LEAVES, "thread", "thread left by a handler"),
+        (LEAVES, "process", "process left child (pid "),
+        (LEAVES, "atexit", "MainThread"),
+        (SWALLOWS, "default-executor", "left behind: thread "),
+        (SWALLOWS, "background", "stays: cancelled, and still running"),
+    ],
+)
+def test_what_a_handler_left_behind_is_named_and_keeps_no_process(
+    start_stubborn: Start, runs: Any, pipeline: Pipeline, how: str, named: str
+) -> None:
+    worker = start_stubborn(MOUSETRAP_LOG_LEVEL="INFO")
+    run_id = runs.submit(pipeline, how)
+    if how == "default-executor":
+        until(lambda: runs.mark(how).exists(), "its handler is at work", ENDED)
+        runs.cancel(run_id)
+        worker.wait_for_line("stopping an attempt", ENDED)
+    else:
+        runs.ended(run_id)
+
+    assert worker.terminate(ENDED) == 0
+    assert named in worker.output
+    worker.wait_for_line("stopped: all work finished")
+
+
+@pytest.mark.parametrize("pipeline", [LEAVES, ISOLATED])
+def test_a_signal_to_a_process_that_a_handler_forked_ends_that_process_alone(
+    start_stubborn: Start, runs: Any, pipeline: Pipeline
+) -> None:
+    worker = start_stubborn()
+    ways = {"fork": "-15", "pool": "[1, 2]", "preexec": "-15", "os.fork": "0"}
+    ended = {how: runs.ended(runs.submit(pipeline, how)) for how in ways}
+
+    assert {how: run.result for how, run in ended.items()} == ways
+    assert worker.running
+    assert worker.terminate(ENDED) == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        ("slow to open", 0, "stopped: all work finished"),
+        ("never opens", 75, "was told to stop and has not ended"),
+    ],
+)
+def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_told_to(
+    start_worker: Start, how: str, code: int, said: str
+) -> None:
+    worker = start_worker(program=stubborn_worker, MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")
+    worker.wait_for_line("opening", ENDED)
+
+    assert worker.terminate(ENDED) == code
+    assert said in worker.output
+    assert "serving" not in worker.output
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("slow to close", "what the stages need did not close"),
+        ("never closes", "was told to stop and has not ended"),
+    ],
+)
+def test_a_worker_whose_lifespan_does_not_close_ends_in_its_grace(
+    start_stubborn: Start, how: str, said: str
+) -> None:
+    worker = start_stubborn(MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")
+
+    assert worker.terminate(ENDED) in (0, 75)
+    assert said in worker.output
