@@ -14,6 +14,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # it would print local variables, and with them secrets
     rich_markup_mode="rich",
 )
+#: The same as `Scope` of mousetrap.api_keys, whose import would make `--help` slow.
+_SCOPES = (
+    "What it may do: read (see runs, results, queues, dead letters), run (start runs), operate (cancel, rerun, redrive, "
+    "discard). Give it once for each; none includes another."
+)
 #: What a command says of the id that it takes.
 _RUN = "The run's id, or its beginning: four characters or more that no other run's begins with."
 keys = typer.Typer(help="Make keys for the API and for signing messages.", no_args_is_help=True)
@@ -205,7 +210,7 @@ def doctor(as_json: AsJson = False) -> None:
 @keys.command("new")
 def keys_new(
     name: Annotated[str, typer.Argument(help="Who will use it.")],
-    scope: Annotated[list[str], typer.Option(help="What it may do; give it once for each scope.")],
+    scope: Annotated[list[str], typer.Option(help=_SCOPES)],
 ) -> None:
     """Make a key for the API: it is shown once, the API is told its hash alone."""
     from mousetrap.cli.keys import new_api_key

@@ -4,10 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 from mousetrap.serve_worker.serve import Binder, Connect, serve_worker
 from mousetrap.settings import local_environment
+from mousetrap.telemetry import printable
 
 _NOTE = """Settings come from MOUSETRAP_… variables, as MOUSETRAP_BROKER_URL and MOUSETRAP_STORE_URL.
 Exit codes:
@@ -36,7 +36,7 @@ def worker_main(connect: Connect, binders: Sequence[Binder], name: str, descript
     return serve_worker(
         connect,
         binders,
-        local_environment(os.environ, partial(print, file=sys.stderr)),
+        local_environment(os.environ, lambda line: print(printable(line), file=sys.stderr)),
         concurrency=chosen.concurrency,
         prefetch=chosen.prefetch,
         auto_kill=chosen.auto_kill_timeout,

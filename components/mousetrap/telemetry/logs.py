@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mousetrap.retry import error_traceback
 from mousetrap.settings import masked
-from mousetrap.telemetry.printable import one_line
+from mousetrap.telemetry.printable import below, one_line
 
 #: What every record has; whatever else it has was given as `extra` and is shown behind the message.
 _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
@@ -36,13 +36,13 @@ class _Text(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = "".join(f" {key}={_text(value)}" for key, value in _extra(record).items() if key != _STACK)
         line = one_line(f"{record.levelname:<7} {_message(record)}{facts}")
-        return masked("\n  ".join((f"{self.formatTime(record)} {line}", *map(one_line, self._below(record)))))
+        return masked("\n".join((f"{self.formatTime(record)} {line}", *map(below, self._behind(record)))))
 
-    def _below(self, record: logging.LogRecord) -> list[str]:
+    def _behind(self, record: logging.LogRecord) -> list[str]:
         texts = [_text(record.__dict__[_STACK])] if _STACK in record.__dict__ else []
         texts += [self.formatException(record.exc_info)] if record.exc_info else []
         texts += [self.formatStack(record.stack_info)] if record.stack_info else []
-        return "\n".join(texts).split("\n") if texts else []
+        return texts
 
 
 class _Json(_Formatter):

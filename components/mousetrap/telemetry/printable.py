@@ -24,6 +24,11 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else _IN_LINE.sub(_escape, text)
 
 
+def below(text: str) -> str:
+    """The lines of `text`, each indented: what follows a record of the log, and cannot be taken for another."""
+    return "\n".join(f"  {one_line(line)}" for line in text.split("\n"))
+
+
 def printable_json(text: str, *, ascii_only: bool = False) -> str:
     r"""A JSON document with each unsafe character in its strings written as `\u001b`: the same document.
 

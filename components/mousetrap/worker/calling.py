@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from mousetrap.retry import error_traceback
 from mousetrap.shutdown import forked
+from mousetrap.telemetry import below
 
 #: Seconds that an async handler has to tidy up once it is cancelled; then nobody waits for it.
 CLEANUP_S = 1.0
@@ -90,5 +91,5 @@ async def awaited(function: Callable[..., Awaitable[Any]], *arguments: Any) -> R
 def _end_fork(ended: Returned | Raised) -> NoReturn:
     """A child that the handler forked has returned from it: it is no second worker, and its end is nobody's outcome."""
     if isinstance(ended, Raised) and not isinstance(ended.error, SystemExit):
-        sys.stderr.write(error_traceback(ended.error, _MOST))
+        print(below(error_traceback(ended.error, _MOST).rstrip()), file=sys.stderr, flush=True)
     os._exit(0 if isinstance(ended, Returned) else 1)

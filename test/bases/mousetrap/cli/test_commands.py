@@ -1,11 +1,13 @@
 """Shows how commands answer: quickly, in one line when they are misused, and with the exit code that fits."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mousetrap.api_keys import Scope
 from support.ports import free_ports
 from support.processes import base_command, clean_environment
 
@@ -115,6 +117,15 @@ def test_each_program_names_itself_as_it_is_called(base: str, usage: str) -> Non
 
 def test_a_worker_without_a_stage_is_told_all_that_there_are(tmp_path: Path) -> None:
     assert mousetrap(tmp_path, "worker").stderr == "mousetrap: name the stages to serve: fetch, process\n"
+
+
+def test_every_scope_of_a_key_is_named_where_one_is_made() -> None:
+    help = subprocess.check_output(
+        base_command("cli", "keys", "new", "--help"), env=clean_environment(COLUMNS="200"), text=True
+    )
+
+    for scope in Scope:
+        assert re.search(rf"[:,] {scope} \(", help), scope
 
 
 def test_a_signing_key_is_printed_alone(tmp_path: Path) -> None:
