@@ -14,7 +14,7 @@ up: .venv/.run  ## the same stack, left running until Ctrl-C
 test: .venv/.develop  ## the whole suite, against real RabbitMQ and real Valkey, which it finds or starts
 	@.venv/bin/python -m pytest $(PYTEST)
 
-test-fast: .venv/.develop  ## the tests that need no server, in less than a minute
+test-fast: .venv/.develop  ## the tests that need no server: about a minute on two idle cores
 	@.venv/bin/python -m pytest -m "not servers and not slow" $(PYTEST)
 
 chaos: .venv/.develop  ## the chaos suite's long form: under half an hour, its table goes into docs/guarantees.md
