@@ -35,6 +35,9 @@ SLOW = ("huge", "deep", "wide")
 #: Ways to fail by what is said or given, after which there is no second attempt.
 BROKEN = ("nan", "coroutine", "generator")
 
+#: Ways to stop the event loop under the handler.
+STOPPING = ("task system-exit", "task keyboard", "loop system-exit", "loop keyboard", "loop stop")
+
 _meeting = threading.Barrier(CONCURRENCY)
 
 
@@ -70,6 +73,9 @@ async def do_later(kind: str, context: Context[None]) -> Any:
     own = {handler.__name__: handler for handler in hostile.CANCELLED}.get(kind)
     if own is not None:
         return await own(kind)
+    if kind in STOPPING:
+        what = kind.partition(" ")[2]
+        return await (hostile.leave_in_a_task if kind.startswith("task") else hostile.stop_the_loop)(what)
     return value if done else await hostile.fail_later(kind)
 
 

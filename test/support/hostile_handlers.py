@@ -258,6 +258,17 @@ async def leave_in_a_task(kind: str) -> str:
     return "went on"
 
 
+async def stop_the_loop(how: str) -> str:
+    """Has the event loop stopped in every way there is, and fails."""
+    loop = asyncio.get_running_loop()
+    if how == "stop":
+        loop.stop()
+    else:
+        loop.call_soon(fail, how)
+    await asyncio.sleep(0.01)
+    raise ValueError("the loop went on")
+
+
 def gives_coroutine(kind: str) -> Any:
     """Forgets to await."""
     return fail_later(kind)

@@ -23,7 +23,7 @@ from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
 from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.shutdown import ExitGuard, end_tasks
 from mousetrap.telemetry import log_to_stderr, printable
-from mousetrap.worker import Binding, Stop, Watching, WorkerOptions, run_worker
+from mousetrap.worker import Binding, Stop, Watching, WorkerOptions, run_through, run_worker
 from mousetrap.worker_registry import Beat, open_registry
 
 #: Exit codes: all that was begun is finished; a defect; a setting is wrong.
@@ -97,7 +97,8 @@ def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], bur
         ending.listen(runner.get_loop())
         bindings = [bind(settings) for bind in binders]
         try:
-            code = runner.run(_serve(connect, settings, bindings, burst, vitals, ending))
+            serving = _serve(connect, settings, bindings, burst, vitals, ending)
+            code = run_through(runner.get_loop(), serving)
         except BaseException:
             guard.finish_within(LEAVING_S, DEFECT, "the worker failed, and something does not end")
             raise

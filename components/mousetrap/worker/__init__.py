@@ -1,6 +1,7 @@
 """The worker's runtime: takes jobs off queues, runs their handlers, and settles each job exactly once."""
 
 from mousetrap.worker.binding import Binding
+from mousetrap.worker.calling import run_through
 from mousetrap.worker.child_process import HandlerDied
 from mousetrap.worker.context import Context
 from mousetrap.worker.drain import Stop
@@ -19,5 +20,6 @@ __all__ = [
     "Stop",
     "Watching",
     "WorkerOptions",
+    "run_through",
     "run_worker",
 ]

@@ -1,16 +1,21 @@
 """Calls a handler so that what it raises is a value: nothing that it does reaches the task, thread or loop around it."""
 
 import asyncio
+import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from mousetrap.retry import error_traceback
+from mousetrap.retry import error_kind, error_text, error_traceback
 from mousetrap.shutdown import forked
 from mousetrap.telemetry import below
+
+T = TypeVar("T")
+
+_log = logging.getLogger("mousetrap.worker")
 
 #: Seconds that an async handler has to tidy up once it is cancelled; then nobody waits for it.
 CLEANUP_S = 1.0
@@ -39,12 +44,11 @@ def call(function: Callable[..., Any], *arguments: Any) -> Returned | Raised:
     and concurrent.futures.CancelledError would look like a cancellation of ours.
     """
     try:
-        ended: Returned | Raised = Returned(function(*arguments))
+        return _unless_forked(Returned(function(*arguments)))
     except BaseException as error:  # noqa: BLE001  all of it is judged
-        ended = Raised(error)
-    if forked():
-        _end_fork(ended)
-    return ended
+        return _unless_forked(
+            Raised(error)
+        )  # no local name: it would keep the handler's frames until a collection
 
 
 async def call_in_task(
@@ -80,9 +84,28 @@ async def awaited(function: Callable[..., Awaitable[Any]], *arguments: Any) -> R
     error whose `__class__` raises.
     """
     try:
-        ended: Returned | Raised = Returned(await function(*arguments))
+        return _unless_forked(Returned(await function(*arguments)))
     except BaseException as error:  # noqa: BLE001  all of it is judged
-        ended = Raised(error)
+        return _unless_forked(Raised(error))
+
+
+def run_through(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T:
+    """Runs the loop until `work` has ended.
+
+    A task or callback that a handler made can stop a loop, by SystemExit, KeyboardInterrupt or stop(): then it goes on.
+    """
+    task = work if isinstance(work, asyncio.Task) else loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+            if task.done() or loop.is_closed():
+                raise
+            what = f"{error_kind(error)}: {error_text(error, _MOST)}"
+            _log.warning("what a handler left on the event loop stopped it (%s): the loop goes on", what)
+
+
+def _unless_forked(ended: Returned | Raised) -> Returned | Raised:
     if forked():
         _end_fork(ended)
     return ended

@@ -23,7 +23,7 @@ from mousetrap.jobs import Outcome
 from mousetrap.pipeline import ContractBroken, read
 from mousetrap.shutdown import own_loop, own_signals
 from mousetrap.worker.binding import Binding
-from mousetrap.worker.calling import Raised, Returned, awaited, call
+from mousetrap.worker.calling import Raised, Returned, awaited, call, run_through
 from mousetrap.worker.context import Context
 from mousetrap.worker.soft_timeout import SoftLimit, SoftTimeout
 from mousetrap.worker.verdict import done, input_broken, judged
@@ -82,7 +82,7 @@ class _Call:
     stopped: threading.Event = field(default_factory=threading.Event)
     #: Whether the main thread is in the handler, or nearly; an async one has a task instead.
     entered: bool = False
-    task: asyncio.Task[Any] | None = None
+    task: asyncio.Task[Returned | Raised] | None = None
     limit: SoftLimit = field(default_factory=SoftLimit)
     #: What the worker wants of the handler.
     wish: Leave | SoftLimitOver | None = None
@@ -144,7 +144,6 @@ class _Inside:
                 return own.run(done, ended.value, self._stage), False
         except BaseException as error:  # noqa: BLE001  the lifespan's, or a wish that came as the handler ended
             ended = Raised(error)
-        # A task of the handler's that raises SystemExit or KeyboardInterrupt stops the loop under the handler.
         left = called.task is not None and not called.task.done()
         return self._judged(work, ended.error), left or issubclass(type(ended.error), MemoryError)
 
@@ -174,8 +173,7 @@ class _Inside:
             coroutine = own.run(self._binding.handler, *arguments)
             called.task = self._loop.create_task(awaited(called.limit.around, coroutine), context=own)
             called.entered = False
-            ended: Returned | Raised = self._loop.run_until_complete(called.task)
-            return ended
+            return run_through(self._loop, called.task)
         finally:
             called.entered, called.wish = False, None
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -49,8 +50,7 @@ class Performer:
 
         The context is made only for those that use it.
         """
-        task = asyncio.current_task()
-        assert task is not None
+        task = _running_task()
         ended: Outcome | Raised
         try:
             async with asyncio.timeout(self.stage.timeout) as limit:
@@ -99,13 +99,15 @@ class Performer:
         return await call_in_task(own, leave, self._softly, arguments, context)
 
     async def _softly(self, arguments: tuple[Any, ...], context: Context[Any]) -> Any:
-        soft = SoftLimit()
-        task = asyncio.current_task()
-        assert task is not None
+        soft, own_task = (
+            SoftLimit(),
+            weakref.ref(_running_task()),
+        )  # a strong one would keep a failed handler's frames
 
         def say() -> None:
             context.stopped.set()
-            soft.say(task)
+            if (task := own_task()) is not None:
+                soft.say(task)
 
         with self._told_at_soft_limit(say):
             return await soft.around(self._handler(*arguments))
@@ -135,6 +137,12 @@ class Performer:
         return await children.perform(
             bytes(job.payload), about, soft=self.stage.soft_timeout, chance=chance, tell=context.tell
         )
+
+
+def _running_task() -> "asyncio.Task[Any]":
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 def unknown_stage(job: Job, queue: str) -> GiveUp:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -58,10 +59,16 @@ class Watching:
 
     async def in_thread(self, threads: Executor, context: Context[Any], handler: Callable[[], T]) -> T:
         """What `handler` gives, which raises nothing; when this is cancelled the handler goes on, and counts as hung until it ends."""
-        call = _Call(context, handler)
+        # Not run_in_executor(): its futures, and the frames below the handler's, would hold what is given, and so all that a
+        # failed handler held, until the collector comes by.
+        loop, call = asyncio.get_running_loop(), _Call(context, handler)
+        ended: asyncio.Future[T] = loop.create_future()
+
+        submitted = threads.submit(self._run, call, loop, weakref.ref(ended))
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, self._noted, call)
+            return await ended
         except asyncio.CancelledError:
+            submitted.cancel()
             call.told = time.monotonic()
             raise
 
@@ -87,6 +94,11 @@ class Watching:
         ]
         return sorted([*in_threads, *tuple(self._left.values())], key=lambda each: each.told)
 
+    def _run(
+        self, call: "_Call[T]", loop: asyncio.AbstractEventLoop, ended: "weakref.ref[asyncio.Future[T]]"
+    ) -> None:
+        loop.call_soon_threadsafe(_give, ended, self._noted(call))
+
     def _noted(self, call: "_Call[T]") -> T:
         call.thread = threading.get_ident()
         self._calls.add(call)
@@ -102,3 +114,9 @@ class _Call(Generic[T]):
     handler: Callable[[], T]
     thread: int = 0
     told: float | None = None
+
+
+def _give(ended: "weakref.ref[asyncio.Future[T]]", value: T) -> None:
+    future = ended()
+    if future is not None and not future.done():  # else nobody waits for it any more
+        future.set_result(value)

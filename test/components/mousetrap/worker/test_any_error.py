@@ -2,7 +2,9 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -129,8 +131,13 @@ def errors(draw: st.DrawFn, depth: int = 2) -> Making:
     return make
 
 
-def performer(handler: Callable[..., Any], threads: ThreadPoolExecutor, policy: RetryPolicy) -> Performer:
-    stage = Stage(name="s", queue="q", input=int, output=int, retry=policy)
+def performer(
+    handler: Callable[..., Any],
+    threads: ThreadPoolExecutor,
+    policy: RetryPolicy,
+    soft_timeout: float | None = None,
+) -> Performer:
+    stage = Stage(name="s", queue="q", input=int, output=int, retry=policy, soft_timeout=soft_timeout)
     pipeline = Pipeline(name="p", description="One stage.", stages=(stage,))
     return Performer(Binding(pipeline=pipeline, stage="s", handler=handler), None, threads, None, Watching())
 
@@ -201,3 +208,36 @@ def check(job: Job, outcome: RetryLater | GiveUp) -> None:
     for posting in postings(job, outcome, queue="q", following=None, keyring=Keyring(), worker="w", now_ms=1):
         for name, value in posting.message.headers.items():
             assert f"{name}{value}".encode().isascii() or value
+
+
+class Large:
+    """What a handler holds when it fails."""
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("soft_timeout", [None, 60.0])
+def test_what_a_failed_attempt_held_is_freed_at_once_and_not_by_the_collector(
+    is_async: bool, soft_timeout: float | None
+) -> None:
+    held: list[weakref.ref[Large]] = []
+
+    def fail(number: int) -> int:
+        large = Large()
+        held.append(weakref.ref(large))
+        raise ValueError("no")
+
+    async def fail_later(number: int) -> int:
+        return fail(number)
+
+    async def story() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            one = performer(fail_later if is_async else fail, threads, RetryPolicy(), soft_timeout)
+            assert isinstance(await one.perform(JOB, context), RetryLater)
+        await asyncio.sleep(0)  # the loop's step that woke us holds the handler's task
+        assert held[0]() is None
+
+    gc.disable()
+    try:
+        asyncio.run(story())
+    finally:
+        gc.enable()

@@ -582,3 +582,13 @@ def test_a_task_that_stops_the_loop_under_an_isolated_handler_fails_the_attempt(
             assert outcome.failure.kind in ("SystemExit", "KeyboardInterrupt")
 
     isolated(hostile.leave_in_a_task, story)
+
+
+@pytest.mark.parametrize("how", ["system-exit", "keyboard", "stop"])
+def test_an_isolated_handler_whose_loop_is_stopped_goes_on(how: str) -> None:
+    async def story(bench: Bench) -> None:
+        outcome = await bench.perform(how)
+        assert isinstance(outcome, RetryLater)
+        assert outcome.failure.text == "the loop went on"
+
+    isolated(hostile.stop_the_loop, story)
