@@ -21,9 +21,9 @@ from mousetrap.cli.loading import loading_fault
 from mousetrap.cli.plan import PROGRAMS, Plan, environment_of, exports, make_plan
 from mousetrap.cli.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
 from mousetrap.cli.server import NAME, Server
-from mousetrap.cli.taken import hold, taken
+from mousetrap.cli.taken import hold, keeping, taken
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.settings import NotPrivate, Settings, make_private_folder, write_private
+from mousetrap.settings import Settings, make_private_folder, write_private
 
 #: Seconds for the API to serve, and seconds between two looks.
 _START, _LOOK = 30.0, 0.03
@@ -166,7 +166,8 @@ def running_stack(
     StopAsked where the news are read; a second one ends the processes at once.
     """
     settings = Settings.from_environ(environ)
-    _make_folder(folder)
+    with keeping(folder):
+        make_private_folder(folder)
     valkey = EmbeddedValkey(folder / "valkey", max_bytes=settings.embedded_max_bytes)
     news: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as opened:
@@ -175,7 +176,8 @@ def running_stack(
         feed = opened.enter_context(served_week())
         given = Settings.given_in(environ)
         plan = make_plan(settings, given, folder, api_port=port, valkey_address=valkey.address, feed_url=feed)
-        _make_files(plan, folder)
+        with keeping(folder):
+            _make_files(plan, folder)
         children = Children(tell, news.put, settings.grace_seconds, lock)
         hold(lock, children.group)
         opened.callback(children.close)
@@ -218,17 +220,6 @@ def _api_port(settings: Settings) -> int:
             ) from error
         port: int = probe.getsockname()[1]
         return port
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        make_private_folder(folder)
-    except NotPrivate as error:
-        raise Misused(str(error)) from error
-    except OSError as error:
-        raise Misused(
-            f"cannot keep data in {folder}: {error.strerror}; start in a folder of yours"
-        ) from error
 
 
 def _make_files(plan: Plan, folder: Path) -> None:

@@ -1,14 +1,19 @@
 """Takes a stack's folder for one stack at a time, and says what one that was killed left running there."""
 
+import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mousetrap.cli.failures import Misused
 from mousetrap.embedded_valkey import running_server
-from mousetrap.settings import find_stack
+from mousetrap.settings import NotPrivate, find_stack
+
+#: Seconds that a stack which was killed is given to end.
+_PATIENCE_S = 5.0
 
 
 @contextmanager
@@ -19,10 +24,13 @@ def taken(folder: Path) -> Iterator[int]:
     """
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _refuse(folder, os.pread(lock, 64, 0).decode())
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _locked(lock):
+            _refuse_beside_another(folder)
+            if time.monotonic() > deadline:
+                _refuse_what_is_left(folder, os.pread(lock, 64, 0).decode())
+                break
+            time.sleep(0.05)  # a stack that has just been killed is still ending
         yield lock
     finally:
         os.close(lock)
@@ -34,13 +42,38 @@ def hold(lock: int, group: int) -> None:
     os.pwrite(lock, str(group).encode(), 0)
 
 
-def _refuse(folder: Path, group: str) -> None:
+@contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """Raises Misused where this block cannot write in `folder`."""
+    try:
+        yield
+    except NotPrivate as error:
+        raise Misused(str(error)) from error
+    except OSError as error:
+        advice = (
+            "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "start in a folder of yours"
+        )
+        raise Misused(f"cannot keep data in {folder}: {error.strerror}; {advice}") from error
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _refuse_beside_another(folder: Path) -> None:
     stack = find_stack(folder.parent)
     if stack is not None and stack.folder == folder:
         raise Misused(
             f"a stack runs in {folder} already, its API at {stack.variables.get('MOUSETRAP_API_URL')}: "
             "use that one, or start in another folder"
         )
+
+
+def _refuse_what_is_left(folder: Path, group: str) -> None:
     left = []
     if group.isdecimal():
         with suppress(ProcessLookupError):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mousetrap.cli.output import terminal
 from mousetrap.cli.plan import PROGRAMS, Plan
 from mousetrap.cli.server import NAME
 from mousetrap.cli.stack import StopAsked, running_stack
+from mousetrap.cli.taken import keeping
 from mousetrap.settings import FOLDER, announced
 
 _COLOURS = dict(zip((*PROGRAMS, NAME), cycle(("green", "cyan", "magenta", "yellow")), strict=False))
@@ -25,7 +27,10 @@ def up(environ: Mapping[str, str]) -> int:
         console.print(Text.assemble((f"{name:<14} ", _COLOURS[name]), line))
 
     folder = Path(FOLDER).absolute()
-    with running_stack(environ, folder, tell) as stack, announced(folder, stack.exports()):
+    with ExitStack() as opened:
+        stack = opened.enter_context(running_stack(environ, folder, tell))
+        with keeping(folder):
+            opened.enter_context(announced(folder, stack.exports()))
         console.print("starting; what it keeps is in ./.mousetrap")
         try:
             stack.wait_until_ready()

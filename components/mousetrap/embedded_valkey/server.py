@@ -17,6 +17,7 @@ from typing import Self
 
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError
 from redis.retry import Retry
 
 from mousetrap.embedded_valkey.executable import find_executable
@@ -156,8 +157,10 @@ class EmbeddedValkey:
                     # Only the ping is refused while the data are still being loaded.
                     if client.ping() and client.info("server")["process_id"] == pid:
                         return
+                except BusyLoadingError:
+                    deadline = time.monotonic() + _START  # it goes on, and much takes long
                 except RedisError:
-                    pass  # not listening yet, or still loading
+                    pass  # not listening yet
                 time.sleep(0.01)
         raise EmbeddedValkeyFailed(
             f"the embedded Valkey server {'gives no answer' if self.pid else 'ended'} on 127.0.0.1:{self._port}; "

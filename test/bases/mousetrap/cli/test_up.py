@@ -319,9 +319,7 @@ def test_a_full_disk_is_said_once_and_over_when_it_is_over(
         stack = up()
         assert start_base("cli", "run", "earthquakes", "--id", "before").wait(60) == 0
 
-        with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
-            while filler.write(bytes(4096)):
-                pass
+        fill(folder)
         stack.wait_for_line("the disk is full; it starts again when there is space", 60)
         assert start_base("cli", "runs").wait(60) == 3
         (folder / "filler").unlink()
@@ -462,3 +460,22 @@ def test_a_program_more_is_started_and_stopped_like_the_others(
 
         assert stack.terminate(60) == 0
     assert stack.output.count("all work finished") == 3
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_line(start_base: Start, tmp_path: Path) -> None:
+    folder = tmp_path / ".mousetrap"
+    folder.mkdir(mode=0o700)
+    with small_disk(folder):
+        fill(folder)
+        stack = start_base("cli", "up", MOUSETRAP_API_PORT="0")
+
+        assert stack.wait(60) in (2, 3)
+        assert "Traceback" not in stack.output
+        assert stack.lines[0].startswith(f"mousetrap: cannot keep data in {folder}")
+        assert "No space left on device" in stack.lines[0]
+
+
+def fill(folder: Path) -> None:
+    with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(bytes(4096)):
+            pass
