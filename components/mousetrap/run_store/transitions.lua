@@ -394,11 +394,11 @@ end
 function transitions.wait_out(job, run, stage, attempt, fence, worker, failure, delay, ttl)
   local run_is, reply = may_decide(job, run, fence)
   if not run_is then return reply end
-  local first = redis.call('HSETNX', job_key(job), 'outage_ms', now) == 1
-  redis.call('HSET', job_key(job), 'state', 'outage')
+  local since = redis.call('HGET', job_key(job), 'outage_ms')
+  redis.call('HSET', job_key(job), 'state', 'outage', 'outage_ms', since or now)
   redis.call('PEXPIRE', job_key(job), ttl + delay)
   change(run, ttl + delay, 'state', 'retrying')
-  if first then tell(run, 'retrying', stage, job, attempt, worker, failure) end
+  if not since then tell(run, 'retrying', stage, job, attempt, worker, failure) end
   return { 'recorded' }
 end
 
