@@ -1,5 +1,7 @@
 """Decides who may call: holders of keys with the scope, or without any keys whoever sits at this machine."""
 
+import math
+import time
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated
@@ -9,10 +11,17 @@ from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 
 from mousetrap.api.problems import Problem
+from mousetrap.api.rates import Rates
 from mousetrap.api_keys import ApiKeys, Caller, Scope
 from mousetrap.settings import Settings, SettingsWrong
 
 _ANYBODY = Caller("", frozenset(Scope))
+#: Headers that a proxy sets: a caller behind one sits anywhere.
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+#: What a browser says of a request that no other page made.
+_OF_NO_OTHER_PAGE = (None, "same-origin", "none")
+#: Wrong keys from one address: a second, and at once.
+_WRONG_RATE, _WRONG_BURST = 1.0, 100.0
 _bearer = HTTPBearer(auto_error=False, description="A key: mt_<id>_<secret>.")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="A key: mt_<id>_<secret>.")
 
@@ -31,13 +40,30 @@ def read_keys(settings: Settings) -> ApiKeys:
     return keys
 
 
+class Access:
+    """The keys, and how often callers may call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.keys = read_keys(settings)
+        self.rates = Rates(settings.api_rate, max(1.0, 2 * settings.api_rate)) if settings.api_rate else None
+        self.wrong = Rates(_WRONG_RATE, _WRONG_BURST)
+
+    def count(self, caller: Caller, address: str) -> None:
+        """Raises Problem for a caller who calls too often."""
+        if self.rates and (wait := self.rates.wait_s(caller.id or address, time.monotonic())):
+            raise _too_often("MOUSETRAP_API_RATE bounds how often a caller may call", wait)
+
+
 def caller_of(request: Request, *wanted: str) -> Caller:
     """Who calls. Raises Problem for whoever has not all the wanted scopes."""
-    keys: ApiKeys = request.app.state.keys
-    if not keys:
+    access: Access = request.app.state.access
+    address = request.client.host if request.client else ""
+    if not access.keys:
         _check_origin(request)
+        access.count(_ANYBODY, address)
         return _ANYBODY
-    caller = _identify(keys, _key_of(request))
+    caller = _identify(access, _key_of(request), address)
+    access.count(caller, address)
     missing = set(wanted) - caller.scopes
     if missing:
         needed = ", ".join(sorted(missing))
@@ -66,15 +92,17 @@ def _key_of(request: Request) -> str | None:
     return key.strip() if scheme.lower() == "bearer" and key.strip() else request.headers.get("x-api-key")
 
 
-def _identify(keys: ApiKeys, key: str | None) -> Caller:
+def _identify(access: Access, key: str | None, address: str) -> Caller:
     if not key:
         raise Problem(
             "key-missing",
             "send a key as `Authorization: Bearer mt_…` or `X-API-Key: mt_…`",
             headers={"WWW-Authenticate": 'Bearer realm="mousetrap"'},
         )
-    caller = keys.find(key)
+    caller = access.keys.find(key)
     if caller is None:
+        if wait := access.wrong.wait_s(address, time.monotonic()):
+            raise _too_often("too many wrong keys came from this address", wait)
         raise Problem(
             "key-unknown",
             "check the key: it is not, or not any more, in MOUSETRAP_API_KEYS of this server",
@@ -83,15 +111,35 @@ def _identify(keys: ApiKeys, key: str | None) -> Caller:
     return caller
 
 
+def _too_often(what: str, wait: float) -> Problem:
+    return Problem("too-many-requests", what, headers={"Retry-After": str(math.ceil(wait))})
+
+
 def _check_origin(request: Request) -> None:
-    """Without keys, a web page that a browser on this machine has open must not be able to call."""
-    origin = request.headers.get("origin")
-    host = request.headers.get("host", "")
-    if not _is_loopback(urlsplit(f"//{host}").hostname or "") or origin not in (None, f"http://{host}"):
+    """Without keys, neither a web page that a browser has open here nor a caller behind a proxy may call."""
+    headers = request.headers
+    host = headers.get("host", "")
+    foreign = headers.get("sec-fetch-site") not in _OF_NO_OTHER_PAGE or headers.get("origin") not in (
+        None,
+        f"http://{host}",
+    )
+    if foreign or not _is_loopback(_name_in(host)):
         raise Problem(
             "foreign-origin",
             "call http://127.0.0.1 or http://localhost from no other page, or set MOUSETRAP_API_KEYS",
         )
+    if any(name in headers for name in _OF_PROXIES):
+        raise Problem(
+            "proxy-without-keys",
+            "a proxy can lead here from any machine: set MOUSETRAP_API_KEYS, or call without one",
+        )
+
+
+def _name_in(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        raise Problem("malformed-host", "write Host as name:port or [IPv6]:port") from None
 
 
 @lru_cache(maxsize=16)

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from mousetrap.api import dead, events, example, health, pipelines, queues, repair, runs, start, workers
-from mousetrap.api.access import read_keys
+from mousetrap.api.access import Access
 from mousetrap.api.body_limit import BodyLimit
 from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
+from mousetrap.api.events import Watchers
 from mousetrap.api.problems import any_refusal
 from mousetrap.api.services import open_services
 from mousetrap.settings import Settings
@@ -34,8 +35,9 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers=dict(HANDLERS),
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.keys = read_keys(settings)
+    app.state.access = Access(settings)
     app.state.stopping = asyncio.Event()
+    app.state.watchers = Watchers(settings.api_max_connections * 3 // 4)
     for part in (start, pipelines, runs, events, repair, dead, queues, workers, health, example):
         app.include_router(part.router)
     app.add_middleware(BodyLimit, most=settings.api_max_body)

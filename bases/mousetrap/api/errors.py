@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mousetrap.api.problems import Problem, absence, respond, write
 from mousetrap.jobs import (
@@ -66,6 +67,11 @@ async def _of_framework(request: Request, error: HTTPException) -> Response:
     return write({**members, "detail": str(error.detail)}, error.headers)
 
 
+async def _left(_: Request, error: ClientDisconnect) -> Response:
+    """The caller left in the middle of its body: nobody reads the response, and it is no defect."""
+    return Response(status_code=400)
+
+
 async def _defect(_: Request, error: Exception) -> Response:
     return respond(Problem("internal-error", "this is a defect of ours: the server's log has its story"))
 
@@ -84,5 +90,6 @@ HANDLERS: Mapping[Any, Handler] = {
     DeadLettersFull: _closed,
     RequestValidationError: _invalid,
     HTTPException: _of_framework,
+    ClientDisconnect: _left,
     Exception: _defect,
 }

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from mousetrap.api import views
 from mousetrap.api.access import may_read
-from mousetrap.api.problems import NO_ACCESS, refusals
+from mousetrap.api.problems import NO_ACCESS, Problem, refusals
 from mousetrap.api.runs import KnownRun
 from mousetrap.api.services import WithStore
 from mousetrap.jobs import StoreUnreachable
@@ -27,6 +28,32 @@ router = APIRouter(tags=["runs"])
 Happening = Event | Progress
 
 
+class Watchers:
+    """Those who follow runs now; they leave room for others, for their connections last."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+
+    def check(self) -> None:
+        """Raises Problem where there is no room for one more."""
+        if self._count >= self._most:
+            raise Problem(
+                "too-many-watchers",
+                f"{self._count} are served: ask GET /runs/ID instead, or raise MOUSETRAP_API_MAX_CONNECTIONS",
+                headers={"Retry-After": "10"},
+            )
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Counts a watcher in this block."""
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+
 def end_streams(app: FastAPI) -> None:
     """Ends all streams: they would keep a server that shall stop from stopping."""
     app.state.stopping.set()
@@ -34,6 +61,7 @@ def end_streams(app: FastAPI) -> None:
 
 async def _place(
     run: KnownRun,
+    request: Request,
     last: Annotated[str | None, Header(alias="Last-Event-ID", pattern=_EVENT_ID)] = None,
     after: Annotated[str, Query(pattern=_EVENT_ID, description="The id of the last event seen.")] = "0",
 ) -> str:
@@ -41,6 +69,7 @@ async def _place(
     place = last or after
     if run.state.ended and run.timeline and _order(place) >= _order(run.timeline[-1].id):
         raise HTTPException(204)  # what tells a browser's EventSource not to come again
+    request.app.state.watchers.check()
     return place
 
 
@@ -50,7 +79,7 @@ async def _place(
     response_class=EventSourceResponse,
     responses={
         204: {"description": "The run has ended, and you have seen all of it."},
-        **refusals(*NO_ACCESS, "unknown-run", "invalid-request", "store-away"),
+        **refusals(*NO_ACCESS, "unknown-run", "invalid-request", "store-away", "too-many-watchers"),
     },
 )
 async def follow_run(
@@ -63,8 +92,9 @@ async def follow_run(
     """
     _log.info("a watcher came", extra={"run": run.id})
     try:
-        async for happening in _until(request.app.state.stopping, _watch(store, run.id, place)):
-            yield _sent(happening)
+        with request.app.state.watchers.one_more():
+            async for happening in _until(request.app.state.stopping, _watch(store, run.id, place)):
+                yield _sent(happening)
     finally:
         _log.info("a watcher left", extra={"run": run.id})
 

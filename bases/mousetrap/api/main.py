@@ -1,5 +1,6 @@
 """Serves the API until told to stop."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -13,12 +14,14 @@ from fastapi import FastAPI
 
 from mousetrap.api.app import create_app
 from mousetrap.api.events import end_streams
+from mousetrap.api.protocol import BoundedConfig, end_late_ones
 from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.telemetry import log_to_stderr, printable
 
 _ABOUT = """Serves the HTTP API of Mousetrap. It has no options; the environment has: MOUSETRAP_BROKER_URL,
 MOUSETRAP_STORE_URL, MOUSETRAP_API_HOST and MOUSETRAP_API_PORT (127.0.0.1 and 8000), MOUSETRAP_API_KEYS (needed where
-the host is not this machine alone), MOUSETRAP_API_MAX_BODY, MOUSETRAP_SIGNING_KEYS, MOUSETRAP_TLS_CA,
+the host is not this machine alone), MOUSETRAP_API_MAX_BODY, MOUSETRAP_API_MAX_CONNECTIONS, MOUSETRAP_API_RATE,
+MOUSETRAP_TRUSTED_PROXIES, MOUSETRAP_SIGNING_KEYS, MOUSETRAP_TLS_CA,
 MOUSETRAP_TLS_CERTIFICATE, MOUSETRAP_TLS_KEY, MOUSETRAP_QUEUE_TYPE, MOUSETRAP_RETENTION_SECONDS, MOUSETRAP_LOG_LEVEL and
 MOUSETRAP_LOG_FORMAT. Each is also read from the file that the same name with _FILE behind it holds."""
 _log = logging.getLogger("mousetrap.api")
@@ -43,6 +46,8 @@ def main() -> int:
     log_to_stderr(settings.log_level, settings.log_format)
     if unsigned:
         _log.warning(unsigned)
+    # The server's own line has no client and no limit; ours has both (protocol.py).
+    logging.getLogger("uvicorn.error").addFilter(lambda line: line.msg != "Invalid HTTP request received.")
     _Server(app, settings).run()
     return 0
 
@@ -59,8 +64,9 @@ def _check_host(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         self._app = app
-        config = uvicorn.Config(
+        config = BoundedConfig(
             app,
+            settings,
             host=settings.api_host,
             port=settings.api_port,
             ws="none",
@@ -69,6 +75,12 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=_GRACE,
         )
         super().__init__(config)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if counter % 10 == 0:
+            end_late_ones(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Unlike the original it does not raise the signal again afterwards: being told to stop is no failure."""

@@ -8,11 +8,14 @@ from fastapi.responses import JSONResponse
 
 #: Each kind of problem: its type is urn:mousetrap:problem:<kind>.
 KINDS: Mapping[str, tuple[int, str]] = {
+    "malformed-request": (400, "The request is no HTTP"),
+    "malformed-host": (400, "The Host header names no host"),
     "two-ids": (400, "The run is named twice"),
     "key-missing": (401, "A key is needed"),
     "key-unknown": (401, "The key is not known"),
     "scope-missing": (403, "The key does not allow this"),
     "foreign-origin": (403, "Without keys, only this machine is answered"),
+    "proxy-without-keys": (403, "Without keys, no proxy is served"),
     "no-such-path": (404, "There is no such path"),
     "unknown-pipeline": (404, "There is no such pipeline"),
     "unknown-run": (404, "There is no such run"),
@@ -20,6 +23,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "unknown-letter": (404, "There is no such dead letter"),
     "no-result": (404, "No run has completed yet"),
     "method-not-allowed": (405, "The path does not take this method"),
+    "head-too-slow": (408, "The request did not arrive in time"),
     "body-too-slow": (408, "The body did not arrive in time"),
     "run-conflict": (409, "Another run has this id"),
     "run-ended": (409, "The run has ended"),
@@ -29,18 +33,30 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "invalid-request": (422, "The request is not valid"),
     "nothing-selected": (422, "It is not said which dead letters are meant"),
     "contract-broken": (422, "The body does not fit the pipeline's input contract"),
+    "too-many-requests": (429, "The caller calls too often"),
+    "head-too-large": (431, "The request's head is too large"),
     "internal-error": (500, "Something unexpected happened"),
     "broker-away": (503, "The broker is away"),
     "store-away": (503, "The store is away"),
     "store-full": (503, "The store is full"),
     "dead-letters-full": (503, "Too many dead letters"),
+    "too-many-connections": (503, "There are too many connections"),
+    "too-many-watchers": (503, "There are too many watchers"),
     "not-ready": (503, "Not ready"),
     "unconfirmed": (503, "The broker did not confirm the run"),
     "queue-full": (503, "The queue is full"),
     "unroutable": (503, "The broker has no such queue"),
 }
 #: What a caller without the right key meets, and what absences there are.
-NO_ACCESS = ("key-missing", "key-unknown", "scope-missing", "foreign-origin")
+NO_ACCESS = (
+    "malformed-host",
+    "key-missing",
+    "key-unknown",
+    "scope-missing",
+    "foreign-origin",
+    "proxy-without-keys",
+    "too-many-requests",
+)
 ABSENT = ("store-away", "store-full", "broker-away", "unconfirmed", "queue-full", "unroutable")
 #: What a run that is refused for the sake of others meets, beside those.
 CLOSED = (*ABSENT, "dead-letters-full")

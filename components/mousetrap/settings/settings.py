@@ -79,6 +79,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_keys: str = ""
     #: Bytes; a larger request body is refused.
     api_max_body: Annotated[int, Meta(ge=1, le=8_388_608)] = 1_048_576
+    #: Connections that the API has at once; those beyond end the one that has been silent longest.
+    api_max_connections: Annotated[int, Meta(ge=8, le=1_000_000)] = 4_000
+    #: Requests a second that a key may make, or without keys an address; twice as many at once; 0 for any number.
+    api_rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    #: Addresses and networks, separated by commas, whose X-Forwarded-For is believed; empty means nobody's.
+    trusted_proxies: str = ""
     #: Where the command line finds the API, and the key it shows.
     api_url: str = "http://127.0.0.1:8000"
     api_key: str = ""

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from mousetrap.api import create_app
+from mousetrap.api.protocol import BoundedConfig
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, first_job
 from mousetrap.run_store import Granted, Progress, RunStore, open_store
@@ -122,7 +123,9 @@ async def _claim(store: RunStore, job: Job) -> int:
 def _serving(settings: Settings) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(settings), ws="none", log_config=None, timeout_graceful_shutdown=5)
+        config = BoundedConfig(
+            create_app(settings), settings, ws="none", log_config=None, timeout_graceful_shutdown=5
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
