@@ -16,6 +16,7 @@ from mousetrap.api.app import create_app
 from mousetrap.api.events import end_streams
 from mousetrap.api.protocol import BoundedConfig, end_late_ones
 from mousetrap.settings import Settings, SettingsWrong, check_signing
+from mousetrap.shutdown import ExitGuard, own_loop, own_signals
 from mousetrap.telemetry import log_to_stderr, printable
 
 _ABOUT = """Serves the HTTP API of Mousetrap. It has no options; the environment has: MOUSETRAP_BROKER_URL,
@@ -27,6 +28,8 @@ MOUSETRAP_LOG_FORMAT. Each is also read from the file that the same name with _F
 _log = logging.getLogger("mousetrap.api")
 #: Seconds that requests under way may take once the server is told to stop.
 _GRACE = 10
+#: Seconds beyond that for connections to close and the process to end.
+_LEAVING_S = 3.0
 
 
 def main() -> int:
@@ -48,7 +51,10 @@ def main() -> int:
         _log.warning(unsigned)
     # The server's own line has no client and no limit; ours has both (protocol.py).
     logging.getLogger("uvicorn.error").addFilter(lambda line: line.msg != "Invalid HTTP request received.")
-    _Server(app, settings).run()
+    guard = ExitGuard()
+    guard.start()
+    _Server(app, settings, guard).run()
+    guard.finish_within(_LEAVING_S, 0, "stopped, but something keeps the process")
     return 0
 
 
@@ -62,8 +68,9 @@ def _check_host(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, guard: ExitGuard) -> None:
         self._app = app
+        self._guard = guard
         config = BoundedConfig(
             app,
             settings,
@@ -82,8 +89,19 @@ class _Server(uvicorn.Server):
             end_late_ones(self.server_state.connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the original; what this process forks from here on is sent its own signals, and has none of our sockets."""
+        await super().startup(sockets)
+        own_signals(signal.SIGTERM, signal.SIGINT)
+        own_loop(asyncio.get_running_loop())
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Unlike the original it does not raise the signal again afterwards: being told to stop is no failure."""
-        self.force_exit = self.should_exit and sig == signal.SIGINT
+        """The first signal ends the server in its grace, a second one at once.
+
+        Unlike the original it does not raise the signal again afterwards: being told to stop is no failure.
+        """
+        self.force_exit = self.should_exit
+        seconds = _LEAVING_S if self.force_exit else _GRACE + _LEAVING_S
+        self._guard.end_within(seconds, 0, f"the API was told to stop and has not ended within {seconds:g} s")
         self.should_exit = True
         end_streams(self._app)

@@ -1,5 +1,6 @@
 """Shows how the program starts, refuses to start, and stops."""
 
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from mousetrap.api_keys import new_key
 from support.ports import free_ports
 from support.processes import Process
+from support.waiting import until
 
 KEY, ENTRY = new_key("ci", ["read"], bytes(32))
 
@@ -69,6 +71,27 @@ def test_it_serves_until_told_to_stop(start_api: Any) -> None:
     assert "server" not in api.get("/health/live").headers
 
     assert process.terminate() == 0
+
+
+def test_a_second_signal_ends_it_though_a_request_is_under_way(start_api: Any) -> None:
+    process, api = start_api()
+    place = (api.base_url.host, api.base_url.port)
+    with socket.create_connection(place) as slow:
+        slow.sendall(b"POST /pipelines/earthquakes/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert api.get("/health/ready").status_code == 200  # it has heard of the other one meanwhile
+        process.send(signal.SIGTERM)
+        until(lambda: refused(place), "it takes no more connections")
+        process.send(signal.SIGTERM)
+
+        assert process.wait(8) == 0  # a first signal alone gives the request ten seconds
+
+
+def refused(place: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(place).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_with_keys_it_serves_other_machines(start_api: Any) -> None:
