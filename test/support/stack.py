@@ -51,11 +51,15 @@ class Stack:
         return self._processes[-1]
 
     def start_workers(self, **more: str) -> tuple[Process, Process]:
-        """One for each stage; both serve, or wait for the broker to be there."""
-        fetch, process = self.start("fetch_worker", **more), self.start("process_worker", **more)
+        """One for each stage; both serve."""
+        fetch, process = self.start_workers_early(**more)
         fetch.wait_for_line("serving start_fetch", seconds=30)
         process.wait_for_line("serving data_processing", seconds=30)
         return fetch, process
+
+    def start_workers_early(self, **more: str) -> tuple[Process, Process]:
+        """One for each stage, whatever is there."""
+        return self.start("fetch_worker", **more), self.start("process_worker", **more)
 
     def close(self) -> None:
         self.api.close()

@@ -19,14 +19,18 @@ def test_all_were_started_before_the_store(
 ) -> None:
     own_valkey.kill()
     stack = deploy(queue_url, own_valkey.url)
-    workers = stack.start_workers()
+    workers = stack.start_workers_early()
     assert _away(stack) == away
     assert _refusal(stack) == ("urn:mousetrap:problem:store-away", ["store"])
     _wait_for_broker(workers if "broker" in away else ())
+    _wait_for_store(workers)
+    if "broker" in away:
+        assert [said(worker, "serving") for worker in workers] == [0, 0]
 
     own_valkey.start()
 
     _serves(stack, workers)
+    _said_of_the_store_once(workers)
     _said_once(workers if "broker" in away else ())
 
 
@@ -36,9 +40,11 @@ def test_all_were_started_before_the_store_and_the_broker(
     own_rabbitmq.kill()
     own_valkey.kill()
     stack = deploy(own_rabbitmq_url, own_valkey.url)
-    workers = stack.start_workers()
+    workers = stack.start_workers_early()
     assert _away(stack) == ["broker", "store"]
     _wait_for_broker((*workers, stack.api_process))
+    _wait_for_store(workers)
+    assert [said(worker, "serving") for worker in workers] == [0, 0]
 
     own_valkey.start()
     assert _away(stack) == ["broker"]
@@ -46,6 +52,7 @@ def test_all_were_started_before_the_store_and_the_broker(
     own_rabbitmq.start()
 
     _serves(stack, workers)
+    _said_of_the_store_once(workers)
     _said_once((*workers, stack.api_process))
 
 
@@ -69,6 +76,21 @@ def _refusal(stack: Stack) -> tuple[str, list[str]]:
 def _wait_for_broker(processes: Sequence[Process]) -> None:
     for process in processes:
         process.wait_for_line("cannot be used, trying until it can")
+
+
+def _wait_for_store(workers: Sequence[Process]) -> None:
+    for worker in workers:
+        line = worker.wait_for_line("waiting for the store: ", 30)
+        assert "does not serve" in line
+        assert "MOUSETRAP_STORE_URL" in line
+
+
+def _said_of_the_store_once(workers: Sequence[Process]) -> None:
+    for worker in workers:
+        worker.wait_for_line("the store answers again", seconds=60)
+        assert said(worker, "waiting for the store: ") == 1
+        assert said(worker, "the store answers again") == 1
+        assert said(worker, "serving") == 1
 
 
 def _said_once(processes: Sequence[Process]) -> None:

@@ -14,7 +14,7 @@ from support.stack import SIGNING_KEYS
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 #: How often each is started, and seconds after which a start is over even on a busy machine.
-STARTS, OVER = 12, 3.0
+STARTS, OVER = 6, 3.0
 #: Seconds of grace, and seconds in which a process has ended for certain.
 GRACE, ENDED = 2, 30
 

@@ -83,7 +83,7 @@ class Beating:
                 "waiting for the store: %s. Check that it runs and that MOUSETRAP_STORE_URL names it", trouble
             )
         elif trouble is None and not self._store_answers:
-            _log.info("the store can be used again")
+            _log.info("the store answers again")
         self._store_answers = trouble is None
         return trouble is None
 

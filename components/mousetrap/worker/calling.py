@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from mousetrap.retry import error_kind, error_text, error_traceback
@@ -62,19 +63,35 @@ async def call_in_task(
     Cancelled, this cancels the handler and waits for its end, for no longer than CLEANUP_S: a task that is still running
     then is given to `leave`.
     """
-    task = asyncio.get_running_loop().create_task(awaited(function, *arguments), context=context)
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(awaited(function, *arguments), context=context)
+    # Awaited in the place of the task: then a cancellation of ours returns, though the handler swallows its own. As
+    # asyncio.shield() does it, for half the cost.
+    ended: asyncio.Future[None] = loop.create_future()
+    task.add_done_callback(partial(_tell, ended))
     try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError as error:
-        if task.done():  # by its own doing; or as we were cancelled, which the caller sees
-            return Raised(error)
-        task.cancel()
-        try:
-            await asyncio.wait([task], timeout=CLEANUP_S)
-        finally:
-            if not task.done():
-                leave(task)
+        await ended
+    except asyncio.CancelledError:
+        if not task.done():
+            await _end(task, leave)
         raise
+    if task.cancelled():  # by the handler's own doing
+        return Raised(asyncio.CancelledError())
+    return task.result()
+
+
+def _tell(ended: "asyncio.Future[None]", _: "asyncio.Task[Any]") -> None:
+    if not ended.done():
+        ended.set_result(None)
+
+
+async def _end(task: "asyncio.Task[Any]", leave: Callable[["asyncio.Task[Any]"], None]) -> None:
+    task.cancel()
+    try:
+        await asyncio.wait([task], timeout=CLEANUP_S)
+    finally:
+        if not task.done():
+            leave(task)
 
 
 async def awaited(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Returned | Raised:
