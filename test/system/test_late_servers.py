@@ -20,7 +20,7 @@ def test_all_were_started_before_the_store(
     own_valkey.kill()
     stack = deploy(queue_url, own_valkey.url)
     workers = stack.start_workers_early()
-    assert _away(stack) == away
+    until(lambda: _away(stack) == away, f"the API waits for {away}", seconds=60)
     assert _refusal(stack) == ("urn:mousetrap:problem:store-away", ["store"])
     _wait_for_broker(workers if "broker" in away else ())
     _wait_for_store(workers)

@@ -9,7 +9,7 @@ from types import FrameType
 
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, where
 from mousetrap.shutdown import ExitGuard, end_tasks, exit_now, own_loop, own_signals
-from mousetrap.worker import Hung, Stop
+from mousetrap.worker import Hung, Stop, run_through
 
 #: The exit code of a worker that gave some of its work back.
 HANDED_BACK = 75
@@ -91,7 +91,7 @@ def left(runner: asyncio.Runner, guard: ExitGuard, code: int, end: str, hung: Se
             "a handler did not stop and is left behind. It is here:",
             extra={"run": each.run_id, "stage": each.stage, "attempt": each.attempt, "stack": where(each)},
         )
-    tasks_ended = not hung and runner.run(_end_other_tasks())
+    tasks_ended = not hung and run_through(runner.get_loop(), _end_other_tasks())
     _log.info("stopped: %s", end)
     if not tasks_ended:
         exit_now(code)
