@@ -1,6 +1,7 @@
 """Speaks with the API: what a terminal asks of it, and its problems as errors that people can read."""
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -27,6 +28,7 @@ from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
 
 Answer = TypeVar("Answer")
 
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Seconds without a byte before a stream of events counts as lost: the API says something more often.
 _SILENCE = 60.0
 #: Seconds for an answer about dead letters, all of which must be looked at.
@@ -77,7 +79,7 @@ class Api:
     ) -> bytes:
         """Has a run accepted, under an idempotency key or an id where given; the API's whole answer."""
         params = _said({"run_id": run_id, "expires_in": expires_in})
-        path = f"/pipelines/{quote(pipeline, safe='')}/runs"
+        path = f"/pipelines/{_segment(pipeline)}/runs"
         return self._ask("POST", path, content=body, headers=_headers(key), params=params)
 
     def cancel(self, run_id: str) -> str:
@@ -250,6 +252,8 @@ def _said(wish: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _headers(key: str | None) -> dict[str, str]:
+    if key and not (key.isascii() and key.isprintable()):
+        raise Misused("--key: an idempotency key has printable ASCII characters alone")
     return {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
 
 
@@ -258,11 +262,18 @@ def _with_input(body: bytes | None) -> dict[str, msgspec.Raw]:
 
 
 def _letter_path(queue: str, letter_id: str) -> str:
-    return f"/dead/{quote(queue, safe='')}/{quote(letter_id, safe='')}"
+    return f"/dead/{_segment(queue)}/{_segment(letter_id)}"
 
 
 def _path(run_id: str) -> str:
-    return f"/runs/{quote(run_id, safe='')}"
+    if not _RUN_ID.fullmatch(run_id):
+        raise Misused(f"{run_id} is no run's id: that has 1 to 64 characters of A-Z, a-z, 0-9, _ and -")
+    return f"/runs/{run_id}"
+
+
+def _segment(text: str) -> str:
+    """A part of a path; a client takes the dots in `..` for the folder above."""
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
 def _checked(url: str) -> httpx.URL:

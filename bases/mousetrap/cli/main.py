@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -46,3 +47,6 @@ def _check(arguments: Sequence[str]) -> None:
             argument.encode()
         except UnicodeEncodeError:
             raise Misused(f"argument {place} is not UTF-8: {argument!a}") from None
+        # To leave out a filter, an id or a key in silence would do more than was meant.
+        if re.fullmatch(r"(--[a-z-]+=)?", argument):
+            raise Misused(f"argument {place} is empty: is a variable of your shell not set?")

@@ -176,6 +176,8 @@ def _host(text: str, *, login: bool) -> str:
     try:
         parts = urlsplit(f"//{text}")
         _ = parts.port
+        if "[" in text and not re.fullmatch(r"\[[^\[\]]*\](:[0-9]*)?", text):
+            raise ValueError  # urlsplit passes over what stands around the brackets
     except ValueError:
         shown = text if login else text.partition(":")[0]
         raise ValueError(f"{shown!r} is not a host or host:port with a port up to 65535") from None

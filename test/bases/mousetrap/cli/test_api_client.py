@@ -1,7 +1,9 @@
 """Shows that what goes wrong between terminal and API is told in words, with the exit code that fits."""
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given, settings
@@ -47,6 +49,37 @@ def test_an_answer_that_is_no_run_is_told_in_words(
 ) -> None:
     with serving((status, body)) as (url, _), Api(url) as api, pytest.raises(kind, match=text):
         api.run("r")
+
+
+def test_dots_in_a_name_lead_to_no_other_path() -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        with Api(f"http://127.0.0.1:{server.server_port}") as api:
+            with pytest.raises(Misused):
+                api.start("..", b"{}")
+            with pytest.raises(Misused):
+                api.letter_as_json("..", ".")
+        server.shutdown()
+
+    assert asked == ["/pipelines/%2E%2E/runs", "/dead/%2E%2E/%2E"]
+
+
+@pytest.mark.parametrize("run_id", ["..", "a/b", "?", "", "x" * 65, "r\n"])
+def test_what_is_no_id_of_a_run_is_asked_of_nobody(run_id: str) -> None:
+    with Api("http://127.0.0.1:1") as api, pytest.raises(Misused, match="is no run's id"):
+        api.cancel(run_id)
 
 
 def test_an_address_that_is_none_is_a_wrong_setting() -> None:

@@ -84,6 +84,7 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
         ({"MOUSETRAP_API_URL": "127.0.0.1:8000"}, "MOUSETRAP_API_URL: write an address that starts with"),
         ({"MOUSETRAP_API_URL": "http://h:port"}, "MOUSETRAP_API_URL: 'h' is not a host"),
         ({"MOUSETRAP_API_URL": "http://u:short@h"}, "MOUSETRAP_API_URL: it has a user or a password"),
+        ({"MOUSETRAP_API_URL": "http://[::1];x"}, "MOUSETRAP_API_URL: '[' is not a host or host:port"),
         ({"MOUSETRAP_FEED_URL": "http://"}, "MOUSETRAP_FEED_URL: it names no host"),
         ({"MOUSETRAP_FEED_URL": "https://u:short@h/feed"}, "MOUSETRAP_FEED_URL: it has a user or a password"),
         ({"MOUSETRAP_API_KEY": "mt_ci_sh\xf6rt"}, "MOUSETRAP_API_KEY: it holds a character that no key has"),
