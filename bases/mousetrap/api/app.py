@@ -12,6 +12,7 @@ from mousetrap.api.body_limit import BodyLimit
 from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
 from mousetrap.api.events import Watchers
+from mousetrap.api.head import Head
 from mousetrap.api.problems import any_refusal
 from mousetrap.api.services import open_services
 from mousetrap.settings import Settings
@@ -41,5 +42,6 @@ def create_app(settings: Settings) -> FastAPI:
     for part in (start, pipelines, runs, events, repair, dead, queues, workers, health, example):
         app.include_router(part.router)
     app.add_middleware(BodyLimit, most=settings.api_max_body)
+    app.add_middleware(Head)
     describe(app)
     return app

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from mousetrap.api import views
 from mousetrap.api.access import may_operate, may_read
 from mousetrap.api.problems import ABSENT, NO_ACCESS, Problem, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.services import WithDeadLetters, WithStore
 from mousetrap.api.wishes import Discard, Edited, Page, Redrive, Wish, body_of, given_input, takes
 from mousetrap.dead_letters import DeadLetter, DeadLetters, NotEditable, Repaired, Selection, group, line
@@ -22,7 +23,7 @@ from mousetrap.run_store import Run, RunStore, read_json
 _SPREAD = 5.0
 _AWAY = ("broker-away", "unroutable")
 
-router = APIRouter(prefix="/dead", tags=["dead letters"])
+router = APIRouter(prefix="/dead", tags=["dead letters"], route_class=Route)
 
 
 async def _known(queue: Annotated[str, Path(examples=["start_fetch"])], dead_letters: WithDeadLetters) -> str:

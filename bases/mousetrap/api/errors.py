@@ -61,8 +61,9 @@ async def _of_framework(request: Request, error: HTTPException) -> Response:
     if not is_body_allowed_for_status_code(status):
         return Response(status_code=status, headers=error.headers)
     if status in _ROUTING:
-        what = f"{request.method} {request.url.path} is not served: /docs lists what is"
-        return respond(Problem(_ROUTING[status], what, headers=error.headers))
+        # Not `request.url`, which cannot be made of every Host that is sent.
+        what = f"{request.method} {request.scope['path']} is not served: /docs lists what is"
+        return respond(Problem(_ROUTING[status], what, headers=_with_head(error.headers)))
     members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     return write({**members, "detail": str(error.detail)}, error.headers)
 
@@ -70,6 +71,13 @@ async def _of_framework(request: Request, error: HTTPException) -> Response:
 async def _left(_: Request, error: ClientDisconnect) -> Response:
     """The caller left in the middle of its body: nobody reads the response, and it is no defect."""
     return Response(status_code=400)
+
+
+def _with_head(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Whatever takes GET takes HEAD."""
+    if headers and "GET" in headers.get("Allow", ""):
+        return {**headers, "Allow": f"{headers['Allow']}, HEAD"}
+    return headers
 
 
 async def _defect(_: Request, error: Exception) -> Response:

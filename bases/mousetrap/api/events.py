@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from mousetrap.api import views
 from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, Problem, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.runs import KnownRun
 from mousetrap.api.services import WithStore
 from mousetrap.jobs import StoreUnreachable
@@ -23,7 +24,7 @@ _EVENT_ID = r"^(0|[0-9]{1,15}-[0-9]{1,15})$"
 _PAUSE = 1.0
 
 _log = logging.getLogger(__name__)
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], route_class=Route)
 
 Happening = Event | Progress
 

@@ -7,11 +7,12 @@ from fastapi import APIRouter
 from mousetrap.api import views
 from mousetrap.api.access import Starter, may_read
 from mousetrap.api.problems import CLOSED, NO_ACCESS, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.services import WithServices, WithStore
 from mousetrap.api.start import submit
 from mousetrap.earthquakes import EARTHQUAKES
 
-router = APIRouter(tags=["example"])
+router = APIRouter(tags=["example"], route_class=Route)
 
 
 @router.post("/refresh", responses=refusals(*NO_ACCESS, *CLOSED))

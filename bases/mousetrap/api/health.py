@@ -7,13 +7,14 @@ from fastapi import APIRouter
 
 from mousetrap.api import views
 from mousetrap.api.problems import absence, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.services import WithServices
 from mousetrap.jobs import MousetrapError, StoreFull
 
 #: Seconds for broker and store to answer, both asked at once.
 _PATIENCE = 1.0
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"], route_class=Route)
 
 
 @router.get("/live")

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from mousetrap.api import views
 from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, Problem, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.services import WithStore
 from mousetrap.catalogue import PIPELINES
 from mousetrap.pipeline import Pipeline
@@ -14,7 +15,7 @@ from mousetrap.pipeline import Pipeline
 #: What a pipeline can be called.
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 
-router = APIRouter(tags=["pipelines"])
+router = APIRouter(tags=["pipelines"], route_class=Route)
 
 
 def pipeline_of(name: str) -> Pipeline:

@@ -30,6 +30,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "rerun-impossible": (409, "The run cannot be repeated in this way"),
     "not-editable": (409, "The dead letter cannot be edited"),
     "body-too-large": (413, "The body is too large"),
+    "unknown-parameter": (422, "The path has no such query parameter"),
     "invalid-request": (422, "The request is not valid"),
     "nothing-selected": (422, "It is not said which dead letters are meant"),
     "contract-broken": (422, "The body does not fit the pipeline's input contract"),

@@ -6,9 +6,10 @@ from mousetrap.api import views
 from mousetrap.api.access import may_read
 from mousetrap.api.dead import KnownQueue
 from mousetrap.api.problems import NO_ACCESS, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.services import WithServices
 
-router = APIRouter(tags=["queues"])
+router = APIRouter(tags=["queues"], route_class=Route)
 
 
 @router.get(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mousetrap.api import views
 from mousetrap.api.access import Operator, may_operate
 from mousetrap.api.problems import CLOSED, NO_ACCESS, Problem, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.runs import RUN_ID, KnownRun
 from mousetrap.api.services import WithServices, WithStore
 from mousetrap.api.start import PRINTABLE, accepted_in_time, fresh_id, told
@@ -16,7 +17,7 @@ from mousetrap.catalogue import PIPELINES
 from mousetrap.run_store import RunState
 from mousetrap.submit_run import RerunImpossible, rerun, run_id_of_key
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], route_class=Route)
 
 
 class Again(BaseModel):

@@ -11,6 +11,7 @@ from mousetrap.api import views
 from mousetrap.api.access import may_read
 from mousetrap.api.pipelines import NAME
 from mousetrap.api.problems import NO_ACCESS, Problem, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.services import Services, WithServices, WithStore
 from mousetrap.dead_letters import Selection
 from mousetrap.jobs import MousetrapError
@@ -23,7 +24,7 @@ _PLACE = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$"
 _LONG, _PATIENCE = 5.0, 1.0
 _WAITING = (RunState.QUEUED, RunState.RETRYING)
 
-router = APIRouter(tags=["runs"])
+router = APIRouter(tags=["runs"], route_class=Route)
 
 
 async def _known(run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithStore) -> Run:
@@ -42,11 +43,17 @@ KnownRun = Annotated[Run, Depends(_known)]
 async def list_runs(
     store: WithStore,
     pipeline: Annotated[str | None, Query(pattern=NAME)] = None,
+    state: Annotated[RunState | None, Query(description="Only the runs that are in this state now.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[str | None, Query(pattern=_PLACE, description="`next` of the page before.")] = None,
 ) -> views.RunPage:
-    """Runs, newest first, by page."""
-    return views.RunPage.model_validate(await store.page(pipeline=pipeline, limit=limit, after=after))
+    """Runs, newest first, by page.
+
+    With `state` one request looks at 2,000 runs at most: a page can hold fewer than `limit`, or none, and there are no more
+    only when `next` is null.
+    """
+    page = await store.page(pipeline=pipeline, state=state, limit=limit, after=after)
+    return views.RunPage.model_validate(page)
 
 
 @router.get("/runs/{run_id}", dependencies=[may_read], responses=_REFUSED)

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.routing import APIRoute
 
 from mousetrap.api import views
 from mousetrap.api.access import Starter, caller_of
 from mousetrap.api.pipelines import KnownPipeline, pipeline_of
 from mousetrap.api.problems import CLOSED, NO_ACCESS, Problem, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.runs import RUN_ID
 from mousetrap.api.services import Services, WithServices, services_of
 from mousetrap.api_keys import Scope
@@ -33,7 +33,7 @@ _MOST_TIME = 31_536_000.0
 _log = logging.getLogger(__name__)
 
 
-class _ByHand(APIRoute):
+class _ByHand(Route):
     """Gathers what `start_run` is given without the framework, which takes longer for it than starting the run does.
 
     The framework describes the route as ever, and is left every request with a query or with a header that it may refuse.

@@ -25,11 +25,16 @@ class Accepted(_View):
     url: str = Field(examples=[f"/runs/{_RUN}"])
 
 
-class Failure(_View):
-    """Why an attempt failed."""
+class FailureLine(_View):
+    """Why an attempt failed, as a list shows it."""
 
     kind: str = Field(examples=["mousetrap.earthquakes.contracts.FeedUnavailable"])
     text: str = Field(examples=["the feed answers 503"])
+
+
+class Failure(FailureLine):
+    """The same, with where it failed."""
+
     traceback: str = ""
 
 
@@ -66,7 +71,7 @@ class RunLine(_View):
     accepted_ms: int
     updated_ms: int
     finished_ms: int | None = None
-    failure: Failure | None = None
+    failure: FailureLine | None = None
     progress: Progress | None = None
     unreadable: list[str] = Field([], description=_UNREADABLE, examples=[[]])
 
@@ -88,6 +93,7 @@ class Run(RunLine):
     expires_ms: int | None = Field(None, description="When no job of it is begun any more.")
     rerun_of: str | None = Field(None, description="The run that it repeats.", examples=[_RUN])
     input: Any = None
+    failure: Failure | None = None
     result: Any = None
     timeline: list[Event] = []
     letter: PutAside | None = Field(

@@ -5,9 +5,10 @@ from fastapi import APIRouter
 from mousetrap.api import views
 from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, refusals
+from mousetrap.api.routes import Route
 from mousetrap.api.services import WithRegistry
 
-router = APIRouter(tags=["workers"])
+router = APIRouter(tags=["workers"], route_class=Route)
 
 
 @router.get("/workers", dependencies=[may_read], responses=refusals(*NO_ACCESS, "store-away"))

@@ -1,13 +1,14 @@
 """Lists runs by page from an index a day: the cost of a page does not grow with history."""
 
 import re
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from redis.asyncio import Redis
 
 from mousetrap.run_store.damage import is_damage
-from mousetrap.run_store.runs import Page, Run, read_run
+from mousetrap.run_store.runs import Page, Run, RunState, read_run
 
 _DAY_MS = 86_400_000
 #: Days looked into in one round trip.
@@ -16,12 +17,46 @@ _DAYS = 32
 _MEMBER = re.compile(rb"\d{13}:[A-Za-z0-9_-]{1,64}")
 _NEWEST, _OLDEST = "(:", "[0"
 _SHOWN = ("pipeline", "state", "stage", "accepted_ms", "updated_ms", "finished_ms", "failure", "progress")
+#: Runs that one call looks at when a state is wanted, and how many of them in one round trip.
+MAX_SCANNED, _CHUNK = 2_000, 200
 
 
-async def list_runs(
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs a list shows; None means all."""
+
+    pipeline: str | None = None
+    state: RunState | None = None
+
+
+async def list_runs(client: Redis, wanted: Wanted, limit: int, after: str | None, retention: float) -> Page:
+    """At most `limit` runs accepted before the one that `after` names, newest first.
+
+    With a state, one call looks at no more than `MAX_SCANNED` runs: its page can be short, or empty, and still have a next.
+    """
+    if wanted.state is None:
+        members, more = await _slice(client, wanted.pipeline, limit, after, retention)
+        runs = await _read(client, [_run_id(member) for member in members])
+        return Page(runs=tuple(filter(None, runs)), next=members[-1].decode() if more else None)
+    found: list[Run] = []
+    for _ in range(MAX_SCANNED // _CHUNK):
+        members, more = await _slice(client, wanted.pipeline, _CHUNK, after, retention)
+        runs = await _read(client, [_run_id(member) for member in members])
+        for member, run in zip(members, runs, strict=True):
+            if len(found) == limit:
+                return Page(runs=tuple(found), next=after)
+            after = member.decode()
+            if run is not None and run.state == wanted.state:
+                found.append(run)
+        if not more:
+            return Page(runs=tuple(found), next=None)
+    return Page(runs=tuple(found), next=after)
+
+
+async def _slice(
     client: Redis, pipeline: str | None, limit: int, after: str | None, retention: float
-) -> Page:
-    """At most `limit` runs accepted before the one that `after` names, newest first."""
+) -> tuple[list[bytes], bool]:
+    """The next members of the index, and whether there are more."""
     members: list[bytes] = []
     today = await _today(client)
     # Nothing was accepted after today, whatever `after` says: else each day back from there would be asked for.
@@ -30,9 +65,11 @@ async def list_runs(
     days = iter(range(first, oldest - 1, -1))
     while len(members) <= limit and (some := list(islice(days, _DAYS))):
         members += await _members(client, pipeline, some, limit + 1, after)
-    shown = members[:limit]
-    runs = await _read(client, [member.partition(b":")[2].decode() for member in shown])
-    return Page(runs=runs, next=shown[-1].decode() if len(members) > limit else None)
+    return members[:limit], len(members) > limit
+
+
+def _run_id(member: bytes) -> str:
+    return member.partition(b":")[2].decode()
 
 
 async def _today(client: Redis) -> int:
@@ -61,15 +98,14 @@ async def _members(
     return [member for members in found for member in members if _MEMBER.fullmatch(member)]
 
 
-async def _read(client: Redis, run_ids: list[str]) -> tuple[Run, ...]:
+async def _read(client: Redis, run_ids: list[str]) -> list[Run | None]:
     if not run_ids:
-        return ()
+        return []
     async with client.pipeline(transaction=False) as pipe:
         for run_id in run_ids:
             pipe.hmget(f"mousetrap:run:{run_id}", _SHOWN)
         rows = await pipe.execute(raise_on_error=False)
-    found = [_line(run_id, row) for run_id, row in zip(run_ids, rows, strict=True)]
-    return tuple(run for run in found if run is not None)
+    return [_line(run_id, row) for run_id, row in zip(run_ids, rows, strict=True)]
 
 
 def _line(run_id: str, row: Any) -> Run | None:

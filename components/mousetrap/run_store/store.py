@@ -18,7 +18,7 @@ from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.claims import Claim, Unsigned, read_claim
 from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.facts import StoreFacts, read_facts
-from mousetrap.run_store.listing import list_runs
+from mousetrap.run_store.listing import Wanted, list_runs
 from mousetrap.run_store.nudges import Nudges
 from mousetrap.run_store.records import (
     OPENING,
@@ -334,10 +334,20 @@ class RunStore:
             run_id = await self._client.hget(f"mousetrap:latest:{pipeline}", "run")
         return await self.get(str(run_id, "ascii")) if isinstance(run_id, bytes) else None
 
-    async def page(self, *, pipeline: str | None = None, limit: int = 50, after: str | None = None) -> Page:
-        """A page of runs, newest first; `after` is the `next` of the page before."""
+    async def page(
+        self,
+        *,
+        pipeline: str | None = None,
+        state: RunState | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page:
+        """A page of runs, newest first; `after` is the `next` of the page before.
+
+        With `state` a page can hold fewer than `limit`, or none, and still have a next: one call looks at 2,000 runs.
+        """
         async with self._reaching():
-            return await list_runs(self._client, pipeline, limit, after, self._retention)
+            return await list_runs(self._client, Wanted(pipeline, state), limit, after, self._retention)
 
     async def watch(self, run_id: str, after: str = "0") -> AsyncIterator[Event | Progress]:
         """The run's events after the one with the id `after`, as they happen, and its progress; ends with the run."""

@@ -89,9 +89,9 @@ class Worker:
         """The run's last stage is done, with this result."""
         self._end(run_id, Done(msgspec.Raw(msgspec.json.encode(result))))
 
-    def fail(self, run_id: str, text: str) -> None:
+    def fail(self, run_id: str, text: str, traceback: str = "") -> None:
         """The run's last stage is given up."""
-        self._end(run_id, GiveUp("not-retryable", Failure(kind="Broken", text=text)))
+        self._end(run_id, GiveUp("not-retryable", Failure(kind="Broken", text=text, traceback=traceback)))
 
     def _end(self, run_id: str, outcome: Outcome) -> None:
         async def end(store: RunStore) -> None:

@@ -273,3 +273,45 @@ def test_the_log_names_the_run_and_shows_no_body(api: httpx.Client, caplog: pyte
     assert vars(record)["run"] == run_id
     assert vars(record)["pipeline"] == EARTHQUAKES.name
     assert "hidden" not in caplog.text
+
+
+@pytest.mark.parametrize("state", ["queued", "failed", "completed"])
+def test_runs_are_listed_by_state(api: httpx.Client, worker: Any, state: str) -> None:
+    started = {
+        name: [api.post(RUNS).json()["run_id"] for _ in range(2)]
+        for name in ("queued", "failed", "completed")
+    }
+    for run_id in started["failed"]:
+        worker.fail(run_id, "no")
+    for run_id in started["completed"]:
+        worker.complete(run_id, {})
+
+    found, after = [], None
+    while True:
+        page = api.get(
+            "/runs", params={"state": state, "limit": 1, **({"after": after} if after else {})}
+        ).json()
+        assert len(page["runs"]) <= 1
+        found += [run["id"] for run in page["runs"]]
+        if (after := page["next"]) is None:
+            break
+
+    assert sorted(found) == sorted(started[state])
+
+
+def test_a_state_that_is_none_is_refused_with_those_there_are(api: httpx.Client) -> None:
+    answer = api.get("/runs", params={"state": "done"})
+
+    assert (answer.status_code, answer.json()["where"]) == (422, "query.state")
+    assert "'completed'" in answer.json()["detail"]
+
+
+def test_a_list_shows_no_traceback_and_the_run_itself_does(api: httpx.Client, worker: Any) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+    worker.fail(run_id, "no", traceback="File /srv/secret/handler.py")
+
+    listed = api.get("/runs")
+
+    assert listed.json()["runs"][0]["failure"] == {"kind": "Broken", "text": "no"}
+    assert "handler.py" not in listed.text
+    assert "handler.py" in api.get(f"/runs/{run_id}").json()["failure"]["traceback"]

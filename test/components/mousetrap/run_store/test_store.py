@@ -309,6 +309,32 @@ def test_a_watcher_sees_each_event_once_and_the_progress_and_ends_with_the_run(s
     with_store(store_url, story)
 
 
+def test_a_page_of_one_state_looks_at_a_bounded_number_of_runs_and_the_next_goes_on(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.run_store.listing.MAX_SCANNED", 6)
+    monkeypatch.setattr("mousetrap.run_store.listing._CHUNK", 3)
+
+    async def story(store: RunStore) -> None:
+        for number in range(20):
+            await store.open_run(f"r{number:02}", "sums", "add", b"1")
+        for number in (0, 1, 19):
+            await store.cancel(f"r{number:02}")
+
+        pages, after = [], None
+        while True:
+            page = await store.page(state=RunState.CANCELLED, limit=10, after=after)
+            pages.append([run.id for run in page.runs])
+            if (after := page.next) is None:
+                break
+
+        assert len(pages) == 4
+        assert sorted(run for page in pages for run in page) == ["r00", "r01", "r19"]
+        assert (await store.page(state=RunState.CANCELLED, limit=1)).runs[0].state == RunState.CANCELLED
+
+    with_store(store_url, story)
+
+
 def test_runs_are_listed_newest_first_page_by_page_and_each_once(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         for number in range(25):
