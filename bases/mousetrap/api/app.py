@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from mousetrap.api import dead, events, example, health, pipelines, queues, repair, runs, start, workers
 from mousetrap.api.access import Access
 from mousetrap.api.body_limit import BodyLimit
+from mousetrap.api.defaults import default_inputs
 from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
 from mousetrap.api.events import Watchers
@@ -43,5 +44,5 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     app.add_middleware(BodyLimit, most=settings.api_max_body)
     app.add_middleware(Head)
-    describe(app)
+    describe(app, default_inputs(settings))
     return app

@@ -19,12 +19,15 @@ _PREFIX = "contract."
 Json = dict[str, Any]
 
 
-def describe(app: FastAPI) -> None:
-    """Replaces the framework's description of `app`; it is made once, when somebody asks for it."""
-    app.openapi = partial(_described, app, app.openapi)  # type: ignore[method-assign]
+def describe(app: FastAPI, defaults: Mapping[str, bytes]) -> None:
+    """Replaces the framework's description of `app`; it is made once, when somebody asks for it.
+
+    `defaults` are the inputs by pipeline that an empty body means.
+    """
+    app.openapi = partial(_described, app, app.openapi, defaults)  # type: ignore[method-assign]
 
 
-def expand(description: Json, pipelines: Mapping[str, Pipeline]) -> Json:
+def expand(description: Json, pipelines: Mapping[str, Pipeline], defaults: Mapping[str, bytes]) -> Json:
     """`description` with the contracts of all pipelines, and each path with {pipeline} in it once for each."""
     contracts, components = _schemas(pipelines)
     paths: Json = {}
@@ -34,15 +37,16 @@ def expand(description: Json, pipelines: Mapping[str, Pipeline]) -> Json:
             continue
         for name, pipeline in pipelines.items():
             paths[path.replace("{pipeline}", name)] = {
-                method: _of(pipeline, operation, contracts) for method, operation in operations.items()
+                method: _of(pipeline, operation, contracts, defaults.get(name, b"{}"))
+                for method, operation in operations.items()
             }
     schemas = {**description["components"]["schemas"], **components}
     return {**description, "paths": paths, "components": {**description["components"], "schemas": schemas}}
 
 
-def _described(app: FastAPI, by_framework: Any) -> Json:
+def _described(app: FastAPI, by_framework: Any, defaults: Mapping[str, bytes]) -> Json:
     if app.openapi_schema is None:
-        description = expand(by_framework(), PIPELINES)
+        description = expand(by_framework(), PIPELINES, defaults)
         description["components"]["schemas"]["Problem"] = views.Problem.model_json_schema()
         app.openapi_schema = description
     return app.openapi_schema
@@ -59,13 +63,13 @@ def _schemas(pipelines: Mapping[str, Pipeline]) -> tuple[Mapping[Any, Json], Jso
     return dict(zip(contracts, schemas, strict=True)), named
 
 
-def _of(pipeline: Pipeline, general: Json, contracts: Mapping[Any, Json]) -> Json:
+def _of(pipeline: Pipeline, general: Json, contracts: Mapping[Any, Json], default: bytes) -> Json:
     operation = copy.deepcopy(general)
     operation["operationId"] += f"_{pipeline.name}"
     operation["summary"] += f": {pipeline.name}"
     operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "pipeline"]
     if "202" in operation["responses"]:
-        body = {"schema": contracts[pipeline.first.input], **_example(pipeline.first.input)}
+        body = {"schema": contracts[pipeline.first.input], **_example(pipeline.first.input, default)}
         operation["requestBody"] = {"content": {"application/json": body}}
     else:
         result = {"schema": contracts[pipeline.stages[-1].output]}
@@ -73,8 +77,8 @@ def _of(pipeline: Pipeline, general: Json, contracts: Mapping[Any, Json]) -> Jso
     return operation
 
 
-def _example(contract: Any) -> Json:
-    """The contract's defaults, where it has one for everything."""
+def _example(contract: Any, default: bytes) -> Json:
+    """What an empty body means, where the contract takes one."""
     with suppress(ContractBroken):
-        return {"example": msgspec.to_builtins(read(b"{}", contract))}
+        return {"example": msgspec.to_builtins(read(default, contract))}
     return {}

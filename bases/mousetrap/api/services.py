@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from mousetrap.api.defaults import default_inputs
 from mousetrap.catalogue import PIPELINES
 from mousetrap.dead_letters import DeadLetters, discard_old
 from mousetrap.job_queue import open_queue
@@ -40,6 +41,8 @@ class Services:
     dead_letters: DeadLetters
     registry: WorkerRegistry
     intake: Intake
+    #: What an empty body means, by pipeline; nothing means the defaults of the contract.
+    defaults: Mapping[str, bytes]
 
 
 @asynccontextmanager
@@ -58,7 +61,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     ):
         dead_letters = DeadLetters(queue, store, settings.keyring, PIPELINES)
         intake = Intake(queue, store, PIPELINES, IntakeBounds(dead_letters=settings.dead_max_length))
-        services = Services(queue, store, settings.keyring, dead_letters, registry, intake)
+        services = Services(
+            queue, store, settings.keyring, dead_letters, registry, intake, default_inputs(settings)
+        )
         works = [_republish_for_ever(services), _look_for_ever(intake)]
         if settings.dead_max_age_seconds:
             works.append(_discard_for_ever(dead_letters, settings.dead_max_age_seconds))

@@ -29,6 +29,8 @@ _printable = re.compile(PRINTABLE)
 _PATIENCE = 1.8
 #: Seconds that a run may be given: a year, and longer than any store remembers it.
 _MOST_TIME = 31_536_000.0
+#: Bodies that say nothing.
+_EMPTY = (b"", b"{}")
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +101,8 @@ async def submit(
     expires_in: float | None = None,
 ) -> Accepted:
     """Starts a run, under a new id unless one is given. Raises DeadLettersFull or StoreFull where none is accepted now."""
+    if body in _EMPTY:
+        body = services.defaults.get(pipeline.name, b"")
     services.intake.check(pipeline, len(body))
     submission = submit_run(
         services.store,

@@ -1,7 +1,6 @@
 """The example pipeline's names and contracts: fetch a week of earthquakes, then process it into a summary."""
 
 from mousetrap.earthquakes.contracts import (
-    WEEK,
     Band,
     Earthquake,
     Feed,
@@ -11,12 +10,12 @@ from mousetrap.earthquakes.contracts import (
     Region,
     Spread,
     Summary,
+    default_request,
 )
 from mousetrap.earthquakes.pipeline import EARTHQUAKES
 
 __all__ = [
     "EARTHQUAKES",
-    "WEEK",
     "Band",
     "Earthquake",
     "Feed",
@@ -26,4 +25,5 @@ __all__ = [
     "Region",
     "Spread",
     "Summary",
+    "default_request",
 ]

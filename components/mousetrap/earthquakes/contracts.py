@@ -28,6 +28,11 @@ class FeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: Annotated[str, Meta(pattern="^($|https?://)", max_length=2048)] = ""
 
 
+def default_request(feed_url: str) -> FeedRequest:
+    """What is fetched for a run that names no feed, where the settings name `feed_url` or nothing."""
+    return FeedRequest(feed_url or WEEK)
+
+
 class Earthquake(msgspec.Struct, frozen=True, array_like=True):
     """One event of the feed, as an array on the wire: a week has thousands."""
 

@@ -1,6 +1,6 @@
 """Hands fetch_data what it needs from the settings and from the attempt it is."""
 
-from mousetrap.earthquakes import EARTHQUAKES, WEEK, Feed, FeedRequest
+from mousetrap.earthquakes import EARTHQUAKES, Feed, FeedRequest, default_request
 from mousetrap.fetch_data import FetchBounds, Fetcher, fetch_data, open_fetcher
 from mousetrap.serve_worker import Connect, worker_main
 from mousetrap.settings import Settings
@@ -24,7 +24,7 @@ def bind_fetch(settings: Settings) -> Binding:
         max_bytes=settings.fetch_max_bytes,
         allowed=frozenset(filter(None, map(str.strip, settings.fetch_allow.split(",")))),
     )
-    default = FeedRequest(settings.feed_url or WEEK)
+    default = default_request(settings.feed_url)
 
     async def fetch(request: FeedRequest, context: Context[Fetcher]) -> Feed:
         return await fetch_data(request if request.url else default, context.deps, context.progress)

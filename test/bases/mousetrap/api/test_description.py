@@ -99,7 +99,7 @@ def test_each_pipeline_has_a_path_of_its_own() -> None:
         "components": {"schemas": {"Run": {}}},
     }
 
-    expanded = expand(by_framework, {"earthquakes": EARTHQUAKES, "orders": ORDERS})
+    expanded = expand(by_framework, {"earthquakes": EARTHQUAKES, "orders": ORDERS}, {})
 
     assert set(expanded["paths"]) == {"/pipelines/earthquakes/runs", "/pipelines/orders/runs", "/runs"}
     orders = expanded["paths"]["/pipelines/orders/runs"]["post"]

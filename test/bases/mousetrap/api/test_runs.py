@@ -72,10 +72,19 @@ def test_on_rabbitmq_nothing_else_changes(serve: Callable[..., httpx.Client], br
     assert decode(message.body).run_id == run_id
 
 
-def test_an_empty_body_means_the_defaults(api: httpx.Client) -> None:
-    run_id = api.post(RUNS).json()["run_id"]
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_an_empty_body_means_the_defaults(api: httpx.Client, body: bytes) -> None:
+    run_id = api.post(RUNS, content=body).json()["run_id"]
 
     assert api.get(f"/runs/{run_id}").json()["input"]["url"].startswith("https://earthquake.usgs.gov/")
+
+
+def test_an_empty_body_means_the_feed_of_the_settings(serve: Callable[..., httpx.Client]) -> None:
+    api = serve(feed_url="http://127.0.0.1:7001/week")
+
+    for path in (RUNS, "/refresh"):
+        run_id = api.post(path).json()["run_id"]
+        assert api.get(f"/runs/{run_id}").json()["input"] == {"url": "http://127.0.0.1:7001/week"}
 
 
 def test_the_body_is_read_as_json_whatever_it_is_called(api: httpx.Client) -> None:
