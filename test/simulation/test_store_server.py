@@ -51,6 +51,7 @@ calls = st.one_of(
         *(jobs, st.booleans(), attempts, st.integers(0, 1), workers, st.booleans()),
         *(st.sampled_from(("", "one", "two")), st.booleans()),
     ),
+    st.tuples(st.just("claim_old"), jobs, st.integers(0, 1)),
     st.tuples(st.just("begin"), jobs, st.booleans(), fences),
     st.tuples(st.just("survived"), jobs, st.booleans()),
     st.tuples(st.just("renew"), jobs, st.booleans(), fences),
@@ -165,6 +166,10 @@ class _Asking:
             job, worker=worker, redelivered=redelivered, lease=30.0, lock=lock, waits=waits
         )
 
+    async def claim_old(self, run: str, generation: int) -> Any:
+        job = msgspec.structs.replace(_job(run, False), accepted_ms=1, generation=generation)
+        return await self._store.claim(job, worker="w1", redelivered=False, lease=30.0)
+
     async def begin(self, run: str, second: bool, fence: int) -> Any:
         return await self._store.begin(_job(run, second), fence=fence, worker="w1")
 
@@ -190,7 +195,9 @@ class _Asking:
         return await self._store.redrive(msgspec.structs.replace(_job(run, second), generation=generation))
 
     async def redriven(self, run: str, second: bool, generation: int) -> Any:
-        return await self._store.redriven(_job(run, second).anew(generation))
+        return await self._store.redriven(
+            msgspec.structs.replace(_job(run, second).anew(EPOCH_MS), generation=generation)
+        )
 
     async def report(self, run: str) -> Any:
         return await self._store.report(run, Progress(stage="add", done=0.5))

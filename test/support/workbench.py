@@ -1,6 +1,7 @@
 """A place to run workers in tests: a pipeline on queues of its own, a real queue, a real store, and what they did."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from mousetrap.worker import Binding, Context, Stop, Watching, WorkerOptions, ru
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
 PATIENCE = 20.0
+#: When the runs of jobs that a test makes itself were accepted.
+ACCEPTED_MS = int(time.time() * 1000)
 
 
 @dataclass(frozen=True)

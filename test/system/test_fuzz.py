@@ -24,6 +24,7 @@ from mousetrap.jobs import encode, first_job
 from mousetrap.signing import Keyring
 from support.stack import SIGNING_KEYS, Deploy
 from support.waiting import until
+from support.workbench import ACCEPTED_MS
 
 #: For each route, and ten times as many messages; set it to search for long.
 EXAMPLES = int(os.environ.get("MOUSETRAP_FUZZ_EXAMPLES", "10"))
@@ -80,7 +81,9 @@ def test_no_request_whatever_meets_an_error_of_ours(
 _KEYRING = Keyring.parse(SIGNING_KEYS)
 _job = msgspec.json.decode(
     encode(
-        first_job(run_id="r", pipeline="earthquakes", stage="fetch", payload=b'{"url":"x"}', accepted_ms=1)
+        first_job(
+            run_id="r", pipeline="earthquakes", stage="fetch", payload=b'{"url":"x"}', accepted_ms=ACCEPTED_MS
+        )
     )
 )
 _anything = st.recursive(

@@ -1,10 +1,11 @@
 """A job, and its one form on the wire: a JSON envelope that holds all that has meaning."""
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 #: The namespace of our job ids; any constant would do, changing it would break the deduplication of jobs in flight.
 _JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
@@ -18,6 +19,13 @@ class JobTooNew(JobUndecodable):
     """The message is a job of a later wire format than this version reads."""
 
 
+#: What no job of ours reaches: an attempt each millisecond for a day, and as many redrives as there are seconds in ten days.
+MOST_ATTEMPTS, MOST_GENERATIONS = 100_000_000, 1_000_000
+#: Up to the year 9999, which every clock and every number of the store's can take. In UTF-8 a name fits into 255 bytes.
+Milliseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+Name = Annotated[str, Meta(min_length=1, max_length=63)]
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One message's work at one stage of one run.
 
@@ -26,20 +34,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The wire format's version. 2 added `generation` and `expires_ms`; what 1 says reads as it did.
     v: Literal[1, 2] = 2
-    id: str
-    run_id: str
-    pipeline: str
-    stage: str
+    id: Name
+    run_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    pipeline: Name
+    stage: Name
     #: The job whose output this one's payload is; None for a run's first.
-    parent: str | None = None
+    parent: Name | None = None
     #: 1 for the first try.
-    attempt: int = 1
+    attempt: Annotated[int, Meta(ge=1, le=MOST_ATTEMPTS)] = 1
     #: How often it came back from the dead letters; a message of an earlier round is stale.
-    generation: int = 0
-    #: Milliseconds since 1970, when the run was accepted.
-    accepted_ms: int
+    generation: Annotated[int, Meta(ge=0, le=MOST_GENERATIONS)] = 0
+    #: Milliseconds since 1970, when the run was accepted; when a redrive accepted it again, if it was redriven.
+    accepted_ms: Milliseconds
     #: Milliseconds since 1970 after which no attempt is begun; None for never.
-    expires_ms: int | None = None
+    expires_ms: Milliseconds | None = None
     #: JSON, under the stage's input contract.
     payload: msgspec.Raw
 
@@ -47,9 +55,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """The same job, one attempt on."""
         return msgspec.structs.replace(self, v=2, attempt=self.attempt + 1)
 
-    def anew(self, generation: int) -> "Job":
-        """The same job as it comes back from the dead letters: its attempts are counted from one again, its time has no end."""
-        return msgspec.structs.replace(self, v=2, attempt=1, generation=generation, expires_ms=None)
+    def anew(self, accepted_ms: int) -> "Job":
+        """The same job as it comes back from the dead letters, accepted again: its attempts are counted from one, its time has
+        no end."""
+        return msgspec.structs.replace(
+            self, v=2, attempt=1, generation=self.generation + 1, accepted_ms=accepted_ms, expires_ms=None
+        )
 
     def following(self, stage: str, payload: bytes) -> "Job":
         """The job at the next stage that carries this one's output."""

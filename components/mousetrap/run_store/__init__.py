@@ -1,6 +1,6 @@
 """The state of runs and jobs in Valkey: every transition atomic, every key with a time-to-live."""
 
-from mousetrap.run_store.claims import Busy, Claim, Decided, Granted, Locked, Over, Unsigned
+from mousetrap.run_store.claims import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
 from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.facts import StoreFacts
 from mousetrap.run_store.records import Opening
@@ -13,6 +13,7 @@ __all__ = [
     "Decided",
     "Decision",
     "Event",
+    "Forgotten",
     "Granted",
     "Locked",
     "Opened",

@@ -53,11 +53,15 @@ class Unsigned(msgspec.Struct, frozen=True):
     why: str
 
 
+class Forgotten(msgspec.Struct, frozen=True):
+    """The job's run was accepted longer ago than runs are remembered, and is not known: nobody can tell what was done of it."""
+
+
 class Over(msgspec.Struct, frozen=True):
     """Nothing is left to do for this message."""
 
 
-Claim = Granted | Busy | Locked | Decided | Unsigned | Over
+Claim = Granted | Busy | Locked | Decided | Unsigned | Forgotten | Over
 
 
 def read_claim(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
@@ -69,6 +73,8 @@ def read_claim(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
             return Busy(milliseconds / 1000)
         case ["locked", holder, milliseconds]:
             return Locked(holder, milliseconds / 1000)
+        case ["forgotten"]:
+            return Forgotten()
         case ["decided", verdict, milliseconds] if verdict:
             return _decided(verdict, milliseconds / 1000, job, keyring)
         case _:

@@ -170,14 +170,17 @@ class RunStore:
         return None if state == "unknown" else RunState(state)
 
     async def redrive(self, job: Job) -> Job | Literal["stale", "busy"]:
-        """Records that a dead job goes round again, before it is published; the job to publish, which expires no more.
+        """Records that a dead job goes round again, before it is published; the job to publish, which expires no more and is
+        not too old any more.
 
         Stale is the letter of a job that has gone on since; busy that of one which a worker has at this moment. Repeating
         the call before the job was published is safe. The run says so after `redriven`, or when a worker meets the job.
         """
-        reply, _ = await self._batches.call("redrive", job.id, job.run_id, job.generation, self._ttl)
+        reply, accepted_ms = await self._batches.call(
+            "redrive", job.id, job.run_id, job.generation, self._ttl
+        )
         if reply == "redriven":
-            return job.anew(job.generation + 1)
+            return job.anew(accepted_ms)
         return "busy" if reply == "busy" else "stale"
 
     async def redriven(self, job: Job) -> None:

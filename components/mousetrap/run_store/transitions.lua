@@ -12,7 +12,7 @@
 --
 -- Python sends many calls in one: [[transition, argument, ...], ...] in msgpack, and gets a list of replies.
 
-local DAY = 86400000
+local DAY, HOUR = 86400000, 3600000
 local OPENINGS = 'mousetrap:openings'
 local NUDGE = 'mousetrap:nudge'
 local ENDED = { completed = true, failed = true, rejected = true, cancelled = true, expired = true }
@@ -224,9 +224,14 @@ local function claim_facts(job)
     'arrived', 'lock', 'fence', 'suspect', 'generation', 'waiting_ms')
 end
 
+-- A message that is older than any run is remembered, and of which nothing is known, may be one that somebody kept; nobody
+-- can tell any more whether it was done. An hour is left for clocks that step.
 function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted, generation, expires, worker, redelivered,
     lock, waits, crashes, lease, keep, ttl)
   local held = claim_facts(job)
+  if not held[1] and now - accepted > lasting(ttl) + HOUR and redis.call('EXISTS', run_key(run)) == 0 then
+    return { 'forgotten' }
+  end
   if generation < tonumber(held[12] or 0) then return { 'over' } end
   if generation > tonumber(held[12] or 0) then
     -- The store has forgotten that the job goes round again, as one can that syncs once a second.
@@ -434,14 +439,17 @@ end
 -- the broker itself put aside was never decided: it goes round unless someone is at work on its job. Until the job is with
 -- its queue, its letter is all there is, and its run has failed as before.
 function transitions.redrive(job, run, generation, ttl)
-  local held = redis.call('HMGET', job_key(job), 'state', 'generation', 'until_ms')
+  local held = redis.call('HMGET', job_key(job), 'state', 'generation', 'until_ms', 'redriven_ms')
   local state, round = held[1], tonumber(held[2] or 0)
-  if (state == 'redriving' or state == 'redriven') and round == generation + 1 then return { 'redriven', round } end
+  if (state == 'redriving' or state == 'redriven') and round == generation + 1 then
+    return { 'redriven', tonumber(held[4] or now) }
+  end
   local stopped = STOPPED[redis.call('HGET', run_key(run), 'state') or '']
   if round > generation or state == 'done' or stopped then return { 'stale', 0 } end
   if state == 'running' and tonumber(held[3]) > now then return { 'busy', 0 } end
   begin_round(job, generation + 1, 'redriving', ttl)
-  return { 'redriven', generation + 1 }
+  redis.call('HSET', job_key(job), 'redriven_ms', now)
+  return { 'redriven', now }
 end
 
 function transitions.redriven(job, run, pipeline, stage, accepted, generation, ttl)

@@ -9,7 +9,18 @@ from functools import partial
 
 from mousetrap.jobs import Delivery, Done, GiveUp, Job, MousetrapError, Outcome, Queue, RetryLater
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import Busy, Claim, Decided, Decision, Granted, Locked, Over, RunStore, Unsigned
+from mousetrap.run_store import (
+    Busy,
+    Claim,
+    Decided,
+    Decision,
+    Forgotten,
+    Granted,
+    Locked,
+    Over,
+    RunStore,
+    Unsigned,
+)
 from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
@@ -17,7 +28,7 @@ from mousetrap.worker.patience import Patience
 from mousetrap.worker.perform import Performer, record_refused
 from mousetrap.worker.postings import Posting, bury, postings, signed
 from mousetrap.worker.undertake import Undertaking
-from mousetrap.worker.verify import Refused, verify
+from mousetrap.worker.verify import Refused, forgotten, verify
 from mousetrap.worker.watching import Watching
 
 _log = logging.getLogger("mousetrap.worker")
@@ -93,6 +104,8 @@ class Handling:
                 return [self._parked(attempt, min(_LATEST, max(_SOONEST, waited / 4)))]
             case Unsigned() as record:
                 return await self._distrust(attempt, record, performer)
+            case Forgotten():
+                return [self._refusal(delivery, forgotten(job), job)]
             case Over():
                 return []
 
@@ -205,14 +218,15 @@ class Handling:
             # A redelivered job is taken over without it, and a lock ends with its lease.
             _log.warning("could not release a job: %s", error, extra={"run": attempt.job.run_id})
 
-    def _refusal(self, delivery: Delivery, refused: Refused) -> Posting:
+    def _refusal(self, delivery: Delivery, refused: Refused, job: Job | None = None) -> Posting:
+        self._watching.failed += 1
         _log.warning("refused a message of %s: %s", delivery.queue, refused.failure.text)
         return bury(
             delivery.message,
             delivery.queue,
             refused.reason,
             refused.failure,
-            job=None,
+            job=job,
             worker=self._name,
             now_ms=_now_ms(),
         )

@@ -151,6 +151,12 @@ def unknown_stage(job: Job, queue: str) -> GiveUp:
     return GiveUp("unknown-stage", Failure(kind="UnknownStage", text=what))
 
 
+def too_many(attempt: int, allowed: int) -> GiveUp:
+    """The outcome of an attempt that the stage's policy does not allow, or not any more."""
+    what = f"this is attempt {attempt}, and the policy of its stage allows {allowed}"
+    return GiveUp("max-retries", Failure(kind="TooManyAttempts", text=what))
+
+
 def crash_loop(starts: int) -> GiveUp:
     """The outcome of a job over which one worker after another died."""
     what = f"{starts} workers began this attempt and none lived to end it: look for what kills them (memory?)"

@@ -11,7 +11,7 @@ from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.company import Company
 from mousetrap.worker.context import Context, context_of
 from mousetrap.worker.patience import Patience
-from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, unknown_stage
+from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, too_many, unknown_stage
 from mousetrap.worker.progress import ProgressReporter
 from mousetrap.worker.verdict import judged, waited_out
 
@@ -39,6 +39,9 @@ class Undertaking:
             return await self._without_lock(attempt.job, performer, claim.locked_by)
         if claim.suspect and claim.starts >= performer.stage.retry.crashes:
             return crash_loop(claim.starts)
+        allowed = performer.stage.retry.attempts
+        if allowed is not None and attempt.job.attempt > allowed:
+            return too_many(attempt.job.attempt, allowed)
         attempt.performing, attempt.counted = True, not claim.suspect
         try:
             await self._company.join(alone=claim.suspect)

@@ -1,6 +1,7 @@
 """Decides whether a message is a job of ours that this worker can do."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mousetrap.jobs import Failure, Job, JobTooNew, JobUndecodable, Message, decode
 from mousetrap.signing import Keyring, SignatureRefused
@@ -8,7 +9,7 @@ from mousetrap.signing import Keyring, SignatureRefused
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Not a job that may be believed: it goes to the dead letters as it is, and touches no run."""
+    """Not a job that may be done: it goes to the dead letters as it is, and touches no run."""
 
     reason: str
     failure: Failure
@@ -26,3 +27,13 @@ def verify(message: Message, keyring: Keyring) -> Job | Refused:
         return Refused("wire-version", Failure(kind="JobTooNew", text=str(error)))
     except JobUndecodable as error:
         return Refused("undecodable", Failure(kind="JobUndecodable", text=str(error)))
+
+
+def forgotten(job: Job) -> Refused:
+    """Why a job is not done that is older than what the store remembers."""
+    accepted = datetime.fromtimestamp(job.accepted_ms / 1000, UTC).isoformat(" ", "seconds")
+    what = (
+        f"its run was accepted at {accepted}, longer ago than runs are remembered (MOUSETRAP_RETENTION_SECONDS), and the store "
+        "does not know it: it may be done already, and this a repeat. Redriven, it is done"
+    )
+    return Refused("stale", Failure(kind="Stale", text=what))

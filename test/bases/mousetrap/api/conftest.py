@@ -20,6 +20,7 @@ from mousetrap.run_store import Granted, Progress, RunStore, open_store
 from mousetrap.settings import Settings
 from support.processes import Process
 from support.waiting import until
+from support.workbench import ACCEPTED_MS
 
 Serve = Callable[..., httpx.Client]
 
@@ -110,7 +111,9 @@ class Worker:
 
 
 def _job(run_id: str, stage: str) -> Job:
-    return first_job(run_id=run_id, pipeline=EARTHQUAKES.name, stage=stage, payload=b"{}", accepted_ms=1)
+    return first_job(
+        run_id=run_id, pipeline=EARTHQUAKES.name, stage=stage, payload=b"{}", accepted_ms=ACCEPTED_MS
+    )
 
 
 async def _claim(store: RunStore, job: Job) -> int:

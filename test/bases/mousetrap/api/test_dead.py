@@ -16,6 +16,7 @@ from mousetrap.jobs import Job, Message, dead_queue, decode, encode, first_job
 from mousetrap.signing import Keyring
 from support.inbox import Inbox
 from support.ports import free_ports
+from support.workbench import ACCEPTED_MS
 
 KEYS = "k1:sixteen-characters"
 KEYRING = Keyring.parse(KEYS)
@@ -32,7 +33,9 @@ def api(serve: Serve) -> httpx.Client:
 
 def job_of(run_id: str) -> Job:
     payload = b'{"url": "https://example.org/feed"}'
-    return first_job(run_id=run_id, pipeline=EARTHQUAKES.name, stage="fetch", payload=payload, accepted_ms=1)
+    return first_job(
+        run_id=run_id, pipeline=EARTHQUAKES.name, stage="fetch", payload=payload, accepted_ms=ACCEPTED_MS
+    )
 
 
 def letter_of(run_id: str, at_ms: int = 1, **story: str) -> Message:

@@ -15,6 +15,7 @@ from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, encode, first_job
 from support.processes import Process, base_command, clean_environment
+from support.workbench import ACCEPTED_MS
 
 QUEUE = "start_fetch"
 FEED = '{"url": "https://example.org/feed"}'
@@ -50,7 +51,11 @@ def bury(store_url: str, *run_ids: str, reason: str = "max-retries") -> list[str
     """A dead letter of each run; the letters' ids."""
     jobs = [
         first_job(
-            run_id=run_id, pipeline=EARTHQUAKES.name, stage="fetch", payload=FEED.encode(), accepted_ms=1
+            run_id=run_id,
+            pipeline=EARTHQUAKES.name,
+            stage="fetch",
+            payload=FEED.encode(),
+            accepted_ms=ACCEPTED_MS,
         )
         for run_id in run_ids
     ]

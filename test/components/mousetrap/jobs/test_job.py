@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,9 +88,26 @@ def test_a_run_s_time_to_live_goes_with_each_of_its_jobs() -> None:
 
 
 def test_a_job_that_comes_back_from_the_dead_letters_counts_from_one_again() -> None:
-    anew = a_job().again().anew(generation=1)
+    anew = a_job().again().anew(accepted_ms=7)
 
-    assert (anew.id, anew.attempt, anew.generation) == (a_job().id, 1, 1)
+    assert (anew.id, anew.attempt, anew.generation, anew.accepted_ms) == (a_job().id, 1, 1, 7)
+
+
+@pytest.mark.parametrize(
+    "field", ["attempt", "generation", "accepted_ms", "expires_ms", "id", "run_id", "parent"]
+)
+@pytest.mark.parametrize(
+    "text", ["-1", "-0.5", "1e400", "NaN", "1.0", '"1"', "true", "[]", "1e15", str(10**15), '""']
+)
+def test_a_number_or_name_that_no_job_can_have_is_refused_with_its_place(field: str, text: str) -> None:
+    whole = msgspec.json.decode(encode(a_job()))
+    whole |= {field: msgspec.Raw(text.encode())}
+    if text == '"1"' and field in ("id", "run_id", "parent"):
+        assert getattr(decode(msgspec.json.encode(whole)), field) == "1"
+        return
+
+    with pytest.raises(JobUndecodable, match=rf"\$\.{field}|malformed|out of range"):
+        decode(msgspec.json.encode(whole))
 
 
 @given(st.binary(max_size=300))
