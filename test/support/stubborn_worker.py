@@ -89,6 +89,10 @@ def leave(order: Order) -> str:
             multiprocessing.get_context("fork").Process(
                 target=time.sleep, args=(3600,), name="left child"
             ).start()
+        case "flood":
+            _is_first(order)
+            while True:
+                print("x" * 10_000, file=sys.stderr, flush=True)
         case "atexit":
             atexit.register(time.sleep, 3600)
         case _:

@@ -1,7 +1,10 @@
 """A worker ends when it is told to and in its time, whatever its handlers swallow, start, or leave behind."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +12,8 @@ import pytest
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunState
 from support import stubborn_worker
-from support.processes import Process
+from support.processes import Process, clean_environment
+from support.stack import SIGNING_KEYS
 from support.stubborn_worker import ISOLATED, LEAVES, LIMITED, SOFTLY, SWALLOWS
 from support.waiting import until
 
@@ -74,6 +78,40 @@ def test_the_end_of_the_grace_ends_a_worker_whatever_its_handler_does(
 
     assert worker.terminate(ENDED) == 75
     assert "stubborn_worker.py" in worker.output
+
+
+def test_a_storm_of_signals_ends_a_worker_as_two_do(start_stubborn: Start, runs: Any) -> None:
+    worker = start_stubborn()
+    runs.submit(SWALLOWS, "stay")
+    until(lambda: runs.mark("stay").exists(), "its handler is at work", ENDED)
+
+    for number in (signal.SIGTERM, signal.SIGINT) * 50:
+        if worker.running:
+            worker.send(number)
+    assert worker.wait(ENDED) == 75
+    assert "Traceback" not in worker.output
+
+
+def test_a_log_that_nobody_reads_keeps_no_worker_from_its_end(store_url: str, runs: Any) -> None:
+    settings = clean_environment(
+        MOUSETRAP_BROKER_URL=store_url,
+        MOUSETRAP_STORE_URL=store_url,
+        MOUSETRAP_SIGNING_KEYS=SIGNING_KEYS,
+        MOUSETRAP_GRACE_SECONDS="1",
+        PYTHONPATH=str(Path(stubborn_worker.__file__).parents[1]),
+    )
+    command = [sys.executable, str(stubborn_worker.__file__)]
+    with subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as worker:
+        try:
+            assert worker.stderr is not None
+            while b"serving" not in worker.stderr.readline():
+                pass
+            runs.submit(LEAVES, "flood")
+            until(runs.mark("flood").exists, "its handler is at work", ENDED)
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(ENDED) == 75
+        finally:
+            worker.kill()
 
 
 def test_a_cancelled_run_s_handler_that_goes_on_keeps_no_worker_from_its_end(
@@ -144,7 +182,7 @@ def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_told_to(
 
     assert worker.terminate(ENDED) == code
     assert said in worker.output
-    assert "serving" not in worker.output
+    assert "serving test_" not in worker.output
 
 
 @pytest.mark.parametrize(
