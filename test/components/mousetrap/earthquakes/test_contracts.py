@@ -6,7 +6,15 @@ import sys
 
 import pytest
 
-from mousetrap.earthquakes import Earthquake, Feed, FeedRefused, FeedRequest, FeedUnavailable, Summary
+from mousetrap.earthquakes import (
+    Earthquake,
+    Feed,
+    FeedRefused,
+    FeedRequest,
+    FeedUnavailable,
+    Summary,
+    default_request,
+)
 from mousetrap.pipeline import ContractBroken, read, write
 
 _HUALIEN = Earthquake(
@@ -15,7 +23,8 @@ _HUALIEN = Earthquake(
 
 
 def test_a_request_without_an_address_is_for_the_week() -> None:
-    assert read(b"{}", FeedRequest).url.endswith("/all_week.geojson")
+    assert default_request(read(b"{}", FeedRequest).url).url.endswith("/all_week.geojson")
+    assert default_request("http://127.0.0.1:1/week").url == "http://127.0.0.1:1/week"
 
 
 @pytest.mark.parametrize(
