@@ -26,10 +26,12 @@ def runs(
     settings = Settings.from_environ(environ)
     with Api(settings.api_url, settings.api_key) as api:
         answer = api.runs_as_json(pipeline, state, limit, after)
+    given = {"--pipeline": pipeline, "--state": state}
+    filters = "".join(f" {option} {value}" for option, value in given.items() if value)
     if as_json:
         print_json(answer)
     else:
-        terminal().print(runs_table(read_page(answer), datetime.now().astimezone()))
+        terminal().print(runs_table(read_page(answer), datetime.now().astimezone(), filters))
     return 0
 
 

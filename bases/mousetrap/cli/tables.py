@@ -76,15 +76,17 @@ def event_line(event: Event, began_ms: int) -> Text:
     return line
 
 
-def runs_table(page: Page, now: datetime) -> RenderableType:
-    """A page of runs, newest first, and how to ask for the next."""
+def runs_table(page: Page, now: datetime, filters: str = "") -> RenderableType:
+    """A page of runs, newest first, and how to ask for the next with the same `filters` of the command line."""
+    more = [Text(f"more: mousetrap runs{filters} --after {page.next}", "dim")] if page.next else []
+    if not page.runs and (filters or more):
+        return Group("no run fits" if not more else "no run fits of those that were looked at", *more)
     if not page.runs:
         return "no runs: start one with `mousetrap run PIPELINE`"
     table = table_of("run", "pipeline", "state", "accepted", "took")
     for run in page.runs:
         accepted = moment(run.accepted_ms, now)
         table.add_row(run.id, run.pipeline, _coloured(run.state, ""), accepted, _took(run))
-    more = [Text(f"more: mousetrap runs --after {page.next}", "dim")] if page.next else []
     return Group(table, *more, *_why_failed(page.runs))
 
 

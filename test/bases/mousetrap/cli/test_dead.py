@@ -172,6 +172,19 @@ def test_the_beginning_of_an_id_is_enough_where_no_other_begins_so(
     assert mousetrap("dead", "redrive", short["o1"]).returncode == 1
 
 
+def test_runs_are_listed_by_their_state(mousetrap: Command) -> None:
+    for run_id in ("waits", "ended"):
+        mousetrap("run", "earthquakes", "--id", run_id, "--input", FEED, "--no-follow")
+    mousetrap("cancel", "ended")
+
+    cancelled = json.loads(mousetrap("runs", "--state", "cancelled", "--json").stdout)
+    unknown = mousetrap("runs", "--state", "asleep")
+
+    assert [run["id"] for run in cancelled["runs"]] == ["ended"]
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "state" in unknown.stderr
+
+
 def test_the_id_that_begins_as_an_option_is_shown_as_it_is_told(mousetrap: Command) -> None:
     started = mousetrap("run", "earthquakes", "--id", "-x", "--input", FEED, "--no-follow")
 

@@ -108,6 +108,13 @@ def test_runs_fit_into_80_columns() -> None:
     )
 
 
+def test_runs_that_do_not_fit_are_told_with_how_to_look_further() -> None:
+    assert shown(runs_table(Page(()), NOW, " --state failed")) == "no run fits"
+    assert shown(runs_table(Page((), "1:r"), NOW, " --state failed")) == (
+        "no run fits of those that were looked at\nmore: mousetrap runs --state failed --after 1:r"
+    )
+
+
 def test_why_a_run_failed_is_a_line_below_the_others() -> None:
     failure = Failure(
         "pkg.FeedRefused", "http://10.0.0.1/ points into our own network,\nor to no public address"
