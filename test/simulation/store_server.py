@@ -162,6 +162,14 @@ class StoreServer:
         self._ends[key] = self.now_ms() + _integer(milliseconds)
         return 1
 
+    def _get(self, key: bytes) -> bytes | None:
+        return bytes(self._at(key, bytes)) if self._live(key) else None
+
+    def _set(self, key: bytes, value: bytes, _px: bytes, milliseconds: bytes) -> bytes:
+        self._keys[key] = value
+        self._ends[key] = self.now_ms() + _integer(milliseconds)
+        return b"OK"
+
     def _pubsub(self, _numsub: bytes, channel: bytes) -> list[bytes | int]:
         return [channel, 0]
 
@@ -238,16 +246,25 @@ class StoreServer:
             # A server that may keep a few more than asked for keeps a node's worth; here it keeps them all.
             most = None if args[1] == b"~" else _integer(args[place])
             place += 1
-        assert args[place] == b"*", "only the server gives ids"
         fields = args[place + 1 :]
         entries = self._own(key, list)
-        last_ms, last_number = self._last_entry[key]
-        number = last_number + 1 if last_ms == self.now_ms() else 0
-        self._last_entry[key] = (self.now_ms(), number)
+        self._last_entry[key] = self._next_entry(key, args[place])
         entries.append((b"%d-%d" % self._last_entry[key], dict(zip(fields[::2], fields[1::2], strict=True))))
         if most is not None:
             del entries[:-most]
         return bytes(entries[-1][0])
+
+    def _next_entry(self, key: bytes, wished: bytes) -> tuple[int, int]:
+        last_ms, last_number = self._last_entry[key]
+        if wished == b"*":
+            at = max(self.now_ms(), last_ms)
+        else:
+            assert wished.endswith(b"-*"), "only the server numbers entries of one time"
+            if (at := _integer(wished.removesuffix(b"-*"))) < last_ms:
+                raise ResponseError(
+                    "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+                )
+        return at, last_number + 1 if at == last_ms else 0
 
     def _xrange(
         self, key: bytes, first: bytes, last: bytes, *_: bytes

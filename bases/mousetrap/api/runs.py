@@ -70,7 +70,7 @@ async def _put_aside(run: Run, services: Services) -> views.PutAside | None:
     Looked for only when the run has waited for long, by a look that all such runs share; a broker that is away or slow
     costs the page this line and no more.
     """
-    if run.state not in _WAITING or time.time() * 1000 - run.updated_ms < _LONG * 1000:
+    if run.state not in _WAITING or abs(time.time() * 1000 - run.updated_ms) < _LONG * 1000:
         return None
     with suppress(MousetrapError, TimeoutError):
         async with asyncio.timeout(_PATIENCE):

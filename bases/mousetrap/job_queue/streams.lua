@@ -10,9 +10,26 @@ local function stream(queue) return 'mousetrap:queue:' .. queue end
 local function delayed(queue) return 'mousetrap:queue:' .. queue .. ':delayed' end
 local function alive(consumer) return 'mousetrap:consumer:' .. consumer end
 
+local CLOCK = 'mousetrap:clock'
+
 local function microseconds()
   local time = redis.call('TIME')
   return time[1] * 1000000 + time[2]
+end
+
+-- Milliseconds of a clock that does not run backwards, as transitions.lua describes it, and the server's own.
+local function clock()
+  local at = math.floor(microseconds() / 1000)
+  local went, said = pcall(redis.call, 'GET', CLOCK)
+  local said_seen, said_ahead = string.match(went and said or '', '^(%d+) (%d+)$')
+  local seen, ahead = tonumber(said_seen or 0), tonumber(said_ahead or 0)
+  if seen > at then return math.min(seen + ahead, at + 86400000), at end
+  return at + math.floor(math.max(0, ahead - (at - seen) / 10)), at
+end
+
+local function note_clock()
+  local now, at = clock()
+  redis.call('SET', CLOCK, string.format('%d %d', at, now - at), 'PX', 172800000)
 end
 
 local function exists(queue) return redis.call('EXISTS', stream(queue)) == 1 end
@@ -46,12 +63,23 @@ local function put_back(queue, entry)
   redis.call('XDEL', stream(queue), entry)
 end
 
+-- By the time in its key, for the key itself outlives that where the server's clock was set back. Older versions write none.
+local function lives(consumer)
+  local till = redis.call('GET', alive(consumer))
+  return till and (till == '' or tonumber(till) > clock())
+end
+
+local function live(consumer, lapse)
+  note_clock()
+  redis.call('SET', alive(consumer), string.format('%d', clock() + lapse), 'PX', lapse)
+end
+
 local function consumers(queue)
   local found = {}
   for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', stream(queue), GROUP)) do
     local consumer = {}
     for i = 1, #info, 2 do consumer[info[i]] = info[i + 1] end
-    consumer.alive = redis.call('EXISTS', alive(consumer.name)) == 1
+    consumer.alive = lives(consumer.name)
     table.insert(found, consumer)
   end
   return found
@@ -87,7 +115,7 @@ function steps.send(acknowledged, handed_back)
   for queue, entries in pairs(handed_back) do
     for _, entry in ipairs(entries) do put_back(queue, entry) end
   end
-  local waiting, now, refused = {}, microseconds(), {}
+  local waiting, now, moment, refused = {}, clock(), microseconds(), {}
   for place = 3, #ARGV, 2 do
     local queue, limit, most_bytes, after, id, headers = unpack(cmsgpack.unpack(ARGV[place]))
     local body = ARGV[place + 1]
@@ -99,7 +127,7 @@ function steps.send(acknowledged, handed_back)
       table.insert(refused, 'unroutable')
     elseif after > 0 then
       -- The time and the place in the batch tell equal messages apart.
-      redis.call('ZADD', delayed(queue), math.ceil(now / 1000) + after, cmsgpack.pack({ now, place, id, body, headers }))
+      redis.call('ZADD', delayed(queue), now + 1 + after, cmsgpack.pack({ moment, place, id, body, headers }))
     elseif limit > 0 and waiting[queue] >= limit then
       table.insert(refused, (place - 3) / 2)
       table.insert(refused, 'length')
@@ -117,7 +145,7 @@ end
 
 -- Lets the delayed messages whose time has come join the queue, at most `limit`; returns how many did.
 function steps.release(queue, limit)
-  local now = math.floor(microseconds() / 1000)
+  local now = clock()
   local due = redis.call('ZRANGE', delayed(queue), '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
   for _, packed in ipairs(due) do
     local message = cmsgpack.unpack(packed)
@@ -133,7 +161,7 @@ function steps.ready(queue)
   for _, consumer in ipairs(consumers(queue)) do
     if consumer.alive then held = held + consumer.pending end
   end
-  local due = redis.call('ZCOUNT', delayed(queue), '-inf', math.floor(microseconds() / 1000))
+  local due = redis.call('ZCOUNT', delayed(queue), '-inf', (clock()))
   return redis.call('XLEN', stream(queue)) + due - held
 end
 
@@ -149,7 +177,7 @@ end
 function steps.since(queue)
   if not exists(queue) then return 0 end
   local first = redis.call('XRANGE', stream(queue), '(' .. last_given(queue), '+', 'COUNT', 1)[1]
-  local due = redis.call('ZRANGE', delayed(queue), '-inf', math.floor(microseconds() / 1000), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  local due = redis.call('ZRANGE', delayed(queue), '-inf', (clock()), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
   local since = { due[2] and tonumber(due[2]), first and tonumber(string.match(first[1], '^%d+')) }
   return math.min(since[1] or since[2] or 0, since[2] or since[1] or 0)
 end
@@ -166,14 +194,15 @@ end
 -- A consumer lives as long as its key, which it renews.
 function steps.join(consumer, lapse, former, queues)
   redis.call('DEL', alive(former))
-  redis.call('SET', alive(consumer), '', 'PX', lapse)
+  live(consumer, lapse)
   sweep(queues)
 end
 
 function steps.renew(consumer, lapse, queues)
-  local renewed = redis.call('SET', alive(consumer), '', 'PX', lapse, 'XX')
+  local lived = lives(consumer)
+  if lived then live(consumer, lapse) end
   sweep(queues)
-  return renewed and 1 or 0
+  return lived and 1 or 0
 end
 
 function steps.leave(consumer, queues)

@@ -1,4 +1,4 @@
--- Every transition of a run and its jobs, each atomic; the server's clock is the only one.
+-- Every transition of a run and its jobs, each atomic; the server's clock is the only one, and no time runs backwards.
 --
 -- Keys, all with a time-to-live:
 --   mousetrap:run:<id>            hash    what a run is: pipeline, state, input, result, failure, progress
@@ -9,6 +9,7 @@
 --   mousetrap:latest:<pipeline>   hash    its newest completed run
 --   mousetrap:openings            zset    runs that are recorded, and not known to be published yet, by when
 --   mousetrap:lock:<key>          hash    which job holds a lock, until when, and the fence of its latest holder
+--   mousetrap:clock               string  the server's time when last noted, and how far our clock was ahead of it
 --
 -- Python sends many calls in one: [[transition, argument, ...], ...] in msgpack, and gets a list of replies.
 
@@ -21,12 +22,45 @@ local STOPPED = { rejected = true, cancelled = true, expired = true }
 -- A job begun more often than this without an end runs alone, and is counted only when it does.
 local IN_COMPANY = 2
 
+-- Our clock is the server's until that is set back. From there on it goes on from where it was, ahead of the server's, and
+-- a tenth slower until the two agree. What is noted of it (here and by streams.lua, which reads it) outlives the server.
+local CLOCK = 'mousetrap:clock'
+local NOTED = 1000
+-- The server's time at the last call, how far our clock was ahead of it then, and when that was noted last.
+local seen, ahead, noted = 0, 0, 0
+
+local function healed(by, passed) return math.max(0, by - passed / 10) end
+
+local function note_clock(at)
+  local went, said = pcall(redis.call, 'GET', CLOCK)
+  local said_at, said_ahead = string.match(went and said or '', '^(%d+) (%d+)$')
+  local their_seen, their_ahead = tonumber(said_at or 0), tonumber(said_ahead or 0)
+  local theirs = their_seen > at and their_seen - at + their_ahead or healed(their_ahead, at - their_seen)
+  -- A clock that leapt further and came back is not followed for years.
+  ahead = math.min(math.max(ahead, theirs), DAY)
+  noted = at
+  redis.call('SET', CLOCK, string.format('%d %d', at, ahead), 'PX', 2 * DAY)
+end
+
+local function read_clock()
+  local time = redis.call('TIME')
+  local at = time[1] * 1000 + math.floor(time[2] / 1000)
+  local back = at < seen
+  if back then
+    ahead = ahead + seen - at
+  elseif ahead > 0 then
+    ahead = healed(ahead, at - seen)
+  end
+  if back or at - noted >= NOTED then note_clock(at) end
+  seen = at
+  return at + math.floor(ahead)
+end
+
 -- Read once for all transitions of a call: the time, which stands still in a call anyway, and whether anyone watches.
 local now, watched
 
 local function look_around()
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
+  now = read_clock()
   watched = redis.call('PUBSUB', 'NUMSUB', NUDGE)[2] > 0
 end
 
@@ -39,9 +73,15 @@ local function nudge(run)
   if watched then redis.call('PUBLISH', NUDGE, run) end
 end
 
-local function tell(run, kind, stage, job, attempt, worker, data)
-  redis.call('XADD', events_key(run), 'MAXLEN', '~', 1000, '*', 'kind', kind, 'stage', stage, 'job', job,
+local function add_event(run, id, kind, stage, job, attempt, worker, data)
+  redis.call('XADD', events_key(run), 'MAXLEN', '~', 1000, id, 'kind', kind, 'stage', stage, 'job', job,
     'attempt', attempt, 'worker', worker, 'data', data)
+end
+
+-- An entry's id is its time: the server's own, unless our clock is ahead of it. Of one that is not greater than the last
+-- one's the server makes a greater one itself.
+local function tell(run, ...)
+  if ahead < 1 or not pcall(add_event, run, string.format('%d-*', now), ...) then add_event(run, '*', ...) end
   nudge(run)
 end
 

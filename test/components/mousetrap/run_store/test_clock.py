@@ -1,0 +1,195 @@
+"""Shows what a store does whose clock is set back or leaps: a real server, whose functions ask the test for the time."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from redis import Redis
+
+from mousetrap.job_queue import streams_line
+from mousetrap.job_queue.streams_line import Line, Server
+from mousetrap.jobs import Failure, RetryLater, first_job
+from mousetrap.run_store import Busy, Decided, Granted, RunStore, batches, open_store
+from support.inbox import play
+from support.valkey import OwnValkey, administrator
+
+_NOW = "redis.call('TIME')"
+_TOLD = "redis.call('HMGET', 'mousetrap:told', 'seconds', 'rest')"
+HOUR = 3_600.0
+START = 1_800_000_000.0
+
+
+class Clock:
+    """The server's clock, as its functions see it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = Redis.from_url(administrator(url))
+        self._now = START
+        self.step(0.0)
+
+    def step(self, seconds: float) -> None:
+        """Lets so much time pass, or sets the clock back."""
+        self._now += seconds
+        whole, rest = divmod(round(self._now * 1000), 1000)
+        self._client.hset("mousetrap:told", mapping={"seconds": whole, "rest": rest * 1000})
+
+    def forget_functions(self) -> None:
+        """As a server does that was set back while it was down."""
+        self._client.function_flush()
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    """A server of this test's own: its functions are no good for others."""
+    assert _NOW in batches._SOURCE_NAMED and _NOW in streams_line._STEPS
+    monkeypatch.setattr(batches, "_SOURCE_NAMED", batches._SOURCE_NAMED.replace(_NOW, _TOLD))
+    steps = streams_line._STEPS.replace(_NOW, _TOLD)
+    monkeypatch.setattr(streams_line, "_STEPS", steps)
+    monkeypatch.setattr(
+        streams_line, "_STEPS_SHA", hashlib.sha1(steps.encode(), usedforsecurity=False).hexdigest()
+    )
+    with OwnValkey(tmp_path) as server:
+        yield Clock(server.url)
+
+
+def on(clock: Clock, story: Callable[[RunStore], Awaitable[None]]) -> None:
+    async def tell() -> None:
+        async with open_store(clock.url, retention=86_400.0) as store:
+            await story(store)
+
+    play(tell())
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_claim_lasts_no_longer_and_no_timeline_runs_backwards_when_the_clock_is_set_back(
+    clock: Clock, down: bool
+) -> None:
+    async def story(store: RunStore) -> None:
+        opened = await store.open_run("r1", "sums", "add", b"1")
+        job = first_job(
+            run_id="r1", pipeline="sums", stage="add", payload=b"1", accepted_ms=opened.accepted_ms
+        )
+        clock.step(2)
+        assert isinstance(
+            await store.claim(job, worker="w1", redelivered=False, lease=30, lock="one"), Granted
+        )
+
+        clock.step(-HOUR)
+        if down:
+            clock.forget_functions()
+        other = await store.claim(job, worker="w2", redelivered=False, lease=30)
+        clock.step(34)  # a tenth slower, until both clocks agree
+        late = await store.claim(job, worker="w2", redelivered=False, lease=30, lock="one")
+
+        assert isinstance(other, Busy) and other.seconds <= 32
+        assert isinstance(late, Granted) and late.lock_fence
+        run = await store.get("r1")
+        assert run is not None
+        times = [event.at_ms for event in run.timeline]
+        assert times == sorted(times)
+        assert run.updated_ms >= run.accepted_ms + 30_000
+
+    on(clock, story)
+
+
+def test_a_retry_that_was_decided_before_the_clock_was_set_back_is_due_when_it_was(clock: Clock) -> None:
+    async def story(store: RunStore) -> None:
+        opened = await store.open_run("r1", "sums", "add", b"1")
+        job = first_job(
+            run_id="r1", pipeline="sums", stage="add", payload=b"1", accepted_ms=opened.accepted_ms
+        )
+        claim = await store.claim(job, worker="w1", redelivered=False, lease=30)
+        assert isinstance(claim, Granted)
+        failure = RetryLater(10.0, Failure(kind="E", text="no"))
+        await store.decide(job, failure, fence=claim.fence, worker="w1", last=False)
+
+        clock.step(-HOUR)
+        decided = await store.claim(job, worker="w2", redelivered=True, lease=30)
+
+        assert isinstance(decided, Decided) and isinstance(decided.outcome, RetryLater)
+        assert decided.outcome.after <= 10.0
+
+    on(clock, story)
+
+
+def test_the_clock_is_right_again_after_ten_times_what_it_was_set_back(clock: Clock) -> None:
+    async def story(store: RunStore) -> None:
+        async def ahead(run_id: str) -> float:
+            accepted = (await store.open_run(run_id, "sums", "add", b"1")).accepted_ms / 1000
+            return accepted - clock._now
+
+        assert await ahead("r1") == 0
+        clock.step(-60)
+        assert await ahead("r2") == 60
+        clock.step(300)
+        assert await ahead("r3") == pytest.approx(30, abs=0.01)
+        clock.step(301)
+        assert await ahead("r4") == 0
+
+    on(clock, story)
+
+
+def test_a_clock_that_leapt_a_year_and_came_back_is_followed_for_no_more_than_a_day(clock: Clock) -> None:
+    async def story(store: RunStore) -> None:
+        clock.step(365 * 24 * HOUR)
+        await store.open_run("r1", "sums", "add", b"1")
+        clock.step(-365 * 24 * HOUR)
+
+        accepted = (await store.open_run("r2", "sums", "add", b"1")).accepted_ms / 1000
+
+        assert accepted - clock._now <= 24 * HOUR
+
+    on(clock, story)
+
+
+def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_when_the_clock_is_set_back(
+    clock: Clock,
+) -> None:
+    async def story() -> None:
+        line = Line(Server(clock.url, "test", None))
+
+        async def step(name: str, *arguments: Any, with_bytes: Any = ()) -> Any:
+            return await line.step(name, *arguments, with_bytes=with_bytes, patience=5)
+
+        await step("declare", ["q"])
+        await step("join", "w1", 5000, "", ["q"])
+        delayed = msgspec.msgpack.encode(("q", 0, 0, 10_000, "m1", ""))
+        at_once = msgspec.msgpack.encode(("q", 0, 0, 0, "m2", ""))
+        await step("send", {}, {}, with_bytes=[delayed, b"x", at_once, b"x"])
+        given = await line.ask(
+            *("XREADGROUP", "GROUP", "workers", "w1", "COUNT", 1, "STREAMS", "mousetrap:queue:q", ">"),
+            patience=5,
+        )
+        assert given
+
+        clock.step(-HOUR)
+        await step("join", "w2", 5000, "", ["q"])
+        assert await step("release", "q", 10) == 0  # not early either
+        clock.step(4.5)
+        assert await step("renew", "w2", 5000, ["q"]) == 1
+        clock.step(4.5)
+        assert await step("renew", "w2", 5000, ["q"]) == 1
+        assert await step("ready", "q") == 1  # what the dead one was given is back
+        clock.step(4.5)
+        assert await step("release", "q", 10) == 1
+        await line.close()
+
+    play(story())
+
+
+def test_damage_in_the_place_of_the_clock_stops_nothing(clock: Clock) -> None:
+    async def story(store: RunStore) -> None:
+        for value in (b"", b"x y", b"9" * 30 + b" 0", b"\xff"):
+            clock._client.set("mousetrap:clock", value)
+            clock.forget_functions()
+            assert (await store.open_run(f"r{len(value)}", "sums", "add", b"1")).state == "new"
+        clock._client.delete("mousetrap:clock")
+        clock._client.hset("mousetrap:clock", "a", "b")
+        clock.forget_functions()
+        assert (await store.open_run("r9", "sums", "add", b"1")).state == "new"
+
+    on(clock, story)
