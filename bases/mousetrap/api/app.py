@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from mousetrap.api import dead, events, example, health, pipelines, queues, repair, runs, start, workers
+from mousetrap.api import dead, docs, events, example, health, pipelines, queues, repair, runs, start, workers
 from mousetrap.api.access import Access
 from mousetrap.api.body_limit import BodyLimit
 from mousetrap.api.defaults import default_inputs
@@ -14,6 +14,7 @@ from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
 from mousetrap.api.events import Watchers
 from mousetrap.api.head import Head
+from mousetrap.api.headers import Headers
 from mousetrap.api.problems import any_refusal
 from mousetrap.api.services import open_services
 from mousetrap.settings import Settings
@@ -33,6 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
         version="1",
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=None,
         responses=any_refusal(),
         exception_handlers=dict(HANDLERS),
         generate_unique_id_function=lambda route: route.name,
@@ -40,9 +42,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.access = Access(settings)
     app.state.stopping = asyncio.Event()
     app.state.watchers = Watchers(settings.api_max_connections * 3 // 4)
-    for part in (start, pipelines, runs, events, repair, dead, queues, workers, health, example):
+    for part in (start, pipelines, runs, events, repair, dead, queues, workers, health, example, docs):
         app.include_router(part.router)
     app.add_middleware(BodyLimit, most=settings.api_max_body)
     app.add_middleware(Head)
+    app.add_middleware(Headers)
     describe(app, default_inputs(settings))
     return app

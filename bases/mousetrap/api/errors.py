@@ -11,6 +11,7 @@ from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from mousetrap.api.headers import OF_DATA
 from mousetrap.api.problems import Problem, absence, respond, write
 from mousetrap.jobs import (
     PublishUnconfirmed,
@@ -81,7 +82,9 @@ def _with_head(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
 
 
 async def _defect(_: Request, error: Exception) -> Response:
-    return respond(Problem("internal-error", "this is a defect of ours: the server's log has its story"))
+    # The framework sends this one outside of the middleware that adds the headers to all others.
+    detail = "this is a defect of ours: the server's log has its story"
+    return respond(Problem("internal-error", detail, headers=OF_DATA))
 
 
 #: By the error's class.

@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mousetrap.api.headers import OF_DATA
 from mousetrap.api.problems import Problem, respond
 from mousetrap.settings import Settings
 
@@ -173,6 +174,7 @@ def _size(url: bytes, headers: list[tuple[bytes, bytes]]) -> int:
 
 def _written(problem: Problem) -> bytes:
     response = respond(problem)
+    response.headers.update(OF_DATA)
     status = HTTPStatus(response.status_code)
     lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
     lines += [name + b": " + value for name, value in response.raw_headers]

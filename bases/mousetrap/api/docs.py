@@ -1,0 +1,71 @@
+"""Serves the page that describes the API, with the scripts and styles of an installed package: it needs no internet."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+
+from mousetrap.api.routes import Route
+
+#: Where the package has its files.
+_FILES = Path(str(files("fastapi_offline"))) / "static"
+#: Addresses without a slash before them: a proxy may serve all of this under a path of its own.
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Mousetrap</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<noscript>This page needs JavaScript; <a href="openapi.json">openapi.json</a> says the same.</noscript>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+#: Apart from the page, which may hold no script. No address is asked to judge the description.
+_START = """SwaggerUIBundle({
+    url: "openapi.json",
+    dom_id: "#swagger-ui",
+    deepLinking: true,
+    validatorUrl: null,
+    presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
+});
+"""
+
+router = APIRouter(include_in_schema=False, route_class=Route)
+
+
+@router.get("/docs")
+async def show_docs() -> HTMLResponse:
+    """The page."""
+    return HTMLResponse(_PAGE)
+
+
+@router.get("/docs/start.js")
+async def show_start() -> Response:
+    """What the page runs."""
+    return Response(_START, media_type="text/javascript")
+
+
+@router.get("/docs/swagger-ui-bundle.js")
+async def show_script() -> FileResponse:
+    """What draws the description."""
+    return FileResponse(_FILES / "swagger-ui-bundle.js", media_type="text/javascript")
+
+
+@router.get("/docs/swagger-ui.css")
+async def show_styles() -> FileResponse:
+    """How it looks."""
+    return FileResponse(_FILES / "swagger-ui.css", media_type="text/css")
+
+
+@router.get("/openapi.json")
+async def show_description(request: Request) -> JSONResponse:
+    """The description itself."""
+    return JSONResponse(request.app.openapi())
