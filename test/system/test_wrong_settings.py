@@ -57,7 +57,9 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize("url", ["mysql://127.0.0.1/x", "sqlite://", "sqlite:///x.db?mode=ro", "what://x:y"])
 def test_an_address_of_no_database_of_ours_is_one_line_and_exit_code_2(tmp_path: Path, url: str) -> None:
-    code, said = ended("process_worker", tmp_path, DATABASE_URL=url)
+    signed = {"SIGNING_KEYS": "test:a-secret-for-the-tests"}  # without keys a warning comes first
+
+    code, said = ended("process_worker", tmp_path, DATABASE_URL=url, **signed)
 
     assert code == 2, said
     assert said.startswith("MOUSETRAP_DATABASE_URL: ")
