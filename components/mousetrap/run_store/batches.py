@@ -101,12 +101,28 @@ class Batches:
                 raise
             await self._client.function_load(_SOURCE_NAMED, replace=True)  # a new or an emptied server
             reply = await self._call(blob)
-        replies: list[list[Any]] = msgspec.msgpack.decode(reply)
-        return replies
+        return _decoded(reply)
 
     async def _call(self, blob: bytes) -> bytes:
         reply: bytes = await self._client.execute_command("FCALL", _NAME, 0, blob)  # type: ignore[no-untyped-call]
         return reply
+
+
+def _decoded(reply: bytes) -> list[list[Any]]:
+    """Each transition's reply: one that holds bytes which are no text fails alone, not the batch that it came with."""
+    try:
+        replies: list[list[Any]] = msgspec.msgpack.decode(reply)
+    except UnicodeDecodeError:
+        return [_one(each) for each in msgspec.msgpack.decode(reply, type=list[msgspec.Raw])]
+    return replies
+
+
+def _one(reply: msgspec.Raw) -> list[Any]:
+    try:
+        decoded: list[Any] = msgspec.msgpack.decode(reply)
+    except UnicodeDecodeError as error:
+        return ["error", f"what it keeps of this job is no text: {error}"]
+    return decoded
 
 
 def _forget(future: "asyncio.Future[list[Any]]") -> None:

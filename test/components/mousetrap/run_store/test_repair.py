@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
+from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, StoreUnreachable, first_job
 from mousetrap.run_store import Busy, Granted, Locked, Over, RunState, RunStore, open_store
 from support.inbox import eventually
 from support.valkey import administrator
@@ -79,6 +79,30 @@ def forget(url: str, key: str) -> None:
 async def passed(moment_ms: int) -> None:
     """Returns once the machine's clock, which is the store's as well, is past the moment."""
     await asyncio.to_thread(until, lambda: time.time() * 1000 > moment_ms, "the moment passes", seconds=10)
+
+
+# Damaged
+
+
+def test_what_is_no_text_on_record_of_one_job_holds_up_no_other(store_url: str) -> None:
+    async def story(store: RunStore) -> None:
+        bad, good = await opened(store, "r1"), await opened(store, "r2")
+        await decided(store, bad, RetryLater(0.0, BROKEN), await claimed(store, bad))
+        with Redis.from_url(administrator(store_url)) as client:
+            client.hset(f"mousetrap:job:{bad.id}", "verdict", b"\xff\xfe")
+
+        async with asyncio.timeout(10):
+            # Asked for at the same time, both go in one batch.
+            both: Any = await asyncio.gather(
+                claimed(store, bad), claimed(store, good), return_exceptions=True
+            )
+
+        refused, claim = both
+        assert isinstance(refused, StoreUnreachable)
+        assert "no text" in str(refused)
+        assert isinstance(claim, Granted)
+
+    with_store(store_url, story)
 
 
 # Cancelled
