@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 
+from mousetrap.api.audit import note_caller
 from mousetrap.api.problems import Problem
 from mousetrap.api.rates import Rates
 from mousetrap.api_keys import ApiKeys, Caller, Scope
@@ -60,9 +61,11 @@ def caller_of(request: Request, *wanted: str) -> Caller:
     address = request.client.host if request.client else ""
     if not access.keys:
         _check_origin(request)
+        note_caller(request, _ANYBODY.id)
         access.count(_ANYBODY, address)
         return _ANYBODY
     caller = _identify(access, _key_of(request), address)
+    note_caller(request, caller.id)
     access.count(caller, address)
     missing = set(wanted) - caller.scopes
     if missing:

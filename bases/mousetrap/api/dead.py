@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from mousetrap.api import views
 from mousetrap.api.access import may_operate, may_read
+from mousetrap.api.audit import WithAudit
 from mousetrap.api.problems import ABSENT, NO_ACCESS, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithDeadLetters, WithStore
@@ -108,22 +109,27 @@ _ACTING = refusals(
 
 @router.post("/redrive", dependencies=[may_operate], responses=_ACTING, openapi_extra=takes(Redrive))
 async def redrive_dead(
-    dead_letters: WithDeadLetters, wish: Annotated[Redrive, Depends(body_of(Redrive))]
+    dead_letters: WithDeadLetters, wish: Annotated[Redrive, Depends(body_of(Redrive))], audit: WithAudit
 ) -> views.Redriven:
     """Sends letters round again, oldest first: each goes back to the queue that gave it up, its attempts counted anew.
 
     One request takes no more than five seconds of the rate; repeat it while letters are `left`.
     """
     limit = min(wish.limit, max(1, int(wish.rate * _SPREAD)))
-    return _redriven(await dead_letters.redrive(wish.meant(), rate=wish.rate, limit=limit))
+    with audit.act("redrive", filter=wish.said()) as act:
+        done = await dead_letters.redrive(wish.meant(), rate=wish.rate, limit=limit)
+        act.count = done.done
+    return _redriven(done)
 
 
 @router.post("/discard", dependencies=[may_operate], responses=_ACTING, openapi_extra=takes(Discard))
 async def discard_dead(
-    dead_letters: WithDeadLetters, wish: Annotated[Discard, Depends(body_of(Discard))]
+    dead_letters: WithDeadLetters, wish: Annotated[Discard, Depends(body_of(Discard))], audit: WithAudit
 ) -> views.Discarded:
     """Forgets letters for good, oldest first; export them before, if somebody may want them."""
-    done = await dead_letters.discard(wish.meant(), limit=wish.limit)
+    with audit.act("discard", filter=wish.said()) as act:
+        done = await dead_letters.discard(wish.meant(), limit=wish.limit)
+        act.count = done.done
     return views.Discarded(matched=done.matched, discarded=done.done, left=done.left, unseen=done.unseen)
 
 
@@ -144,19 +150,25 @@ async def redrive_one(
     dead_letters: WithDeadLetters,
     _: Annotated[Edited, Depends(body_of(Edited))],
     payload: Annotated[bytes | None, Depends(given_input)],
+    audit: WithAudit,
 ) -> views.Redriven:
     """Sends one letter round again, as it is or with another input."""
+    with audit.act("redrive" if payload is None else "edit", queue=queue, letter=letter) as act:
+        done = await _sent_again(dead_letters, queue, letter, payload)
+        if not done.matched:
+            raise _unknown(letter, queue)
+        act.count = done.done
+    return _redriven(done)
+
+
+async def _sent_again(dead_letters: DeadLetters, queue: str, letter: str, payload: bytes | None) -> Repaired:
     if payload is None:
         selection = Selection(queue=queue, ids=frozenset({letter}))
-        done = await dead_letters.redrive(selection, rate=1000, limit=1)
-    else:
-        try:
-            done = await dead_letters.redrive_edited(queue, letter, payload)
-        except NotEditable as error:
-            raise Problem("not-editable", str(error)) from error
-    if not done.matched:
-        raise _unknown(letter, queue)
-    return _redriven(done)
+        return await dead_letters.redrive(selection, rate=1000, limit=1)
+    try:
+        return await dead_letters.redrive_edited(queue, letter, payload)
+    except NotEditable as error:
+        raise Problem("not-editable", str(error)) from error
 
 
 def _redriven(done: Repaired) -> views.Redriven:

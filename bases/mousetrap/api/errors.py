@@ -11,8 +11,9 @@ from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from mousetrap.api.audit import note_refusal
 from mousetrap.api.headers import OF_DATA
-from mousetrap.api.problems import Problem, absence, respond, write
+from mousetrap.api.problems import KINDS, Problem, absence, respond, write
 from mousetrap.jobs import (
     PublishUnconfirmed,
     QueueFull,
@@ -30,7 +31,9 @@ _ROUTING = {404: "no-such-path", 405: "method-not-allowed"}
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
-async def _problem(_: Request, problem: Problem) -> Response:
+async def _problem(request: Request, problem: Problem) -> Response:
+    if KINDS[problem.kind][0] in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        note_refusal(request, problem.kind)
     return respond(problem)
 
 

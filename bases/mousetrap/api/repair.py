@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mousetrap.api import views
 from mousetrap.api.access import Operator, may_operate
+from mousetrap.api.audit import WithAudit
 from mousetrap.api.problems import CLOSED, NO_ACCESS, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.runs import RUN_ID, KnownRun
@@ -14,7 +15,8 @@ from mousetrap.api.services import WithServices, WithStore
 from mousetrap.api.start import PRINTABLE, accepted_in_time, fresh_id, told
 from mousetrap.api.wishes import body_of, given_input, takes
 from mousetrap.catalogue import PIPELINES
-from mousetrap.run_store import RunState
+from mousetrap.pipeline import Pipeline
+from mousetrap.run_store import Run, RunState
 from mousetrap.submit_run import RerunImpossible, rerun, run_id_of_key
 
 router = APIRouter(tags=["runs"], route_class=Route)
@@ -41,13 +43,17 @@ class Again(BaseModel):
     dependencies=[may_operate],
     responses=refusals(*NO_ACCESS, "unknown-run", "run-ended", "invalid-request", "store-away"),
 )
-async def cancel_run(run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithStore) -> views.Cancelled:
+async def cancel_run(
+    run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithStore, audit: WithAudit
+) -> views.Cancelled:
     """Calls a run off: no attempt of it begins after this, and those that run are told. Repeating it changes nothing."""
-    state = await store.cancel(run_id)
-    if state is None:
-        raise Problem("unknown-run", "check the id; a run is forgotten some days after its last change")
-    if state != RunState.CANCELLED:
-        raise Problem("run-ended", f"there is nothing to call off: the run is {state}", state=state)
+    with audit.act("cancel", run=run_id) as done:
+        state = await store.cancel(run_id)
+        if state is None:
+            raise Problem("unknown-run", "check the id; a run is forgotten some days after its last change")
+        if state != RunState.CANCELLED:
+            raise Problem("run-ended", f"there is nothing to call off: the run is {state}", state=state)
+        done.count = 1
     return views.Cancelled(run_id=run_id, state=state)
 
 
@@ -67,6 +73,7 @@ async def rerun_run(
     caller: Operator,
     run: KnownRun,
     services: WithServices,
+    audit: WithAudit,
     again: Annotated[Again, Depends(body_of(Again))],
     body: Annotated[bytes | None, Depends(given_input)],
     key: Annotated[str | None, Header(alias="Idempotency-Key", pattern=PRINTABLE)] = None,
@@ -75,25 +82,33 @@ async def rerun_run(
 
     The run that is repeated stays as it is. A repeat with the same Idempotency-Key returns the first re-run.
     """
-    pipeline = PIPELINES.get(run.pipeline)
-    if pipeline is None:
+    pipeline = _pipeline_of(run)
+    # Of its own kind: the same key may have started the run, too.
+    run_id = run_id_of_key(caller.id, f"{pipeline.name}|rerun|{run.id}", key) if key else fresh_id()
+    with audit.act("rerun", run=run.id, begin=again.begin) as done:
+        services.intake.check(pipeline, len(body) if body else 0)
+        submission = rerun(
+            services.store,
+            services.queue,
+            services.keyring,
+            pipeline,
+            run,
+            run_id=run_id,
+            begin=again.begin,
+            body=body,
+        )
+        try:
+            accepted = await accepted_in_time(submission, pipeline)
+        except RerunImpossible as error:
+            raise Problem("rerun-impossible", str(error)) from error
+        done.count = int(accepted.new)
+        done.facts["new_run"] = accepted.run_id
+    return told(accepted)
+
+
+def _pipeline_of(run: Run) -> Pipeline:
+    if run.pipeline not in PIPELINES:
         raise Problem(
             "unknown-pipeline", f"this server has no pipeline {run.pipeline}, as the run's was called"
         )
-    # Of its own kind: the same key may have started the run, too.
-    run_id = run_id_of_key(caller.id, f"{pipeline.name}|rerun|{run.id}", key) if key else fresh_id()
-    services.intake.check(pipeline, len(body) if body else 0)
-    submission = rerun(
-        services.store,
-        services.queue,
-        services.keyring,
-        pipeline,
-        run,
-        run_id=run_id,
-        begin=again.begin,
-        body=body,
-    )
-    try:
-        return told(await accepted_in_time(submission, pipeline))
-    except RerunImpossible as error:
-        raise Problem("rerun-impossible", str(error)) from error
+    return PIPELINES[run.pipeline]

@@ -1,7 +1,7 @@
 """Says which dead letters a request means, and what is to be done with them."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Request
@@ -12,6 +12,8 @@ from mousetrap.api.problems import Problem
 from mousetrap.dead_letters import Selection
 
 _TEXT = Field(None, max_length=200)
+#: Ids of letters in one record of the audit.
+_IDS_SHOWN = 20
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -30,12 +32,19 @@ class Wish(BaseModel):
     stage: str | None = _TEXT
     before_ms: int | None = Field(None, description="Milliseconds since 1970: only what died before.")
     after_ms: int | None = Field(None, description="Milliseconds since 1970: only what died then or later.")
-    ids: list[str] = Field([], max_length=1000)
+    ids: list[Annotated[str, Field(max_length=200)]] = Field([], max_length=1000)
 
     def selection(self) -> Selection:
         """The same as the component knows it."""
         wishes = {name: getattr(self, name) for name in Wish.model_fields}
         return Selection(**{**wishes, "ids": frozenset(self.ids)})
+
+    def said(self) -> dict[str, Any]:
+        """What was said, for the audit; of many ids the first ones, and how many more."""
+        said = self.model_dump(exclude_unset=True)
+        if len(ids := said.get("ids", [])) > _IDS_SHOWN:
+            said["ids"] = [*ids[:_IDS_SHOWN], f"and {len(ids) - _IDS_SHOWN} more"]
+        return said
 
 
 class Page(Wish):

@@ -1,0 +1,99 @@
+"""Writes who changed what, and who was refused, as one record each on a logger of its own."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request
+
+from mousetrap.api.problems import Problem
+
+#: Characters of a path or of a name that a caller chose.
+_LONGEST = 200
+_PRINTABLE = r"^[ -~]{1,255}$"
+
+_log = logging.getLogger("mousetrap.audit")
+# Whatever MOUSETRAP_LOG_LEVEL is: a record that can be switched off is none.
+_log.setLevel(logging.INFO)
+
+
+class _Quoted(str):
+    """A text from outside: in a line of text it must not look like another fact."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return json.dumps(self[:_LONGEST])
+
+
+class Done:
+    """What an act came to, to be filled in by the one who acts."""
+
+    def __init__(self) -> None:
+        self.count: int | str = "unknown"
+        self.facts: dict[str, object] = {}
+
+
+class Audit:
+    """Writes what one request does."""
+
+    def __init__(self, request: Request, reason: str | None) -> None:
+        self._request = request
+        self._reason = reason
+
+    @contextmanager
+    def act(self, act: str, **what: str | dict[str, Any]) -> Iterator[Done]:
+        """Writes one record at the end of the block, also where it fails: then with the error as the outcome.
+
+        The count of an act that failed in the middle is unknown, for part of it may be done.
+        """
+        done, outcome = Done(), "done"
+        try:
+            yield done
+        except Problem as problem:
+            done.count, outcome = 0, problem.kind
+            raise
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            facts = {key: _Quoted(value) if isinstance(value, str) else value for key, value in what.items()}
+            came = {**done.facts, "outcome": outcome, "count": done.count}
+            _log.info("audit", extra={**_who(self._request, act), **facts, **came, **self._why()})
+
+    def _why(self) -> dict[str, str]:
+        return {"reason": _Quoted(self._reason)} if self._reason else {}
+
+
+async def _audit(
+    request: Request,
+    reason: Annotated[
+        str | None,
+        Header(
+            alias="Mousetrap-Reason", pattern=_PRINTABLE, description="Why you do this, for the audit log."
+        ),
+    ] = None,
+) -> Audit:
+    return Audit(request, reason)
+
+
+#: For the signatures of routes that change something.
+WithAudit = Annotated[Audit, Depends(_audit)]
+
+
+def note_caller(request: Request, caller: str) -> None:
+    """Keeps who calls, for the audit; empty where there are no keys."""
+    request.scope["mousetrap.caller"] = caller or "loopback"
+
+
+def note_refusal(request: Request, kind: str) -> None:
+    """Writes that a caller was refused."""
+    what = _Quoted(f"{request.method} {request.scope['path']}")
+    _log.warning("audit", extra={**_who(request, "refused"), "what": what, "outcome": kind, "count": 0})
+
+
+def _who(request: Request, act: str) -> dict[str, object]:
+    address = request.client.host if request.client else ""
+    return {"who": request.scope.get("mousetrap.caller", "unknown"), "act": act, "address": address}
