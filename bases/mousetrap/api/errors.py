@@ -1,5 +1,6 @@
 """Turns every error into a problem: those of the components, those of the framework, and defects."""
 
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from mousetrap.api.audit import note_refusal
 from mousetrap.api.headers import OF_DATA
 from mousetrap.api.problems import KINDS, Problem, absence, respond, write
 from mousetrap.jobs import (
+    MousetrapError,
     PublishUnconfirmed,
     QueueFull,
     QueueUnreachable,
@@ -27,6 +29,8 @@ from mousetrap.run_store import RunConflict
 from mousetrap.submit_run import DeadLettersFull
 
 _ROUTING = {404: "no-such-path", 405: "method-not-allowed"}
+
+_log = logging.getLogger("mousetrap.api")
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
@@ -46,8 +50,11 @@ async def _conflict(_: Request, error: RunConflict) -> Response:
     return respond(Problem("run-conflict", str(error)))
 
 
-async def _absent(kind: str, part: str, _: Request, error: Exception) -> Response:
-    return respond(absence(kind, str(error), part))
+async def _absent(kind: str, part: str, request: Request, error: MousetrapError) -> Response:
+    _log.info("answered 503", extra={"kind": kind, "error": error})
+    # Without keys the caller is on this machine, and most often the one who can start the server that is away.
+    detail = error.outside() if request.app.state.access.keys else str(error)
+    return respond(absence(kind, detail, part))
 
 
 async def _closed(_: Request, error: DeadLettersFull) -> Response:

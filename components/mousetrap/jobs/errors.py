@@ -11,13 +11,26 @@
 No text of theirs holds a password: addresses are masked before they get here.
 """
 
+import re
+
+#: Where a server is, as the texts name it.
+_PLACE = re.compile(r" (?:at|to) (?:\S*:\d{1,5}|/\S+)(?=[\s.,:]|$)")
+
 
 class MousetrapError(Exception):
     """Something that the caller can act on; the text says how."""
 
+    def outside(self) -> str:
+        """The text without the places of servers, for whoever holds no more than a key of the API."""
+        return _PLACE.sub("", str(self))
+
 
 class QueueUnreachable(MousetrapError):
     """The broker cannot be reached: check that it runs and that MOUSETRAP_BROKER_URL names it."""
+
+    def outside(self) -> str:
+        """What clients of the broker say can name its host in any form."""
+        return "the broker cannot be used now: try again later; the server's log says why"
 
 
 class PublishUnconfirmed(MousetrapError):
@@ -35,6 +48,14 @@ class Unroutable(MousetrapError):
 class StoreUnreachable(MousetrapError):
     """The state store cannot be reached: check that it runs and that MOUSETRAP_STORE_URL names it."""
 
+    def outside(self) -> str:
+        """What clients of the store say can name its host in any form."""
+        return "the store cannot be used now: try again later; the server's log says why"
+
 
 class StoreFull(StoreUnreachable):
     """The state store answers and takes no writes, for want of memory or disk: give it more."""
+
+    def outside(self) -> str:
+        """As of any other error: it is our own text."""
+        return MousetrapError.outside(self)

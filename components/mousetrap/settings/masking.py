@@ -9,14 +9,28 @@ _WEB_USER = re.compile(r"(?P<before>(?:(?<=http)|(?<=https))://)[^/?#@\s]+(?=@)"
 _BEHIND = re.compile(r"(?P<before>://[^\s?#\"'<>\\]{0,2048})(?P<behind>[?#][^\s\"'<>\\]*)")
 #: A value in it, or a part of it that has no name.
 _VALUE = re.compile(r"(?P<before>[?#&;](?:[^=&;#?]*=)?)[^&;#?]+")
+#: A key of the API: its id may be shown.
+_API_KEY = re.compile(r"(?P<before>mt_[a-z0-9-]{1,32}_)[A-Za-z0-9_-]+")
+#: A parameter of a query whose name says that it is a secret, as in a line of the access log, which has no host before it.
+_SECRET = re.compile(
+    r"(?P<before>[?&;][^=&;#?\s\"'<>\\]{0,64}"
+    r"(?:token|key|secret|password|passwd|pwd|passphrase|sig|signature|auth|authorization|credentials?|jwt|session)"
+    r"(?:\]|%5d)?=)[^&;#\s\"'<>\\]+",
+    re.IGNORECASE,
+)
 
 
 def masked(text: str) -> str:
     """`text` with three stars for the password of every address in it, and for each value in the address's query or fragment.
 
-    The names in a query stay, for they say what is wrong with it.
+    The names in a query stay, for they say what is wrong with it. Of a path without a host only what is named like a secret is
+    hidden, and of a key of the API all but its id, wherever it stands.
     """
     # Every line of log comes by here, and hardly any has an address in it: to look for one takes longer than to write the line.
+    if "mt_" in text:
+        text = _API_KEY.sub(r"\g<before>***", text)
+    if "?" in text and "=" in text:
+        text = _SECRET.sub(r"\g<before>***", text)
     if "://" not in text:
         return text
     text = _WEB_USER.sub(r"\g<before>***", _PASSWORD.sub(r"\g<before>***", text))

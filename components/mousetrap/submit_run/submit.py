@@ -90,4 +90,4 @@ async def publish_first(store: RunStore, queue: Queue, keyring: Keyring, stage: 
 async def _take_back(store: RunStore, run_id: str, error: MousetrapError) -> None:
     """The caller hears that the run is not accepted; should the message exist after all, it must find the run ended."""
     with suppress(StoreUnreachable):
-        await store.reject_run(run_id, Failure(kind=type(error).__qualname__, text=str(error)))
+        await store.reject_run(run_id, Failure(kind=type(error).__qualname__, text=error.outside()))

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -135,6 +136,19 @@ def test_without_keys_foreign_web_pages_are_refused(api: httpx.Client, headers: 
     assert answer.status_code == 403
     assert answer.json()["type"] == "urn:mousetrap:problem:foreign-origin"
     assert api.get("/runs").json()["runs"] == []
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_key_that_is_sent_by_mistake_in_a_query_or_a_path_is_in_no_log(start_api: Any, style: str) -> None:
+    process, api = start_api(MOUSETRAP_LOG_FORMAT=style, MOUSETRAP_API_KEYS=READ_ENTRY)
+
+    for path in (f"/runs?api_key={READ}", f"/runs/{READ}", "/runs?token=hunter2-hunter2", "/the-last"):
+        assert api.get(path, headers={"X-API-Key": READ}).status_code in (404, 422)
+
+    process.wait_for_line("/the-last")
+    assert "/runs?api_key=***" in process.output
+    assert READ.rpartition("_")[2] not in process.output
+    assert "hunter2" not in process.output
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])

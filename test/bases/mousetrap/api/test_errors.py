@@ -189,3 +189,25 @@ def test_routing_refuses_whatever_host_is_named(
 
     # Also refused as it is by the protocol, where that reads the name first.
     assert answer.status_code in (status, 400)
+
+
+@pytest.mark.parametrize("away", ["broker_url", "store_url"])
+def test_a_caller_with_a_key_is_not_told_where_the_servers_are(
+    serve: Serve, away: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, entry = new_key("all", ["read", "run", "operate"], bytes(32))
+    address = closed()
+    place = address.rpartition("@")[2].partition("/")[0]
+    api = serve(**{away: address, "api_keys": entry})
+    api.headers["X-API-Key"] = key
+
+    answers = [
+        api.request(method, path)
+        for method, path in (("POST", RUNS), ("GET", "/runs"), ("GET", "/dead"), ("GET", "/health/ready"))
+    ]
+
+    assert 503 in [answer.status_code for answer in answers]
+    for answer in answers:
+        assert place not in answer.text and place.partition(":")[2] not in answer.text
+        assert "127.0.0.1" not in answer.text
+    until(lambda: place in caplog.text, "the log has it")

@@ -325,6 +325,50 @@ def test_no_secret_of_an_address_is_shown(secret: str, address: str, before: str
     assert secret not in masked(f"{before} {address.format(secret)} {after}")
 
 
+_KEY = "mt_ci-bot_hunter2-hunter2_hunter2"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f'"GET /runs?api_key={_KEY} HTTP/1.1" 401', '"GET /runs?api_key=*** HTTP/1.1" 401'),
+        (f"key {_KEY}, sent by mistake", "key mt_ci-bot_***, sent by mistake"),
+        (f'"GET /{_KEY} HTTP/1.1"', '"GET /mt_ci-bot_*** HTTP/1.1"'),
+        ('"GET /x?a=1&access_token=hunter2&b=2 HTTP/1.1"', '"GET /x?a=1&access_token=***&b=2 HTTP/1.1"'),
+        ("/x?limit=5&after=1", "/x?limit=5&after=1"),
+        ("/x?X-Amz-Signature=hunter2", "/x?X-Amz-Signature=***"),
+        ("/x?auth[token]=hunter2", "/x?auth[token]=***"),
+        ("is it so? key=value", "is it so? key=value"),
+        ("mt_", "mt_"),
+    ],
+)
+def test_what_looks_like_a_secret_is_masked_without_an_address_too(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+@given(
+    name=st.sampled_from(
+        ("token", "API-Key", "client_secret", "password", "pwd", "sig", "signature", "auth", "jwt")
+    ),
+    before=st.text("abc_.-", max_size=9),
+    secret=_secrets,
+    more=st.sampled_from(("", "&a=1", "#a", " HTTP/1.1", ";b")),
+)
+def test_no_query_shows_a_secret_by_whatever_name(name: str, before: str, secret: str, more: str) -> None:
+    shown = masked(f"GET /runs?limit=1&{before}{name}={secret}{more}")
+
+    assert secret not in shown
+    assert "limit=1" in shown and shown.endswith(more)
+
+
 def test_masking_takes_no_longer_than_the_text_is_long() -> None:
-    for text in ("a" * 100_000 + "://", "://" * 30_000, "://a:" * 20_000, "http://h/?" + "=&" * 50_000):
+    for text in (
+        "a" * 100_000 + "://",
+        "://" * 30_000,
+        "://a:" * 20_000,
+        "http://h/?" + "=&" * 50_000,
+        "mt_a_" * 20_000,
+        "?" + "key" * 30_000 + "=",
+        "?a=" * 30_000,
+    ):
         masked(text)
