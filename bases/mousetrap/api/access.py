@@ -13,7 +13,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from mousetrap.api.audit import note_caller
 from mousetrap.api.problems import Problem
 from mousetrap.api.rates import Rates
-from mousetrap.api_keys import ApiKeys, Caller, Scope
+from mousetrap.api_keys import ALLOWS, ApiKeys, Caller, Scope
 from mousetrap.settings import Settings, SettingsWrong
 
 _ANYBODY = Caller("", frozenset(Scope))
@@ -23,8 +23,13 @@ _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-for
 _OF_NO_OTHER_PAGE = (None, "same-origin", "none")
 #: Wrong keys from one address: a second, and at once.
 _WRONG_RATE, _WRONG_BURST = 1.0, 100.0
-_bearer = HTTPBearer(auto_error=False, description="A key: mt_<id>_<secret>.")
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="A key: mt_<id>_<secret>.")
+_INVALID = {"WWW-Authenticate": 'Bearer realm="mousetrap", error="invalid_token"'}
+_SCOPES = (
+    f"There are: {'; '.join(f'{scope} ({what})' for scope, what in ALLOWS.items())}. None includes another"
+)
+_ABOUT = f"A key: mt_<id>_<secret>, with one scope or several. {_SCOPES}."
+_bearer = HTTPBearer(auto_error=False, description=_ABOUT)
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description=_ABOUT)
 
 
 def read_keys(settings: Settings) -> ApiKeys:
@@ -64,13 +69,15 @@ def caller_of(request: Request, *wanted: str) -> Caller:
         note_caller(request, _ANYBODY.id)
         access.count(_ANYBODY, address)
         return _ANYBODY
-    caller = _identify(access, _key_of(request), address)
+    caller = _identify(request, access, address)
     note_caller(request, caller.id)
     access.count(caller, address)
     missing = set(wanted) - caller.scopes
     if missing:
         needed = ", ".join(sorted(missing))
-        raise Problem("scope-missing", f"key {caller.id!r} lacks the scope {needed}: use a key that has it")
+        raise Problem(
+            "scope-missing", f"key {caller.id!r} lacks the scope {needed}: use a key that has it. {_SCOPES}"
+        )
     return caller
 
 
@@ -95,7 +102,8 @@ def _key_of(request: Request) -> str | None:
     return key.strip() if scheme.lower() == "bearer" and key.strip() else request.headers.get("x-api-key")
 
 
-def _identify(access: Access, key: str | None, address: str) -> Caller:
+def _identify(request: Request, access: Access, address: str) -> Caller:
+    key = _key_of(request)
     if not key:
         raise Problem(
             "key-missing",
@@ -109,7 +117,14 @@ def _identify(access: Access, key: str | None, address: str) -> Caller:
         raise Problem(
             "key-unknown",
             "check the key: it is not, or not any more, in MOUSETRAP_API_KEYS of this server",
-            headers={"WWW-Authenticate": 'Bearer realm="mousetrap", error="invalid_token"'},
+            headers=_INVALID,
+        )
+    if caller.ends_s <= time.time():
+        note_caller(request, caller.id)
+        raise Problem(
+            "key-ended",
+            f"key {caller.id!r} was good until {caller.last_day}: ask for another; `mousetrap keys new` makes one",
+            headers=_INVALID,
         )
     return caller
 

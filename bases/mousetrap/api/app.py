@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -15,18 +16,27 @@ from mousetrap.api.errors import HANDLERS
 from mousetrap.api.events import Watchers
 from mousetrap.api.head import Head
 from mousetrap.api.headers import Headers
+from mousetrap.api.key_file import follow_keys
 from mousetrap.api.problems import any_refusal
 from mousetrap.api.services import open_services
 from mousetrap.settings import Settings
+from mousetrap.shutdown import end_tasks
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The API as an ASGI application. Raises SettingsWrong when it would be open to others than it should."""
+def create_app(settings: Settings, keys_file: Path | None = None) -> FastAPI:
+    """The API as an ASGI application; keys that came from `keys_file` are read again when it changes.
+
+    Raises SettingsWrong when it would be open to others than it should.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services(settings) as app.state.services:
-            yield
+            tasks = [asyncio.create_task(follow_keys(app.state.access, keys_file))] if keys_file else []
+            try:
+                yield
+            finally:
+                await end_tasks(*tasks)
 
     app = FastAPI(
         title="Mousetrap",

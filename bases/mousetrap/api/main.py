@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -42,7 +43,8 @@ def main() -> int:
         settings = Settings.from_environ(os.environ)
         unsigned = check_signing(settings)
         _check_host(settings)
-        app = create_app(settings)
+        keys_file = os.environ.get("MOUSETRAP_API_KEYS_FILE")
+        app = create_app(settings, Path(keys_file) if keys_file else None)
     except SettingsWrong as wrong:
         print(printable(str(wrong)), file=sys.stderr)
         return 2

@@ -5,10 +5,13 @@ from typing import Literal
 
 import msgspec
 
+from mousetrap.api_keys import ApiKeys
 from mousetrap.run_store import StoreFacts
 from mousetrap.submit_run import STORE_SHARE, WARN_SHARE
 
 _MIB = 1 << 20
+#: Seconds before a key's end from which on it is warned of.
+_SOON_S = 14 * 86_400.0
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -30,6 +33,24 @@ def check_dead_letters(counts: Mapping[str, int], most: int) -> Check:
         f"{told}; from {most} in one queue on (MOUSETRAP_DEAD_MAX_LENGTH) no run of its pipeline is accepted"
     )
     return Check("dead-letters", "warn", found, "`mousetrap dead groups` shows why; redrive or discard them")
+
+
+def check_api_keys(text: str, now: float) -> Check:
+    """Whether a key of MOUSETRAP_API_KEYS ends soon; `now` in seconds since 1970."""
+    try:
+        keys = ApiKeys.parse(text)
+    except ValueError as error:
+        return Check(
+            "keys", "fail", str(error), "correct MOUSETRAP_API_KEYS; `mousetrap keys new` makes entries"
+        )
+    callers = [caller for caller, _ in keys.callers.values()]
+    near = [caller for caller in callers if caller.ends_s < now + _SOON_S]
+    if not near:
+        return Check("keys", "ok", f"{len(callers)}, and none ends within two weeks")
+    found = ", ".join(
+        f"{each.id} {'ends after' if each.ends_s > now else 'ended with'} {each.last_day}" for each in near
+    )
+    return Check("keys", "warn", found, "`mousetrap keys new` makes another; take out those that have ended")
 
 
 def check_store_facts(facts: StoreFacts) -> Iterator[Check]:

@@ -211,11 +211,15 @@ def doctor(as_json: AsJson = False) -> None:
 def keys_new(
     name: Annotated[str, typer.Argument(help="Who will use it.")],
     scope: Annotated[list[str], typer.Option(help=_SCOPES)],
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=36_500, help="The key ends after so many days; else it never does."),
+    ] = None,
 ) -> None:
     """Make a key for the API: it is shown once, the API is told its hash alone."""
     from mousetrap.cli.keys import new_api_key
 
-    raise typer.Exit(new_api_key(name, scope))
+    raise typer.Exit(new_api_key(name, scope, days))
 
 
 @keys.command("signing")

@@ -1,13 +1,14 @@
 """Checks what Mousetrap needs here, and says how to mend what is wrong."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from mousetrap.catalogue import PIPELINES
 from mousetrap.cli.api_client import Api
-from mousetrap.cli.checks import Check, check_dead_letters, check_store_facts
+from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_facts
 from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.tables import checks_table
@@ -35,6 +36,8 @@ def _checks(environ: Mapping[str, str]) -> Iterator[Check]:
         return
     yield Check("settings", "ok", f"{len(Settings.given_in(environ))} given, the rest are defaults")
     yield _signing(settings)
+    if settings.api_keys:
+        yield check_api_keys(settings.api_keys, time.time())
     yield from asyncio.run(_broker(settings))
     yield from _store(settings)
     yield _api(settings)

@@ -1,6 +1,7 @@
 """Makes keys and shows them, once, with the line that puts each to use."""
 
 import secrets
+from datetime import UTC, datetime, timedelta
 
 from mousetrap.cli.failures import Misused
 
@@ -10,15 +11,16 @@ def signing_key() -> str:
     return f"{secrets.token_hex(4)}:{secrets.token_urlsafe(32)}"
 
 
-def new_api_key(name: str, scopes: list[str]) -> int:
-    """Prints a new key for the API, and the entry that the API keeps of it."""
+def new_api_key(name: str, scopes: list[str], days: int | None = None) -> int:
+    """Prints a new key for the API, and the entry that the API keeps of it; after `days` the key ends."""
     from mousetrap.api_keys import new_key
 
+    last_day = datetime.now(UTC).date() + timedelta(days=days) if days else None
     try:
-        key, entry = new_key(name, scopes, secrets.token_bytes(32))
+        key, entry = new_key(name, scopes, secrets.token_bytes(32), last_day=last_day)
     except ValueError as error:
         raise Misused(str(error)) from error
-    print(f"# for {name}; it is shown this once")
+    print(f"# for {name}{f', good until {last_day} (UTC)' if last_day else ''}; it is shown this once")
     print(f"export MOUSETRAP_API_KEY={key}")
     print("# for the API; several entries are separated by commas")
     print(f"export MOUSETRAP_API_KEYS={entry}")

@@ -2,10 +2,12 @@
 
 import hashlib
 import hmac
+import math
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 #: No underscore, which ends the id within a key.
@@ -13,6 +15,7 @@ _ID = re.compile(r"[a-z0-9-]{1,32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 #: Bytes of chance in a key: so many cannot be guessed, and that is why one round of SHA-256 is enough to keep them by.
 _CHANCE = 32
+_FORM = "id:scopes:sha256, or id:scopes:sha256:YYYY-MM-DD for a key that ends"
 
 
 class Scope(StrEnum):
@@ -26,12 +29,29 @@ class Scope(StrEnum):
     OPERATE = "operate"
 
 
+#: What each scope allows, for people.
+ALLOWS: Mapping[Scope, str] = {
+    Scope.READ: "see runs, results, queues, dead letters",
+    Scope.RUN: "start runs",
+    Scope.OPERATE: "cancel, rerun, redrive, discard",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Whoever holds a key."""
 
     id: str
     scopes: frozenset[Scope]
+    #: Seconds since 1970 at which the key ends.
+    ends_s: float = math.inf
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day, in UTC, that the key is good for; None for a key that does not end."""
+        if self.ends_s == math.inf:
+            return None
+        return datetime.fromtimestamp(self.ends_s, UTC).date() - timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +64,7 @@ class ApiKeys:
     def parse(cls, text: str) -> "ApiKeys":
         """The keys written as `id:scopes:sha256`, scopes joined by `+`, entries separated by commas or line ends.
 
-        Raises ValueError, naming the entry's place or id.
+        A key that ends has its last day (UTC) behind that: `id:scopes:sha256:2027-02-26`. Raises ValueError, naming the entry's place or id.
         """
         callers: dict[str, tuple[Caller, bytes]] = {}
         for place, entry in enumerate(text.replace("\n", ",").split(","), start=1):
@@ -60,38 +80,48 @@ class ApiKeys:
         return bool(self.callers)
 
     def find(self, key: str) -> Caller | None:
-        """The caller whose key this is."""
+        """The caller whose key this is, though it may have ended."""
         _, _, rest = key.partition("_")
         # An unknown id is compared as well: the time an answer takes must not tell which ids there are.
         caller, digest = self.callers.get(rest.partition("_")[0], (None, bytes(32)))
         return caller if hmac.compare_digest(_digest(key), digest) else None
 
 
-def new_key(key_id: str, scopes: Iterable[str], chance: bytes) -> tuple[str, str]:
+def new_key(
+    key_id: str, scopes: Iterable[str], chance: bytes, *, last_day: date | None = None
+) -> tuple[str, str]:
     """A key to hand out, and the entry to keep of it. Raises ValueError for a wrong id, no or unknown scopes."""
     if len(chance) < _CHANCE:
         raise ValueError(f"a key needs {_CHANCE} random bytes")
     secret = urlsafe_b64encode(chance).decode().rstrip("=")
     key = f"mt_{key_id}_{secret}"
-    entry = f"{key_id}:{'+'.join(scopes)}:{_digest(key).hex()}"
+    entry = f"{key_id}:{'+'.join(scopes)}:{_digest(key).hex()}{f':{last_day}' if last_day else ''}"
     _read(1, entry)
     return key, entry
 
 
 def _read(place: int, entry: str) -> tuple[Caller, bytes]:
     key_id, _, rest = entry.partition(":")
-    scopes, _, digest = rest.partition(":")
+    scopes, _, rest = rest.partition(":")
+    digest, colon, last_day = rest.partition(":")
     # Whatever is not an id may be a whole key, written here by mistake: it is not repeated.
     if not _ID.fullmatch(key_id):
-        raise ValueError(
-            f"key {place} is not of the form id:scopes:sha256, with an id of 1 to 32 of a-z, 0-9 and -"
-        )
+        raise ValueError(f"key {place} is not of the form {_FORM}, with an id of 1 to 32 of a-z, 0-9 and -")
     if not _DIGEST.fullmatch(digest):
         raise ValueError(f"key {key_id!r} has no SHA-256 digest of 64 hexadecimal digits behind its scopes")
+    ends_s = _end(key_id, last_day) if colon else math.inf
     try:
-        return Caller(key_id, frozenset(map(Scope, scopes.split("+")))), bytes.fromhex(digest)
+        return Caller(key_id, frozenset(map(Scope, scopes.split("+"))), ends_s), bytes.fromhex(digest)
     except ValueError:
         raise ValueError(f"key {key_id!r} needs scopes out of {', '.join(Scope)}, joined by +") from None
+
+
+def _end(key_id: str, last_day: str) -> float:
+    try:
+        day = datetime.strptime(last_day, "%Y-%m-%d").replace(tzinfo=UTC)
+        return (day + timedelta(days=1)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"key {key_id!r} needs its last day as YYYY-MM-DD behind its digest") from None
 
 
 def _digest(key: str) -> bytes:

@@ -2,13 +2,15 @@
 
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from mousetrap.api import create_app
-from mousetrap.api_keys import new_key
+from mousetrap.api_keys import ALLOWS, new_key
 from mousetrap.settings import Settings, SettingsWrong
 
 RUNS = "/pipelines/earthquakes/runs"
@@ -173,3 +175,53 @@ def test_wrong_keys_are_refused_before_anything_is_served() -> None:
         create_app(Settings.from_environ({"MOUSETRAP_API_KEYS": f"{READ_ENTRY},{RUN}"}))
 
     assert RUN not in str(refused.value)
+
+
+def test_a_key_that_has_ended_is_refused_with_its_last_day(serve: Serve) -> None:
+    today = datetime.now(UTC).date()
+    ended, entry = new_key("old", ["read"], bytes(32), last_day=today - timedelta(days=2))
+    good, other = new_key("new", ["read"], bytes(32), last_day=today + timedelta(days=1))
+    api = serve(api_keys=f"{entry},{other}")
+
+    answer = api.get("/runs", headers={"X-API-Key": ended})
+
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:mousetrap:problem:key-ended")
+    assert str(today - timedelta(days=2)) in answer.json()["detail"]
+    assert "invalid_token" in answer.headers["www-authenticate"]
+    assert api.get("/runs", headers={"X-API-Key": good}).status_code == 200
+
+
+def test_a_missing_scope_is_refused_with_all_that_there_are(serve: Serve) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    detail = api.delete("/runs/a", headers={"X-API-Key": READ}).json()["detail"]
+
+    assert "lacks the scope operate" in detail
+    for scope, what in ALLOWS.items():
+        assert f"{scope} ({what})" in detail
+        assert f"{scope} ({what})" in str(api.get("/openapi.json").json()["components"]["securitySchemes"])
+
+
+def test_a_key_is_given_and_taken_away_while_the_api_runs(start_api: Any, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(READ_ENTRY)
+    process, api = start_api(MOUSETRAP_API_KEYS_FILE=str(file))
+
+    def status(key: str) -> int:
+        return int(api.get("/runs", headers={"X-API-Key": key}).status_code)
+
+    assert (status(READ), status(BOTH)) == (200, 401)
+    file.write_text(BOTH_ENTRY)
+    process.wait_for_line("read the keys again", 30)
+    assert (status(READ), status(BOTH)) == (401, 200)
+
+    # What cannot be used changes nothing: above all it opens nothing.
+    for content in ("", ",", "no key"):
+        before = len(process.lines)
+        file.write_text(content)
+        process.wait_for_line("the keys stay as they were", 30, after=before)
+        assert (status(READ), status(BOTH), api.get("/runs").status_code) == (401, 200, 401)
+    before = len(process.lines)
+    file.unlink()
+    process.wait_for_line("the keys stay as they were", 30, after=before)
+    assert (status(BOTH), api.get("/runs").status_code) == (200, 401)

@@ -1,8 +1,11 @@
 """Shows how a store is judged."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from mousetrap.cli.checks import check_dead_letters, check_store_facts
+from mousetrap.api_keys import new_key
+from mousetrap.cli.checks import check_api_keys, check_dead_letters, check_store_facts
 from mousetrap.run_store import StoreFacts
 
 
@@ -67,3 +70,26 @@ def test_dead_letters_are_warned_of_long_before_no_run_is_accepted(count: int, m
     check = check_dead_letters({"start_fetch": 0, "data_processing": count}, most)
 
     assert (check.state, check.found.startswith(f"data_processing: {count}")) == (state, True)
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "found"),
+    [
+        (None, "ok", "1, and none"),
+        (30, "ok", "1, and none"),
+        (3, "warn", "ci ends after"),
+        (-3, "warn", "ci ended"),
+    ],
+)
+def test_a_key_is_warned_of_two_weeks_before_its_end(days: int | None, state: str, found: str) -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    last_day = None if days is None else (now + timedelta(days=days)).date()
+    _, entry = new_key("ci", ["read"], bytes(32), last_day=last_day)
+
+    check = check_api_keys(entry, now.timestamp())
+
+    assert (check.state, check.found.startswith(found)) == (state, True)
+
+
+def test_keys_that_cannot_be_read_fail() -> None:
+    assert check_api_keys("no key", 0.0).state == "fail"

@@ -1,8 +1,10 @@
 """Shows that keys made here are keys there."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from mousetrap.api_keys import ApiKeys, Scope
+from mousetrap.api_keys import ALLOWS, ApiKeys, Scope
 from mousetrap.cli.failures import Misused
 from mousetrap.cli.keys import new_api_key, signing_key
 from mousetrap.signing import Keyring
@@ -25,6 +27,24 @@ def test_an_api_key_is_shown_with_its_entry(capsys: pytest.CaptureFixture[str]) 
 def test_a_wrong_name_or_scope_is_misuse(name: str, scopes: list[str]) -> None:
     with pytest.raises(Misused):
         new_api_key(name, scopes)
+
+
+def test_a_key_for_some_days_is_shown_with_its_last_one(capsys: pytest.CaptureFixture[str]) -> None:
+    before = datetime.now(UTC).date()
+    new_api_key("ci", ["run"], 30)
+
+    out = capsys.readouterr().out
+    entry = out.partition("MOUSETRAP_API_KEYS=")[2].strip()
+    (caller, _) = ApiKeys.parse(entry).callers["ci"]
+    assert caller.last_day in (before + timedelta(days=30), before + timedelta(days=31))
+    assert f"good until {caller.last_day} (UTC)" in out
+
+
+def test_the_help_lists_every_scope_with_what_it_allows() -> None:
+    from mousetrap.cli import commands
+
+    for scope, what in ALLOWS.items():
+        assert f"{scope} ({what})" in commands._SCOPES
 
 
 def test_signing_keys_are_all_different_and_stand_side_by_side() -> None:

@@ -1,8 +1,12 @@
 """Shows whose key is taken, what an entry keeps of it, and how a wrong entry is refused."""
 
-import pytest
+from datetime import UTC, date, datetime
 
-from mousetrap.api_keys import ApiKeys, Caller, Scope, new_key
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mousetrap.api_keys import ALLOWS, ApiKeys, Caller, Scope, new_key
 
 CHANCE = bytes(range(32))
 KEY, ENTRY = new_key("ci-bot", ["read", "run"], CHANCE)
@@ -91,3 +95,45 @@ def test_a_key_that_could_not_be_read_again_is_not_made(
 ) -> None:
     with pytest.raises(ValueError, match="key"):
         new_key(key_id, scopes, chance)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.from_regex(r"[a-z0-9-]{1,32}", fullmatch=True),
+            st.sets(st.sampled_from(Scope), min_size=1),
+            st.none() | st.dates(date(1971, 1, 1), date(9000, 1, 1)),
+        ),
+        unique_by=lambda each: each[0],
+        max_size=5,
+    )
+)
+def test_entries_with_and_without_an_end_stand_side_by_side(
+    made: list[tuple[str, set[Scope], date | None]],
+) -> None:
+    keys = [new_key(key_id, scopes, CHANCE, last_day=day) for key_id, scopes, day in made]
+    ring = ApiKeys.parse("\n".join(entry for _, entry in keys))
+
+    for (key, _), (key_id, scopes, day) in zip(keys, made, strict=True):
+        caller = ring.find(key)
+        assert caller is not None
+        assert (caller.id, set(caller.scopes), caller.last_day) == (key_id, scopes, day)
+
+
+def test_a_key_is_good_until_the_end_of_its_last_day() -> None:
+    key, entry = new_key("a", ["read"], CHANCE, last_day=date(2027, 2, 26))
+    caller = ApiKeys.parse(entry).find(key)
+
+    assert entry.endswith(":2027-02-26")
+    assert caller is not None
+    assert caller.ends_s == datetime(2027, 2, 27, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize("day", ["", "soon", "2027-02-30", "2027-02-26T10:00", "9999-12-31", "2027-02-26:x"])
+def test_a_last_day_that_is_none_is_refused(day: str) -> None:
+    with pytest.raises(ValueError, match="key 'ci-bot' needs its last day as YYYY-MM-DD"):
+        ApiKeys.parse(f"{ENTRY}:{day}")
+
+
+def test_each_scope_says_what_it_allows() -> None:
+    assert set(ALLOWS) == set(Scope) and all(ALLOWS.values())
