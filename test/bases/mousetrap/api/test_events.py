@@ -41,7 +41,7 @@ def test_an_ended_run_tells_its_whole_story_at_once(api: httpx.Client, worker: A
         told = list(events(answer))
 
     assert answer.headers["content-type"].startswith("text/event-stream")
-    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["cache-control"] == "no-store"
     assert kinds(told) == ["accepted", "started", "finished", "completed"]
     timeline = api.get(f"/runs/{run_id}").json()["timeline"]
     assert [event["data"] for event in told] == timeline
