@@ -134,9 +134,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.config.refusals.note(self._problem.kind, self.client)
-        if (
-            self.cycle is None or self.cycle.response_complete
-        ):  # else it would stand in the middle of a response
+        # Else it would stand in the middle of a response.
+        if self.cycle is None or self.cycle.response_complete:
             self.transport.write(_written(self._problem))
         self.transport.close()
 

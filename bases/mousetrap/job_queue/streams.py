@@ -116,8 +116,8 @@ class StreamQueue:
             entries = await self._ask("XRANGE", f"mousetrap:queue:{queue}", last, "+", "COUNT", page)
             for entry, fields in entries:
                 found.append(read_entry(fields))
+                size += len(found[-1].body)
                 last = f"({entry.decode()}"
-            size = sum(len(message.body) for message in found)
             if len(entries) < page:
                 break
         lying = int(await self._ask("XLEN", f"mousetrap:queue:{queue}"))

@@ -4,6 +4,7 @@ import hmac
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 
@@ -107,5 +108,12 @@ def _record(about: Sequence[str | int], value: bytes) -> bytes:
 
 def _signature(start: str, secret: bytes, body: bytes) -> str:
     # The key id has a bound alphabet, so the dot at the start's end cannot be moved between it and the body.
-    mac = hmac.digest(secret, start.encode() + body, "sha256")
-    return start + b2a_base64(mac, newline=False).translate(_URL_SAFE, b"=").decode()
+    mac = _begun(start, secret).copy()
+    mac.update(body)
+    return start + b2a_base64(mac.digest(), newline=False).translate(_URL_SAFE, b"=").decode()
+
+
+@lru_cache(maxsize=64)
+def _begun(start: str, secret: bytes) -> hmac.HMAC:
+    # To set the key up takes longer than to hash a small message: 1.3 of 2.5 microseconds.
+    return hmac.new(secret, start.encode(), "sha256")

@@ -47,9 +47,8 @@ def call(function: Callable[..., Any], *arguments: Any) -> Returned | Raised:
     try:
         return _unless_forked(Returned(function(*arguments)))
     except BaseException as error:  # noqa: BLE001  all of it is judged
-        return _unless_forked(
-            Raised(error)
-        )  # no local name: it would keep the handler's frames until a collection
+        # No local name for the outcome: it would keep the handler's frames until a collection.
+        return _unless_forked(Raised(error))
 
 
 async def call_in_task(
@@ -68,7 +67,7 @@ async def call_in_task(
     # Awaited in the place of the task: then a cancellation of ours returns, though the handler swallows its own. As
     # asyncio.shield() does it, for half the cost.
     ended: asyncio.Future[None] = loop.create_future()
-    task.add_done_callback(partial(_tell, ended))
+    task.add_done_callback(partial(_set_ended, ended))
     try:
         await ended
     except asyncio.CancelledError:
@@ -80,7 +79,7 @@ async def call_in_task(
     return task.result()
 
 
-def _tell(ended: "asyncio.Future[None]", _: "asyncio.Task[Any]") -> None:
+def _set_ended(ended: "asyncio.Future[None]", _: "asyncio.Task[Any]") -> None:
     if not ended.done():
         ended.set_result(None)
 

@@ -55,10 +55,8 @@ class ChildProcess:
         self._socket.setblocking(False)
         life, ours = os.pipe()
         self._life = os.fdopen(ours, "wb")
-        for descriptor in (
-            self._socket.fileno(),
-            ours,
-        ):  # in a fork they would keep this process alive after our end
+        # In a fork they would keep this process alive after our end.
+        for descriptor in (self._socket.fileno(), ours):
             close_in_forks(descriptor)
         self._jobs = 0
         self._unsaid = framed(Hello(binding, _log_settings()))

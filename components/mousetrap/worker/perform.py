@@ -99,10 +99,8 @@ class Performer:
         return await call_in_task(own, leave, self._softly, arguments, context)
 
     async def _softly(self, arguments: tuple[Any, ...], context: Context[Any]) -> Any:
-        soft, own_task = (
-            SoftLimit(),
-            weakref.ref(_running_task()),
-        )  # a strong one would keep a failed handler's frames
+        soft = SoftLimit()
+        own_task = weakref.ref(_running_task())  # a strong one would keep a failed handler's frames
 
         def say() -> None:
             context.stopped.set()
