@@ -160,8 +160,9 @@ end
 function transitions.unpublished(age, most)
   local found = { 'unpublished' }
   for _, run in ipairs(redis.call('ZRANGE', OPENINGS, '-inf', now - age, 'BYSCORE', 'LIMIT', 0, most)) do
-    local run_is = redis.call('HMGET', run_key(run), 'state', 'accepted_ms', 'updated_ms')
-    if run_is[1] == 'queued' and run_is[2] == run_is[3] then
+    -- Where the key is of another type this fails: one damaged run must not hold up the others.
+    local went, run_is = pcall(redis.call, 'HMGET', run_key(run), 'state', 'accepted_ms', 'updated_ms')
+    if went and run_is[1] == 'queued' and run_is[2] == run_is[3] then
       table.insert(found, run)
     else
       redis.call('ZREM', OPENINGS, run)
@@ -190,7 +191,8 @@ end
 function transitions.ended(...)
   local found = { 'ended' }
   for _, run in ipairs({ ... }) do
-    if ENDED[redis.call('HGET', run_key(run), 'state') or ''] then table.insert(found, run) end
+    local went, state = pcall(redis.call, 'HGET', run_key(run), 'state')
+    if went and ENDED[state or ''] then table.insert(found, run) end
   end
   return found
 end

@@ -1,0 +1,43 @@
+"""A run whose key is of another type holds up no other run: neither its publication nor the news of its end."""
+
+import asyncio
+
+import pytest
+from redis import Redis
+
+from mousetrap.run_store import RunState, RunStore, open_store
+from support.valkey import administrator
+
+
+def damage(store_url: str, run_id: str) -> None:
+    """What anybody with the store's password can do to it."""
+    with Redis.from_url(administrator(store_url)) as client:
+        client.set(f"mousetrap:run:{run_id}", "no hash")
+
+
+async def three_runs(store: RunStore, store_url: str) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        await store.open_run(run_id, "sums", "add", b"[1,2]")
+    damage(store_url, "r2")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_damaged_run_keeps_no_other_from_being_published(store_url: str, times: int) -> None:
+    async def story() -> list[str]:
+        async with open_store(store_url, retention=60.0) as store:
+            await three_runs(store, store_url)
+            for _ in range(times):
+                found = await store.unpublished(age=0)
+            return list(found)
+
+    assert asyncio.run(story()) == ["r1", "r3"]
+
+
+def test_a_damaged_run_keeps_nobody_from_hearing_that_others_have_ended(store_url: str) -> None:
+    async def story() -> set[str]:
+        async with open_store(store_url, retention=60.0) as store:
+            await three_runs(store, store_url)
+            assert await store.cancel("r3") == RunState.CANCELLED
+            return await store.ended(["r1", "r2", "r3"])
+
+    assert asyncio.run(story()) == {"r3"}
