@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import ConnectionError, OutOfMemoryError, RedisError
 
 from mousetrap.jobs import StoreFull, StoreUnreachable
 
@@ -27,7 +27,9 @@ def open_client(url: str, tls: ssl.SSLContext | None) -> Redis:
         f"{_SCHEMES.get(scheme, scheme)}://{rest}",
         socket_connect_timeout=_CONNECT,
         socket_timeout=_ANSWER,
-        retry=Retry(NoBackoff(), 0),
+        # A connection that was lost while nobody used it is found out by its next command, which goes by a new one then.
+        # Transitions bear to be repeated. A server that does not answer in time is not asked again: its caller waits.
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
     )
     pool = client.connection_pool
     if tls is not None and issubclass(pool.connection_class, SSLConnection):

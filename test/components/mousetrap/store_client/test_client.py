@@ -1,9 +1,12 @@
 """How a store is named to people, and how its absence is said."""
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from redis.exceptions import ConnectionError
 
+from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import StoreUnreachable
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.store_client import address, open_client, reaching
@@ -43,3 +46,19 @@ def test_an_address_that_the_settings_take_can_be_read(url: str) -> None:
     pool = open_client(taken.store_url, None).connection_pool
     pool.connection_class(**pool.connection_kwargs)
     assert address(taken.store_url)
+
+
+def test_connections_that_were_lost_while_idle_cost_no_call(own_valkey: EmbeddedValkey) -> None:
+    async def story() -> None:
+        client = open_client(own_valkey.url, None)
+        try:
+            # At once, so that each has a connection of its own, which the server's end breaks.
+            await asyncio.gather(*(client.get(f"mousetrap:{n}") for n in range(8)))
+            await asyncio.to_thread(own_valkey.kill)
+            await asyncio.to_thread(own_valkey.start)
+
+            assert await asyncio.gather(*(client.get(f"mousetrap:{n}") for n in range(8))) == [None] * 8
+        finally:
+            await client.aclose()
+
+    asyncio.run(story())
