@@ -1,25 +1,20 @@
 """The store's face: opens runs, claims and decides jobs, and answers what a run is about."""
 
-import asyncio
 import hashlib
 import math
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RetryLater
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.claims import Claim, Unsigned, read_claim
-from mousetrap.run_store.damage import is_damage
-from mousetrap.run_store.facts import StoreFacts, read_facts
-from mousetrap.run_store.listing import Wanted, list_runs
-from mousetrap.run_store.nudges import Nudges
+from mousetrap.run_store.reader import RunReader, run_key
 from mousetrap.run_store.records import (
     OPENING,
     Opening,
@@ -28,19 +23,13 @@ from mousetrap.run_store.records import (
     sign_opening,
     write_verdict,
 )
-from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState, read_event, read_progress, read_run
+from mousetrap.run_store.runs import Progress, RunState
 from mousetrap.signing import Keyring
-from mousetrap.store_client import address, open_client, unreachable
-
-#: Reads at once, each on a connection of its own: as many as watchers make would stay for ever.
-_READS = 16
-#: Seconds between two looks at a watched run when no nudge comes: nudges can be lost with a connection.
-_LOOK_ANYWAY = 5.0
-
+from mousetrap.store_client import address, open_client
 
 _NO_KEYS = Keyring()
 
-#: What became of the wish to decide a job.
+#: What became of an outcome that was to be recorded.
 Decision = Literal["recorded", "stale", "unlocked", "over"]
 
 
@@ -49,7 +38,7 @@ class RunConflict(MousetrapError):
 
 
 class Opened(NamedTuple):
-    """What became of the wish to open a run."""
+    """What became of a run that was to be opened."""
 
     #: `new`; `waiting` when it is known but no worker has met it yet; `known` when it is further than that.
     state: Literal["new", "waiting", "known"]
@@ -81,23 +70,17 @@ async def open_store(
         await store.close()
 
 
-class RunStore:
+class RunStore(RunReader):
     """Every method raises StoreUnreachable when the server does not answer within two seconds."""
 
     def __init__(
         self, client: Redis, address: str, retention: float, keep: int, keyring: Keyring = _NO_KEYS
     ) -> None:
-        self._client = client
-        self._address = address
-        self._retention = retention
+        super().__init__(client, address, retention)
         self._ttl = int(retention * 1000)
         self._keep = keep
         self._keyring = keyring
         self._batches = Batches(client, address)
-        self._nudges = Nudges(client)
-        self._reads = asyncio.Semaphore(_READS)
-        #: Why a read failed last.
-        self._failed: Exception | None = None
 
     async def close(self) -> None:
         """Says what is still to be said, and leaves the server."""
@@ -108,11 +91,6 @@ class RunStore:
     async def check(self) -> None:
         """Returns if the server takes transitions now, which one that is full does not."""
         await self._batches.call("ended")
-
-    async def facts(self) -> StoreFacts:
-        """What the server says of itself."""
-        async with self._reaching():
-            return await read_facts(self._client)
 
     # What submitting does
 
@@ -143,7 +121,7 @@ class RunStore:
     async def opening(self, run_id: str) -> Opening | None:
         """What the run was started with; None when there is no such run. Raises SignatureRefused for what is not ours."""
         async with self._reaching():
-            fields = cast(list[bytes | None], await self._client.hmget(_run_key(run_id), OPENING))
+            fields = cast(list[bytes | None], await self._client.hmget(run_key(run_id), OPENING))
         return read_opening(run_id, fields, self._keyring) if fields[0] is not None else None
 
     def published(self, run_id: str) -> None:
@@ -162,7 +140,7 @@ class RunStore:
         """Takes one submission back: ends the run unless another one stands, or a worker has met it already."""
         await self._batches.call("reject_run", run_id, _text(why), self._ttl)
 
-    # What those who mend and stop do
+    # What repairing and stopping do
 
     async def cancel(self, run_id: str, why: Failure | None = None) -> RunState | None:
         """The state after this: `cancelled`, or what the run had ended in before; None for a run that is not known."""
@@ -279,26 +257,12 @@ class RunStore:
         lock was lost meanwhile: what was given is dropped, but the job may have to come again.
         """
         about = (job.id, job.run_id, job.stage, job.attempt, fence, worker)
-        if isinstance(outcome, Done):
-            if last:
-                reply = await self._batches.call(
-                    "complete", *about, bytes(outcome.output).decode(), self._ttl
-                )
-            else:
-                reply = await self._batches.call("done", *about, self._verdict(job, outcome), self._ttl)
+        if not isinstance(outcome, Done):
+            reply = await self._batches.call(*self._failed_attempt(about, job, outcome), self._ttl)
+        elif last:
+            reply = await self._batches.call("complete", *about, bytes(outcome.output).decode(), self._ttl)
         else:
-            told = outcome.failure
-            # The traceback is kept once, in the timeline.
-            outcome = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
-            verdict, failure, story = self._verdict(job, outcome), _text(outcome.failure), _text(told)
-            if isinstance(outcome, RetryLater):
-                delay = int(outcome.after * 1000)
-                if outcome.counted:
-                    reply = await self._batches.call("retry", *about, verdict, story, delay, self._ttl)
-                else:
-                    reply = await self._batches.call("wait_out", *about, story, delay, self._ttl)
-            else:
-                reply = await self._batches.call("give_up", *about, verdict, failure, story, self._ttl)
+            reply = await self._batches.call("done", *about, self._verdict(job, outcome), self._ttl)
         decision: Decision = reply[0]
         return decision
 
@@ -312,107 +276,24 @@ class RunStore:
         """Notes how far a running handler has come."""
         await self._batches.call("progress", run_id, _text(progress))
 
-    # What those who watch do
-
-    async def get(self, run_id: str) -> Run | None:
-        """The run with its timeline, oldest event first; None when there is none, or not any more."""
-        async with self._reaching():
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.hgetall(_run_key(run_id))
-                pipe.xrange(_events_key(run_id))
-                fields, entries = await pipe.execute(raise_on_error=False)
-            damage = [
-                f"{what}: {answer}"
-                for what, answer in (("the run", fields), ("its timeline", entries))
-                if is_damage(answer)
-            ]
-        if not fields:
-            return None
-        timeline = () if is_damage(entries) else tuple(map(read_event, entries))
-        return read_run(run_id, {} if is_damage(fields) else fields, timeline, tuple(damage))
-
-    async def latest(self, pipeline: str) -> Run | None:
-        """The newest run of the pipeline that completed, by when it was accepted."""
-        async with self._reaching():
-            run_id = await self._client.hget(f"mousetrap:latest:{pipeline}", "run")
-        return await self.get(str(run_id, "ascii")) if isinstance(run_id, bytes) else None
-
-    async def page(
-        self,
-        *,
-        pipeline: str | None = None,
-        state: RunState | None = None,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> Page:
-        """A page of runs, newest first; `after` is the `next` of the page before.
-
-        With `state` a page can hold fewer than `limit`, or none, and still have a next: one call looks at 2,000 runs.
-        """
-        async with self._reaching():
-            return await list_runs(self._client, Wanted(pipeline, state), limit, after, self._retention)
-
-    async def watch(self, run_id: str, after: str = "0") -> AsyncIterator[Event | Progress]:
-        """The run's events after the one with the id `after`, as they happen, and its progress; ends with the run."""
-        said: bytes | None = None
-        async with self._nudges.of(run_id) as nudged:
-            while True:
-                nudged.clear()
-                entries, progress = await self._read_after(run_id, after)
-                event = None
-                for event in map(read_event, entries):
-                    after = event.id
-                    yield event
-                if event is not None and event.last:  # an end with something after it was mended
-                    return
-                if progress is not None and progress != said:
-                    said = progress
-                    if (read := read_progress(progress)) is not None:
-                        yield read
-                await self._nudges.wait(nudged, _LOOK_ANYWAY)
-
-    async def _read_after(
-        self, run_id: str, after: str
-    ) -> tuple[list[tuple[bytes, Mapping[bytes, bytes]]], bytes | None]:
-        async with self._reaching():
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.xrange(_events_key(run_id), min=f"({after}" if after != "0" else "-")
-                pipe.hget(_run_key(run_id), "progress")
-                entries, progress = await pipe.execute(raise_on_error=False)
-            return (
-                [] if is_damage(entries) else entries,
-                None if is_damage(progress) else progress,
-            )
+    def _failed_attempt(
+        self, about: tuple[str | int, ...], job: Job, outcome: RetryLater | GiveUp
+    ) -> tuple[str | int, ...]:
+        """The transition that records it, without its last argument."""
+        story = _text(outcome.failure)
+        # The traceback is kept once, in the timeline.
+        short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
+        if isinstance(short, GiveUp):
+            return ("give_up", *about, self._verdict(job, short), _text(short.failure), story)
+        delay = int(short.after * 1000)
+        if short.counted:
+            return ("retry", *about, self._verdict(job, short), story, delay)
+        return ("wait_out", *about, story, delay)
 
     def _verdict(self, job: Job, outcome: Outcome) -> str:
         return write_verdict(outcome, job, self._keyring).decode()
-
-    @asynccontextmanager
-    async def _reaching(self) -> AsyncIterator[None]:
-        """Waits for a turn to read, and turns the client's errors into ours.
-
-        Whoever waited behind a read that failed does not try for itself: a thousand watchers of a server that hangs
-        would wait for one another.
-        """
-        failed = self._failed
-        async with self._reads:
-            if self._failed is not failed and self._failed is not None:
-                raise unreachable(self._address, self._failed)
-            try:
-                yield
-            except (RedisError, OSError, TimeoutError) as error:
-                self._failed = error
-                raise unreachable(self._address, error) from error
 
 
 def _text(value: object) -> str:
     # The server's msgpack knows texts, not byte strings.
     return msgspec.json.encode(value).decode()
-
-
-def _run_key(run_id: str) -> str:
-    return f"mousetrap:run:{run_id}"
-
-
-def _events_key(run_id: str) -> str:
-    return f"mousetrap:run:{run_id}:events"

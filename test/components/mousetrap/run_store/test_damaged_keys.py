@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis import Redis
 
-from mousetrap.run_store import RunState, RunStore, open_store
+from mousetrap.run_store import Run, RunState, RunStore, open_store
 from support.valkey import administrator
 
 
@@ -41,3 +41,19 @@ def test_a_damaged_run_keeps_nobody_from_hearing_that_others_have_ended(store_ur
             return await store.ended(["r1", "r2", "r3"])
 
     assert asyncio.run(story()) == {"r3"}
+
+
+@pytest.mark.parametrize("value", ["no hash", b"\xff"])
+def test_a_damaged_note_of_the_latest_run_reads_as_none(store_url: str, value: str | bytes) -> None:
+    async def story() -> Run | None:
+        async with open_store(store_url, retention=60.0) as store:
+            await store.open_run("r1", "sums", "add", b"[1,2]")
+            return await store.latest("sums")
+
+    with Redis.from_url(administrator(store_url)) as client:
+        if isinstance(value, str):
+            client.set("mousetrap:latest:sums", value)
+        else:
+            client.hset("mousetrap:latest:sums", "run", value)
+
+    assert asyncio.run(story()) is None
