@@ -14,7 +14,7 @@ KEY = "k1:0123456789abcdef"
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ({}, "nothing is signed: whoever can write to broker or store"),
+        ({}, "nothing is signed: anyone who can write to broker or store"),
         ({"MOUSETRAP_SIGNING_KEYS": "off"}, "signing is off, as MOUSETRAP_SIGNING_KEYS says"),
     ],
 )

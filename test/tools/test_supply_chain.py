@@ -78,7 +78,7 @@ def test_an_advisory_fails_and_is_named(workspace: Path) -> None:
     code, said = audited(workspace, _GOOD, _BAD)
 
     assert code == 1
-    assert "bad 2: PYSEC-1, mended in 3" in said
+    assert "bad 2: PYSEC-1, fixed in 3" in said
     assert "*** NOT AUDITED" not in said
 
 
@@ -142,7 +142,7 @@ def test_an_answer_that_is_no_digest_pins_nothing(workspace: Path) -> None:
     code, said = run(workspace / "tools/pin-images", PATH=f"{docker.parent}:{os.environ['PATH']}")
 
     assert code == 1
-    assert "told no digest" in said
+    assert "gave no digest" in said
     assert (workspace / "deploy/.env").read_text() == ""
 
 

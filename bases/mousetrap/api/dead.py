@@ -193,10 +193,10 @@ async def _run_of(letter: DeadLetter, store: RunStore) -> Run | None:
 
 def _traceback(letter: DeadLetter, run: Run | None) -> str:
     """The whole of it from the run's timeline; else its end, which the letter holds."""
-    told = [
+    failed = [
         event for event in (run.timeline if run else ()) if event.job == letter.message.id and event.failure
     ]
-    found = [it.failure.traceback for it in told if it.failure and it.kind == "gave_up"]
+    found = [it.failure.traceback for it in failed if it.failure and it.kind == "gave_up"]
     return found[-1] if found and found[-1].endswith(letter.traceback) else letter.traceback
 
 

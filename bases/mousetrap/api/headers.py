@@ -1,4 +1,4 @@
-"""Tells browsers what they may do with a response: run nothing, guess no type, keep nothing."""
+"""Says to browsers what they may do with a response: run nothing, guess no type, keep nothing."""
 
 from collections.abc import Mapping
 

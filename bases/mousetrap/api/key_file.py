@@ -40,7 +40,7 @@ def _read_again(access: Access, path: Path) -> None:
     except (SettingsWrong, ValueError) as error:
         _log.error("the keys stay as they were, for their file cannot be used: %s", error)
         return
-    # A file without keys is refused by the settings: it would let in whoever is on this machine.
+    # A file without keys is refused by the settings: it would let in everybody on this machine.
     if keys != access.keys:
         came, left = keys.callers.keys() - access.keys.callers, access.keys.callers.keys() - keys.callers
         access.keys = keys

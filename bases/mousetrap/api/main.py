@@ -104,6 +104,8 @@ class _Server(uvicorn.Server):
         """
         self.force_exit = self.should_exit
         seconds = _LEAVING_S if self.force_exit else _GRACE + _LEAVING_S
-        self._guard.end_within(seconds, 0, f"the API was told to stop and has not ended within {seconds:g} s")
+        self._guard.end_within(
+            seconds, 0, f"the API was asked to stop and has not ended within {seconds:g} s"
+        )
         self.should_exit = True
         end_streams(self._app)

@@ -26,12 +26,10 @@ class Check(msgspec.Struct, frozen=True):
 
 def check_dead_letters(counts: Mapping[str, int], most: int) -> Check:
     """Whether dead letters will soon keep runs from being accepted; `most` is 0 for no bound."""
-    told = ", ".join(f"{queue}: {count}" for queue, count in counts.items() if count) or "none"
+    counted = ", ".join(f"{queue}: {count}" for queue, count in counts.items() if count) or "none"
     if not most or all(count < WARN_SHARE * most for count in counts.values()):
-        return Check("dead-letters", "ok", told)
-    found = (
-        f"{told}; from {most} in one queue on (MOUSETRAP_DEAD_MAX_LENGTH) no run of its pipeline is accepted"
-    )
+        return Check("dead-letters", "ok", counted)
+    found = f"{counted}; from {most} in one queue on (MOUSETRAP_DEAD_MAX_LENGTH) no run of its pipeline is accepted"
     return Check("dead-letters", "warn", found, "`mousetrap dead groups` shows why; redrive or discard them")
 
 

@@ -1,4 +1,4 @@
-"""Discards dead letters that are older than somebody wished to keep them."""
+"""Discards dead letters that are older than they are to be kept."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ async def discard_old(dead_letters: DeadLetters, age: float, now: float | None =
     before = int(((time.time() if now is None else now) - age) * 1000)
     total = 0
     for queue in dead_letters.queues:
-        # From 1 on: a letter whose time nobody told counts as older than any, and nobody knows that it is.
+        # From 1 on: a letter without a time counts as older than any, and nobody knows that it is.
         old = Selection(queue=queue, after_ms=1, before_ms=before)
         if not (await dead_letters.look(old)).letters:
             continue

@@ -14,7 +14,7 @@ from mousetrap.signing import Keyring
 _REST = 10.0
 #: Letters, and bytes of bodies, up to which a look is cheap, and is repeated as soon as the queue has changed.
 _FEW, _FEW_BYTES = 200, 1_048_576
-#: Seconds after which a look is forgotten even where the queue seems unchanged: RabbitMQ tells only how many lie there.
+#: Seconds after which a look is forgotten even where the queue seems unchanged: RabbitMQ says only how many lie there.
 _LONGEST = 15.0
 
 
@@ -83,5 +83,5 @@ class SharedLook:
 
 
 def age(letter: DeadLetter) -> int:
-    """What letters are ordered by; one whose time nobody told is older than any."""
+    """What letters are ordered by; one without a time is older than any."""
     return letter.at_ms or 0

@@ -243,7 +243,7 @@ def _guard(pid: int) -> subprocess.Popen[bytes]:
 
 
 def running_server(directory: Path) -> int | None:
-    """The process that serves the data in `directory`, whoever started it; None where nobody does."""
+    """The process that serves the data in `directory`, whichever process started it; None where none does."""
     path = directory / "lock"
     if not path.is_file():
         return None

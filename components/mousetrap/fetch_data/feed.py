@@ -94,17 +94,17 @@ def _events(features: list[msgspec.Raw]) -> tuple[list[Earthquake], Counter[str]
 
 
 def _event(feature: _Feature) -> Earthquake:
-    told = feature.properties
+    properties = feature.properties
     position = (feature.geometry and feature.geometry.coordinates) or _Position()
     return Earthquake(
         id=_id(feature.id),
-        magnitude=told.mag,
-        place=told.place or "",
-        time_ms=int(told.time),
+        magnitude=properties.mag,
+        place=properties.place or "",
+        time_ms=int(properties.time),
         longitude=position.longitude,
         latitude=position.latitude,
         depth_km=position.depth_km,
-        kind=told.type,
+        kind=properties.type,
     )
 
 

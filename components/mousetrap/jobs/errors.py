@@ -21,7 +21,7 @@ class MousetrapError(Exception):
     """Something that the caller can act on; the text says how."""
 
     def outside(self) -> str:
-        """The text without the places of servers, for whoever holds no more than a key of the API."""
+        """The text without the places of servers, for callers who hold no more than a key of the API."""
         return _PLACE.sub("", str(self))
 
 

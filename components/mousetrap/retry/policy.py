@@ -23,7 +23,7 @@ class RetryPolicy:
     cap: float = 300.0
     #: Errors worth another try.
     retry_on: tuple[type[Exception], ...] = (Exception,)
-    #: Errors that no repeat will mend; they win over `retry_on` and `outages`.
+    #: Errors that every repeat would meet again; they win over `retry_on` and `outages`.
     dont_retry_on: tuple[type[Exception], ...] = ()
     #: Errors that say that what the handler depends on is away. Such an attempt is made again and does not count; the pauses
     #: grow with the outage, from `base` to `cap`.

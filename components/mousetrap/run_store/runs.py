@@ -170,8 +170,8 @@ def _whole(failure: Failure | None, timeline: tuple[Event, ...]) -> Failure | No
     """The run's failure with its traceback, which the timeline alone keeps."""
     if failure is None or failure.traceback:
         return failure
-    told = (event.failure for event in reversed(timeline) if event.kind == "gave_up")
-    return next((it for it in told if it is not None and it.without_traceback() == failure), failure)
+    failures = (event.failure for event in reversed(timeline) if event.kind == "gave_up")
+    return next((it for it in failures if it is not None and it.without_traceback() == failure), failure)
 
 
 def _state(read: Fields) -> RunState:

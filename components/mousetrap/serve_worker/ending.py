@@ -1,4 +1,4 @@
-"""Ends a worker when it is told to: in order at the first signal, at once at the second, and never later than it must."""
+"""Ends a worker when a signal asks for it: in order at the first signal, at once at the second, and never later than it must."""
 
 import asyncio
 import logging
@@ -74,11 +74,11 @@ class Ending:
                 self._loop.call_soon_threadsafe(act)
 
     def _bound_drain(self) -> None:
-        why = f"the worker was told to stop and has not ended in its {self._grace:g} s of grace and {_BEYOND_GRACE_S:g} s more"
+        why = f"the worker was asked to stop and has not ended in its {self._grace:g} s of grace and {_BEYOND_GRACE_S:g} s more"
         self._guard.end_within(self._grace + _BEYOND_GRACE_S, HANDED_BACK, why)
 
     def _bound_forced(self) -> None:
-        why = f"the worker was told twice to stop and has not ended within {_FORCED_S:g} s"
+        why = f"the worker was asked twice to stop and has not ended within {_FORCED_S:g} s"
         self._guard.end_within(_FORCED_S, HANDED_BACK, why)
 
 

@@ -4,7 +4,7 @@ from mousetrap.settings.addresses import is_on_this_machine
 from mousetrap.settings.environment import SettingsWrong
 from mousetrap.settings.settings import OFF, Settings
 
-_RISK = "whoever can write to broker or store can have anything done as a job"
+_RISK = "anyone who can write to broker or store can have anything done as a job"
 _ADVICE = "set MOUSETRAP_SIGNING_KEYS alike for the API and all workers; `mousetrap keys signing` makes a key"
 
 

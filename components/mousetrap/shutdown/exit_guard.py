@@ -13,7 +13,7 @@ from mousetrap.shutdown.left import all_stacks, left_behind
 
 #: Seconds between two looks at the clock.
 _POLL_S = 0.1
-#: Seconds that the last lines of the log may take: whoever reads them may have stopped reading.
+#: Seconds that the last lines of the log may take: their reader may have stopped.
 _LOG_TIMEOUT_S = 1.0
 
 _log = logging.getLogger("mousetrap")
@@ -51,9 +51,9 @@ class ExitGuard:
     def _watch(self) -> None:
         while time.monotonic() < self._end.at:
             time.sleep(_POLL_S)
-        exit_now(self._end.code, self._tell)
+        exit_now(self._end.code, self._report)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         left = left_behind()
         _log.error(
             "%s: it ends now, with exit code %d; left behind: %s. What the threads do:",
@@ -62,18 +62,18 @@ class ExitGuard:
         )
 
 
-def exit_now(code: int, tell: Callable[[], object] = lambda: None) -> NoReturn:
-    """Ends the process, after `tell` has written to the log if that does not take long. Threads are not waited for."""
+def exit_now(code: int, report: Callable[[], object] = lambda: None) -> NoReturn:
+    """Ends the process, after `report` has written to the log if that does not take long. Threads are not waited for."""
     with suppress(RuntimeError):  # the interpreter is so far gone that it starts no thread
-        last = threading.Thread(target=_last_words, args=(tell,), name="last words", daemon=True)
+        last = threading.Thread(target=_last_words, args=(report,), name="last words", daemon=True)
         last.start()
         last.join(_LOG_TIMEOUT_S)
     _end_children()
     os._exit(code)
 
 
-def _last_words(tell: Callable[[], object]) -> None:
-    tell()
+def _last_words(report: Callable[[], object]) -> None:
+    report()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):

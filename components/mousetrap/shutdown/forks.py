@@ -86,7 +86,7 @@ def _separate() -> None:
 
 
 def _watched(loop: asyncio.AbstractEventLoop) -> Iterator[int]:
-    """The descriptors that the loop watches, and its own; nothing where the system does not tell."""
+    """The descriptors that the loop watches, and its own; nothing where the system does not say."""
     with suppress(AttributeError, OSError, ValueError):
         own = loop._get_backend_id() if hasattr(loop, "_get_backend_id") else loop._selector.fileno()  # type: ignore[attr-defined]
         for line in Path(f"/proc/self/fdinfo/{own}").read_text(encoding="ascii").splitlines():

@@ -47,7 +47,7 @@ class Intake:
         self._warned: frozenset[str] = frozenset()
 
     async def look(self) -> None:
-        """Counts anew what is bounded, and warns of what will soon be full; what does not answer stays as it was known."""
+        """Counts again what is bounded, and warns of what will soon be full; what does not answer stays as it was known."""
         if self._bounds.dead_letters:
             for queue in self._queues:
                 with suppress(MousetrapError):

@@ -59,7 +59,7 @@ class Context(Generic[Deps]):
         """Says how far the handler has come, for those who watch the run; say it as often as you like.
 
         Of `note` the first 1,000 characters are kept. Raises TypeError for what is no number or no text, and ValueError for a
-        number that is not finite and a text that cannot be encoded: stored, they would fail whoever reads the run.
+        number that is not finite and a text that cannot be encoded: stored, they would fail every reader of the run.
         """
         progress = Progress(
             stage=self.stage,

@@ -171,7 +171,7 @@ def test_a_signal_to_a_process_that_a_handler_forked_ends_that_process_alone(
     ("how", "code", "said"),
     [
         ("slow to open", 0, "stopped: all work finished"),
-        ("never opens", 75, "was told to stop and has not ended"),
+        ("never opens", 75, "was asked to stop and has not ended"),
     ],
 )
 def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_told_to(
@@ -189,7 +189,7 @@ def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_told_to(
     ("how", "said"),
     [
         ("slow to close", "what the stages need did not close"),
-        ("never closes", "was told to stop and has not ended"),
+        ("never closes", "was asked to stop and has not ended"),
     ],
 )
 def test_a_worker_whose_lifespan_does_not_close_ends_in_its_grace(
