@@ -6,7 +6,8 @@
     ├── QueueFull               the broker refused the message
     ├── Unroutable              no such queue
     └── StoreUnreachable        the state store does not answer
-        └── StoreFull           it answers, and has no room
+        ├── StoreFull           it answers, and has no room
+        └── RecordDamaged       it answers, and what it keeps of one job cannot be used
 
 No text of theirs holds a password: addresses are masked before they get here.
 """
@@ -51,6 +52,10 @@ class StoreUnreachable(MousetrapError):
     def outside(self) -> str:
         """What clients of the store say can name its host in any form."""
         return "the store cannot be used now: try again later; the server's log says why"
+
+
+class RecordDamaged(StoreUnreachable):
+    """What the state store keeps of this one job is not what was written there: delete it, then send the job round again."""
 
 
 class StoreFull(StoreUnreachable):

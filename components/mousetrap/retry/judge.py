@@ -59,7 +59,7 @@ def wait_out(asked: float, waited: float, policy: RetryPolicy, chance: float) ->
     """
     if waited >= policy.outage_limit:
         return Stop("outage")
-    longest = min(policy.cap, max(policy.base, waited))
+    longest = min(policy.cap, max(policy.base, waited), _LONGEST)
     return Again(max(asked, longest * (0.5 + chance / 2)))
 
 

@@ -6,13 +6,16 @@ from mousetrap.retry.errors import Outage
 
 #: A job whose worker died is begun twice beside others; only after that it runs alone, so that the guilty one is found.
 BEGUN_IN_COMPANY = 2
+#: More crashes than any job has, and a number that the store can take.
+_MOST_CRASHES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """Exponential backoff with full jitter; the first attempt counts as one.
 
-    Raises ValueError at once when a number makes no sense, so that a wrong policy never reaches a worker.
+    Raises ValueError at once when a number makes no sense, or errors are no tuple of classes, so that a wrong policy never
+    reaches a worker.
     """
 
     #: Tries in all, the first one included; None for no end.
@@ -36,6 +39,8 @@ class RetryPolicy:
     crashes: int = 5
 
     def __post_init__(self) -> None:
+        for name in ("retry_on", "dont_retry_on", "outages"):
+            _check_errors(name, getattr(self, name))
         if self.attempts is not None and self.attempts < 1:
             raise ValueError(f"attempts is {self.attempts}: a job needs at least 1; None means no end")
         if not 0 < self.base <= self.cap:
@@ -49,3 +54,13 @@ class RetryPolicy:
                 f"crashes is {self.crashes}: need at least {BEGUN_IN_COMPANY + 1}, else a job would be given up "
                 "for what another one did"
             )
+        if self.crashes > _MOST_CRASHES:
+            raise ValueError(f"crashes is {self.crashes}: need at most {_MOST_CRASHES}")
+
+
+def _check_errors(name: str, errors: object) -> None:
+    # Found out by the first failure instead, it would fail the judgement of each attempt.
+    if not isinstance(errors, tuple) or not all(
+        isinstance(each, type) and issubclass(each, BaseException) for each in errors
+    ):
+        raise ValueError(f"{name} is {errors!r}: need a tuple of classes of errors, as (OSError,)")

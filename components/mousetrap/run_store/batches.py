@@ -9,6 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from mousetrap.jobs import RecordDamaged
 from mousetrap.store_client import unreachable
 
 #: Transitions in one call; each keeps the server busy for about 15 µs, and all others wait meanwhile.
@@ -87,8 +88,17 @@ class Batches:
             for _, future in batch:
                 _fail(future, unreachable(self._address, error))
             return
+        except Exception as error:  # noqa: BLE001  a number too large to be sent, a reply that nobody foresaw
+            # Each alone, so that the others get their replies; without one, its caller would wait for ever.
+            for each in batch if len(batch) > 1 else ():
+                await self._send([each])
+            if len(batch) == 1:
+                _fail(batch[0][1], error)
+            return
         for (_, future), reply in zip(batch, replies, strict=True):
-            if reply[0] == "error":
+            if reply[0] == "damaged":
+                _fail(future, RecordDamaged(f"what the store keeps of the job is damaged: {reply[1]}"))
+            elif reply[0] == "error":
                 _fail(future, unreachable(self._address, reply[1]))
             elif not future.done():
                 future.set_result(reply)
@@ -121,7 +131,7 @@ def _one(reply: msgspec.Raw) -> list[Any]:
     try:
         decoded: list[Any] = msgspec.msgpack.decode(reply)
     except UnicodeDecodeError as error:
-        return ["error", f"what it keeps of this job is no text: {error}"]
+        return ["damaged", f"it is no text: {error}"]
     return decoded
 
 

@@ -521,13 +521,35 @@ function transitions.progress(run, progress)
   return { 'recorded' }
 end
 
+-- What a worker asks for of a job.
+local OF_JOBS = { claim = true, begin = true, done = true, complete = true, retry = true, wait_out = true, give_up = true,
+  distrust = true }
+
+-- Whether it failed for what is kept of this one job or its run, which does not pass as a full disk or memory does: a key of
+-- another type, a field that is no number. Whatever else fails may be over later, and buries nothing: rights, a replica.
+local DAMAGE = { 'attempt to', 'bad argument', 'not an integer', 'would overflow', 'exhausted the last' }
+
+local function is_damage(job, run, why)
+  local said = tostring(type(why) == 'table' and why.err or why)
+  for _, words in ipairs(DAMAGE) do
+    if string.find(said, words, 1, true) then return true end
+  end
+  if not string.find(said, 'WRONGTYPE', 1, true) then return false end
+  return not (pcall(redis.call, 'HGET', job_key(job), 'state') and pcall(redis.call, 'HGET', run_key(run), 'state')
+    and pcall(redis.call, 'XLEN', events_key(run)))
+end
+
 local function apply(_, args)
   look_around()
   local replies = {}
   for place, call in ipairs(cmsgpack.unpack(args[1])) do
-    local transition = transitions[table.remove(call, 1)]
-    local went, reply = pcall(transition, unpack(call))
-    replies[place] = went and reply or { 'error', tostring(type(reply) == 'table' and reply.err or reply) }
+    local name = table.remove(call, 1)
+    local went, reply = pcall(transitions[name], unpack(call))
+    if not went then
+      local what = OF_JOBS[name] and is_damage(call[1], call[2], reply) and 'damaged' or 'error'
+      reply = { what, tostring(type(reply) == 'table' and reply.err or reply) }
+    end
+    replies[place] = reply
   end
   return cmsgpack.pack(replies)
 end

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
-from mousetrap.jobs import Delivery, Done, GiveUp, Job, MousetrapError, Outcome, Queue, RetryLater
+from mousetrap.jobs import (
+    Delivery,
+    Done,
+    GiveUp,
+    Job,
+    MousetrapError,
+    Outcome,
+    Queue,
+    RecordDamaged,
+    RetryLater,
+)
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import (
     Busy,
@@ -28,7 +38,7 @@ from mousetrap.worker.patience import Patience
 from mousetrap.worker.perform import Performer, record_refused
 from mousetrap.worker.postings import Posting, bury, postings, signed
 from mousetrap.worker.undertake import Undertaking
-from mousetrap.worker.verify import Refused, forgotten, verify
+from mousetrap.worker.verify import Refused, damaged, forgotten, verify
 from mousetrap.worker.watching import Watching
 
 _log = logging.getLogger("mousetrap.worker")
@@ -78,7 +88,7 @@ class Handling:
         attempt = Attempt.of_this_task(job, delivery)
         self._leases.hold(attempt)
         try:
-            await self._settle(attempt.deliveries, await self._claim_and_perform(attempt, delivery))
+            await self._settle(attempt.deliveries, await self._postings(attempt, delivery))
         except asyncio.CancelledError:
             if not attempt.useless:
                 await self._give_back(attempt)
@@ -87,6 +97,12 @@ class Handling:
             await self._drop(attempt)
         finally:
             self._leases.drop(attempt)
+
+    async def _postings(self, attempt: Attempt, delivery: Delivery) -> list[Posting]:
+        try:
+            return await self._claim_and_perform(attempt, delivery)
+        except RecordDamaged as error:
+            return [self._refusal(delivery, damaged(attempt.job, error), attempt.job)]
 
     async def _claim_and_perform(self, attempt: Attempt, delivery: Delivery) -> list[Posting]:
         """What must be published before the job may be acknowledged."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from mousetrap.jobs import MousetrapError
+from mousetrap.jobs import MousetrapError, RecordDamaged
 from mousetrap.shutdown import AGAIN_S
 
 T = TypeVar("T")
@@ -60,11 +60,16 @@ class Patience:
     async def until_done(
         self, what: str, act: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None
     ) -> T:
-        """What `act` gives, however long its errors last; ended by cancellation, or by StoppedWaiting when `stop` is set."""
+        """What `act` gives, however long its errors last; ended by cancellation, or by StoppedWaiting when `stop` is set.
+
+        RecordDamaged is raised at once: it concerns one job, and does not end by itself.
+        """
         pause = _SHORTEST
         while True:
             try:
                 result = await act()
+            except RecordDamaged:
+                raise
             except MousetrapError as error:
                 self._say_once(what, error)
             else:

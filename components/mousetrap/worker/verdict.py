@@ -1,6 +1,8 @@
 """What came of a handler's call, as an outcome: the same in the worker and in an isolated handler's process."""
 
 import inspect
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,6 +11,7 @@ from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Outcome, Retr
 from mousetrap.pipeline import ContractBroken, Stage, write
 from mousetrap.retry import (
     Again,
+    Outage,
     RetryPolicy,
     Stop,
     WaitOut,
@@ -69,10 +72,12 @@ def _judged_safely(
 ) -> Again | WaitOut | Stop:
     # SystemExit, CancelledError, a library's panic: a policy cannot name them, and they must not end a worker.
     stand_in = RuntimeError(error_kind(error))
-    try:
-        return judge(error if isinstance(error, Exception) else stand_in, attempt, stage.retry, chance, now)
-    except BaseException:  # noqa: BLE001  the error's own attributes, or a class that the policy names, failed
-        return judge(stand_in, attempt, stage.retry, chance, now)
+    # The error's own attributes can fail, and so can a class that the policy names, for any error.
+    for each in (error if isinstance(error, Exception) else stand_in, stand_in):
+        with suppress(BaseException):
+            return judge(each, attempt, stage.retry, chance, now)
+    policy = replace(stage.retry, retry_on=(Exception,), dont_retry_on=(), outages=(Outage,))
+    return judge(stand_in, attempt, policy, chance, now)
 
 
 def waited_out(outcome: RetryLater, waited: float, policy: RetryPolicy, chance: float) -> RetryLater | GiveUp:

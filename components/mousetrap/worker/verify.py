@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mousetrap.jobs import Failure, Job, JobTooNew, JobUndecodable, Message, decode
+from mousetrap.jobs import Failure, Job, JobTooNew, JobUndecodable, Message, RecordDamaged, decode
 from mousetrap.signing import Keyring, SignatureRefused
 
 
@@ -37,3 +37,12 @@ def forgotten(job: Job) -> Refused:
         "does not know it: it may be done already, and this a repeat. Redriven, it is done"
     )
     return Refused("stale", Failure(kind="Stale", text=what))
+
+
+def damaged(job: Job, error: RecordDamaged) -> Refused:
+    """Why a job is not done of which the store keeps something that is not ours."""
+    what = (
+        f"{error}. Delete mousetrap:job:{job.id} in the store, or the key of its run {job.run_id} if that is it; redriven then, "
+        "the job is done"
+    )
+    return Refused("store-damaged", Failure(kind="RecordDamaged", text=what))

@@ -183,3 +183,27 @@ def test_an_outage_that_does_not_end_is_one_no_more() -> None:
 def test_a_limit_of_outages_that_makes_no_sense_is_refused(limit: float) -> None:
     with pytest.raises(ValueError, match="outage_limit"):
         RetryPolicy(outage_limit=limit)
+
+
+@pytest.mark.parametrize("name", ["retry_on", "dont_retry_on", "outages"])
+@pytest.mark.parametrize("errors", [OSError, [OSError], ("OSError",), (OSError(),), None, "OSError", (int,)])
+def test_errors_that_are_no_tuple_of_classes_are_refused(name: str, errors: object) -> None:
+    with pytest.raises(ValueError, match=f"{name} is .*: need a tuple"):
+        RetryPolicy(**{name: errors})  # type: ignore[arg-type]
+
+
+@given(base=st.floats(min_value=1e-9), more=st.floats(min_value=1.0), waited=st.floats(0, 1e12))
+def test_no_outage_is_waited_out_for_longer_than_thirty_days_at_a_time(
+    base: float, more: float, waited: float
+) -> None:
+    policy = RetryPolicy(base=base, cap=base * more, outage_limit=math.inf)
+
+    again = wait_out(0.0, waited, policy, 1.0)
+
+    assert isinstance(again, Again)
+    assert 0 <= again.after <= 30 * 86_400
+
+
+def test_a_number_of_crashes_that_the_store_cannot_take_is_refused() -> None:
+    with pytest.raises(ValueError, match="crashes"):
+        RetryPolicy(crashes=10**30)

@@ -21,6 +21,7 @@ from mousetrap.signing import Keyring
 from mousetrap.worker import Binding, Context, Watching
 from mousetrap.worker.perform import Performer
 from mousetrap.worker.postings import postings
+from mousetrap.worker.verdict import judged
 from support.hostile_handlers import AttributesRaise, OddText, Panic
 
 BASES: list[type[BaseException]] = [
@@ -241,3 +242,23 @@ def test_what_a_failed_attempt_held_is_freed_at_once_and_not_by_the_collector(
         asyncio.run(story())
     finally:
         gc.enable()
+
+
+class _AskedRaises(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        raise asyncio.CancelledError
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return True
+
+
+class OddClass(Exception, metaclass=_AskedRaises):
+    """A class that can say of nothing whether it is one of its own."""
+
+
+@pytest.mark.parametrize("name", ["retry_on", "dont_retry_on", "outages"])
+def test_a_policy_whose_classes_cannot_be_asked_fails_no_judgement(name: str) -> None:
+    policy = RetryPolicy(**{name: (OddClass,)})  # type: ignore[arg-type]
+    stage = Stage(name="add", queue="add", input=int, output=int, retry=policy)
+
+    assert isinstance(judged(ValueError("wrong"), 1, stage, 0.5, 0.0), RetryLater)

@@ -1,0 +1,118 @@
+"""A job of which the store keeps what cannot be used is buried with its story, on either queue, and holds up no other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from mousetrap.jobs import Job, encode, first_job
+from mousetrap.run_store import RunState
+from mousetrap.worker.postings import signed
+from support.workbench import ACCEPTED_MS, KEYRING, Workbench, add, double, on_a_workbench
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The address of either queue."""
+    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+def a_job(bench: Workbench) -> Job:
+    return first_job(
+        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=ACCEPTED_MS
+    )
+
+
+async def damage(store_url: str, job: Job, how: str) -> str:
+    """What somebody with the store's password writes there; gives the key."""
+    key = f"mousetrap:{'run:r1' if how.startswith('run') else f'job:{job.id}'}" + ":events" * (
+        how == "run-events"
+    )
+    fields: dict[str, Mapping[Any, Any]] = {
+        "fence": {"state": "running", "fence": "many"},
+        "no-lease": {"state": "running", "attempt": 1, "worker": "w", "starts": 1},
+        "generation": {"state": "running", "generation": "x"},
+        "no-verdict": {"state": "retrying", "attempt": 2},
+        "no-text": {"state": "done", "verdict": b"\xff"},
+        "outage": {"state": "outage", "attempt": 1, "starts": 1},
+    }
+    async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        await client.delete(key)
+        if how in fields:
+            await client.hset(key, mapping=fields[how])
+        elif how == "list":
+            await client.lpush(key, "no hash")
+        else:
+            await client.set(key, "no hash")
+    return key
+
+
+async def delete(store_url: str, key: str) -> None:
+    async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        await client.delete(key)
+
+
+HOWS = [
+    "text",
+    "list",
+    "run",
+    "run-events",
+    "fence",
+    "no-lease",
+    "generation",
+    "no-verdict",
+    "no-text",
+    "outage",
+]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_job_whose_record_is_damaged_is_buried_with_its_story_and_done_once_that_is_deleted(
+    queue_url: str, store_url: str, how: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        job = a_job(bench)
+        key = await damage(store_url, job, how)
+        async with bench.working(bench.bind("add", add), bench.bind("double", double), concurrency=1):
+            await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
+            letter = await bench.dead_letter("add")
+            neighbour = await bench.ended(await bench.submit(b"7"))
+
+        assert letter.headers["mousetrap-reason"] == "store-damaged"
+        assert letter.headers["mousetrap-run"] == "r1"
+        assert job.id in letter.headers["mousetrap-error"]
+        assert letter.body == encode(job)
+        assert neighbour.state is RunState.COMPLETED
+
+        await delete(store_url, key)
+        if key.endswith(job.id):  # else the job is claimed already, until its lease is over
+            async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+                await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
+                assert (await bench.ended("r1")).result == 4
+
+    on_a_workbench(queue_url, store_url, story)
+
+
+def test_a_record_that_is_damaged_while_its_handler_works_costs_no_runner(
+    queue_url: str, store_url: str
+) -> None:
+    async def story(bench: Workbench) -> None:
+        job = a_job(bench)
+
+        async def spoil(number: int) -> int:
+            if number == 1:
+                await damage(store_url, job, "text")
+            return number
+
+        async with bench.working(bench.bind("add", spoil), bench.bind("double", double), concurrency=1):
+            await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
+            letter = await bench.dead_letter("add")
+            neighbour = await bench.ended(await bench.submit(b"7"))
+
+        assert letter.headers["mousetrap-reason"] == "store-damaged"
+        assert neighbour.state is RunState.COMPLETED
+
+    on_a_workbench(queue_url, store_url, story)
