@@ -39,12 +39,22 @@ def letter_place(api: Api, given: str) -> tuple[str, str]:
 
 
 def whole_letter_ids(api: Api, given: Sequence[str]) -> list[str]:
-    """The ids of the dead letters that these are, or are the beginnings of among the newest; others stay. Raises Misused."""
+    """The ids of the dead letters that these are, or are the beginnings of; others stay.
+
+    Raises Misused for the beginning of several, and for one where not all letters can be looked at.
+    """
     known = {letter.id for letter in _letters(api, {"ids": given, "limit": _PAGE})}
     if known.issuperset(given) or len(given) > _PAGE:
         return list(given)
-    newest = [letter.id for letter in _letters(api, {"limit": _PAGE})]
-    return [each if each in known else _only("dead letter", each, newest) or each for each in given]
+    page = read_letters(api.dead_as_json("", {"limit": _PAGE}))
+    ids = [letter.id for letter in page.letters]
+    whole = [each if each in known else _only("dead letter", each, ids) or each for each in given]
+    if whole != list(given) and page.matched + page.unseen > len(ids):
+        # An older letter may begin so as well, and discarding cannot be undone.
+        raise Misused(
+            f"{page.matched} dead letters are too many to find one by the beginning of its id: give all of it"
+        )
+    return whole
 
 
 def _letters(api: Api, wish: Mapping[str, Any]) -> Sequence[Letter]:

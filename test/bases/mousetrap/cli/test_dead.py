@@ -172,6 +172,17 @@ def test_the_beginning_of_an_id_is_enough_where_no_other_begins_so(
     assert mousetrap("dead", "redrive", short["o1"]).returncode == 1
 
 
+def test_the_beginning_of_an_id_means_nothing_among_more_letters_than_are_looked_at(
+    mousetrap: Command, store_url: str
+) -> None:
+    *_, newest = bury(store_url, *(f"r{number}" for number in range(201)))
+
+    begun, whole = (mousetrap("dead", "discard", "--yes", given) for given in (newest[:12], newest))
+
+    assert (begun.returncode, "give all of it" in begun.stderr) == (2, True)
+    assert whole.stdout == "1 discarded\n"
+
+
 def test_runs_are_listed_by_their_state(mousetrap: Command) -> None:
     for run_id in ("waits", "ended"):
         mousetrap("run", "earthquakes", "--id", run_id, "--input", FEED, "--no-follow")
