@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -11,9 +12,9 @@ from mousetrap.settings import Settings
 EMPTY = "/empty"
 
 
-def with_an_empty_route(settings: Settings) -> FastAPI:
+def with_an_empty_route(settings: Settings, keys_file: Path | None = None) -> FastAPI:
     """The API, and the least that its framework can do."""
-    app = create_app(settings)
+    app = create_app(settings, keys_file)
 
     @app.post(EMPTY)
     async def empty() -> None: ...
