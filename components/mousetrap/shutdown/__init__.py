@@ -3,7 +3,7 @@
 from mousetrap.shutdown.exit_guard import ExitGuard, exit_now
 from mousetrap.shutdown.forks import close_in_forks, forked, keep_in_forks, own_loop, own_signals
 from mousetrap.shutdown.left import all_stacks, left_behind, stack, task_stack
-from mousetrap.shutdown.tasks import AGAIN_S, end_tasks
+from mousetrap.shutdown.tasks import AGAIN_S, end_tasks, uncancel
 
 __all__ = [
     "AGAIN_S",
@@ -19,4 +19,5 @@ __all__ = [
     "own_signals",
     "stack",
     "task_stack",
+    "uncancel",
 ]

@@ -30,3 +30,10 @@ async def end_tasks(
         names = ", ".join(sorted(task.get_name() for task in left))
         _log.warning("%s: cancelled, and still running after %g s", names, timeout_s)
     return not left
+
+
+def uncancel() -> None:
+    """Takes back each cancellation of the running task: it goes on as one that was never cancelled."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()

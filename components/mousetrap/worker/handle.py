@@ -68,7 +68,7 @@ class Handling:
         self._keyring = options.keyring
         self._patience = patience
         self._watching = watching
-        self._undertaking = Undertaking(store, options.name, patience)
+        self._undertaking = Undertaking(store, options.name, patience, watching)
 
     async def handle(self, delivery: Delivery) -> None:
         """Settles the delivery, or hands it to the attempt that is already under way for its job."""

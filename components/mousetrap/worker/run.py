@@ -12,7 +12,7 @@ from typing import Any
 from mousetrap.jobs import Delivery, Queue, Subscription
 from mousetrap.retry import error_kind, error_text
 from mousetrap.run_store import RunStore
-from mousetrap.shutdown import end_tasks
+from mousetrap.shutdown import end_tasks, uncancel
 from mousetrap.worker.binding import Binding, nothing
 from mousetrap.worker.drain import Stop
 from mousetrap.worker.handle import Handling
@@ -155,7 +155,7 @@ class _Serving:
         try:
             return await self._serve(stop)
         finally:
-            self._forced = True
+            self._forced = self._watching.forced = True
             for runner in self._runners:
                 runner.cancel()
 
@@ -223,6 +223,7 @@ class _Serving:
             except BaseException:  # a defect of ours must cost neither the worker nor the message
                 if self._forced:
                     raise
+                uncancel()
                 _log.exception("could not handle a message of %s; it goes back", delivery.queue)
                 await asyncio.sleep(_DEFECT_PAUSE)
                 delivery.hand_back()
@@ -241,7 +242,7 @@ class _Serving:
             self._received.put_nowait(None)
         await self._in_time([asyncio.create_task(self._all_finished())], stop)
         in_time = not self._runners
-        self._forced = True
+        self._forced = self._watching.forced = True
         await end_tasks(*self._runners, timeout_s=_HAND_BACK_S, again_s=_AGAIN_S)
         return in_time
 

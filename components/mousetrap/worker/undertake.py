@@ -1,5 +1,6 @@
 """Takes a granted job to its outcome: alone if it is a suspect, not at all if its lock is another's."""
 
+import asyncio
 import random
 import time
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Any, Literal
 
 from mousetrap.jobs import Job, Outcome, RetryLater
 from mousetrap.run_store import Granted, RunStore
+from mousetrap.shutdown import uncancel
 from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.company import Company
 from mousetrap.worker.context import Context, context_of
@@ -14,19 +16,30 @@ from mousetrap.worker.patience import Patience
 from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, too_many, unknown_stage
 from mousetrap.worker.progress import ProgressReporter
 from mousetrap.worker.verdict import judged, waited_out
+from mousetrap.worker.watching import Watching
 
 
 class LockHeld(Exception):
     """Another job holds the lock that this one needs, and its stage has that fail the attempt."""
 
 
+class CancelledByOthers(Exception):
+    """The attempt was cancelled, and not by its worker."""
+
+
+_CANCELLED = (
+    "the task that runs this attempt was cancelled, and not by the worker: cancel no task that is not yours"
+)
+
+
 class Undertaking:
     """What lies between a claim and a decision."""
 
-    def __init__(self, store: RunStore, name: str, patience: Patience) -> None:
+    def __init__(self, store: RunStore, name: str, patience: Patience, watching: Watching) -> None:
         self._store = store
         self._name = name
         self._patience = patience
+        self._watching = watching
         self._company = Company()
 
     async def outcome(
@@ -91,4 +104,13 @@ class Undertaking:
                 tell=ProgressReporter(self._store, job.run_id),
             )
 
-        return await performer.perform(job, context)
+        try:
+            return await performer.perform(job, context)
+        except asyncio.CancelledError:
+            if attempt.useless or self._watching.forced:
+                raise
+            # Somebody in this process cancels tasks that are not his own, as all of asyncio.all_tasks().
+            uncancel()
+            return judged(
+                CancelledByOthers(_CANCELLED), job.attempt, performer.stage, random.random(), time.time()
+            )

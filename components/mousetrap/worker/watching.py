@@ -52,6 +52,8 @@ class Watching:
         self.running: Callable[[], Sequence[Running]] = tuple
         #: How many runners fewer than the concurrency are alive: a worker without any would take jobs and do none.
         self.missing: Callable[[], int] = int
+        #: Whether the worker cancels its runners: any other cancellation of an attempt is not its own.
+        self.forced = False
         #: Attempts that went well, and those that did not.
         self.done = self.failed = 0
         self._calls: set[_Call[Any]] = set()
