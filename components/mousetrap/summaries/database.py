@@ -1,5 +1,6 @@
 """Opens the database at an address, and says what is wrong with it in words that hold no password."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -59,12 +60,18 @@ def reached(url: URL) -> Iterator[None]:
         yield
     except DBAPIError as error:
         why = str(error.orig).partition("\n")[0]
-        kind = SummariesUnreachable if isinstance(error, _AWAY) else SummariesRefused
+        kind = SummariesUnreachable if _is_away(error) else SummariesRefused
         raise kind(f"the summaries' database {masked(url)} does not serve us: {why}") from None
     except NoConnectionFree:
         raise SummariesUnreachable(
             f"all connections to the summaries' database {masked(url)} are busy"
         ) from None
+
+
+def _is_away(error: DBAPIError) -> bool:
+    # SQLite says of a table that is missing what it says of a file that is locked, but for the code.
+    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_BUSY)
+    return isinstance(error, _AWAY) and code != sqlite3.SQLITE_ERROR
 
 
 def masked(url: URL) -> str:

@@ -186,6 +186,16 @@ def test_a_database_that_is_locked_is_an_outage_and_one_that_refuses_is_none(
     assert not isinstance(refused.value, Outage)
 
 
+def test_a_table_that_is_missing_is_no_outage(tmp_path: Path) -> None:
+    with (
+        open_summaries(f"sqlite:///{tmp_path}/summaries.db") as summaries,
+        closing(sqlite3.connect(tmp_path / "summaries.db")) as other,
+    ):
+        other.execute("DROP TABLE mousetrap_summaries")
+        with pytest.raises(SummariesRefused, match="no such table"):
+            summaries.save("job-1", "run-1", _SUMMARY)
+
+
 def test_a_file_that_cannot_be_opened_is_said_to_be(tmp_path: Path) -> None:
     with (
         pytest.raises(SummariesUnreachable, match="unable to open database file"),
