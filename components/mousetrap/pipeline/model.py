@@ -7,6 +7,8 @@ from typing import Any
 from mousetrap.pipeline.lock import Lock
 from mousetrap.retry import RetryPolicy
 
+#: Seconds; a hundred years.
+_LONGEST_S = 100 * 365 * 86_400.0
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -38,7 +40,8 @@ class Stage:
             _check_name(what, name)
         if self.lock is not None:
             _check_name("lock", self.lock.name)
-        if not 0 < (self.soft_timeout or 1e-9) <= (self.timeout or float("inf")):
+        soft = 1e-9 if self.soft_timeout is None else self.soft_timeout
+        if not 0 < soft <= (float("inf") if self.timeout is None else self.timeout):
             raise ValueError(
                 f"stage {self.name!r}: soft_timeout is {self.soft_timeout} s and timeout {self.timeout} s: "
                 "need 0 < soft_timeout <= timeout"
@@ -63,6 +66,10 @@ class Pipeline:
         _check_name("pipeline", self.name)
         if not self.stages:
             raise ValueError(f"pipeline {self.name!r} has no stages: give it at least one")
+        if self.expires_after is not None and not 0 < self.expires_after < _LONGEST_S:
+            raise ValueError(
+                f"pipeline {self.name!r}: expires_after is {self.expires_after} s: need more than 0 and less than a hundred years"
+            )
         for attribute in ("name", "queue"):
             values = [getattr(stage, attribute) for stage in self.stages]
             if len(set(values)) != len(values):

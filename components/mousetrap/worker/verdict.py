@@ -3,7 +3,7 @@
 import inspect
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -73,7 +73,9 @@ def _judged_safely(
     # SystemExit, CancelledError, a library's panic: a policy cannot name them, and they must not end a worker.
     stand_in = RuntimeError(error_kind(error))
     # The error's own attributes can fail, and so can a class that the policy names, for any error.
-    for each in (error if isinstance(error, Exception) else stand_in, stand_in):
+    # Its type is asked, and not the error: its `__class__` can raise.
+    ordinary = cast(Exception, error) if issubclass(type(error), Exception) else stand_in
+    for each in (ordinary, stand_in):
         with suppress(BaseException):
             return judge(each, attempt, stage.retry, chance, now)
     policy = replace(stage.retry, retry_on=(Exception,), dont_retry_on=(), outages=(Outage,))

@@ -43,3 +43,16 @@ def test_a_pipeline_that_cannot_work_is_refused(stages: tuple[Stage, ...], what:
 def test_a_name_that_a_broker_or_a_key_could_misread_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="use a-z"):
         stage(name)
+
+
+@pytest.mark.parametrize("limit", ["timeout", "soft_timeout"])
+@pytest.mark.parametrize("seconds", [0, 0.0, -1, float("nan")])
+def test_a_time_limit_of_nothing_is_refused(limit: str, seconds: float) -> None:
+    with pytest.raises(ValueError, match="need 0 < soft_timeout"):
+        Stage(name="a", queue="q", input=int, output=int, **{limit: seconds})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e15])
+def test_an_expiry_that_is_no_span_of_time_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"expires_after is .* need more than 0"):
+        Pipeline(name="sums", description="Adds.", stages=(stage("first"),), expires_after=seconds)

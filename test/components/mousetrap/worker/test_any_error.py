@@ -262,3 +262,19 @@ def test_a_policy_whose_classes_cannot_be_asked_fails_no_judgement(name: str) ->
     stage = Stage(name="add", queue="add", input=int, output=int, retry=policy)
 
     assert isinstance(judged(ValueError("wrong"), 1, stage, 0.5, 0.0), RetryLater)
+
+
+class _ClassRaises(BaseException):
+    @property
+    def __class__(self) -> Any:
+        raise KeyboardInterrupt
+
+    @__class__.setter
+    def __class__(self, kind: Any) -> None:
+        raise KeyboardInterrupt
+
+
+def test_an_error_whose_class_cannot_be_asked_is_judged() -> None:
+    stage = Stage(name="add", queue="add", input=int, output=int)
+
+    assert isinstance(judged(_ClassRaises(), 1, stage, 0.5, 0.0), RetryLater)
