@@ -38,7 +38,7 @@ images:  ## the images of the API, the workers and the command line
 stack:  ## the whole stack in containers, built and started; WITH="cluster offline" lays those files of deploy/ over it
 	@tools/stack up
 
-stack-test: .venv/.develop  ## that stack, struck and stopped on real containers, each run accounted for; under 5 minutes
+stack-test: .venv/.develop  ## that stack, killed and stopped on real containers, each run accounted for; under 5 minutes
 	@tools/stack build
 	@.venv/bin/python -m pytest test/stack -o faulthandler_timeout=600 $(PYTEST)
 

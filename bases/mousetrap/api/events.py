@@ -91,13 +91,13 @@ async def follow_run(
     Each event has its kind and its id, and `progress` comes between them without one. To go on after a lost connection,
     send the last id as `Last-Event-ID` or `after`. A comment comes every 15 seconds when nothing else does.
     """
-    _log.info("a watcher came", extra={"run": run.id})
+    _log.info("started following a run", extra={"run": run.id})
     try:
         with request.app.state.watchers.one_more():
             async for happening in _until(request.app.state.stopping, _watch(store, run.id, place)):
                 yield _sent(happening)
     finally:
-        _log.info("a watcher left", extra={"run": run.id})
+        _log.info("stopped following a run", extra={"run": run.id})
 
 
 async def _watch(store: RunStore, run_id: str, place: str) -> AsyncIterator[Happening]:

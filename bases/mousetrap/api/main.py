@@ -1,4 +1,4 @@
-"""Serves the API until told to stop."""
+"""Serves the API until asked to stop."""
 
 import asyncio
 import logging

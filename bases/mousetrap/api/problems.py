@@ -1,4 +1,4 @@
-"""What the API says no with: problem documents (RFC 9457) that tell what is wrong, where, and how to mend it."""
+"""What the API says no with: problem documents (RFC 9457) that tell what is wrong, where, and how to correct it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -46,7 +46,7 @@ class Again(BaseModel):
 async def cancel_run(
     run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithStore, audit: WithAudit
 ) -> views.Cancelled:
-    """Calls a run off: no attempt of it begins after this, and those that run are told. Repeating it changes nothing."""
+    """Cancels a run: no attempt of it begins after this, and those that run are stopped. Repeating it changes nothing."""
     with audit.act("cancel", run=run_id) as done:
         state = await store.cancel(run_id)
         if state is None:

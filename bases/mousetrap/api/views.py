@@ -137,7 +137,7 @@ class Pipeline(_View):
 
 
 class Cancelled(_View):
-    """The run is called off: no attempt of it begins any more."""
+    """The run is cancelled: no attempt of it begins any more."""
 
     run_id: str = Field(examples=[_RUN])
     state: RunState
@@ -277,6 +277,6 @@ class Problem(_View):
     type: str = Field(examples=["urn:mousetrap:problem:contract-broken"])
     title: str
     status: int
-    detail: str = Field(description="What is wrong, and how to mend it.")
+    detail: str = Field(description="What is wrong, and how to correct it.")
     where: str | None = Field(None, description="The place: a JSON path, or the name of a parameter.")
     away: list[Literal["broker", "store"]] | None = Field(None, description="What the server waits for.")

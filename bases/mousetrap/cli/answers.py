@@ -5,12 +5,22 @@ from typing import Any
 import msgspec
 
 
+def kind_and_text(kind: str, text: str) -> str:
+    """Both with a colon between them, or the one that is there."""
+    return ": ".join(filter(None, (kind, text)))
+
+
 class Failure(msgspec.Struct, frozen=True):
     """Why an attempt or a run failed."""
 
     kind: str
     text: str
     traceback: str = ""
+
+    @property
+    def words(self) -> str:
+        """`ValueError: text`, or the kind alone where the error has no text."""
+        return kind_and_text(self.kind.rpartition(".")[2], self.text)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

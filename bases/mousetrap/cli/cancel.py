@@ -1,4 +1,4 @@
-"""Calls runs off over the API."""
+"""Cancels runs over the API."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from mousetrap.settings import Settings
 
 
 def cancel(environ: Mapping[str, str], run_ids: Sequence[str]) -> int:
-    """The command: 1 when one of the runs could not be called off; the others are nevertheless."""
+    """The command: 1 when one of the runs could not be cancelled; the others are nevertheless."""
     settings = Settings.from_environ(environ)
     failures = 0
     with Api(settings.api_url, settings.api_key) as api:
@@ -21,5 +21,5 @@ def cancel(environ: Mapping[str, str], run_ids: Sequence[str]) -> int:
                 say(f"mousetrap: run {run_id}: {error}", error=True)
                 failures += 1
             else:
-                say(f"run {cancelled} is called off")
+                say(f"run {cancelled} is cancelled")
     return 1 if failures else 0

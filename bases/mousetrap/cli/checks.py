@@ -56,7 +56,7 @@ def check_store_facts(facts: StoreFacts) -> Iterator[Check]:
     if facts.policy == "noeviction":
         yield Check("eviction", "ok", "the store forgets nothing to make room")
     else:
-        found = f"maxmemory-policy is {facts.policy or 'not told'}: a full store may forget runs"
+        found = f"maxmemory-policy is {facts.policy or 'not said'}: a full store may forget runs"
         yield Check(
             "eviction",
             "fail" if facts.policy else "warn",

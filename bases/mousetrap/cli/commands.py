@@ -52,7 +52,7 @@ def run(
     key: Annotated[
         str | None, typer.Option("--key", help="Idempotency key: repeating it gives the first run again.")
     ] = None,
-    run_id: Annotated[str | None, typer.Option("--id", help="The id that the run shall have.")] = None,
+    run_id: Annotated[str | None, typer.Option("--id", help="The id that the run will have.")] = None,
     expires_in: Annotated[
         str | None,
         typer.Option(metavar="SPAN", help="Begin no job of it after this: 90s, 5m, 2h or 3d."),
@@ -118,7 +118,7 @@ def show(run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN)], as_json:
 def cancel(
     run: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")],
 ) -> None:
-    """Call runs off: no attempt of them begins any more. Exits 1 when one had ended before."""
+    """Cancel runs: no attempt of them begins any more. Exits 1 when one had ended before."""
     from mousetrap.cli.cancel import cancel
 
     raise typer.Exit(cancel(environment(), run))
@@ -168,7 +168,7 @@ def worker(
         typer.Option("--auto-kill-timeout", min=2, help="Seconds after which what hangs ends this process."),
     ] = None,
 ) -> None:
-    """Serve stages in this process until told to stop."""
+    """Serve stages in this process until asked to stop."""
     from mousetrap.cli.worker import worker
 
     raise typer.Exit(
@@ -201,7 +201,7 @@ def migrate() -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, broker, store and API, and say how to mend what is wrong. Exits 1 when something is."""
+    """Check settings, broker, store and API, and say how to correct what is wrong. Exits 1 when something is."""
     from mousetrap.cli.doctor import doctor
 
     raise typer.Exit(doctor(environment(quiet=as_json), as_json=as_json))
@@ -216,7 +216,7 @@ def keys_new(
         typer.Option(min=1, max=36_500, help="The key ends after so many days; else it never does."),
     ] = None,
 ) -> None:
-    """Make a key for the API: it is shown once, the API is told its hash alone."""
+    """Make a key for the API: it is shown once, the API gets its hash alone."""
     from mousetrap.cli.keys import new_api_key
 
     raise typer.Exit(new_api_key(name, scope, days))

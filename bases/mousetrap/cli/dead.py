@@ -121,7 +121,7 @@ def repair_all(api: Repairs, what: str, wish: Wish) -> Repaired:
 
 def _told(done: Repaired) -> int:
     if not done.matched:
-        raise CommandFailed("no dead letter fits: `mousetrap dead list` shows what lies there")
+        raise CommandFailed("no dead letter matches: `mousetrap dead list` shows what lies there")
     say(f"{done.redriven} redriven" if done.redriven or not done.discarded else f"{done.discarded} discarded")
     if done.stale:
         say(f"{done.stale} dropped: their jobs have gone on without them")

@@ -6,14 +6,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.cli.answers import Letter, LetterGroups, LetterPage
+from mousetrap.cli.answers import Letter, LetterGroups, LetterPage, kind_and_text
 from mousetrap.cli.tables import moment, table_of
 
 
 def letters_table(page: LetterPage, now: datetime) -> RenderableType:
     """Dead letters, newest first, a line each: what cannot be read of why they died is on their page."""
     if not page.letters:
-        return Group("no dead letter fits" if page.seen or page.unseen else "no dead letters", *_unseen(page))
+        return Group(
+            "no dead letter matches" if page.seen or page.unseen else "no dead letters", *_unseen(page)
+        )
     table = table_of("dead letter", "died", "stage", "why")
     table.expand, why = (
         True,
@@ -33,7 +35,7 @@ def groups_table(found: LetterGroups, now: datetime) -> RenderableType:
     """Dead letters by what went wrong."""
     if not found.groups:
         return Group(
-            "no dead letter fits" if found.seen or found.unseen else "no dead letters", *_unseen(found)
+            "no dead letter matches" if found.seen or found.unseen else "no dead letters", *_unseen(found)
         )
     table = table_of("count", "queue", "reason", "error", "oldest", "newest")
     for group in found.groups:
@@ -57,7 +59,7 @@ def letter_facts(letter: Letter, now: datetime) -> Table:
         facts.add_row("run", letter.run_id)
         facts.add_row("stage", f"{letter.stage} of {letter.pipeline}")
     facts.add_row("reason", Text(letter.reason, "bold red"))
-    facts.add_row("error", Text(f"{letter.error_kind}: {letter.error}", "red"))
+    facts.add_row("error", Text(kind_and_text(letter.error_kind, letter.error), "red"))
     if letter.at_ms:
         facts.add_row("died", moment(letter.at_ms, now))
     if letter.attempts:
@@ -81,7 +83,7 @@ def traceback_of(letter: Letter) -> Text:
 
 def _why(letter: Letter) -> Text:
     kind, error = _short(letter.error_kind), " ".join(letter.error.split())
-    return Text(letter.reason, "red").append(f" {kind}: {error}" if kind else "", "")
+    return Text(letter.reason, "red").append(f" {why}" if (why := kind_and_text(kind, error)) else "", "")
 
 
 def _short(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Checks what Mousetrap needs here, and says how to mend what is wrong."""
+"""Checks what Mousetrap needs here, and says how to correct what is wrong."""
 
 import asyncio
 import time
@@ -53,7 +53,7 @@ def _signing(settings: Settings) -> Check:
     except SettingsWrong as error:
         return Check("signing", "fail", str(error), mend)
     if unsigned:
-        return Check("signing", "warn", "off: workers believe whatever lies in their queues", mend)
+        return Check("signing", "warn", "off: workers run whatever is in their queues, from any sender", mend)
     keys = list(settings.keyring.keys)
     return Check("signing", "ok", f"on, with key {keys[0]}{f' of {len(keys)}' if keys[1:] else ''}")
 

@@ -62,7 +62,7 @@ def _after(stage: StageSeen, news: Event | Progress) -> StageSeen:
         worker=news.worker or stage.worker,
         began_ms=stage.began_ms or (news.at_ms if state == "running" else None),
         ended_ms=news.at_ms if state in ("done", "failed") else None,
-        note=news.failure.text if news.failure else "",
+        note=news.failure.words if news.failure else "",
     )
 
 

@@ -26,7 +26,7 @@ def runs(
     settings = Settings.from_environ(environ)
     with Api(settings.api_url, settings.api_key) as api:
         answer = api.runs_as_json(pipeline, state, limit, after)
-    given = {"--pipeline": pipeline, "--state": state}
+    given = {"--pipeline": pipeline, "--state": state, "--limit": limit if limit != 20 else None}
     filters = "".join(f" {option} {value}" for option, value in given.items() if value)
     if as_json:
         print_json(answer)

@@ -72,7 +72,7 @@ def event_line(event: Event, began_ms: int) -> Text:
     if event.worker and event.kind == "started":
         line.append(f" by {event.worker}")
     if event.failure:
-        line.append(f": {' '.join(event.failure.text.split())}")
+        line.append(f": {' '.join(event.failure.words.split())}")
     return line
 
 
@@ -80,7 +80,7 @@ def runs_table(page: Page, now: datetime, filters: str = "") -> RenderableType:
     """A page of runs, newest first, and how to ask for the next with the same `filters` of the command line."""
     more = [Text(f"more: mousetrap runs{filters} --after {page.next}", "dim")] if page.next else []
     if not page.runs and (filters or more):
-        return Group("no run fits" if not more else "no run fits of those that were looked at", *more)
+        return Group("no run matches" if not more else "no run matches of those that were looked at", *more)
     if not page.runs:
         return "no runs: start one with `mousetrap run PIPELINE`"
     table = table_of("run", "pipeline", "state", "accepted", "took")
@@ -143,7 +143,7 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
         table.add_row(
             f"{(event.at_ms - began_ms) / 1000:.2f} s",
             event.stage or "",
-            _coloured(event.kind, f": {event.failure.text}" if event.failure else ""),
+            _coloured(event.kind, f": {event.failure.words}" if event.failure else ""),
             str(event.attempt or ""),
             Text(event.worker or "", "dim"),
         )
@@ -170,11 +170,11 @@ def workers_table(workers: Sequence[Worker]) -> RenderableType:
 
 def failure_text(failure: Failure | None) -> Text:
     """Why a run failed, in one sentence."""
-    return Text(f"{failure.kind.rpartition('.')[2]}: {failure.text}" if failure else "", "red")
+    return Text(failure.words if failure else "", "red")
 
 
 def checks_table(checks: Iterable[Check]) -> Table:
-    """What was looked at, what was found, and how to mend it."""
+    """What was looked at, what was found, and how to correct it."""
     table = Table.grid(padding=(0, 2))
     for check in checks:
         found = Text(check.found)

@@ -85,4 +85,4 @@ def _shown(url: str) -> str:
     try:
         return shown(httpx.URL(url))
     except httpx.InvalidURL:
-        raise FeedRefused("the address is not a URL that can be read: mend it") from None
+        raise FeedRefused("the address is not a URL that can be read: correct it") from None

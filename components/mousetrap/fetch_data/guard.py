@@ -60,7 +60,7 @@ class Guard(httpx.AsyncBaseTransport):
         try:
             addresses = await self._resolve(url.raw_host.decode("ascii"), port)
         except UnicodeError:
-            raise FeedRefused(f"{shown(url)} has a host that no name can be: mend the address") from None
+            raise FeedRefused(f"{shown(url)} has a host that no name can be: correct the address") from None
         except OSError as error:
             raise FeedUnavailable(
                 f"{shown(url)} has a host that does not resolve: {error.strerror}"

@@ -13,7 +13,7 @@ _MAX_TEXT = 1_000
 
 
 class ContractBroken(Exception):
-    """The value does not fit the contract: mend the part that `where` names, or the contract."""
+    """The value does not fit the contract: correct the part that `where` names, or the contract."""
 
     def __init__(self, what: str, where: str = "$") -> None:
         super().__init__(what, where)

@@ -8,12 +8,12 @@ from mousetrap.worker import Binding, Context
 
 
 def run_fetch_worker(connect: Connect) -> int:
-    """Serves `start_fetch` until told to stop. Returns the exit code."""
+    """Serves `start_fetch` until asked to stop. Returns the exit code."""
     return worker_main(
         connect,
         [bind_fetch],
         "mousetrap-fetch-worker",
-        "Serves the stage `fetch` of earthquakes (queue start_fetch) until told to stop.",
+        "Serves the stage `fetch` of earthquakes (queue start_fetch) until asked to stop.",
     )
 
 

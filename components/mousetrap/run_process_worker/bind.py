@@ -13,12 +13,12 @@ from mousetrap.worker import Binding, Context
 
 
 def run_process_worker(connect: Connect) -> int:
-    """Serves `data_processing` until told to stop. Returns the exit code."""
+    """Serves `data_processing` until asked to stop. Returns the exit code."""
     return worker_main(
         connect,
         [bind_process],
         "mousetrap-process-worker",
-        "Serves the stage `process` of earthquakes (queue data_processing) until told to stop.",
+        "Serves the stage `process` of earthquakes (queue data_processing) until asked to stop.",
     )
 
 

@@ -29,7 +29,7 @@ def worker_main(connect: Connect, binders: Sequence[Binder], name: str, descript
         "--auto-kill-timeout",
         type=float,
         metavar="SECONDS",
-        help="how long the event loop may stand still, or a handler go on that was told to stop (60)",
+        help="how long the event loop may stand still, or a handler go on that was asked to stop (60)",
     )
     parser.add_argument("--burst", action="store_true", help="end when the queues are empty")
     chosen = parser.parse_args()

@@ -88,7 +88,7 @@ class Watchdog:
         self.gave_up = True
         for each in hung:
             _log.error(
-                "a handler was told to stop %.0f s ago and goes on: this worker ends once its other jobs have; "
+                "a handler was asked to stop %.0f s ago and goes on: this worker ends once its other jobs have; "
                 "a handler that is `isolated` can be stopped. It is here:",
                 self._vitals.clock() - each.told,
                 extra={

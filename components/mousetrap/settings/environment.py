@@ -1,5 +1,6 @@
 """Collects MOUSETRAP_… variables, and the files that MOUSETRAP_…_FILE variables name."""
 
+import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
             continue
         plain = key.removesuffix("_FILE") if key not in known else key
         if plain not in known:
-            raise SettingsWrong(f"{_shown(key)}: there is no such setting; docs/settings.md lists them")
+            raise SettingsWrong(f"{_shown(key)}: there is no such setting{_nearest(key, plain, known)}")
         if plain != key and plain in environ:
             raise SettingsWrong(f"{plain} and {key} are both set: unset one")
         values[known[plain]] = _clean(key, value if plain == key else _content(key, value))
@@ -36,6 +37,12 @@ def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()
+
+
+def _nearest(key: str, plain: str, known: Iterable[str]) -> str:
+    """The setting that was most likely meant, in the form (`_FILE` or not) that was written; else where they are listed."""
+    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.85)
+    return f": write {near[0]}{key.removeprefix(plain)}" if near else "; docs/settings.md lists them"
 
 
 def _content(key: str, path: str) -> str:

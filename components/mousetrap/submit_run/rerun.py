@@ -75,12 +75,19 @@ async def _walked(store: RunStore, pipeline: Pipeline, run: Run, stage: Stage) -
     )
     here = pipeline.stage(opening.stage)
     while here is not None and here.name != stage.name:
-        output = await store.output(job)
+        output, before = await store.output(job), here
         here = pipeline.after(here)
         if output is None or here is None:
             raise RerunImpossible(
-                f"the input of stage {stage.name!r} in run {run.id} is not kept: it never got there, or it was larger than "
-                "MOUSETRAP_KEEP_OUTPUT_BYTES. Give an input, begin at an earlier stage, or send its dead letter round again"
+                f"the input of stage {stage.name!r} in run {run.id} is not kept: {_why_missing(run, before)}. "
+                "Give another (`--input @FILE`), begin at an earlier stage, or redrive its dead letter if it has one"
             )
         job, payload = job.following(here.name, output), output
     return payload
+
+
+def _why_missing(run: Run, before: Stage) -> str:
+    """Why there is no output of the stage `before`, by what the run's timeline says."""
+    if any(event.kind == "finished" and event.stage == before.name for event in run.timeline):
+        return f"an output larger than MOUSETRAP_KEEP_OUTPUT_BYTES, as that of stage {before.name!r}, is not kept"
+    return f"the run did not finish stage {before.name!r}"

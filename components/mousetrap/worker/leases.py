@@ -66,9 +66,7 @@ class Leases:
                 ended = await self._store.ended(runs) if runs else ended
             for attempt in list(self._running.values()):
                 if attempt.performing and attempt.job.run_id in ended:
-                    _log.info(
-                        "stopping an attempt: its run was called off", extra={"run": attempt.job.run_id}
-                    )
+                    _log.info("stopping an attempt: its run was cancelled", extra={"run": attempt.job.run_id})
                     attempt.call_off()
 
     async def _renew(self, attempt: Attempt) -> bool:

@@ -164,7 +164,7 @@ def test_a_watcher_that_leaves_is_forgotten(start_api: Any) -> None:
     with api.stream("GET", f"/runs/{run_id}/events") as answer:
         next(events(answer))
 
-    assert run_id in process.wait_for_line("a watcher left")
+    assert run_id in process.wait_for_line("stopped following a run")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

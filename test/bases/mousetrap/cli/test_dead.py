@@ -154,7 +154,7 @@ def test_the_beginning_of_an_id_is_enough_where_no_other_begins_so(
     assert "first-one" in mousetrap("show", "first-o").stdout
     assert (
         mousetrap("cancel", "first-o", "seco").stdout
-        == "run first-one is called off\nrun second is called off\n"
+        == "run first-one is cancelled\nrun second is cancelled\n"
     )
     assert json.loads(mousetrap("rerun", "first-t", "--no-follow", "--json").stdout)["run_id"]
     for command, short_id, code in (("show", "firs", 2), ("cancel", "first", 1), ("rerun", "first-", 2)):
@@ -211,7 +211,7 @@ def test_runs_are_called_off_and_repeated(mousetrap: Command) -> None:
     repeated = mousetrap("show", json.loads(again.stdout)["run_id"])
     impossible = mousetrap("rerun", "mine", "--from", "failed")
 
-    assert (cancelled.returncode, cancelled.stdout) == (1, "run mine is called off\n")
+    assert (cancelled.returncode, cancelled.stdout) == (1, "run mine is cancelled\n")
     assert "run nobody: There is no such run" in cancelled.stderr
     assert "cancelled" in mousetrap("show", "mine").stdout
     assert "repeats   mine" in repeated.stdout

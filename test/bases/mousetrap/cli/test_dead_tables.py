@@ -50,6 +50,13 @@ def test_letters_are_a_line_each_whatever_they_died_of() -> None:
     )
 
 
+def test_an_error_without_text_has_no_bare_colon() -> None:
+    bare = msgspec.structs.replace(LETTER, error_kind="KeyboardInterrupt", error="")
+
+    assert shown(letters_table(LetterPage((bare,), 1, 1, 0), NOW)).endswith("max-retries KeyboardInterrupt")
+    assert "error        KeyboardInterrupt\n" in shown(letter_facts(bare, NOW))
+
+
 def test_groups_are_counted() -> None:
     group = LetterGroup(
         queue="start_fetch",
@@ -68,7 +75,7 @@ def test_groups_are_counted() -> None:
     )
 
 
-@pytest.mark.parametrize(("seen", "told"), [(0, "no dead letters"), (3, "no dead letter fits")])
+@pytest.mark.parametrize(("seen", "told"), [(0, "no dead letters"), (3, "no dead letter matches")])
 def test_none_is_told_as_what_it_is(seen: int, told: str) -> None:
     assert shown(letters_table(LetterPage((), 0, seen, 0), NOW)) == told
     assert shown(groups_table(LetterGroups((), seen, 0), NOW)) == told

@@ -35,7 +35,7 @@ def test_a_started_stage_runs() -> None:
 
 def test_a_retried_stage_says_why_and_counts_from_its_first_start() -> None:
     retrying, _ = after(event("started", 10), event("retrying", 20, why="no answer"))
-    assert (retrying.state, retrying.note, retrying.ended_ms) == ("retrying", "no answer", None)
+    assert (retrying.state, retrying.note, retrying.ended_ms) == ("retrying", "Error: no answer", None)
 
     again, _ = after(
         event("started", 10), event("retrying", 20, why="no answer"), event("started", 30, attempt=2)
@@ -50,7 +50,7 @@ def test_a_finished_stage_is_done_whatever_progress_comes_late() -> None:
 
 def test_a_stage_that_gave_up_has_failed_with_its_reason() -> None:
     failed, _ = after(event("started", 10), event("gave_up", 20, why="refused"))
-    assert (failed.state, failed.note, failed.ended_ms) == ("failed", "refused", 20)
+    assert (failed.state, failed.note, failed.ended_ms) == ("failed", "Error: refused", 20)
 
 
 def test_a_stage_that_was_handed_back_waits_again() -> None:

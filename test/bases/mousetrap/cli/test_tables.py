@@ -77,7 +77,7 @@ def test_why_a_stage_failed_is_told_whole_and_all_else_is_cut_to_the_line() -> N
                 attempt=2,
                 failure=Failure("E", "no [b]"),
             ),
-            "    0.50 s  fetch       retrying, attempt 2: no [b]",
+            "    0.50 s  fetch       retrying, attempt 2: E: no [b]",
         ),
         (Event(id="1", kind="handed_back", at_ms=AT, stage="process"), "    0.00 s  process     handed back"),
         (Event(id="1", kind="completed", at_ms=AT + 61_000), "   61.00 s              completed"),
@@ -109,9 +109,9 @@ def test_runs_fit_into_80_columns() -> None:
 
 
 def test_runs_that_do_not_fit_are_told_with_how_to_look_further() -> None:
-    assert shown(runs_table(Page(()), NOW, " --state failed")) == "no run fits"
+    assert shown(runs_table(Page(()), NOW, " --state failed")) == "no run matches"
     assert shown(runs_table(Page((), "1:r"), NOW, " --state failed")) == (
-        "no run fits of those that were looked at\nmore: mousetrap runs --state failed --after 1:r"
+        "no run matches of those that were looked at\nmore: mousetrap runs --state failed --after 1:r"
     )
 
 
@@ -207,17 +207,17 @@ def test_a_timeline_has_every_attempt_and_its_worker() -> None:
             stage="fetch",
             attempt=1,
             worker="w1",
-            failure=Failure("E", "[no]"),
+            failure=Failure("pkg.E", "[no]"),
         ),
-        Event(id="4", kind="failed", at_ms=AT + 30),
+        Event(id="4", kind="failed", at_ms=AT + 30, failure=Failure("KeyboardInterrupt", "")),
     )
     assert shown(timeline_table(events, AT)) == (
-        " after  stage  what            attempt  worker\n"
-        "──────────────────────────────────────────────\n"
+        " after  stage  what                       attempt  worker\n"
+        "─────────────────────────────────────────────────────────\n"
         "0.00 s  fetch  accepted\n"
-        "0.01 s  fetch  started               1  w1\n"
-        "0.02 s  fetch  retrying: [no]        1  w1\n"
-        "0.03 s         failed"
+        "0.01 s  fetch  started                          1  w1\n"
+        "0.02 s  fetch  retrying: E: [no]                1  w1\n"
+        "0.03 s         failed: KeyboardInterrupt"
     )
 
 

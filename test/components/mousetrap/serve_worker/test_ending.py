@@ -121,7 +121,7 @@ def test_a_cancelled_run_s_handler_that_goes_on_keeps_no_worker_from_its_end(
     run_id = runs.submit(SWALLOWS, "stay")
     until(lambda: runs.mark("stay").exists(), "its handler is at work", ENDED)
     runs.cancel(run_id)
-    worker.wait_for_line("stopping an attempt: its run was called off", ENDED)
+    worker.wait_for_line("stopping an attempt: its run was cancelled", ENDED)
 
     assert worker.terminate(ENDED) == 0
     assert "a handler did not stop and is left behind" in worker.output

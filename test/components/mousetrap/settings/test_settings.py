@@ -53,6 +53,15 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
         ({"MOUSETRAP_TLS_CA": "/no/such/file"}, "MOUSETRAP_TLS_CA: there is no file /no/such/file"),
         ({"MOUSETRAP_BROKER": "x"}, "MOUSETRAP_BROKER: there is no such setting"),
         (
+            {"MOUSETRAP_CONCURENCY": "4"},
+            "MOUSETRAP_CONCURENCY: there is no such setting: write MOUSETRAP_CONCURRENCY",
+        ),
+        (
+            {"MOUSETRAP_SIGNING_KEY_FILE": "/run/k"},
+            "MOUSETRAP_SIGNING_KEY_FILE: there is no such setting: write MOUSETRAP_SIGNING_KEYS_FILE",
+        ),
+        ({"MOUSETRAP_XYZ": "x"}, "MOUSETRAP_XYZ: there is no such setting; docs/settings.md lists them"),
+        (
             {"MOUSETRAP_BROKER_URL": "amqp://u:short@h/v?heartbeat=5"},
             "MOUSETRAP_BROKER_URL: it takes no options behind a ?: MOUSETRAP_HEARTBEAT_SECONDS sets",
         ),

@@ -1,11 +1,12 @@
 """A run is repeated: all of it, or from a stage on, with what that stage was given or something else."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mousetrap.pipeline import ContractBroken
-from mousetrap.run_store import Run, RunState
+from mousetrap.run_store import Run, RunState, open_store
 from mousetrap.submit_run import Accepted, RerunImpossible, rerun
 from support.workbench import KEYRING, Workbench, add, double, on_a_workbench
 
@@ -82,9 +83,24 @@ def test_a_stage_that_was_never_reached_has_no_input_to_repeat_with(store_url: s
         await bench.store.cancel(run_id)
         run = await bench.ended(run_id)
 
-        with pytest.raises(RerunImpossible, match="is not kept: it never got there, or it was larger"):
+        with pytest.raises(RerunImpossible, match="is not kept: the run did not finish stage 'add'"):
             await repeated(bench, run, begin="double")
         with pytest.raises(ContractBroken):
             await repeated(bench, run, begin="double", body=b'"five"')
+
+    on_a_workbench(store_url, store_url, story)
+
+
+def test_an_output_that_was_too_large_to_keep_is_said_to_be_that(store_url: str) -> None:
+    async def story(bench: Workbench) -> None:
+        async with open_store(store_url, retention=60, keep=0, keyring=KEYRING) as store:
+            keeps_none = replace(bench, store=store)
+            async with keeps_none.working(bench.bind("add", add), bench.bind("double", double)):
+                run = await keeps_none.ended(await keeps_none.submit(b"20"))
+
+        too_large = "an output larger than MOUSETRAP_KEEP_OUTPUT_BYTES, as that of stage 'add', is not kept"
+        with pytest.raises(RerunImpossible, match=too_large):
+            await repeated(bench, run, begin="double")
+        assert (await repeated(bench, run, begin="double", body=b"21")).new
 
     on_a_workbench(store_url, store_url, story)
