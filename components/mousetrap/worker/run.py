@@ -211,8 +211,8 @@ class _Serving:
         self._runners.discard(runner)
         error = asyncio.CancelledError() if runner.cancelled() else runner.exception()
         if error is not None and not self._forced:
+            self._start_runner()  # first: a log that fails must not cost a runner
             _log.error("a runner ended, another one takes its place", exc_info=error)
-            self._start_runner()
 
     async def _run(self) -> None:
         """One of the runners: there are as many as jobs may run at once."""
