@@ -53,6 +53,10 @@ def main() -> int:
         _log.warning(unsigned)
     # The server's own line has no client and no limit; ours has both (protocol.py).
     logging.getLogger("uvicorn.error").addFilter(lambda line: line.msg != "Invalid HTTP request received.")
+    # Probes come every second; the path is the third argument of a line.
+    logging.getLogger("uvicorn.access").addFilter(
+        lambda line: not (isinstance(line.args, tuple) and str(line.args[2]).startswith("/health/"))
+    )
     guard = ExitGuard()
     guard.start()
     _Server(app, settings, guard).run()

@@ -1,6 +1,5 @@
 """Runs the example once, in a stack of its own that is gone afterwards, and shows all there is to see."""
 
-import asyncio
 import threading
 import time
 from collections import defaultdict, deque
@@ -16,21 +15,19 @@ from rich.text import Text
 
 from mousetrap.cli.answers import Event, Progress, Run
 from mousetrap.cli.api_client import Api, read_run_id
-from mousetrap.cli.failures import CommandFailed, Misused
+from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.follow import follow
 from mousetrap.cli.output import terminal
 from mousetrap.cli.plan import PROGRAMS, Plan
+from mousetrap.cli.reachable import check_broker
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
 from mousetrap.cli.stack import Stack, StopAsked, running_stack
 from mousetrap.earthquakes import EARTHQUAKES, FeedRequest
-from mousetrap.jobs import QueueUnreachable
 from mousetrap.settings import Settings, masked
 
 #: Seconds for the whole run, and lines of each program's output that a failure shows.
 _PATIENCE, _TAIL = 60.0, 12
-#: Lines that say nothing: our own questions whether the API is ready.
-_ASKED = '"GET /health/ready'
 #: What tells how to reach RabbitMQ.
 _BROKER = ("MOUSETRAP_BROKER_URL", "MOUSETRAP_TLS_", "MOUSETRAP_QUEUE_TYPE")
 
@@ -40,18 +37,19 @@ class TooSlow(CommandFailed):
 
 
 def demo(environ: Mapping[str, str]) -> int:
-    """The command: 0 when the run completed, 1 when it or the stack did not, 130 on Ctrl-C."""
+    """The command: 0 when the run completed, 1 when it or the stack did not, 3 without its broker, 130 on Ctrl-C."""
     console = terminal()
     said: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_TAIL))
     began = time.monotonic()
 
     def keep(name: str, line: str) -> None:
-        if _ASKED not in line:
-            said[name].append(line)
+        said[name].append(line)
 
     with TemporaryDirectory(prefix="mousetrap-demo-") as folder:
         try:
-            _check_broker(Settings.from_environ(environ))
+            given = Settings.from_environ(environ)
+            if given.broker_url.startswith("amqp"):
+                check_broker(given, "without a broker in the environment the demo needs no RabbitMQ")
             with running_stack(_own(environ), Path(folder), keep) as stack:
                 run = _one_run(stack, console)
                 settings = stack.settings
@@ -69,30 +67,6 @@ def demo(environ: Mapping[str, str]) -> int:
     left = "RabbitMQ's queues stay, the rest" if settings.broker_url.startswith("amqp") else "all of it"
     console.print(f"\nDone in {time.monotonic() - began:.1f} s; {left} is removed.")
     return 0
-
-
-def _check_broker(settings: Settings) -> None:
-    """Says at once what all programs would say for as long as they wait. Raises CommandFailed."""
-    if not settings.broker_url.startswith("amqp"):
-        return
-    # Imported only now: without RabbitMQ nothing of it is needed.
-    from mousetrap.job_queue import open_queue
-
-    async def ask() -> None:
-        async with open_queue(settings, [], name="demo") as broker:
-            try:
-                await broker.check()
-            except QueueUnreachable:
-                await broker.check()  # it may have been too slow to say what is wrong
-
-    try:
-        asyncio.run(ask())
-    except ValueError as error:
-        raise Misused(f"MOUSETRAP_BROKER_URL: {error}") from error
-    except QueueUnreachable as error:
-        raise CommandFailed(
-            f"{error}\nwithout a broker in the environment the demo needs no RabbitMQ"
-        ) from error
 
 
 def _own(environ: Mapping[str, str]) -> dict[str, str]:

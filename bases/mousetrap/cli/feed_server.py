@@ -10,9 +10,9 @@ _PATH = "/earthquakes-week.geojson"
 
 
 @contextmanager
-def served_week() -> Iterator[str]:
-    """The feed's address on the loopback interface."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+def served_week(port: int = 0) -> Iterator[str]:
+    """The feed's address on the loopback interface: at `port`, or at a free one where that cannot be had."""
+    with _server(port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="feed", daemon=True)
         thread.start()
         try:
@@ -20,6 +20,13 @@ def served_week() -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def _server(port: int) -> ThreadingHTTPServer:
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+    except (OSError, OverflowError):
+        return ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from mousetrap.cli.api_client import Api
 from mousetrap.cli.children import Children, Ended
@@ -27,6 +28,8 @@ from mousetrap.settings import Settings, make_private_folder, write_private
 
 #: Seconds for the API to serve, and seconds between two looks.
 _START, _LOOK = 30.0, 0.03
+#: The file in a stack's folder that holds the port of its feed.
+_FEED_PORT = "feed-port"
 
 
 class StopAsked(Exception):
@@ -173,7 +176,7 @@ def running_stack(
     with ExitStack() as opened:
         lock = opened.enter_context(taken(folder))
         port = _api_port(settings)
-        feed = opened.enter_context(served_week())
+        feed = opened.enter_context(served_week(_feed_port(folder)))
         given = Settings.given_in(environ)
         plan = make_plan(settings, given, folder, api_port=port, valkey_address=valkey.address, feed_url=feed)
         with keeping(folder):
@@ -222,8 +225,17 @@ def _api_port(settings: Settings) -> int:
         return port
 
 
+def _feed_port(folder: Path) -> int:
+    """The port that the feed had in this folder the last time: it is in the input of the runs of then. 0 for none."""
+    try:
+        return int((folder / _FEED_PORT).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def _make_files(plan: Plan, folder: Path) -> None:
-    """A signing key, once for each folder, so that messages still queued from an earlier time stay ours; and the database.
+    """A signing key, once for each folder, so that messages still queued from an earlier time stay ours; the database; and
+    the feed's port, so that a run of an earlier time can be repeated.
 
     SQLite gives the files beside a database the mode of the database.
     """
@@ -232,3 +244,4 @@ def _make_files(plan: Plan, folder: Path) -> None:
         write_private(Path(key), signing_key() + "\n")
     if "MOUSETRAP_DATABASE_URL" in plan.variables:
         (folder / "summaries.db").touch(mode=0o600)
+    write_private(folder / _FEED_PORT, str(urlsplit(plan.feed_url).port))

@@ -1,4 +1,4 @@
-"""Starts the stack in ./.mousetrap and leaves it running until it is told to stop."""
+"""Starts the stack in ./.mousetrap and leaves it running until it is asked to stop."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,10 +11,11 @@ from rich.text import Text
 from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.output import terminal
 from mousetrap.cli.plan import PROGRAMS, Plan
+from mousetrap.cli.reachable import check_broker, check_store
 from mousetrap.cli.server import NAME
 from mousetrap.cli.stack import StopAsked, running_stack
 from mousetrap.cli.taken import keeping
-from mousetrap.settings import FOLDER, announced
+from mousetrap.settings import FOLDER, Settings, announced
 
 _COLOURS = dict(zip((*PROGRAMS, NAME), cycle(("green", "cyan", "magenta", "yellow")), strict=False))
 
@@ -26,6 +27,7 @@ def up(environ: Mapping[str, str]) -> int:
     def tell(name: str, line: str) -> None:
         console.print(Text.assemble((f"{name:<14} ", _COLOURS[name]), line))
 
+    _check_given(environ)
     folder = Path(FOLDER).absolute()
     with ExitStack() as opened:
         stack = opened.enter_context(running_stack(environ, folder, tell))
@@ -45,6 +47,18 @@ def up(environ: Mapping[str, str]) -> int:
             code = failed.code
             console.print(f"mousetrap: {failed}; stopping the rest", style="bold red")
     return 130 if stack.forced else code
+
+
+def _check_given(environ: Mapping[str, str]) -> None:
+    """Raises CommandFailed where a broker or a store that is not the stack's own does not answer."""
+    settings, given = Settings.from_environ(environ), Settings.given_in(environ)
+    if "broker_url" in given:
+        check_broker(settings, "without a broker in the environment the stack starts its own")
+    if "store_url" in given:
+        check_store(
+            settings,
+            "check that MOUSETRAP_STORE_URL names it; without a store in the environment the stack starts its own",
+        )
 
 
 def welcome(plan: Plan, folder: Path, *, keys: bool) -> Iterator[str]:

@@ -73,6 +73,17 @@ def test_it_serves_until_told_to_stop(start_api: Any) -> None:
     assert process.terminate() == 0
 
 
+def test_requests_are_logged_and_probes_are_not(start_api: Any) -> None:
+    process, api = start_api()
+    for path in ("/health/ready", "/health/live", "/pipelines"):
+        assert api.get(path).status_code == 200
+
+    process.wait_for_line("GET /pipelines")
+
+    assert process.terminate() == 0
+    assert "/health/" not in process.output
+
+
 def test_a_second_signal_ends_it_though_a_request_is_under_way(start_api: Any) -> None:
     process, api = start_api()
     place = (api.base_url.host, api.base_url.port)

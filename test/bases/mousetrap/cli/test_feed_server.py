@@ -1,6 +1,9 @@
 """Shows that the shipped week is served as an API would serve it."""
 
+import socket
+
 import httpx
+import pytest
 
 from mousetrap.cli.feed_server import served_week
 
@@ -15,3 +18,19 @@ def test_the_week_is_served_packed_and_nothing_else_is() -> None:
     assert int(answer.headers["Content-Length"]) < len(answer.content)
     assert len(answer.json()["features"]) == 1707
     assert other.status_code == 404
+
+
+@pytest.mark.parametrize("port", [70_000, -1])
+def test_a_port_that_is_none_is_replaced(port: int) -> None:
+    with served_week(port) as url:
+        assert httpx.get(url).status_code == 200
+
+
+def test_the_port_is_the_wanted_one_unless_it_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with served_week(port) as url:
+            assert httpx.URL(url).port != port
+
+    with served_week(port) as url:
+        assert httpx.URL(url).port == port

@@ -18,6 +18,7 @@ import pytest
 
 from mousetrap.embedded_valkey import running_server
 from mousetrap.signing import Keyring
+from support.ports import free_ports
 from support.processes import Process, clean_environment
 from support.waiting import until
 
@@ -163,6 +164,37 @@ def test_a_second_start_keeps_the_key_and_the_runs(up: Start, start_base: Start,
     assert shown.wait(60) == 0
     assert json.loads(shown.output)["state"] == "completed"
     assert (tmp_path / ".mousetrap" / "signing.key").read_text() == key
+
+
+def test_a_run_of_an_earlier_start_can_be_repeated(up: Start, start_base: Start) -> None:
+    first = up()
+    run = start_base("cli", "run", "earthquakes", "--id", "earlier")
+    assert run.wait(60) == 0
+    assert first.terminate(60) == 0
+
+    up()
+
+    again = start_base("cli", "rerun", "earlier")
+    assert again.wait(60) == 0, again.output
+
+
+@pytest.mark.parametrize(("what", "variable"), [("broker", "BROKER_URL"), ("store", "STORE_URL")])
+def test_a_server_that_is_away_is_said_before_anything_starts(
+    start_base: Start, living: Living, tmp_path: Path, what: str, variable: str
+) -> None:
+    (port,) = free_ports(1)
+    scheme = "amqp" if what == "broker" else "valkey"
+    away = {f"MOUSETRAP_{variable}": f"{scheme}://me:s3cret@127.0.0.1:{port}/"}
+
+    stack = start_base("cli", "up", MOUSETRAP_API_PORT="0", MARK_OF_TEST=str(tmp_path), **away)
+
+    assert stack.wait(30) == 3
+    assert 1 <= len(stack.lines) <= 3, stack.output
+    assert f"127.0.0.1:{port}" in stack.lines[0]
+    assert f"MOUSETRAP_{variable}" in stack.output
+    assert "s3cret" not in stack.output
+    assert not (tmp_path / ".mousetrap").exists()
+    assert living() == {}
 
 
 def test_a_child_that_dies_is_named_and_takes_the_stack_with_it(up: Start, living: Living) -> None:
