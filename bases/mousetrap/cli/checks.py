@@ -1,6 +1,6 @@
 """What a check found, and the judgement of a store: pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from mousetrap.api_keys import ApiKeys
 from mousetrap.run_store import StoreFacts
 from mousetrap.submit_run import STORE_SHARE, WARN_SHARE
+from mousetrap.worker_registry import WorkerSeen
 
 _MIB = 1 << 20
 #: Seconds before a key's end from which on it is warned of.
@@ -49,6 +50,19 @@ def check_api_keys(text: str, now: float) -> Check:
         f"{each.id} {'ends after' if each.ends_s > now else 'ended with'} {each.last_day}" for each in near
     )
     return Check("keys", "warn", found, "`mousetrap keys new` makes another; take out those that have ended")
+
+
+def check_workers(queues: Iterable[str], workers: Iterable[WorkerSeen]) -> Check:
+    """Whether each queue has a worker that beats; those that fell silent are named."""
+    seen = tuple(workers)
+    live = [worker for worker in seen if worker.state != "stale"]
+    stale = ", ".join(worker.name for worker in seen if worker.state == "stale")
+    silent = f"; silent: {stale}" if stale else ""
+    served = {queue for worker in live for queue in worker.queues}
+    if missing := [queue for queue in queues if queue not in served]:
+        found = f"none serves {', '.join(missing)}{silent}"
+        return Check("workers", "warn", found, "start one (`mousetrap worker STAGE`), or restart the silent")
+    return Check("workers", "ok", f"{len(live)} live, every queue is served{silent}")
 
 
 def check_store_facts(facts: StoreFacts) -> Iterator[Check]:

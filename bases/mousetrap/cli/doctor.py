@@ -8,7 +8,7 @@ import msgspec
 
 from mousetrap.catalogue import PIPELINES
 from mousetrap.cli.api_client import Api
-from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_facts
+from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_facts, check_workers
 from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.tables import checks_table
@@ -16,6 +16,10 @@ from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
 from mousetrap.run_store import StoreFacts, open_store
 from mousetrap.settings import Settings, SettingsWrong, check_signing, masked
+from mousetrap.worker_registry import open_registry
+
+#: Seconds after the API is ready in which the workers of a stack that was just started say that they are there.
+_FIRST_BEATS_S = 5.0
 
 
 def doctor(environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -40,7 +44,9 @@ def _checks(environ: Mapping[str, str]) -> Iterator[Check]:
         yield check_api_keys(settings.api_keys, time.time())
     yield from asyncio.run(_broker(settings))
     yield from _store(settings)
-    yield _api(settings)
+    api = _api(settings)
+    yield api
+    yield from asyncio.run(_workers(settings, _FIRST_BEATS_S if api.state == "ok" else 0.0))
 
 
 def _signing(settings: Settings) -> Check:
@@ -122,6 +128,21 @@ async def store_facts(settings: Settings) -> StoreFacts:
         settings.store_url, retention=settings.retention_seconds, tls=settings.tls
     ) as store:
         return await store.facts()
+
+
+async def _workers(settings: Settings, patience: float) -> Sequence[Check]:
+    """Asks again for so many seconds while a queue has no worker; nothing where the store, of which another check tells, is away."""
+    queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
+    deadline = time.monotonic() + patience
+    try:
+        async with open_registry(settings.store_url, tls=settings.tls) as registry:
+            while True:
+                check = check_workers(queues, await registry.workers())
+                if check.state == "ok" or time.monotonic() >= deadline:
+                    return [check]
+                await asyncio.sleep(0.2)
+    except (MousetrapError, ValueError):
+        return []
 
 
 def _api(settings: Settings) -> Check:

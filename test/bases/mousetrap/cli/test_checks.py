@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mousetrap.api_keys import new_key
-from mousetrap.cli.checks import check_api_keys, check_dead_letters, check_store_facts
+from mousetrap.cli.checks import check_api_keys, check_dead_letters, check_store_facts, check_workers
 from mousetrap.run_store import StoreFacts
+from mousetrap.worker_registry import State, WorkerSeen
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,19 @@ def test_a_key_is_warned_of_two_weeks_before_its_end(days: int | None, state: st
 
 def test_keys_that_cannot_be_read_fail() -> None:
     assert check_api_keys("no key", 0.0).state == "fail"
+
+
+def a_worker(name: str, queue: str, state: State) -> WorkerSeen:
+    return WorkerSeen(
+        name=name, host="h", pid=1, version="1", stages=("p.s",), queues=(queue,), concurrency=1, state=state,
+        done=0, failed=0, running=0, doing=(), started_ms=0, seen_ms=0, silent=0.0,
+    )  # fmt: skip
+
+
+def test_a_queue_without_a_live_worker_is_warned_of_and_the_silent_are_named() -> None:
+    fetch, frozen = a_worker("w1", "a", "serving"), a_worker("w2", "b", "stale")
+
+    assert check_workers(["a", "b"], []).found == "none serves a, b"
+    found = check_workers(["a", "b"], [fetch, frozen])
+    assert (found.state, found.found) == ("warn", "none serves b; silent: w2")
+    assert check_workers(["a"], [fetch]).state == "ok"

@@ -52,6 +52,7 @@ def test_servers_that_are_well_are_told_apart_from_an_api_that_is_away(capsys: S
         "memory": "ok",
         "persistence": "ok",
         "api": "fail",
+        "workers": "warn",
     }
 
 
