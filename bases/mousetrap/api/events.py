@@ -136,7 +136,9 @@ async def _next(happenings: AsyncIterator[Happening]) -> Happening | None:
 def _sent(happening: Happening) -> ServerSentEvent:
     if isinstance(happening, Progress):
         return ServerSentEvent(event="progress", data=views.Progress.model_validate(happening))
-    return ServerSentEvent(event=happening.kind, id=happening.id, data=views.Event.model_validate(happening))
+    # A line of the stream has one line; a damaged kind may hold more, and stands in the data as it is.
+    kind = happening.kind if happening.kind.isprintable() else "unreadable"
+    return ServerSentEvent(event=kind, id=happening.id, data=views.Event.model_validate(happening))
 
 
 def _order(event_id: str) -> tuple[int, ...]:

@@ -290,10 +290,11 @@ def tutorial_url(environ: Mapping[str, str]) -> str:
     """The address made of the tutorial's variables and their defaults. Raises SettingsWrong."""
     host = environ.get("RABBITMQ_HOST", "localhost").strip()
     try:
-        check_host(host)
+        if "," not in host:  # in a list each but the last may have a port, which the address is checked for
+            check_host(host)
         user = quote(environ.get("RABBITMQ_USER", "DEV_USER"), safe="")
         password = quote(environ.get("RABBITMQ_PASSWORD", "CHANGE_ME"), safe="")
-        url = f"amqp://{user}:{password}@{f'[{host}]' if ':' in host else host}:5672/%2F"
+        url = f"amqp://{user}:{password}@{f'[{host}]' if ':' in host and ',' not in host else host}:5672/%2F"
         _check_broker(url)
     except UnicodeEncodeError:
         raise SettingsWrong("RABBITMQ_USER and RABBITMQ_PASSWORD: write them in UTF-8") from None

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -97,6 +97,8 @@ def test_a_damaged_run_fails_no_list_and_no_page(
         st.sampled_from(["kind", "stage", "attempt", "worker", "data", "x"]), broken, min_size=1
     )
 )
+@example(values={"kind": b"a\r"})
+@example(values={"kind": b"a\nevent: cancelled"})
 def test_a_damaged_event_spoils_neither_its_run_nor_the_events_after_it(
     api: httpx.Client, store: Redis, values: dict[str, bytes]
 ) -> None:
