@@ -2,20 +2,32 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
+
+OnConflict = Literal["wait", "skip", "fail", "dead-letter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """One job at a time, among all stages that name the same lock, or for each value of one field of their input."""
+    """One job at a time, among all stages that name the same lock, or for each value of one field of their input.
+
+    Raises ValueError for an `on_conflict` that there is not.
+    """
 
     name: str
     #: The field of the input whose value tells locks apart; None for one lock.
     by: str | None = None
     #: What a job does that meets a holder: come again later, end its run as cancelled, fail this attempt, or be given up.
-    on_conflict: Literal["wait", "skip", "fail", "dead-letter"] = "wait"
+    on_conflict: OnConflict = "wait"
+
+    def __post_init__(self) -> None:
+        if self.on_conflict not in get_args(OnConflict):
+            known = ", ".join(get_args(OnConflict))
+            raise ValueError(
+                f"lock {self.name!r}: on_conflict is {self.on_conflict!r}, and must be one of: {known}"
+            )
 
     def key(self, payload: bytes) -> str:
         """The lock that a job with this payload needs; one without the field, or that is not JSON, needs the one of null."""
