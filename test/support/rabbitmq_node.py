@@ -54,7 +54,7 @@ def install_rabbitmq() -> None:
 
 def _apt(*arguments: str) -> None:
     done = subprocess.run(
-        ["apt-get", "-q", *arguments],
+        ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *arguments],  # another suite may be at it
         check=False,
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         stdin=subprocess.DEVNULL,
