@@ -436,8 +436,11 @@ def test_a_full_embedded_server_refuses_with_the_reason_and_loses_nothing(
             accepted.append(answer.json()["run_id"])
             assert len(accepted) < 5_000
 
-    assert (answer.status_code, answer.json()["type"]) == (503, "urn:mousetrap:problem:store-full")
-    assert "give it more memory" in answer.json()["detail"]
+    # One server is store and queue here, and either can be the first to meet the bound.
+    full = {f"urn:mousetrap:problem:{kind}" for kind in ("store-full", "queue-full")}
+    assert answer.status_code == 503
+    assert answer.json()["type"] in full
+    assert "memory" in answer.json()["detail"]
     assert stack.terminate(60) == 0
 
     stack = up()
