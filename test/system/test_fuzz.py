@@ -24,7 +24,7 @@ from mousetrap.jobs import encode, first_job
 from mousetrap.signing import Keyring
 from support.stack import SIGNING_KEYS, Deploy
 from support.waiting import until
-from support.workbench import ACCEPTED_MS
+from support.workbench import just_now_ms
 
 #: For each route, and ten times as many messages; set it to search for long.
 EXAMPLES = int(os.environ.get("MOUSETRAP_FUZZ_EXAMPLES", "10"))
@@ -82,7 +82,11 @@ _KEYRING = Keyring.parse(SIGNING_KEYS)
 _job = msgspec.json.decode(
     encode(
         first_job(
-            run_id="r", pipeline="earthquakes", stage="fetch", payload=b'{"url":"x"}', accepted_ms=ACCEPTED_MS
+            run_id="r",
+            pipeline="earthquakes",
+            stage="fetch",
+            payload=b'{"url":"x"}',
+            accepted_ms=just_now_ms(),
         )
     )
 )

@@ -20,7 +20,7 @@ from mousetrap.run_store import Granted, Progress, RunStore, open_store
 from mousetrap.settings import Settings
 from support.processes import Process
 from support.waiting import until
-from support.workbench import ACCEPTED_MS
+from support.workbench import just_now_ms
 
 Serve = Callable[..., httpx.Client]
 
@@ -112,7 +112,7 @@ class Worker:
 
 def _job(run_id: str, stage: str) -> Job:
     return first_job(
-        run_id=run_id, pipeline=EARTHQUAKES.name, stage=stage, payload=b"{}", accepted_ms=ACCEPTED_MS
+        run_id=run_id, pipeline=EARTHQUAKES.name, stage=stage, payload=b"{}", accepted_ms=just_now_ms()
     )
 
 

@@ -16,7 +16,7 @@ from mousetrap.jobs import Job, Message, dead_queue, decode, encode, first_job
 from mousetrap.signing import Keyring
 from support.inbox import Inbox
 from support.ports import free_ports
-from support.workbench import ACCEPTED_MS
+from support.workbench import just_now_ms
 
 KEYS = "k1:sixteen-characters"
 KEYRING = Keyring.parse(KEYS)
@@ -34,7 +34,7 @@ def api(serve: Serve) -> httpx.Client:
 def job_of(run_id: str) -> Job:
     payload = b'{"url": "https://example.org/feed"}'
     return first_job(
-        run_id=run_id, pipeline=EARTHQUAKES.name, stage="fetch", payload=payload, accepted_ms=ACCEPTED_MS
+        run_id=run_id, pipeline=EARTHQUAKES.name, stage="fetch", payload=payload, accepted_ms=just_now_ms()
     )
 
 

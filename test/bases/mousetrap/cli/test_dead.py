@@ -15,7 +15,7 @@ from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, encode, first_job
 from support.processes import Process, base_command, clean_environment
-from support.workbench import ACCEPTED_MS
+from support.workbench import just_now_ms
 
 QUEUE = "start_fetch"
 FEED = '{"url": "https://example.org/feed"}'
@@ -55,7 +55,7 @@ def bury(store_url: str, *run_ids: str, reason: str = "max-retries") -> list[str
             pipeline=EARTHQUAKES.name,
             stage="fetch",
             payload=FEED.encode(),
-            accepted_ms=ACCEPTED_MS,
+            accepted_ms=just_now_ms(),
         )
         for run_id in run_ids
     ]

@@ -17,7 +17,7 @@ from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, dead_queue, de
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunState
 from mousetrap.worker import Context
-from support.workbench import ACCEPTED_MS, KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
+from support.workbench import KEYRING, PATIENCE, Workbench, add, double, just_now_ms, on_a_workbench
 
 ALL = Selection()
 
@@ -47,7 +47,7 @@ def letters_of(
 async def bury(bench: Workbench, run_id: str, at_ms: int = 1, payload: bytes = b"1", **story: str) -> Job:
     """A dead letter of the first stage that no worker has made, so that the store knows nothing of it."""
     job = first_job(
-        run_id=run_id, pipeline=bench.pipeline.name, stage="add", payload=payload, accepted_ms=ACCEPTED_MS
+        run_id=run_id, pipeline=bench.pipeline.name, stage="add", payload=payload, accepted_ms=just_now_ms()
     )
     await bury_message(bench, Message(job.id, encode(job), KEYRING.headers(encode(job))), at_ms, **story)
     return job
@@ -345,7 +345,7 @@ def test_a_discarded_letter_is_gone_and_its_neighbours_are_not(queue_url: str, s
 def foreigners(bench: Workbench) -> dict[str, Message]:
     """Messages that no key of ours signed."""
     job = first_job(
-        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=ACCEPTED_MS
+        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=just_now_ms()
     )
     return {
         "undecodable": Message("m1", b"\x00 nothing", KEYRING.headers(b"\x00 nothing")),
@@ -403,7 +403,7 @@ def test_an_edited_letter_completes_its_run_with_the_new_input(queue_url: str, s
 def test_a_letter_whose_stage_nobody_here_knows_cannot_be_edited(queue_url: str, store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         job = first_job(
-            run_id="r1", pipeline=bench.pipeline.name, stage="gone", payload=b"1", accepted_ms=ACCEPTED_MS
+            run_id="r1", pipeline=bench.pipeline.name, stage="gone", payload=b"1", accepted_ms=just_now_ms()
         )
         await bury_message(bench, Message(job.id, encode(job), KEYRING.headers(encode(job))))
 
@@ -422,7 +422,7 @@ def test_a_redriven_job_is_done_however_late_it_is(queue_url: str, store_url: st
             pipeline=bench.pipeline.name,
             stage="add",
             payload=b"20",
-            accepted_ms=ACCEPTED_MS,
+            accepted_ms=just_now_ms(),
             expires_ms=2,
         )
         await bury_message(bench, Message(job.id, encode(job), KEYRING.headers(encode(job))))

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from mousetrap.jobs import Job, encode, first_job
 from mousetrap.run_store import RunState
 from mousetrap.worker.postings import signed
-from support.workbench import ACCEPTED_MS, KEYRING, Workbench, add, double, on_a_workbench
+from support.workbench import KEYRING, Workbench, add, double, just_now_ms, on_a_workbench
 
 
 @pytest.fixture(params=["streams", "rabbitmq"])
@@ -22,7 +22,7 @@ def queue_url(request: pytest.FixtureRequest) -> str:
 
 def a_job(bench: Workbench) -> Job:
     return first_job(
-        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=ACCEPTED_MS
+        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=just_now_ms()
     )
 
 

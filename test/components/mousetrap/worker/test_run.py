@@ -13,7 +13,7 @@ from msgspec import structs
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, decode, encode, first_job
 from mousetrap.run_store import Granted, RunState
 from mousetrap.worker import Context
-from support.workbench import ACCEPTED_MS, KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
+from support.workbench import KEYRING, PATIENCE, Workbench, add, double, just_now_ms, on_a_workbench
 
 
 @pytest.fixture(params=["streams", "rabbitmq"])
@@ -104,7 +104,7 @@ def test_a_job_given_up_is_kept_with_its_story(
 def poisons(bench: Workbench) -> dict[str, Message]:
     """Messages that must not be done, by the reason they are refused for."""
     job = first_job(
-        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=ACCEPTED_MS
+        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=just_now_ms()
     )
 
     def signed(body: bytes) -> Message:
@@ -123,7 +123,7 @@ def poisons(bench: Workbench) -> dict[str, Message]:
 
 def replace_stage(job: Any, stage: str) -> Any:
     """The job as one of another stage."""
-    return first_job(run_id="r2", pipeline=job.pipeline, stage=stage, payload=b"1", accepted_ms=ACCEPTED_MS)
+    return first_job(run_id="r2", pipeline=job.pipeline, stage=stage, payload=b"1", accepted_ms=just_now_ms())
 
 
 @pytest.mark.parametrize("reason", ["undecodable", "signature", "unsigned", "unknown-stage", "contract"])
@@ -434,7 +434,7 @@ def test_a_late_worker_is_stopped_and_its_result_dropped(queue_url: str, store_u
                 pipeline=bench.pipeline.name,
                 stage="add",
                 payload=b"1",
-                accepted_ms=ACCEPTED_MS,
+                accepted_ms=just_now_ms(),
             )
             claim = await bench.store.claim(job, worker="other", redelivered=True, lease=60)
             await asyncio.wait_for(told.wait(), PATIENCE)
@@ -474,7 +474,7 @@ def test_a_job_that_was_claimed_by_nobody_who_lives_comes_again(
                 pipeline=bench.pipeline.name,
                 stage="add",
                 payload=b"1",
-                accepted_ms=ACCEPTED_MS,
+                accepted_ms=just_now_ms(),
             )
             await bench.store.claim(job, worker="nobody", redelivered=True, lease=0.5)
             taken.set()
