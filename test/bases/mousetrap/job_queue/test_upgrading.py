@@ -1,4 +1,4 @@
-"""The way to make queues anew that docs/upgrading.md gives: done as written, it loses nothing and keeps the order."""
+"""The way to make queues again that docs/upgrading.md gives: done as written, it loses nothing and keeps the order."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ QUEUE, IDS = "start_fetch", ["m0", "m1", "m2", "delayed", "m3"]
 def script(tmp_path: Path) -> Path:
     """The program, saved as the document says."""
     (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    path = tmp_path / "make_anew.py"
+    path = tmp_path / "make_again.py"
     path.write_text(program)
     return path
 
