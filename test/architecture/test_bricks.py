@@ -73,7 +73,7 @@ def test_a_brick_imports_others_through_their_door_alone(brick: Path) -> None:
 
 
 @pytest.mark.parametrize("brick", _BRICKS, ids=lambda brick: brick.name)
-def test_a_brick_says_what_it_is_and_what_it_offers(brick: Path) -> None:
+def test_a_brick_reports_what_it_is_and_what_it_offers(brick: Path) -> None:
     module = importlib.import_module(f"mousetrap.{brick.name}")
 
     assert module.__doc__ is not None, "the door opens with a sentence"

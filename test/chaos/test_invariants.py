@@ -238,6 +238,6 @@ def test_every_invariant_is_shown_a_breach() -> None:
     assert {name for name, _, _ in BAD} == set(INVARIANTS)
 
 
-def test_breaches_are_told_by_name_and_run() -> None:
+def test_breaches_are_reported_by_name_and_run() -> None:
     with pytest.raises(AssertionError, match=r"every_accepted_run_ended: 1 breaches\n +run p was accepted"):
         assert_all_hold(without_run("p")(GOOD))

@@ -136,7 +136,7 @@ def test_a_process_is_nobody_and_can_write_to_nothing_but_its_memory(process: Ma
 
 
 @each_process
-def test_a_process_is_told_settings_that_there_are_and_secrets_by_file_alone(process: Manifest) -> None:
+def test_a_process_is_given_settings_that_there_are_and_secrets_by_file_alone(process: Manifest) -> None:
     told = environment(process)
 
     assert {variable.removeprefix("MOUSETRAP_").removesuffix("_FILE").lower() for variable in told} <= set(
@@ -282,7 +282,7 @@ def within(network: Any, other: Any) -> bool:
     return bool(network.version == other.version and network.subnet_of(other))
 
 
-def test_each_stage_s_worker_is_scaled_by_what_the_api_says_of_its_queue() -> None:
+def test_each_stage_s_worker_is_scaled_by_what_the_api_reports_of_its_queue() -> None:
     (authentication,) = of_kind("TriggerAuthentication")
     (service,) = of_kind("Service")
     description = create_app(Settings()).openapi()

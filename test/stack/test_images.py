@@ -70,7 +70,7 @@ def test_an_image_holds_its_bill_of_materials(images: dict[str, str], image: Ima
 
 
 @pytest.mark.parametrize("image", _EACH, ids=lambda image: image.project)
-def test_an_image_says_how_it_is_run(images: dict[str, str], image: Image) -> None:
+def test_an_image_documents_how_it_is_run(images: dict[str, str], image: Image) -> None:
     (told,) = json.loads(docker("image", "inspect", images[image.project]))
 
     config: dict[str, Any] = told["Config"]

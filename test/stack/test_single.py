@@ -178,7 +178,7 @@ def test_nothing_starts_with_a_placeholder_for_a_password(
     assert "CHANGE_ME@" not in done.stderr
 
 
-def test_no_secret_is_told_by_the_engine_or_in_a_log(stack: Composed) -> None:
+def test_no_secret_is_shown_by_the_engine_or_in_a_log(stack: Composed) -> None:
     told = json.dumps(stack.inspect(*stack.containers())) + stack.compose("logs", "--no-color")
 
     passwords = [stack.secret("api_key"), stack.secret("postgres_password"), stack.secret("erlang_cookie")]

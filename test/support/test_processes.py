@@ -42,7 +42,7 @@ def test_a_process_ends_when_the_tests_are_killed() -> None:
         until(lambda: _is_gone(started), "what the killed tests had started is gone")
 
 
-def test_waiting_for_a_line_that_never_comes_fails_with_what_was_said() -> None:
+def test_waiting_for_a_line_that_never_comes_fails_with_the_output() -> None:
     with (
         Process([sys.executable, "-c", "print('something else')"], clean_environment()) as process,
         pytest.raises(AssertionError, match=r"did not print 'ready'.*\nsomething else"),

@@ -33,7 +33,7 @@ def test_a_process_worker_killed_before_it_could_store_its_summary(stack: Stack)
     _started_by_both_and_kept_once(stack, run_id, "process", first, second)
 
 
-def test_a_process_worker_killed_after_it_stored_its_summary_and_before_it_could_say_so(
+def test_a_process_worker_killed_after_it_stored_its_summary_and_before_it_could_report_it(
     stack: Stack, own_valkey: EmbeddedValkey
 ) -> None:
     _, first = stack.start_workers()

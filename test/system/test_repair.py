@@ -63,7 +63,7 @@ def letter_of(stack: Stack, run_id: str) -> dict[str, Any]:
     return page
 
 
-def test_a_poison_message_and_one_that_kills_its_worker_are_kept_told_mended_and_completed(
+def test_a_poison_message_and_one_that_kills_its_worker_are_kept_repaired_and_completed(
     stack: Stack, start_fetching: Start
 ) -> None:
     stack.start("process_worker")

@@ -31,7 +31,7 @@ def moments() -> Iterator[random.Random]:
 @pytest.mark.parametrize("there", [True, False], ids=["with servers", "without servers"])
 @pytest.mark.parametrize("base", ["fetch_worker", "process_worker", "api"])
 @pytest.mark.parametrize("signals", [1, 2])
-def test_a_process_ends_when_it_is_told_to_at_any_moment_of_its_start(
+def test_a_process_ends_when_it_is_asked_to_at_any_moment_of_its_start(
     base: str,
     there: bool,
     signals: int,

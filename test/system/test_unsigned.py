@@ -18,7 +18,7 @@ KEY = "k1:0123456789abcdef"
         ({"MOUSETRAP_SIGNING_KEYS": "off"}, "signing is off, as MOUSETRAP_SIGNING_KEYS says"),
     ],
 )
-def test_a_process_without_keys_says_so_at_its_start(
+def test_a_process_without_keys_reports_it_at_its_start(
     start_base: Callable[..., Process], store_url: str, base: str, keys: dict[str, str], line: str
 ) -> None:
     servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
@@ -44,7 +44,7 @@ def test_a_process_without_keys_ends_where_a_server_can_be_another_machine(
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_a_process_with_keys_says_nothing_of_signing(
+def test_a_process_with_keys_logs_nothing_about_signing(
     start_base: Callable[..., Process], store_url: str, base: str
 ) -> None:
     servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}

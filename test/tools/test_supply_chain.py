@@ -90,7 +90,7 @@ def test_no_advisory_passes(workspace: Path) -> None:
     assert "*** NOT AUDITED" not in said
 
 
-def test_what_nothing_is_known_of_is_said_loudly(workspace: Path) -> None:
+def test_what_nothing_is_known_of_is_reported_loudly(workspace: Path) -> None:
     code, said = audited(workspace, _GOOD, _SKIPPED)
 
     assert code == 0
@@ -110,7 +110,7 @@ def test_advisories_that_cannot_be_had_are_no_good_news(workspace: Path) -> None
 _DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 
 
-def test_tags_that_are_not_pinned_are_said_loudly_until_they_are_pinned(workspace: Path) -> None:
+def test_tags_that_are_not_pinned_are_reported_loudly_until_they_are_pinned(workspace: Path) -> None:
     docker = workspace / "bin/docker"
     docker.parent.mkdir()
     docker.write_text(f'#!/bin/sh\necho "$*" >> {workspace}/asked\necho {_DIGEST}\n')

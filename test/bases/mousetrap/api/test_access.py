@@ -68,7 +68,7 @@ def test_every_documented_path_but_health_asks_for_a_key(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "key", "scope"), [("POST", RUNS, READ, "run"), ("GET", "/runs", RUN, "read")]
 )
-def test_a_key_without_the_scope_is_told_which(
+def test_a_key_without_the_scope_learns_which(
     serve: Serve, method: str, path: str, key: str, scope: str
 ) -> None:
     api = serve(api_keys=ENTRIES)

@@ -118,7 +118,7 @@ def test_without_keys_the_one_who_acts_is_this_machine(
         (READ, "reader", "scope-missing"),
     ],
 )
-def test_whoever_is_refused_is_on_record(
+def test_a_refused_caller_is_on_record(
     serve: Serve, caplog: pytest.LogCaptureFixture, key: str | None, who: str, kind: str
 ) -> None:
     api = serve(api_keys=f"{ENTRY},{READ_ENTRY}")

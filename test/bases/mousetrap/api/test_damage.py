@@ -115,7 +115,7 @@ def test_a_damaged_event_spoils_neither_its_run_nor_the_events_after_it(
     assert len(timeline) == len(lines) == 3
 
 
-def test_progress_that_is_no_number_is_said_to_be_unreadable(api: httpx.Client, store: Redis) -> None:
+def test_progress_that_is_no_number_is_reported_as_unreadable(api: httpx.Client, store: Redis) -> None:
     run_id = started(api)
     store.hset(f"mousetrap:run:{run_id}", "progress", b'{"stage":"fetch","done":null}')
 
@@ -125,7 +125,7 @@ def test_progress_that_is_no_number_is_said_to_be_unreadable(api: httpx.Client, 
 
 
 @pytest.mark.parametrize("key", ["mousetrap:run:{}", "mousetrap:run:{}:events"])
-def test_a_key_of_another_type_is_said_to_be_unreadable(api: httpx.Client, store: Redis, key: str) -> None:
+def test_a_key_of_another_type_is_reported_as_unreadable(api: httpx.Client, store: Redis, key: str) -> None:
     good, bad = started(api), started(api)
     store.delete(key.format(bad))
     store.set(key.format(bad), "something else")
@@ -198,7 +198,7 @@ def test_a_worker_s_key_of_another_type_hides_no_other_worker(
 
 
 @pytest.mark.parametrize("value", [b"", b"never", b"\xff", b"1e999", b"-5"])
-def test_what_lies_in_the_place_of_a_queue_s_age_fails_no_look(
+def test_a_wrong_value_in_place_of_a_queue_s_age_fails_no_look(
     api: httpx.Client, store: Redis, value: bytes
 ) -> None:
     store.set("mousetrap:waiting:start_fetch", value)
@@ -211,7 +211,7 @@ def test_what_lies_in_the_place_of_a_queue_s_age_fails_no_look(
 
 @property_of_the_store
 @given(body=broken, headers=broken, name=broken)
-def test_whatever_lies_among_the_dead_letters_fails_no_list_of_them(
+def test_nothing_among_the_dead_letters_fails_a_list_of_them(
     serve: Callable[..., httpx.Client],
     api: httpx.Client,
     store: Redis,

@@ -145,7 +145,7 @@ def test_letters_are_grouped_by_what_went_wrong(api: httpx.Client, store_url: st
     assert groups[0]["example"]["run_id"] == "r3"
 
 
-def test_the_page_of_a_letter_tells_its_story(api: httpx.Client, store_url: str, worker: Any) -> None:
+def test_the_page_of_a_letter_shows_its_story(api: httpx.Client, store_url: str, worker: Any) -> None:
     run_id = api.post("/pipelines/earthquakes/runs").json()["run_id"]
     worker.fail(run_id, "the feed has no features")
     bury(store_url, letter_of(run_id))
@@ -186,7 +186,7 @@ def test_a_letter_or_a_queue_that_is_not_there_is_a_problem(api: httpx.Client, s
     assert api.get("/dead").json()["matched"] == 1
 
 
-def test_what_is_meant_is_redriven_and_the_rest_lies_there_still(api: httpx.Client, store_url: str) -> None:
+def test_what_is_selected_is_redriven_and_the_rest_stays(api: httpx.Client, store_url: str) -> None:
     bury(
         store_url,
         *(letter_of(f"r{number}", at_ms=number) for number in range(3)),
@@ -221,7 +221,7 @@ def test_letters_are_discarded_by_their_ids(api: httpx.Client, store_url: str) -
 
 @pytest.mark.parametrize("path", ["/dead/redrive", "/dead/discard"])
 @pytest.mark.parametrize("wish", [None, {}, {"limit": 5}, {"ids": []}, {"all": False}])
-def test_whoever_means_all_letters_must_say_so(
+def test_selecting_all_letters_takes_an_option(
     api: httpx.Client, store_url: str, path: str, wish: Any
 ) -> None:
     bury(store_url, letter_of("r0"))
@@ -250,7 +250,7 @@ def test_whoever_means_all_letters_must_say_so(
         (b'{"run": ' + b"[" * 100_000, "body"),
     ],
 )
-def test_a_wish_that_makes_no_sense_does_nothing(
+def test_a_filter_that_makes_no_sense_does_nothing(
     api: httpx.Client, store_url: str, body: bytes, where: str
 ) -> None:
     bury(store_url, letter_of("r0"))
@@ -357,7 +357,7 @@ def test_a_caller_who_may_not_act_is_refused_before_the_body_is_sent(serve: Serv
         ("POST", f"/dead/{QUEUE}/x/redrive", None),
     ],
 )
-def test_without_the_broker_each_path_says_so(serve: Serve, method: str, path: str, body: Any) -> None:
+def test_without_the_broker_each_path_reports_it(serve: Serve, method: str, path: str, body: Any) -> None:
     api = serve(broker_url=f"valkey://user:hidden@127.0.0.1:{free_ports(1)[0]}/0")
 
     answer = api.request(method, path, json=body)

@@ -86,7 +86,7 @@ def test_a_run_refused_without_the_broker_can_be_repeated_under_its_key(serve: S
 
 
 @pytest.mark.parametrize(("method", "path"), [*STORE_PATHS, ("POST", RUNS), ("POST", "/refresh")])
-def test_without_the_store_each_path_says_so(serve: Serve, method: str, path: str) -> None:
+def test_without_the_store_each_path_reports_it(serve: Serve, method: str, path: str) -> None:
     api = serve(store_url=closed())
 
     answer = api.request(method, path)
@@ -143,7 +143,7 @@ def test_a_caller_does_not_wait_for_a_slow_store_and_an_absent_broker_one_after_
     assert run["state"] == "rejected"
 
 
-def test_a_broker_that_takes_no_more_is_said_to_be_full(serve: Serve, tmp_path: Path) -> None:
+def test_a_broker_that_takes_no_more_is_reported_as_full(serve: Serve, tmp_path: Path) -> None:
     with OwnValkey(tmp_path) as broker:
         api = serve(broker_url=broker.url)
         with Redis.from_url(administrator(broker.url)) as client:
@@ -162,7 +162,7 @@ def test_every_error_of_the_queue_and_the_store_has_a_problem() -> None:
     assert shared and shared <= set(HANDLERS)
 
 
-def test_a_defect_is_told_to_the_log_and_not_to_the_caller(
+def test_a_defect_is_in_the_log_and_not_in_the_response(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -192,7 +192,7 @@ def test_routing_refuses_whatever_host_is_named(
 
 
 @pytest.mark.parametrize("away", ["broker_url", "store_url"])
-def test_a_caller_with_a_key_is_not_told_where_the_servers_are(
+def test_a_caller_with_a_key_does_not_see_where_the_servers_are(
     serve: Serve, away: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     key, entry = new_key("all", ["read", "run", "operate"], bytes(32))

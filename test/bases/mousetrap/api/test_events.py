@@ -33,7 +33,7 @@ def kinds(found: list[dict[str, Any]]) -> list[str]:
     return [event["event"] for event in found]
 
 
-def test_an_ended_run_tells_its_whole_story_at_once(api: httpx.Client, worker: Any) -> None:
+def test_an_ended_run_shows_its_whole_story_at_once(api: httpx.Client, worker: Any) -> None:
     run_id = api.post(RUNS).json()["run_id"]
     worker.complete(run_id, {})
 
@@ -81,7 +81,7 @@ def test_a_watcher_goes_on_after_the_last_event_it_saw(api: httpx.Client, worker
     assert kinds(told) == ["finished", "completed"]
 
 
-def test_a_watcher_that_saw_all_of_an_ended_run_is_told_not_to_come_again(
+def test_a_watcher_that_saw_all_of_an_ended_run_is_asked_not_to_come_again(
     api: httpx.Client, worker: Any
 ) -> None:
     run_id = api.post(RUNS).json()["run_id"]
@@ -168,7 +168,7 @@ def test_a_watcher_that_leaves_is_forgotten(start_api: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_is_told_to_stop_ends_its_streams_and_exits_well(
+def test_a_server_that_is_asked_to_stop_ends_its_streams_and_exits_well(
     start_api: Any, number: signal.Signals
 ) -> None:
     process, api = start_api()

@@ -30,7 +30,7 @@ def full(own_valkey: EmbeddedValkey) -> Iterator[Callable[[bool], None]]:
         client.config_set("maxmemory-policy", was["maxmemory-policy"])
 
 
-def test_a_full_store_is_said_to_be_full_and_not_to_be_away(
+def test_a_full_store_is_reported_as_full_and_not_as_away(
     serve: Callable[..., httpx.Client],
     own_valkey: EmbeddedValkey,
     broker_url: str,

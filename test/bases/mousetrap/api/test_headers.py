@@ -38,7 +38,7 @@ def check(answer: httpx.Response) -> None:
         ("GET", "/runs?a", 422),
     ],
 )
-def test_each_response_tells_browsers_to_run_and_keep_nothing(
+def test_each_response_asks_browsers_to_run_and_keep_nothing(
     api: httpx.Client, method: str, path: str, status: int
 ) -> None:
     answer = api.request(method, path)

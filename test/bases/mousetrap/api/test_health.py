@@ -24,7 +24,7 @@ def test_with_broker_and_store_it_is_live_and_ready(api: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "absent", [["broker"], ["store"], ["broker", "store"]], ids=lambda absent: "+".join(absent)
 )
-def test_it_lives_without_them_and_says_which_is_away(serve: Serve, absent: list[str]) -> None:
+def test_it_lives_without_them_and_reports_which_is_away(serve: Serve, absent: list[str]) -> None:
     api = serve(**{f"{part}_url": closed() for part in absent})
 
     answer = api.get("/health/ready")

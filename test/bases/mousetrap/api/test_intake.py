@@ -101,7 +101,7 @@ def test_inputs_alone_never_fill_the_store(
     assert api.get("/health/ready").status_code == 200
 
 
-def test_dead_letters_older_than_wished_are_discarded_and_those_of_no_time_stay(
+def test_dead_letters_older_than_the_setting_are_discarded_and_those_of_no_time_stay(
     queue_url: str, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story(bench: Workbench) -> None:

@@ -65,7 +65,7 @@ def test_wrong_settings_are_one_clear_line_and_exit_code_2(
     assert KEY not in said
 
 
-def test_it_serves_until_told_to_stop(start_api: Any) -> None:
+def test_it_serves_until_asked_to_stop(start_api: Any) -> None:
     process, api = start_api()
     assert api.get("/health/ready").status_code == 200
     assert "server" not in api.get("/health/live").headers
@@ -123,7 +123,7 @@ def test_it_starts_and_stops_without_broker_and_store(start_api: Any) -> None:
     assert "hidden" not in process.output
 
 
-def test_a_port_in_use_is_said_and_no_success(start_base: Start, store_url: str) -> None:
+def test_a_port_in_use_is_reported_and_no_success(start_base: Start, store_url: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

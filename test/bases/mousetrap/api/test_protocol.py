@@ -87,7 +87,7 @@ def test_what_has_no_end_is_cut_off_and_costs_no_memory(start_api: Start, what: 
 
 
 @pytest.mark.parametrize("head", [HEAD + b"X-A: " + b"a" * 70_000, HEAD + b"X-A: a\r\n" * 200])
-def test_a_large_head_is_refused_and_says_what_is_allowed(start_api: Start, head: bytes) -> None:
+def test_a_large_head_is_refused_and_reports_what_is_allowed(start_api: Start, head: bytes) -> None:
     process, api = start_api()
 
     answer = answer_to(api, head + b"\r\n\r\n")
@@ -106,7 +106,7 @@ def test_a_head_of_usual_size_is_served(start_api: Start) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("begin", [b"", b"\r\n", HEAD])
-def test_a_connection_that_says_nothing_is_ended(start_api: Start, begin: bytes) -> None:
+def test_a_silent_connection_is_ended(start_api: Start, begin: bytes) -> None:
     _, api = start_api()
 
     answer = answer_to(api, begin)
@@ -232,7 +232,7 @@ def test_without_keys_no_proxy_is_served(api: httpx.Client, name: str) -> None:
 
 
 @pytest.mark.parametrize(("trusted", "named"), [("", "127.0.0.1"), ("127.0.0.1", "203.0.113.9")])
-def test_only_a_proxy_that_is_named_says_who_calls(start_api: Start, trusted: str, named: str) -> None:
+def test_only_a_named_proxy_is_believed_about_the_caller(start_api: Start, trusted: str, named: str) -> None:
     process, api = start_api(MOUSETRAP_API_KEYS=ENTRY, MOUSETRAP_TRUSTED_PROXIES=trusted)
 
     api.get("/runs?limit=1", headers={"X-API-Key": KEY, "X-Forwarded-For": "203.0.113.9"})

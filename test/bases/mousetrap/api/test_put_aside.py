@@ -49,7 +49,7 @@ def wait_for_long(store_url: str, run_id: str) -> None:
 
 
 @pytest.mark.parametrize("reason", [None, "signature", "undecodable"])
-def test_a_run_whose_message_was_put_aside_says_where_it_lies(
+def test_a_run_whose_message_was_put_aside_shows_where_it_is(
     serve: Callable[..., httpx.Client], queue_url: str, store_url: str, reason: str | None
 ) -> None:
     api = serve(broker_url=queue_url, signing_keys=KEYS)

@@ -29,7 +29,7 @@ def take_one(url: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["broker_url", "store_url"])
-def test_a_queue_tells_how_many_jobs_wait_and_how_long_the_oldest_has(
+def test_a_queue_reports_how_many_jobs_wait_and_how_long_the_oldest_has(
     request: pytest.FixtureRequest, serve: Serve, kind: str
 ) -> None:
     url = request.getfixturevalue(kind)
@@ -54,14 +54,14 @@ def test_a_queue_tells_how_many_jobs_wait_and_how_long_the_oldest_has(
     assert api.get(QUEUE).json()["oldest_seconds"] == 0.0
 
 
-def test_a_queue_that_is_no_stage_s_is_not_told_of(api: httpx.Client) -> None:
+def test_a_queue_that_is_no_stage_s_is_not_reported(api: httpx.Client) -> None:
     for name in ("other", "start_fetch.dead"):
         answer = api.get(f"/queues/{name}")
 
         assert (answer.status_code, answer.json()["type"]) == (404, "urn:mousetrap:problem:unknown-queue")
 
 
-def test_a_key_that_may_read_is_enough_and_one_that_may_not_is_told_so(serve: Serve) -> None:
+def test_a_key_that_may_read_is_enough_and_one_that_may_not_is_refused_with_the_reason(serve: Serve) -> None:
     reader, may_read = new_key("keda", ["read"], bytes(32))
     starter, may_start = new_key("starter", ["run"], bytes(range(32)))
     api = serve(api_keys=f"{may_read}\n{may_start}")

@@ -54,7 +54,7 @@ async def decide(store: RunStore, job: Job, outcome: Outcome, *, last: bool) -> 
     assert await store.decide(job, outcome, fence=claim.fence, worker="w1", last=last)
 
 
-def test_a_waiting_run_is_called_off_and_again_changes_nothing(api: httpx.Client) -> None:
+def test_a_waiting_run_is_cancelled_and_again_changes_nothing(api: httpx.Client) -> None:
     run_id = api.post(RUNS).json()["run_id"]
 
     answers = [api.delete(f"/runs/{run_id}") for _ in range(2)]
@@ -66,7 +66,7 @@ def test_a_waiting_run_is_called_off_and_again_changes_nothing(api: httpx.Client
     assert run["finished_ms"] is not None
 
 
-def test_a_run_that_has_ended_cannot_be_called_off(api: httpx.Client, worker: Any) -> None:
+def test_an_ended_run_cannot_be_cancelled(api: httpx.Client, worker: Any) -> None:
     run_id = api.post(RUNS).json()["run_id"]
     worker.complete(run_id, {})
 
@@ -163,7 +163,7 @@ def test_a_repeated_key_gives_the_first_re_run_and_not_the_run_itself(api: httpx
 @pytest.mark.parametrize(
     "body", [b"{", b'{"form": "start"}', b'{"from": 1}', b'{"from": "' + b"x" * 65 + b'"}']
 )
-def test_a_wish_that_makes_no_sense_starts_nothing(api: httpx.Client, body: bytes) -> None:
+def test_a_filter_that_makes_no_sense_starts_nothing(api: httpx.Client, body: bytes) -> None:
     run_id = api.post(RUNS).json()["run_id"]
 
     check(api.post(f"/runs/{run_id}/rerun", content=body), 422, "invalid-request")

@@ -53,6 +53,6 @@ def test_head_is_answered_as_get_is_without_a_body(api: httpx.Client, path: str)
     assert head.headers["content-type"] == get.headers["content-type"]
 
 
-def test_head_is_refused_where_get_is_and_said_where_it_is_not(api: httpx.Client) -> None:
+def test_head_is_refused_where_get_is_and_listed_where_it_is_not(api: httpx.Client) -> None:
     assert api.head("/refresh").status_code == 405
     assert api.post("/runs").headers["allow"] == "GET, HEAD"

@@ -209,7 +209,7 @@ def test_a_run_is_shown_with_its_timeline_progress_and_result(api: httpx.Client,
     assert completed["finished_ms"] >= completed["accepted_ms"]
 
 
-def test_a_failed_run_says_why(api: httpx.Client, worker: Any) -> None:
+def test_a_failed_run_reports_why(api: httpx.Client, worker: Any) -> None:
     run_id = api.post(RUNS).json()["run_id"]
     worker.fail(run_id, "the feed has no features")
 

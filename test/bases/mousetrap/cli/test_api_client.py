@@ -17,7 +17,7 @@ from support.settings import ANY_VALUE
 Serving = Callable[..., AbstractContextManager[tuple[str, list[str | None]]]]
 
 
-def test_no_api_is_told_with_the_command_that_starts_one() -> None:
+def test_no_api_is_reported_with_the_command_that_starts_one() -> None:
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     with (
         Api(url) as api,
@@ -44,7 +44,7 @@ def test_no_api_is_told_with_the_command_that_starts_one() -> None:
         (200, "{}", CommandFailed, "not one that this version reads"),
     ],
 )
-def test_an_answer_that_is_no_run_is_told_in_words(
+def test_an_answer_that_is_no_run_is_shown_in_words(
     serving: Serving, status: int, body: str, kind: type[CommandFailed], text: str
 ) -> None:
     with serving((status, body)) as (url, _), Api(url) as api, pytest.raises(kind, match=text):

@@ -66,7 +66,7 @@ def children(heard: Heard) -> Iterator[Children]:
     made.close()
 
 
-def test_both_streams_of_a_child_are_heard_line_by_line(
+def test_both_streams_of_a_child_are_read_line_by_line(
     children: Children, heard: Heard, environment: dict[str, str]
 ) -> None:
     children.start("one", "meek", environment)
@@ -83,7 +83,7 @@ def test_a_child_that_ends_by_itself_is_news_with_its_exit_code(children: Childr
 
 
 @pytest.mark.parametrize(("module", "code"), [("meek", -signal.SIGTERM), ("stubborn", -signal.SIGKILL)])
-def test_a_child_that_is_stopped_may_finish_but_not_for_ever(
+def test_a_child_that_is_stopped_may_finish_but_not_without_end(
     children: Children, heard: Heard, environment: dict[str, str], module: str, code: int
 ) -> None:
     children.start("one", module, environment)

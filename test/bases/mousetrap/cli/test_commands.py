@@ -71,7 +71,7 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
         ("dead", "redrive", "--all", "--input", "{}"),
     ],
 )
-def test_bad_usage_is_told_without_a_traceback_and_exits_2(
+def test_bad_usage_is_reported_without_a_traceback_and_exits_2(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     done = mousetrap(tmp_path, *arguments)
@@ -121,7 +121,7 @@ def test_each_program_names_itself_as_it_is_called(base: str, usage: str) -> Non
     assert help.lstrip().startswith(usage)
 
 
-def test_a_worker_without_a_stage_is_told_all_that_there_are(tmp_path: Path) -> None:
+def test_a_worker_without_a_stage_sees_all_that_there_are(tmp_path: Path) -> None:
     assert mousetrap(tmp_path, "worker").stderr == "mousetrap: name the stages to serve: fetch, process\n"
 
 

@@ -81,7 +81,7 @@ def waiting(store_url: str) -> int:
     return asyncio.run(count())
 
 
-def test_letters_are_listed_counted_and_told(mousetrap: Command, store_url: str) -> None:
+def test_letters_are_listed_counted_and_shown(mousetrap: Command, store_url: str) -> None:
     first, _ = bury(store_url, "r1", "r2")
 
     listed, groups, told = (
@@ -136,7 +136,7 @@ def test_letters_are_exported_a_line_each(mousetrap: Command, store_url: str) ->
     assert json.loads(json.loads(lines[0])["body"])["payload"] == json.loads(FEED)
 
 
-def test_a_letter_that_is_not_there_is_told(mousetrap: Command) -> None:
+def test_a_letter_that_is_not_there_is_reported(mousetrap: Command) -> None:
     shown, redriven = mousetrap("dead", "show", "nobody"), mousetrap("dead", "redrive", "nobody")
 
     assert (shown.returncode, redriven.returncode) == (2, 1)
@@ -196,14 +196,14 @@ def test_runs_are_listed_by_their_state(mousetrap: Command) -> None:
     assert "state" in unknown.stderr
 
 
-def test_the_id_that_begins_as_an_option_is_shown_as_it_is_told(mousetrap: Command) -> None:
+def test_the_id_that_begins_as_an_option_is_shown_as_it_is_listed(mousetrap: Command) -> None:
     started = mousetrap("run", "earthquakes", "--id", "-x", "--input", FEED, "--no-follow")
 
     assert started.stdout == "accepted as run -x: `mousetrap show -- -x`\n"
     assert "earthquakes" in mousetrap("show", "--", "-x").stdout
 
 
-def test_runs_are_called_off_and_repeated(mousetrap: Command) -> None:
+def test_runs_are_cancelled_and_repeated(mousetrap: Command) -> None:
     mousetrap("run", "earthquakes", "--id", "mine", "--input", FEED, "--no-follow", "--expires-in", "5m")
 
     cancelled = mousetrap("cancel", "mine", "nobody")

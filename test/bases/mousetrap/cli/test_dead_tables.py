@@ -76,12 +76,12 @@ def test_groups_are_counted() -> None:
 
 
 @pytest.mark.parametrize(("seen", "told"), [(0, "no dead letters"), (3, "no dead letter matches")])
-def test_none_is_told_as_what_it_is(seen: int, told: str) -> None:
+def test_none_is_shown_as_what_it_is(seen: int, told: str) -> None:
     assert shown(letters_table(LetterPage((), 0, seen, 0), NOW)) == told
     assert shown(groups_table(LetterGroups((), seen, 0), NOW)) == told
 
 
-def test_a_letter_tells_what_happened() -> None:
+def test_a_letter_shows_what_happened() -> None:
     again = msgspec.structs.replace(LETTER, generation=2)
 
     assert shown(letter_facts(again, NOW)) == (
@@ -98,7 +98,7 @@ def test_a_letter_tells_what_happened() -> None:
     )
 
 
-def test_a_letter_that_is_not_ours_says_so() -> None:
+def test_a_letter_that_is_not_ours_shows_it() -> None:
     assert "no key of ours signed it" in shown(letter_facts(FOREIGN, NOW))
 
 

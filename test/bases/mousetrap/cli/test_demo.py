@@ -122,7 +122,7 @@ def wrong(broker_url: str) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("what", ["password", "user", "vhost", "port", "address"])
-def test_a_broker_that_cannot_be_used_is_said_at_once_with_the_cause_first(
+def test_a_broker_that_cannot_be_used_is_reported_at_once_with_the_cause_first(
     demo: Start, living: Living, broker_url: str, what: str
 ) -> None:
     address, said = wrong(broker_url)[what]
@@ -136,7 +136,7 @@ def test_a_broker_that_cannot_be_used_is_said_at_once_with_the_cause_first(
     assert living() == {}
 
 
-def test_a_broker_that_takes_connections_and_says_nothing_is_given_up_too(demo: Start) -> None:
+def test_a_broker_that_accepts_connections_and_is_silent_is_given_up_too(demo: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         done = demo(MOUSETRAP_BROKER_URL=f"amqp://me:s3cret@127.0.0.1:{silent.getsockname()[1]}/")
 

@@ -36,7 +36,9 @@ def test_wrong_settings_are_all_there_is_to_say(capsys: Shown) -> None:
     assert states(capsys) == {"settings": "fail"}
 
 
-def test_servers_that_are_well_are_told_apart_from_an_api_that_is_away(capsys: Shown, store_url: str) -> None:
+def test_servers_that_are_well_are_reported_apart_from_an_api_that_is_away(
+    capsys: Shown, store_url: str
+) -> None:
     given = environ(store_url, MOUSETRAP_SIGNING_KEYS="k:0123456789abcdef")
 
     assert doctor(given, as_json=False) == 1
@@ -64,7 +66,7 @@ def test_servers_that_are_well_are_told_apart_from_an_api_that_is_away(capsys: S
         ({"MOUSETRAP_STORE_URL": "valkey://valkey.invalid:1/0"}, "fail"),
     ],
 )
-def test_signing_that_is_off_is_said_and_fails_where_nothing_would_start(
+def test_signing_that_is_off_is_reported_and_fails_where_nothing_would_start(
     capsys: Shown, store_url: str, given: dict[str, str], state: str
 ) -> None:
     assert doctor(environ(store_url, **given), as_json=False) == 1
@@ -72,7 +74,7 @@ def test_signing_that_is_off_is_said_and_fails_where_nothing_would_start(
     assert states(capsys)["signing"] == state
 
 
-def test_what_is_away_is_told_without_its_password(capsys: Shown) -> None:
+def test_what_is_away_is_reported_without_its_password(capsys: Shown) -> None:
     given = environ(
         "",
         MOUSETRAP_BROKER_URL="amqp://me:secret@127.0.0.1:1/",
@@ -117,7 +119,7 @@ def test_a_queue_that_another_version_made_is_named_in_the_words_of_every_other_
     assert "queue 'start_fetch' stands with x-max-length 7" in str(others.value)
 
 
-def test_queues_that_stand_as_they_should_are_well(capsys: Shown, broker_url: str, store_url: str) -> None:
+def test_queues_that_are_as_they_should_be_are_well(capsys: Shown, broker_url: str, store_url: str) -> None:
     with open_channel(broker_url, ["start_fetch"]):
         pass
 

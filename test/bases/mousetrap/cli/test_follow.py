@@ -55,7 +55,7 @@ def test_an_api_that_is_not_ready_is_asked_again(serving: Serving) -> None:
         assert followed(url, []) == ["completed"]
 
 
-def test_progress_renews_the_patience(serving: Serving) -> None:
+def test_progress_renews_the_timeout(serving: Serving) -> None:
     with serving(
         (503, PROBLEM), (200, event(1, "accepted")), (503, PROBLEM), (200, event(2, "completed"))
     ) as (url, _):
@@ -64,7 +64,7 @@ def test_progress_renews_the_patience(serving: Serving) -> None:
     assert pauses == [0.2, 0.2, 0.5]
 
 
-def test_patience_ends_with_what_the_api_said_last(serving: Serving) -> None:
+def test_the_timeout_ends_with_the_api_s_last_response(serving: Serving) -> None:
     with (
         serving(*[(503, PROBLEM)] * 10) as (url, asked),
         pytest.raises(Unreachable, match="The store is away: wait"),

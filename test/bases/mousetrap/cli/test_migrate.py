@@ -62,7 +62,7 @@ def test_all_that_other_processes_need_is_made_and_made_again_without_a_change(
         assert tables(tmp_path) == ["mousetrap_summaries"]
 
 
-def test_a_queue_that_stands_otherwise_is_named_and_the_other_steps_are_taken(
+def test_a_queue_that_differs_is_named_and_the_other_steps_are_taken(
     capsys: Shown, broker_url: str, store_url: str, tmp_path: Path
 ) -> None:
     with open_channel(broker_url, ["start_fetch"], options=QueueOptions(max_length=7)):
@@ -76,7 +76,7 @@ def test_a_queue_that_stands_otherwise_is_named_and_the_other_steps_are_taken(
 
 
 @pytest.mark.parametrize("broker", ["amqp://me:s3cret@127.0.0.1:1/", "valkey://:s3cret@127.0.0.1:1/0"])
-def test_all_that_is_away_is_told_at_once_and_without_a_password(
+def test_all_that_is_away_is_reported_at_once_and_without_a_password(
     capsys: Shown, tmp_path: Path, broker: str
 ) -> None:
     database = "postgresql+psycopg://me:s3cret@127.0.0.1:1/mousetrap"

@@ -33,7 +33,7 @@ def test_a_started_stage_runs() -> None:
     assert process == WAITING
 
 
-def test_a_retried_stage_says_why_and_counts_from_its_first_start() -> None:
+def test_a_retried_stage_reports_why_and_counts_from_its_first_start() -> None:
     retrying, _ = after(event("started", 10), event("retrying", 20, why="no answer"))
     assert (retrying.state, retrying.note, retrying.ended_ms) == ("retrying", "Error: no answer", None)
 
@@ -58,7 +58,7 @@ def test_a_stage_that_was_handed_back_waits_again() -> None:
     assert fetch.state == "waiting"
 
 
-def test_a_running_stage_says_how_far_it_is() -> None:
+def test_a_running_stage_reports_how_far_it_is() -> None:
     (fetch, _) = after(event("started", 10), Progress(stage="fetch", done=3, total=12, note="pages"))
     assert fetch.note == "3 of 12 pages"
 
@@ -85,5 +85,5 @@ def test_the_end_of_the_run_changes_no_stage() -> None:
         (Progress(stage="s", done=2.5, total=0), "2.5 of 0"),
     ],
 )
-def test_progress_is_told_in_the_words_that_fit(progress: Progress, words: str) -> None:
+def test_progress_is_shown_in_fitting_words(progress: Progress, words: str) -> None:
     assert how_far(progress) == words

@@ -11,7 +11,7 @@ def test_a_worker_that_the_watchdog_ended_or_that_was_killed_lives_again(code: i
 
 
 @pytest.mark.parametrize("code", [0, 2, 75])
-def test_a_worker_that_was_told_to_end_or_cannot_start_does_not(code: int) -> None:
+def test_a_worker_that_was_asked_to_end_or_cannot_start_does_not(code: int) -> None:
     assert next_life(Life(100.0), code, 200.0) is None
 
 

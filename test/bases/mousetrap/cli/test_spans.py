@@ -15,6 +15,6 @@ def test_a_span_is_read_with_its_unit(text: str, read: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "5x", "5 m", "1e9", "nan", "5m3s", "٣s"])
-def test_what_is_no_span_is_told_with_its_option(text: str) -> None:
+def test_what_is_no_span_is_reported_with_its_option(text: str) -> None:
     with pytest.raises(Misused, match=r"^--x .*: write a span of time as"):
         seconds("--x", text)

@@ -90,6 +90,6 @@ strongest  when (UTC)  depth  where
     )
 
 
-def test_a_b_value_says_what_is_known_of_it() -> None:
+def test_a_b_value_comes_with_its_error() -> None:
     bare = msgspec.structs.replace(SUMMARY, b_error=None, b_region=None)
     assert "b-value       0.75, from magnitude 1.1 up\n" in shown(bare)

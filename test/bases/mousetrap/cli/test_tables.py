@@ -48,7 +48,7 @@ def test_stages_show_what_each_does_now() -> None:
     )
 
 
-def test_why_a_stage_failed_is_told_whole_and_all_else_is_cut_to_the_line() -> None:
+def test_why_a_stage_failed_is_shown_whole_and_all_else_is_cut_to_the_line() -> None:
     stages = (
         StageSeen(name="fetch", state="running", attempt=1, began_ms=AT, worker="w" * 80),
         StageSeen(name="process", state="retrying", attempt=3, note="none " * 7),
@@ -108,7 +108,7 @@ def test_runs_fit_into_80_columns() -> None:
     )
 
 
-def test_runs_that_do_not_fit_are_told_with_how_to_look_further() -> None:
+def test_runs_that_do_not_fit_are_shown_with_how_to_look_further() -> None:
     assert shown(runs_table(Page(()), NOW, " --state failed")) == "no run matches"
     assert shown(runs_table(Page((), "1:r"), NOW, " --state failed")) == (
         "no run matches of those that were looked at\nmore: mousetrap runs --state failed --after 1:r"
@@ -179,7 +179,7 @@ def test_no_workers_are_an_invitation() -> None:
     assert shown(workers_table([])) == "no workers: start one with `mousetrap worker STAGE`"
 
 
-def test_a_run_tells_what_it_is() -> None:
+def test_a_run_shows_what_it_is() -> None:
     run = Run(
         id=RUN,
         pipeline="earthquakes",
@@ -221,7 +221,7 @@ def test_a_timeline_has_every_attempt_and_its_worker() -> None:
     )
 
 
-def test_a_check_that_failed_says_how_to_mend_it() -> None:
+def test_a_check_that_failed_shows_how_to_correct_it() -> None:
     checks = (Check("settings", "ok", "2 given"), Check("store", "fail", "no answer", "start it"))
     assert shown(checks_table(checks)) == (
         "ok    settings  2 given\nfail  store     no answer\n                → start it"

@@ -94,7 +94,7 @@ def test_another_terminal_runs_lists_and_shows_and_ctrl_c_leaves_nothing(
     assert "Traceback" not in stack.output
 
 
-def test_a_run_that_fails_says_why_and_exits_1(up: Start, start_base: Start) -> None:
+def test_a_run_that_fails_reports_why_and_exits_1(up: Start, start_base: Start) -> None:
     up()
     run = start_base("cli", "run", "earthquakes", "--input", '{"url": "http://10.0.0.1/"}')
 
@@ -121,7 +121,7 @@ def test_a_repeated_key_follows_the_first_run_and_prints_it_as_json(
     assert first == second
 
 
-def test_ctrl_c_leaves_the_run_and_says_where_it_is(up: Start, start_base: Start) -> None:
+def test_ctrl_c_leaves_the_run_and_reports_where_it_is(up: Start, start_base: Start) -> None:
     up(MOUSETRAP_FETCH_ALLOW="127.0.0.1:1")
     refused = '{"url": "http://127.0.0.1:1/"}'  # nobody listens there: it is retried for many seconds
     run = start_base("cli", "run", "earthquakes", "--input", refused)
@@ -179,7 +179,7 @@ def test_a_run_of_an_earlier_start_can_be_repeated(up: Start, start_base: Start)
 
 
 @pytest.mark.parametrize(("what", "variable"), [("broker", "BROKER_URL"), ("store", "STORE_URL")])
-def test_a_server_that_is_away_is_said_before_anything_starts(
+def test_a_server_that_is_away_is_reported_before_anything_starts(
     start_base: Start, living: Living, tmp_path: Path, what: str, variable: str
 ) -> None:
     (port,) = free_ports(1)
@@ -256,7 +256,7 @@ def test_a_second_ctrl_c_ends_it_at_once(up: Start, living: Living) -> None:
     assert living() == {}
 
 
-def test_a_taken_port_is_told_with_another_one(start_base: Start) -> None:
+def test_a_taken_port_is_reported_with_another_one(start_base: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         stack = start_base("cli", "up", MOUSETRAP_API_PORT=str(port))
@@ -342,9 +342,7 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_is_said_once_and_over_when_it_is_over(
-    up: Start, start_base: Start, tmp_path: Path
-) -> None:
+def test_a_full_disk_is_reported_once_and_its_end_too(up: Start, start_base: Start, tmp_path: Path) -> None:
     folder = tmp_path / ".mousetrap"
     folder.mkdir(mode=0o700)
     with small_disk(folder):
@@ -381,7 +379,7 @@ def test_a_second_stack_in_the_same_folder_is_refused_with_the_first_ones_addres
     )
 
 
-def test_what_is_left_of_a_stack_whose_guards_were_killed_too_is_said_with_how_to_end_it(
+def test_what_is_left_of_a_stack_whose_guards_were_killed_too_is_reported_with_how_to_end_it(
     up: Start, start_base: Start, living: Living, tmp_path: Path
 ) -> None:
     stack = up()
@@ -414,7 +412,7 @@ def children_of(parent: int, command: str) -> list[int]:
     return [int(pid) for pid, ppid, args in fields if int(ppid) == parent and command in args]
 
 
-def test_a_worker_started_by_hand_joins_the_stack_and_says_so(
+def test_a_worker_started_by_hand_joins_the_stack_and_reports_it(
     up: Start, start_base: Start, tmp_path: Path
 ) -> None:
     up()

@@ -17,7 +17,7 @@ from mousetrap.job_queue.acknowledgements import Acknowledgements
         ([1, 2, 4], [(2, True), (4, False)]),
     ],
 )
-def test_what_is_settled_without_a_gap_is_said_at_once(
+def test_what_is_settled_without_a_gap_is_reported_at_once(
     settled: list[int], said: list[tuple[int, bool]]
 ) -> None:
     acknowledgements = Acknowledgements()
@@ -28,7 +28,7 @@ def test_what_is_settled_without_a_gap_is_said_at_once(
     assert acknowledgements.take() == []
 
 
-def test_a_tag_handed_back_closes_its_gap_and_is_not_said() -> None:
+def test_a_tag_handed_back_closes_its_gap_and_is_not_reported() -> None:
     acknowledgements = Acknowledgements()
     acknowledgements.settle(1)
     acknowledgements.settle(3)

@@ -50,7 +50,7 @@ def test_an_address_that_cannot_be_read_is_refused_without_repeating_any_of_it(u
     assert error.value.__cause__ is None and error.value.__suppress_context__
 
 
-def test_an_address_is_told_without_its_login() -> None:
+def test_an_address_is_reported_without_its_login() -> None:
     address = parse("amqp://someone:s3cret@a,b:2/v")
 
     assert str(address) == "a:5672, b:2"

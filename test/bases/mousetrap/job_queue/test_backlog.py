@@ -26,7 +26,7 @@ def work() -> str:
     return f"work_{uuid4().hex[:12]}"
 
 
-def test_whoever_consumes_can_tell_since_when_the_rest_waits_and_looking_takes_nothing(
+def test_consumers_can_report_since_when_the_rest_waits_and_looking_takes_nothing(
     url: str, work: str
 ) -> None:
     async def story() -> None:
@@ -90,7 +90,7 @@ def test_what_came_due_and_no_worker_has_let_in_waits_since_then(store_url: str,
     play(story())
 
 
-def test_the_embedded_queue_tells_everybody_since_when_and_to_the_millisecond(
+def test_the_embedded_queue_shows_everyone_since_when_and_to_the_millisecond(
     store_url: str, work: str
 ) -> None:
     async def story() -> None:
@@ -114,7 +114,7 @@ def test_the_embedded_queue_tells_everybody_since_when_and_to_the_millisecond(
     play(story())
 
 
-def test_of_a_queue_that_is_not_there_nothing_is_told(url: str, work: str) -> None:
+def test_of_a_queue_that_is_not_there_nothing_is_reported(url: str, work: str) -> None:
     async def story() -> None:
         async with connect(url, [work], name="test") as queue:
             with pytest.raises(Unroutable, match="elsewhere"):

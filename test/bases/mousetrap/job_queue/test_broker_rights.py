@@ -193,7 +193,7 @@ def test_every_name_that_is_looked_for_is_one_on_which_the_user_has_some_right(r
     assert [name for name in asked.names if not any(re.search(each, name) for each in allowed)] == []
 
 
-def test_a_process_that_may_not_declare_says_what_is_missing_and_works_once_it_is_there(
+def test_a_process_that_may_not_declare_reports_what_is_missing_and_works_once_it_is_there(
     urls: Urls, caplog: pytest.LogCaptureFixture
 ) -> None:
     missing = "there is no exchange 'mousetrap.jobs': `mousetrap migrate` makes it"
@@ -221,7 +221,7 @@ def test_a_process_that_may_not_declare_says_what_is_missing_and_works_once_it_i
     assert missing in caplog.text
 
 
-def test_a_right_to_publish_that_is_missing_is_told_and_not_tried_hot(
+def test_a_right_to_publish_that_is_missing_is_reported_and_not_retried_hot(
     rabbitmq: Broker, urls: Urls, broker_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story(url: str) -> None:
@@ -240,7 +240,7 @@ def test_a_right_to_publish_that_is_missing_is_told_and_not_tried_hot(
     assert caplog.text.count("can be used again") < 12
 
 
-def test_a_broker_that_comes_back_without_what_is_needed_is_told_of_a_second_time(
+def test_a_broker_that_comes_back_without_what_is_needed_is_reported_a_second_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     trouble = Trouble("broker:5672")
@@ -261,7 +261,7 @@ async def _answers(queue: Queue) -> bool:
     return True
 
 
-def test_a_queue_that_is_deleted_is_not_made_anew_by_those_who_may_not(urls: Urls, broker_url: str) -> None:
+def test_a_queue_that_is_deleted_is_not_made_again_by_those_who_may_not(urls: Urls, broker_url: str) -> None:
     async def story() -> None:
         async with connect(urls["api"], ["work"], name="api", options=LOOKING) as api:
             await api.publish("work", Message("1", b"x"))
@@ -281,7 +281,7 @@ def _delete(url: str, queue: str) -> None:
         connection.channel().queue_delete(queue)
 
 
-def test_a_script_that_may_not_declare_is_told_what_is_missing(urls: Urls) -> None:
+def test_a_script_that_may_not_declare_sees_what_is_missing(urls: Urls) -> None:
     with pytest.raises(QueueUnreachable, match=r"there is no exchange 'mousetrap.jobs': `mousetrap migrate`"):
         open_channel(urls["worker"], ["work"], options=LOOKING)
     migrate(urls, "other")
@@ -290,6 +290,6 @@ def test_a_script_that_may_not_declare_is_told_what_is_missing(urls: Urls) -> No
         open_channel(urls["worker"], ["work"], options=LOOKING)
 
 
-def test_whoever_declares_without_the_right_is_told_where_the_rights_are_listed(urls: Urls) -> None:
+def test_declaring_without_the_right_shows_where_the_rights_are_listed(urls: Urls) -> None:
     with pytest.raises(QueueUnreachable, match=r"ACCESS_REFUSED .* as docs/broker-rights\.md lists them"):
         open_channel(urls["worker"], ["work"], options=QueueOptions())

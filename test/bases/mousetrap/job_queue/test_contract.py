@@ -306,7 +306,7 @@ def test_acknowledgements_made_just_before_closing_are_kept(url: str, work: str)
     play(story())
 
 
-def test_what_a_lost_connection_held_comes_again_and_says_so(url: str, work: str) -> None:
+def test_what_a_lost_connection_held_comes_again_and_reports_it(url: str, work: str) -> None:
     async def story() -> None:
         async with (
             relay(url) as door,
@@ -406,7 +406,7 @@ def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(url: str, work: str)
     play(story())
 
 
-def test_the_length_that_the_settings_allow_pushes_back_on_whoever_submits_until_there_is_room(
+def test_the_length_that_the_settings_allow_pushes_back_on_submitters_until_there_is_room(
     url: str, work: str
 ) -> None:
     settings = Settings.from_environ(
@@ -448,7 +448,7 @@ def test_the_length_that_the_settings_allow_pushes_back_on_whoever_submits_until
         ),
     ],
 )
-def test_a_full_queue_says_which_bound_it_has_met_and_loses_nothing(
+def test_a_full_queue_reports_which_bound_it_has_met_and_loses_nothing(
     url: str, work: str, bounds: dict[str, str], size: int, met: str
 ) -> None:
     settings = Settings.from_environ(
@@ -515,7 +515,7 @@ def test_ready_counts_what_waits_and_neither_what_is_held_nor_what_is_delayed(ur
     play(story())
 
 
-def test_while_the_broker_is_away_callers_get_an_error_in_time_that_says_where_it_should_be(
+def test_while_the_broker_is_away_callers_get_an_error_in_time_that_reports_where_it_should_be(
     url: str, work: str
 ) -> None:
     async def story() -> None:
@@ -673,7 +673,7 @@ def test_a_mark_differs_once_a_message_came_or_went(url: str, work: str) -> None
     play(story())
 
 
-def test_a_browse_shows_what_lies_there_and_takes_nothing_or_says_that_it_would(url: str, work: str) -> None:
+def test_a_browse_shows_what_is_there_and_takes_nothing_or_reports_that_it_would(url: str, work: str) -> None:
     async def story() -> None:
         async with connect(url, [work], name="test") as queue:
             for number in range(120):

@@ -8,7 +8,7 @@ from mousetrap.job_queue.io_services import IOServices
 from support.inbox import play
 
 
-def test_a_peer_that_left_at_once_is_told_of_and_not_raised() -> None:
+def test_a_peer_that_left_at_once_is_logged_and_not_raised() -> None:
     async def story() -> None:
         told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         with socket.socket() as nobody_there:

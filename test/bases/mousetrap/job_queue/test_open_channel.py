@@ -113,14 +113,14 @@ def test_without_an_address_the_tutorials_variables_say_where(monkeypatch: pytes
     assert "s3cret" not in str(error.value)
 
 
-def test_a_broker_that_is_away_is_told_of_with_its_address_and_no_password() -> None:
+def test_a_broker_that_is_away_is_reported_with_its_address_and_no_password() -> None:
     with pytest.raises(QueueUnreachable, match=r"127\.0\.0\.1:1 .*check that it runs") as error:
         open_channel("amqp://someone:s3cret@127.0.0.1:1/", ["work"])
 
     assert "s3cret" not in str(error.value)
 
 
-def test_a_queue_that_stands_with_other_arguments_is_explained(broker_url: str) -> None:
+def test_a_queue_that_exists_with_other_arguments_is_explained(broker_url: str) -> None:
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         connection.channel().queue_declare("work", durable=True)
 
@@ -129,7 +129,7 @@ def test_a_queue_that_stands_with_other_arguments_is_explained(broker_url: str) 
 
 
 @pytest.mark.parametrize("scheme", ["valkey", "valkeys", "redis", "rediss"])
-def test_beside_the_embedded_queue_it_says_what_it_needs_and_what_is_set(
+def test_beside_the_embedded_queue_it_reports_what_it_needs_and_what_is_set(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     monkeypatch.setenv("MOUSETRAP_BROKER_URL", f"{scheme}://me:s3cret@127.0.0.1:7/0")

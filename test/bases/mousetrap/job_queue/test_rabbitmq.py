@@ -165,7 +165,7 @@ CLASSIC = {
         ),
     ],
 )
-def test_a_queue_that_stands_with_other_arguments_is_named_with_both_values_and_the_way_to_mend_it(
+def test_a_queue_that_exists_with_other_arguments_is_named_with_both_values_and_how_to_correct_it(
     broker_url: str,
     work: str,
     caplog: pytest.LogCaptureFixture,
@@ -189,7 +189,7 @@ def test_a_queue_that_stands_with_other_arguments_is_named_with_both_values_and_
         open_channel(broker_url, [work])
 
 
-def test_a_rung_of_the_delay_ladder_that_differs_is_told_of_like_any_queue(
+def test_a_rung_of_the_delay_ladder_that_differs_is_reported_like_any_queue(
     broker_url: str, work: str
 ) -> None:
     async def story() -> None:
@@ -270,7 +270,7 @@ def test_what_arrives_while_a_subscription_stops_stays_in_its_queue(broker_url: 
     play(story())
 
 
-def test_a_consumer_that_the_broker_forgot_subscribes_anew_and_gets_all(
+def test_a_consumer_that_the_broker_forgot_subscribes_again_and_gets_all(
     broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # RabbitMQ 3.10 neither cancels nor serves the consumer of a queue that is there again milliseconds after its end.
@@ -291,7 +291,7 @@ def test_a_consumer_that_the_broker_forgot_subscribes_anew_and_gets_all(
     play(story())
 
 
-def test_subscribing_anew_all_the_time_loses_nothing_and_repeats_nothing(
+def test_subscribing_again_all_the_time_loses_nothing_and_repeats_nothing(
     broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.0)
@@ -465,7 +465,7 @@ def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_connection
     play(story())
 
 
-def test_a_broker_short_of_memory_is_told_of_waited_for_and_left_in_time(
+def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
     own_rabbitmq: OwnRabbitMQ, work: str
 ) -> None:
     async def story() -> None:
@@ -526,7 +526,7 @@ def test_hostile_properties_cost_neither_the_connection_nor_the_body(
     play(story())
 
 
-def test_the_log_tells_once_of_a_loss_and_once_of_its_end(
+def test_the_log_reports_a_loss_once_and_its_end_once(
     broker_url: str, work: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "mousetrap")
@@ -565,7 +565,7 @@ def test_no_body_is_logged_when_a_message_comes_back(
     assert "canary" not in caplog.text
 
 
-def test_a_server_that_never_says_a_word_is_told_of_and_left_in_time(work: str) -> None:
+def test_a_server_that_never_answers_is_reported_and_left_in_time(work: str) -> None:
     async def story() -> None:
         came = asyncio.Event()
         writers = []

@@ -155,7 +155,9 @@ def test_the_acknowledgement_of_a_worker_that_was_taken_for_dead_does_nothing(st
         asyncio.run(story(process, stdin))
 
 
-def test_a_process_that_lapsed_gets_its_messages_anew_and_its_old_deliveries_are_void(store_url: str) -> None:
+def test_a_process_that_lapsed_gets_its_messages_again_and_its_old_deliveries_are_void(
+    store_url: str,
+) -> None:
     async def story() -> None:
         inbox = Inbox()
         async with opened(store_url) as queue:
@@ -375,7 +377,7 @@ def test_a_server_that_goes_silent_leaves_a_sent_message_unconfirmed_and_fails_t
     asyncio.run(story())
 
 
-def test_publishes_wait_for_a_server_that_comes_back_and_the_log_tells_both_ends_once(
+def test_publishes_wait_for_a_server_that_comes_back_and_the_log_reports_both_ends_once(
     own_valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story() -> None:
@@ -450,7 +452,7 @@ def test_what_comes_due_into_a_full_queue_joins_it_nonetheless(store_url: str) -
     asyncio.run(story())
 
 
-def test_a_publish_that_was_called_off_before_it_was_sent_is_not_sent(own_valkey: EmbeddedValkey) -> None:
+def test_a_publish_that_was_cancelled_before_it_was_sent_is_not_sent(own_valkey: EmbeddedValkey) -> None:
     async def story() -> None:
         async with opened(own_valkey.url) as queue:
             own_valkey.kill()

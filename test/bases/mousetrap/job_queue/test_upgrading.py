@@ -25,7 +25,7 @@ def script(tmp_path: Path) -> Path:
     return path
 
 
-def test_queues_made_anew_hold_what_the_old_ones_held_in_the_same_order(
+def test_queues_made_again_hold_what_the_old_ones_held_in_the_same_order(
     broker_url: str, script: Path
 ) -> None:
     play(fill(broker_url))

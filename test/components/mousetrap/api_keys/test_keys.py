@@ -135,5 +135,5 @@ def test_a_last_day_that_is_none_is_refused(day: str) -> None:
         ApiKeys.parse(f"{ENTRY}:{day}")
 
 
-def test_each_scope_says_what_it_allows() -> None:
+def test_each_scope_reports_what_it_allows() -> None:
     assert set(ALLOWS) == set(Scope) and all(ALLOWS.values())

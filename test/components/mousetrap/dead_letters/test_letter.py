@@ -17,7 +17,7 @@ def message(job: Job = JOB, **story: str) -> Message:
     return Message(job.id, body, {**KEYRING.headers(body), **told})
 
 
-def test_a_letter_tells_its_story() -> None:
+def test_a_letter_shows_its_story() -> None:
     letter = read_letter(
         message(
             reason="max-retries", error_type="pkg.Broken", error="no", traceback="Traceback", attempts="3",
@@ -42,7 +42,7 @@ def test_a_letter_tells_its_story() -> None:
     assert letter.believed
 
 
-def test_a_letter_that_tells_nothing_is_read_as_far_as_it_goes() -> None:
+def test_a_letter_without_details_is_read_as_far_as_it_goes() -> None:
     letter = read_letter(Message("", b"\xff\x00", {}), "add_q", KEYRING)
 
     assert (letter.job, letter.run_id, letter.stage, letter.pipeline, letter.generation) == (None,) * 4 + (0,)

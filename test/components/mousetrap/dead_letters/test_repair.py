@@ -121,7 +121,7 @@ def test_a_look_waits_for_who_has_the_letters_in_hand(queue_url: str, store_url:
     on_a_workbench(queue_url, store_url, story)
 
 
-def test_where_nothing_lies_nothing_is_found(queue_url: str, store_url: str) -> None:
+def test_where_there_is_nothing_nothing_is_found(queue_url: str, store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         letters = letters_of(bench)
 
@@ -133,7 +133,7 @@ def test_where_nothing_lies_nothing_is_found(queue_url: str, store_url: str) -> 
     on_a_workbench(queue_url, store_url, story)
 
 
-def test_more_letters_than_one_look_takes_are_said_to_be_there(
+def test_more_letters_than_one_look_takes_are_reported(
     queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story(bench: Workbench) -> None:
@@ -201,7 +201,7 @@ async def completed(bench: Workbench, run_id: str) -> Any:
     return await bench.store.get(run_id)
 
 
-def test_a_letter_whose_handler_is_not_mended_dies_again_and_can_be_redriven_again(
+def test_a_letter_whose_handler_is_not_fixed_dies_again_and_can_be_redriven_again(
     queue_url: str, store_url: str
 ) -> None:
     async def story(bench: Workbench) -> None:
@@ -232,7 +232,9 @@ async def letter_there(bench: Workbench) -> None:
             await asyncio.sleep(0.02)
 
 
-def test_a_letter_of_a_run_that_the_store_has_forgotten_opens_it_anew(queue_url: str, store_url: str) -> None:
+def test_a_letter_of_a_run_that_the_store_has_forgotten_opens_it_again(
+    queue_url: str, store_url: str
+) -> None:
     async def story(bench: Workbench) -> None:
         await bury(bench, "forgotten", payload=b"20")
 
@@ -246,7 +248,7 @@ def test_a_letter_of_a_run_that_the_store_has_forgotten_opens_it_anew(queue_url:
     on_a_workbench(queue_url, store_url, story)
 
 
-def test_a_letter_that_lies_there_twice_is_done_once(queue_url: str, store_url: str) -> None:
+def test_a_letter_that_is_there_twice_is_done_once(queue_url: str, store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         done: list[int] = []
 
@@ -299,7 +301,7 @@ def test_the_letter_of_a_job_that_has_gone_on_is_dropped(queue_url: str, store_u
     on_a_workbench(queue_url, store_url, story)
 
 
-def test_only_what_is_meant_is_redriven_no_more_than_the_limit_and_no_faster_than_the_rate(
+def test_only_what_is_selected_is_redriven_no_more_than_the_limit_and_no_faster_than_the_rate(
     queue_url: str, store_url: str
 ) -> None:
     async def story(bench: Workbench) -> None:
@@ -536,7 +538,7 @@ def test_a_queue_that_takes_no_more_ends_a_redrive_and_no_letter_is_lost(
     on_a_workbench(queue_url, store_url, story)
 
 
-def test_a_redriven_job_is_signed_and_tells_its_round(queue_url: str, store_url: str) -> None:
+def test_a_redriven_job_is_signed_and_carries_its_generation(queue_url: str, store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         dead = msgspec.structs.replace(await bury(bench, "r1"), attempt=3)
 

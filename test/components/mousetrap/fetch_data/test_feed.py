@@ -154,7 +154,7 @@ def test_a_time_may_be_written_as_any_number(time: float, ms: int) -> None:
 @pytest.mark.parametrize(
     "encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le with mark", "utf-16-be with mark"]
 )
-def test_a_text_in_the_encoding_that_its_mark_says_is_read(encoding: str, week: bytes) -> None:
+def test_a_text_in_the_encoding_of_its_mark_is_read(encoding: str, week: bytes) -> None:
     name = encoding.removesuffix(" with mark")
     text = ("" if name == encoding else "\ufeff") + week.decode()
 

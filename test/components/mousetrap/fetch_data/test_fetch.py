@@ -45,7 +45,7 @@ def test_a_packed_feed_is_asked_for_and_unpacked(
     assert server.asked[0][1]["Accept-Encoding"] == "gzip"
 
 
-def test_a_fetcher_serves_several_fetches_at_once_and_tells_their_progress(
+def test_a_fetcher_serves_several_fetches_at_once_and_shows_their_progress(
     server: "FeedServer", week: bytes
 ) -> None:
     url = server.answers("/week", 200, week)
@@ -144,7 +144,7 @@ def test_a_feed_that_is_not_there_is_refused(server: "FeedServer", fetch: Fetch,
         ({}, None),
     ],
 )
-def test_a_server_that_is_busy_says_when_to_come_back(
+def test_a_busy_server_gives_a_time_to_retry(
     server: "FeedServer", headers: dict[str, str], pause: float | None, fetch: Fetch, bounds: FetchBounds
 ) -> None:
     url = server.answers("/week", 503, headers=headers)

@@ -63,13 +63,13 @@ def test_the_last_attempt_is_the_end() -> None:
         (ConnectionRefusedError(), Stop("not-retryable")),
     ],
 )
-def test_the_policy_says_which_errors_a_repeat_can_mend(error: Exception, verdict: Again | Stop) -> None:
+def test_the_policy_decides_which_errors_a_retry_can_fix(error: Exception, verdict: Again | Stop) -> None:
     policy = RetryPolicy(retry_on=(OSError,), dont_retry_on=(ConnectionRefusedError,))
 
     assert judge(error, 1, policy, 0.5, NOW) == verdict
 
 
-def test_an_error_that_says_when_to_come_back_is_believed() -> None:
+def test_an_error_with_a_time_to_retry_is_believed() -> None:
     assert judge(Busy(), 1, RetryPolicy(cap=5.0), 0.1, NOW) == Again(7.5)
 
 
@@ -107,7 +107,7 @@ def test_a_handler_can_ask_to_be_tried_again_after_a_while_or_at_a_time(
 
 
 @pytest.mark.parametrize("wrong", [{}, {"after": 1.0, "at": datetime.now(UTC)}, {"at": datetime(2026, 1, 1)}])
-def test_a_wish_to_be_tried_again_says_when_in_one_way(wrong: dict[str, object]) -> None:
+def test_a_request_to_retry_gives_its_time_in_one_way(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         TryAgain(**wrong)  # type: ignore[arg-type]
 
@@ -120,11 +120,11 @@ def test_no_error_can_put_a_job_off_for_more_than_thirty_days(asked: float) -> N
     assert judge(error, 1, RetryPolicy(), 0.5, NOW) == Again(30 * 86_400.0)
 
 
-def test_a_job_can_be_tried_for_ever() -> None:
+def test_a_job_can_be_tried_without_end() -> None:
     assert judge(OSError(), 1_000_000, RetryPolicy(attempts=None, cap=60.0), 1.0, NOW) == Again(60.0)
 
 
-def test_the_policy_says_whether_a_time_limit_is_worth_another_try() -> None:
+def test_the_policy_decides_whether_a_time_limit_is_worth_another_try() -> None:
     assert judge(TimeLimitExceeded(), 1, RetryPolicy(), 0.5, NOW) == Again(0.5)
     assert judge(TimeLimitExceeded(), 1, RetryPolicy(on_timeout=False), 0.5, NOW) == Stop("timeout")
 
@@ -143,7 +143,7 @@ def test_an_outage_is_waited_out_whichever_attempt_meets_it(attempt: int) -> Non
     assert judge(DatabaseAway(), attempt, RetryPolicy(), 0.5, NOW) == WaitOut(0.0)
 
 
-def test_a_policy_says_which_errors_are_outages() -> None:
+def test_a_policy_decides_which_errors_are_outages() -> None:
     policy = RetryPolicy(outages=(ConnectionError,), retry_on=(ValueError,))
 
     assert judge(ConnectionRefusedError(), 9, policy, 0.5, NOW) == WaitOut(0.0)
@@ -151,13 +151,13 @@ def test_a_policy_says_which_errors_are_outages() -> None:
     assert judge(ValueError(), 5, policy, 0.5, NOW) == Stop("max-retries")
 
 
-def test_an_error_that_no_repeat_will_mend_is_no_outage() -> None:
+def test_an_error_that_no_retry_will_fix_is_no_outage() -> None:
     policy = RetryPolicy(dont_retry_on=(DatabaseAway,))
 
     assert judge(DatabaseAway(), 1, policy, 0.5, NOW) == Stop("not-retryable")
 
 
-def test_an_outage_may_say_when_to_come_back() -> None:
+def test_an_outage_may_give_a_time_to_retry() -> None:
     assert judge(Busy(), 1, RetryPolicy(outages=(Busy,)), 0.5, NOW) == WaitOut(7.5)
     assert wait_out(7.5, 0.0, RetryPolicy(), 0.5) == Again(7.5)
 

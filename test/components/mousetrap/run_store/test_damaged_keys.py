@@ -33,7 +33,7 @@ def test_a_damaged_run_keeps_no_other_from_being_published(store_url: str, times
     assert asyncio.run(story()) == ["r1", "r3"]
 
 
-def test_a_damaged_run_keeps_nobody_from_hearing_that_others_have_ended(store_url: str) -> None:
+def test_a_damaged_run_keeps_no_watcher_from_learning_that_others_have_ended(store_url: str) -> None:
     async def story() -> set[str]:
         async with open_store(store_url, retention=60.0) as store:
             await three_runs(store, store_url)

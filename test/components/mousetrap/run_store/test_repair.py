@@ -253,7 +253,7 @@ def test_a_job_whose_workers_died_twice_is_a_suspect_and_counted_only_when_it_be
     with_store(store_url, story)
 
 
-def test_a_worker_that_lives_to_hear_that_it_lost_its_job_did_not_die_of_it(store_url: str) -> None:
+def test_a_worker_that_learns_that_it_lost_its_job_did_not_die_of_it(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
         await claimed(store, job, "w1")
@@ -419,7 +419,7 @@ async def with_lock_lost(store: RunStore) -> tuple[Job, Granted]:
     return one, claim
 
 
-def test_whoever_lost_a_lock_does_not_renew_it_for_the_next(store_url: str) -> None:
+def test_a_worker_that_lost_a_lock_does_not_renew_it_for_the_next(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         one, claim = await with_lock_lost(store)
 
@@ -430,7 +430,7 @@ def test_whoever_lost_a_lock_does_not_renew_it_for_the_next(store_url: str) -> N
     with_store(store_url, story)
 
 
-def test_whoever_lost_a_lock_does_not_free_it_when_its_run_is_cancelled(store_url: str) -> None:
+def test_a_worker_that_lost_a_lock_does_not_free_it_when_its_run_is_cancelled(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         one, claim = await with_lock_lost(store)
         assert isinstance(await claimed(store, await opened(store, "r3"), "w3", lock="L"), Granted)
@@ -443,7 +443,9 @@ def test_whoever_lost_a_lock_does_not_free_it_when_its_run_is_cancelled(store_ur
     with_store(store_url, story)
 
 
-def test_whoever_lost_a_lock_decides_nothing_once_its_job_waits_for_that_lock_again(store_url: str) -> None:
+def test_a_worker_that_lost_a_lock_decides_nothing_once_its_job_waits_for_that_lock_again(
+    store_url: str,
+) -> None:
     async def story(store: RunStore) -> None:
         one, claim = await with_lock_lost(store)
         assert isinstance(await claimed(store, await opened(store, "r3"), "w3", lock="L"), Granted)
@@ -470,7 +472,7 @@ def test_a_job_that_is_taken_over_keeps_its_lock_and_its_late_holder_does_not_fr
     with_store(store_url, story)
 
 
-def test_a_job_that_need_not_wait_is_told_who_holds_its_lock(store_url: str) -> None:
+def test_a_job_that_need_not_wait_learns_who_holds_its_lock(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         one, other = await opened(store, "r1"), await opened(store, "r2")
         await claimed(store, one, lock="L")
@@ -579,7 +581,7 @@ def test_a_job_of_a_later_round_than_is_on_record_begins_that_round(store_url: s
     with_store(store_url, story)
 
 
-def test_a_letter_of_a_run_that_is_forgotten_opens_it_anew(store_url: str) -> None:
+def test_a_letter_of_a_run_that_is_forgotten_opens_it_again(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = first_job(run_id="old", pipeline="sums", stage="add", payload=b"1", accepted_ms=5)
 
@@ -623,7 +625,7 @@ def test_a_letter_that_the_broker_put_aside_goes_round_unless_someone_has_its_jo
     with_store(store_url, story)
 
 
-def test_a_letter_of_a_run_that_was_called_off_is_stale(store_url: str) -> None:
+def test_a_letter_of_a_run_that_was_cancelled_is_stale(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
         await store.cancel("r1")
@@ -659,7 +661,7 @@ def test_a_run_that_comes_back_expires_no_more(store_url: str) -> None:
     with_store(store_url, story)
 
 
-def test_a_watcher_of_a_run_that_was_mended_sees_it_through(store_url: str) -> None:
+def test_a_watcher_of_a_run_that_was_repaired_sees_it_through(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))

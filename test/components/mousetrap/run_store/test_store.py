@@ -67,7 +67,7 @@ def test_a_run_is_found_as_soon_as_it_is_recorded(store_url: str) -> None:
     with_store(store_url, story)
 
 
-def test_a_job_goes_from_claim_to_result_and_the_timeline_tells_it(store_url: str) -> None:
+def test_a_job_goes_from_claim_to_result_and_the_timeline_shows_it(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
 
@@ -140,7 +140,7 @@ def test_a_claim_is_lost_to_a_later_one_alone_and_not_to_its_own_decision(store_
     with_store(store_url, story)
 
 
-def test_what_was_decided_is_told_again_to_whoever_asks_and_decided_only_once(store_url: str) -> None:
+def test_what_was_decided_is_returned_again_to_every_caller_and_decided_only_once(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
         await claimed(store, job)
@@ -195,7 +195,7 @@ def test_a_retry_on_record_survives_the_worker_that_ordered_it(store_url: str) -
     with_store(store_url, story)
 
 
-def test_a_job_given_up_fails_its_run_and_tells_why(store_url: str) -> None:
+def test_a_job_given_up_fails_its_run_and_records_why(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
         await claimed(store, job)
@@ -396,7 +396,7 @@ def test_every_key_has_a_time_to_live(store_url: str) -> None:
     assert {key for key, ttl in lives.items() if not 0 < ttl <= 3 * DAY + 5} == set()
 
 
-def test_a_store_that_is_away_is_said_to_be_away_and_its_password_is_not_said() -> None:
+def test_a_store_that_is_away_is_reported_as_away_without_its_password() -> None:
     async def story(store: RunStore) -> None:
         for question in (
             store.check(),
@@ -428,7 +428,7 @@ def test_a_full_store_refuses_and_forgets_nothing(store_url: str) -> None:
     with_store(store_url, story)
 
 
-def test_a_store_says_whether_it_may_forget(store_url: str) -> None:
+def test_a_store_reports_whether_it_may_forget(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         facts = await store.facts()
 

@@ -174,7 +174,7 @@ def test_a_signal_to_a_process_that_a_handler_forked_ends_that_process_alone(
         ("never opens", 75, "was asked to stop and has not ended"),
     ],
 )
-def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_told_to(
+def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_asked_to(
     start_worker: Start, how: str, code: int, said: str
 ) -> None:
     worker = start_worker(program=stubborn_worker, MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")

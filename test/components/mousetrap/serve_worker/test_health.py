@@ -28,7 +28,7 @@ def another_valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 
 
 @pytest.mark.parametrize("part", ["broker", "store"])
-def test_a_worker_lives_without_broker_or_store_and_says_which_is_away(
+def test_a_worker_lives_without_broker_or_store_and_reports_which_is_away(
     start_worker: Start, runs: Any, another_valkey: EmbeddedValkey, part: str
 ) -> None:
     worker = start_worker(**OFTEN, **{f"MOUSETRAP_{part.upper()}_URL": another_valkey.url})
@@ -61,7 +61,7 @@ def test_a_worker_that_never_found_anybody_lives(start_worker: Start, runs: Any)
     assert runs.ask(worker, "live") == (200, "live")
 
 
-def test_a_worker_whose_loop_stands_still_says_so_until_it_ends(start_worker: Start, runs: Any) -> None:
+def test_a_worker_whose_loop_is_blocked_reports_it_until_it_ends(start_worker: Start, runs: Any) -> None:
     worker = start_worker(**OFTEN, MOUSETRAP_AUTO_KILL_SECONDS="6")
     worker.wait_for_line("serving test_in_loop", 30)
     runs.submit(IN_LOOP, "block")
@@ -73,7 +73,7 @@ def test_a_worker_whose_loop_stands_still_says_so_until_it_ends(start_worker: St
     assert worker.wait(30) == 70
 
 
-def test_an_unknown_path_is_said_to_be_so(start_worker: Start, runs: Any) -> None:
+def test_an_unknown_path_is_reported(start_worker: Start, runs: Any) -> None:
     worker = start_worker(**OFTEN)
 
     assert runs.ask(worker, "well") == (404, "no such path")
@@ -91,7 +91,7 @@ def test_a_port_that_is_taken_is_a_wrong_setting(start_worker: Start) -> None:
     )
 
 
-def test_a_line_of_log_says_what_a_worker_is_about(start_worker: Start, runs: Any) -> None:
+def test_a_log_line_shows_what_a_worker_does(start_worker: Start, runs: Any) -> None:
     worker = start_worker(**OFTEN)
     worker.wait_for_line(
         "serving test_in_loop, test_in_thread: 0 running, 0 done, 0 failed, broker ok, store ok", 30

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.mark.parametrize("kind", ["broker_url", "store_url"])
-def test_a_worker_s_beats_tell_how_long_the_rest_of_its_queue_waits(
+def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits(
     request: pytest.FixtureRequest, store_url: str, kind: str
 ) -> None:
     url = request.getfixturevalue(kind)

@@ -50,7 +50,7 @@ def test_a_worker_that_serves_with_all_it_needs_is_live_and_ready() -> None:
     ("patience", "still", "live"),
     [(60, 10.0, True), (60, 10.1, False), (4, 2.0, True), (4, 2.1, False)],
 )
-def test_a_loop_that_stands_still_for_long_is_neither_live_nor_ready(
+def test_a_loop_that_is_blocked_for_long_is_neither_live_nor_ready(
     patience: float, still: float, live: bool
 ) -> None:
     worker = later(vitals(patience=patience), still)
@@ -74,7 +74,7 @@ def test_without_broker_or_store_it_lives_but_is_not_ready(broker: bool, store: 
     assert (worker.why_not_live(), worker.why_not_ready()) == (None, reason)
 
 
-def test_a_look_of_long_ago_tells_nothing_of_now() -> None:
+def test_a_look_of_long_ago_shows_nothing_of_now() -> None:
     worker = later(vitals(), 15.0)
     worker.turn()
 
@@ -93,7 +93,7 @@ def test_a_worker_that_takes_no_jobs_is_not_ready(state: str) -> None:
     ("told", "broker", "state"),
     [((), True, "serving"), ((), False, "waiting"), ((995.0,), True, "serving"), ((989.0,), True, "stuck")],
 )
-def test_a_beat_says_what_the_worker_does(told: tuple[float, ...], broker: bool, state: str) -> None:
+def test_a_beat_reports_what_the_worker_does(told: tuple[float, ...], broker: bool, state: str) -> None:
     worker = vitals(*told)
     worker.look(broker=broker, store=True)
 

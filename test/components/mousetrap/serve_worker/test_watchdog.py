@@ -28,7 +28,7 @@ def workers_of(run: Run) -> list[int]:
         ("lock", 1, "Timeout (0:00:04)!", "in on_the_loop"),  # faulthandler tells no source lines
     ],
 )
-def test_a_worker_whose_loop_stands_still_shows_its_stack_and_ends_and_the_next_does_the_job(
+def test_a_worker_whose_loop_is_blocked_shows_its_stack_and_ends_and_the_next_does_the_job(
     start_worker: Start, runs: Any, how: str, code: int, said: str, place: str
 ) -> None:
     first = start_worker(MOUSETRAP_AUTO_KILL_SECONDS="2")
@@ -45,7 +45,7 @@ def test_a_worker_whose_loop_stands_still_shows_its_stack_and_ends_and_the_next_
     assert workers_of(run) == [first.pid, second.pid]
 
 
-def test_the_stacks_are_told_once_before_the_end(start_worker: Start, runs: Any) -> None:
+def test_the_stacks_are_logged_once_before_the_end(start_worker: Start, runs: Any) -> None:
     worker = start_worker("--auto-kill-timeout", "4")
     worker.wait_for_line("serving test_in_loop", 30)
     runs.submit(IN_LOOP, "block")
@@ -94,7 +94,7 @@ def test_a_handler_that_does_not_stop_ends_its_worker_once_the_others_have_finis
     assert (run.state, run.result) == (RunState.COMPLETED, "done")
 
 
-def test_a_hung_handler_does_not_keep_a_worker_that_is_told_to_stop(start_worker: Start, runs: Any) -> None:
+def test_a_hung_handler_does_not_keep_a_worker_that_is_asked_to_stop(start_worker: Start, runs: Any) -> None:
     worker = start_worker()
     worker.wait_for_line("serving test_in_loop", 30)
     run = runs.ended(runs.submit(IN_THREAD, "hang"))

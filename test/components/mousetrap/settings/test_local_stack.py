@@ -37,7 +37,7 @@ def test_it_is_found_from_a_folder_below(folder: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("name", ["MOUSETRAP_FEED_URL", "MOUSETRAP_FEED_URL_FILE"])
-def test_what_the_environment_says_comes_first(folder: Path, name: str) -> None:
+def test_the_environment_comes_first(folder: Path, name: str) -> None:
     assert local_environment({name: "x"}) == {
         name: "x",
         "MOUSETRAP_STORE_URL_FILE": "/s/address",

@@ -43,7 +43,7 @@ def test_any_bit_for_others_makes_a_folder_and_a_file_refused(tmp_path: Path, bi
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_what_belongs_to_another_user_is_refused_wherever_it_lies(tmp_path: Path) -> None:
+def test_what_belongs_to_another_user_is_refused_wherever_it_is(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "planted").touch()
     os.chown(tmp_path / "deep" / "planted", 65534, 65534)

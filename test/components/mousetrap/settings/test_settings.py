@@ -283,7 +283,7 @@ def test_an_address_that_cannot_be_read_is_refused_without_its_password(url: str
     ("given", "declares"),
     [({}, True), ({"MOUSETRAP_DECLARE": "false"}, False), ({"MOUSETRAP_DECLARE": "0"}, False)],
 )
-def test_processes_declare_unless_told_not_to(given: dict[str, str], declares: bool) -> None:
+def test_processes_declare_unless_asked_not_to(given: dict[str, str], declares: bool) -> None:
     assert Settings.from_environ(given).declare is declares
 
 

@@ -40,7 +40,7 @@ def settings(broker: str, store: str, **more: str) -> Settings:
 
 
 @given(st.sampled_from(BROKERS_HERE + BROKERS_AWAY), st.sampled_from(HERE + AWAY))
-def test_without_keys_nothing_starts_toward_another_machine_unless_it_is_said_in_words(
+def test_without_keys_nothing_starts_toward_another_machine_unless_it_is_reported_in_words(
     broker: str, store: str
 ) -> None:
     assert check_signing(settings(broker, store, MOUSETRAP_SIGNING_KEYS=KEY)) is None

@@ -24,7 +24,7 @@ async def repeated(bench: Workbench, run: Run, **how: Any) -> Accepted:
         ({"begin": "double", "body": b"5"}, 10, ["double"]),
     ],
 )
-def test_a_run_is_repeated_from_where_one_wishes(
+def test_a_run_is_repeated_from_any_stage(
     store_url: str, how: dict[str, Any], result: int, stages: list[str]
 ) -> None:
     async def story(bench: Workbench) -> None:
@@ -67,7 +67,7 @@ def test_a_failed_run_is_repeated_from_the_stage_that_failed_and_so_is_its_repea
         ("halve", "has no stage 'halve': it has add, double"),
     ],
 )
-def test_what_cannot_be_repeated_is_said_with_what_can(store_url: str, begin: str, why: str) -> None:
+def test_what_cannot_be_repeated_is_reported_with_what_can(store_url: str, begin: str, why: str) -> None:
     async def story(bench: Workbench) -> None:
         async with bench.working(bench.bind("add", add), bench.bind("double", double)):
             run = await bench.ended(await bench.submit(b"20"))
@@ -91,7 +91,7 @@ def test_a_stage_that_was_never_reached_has_no_input_to_repeat_with(store_url: s
     on_a_workbench(store_url, store_url, story)
 
 
-def test_an_output_that_was_too_large_to_keep_is_said_to_be_that(store_url: str) -> None:
+def test_an_output_that_was_too_large_to_keep_is_reported_as_that(store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         async with open_store(store_url, retention=60, keep=0, keyring=KEYRING) as store:
             keeps_none = replace(bench, store=store)

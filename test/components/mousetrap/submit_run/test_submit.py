@@ -14,7 +14,7 @@ from support.ports import free_ports
 from support.workbench import KEYRING, Workbench, a_pipeline, add, double, on_a_workbench
 
 
-def test_an_accepted_run_is_recorded_and_its_first_job_lies_in_the_queue(store_url: str) -> None:
+def test_an_accepted_run_is_recorded_and_its_first_job_is_in_the_queue(store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         accepted = await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1")
 

@@ -158,7 +158,7 @@ def test_processes_that_open_a_new_database_at_once_store_each_job_once(url: str
         assert summaries.count() == 20
 
 
-def test_a_database_that_is_away_is_said_to_be_without_its_password() -> None:
+def test_a_database_that_is_away_is_reported_without_its_password() -> None:
     address = "postgresql+psycopg://reader:secret@127.0.0.1:1/week?sslpassword=secret"
 
     with pytest.raises(SummariesUnreachable) as unreachable, open_summaries(address):
@@ -196,7 +196,7 @@ def test_a_table_that_is_missing_is_no_outage(tmp_path: Path) -> None:
             summaries.save("job-1", "run-1", _SUMMARY)
 
 
-def test_a_file_that_cannot_be_opened_is_said_to_be(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     with (
         pytest.raises(SummariesUnreachable, match="unable to open database file"),
         open_summaries(f"sqlite:///{tmp_path}/no/such/folder.db"),
@@ -204,7 +204,7 @@ def test_a_file_that_cannot_be_opened_is_said_to_be(tmp_path: Path) -> None:
         """Never entered."""
 
 
-def test_a_file_that_is_no_database_is_said_to_be(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a database" * 100)
 
     with (

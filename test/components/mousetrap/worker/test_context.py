@@ -64,7 +64,7 @@ numbers = st.integers() | st.floats() | st.decimals() | st.fractions() | st.bool
 
 
 @given(done=numbers, total=numbers, note=st.text(st.characters(exclude_categories=()), max_size=2_000))
-def test_whatever_is_said_can_be_read_again_or_was_refused(done: Any, total: Any, note: str) -> None:
+def test_all_progress_can_be_read_again_or_was_refused(done: Any, total: Any, note: str) -> None:
     said: list[Progress] = []
     try:
         context(said).progress(done, total, note)

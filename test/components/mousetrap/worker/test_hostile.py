@@ -104,7 +104,7 @@ def test_no_attempt_sees_what_another_one_set_in_its_context(
     on_a_workbench(queue_url, store_url, story, input=Any, output=Any, soft_timeout=soft_timeout)
 
 
-def test_a_runner_that_ends_is_replaced_and_said(
+def test_a_runner_that_ends_is_replaced_and_logged(
     queue_url: str, store_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A runner is cancelled by code that cancels all the tasks it can find, but for those it knows."""
@@ -156,7 +156,7 @@ def test_an_async_handler_is_known_as_such_in_any_wrapping(handler: Callable[...
     ("handler", "why"),
     [(hostile.gives_coroutine, "returned a coroutine"), (lambda kind: hostile.yields(kind), "a generator")],
 )
-def test_a_handler_that_returns_what_is_still_to_be_run_is_said_what_to_do(
+def test_a_handler_that_returns_what_is_still_to_be_run_gets_advice(
     queue_url: str, store_url: str, handler: Callable[..., Any], why: str
 ) -> None:
     async def story(bench: Workbench) -> None:

@@ -424,7 +424,7 @@ def test_a_time_limit_around_it_ends_the_process(tmp_path: Path) -> None:
         handlers.spin_on_the_loop,
     ],
 )
-def test_at_its_soft_limit_a_handler_is_told_wherever_it_stands_and_can_still_answer(
+def test_at_its_soft_limit_a_handler_is_notified_wherever_it_is_and_can_still_answer(
     handler: Callable[..., Any],
 ) -> None:
     async def story(bench: Bench) -> None:

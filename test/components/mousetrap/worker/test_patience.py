@@ -9,7 +9,7 @@ from mousetrap.jobs import StoreUnreachable
 from mousetrap.worker.patience import Patience, StoppedWaiting
 
 
-def test_many_that_wait_say_so_once_and_all_go_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_many_that_wait_report_it_once_and_all_go_on(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     async def story() -> list[str]:
@@ -31,7 +31,7 @@ def test_many_that_wait_say_so_once_and_all_go_on(caplog: pytest.LogCaptureFixtu
     ]
 
 
-def test_one_who_is_told_to_stop_waits_no_longer() -> None:
+def test_one_who_is_asked_to_stop_waits_no_longer() -> None:
     async def story() -> None:
         stop = asyncio.Event()
 

@@ -330,7 +330,7 @@ def test_a_job_that_kills_every_worker_is_given_up(queue_url: str, store_url: st
     on_a_workbench(queue_url, store_url, story)
 
 
-def test_no_more_jobs_run_at_once_than_wished(queue_url: str, store_url: str) -> None:
+def test_no_more_jobs_run_at_once_than_configured(queue_url: str, store_url: str) -> None:
     async def story(bench: Workbench) -> None:
         running, most = 0, 0
         full = asyncio.Event()
@@ -358,7 +358,7 @@ def test_no_more_jobs_run_at_once_than_wished(queue_url: str, store_url: str) ->
     on_a_workbench(queue_url, store_url, story)
 
 
-def test_a_worker_told_to_stop_finishes_what_it_runs_and_hands_back_what_waits(
+def test_a_worker_asked_to_stop_finishes_what_it_runs_and_hands_back_what_waits(
     queue_url: str, store_url: str
 ) -> None:
     async def story(bench: Workbench) -> None:

@@ -64,7 +64,7 @@ async def worked_off(bench: Workbench) -> Looked:
     return await letters_of(bench).look(Selection())
 
 
-def test_whatever_stands_in_a_field_the_job_is_done_or_is_a_letter(queue_url: str, store_url: str) -> None:
+def test_with_any_value_in_a_field_the_job_is_done_or_is_a_letter(queue_url: str, store_url: str) -> None:
     known: set[str] = set()  # all examples have one store, which remembers jobs
 
     @settings(

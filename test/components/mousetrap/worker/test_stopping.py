@@ -224,7 +224,7 @@ def test_a_run_whose_time_is_over_is_not_begun(queue_url: str, store_url: str) -
     on_a_workbench(queue_url, store_url, story)
 
 
-def test_an_async_handler_is_told_at_the_soft_limit_and_may_still_give_what_it_has(
+def test_an_async_handler_is_notified_at_the_soft_limit_and_may_still_give_what_it_has(
     queue_url: str, store_url: str
 ) -> None:
     async def story(bench: Workbench) -> None:
@@ -244,7 +244,7 @@ def test_an_async_handler_is_told_at_the_soft_limit_and_may_still_give_what_it_h
     on_a_workbench(queue_url, store_url, story, soft_timeout=0.05, timeout=PATIENCE)
 
 
-def test_at_the_hard_limit_the_attempt_has_failed_and_the_policy_says_what_follows(
+def test_at_the_hard_limit_the_attempt_has_failed_and_the_policy_decides_what_follows(
     queue_url: str, store_url: str
 ) -> None:
     async def story(bench: Workbench) -> None:

@@ -75,7 +75,7 @@ def test_a_worker_that_fell_silent_is_stale_with_what_it_ran(store_url: str) -> 
     told(store_url, story)
 
 
-def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_for_ever(store_url: str) -> None:
+def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_without_end(store_url: str) -> None:
     async def story(registry: WorkerRegistry) -> None:
         await registry.beat(a_beat("old"))
         with raw(store_url) as client:
@@ -105,7 +105,7 @@ def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_for_ever(st
         ([(3, 60), (3, -1000)], 0),  # a clock that is ahead
     ],
 )
-def test_what_was_seen_of_a_queue_tells_how_long_the_oldest_can_have_waited(
+def test_what_was_seen_of_a_queue_shows_how_long_the_oldest_can_have_waited(
     store_url: str, looks: list[tuple[int, float | None]], waited: float
 ) -> None:
     async def story(registry: WorkerRegistry) -> None:
@@ -133,7 +133,7 @@ def test_looks_are_forgotten_after_an_hour_in_which_nobody_looks(store_url: str)
     told(store_url, story)
 
 
-def test_an_absent_store_is_said_to_be_so() -> None:
+def test_an_absent_store_is_reported() -> None:
     (port,) = free_ports(1)
 
     async def story(registry: WorkerRegistry) -> None:
