@@ -1,1 +1,1 @@
-"""Measures Mousetrap beside its peers, on one broker, in turns; `python -m benchmarks` runs it all."""
+"""Measures Mousetrap beside its peers, on one broker, in turns."""

@@ -1,4 +1,4 @@
-"""Measures what is asked for, contender beside contender, and writes what came of it."""
+"""Measures the chosen contenders and writes the results."""
 
 import argparse
 import json
@@ -76,11 +76,11 @@ def _words(text: str) -> list[str]:
 
 
 def _collect(bench: Bench, measure: Measure, figures: list[Figure]) -> None:
-    bench.say(f"— {measure.title} —")
+    bench.log(f"— {measure.title} —")
     try:
         figures.extend(measure.run(bench))  # what was measured until an exception is kept
     except Exception as error:  # noqa: BLE001  the other measures go on
-        bench.say(f"{measure.name} ended early: {error!r}")
+        bench.log(f"{measure.name} ended early: {error!r}")
         figures.append(Figure(measure.title, "all", "", None, "", 0, f"ended early: {error!r}"))
 
 

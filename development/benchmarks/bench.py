@@ -1,4 +1,4 @@
-"""Where everything is measured: one broker and one store for all, and for each contender's round a place of its own."""
+"""Runs contenders on one broker and store, each in its own place."""
 
 import os
 import signal
@@ -26,16 +26,16 @@ from support.rabbitmq import OwnRabbitMQ, find_own_rabbitmq, virtual_host
 from support.valkey import OwnValkey, administrator
 
 #: Seconds that a contender may take to do what it was given.
-PATIENCE = 60.0
-_LOOK = 0.005
+TIMEOUT_S = 60.0
+_POLL_S = 0.005
 #: Seconds that a worker has to leave in order.
-_LEAVE = 2.0
+_LEAVE_S = 2.0
 #: Rounds in which variants take part.
 EXTRA_ROUNDS = 2
 
 
 class DoesNotCount(Exception):
-    """A round went wrong; the text says how, and the table shows it."""
+    """A round went wrong; the text is its reason, and the table shows it."""
 
 
 #: What a round may end with; the others go on.
@@ -58,7 +58,7 @@ class Bench:
     #: Jobs a second by contender and handler, as trials found them; all measures share them.
     rates: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line of progress."""
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
@@ -119,11 +119,11 @@ class Place:
         """The last line that a command of the contender printed."""
         with self._start(*command) as process:
             try:
-                code = process.wait(3 * PATIENCE)
+                code = process.wait(3 * TIMEOUT_S)
             except AssertionError:
-                raise DoesNotCount(f"{' '.join(command)} did not end: {_last_words(process)}") from None
+                raise DoesNotCount(f"{' '.join(command)} did not end: {_last_output(process)}") from None
             if code:
-                raise DoesNotCount(f"{' '.join(command)} ended with {code}: {_last_words(process)}")
+                raise DoesNotCount(f"{' '.join(command)} ended with {code}: {_last_output(process)}")
             return process.lines[-1] if process.lines else ""
 
     def start_worker(self) -> Process:
@@ -134,12 +134,12 @@ class Place:
 
     def until(self, reached: Callable[[Tally], bool]) -> Tally:
         """What the workers have done once that is reached. Raises DoesNotCount when they end or take too long."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_S
         while not reached(tally := self.counts.read()):
             if time.monotonic() > deadline or not all(worker.running for worker in self.workers):
-                said = "; ".join(_last_words(worker) for worker in self.workers)
-                raise DoesNotCount(f"{tally.last_stage} runs done, and no more: {said}")
-            time.sleep(_LOOK)
+                output = "; ".join(_last_output(worker) for worker in self.workers)
+                raise DoesNotCount(f"{tally.last_stage} runs done, and no more: {output}")
+            time.sleep(_POLL_S)
         return tally
 
     def stop_workers(self) -> None:
@@ -148,7 +148,7 @@ class Place:
             worker.send(signal.SIGTERM)
         for worker in self.workers:
             with suppress(AssertionError):  # some take ten seconds, with nothing left to do
-                worker.wait(_LEAVE)
+                worker.wait(_LEAVE_S)
             worker.kill()
 
     def check_nothing_left(self) -> None:
@@ -179,10 +179,10 @@ class Place:
         return Process([str(self.contender.python), "-m", self.contender.module, *command], environment)
 
 
-def _last_words(process: Process) -> str:
-    """The last line that it said, for the table; the rest is for whoever watches."""
+def _last_output(process: Process) -> str:
+    """Its last line of output, for the table; the rest is on the terminal."""
     print(process.output[-2000:], file=sys.stderr)
-    return process.lines[-1] if process.lines else "it said nothing"
+    return process.lines[-1] if process.lines else "no output"
 
 
 @contextmanager

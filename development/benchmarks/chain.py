@@ -1,4 +1,4 @@
-"""Jobs a second through two chained stages: doing nothing in one process and in two, and under other loads."""
+"""Measures jobs a second through two chained stages."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from benchmarks.footprint import cpu, memory
 
 ABOUT = f"""All runs are in the queue before the workers start. Each handler counts its jobs in shared memory, and the rate
 is what was done between the moment when every process had begun and the last job of the last stage. A round counts only if
-afterwards every queue is empty, nothing is unacknowledged, and the contender's own store, if it has one, says that all runs are
+afterwards every queue is empty, nothing is unacknowledged, and the contender's own store, if it has one, reports that all runs are
 done. Memory is what all processes of a worker hold together; of a page that several processes share, each is counted its part (PSS).
 
 {raw_mark.ABOUT}"""
@@ -25,7 +25,7 @@ MEMORY, START = "Memory of a loaded worker", "From start to the first job"
 
 #: Seconds of work a round, and the runs that this may be at least and at most.
 _SECONDS, _LEAST, _MOST = 2.5, 300, 15_000
-#: Runs of the trial that tells the rate.
+#: Runs of the trial that finds the rate.
 _TRIAL = 500
 
 
@@ -63,7 +63,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 
 def shown(figures: Sequence[Figure]) -> list[Shown]:
-    """How we stand beside the fastest peer and beside C."""
+    """Our ratio beside the fastest peer and beside C."""
     ours = {load.column: some(figures, JOBS, load.column, [OURS.name]) for load in (ONE, TWO)}
     peers = {load.column: some(figures, JOBS, load.column, PEERS) for load in (ONE, TWO)}
     mark = some(figures, raw_mark.TABLE, raw_mark.MARK, [raw_mark.ROW])
@@ -129,10 +129,10 @@ def _round(bench: Bench, contender: Contender, load: Load, number: int, runs: in
         with bench.place(contender, BENCH_HANDLER=load.handler, BENCH_SIZE=str(load.size)) as place:
             done = _work(place, runs, load.processes)
     except TROUBLE as error:
-        bench.say(f"{contender.name}, {load.column}, round {number} does not count: {error}")
+        bench.log(f"{contender.name}, {load.column}, round {number} does not count: {error}")
         yield figure(JOBS, None, "", str(error))
         return
-    bench.say(
+    bench.log(
         f"{contender.name}, {load.column}, round {number}: {done.rate:,.0f} jobs/s, {done.cpu:.0f} µs of CPU each ({runs} runs)"
     )
     yield figure(JOBS, done.rate, "jobs/s")

@@ -1,4 +1,4 @@
-"""Who is measured: each contender's process, its settings, and why they are fair."""
+"""Lists the contenders: process, settings, and why they are fair."""
 
 import sys
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ ENVIRONMENTS = HERE.parents[1] / ".tools" / "benchmarks"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A row of the tables: `python -m <module> submit N | work | latency N | left`, told by BENCH_… variables what to do."""
+    """A row of the tables: `python -m <module> submit N | work | latency N | left`, configured by BENCH_… variables."""
 
     name: str
     module: str

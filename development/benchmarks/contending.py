@@ -1,4 +1,4 @@
-"""What a contender's process is told and how its jobs are counted; the standard library alone, for it runs in any environment."""
+"""Runs a contender's process and counts its jobs in shared memory."""
 
 import mmap
 import os
@@ -98,14 +98,14 @@ class Tally:
 
 
 class Counts:
-    """Reads what the counters in a folder say."""
+    """Reads the counters in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._maps: dict[str, mmap.mmap] = {}
 
     def read(self) -> Tally:
-        """As it stands."""
+        """The current count."""
         for name in os.listdir(self._folder):  # noqa: PTH208  hundreds of times a second
             if name not in self._maps and not name.endswith(".part"):
                 with (self._folder / name).open("rb") as file:

@@ -1,4 +1,4 @@
-"""What a measure gives: plain figures, and what is made of several rounds of them."""
+"""The figures of a measure, and their summary over rounds."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ class Figure:
     table: str
     row: str
     column: str
-    #: None where it could not be measured; then `note` says why.
+    #: None where it could not be measured; then `note` has the reason.
     value: float | None
     unit: str
     round: int
@@ -21,7 +21,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What all rounds say together."""
+    """The summary of all rounds."""
 
     median: float
     lowest: float

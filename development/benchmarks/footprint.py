@@ -1,4 +1,4 @@
-"""How much memory and CPU a worker takes, as the kernel counts them."""
+"""Reads a worker's memory and CPU from the kernel."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Mousetrap as a contender that can fill itself with runs that wait, runs that are done, and pipelines that are declared."""
+"""A Mousetrap contender filled with waiting runs, kept runs, or pipelines."""
 
 import asyncio
 import json
@@ -203,7 +203,7 @@ async def listing(times: int, back: int) -> dict[str, float]:
 
 
 def main(command: str, *arguments: str) -> int:
-    """Does what the driver asks; whatever else it asks, the usual contender does."""
+    """Does what the driver asks; everything else the usual contender does."""
     match command:
         case "fill-queued" | "fill-kept":
             asyncio.run(fill(int(arguments[0]), done=command == "fill-kept"))

@@ -1,4 +1,4 @@
-"""Whether it stays as fast with a million runs queued, with a million kept, and with a thousand pipelines declared."""
+"""Measures the rate with a million runs and a thousand pipelines."""
 
 import json
 import statistics
@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from redis import Redis
 
-from benchmarks.bench import PATIENCE, TROUBLE, Bench, Place
+from benchmarks.bench import TIMEOUT_S, TROUBLE, Bench, Place
 from benchmarks.contenders import OURS
 from benchmarks.figures import Figure, Shown, ratio, some
 from support.valkey import administrator
@@ -22,7 +22,7 @@ pipeline, from its submission to its final commit. Listed are 50 runs: the newes
 accepted well before.
 
 A million runs are copies of one that the product had made, key by key under other ids, each accepted a millisecond after the
-other; a queued one's message is signed and published as its submission would. The store does not rewrite its log meanwhile. The
+other; a queued one's message is signed and published as its submission would. The store does not rewrite its log during that time. The
 thousand pipelines have one stage and one run each."""
 
 JOBS, LATENCY, LIST = "Jobs a second", "Milliseconds of an idle run", "Milliseconds of a list of 50 runs"
@@ -39,7 +39,7 @@ class Kind:
     """One way to grow."""
 
     row: str
-    #: What `benchmarks.grown` is told, and how many of it there are to be.
+    #: The argument of `benchmarks.grown`, and its count.
     command: str
     count: int
     #: Milliseconds before the newest run, where there are old ones once it has grown.
@@ -68,10 +68,10 @@ def measure(bench: Bench) -> Iterator[Figure]:
                     yield from _rounds(bench, place, kind, LITTLE)
                     for start in range(0, kind.count, _PART):
                         place.run(kind.command, str(min(_PART, kind.count - start)))
-                    bench.say(f"{kind.row}: made")
+                    bench.log(f"{kind.row}: made")
                     yield from _rounds(bench, place, kind, GROWN)
             except TROUBLE as error:
-                bench.say(f"{kind.row} does not count: {error}")
+                bench.log(f"{kind.row} does not count: {error}")
                 yield Figure(JOBS, kind.row, GROWN, None, "jobs/s", 1, str(error))
             forget(bench)
 
@@ -107,7 +107,7 @@ def _rounds(bench: Bench, place: Place, kind: Kind, column: str) -> Iterator[Fig
         lists: dict[str, float] = json.loads(place.run("list", str(_LISTS), str(kind.back if grown else 1)))
         for name, milliseconds in lists.items():
             yield Figure(LIST, f"{kind.row}, {name}", column, milliseconds, "ms", number)
-        bench.say(
+        bench.log(
             f"{kind.row}, {column}, round {number}: {rate:,.0f} jobs/s, p50 {statistics.median(waits):.1f} ms, "
             + ", ".join(f"{name} {milliseconds:.2f} ms" for name, milliseconds in lists.items())
         )
@@ -153,7 +153,7 @@ def forget(bench: Bench) -> None:
     """Empties the store, and returns once the disk has come to rest: a million messages and runs have been deleted."""
     with Redis.from_url(administrator(bench.store.url)) as client:
         client.flushall(asynchronous=True)
-        deadline, prompt = time.monotonic() + PATIENCE, 0
+        deadline, prompt = time.monotonic() + TIMEOUT_S, 0
         while prompt < 50 and time.monotonic() < deadline:
             began = time.monotonic()
             client.set("benchmarks:probe", "1")

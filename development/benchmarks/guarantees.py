@@ -1,4 +1,4 @@
-"""What each guarantee costs: jobs a second through two stages with one of them switched off, and with all of them."""
+"""Measures what each guarantee costs, switched off one by one."""
 
 import time
 from collections.abc import Iterator
@@ -34,10 +34,10 @@ def measure(bench: Bench) -> Iterator[Figure]:
             try:
                 rate, computed = _work(bench, variant, 300 if bench.quick else 4_000)
             except TROUBLE as error:
-                bench.say(f"{variant.name}, round {number} does not count: {error}")
+                bench.log(f"{variant.name}, round {number} does not count: {error}")
                 yield Figure(JOBS, variant.name, "one process", None, "jobs/s", number, str(error))
                 continue
-            bench.say(f"{variant.name}, round {number}: {rate:,.0f} jobs/s, {computed:.0f} µs of CPU each")
+            bench.log(f"{variant.name}, round {number}: {rate:,.0f} jobs/s, {computed:.0f} µs of CPU each")
             took[variant.name] = 1e6 / rate, computed
             yield Figure(JOBS, variant.name, "one process", rate, "jobs/s", number)
         for part in [part for part in PARTS if {ALL, f"without {part}"} <= took.keys()]:

@@ -1,4 +1,4 @@
-"""What is worth knowing of the machine and of the servers on it."""
+"""Describes the machine and its servers."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Asks a server as fast as it answers, or at a rate, over connections that stay; prints what came of it."""
+"""Sends requests over kept connections, at full speed or a rate."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ class Answered:
 
 
 class Caller(asyncio.Protocol):
-    """One connection; it asks, reads its answer, and tells `run`."""
+    """One connection; it asks, reads its answer, and reports to `run`."""
 
     def __init__(self, run: "Run") -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""Runs a second that HTTP starts, beside an empty route of the same server, and how long callers wait at half of that."""
+"""Measures runs a second over HTTP, beside an empty route."""
 
 import json
 import os
@@ -64,11 +64,11 @@ def _round(bench: Bench, server: "Server", number: int, seconds: float) -> Itera
         rates[row] = answered.rate
         yield Figure(RATES, row, "a second", answered.rate, "/s", number)
         yield Figure(CPU, row, "µs", (cpu(server.pid) - before) / answered.count * 1e6, "µs", number)
-    bench.say(
+    bench.log(
         f"round {number}: {rates[RUN_ROW]:,.0f} runs/s, and {rates[EMPTY_ROW]:,.0f}/s of the empty route"
     )
     waited = server.load(RUNS, seconds, rate=rates[RUN_ROW] / 2)
-    bench.say(f"round {number}: p50 {waited.p50:.1f} ms, p99 {waited.p99:.1f} ms at half that")
+    bench.log(f"round {number}: p50 {waited.p50:.1f} ms, p99 {waited.p99:.1f} ms at half that")
     yield Figure(WAITS, RUN_ROW, "p50", waited.p50, "ms", number)
     yield Figure(WAITS, RUN_ROW, "p99", waited.p99, "ms", number)
 
@@ -78,7 +78,7 @@ def _batch(bench: Bench, number: int) -> Iterator[Figure]:
         environment = clean_environment(**place.settings, PYTHONPATH=str(HERE.parent))
         runs = "400" if bench.quick else "10000"
         found = json.loads(last_line([sys.executable, "-m", "benchmarks.submits", runs], environment))
-    bench.say(f"round {number}: {found['rate']:,.0f} runs/s in one process, without HTTP")
+    bench.log(f"round {number}: {found['rate']:,.0f} runs/s in one process, without HTTP")
     yield Figure(RATES, BATCH_ROW, "a second", found["rate"], "/s", number)
     yield Figure(CPU, BATCH_ROW, "µs", found["cpu_us"], "µs", number)
 

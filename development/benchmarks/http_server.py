@@ -1,4 +1,4 @@
-"""Serves the API as it is deployed, with one more route that does nothing."""
+"""Serves the API as deployed, with an empty route more."""
 
 import importlib
 import sys

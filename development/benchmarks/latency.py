@@ -1,4 +1,4 @@
-"""The time of one run after another on an idle worker: the median and the 99th of a hundred."""
+"""Measures the time of one run on an idle worker."""
 
 import json
 import statistics
@@ -10,7 +10,7 @@ from benchmarks.figures import Figure, Shown, ratio, some
 from benchmarks.footprint import memory
 
 ABOUT = """One run at a time, on one idle worker process; the time begins before the run is submitted. Peers' runs end when
-the last handler has run. Ours end later, when the final commit is done and who waits for the run has been told; the row
+the last handler has run. Ours end later, when the final commit is done and those who wait for the run have been notified; the row
 “to the last handler” shows ours by the peers' measure."""
 
 #: Runs that the submitter opens its connections with; they do not count.
@@ -27,12 +27,12 @@ def measure(bench: Bench) -> Iterator[Figure]:
                 with bench.place(contender) as place:
                     yield from _round(bench, contender, place, number)
             except TROUBLE as error:
-                bench.say(f"{contender.name}, latency, round {number} does not count: {error}")
+                bench.log(f"{contender.name}, latency, round {number} does not count: {error}")
                 yield Figure(LATENCY, contender.name, "p50", None, "ms", number, str(error))
 
 
 def shown(figures: Sequence[Figure]) -> list[Shown]:
-    """How we stand beside the quickest peer, and our slow runs beside our usual ones."""
+    """Our ratio beside the quickest peer, and our slow runs beside our usual ones."""
     p50, p99 = (some(figures, LATENCY, column, [OURS.name]) for column in ("p50", "p99"))
     peers = some(figures, LATENCY, "p50", PEERS)
     memory_of = {name: some(figures, MEMORY, "idle", [name]) for name in (OURS.name, "dramatiq")}
@@ -60,6 +60,6 @@ def _round(bench: Bench, contender: Contender, place: Place, number: int) -> Ite
         took = all_took[_WARM:]
         row = contender.name if len(ends) == 1 or end == "final commit" else f"{contender.name}, to the {end}"
         p50, p99 = statistics.median(took), statistics.quantiles(took, n=100)[98]
-        bench.say(f"{row}, round {number}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+        bench.log(f"{row}, round {number}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
         yield Figure(LATENCY, row, "p50", p50, "ms", number)
         yield Figure(LATENCY, row, "p99", p99, "ms", number)

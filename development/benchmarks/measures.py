@@ -20,7 +20,7 @@ class Measure:
     #: For `--only`.
     name: str
     title: str
-    #: What stands under the title, before the tables.
+    #: The text under the title, before the tables.
     about: str
     #: Yields each figure as soon as it is there, so that what was measured is kept when something fails.
     run: Callable[[Bench], Iterator[Figure]]

@@ -1,4 +1,4 @@
-"""What the API and the workers hold, and how long they take to be there."""
+"""Measures memory and start time of the API and the workers."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from benchmarks.http_rate import RUNS, serving
 from support.processes import Process, clean_environment
 
 ABOUT = """The API as in “Runs started by HTTP”: idle once it is ready, loaded after seconds of as many runs as it takes. Import is
-`import` alone in a new interpreter, less what an interpreter takes that imports nothing. What workers hold stands with the
+`import` alone in a new interpreter, less what an interpreter takes that imports nothing. What workers hold is listed with the
 measures above, beside the peers'."""
 
 MEMORY, IMPORT, START = "Memory of the API", "Seconds of an import", "Seconds until the API is ready"
@@ -21,7 +21,7 @@ _IMPORTED = (API, "mousetrap.fetch_worker", "mousetrap.process_worker")
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """Each round starts the API anew."""
+    """Each round starts the API again."""
     for number in range(1, bench.rounds + 1):
         nothing = _seconds("pass")
         for name in _IMPORTED:
@@ -35,7 +35,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
                 loaded = memory(server.pid)
         yield Figure(MEMORY, API, "idle", idle, "MiB", number)
         yield Figure(MEMORY, API, "loaded", loaded, "MiB", number)
-        bench.say(f"round {number}: the API holds {idle:.0f} MiB idle, {loaded:.0f} MiB loaded")
+        bench.log(f"round {number}: the API holds {idle:.0f} MiB idle, {loaded:.0f} MiB loaded")
 
 
 def shown(figures: Sequence[Figure]) -> list[Shown]:

@@ -1,4 +1,4 @@
-"""Mousetrap as a contender: two no-op stages, served by a worker as it is deployed, with every guarantee on."""
+"""Mousetrap as a contender: two no-op stages with every guarantee."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Makes docs/benchmarks.md from a run's figures and what was noted of its host."""
+"""Writes docs/benchmarks.md from a run's figures and its host."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Gives each peer an environment of its own, made once from exact versions."""
+"""Makes an environment for each peer, from exact versions."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Draws jobs a second as bars, as an SVG file that needs no library."""
+"""Draws jobs a second as bars in an SVG file."""
 
 from benchmarks.chain import JOBS, ONE, TWO
 from benchmarks.figures import cell, some

@@ -1,4 +1,4 @@
-"""What RabbitMQ itself can do: a C program of ours makes the confirmed hop, with nothing around it."""
+"""Measures RabbitMQ alone: a C program makes the confirmed hop."""
 
 import shutil
 import subprocess
@@ -38,10 +38,10 @@ def one_round(bench: Bench, program: Path | None, number: int) -> Iterator[Figur
             continue
         with virtual_host(bench.broker) as url:
             messages = 1_000 if bench.quick else 40_000
-            said = _run([program, url, queue_type, str(messages), str(_PREFETCH), publishing])
-        bench.say(f"{ROW}, {column}, round {number}: {said} hops/s")
-        rate = float(said) if said.isdecimal() else None
-        yield Figure(TABLE, ROW, column, rate, "hops/s", number, "" if rate else said)
+            output = _run([program, url, queue_type, str(messages), str(_PREFETCH), publishing])
+        bench.log(f"{ROW}, {column}, round {number}: {output} hops/s")
+        rate = float(output) if output.isdecimal() else None
+        yield Figure(TABLE, ROW, column, rate, "hops/s", number, "" if rate else output)
 
 
 def compiled(bench: Bench) -> Path | None:
@@ -50,13 +50,13 @@ def compiled(bench: Bench) -> Path | None:
     program.parent.mkdir(parents=True, exist_ok=True)
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
-        bench.say(f"no C compiler: {HOW}")
+        bench.log(f"no C compiler: {HOW}")
         return None
     done = subprocess.run(
         [compiler, "-O2", "-o", program, SOURCE, "-lrabbitmq"], check=False, capture_output=True, text=True
     )
     if done.returncode:
-        bench.say(f"the C program does not compile: {HOW}\n{done.stderr[:500]}")
+        bench.log(f"the C program does not compile: {HOW}\n{done.stderr[:500]}")
         return None
     return program
 

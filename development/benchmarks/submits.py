@@ -1,4 +1,4 @@
-"""Submits runs in one process, 200 at a time, and prints how many a second and the CPU that each took."""
+"""Submits runs in one process, 200 at a time; prints the rate."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Mousetrap as a contender with some of its guarantees switched off, which only this benchmark can do."""
+"""A Mousetrap contender with some guarantees switched off."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ def no_signature() -> None:
 
 
 def no_claim() -> None:
-    """Every message is worked on, whoever else may have it; and so any outcome is taken."""
+    """Every message is processed without a claim, and any outcome is accepted."""
 
     async def claim(_store: RunStore, _job: Job, **_: Any) -> Granted:
         return Granted(1, 1)
@@ -52,7 +52,7 @@ def no_confirm() -> None:
 
     def send_and_believe(self: Any, pending: Any) -> None:
         send(self, pending)
-        self._in_flight.lost()  # nothing will be heard of it
+        self._in_flight.lost()  # no confirm will arrive
         if not pending.done.done():
             pending.done.set_result(None)
 
@@ -61,7 +61,7 @@ def no_confirm() -> None:
 
 
 def no_tracking() -> None:
-    """Runs have no timeline and keep the state that they began with; nobody is nudged."""
+    """Runs have no timeline and keep the state that they began with; no watcher is notified."""
     instead_of("local function tell(", "local function tell() end")
     instead_of("local function change(", "local function change() end")
 
@@ -78,7 +78,7 @@ GUARANTEES = {
 def replace(owner: type | ModuleType, name: str, by: object) -> None:
     """Like setattr, of what is there: a benchmark that replaces nothing measures nothing."""
     if not hasattr(owner, name):
-        raise SystemExit(f"{owner} has no {name} any more: mend {__file__}")
+        raise SystemExit(f"{owner} has no {name} any more: correct {__file__}")
     setattr(owner, name, by)
 
 
@@ -86,7 +86,7 @@ def instead_of(head: str, source: str) -> None:
     """Puts a Lua function in the place of the one that begins with `head`."""
     text = _batches._SOURCE_NAMED
     if text.count(f"\n{head}") != 1:
-        raise SystemExit(f"transitions.lua has no `{head}` any more: mend {__file__}")
+        raise SystemExit(f"transitions.lua has no `{head}` any more: correct {__file__}")
     name = f"{_batches._NAME}_{len(GUARANTEES)}{abs(hash(head))}"
     text = text.replace(f"\n{head}", f"\n{source}\n{head.replace('function ', 'function unused_')}")
     _batches._SOURCE_NAMED = text.replace(_batches._NAME, name)

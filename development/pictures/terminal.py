@@ -1,4 +1,7 @@
-"""Draws what a command prints in a terminal as an SVG: python development/pictures/terminal.py docs/demo.svg make demo"""
+"""Draws a command's terminal output as an SVG.
+
+Use: python development/pictures/terminal.py docs/demo.svg make demo
+"""
 
 import os
 import pty
@@ -25,12 +28,12 @@ def printed(command: list[str]) -> str:
             while chunk := os.read(ours, 65_536):
                 chunks.append(chunk)
         except OSError:
-            pass  # Linux's way to say that the other end is closed
+            pass  # Linux reports a closed other end so
     return b"".join(chunks).decode()
 
 
 def last_state(output: str) -> str:
-    """The output without what was overwritten: a live display goes up and writes anew."""
+    """The output without what was overwritten: a live display moves up and overwrites."""
     lines: list[str] = []
     for line in output.replace("\r\n", "\n").split("\n"):
         ups = len(re.findall(r"\x1b\[1A", line))

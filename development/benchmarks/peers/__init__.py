@@ -1,1 +1,1 @@
-"""The peers: each is a package that speaks to its own library, in an environment of its own."""
+"""The peers: a package each, in an environment of its own."""

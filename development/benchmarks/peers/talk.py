@@ -1,4 +1,4 @@
-"""Gives every peer the same command line, and the same end of an idle run."""
+"""Gives every peer the same command line and the same end."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Two Celery tasks on two durable queues, acknowledged after work, published with confirms."""
+"""Two Celery tasks on durable queues, acknowledged after work, confirmed."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Two Dramatiq actors on two durable queues, acknowledged after work, published with confirms."""
+"""Two Dramatiq actors on durable queues, acknowledged after work, confirmed."""
 
 import time
 

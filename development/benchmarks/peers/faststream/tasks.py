@@ -1,4 +1,4 @@
-"""Two FastStream subscribers on two durable queues, acknowledged after work, published persistent and with confirms."""
+"""Two FastStream subscribers on durable queues, persistent and confirmed."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Two streaQ tasks on the store that our own runs are kept in, acknowledged after work."""
+"""Two streaQ tasks on our runs' store, acknowledged after work."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Two Taskiq tasks on two durable queues, acknowledged after work, published persistent and with confirms."""
+"""Two Taskiq tasks on durable queues, persistent and confirmed."""
 
 import asyncio
 
