@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mousetrap.cli.api_client import Api
-from mousetrap.cli.failures import Misused
+from mousetrap.api_client import Api, Misused
 from mousetrap.cli.output import say
 from mousetrap.cli.short_ids import with_run
 from mousetrap.settings import Settings

@@ -225,6 +225,6 @@ def keys_new(
 @keys.command("signing")
 def keys_signing() -> None:
     """Make a key that signs messages between the API and the workers."""
-    from mousetrap.cli.keys import signing_key
+    from mousetrap.signing import new_signing_key
 
-    print(signing_key())
+    print(new_signing_key())

@@ -10,10 +10,18 @@ import msgspec
 from rich.syntax import Syntax
 from rich.text import Text
 
-from mousetrap.cli.answers import Letter, Repaired
-from mousetrap.cli.api_client import Api, UnknownRun, read_letter, read_letter_groups, read_letters
+from mousetrap.api_client import (
+    Api,
+    CommandFailed,
+    Letter,
+    Misused,
+    Repaired,
+    UnknownRun,
+    read_letter,
+    read_letter_groups,
+    read_letters,
+)
 from mousetrap.cli.dead_tables import groups_table, letter_facts, letters_table, traceback_of
-from mousetrap.cli.failures import CommandFailed, Misused
 from mousetrap.cli.output import print_json, print_json_line, say, terminal
 from mousetrap.cli.run import read_input
 from mousetrap.cli.short_ids import letter_place, whole_letter_ids, with_run

@@ -115,8 +115,8 @@ def dead_redrive(
     ] = None,
 ) -> None:
     """Send dead letters round again: their attempts are counted anew."""
+    from mousetrap.api_client import Misused
     from mousetrap.cli.dead import redrive, redrive_edited
-    from mousetrap.cli.failures import Misused
 
     meant = _meant(wish, ids, everything)
     if given is None:
@@ -151,7 +151,7 @@ def dead_export(wish: Wish) -> None:
 
 def _meant(wish: Wish, ids: list[str] | None, everything: bool) -> Wish:
     """The same, for commands that change something."""
-    from mousetrap.cli.failures import Misused
+    from mousetrap.api_client import Misused
 
     if not (everything or ids or any(wish.values())):
         raise Misused("say which dead letters are meant, or --all")

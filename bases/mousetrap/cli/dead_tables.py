@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.cli.answers import Letter, LetterGroups, LetterPage, kind_and_text
+from mousetrap.api_client import Letter, LetterGroups, LetterPage, kind_and_text
 from mousetrap.cli.tables import moment, table_of
 
 

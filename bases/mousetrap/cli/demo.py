@@ -13,17 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.cli.answers import Event, Progress, Run
-from mousetrap.cli.api_client import Api, read_run_id
-from mousetrap.cli.failures import CommandFailed
-from mousetrap.cli.follow import follow
+from mousetrap.api_client import Api, CommandFailed, Event, Progress, Run, follow, read_run_id
+from mousetrap.cli.feed_server import served_week
 from mousetrap.cli.output import terminal
-from mousetrap.cli.plan import PROGRAMS, Plan
 from mousetrap.cli.reachable import check_broker
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
-from mousetrap.cli.stack import Stack, StopAsked, running_stack
 from mousetrap.earthquakes import EARTHQUAKES, FeedRequest
+from mousetrap.local_stack import PROGRAMS, Plan, Stack, StopAsked, running_stack
 from mousetrap.settings import Settings, masked
 
 #: Seconds for the whole run, and lines of each program's output that a failure shows.
@@ -50,7 +47,7 @@ def demo(environ: Mapping[str, str]) -> int:
             given = Settings.from_environ(environ)
             if given.broker_url.startswith("amqp"):
                 check_broker(given, "without a broker in the environment the demo needs no RabbitMQ")
-            with running_stack(_own(environ), Path(folder), keep) as stack:
+            with running_stack(_own(environ), Path(folder), keep, served_week) as stack:
                 run = _one_run(stack, console)
                 settings = stack.settings
         except StopAsked:

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from mousetrap.api_client import Api, CommandFailed
 from mousetrap.catalogue import PIPELINES
-from mousetrap.cli.api_client import Api
 from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_facts, check_workers
-from mousetrap.cli.failures import CommandFailed
 from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.tables import checks_table
 from mousetrap.job_queue import open_queue

@@ -3,12 +3,7 @@
 import secrets
 from datetime import UTC, datetime, timedelta
 
-from mousetrap.cli.failures import Misused
-
-
-def signing_key() -> str:
-    """A new key for MOUSETRAP_SIGNING_KEYS, `id:secret`; ids are random, so that old and new can stand side by side."""
-    return f"{secrets.token_hex(4)}:{secrets.token_urlsafe(32)}"
+from mousetrap.api_client import Misused
 
 
 def new_api_key(name: str, scopes: list[str], days: int | None = None) -> int:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 
 from mousetrap.cli.commands import app
-from mousetrap.cli.failures import Misused, exit_code
 
 
 def main() -> int:
@@ -25,7 +24,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush
         return 1
     except Exception as error:
-        code = exit_code(error)
+        code = _exit_code(error)
         if code is None:
             raise
         from mousetrap.cli.output import say
@@ -33,6 +32,20 @@ def main() -> int:
         say(f"mousetrap: {error}", error=True)
         return code
     return 0
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The code for an error whose text is written for people; None for one that is a defect of ours."""
+    # Imported only now: they take longer to load than a short command takes to run.
+    from mousetrap.api_client import CommandFailed
+    from mousetrap.jobs import MousetrapError
+    from mousetrap.settings import SettingsWrong
+
+    if isinstance(error, CommandFailed):
+        return error.code
+    if isinstance(error, SettingsWrong):
+        return 2
+    return 3 if isinstance(error, MousetrapError) else None
 
 
 def _accept_any_text() -> None:
@@ -43,10 +56,18 @@ def _accept_any_text() -> None:
 
 def _check(arguments: Sequence[str]) -> None:
     for place, argument in enumerate(arguments, start=1):
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise Misused(f"argument {place} is not UTF-8: {argument!a}") from None
-        # To leave out a filter, an id or a key in silence would do more than was meant.
-        if re.fullmatch(r"(--[a-z-]+=)?", argument):
-            raise Misused(f"argument {place} is empty: is a variable of your shell not set?")
+        if fault := _fault(argument):
+            from mousetrap.api_client import Misused
+
+            raise Misused(f"argument {place} {fault}")
+
+
+def _fault(argument: str) -> str | None:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return f"is not UTF-8: {argument!a}"
+    # Ignoring an empty filter, id or key would select more than was asked for.
+    return (
+        "is empty: is a variable of your shell not set?" if re.fullmatch(r"(--[a-z-]+=)?", argument) else None
+    )

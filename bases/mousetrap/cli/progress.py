@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from mousetrap.cli.answers import Event, Progress
+from mousetrap.api_client import Event, Progress
 
 
 class StageSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 
-from mousetrap.cli.failures import Misused, Unreachable
+from mousetrap.api_client import Misused, Unreachable
 from mousetrap.jobs import MousetrapError, QueueUnreachable
 from mousetrap.settings import Settings
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mousetrap.cli.api_client import Api
+from mousetrap.api_client import Api
 from mousetrap.cli.run import read_input, told
 from mousetrap.cli.short_ids import with_run
 from mousetrap.settings import Settings

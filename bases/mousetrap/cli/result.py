@@ -4,7 +4,7 @@ import msgspec
 from rich.console import RenderableType
 from rich.syntax import Syntax
 
-from mousetrap.cli.answers import Run
+from mousetrap.api_client import Run
 from mousetrap.cli.summary_tables import summary_tables
 from mousetrap.cli.tables import failure_text
 from mousetrap.earthquakes import EARTHQUAKES, Summary

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from mousetrap.cli.api_client import Api, read_run, read_run_id
-from mousetrap.cli.failures import Misused
-from mousetrap.cli.follow import follow
+from mousetrap.api_client import Api, Misused, follow, read_run, read_run_id
 from mousetrap.cli.output import argument, print_json, say, terminal
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen

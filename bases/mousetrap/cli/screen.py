@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from mousetrap.cli.answers import Event, Progress
+from mousetrap.api_client import Event, Progress
 from mousetrap.cli.progress import Stages, advance, waiting
 from mousetrap.cli.tables import event_line, stages_table
 

@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from mousetrap.cli.answers import Letter
-from mousetrap.cli.api_client import Api, UnknownRun, read_letters, read_page
-from mousetrap.cli.failures import Misused
+from mousetrap.api_client import Api, Letter, Misused, UnknownRun, read_letters, read_page
 
 Done = TypeVar("Done")
 

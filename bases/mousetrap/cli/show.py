@@ -5,7 +5,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from mousetrap.cli.api_client import Api, read_page, read_run
+from mousetrap.api_client import Api, read_page, read_run
 from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.result import result_of
 from mousetrap.cli.short_ids import with_run

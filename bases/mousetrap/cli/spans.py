@@ -2,7 +2,7 @@
 
 import re
 
-from mousetrap.cli.failures import Misused
+from mousetrap.api_client import Misused
 
 _SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.cli.answers import Event, Failure, Page, PutAside, Run, Worker
+from mousetrap.api_client import Event, Failure, Page, PutAside, Run, Worker
 from mousetrap.cli.checks import Check
 from mousetrap.cli.output import argument
 from mousetrap.cli.progress import Stages, StageSeen

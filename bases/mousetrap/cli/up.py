@@ -8,16 +8,14 @@ from pathlib import Path
 
 from rich.text import Text
 
-from mousetrap.cli.failures import CommandFailed
+from mousetrap.api_client import CommandFailed
+from mousetrap.cli.feed_server import served_week
 from mousetrap.cli.output import terminal
-from mousetrap.cli.plan import PROGRAMS, Plan
 from mousetrap.cli.reachable import check_broker, check_store
-from mousetrap.cli.server import NAME
-from mousetrap.cli.stack import StopAsked, running_stack
-from mousetrap.cli.taken import keeping
+from mousetrap.local_stack import PROGRAMS, VALKEY, Plan, StopAsked, keeping, running_stack
 from mousetrap.settings import FOLDER, Settings, announced
 
-_COLOURS = dict(zip((*PROGRAMS, NAME), cycle(("green", "cyan", "magenta", "yellow")), strict=False))
+_COLOURS = dict(zip((*PROGRAMS, VALKEY), cycle(("green", "cyan", "magenta", "yellow")), strict=False))
 
 
 def up(environ: Mapping[str, str]) -> int:
@@ -30,7 +28,7 @@ def up(environ: Mapping[str, str]) -> int:
     _check_given(environ)
     folder = Path(FOLDER).absolute()
     with ExitStack() as opened:
-        stack = opened.enter_context(running_stack(environ, folder, tell))
+        stack = opened.enter_context(running_stack(environ, folder, tell, served_week))
         with keeping(folder):
             opened.enter_context(announced(folder, stack.exports()))
         console.print("starting; what it keeps is in ./.mousetrap")

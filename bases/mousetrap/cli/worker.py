@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mousetrap.cli.failures import Misused
+from mousetrap.api_client import Misused
 from mousetrap.job_queue import open_queue
 from mousetrap.run_fetch_worker import bind_fetch
 from mousetrap.run_process_worker import bind_process

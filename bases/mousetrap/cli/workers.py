@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mousetrap.cli.api_client import Api, read_workers
+from mousetrap.api_client import Api, read_workers
 from mousetrap.cli.output import print_json, terminal
 from mousetrap.cli.tables import workers_table
 from mousetrap.settings import Settings

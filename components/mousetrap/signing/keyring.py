@@ -1,6 +1,7 @@
 """Signs bodies with the newest key and verifies them with any key of the ring."""
 
 import hmac
+import secrets
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,6 +100,11 @@ class Keyring:
         right = _signature(f"{version}.{key_id}.", secret, body)
         if not hmac.compare_digest(right.encode(), signature.encode("ascii", "replace")):
             raise SignatureRefused(f"the signature does not fit {what}: it was changed after it was signed")
+
+
+def new_signing_key() -> str:
+    """A new key for MOUSETRAP_SIGNING_KEYS, `id:secret`; the id is random, so that old and new keys have different ids."""
+    return f"{secrets.token_hex(4)}:{secrets.token_urlsafe(32)}"
 
 
 def _record(about: Sequence[str | int], value: bytes) -> bytes:

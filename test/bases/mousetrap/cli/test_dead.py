@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mousetrap.cli.answers import Repaired
+from mousetrap.api_client import Repaired
 from mousetrap.cli.dead import repair_all
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from rich.console import RenderableType
 
-from mousetrap.cli.answers import Letter, LetterGroup, LetterGroups, LetterPage
+from mousetrap.api_client import Letter, LetterGroup, LetterGroups, LetterPage
 from mousetrap.cli.dead_tables import groups_table, letter_facts, letters_table, traceback_of
 from mousetrap.cli.output import terminal
 

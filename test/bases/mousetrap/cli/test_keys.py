@@ -4,10 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mousetrap.api_client import Misused
 from mousetrap.api_keys import ALLOWS, ApiKeys, Scope
-from mousetrap.cli.failures import Misused
-from mousetrap.cli.keys import new_api_key, signing_key
-from mousetrap.signing import Keyring
+from mousetrap.cli.keys import new_api_key
 
 
 def test_an_api_key_is_shown_with_its_entry(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,8 +44,3 @@ def test_the_help_lists_every_scope_with_what_it_allows() -> None:
 
     for scope, what in ALLOWS.items():
         assert f"{scope} ({what})" in commands._SCOPES
-
-
-def test_signing_keys_are_all_different_and_stand_side_by_side() -> None:
-    ring = Keyring.parse(",".join(signing_key() for _ in range(20)))
-    assert len(ring.keys) == len(set(ring.keys.values())) == 20

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mousetrap.cli.answers import Event, Failure, Progress
+from mousetrap.api_client import Event, Failure, Progress
 from mousetrap.cli.progress import Stages, StageSeen, advance, how_far, waiting
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mousetrap.cli.failures import Misused
+from mousetrap.api_client import Misused
 from mousetrap.cli.spans import seconds
 
 

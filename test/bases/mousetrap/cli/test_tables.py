@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from rich.console import RenderableType
 
-from mousetrap.cli.answers import Doing, Event, Failure, Page, Run, Worker
+from mousetrap.api_client import Doing, Event, Failure, Page, Run, Worker
 from mousetrap.cli.checks import Check
 from mousetrap.cli.output import terminal
 from mousetrap.cli.progress import StageSeen

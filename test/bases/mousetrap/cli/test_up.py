@@ -481,7 +481,7 @@ def test_a_program_more_is_started_and_stopped_like_the_others(
     tmp_path: Path,
 ) -> None:
     code = (
-        "import os\nfrom mousetrap.cli.plan import PROGRAMS\n"
+        "import os\nfrom mousetrap.local_stack import PROGRAMS\n"
         "PROGRAMS['another-worker'] = 'mousetrap.fetch_worker'\n"
         "from mousetrap.cli.up import up\nraise SystemExit(up(os.environ))"
     )

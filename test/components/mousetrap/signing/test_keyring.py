@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.signing import HEADER, Keyring, SignatureRefused
+from mousetrap.signing import HEADER, Keyring, SignatureRefused, new_signing_key
 
 OLD, NEW = "k1:an-old-secret-of-ours", "k2:a-new-secret-of-ours"
 
@@ -98,3 +98,8 @@ def test_a_record_is_good_for_what_it_is_about_and_for_nothing_else(
 def test_without_keys_records_are_neither_signed_nor_verified() -> None:
     assert Keyring().sign_record(["verdict"], b"x") == ""
     Keyring().verify_record(["verdict"], b"x", "r1.k1.AAAA")
+
+
+def test_signing_keys_are_all_different_and_stand_side_by_side() -> None:
+    ring = Keyring.parse(",".join(new_signing_key() for _ in range(20)))
+    assert len(ring.keys) == len(set(ring.keys.values())) == 20

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from mousetrap.cli.answers import (
+from mousetrap.api_client.answers import (
     Event,
     Letter,
     LetterGroups,
@@ -23,8 +23,8 @@ from mousetrap.cli.answers import (
     Run,
     Worker,
 )
-from mousetrap.cli.event_stream import lines_of, read_events
-from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
+from mousetrap.api_client.errors import CommandFailed, Misused, Unreachable
+from mousetrap.api_client.event_stream import lines_of, read_events
 
 Answer = TypeVar("Answer")
 

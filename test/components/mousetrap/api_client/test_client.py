@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hypothesis import given, settings
 
-from mousetrap.cli.api_client import Api, read_page, read_run_id
-from mousetrap.cli.failures import CommandFailed, Misused, Unreachable
+from mousetrap.api_client.client import Api, read_page, read_run_id
+from mousetrap.api_client.errors import CommandFailed, Misused, Unreachable
 from mousetrap.settings import Settings, SettingsWrong
 from support.ports import free_ports
 from support.settings import ANY_VALUE

@@ -3,7 +3,7 @@
 import signal
 from typing import NamedTuple
 
-from mousetrap.cli.failures import CommandFailed
+from mousetrap.api_client import CommandFailed
 
 #: Seconds before it is started again.
 PAUSE = 1.0

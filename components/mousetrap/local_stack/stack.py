@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -13,18 +13,16 @@ from types import FrameType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from mousetrap.cli.api_client import Api
-from mousetrap.cli.children import Children, Ended
-from mousetrap.cli.failures import Misused, Unreachable
-from mousetrap.cli.feed_server import served_week
-from mousetrap.cli.keys import signing_key
-from mousetrap.cli.loading import loading_fault
-from mousetrap.cli.plan import PROGRAMS, Plan, environment_of, exports, make_plan
-from mousetrap.cli.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
-from mousetrap.cli.server import NAME, Server
-from mousetrap.cli.taken import hold, keeping, taken
+from mousetrap.api_client import Api, Misused, Unreachable
 from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.local_stack.children import Children, Ended
+from mousetrap.local_stack.folder import hold, keeping, taken
+from mousetrap.local_stack.loading import loading_fault
+from mousetrap.local_stack.plan import PROGRAMS, Plan, environment_of, exports, make_plan
+from mousetrap.local_stack.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
+from mousetrap.local_stack.server import VALKEY, Server
 from mousetrap.settings import Settings, make_private_folder, write_private
+from mousetrap.signing import new_signing_key
 
 #: Seconds for the API to serve, and seconds between two looks.
 _START, _LOOK = 30.0, 0.03
@@ -66,7 +64,9 @@ class Stack:
 
     def serve(self, valkey: EmbeddedValkey) -> None:
         """Starts the embedded server, and keeps it running from now on."""
-        self._server = Server(valkey, self._news.put, partial(self._tell, NAME), partial(self._later, NAME))
+        self._server = Server(
+            valkey, self._news.put, partial(self._tell, VALKEY), partial(self._later, VALKEY)
+        )
         self._server.start()
 
     @cached_property
@@ -109,11 +109,11 @@ class Stack:
 
     def _keep_running(self, news: Ended | _Due) -> None:
         match news:
-            case Ended(name, code) if name == NAME and self._server:
+            case Ended(name, code) if name == VALKEY and self._server:
                 self._server.judge_end(code)
             case Ended(name, code):
                 self._start_again(name, code)
-            case _Due(name) if name == NAME and self._server:
+            case _Due(name) if name == VALKEY and self._server:
                 self._server.start_again()
             case _Due(name):
                 self._start(name)
@@ -161,9 +161,14 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    environ: Mapping[str, str], folder: Path, tell: Callable[[str, str], None]
+    environ: Mapping[str, str],
+    folder: Path,
+    tell: Callable[[str, str], None],
+    feed: Callable[[int], AbstractContextManager[str]],
 ) -> Iterator[Stack]:
-    """The stack, its processes just started, its data in `folder`; `tell` gets each line that a process says.
+    """The stack, its processes just started, its data in `folder`; `tell` gets each line that a process prints.
+
+    `feed` serves a feed at a port, or at a free one, and gives its address.
 
     On leaving, the API stops first, then the workers finish what they run, and the server goes last. A signal raises
     StopAsked where the news are read; a second one ends the processes at once.
@@ -176,9 +181,11 @@ def running_stack(
     with ExitStack() as opened:
         lock = opened.enter_context(taken(folder))
         port = _api_port(settings)
-        feed = opened.enter_context(served_week(_feed_port(folder)))
+        feed_url = opened.enter_context(feed(_feed_port(folder)))
         given = Settings.given_in(environ)
-        plan = make_plan(settings, given, folder, api_port=port, valkey_address=valkey.address, feed_url=feed)
+        plan = make_plan(
+            settings, given, folder, api_port=port, valkey_address=valkey.address, feed_url=feed_url
+        )
         with keeping(folder):
             _make_files(plan, folder)
         children = Children(tell, news.put, settings.grace_seconds, lock)
@@ -241,7 +248,7 @@ def _make_files(plan: Plan, folder: Path) -> None:
     """
     key = plan.variables.get("MOUSETRAP_SIGNING_KEYS_FILE")
     if key and not Path(key).exists():
-        write_private(Path(key), signing_key() + "\n")
+        write_private(Path(key), new_signing_key() + "\n")
     if "MOUSETRAP_DATABASE_URL" in plan.variables:
         (folder / "summaries.db").touch(mode=0o600)
     write_private(folder / _FEED_PORT, str(urlsplit(plan.feed_url).port))

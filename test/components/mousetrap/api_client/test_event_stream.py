@@ -2,7 +2,7 @@
 
 import pytest
 
-from mousetrap.cli.event_stream import read_events
+from mousetrap.api_client.event_stream import read_events
 
 
 @pytest.mark.parametrize(

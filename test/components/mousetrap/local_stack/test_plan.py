@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mousetrap.cli.plan import Plan, environment_of, make_plan
+from mousetrap.local_stack.plan import Plan, environment_of, make_plan
 from mousetrap.settings import Settings
 
 BROKER = {"MOUSETRAP_BROKER_URL": "amqp://u:p@broker/"}

@@ -4,12 +4,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from mousetrap.cli.children import Ended
-from mousetrap.cli.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
 from mousetrap.embedded_valkey import EmbeddedValkey, EmbeddedValkeyFailed
+from mousetrap.local_stack.children import Ended
+from mousetrap.local_stack.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
 
 #: What its news and its lines are shown under.
-NAME = "valkey"
+VALKEY = "valkey"
 #: Seconds between two looks at a full disk.
 _LOOK_S = 1.0
 
@@ -73,4 +73,4 @@ class Server:
         self._later(PAUSE)
 
     def _watch(self) -> None:
-        self._ended(Ended(NAME, self._valkey.wait()))
+        self._ended(Ended(VALKEY, self._valkey.wait()))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mousetrap.cli.restarts import Life, next_life
+from mousetrap.local_stack.restarts import Life, next_life
 
 
 @pytest.mark.parametrize("code", [70, 1, -9, -11])

@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 
-from mousetrap.cli.children import Children, Ended
+from mousetrap.local_stack.children import Children, Ended
 from support.processes import Process, clean_environment
 from support.waiting import until
 
@@ -24,7 +24,7 @@ time.sleep(600)
 """
 PARENT = """
 import os, time
-from mousetrap.cli.children import Children
+from mousetrap.local_stack.children import Children
 children = Children(lambda name, line: print(name, line, flush=True), print, 1.0)
 children.start("one", "meek", os.environ)
 children.start("two", "stubborn", os.environ)

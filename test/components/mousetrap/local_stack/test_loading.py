@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mousetrap.cli.loading import loading_fault
+from mousetrap.local_stack.loading import loading_fault
 from support.processes import Process
 
 BROKEN = {

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 
-from mousetrap.cli.answers import Event, Progress
-from mousetrap.cli.api_client import Api
-from mousetrap.cli.failures import Unreachable
+from mousetrap.api_client.answers import Event, Progress
+from mousetrap.api_client.client import Api
+from mousetrap.api_client.errors import Unreachable
 
 #: Seconds before each new try to reach the API; with the last one spent, following has failed.
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0, 10.0)

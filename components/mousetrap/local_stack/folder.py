@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mousetrap.cli.failures import Misused
+from mousetrap.api_client import Misused
 from mousetrap.embedded_valkey import running_server
 from mousetrap.settings import NotPrivate, find_stack
 

@@ -1,0 +1,61 @@
+"""The API from Python, for the terminal, programs and tests: requests, replies as values, events of a run."""
+
+from mousetrap.api_client.answers import (
+    Doing,
+    Event,
+    Failure,
+    Letter,
+    LetterGroup,
+    LetterGroups,
+    LetterPage,
+    Page,
+    Progress,
+    PutAside,
+    Repaired,
+    Run,
+    Worker,
+    kind_and_text,
+)
+from mousetrap.api_client.client import (
+    Api,
+    UnknownRun,
+    read_letter,
+    read_letter_groups,
+    read_letters,
+    read_page,
+    read_run,
+    read_run_id,
+    read_workers,
+)
+from mousetrap.api_client.errors import CommandFailed, Misused, Unreachable
+from mousetrap.api_client.follow import follow
+
+__all__ = [
+    "Api",
+    "CommandFailed",
+    "Doing",
+    "Event",
+    "Failure",
+    "Letter",
+    "LetterGroup",
+    "LetterGroups",
+    "LetterPage",
+    "Misused",
+    "Page",
+    "Progress",
+    "PutAside",
+    "Repaired",
+    "Run",
+    "UnknownRun",
+    "Unreachable",
+    "Worker",
+    "follow",
+    "kind_and_text",
+    "read_letter",
+    "read_letter_groups",
+    "read_letters",
+    "read_page",
+    "read_run",
+    "read_run_id",
+    "read_workers",
+]
