@@ -16,8 +16,9 @@ from benchmarks.contending import word
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, encode, first_job
 from mousetrap.pipeline import Pipeline, Stage
-from mousetrap.run_store import Run, RunStore
+from mousetrap.run_store import RunStore
 from mousetrap.settings import Settings
+from mousetrap.shapes import Run
 from mousetrap.submit_run import new_run_id, submit_run
 
 #: Runs that are made in one call, and how many such calls are under way.

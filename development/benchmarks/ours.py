@@ -11,9 +11,10 @@ from benchmarks.contending import FIRST, LAST, Counter, Counts, number, order, w
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Queue
 from mousetrap.pipeline import Pipeline, Stage
-from mousetrap.run_store import RunState, RunStore, open_store
+from mousetrap.run_store import RunStore, open_store
 from mousetrap.serve_worker import serve_worker
 from mousetrap.settings import Settings
+from mousetrap.shapes import RunState
 from mousetrap.submit_run import new_run_id, submit_run
 from mousetrap.worker import Binding
 

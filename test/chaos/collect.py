@@ -17,7 +17,8 @@ from chaos.ledger import Line
 from chaos.workload import QUEUES, Work
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Delivery, JobUndecodable, Queue, dead_queue, decode
-from mousetrap.run_store import RunState, RunStore, open_store
+from mousetrap.run_store import RunStore, open_store
+from mousetrap.shapes import RunState
 from support.valkey import administrator
 
 #: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.

@@ -24,7 +24,8 @@ from chaos.skew import set_wrong
 from chaos.workload import KINDS, PIPELINES, QUEUES, SIGNING_KEYS, Order, orders
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Message, MousetrapError, Queue
-from mousetrap.run_store import Opened, RunState, RunStore, open_store
+from mousetrap.run_store import Opened, RunStore, open_store
+from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import republish, submit_run
 from mousetrap.telemetry import log_to_stderr

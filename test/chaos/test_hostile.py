@@ -21,7 +21,8 @@ from chaos.hostile_worker import BROKEN, CONCURRENCY, IN_LOOP, IN_THREAD, QUEUES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Delivery, Message, Queue, dead_queue
 from mousetrap.pipeline import Pipeline
-from mousetrap.run_store import RunState, RunStore, open_store
+from mousetrap.run_store import RunStore, open_store
+from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import submit_run
 from support import hostile_handlers as hostile

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from mousetrap.run_store import RunState
 from mousetrap.settings import Settings
+from mousetrap.shapes import RunState
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "deploy/README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
-from mousetrap.run_store import Progress, RunConflict, RunStore, Unsigned
+from mousetrap.run_store import RunConflict, RunStore, Unsigned
+from mousetrap.shapes import Progress
 from simulation.clock import EPOCH_MS, SimulatedLoop
 from simulation.process import Process, Story
 from simulation.store_client import Store, StoreClient

@@ -12,7 +12,8 @@ import msgspec
 
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.jobs import JobUndecodable, Message, MousetrapError, dead_queue, decode
-from mousetrap.run_store import RunConflict, RunState, RunStore
+from mousetrap.run_store import RunConflict, RunStore
+from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import republish, submit_run
 from mousetrap.worker import Binding, Stop, WorkerOptions, run_worker

@@ -1,11 +1,10 @@
 """A worker's sign of life, as tests of those who keep and show it need one."""
 
-from mousetrap.worker_registry import Beat, Doing
-from mousetrap.worker_registry.beat import State
+from mousetrap.shapes import Beat, Doing, WorkerState
 
 
 def a_beat(
-    name: str = "w1", *, state: State = "serving", done: int = 3, doing: tuple[Doing, ...] = ()
+    name: str = "w1", *, state: WorkerState = "serving", done: int = 3, doing: tuple[Doing, ...] = ()
 ) -> Beat:
     return Beat(
         name=name,

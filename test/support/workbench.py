@@ -12,7 +12,7 @@ from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Delivery, Message, Queue, dead_queue
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import Run, RunStore, open_store
+from mousetrap.run_store import RunStore, StoredRun, open_store
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import submit_run
 from mousetrap.worker import Binding, Context, Stop, Watching, WorkerOptions, run_worker
@@ -58,7 +58,7 @@ class Workbench:
             stop.ask()
             await asyncio.wait_for(task, PATIENCE)
 
-    async def ended(self, run_id: str) -> Run:
+    async def ended(self, run_id: str) -> StoredRun:
         """The run, once it has ended."""
         async with asyncio.timeout(PATIENCE):
             async for _ in self.store.watch(run_id):

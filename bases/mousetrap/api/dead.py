@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import StreamingResponse
 
-from mousetrap.api import views
 from mousetrap.api.access import may_operate, may_read
 from mousetrap.api.audit import WithAudit
 from mousetrap.api.problems import ABSENT, NO_ACCESS, Problem, refusals
@@ -18,7 +17,8 @@ from mousetrap.api.services import WithDeadLetters, WithStore
 from mousetrap.api.wishes import Discard, Edited, Page, Redrive, Wish, body_of, given_input, takes
 from mousetrap.dead_letters import DeadLetter, DeadLetters, NotEditable, Repaired, Selection, group, line
 from mousetrap.jobs import StoreUnreachable
-from mousetrap.run_store import Run, RunStore, read_json
+from mousetrap.run_store import RunStore, read_json
+from mousetrap.shapes import Discarded, Letter, LetterGroups, LetterLine, LetterPage, Redriven, Run
 
 #: Seconds that the letters of one request may be spread over: nobody should have to wait longer for its answer.
 _SPREAD = 5.0
@@ -37,12 +37,12 @@ KnownQueue = Annotated[str, Depends(_known)]
 
 
 @router.get("", dependencies=[may_read], responses=refusals(*NO_ACCESS, "invalid-request", *_AWAY))
-async def list_dead(dead_letters: WithDeadLetters, page: Annotated[Page, Query()]) -> views.LetterPage:
+async def list_dead(dead_letters: WithDeadLetters, page: Annotated[Page, Query()]) -> LetterPage:
     """Dead letters, newest first, without what they carry."""
     looked = await dead_letters.look(page.selection())
     newest = reversed(looked.letters[-page.limit :])
-    return views.LetterPage(
-        letters=[views.LetterLine.model_validate(letter) for letter in newest],
+    return LetterPage(
+        letters=tuple(newest),
         matched=len(looked.letters),
         seen=looked.seen,
         unseen=looked.unseen,
@@ -50,11 +50,10 @@ async def list_dead(dead_letters: WithDeadLetters, page: Annotated[Page, Query()
 
 
 @router.get("/groups", dependencies=[may_read], responses=refusals(*NO_ACCESS, "invalid-request", *_AWAY))
-async def group_dead(dead_letters: WithDeadLetters, wish: Annotated[Wish, Query()]) -> views.LetterGroups:
+async def group_dead(dead_letters: WithDeadLetters, wish: Annotated[Wish, Query()]) -> LetterGroups:
     """Dead letters by queue, reason and error, the most frequent first."""
     looked = await dead_letters.look(wish.selection())
-    groups = [views.LetterGroup.model_validate(each) for each in group(looked.letters)]
-    return views.LetterGroups(groups=groups, seen=looked.seen, unseen=looked.unseen)
+    return LetterGroups(groups=tuple(group(looked.letters)), seen=looked.seen, unseen=looked.unseen)
 
 
 @router.get(
@@ -85,20 +84,20 @@ async def export_dead(dead_letters: WithDeadLetters, wish: Annotated[Wish, Query
 )
 async def show_dead(
     queue: KnownQueue, letter: str, dead_letters: WithDeadLetters, store: WithStore
-) -> views.Letter:
+) -> Letter:
     """A dead letter with its story: what it carries, where it broke, and what happened to its run."""
     found = await dead_letters.find(queue, letter)
     if found is None:
         raise _unknown(letter, queue)
     run = await _run_of(found, store)
-    shown = views.LetterLine.model_validate(found).model_dump()
     job = found.job if found.believed else None
-    return views.Letter(
+    shown = {field.name: getattr(found, field.name) for field in fields(LetterLine)}
+    return Letter(
         **shown,
         traceback=_traceback(found, run),
         payload=read_json(job.payload)[0] if job else None,
         body=None if job else found.message.body.decode(errors="replace"),
-        run=views.Run.model_validate(run) if run else None,
+        run=run,
     )
 
 
@@ -110,7 +109,7 @@ _ACTING = refusals(
 @router.post("/redrive", dependencies=[may_operate], responses=_ACTING, openapi_extra=takes(Redrive))
 async def redrive_dead(
     dead_letters: WithDeadLetters, wish: Annotated[Redrive, Depends(body_of(Redrive))], audit: WithAudit
-) -> views.Redriven:
+) -> Redriven:
     """Sends letters round again, oldest first: each goes back to the queue that gave it up, its attempts counted anew.
 
     One request takes no more than five seconds of the rate; repeat it while letters are `left`.
@@ -125,12 +124,12 @@ async def redrive_dead(
 @router.post("/discard", dependencies=[may_operate], responses=_ACTING, openapi_extra=takes(Discard))
 async def discard_dead(
     dead_letters: WithDeadLetters, wish: Annotated[Discard, Depends(body_of(Discard))], audit: WithAudit
-) -> views.Discarded:
+) -> Discarded:
     """Forgets letters for good, oldest first; export them before, if somebody may want them."""
     with audit.act("discard", filter=wish.said()) as act:
         done = await dead_letters.discard(wish.meant(), limit=wish.limit)
         act.count = done.done
-    return views.Discarded(matched=done.matched, discarded=done.done, left=done.left, unseen=done.unseen)
+    return Discarded(matched=done.matched, discarded=done.done, left=done.left, unseen=done.unseen)
 
 
 @router.post(
@@ -151,7 +150,7 @@ async def redrive_one(
     _: Annotated[Edited, Depends(body_of(Edited))],
     payload: Annotated[bytes | None, Depends(given_input)],
     audit: WithAudit,
-) -> views.Redriven:
+) -> Redriven:
     """Sends one letter round again, as it is or with another input."""
     with audit.act("redrive" if payload is None else "edit", queue=queue, letter=letter) as act:
         done = await _sent_again(dead_letters, queue, letter, payload)
@@ -171,8 +170,8 @@ async def _sent_again(dead_letters: DeadLetters, queue: str, letter: str, payloa
         raise Problem("not-editable", str(error)) from error
 
 
-def _redriven(done: Repaired) -> views.Redriven:
-    return views.Redriven(
+def _redriven(done: Repaired) -> Redriven:
+    return Redriven(
         matched=done.matched, redriven=done.done, stale=done.stale, left=done.left, unseen=done.unseen
     )
 

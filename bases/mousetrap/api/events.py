@@ -10,14 +10,14 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
-from mousetrap.api import views
 from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.runs import KnownRun
 from mousetrap.api.services import WithStore
 from mousetrap.jobs import StoreUnreachable
-from mousetrap.run_store import Event, Progress, RunStore
+from mousetrap.run_store import RunStore
+from mousetrap.shapes import Event, Progress
 
 _EVENT_ID = r"^(0|[0-9]{1,15}-[0-9]{1,15})$"
 #: Seconds between two tries to reach a lost store, while the client waits.
@@ -135,10 +135,10 @@ async def _next(happenings: AsyncIterator[Happening]) -> Happening | None:
 
 def _sent(happening: Happening) -> ServerSentEvent:
     if isinstance(happening, Progress):
-        return ServerSentEvent(event="progress", data=views.Progress.model_validate(happening))
+        return ServerSentEvent(event="progress", data=happening)
     # A line of the stream has one line; a damaged kind may hold more, and stands in the data as it is.
     kind = happening.kind if happening.kind.isprintable() else "unreadable"
-    return ServerSentEvent(event=kind, id=happening.id, data=views.Event.model_validate(happening))
+    return ServerSentEvent(event=kind, id=happening.id, data=happening)
 
 
 def _order(event_id: str) -> tuple[int, ...]:

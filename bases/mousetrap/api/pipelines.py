@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 
-from mousetrap.api import views
+from mousetrap import shapes
 from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithStore
 from mousetrap.catalogue import PIPELINES
-from mousetrap.pipeline import Pipeline
+from mousetrap.pipeline import Pipeline, schema
 
 #: What a pipeline can be called.
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
@@ -35,9 +35,17 @@ KnownPipeline = Annotated[Pipeline, Depends(_known)]
 
 
 @router.get("/pipelines", dependencies=[may_read], responses=refusals(*NO_ACCESS))
-async def list_pipelines() -> list[views.Pipeline]:
+async def list_pipelines() -> list[shapes.Pipeline]:
     """Every pipeline, with its stages, their queues and their contracts."""
-    return [views.Pipeline.of(pipeline) for pipeline in PIPELINES.values()]
+    return [_shown(pipeline) for pipeline in PIPELINES.values()]
+
+
+def _shown(pipeline: Pipeline) -> shapes.Pipeline:
+    stages = [
+        shapes.Stage(name=it.name, queue=it.queue, input=schema(it.input), output=schema(it.output))
+        for it in pipeline.stages
+    ]
+    return shapes.Pipeline(name=pipeline.name, description=pipeline.description, stages=tuple(stages))
 
 
 @router.get(

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from mousetrap.api import views
 from mousetrap.api.access import may_read
 from mousetrap.api.dead import KnownQueue
 from mousetrap.api.problems import NO_ACCESS, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithServices
+from mousetrap.shapes import Queue
 
 router = APIRouter(tags=["queues"], route_class=Route)
 
@@ -17,8 +17,8 @@ router = APIRouter(tags=["queues"], route_class=Route)
     dependencies=[may_read],
     responses=refusals(*NO_ACCESS, "unknown-queue", "broker-away", "unroutable", "store-away"),
 )
-async def show_queue(queue: KnownQueue, services: WithServices) -> views.Queue:
+async def show_queue(queue: KnownQueue, services: WithServices) -> Queue:
     """How many jobs wait for a worker, and how long the oldest of them has. Looking takes no job and delays none."""
     backlog = await services.queue.backlog(queue)
     oldest = await services.registry.look(queue, backlog)
-    return views.Queue(name=queue, ready=backlog.ready, oldest_seconds=oldest)
+    return Queue(name=queue, ready=backlog.ready, oldest_seconds=oldest)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from mousetrap.api import views
+from mousetrap import shapes
 from mousetrap.api.access import Operator, may_operate
 from mousetrap.api.audit import WithAudit
 from mousetrap.api.problems import CLOSED, NO_ACCESS, Problem, refusals
@@ -16,7 +16,8 @@ from mousetrap.api.start import PRINTABLE, accepted_in_time, fresh_id, told
 from mousetrap.api.wishes import body_of, given_input, takes
 from mousetrap.catalogue import PIPELINES
 from mousetrap.pipeline import Pipeline
-from mousetrap.run_store import Run, RunState
+from mousetrap.run_store import StoredRun
+from mousetrap.shapes import RunState
 from mousetrap.submit_run import RerunImpossible, rerun, run_id_of_key
 
 router = APIRouter(tags=["runs"], route_class=Route)
@@ -45,7 +46,7 @@ class Again(BaseModel):
 )
 async def cancel_run(
     run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithStore, audit: WithAudit
-) -> views.Cancelled:
+) -> shapes.Cancelled:
     """Cancels a run: no attempt of it begins after this, and those that run are stopped. Repeating it changes nothing."""
     with audit.act("cancel", run=run_id) as done:
         state = await store.cancel(run_id)
@@ -54,13 +55,13 @@ async def cancel_run(
         if state != RunState.CANCELLED:
             raise Problem("run-ended", f"there is nothing to call off: the run is {state}", state=state)
         done.count = 1
-    return views.Cancelled(run_id=run_id, state=state)
+    return shapes.Cancelled(run_id=run_id, state=state)
 
 
 @router.post(
     "/runs/{run_id}/rerun",
     status_code=202,
-    response_model=views.Accepted,
+    response_model=shapes.Accepted,
     openapi_extra=takes(Again),
     responses=refusals(
         *NO_ACCESS,
@@ -106,7 +107,7 @@ async def rerun_run(
     return told(accepted)
 
 
-def _pipeline_of(run: Run) -> Pipeline:
+def _pipeline_of(run: StoredRun) -> Pipeline:
     if run.pipeline not in PIPELINES:
         raise Problem(
             "unknown-pipeline", f"this server has no pipeline {run.pipeline}, as the run's was called"

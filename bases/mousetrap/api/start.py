@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from mousetrap.api import views
+from mousetrap import shapes
 from mousetrap.api.access import Starter, caller_of
 from mousetrap.api.pipelines import KnownPipeline, pipeline_of
 from mousetrap.api.problems import CLOSED, NO_ACCESS, Problem, refusals
@@ -61,7 +61,7 @@ router = APIRouter(tags=["runs"], route_class=_ByHand)
 @router.post(
     "/pipelines/{pipeline}/runs",
     status_code=202,
-    response_model=views.Accepted,
+    response_model=shapes.Accepted,
     responses=refusals(
         *NO_ACCESS,
         *("two-ids", "unknown-pipeline", "body-too-slow", "run-conflict", "body-too-large"),

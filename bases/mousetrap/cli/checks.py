@@ -7,8 +7,8 @@ import msgspec
 
 from mousetrap.api_keys import ApiKeys
 from mousetrap.run_store import StoreFacts
+from mousetrap.shapes import Worker
 from mousetrap.submit_run import STORE_SHARE, WARN_SHARE
-from mousetrap.worker_registry import WorkerSeen
 
 _MIB = 1 << 20
 #: Seconds before a key's end from which on it is warned of.
@@ -52,7 +52,7 @@ def check_api_keys(text: str, now: float) -> Check:
     return Check("keys", "warn", found, "`mousetrap keys new` makes another; take out those that have ended")
 
 
-def check_workers(queues: Iterable[str], workers: Iterable[WorkerSeen]) -> Check:
+def check_workers(queues: Iterable[str], workers: Iterable[Worker]) -> Check:
     """Whether each queue has a worker that beats; those that fell silent are named."""
     seen = tuple(workers)
     live = [worker for worker in seen if worker.state != "stale"]

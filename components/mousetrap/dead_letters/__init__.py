@@ -3,7 +3,7 @@
 from mousetrap.dead_letters.edit import NotEditable
 from mousetrap.dead_letters.expiry import discard_old
 from mousetrap.dead_letters.export import line
-from mousetrap.dead_letters.group import Group, group
+from mousetrap.dead_letters.group import group
 from mousetrap.dead_letters.letter import DeadLetter
 from mousetrap.dead_letters.repair import DeadLetters, Looked, Repaired
 from mousetrap.dead_letters.selection import Selection
@@ -11,7 +11,6 @@ from mousetrap.dead_letters.selection import Selection
 __all__ = [
     "DeadLetter",
     "DeadLetters",
-    "Group",
     "Looked",
     "NotEditable",
     "Repaired",

@@ -1,27 +1,12 @@
 """Groups dead letters by what went wrong, so that a thousand of one kind are one line."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mousetrap.dead_letters.letter import DeadLetter
+from mousetrap.shapes import LetterGroup
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Letters of one queue that died of the same."""
-
-    queue: str
-    reason: str
-    error_kind: str
-    count: int
-    #: Milliseconds since 1970; None when no letter of the group tells its time.
-    oldest_ms: int | None
-    newest_ms: int | None
-    #: The last one that came.
-    example: DeadLetter
-
-
-def group(letters: Iterable[DeadLetter]) -> list[Group]:
+def group(letters: Iterable[DeadLetter]) -> list[LetterGroup]:
     """The groups of `letters`, which come oldest first; the largest group comes first."""
     members: dict[tuple[str, str, str], list[DeadLetter]] = {}
     for letter in letters:
@@ -29,9 +14,9 @@ def group(letters: Iterable[DeadLetter]) -> list[Group]:
     return sorted((_group(*key, found) for key, found in members.items()), key=lambda each: -each.count)
 
 
-def _group(queue: str, reason: str, error_kind: str, letters: list[DeadLetter]) -> Group:
+def _group(queue: str, reason: str, error_kind: str, letters: list[DeadLetter]) -> LetterGroup:
     times = [letter.at_ms for letter in letters if letter.at_ms is not None]
-    return Group(
+    return LetterGroup(
         queue=queue,
         reason=reason,
         error_kind=error_kind,

@@ -11,7 +11,7 @@ from mousetrap.jobs.errors import (
     Unroutable,
 )
 from mousetrap.jobs.job import Job, JobTooNew, JobUndecodable, decode, encode, first_job
-from mousetrap.jobs.outcome import Done, Failure, GiveUp, Outcome, RetryLater
+from mousetrap.jobs.outcome import Done, GiveUp, Outcome, RetryLater
 from mousetrap.jobs.queue import (
     LARGEST_PAYLOAD,
     Backlog,
@@ -22,6 +22,7 @@ from mousetrap.jobs.queue import (
     Subscription,
     dead_queue,
 )
+from mousetrap.shapes import Failure
 
 __all__ = [
     "LARGEST_PAYLOAD",

@@ -2,29 +2,7 @@
 
 import msgspec
 
-from mousetrap.retry import encodable
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an attempt failed; kept for people, so cut to a length that a header and a page can hold.
-
-    Its texts can always be encoded, whatever they were made of.
-    """
-
-    #: The error's class, with its module.
-    kind: str
-    text: str
-    traceback: str = ""
-
-    def __post_init__(self) -> None:
-        for name in ("kind", "text", "traceback"):
-            text = getattr(self, name)
-            if not text.isascii():
-                msgspec.structs.force_setattr(self, name, encodable(text))
-
-    def without_traceback(self) -> "Failure":
-        """The same, for where the traceback is not kept: it is by far the largest part."""
-        return msgspec.structs.replace(self, traceback="") if self.traceback else self
+from mousetrap.shapes import Failure
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

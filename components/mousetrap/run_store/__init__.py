@@ -3,8 +3,8 @@
 from mousetrap.run_store.claims import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
 from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.facts import StoreFacts
+from mousetrap.run_store.reading import StoredRun
 from mousetrap.run_store.records import Opening
-from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState
 from mousetrap.run_store.store import Decision, Opened, RunConflict, RunStore, open_store
 
 __all__ = [
@@ -12,20 +12,16 @@ __all__ = [
     "Claim",
     "Decided",
     "Decision",
-    "Event",
     "Forgotten",
     "Granted",
     "Locked",
     "Opened",
     "Opening",
     "Over",
-    "Page",
-    "Progress",
-    "Run",
     "RunConflict",
-    "RunState",
     "RunStore",
     "StoreFacts",
+    "StoredRun",
     "Unsigned",
     "open_store",
     "read_json",

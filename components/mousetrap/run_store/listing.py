@@ -8,7 +8,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from mousetrap.run_store.damage import is_damage
-from mousetrap.run_store.runs import Page, Run, RunState, read_run
+from mousetrap.run_store.reading import StoredRun, read_run
+from mousetrap.shapes import RunPage, RunState
 
 _DAY_MS = 86_400_000
 #: Days looked into in one round trip.
@@ -29,7 +30,9 @@ class Wanted:
     state: RunState | None = None
 
 
-async def list_runs(client: Redis, wanted: Wanted, limit: int, after: str | None, retention: float) -> Page:
+async def list_runs(
+    client: Redis, wanted: Wanted, limit: int, after: str | None, retention: float
+) -> RunPage:
     """At most `limit` runs accepted before the one that `after` names, newest first.
 
     With a state, one call looks at no more than `MAX_SCANNED` runs: its page can be short, or empty, and still have a next.
@@ -37,20 +40,20 @@ async def list_runs(client: Redis, wanted: Wanted, limit: int, after: str | None
     if wanted.state is None:
         members, more = await _slice(client, wanted.pipeline, limit, after, retention)
         runs = await _read(client, [_run_id(member) for member in members])
-        return Page(runs=tuple(filter(None, runs)), next=members[-1].decode() if more else None)
-    found: list[Run] = []
+        return RunPage(runs=tuple(filter(None, runs)), next=members[-1].decode() if more else None)
+    found: list[StoredRun] = []
     for _ in range(MAX_SCANNED // _CHUNK):
         members, more = await _slice(client, wanted.pipeline, _CHUNK, after, retention)
         runs = await _read(client, [_run_id(member) for member in members])
         for member, run in zip(members, runs, strict=True):
             if len(found) == limit:
-                return Page(runs=tuple(found), next=after)
+                return RunPage(runs=tuple(found), next=after)
             after = member.decode()
             if run is not None and run.state == wanted.state:
                 found.append(run)
         if not more:
-            return Page(runs=tuple(found), next=None)
-    return Page(runs=tuple(found), next=after)
+            return RunPage(runs=tuple(found), next=None)
+    return RunPage(runs=tuple(found), next=after)
 
 
 async def _slice(
@@ -99,7 +102,7 @@ async def _members(
     return [member for members in found for member in members if _MEMBER.fullmatch(member)]
 
 
-async def _read(client: Redis, run_ids: list[str]) -> list[Run | None]:
+async def _read(client: Redis, run_ids: list[str]) -> list[StoredRun | None]:
     if not run_ids:
         return []
     async with client.pipeline(transaction=False) as pipe:
@@ -109,7 +112,7 @@ async def _read(client: Redis, run_ids: list[str]) -> list[Run | None]:
     return [_line(run_id, row) for run_id, row in zip(run_ids, rows, strict=True)]
 
 
-def _line(run_id: str, row: Any) -> Run | None:
+def _line(run_id: str, row: Any) -> StoredRun | None:
     """The run as a list shows it; None when it is forgotten."""
     if is_damage(row):
         return read_run(run_id, {}, damage=(f"the run: {row}",))

@@ -11,7 +11,8 @@ from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.facts import StoreFacts, read_facts
 from mousetrap.run_store.listing import Wanted, list_runs
 from mousetrap.run_store.nudges import Nudges
-from mousetrap.run_store.runs import Event, Page, Progress, Run, RunState, read_event, read_progress, read_run
+from mousetrap.run_store.reading import StoredRun, read_event, read_progress, read_run
+from mousetrap.shapes import Event, Progress, RunPage, RunState
 from mousetrap.store_client import unreachable
 
 #: Reads at once, each on a connection of its own: as many as watchers make would stay for ever.
@@ -37,7 +38,7 @@ class RunReader:
         async with self._reaching():
             return await read_facts(self._client)
 
-    async def get(self, run_id: str) -> Run | None:
+    async def get(self, run_id: str) -> StoredRun | None:
         """The run with its timeline, oldest event first; None when there is none, or not any more."""
         async with self._reaching():
             async with self._client.pipeline(transaction=False) as pipe:
@@ -54,7 +55,7 @@ class RunReader:
         timeline = () if is_damage(entries) else tuple(map(read_event, entries))
         return read_run(run_id, {} if is_damage(fields) else fields, timeline, tuple(damage))
 
-    async def latest(self, pipeline: str) -> Run | None:
+    async def latest(self, pipeline: str) -> StoredRun | None:
         """The newest run of the pipeline that completed, by when it was accepted."""
         async with self._reaching():
             async with self._client.pipeline(transaction=False) as pipe:
@@ -71,7 +72,7 @@ class RunReader:
         state: RunState | None = None,
         limit: int = 50,
         after: str | None = None,
-    ) -> Page:
+    ) -> RunPage:
         """A page of runs, newest first; `after` is the `next` of the page before.
 
         With `state` a page can hold fewer than `limit`, or none, and still have a next: one call looks at 2,000 runs.

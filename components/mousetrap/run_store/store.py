@@ -23,7 +23,7 @@ from mousetrap.run_store.records import (
     sign_opening,
     write_verdict,
 )
-from mousetrap.run_store.runs import Progress, RunState
+from mousetrap.shapes import Progress, RunState
 from mousetrap.signing import Keyring
 from mousetrap.store_client import address, open_client
 

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-
-import msgspec
+from dataclasses import replace
 
 from mousetrap.jobs import MousetrapError, Queue
 from mousetrap.serve_worker.vitals import Vitals
-from mousetrap.worker_registry import BEAT_SECONDS, Beat, Doing, WorkerRegistry
+from mousetrap.shapes import BEAT_S, Beat, Doing
+from mousetrap.worker_registry import WorkerRegistry
 
 #: Attempts that a beat lists.
 _LISTED = 100
@@ -54,7 +54,7 @@ class Beating:
             if time.monotonic() >= line_due:
                 line_due += self._line_seconds
                 _log.info(self.line())
-            await asyncio.sleep(min(BEAT_SECONDS, self._line_seconds))
+            await asyncio.sleep(min(BEAT_S, self._line_seconds))
 
     async def leave(self) -> None:
         """Takes the worker off the list; where that fails it is listed as stale for an hour."""
@@ -94,7 +94,7 @@ class Beating:
     def _now(self) -> Beat:
         watching, now = self._vitals.watching, time.monotonic()
         running = watching.running()
-        return msgspec.structs.replace(
+        return replace(
             self._first,
             state=self._vitals.state,
             done=watching.done,

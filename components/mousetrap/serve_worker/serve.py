@@ -21,10 +21,11 @@ from mousetrap.serve_worker.health import answering
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
 from mousetrap.settings import Settings, SettingsWrong, check_signing
+from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitGuard, end_tasks
 from mousetrap.telemetry import log_to_stderr, printable
 from mousetrap.worker import Binding, Stop, Watching, WorkerOptions, run_through, run_worker
-from mousetrap.worker_registry import Beat, open_registry
+from mousetrap.worker_registry import open_registry
 
 #: Exit codes: all that was begun is finished; a defect; a setting is wrong.
 FINISHED, DEFECT, SETTINGS_WRONG = 0, 1, 2

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mousetrap.shapes import BEAT_S, WorkerState
 from mousetrap.worker import Watching
-from mousetrap.worker_registry import BEAT_SECONDS, State
 
 #: Seconds after which the last look at broker and store tells nothing of now.
-_FRESH = 3 * BEAT_SECONDS
+_FRESH = 3 * BEAT_S
 #: Seconds that an event loop may stand still and count as alive, at most.
 _STILL = 10.0
 
@@ -45,7 +45,7 @@ class Vitals:
         return min(_STILL, self.patience / 2)
 
     @property
-    def state(self) -> State:
+    def state(self) -> WorkerState:
         """What the worker can say of itself in a beat."""
         if any(self.clock() - hung.told > self.longest_still for hung in self.watching.hung()):
             return "stuck"

@@ -2,7 +2,8 @@
 
 from mousetrap.jobs import MousetrapError, Queue, first_job
 from mousetrap.pipeline import Pipeline, Stage
-from mousetrap.run_store import Run, RunState, RunStore
+from mousetrap.run_store import RunStore, StoredRun
+from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.submit_run.submit import Accepted, submit_run
 
@@ -19,7 +20,7 @@ async def rerun(
     queue: Queue,
     keyring: Keyring,
     pipeline: Pipeline,
-    run: Run,
+    run: StoredRun,
     *,
     run_id: str,
     begin: str = START,
@@ -38,7 +39,7 @@ async def rerun(
     )
 
 
-def _stage(pipeline: Pipeline, run: Run, begin: str) -> Stage:
+def _stage(pipeline: Pipeline, run: StoredRun, begin: str) -> Stage:
     if begin == FAILED and run.state != RunState.FAILED:
         raise RerunImpossible(
             f"run {run.id} has not failed, it is {run.state}: name the stage to begin at, or `start`"
@@ -51,7 +52,7 @@ def _stage(pipeline: Pipeline, run: Run, begin: str) -> Stage:
     return stage
 
 
-async def _stored_input(store: RunStore, pipeline: Pipeline, run: Run, stage: Stage) -> bytes:
+async def _stored_input(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> bytes:
     """What `stage` was given in `run`: the run's own input, or what the stage before it gave."""
     try:
         return await _walked(store, pipeline, run, stage)
@@ -61,7 +62,7 @@ async def _stored_input(store: RunStore, pipeline: Pipeline, run: Run, stage: St
         ) from error
 
 
-async def _walked(store: RunStore, pipeline: Pipeline, run: Run, stage: Stage) -> bytes:
+async def _walked(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> bytes:
     opening = await store.opening(run.id)
     if opening is None or (opening.pipeline, opening.stage) != (pipeline.name, run.first):
         raise RerunImpossible(f"the input of run {run.id} is not kept any more: give an input")
@@ -86,7 +87,7 @@ async def _walked(store: RunStore, pipeline: Pipeline, run: Run, stage: Stage) -
     return payload
 
 
-def _why_missing(run: Run, before: Stage) -> str:
+def _why_missing(run: StoredRun, before: Stage) -> str:
     """Why there is no output of the stage `before`, by what the run's timeline says."""
     if any(event.kind == "finished" and event.stage == before.name for event in run.timeline):
         return f"an output larger than MOUSETRAP_KEEP_OUTPUT_BYTES, as that of stage {before.name!r}, is not kept"

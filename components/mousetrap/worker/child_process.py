@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 from mousetrap.shutdown import close_in_forks, keep_in_forks
 from mousetrap.worker.by_name import by_name
 from mousetrap.worker.words import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from mousetrap.jobs import Job
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 
 Deps = TypeVar("Deps")
 

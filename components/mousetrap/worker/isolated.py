@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mousetrap.jobs import Outcome
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 from mousetrap.worker.binding import Binding
 from mousetrap.worker.by_name import by_name
 from mousetrap.worker.child_process import ChildProcess, HandlerDied

@@ -4,7 +4,8 @@ import asyncio
 from contextlib import suppress
 
 from mousetrap.jobs import StoreUnreachable
-from mousetrap.run_store import Progress, RunStore
+from mousetrap.run_store import RunStore
+from mousetrap.shapes import Progress
 
 #: Seconds between two reports of one attempt; what was said in between is replaced by the latest.
 _PAUSE = 0.2

@@ -5,7 +5,7 @@ import socket
 import threading
 from os import register_at_fork
 
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 from mousetrap.worker.words import HEAD, Heard, Said, Told, framed, told
 
 

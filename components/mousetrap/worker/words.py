@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 
 #: Bytes in front of each word that say how many follow.
 HEAD = 4

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from mousetrap.jobs import Backlog
+from mousetrap.shapes import Beat, Worker
 from mousetrap.store_client import address, open_client, reaching
-from mousetrap.worker_registry.beat import Beat, WorkerSeen, read_worker
+from mousetrap.worker_registry.beat import read_worker
 
 #: Milliseconds that a worker which fell silent is still listed, and that a look at a queue counts.
 _KEPT = 3_600_000
@@ -84,7 +85,7 @@ class WorkerRegistry:
             waited = await self._look([f"mousetrap:waiting:{queue}"], [*seen, _KEPT])
         return int(waited) / 1000
 
-    async def workers(self) -> tuple[WorkerSeen, ...]:
+    async def workers(self) -> tuple[Worker, ...]:
         """All workers, by name; those that fell silent without leaving are stale."""
         with reaching(self._place):
             found = await self._client.zrange(_NAMES, 0, -1)
@@ -99,7 +100,7 @@ class WorkerRegistry:
         return tuple(worker for worker in seen if worker is not None)
 
 
-def _seen(name: str, answer: Any, now_ms: int) -> WorkerSeen | None:
+def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:
     """A worker by what the store holds of it; None where that cannot be read, or where it left between two questions."""
     if isinstance(answer, ResponseError):
         _log.warning("what the store holds of worker %s cannot be read: %s", name, answer)

@@ -16,8 +16,9 @@ from mousetrap.api import create_app
 from mousetrap.api.protocol import BoundedConfig
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, first_job
-from mousetrap.run_store import Granted, Progress, RunStore, open_store
+from mousetrap.run_store import Granted, RunStore, open_store
 from mousetrap.settings import Settings
+from mousetrap.shapes import Progress
 from support.processes import Process
 from support.waiting import until
 from support.workbench import just_now_ms

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from mousetrap.worker_registry import Beat, open_registry
+from mousetrap.shapes import Beat
+from mousetrap.worker_registry import open_registry
 from support.inbox import play
 from support.valkey import administrator
 

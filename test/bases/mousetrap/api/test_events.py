@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 
 RUNS = "/pipelines/earthquakes/runs"
 

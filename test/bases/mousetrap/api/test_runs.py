@@ -11,7 +11,7 @@ import pytest
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Delivery, Message, decode
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import run_id_of_key
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import httpx
 
-from mousetrap.worker_registry import Doing, open_registry
+from mousetrap.shapes import Doing
+from mousetrap.worker_registry import open_registry
 from support.beats import a_beat
 from support.ports import free_ports
 

@@ -7,7 +7,7 @@ import pytest
 from mousetrap.api_keys import new_key
 from mousetrap.cli.checks import check_api_keys, check_dead_letters, check_store_facts, check_workers
 from mousetrap.run_store import StoreFacts
-from mousetrap.worker_registry import State, WorkerSeen
+from mousetrap.shapes import Worker, WorkerState
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_keys_that_cannot_be_read_fail() -> None:
     assert check_api_keys("no key", 0.0).state == "fail"
 
 
-def a_worker(name: str, queue: str, state: State) -> WorkerSeen:
-    return WorkerSeen(
+def a_worker(name: str, queue: str, state: WorkerState) -> Worker:
+    return Worker(
         name=name, host="h", pid=1, version="1", stages=("p.s",), queues=(queue,), concurrency=1, state=state,
         done=0, failed=0, running=0, doing=(), started_ms=0, seen_ms=0, silent=0.0,
     )  # fmt: skip

@@ -19,8 +19,9 @@ from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import Trouble
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueUnreachable
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import RunState, open_store
+from mousetrap.run_store import open_store
 from mousetrap.settings import Settings
+from mousetrap.shapes import RunState
 from support.inbox import Inbox, eventually, play
 from support.rabbitmq import virtual_host
 from support.rabbitmq_api import Broker

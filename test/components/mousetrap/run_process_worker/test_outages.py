@@ -19,8 +19,9 @@ from mousetrap.job_queue import connect
 from mousetrap.pipeline import Pipeline
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_process_worker import bind_process
-from mousetrap.run_store import RunState, open_store
+from mousetrap.run_store import open_store
 from mousetrap.settings import Settings
+from mousetrap.shapes import RunState
 from mousetrap.summaries import database as sqlite_or_postgresql
 from mousetrap.summaries import open_summaries
 from mousetrap.worker import Binding

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from redis import Redis
 
-from mousetrap.run_store import Run, RunState, RunStore, open_store
+from mousetrap.run_store import RunStore, open_store
+from mousetrap.shapes import Run, RunState
 from support.valkey import administrator
 
 

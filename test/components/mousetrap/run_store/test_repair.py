@@ -10,7 +10,8 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, StoreUnreachable, first_job
-from mousetrap.run_store import Busy, Granted, Locked, Over, RunState, RunStore, open_store
+from mousetrap.run_store import Busy, Granted, Locked, Over, RunStore, open_store
+from mousetrap.shapes import RunState
 from support.inbox import eventually
 from support.valkey import administrator
 from support.waiting import until

@@ -9,18 +9,8 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, StoreUnreachable, first_job
-from mousetrap.run_store import (
-    Busy,
-    Decided,
-    Event,
-    Granted,
-    Over,
-    Progress,
-    RunConflict,
-    RunState,
-    RunStore,
-    open_store,
-)
+from mousetrap.run_store import Busy, Decided, Granted, Over, RunConflict, RunStore, open_store
+from mousetrap.shapes import Event, Progress, RunState
 from support.ports import free_ports
 from support.valkey import administrator
 

@@ -13,8 +13,9 @@ import pytest
 
 from mousetrap.job_queue import connect
 from mousetrap.pipeline import Pipeline
-from mousetrap.run_store import Run, open_store
-from mousetrap.worker_registry import WorkerSeen, open_registry
+from mousetrap.run_store import open_store
+from mousetrap.shapes import Run, Worker
+from mousetrap.worker_registry import open_registry
 from support import blocking_worker
 from support.blocking_worker import IN_LOOP, IN_THREAD, Order
 from support.processes import Process, clean_environment
@@ -71,10 +72,10 @@ class Runs:
         """The run, once it has ended."""
         return self._on_bench(IN_LOOP, lambda bench: bench.ended(run_id))
 
-    def workers(self) -> tuple[WorkerSeen, ...]:
+    def workers(self) -> tuple[Worker, ...]:
         """Those that the registry knows."""
 
-        async def ask() -> tuple[WorkerSeen, ...]:
+        async def ask() -> tuple[Worker, ...]:
             async with open_registry(self._url) as registry:
                 return await registry.workers()
 

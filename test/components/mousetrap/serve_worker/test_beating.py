@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.worker_registry import WorkerSeen
+from mousetrap.shapes import Worker
 from support.blocking_worker import IN_LOOP
 from support.processes import Process
 from support.waiting import until
@@ -22,7 +22,7 @@ def test_a_worker_is_listed_with_what_it_serves_and_runs_and_leaves_when_it_is_s
     worker = start_worker(MOUSETRAP_HEALTH_LINE_SECONDS="0.1", MOUSETRAP_CONCURRENCY="3")
     run_id = runs.submit(IN_LOOP, "wait")
 
-    seen: WorkerSeen = until(lambda: next((w for w in runs.workers() if w.running), None), "it is listed", 30)
+    seen: Worker = until(lambda: next((w for w in runs.workers() if w.running), None), "it is listed", 30)
     assert (seen.pid, seen.concurrency, seen.state) == (worker.pid, 3, "serving")
     assert seen.stages == ("in_loop.do", "in_thread.do")
     assert seen.queues == ("test_in_loop", "test_in_thread")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mousetrap.pipeline import Pipeline
-from mousetrap.run_store import RunState
+from mousetrap.shapes import RunState
 from support import stubborn_worker
 from support.processes import Process, clean_environment
 from support.stack import SIGNING_KEYS

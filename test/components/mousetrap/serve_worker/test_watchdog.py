@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mousetrap.run_store import Run, RunState
+from mousetrap.shapes import Run, RunState
 from support.blocking_worker import IN_LOOP, IN_THREAD
 from support.processes import Process
 from support.waiting import until

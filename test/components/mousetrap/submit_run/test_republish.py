@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from mousetrap.run_store import RunState
+from mousetrap.shapes import RunState
 from mousetrap.submit_run import republish, submit_run
 from support.workbench import KEYRING, Workbench, add, double, on_a_workbench
 

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from mousetrap.pipeline import ContractBroken
-from mousetrap.run_store import Run, RunState, open_store
+from mousetrap.run_store import StoredRun, open_store
+from mousetrap.shapes import RunState
 from mousetrap.submit_run import Accepted, RerunImpossible, rerun
 from support.workbench import KEYRING, Workbench, add, double, on_a_workbench
 
 
-async def repeated(bench: Workbench, run: Run, **how: Any) -> Accepted:
+async def repeated(bench: Workbench, run: StoredRun, **how: Any) -> Accepted:
     return await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="again", **how)
 
 

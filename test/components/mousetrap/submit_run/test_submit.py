@@ -8,7 +8,8 @@ import pytest
 
 from mousetrap.jobs import Message, QueueFull, QueueUnreachable
 from mousetrap.pipeline import ContractBroken
-from mousetrap.run_store import RunConflict, RunState, open_store
+from mousetrap.run_store import RunConflict, open_store
+from mousetrap.shapes import RunState
 from mousetrap.submit_run import new_run_id, run_id_of_key, submit_run
 from support.ports import free_ports
 from support.workbench import KEYRING, Workbench, a_pipeline, add, double, on_a_workbench

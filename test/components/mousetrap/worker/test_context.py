@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 from mousetrap.worker import Context
 
 

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from mousetrap.jobs import Job, encode, first_job
-from mousetrap.run_store import RunState
+from mousetrap.shapes import RunState
 from mousetrap.worker.postings import signed
 from support.workbench import KEYRING, Workbench, add, double, just_now_ms, on_a_workbench
 

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, decode, encode, first_job
-from mousetrap.run_store import RunState, Unsigned
+from mousetrap.run_store import Unsigned
+from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import RerunImpossible, republish, rerun
 from mousetrap.worker import Binding

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import RunState
+from mousetrap.shapes import RunState
 from mousetrap.worker import Binding, Context, Watching
 from support import hostile_handlers as hostile
 from support.workbench import Workbench, a_pipeline, on_a_workbench

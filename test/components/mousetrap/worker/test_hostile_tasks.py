@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mousetrap.run_store import RunState
+from mousetrap.shapes import RunState
 from support.workbench import Workbench, double, on_a_workbench
 
 

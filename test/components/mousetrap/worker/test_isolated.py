@@ -18,7 +18,7 @@ import pytest
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, GiveUp, Outcome, RetryLater
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import Progress
+from mousetrap.shapes import Progress
 from mousetrap.worker import Binding
 from mousetrap.worker.isolated import Children
 from mousetrap.worker.words import Facts

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from mousetrap.retry import Outage, RetryPolicy
-from mousetrap.run_store import Run, RunState
+from mousetrap.shapes import Run, RunState
 from mousetrap.submit_run import submit_run
 from mousetrap.worker import Context
 from support import isolated_handlers

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from mousetrap.dead_letters import DeadLetters, Looked, Selection
 from mousetrap.jobs import Job, JobUndecodable, Message, decode, encode, first_job
-from mousetrap.run_store import RunState
+from mousetrap.shapes import RunState
 from support.workbench import KEYRING, Workbench, add, double, just_now_ms, on_a_workbench
 
 FIELDS = Job.__struct_fields__

@@ -13,7 +13,7 @@ from redis import Redis
 from mousetrap.job_queue import QueueOptions
 from mousetrap.pipeline import Lock
 from mousetrap.retry import RetryPolicy, TryAgain
-from mousetrap.run_store import RunState
+from mousetrap.shapes import RunState
 from mousetrap.submit_run import submit_run
 from mousetrap.worker import Context, SoftTimeout
 from support import isolated_handlers as handlers

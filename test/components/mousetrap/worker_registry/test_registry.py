@@ -8,7 +8,8 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import Backlog, StoreUnreachable
-from mousetrap.worker_registry import Doing, WorkerRegistry, open_registry
+from mousetrap.shapes import Doing
+from mousetrap.worker_registry import WorkerRegistry, open_registry
 from support.beats import a_beat
 from support.ports import free_ports
 from support.valkey import administrator

@@ -1,0 +1,85 @@
+"""Reads runs, events and progress from the store's hashes and streams."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mousetrap.run_store.damage import Fields
+from mousetrap.shapes import Event, Failure, Progress, Run, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun(Run):
+    """A run as the store holds it."""
+
+    #: The stage that it began with: the pipeline's first, unless it is a re-run.
+    first: str = ""
+
+
+def read_run(
+    run_id: str,
+    fields: Mapping[bytes, bytes],
+    timeline: tuple[Event, ...] = (),
+    damage: tuple[str, ...] = (),
+) -> StoredRun:
+    """The run in a hash of the store, all its fields or some; `damage` is what is known to be unreadable."""
+    read = Fields(fields)
+    stage = read.text("stage")
+    return StoredRun(
+        id=run_id,
+        pipeline=read.text("pipeline"),
+        state=_state(read),
+        stage=stage,
+        accepted_ms=read.number("accepted_ms"),
+        updated_ms=read.number("updated_ms"),
+        finished_ms=read.number("finished_ms", 0) or None,
+        expires_ms=read.number("expires_ms", 0) or None,
+        first=read.text("first", stage),
+        rerun_of=read.text("rerun_of", "") or None,
+        input=read.json("input"),
+        result=read.json("result"),
+        failure=_whole(read.json("failure", Failure), timeline),
+        progress=read.json("progress", Progress),
+        timeline=timeline,
+        unreadable=(*damage, *read.faults),
+    )
+
+
+def read_event(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> Event:
+    """The event in an entry of a run's stream."""
+    place, fields = entry
+    read = Fields(fields or {})
+    return Event(
+        id=place.decode(),
+        kind=read.text("kind"),
+        at_ms=int(place.partition(b"-")[0]),
+        stage=read.text("stage", "") or None,
+        job=read.text("job", "") or None,
+        attempt=read.number("attempt", 0) or None,
+        worker=read.text("worker", "") or None,
+        failure=read.json("data", Failure),
+        unreadable=tuple(read.faults),
+    )
+
+
+def read_progress(raw: bytes | None) -> Progress | None:
+    """The progress in a field; None where there is none that can be read."""
+    progress: Progress | None = Fields({b"progress": raw or b""}).json("progress", Progress)
+    return progress
+
+
+def _whole(failure: Failure | None, timeline: tuple[Event, ...]) -> Failure | None:
+    """The run's failure with its traceback, which only the timeline keeps."""
+    if failure is None or failure.traceback:
+        return failure
+    failures = (event.failure for event in reversed(timeline) if event.kind == "gave_up")
+    return next((it for it in failures if it is not None and it.without_traceback() == failure), failure)
+
+
+def _state(read: Fields) -> RunState:
+    text = read.text("state")
+    try:
+        return RunState(text)
+    except ValueError:
+        if text:
+            read.fault("state", f"there is no state {text[:64]!r}")
+        return RunState.UNREADABLE

@@ -1,0 +1,59 @@
+"""The shapes that store, API and client share."""
+
+from mousetrap.shapes.doc import Doc
+from mousetrap.shapes.failure import Failure, FailureLine
+from mousetrap.shapes.letter import (
+    Discarded,
+    Letter,
+    LetterGroup,
+    LetterGroups,
+    LetterLine,
+    LetterPage,
+    Redriven,
+)
+from mousetrap.shapes.pipeline import Pipeline, Stage
+from mousetrap.shapes.queue import Queue
+from mousetrap.shapes.run import (
+    ENDS,
+    Accepted,
+    Cancelled,
+    Event,
+    Progress,
+    PutAside,
+    Run,
+    RunLine,
+    RunPage,
+    RunState,
+)
+from mousetrap.shapes.worker import BEAT_S, Beat, Doing, Worker, WorkerState
+
+__all__ = [
+    "BEAT_S",
+    "ENDS",
+    "Accepted",
+    "Beat",
+    "Cancelled",
+    "Discarded",
+    "Doc",
+    "Doing",
+    "Event",
+    "Failure",
+    "FailureLine",
+    "Letter",
+    "LetterGroup",
+    "LetterGroups",
+    "LetterLine",
+    "LetterPage",
+    "Pipeline",
+    "Progress",
+    "PutAside",
+    "Queue",
+    "Redriven",
+    "Run",
+    "RunLine",
+    "RunPage",
+    "RunState",
+    "Stage",
+    "Worker",
+    "WorkerState",
+]

@@ -1,0 +1,145 @@
+"""A run, its timeline and its progress; times are milliseconds since 1970."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+from mousetrap.shapes.doc import Doc
+from mousetrap.shapes.failure import Failure, FailureLine
+
+_RUN = Doc(examples=("019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b",))
+_UNREADABLE = "Fields that cannot be read because the store's data is damaged, each with the reason."
+
+
+class RunState(StrEnum):
+    """The state of a run."""
+
+    #: A job of it waits for a worker.
+    QUEUED = "queued"
+    #: A worker has a job of it.
+    RUNNING = "running"
+    #: A job of it failed and waits for its next attempt.
+    RETRYING = "retrying"
+    #: Its last stage returned the result.
+    COMPLETED = "completed"
+    #: A job of it was given up and is a dead letter.
+    FAILED = "failed"
+    #: It was never accepted; the caller got an error.
+    REJECTED = "rejected"
+    #: It was cancelled; no attempt began after that.
+    CANCELLED = "cancelled"
+    #: Its time was over before its next job could begin.
+    EXPIRED = "expired"
+    #: The store's data of it is damaged, and its state is unknown.
+    UNREADABLE = "unreadable"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self not in (RunState.QUEUED, RunState.RUNNING, RunState.RETRYING, RunState.UNREADABLE)
+
+
+#: The kinds of events that a run ends with; each is the name of a state.
+ENDS = frozenset(state.value for state in RunState if state.ended)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The run is kept: it survives any crash from now on."""
+
+    run_id: Annotated[str, _RUN]
+    #: Where the run is shown.
+    url: Annotated[str, Doc(examples=(f"/runs/{_RUN.examples[0]}",))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of a run's timeline; times are milliseconds since 1970."""
+
+    #: Its place in the timeline: a later event has a greater one.
+    id: Annotated[str, Doc(examples=("1765432100123-0",))]
+    #: accepted, started, finished, retrying, waiting, handed_back, gave_up, redriven, or how the run ended: completed,
+    #: failed, rejected, cancelled, expired.
+    kind: Annotated[str, Doc(examples=("started",))]
+    at_ms: int
+    stage: str | None = None
+    job: str | None = None
+    attempt: int | None = None
+    worker: str | None = None
+    failure: Failure | None = None
+    unreadable: Annotated[tuple[str, ...], Doc(_UNREADABLE)] = ()
+
+    @property
+    def last(self) -> bool:
+        """Whether the run ended with this; a failed one goes on when its dead letter is redriven."""
+        return self.kind in ENDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The progress that the running handler reported."""
+
+    stage: str
+    done: float
+    #: In the same unit as `done`; None when the handler does not know.
+    total: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """A run, as a list shows it; times are milliseconds since 1970."""
+
+    id: Annotated[str, _RUN]
+    pipeline: Annotated[str, Doc(examples=("earthquakes",))]
+    state: RunState
+    stage: Annotated[str, Doc("The stage that the run reached last.", ("process",))]
+    accepted_ms: int
+    updated_ms: int
+    finished_ms: int | None = None
+    failure: FailureLine | None = None
+    progress: Progress | None = None
+    unreadable: Annotated[tuple[str, ...], Doc(_UNREADABLE, ([],))] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutAside:
+    """The dead letter of a run that waits: the broker, or a worker that could not verify it, put the message aside."""
+
+    id: Annotated[str, Doc(examples=("5f0c5b7e6a1d5c0e8f3a2b4c6d8e0f1a",))]
+    queue: Annotated[str, Doc("The queue whose dead letter it is.", ("start_fetch",))]
+    reason: Annotated[str, Doc(examples=("expired",))]
+    believed: Annotated[
+        bool, Doc("Whether a key of ours signed it; otherwise the run's id in it is not verified.")
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(RunLine):
+    """A run with its input, its result and its timeline, oldest event first."""
+
+    expires_ms: Annotated[int | None, Doc("When no job of it is begun any more.")] = None
+    rerun_of: Annotated[str | None, Doc("The run that it repeats.", _RUN.examples)] = None
+    input: Any = None
+    failure: Failure | None = None
+    result: Any = None
+    timeline: tuple[Event, ...] = ()
+    letter: Annotated[
+        PutAside | None, Doc("The dead letter that holds its message, when that is why the run waits.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """Some runs, newest first."""
+
+    runs: tuple[RunLine, ...]
+    next: Annotated[str | None, Doc("Ask with `after` set to this for the runs that follow.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """The run is cancelled: no attempt of it begins any more."""
+
+    run_id: Annotated[str, _RUN]
+    state: RunState
