@@ -1,9 +1,14 @@
-"""The servers and programs that tests ask for by name; each is started once, when the first test asks, and always ended."""
+"""Runs asynchronous tests and starts the servers that tests share."""
 
+import asyncio
+import inspect
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -12,8 +17,11 @@ from support.processes import Process, base_command, clean_environment
 from support.rabbitmq import GivenRabbitMQ, NoRabbitMQ, OwnRabbitMQ, find_own_rabbitmq, virtual_host
 from support.rabbitmq_api import Broker
 from support.valkey import GivenValkey, OwnValkey, empty
+from support.workbench import Workbench, workbench
 
 _SERVERS = {"rabbitmq", "own_rabbitmq", "valkey", "own_valkey"}
+#: Of an asynchronous test; less than pytest's own bound, so that the test's name and line are in the report.
+TEST_TIMEOUT_S = 90.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.SIGTERM, signal.default_int_handler
     )  # CI's way to say Ctrl-C: the servers are to end then too
     config.addinivalue_line("markers", "slow: builds or installs; `make test-fast` leaves these out")
+    config.addinivalue_line("markers", "test_timeout(seconds): how long an asynchronous test may take")
+    config.addinivalue_line("markers", "stages(**fields): what the stages of the test's bench have in common")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -31,6 +41,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs an `async def` test in a loop of its own; a fixture's asynchronous context is opened in that loop."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    marker = pyfuncitem.get_closest_marker("test_timeout")
+    seconds = marker.args[0] if marker else TEST_TIMEOUT_S
+    fixtures = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+
+    async def run() -> None:
+        async with AsyncExitStack() as opened, asyncio.timeout(seconds):
+            for name, value in fixtures.items():
+                if isinstance(value, AbstractAsyncContextManager):
+                    fixtures[name] = await opened.enter_async_context(value)
+            await pyfuncitem.obj(**fixtures)
+
+    asyncio.run(run())
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +119,38 @@ def store_url(valkey: GivenValkey | EmbeddedValkey) -> str:
     """The address of the store, emptied for this test."""
     empty(valkey.url)
     return valkey.url
+
+
+@pytest.fixture(params=["streams", "rabbitmq"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The address of either queue in turn, with nothing on it."""
+    url: str = request.getfixturevalue({"streams": "store_url", "rabbitmq": "broker_url"}[request.param])
+    return url
+
+
+@pytest.fixture
+def work() -> str:
+    """The name of a queue that no other test uses."""
+    return f"work_{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def bench(
+    request: pytest.FixtureRequest, queue_url: str, store_url: str
+) -> AbstractAsyncContextManager[Workbench]:
+    """A pipeline on either queue in turn; an `async def` test gets the opened Workbench."""
+    return workbench(queue_url, store_url, **_stage_fields(request))
+
+
+@pytest.fixture
+def streams_bench(request: pytest.FixtureRequest, store_url: str) -> AbstractAsyncContextManager[Workbench]:
+    """A pipeline on streams in Valkey alone; an `async def` test gets the opened Workbench."""
+    return workbench(store_url, store_url, **_stage_fields(request))
+
+
+def _stage_fields(request: pytest.FixtureRequest) -> dict[str, Any]:
+    marker = request.node.get_closest_marker("stages")
+    return marker.kwargs if marker else {}
 
 
 @pytest.fixture

@@ -117,8 +117,22 @@ def a_pipeline(**more: Any) -> Pipeline:
     return Pipeline(name=f"sums_{mark}", description="Adds one and doubles.", stages=tuple(stages))
 
 
+@asynccontextmanager
+async def workbench(
+    queue_url: str, store_url: str, *, options: QueueOptions | None = None, **stage: Any
+) -> AsyncIterator[Workbench]:
+    """Opens a queue and a store for a new pipeline; `stage` is what its stages have in common."""
+    pipeline = a_pipeline(**stage)
+    queues = [stage.queue for stage in pipeline.stages]
+    async with (
+        connect(queue_url, queues, name="test", options=options or QueueOptions()) as queue,
+        open_store(store_url, retention=3600, keyring=KEYRING) as store,
+    ):
+        yield Workbench(queue, store, pipeline)
+
+
 def on_a_workbench(
-    broker_url: str,
+    queue_url: str,
     store_url: str,
     story: Callable[[Workbench], Awaitable[None]],
     *,
@@ -126,18 +140,13 @@ def on_a_workbench(
     options: QueueOptions | None = None,
     **stage: Any,
 ) -> None:
-    """Tells a story on a fresh pipeline; `stage` is what its stages have in common."""
+    """Runs a function on a workbench. Write an `async def` test with the fixture `bench` instead."""
 
-    async def tell() -> None:
-        pipeline = a_pipeline(**stage)
-        queues = [stage.queue for stage in pipeline.stages]
-        async with (
-            connect(broker_url, queues, name="test", options=options or QueueOptions()) as queue,
-            open_store(store_url, retention=3600, keyring=KEYRING) as store,
-        ):
-            await asyncio.wait_for(story(Workbench(queue, store, pipeline)), patience)
+    async def run() -> None:
+        async with workbench(queue_url, store_url, options=options, **stage) as bench:
+            await asyncio.wait_for(story(bench), patience)
 
-    asyncio.run(tell())
+    asyncio.run(run())
 
 
 async def add(number: int) -> int:
