@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mousetrap.retry.backoff import doubled
 from mousetrap.retry.errors import TimeLimitExceeded, TryAgain
 from mousetrap.retry.policy import RetryPolicy
 
@@ -48,7 +49,8 @@ def judge(
     if policy.attempts is not None and attempt >= policy.attempts:
         return Stop("max-retries")
     asked = _asked_for(error, now)
-    return Again(chance * _backoff(attempt, policy) if asked is None else asked)
+    longest = doubled(policy.base, min(policy.cap, _LONGEST), attempt - 1)
+    return Again(chance * longest if asked is None else asked)
 
 
 def wait_out(asked: float, waited: float, policy: RetryPolicy, chance: float) -> Again | Stop:
@@ -84,8 +86,3 @@ def _asked_for(error: Exception, now: float) -> float | None:
         return float(min(after, _LONGEST)) if isinstance(after, int | float) and after > 0 else None
     except BaseException:  # noqa: BLE001  attributes can be anything, and raise anything
         return None
-
-
-def _backoff(attempt: int, policy: RetryPolicy) -> float:
-    doublings = min(attempt - 1, 64)  # beyond this a float is far past any cap, and 2**n would only grow
-    return min(policy.cap, policy.base * 2.0**doublings, _LONGEST)
