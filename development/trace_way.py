@@ -27,13 +27,14 @@ import uvloop
 from mousetrap.api import create_app
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.handlers import Binding
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Delivery, Queue, Subscription
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.submit_run import new_run_id, submit_run
-from mousetrap.worker import Binding, Stop, WorkerOptions, run_worker
+from mousetrap.worker import Stop, WorkerOptions, run_worker
 from support.rabbitmq import find_own_rabbitmq, virtual_host
 
 ROOT = Path(__file__).parents[1]

@@ -8,6 +8,7 @@ import time
 from contextlib import AsyncExitStack
 
 from benchmarks.contending import FIRST, LAST, Counter, Counts, number, order, word
+from mousetrap.handlers import Binding
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Queue
 from mousetrap.pipeline import Pipeline, Stage
@@ -16,7 +17,6 @@ from mousetrap.serve_worker import serve_worker
 from mousetrap.settings import Settings
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import new_run_id, submit_run
-from mousetrap.worker import Binding
 
 ORDER = order()
 COUNTER = Counter(ORDER.counts)

@@ -13,8 +13,8 @@ from typing import Any
 
 from chaos.tools import Tools, attempt, in_a_child, these
 from chaos.workload import KINDS, Work
+from mousetrap.handlers import Binding, Context
 from mousetrap.retry import TryAgain
-from mousetrap.worker import Binding, Context
 
 #: Of a hundred attempts at a flaky stage so many fail.
 _FLAKY = 10

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from mousetrap.handlers import Binding, Context
 from mousetrap.job_queue import open_queue
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.serve_worker import worker_main
 from mousetrap.settings import Settings
-from mousetrap.worker import Binding, Context
 from support import hostile_handlers as hostile
 
 #: Jobs that one worker runs at once, and the attempts of each.

@@ -11,7 +11,7 @@ from chaos.effects import Effects
 from chaos.ledger import Ledger
 from chaos.points import Point, Trap
 from chaos.workload import Work
-from mousetrap.worker import Context
+from mousetrap.handlers import Context
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.handlers import Context
 from mousetrap.pipeline import Lock, Pipeline, Stage
 from mousetrap.retry import Outage, RetryPolicy
-from mousetrap.worker import Context
 from simulation.ledger import Ledger, Performance
 from simulation.process import Process
 from support import hostile_handlers as hostile

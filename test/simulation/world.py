@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 
 from mousetrap.dead_letters import DeadLetters, Selection
+from mousetrap.handlers import Binding
 from mousetrap.jobs import JobUndecodable, Message, MousetrapError, dead_queue, decode
 from mousetrap.run_store import RunConflict, RunStore
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import republish, submit_run
-from mousetrap.worker import Binding, Stop, WorkerOptions, run_worker
+from mousetrap.worker import Stop, WorkerOptions, run_worker
 from simulation.broker import Broker
 from simulation.broker_line import SimulatedQueue
 from simulation.clock import SimulatedLoop

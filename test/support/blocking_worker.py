@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from mousetrap.handlers import Binding
 from mousetrap.job_queue import open_queue
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.serve_worker import worker_main
 from mousetrap.settings import Settings
-from mousetrap.worker import Binding
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from mousetrap.handlers import Context, SoftTimeout
 from mousetrap.retry import Outage, TryAgain
-from mousetrap.worker import Context, SoftTimeout
 from support.waiting import until
 
 _log = logging.getLogger("handlers")

@@ -5,12 +5,12 @@ import signal
 import sys
 
 from mousetrap.earthquakes import EARTHQUAKES, Earthquake, Feed, FeedRequest
+from mousetrap.handlers import Binding
 from mousetrap.job_queue import open_queue
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.serve_worker import worker_main
 from mousetrap.settings import Settings
-from mousetrap.worker import Binding
 
 #: Attempts that an error costs, and workers that an attempt may kill.
 ATTEMPTS, CRASHES = 3, 3

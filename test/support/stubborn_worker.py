@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.handlers import Binding
 from mousetrap.job_queue import open_queue
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.serve_worker import Binder, worker_main
 from mousetrap.settings import Settings
-from mousetrap.worker import Binding
 
 
 class Order(msgspec.Struct, frozen=True):

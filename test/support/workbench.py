@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from mousetrap.handlers import Binding, Context
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Delivery, Message, Queue, dead_queue
 from mousetrap.pipeline import Pipeline, Stage
@@ -15,7 +16,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunStore, StoredRun, open_store
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import submit_run
-from mousetrap.worker import Binding, Context, Stop, Watching, WorkerOptions, run_worker
+from mousetrap.worker import Stop, Watching, WorkerOptions, run_worker
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
 PATIENCE = 20.0

@@ -2,9 +2,9 @@
 
 from mousetrap.earthquakes import EARTHQUAKES, Feed, FeedRequest, default_request
 from mousetrap.fetch_data import FetchBounds, Fetcher, fetch_data, open_fetcher
+from mousetrap.handlers import Binding, Context
 from mousetrap.serve_worker import Connect, worker_main
 from mousetrap.settings import Settings
-from mousetrap.worker import Binding, Context
 
 
 def run_fetch_worker(connect: Connect) -> int:

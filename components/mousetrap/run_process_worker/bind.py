@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from mousetrap.earthquakes import EARTHQUAKES, Feed, Summary
+from mousetrap.handlers import Binding, Context
 from mousetrap.process_data import process_data
 from mousetrap.serve_worker import Connect, worker_main
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.summaries import Summaries, check_address, open_summaries
-from mousetrap.worker import Binding, Context
 
 
 def run_process_worker(connect: Connect) -> int:

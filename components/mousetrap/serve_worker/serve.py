@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import uvloop
 
+from mousetrap.handlers import Binding, run_through
 from mousetrap.jobs import Queue
 from mousetrap.run_store import open_store
 from mousetrap.serve_worker.beating import Beating, turn_for_ever
@@ -24,7 +25,7 @@ from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitGuard, end_tasks
 from mousetrap.telemetry import log_to_stderr, printable
-from mousetrap.worker import Binding, Stop, Watching, WorkerOptions, run_through, run_worker
+from mousetrap.worker import Stop, Watching, WorkerOptions, run_worker
 from mousetrap.worker_registry import open_registry
 
 #: Exit codes: all that was begun is finished; a defect; a setting is wrong.

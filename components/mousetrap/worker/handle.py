@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
+from mousetrap.handlers import record_refused
 from mousetrap.jobs import (
     Delivery,
     Done,
@@ -35,7 +36,7 @@ from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.patience import Patience
-from mousetrap.worker.perform import Performer, record_refused
+from mousetrap.worker.perform import Performer
 from mousetrap.worker.postings import Posting, bury, postings, signed
 from mousetrap.worker.undertake import Undertaking
 from mousetrap.worker.verify import Refused, damaged, forgotten, verify

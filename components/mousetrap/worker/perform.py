@@ -12,17 +12,23 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from mousetrap.jobs import Failure, GiveUp, Job, Outcome
+from mousetrap.handlers import (
+    Binding,
+    Context,
+    Raised,
+    Returned,
+    SoftLimit,
+    call,
+    call_in_task,
+    done,
+    input_broken,
+    judged,
+)
+from mousetrap.isolated_handlers import Children, Facts
+from mousetrap.jobs import Job, Outcome
 from mousetrap.pipeline import ContractBroken, read
 from mousetrap.retry import TimeLimitExceeded
-from mousetrap.worker.binding import Binding
-from mousetrap.worker.calling import Raised, Returned, call, call_in_task
-from mousetrap.worker.context import Context
-from mousetrap.worker.isolated import Children
-from mousetrap.worker.soft_timeout import SoftLimit
-from mousetrap.worker.verdict import done, input_broken, judged
 from mousetrap.worker.watching import Watching
-from mousetrap.worker.words import Facts
 
 
 class Performer:
@@ -141,40 +147,3 @@ def _running_task() -> "asyncio.Task[Any]":
     task = asyncio.current_task()
     assert task is not None
     return task
-
-
-def unknown_stage(job: Job, queue: str) -> GiveUp:
-    """The outcome of a job that no handler of this worker stands for: a message never causes an import."""
-    what = f"no handler for stage {job.stage!r} of pipeline {job.pipeline!r} serves queue {queue!r}"
-    return GiveUp("unknown-stage", Failure(kind="UnknownStage", text=what))
-
-
-def too_many(attempt: int, allowed: int) -> GiveUp:
-    """The outcome of an attempt that the stage's policy does not allow, or not any more."""
-    what = f"this is attempt {attempt}, and the policy of its stage allows {allowed}"
-    return GiveUp("max-retries", Failure(kind="TooManyAttempts", text=what))
-
-
-def crash_loop(starts: int) -> GiveUp:
-    """The outcome of a job over which one worker after another died."""
-    what = f"{starts} workers began this attempt and none lived to end it: look for what kills them (memory?)"
-    return GiveUp("crash-loop", Failure(kind="CrashLoop", text=what))
-
-
-def record_refused(why: str) -> GiveUp:
-    """The outcome of a job for which the store holds an outcome that is not ours."""
-    what = (
-        f"{why}: nothing follows from it. Somebody wrote into the store, or a version without signed records did; "
-        "redriven, the job is done again"
-    )
-    return GiveUp("store-signature", Failure(kind="SignatureRefused", text=what))
-
-
-def locked_out(holder: str) -> GiveUp:
-    """The outcome of a job that met a holder of its lock, at a stage where that is reason enough to give up."""
-    return GiveUp("lock-held", lock_held(holder))
-
-
-def lock_held(holder: str) -> Failure:
-    """What to say of a job that could not have its lock."""
-    return Failure(kind="LockHeld", text=f"run {holder} holds the lock that this job needs")

@@ -9,14 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
+from mousetrap.handlers import Binding, nothing
+from mousetrap.isolated_handlers import Children
 from mousetrap.jobs import Delivery, Queue, Subscription
 from mousetrap.retry import error_kind, error_text
 from mousetrap.run_store import RunStore
 from mousetrap.shutdown import end_tasks, uncancel
-from mousetrap.worker.binding import Binding, nothing
 from mousetrap.worker.drain import Stop
 from mousetrap.worker.handle import Handling
-from mousetrap.worker.isolated import Children
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.patience import Patience, StoppedWaiting, unless

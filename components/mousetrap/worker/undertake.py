@@ -6,16 +6,25 @@ import time
 from functools import partial
 from typing import Any, Literal
 
+from mousetrap.handlers import (
+    Context,
+    context_of,
+    crash_loop,
+    judged,
+    lock_held,
+    locked_out,
+    too_many,
+    unknown_stage,
+    waited_out,
+)
 from mousetrap.jobs import Job, Outcome, RetryLater
 from mousetrap.run_store import Granted, RunStore
 from mousetrap.shutdown import uncancel
 from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.company import Company
-from mousetrap.worker.context import Context, context_of
 from mousetrap.worker.patience import Patience
-from mousetrap.worker.perform import Performer, crash_loop, lock_held, locked_out, too_many, unknown_stage
+from mousetrap.worker.perform import Performer
 from mousetrap.worker.progress import ProgressReporter
-from mousetrap.worker.verdict import judged, waited_out
 from mousetrap.worker.watching import Watching
 
 

@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from mousetrap.handlers import Context
 from mousetrap.jobs import Job
-from mousetrap.worker.context import Context
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from msgspec import structs
 
 from mousetrap.dead_letters import DeadLetters, NotEditable, Repaired, Selection
 from mousetrap.dead_letters import repair as repair_module
+from mousetrap.handlers import Context
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, dead_queue, decode, encode, first_job
 from mousetrap.pipeline import ContractBroken
 from mousetrap.shapes import RunState
-from mousetrap.worker import Context
 from support.workbench import KEYRING, PATIENCE, Workbench, add, double, just_now_ms, on_a_workbench
 
 ALL = Selection()

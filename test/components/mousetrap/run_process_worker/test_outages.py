@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from mousetrap.earthquakes import EARTHQUAKES, Earthquake, Feed
+from mousetrap.handlers import Binding
 from mousetrap.job_queue import connect
 from mousetrap.pipeline import Pipeline
 from mousetrap.retry import RetryPolicy
@@ -24,7 +25,6 @@ from mousetrap.settings import Settings
 from mousetrap.shapes import RunState
 from mousetrap.summaries import database as sqlite_or_postgresql
 from mousetrap.summaries import open_summaries
-from mousetrap.worker import Binding
 from support.ports import free_ports
 from support.waiting import until
 from support.workbench import Workbench

@@ -11,12 +11,12 @@ from msgspec import Raw, structs
 from redis.asyncio import Redis
 
 from mousetrap.dead_letters import DeadLetters, Selection
+from mousetrap.handlers import Binding
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, decode, encode, first_job
 from mousetrap.run_store import Unsigned
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import RerunImpossible, republish, rerun
-from mousetrap.worker import Binding
 from support.workbench import KEYRING, Workbench, on_a_workbench
 
 FORGED = 1_000_000

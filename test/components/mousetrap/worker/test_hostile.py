@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from mousetrap.handlers import Binding, Context
 from mousetrap.retry import RetryPolicy
 from mousetrap.shapes import RunState
-from mousetrap.worker import Binding, Context, Watching
+from mousetrap.worker import Watching
 from support import hostile_handlers as hostile
 from support.workbench import Workbench, a_pipeline, on_a_workbench
 

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 
+from mousetrap.handlers import Context
 from mousetrap.retry import Outage, RetryPolicy
 from mousetrap.shapes import Run, RunState
 from mousetrap.submit_run import submit_run
-from mousetrap.worker import Context
 from support import isolated_handlers
 from support.waiting import until
 from support.workbench import KEYRING, PATIENCE, Workbench, on_a_workbench

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from mousetrap.handlers import Context
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, decode, encode, first_job
 from mousetrap.run_store import Granted
 from mousetrap.shapes import RunState
-from mousetrap.worker import Context
 from support.workbench import KEYRING, PATIENCE, Workbench, add, double, just_now_ms, on_a_workbench
 
 

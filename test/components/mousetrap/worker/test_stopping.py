@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from redis import Redis
 
+from mousetrap.handlers import Context, SoftTimeout
 from mousetrap.job_queue import QueueOptions
 from mousetrap.pipeline import Lock
 from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import submit_run
-from mousetrap.worker import Context, SoftTimeout
 from support import isolated_handlers as handlers
 from support.valkey import administrator
 from support.waiting import until

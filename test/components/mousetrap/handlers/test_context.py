@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mousetrap.handlers import Context
 from mousetrap.shapes import Progress
-from mousetrap.worker import Context
 
 
 def context(said: list[Progress]) -> Context[None]:

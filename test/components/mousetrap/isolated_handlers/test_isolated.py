@@ -15,13 +15,13 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
+from mousetrap.handlers import Binding
+from mousetrap.isolated_handlers.isolated import Children
+from mousetrap.isolated_handlers.protocol import Facts
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, GiveUp, Outcome, RetryLater
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.shapes import Progress
-from mousetrap.worker import Binding
-from mousetrap.worker.isolated import Children
-from mousetrap.worker.words import Facts
 from support import hostile_handlers as hostile
 from support import isolated_handlers as handlers
 from support.processes import Process, clean_environment
@@ -281,7 +281,7 @@ def test_a_handler_whose_process_dies_has_failed_and_the_next_job_gets_another_p
         outcome = await asyncio.wait_for(bench.perform(how), PATIENCE)
 
         assert isinstance(outcome, RetryLater)
-        assert outcome.failure.kind == "mousetrap.worker.child_process.HandlerDied"
+        assert outcome.failure.kind == "mousetrap.isolated_handlers.child_process.HandlerDied"
         assert all(word in outcome.failure.text for word in words), outcome.failure.text
         assert is_gone(int(before))
         assert await bench.value("live") != before
@@ -296,7 +296,10 @@ def test_a_handler_that_eats_all_memory_has_failed_and_its_process_is_used_no_mo
         outcome = await bench.perform("memory")
 
         assert isinstance(outcome, RetryLater)
-        assert outcome.failure.kind in ("MemoryError", "mousetrap.worker.child_process.HandlerDied")
+        assert outcome.failure.kind in (
+            "MemoryError",
+            "mousetrap.isolated_handlers.child_process.HandlerDied",
+        )
         assert is_gone(int(before))
         assert await bench.value("live") != before
 
@@ -354,7 +357,7 @@ def test_a_second_cancel_does_not_leave_the_process_behind(tmp_path: Path) -> No
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that leaves a handler so much time to leave that a busy machine cannot spoil it."""
-    monkeypatch.setattr("mousetrap.worker.isolated._GRACE", PATIENCE)
+    monkeypatch.setattr("mousetrap.isolated_handlers.isolated._GRACE", PATIENCE)
 
 
 @pytest.mark.parametrize("handler", [handlers.tidy, handlers.tidy_later])
@@ -439,7 +442,7 @@ def test_a_handler_that_lets_its_soft_limit_end_it_has_failed() -> None:
         outcome = await bench.perform(1, soft=0.05)
 
         assert isinstance(outcome, RetryLater)
-        assert outcome.failure.kind == "mousetrap.worker.soft_timeout.SoftTimeout"
+        assert outcome.failure.kind == "mousetrap.handlers.soft_timeout.SoftTimeout"
         assert "in overrun" in outcome.failure.traceback
 
     isolated(handlers.overrun, story)

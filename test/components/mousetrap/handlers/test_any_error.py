@@ -14,14 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mousetrap.handlers import Binding, Context
+from mousetrap.handlers.outcomes import judged
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater, first_job
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.signing import Keyring
-from mousetrap.worker import Binding, Context, Watching
+from mousetrap.worker import Watching
 from mousetrap.worker.perform import Performer
 from mousetrap.worker.postings import postings
-from mousetrap.worker.verdict import judged
 from support.hostile_handlers import AttributesRaise, OddText, Panic
 
 BASES: list[type[BaseException]] = [

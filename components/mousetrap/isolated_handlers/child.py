@@ -19,16 +19,25 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.handlers import (
+    Binding,
+    Context,
+    Raised,
+    Returned,
+    SoftLimit,
+    SoftTimeout,
+    awaited,
+    call,
+    done,
+    input_broken,
+    judged,
+    run_through,
+)
+from mousetrap.isolated_handlers.child_socket import Wire
+from mousetrap.isolated_handlers.protocol import Answer, Begun, Hello, Leave, SoftLimitOver, Work
 from mousetrap.jobs import Outcome
 from mousetrap.pipeline import ContractBroken, read
 from mousetrap.shutdown import own_loop, own_signals
-from mousetrap.worker.binding import Binding
-from mousetrap.worker.calling import Raised, Returned, awaited, call, run_through
-from mousetrap.worker.context import Context
-from mousetrap.worker.soft_timeout import SoftLimit, SoftTimeout
-from mousetrap.worker.verdict import done, input_broken, judged
-from mousetrap.worker.wire import Wire
-from mousetrap.worker.words import Answer, Begun, Hello, Leave, SoftLimitOver, Work
 
 #: Wakes the main thread when the worker wants something of the handler; nobody else sends it.
 _WAKE = signal.SIGUSR1

@@ -10,10 +10,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from mousetrap.shapes import Progress
-from mousetrap.shutdown import close_in_forks, keep_in_forks
-from mousetrap.worker.by_name import by_name
-from mousetrap.worker.words import (
+from mousetrap.isolated_handlers.pickling import by_name
+from mousetrap.isolated_handlers.protocol import (
     HEAD,
     Answer,
     Facts,
@@ -27,6 +25,8 @@ from mousetrap.worker.words import (
     framed,
     heard,
 )
+from mousetrap.shapes import Progress
+from mousetrap.shutdown import close_in_forks, keep_in_forks
 
 #: Seconds between two looks at whether a killed process is gone; nearly always it is at the first.
 _LOOK = 0.005
@@ -34,7 +34,7 @@ _LOOK = 0.005
 #: What a child runs. Not `-m`, which would import the module twice; the path first, for it may lead to us.
 _CHILD = """import sys
 sys.path[:] = sys.argv[3:]
-from mousetrap.worker.child import serve
+from mousetrap.isolated_handlers.child import serve
 serve(int(sys.argv[1]), int(sys.argv[2]))"""
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Outcome, RetryLater
+from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.pipeline import ContractBroken, Stage, write
 from mousetrap.retry import (
     Again,
@@ -99,3 +99,40 @@ def failure_of(error: BaseException, where: str = "") -> Failure:
         text=masked(f"{where}{error_text(error, 2 * _TEXT)}")[:_TEXT],
         traceback=masked(error_traceback(error, 2 * _TRACEBACK))[-_TRACEBACK:],
     )
+
+
+def unknown_stage(job: Job, queue: str) -> GiveUp:
+    """The outcome of a job that no handler of this worker stands for: a message never causes an import."""
+    what = f"no handler for stage {job.stage!r} of pipeline {job.pipeline!r} serves queue {queue!r}"
+    return GiveUp("unknown-stage", Failure(kind="UnknownStage", text=what))
+
+
+def too_many(attempt: int, allowed: int) -> GiveUp:
+    """The outcome of an attempt that the stage's policy does not allow, or not any more."""
+    what = f"this is attempt {attempt}, and the policy of its stage allows {allowed}"
+    return GiveUp("max-retries", Failure(kind="TooManyAttempts", text=what))
+
+
+def crash_loop(starts: int) -> GiveUp:
+    """The outcome of a job over which one worker after another died."""
+    what = f"{starts} workers began this attempt and none lived to end it: look for what kills them (memory?)"
+    return GiveUp("crash-loop", Failure(kind="CrashLoop", text=what))
+
+
+def record_refused(why: str) -> GiveUp:
+    """The outcome of a job for which the store holds an outcome that is not ours."""
+    what = (
+        f"{why}: nothing follows from it. Somebody wrote into the store, or a version without signed records did; "
+        "redriven, the job is done again"
+    )
+    return GiveUp("store-signature", Failure(kind="SignatureRefused", text=what))
+
+
+def locked_out(holder: str) -> GiveUp:
+    """The outcome of a job that met a holder of its lock, at a stage where that is reason enough to give up."""
+    return GiveUp("lock-held", lock_held(holder))
+
+
+def lock_held(holder: str) -> Failure:
+    """What to say of a job that could not have its lock."""
+    return Failure(kind="LockHeld", text=f"run {holder} holds the lock that this job needs")

@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.handlers import Binding, judged
+from mousetrap.isolated_handlers.child_process import ChildProcess, HandlerDied
+from mousetrap.isolated_handlers.pickling import by_name
+from mousetrap.isolated_handlers.protocol import Facts
 from mousetrap.jobs import Outcome
 from mousetrap.shapes import Progress
-from mousetrap.worker.binding import Binding
-from mousetrap.worker.by_name import by_name
-from mousetrap.worker.child_process import ChildProcess, HandlerDied
-from mousetrap.worker.verdict import judged
-from mousetrap.worker.words import Facts
 
 #: Seconds that a handler has to leave once it is told to; then its process is killed with all that it started.
 _GRACE = 0.5

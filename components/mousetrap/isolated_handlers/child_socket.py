@@ -5,8 +5,8 @@ import socket
 import threading
 from os import register_at_fork
 
+from mousetrap.isolated_handlers.protocol import HEAD, Heard, Said, Told, framed, told
 from mousetrap.shapes import Progress
-from mousetrap.worker.words import HEAD, Heard, Said, Told, framed, told
 
 
 class Wire:
