@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,7 +18,7 @@ from support.rabbitmq_api import Broker
 from support.valkey import GivenValkey, OwnValkey, empty
 from support.workbench import Workbench, workbench
 
-_SERVERS = {"rabbitmq", "own_rabbitmq", "valkey", "own_valkey"}
+_SERVERS = {"rabbitmq", "own_rabbitmq", "valkey", "own_valkey", "queue_url"}
 #: Of an asynchronous test; less than pytest's own bound, so that the test's name and line are in the report.
 TEST_TIMEOUT_S = 90.0
 
@@ -138,19 +137,9 @@ def work() -> str:
 def bench(
     request: pytest.FixtureRequest, queue_url: str, store_url: str
 ) -> AbstractAsyncContextManager[Workbench]:
-    """A pipeline on either queue in turn; an `async def` test gets the opened Workbench."""
-    return workbench(queue_url, store_url, **_stage_fields(request))
-
-
-@pytest.fixture
-def streams_bench(request: pytest.FixtureRequest, store_url: str) -> AbstractAsyncContextManager[Workbench]:
-    """A pipeline on streams in Valkey alone; an `async def` test gets the opened Workbench."""
-    return workbench(store_url, store_url, **_stage_fields(request))
-
-
-def _stage_fields(request: pytest.FixtureRequest) -> dict[str, Any]:
-    marker = request.node.get_closest_marker("stages")
-    return marker.kwargs if marker else {}
+    """A pipeline on either queue in turn; an `async def` test gets it opened, as a Workbench."""
+    stages = request.node.get_closest_marker("stages")
+    return workbench(queue_url, store_url, **stages.kwargs if stages else {})
 
 
 @pytest.fixture

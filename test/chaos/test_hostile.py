@@ -39,14 +39,6 @@ _QUICK = [*sorted(set(hostile.ERRORS) - set(SLOW)), *BROKEN, "progress"]
 _IN_LOOP = [*(handler.__name__ for handler in hostile.CANCELLED), *STOPPING]
 
 
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue."""
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
-
-
 @pytest.fixture
 def worker(queue_url: str, store_url: str) -> Iterator[Process]:
     """The worker, on that queue."""
@@ -149,30 +141,28 @@ def is_ready(process: Process) -> bool:
 
 
 @pytest.mark.slow
-def test_good_jobs_are_done_and_hostile_ones_kept_and_the_worker_is_as_before(
+async def test_good_jobs_are_done_and_hostile_ones_kept_and_the_worker_is_as_before(
     queue_url: str, store_url: str, worker: Process
 ) -> None:
-    async def story() -> None:
-        async with (
-            connect(queue_url, QUEUES, name="test") as queue,
-            open_store(store_url, retention=3600, keyring=_KEYRING) as store,
-        ):
-            load = Load(queue, store, worker)
-            jobs, began, grown = list(plan(JOBS)), time.monotonic(), []
-            for quarter in range(4):
-                share = jobs[quarter * JOBS // 4 : (quarter + 1) * JOBS // 4]
-                await asyncio.gather(*(load.submit(*job) for job in share))
-                await load.ended()
-                grown.append(memory(worker.pid))
-            took = time.monotonic() - began
-            assert is_ready(worker)
-            await asyncio.gather(*(load.submit(IN_THREAD, f"meet-{place}") for place in range(CONCURRENCY)))
+    async with (
+        connect(queue_url, QUEUES, name="test") as queue,
+        open_store(store_url, retention=3600, keyring=_KEYRING) as store,
+    ):
+        load = Load(queue, store, worker)
+        jobs, began, grown = list(plan(JOBS)), time.monotonic(), []
+        for quarter in range(4):
+            share = jobs[quarter * JOBS // 4 : (quarter + 1) * JOBS // 4]
+            await asyncio.gather(*(load.submit(*job) for job in share))
             await load.ended()
-            await load.check()
-            letters = await load.letters()
-            report(queue_url, load, letters, took, grown)
+            grown.append(memory(worker.pid))
+        took = time.monotonic() - began
+        assert is_ready(worker)
+        await asyncio.gather(*(load.submit(IN_THREAD, f"meet-{place}") for place in range(CONCURRENCY)))
+        await load.ended()
+        await load.check()
+        letters = await load.letters()
+        report(queue_url, load, letters, took, grown)
 
-    asyncio.run(story())
     assert "could not handle" not in worker.output
     assert "a runner ended" not in worker.output
     worker.send(signal.SIGINT)  # that handlers raise KeyboardInterrupt changes nothing about a real one

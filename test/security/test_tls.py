@@ -78,12 +78,6 @@ def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path)
 
 
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue({"streams": "store_url", "rabbitmq": "broker_url"}[request.param])
-    return url
-
-
 def try_queue(url: str, door: ssl.SSLContext, tls: ssl.SSLContext | None) -> None:
     """Publishes a message through the door."""
 
@@ -149,7 +143,7 @@ def test_a_store_with_the_certificate_of_another_is_not_used(store_url: str, tmp
         try_store(store_url, other.server, other.trusting)
 
 
-def test_a_blocking_channel_verifies_as_the_environment_says(
+async def test_a_blocking_channel_verifies_as_the_environment_says(
     broker_url: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opens(url: str) -> None:
@@ -162,9 +156,6 @@ def test_a_blocking_channel_verifies_as_the_environment_says(
         with pytest.raises(QueueUnreachable, match="certificate"):
             open_channel(url, ["work"])
 
-    async def story() -> None:
-        for use in (opens, refuses):
-            async with behind_tls(broker_url, certificates.server) as secure:
-                await asyncio.to_thread(use, secure)
-
-    asyncio.run(story())
+    for use in (opens, refuses):
+        async with behind_tls(broker_url, certificates.server) as secure:
+            await asyncio.to_thread(use, secure)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from mousetrap.handlers import Binding, Context
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Delivery, Message, Queue, dead_queue
@@ -20,6 +22,8 @@ from mousetrap.worker import Stop, Watching, WorkerOptions, run_worker
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
 PATIENCE = 20.0
+#: For a test that needs no second queue: its fixtures `queue_url` and `bench` are on streams in Valkey alone.
+on_streams = pytest.mark.parametrize("queue_url", ["streams"], indirect=True)
 
 
 def just_now_ms() -> int:

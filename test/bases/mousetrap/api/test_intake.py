@@ -16,7 +16,7 @@ from mousetrap.jobs import Message, dead_queue
 from support.inbox import play
 from support.valkey import administrator
 from support.waiting import until
-from support.workbench import KEYRING, Workbench, on_a_workbench
+from support.workbench import KEYRING, Workbench
 
 RUNS = "/pipelines/earthquakes/runs"
 QUEUE = "data_processing"
@@ -26,13 +26,6 @@ Serve = Callable[..., httpx.Client]
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "_INTAKE", 0.05)
-
-
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
 
 
 def bury(url: str, count: int) -> None:
@@ -101,23 +94,20 @@ def test_inputs_alone_never_fill_the_store(
     assert api.get("/health/ready").status_code == 200
 
 
-def test_dead_letters_older_than_the_setting_are_discarded_and_those_of_no_time_stay(
-    queue_url: str, store_url: str, caplog: pytest.LogCaptureFixture
+async def test_dead_letters_older_than_the_setting_are_discarded_and_those_of_no_time_stay(
+    bench: Workbench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        letters = DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
-        queue = bench.queue_of("add")
-        for name, at in (("old", "1000"), ("new", "900000"), ("no-time", "")):
-            headers = {"mousetrap-reason": "contract", "mousetrap-at": at}
-            await bench.queue.publish(dead_queue(queue), Message(name, b"x", headers))
-
-        assert await discard_old(letters, 600.0, now=1000.0) == 1
-
-        assert [message.id for message in await left(bench, queue)] == ["no-time", "new"]
-        assert "discarded 1 dead letters" in caplog.text and "MOUSETRAP_DEAD_MAX_AGE_SECONDS" in caplog.text
-
     async def left(bench: Workbench, queue: str) -> list[Message]:
         letters = DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
         return [letter.message for letter in (await letters.look(Selection(queue=queue))).letters]
 
-    on_a_workbench(queue_url, store_url, story)
+    letters = DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
+    queue = bench.queue_of("add")
+    for name, at in (("old", "1000"), ("new", "900000"), ("no-time", "")):
+        headers = {"mousetrap-reason": "contract", "mousetrap-at": at}
+        await bench.queue.publish(dead_queue(queue), Message(name, b"x", headers))
+
+    assert await discard_old(letters, 600.0, now=1000.0) == 1
+
+    assert [message.id for message in await left(bench, queue)] == ["no-time", "new"]
+    assert "discarded 1 dead letters" in caplog.text and "MOUSETRAP_DEAD_MAX_AGE_SECONDS" in caplog.text

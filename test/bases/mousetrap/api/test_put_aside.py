@@ -18,13 +18,6 @@ QUEUE = "start_fetch"
 KEYS = "k1:sixteen-characters"
 
 
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
-
-
 def put_aside(url: str, reason: str | None, body: bytes | None = None) -> None:
     """Moves the one message of the queue to its dead queue: as a worker that refuses it, or as a broker's policy does."""
 

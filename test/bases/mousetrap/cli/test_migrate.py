@@ -16,13 +16,6 @@ Shown = pytest.CaptureFixture[str]
 QUEUES = ["start_fetch", "data_processing"]
 
 
-@pytest.fixture(params=["rabbitmq", "streams"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue, with nothing on it."""
-    url: str = request.getfixturevalue("broker_url" if request.param == "rabbitmq" else "store_url")
-    return url
-
-
 def environ(queue_url: str, store_url: str, folder: Path, **more: str) -> dict[str, str]:
     return {
         "MOUSETRAP_BROKER_URL": queue_url,

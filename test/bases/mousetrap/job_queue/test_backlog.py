@@ -1,14 +1,13 @@
 """What is told of a queue without taking anything from it: how much waits there, and since when."""
 
 import time
-from uuid import uuid4
 
 import pytest
 from msgspec.structs import astuple
 
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Backlog, Message, Unroutable
-from support.inbox import Inbox, eventually, play
+from support.inbox import Inbox, eventually
 
 pytestmark = pytest.mark.servers
 
@@ -20,104 +19,83 @@ def url(request: pytest.FixtureRequest) -> str:
     return address
 
 
-@pytest.fixture
-def work() -> str:
-    """The name of a queue that no other test uses."""
-    return f"work_{uuid4().hex[:12]}"
-
-
-def test_consumers_can_report_since_when_the_rest_waits_and_looking_takes_nothing(
+async def test_consumers_can_report_since_when_the_rest_waits_and_looking_takes_nothing(
     url: str, work: str
 ) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            assert await queue.backlog(work) == Backlog(0, None)
-            before = time.time()
-            await queue.publish(work, Message("m1", b"x"))
-            inbox = Inbox()
-            await queue.consume(work, 1, inbox)
-            first = await inbox.take()
-            await queue.publish(work, Message("m2", b"x"))
-            after = time.time()
-            await queue.publish(work, Message("m3", b"x"))
-            await eventually(lambda: queue.ready(work), 2)
+    async with connect(url, [work], name="test") as queue:
+        assert await queue.backlog(work) == Backlog(0, None)
+        before = time.time()
+        await queue.publish(work, Message("m1", b"x"))
+        inbox = Inbox()
+        await queue.consume(work, 1, inbox)
+        first = await inbox.take()
+        await queue.publish(work, Message("m2", b"x"))
+        after = time.time()
+        await queue.publish(work, Message("m3", b"x"))
+        await eventually(lambda: queue.ready(work), 2)
 
-            looks = [await queue.backlog(work) for _ in range(5)]
+        looks = [await queue.backlog(work) for _ in range(5)]
 
-            assert {look.ready for look in looks} == {2}
-            assert all(look.since_ms and before - 1 < look.since_ms / 1000 <= after for look in looks)
-            assert first.acknowledge()
-            for expected in ("m2", "m3"):
-                delivery = await inbox.take()
-                assert (delivery.message.id, delivery.redelivered) == (expected, False)
-                assert delivery.acknowledge()
-
-    play(story())
+        assert {look.ready for look in looks} == {2}
+        assert all(look.since_ms and before - 1 < look.since_ms / 1000 <= after for look in looks)
+        assert first.acknowledge()
+        for expected in ("m2", "m3"):
+            delivery = await inbox.take()
+            assert (delivery.message.id, delivery.redelivered) == (expected, False)
+            assert delivery.acknowledge()
 
 
-def test_a_job_does_not_wait_before_it_is_due(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            before = time.time()
-            await queue.publish(work, Message("late", b"x"), after=1.5)
-            assert (await queue.backlog(work)).ready == 0
-            inbox = Inbox()
-            await queue.consume(work, 1, inbox)
-            await inbox.take()
-            await queue.publish(work, Message("next", b"x"))
-            await eventually(lambda: queue.ready(work), 1)
+async def test_a_job_does_not_wait_before_it_is_due(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        before = time.time()
+        await queue.publish(work, Message("late", b"x"), after=1.5)
+        assert (await queue.backlog(work)).ready == 0
+        inbox = Inbox()
+        await queue.consume(work, 1, inbox)
+        await inbox.take()
+        await queue.publish(work, Message("next", b"x"))
+        await eventually(lambda: queue.ready(work), 1)
 
-            since_ms = (await queue.backlog(work)).since_ms
+        since_ms = (await queue.backlog(work)).since_ms
 
-            assert since_ms is not None
-            assert int(before + 1.5) <= since_ms / 1000 <= time.time()
-
-    play(story())
+        assert since_ms is not None
+        assert int(before + 1.5) <= since_ms / 1000 <= time.time()
 
 
-def test_what_came_due_and_no_worker_has_let_in_waits_since_then(store_url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(store_url, [work], name="test") as queue:
-            before = time.time()
-            await queue.publish(work, Message("late", b"x"), after=0.2)
-            await eventually(lambda: queue.ready(work), 1)
+async def test_what_came_due_and_no_worker_has_let_in_waits_since_then(store_url: str, work: str) -> None:
+    async with connect(store_url, [work], name="test") as queue:
+        before = time.time()
+        await queue.publish(work, Message("late", b"x"), after=0.2)
+        await eventually(lambda: queue.ready(work), 1)
 
-            seen = await queue.backlog(work)
+        seen = await queue.backlog(work)
 
-            assert seen.since_ms is not None
-            assert before + 0.2 <= seen.since_ms / 1000 <= time.time()
-
-    play(story())
+        assert seen.since_ms is not None
+        assert before + 0.2 <= seen.since_ms / 1000 <= time.time()
 
 
-def test_the_embedded_queue_shows_everyone_since_when_and_to_the_millisecond(
+async def test_the_embedded_queue_shows_everyone_since_when_and_to_the_millisecond(
     store_url: str, work: str
 ) -> None:
-    async def story() -> None:
-        async with (
-            connect(store_url, [work], name="worker") as queue,
-            connect(store_url, [work], name="somebody") as other,
-        ):
-            await queue.publish(work, Message("taken", b"x"))
-            inbox = Inbox()
-            await queue.consume(work, 1, inbox)
-            await inbox.take()
-            before = time.time()
-            await queue.publish(work, Message("waits", b"x"))
-            after = time.time()
+    async with (
+        connect(store_url, [work], name="worker") as queue,
+        connect(store_url, [work], name="somebody") as other,
+    ):
+        await queue.publish(work, Message("taken", b"x"))
+        inbox = Inbox()
+        await queue.consume(work, 1, inbox)
+        await inbox.take()
+        before = time.time()
+        await queue.publish(work, Message("waits", b"x"))
+        after = time.time()
 
-            (ready, since_ms) = astuple(await other.backlog(work))
+        (ready, since_ms) = astuple(await other.backlog(work))
 
-            assert ready == 1
-            assert int(before * 1000) <= since_ms <= after * 1000
-
-    play(story())
+        assert ready == 1
+        assert int(before * 1000) <= since_ms <= after * 1000
 
 
-def test_of_a_queue_that_is_not_there_nothing_is_reported(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            with pytest.raises(Unroutable, match="elsewhere"):
-                await queue.backlog("elsewhere")
-
-    play(story())
+async def test_of_a_queue_that_is_not_there_nothing_is_reported(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        with pytest.raises(Unroutable, match="elsewhere"):
+            await queue.backlog("elsewhere")

@@ -22,7 +22,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import open_store
 from mousetrap.settings import Settings
 from mousetrap.shapes import RunState
-from support.inbox import Inbox, eventually, play
+from support.inbox import Inbox, eventually
 from support.rabbitmq import virtual_host
 from support.rabbitmq_api import Broker
 from support.rabbitmq_users import ROLES, Role, rights, user
@@ -61,7 +61,7 @@ def migrate(urls: Urls, *queues: str, queue_type: str = "quorum") -> None:
 
 
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
-def test_a_run_fails_is_retried_given_up_redriven_and_completed_by_users_who_may_configure_nothing(
+async def test_a_run_fails_is_retried_given_up_redriven_and_completed_by_users_who_may_configure_nothing(
     urls: Urls, store_url: str, queue_type: Literal["quorum", "classic"]
 ) -> None:
     pipeline = a_pipeline(retry=RetryPolicy(attempts=2, base=0.2, cap=0.2))
@@ -74,32 +74,29 @@ def test_a_run_fails_is_retried_given_up_redriven_and_completed_by_users_who_may
             raise ConnectionError("not mended yet")
         return number + 1
 
-    async def story() -> None:
-        async with (
-            open_store(store_url, retention=3600) as store,
-            connect(urls["api"], queues, name="api", options=options) as asking,
-            connect(urls["worker"], queues, name="worker", options=options) as working,
-        ):
-            api, worker = Workbench(asking, store, pipeline), Workbench(working, store, pipeline)
-            letters = DeadLetters(asking, store, KEYRING, {pipeline.name: pipeline})
-            async with worker.working(worker.bind("add", add), worker.bind("double", double)):
-                run_id = await api.submit(b"20")
-                assert (await api.ended(run_id)).state == RunState.FAILED
-                await eventually(lambda: _runs_of(letters), [run_id])  # recorded first, published then
-                assert await asking.ready(queues[0]) == 0
-
-                mended.set()
-                redriven = await letters.redrive(Selection(), rate=1000, limit=1)
-                assert redriven == Repaired(matched=1, done=1)
-                await eventually(lambda: _result(api, run_id), 42)
-
-            run = await store.get(run_id)
-            assert run is not None
-            assert [event.kind for event in run.timeline].count("retrying") == 1
-
     migrate(urls, *queues, queue_type=queue_type)
     migrate(urls, *queues, queue_type=queue_type)
-    play(story())
+    async with (
+        open_store(store_url, retention=3600) as store,
+        connect(urls["api"], queues, name="api", options=options) as asking,
+        connect(urls["worker"], queues, name="worker", options=options) as working,
+    ):
+        api, worker = Workbench(asking, store, pipeline), Workbench(working, store, pipeline)
+        letters = DeadLetters(asking, store, KEYRING, {pipeline.name: pipeline})
+        async with worker.working(worker.bind("add", add), worker.bind("double", double)):
+            run_id = await api.submit(b"20")
+            assert (await api.ended(run_id)).state == RunState.FAILED
+            await eventually(lambda: _runs_of(letters), [run_id])  # recorded first, published then
+            assert await asking.ready(queues[0]) == 0
+
+            mended.set()
+            redriven = await letters.redrive(Selection(), rate=1000, limit=1)
+            assert redriven == Repaired(matched=1, done=1)
+            await eventually(lambda: _result(api, run_id), 42)
+
+        run = await store.get(run_id)
+        assert run is not None
+        assert [event.kind for event in run.timeline].count("retrying") == 1
 
 
 async def _runs_of(letters: DeadLetters) -> list[str | None]:
@@ -194,47 +191,43 @@ def test_every_name_that_is_looked_for_is_one_on_which_the_user_has_some_right(r
     assert [name for name in asked.names if not any(re.search(each, name) for each in allowed)] == []
 
 
-def test_a_process_that_may_not_declare_reports_what_is_missing_and_works_once_it_is_there(
+async def test_a_process_that_may_not_declare_reports_what_is_missing_and_works_once_it_is_there(
     urls: Urls, caplog: pytest.LogCaptureFixture
 ) -> None:
     missing = "there is no exchange 'mousetrap.jobs': `mousetrap migrate` makes it"
 
-    async def story() -> None:
-        async with (
-            connect(urls["api"], ["work"], name="api", options=LOOKING) as api,
-            connect(urls["worker"], ["work"], name="worker", options=LOOKING) as worker,
-        ):
-            inbox = Inbox()
-            await worker.consume("work", 10, inbox)
-            for queue in (api, worker):
-                with pytest.raises(QueueUnreachable, match=missing):
-                    await queue.check()
+    async with (
+        connect(urls["api"], ["work"], name="api", options=LOOKING) as api,
+        connect(urls["worker"], ["work"], name="worker", options=LOOKING) as worker,
+    ):
+        inbox = Inbox()
+        await worker.consume("work", 10, inbox)
+        for queue in (api, worker):
             with pytest.raises(QueueUnreachable, match=missing):
-                await api.publish("work", Message("early", b"x"))
+                await queue.check()
+        with pytest.raises(QueueUnreachable, match=missing):
+            await api.publish("work", Message("early", b"x"))
 
-            await asyncio.to_thread(migrate, urls, "work")
+        await asyncio.to_thread(migrate, urls, "work")
 
-            await eventually(lambda: _answers(api), True)
-            await api.publish("work", Message("now", b"x"))
-            assert await inbox.acknowledge(1) == ["now"]
+        await eventually(lambda: _answers(api), True)
+        await api.publish("work", Message("now", b"x"))
+        assert await inbox.acknowledge(1) == ["now"]
 
-    play(story())
     assert missing in caplog.text
 
 
-def test_a_right_to_publish_that_is_missing_is_reported_and_not_retried_hot(
+async def test_a_right_to_publish_that_is_missing_is_reported_and_not_retried_hot(
     rabbitmq: Broker, urls: Urls, broker_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story(url: str) -> None:
-        async with connect(url, ["work"], name="test", options=LOOKING) as queue:
-            # Later RabbitMQs refuse it already when it looks.
-            with pytest.raises((PublishUnconfirmed, QueueUnreachable)):
-                await queue.publish("work", Message("1", b"x"))
 
     migrate(urls, "work")
     caplog.set_level("INFO")
     with user(rabbitmq, broker_url, {**rights()["api"], "write": "^$"}) as url:
-        play(story(url))
+        async with connect(url, ["work"], name="test", options=LOOKING) as queue:
+            # Later RabbitMQs refuse it already when it looks.
+            with pytest.raises((PublishUnconfirmed, QueueUnreachable)):
+                await queue.publish("work", Message("1", b"x"))
 
     assert re.search("ACCESS_REFUSED - .*access to exchange 'mousetrap.jobs'", caplog.text)
     # In two seconds: about five by a pause that doubles, twenty by one that does not.
@@ -262,19 +255,16 @@ async def _answers(queue: Queue) -> bool:
     return True
 
 
-def test_a_queue_that_is_deleted_is_not_made_again_by_those_who_may_not(urls: Urls, broker_url: str) -> None:
-    async def story() -> None:
-        async with connect(urls["api"], ["work"], name="api", options=LOOKING) as api:
-            await api.publish("work", Message("1", b"x"))
-            await asyncio.to_thread(_delete, broker_url, "work")
-
-            with pytest.raises(
-                QueueUnreachable, match=r"there is no queue 'work': `mousetrap migrate` makes"
-            ):
-                await api.publish("work", Message("2", b"x"))
-
+async def test_a_queue_that_is_deleted_is_not_made_again_by_those_who_may_not(
+    urls: Urls, broker_url: str
+) -> None:
     migrate(urls, "work")
-    play(story())
+    async with connect(urls["api"], ["work"], name="api", options=LOOKING) as api:
+        await api.publish("work", Message("1", b"x"))
+        await asyncio.to_thread(_delete, broker_url, "work")
+
+        with pytest.raises(QueueUnreachable, match=r"there is no queue 'work': `mousetrap migrate` makes"):
+            await api.publish("work", Message("2", b"x"))
 
 
 def _delete(url: str, queue: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from uuid import uuid4
 
 import pytest
 
@@ -19,7 +18,7 @@ from mousetrap.jobs import (
     dead_queue,
 )
 from mousetrap.settings import Settings
-from support.inbox import Inbox, eventually, play
+from support.inbox import Inbox, eventually
 from support.rabbitmq import OwnRabbitMQ
 from support.relay import relay
 
@@ -42,371 +41,311 @@ def server(request: pytest.FixtureRequest) -> OwnRabbitMQ | EmbeddedValkey:
     return found
 
 
-@pytest.fixture
-def work() -> str:
-    """The name of a queue that no other test uses."""
-    return f"work_{uuid4().hex[:12]}"
-
-
 IMPATIENT = QueueOptions(confirm_deadline=0.5)
 
 
-def test_a_confirmed_message_is_delivered_once(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            await queue.publish(work, Message("m1", b'{"a": 1}'))
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
+async def test_a_confirmed_message_is_delivered_once(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        await queue.publish(work, Message("m1", b'{"a": 1}'))
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
 
-            delivery = await inbox.take()
-            assert (delivery.queue, delivery.message.id, delivery.message.body) == (work, "m1", b'{"a": 1}')
-            assert not delivery.redelivered
-            assert delivery.acknowledge()
+        delivery = await inbox.take()
+        assert (delivery.queue, delivery.message.id, delivery.message.body) == (work, "m1", b'{"a": 1}')
+        assert not delivery.redelivered
+        assert delivery.acknowledge()
 
-        async with connect(url, [work], name="test") as queue:
-            assert await queue.ready(work) == 0
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("m2", b""))
-            assert await inbox.acknowledge(1) == ["m2"]
-
-    play(story())
+    async with connect(url, [work], name="test") as queue:
+        assert await queue.ready(work) == 0
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("m2", b""))
+        assert await inbox.acknowledge(1) == ["m2"]
 
 
-def test_headers_arrive_as_they_were_sent(url: str, work: str) -> None:
+async def test_headers_arrive_as_they_were_sent(url: str, work: str) -> None:
     headers = {
         "mousetrap-signature": "v1.k.abc",
         "mousetrap-reason": "max-retries: ünï 🪤",
         "mousetrap-empty": "",
     }
 
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            await queue.publish(work, Message("with", b"x", headers))
-            await queue.publish(work, Message("without", b"x"))
-            await queue.publish(work, Message("delayed", b"x", headers), after=0.3)
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
+    async with connect(url, [work], name="test") as queue:
+        await queue.publish(work, Message("with", b"x", headers))
+        await queue.publish(work, Message("without", b"x"))
+        await queue.publish(work, Message("delayed", b"x", headers), after=0.3)
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
 
-            assert (await inbox.take()).message.headers == headers
-            assert (await inbox.take()).message.headers == {}
-            assert (await inbox.take()).message.headers == headers
-
-    play(story())
+        assert (await inbox.take()).message.headers == headers
+        assert (await inbox.take()).message.headers == {}
+        assert (await inbox.take()).message.headers == headers
 
 
 @pytest.mark.parametrize("name", ["CC", "BCC", "x-death", "x-delay", "other"])
-def test_headers_that_a_broker_could_act_on_are_refused(url: str, work: str, name: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            with pytest.raises(ValueError, match=name):
-                await queue.publish(work, Message("m", b"x", {name: "value"}))
-            assert await queue.ready(work) == 0
-
-    play(story())
+async def test_headers_that_a_broker_could_act_on_are_refused(url: str, work: str, name: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        with pytest.raises(ValueError, match=name):
+            await queue.publish(work, Message("m", b"x", {name: "value"}))
+        assert await queue.ready(work) == 0
 
 
-def test_a_body_of_eight_megabytes_and_one_of_none_arrive_whole(url: str, work: str) -> None:
+async def test_a_body_of_eight_megabytes_and_one_of_none_arrive_whole(url: str, work: str) -> None:
     large = bytes(range(256)) * 32_768
 
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("large", large))
-            await queue.publish(work, Message("none", b""))
+    async with connect(url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("large", large))
+        await queue.publish(work, Message("none", b""))
 
-            assert (await inbox.take()).message.body == large
-            assert (await inbox.take()).message.body == b""
-
-    play(story())
+        assert (await inbox.take()).message.body == large
+        assert (await inbox.take()).message.body == b""
 
 
-def test_messages_come_in_the_order_in_which_they_were_published(url: str, work: str) -> None:
+async def test_messages_come_in_the_order_in_which_they_were_published(url: str, work: str) -> None:
     ids = [f"m{n}" for n in range(500)]
 
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 50, inbox)
-            await asyncio.gather(*(queue.publish(work, Message(each, b"x")) for each in ids))
+    async with connect(url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 50, inbox)
+        await asyncio.gather(*(queue.publish(work, Message(each, b"x")) for each in ids))
 
-            assert await inbox.acknowledge(len(ids)) == ids
-
-    play(story())
+        assert await inbox.acknowledge(len(ids)) == ids
 
 
-def test_two_consumers_share_a_queue_and_neither_gets_the_others_message(url: str, work: str) -> None:
+async def test_two_consumers_share_a_queue_and_neither_gets_the_others_message(url: str, work: str) -> None:
     ids = {f"m{n}" for n in range(40)}
 
-    async def story() -> None:
-        async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
-            inbox = Inbox()
-            await one.consume(work, 5, inbox)
-            await two.consume(work, 5, inbox)
-            await asyncio.gather(*(one.publish(work, Message(each, b"x")) for each in ids))
+    async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+        inbox = Inbox()
+        await one.consume(work, 5, inbox)
+        await two.consume(work, 5, inbox)
+        await asyncio.gather(*(one.publish(work, Message(each, b"x")) for each in ids))
 
-            got = await inbox.acknowledge(len(ids))
-            assert len(got) == len(set(got)) and set(got) == ids
-            await eventually(lambda: one.ready(work), 0)
-
-    play(story())
+        got = await inbox.acknowledge(len(ids))
+        assert len(got) == len(set(got)) and set(got) == ids
+        await eventually(lambda: one.ready(work), 0)
 
 
-def test_no_more_than_the_prefetch_is_delivered_unsettled(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            for n in range(5):
-                await queue.publish(work, Message(f"m{n}", b"x"))
-            inbox = Inbox()
-            await queue.consume(work, 2, inbox)
-            first, second = await inbox.take(), await inbox.take()
-            await eventually(lambda: queue.ready(work), 3)
-            assert len(inbox) == 0
+async def test_no_more_than_the_prefetch_is_delivered_unsettled(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        for n in range(5):
+            await queue.publish(work, Message(f"m{n}", b"x"))
+        inbox = Inbox()
+        await queue.consume(work, 2, inbox)
+        first, second = await inbox.take(), await inbox.take()
+        await eventually(lambda: queue.ready(work), 3)
+        assert len(inbox) == 0
 
-            first.acknowledge()
-            third = await inbox.take()
-            await eventually(lambda: queue.ready(work), 2)
-            assert len(inbox) == 0
+        first.acknowledge()
+        third = await inbox.take()
+        await eventually(lambda: queue.ready(work), 2)
+        assert len(inbox) == 0
 
-            assert second.acknowledge() and third.acknowledge()
-            assert await inbox.acknowledge(2) == ["m3", "m4"]
-
-    play(story())
+        assert second.acknowledge() and third.acknowledge()
+        assert await inbox.acknowledge(2) == ["m3", "m4"]
 
 
-def test_a_message_handed_back_goes_to_another_consumer_at_once(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
-            inbox = Inbox()
-            subscription = await one.consume(work, 10, inbox)
-            await one.publish(work, Message("m", b"x"))
-            delivery = await inbox.take()
-            await subscription.stop()
-            other = Inbox()
-            await two.consume(work, 10, other)
+async def test_a_message_handed_back_goes_to_another_consumer_at_once(url: str, work: str) -> None:
+    async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+        inbox = Inbox()
+        subscription = await one.consume(work, 10, inbox)
+        await one.publish(work, Message("m", b"x"))
+        delivery = await inbox.take()
+        await subscription.stop()
+        other = Inbox()
+        await two.consume(work, 10, other)
 
-            assert delivery.hand_back()
+        assert delivery.hand_back()
 
-            again = await other.take(5)
-            assert (again.message.id, again.redelivered) == ("m", True)
-            assert again.acknowledge()
-
-    play(story())
+        again = await other.take(5)
+        assert (again.message.id, again.redelivered) == ("m", True)
+        assert again.acknowledge()
 
 
-def test_settling_twice_does_nothing_the_second_time(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("m1", b"x"))
-            delivery = await inbox.take()
-            assert delivery.acknowledge()
+async def test_settling_twice_does_nothing_the_second_time(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("m1", b"x"))
+        delivery = await inbox.take()
+        assert delivery.acknowledge()
 
-            assert not delivery.acknowledge()
-            assert not delivery.hand_back()
+        assert not delivery.acknowledge()
+        assert not delivery.hand_back()
 
-            await queue.publish(work, Message("m2", b"x"))
-            assert await inbox.acknowledge(1) == ["m2"]
-            await eventually(lambda: queue.ready(work), 0)
-
-    play(story())
+        await queue.publish(work, Message("m2", b"x"))
+        assert await inbox.acknowledge(1) == ["m2"]
+        await eventually(lambda: queue.ready(work), 0)
 
 
-def test_after_stop_nothing_more_comes_and_what_is_held_can_be_settled(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
-            inbox = Inbox()
-            subscription = await one.consume(work, 2, inbox)
-            for n in range(3):
-                await one.publish(work, Message(f"m{n}", b"x"))
-            first, second = await inbox.take(), await inbox.take()
+async def test_after_stop_nothing_more_comes_and_what_is_held_can_be_settled(url: str, work: str) -> None:
+    async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+        inbox = Inbox()
+        subscription = await one.consume(work, 2, inbox)
+        for n in range(3):
+            await one.publish(work, Message(f"m{n}", b"x"))
+        first, second = await inbox.take(), await inbox.take()
 
-            await subscription.stop()
-            assert first.acknowledge()
-            assert second.hand_back()
-            await one.publish(work, Message("m3", b"x"))
+        await subscription.stop()
+        assert first.acknowledge()
+        assert second.hand_back()
+        await one.publish(work, Message("m3", b"x"))
 
-            other = Inbox()
-            await two.consume(work, 10, other)
-            assert set(await other.acknowledge(3)) == {"m1", "m2", "m3"}
-            assert len(inbox) == 0
-
-    play(story())
+        other = Inbox()
+        await two.consume(work, 10, other)
+        assert set(await other.acknowledge(3)) == {"m1", "m2", "m3"}
+        assert len(inbox) == 0
 
 
-def test_stopping_in_full_flow_loses_nothing(url: str, work: str) -> None:
+async def test_stopping_in_full_flow_loses_nothing(url: str, work: str) -> None:
     ids = {f"m{n}" for n in range(300)}
 
-    async def story() -> None:
-        async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
-            taken: set[str] = set()
-            flowing = asyncio.Event()
+    async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+        taken: set[str] = set()
+        flowing = asyncio.Event()
 
-            def receive(delivery: Delivery) -> None:
-                assert delivery.acknowledge()
-                taken.add(delivery.message.id)
-                if len(taken) == 20:
-                    flowing.set()
+        def receive(delivery: Delivery) -> None:
+            assert delivery.acknowledge()
+            taken.add(delivery.message.id)
+            if len(taken) == 20:
+                flowing.set()
 
-            subscription = await one.consume(work, 10, receive)
-            publishing = asyncio.gather(*(one.publish(work, Message(each, b"x")) for each in ids))
-            await flowing.wait()
-            await subscription.stop()
-            before = set(taken)
-            await publishing
+        subscription = await one.consume(work, 10, receive)
+        publishing = asyncio.gather(*(one.publish(work, Message(each, b"x")) for each in ids))
+        await flowing.wait()
+        await subscription.stop()
+        before = set(taken)
+        await publishing
 
-            inbox = Inbox()
-            await two.consume(work, 10, inbox)
-            rest = await inbox.acknowledge(len(ids) - len(before))
-            assert set(rest) == ids - before
-            assert taken == before
-
-    play(story())
+        inbox = Inbox()
+        await two.consume(work, 10, inbox)
+        rest = await inbox.acknowledge(len(ids) - len(before))
+        assert set(rest) == ids - before
+        assert taken == before
 
 
-def test_a_caller_who_gives_up_on_a_publish_disturbs_no_other(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            await queue.check()
-            publishing = [
-                asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x"))) for n in range(100)
-            ]
-            await asyncio.sleep(0)
-            for each in publishing[::2]:
-                each.cancel()
-            await asyncio.gather(*publishing[1::2])
+async def test_a_caller_who_gives_up_on_a_publish_disturbs_no_other(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        await queue.check()
+        publishing = [asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x"))) for n in range(100)]
+        await asyncio.sleep(0)
+        for each in publishing[::2]:
+            each.cancel()
+        await asyncio.gather(*publishing[1::2])
 
-            inbox = Inbox()
-            await queue.consume(work, 100, inbox)
-            wanted = {f"m{n}" for n in range(1, 100, 2)}
-            while wanted:
-                wanted -= set(await inbox.acknowledge(1))
-
-    play(story())
+        inbox = Inbox()
+        await queue.consume(work, 100, inbox)
+        wanted = {f"m{n}" for n in range(1, 100, 2)}
+        while wanted:
+            wanted -= set(await inbox.acknowledge(1))
 
 
-def test_acknowledgements_made_just_before_closing_are_kept(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 100, inbox)
-            for n in range(50):
-                await queue.publish(work, Message(f"m{n}", b"x"))
-            deliveries = [await inbox.take() for _ in range(50)]
-            for delivery in (*deliveries[1::2], *deliveries[:20:2]):
-                assert delivery.acknowledge()
+async def test_acknowledgements_made_just_before_closing_are_kept(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 100, inbox)
+        for n in range(50):
+            await queue.publish(work, Message(f"m{n}", b"x"))
+        deliveries = [await inbox.take() for _ in range(50)]
+        for delivery in (*deliveries[1::2], *deliveries[:20:2]):
+            assert delivery.acknowledge()
 
-        async with connect(url, [work], name="test") as queue:
-            again = Inbox()
-            await queue.consume(work, 100, again)
-            assert set(await again.acknowledge(15)) == {f"m{n}" for n in range(20, 50, 2)}
-            await eventually(lambda: queue.ready(work), 0)
-
-    play(story())
+    async with connect(url, [work], name="test") as queue:
+        again = Inbox()
+        await queue.consume(work, 100, again)
+        assert set(await again.acknowledge(15)) == {f"m{n}" for n in range(20, 50, 2)}
+        await eventually(lambda: queue.ready(work), 0)
 
 
-def test_what_a_lost_connection_held_comes_again_and_reports_it(url: str, work: str) -> None:
-    async def story() -> None:
-        async with (
-            relay(url) as door,
-            connect(door.url, [work], name="lost") as lost,
-            connect(url, [work], name="other") as other,
-        ):
-            inbox = Inbox()
-            await lost.consume(work, 10, inbox)
-            await other.publish(work, Message("m", b"x"))
-            held = await inbox.take()
-            assert not held.redelivered
+async def test_what_a_lost_connection_held_comes_again_and_reports_it(url: str, work: str) -> None:
+    async with (
+        relay(url) as door,
+        connect(door.url, [work], name="lost") as lost,
+        connect(url, [work], name="other") as other,
+    ):
+        inbox = Inbox()
+        await lost.consume(work, 10, inbox)
+        await other.publish(work, Message("m", b"x"))
+        held = await inbox.take()
+        assert not held.redelivered
 
-            await door.shut()
+        await door.shut()
 
-            second = Inbox()
-            await other.consume(work, 10, second)
-            again = await second.take(60)
-            assert (again.message.id, again.redelivered) == ("m", True)
-            assert not held.acknowledge()
-            assert again.acknowledge()
-
-    play(story())
+        second = Inbox()
+        await other.consume(work, 10, second)
+        again = await second.take(60)
+        assert (again.message.id, again.redelivered) == ("m", True)
+        assert not held.acknowledge()
+        assert again.acknowledge()
 
 
-def test_a_delivery_is_void_once_its_connection_is_lost_though_a_new_one_stands(url: str, work: str) -> None:
-    async def story() -> None:
-        async with relay(url) as door, connect(door.url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("m", b"x"))
-            held = await inbox.take()
+async def test_a_delivery_is_void_once_its_connection_is_lost_though_a_new_one_stands(
+    url: str, work: str
+) -> None:
+    async with relay(url) as door, connect(door.url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("m", b"x"))
+        held = await inbox.take()
 
-            door.cut()
-            again = await inbox.take(60)
+        door.cut()
+        again = await inbox.take(60)
 
-            assert again.redelivered
-            assert not held.acknowledge()
-            assert not held.hand_back()
-            assert again.acknowledge()
-            await queue.publish(work, Message("m2", b"x"))
-            assert await inbox.acknowledge(1) == ["m2"]
-
-    play(story())
+        assert again.redelivered
+        assert not held.acknowledge()
+        assert not held.hand_back()
+        assert again.acknowledge()
+        await queue.publish(work, Message("m2", b"x"))
+        assert await inbox.acknowledge(1) == ["m2"]
 
 
-def test_a_delayed_message_never_comes_early(url: str, work: str) -> None:
+async def test_a_delayed_message_never_comes_early(url: str, work: str) -> None:
     delays = [0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.3]
 
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            loop = asyncio.get_running_loop()
-            came: dict[str, float] = {}
+    async with connect(url, [work], name="test") as queue:
+        loop = asyncio.get_running_loop()
+        came: dict[str, float] = {}
 
-            def receive(delivery: Delivery) -> None:
-                came[delivery.message.id] = loop.time()
-                inbox(delivery)
+        def receive(delivery: Delivery) -> None:
+            came[delivery.message.id] = loop.time()
+            inbox(delivery)
 
-            inbox = Inbox()
-            await queue.consume(work, 10, receive)
-            start = loop.time()
-            await asyncio.gather(
-                *(queue.publish(work, Message(str(delay), b"x"), after=delay) for delay in delays)
-            )
+        inbox = Inbox()
+        await queue.consume(work, 10, receive)
+        start = loop.time()
+        await asyncio.gather(
+            *(queue.publish(work, Message(str(delay), b"x"), after=delay) for delay in delays)
+        )
 
-            assert sorted(await inbox.acknowledge(len(delays))) == sorted(map(str, delays))
-            assert all(came[str(delay)] >= start + delay for delay in delays)
-
-    play(story())
+        assert sorted(await inbox.acknowledge(len(delays))) == sorted(map(str, delays))
+        assert all(came[str(delay)] >= start + delay for delay in delays)
 
 
-def test_a_short_delay_is_not_held_up_by_a_long_one(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("long", b"x"), after=86_400.0)
-            await queue.publish(work, Message("short", b"x"), after=0.2)
+async def test_a_short_delay_is_not_held_up_by_a_long_one(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("long", b"x"), after=86_400.0)
+        await queue.publish(work, Message("short", b"x"), after=0.2)
 
-            assert await inbox.acknowledge(1) == ["short"]
-
-    play(story())
+        assert await inbox.acknowledge(1) == ["short"]
 
 
-def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(dead_queue(work), 10, inbox)
-            await queue.publish(dead_queue(work), Message("later", b"x"), after=0.1)
-            await queue.publish(dead_queue(work), Message("now", b"x", {"mousetrap-reason": "max-retries"}))
+async def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(dead_queue(work), 10, inbox)
+        await queue.publish(dead_queue(work), Message("later", b"x"), after=0.1)
+        await queue.publish(dead_queue(work), Message("now", b"x", {"mousetrap-reason": "max-retries"}))
 
-            now, later = await inbox.take(), await inbox.take()
-            assert (now.message.id, now.message.headers) == ("now", {"mousetrap-reason": "max-retries"})
-            assert (now.queue, later.message.id) == (dead_queue(work), "later")
-            assert now.acknowledge() and later.acknowledge()
-
-    play(story())
+        now, later = await inbox.take(), await inbox.take()
+        assert (now.message.id, now.message.headers) == ("now", {"mousetrap-reason": "max-retries"})
+        assert (now.queue, later.message.id) == (dead_queue(work), "later")
+        assert now.acknowledge() and later.acknowledge()
 
 
-def test_the_length_that_the_settings_allow_pushes_back_on_submitters_until_there_is_room(
+async def test_the_length_that_the_settings_allow_pushes_back_on_submitters_until_there_is_room(
     url: str, work: str
 ) -> None:
     settings = Settings.from_environ(
@@ -417,24 +356,21 @@ def test_the_length_that_the_settings_allow_pushes_back_on_submitters_until_ther
         }
     )
 
-    async def story() -> None:
-        async with open_queue(settings, [work], name="test") as queue:
-            taken = 0
-            with pytest.raises(QueueFull, match=work):
-                for n in range(50):  # a quorum queue notices a little late that it is full
-                    await queue.publish(work, Message(f"m{n}", b"x"))
-                    taken += 1
-            assert taken >= 3
-            assert await queue.ready(work) == taken
+    async with open_queue(settings, [work], name="test") as queue:
+        taken = 0
+        with pytest.raises(QueueFull, match=work):
+            for n in range(50):  # a quorum queue notices a little late that it is full
+                await queue.publish(work, Message(f"m{n}", b"x"))
+                taken += 1
+        assert taken >= 3
+        assert await queue.ready(work) == taken
 
-            inbox = Inbox()
-            await queue.consume(work, 50, inbox)
-            assert await inbox.acknowledge(taken) == [f"m{n}" for n in range(taken)]
+        inbox = Inbox()
+        await queue.consume(work, 50, inbox)
+        assert await inbox.acknowledge(taken) == [f"m{n}" for n in range(taken)]
 
-            await eventually(lambda: publishes(queue, work), True)
-            assert await inbox.acknowledge(1) == ["again"]
-
-    play(story())
+        await eventually(lambda: publishes(queue, work), True)
+        assert await inbox.acknowledge(1) == ["again"]
 
 
 @pytest.mark.parametrize(
@@ -448,7 +384,7 @@ def test_the_length_that_the_settings_allow_pushes_back_on_submitters_until_ther
         ),
     ],
 )
-def test_a_full_queue_reports_which_bound_it_has_met_and_loses_nothing(
+async def test_a_full_queue_reports_which_bound_it_has_met_and_loses_nothing(
     url: str, work: str, bounds: dict[str, str], size: int, met: str
 ) -> None:
     settings = Settings.from_environ(
@@ -459,21 +395,18 @@ def test_a_full_queue_reports_which_bound_it_has_met_and_loses_nothing(
         }
     )
 
-    async def story() -> None:
-        async with open_queue(settings, [work], name="test") as queue:
-            taken = 0
-            with pytest.raises(QueueFull, match=met):
-                for n in range(50):  # a quorum queue notices a little late that it is full
-                    await queue.publish(work, Message(f"m{n}", os.urandom(size)))
-                    taken += 1
-            assert taken >= 3
+    async with open_queue(settings, [work], name="test") as queue:
+        taken = 0
+        with pytest.raises(QueueFull, match=met):
+            for n in range(50):  # a quorum queue notices a little late that it is full
+                await queue.publish(work, Message(f"m{n}", os.urandom(size)))
+                taken += 1
+        assert taken >= 3
 
-            inbox = Inbox()
-            await queue.consume(work, 50, inbox)
-            assert await inbox.acknowledge(taken) == [f"m{n}" for n in range(taken)]
-            await eventually(lambda: publishes(queue, work), True)
-
-    play(story())
+        inbox = Inbox()
+        await queue.consume(work, 50, inbox)
+        assert await inbox.acknowledge(taken) == [f"m{n}" for n in range(taken)]
+        await eventually(lambda: publishes(queue, work), True)
 
 
 async def publishes(queue: Queue, work: str) -> bool:
@@ -485,214 +418,185 @@ async def publishes(queue: Queue, work: str) -> bool:
 
 
 @pytest.mark.parametrize("after", [0.0, 0.5])
-def test_a_queue_that_is_not_there_is_an_error_and_never_silence(url: str, work: str, after: float) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            with pytest.raises(Unroutable, match="nowhere"):
-                await queue.publish("nowhere", Message("m", b"x"), after=after)
-            with pytest.raises(Unroutable, match="nowhere"):
-                await queue.ready("nowhere")
-            await queue.publish(work, Message("m", b"x"))
-            assert await queue.ready(work) == 1
-
-    play(story())
-
-
-def test_ready_counts_what_waits_and_neither_what_is_held_nor_what_is_delayed(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            assert await queue.ready(work) == 0
-            for n in range(3):
-                await queue.publish(work, Message(f"m{n}", b"x"))
-            await queue.publish(work, Message("later", b"x"), after=3_600.0)
-            assert await queue.ready(work) == 3
-
-            inbox = Inbox()
-            await queue.consume(work, 1, inbox)
-            await inbox.take()
-            await eventually(lambda: queue.ready(work), 2)
-
-    play(story())
+async def test_a_queue_that_is_not_there_is_an_error_and_never_silence(
+    url: str, work: str, after: float
+) -> None:
+    async with connect(url, [work], name="test") as queue:
+        with pytest.raises(Unroutable, match="nowhere"):
+            await queue.publish("nowhere", Message("m", b"x"), after=after)
+        with pytest.raises(Unroutable, match="nowhere"):
+            await queue.ready("nowhere")
+        await queue.publish(work, Message("m", b"x"))
+        assert await queue.ready(work) == 1
 
 
-def test_while_the_broker_is_away_callers_get_an_error_in_time_that_reports_where_it_should_be(
+async def test_ready_counts_what_waits_and_neither_what_is_held_nor_what_is_delayed(
     url: str, work: str
 ) -> None:
-    async def story() -> None:
-        async with relay(url) as door:
-            await door.shut()
-            where = door.url.rpartition("@")[2].removeprefix("valkey://").partition("/")[0]
-            async with connect(door.url, [work], name="test", options=IMPATIENT) as queue:
-                with pytest.raises(QueueUnreachable, match=where) as published:
-                    await queue.publish(work, Message("m", b"x"))
-                with pytest.raises(QueueUnreachable, match=where):
-                    await queue.check()
-                with pytest.raises(QueueUnreachable, match=where):
-                    await queue.ready(work)
-                assert "guest:guest" not in str(published.value)
-            await door.open()
+    async with connect(url, [work], name="test") as queue:
+        assert await queue.ready(work) == 0
+        for n in range(3):
+            await queue.publish(work, Message(f"m{n}", b"x"))
+        await queue.publish(work, Message("later", b"x"), after=3_600.0)
+        assert await queue.ready(work) == 3
 
-    play(story())
+        inbox = Inbox()
+        await queue.consume(work, 1, inbox)
+        await inbox.take()
+        await eventually(lambda: queue.ready(work), 2)
 
 
-def test_check_is_content_when_the_broker_answers(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            await queue.check()
-
-    play(story())
-
-
-def test_a_message_published_during_an_outage_arrives_when_it_is_over(url: str, work: str) -> None:
-    async def story() -> None:
-        async with relay(url) as door, connect(door.url, [work], name="test") as queue:
-            await queue.publish(work, Message("before", b"x"))
-            await door.shut()
-            publishing = asyncio.create_task(queue.publish(work, Message("during", b"x")))
-            await asyncio.wait([publishing], timeout=0.1)
-            assert not publishing.done()
-
-            await door.open()
-            await publishing
-
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            assert await inbox.acknowledge(2) == ["before", "during"]
-
-    play(story())
-
-
-def test_what_was_on_its_way_when_the_connection_was_lost_is_there_or_is_an_error(
+async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_reports_where_it_should_be(
     url: str, work: str
 ) -> None:
-    async def story() -> None:
-        async with relay(url) as door, connect(door.url, [work], name="test") as queue:
-            await queue.check()
-            publishing = [
-                asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x" * 1000))) for n in range(300)
-            ]
-            await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
-            door.cut()
+    async with relay(url) as door:
+        await door.shut()
+        where = door.url.rpartition("@")[2].removeprefix("valkey://").partition("/")[0]
+        async with connect(door.url, [work], name="test", options=IMPATIENT) as queue:
+            with pytest.raises(QueueUnreachable, match=where) as published:
+                await queue.publish(work, Message("m", b"x"))
+            with pytest.raises(QueueUnreachable, match=where):
+                await queue.check()
+            with pytest.raises(QueueUnreachable, match=where):
+                await queue.ready(work)
+            assert "guest:guest" not in str(published.value)
+        await door.open()
 
-            results = await asyncio.gather(*publishing, return_exceptions=True)
-            accepted = {f"m{n}" for n, result in enumerate(results) if result is None}
-            assert all(
-                isinstance(each, QueueUnreachable | PublishUnconfirmed)
-                for each in results
-                if each is not None
-            )
+
+async def test_check_is_content_when_the_broker_answers(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        await queue.check()
+
+
+async def test_a_message_published_during_an_outage_arrives_when_it_is_over(url: str, work: str) -> None:
+    async with relay(url) as door, connect(door.url, [work], name="test") as queue:
+        await queue.publish(work, Message("before", b"x"))
+        await door.shut()
+        publishing = asyncio.create_task(queue.publish(work, Message("during", b"x")))
+        await asyncio.wait([publishing], timeout=0.1)
+        assert not publishing.done()
+
+        await door.open()
+        await publishing
+
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        assert await inbox.acknowledge(2) == ["before", "during"]
+
+
+async def test_what_was_on_its_way_when_the_connection_was_lost_is_there_or_is_an_error(
+    url: str, work: str
+) -> None:
+    async with relay(url) as door, connect(door.url, [work], name="test") as queue:
+        await queue.check()
+        publishing = [
+            asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x" * 1000))) for n in range(300)
+        ]
+        await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
+        door.cut()
+
+        results = await asyncio.gather(*publishing, return_exceptions=True)
+        accepted = {f"m{n}" for n, result in enumerate(results) if result is None}
+        assert all(
+            isinstance(each, QueueUnreachable | PublishUnconfirmed) for each in results if each is not None
+        )
+        inbox = Inbox()
+        await queue.consume(work, 100, inbox)
+        while accepted:
+            accepted -= set(await inbox.acknowledge(1))
+
+
+async def test_a_subscription_made_while_the_broker_is_away_begins_when_it_comes(url: str, work: str) -> None:
+    async with relay(url) as door:
+        await door.shut()
+        async with connect(door.url, [work], name="early") as early:
             inbox = Inbox()
-            await queue.consume(work, 100, inbox)
-            while accepted:
-                accepted -= set(await inbox.acknowledge(1))
+            await early.consume(work, 10, inbox)
+            async with connect(url, [work], name="test") as queue:
+                await queue.publish(work, Message("m", b"x"))
 
-    play(story())
-
-
-def test_a_subscription_made_while_the_broker_is_away_begins_when_it_comes(url: str, work: str) -> None:
-    async def story() -> None:
-        async with relay(url) as door:
-            await door.shut()
-            async with connect(door.url, [work], name="early") as early:
-                inbox = Inbox()
-                await early.consume(work, 10, inbox)
-                async with connect(url, [work], name="test") as queue:
-                    await queue.publish(work, Message("m", b"x"))
-
-                await door.open()
-
-                assert await inbox.acknowledge(1) == ["m"]
-
-    play(story())
-
-
-def test_a_subscription_can_be_stopped_while_the_broker_is_away(url: str, work: str) -> None:
-    async def story() -> None:
-        async with relay(url) as door, connect(door.url, [work], name="test") as queue:
-            inbox = Inbox()
-            subscription = await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("m", b"x"))
-            held = await inbox.take()
-            await door.shut()
-
-            await asyncio.wait_for(subscription.stop(), 10)
             await door.open()
 
-            async with connect(url, [work], name="other") as other:
-                second = Inbox()
-                await other.consume(work, 10, second)
-                assert (await second.take(60)).message.id == "m"
-            assert not held.acknowledge()
-            assert len(inbox) == 0
-
-    play(story())
+            assert await inbox.acknowledge(1) == ["m"]
 
 
-def test_a_restarted_broker_has_kept_everything_and_is_used_again_without_a_word(
+async def test_a_subscription_can_be_stopped_while_the_broker_is_away(url: str, work: str) -> None:
+    async with relay(url) as door, connect(door.url, [work], name="test") as queue:
+        inbox = Inbox()
+        subscription = await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("m", b"x"))
+        held = await inbox.take()
+        await door.shut()
+
+        await asyncio.wait_for(subscription.stop(), 10)
+        await door.open()
+
+        async with connect(url, [work], name="other") as other:
+            second = Inbox()
+            await other.consume(work, 10, second)
+            assert (await second.take(60)).message.id == "m"
+        assert not held.acknowledge()
+        assert len(inbox) == 0
+
+
+async def test_a_restarted_broker_has_kept_everything_and_is_used_again_without_a_word(
     server: OwnRabbitMQ | EmbeddedValkey, work: str
 ) -> None:
-    async def story() -> None:
-        async with connect(server.url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 1, inbox)
-            await queue.publish(work, Message("held", b"x"))
-            await queue.publish(work, Message("waiting", b"x"))
-            # Due when the server is back: what comes due while a broker starts may wait for its next try.
-            away = 1.0 if isinstance(server, EmbeddedValkey) else 15.0
-            await queue.publish(work, Message("delayed", b"x"), after=away)
-            held = await inbox.take()
+    async with connect(server.url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 1, inbox)
+        await queue.publish(work, Message("held", b"x"))
+        await queue.publish(work, Message("waiting", b"x"))
+        # Due when the server is back: what comes due while a broker starts may wait for its next try.
+        away = 1.0 if isinstance(server, EmbeddedValkey) else 15.0
+        await queue.publish(work, Message("delayed", b"x"), after=away)
+        held = await inbox.take()
 
-            await asyncio.to_thread(server.restart)
+        await asyncio.to_thread(server.restart)
 
-            await queue.publish(work, Message("after", b"x"))
-            assert not held.acknowledge()
-            assert set(await inbox.acknowledge(4)) == {"held", "waiting", "delayed", "after"}
-
-    play(story())
+        await queue.publish(work, Message("after", b"x"))
+        assert not held.acknowledge()
+        assert set(await inbox.acknowledge(4)) == {"held", "waiting", "delayed", "after"}
 
 
-def test_a_mark_differs_once_a_message_came_or_went(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            marks = [await queue.mark(work)]
-            assert await queue.mark(work) == marks[0]
-            await queue.publish(work, Message("m1", b"x"))
-            await eventually(lambda: queue.ready(work), 1)
-            marks.append(await queue.mark(work))
-            inbox = Inbox()
-            await queue.consume(work, 1, inbox)
-            await queue.publish(work, Message("m2", b"x"))
-            assert await inbox.acknowledge(1) == ["m1"]
-            assert (await inbox.take()).message.id == "m2"
-            await eventually(lambda: queue.ready(work), 0)
+async def test_a_mark_differs_once_a_message_came_or_went(url: str, work: str) -> None:
+    async with connect(url, [work], name="test") as queue:
+        marks = [await queue.mark(work)]
+        assert await queue.mark(work) == marks[0]
+        await queue.publish(work, Message("m1", b"x"))
+        await eventually(lambda: queue.ready(work), 1)
+        marks.append(await queue.mark(work))
+        inbox = Inbox()
+        await queue.consume(work, 1, inbox)
+        await queue.publish(work, Message("m2", b"x"))
+        assert await inbox.acknowledge(1) == ["m1"]
+        assert (await inbox.take()).message.id == "m2"
+        await eventually(lambda: queue.ready(work), 0)
 
-            assert marks[0] != marks[1] != await queue.mark(work)
-            with pytest.raises(Unroutable):
-                await queue.mark("no_such_queue")
-
-    play(story())
+        assert marks[0] != marks[1] != await queue.mark(work)
+        with pytest.raises(Unroutable):
+            await queue.mark("no_such_queue")
 
 
-def test_a_browse_shows_what_is_there_and_takes_nothing_or_reports_that_it_would(url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(url, [work], name="test") as queue:
-            for number in range(120):
-                await queue.publish(work, Message(f"m{number}", b"x" * 100, {"mousetrap-a": "1"}))
+async def test_a_browse_shows_what_is_there_and_takes_nothing_or_reports_that_it_would(
+    url: str, work: str
+) -> None:
+    async with connect(url, [work], name="test") as queue:
+        for number in range(120):
+            await queue.publish(work, Message(f"m{number}", b"x" * 100, {"mousetrap-a": "1"}))
 
-            whole, some = await queue.browse(work, 1000, 1_000_000), await queue.browse(work, 70, 1_000_000)
-            few = await queue.browse(work, 1000, 1)
+        whole, some = await queue.browse(work, 1000, 1_000_000), await queue.browse(work, 70, 1_000_000)
+        few = await queue.browse(work, 1000, 1)
 
-            if url.startswith("amqp"):
-                assert whole is some is few is None
-            else:
-                assert whole is not None and some is not None and few is not None
-                assert [message.id for message in whole.messages] == [f"m{number}" for number in range(120)]
-                assert whole.messages[0] == Message("m0", b"x" * 100, {"mousetrap-a": "1"})
-                assert (whole.beyond, len(some.messages), some.beyond) == (0, 70, 50)
-                assert few.messages and len(few.messages) + few.beyond == 120
-            inbox = Inbox()
-            await queue.consume(work, 1, inbox)
-            delivery = await inbox.take()
-            assert (delivery.message.id, delivery.redelivered) == ("m0", False)
-
-    play(story())
+        if url.startswith("amqp"):
+            assert whole is some is few is None
+        else:
+            assert whole is not None and some is not None and few is not None
+            assert [message.id for message in whole.messages] == [f"m{number}" for number in range(120)]
+            assert whole.messages[0] == Message("m0", b"x" * 100, {"mousetrap-a": "1"})
+            assert (whole.beyond, len(some.messages), some.beyond) == (0, 70, 50)
+            assert few.messages and len(few.messages) + few.beyond == 120
+        inbox = Inbox()
+        await queue.consume(work, 1, inbox)
+        delivery = await inbox.take()
+        assert (delivery.message.id, delivery.redelivered) == ("m0", False)

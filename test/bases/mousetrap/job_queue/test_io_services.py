@@ -5,20 +5,16 @@ import socket
 from typing import Any
 
 from mousetrap.job_queue.io_services import IOServices
-from support.inbox import play
 
 
-def test_a_peer_that_left_at_once_is_logged_and_not_raised() -> None:
-    async def story() -> None:
-        told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        with socket.socket() as nobody_there:
-            IOServices(asyncio.get_running_loop()).create_streaming_connection(
-                asyncio.Protocol, nobody_there, told.set_result
-            )
+async def test_a_peer_that_left_at_once_is_logged_and_not_raised() -> None:
+    told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    with socket.socket() as nobody_there:
+        IOServices(asyncio.get_running_loop()).create_streaming_connection(
+            asyncio.Protocol, nobody_there, told.set_result
+        )
 
-            error = await told
+        error = await told
 
-        assert isinstance(error, ConnectionResetError)
-        assert "closed the connection at once" in str(error)
-
-    play(story())
+    assert isinstance(error, ConnectionResetError)
+    assert "closed the connection at once" in str(error)

@@ -10,7 +10,7 @@ from pika.exceptions import UnroutableError
 from mousetrap.job_queue import connect, open_channel
 from mousetrap.jobs import Message, QueueUnreachable
 from mousetrap.settings import SettingsWrong, announced
-from support.inbox import Inbox, play
+from support.inbox import Inbox
 
 EVERY_QUEUE = [
     "start_fetch",
@@ -77,21 +77,18 @@ def test_a_message_that_no_queue_takes_is_an_error(broker_url: str) -> None:
         channel.basic_publish("", "nowhere", b"{}", mandatory=True)
 
 
-def test_scripts_and_workers_declare_the_same_and_meet(broker_url: str) -> None:
+async def test_scripts_and_workers_declare_the_same_and_meet(broker_url: str) -> None:
     def script() -> None:
         with open_channel(broker_url, ["work"]) as channel:
             properties = pika.BasicProperties(message_id="from a script", delivery_mode=2)
             channel.basic_publish("", "work", b"{}", properties, mandatory=True)
 
-    async def story() -> None:
-        async with connect(broker_url, ["work"], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume("work", 10, inbox)
-            await queue.publish("work", Message("from a worker", b"{}"))
-            await asyncio.to_thread(script)
-            assert await inbox.acknowledge(2) == ["from a worker", "from a script"]
-
-    play(story())
+    async with connect(broker_url, ["work"], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume("work", 10, inbox)
+        await queue.publish("work", Message("from a worker", b"{}"))
+        await asyncio.to_thread(script)
+        assert await inbox.acknowledge(2) == ["from a worker", "from a script"]
 
 
 def test_the_address_comes_from_the_environment(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

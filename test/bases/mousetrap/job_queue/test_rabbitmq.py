@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
-from uuid import uuid4
 
 import pika
 import pytest
@@ -18,18 +17,12 @@ from mousetrap.job_queue import QueueOptions, connect, open_channel
 from mousetrap.job_queue.topology import topology
 from mousetrap.job_queue.trouble import explain
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueUnreachable, dead_queue
-from support.inbox import Inbox, eventually, play
+from support.inbox import Inbox, eventually
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 from support.rabbitmq_node import TRIED_AGAIN_MS
 from support.relay import relay
 
 IMPATIENT = QueueOptions(confirm_deadline=1.0)
-
-
-@pytest.fixture
-def work() -> str:
-    """The name of a queue that no other test uses."""
-    return f"work_{uuid4().hex[:12]}"
 
 
 @contextmanager
@@ -39,12 +32,9 @@ def plain_channel(url: str) -> Iterator[BlockingChannel]:
         yield connection.channel()
 
 
-def test_queues_are_quorum_queues_that_refuse_rather_than_drop(broker_url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            await queue.check()
-
-    play(story())
+async def test_queues_are_quorum_queues_that_refuse_rather_than_drop(broker_url: str, work: str) -> None:
+    async with connect(broker_url, [work], name="test") as queue:
+        await queue.check()
 
     # A broker lets a queue be declared again with the very same arguments only.
     with plain_channel(broker_url) as channel:
@@ -74,66 +64,55 @@ def test_queues_are_quorum_queues_that_refuse_rather_than_drop(broker_url: str, 
         )
 
 
-def test_a_full_queue_refuses_and_keeps_what_it_has(broker_url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test", options=QueueOptions(max_length=3)) as queue:
-            accepted = 0
-            with pytest.raises(QueueFull, match=work):
-                for n in range(50):  # a quorum queue notices a little late that it is full
-                    await queue.publish(work, Message(f"m{n}", b"x"))
-                    accepted += 1
+async def test_a_full_queue_refuses_and_keeps_what_it_has(broker_url: str, work: str) -> None:
+    async with connect(broker_url, [work], name="test", options=QueueOptions(max_length=3)) as queue:
+        accepted = 0
+        with pytest.raises(QueueFull, match=work):
+            for n in range(50):  # a quorum queue notices a little late that it is full
+                await queue.publish(work, Message(f"m{n}", b"x"))
+                accepted += 1
 
-            assert accepted >= 3
-            assert await queue.ready(work) == accepted
-            inbox = Inbox()
-            await queue.consume(work, 50, inbox)
-            assert await inbox.acknowledge(accepted) == [f"m{n}" for n in range(accepted)]
-
-    play(story())
+        assert accepted >= 3
+        assert await queue.ready(work) == accepted
+        inbox = Inbox()
+        await queue.consume(work, 50, inbox)
+        assert await inbox.acknowledge(accepted) == [f"m{n}" for n in range(accepted)]
 
 
-def test_what_comes_due_into_a_full_queue_waits_on_the_ladder_and_arrives_when_there_is_room(
+async def test_what_comes_due_into_a_full_queue_waits_on_the_ladder_and_arrives_when_there_is_room(
     own_rabbitmq: OwnRabbitMQ, work: str
 ) -> None:
     # What a full queue refused is tried again after a while; here each second.
     retried = "application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, {})."
     own_rabbitmq.rabbitmqctl("eval", retried.format(1_000))
 
-    async def story(url: str) -> None:
-        async with connect(url, [work], name="test", options=QueueOptions(max_length=1)) as queue:
-            waiting = await fill(queue, work)
-            for n in range(5):
-                await queue.publish(work, Message(f"later {n}", b"x"), after=0.1)
-            await eventually(lambda: refused(own_rabbitmq, url, "mousetrap.delay.0"), 5)
-
-            inbox = Inbox()
-            await queue.consume(work, 50, inbox)
-
-            assert await inbox.acknowledge(waiting) == [f"m{n}" for n in range(waiting)]
-            assert sorted(await inbox.acknowledge(5)) == [f"later {n}" for n in range(5)]
-
     try:
         with virtual_host(own_rabbitmq) as url:
-            play(story(url))
+            async with connect(url, [work], name="test", options=QueueOptions(max_length=1)) as queue:
+                waiting = await fill(queue, work)
+                for n in range(5):
+                    await queue.publish(work, Message(f"later {n}", b"x"), after=0.1)
+                await eventually(lambda: refused(own_rabbitmq, url, "mousetrap.delay.0"), 5)
+
+                inbox = Inbox()
+                await queue.consume(work, 50, inbox)
+
+                assert await inbox.acknowledge(waiting) == [f"m{n}" for n in range(waiting)]
+                assert sorted(await inbox.acknowledge(5)) == [f"later {n}" for n in range(5)]
     finally:
         own_rabbitmq.rabbitmqctl("eval", retried.format(TRIED_AGAIN_MS))
 
 
-def test_classic_queues_keep_the_same_promises(broker_url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(
-            broker_url, [work], name="test", options=QueueOptions(queue_type="classic")
-        ) as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("now", b"x"))
-            await queue.publish(work, Message("later", b"x"), after=0.2)
-            await queue.publish(dead_queue(work), Message("dead", b"x"))
+async def test_classic_queues_keep_the_same_promises(broker_url: str, work: str) -> None:
+    async with connect(broker_url, [work], name="test", options=QueueOptions(queue_type="classic")) as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("now", b"x"))
+        await queue.publish(work, Message("later", b"x"), after=0.2)
+        await queue.publish(dead_queue(work), Message("dead", b"x"))
 
-            assert await inbox.acknowledge(2) == ["now", "later"]
-            assert await queue.ready(dead_queue(work)) == 1
-
-    play(story())
+        assert await inbox.acknowledge(2) == ["now", "later"]
+        assert await queue.ready(dead_queue(work)) == 1
 
 
 LIMIT = {"x-delivery-limit": 50}
@@ -165,7 +144,7 @@ CLASSIC = {
         ),
     ],
 )
-def test_a_queue_that_exists_with_other_arguments_is_named_with_both_values_and_how_to_correct_it(
+async def test_a_queue_that_exists_with_other_arguments_is_named_with_both_values_and_how_to_correct_it(
     broker_url: str,
     work: str,
     caplog: pytest.LogCaptureFixture,
@@ -175,34 +154,29 @@ def test_a_queue_that_exists_with_other_arguments_is_named_with_both_values_and_
 ) -> None:
     make(broker_url, work, others)
 
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test", options=IMPATIENT) as queue:
-            said = await complaint(queue, "stands with")
-            assert f"queue '{work}' stands with {differs}" in said
-            assert mend in said and "docs/upgrading.md" in said
-            with pytest.raises(QueueUnreachable, match=differs):
-                await queue.publish(work, Message("m", b"x"))
+    async with connect(broker_url, [work], name="test", options=IMPATIENT) as queue:
+        said = await complaint(queue, "stands with")
+        assert f"queue '{work}' stands with {differs}" in said
+        assert mend in said and "docs/upgrading.md" in said
+        with pytest.raises(QueueUnreachable, match=differs):
+            await queue.publish(work, Message("m", b"x"))
 
-    play(story())
     assert len([each for each in caplog.records if differs in each.message]) == 1
     with pytest.raises(QueueUnreachable, match=differs):
         open_channel(broker_url, [work])
 
 
-def test_a_rung_of_the_delay_ladder_that_differs_is_reported_like_any_queue(
+async def test_a_rung_of_the_delay_ladder_that_differs_is_reported_like_any_queue(
     broker_url: str, work: str
 ) -> None:
-    async def story() -> None:
-        classic = QueueOptions(queue_type="classic", confirm_deadline=1.0)
-        async with connect(broker_url, [], name="test", options=classic) as queue:
-            await eventually(failure_of(queue.check), None)
-        async with connect(broker_url, ["other"], name="test") as queue:
-            await eventually(failure_of(queue.check), None)
-        async with connect(broker_url, [work], name="test", options=classic) as queue:
-            said = await complaint(queue, "stands with")
-            assert "queue 'mousetrap.delay.0' stands with" in said and "MOUSETRAP_QUEUE_TYPE" in said
-
-    play(story())
+    classic = QueueOptions(queue_type="classic", confirm_deadline=1.0)
+    async with connect(broker_url, [], name="test", options=classic) as queue:
+        await eventually(failure_of(queue.check), None)
+    async with connect(broker_url, ["other"], name="test") as queue:
+        await eventually(failure_of(queue.check), None)
+    async with connect(broker_url, [work], name="test", options=classic) as queue:
+        said = await complaint(queue, "stands with")
+        assert "queue 'mousetrap.delay.0' stands with" in said and "MOUSETRAP_QUEUE_TYPE" in said
 
 
 @pytest.mark.parametrize(
@@ -213,290 +187,250 @@ def test_other_failed_preconditions_are_not_taken_for_a_difference(said: str) ->
 
 
 @pytest.mark.parametrize("in_order", [True, False])
-def test_sixty_restarts_of_its_worker_cost_a_waiting_message_neither_its_queue_nor_its_place(
+async def test_sixty_restarts_of_its_worker_cost_a_waiting_message_neither_its_queue_nor_its_place(
     broker_url: str, work: str, in_order: bool
 ) -> None:
     ids = [f"m{n}" for n in range(5)]
 
-    async def story() -> None:
-        async with connect(broker_url, [work], name="publisher") as publisher:
-            for each in ids:
-                await publisher.publish(work, Message(each, b"x"))
+    async with connect(broker_url, [work], name="publisher") as publisher:
+        for each in ids:
+            await publisher.publish(work, Message(each, b"x"))
 
-            for _ in range(60):
-                async with connect(broker_url, [], name="worker") as queue:
-                    inbox = Inbox()
-                    subscription = await queue.consume(work, 3, inbox)
-                    taken = [await inbox.take() for _ in range(3)]
-                    assert [each.message.id for each in taken] == ids[:3]
-                    if in_order:
-                        await subscription.stop()
-                        assert all(each.hand_back() for each in taken)
+        for _ in range(60):
+            async with connect(broker_url, [], name="worker") as queue:
+                inbox = Inbox()
+                subscription = await queue.consume(work, 3, inbox)
+                taken = [await inbox.take() for _ in range(3)]
+                assert [each.message.id for each in taken] == ids[:3]
+                if in_order:
+                    await subscription.stop()
+                    assert all(each.hand_back() for each in taken)
 
-            inbox = Inbox()
-            await publisher.consume(work, 10, inbox)
-            assert await inbox.acknowledge(5) == ids
-            assert await publisher.ready(dead_queue(work)) == 0
-
-    play(story())
+        inbox = Inbox()
+        await publisher.consume(work, 10, inbox)
+        assert await inbox.acknowledge(5) == ids
+        assert await publisher.ready(dead_queue(work)) == 0
 
 
-def test_what_arrives_while_a_subscription_stops_stays_in_its_queue(broker_url: str, work: str) -> None:
+async def test_what_arrives_while_a_subscription_stops_stays_in_its_queue(broker_url: str, work: str) -> None:
     # Large enough that some are still on their way when the broker hears of the stop: pika rejects those by itself.
     ids, body = [f"m{n}" for n in range(8)], bytes(200_000)
 
-    async def story() -> None:
-        late = 0
-        async with connect(broker_url, [work], name="test") as queue:
-            for each in ids:
-                await queue.publish(work, Message(each, body))
+    late = 0
+    async with connect(broker_url, [work], name="test") as queue:
+        for each in ids:
+            await queue.publish(work, Message(each, body))
 
-            for _ in range(60):
-                inbox = Inbox()
-                subscription = await queue.consume(work, len(ids), inbox)
-                first = await inbox.take()
-                await subscription.stop()
-                late += len(inbox) < len(ids) - 1
-                assert first.hand_back()
-                while len(inbox):
-                    assert (await inbox.take()).hand_back()
-
-            assert late > 0
+        for _ in range(60):
             inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            assert sorted(await inbox.acknowledge(len(ids))) == ids
-            assert await queue.ready(dead_queue(work)) == 0
+            subscription = await queue.consume(work, len(ids), inbox)
+            first = await inbox.take()
+            await subscription.stop()
+            late += len(inbox) < len(ids) - 1
+            assert first.hand_back()
+            while len(inbox):
+                assert (await inbox.take()).hand_back()
 
-    play(story())
+        assert late > 0
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        assert sorted(await inbox.acknowledge(len(ids))) == ids
+        assert await queue.ready(dead_queue(work)) == 0
 
 
-def test_a_consumer_that_the_broker_forgot_subscribes_again_and_gets_all(
+async def test_a_consumer_that_the_broker_forgot_subscribes_again_and_gets_all(
     broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # RabbitMQ 3.10 neither cancels nor serves the consumer of a queue that is there again milliseconds after its end.
     monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.5)
 
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            for n in range(5):
-                await queue.publish(work, Message(f"before {n}", b"x"))
-                await inbox.acknowledge(1)
-                await asyncio.to_thread(delete_and_make, broker_url, work)
+    async with connect(broker_url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        for n in range(5):
+            await queue.publish(work, Message(f"before {n}", b"x"))
+            await inbox.acknowledge(1)
+            await asyncio.to_thread(delete_and_make, broker_url, work)
 
-                await queue.publish(work, Message(f"after {n}", b"x"))
-                assert await inbox.acknowledge(1) == [f"after {n}"]
-
-    play(story())
+            await queue.publish(work, Message(f"after {n}", b"x"))
+            assert await inbox.acknowledge(1) == [f"after {n}"]
 
 
-def test_subscribing_again_all_the_time_loses_nothing_and_repeats_nothing(
+async def test_subscribing_again_all_the_time_loses_nothing_and_repeats_nothing(
     broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.0)
 
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            inbox = Inbox()
-            subscription = await queue.consume(work, 10, inbox)
-            for n in range(400):
-                await queue.publish(work, Message(f"m{n}", b"x"))
-                delivery = await inbox.take()
-                assert delivery.message.id == f"m{n}"
-                assert delivery.acknowledge()
+    async with connect(broker_url, [work], name="test") as queue:
+        inbox = Inbox()
+        subscription = await queue.consume(work, 10, inbox)
+        for n in range(400):
+            await queue.publish(work, Message(f"m{n}", b"x"))
+            delivery = await inbox.take()
+            assert delivery.message.id == f"m{n}"
+            assert delivery.acknowledge()
 
-            await subscription.stop()
-            await eventually(lambda: queue.ready(work), 0)
-            assert len(inbox) == 0
-
-    play(story())
+        await subscription.stop()
+        await eventually(lambda: queue.ready(work), 0)
+        assert len(inbox) == 0
 
 
-def test_a_queue_deleted_under_its_consumer_is_declared_again_and_consumed(
+async def test_a_queue_deleted_under_its_consumer_is_declared_again_and_consumed(
     broker_url: str, work: str
 ) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("before", b"x"))
-            held = await inbox.take()
+    async with connect(broker_url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("before", b"x"))
+        held = await inbox.take()
 
-            await asyncio.to_thread(delete, broker_url, work)
+        await asyncio.to_thread(delete, broker_url, work)
 
-            await queue.publish(work, Message("after", b"x"))
-            assert await inbox.acknowledge(1) == ["after"]
-            assert not held.acknowledge()
-
-    play(story())
+        await queue.publish(work, Message("after", b"x"))
+        assert await inbox.acknowledge(1) == ["after"]
+        assert not held.acknowledge()
 
 
-def test_a_queue_deleted_under_its_publishers_is_declared_again_for_all_of_them(
+async def test_a_queue_deleted_under_its_publishers_is_declared_again_for_all_of_them(
     broker_url: str, work: str
 ) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            await queue.check()
-            await asyncio.to_thread(delete, broker_url, work)
+    async with connect(broker_url, [work], name="test") as queue:
+        await queue.check()
+        await asyncio.to_thread(delete, broker_url, work)
 
-            await asyncio.gather(*(queue.publish(work, Message(f"m{n}", b"x")) for n in range(20)))
+        await asyncio.gather(*(queue.publish(work, Message(f"m{n}", b"x")) for n in range(20)))
 
-            assert await queue.ready(work) == 20
-
-    play(story())
+        assert await queue.ready(work) == 20
 
 
-def test_what_the_broker_gives_up_by_itself_is_in_the_dead_queue_with_its_reason(
+async def test_what_the_broker_gives_up_by_itself_is_in_the_dead_queue_with_its_reason(
     broker_url: str, work: str
 ) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            await queue.publish(work, Message("m", b"x", {"mousetrap-signature": "s"}), after=0.1)
-            await eventually(lambda: queue.ready(work), 1)
-            await asyncio.to_thread(reject_one, broker_url, work)
+    async with connect(broker_url, [work], name="test") as queue:
+        await queue.publish(work, Message("m", b"x", {"mousetrap-signature": "s"}), after=0.1)
+        await eventually(lambda: queue.ready(work), 1)
+        await asyncio.to_thread(reject_one, broker_url, work)
 
-            inbox = Inbox()
-            await queue.consume(dead_queue(work), 10, inbox)
-            message = (await inbox.take()).message
-            assert message == Message("m", b"x", {"mousetrap-signature": "s", "mousetrap-reason": "rejected"})
-
-    play(story())
+        inbox = Inbox()
+        await queue.consume(dead_queue(work), 10, inbox)
+        message = (await inbox.take()).message
+        assert message == Message("m", b"x", {"mousetrap-signature": "s", "mousetrap-reason": "rejected"})
 
 
-def test_a_foreign_message_without_an_id_is_delivered_as_it_is(broker_url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await eventually(lambda: queue.ready(work), 0)
-            await asyncio.to_thread(publish_plainly, broker_url, work)
+async def test_a_foreign_message_without_an_id_is_delivered_as_it_is(broker_url: str, work: str) -> None:
+    async with connect(broker_url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await eventually(lambda: queue.ready(work), 0)
+        await asyncio.to_thread(publish_plainly, broker_url, work)
 
-            message = (await inbox.take()).message
-            assert message == Message("", b"not ours", {})
-
-    play(story())
+        message = (await inbox.take()).message
+        assert message == Message("", b"not ours", {})
 
 
-def test_a_receiver_that_fails_costs_no_other_delivery(broker_url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            inbox = Inbox()
+async def test_a_receiver_that_fails_costs_no_other_delivery(broker_url: str, work: str) -> None:
+    async with connect(broker_url, [work], name="test") as queue:
+        inbox = Inbox()
 
-            def receive(delivery: Any) -> None:
-                if delivery.message.id == "bad" and not delivery.redelivered:
-                    raise RuntimeError("a defect")
-                inbox(delivery)
+        def receive(delivery: Any) -> None:
+            if delivery.message.id == "bad" and not delivery.redelivered:
+                raise RuntimeError("a defect")
+            inbox(delivery)
 
-            await queue.consume(work, 10, receive)
-            for each in ("good", "bad", "better"):
-                await queue.publish(work, Message(each, b"x"))
+        await queue.consume(work, 10, receive)
+        for each in ("good", "bad", "better"):
+            await queue.publish(work, Message(each, b"x"))
 
-            assert set(await inbox.acknowledge(3)) == {"good", "bad", "better"}
-
-    play(story())
+        assert set(await inbox.acknowledge(3)) == {"good", "bad", "better"}
 
 
-def test_more_publishes_at_once_than_the_window_holds_all_arrive_in_order(broker_url: str, work: str) -> None:
+async def test_more_publishes_at_once_than_the_window_holds_all_arrive_in_order(
+    broker_url: str, work: str
+) -> None:
     ids = [f"m{n}" for n in range(5_000)]
 
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            await asyncio.gather(*(queue.publish(work, Message(each, b"x")) for each in ids))
-            inbox = Inbox()
-            await queue.consume(work, 1_000, inbox)
-            assert await inbox.acknowledge(len(ids)) == ids
-
-    play(story())
+    async with connect(broker_url, [work], name="test") as queue:
+        await asyncio.gather(*(queue.publish(work, Message(each, b"x")) for each in ids))
+        inbox = Inbox()
+        await queue.consume(work, 1_000, inbox)
+        assert await inbox.acknowledge(len(ids)) == ids
 
 
-def test_bodies_of_all_sizes_arrive_whole_and_in_order(broker_url: str, work: str) -> None:
+async def test_bodies_of_all_sizes_arrive_whole_and_in_order(broker_url: str, work: str) -> None:
     bodies = [
         bytes([n]) * size for n, size in enumerate((0, 1, 300, 65_536, 65_537, 131_064, 400_000, 5) * 8)
     ]
 
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            for n, body in enumerate(bodies):
-                await queue.publish(work, Message(str(n), body))
-            inbox = Inbox()
-            await queue.consume(work, len(bodies), inbox)
+    async with connect(broker_url, [work], name="test") as queue:
+        for n, body in enumerate(bodies):
+            await queue.publish(work, Message(str(n), body))
+        inbox = Inbox()
+        await queue.consume(work, len(bodies), inbox)
 
-            came = [await inbox.take() for _ in bodies]
+        came = [await inbox.take() for _ in bodies]
 
-            assert [(each.message.id, each.message.body) for each in came] == [
-                (str(n), body) for n, body in enumerate(bodies)
-            ]
-            assert all(each.acknowledge() for each in came)
-
-    play(story())
+        assert [(each.message.id, each.message.body) for each in came] == [
+            (str(n), body) for n, body in enumerate(bodies)
+        ]
+        assert all(each.acknowledge() for each in came)
 
 
-def test_headers_as_large_as_we_let_them_be_pass(broker_url: str, work: str) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            headers = {"mousetrap-error": "e" * 65_000}
-            await queue.publish(work, Message("m" * 255, b"x", headers))
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            assert (await inbox.take()).message == Message("m" * 255, b"x", headers)
-
-    play(story())
+async def test_headers_as_large_as_we_let_them_be_pass(broker_url: str, work: str) -> None:
+    async with connect(broker_url, [work], name="test") as queue:
+        headers = {"mousetrap-error": "e" * 65_000}
+        await queue.publish(work, Message("m" * 255, b"x", headers))
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        assert (await inbox.take()).message == Message("m" * 255, b"x", headers)
 
 
-def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_connection(
+async def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_connection(
     broker_url: str, work: str
 ) -> None:
-    async def story() -> None:
-        async with (
-            relay(broker_url, without_confirms) as door,
-            connect(door.url, [work], name="test", options=IMPATIENT) as queue,
-        ):
-            await eventually(failure_of(queue.check), None)
-            with pytest.raises(PublishUnconfirmed, match=r"'m'.*publish the same id again"):
-                await queue.publish(work, Message("m", b"x"))
+    async with (
+        relay(broker_url, without_confirms) as door,
+        connect(door.url, [work], name="test", options=IMPATIENT) as queue,
+    ):
+        await eventually(failure_of(queue.check), None)
+        with pytest.raises(PublishUnconfirmed, match=r"'m'.*publish the same id again"):
+            await queue.publish(work, Message("m", b"x"))
 
-            async with connect(broker_url, [work], name="other") as other:
-                assert await other.ready(work) == 1
-            async with asyncio.timeout(20):
-                while door.connections < 2:  # noqa: ASYNC110  the relay announces nothing
-                    await asyncio.sleep(0.02)
-
-    play(story())
+        async with connect(broker_url, [work], name="other") as other:
+            assert await other.ready(work) == 1
+        async with asyncio.timeout(20):
+            while door.connections < 2:  # noqa: ASYNC110  the relay announces nothing
+                await asyncio.sleep(0.02)
 
 
-def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
+async def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
     own_rabbitmq: OwnRabbitMQ, work: str
 ) -> None:
-    async def story() -> None:
-        async with connect(own_rabbitmq.url, [work], name="test", options=IMPATIENT) as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await eventually(failure_of(queue.check), None)
-            await queue.publish(work, Message("before", b"x"))
-            await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0")
-            try:
-                # Consumers go on, and publishers hear of it with their next message.
-                assert await inbox.acknowledge(1) == ["before"]
+    async with connect(own_rabbitmq.url, [work], name="test", options=IMPATIENT) as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await eventually(failure_of(queue.check), None)
+        await queue.publish(work, Message("before", b"x"))
+        await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0")
+        try:
+            # Consumers go on, and publishers hear of it with their next message.
+            assert await inbox.acknowledge(1) == ["before"]
+            with pytest.raises(PublishUnconfirmed):
+                await queue.publish(work, Message("first", b"x"))
+            for ask in (queue.check, lambda: queue.publish(work, Message("second", b"x"))):
+                with pytest.raises(QueueUnreachable, match="memory or disk"):
+                    await ask()
+            async with connect(own_rabbitmq.url, [work], name="other", options=IMPATIENT) as other:
+                await eventually(failure_of(other.check), None)
                 with pytest.raises(PublishUnconfirmed):
-                    await queue.publish(work, Message("first", b"x"))
-                for ask in (queue.check, lambda: queue.publish(work, Message("second", b"x"))):
-                    with pytest.raises(QueueUnreachable, match="memory or disk"):
-                        await ask()
-                async with connect(own_rabbitmq.url, [work], name="other", options=IMPATIENT) as other:
-                    await eventually(failure_of(other.check), None)
-                    with pytest.raises(PublishUnconfirmed):
-                        await other.publish(work, Message("other", b"x"))
-                    leaving = asyncio.get_running_loop().time()
-                assert asyncio.get_running_loop().time() - leaving < 10
-            finally:
-                await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.4")
+                    await other.publish(work, Message("other", b"x"))
+                leaving = asyncio.get_running_loop().time()
+            assert asyncio.get_running_loop().time() - leaving < 10
+        finally:
+            await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.4")
 
-            await eventually(failure_of(lambda: queue.publish(work, Message("after", b"x"))), None)
-            while (await inbox.acknowledge(1)) != ["after"]:
-                pass
-
-    play(story())
+        await eventually(failure_of(lambda: queue.publish(work, Message("after", b"x"))), None)
+        while (await inbox.acknowledge(1)) != ["after"]:
+            pass
 
 
 @pytest.mark.parametrize(
@@ -507,91 +441,81 @@ def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
         b"\x07x-deathS" + struct.pack(">L", 1) + b"x",  # a history of another shape
     ],
 )
-def test_hostile_properties_cost_neither_the_connection_nor_the_body(
+async def test_hostile_properties_cost_neither_the_connection_nor_the_body(
     broker_url: str, work: str, table: bytes
 ) -> None:
-    async def story() -> None:
-        async with relay(broker_url) as door, connect(door.url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("before", b"x"))
-            await asyncio.to_thread(publish_hostilely, broker_url, work, table)
+    async with relay(broker_url) as door, connect(door.url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("before", b"x"))
+        await asyncio.to_thread(publish_hostilely, broker_url, work, table)
 
-            assert await inbox.acknowledge(1) == ["before"]
-            hostile = await inbox.take()
-            assert (hostile.message.body, hostile.message.id, hostile.redelivered) == (b"hostile", "", False)
-            assert hostile.acknowledge()
-            assert door.connections == 2
-
-    play(story())
+        assert await inbox.acknowledge(1) == ["before"]
+        hostile = await inbox.take()
+        assert (hostile.message.body, hostile.message.id, hostile.redelivered) == (b"hostile", "", False)
+        assert hostile.acknowledge()
+        assert door.connections == 2
 
 
-def test_the_log_reports_a_loss_once_and_its_end_once(
+async def test_the_log_reports_a_loss_once_and_its_end_once(
     broker_url: str, work: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "mousetrap")
 
-    async def story() -> None:
-        async with relay(broker_url) as door, connect(door.url, [work], name="test") as queue:
-            inbox = Inbox()
-            await queue.consume(work, 10, inbox)
-            await queue.publish(work, Message("m1", b"x"))
-            await inbox.acknowledge(1)
+    async with relay(broker_url) as door, connect(door.url, [work], name="test") as queue:
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        await queue.publish(work, Message("m1", b"x"))
+        await inbox.acknowledge(1)
 
-            await door.shut()
-            publishing = asyncio.create_task(queue.publish(work, Message("m2", b"x")))
-            await eventually(failure_of(queue.check), QueueUnreachable)
-            await door.open()
+        await door.shut()
+        publishing = asyncio.create_task(queue.publish(work, Message("m2", b"x")))
+        await eventually(failure_of(queue.check), QueueUnreachable)
+        await door.open()
 
-            await publishing
-            await inbox.acknowledge(1)
+        await publishing
+        await inbox.acknowledge(1)
 
-    play(story())
     said = [(each.levelname, each.message.partition(" at ")[0]) for each in caplog.records]
     assert said == [("WARNING", "RabbitMQ"), ("INFO", "RabbitMQ")]
 
 
-def test_no_body_is_logged_when_a_message_comes_back(
+async def test_no_body_is_logged_when_a_message_comes_back(
     broker_url: str, work: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
-    async def story() -> None:
-        async with connect(broker_url, [work], name="test") as queue:
-            with pytest.raises(Exception, match="nowhere"):
-                await queue.publish("nowhere", Message("m", b"canary-in-the-body"))
+    async with connect(broker_url, [work], name="test") as queue:
+        with pytest.raises(Exception, match="nowhere"):
+            await queue.publish("nowhere", Message("m", b"canary-in-the-body"))
 
-    play(story())
     assert "canary" not in caplog.text
 
 
-def test_a_server_that_never_answers_is_reported_and_left_in_time(work: str) -> None:
-    async def story() -> None:
-        came = asyncio.Event()
-        writers = []
+async def test_a_server_that_never_answers_is_reported_and_left_in_time(work: str) -> None:
+    came = asyncio.Event()
+    writers = []
 
-        def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writers.append(writer)
-            came.set()
+    def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        came.set()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with server, asyncio.timeout(10):
-            async with connect(f"amqp://127.0.0.1:{port}", [work], name="test") as queue:
-                await came.wait()
-                with pytest.raises(QueueUnreachable, match=f"127.0.0.1:{port}"):
-                    await queue.check()
-            for writer in writers:
-                writer.close()
-
-    play(story())
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, asyncio.timeout(10):
+        async with connect(f"amqp://127.0.0.1:{port}", [work], name="test") as queue:
+            await came.wait()
+            with pytest.raises(QueueUnreachable, match=f"127.0.0.1:{port}"):
+                await queue.check()
+        for writer in writers:
+            writer.close()
 
 
 @pytest.mark.parametrize(
     ("login", "vhost", "why"),
     [("guest:s3cret", None, "refused the login"), ("guest:guest", "nowhere", "refused the virtual host")],
 )
-def test_a_refused_login_is_explained_without_its_password(
+async def test_a_refused_login_is_explained_without_its_password(
     broker_url: str, work: str, login: str, vhost: str | None, why: str
 ) -> None:
     parts = urlsplit(broker_url)
@@ -599,24 +523,18 @@ def test_a_refused_login_is_explained_without_its_password(
     path = parts.path if vhost is None else f"/{quote(vhost)}"
     url = urlunsplit(parts._replace(netloc=f"{login}@{host}", path=path))
 
-    async def story() -> None:
-        async with connect(url, [work], name="test", options=IMPATIENT) as queue:
-            assert "s3cret" not in await complaint(queue, why)
-
-    play(story())
+    async with connect(url, [work], name="test", options=IMPATIENT) as queue:
+        assert "s3cret" not in await complaint(queue, why)
 
 
-def test_of_several_hosts_one_that_answers_will_do(broker_url: str, work: str) -> None:
+async def test_of_several_hosts_one_that_answers_will_do(broker_url: str, work: str) -> None:
     parts = urlsplit(broker_url)
     login, _, host = parts.netloc.rpartition("@")
     url = urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:1,{host},127.0.0.1:1"))
 
-    async def story() -> None:
-        for _ in range(3):  # in a new order each time
-            async with connect(url, [work], name="test") as queue:
-                await queue.check()
-
-    play(story())
+    for _ in range(3):  # in a new order each time
+        async with connect(url, [work], name="test") as queue:
+            await queue.check()
 
 
 async def complaint(queue: Queue, why: str) -> str:
@@ -739,14 +657,14 @@ def without_confirms() -> Callable[[bytes], bytes]:
     return edit
 
 
-def test_a_classic_queue_keeps_its_messages_over_a_restart(own_rabbitmq: OwnRabbitMQ, work: str) -> None:
-    async def story(url: str) -> None:
+async def test_a_classic_queue_keeps_its_messages_over_a_restart(
+    own_rabbitmq: OwnRabbitMQ, work: str
+) -> None:
+
+    with virtual_host(own_rabbitmq) as url:
         async with connect(url, [work], name="test", options=QueueOptions(queue_type="classic")) as queue:
             await queue.publish(work, Message("waiting", b"x"))
             await asyncio.to_thread(own_rabbitmq.restart)
             inbox = Inbox()
             await queue.consume(work, 1, inbox)
             assert await inbox.acknowledge(1) == ["waiting"]
-
-    with virtual_host(own_rabbitmq) as url:
-        play(story(url))

@@ -9,7 +9,7 @@ import pytest
 
 from mousetrap.job_queue import QueueOptions, connect, open_channel
 from mousetrap.jobs import Message, QueueUnreachable, dead_queue
-from support.inbox import Inbox, eventually, play
+from support.inbox import Inbox, eventually
 from support.processes import Process, clean_environment
 
 DOCUMENT = Path(__file__).parents[4] / "docs/upgrading.md"
@@ -25,49 +25,48 @@ def script(tmp_path: Path) -> Path:
     return path
 
 
-def test_queues_made_again_hold_what_the_old_ones_held_in_the_same_order(
+async def test_queues_made_again_hold_what_the_old_ones_held_in_the_same_order(
     broker_url: str, script: Path
 ) -> None:
-    play(fill(broker_url))
+    await fill(broker_url)
     with pytest.raises(QueueUnreachable, match="stands with x-max-length 77"):
         open_channel(broker_url)
 
     assert run(script, broker_url, QUEUE, "data_processing") == (0, "")
 
-    play(all_is_there(broker_url))
+    await all_is_there(broker_url)
 
 
-def test_a_run_that_was_cut_off_after_the_old_queue_was_deleted_is_finished_by_the_next(
+async def test_a_run_that_was_cut_off_after_the_old_queue_was_deleted_is_finished_by_the_next(
     broker_url: str, script: Path
 ) -> None:
-    play(fill(broker_url))
-    cut = script.with_name("cut.py")
-    cut.write_text(
-        script.read_text().replace(
-            "channel.queue_delete(queue)", "channel.queue_delete(queue); raise SystemExit(3)"
-        )
-    )
-    assert run(cut, broker_url, QUEUE)[0] == 3
+    await fill(broker_url)
+    assert run(cut_off(script), broker_url, QUEUE)[0] == 3
 
     assert run(script, broker_url, QUEUE) == (0, "")
 
-    play(all_is_there(broker_url))
+    await all_is_there(broker_url)
 
 
-def test_a_queue_that_a_worker_still_consumes_is_left_as_it_is(broker_url: str, script: Path) -> None:
-    async def story() -> None:
-        async with connect(broker_url, [QUEUE], name="test", options=QueueOptions(max_length=77)) as queue:
-            inbox = Inbox()
-            await queue.consume(QUEUE, 1, inbox)
-            await queue.publish(QUEUE, Message("held", b"x"))
-            held = await inbox.take()
+async def test_a_queue_that_a_worker_still_consumes_is_left_as_it_is(broker_url: str, script: Path) -> None:
+    async with connect(broker_url, [QUEUE], name="test", options=QueueOptions(max_length=77)) as queue:
+        inbox = Inbox()
+        await queue.consume(QUEUE, 1, inbox)
+        await queue.publish(QUEUE, Message("held", b"x"))
+        held = await inbox.take()
 
-            code, said = await asyncio.to_thread(run, script, broker_url, QUEUE)
+        code, said = await asyncio.to_thread(run, script, broker_url, QUEUE)
 
-            assert (code, "start_fetch is in use" in said) == (1, True)
-            assert held.acknowledge()
+        assert (code, "start_fetch is in use" in said) == (1, True)
+        assert held.acknowledge()
 
-    play(story())
+
+def cut_off(script: Path) -> Path:
+    """The program, which ends after it has deleted the old queue."""
+    deleted = "channel.queue_delete(queue)"
+    path = script.with_name("cut.py")
+    path.write_text(script.read_text().replace(deleted, f"{deleted}; raise SystemExit(3)"))
+    return path
 
 
 async def fill(url: str) -> None:

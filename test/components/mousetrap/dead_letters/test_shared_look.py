@@ -9,17 +9,9 @@ from redis import Redis
 from mousetrap.dead_letters import DeadLetters, Selection, shared_look
 from mousetrap.jobs import Browsed, Message, dead_queue, encode, first_job
 from support.valkey import administrator
-from support.workbench import KEYRING, Workbench, on_a_workbench
+from support.workbench import KEYRING, Workbench, on_streams
 
 ALL = Selection()
-
-
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue."""
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
 
 
 class Counting:
@@ -56,75 +48,64 @@ async def bury(bench: Workbench, *run_ids: str) -> None:
         await bench.queue.publish(dead_queue(bench.queue_of("add")), Message(job.id, body, headers))
 
 
-def test_those_who_ask_at_once_share_a_look_and_so_do_those_who_ask_while_nothing_changes(
-    queue_url: str, store_url: str
+async def test_those_who_ask_at_once_share_a_look_and_so_do_those_who_ask_while_nothing_changes(
+    bench: Workbench,
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        await bury(bench, "r1", "r2")
-        counting, letters = looking(bench)
-        of_one_queue = Selection(queue=bench.queue_of("add"))
+    await bury(bench, "r1", "r2")
+    counting, letters = looking(bench)
+    of_one_queue = Selection(queue=bench.queue_of("add"))
 
-        at_once = await asyncio.gather(*(letters.look(of_one_queue) for _ in range(50)))
-        one = await letters.find(bench.queue_of("add"), at_once[0].letters[0].id)
+    at_once = await asyncio.gather(*(letters.look(of_one_queue) for _ in range(50)))
+    one = await letters.find(bench.queue_of("add"), at_once[0].letters[0].id)
 
-        assert [len(looked.letters) for looked in at_once] == [2] * 50 and one is not None
-        assert counting.looks == 1
-        await bury(bench, "r3")
-        assert len((await letters.look(of_one_queue)).letters) == 3
-        assert counting.looks == 2
-
-    on_a_workbench(queue_url, store_url, story)
+    assert [len(looked.letters) for looked in at_once] == [2] * 50 and one is not None
+    assert counting.looks == 1
+    await bury(bench, "r3")
+    assert len((await letters.look(of_one_queue)).letters) == 3
+    assert counting.looks == 2
 
 
-def test_a_look_at_many_letters_is_not_repeated_before_ten_times_what_it_took(
-    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_look_at_many_letters_is_not_repeated_before_ten_times_what_it_took(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        await bury(bench, "r1")
-        _, letters = looking(bench)
-        clock = iter((0.0, 3.0, 32.9, 33.1, 33.1, 33.1))
-        letters._looks[bench.queue_of("add")]._now = lambda: next(clock)
-
-        await letters.look(Selection(queue=bench.queue_of("add")))
-        await bury(bench, "r2")
-        early = await letters.look(Selection(queue=bench.queue_of("add")))
-        late = await letters.look(Selection(queue=bench.queue_of("add")))
-
-        assert (len(early.letters), len(late.letters)) == (1, 2)
-
     monkeypatch.setattr(shared_look, "_FEW", 0)
-    on_a_workbench(queue_url, store_url, story)
+    await bury(bench, "r1")
+    _, letters = looking(bench)
+    clock = iter((0.0, 3.0, 32.9, 33.1, 33.1, 33.1))
+    letters._looks[bench.queue_of("add")]._now = lambda: next(clock)
+
+    await letters.look(Selection(queue=bench.queue_of("add")))
+    await bury(bench, "r2")
+    early = await letters.look(Selection(queue=bench.queue_of("add")))
+    late = await letters.look(Selection(queue=bench.queue_of("add")))
+
+    assert (len(early.letters), len(late.letters)) == (1, 2)
 
 
-def test_what_was_redriven_or_discarded_is_gone_from_the_next_look(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        await bury(bench, "r1", "r2")
-        _, letters = looking(bench)
-        first = (await letters.look(ALL)).letters[0]
+async def test_what_was_redriven_or_discarded_is_gone_from_the_next_look(bench: Workbench) -> None:
+    await bury(bench, "r1", "r2")
+    _, letters = looking(bench)
+    first = (await letters.look(ALL)).letters[0]
 
-        await letters.discard(Selection(ids=frozenset({first.id})), limit=1)
+    await letters.discard(Selection(ids=frozenset({first.id})), limit=1)
 
-        assert first.id not in {letter.id for letter in (await letters.look(ALL)).letters}
-        assert await letters.find(bench.queue_of("add"), first.id) is None
-
-    on_a_workbench(queue_url, store_url, story)
+    assert first.id not in {letter.id for letter in (await letters.look(ALL)).letters}
+    assert await letters.find(bench.queue_of("add"), first.id) is None
 
 
-def test_a_look_at_the_embedded_queue_writes_nothing(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        await bury(bench, *(f"r{number}" for number in range(120)))
-        _, letters = looking(bench)
-        with Redis.from_url(administrator(store_url)) as client:
+@on_streams
+async def test_a_look_at_the_embedded_queue_writes_nothing(bench: Workbench, store_url: str) -> None:
+    await bury(bench, *(f"r{number}" for number in range(120)))
+    _, letters = looking(bench)
+    with Redis.from_url(administrator(store_url)) as client:
 
-            def written() -> Any:
-                facts: Any = client.info("persistence")
-                return facts["rdb_changes_since_last_save"], facts["aof_current_size"]
+        def written() -> Any:
+            facts: Any = client.info("persistence")
+            return facts["rdb_changes_since_last_save"], facts["aof_current_size"]
 
-            before = written()
-            looked = await letters.look(ALL)
-            assert len(looked.letters) == 120
-            assert await letters.find(bench.queue_of("add"), looked.letters[-1].id) is not None
+        before = written()
+        looked = await letters.look(ALL)
+        assert len(looked.letters) == 120
+        assert await letters.find(bench.queue_of("add"), looked.letters[-1].id) is not None
 
-            assert written() == before
-
-    on_a_workbench(store_url, store_url, story)
+        assert written() == before

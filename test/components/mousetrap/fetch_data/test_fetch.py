@@ -45,19 +45,16 @@ def test_a_packed_feed_is_asked_for_and_unpacked(
     assert server.asked[0][1]["Accept-Encoding"] == "gzip"
 
 
-def test_a_fetcher_serves_several_fetches_at_once_and_shows_their_progress(
+async def test_a_fetcher_serves_several_fetches_at_once_and_shows_their_progress(
     server: "FeedServer", week: bytes
 ) -> None:
     url = server.answers("/week", 200, week)
     told: list[tuple[int, int | None]] = []
 
-    async def fetch_three() -> list[Feed]:
-        async with open_fetcher(FetchBounds(allowed=frozenset({server.place}))) as fetcher:
-            return await asyncio.gather(
-                *(fetch_data(FeedRequest(url), fetcher, lambda *now: told.append(now)) for _ in range(3))
-            )
-
-    feeds = asyncio.run(fetch_three())
+    async with open_fetcher(FetchBounds(allowed=frozenset({server.place}))) as fetcher:
+        feeds = await asyncio.gather(
+            *(fetch_data(FeedRequest(url), fetcher, lambda *now: told.append(now)) for _ in range(3))
+        )
 
     assert [len(feed.events) for feed in feeds] == [1707] * 3
     assert told.count((len(week), len(week))) == 3

@@ -218,7 +218,7 @@ class Large:
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("soft_timeout", [None, 60.0])
-def test_what_a_failed_attempt_held_is_freed_at_once_and_not_by_the_collector(
+async def test_what_a_failed_attempt_held_is_freed_at_once_and_not_by_the_collector(
     is_async: bool, soft_timeout: float | None
 ) -> None:
     held: list[weakref.ref[Large]] = []
@@ -231,16 +231,13 @@ def test_what_a_failed_attempt_held_is_freed_at_once_and_not_by_the_collector(
     async def fail_later(number: int) -> int:
         return fail(number)
 
-    async def story() -> None:
+    gc.disable()
+    try:
         with ThreadPoolExecutor(1) as threads:
             one = performer(fail_later if is_async else fail, threads, RetryPolicy(), soft_timeout)
             assert isinstance(await one.perform(JOB, context), RetryLater)
         await asyncio.sleep(0)  # the loop's step that woke us holds the handler's task
         assert held[0]() is None
-
-    gc.disable()
-    try:
-        asyncio.run(story())
     finally:
         gc.enable()
 

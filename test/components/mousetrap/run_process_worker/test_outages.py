@@ -96,14 +96,6 @@ def database(
     shutil.rmtree(folder)
 
 
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue."""
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
-
-
 def process_stage() -> Pipeline:
     """The example's second stage alone, on a queue of its own, with its pauses a hundredth of what they are."""
     stage = EARTHQUAKES.stages[-1]
@@ -126,7 +118,7 @@ def binding(request: pytest.FixtureRequest, database: LockedFile | StoppedServer
     ids=["locked file", "stopped server", "stopped server, isolated"],
     indirect=True,
 )
-def test_a_run_waits_until_its_database_is_back_and_is_completed_once(
+async def test_a_run_waits_until_its_database_is_back_and_is_completed_once(
     database: LockedFile | StoppedServer,
     binding: Binding,
     queue_url: str,
@@ -152,12 +144,9 @@ def test_a_run_waits_until_its_database_is_back_and_is_completed_once(
         with open_summaries(database.url) as summaries:
             assert summaries.count() == 1
 
-    async def tell() -> None:
-        async with (
-            connect(queue_url, [binding.step.queue], name="test") as queue,
-            open_store(store_url, retention=3600) as store,
-        ):
-            await story(Workbench(queue, store, binding.pipeline))
-
     caplog.set_level(logging.INFO)
-    asyncio.run(tell())
+    async with (
+        connect(queue_url, [binding.step.queue], name="test") as queue,
+        open_store(store_url, retention=3600) as store,
+    ):
+        await story(Workbench(queue, store, binding.pipeline))

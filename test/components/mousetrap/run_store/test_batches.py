@@ -1,7 +1,6 @@
 """What is asked of the store in one call: one that cannot be sent fails alone."""
 
 import asyncio
-from collections.abc import Sequence
 
 from mousetrap.run_store import open_store
 
@@ -9,19 +8,16 @@ from mousetrap.run_store import open_store
 _ENDS = 20
 
 
-def test_what_cannot_be_sent_fails_alone_and_leaves_nobody_waiting(store_url: str) -> None:
-    async def story() -> Sequence[object]:
-        async with open_store(store_url, retention=60.0) as store, asyncio.timeout(_ENDS):
-            await store.open_run("r1", "sums", "add", b"1")
-            return await asyncio.gather(
-                store.ended(["r1"]),
-                store.open_run("r2", "sums", "add", b"1", expires_in=1e30),
-                store.open_run("r3", "sums", "add", b"1", rerun_of="\udc80"),
-                store.open_run("r4", "sums", "add", b"1"),
-                return_exceptions=True,
-            )
-
-    ended, number, text, opened = asyncio.run(story())
+async def test_what_cannot_be_sent_fails_alone_and_leaves_nobody_waiting(store_url: str) -> None:
+    async with open_store(store_url, retention=60.0) as store, asyncio.timeout(_ENDS):
+        await store.open_run("r1", "sums", "add", b"1")
+        ended, number, text, opened = await asyncio.gather(
+            store.ended(["r1"]),
+            store.open_run("r2", "sums", "add", b"1", expires_in=1e30),
+            store.open_run("r3", "sums", "add", b"1", rerun_of="\udc80"),
+            store.open_run("r4", "sums", "add", b"1"),
+            return_exceptions=True,
+        )
 
     assert ended == set()
     assert isinstance(number, OverflowError)

@@ -146,39 +146,36 @@ def test_a_clock_that_leapt_a_year_and_came_back_is_followed_for_no_more_than_a_
     on(clock, story)
 
 
-def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_when_the_clock_is_set_back(
+async def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_when_the_clock_is_set_back(
     clock: Clock,
 ) -> None:
-    async def story() -> None:
-        line = Line(Server(clock.url, "test", None))
+    line = Line(Server(clock.url, "test", None))
 
-        async def step(name: str, *arguments: Any, with_bytes: Any = ()) -> Any:
-            return await line.step(name, *arguments, with_bytes=with_bytes, patience=5)
+    async def step(name: str, *arguments: Any, with_bytes: Any = ()) -> Any:
+        return await line.step(name, *arguments, with_bytes=with_bytes, patience=5)
 
-        await step("declare", ["q"])
-        await step("join", "w1", 5000, "", ["q"])
-        delayed = msgspec.msgpack.encode(("q", 0, 0, 10_000, "m1", ""))
-        at_once = msgspec.msgpack.encode(("q", 0, 0, 0, "m2", ""))
-        await step("send", {}, {}, with_bytes=[delayed, b"x", at_once, b"x"])
-        given = await line.ask(
-            *("XREADGROUP", "GROUP", "workers", "w1", "COUNT", 1, "STREAMS", "mousetrap:queue:q", ">"),
-            patience=5,
-        )
-        assert given
+    await step("declare", ["q"])
+    await step("join", "w1", 5000, "", ["q"])
+    delayed = msgspec.msgpack.encode(("q", 0, 0, 10_000, "m1", ""))
+    at_once = msgspec.msgpack.encode(("q", 0, 0, 0, "m2", ""))
+    await step("send", {}, {}, with_bytes=[delayed, b"x", at_once, b"x"])
+    given = await line.ask(
+        *("XREADGROUP", "GROUP", "workers", "w1", "COUNT", 1, "STREAMS", "mousetrap:queue:q", ">"),
+        patience=5,
+    )
+    assert given
 
-        clock.step(-HOUR)
-        await step("join", "w2", 5000, "", ["q"])
-        assert await step("release", "q", 10) == 0  # not early either
-        clock.step(4.5)
-        assert await step("renew", "w2", 5000, ["q"]) == 1
-        clock.step(4.5)
-        assert await step("renew", "w2", 5000, ["q"]) == 1
-        assert await step("ready", "q") == 1  # what the dead one was given is back
-        clock.step(4.5)
-        assert await step("release", "q", 10) == 1
-        await line.close()
-
-    play(story())
+    clock.step(-HOUR)
+    await step("join", "w2", 5000, "", ["q"])
+    assert await step("release", "q", 10) == 0  # not early either
+    clock.step(4.5)
+    assert await step("renew", "w2", 5000, ["q"]) == 1
+    clock.step(4.5)
+    assert await step("renew", "w2", 5000, ["q"]) == 1
+    assert await step("ready", "q") == 1  # what the dead one was given is back
+    clock.step(4.5)
+    assert await step("release", "q", 10) == 1
+    await line.close()
 
 
 def test_damage_in_the_place_of_the_clock_stops_nothing(clock: Clock) -> None:

@@ -7,26 +7,22 @@ from redis import Redis
 
 from mousetrap.jobs import Failure, GiveUp, RetryLater, first_job
 from mousetrap.run_store import Granted, RunStore, open_store
-from support.inbox import play
 from support.valkey import administrator
 
 TRACEBACK = "".join(f'  File "handlers.py", line {line}, in fail\n' for line in range(180))
 
 
-def test_many_readers_share_a_few_connections(store_url: str) -> None:
-    async def story() -> None:
-        with Redis.from_url(administrator(store_url)) as client:
-            connections: Any = client.client_list
-            before = len(connections())
-            async with open_store(store_url, retention=600) as store:
-                await store.open_run("r1", "sums", "add", b"1")
+async def test_many_readers_share_a_few_connections(store_url: str) -> None:
+    with Redis.from_url(administrator(store_url)) as client:
+        connections: Any = client.client_list
+        before = len(connections())
+        async with open_store(store_url, retention=600) as store:
+            await store.open_run("r1", "sums", "add", b"1")
 
-                found = await asyncio.gather(*(store.get("r1") for _ in range(500)))
+            found = await asyncio.gather(*(store.get("r1") for _ in range(500)))
 
-                assert all(found)
-                assert len(connections()) - before <= 21
-
-    play(story())
+            assert all(found)
+            assert len(connections()) - before <= 21
 
 
 async def failed(store: RunStore, run_id: str) -> None:
@@ -42,14 +38,12 @@ async def failed(store: RunStore, run_id: str) -> None:
         job = job.again()
 
 
-def test_each_traceback_is_kept_once_and_shown_with_its_run(store_url: str) -> None:
-    async def story() -> None:
-        async with open_store(store_url, retention=600) as store:
-            await failed(store, "r1")
-            found.extend([await store.get("r1"), (await store.page()).runs[0]])
-
+async def test_each_traceback_is_kept_once_and_shown_with_its_run(store_url: str) -> None:
     found: list[Any] = []
-    play(story())
+    async with open_store(store_url, retention=600) as store:
+        await failed(store, "r1")
+        found.extend([await store.get("r1"), (await store.page()).runs[0]])
+
     run, line = found
 
     with Redis.from_url(administrator(store_url)) as client:

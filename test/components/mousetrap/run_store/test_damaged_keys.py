@@ -1,12 +1,10 @@
 """A run whose key is of another type holds up no other run: neither its publication nor the news of its end."""
 
-import asyncio
-
 import pytest
 from redis import Redis
 
 from mousetrap.run_store import RunStore, open_store
-from mousetrap.shapes import Run, RunState
+from mousetrap.shapes import RunState
 from support.valkey import administrator
 
 
@@ -23,38 +21,31 @@ async def three_runs(store: RunStore, store_url: str) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_damaged_run_keeps_no_other_from_being_published(store_url: str, times: int) -> None:
-    async def story() -> list[str]:
-        async with open_store(store_url, retention=60.0) as store:
-            await three_runs(store, store_url)
-            for _ in range(times):
-                found = await store.unpublished(age=0)
-            return list(found)
+async def test_a_damaged_run_keeps_no_other_from_being_published(store_url: str, times: int) -> None:
+    async with open_store(store_url, retention=60.0) as store:
+        await three_runs(store, store_url)
+        for _ in range(times):
+            found = await store.unpublished(age=0)
 
-    assert asyncio.run(story()) == ["r1", "r3"]
+    assert list(found) == ["r1", "r3"]
 
 
-def test_a_damaged_run_keeps_no_watcher_from_learning_that_others_have_ended(store_url: str) -> None:
-    async def story() -> set[str]:
-        async with open_store(store_url, retention=60.0) as store:
-            await three_runs(store, store_url)
-            assert await store.cancel("r3") == RunState.CANCELLED
-            return await store.ended(["r1", "r2", "r3"])
+async def test_a_damaged_run_keeps_no_watcher_from_learning_that_others_have_ended(store_url: str) -> None:
+    async with open_store(store_url, retention=60.0) as store:
+        await three_runs(store, store_url)
+        assert await store.cancel("r3") == RunState.CANCELLED
 
-    assert asyncio.run(story()) == {"r3"}
+        assert await store.ended(["r1", "r2", "r3"]) == {"r3"}
 
 
 @pytest.mark.parametrize("value", ["no hash", b"\xff"])
-def test_a_damaged_note_of_the_latest_run_reads_as_none(store_url: str, value: str | bytes) -> None:
-    async def story() -> Run | None:
-        async with open_store(store_url, retention=60.0) as store:
-            await store.open_run("r1", "sums", "add", b"[1,2]")
-            return await store.latest("sums")
-
+async def test_a_damaged_note_of_the_latest_run_reads_as_none(store_url: str, value: str | bytes) -> None:
     with Redis.from_url(administrator(store_url)) as client:
         if isinstance(value, str):
             client.set("mousetrap:latest:sums", value)
         else:
             client.hset("mousetrap:latest:sums", "run", value)
 
-    assert asyncio.run(story()) is None
+    async with open_store(store_url, retention=60.0) as store:
+        await store.open_run("r1", "sums", "add", b"[1,2]")
+        assert await store.latest("sums") is None

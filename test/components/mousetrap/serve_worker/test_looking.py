@@ -13,7 +13,7 @@ from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.worker import Watching
 from mousetrap.worker_registry import open_registry
 from support.beats import a_beat
-from support.inbox import Inbox, eventually, play
+from support.inbox import Inbox, eventually
 from support.valkey import administrator
 
 pytestmark = pytest.mark.servers
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.mark.parametrize("kind", ["broker_url", "store_url"])
-def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits(
+async def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits(
     request: pytest.FixtureRequest, store_url: str, kind: str
 ) -> None:
     url = request.getfixturevalue(kind)
@@ -30,25 +30,22 @@ def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits(
         with Redis.from_url(administrator(store_url)) as client:
             return bool(client.exists(f"mousetrap:waiting:{QUEUE}"))
 
-    async def story() -> None:
-        async with connect(url, [QUEUE], name="test") as queue, open_registry(store_url) as registry:
-            before = time.time()
-            await queue.publish(QUEUE, Message("taken", b"x"))
-            await queue.publish(QUEUE, Message("waits", b"x"))
-            published = time.time()
-            inbox = Inbox()
-            await queue.consume(QUEUE, 1, inbox)
-            await inbox.take()
-            await eventually(lambda: queue.ready(QUEUE), 1)
-            vitals = Vitals(watching=Watching(), patience=60)
-            beating = asyncio.create_task(Beating(a_beat(), vitals, queue, registry, 60).beat_for_ever())
-            await eventually(has_told, True)
+    async with connect(url, [QUEUE], name="test") as queue, open_registry(store_url) as registry:
+        before = time.time()
+        await queue.publish(QUEUE, Message("taken", b"x"))
+        await queue.publish(QUEUE, Message("waits", b"x"))
+        published = time.time()
+        inbox = Inbox()
+        await queue.consume(QUEUE, 1, inbox)
+        await inbox.take()
+        await eventually(lambda: queue.ready(QUEUE), 1)
+        vitals = Vitals(watching=Watching(), patience=60)
+        beating = asyncio.create_task(Beating(a_beat(), vitals, queue, registry, 60).beat_for_ever())
+        await eventually(has_told, True)
 
-            now = time.time()
-            waited = await registry.look(QUEUE, Backlog(1, None))  # as somebody who takes nothing from it
+        now = time.time()
+        waited = await registry.look(QUEUE, Backlog(1, None))  # as somebody who takes nothing from it
 
-            # A message on RabbitMQ knows its second, and no less.
-            assert now - published <= waited + 0.001 <= time.time() - before + 1
-            beating.cancel()
-
-    play(story())
+        # A message on RabbitMQ knows its second, and no less.
+        assert now - published <= waited + 0.001 <= time.time() - before + 1
+        beating.cancel()

@@ -20,46 +20,40 @@ async def loses(cancellations: int) -> None:
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-def test_a_task_that_loses_a_cancellation_is_cancelled_again(lost: int) -> None:
-    async def story() -> None:
-        task = asyncio.create_task(loses(lost))
-        await asyncio.sleep(0)
-        assert await end_tasks(task, None, timeout_s=20)
-        assert task.cancelled()
-
-    asyncio.run(story())
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again(lost: int) -> None:
+    task = asyncio.create_task(loses(lost))
+    await asyncio.sleep(0)
+    assert await end_tasks(task, None, timeout_s=20)
+    assert task.cancelled()
 
 
-def test_a_task_that_loses_every_cancellation_is_named_and_left(caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        endless = True
+async def test_a_task_that_loses_every_cancellation_is_named_and_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    endless = True
 
-        async def work() -> None:
-            while endless:
-                with suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0.01)
+    async def work() -> None:
+        while endless:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
 
-        task = asyncio.create_task(work(), name="the endless one")
-        await asyncio.sleep(0)
-        assert not await end_tasks(task, timeout_s=0.05)
-        endless = False
-        await task
+    task = asyncio.create_task(work(), name="the endless one")
+    await asyncio.sleep(0)
+    assert not await end_tasks(task, timeout_s=0.05)
+    endless = False
+    await task
 
-    asyncio.run(story())
     assert "the endless one: cancelled, and still running after 0.05 s" in caplog.text
 
 
-def test_what_a_task_raises_at_its_end_is_not_raised_here() -> None:
-    async def story() -> None:
-        async def work() -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                raise ZeroDivisionError
+async def test_what_a_task_raises_at_its_end_is_not_raised_here() -> None:
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ZeroDivisionError
 
-        task = asyncio.create_task(work())
-        await asyncio.sleep(0)
-        assert await end_tasks(task)
-        assert isinstance(task.exception(), ZeroDivisionError)
-
-    asyncio.run(story())
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    assert await end_tasks(task)
+    assert isinstance(task.exception(), ZeroDivisionError)

@@ -48,17 +48,14 @@ def test_an_address_that_the_settings_take_can_be_read(url: str) -> None:
     assert address(taken.store_url)
 
 
-def test_connections_that_were_lost_while_idle_cost_no_call(own_valkey: EmbeddedValkey) -> None:
-    async def story() -> None:
-        client = open_client(own_valkey.url, None)
-        try:
-            # At once, so that each has a connection of its own, which the server's end breaks.
-            await asyncio.gather(*(client.get(f"mousetrap:{n}") for n in range(8)))
-            await asyncio.to_thread(own_valkey.kill)
-            await asyncio.to_thread(own_valkey.start)
+async def test_connections_that_were_lost_while_idle_cost_no_call(own_valkey: EmbeddedValkey) -> None:
+    client = open_client(own_valkey.url, None)
+    try:
+        # At once, so that each has a connection of its own, which the server's end breaks.
+        await asyncio.gather(*(client.get(f"mousetrap:{n}") for n in range(8)))
+        await asyncio.to_thread(own_valkey.kill)
+        await asyncio.to_thread(own_valkey.start)
 
-            assert await asyncio.gather(*(client.get(f"mousetrap:{n}") for n in range(8))) == [None] * 8
-        finally:
-            await client.aclose()
-
-    asyncio.run(story())
+        assert await asyncio.gather(*(client.get(f"mousetrap:{n}") for n in range(8))) == [None] * 8
+    finally:
+        await client.aclose()

@@ -4,84 +4,76 @@ from contextlib import suppress
 
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import republish, submit_run
-from support.workbench import KEYRING, Workbench, add, double, on_a_workbench
+from support.workbench import KEYRING, Workbench, add, double, on_streams
 
 
-def test_a_run_that_was_recorded_and_never_published_goes_through(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")  # and its submitter dies here
-        pipelines = {bench.pipeline.name: bench.pipeline}
+@on_streams
+async def test_a_run_that_was_recorded_and_never_published_goes_through(bench: Workbench) -> None:
+    await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")  # and its submitter dies here
+    pipelines = {bench.pipeline.name: bench.pipeline}
 
-        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
 
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            run = await bench.ended("r1")
-        assert (run.state, run.result) == (RunState.COMPLETED, 42)
-        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 0
-
-    on_a_workbench(store_url, store_url, story)
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        run = await bench.ended("r1")
+    assert (run.state, run.result) == (RunState.COMPLETED, 42)
+    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 0
 
 
-def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_same(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        class Died(BaseException):
-            """What the submitter does, once its job is with the broker."""
+@on_streams
+async def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_same(
+    bench: Workbench,
+) -> None:
+    class Died(BaseException):
+        """What the submitter does, once its job is with the broker."""
 
-        class Unlucky:
-            """The real store, until the moment."""
+    class Unlucky:
+        """The real store, until the moment."""
 
-            open_run = bench.store.open_run
+        open_run = bench.store.open_run
 
-            def published(self, run_id: str) -> None:
-                raise Died
+        def published(self, run_id: str) -> None:
+            raise Died
 
-        with suppress(Died):
-            await submit_run(Unlucky(), bench.queue, KEYRING, bench.pipeline, b"20", run_id="r1")  # type: ignore[arg-type]
-        pipelines = {bench.pipeline.name: bench.pipeline}
-        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
-        done: list[int] = []
+    with suppress(Died):
+        await submit_run(Unlucky(), bench.queue, KEYRING, bench.pipeline, b"20", run_id="r1")  # type: ignore[arg-type]
+    pipelines = {bench.pipeline.name: bench.pipeline}
+    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+    done: list[int] = []
 
-        def note(number: int) -> int:
-            done.append(number)
-            return number
+    def note(number: int) -> int:
+        done.append(number)
+        return number
 
-        async with bench.working(bench.bind("add", note), bench.bind("double", double)):
-            assert (await bench.ended("r1")).result == 40
-            await bench.ended(await bench.submit(b"1"))
+    async with bench.working(bench.bind("add", note), bench.bind("double", double)):
+        assert (await bench.ended("r1")).result == 40
+        await bench.ended(await bench.submit(b"1"))
 
-        assert done == [20, 1]
-
-    on_a_workbench(store_url, store_url, story)
-
-
-def test_a_run_whose_time_was_over_before_it_was_published_is_not_begun(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", expires_in=0.001)
-        pipelines = {bench.pipeline.name: bench.pipeline}
-        assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
-
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            run = await bench.ended("r1")
-
-        assert [event.kind for event in run.timeline] == ["accepted", "expired"]
-
-    on_a_workbench(store_url, store_url, story)
+    assert done == [20, 1]
 
 
-def test_runs_that_are_just_being_submitted_are_left_alone(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
+@on_streams
+async def test_a_run_whose_time_was_over_before_it_was_published_is_not_begun(bench: Workbench) -> None:
+    await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", expires_in=0.001)
+    pipelines = {bench.pipeline.name: bench.pipeline}
+    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
 
-        assert await republish(bench.store, bench.queue, KEYRING, {bench.pipeline.name: bench.pipeline}) == 0
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        run = await bench.ended("r1")
 
-    on_a_workbench(store_url, store_url, story)
+    assert [event.kind for event in run.timeline] == ["accepted", "expired"]
 
 
-def test_a_run_of_a_pipeline_that_is_not_ours_is_left_to_those_who_know_it(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
+@on_streams
+async def test_runs_that_are_just_being_submitted_are_left_alone(bench: Workbench) -> None:
+    await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
 
-        assert await republish(bench.store, bench.queue, KEYRING, {}, age=0.0) == 0
-        assert await bench.store.unpublished(age=0.0) == ["r1"]
+    assert await republish(bench.store, bench.queue, KEYRING, {bench.pipeline.name: bench.pipeline}) == 0
 
-    on_a_workbench(store_url, store_url, story)
+
+@on_streams
+async def test_a_run_of_a_pipeline_that_is_not_ours_is_left_to_those_who_know_it(bench: Workbench) -> None:
+    await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
+
+    assert await republish(bench.store, bench.queue, KEYRING, {}, age=0.0) == 0
+    assert await bench.store.unpublished(age=0.0) == ["r1"]

@@ -9,7 +9,7 @@ from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import StoredRun, open_store
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import Accepted, RerunImpossible, rerun
-from support.workbench import KEYRING, Workbench, add, double, on_a_workbench
+from support.workbench import KEYRING, Workbench, add, double, on_streams
 
 
 async def repeated(bench: Workbench, run: StoredRun, **how: Any) -> Accepted:
@@ -25,40 +25,36 @@ async def repeated(bench: Workbench, run: StoredRun, **how: Any) -> Accepted:
         ({"begin": "double", "body": b"5"}, 10, ["double"]),
     ],
 )
-def test_a_run_is_repeated_from_any_stage(
-    store_url: str, how: dict[str, Any], result: int, stages: list[str]
+@on_streams
+async def test_a_run_is_repeated_from_any_stage(
+    bench: Workbench, how: dict[str, Any], result: int, stages: list[str]
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            first = await bench.ended(await bench.submit(b"20"))
-            assert await repeated(bench, first, **how) == ("again", True)
-            second = await bench.ended("again")
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        first = await bench.ended(await bench.submit(b"20"))
+        assert await repeated(bench, first, **how) == ("again", True)
+        second = await bench.ended("again")
 
-        assert (second.state, second.result, second.rerun_of) == (RunState.COMPLETED, result, first.id)
-        assert [event.stage for event in second.timeline if event.kind == "started"] == stages
-        assert (await bench.ended(first.id)).result == 42
-
-    on_a_workbench(store_url, store_url, story)
+    assert (second.state, second.result, second.rerun_of) == (RunState.COMPLETED, result, first.id)
+    assert [event.stage for event in second.timeline if event.kind == "started"] == stages
+    assert (await bench.ended(first.id)).result == 42
 
 
-def test_a_failed_run_is_repeated_from_the_stage_that_failed_and_so_is_its_repeat(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        def broken(number: int) -> int:
-            raise ValueError(f"{number} is too much")
+@on_streams
+async def test_a_failed_run_is_repeated_from_the_stage_that_failed_and_so_is_its_repeat(
+    bench: Workbench,
+) -> None:
+    def broken(number: int) -> int:
+        raise ValueError(f"{number} is too much")
 
-        async with bench.working(bench.bind("add", add), bench.bind("double", broken)):
-            first = await bench.ended(await bench.submit(b"20"))
-            await repeated(bench, first, begin="failed")
-            second = await bench.ended("again")
-        assert (second.state, second.first, second.input) == (RunState.FAILED, "double", 21)
+    async with bench.working(bench.bind("add", add), bench.bind("double", broken)):
+        first = await bench.ended(await bench.submit(b"20"))
+        await repeated(bench, first, begin="failed")
+        second = await bench.ended("again")
+    assert (second.state, second.first, second.input) == (RunState.FAILED, "double", 21)
 
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            await rerun(
-                bench.store, bench.queue, KEYRING, bench.pipeline, second, run_id="third", begin="failed"
-            )
-            assert (await bench.ended("third")).result == 42
-
-    on_a_workbench(store_url, store_url, story)
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, second, run_id="third", begin="failed")
+        assert (await bench.ended("third")).result == 42
 
 
 @pytest.mark.parametrize(
@@ -68,40 +64,38 @@ def test_a_failed_run_is_repeated_from_the_stage_that_failed_and_so_is_its_repea
         ("halve", "has no stage 'halve': it has add, double"),
     ],
 )
-def test_what_cannot_be_repeated_is_reported_with_what_can(store_url: str, begin: str, why: str) -> None:
-    async def story(bench: Workbench) -> None:
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            run = await bench.ended(await bench.submit(b"20"))
-        with pytest.raises(RerunImpossible, match=why):
-            await repeated(bench, run, begin=begin)
-
-    on_a_workbench(store_url, store_url, story)
-
-
-def test_a_stage_that_was_never_reached_has_no_input_to_repeat_with(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        run_id = await bench.submit(b"20")
-        await bench.store.cancel(run_id)
-        run = await bench.ended(run_id)
-
-        with pytest.raises(RerunImpossible, match="is not kept: the run did not finish stage 'add'"):
-            await repeated(bench, run, begin="double")
-        with pytest.raises(ContractBroken):
-            await repeated(bench, run, begin="double", body=b'"five"')
-
-    on_a_workbench(store_url, store_url, story)
+@on_streams
+async def test_what_cannot_be_repeated_is_reported_with_what_can(
+    bench: Workbench, begin: str, why: str
+) -> None:
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        run = await bench.ended(await bench.submit(b"20"))
+    with pytest.raises(RerunImpossible, match=why):
+        await repeated(bench, run, begin=begin)
 
 
-def test_an_output_that_was_too_large_to_keep_is_reported_as_that(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        async with open_store(store_url, retention=60, keep=0, keyring=KEYRING) as store:
-            keeps_none = replace(bench, store=store)
-            async with keeps_none.working(bench.bind("add", add), bench.bind("double", double)):
-                run = await keeps_none.ended(await keeps_none.submit(b"20"))
+@on_streams
+async def test_a_stage_that_was_never_reached_has_no_input_to_repeat_with(bench: Workbench) -> None:
+    run_id = await bench.submit(b"20")
+    await bench.store.cancel(run_id)
+    run = await bench.ended(run_id)
 
-        too_large = "an output larger than MOUSETRAP_KEEP_OUTPUT_BYTES, as that of stage 'add', is not kept"
-        with pytest.raises(RerunImpossible, match=too_large):
-            await repeated(bench, run, begin="double")
-        assert (await repeated(bench, run, begin="double", body=b"21")).new
+    with pytest.raises(RerunImpossible, match="is not kept: the run did not finish stage 'add'"):
+        await repeated(bench, run, begin="double")
+    with pytest.raises(ContractBroken):
+        await repeated(bench, run, begin="double", body=b'"five"')
 
-    on_a_workbench(store_url, store_url, story)
+
+@on_streams
+async def test_an_output_that_was_too_large_to_keep_is_reported_as_that(
+    bench: Workbench, store_url: str
+) -> None:
+    async with open_store(store_url, retention=60, keep=0, keyring=KEYRING) as store:
+        keeps_none = replace(bench, store=store)
+        async with keeps_none.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await keeps_none.ended(await keeps_none.submit(b"20"))
+
+    too_large = "an output larger than MOUSETRAP_KEEP_OUTPUT_BYTES, as that of stage 'add', is not kept"
+    with pytest.raises(RerunImpossible, match=too_large):
+        await repeated(bench, run, begin="double")
+    assert (await repeated(bench, run, begin="double", body=b"21")).new

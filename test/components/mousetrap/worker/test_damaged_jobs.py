@@ -9,15 +9,7 @@ from redis.asyncio import Redis
 from mousetrap.jobs import Job, encode, first_job
 from mousetrap.shapes import RunState
 from mousetrap.worker.postings import signed
-from support.workbench import KEYRING, Workbench, add, double, just_now_ms, on_a_workbench
-
-
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue."""
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
+from support.workbench import KEYRING, Workbench, add, double, just_now_ms
 
 
 def a_job(bench: Workbench) -> Job:
@@ -70,49 +62,43 @@ HOWS = [
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_a_job_whose_record_is_damaged_is_buried_with_its_story_and_done_once_that_is_deleted(
-    queue_url: str, store_url: str, how: str
+async def test_a_job_whose_record_is_damaged_is_buried_with_its_story_and_done_once_that_is_deleted(
+    bench: Workbench, store_url: str, how: str
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        job = a_job(bench)
-        key = await damage(store_url, job, how)
-        async with bench.working(bench.bind("add", add), bench.bind("double", double), concurrency=1):
+    job = a_job(bench)
+    key = await damage(store_url, job, how)
+    async with bench.working(bench.bind("add", add), bench.bind("double", double), concurrency=1):
+        await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
+        letter = await bench.dead_letter("add")
+        neighbour = await bench.ended(await bench.submit(b"7"))
+
+    assert letter.headers["mousetrap-reason"] == "store-damaged"
+    assert letter.headers["mousetrap-run"] == "r1"
+    assert job.id in letter.headers["mousetrap-error"]
+    assert letter.body == encode(job)
+    assert neighbour.state is RunState.COMPLETED
+
+    await delete(store_url, key)
+    if key.endswith(job.id):  # else the job is claimed already, until its lease is over
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
             await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
-            letter = await bench.dead_letter("add")
-            neighbour = await bench.ended(await bench.submit(b"7"))
-
-        assert letter.headers["mousetrap-reason"] == "store-damaged"
-        assert letter.headers["mousetrap-run"] == "r1"
-        assert job.id in letter.headers["mousetrap-error"]
-        assert letter.body == encode(job)
-        assert neighbour.state is RunState.COMPLETED
-
-        await delete(store_url, key)
-        if key.endswith(job.id):  # else the job is claimed already, until its lease is over
-            async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-                await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
-                assert (await bench.ended("r1")).result == 4
-
-    on_a_workbench(queue_url, store_url, story)
+            assert (await bench.ended("r1")).result == 4
 
 
-def test_a_record_that_is_damaged_while_its_handler_works_costs_no_runner(
-    queue_url: str, store_url: str
+async def test_a_record_that_is_damaged_while_its_handler_works_costs_no_runner(
+    bench: Workbench, store_url: str
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        job = a_job(bench)
+    job = a_job(bench)
 
-        async def spoil(number: int) -> int:
-            if number == 1:
-                await damage(store_url, job, "text")
-            return number
+    async def spoil(number: int) -> int:
+        if number == 1:
+            await damage(store_url, job, "text")
+        return number
 
-        async with bench.working(bench.bind("add", spoil), bench.bind("double", double), concurrency=1):
-            await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
-            letter = await bench.dead_letter("add")
-            neighbour = await bench.ended(await bench.submit(b"7"))
+    async with bench.working(bench.bind("add", spoil), bench.bind("double", double), concurrency=1):
+        await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
+        letter = await bench.dead_letter("add")
+        neighbour = await bench.ended(await bench.submit(b"7"))
 
-        assert letter.headers["mousetrap-reason"] == "store-damaged"
-        assert neighbour.state is RunState.COMPLETED
-
-    on_a_workbench(queue_url, store_url, story)
+    assert letter.headers["mousetrap-reason"] == "store-damaged"
+    assert neighbour.state is RunState.COMPLETED

@@ -3,10 +3,11 @@
 import asyncio
 
 from mousetrap.shapes import RunState
-from support.workbench import Workbench, double, on_a_workbench
+from support.workbench import Workbench, double, on_streams
 
 
-def test_a_handler_that_cancels_the_runners_fails_its_attempt_and_they_go_on(store_url: str) -> None:
+@on_streams
+async def test_a_handler_that_cancels_the_runners_fails_its_attempt_and_they_go_on(bench: Workbench) -> None:
     async def cancel_others(number: int) -> int:
         if number == 1:
             for task in asyncio.all_tasks():
@@ -15,16 +16,11 @@ def test_a_handler_that_cancels_the_runners_fails_its_attempt_and_they_go_on(sto
             await asyncio.Event().wait()
         return number
 
-    async def story(bench: Workbench) -> None:
-        async with bench.working(
-            bench.bind("add", cancel_others), bench.bind("double", double), concurrency=2
-        ):
-            hostile = await bench.ended(await bench.submit(b"1"))
-            good = [await bench.ended(await bench.submit(b"7")) for _ in range(3)]
+    async with bench.working(bench.bind("add", cancel_others), bench.bind("double", double), concurrency=2):
+        hostile = await bench.ended(await bench.submit(b"1"))
+        good = [await bench.ended(await bench.submit(b"7")) for _ in range(3)]
 
-        assert hostile.state is RunState.FAILED
-        assert hostile.failure is not None
-        assert hostile.failure.kind.endswith("CancelledByOthers")
-        assert [run.state for run in good] == [RunState.COMPLETED] * 3
-
-    on_a_workbench(store_url, store_url, story)
+    assert hostile.state is RunState.FAILED
+    assert hostile.failure is not None
+    assert hostile.failure.kind.endswith("CancelledByOthers")
+    assert [run.state for run in good] == [RunState.COMPLETED] * 3

@@ -5,14 +5,16 @@ import logging
 import pytest
 
 from mousetrap.jobs import decode
-from support.workbench import Workbench, on_a_workbench
+from support.workbench import workbench
 
 
 @pytest.mark.parametrize("queue_fixture", ["store_url", "broker_url"])
-def test_no_secret_of_an_address_is_kept_with_a_failure(
+async def test_no_secret_of_an_address_is_kept_with_a_failure(
     queue_fixture: str, store_url: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story(bench: Workbench) -> None:
+    caplog.set_level(logging.INFO)
+    async with workbench(request.getfixturevalue(queue_fixture), store_url) as bench:
+
         async def failing(number: int) -> int:
             long = "x" * 970  # the text is cut in the middle of the last address
             raise ConnectionError(f"no https://tok:sesame@h/?key=sesame {long} amqp://user:sesamesesame@h")
@@ -27,6 +29,3 @@ def test_no_secret_of_an_address_is_kept_with_a_failure(
         for kept in (str(run), str(letter), "\n".join(caplog.messages)):
             assert "ConnectionError" in kept
             assert "sesame" not in kept
-
-    caplog.set_level(logging.INFO)
-    on_a_workbench(request.getfixturevalue(queue_fixture), store_url, story)

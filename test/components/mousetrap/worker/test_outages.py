@@ -16,15 +16,7 @@ from mousetrap.shapes import Run, RunState
 from mousetrap.submit_run import submit_run
 from support import isolated_handlers
 from support.waiting import until
-from support.workbench import KEYRING, PATIENCE, Workbench, on_a_workbench
-
-
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue."""
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
+from support.workbench import KEYRING, PATIENCE, Workbench
 
 
 class Database:
@@ -65,99 +57,85 @@ async def now(bench: Workbench, run_id: str) -> Run:
     return run
 
 
-def test_an_outage_is_waited_out_however_many_attempts_it_takes(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        database = Database()
-        async with bench.working(
-            bench.bind("add", database.add), bench.bind("double", isolated_handlers.double)
-        ):
-            run_id = await bench.submit(b"20")
-            await database.asked(6)
-            meanwhile = await now(bench, run_id)
-            database.is_back = True
-            run = await bench.ended(run_id)
-
-        assert meanwhile.state in (RunState.RETRYING, RunState.RUNNING)
-        assert meanwhile.failure is None
-        assert (run.state, run.result) == (RunState.COMPLETED, 42)
-        assert set(database.attempts) == {1}
-        assert told(run) == [("started", 1), ("retrying", 1), ("finished", 1)]
-        [why] = [event.failure for event in run.timeline if event.kind == "retrying"]
-        assert why is not None
-        assert why.text == "no answer, for the 1. time"
-
-    on_a_workbench(queue_url, store_url, story, retry=quick())
-
-
-def test_a_run_that_waits_for_an_outage_to_end_is_retrying(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        database = Database()
-        async with bench.working(bench.bind("add", database.add)):
-            run_id = await bench.submit()
-            await bench.until(run_id, "retrying")
-
-            assert (await now(bench, run_id)).state == RunState.RETRYING
-
-    on_a_workbench(queue_url, store_url, story, retry=quick(base=60.0, cap=60.0))
-
-
-def test_an_outage_outlasts_the_workers_that_met_it(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        database = Database()
+@pytest.mark.stages(retry=quick())
+async def test_an_outage_is_waited_out_however_many_attempts_it_takes(bench: Workbench) -> None:
+    database = Database()
+    async with bench.working(bench.bind("add", database.add), bench.bind("double", isolated_handlers.double)):
         run_id = await bench.submit(b"20")
-        for times in (3, 6, 9):
-            async with bench.working(bench.bind("add", database.add)):
-                await database.asked(times)
+        await database.asked(6)
+        meanwhile = await now(bench, run_id)
         database.is_back = True
-        async with bench.working(
-            bench.bind("add", database.add), bench.bind("double", isolated_handlers.double)
-        ):
-            run = await bench.ended(run_id)
+        run = await bench.ended(run_id)
 
-        assert (run.state, run.result) == (RunState.COMPLETED, 42)
-        assert set(database.attempts) == {1}
-        assert ("retrying", 1) in told(run)
-        assert not [attempt for _, attempt in told(run) if attempt != 1]
-
-    on_a_workbench(queue_url, store_url, story, retry=quick())
-
-
-def test_attempts_before_and_after_an_outage_count(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        errors = [ConnectionError, Outage, Outage, Outage, ConnectionError]
-        attempts = []
-
-        async def failing(number: int, context: Context[None]) -> int:
-            attempts.append(context.attempt)
-            raise errors[len(attempts) - 1]("no")
-
-        async with bench.working(bench.bind("add", failing)):
-            run = await bench.ended(await bench.submit())
-            letter = await bench.dead_letter("add")
-
-        assert attempts == [1, 2, 2, 2, 2]
-        assert run.state == RunState.FAILED
-        assert (letter.headers["mousetrap-reason"], letter.headers["mousetrap-attempts"]) == (
-            "max-retries",
-            "2",
-        )
-
-    on_a_workbench(queue_url, store_url, story, retry=quick())
+    assert meanwhile.state in (RunState.RETRYING, RunState.RUNNING)
+    assert meanwhile.failure is None
+    assert (run.state, run.result) == (RunState.COMPLETED, 42)
+    assert set(database.attempts) == {1}
+    assert told(run) == [("started", 1), ("retrying", 1), ("finished", 1)]
+    [why] = [event.failure for event in run.timeline if event.kind == "retrying"]
+    assert why is not None
+    assert why.text == "no answer, for the 1. time"
 
 
-def test_an_outage_without_end_is_given_up_for_that_reason(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        database = Database()
+@pytest.mark.stages(retry=quick(base=60.0, cap=60.0))
+async def test_a_run_that_waits_for_an_outage_to_end_is_retrying(bench: Workbench) -> None:
+    database = Database()
+    async with bench.working(bench.bind("add", database.add)):
+        run_id = await bench.submit()
+        await bench.until(run_id, "retrying")
+
+        assert (await now(bench, run_id)).state == RunState.RETRYING
+
+
+@pytest.mark.stages(retry=quick())
+async def test_an_outage_outlasts_the_workers_that_met_it(bench: Workbench) -> None:
+    database = Database()
+    run_id = await bench.submit(b"20")
+    for times in (3, 6, 9):
         async with bench.working(bench.bind("add", database.add)):
-            run = await bench.ended(await bench.submit())
-            letter = await bench.dead_letter("add")
+            await database.asked(times)
+    database.is_back = True
+    async with bench.working(bench.bind("add", database.add), bench.bind("double", isolated_handlers.double)):
+        run = await bench.ended(run_id)
 
-        assert run.state == RunState.FAILED
-        assert len(database.attempts) > 1
-        assert letter.headers["mousetrap-reason"] == "outage"
-        assert letter.headers["mousetrap-attempts"] == "1"
+    assert (run.state, run.result) == (RunState.COMPLETED, 42)
+    assert set(database.attempts) == {1}
+    assert ("retrying", 1) in told(run)
+    assert not [attempt for _, attempt in told(run) if attempt != 1]
 
-    on_a_workbench(queue_url, store_url, story, retry=quick(attempts=1, outage_limit=0.1))
+
+@pytest.mark.stages(retry=quick())
+async def test_attempts_before_and_after_an_outage_count(bench: Workbench) -> None:
+    errors = [ConnectionError, Outage, Outage, Outage, ConnectionError]
+    attempts = []
+
+    async def failing(number: int, context: Context[None]) -> int:
+        attempts.append(context.attempt)
+        raise errors[len(attempts) - 1]("no")
+
+    async with bench.working(bench.bind("add", failing)):
+        run = await bench.ended(await bench.submit())
+        letter = await bench.dead_letter("add")
+
+    assert attempts == [1, 2, 2, 2, 2]
+    assert run.state == RunState.FAILED
+    assert (letter.headers["mousetrap-reason"], letter.headers["mousetrap-attempts"]) == (
+        "max-retries",
+        "2",
+    )
+
+
+@pytest.mark.stages(retry=quick(attempts=1, outage_limit=0.1))
+async def test_an_outage_without_end_is_given_up_for_that_reason(bench: Workbench) -> None:
+    database = Database()
+    async with bench.working(bench.bind("add", database.add)):
+        run = await bench.ended(await bench.submit())
+        letter = await bench.dead_letter("add")
+
+    assert run.state == RunState.FAILED
+    assert len(database.attempts) > 1
+    assert letter.headers["mousetrap-reason"] == "outage"
+    assert letter.headers["mousetrap-attempts"] == "1"
 
 
 async def cancelled(bench: Workbench, run_id: str) -> None:
@@ -172,52 +150,48 @@ async def expired(bench: Workbench, run_id: str) -> None:
     ("end", "expires_in", "state"),
     [(cancelled, None, RunState.CANCELLED), (expired, 1.0, RunState.EXPIRED)],
 )
-def test_a_run_that_is_ended_meanwhile_waits_for_no_outage(
-    queue_url: str, store_url: str, end: Callable[..., Any], expires_in: float | None, state: RunState
+@pytest.mark.stages(retry=quick(outage_limit=math.inf))
+async def test_a_run_that_is_ended_meanwhile_waits_for_no_outage(
+    bench: Workbench, end: Callable[..., Any], expires_in: float | None, state: RunState
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        database = Database()
-        async with bench.working(bench.bind("add", database.add)):
-            accepted = await submit_run(
-                bench.store,
-                bench.queue,
-                KEYRING,
-                bench.pipeline,
-                b"1",
-                run_id=uuid4().hex,
-                expires_in=expires_in,
-            )
-            await database.asked(2)
-            await end(bench, accepted.run_id)
-            run = await bench.ended(accepted.run_id)
-        calls = len(database.attempts)
-        async with bench.working(bench.bind("add", database.add), burst=True):
-            pass
+    database = Database()
+    async with bench.working(bench.bind("add", database.add)):
+        accepted = await submit_run(
+            bench.store,
+            bench.queue,
+            KEYRING,
+            bench.pipeline,
+            b"1",
+            run_id=uuid4().hex,
+            expires_in=expires_in,
+        )
+        await database.asked(2)
+        await end(bench, accepted.run_id)
+        run = await bench.ended(accepted.run_id)
+    calls = len(database.attempts)
+    async with bench.working(bench.bind("add", database.add), burst=True):
+        pass
 
-        assert run.state == state
-        assert len(database.attempts) == calls
-
-    on_a_workbench(queue_url, store_url, story, retry=quick(outage_limit=math.inf))
+    assert run.state == state
+    assert len(database.attempts) == calls
 
 
-def test_an_isolated_handler_waits_an_outage_out_too(queue_url: str, store_url: str, tmp_path: Path) -> None:
+@pytest.mark.stages(retry=quick())
+async def test_an_isolated_handler_waits_an_outage_out_too(bench: Workbench, tmp_path: Path) -> None:
     calls, away = tmp_path / "calls", tmp_path / "away"
     away.touch()
 
-    async def story(bench: Workbench) -> None:
-        handler = partial(isolated_handlers.add_unless_away, calls=str(calls), away=str(away))
-        async with bench.working(
-            bench.bind("add", handler, isolated=True), bench.bind("double", isolated_handlers.double)
-        ):
-            run_id = await bench.submit(b"20")
-            await asyncio.to_thread(
-                until, lambda: calls.exists() and calls.read_text().count("1") >= 4, "it was tried"
-            )
-            away.unlink()
-            run = await bench.ended(run_id)
+    handler = partial(isolated_handlers.add_unless_away, calls=str(calls), away=str(away))
+    async with bench.working(
+        bench.bind("add", handler, isolated=True), bench.bind("double", isolated_handlers.double)
+    ):
+        run_id = await bench.submit(b"20")
+        await asyncio.to_thread(
+            until, lambda: calls.exists() and calls.read_text().count("1") >= 4, "it was tried"
+        )
+        away.unlink()
+        run = await bench.ended(run_id)
 
-        assert (run.state, run.result) == (RunState.COMPLETED, 42)
-        assert set(calls.read_text().split()) == {"1"}
-        assert told(run) == [("started", 1), ("retrying", 1), ("finished", 1)]
-
-    on_a_workbench(queue_url, store_url, story, retry=quick())
+    assert (run.state, run.result) == (RunState.COMPLETED, 42)
+    assert set(calls.read_text().split()) == {"1"}
+    assert told(run) == [("started", 1), ("retrying", 1), ("finished", 1)]

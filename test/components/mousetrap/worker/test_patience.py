@@ -9,37 +9,32 @@ from mousetrap.jobs import StoreUnreachable
 from mousetrap.worker.patience import Patience, StoppedWaiting
 
 
-def test_many_that_wait_report_it_once_and_all_go_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_many_that_wait_report_it_once_and_all_go_on(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
+    patience, asked = Patience(), 0
 
-    async def story() -> list[str]:
-        patience, asked = Patience(), 0
+    async def answer() -> str:
+        nonlocal asked
+        asked += 1
+        if asked <= 30:
+            raise StoreUnreachable("the store is away")
+        return "here"
 
-        async def answer() -> str:
-            nonlocal asked
-            asked += 1
-            if asked <= 30:
-                raise StoreUnreachable("the store is away")
-            return "here"
+    answers = await asyncio.gather(*(patience.until_done("claim jobs", answer) for _ in range(20)))
 
-        return await asyncio.gather(*(patience.until_done("claim jobs", answer) for _ in range(20)))
-
-    assert asyncio.run(story()) == ["here"] * 20
+    assert answers == ["here"] * 20
     assert [record.message for record in caplog.records] == [
         "waiting to claim jobs: the store is away",
         "able to claim jobs again",
     ]
 
 
-def test_one_who_is_asked_to_stop_waits_no_longer() -> None:
-    async def story() -> None:
-        stop = asyncio.Event()
+async def test_one_who_is_asked_to_stop_waits_no_longer() -> None:
+    stop = asyncio.Event()
 
-        async def away() -> None:
-            stop.set()
-            raise StoreUnreachable("the store is away")
+    async def away() -> None:
+        stop.set()
+        raise StoreUnreachable("the store is away")
 
-        with pytest.raises(StoppedWaiting):
-            await Patience().until_done("claim jobs", away, stop)
-
-    asyncio.run(story())
+    with pytest.raises(StoppedWaiting):
+        await Patience().until_done("claim jobs", away, stop)

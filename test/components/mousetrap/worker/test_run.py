@@ -14,48 +14,34 @@ from mousetrap.handlers import Context
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, decode, encode, first_job
 from mousetrap.run_store import Granted
 from mousetrap.shapes import RunState
-from support.workbench import KEYRING, PATIENCE, Workbench, add, double, just_now_ms, on_a_workbench
+from support.workbench import KEYRING, PATIENCE, Workbench, add, double, just_now_ms
 
 
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue."""
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
+async def test_a_run_goes_through_its_stages_to_its_result(bench: Workbench) -> None:
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        run = await bench.ended(await bench.submit(b"20"))
+
+    assert (run.state, run.result) == (RunState.COMPLETED, 42)
 
 
-def test_a_run_goes_through_its_stages_to_its_result(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            run = await bench.ended(await bench.submit(b"20"))
+async def test_a_failing_job_is_tried_again_until_it_goes_well(bench: Workbench) -> None:
+    attempts: list[int] = []
 
-        assert (run.state, run.result) == (RunState.COMPLETED, 42)
+    def flaky(number: int, context: Context[None]) -> int:
+        attempts.append(context.attempt)
+        if context.attempt < 3:
+            raise ConnectionError(f"attempt {context.attempt} failed")
+        return number
 
-    on_a_workbench(queue_url, store_url, story)
+    async with bench.working(bench.bind("add", flaky), bench.bind("double", double)):
+        run = await bench.ended(await bench.submit())
 
-
-def test_a_failing_job_is_tried_again_until_it_goes_well(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        attempts: list[int] = []
-
-        def flaky(number: int, context: Context[None]) -> int:
-            attempts.append(context.attempt)
-            if context.attempt < 3:
-                raise ConnectionError(f"attempt {context.attempt} failed")
-            return number
-
-        async with bench.working(bench.bind("add", flaky), bench.bind("double", double)):
-            run = await bench.ended(await bench.submit())
-
-        assert (run.state, attempts) == (RunState.COMPLETED, [1, 2, 3])
-        retries = [event for event in run.timeline if event.kind == "retrying"]
-        assert [(event.attempt, event.failure and event.failure.text) for event in retries] == [
-            (1, "attempt 1 failed"),
-            (2, "attempt 2 failed"),
-        ]
-
-    on_a_workbench(queue_url, store_url, story)
+    assert (run.state, attempts) == (RunState.COMPLETED, [1, 2, 3])
+    retries = [event for event in run.timeline if event.kind == "retrying"]
+    assert [(event.attempt, event.failure and event.failure.text) for event in retries] == [
+        (1, "attempt 1 failed"),
+        (2, "attempt 2 failed"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -66,40 +52,37 @@ def test_a_failing_job_is_tried_again_until_it_goes_well(queue_url: str, store_u
         (SystemExit(3), "max-retries", 3),
     ],
 )
-def test_a_job_given_up_is_kept_with_its_story(
-    queue_url: str, store_url: str, error: BaseException, reason: str, attempts: int
+async def test_a_job_given_up_is_kept_with_its_story(
+    bench: Workbench, error: BaseException, reason: str, attempts: int
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        async def failing(number: int) -> int:
-            raise error
+    async def failing(number: int) -> int:
+        raise error
 
-        async with bench.working(bench.bind("add", failing)) as worker:
-            run_id = await bench.submit(b"5")
-            run = await bench.ended(run_id)
-            letter = await bench.dead_letter("add")
+    async with bench.working(bench.bind("add", failing)) as worker:
+        run_id = await bench.submit(b"5")
+        run = await bench.ended(run_id)
+        letter = await bench.dead_letter("add")
 
-        assert run.state == RunState.FAILED
-        assert run.failure is not None
-        assert run.failure.kind == type(error).__name__
-        assert "in failing" in run.failure.traceback
-        assert run_id.encode() in letter.body
-        told = dict(letter.headers)
-        assert told.pop("mousetrap-signature")
-        assert run.finished_ms is not None
-        assert run.accepted_ms <= int(told.pop("mousetrap-at")) <= run.finished_ms + 60_000
-        assert "in failing" in told.pop("mousetrap-traceback")
-        assert told == {
-            "mousetrap-reason": reason,
-            "mousetrap-error-type": type(error).__name__,
-            "mousetrap-error": str(error),
-            "mousetrap-attempts": str(attempts),
-            "mousetrap-queue": bench.queue_of("add"),
-            "mousetrap-worker": worker.name,
-            "mousetrap-run": run_id,
-            "mousetrap-stage": "add",
-        }
-
-    on_a_workbench(queue_url, store_url, story)
+    assert run.state == RunState.FAILED
+    assert run.failure is not None
+    assert run.failure.kind == type(error).__name__
+    assert "in failing" in run.failure.traceback
+    assert run_id.encode() in letter.body
+    told = dict(letter.headers)
+    assert told.pop("mousetrap-signature")
+    assert run.finished_ms is not None
+    assert run.accepted_ms <= int(told.pop("mousetrap-at")) <= run.finished_ms + 60_000
+    assert "in failing" in told.pop("mousetrap-traceback")
+    assert told == {
+        "mousetrap-reason": reason,
+        "mousetrap-error-type": type(error).__name__,
+        "mousetrap-error": str(error),
+        "mousetrap-attempts": str(attempts),
+        "mousetrap-queue": bench.queue_of("add"),
+        "mousetrap-worker": worker.name,
+        "mousetrap-run": run_id,
+        "mousetrap-stage": "add",
+    }
 
 
 def poisons(bench: Workbench) -> dict[str, Message]:
@@ -128,84 +111,68 @@ def replace_stage(job: Any, stage: str) -> Any:
 
 
 @pytest.mark.parametrize("reason", ["undecodable", "signature", "unsigned", "unknown-stage", "contract"])
-def test_a_message_that_must_not_be_done_is_buried_and_the_worker_goes_on(
-    queue_url: str, store_url: str, reason: str
+async def test_a_message_that_must_not_be_done_is_buried_and_the_worker_goes_on(
+    bench: Workbench, reason: str
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        done: list[int] = []
-        if reason == "unsigned":
-            message = structs.replace(poisons(bench)["contract"], headers={})
-        else:
-            message = poisons(bench)[reason]
+    done: list[int] = []
+    if reason == "unsigned":
+        message = structs.replace(poisons(bench)["contract"], headers={})
+    else:
+        message = poisons(bench)[reason]
 
-        def note(number: int) -> int:
-            done.append(number)
-            return number
+    def note(number: int) -> int:
+        done.append(number)
+        return number
 
-        async with bench.working(bench.bind("add", note), bench.bind("double", double)):
-            await bench.queue.publish(bench.queue_of("add"), message)
-            letter = await bench.dead_letter("add")
-            run = await bench.ended(await bench.submit(b"7"))
+    async with bench.working(bench.bind("add", note), bench.bind("double", double)):
+        await bench.queue.publish(bench.queue_of("add"), message)
+        letter = await bench.dead_letter("add")
+        run = await bench.ended(await bench.submit(b"7"))
 
-        assert letter.headers["mousetrap-reason"] == ("signature" if reason == "unsigned" else reason)
-        assert letter.body == message.body
-        assert (run.state, done) == (RunState.COMPLETED, [7])
-
-    on_a_workbench(queue_url, store_url, story)
+    assert letter.headers["mousetrap-reason"] == ("signature" if reason == "unsigned" else reason)
+    assert letter.body == message.body
+    assert (run.state, done) == (RunState.COMPLETED, [7])
 
 
-def test_a_handler_that_breaks_its_own_contract_is_not_believed(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        async with bench.working(bench.bind("add", lambda number: "one")):
-            run = await bench.ended(await bench.submit())
+async def test_a_handler_that_breaks_its_own_contract_is_not_believed(bench: Workbench) -> None:
+    async with bench.working(bench.bind("add", lambda number: "one")):
+        run = await bench.ended(await bench.submit())
 
-        assert run.failure is not None
-        assert run.failure.text == "the output of stage 'add': Expected `int`, got `str` (at $)"
-
-    on_a_workbench(queue_url, store_url, story)
+    assert run.failure is not None
+    assert run.failure.text == "the output of stage 'add': Expected `int`, got `str` (at $)"
 
 
-def test_a_job_published_many_times_is_done_once(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        done: list[int] = []
+async def test_a_job_published_many_times_is_done_once(bench: Workbench) -> None:
+    done: list[int] = []
 
-        async def note(number: int) -> int:
-            done.append(number)
-            return number
+    async def note(number: int) -> int:
+        done.append(number)
+        return number
 
-        run_id = await bench.submit()
-        for _ in range(
-            20
-        ):  # the run is known, and its first job is published again while no worker has met it
-            assert await bench.submit(run_id=run_id) == run_id
+    run_id = await bench.submit()
+    for _ in range(20):  # the run is known, and its first job is published again while no worker has met it
+        assert await bench.submit(run_id=run_id) == run_id
 
-        async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
-            await asyncio.wait_for(worker.task, PATIENCE)
+    async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
+        await asyncio.wait_for(worker.task, PATIENCE)
 
+    run = await bench.ended(run_id)
+    assert (run.state, done) == (RunState.COMPLETED, [1])
+
+
+async def test_an_outcome_on_record_is_acted_on_without_doing_the_work_again(bench: Workbench) -> None:
+    """A worker records an outcome and dies before it publishes what follows."""
+    done: list[str] = []
+    run_id = await bench.submit()
+    delivery = await bench.next_of(bench.queue_of("add"))
+    await record_and_die(bench, delivery)
+
+    async with bench.working(
+        bench.bind("add", lambda number: done.append("add")), bench.bind("double", double)
+    ):
         run = await bench.ended(run_id)
-        assert (run.state, done) == (RunState.COMPLETED, [1])
 
-    on_a_workbench(queue_url, store_url, story)
-
-
-def test_an_outcome_on_record_is_acted_on_without_doing_the_work_again(
-    queue_url: str, store_url: str
-) -> None:
-    async def story(bench: Workbench) -> None:
-        """A worker records an outcome and dies before it publishes what follows."""
-        done: list[str] = []
-        run_id = await bench.submit()
-        delivery = await bench.next_of(bench.queue_of("add"))
-        await record_and_die(bench, delivery)
-
-        async with bench.working(
-            bench.bind("add", lambda number: done.append("add")), bench.bind("double", double)
-        ):
-            run = await bench.ended(run_id)
-
-        assert (run.result, done) == (100, [])
-
-    on_a_workbench(queue_url, store_url, story)
+    assert (run.result, done) == (100, [])
 
 
 async def record_and_die(bench: Workbench, delivery: Any) -> None:
@@ -241,332 +208,295 @@ class Away:
         await self._queue.publish(queue, message, after=after)
 
 
-def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_away(
-    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+async def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_away(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        """Its lease is renewed time and again meanwhile; that the job is decided does not make it another's."""
-        run_id = await bench.submit()
-        away = Away(bench.queue)
-        renewed, kept = bench.store.renew, asyncio.Queue[bool]()
+    """Its lease is renewed time and again meanwhile; that the job is decided does not make it another's."""
+    run_id = await bench.submit()
+    away = Away(bench.queue)
+    renewed, kept = bench.store.renew, asyncio.Queue[bool]()
 
-        async def heard(job: Job, *, fence: int, lease: float) -> bool:
-            kept.put_nowait(await renewed(job, fence=fence, lease=lease))
-            return True
+    async def heard(job: Job, *, fence: int, lease: float) -> bool:
+        kept.put_nowait(await renewed(job, fence=fence, lease=lease))
+        return True
 
-        async with replace(bench, queue=away).working(
-            bench.bind("add", add), bench.bind("double", double), lease=0.1
-        ):
-            await asyncio.wait_for(away.refused.wait(), PATIENCE)
-            monkeypatch.setattr(bench.store, "renew", heard)
-            renewals = [await asyncio.wait_for(kept.get(), PATIENCE) for _ in range(3)]
-            monkeypatch.undo()
-            away.back = True
-            run = await bench.ended(run_id)
+    async with replace(bench, queue=away).working(
+        bench.bind("add", add), bench.bind("double", double), lease=0.1
+    ):
+        await asyncio.wait_for(away.refused.wait(), PATIENCE)
+        monkeypatch.setattr(bench.store, "renew", heard)
+        renewals = [await asyncio.wait_for(kept.get(), PATIENCE) for _ in range(3)]
+        monkeypatch.undo()
+        away.back = True
+        run = await bench.ended(run_id)
 
-        assert renewals == [True, True, True]
-        assert (run.state, run.result) == (RunState.COMPLETED, 4)
-
-    on_a_workbench(queue_url, store_url, story)
+    assert renewals == [True, True, True]
+    assert (run.state, run.result) == (RunState.COMPLETED, 4)
 
 
-def test_a_letter_sent_round_while_its_worker_still_writes_it_is_not_taken_for_the_same(
-    queue_url: str, store_url: str
+async def test_a_letter_sent_round_while_its_worker_still_writes_it_is_not_taken_for_the_same(
+    bench: Workbench,
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        """The dead letter has arrived, its confirm has not; meanwhile someone sends it round, and the same worker gets it."""
-        mended, again = asyncio.Event(), asyncio.Event()
+    """The dead letter has arrived, its confirm has not; meanwhile someone sends it round, and the same worker gets it."""
+    mended, again = asyncio.Event(), asyncio.Event()
 
-        class Late(Away):
-            """A real queue that keeps the confirm of a dead letter to itself."""
+    class Late(Away):
+        """A real queue that keeps the confirm of a dead letter to itself."""
 
-            async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
-                await bench.queue.publish(queue, message, after=after)
-                if queue.endswith(".dead"):
-                    mended.set()
-                    await again.wait()
+        async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+            await bench.queue.publish(queue, message, after=after)
+            if queue.endswith(".dead"):
+                mended.set()
+                await again.wait()
 
-        async def handle(number: int) -> int:
-            if not mended.is_set():
-                raise ZeroDivisionError("by zero")
-            again.set()
-            return number
+    async def handle(number: int) -> int:
+        if not mended.is_set():
+            raise ZeroDivisionError("by zero")
+        again.set()
+        return number
 
-        late = replace(bench, queue=Late(bench.queue))
-        async with late.working(bench.bind("add", handle), bench.bind("double", double)):
-            run_id = await bench.submit(b"21")
-            await asyncio.wait_for(mended.wait(), PATIENCE)
-            letter = await bench.store.redrive(decode((await bench.dead_letter("add")).body))
-            assert isinstance(letter, Job)
-            body = encode(letter)
-            await bench.queue.publish(bench.queue_of("add"), Message(letter.id, body, KEYRING.headers(body)))
-            await asyncio.wait_for(again.wait(), PATIENCE)
-            run = await bench.ended(run_id)
+    late = replace(bench, queue=Late(bench.queue))
+    async with late.working(bench.bind("add", handle), bench.bind("double", double)):
+        run_id = await bench.submit(b"21")
+        await asyncio.wait_for(mended.wait(), PATIENCE)
+        letter = await bench.store.redrive(decode((await bench.dead_letter("add")).body))
+        assert isinstance(letter, Job)
+        body = encode(letter)
+        await bench.queue.publish(bench.queue_of("add"), Message(letter.id, body, KEYRING.headers(body)))
+        await asyncio.wait_for(again.wait(), PATIENCE)
+        run = await bench.ended(run_id)
 
-        assert run.result == 42
-
-    on_a_workbench(queue_url, store_url, story)
+    assert run.result == 42
 
 
-def test_a_job_that_kills_every_worker_is_given_up(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        run_id = await bench.submit()
-        delivery = await bench.next_of(bench.queue_of("add"))
-        job = decode(delivery.message.body)
-        for number in range(5):  # each begins the job and is never heard of again
-            claim = await bench.store.claim(job, worker=f"dead{number}", redelivered=True, lease=0.1)
-            assert isinstance(claim, Granted)
-            if claim.suspect:
-                await bench.store.begin(job, fence=claim.fence, worker=f"dead{number}")
-        delivery.hand_back()
-
-        async with bench.working(bench.bind("add", add)):
-            run = await bench.ended(run_id)
-            letter = await bench.dead_letter("add")
-
-        assert run.state == RunState.FAILED
-        assert len([event for event in run.timeline if event.kind == "started"]) == 5
-        assert letter.headers["mousetrap-reason"] == "crash-loop"
-
-    on_a_workbench(queue_url, store_url, story)
-
-
-def test_no_more_jobs_run_at_once_than_configured(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        running, most = 0, 0
-        full = asyncio.Event()
-
-        async def hold(number: int) -> int:
-            nonlocal running, most
-            running += 1
-            most = max(most, running)
-            if running == 3:
-                full.set()
-            await asyncio.wait_for(full.wait(), PATIENCE)
-            await asyncio.sleep(0)
-            running -= 1
-            return number
-
-        runs = [await bench.submit(b"%d" % number) for number in range(12)]
-        async with bench.working(
-            bench.bind("add", hold), bench.bind("double", double), concurrency=3, prefetch=6
-        ):
-            ended = [await bench.ended(run) for run in runs]
-
-        assert [run.result for run in ended] == [2 * number for number in range(12)]
-        assert most == 3
-
-    on_a_workbench(queue_url, store_url, story)
-
-
-def test_a_worker_asked_to_stop_finishes_what_it_runs_and_hands_back_what_waits(
-    queue_url: str, store_url: str
-) -> None:
-    async def story(bench: Workbench) -> None:
-        begun, may_end = asyncio.Event(), asyncio.Event()
-        done: list[int] = []
-
-        async def slow(number: int) -> int:
-            begun.set()
-            await asyncio.wait_for(may_end.wait(), PATIENCE)
-            done.append(number)
-            return number
-
-        runs = [await bench.submit(b"%d" % number) for number in (1, 2)]
-        async with bench.working(bench.bind("add", slow), concurrency=1, prefetch=2) as worker:
-            await asyncio.wait_for(begun.wait(), PATIENCE)
-            worker.stop.ask()
-            may_end.set()
-            assert await asyncio.wait_for(worker.task, PATIENCE) is True
-
-        assert len(done) == 1
-        async with bench.working(bench.bind("add", slow), bench.bind("double", double)):
-            ended = [await bench.ended(run) for run in runs]
-        assert [run.result for run in ended] == [2, 4]
-        assert sorted(done) == [1, 2]
-
-    on_a_workbench(queue_url, store_url, story)
-
-
-def test_what_a_forced_worker_had_no_time_for_is_done_by_the_next(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        begun = asyncio.Event()
-
-        async def endless(number: int) -> int:
-            begun.set()
-            await asyncio.Event().wait()
-            return number
-
-        run_id = await bench.submit()
-        async with bench.working(bench.bind("add", endless)) as worker:
-            await asyncio.wait_for(begun.wait(), PATIENCE)
-            worker.stop.ask()
-            worker.stop.ask()
-            assert await asyncio.wait_for(worker.task, PATIENCE) is False
-
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            run = await bench.ended(run_id)
-        assert run.result == 4
-        assert [event.kind for event in run.timeline][:4] == ["accepted", "started", "handed_back", "started"]
-
-    on_a_workbench(queue_url, store_url, story)
-
-
-def test_a_late_worker_is_stopped_and_its_result_dropped(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        """The job is claimed by another while its handler still runs, as after a pause of the whole process."""
-        begun, told = asyncio.Event(), asyncio.Event()
-        contexts: list[Context[None]] = []
-
-        async def late(number: int, context: Context[None]) -> int:
-            contexts.append(context)
-            begun.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                told.set()
-            return number
-
-        run_id = await bench.submit()
-        async with bench.working(bench.bind("add", late), lease=0.3):
-            await asyncio.wait_for(begun.wait(), PATIENCE)
-            job = first_job(
-                run_id=run_id,
-                pipeline=bench.pipeline.name,
-                stage="add",
-                payload=b"1",
-                accepted_ms=just_now_ms(),
-            )
-            claim = await bench.store.claim(job, worker="other", redelivered=True, lease=60)
-            await asyncio.wait_for(told.wait(), PATIENCE)
-
+async def test_a_job_that_kills_every_worker_is_given_up(bench: Workbench) -> None:
+    run_id = await bench.submit()
+    delivery = await bench.next_of(bench.queue_of("add"))
+    job = decode(delivery.message.body)
+    for number in range(5):  # each begins the job and is never heard of again
+        claim = await bench.store.claim(job, worker=f"dead{number}", redelivered=True, lease=0.1)
         assert isinstance(claim, Granted)
-        assert claim.fence > contexts[0].fence
-        assert contexts[0].cancelled
-        run = await bench.store.get(run_id)
-        assert run is not None
-        assert [event.kind for event in run.timeline] == ["accepted", "started", "started"]
-        third = await bench.store.claim(job, worker="third", redelivered=True, lease=60)
-        assert isinstance(third, Granted)
-        assert not third.suspect  # the late worker did not die of it
+        if claim.suspect:
+            await bench.store.begin(job, fence=claim.fence, worker=f"dead{number}")
+    delivery.hand_back()
 
-    on_a_workbench(queue_url, store_url, story)
+    async with bench.working(bench.bind("add", add)):
+        run = await bench.ended(run_id)
+        letter = await bench.dead_letter("add")
+
+    assert run.state == RunState.FAILED
+    assert len([event for event in run.timeline if event.kind == "started"]) == 5
+    assert letter.headers["mousetrap-reason"] == "crash-loop"
+
+
+async def test_no_more_jobs_run_at_once_than_configured(bench: Workbench) -> None:
+    running, most = 0, 0
+    full = asyncio.Event()
+
+    async def hold(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == 3:
+            full.set()
+        await asyncio.wait_for(full.wait(), PATIENCE)
+        await asyncio.sleep(0)
+        running -= 1
+        return number
+
+    runs = [await bench.submit(b"%d" % number) for number in range(12)]
+    async with bench.working(
+        bench.bind("add", hold), bench.bind("double", double), concurrency=3, prefetch=6
+    ):
+        ended = [await bench.ended(run) for run in runs]
+
+    assert [run.result for run in ended] == [2 * number for number in range(12)]
+    assert most == 3
+
+
+async def test_a_worker_asked_to_stop_finishes_what_it_runs_and_hands_back_what_waits(
+    bench: Workbench,
+) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    done: list[int] = []
+
+    async def slow(number: int) -> int:
+        begun.set()
+        await asyncio.wait_for(may_end.wait(), PATIENCE)
+        done.append(number)
+        return number
+
+    runs = [await bench.submit(b"%d" % number) for number in (1, 2)]
+    async with bench.working(bench.bind("add", slow), concurrency=1, prefetch=2) as worker:
+        await asyncio.wait_for(begun.wait(), PATIENCE)
+        worker.stop.ask()
+        may_end.set()
+        assert await asyncio.wait_for(worker.task, PATIENCE) is True
+
+    assert len(done) == 1
+    async with bench.working(bench.bind("add", slow), bench.bind("double", double)):
+        ended = [await bench.ended(run) for run in runs]
+    assert [run.result for run in ended] == [2, 4]
+    assert sorted(done) == [1, 2]
+
+
+async def test_what_a_forced_worker_had_no_time_for_is_done_by_the_next(bench: Workbench) -> None:
+    begun = asyncio.Event()
+
+    async def endless(number: int) -> int:
+        begun.set()
+        await asyncio.Event().wait()
+        return number
+
+    run_id = await bench.submit()
+    async with bench.working(bench.bind("add", endless)) as worker:
+        await asyncio.wait_for(begun.wait(), PATIENCE)
+        worker.stop.ask()
+        worker.stop.ask()
+        assert await asyncio.wait_for(worker.task, PATIENCE) is False
+
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        run = await bench.ended(run_id)
+    assert run.result == 4
+    assert [event.kind for event in run.timeline][:4] == ["accepted", "started", "handed_back", "started"]
+
+
+async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench) -> None:
+    """The job is claimed by another while its handler still runs, as after a pause of the whole process."""
+    begun, told = asyncio.Event(), asyncio.Event()
+    contexts: list[Context[None]] = []
+
+    async def late(number: int, context: Context[None]) -> int:
+        contexts.append(context)
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.set()
+        return number
+
+    run_id = await bench.submit()
+    async with bench.working(bench.bind("add", late), lease=0.3):
+        await asyncio.wait_for(begun.wait(), PATIENCE)
+        job = first_job(
+            run_id=run_id,
+            pipeline=bench.pipeline.name,
+            stage="add",
+            payload=b"1",
+            accepted_ms=just_now_ms(),
+        )
+        claim = await bench.store.claim(job, worker="other", redelivered=True, lease=60)
+        await asyncio.wait_for(told.wait(), PATIENCE)
+
+    assert isinstance(claim, Granted)
+    assert claim.fence > contexts[0].fence
+    assert contexts[0].cancelled
+    run = await bench.store.get(run_id)
+    assert run is not None
+    assert [event.kind for event in run.timeline] == ["accepted", "started", "started"]
+    third = await bench.store.claim(job, worker="third", redelivered=True, lease=60)
+    assert isinstance(third, Granted)
+    assert not third.suspect  # the late worker did not die of it
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_a_job_that_was_claimed_by_nobody_who_lives_comes_again(
-    queue_url: str, store_url: str, quick: bool
-) -> None:
-    async def story(bench: Workbench) -> None:
-        """A claim reaches the store when its asker has long given it up: it wins, and there is nobody to use it."""
-        begun, taken = asyncio.Event(), asyncio.Event()
+async def test_a_job_that_was_claimed_by_nobody_who_lives_comes_again(bench: Workbench, quick: bool) -> None:
+    """A claim reaches the store when its asker has long given it up: it wins, and there is nobody to use it."""
+    begun, taken = asyncio.Event(), asyncio.Event()
 
-        async def handle(number: int) -> int:
-            if not begun.is_set():
-                begun.set()
-                await (taken if quick else asyncio.Event()).wait()
-            return number
+    async def handle(number: int) -> int:
+        if not begun.is_set():
+            begun.set()
+            await (taken if quick else asyncio.Event()).wait()
+        return number
 
-        run_id = await bench.submit()
-        async with bench.working(bench.bind("add", handle), bench.bind("double", double), lease=0.3):
-            await asyncio.wait_for(begun.wait(), PATIENCE)
-            job = first_job(
-                run_id=run_id,
-                pipeline=bench.pipeline.name,
-                stage="add",
-                payload=b"1",
-                accepted_ms=just_now_ms(),
-            )
-            await bench.store.claim(job, worker="nobody", redelivered=True, lease=0.5)
-            taken.set()
-            run = await bench.ended(run_id)
-
-        assert (run.state, run.result) == (RunState.COMPLETED, 2)
-
-    on_a_workbench(queue_url, store_url, story)
-
-
-def test_a_message_that_met_a_defect_of_ours_comes_again(
-    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def story(bench: Workbench) -> None:
-        claim = bench.store.claim
-
-        async def broken_once(*job: Any, **how: Any) -> Any:
-            monkeypatch.setattr(bench.store, "claim", claim)
-            raise RuntimeError("a defect")
-
-        monkeypatch.setattr(bench.store, "claim", broken_once)
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            run = await bench.ended(await bench.submit())
-
-        assert (run.state, run.result) == (RunState.COMPLETED, 4)
-
-    on_a_workbench(queue_url, store_url, story)
-
-
-def test_an_attempt_that_takes_too_long_has_failed(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        deadlines: list[float | None] = []
-
-        async def endless(number: int, context: Context[None]) -> int:
-            deadlines.append(context.deadline)
-            await asyncio.Event().wait()
-            return number
-
-        async with bench.working(bench.bind("add", endless)):
-            run = await bench.ended(await bench.submit())
-
-        assert run.failure is not None
-        assert run.failure.kind == "mousetrap.retry.errors.TimeLimitExceeded"
-        assert len(deadlines) == 3
-        assert None not in deadlines
-
-    on_a_workbench(queue_url, store_url, story, timeout=0.05)
-
-
-def test_handlers_get_what_the_lifespan_opened_and_it_is_closed_after_the_last_job(
-    queue_url: str, store_url: str
-) -> None:
-    async def story(bench: Workbench) -> None:
-        story: list[str] = []
-
-        @asynccontextmanager
-        async def lifespan() -> AsyncIterator[str]:
-            story.append("opened")
-            yield "the database"
-            story.append("closed")
-
-        def use(number: int, context: Context[str]) -> int:
-            story.append(f"used {context.deps} in {threading.current_thread().name.split('_')[0]}")
-            context.log.info("a line with ids")
-            return number
-
-        async with bench.working(bench.bind("add", use, lifespan=lifespan), bench.bind("double", double)):
-            await bench.ended(await bench.submit())
-
-        assert story == ["opened", "used the database in handler", "closed"]
-
-    on_a_workbench(queue_url, store_url, story)
-
-
-def test_progress_reaches_those_who_watch(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        seen = threading.Event()
-
-        def tell(number: int, context: Context[None]) -> int:
-            context.progress(3, 10, "rows")
-            assert seen.wait(PATIENCE)
-            return number
-
-        run_id = await bench.submit()
-        async with bench.working(bench.bind("add", tell), bench.bind("double", double)):
-            async for news in bench.store.watch(run_id):
-                if getattr(news, "note", "") == "rows":
-                    seen.set()
-
+    run_id = await bench.submit()
+    async with bench.working(bench.bind("add", handle), bench.bind("double", double), lease=0.3):
+        await asyncio.wait_for(begun.wait(), PATIENCE)
+        job = first_job(
+            run_id=run_id,
+            pipeline=bench.pipeline.name,
+            stage="add",
+            payload=b"1",
+            accepted_ms=just_now_ms(),
+        )
+        await bench.store.claim(job, worker="nobody", redelivered=True, lease=0.5)
+        taken.set()
         run = await bench.ended(run_id)
-        assert run.progress is not None
-        assert (run.progress.stage, run.progress.done, run.progress.total) == ("add", 3, 10)
 
-    on_a_workbench(queue_url, store_url, story)
+    assert (run.state, run.result) == (RunState.COMPLETED, 2)
+
+
+async def test_a_message_that_met_a_defect_of_ours_comes_again(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = bench.store.claim
+
+    async def broken_once(*job: Any, **how: Any) -> Any:
+        monkeypatch.setattr(bench.store, "claim", claim)
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(bench.store, "claim", broken_once)
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        run = await bench.ended(await bench.submit())
+
+    assert (run.state, run.result) == (RunState.COMPLETED, 4)
+
+
+@pytest.mark.stages(timeout=0.05)
+async def test_an_attempt_that_takes_too_long_has_failed(bench: Workbench) -> None:
+    deadlines: list[float | None] = []
+
+    async def endless(number: int, context: Context[None]) -> int:
+        deadlines.append(context.deadline)
+        await asyncio.Event().wait()
+        return number
+
+    async with bench.working(bench.bind("add", endless)):
+        run = await bench.ended(await bench.submit())
+
+    assert run.failure is not None
+    assert run.failure.kind == "mousetrap.retry.errors.TimeLimitExceeded"
+    assert len(deadlines) == 3
+    assert None not in deadlines
+
+
+async def test_handlers_get_what_the_lifespan_opened_and_it_is_closed_after_the_last_job(
+    bench: Workbench,
+) -> None:
+    story: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[str]:
+        story.append("opened")
+        yield "the database"
+        story.append("closed")
+
+    def use(number: int, context: Context[str]) -> int:
+        story.append(f"used {context.deps} in {threading.current_thread().name.split('_')[0]}")
+        context.log.info("a line with ids")
+        return number
+
+    async with bench.working(bench.bind("add", use, lifespan=lifespan), bench.bind("double", double)):
+        await bench.ended(await bench.submit())
+
+    assert story == ["opened", "used the database in handler", "closed"]
+
+
+async def test_progress_reaches_those_who_watch(bench: Workbench) -> None:
+    seen = threading.Event()
+
+    def tell(number: int, context: Context[None]) -> int:
+        context.progress(3, 10, "rows")
+        assert seen.wait(PATIENCE)
+        return number
+
+    run_id = await bench.submit()
+    async with bench.working(bench.bind("add", tell), bench.bind("double", double)):
+        async for news in bench.store.watch(run_id):
+            if getattr(news, "note", "") == "rows":
+                seen.set()
+
+    run = await bench.ended(run_id)
+    assert run.progress is not None
+    assert (run.progress.stage, run.progress.done, run.progress.total) == ("add", 3, 10)

@@ -13,7 +13,15 @@ from redis.asyncio import Redis
 from mousetrap.dead_letters import DeadLetters, Looked, Selection
 from mousetrap.jobs import Job, JobUndecodable, Message, decode, encode, first_job
 from mousetrap.shapes import RunState
-from support.workbench import KEYRING, Workbench, add, double, just_now_ms, on_a_workbench
+from support.workbench import (
+    KEYRING,
+    Workbench,
+    add,
+    double,
+    just_now_ms,
+    on_a_workbench,
+    on_streams,
+)
 
 FIELDS = Job.__struct_fields__
 NUMBERS = st.integers() | st.sampled_from((-5, -1, 0, 1, 2, 3, 4, 10**8, 10**9, 2**53, 2**63, 2**64, 10**30))
@@ -27,14 +35,6 @@ VALUES = (
     | st.lists(st.integers(), max_size=2)
 )
 changes = st.tuples(st.sampled_from(FIELDS), VALUES)
-
-
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue."""
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
 
 
 def signed(body: bytes, name: str = "m1") -> Message:
@@ -137,25 +137,22 @@ async def _is_silent(bench: Workbench, body: bytes, reasons: Mapping[bytes, str]
         ("run_id", "x" * 65, "undecodable"),
     ],
 )
-def test_a_signed_job_that_cannot_be_is_a_letter_and_is_not_dropped(
-    queue_url: str, store_url: str, field: str, value: Any, reason: str
+async def test_a_signed_job_that_cannot_be_is_a_letter_and_is_not_dropped(
+    bench: Workbench, field: str, value: Any, reason: str
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        done: list[int] = []
+    done: list[int] = []
 
-        def note(number: int) -> int:
-            done.append(number)
-            return number
+    def note(number: int) -> int:
+        done.append(number)
+        return number
 
-        body = written(bench, (field, value))
-        await bench.queue.publish(bench.queue_of("add"), signed(body))
+    body = written(bench, (field, value))
+    await bench.queue.publish(bench.queue_of("add"), signed(body))
 
-        async with bench.working(bench.bind("add", note)):
-            letter = await bench.dead_letter("add")
+    async with bench.working(bench.bind("add", note)):
+        letter = await bench.dead_letter("add")
 
-        assert (letter.body, letter.headers["mousetrap-reason"], done) == (body, reason, [])
-
-    on_a_workbench(queue_url, store_url, story)
+    assert (letter.body, letter.headers["mousetrap-reason"], done) == (body, reason, [])
 
 
 def an_old_job(bench: Workbench, seconds: float) -> Job:
@@ -163,61 +160,55 @@ def an_old_job(bench: Workbench, seconds: float) -> Job:
     return a_job(bench, accepted_ms=just_now_ms() - int(seconds * 1000))
 
 
-def test_a_message_that_somebody_kept_until_its_run_was_forgotten_is_not_done_again(
-    queue_url: str, store_url: str
+async def test_a_message_that_somebody_kept_until_its_run_was_forgotten_is_not_done_again(
+    bench: Workbench,
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        done: list[int] = []
-        job = an_old_job(bench, 8_000)
-        await bench.queue.publish(bench.queue_of("add"), signed(encode(job)))
+    done: list[int] = []
+    job = an_old_job(bench, 8_000)
+    await bench.queue.publish(bench.queue_of("add"), signed(encode(job)))
 
-        def note(number: int) -> int:
-            done.append(number)
-            return number + 1
+    def note(number: int) -> int:
+        done.append(number)
+        return number + 1
 
-        async with bench.working(bench.bind("add", note), bench.bind("double", double)) as worker:
-            letter = await bench.dead_letter("add")
-            assert (letter.headers["mousetrap-reason"], done) == ("stale", [])
-            assert "longer ago than runs are remembered" in letter.headers["mousetrap-error"]
-            assert await bench.store.get(job.run_id) is None
-        assert worker.task.done()
+    async with bench.working(bench.bind("add", note), bench.bind("double", double)) as worker:
+        letter = await bench.dead_letter("add")
+        assert (letter.headers["mousetrap-reason"], done) == ("stale", [])
+        assert "longer ago than runs are remembered" in letter.headers["mousetrap-error"]
+        assert await bench.store.get(job.run_id) is None
+    assert worker.task.done()
 
-        await bench.queue.publish(f"{bench.queue_of('add')}.dead", letter)
-        assert (await letters_of(bench).redrive(Selection(reason="stale"), rate=100, limit=1)).done == 1
-        async with bench.working(bench.bind("add", note), bench.bind("double", double)):
-            run = await bench.ended(job.run_id)
-        assert (run.state, run.result, done) == (RunState.COMPLETED, 4, [1])
-
-    on_a_workbench(queue_url, store_url, story)
+    await bench.queue.publish(f"{bench.queue_of('add')}.dead", letter)
+    assert (await letters_of(bench).redrive(Selection(reason="stale"), rate=100, limit=1)).done == 1
+    async with bench.working(bench.bind("add", note), bench.bind("double", double)):
+        run = await bench.ended(job.run_id)
+    assert (run.state, run.result, done) == (RunState.COMPLETED, 4, [1])
 
 
-def test_a_redriven_job_is_done_though_the_store_has_lost_all_since(store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        again = await bench.store.redrive(an_old_job(bench, 8_000))
-        assert isinstance(again, Job)
-        async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as server:
-            await server.delete(f"mousetrap:job:{again.id}", f"mousetrap:run:{again.run_id}")
-        await bench.queue.publish(bench.queue_of("add"), signed(encode(again)))
-
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            assert (await bench.ended(again.run_id)).result == 4
-
-    on_a_workbench(store_url, store_url, story)
-
-
-def test_a_job_is_done_however_old_while_its_run_is_known_or_as_old_as_clocks_may_be_wrong(
-    queue_url: str, store_url: str
+@on_streams
+async def test_a_redriven_job_is_done_though_the_store_has_lost_all_since(
+    bench: Workbench, store_url: str
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        known = an_old_job(bench, 10**9)
-        await bench.store.open_run(known.run_id, bench.pipeline.name, "add", b"1")
-        in_time = an_old_job(bench, 7_000)
-        for job in (known, in_time):
-            await bench.queue.publish(bench.queue_of("add"), signed(encode(job), job.id))
+    again = await bench.store.redrive(an_old_job(bench, 8_000))
+    assert isinstance(again, Job)
+    async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as server:
+        await server.delete(f"mousetrap:job:{again.id}", f"mousetrap:run:{again.run_id}")
+    await bench.queue.publish(bench.queue_of("add"), signed(encode(again)))
 
-        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            results = [(await bench.ended(job.run_id)).result for job in (known, in_time)]
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        assert (await bench.ended(again.run_id)).result == 4
 
-        assert results == [4, 4]
 
-    on_a_workbench(queue_url, store_url, story)
+async def test_a_job_is_done_however_old_while_its_run_is_known_or_as_old_as_clocks_may_be_wrong(
+    bench: Workbench,
+) -> None:
+    known = an_old_job(bench, 10**9)
+    await bench.store.open_run(known.run_id, bench.pipeline.name, "add", b"1")
+    in_time = an_old_job(bench, 7_000)
+    for job in (known, in_time):
+        await bench.queue.publish(bench.queue_of("add"), signed(encode(job), job.id))
+
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        results = [(await bench.ended(job.run_id)).result for job in (known, in_time)]
+
+    assert results == [4, 4]

@@ -19,7 +19,7 @@ from mousetrap.submit_run import submit_run
 from support import isolated_handlers as handlers
 from support.valkey import administrator
 from support.waiting import until
-from support.workbench import KEYRING, PATIENCE, Workbench, add, double, on_a_workbench
+from support.workbench import KEYRING, PATIENCE, Workbench, add, double, workbench
 
 #: Seconds; a broker drops a connection that is silent for two heartbeats.
 HEARTBEAT = 2
@@ -27,45 +27,34 @@ HEARTBEAT = 2
 COMPUTING = os.environ.get("MOUSETRAP_TEST_COMPUTING", "8")
 
 
-@pytest.fixture(params=["streams", "rabbitmq"])
-def queue_url(request: pytest.FixtureRequest) -> str:
-    """The address of either queue."""
-    fixture = {"streams": "store_url", "rabbitmq": "broker_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
-    return url
+async def test_an_async_handler_of_a_cancelled_run_is_cancelled(bench: Workbench) -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
 
+    async def hold(number: int) -> int:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return number
 
-def test_an_async_handler_of_a_cancelled_run_is_cancelled(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        begun, cancelled = asyncio.Event(), asyncio.Event()
+    async with bench.working(bench.bind("add", hold), bench.bind("double", double)):
+        run_id = await bench.submit()
+        await begun.wait()
+        assert await bench.store.cancel(run_id) == RunState.CANCELLED
+        await asyncio.wait_for(cancelled.wait(), PATIENCE)
+        run = await bench.ended(run_id)
 
-        async def hold(number: int) -> int:
-            begun.set()
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.set()
-                raise
-            return number
-
-        async with bench.working(bench.bind("add", hold), bench.bind("double", double)):
-            run_id = await bench.submit()
-            await begun.wait()
-            assert await bench.store.cancel(run_id) == RunState.CANCELLED
-            await asyncio.wait_for(cancelled.wait(), PATIENCE)
-            run = await bench.ended(run_id)
-
-        assert [event.kind for event in run.timeline] == ["accepted", "started", "cancelled"]
-        assert await bench.queue.ready(bench.queue_of("add")) == 0
-
-    on_a_workbench(queue_url, store_url, story)
+    assert [event.kind for event in run.timeline] == ["accepted", "started", "cancelled"]
+    assert await bench.queue.ready(bench.queue_of("add")) == 0
 
 
 @pytest.mark.parametrize("stage", [{}, {"lock": Lock(name="only-one")}])
-def test_a_worker_that_holds_one_message_at_a_time_goes_on_after_a_cancel(
+async def test_a_worker_that_holds_one_message_at_a_time_goes_on_after_a_cancel(
     queue_url: str, store_url: str, stage: dict[str, Any]
 ) -> None:
-    async def story(bench: Workbench) -> None:
+    async with workbench(queue_url, store_url, **stage) as bench:
         begun = asyncio.Event()
 
         async def hold_the_first(number: int) -> int:
@@ -84,58 +73,54 @@ def test_a_worker_that_holds_one_message_at_a_time_goes_on_after_a_cancel(
 
         assert run.state == RunState.COMPLETED
 
-    on_a_workbench(queue_url, store_url, story, **stage)
 
-
-def test_a_sync_handler_of_a_cancelled_run_can_see_it_and_what_it_gives_is_dropped(
-    queue_url: str, store_url: str
+async def test_a_sync_handler_of_a_cancelled_run_can_see_it_and_what_it_gives_is_dropped(
+    bench: Workbench,
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        begun, seen = threading.Event(), threading.Event()
+    begun, seen = threading.Event(), threading.Event()
 
-        def hold(number: int, context: Context[None]) -> int:
-            begun.set()
-            assert context.stopped.wait(PATIENCE)
-            assert context.cancelled
-            seen.set()
-            return number
+    def hold(number: int, context: Context[None]) -> int:
+        begun.set()
+        assert context.stopped.wait(PATIENCE)
+        assert context.cancelled
+        seen.set()
+        return number
 
-        async with bench.working(bench.bind("add", hold), bench.bind("double", double)):
-            run_id = await bench.submit()
-            await asyncio.to_thread(begun.wait, PATIENCE)
-            await bench.store.cancel(run_id)
-            assert await asyncio.to_thread(seen.wait, PATIENCE)
+    async with bench.working(bench.bind("add", hold), bench.bind("double", double)):
+        run_id = await bench.submit()
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        await bench.store.cancel(run_id)
+        assert await asyncio.to_thread(seen.wait, PATIENCE)
 
-        run = await bench.ended(run_id)
-        assert (run.state, run.result) == (RunState.CANCELLED, None)
-        assert await bench.queue.ready(bench.queue_of("double")) == 0
-
-    on_a_workbench(queue_url, store_url, story)
+    run = await bench.ended(run_id)
+    assert (run.state, run.result) == (RunState.CANCELLED, None)
+    assert await bench.queue.ready(bench.queue_of("double")) == 0
 
 
-def test_an_isolated_handler_of_a_cancelled_run_is_killed_whatever_it_does(
-    queue_url: str, store_url: str, tmp_path: Path
+@pytest.mark.stages(input=str, output=str)
+async def test_an_isolated_handler_of_a_cancelled_run_is_killed_whatever_it_does(
+    bench: Workbench, tmp_path: Path
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        notes = tmp_path / "pid"
-        async with bench.working(bench.bind("add", handlers.hold, isolated=True)):
-            run_id = await bench.submit(msgspec.json.encode(str(notes)))
-            await asyncio.to_thread(until, lambda: notes.exists() and notes.read_text(), "it holds")
-            pid = notes.read_text().strip()
-            await bench.store.cancel(run_id)
-            await asyncio.to_thread(until, lambda: not Path(f"/proc/{pid}").exists(), "it is killed")
+    notes = tmp_path / "pid"
+    async with bench.working(bench.bind("add", handlers.hold, isolated=True)):
+        run_id = await bench.submit(msgspec.json.encode(str(notes)))
+        await asyncio.to_thread(until, lambda: notes.exists() and notes.read_text(), "it holds")
+        pid = notes.read_text().strip()
+        await bench.store.cancel(run_id)
+        await asyncio.to_thread(until, lambda: not Path(f"/proc/{pid}").exists(), "it is killed")
 
-        assert (await bench.ended(run_id)).state == RunState.CANCELLED
-        assert await bench.queue.ready(bench.queue_of("add")) == 0
-
-    on_a_workbench(queue_url, store_url, story, input=str, output=str)
+    assert (await bench.ended(run_id)).state == RunState.CANCELLED
+    assert await bench.queue.ready(bench.queue_of("add")) == 0
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_a_handler_that_computes_for_longer_than_the_broker_waits_for_a_sign_keeps_its_connection(
+@pytest.mark.test_timeout(float(COMPUTING) + 60)
+async def test_a_handler_that_computes_for_longer_than_the_broker_waits_for_a_sign_keeps_its_connection(
     broker_url: str, store_url: str, isolated: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story(bench: Workbench) -> None:
+    async with workbench(
+        broker_url, store_url, options=QueueOptions(heartbeat=HEARTBEAT), input=str, output=str
+    ) as bench:
         async with bench.working(
             bench.bind("add", handlers.compute, isolated=isolated), bench.bind("double", handlers.longer)
         ):
@@ -148,164 +133,136 @@ def test_a_handler_that_computes_for_longer_than_the_broker_waits_for_a_sign_kee
         kinds = [event.kind for event in run.timeline if event.stage == "add"]
         assert (run.state, kinds) == (RunState.COMPLETED, ["accepted", "started", "finished"])
 
-    on_a_workbench(
-        broker_url,
-        store_url,
-        story,
-        patience=float(COMPUTING) + 60,
-        options=QueueOptions(heartbeat=HEARTBEAT),
-        input=str,
-        output=str,
-    )
     assert "cannot be used" not in caplog.text
 
 
-def test_a_run_cancelled_while_no_worker_was_up_never_starts(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        begun: list[int] = []
+async def test_a_run_cancelled_while_no_worker_was_up_never_starts(bench: Workbench) -> None:
+    begun: list[int] = []
 
-        def note(number: int) -> int:
-            begun.append(number)
-            return number
+    def note(number: int) -> int:
+        begun.append(number)
+        return number
 
-        cancelled = await bench.submit(b"1")
-        await bench.store.cancel(cancelled)
+    cancelled = await bench.submit(b"1")
+    await bench.store.cancel(cancelled)
 
-        async with bench.working(bench.bind("add", note), bench.bind("double", double)):
-            await bench.ended(await bench.submit(b"2"))
+    async with bench.working(bench.bind("add", note), bench.bind("double", double)):
+        await bench.ended(await bench.submit(b"2"))
 
-        assert begun == [2]
-        assert await bench.queue.ready(bench.queue_of("add")) == 0
-        assert (await bench.ended(cancelled)).state == RunState.CANCELLED
-
-    on_a_workbench(queue_url, store_url, story)
+    assert begun == [2]
+    assert await bench.queue.ready(bench.queue_of("add")) == 0
+    assert (await bench.ended(cancelled)).state == RunState.CANCELLED
 
 
-def test_a_run_cancelled_before_its_next_attempt_is_not_tried_again(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        attempts: list[int] = []
+async def test_a_run_cancelled_before_its_next_attempt_is_not_tried_again(bench: Workbench) -> None:
+    attempts: list[int] = []
 
-        def once(number: int, context: Context[None]) -> int:
-            attempts.append(context.attempt)
-            raise TryAgain(after=0.3)
+    def once(number: int, context: Context[None]) -> int:
+        attempts.append(context.attempt)
+        raise TryAgain(after=0.3)
 
-        run_id = await bench.submit()
-        async with bench.working(bench.bind("add", once)):
-            await bench.until(run_id, "retrying")
-            await bench.store.cancel(run_id)
-        async with bench.working(bench.bind("add", once), bench.bind("double", double), burst=False):
-            later = await bench.submit()  # its own first pause is as long: by its end the other's is over
-            await bench.until(later, "retrying")
-            await bench.store.cancel(later)
+    run_id = await bench.submit()
+    async with bench.working(bench.bind("add", once)):
+        await bench.until(run_id, "retrying")
+        await bench.store.cancel(run_id)
+    async with bench.working(bench.bind("add", once), bench.bind("double", double), burst=False):
+        later = await bench.submit()  # its own first pause is as long: by its end the other's is over
+        await bench.until(later, "retrying")
+        await bench.store.cancel(later)
 
-        assert (await bench.ended(run_id)).state == RunState.CANCELLED
-        assert attempts.count(2) == 0
-
-    on_a_workbench(queue_url, store_url, story)
+    assert (await bench.ended(run_id)).state == RunState.CANCELLED
+    assert attempts.count(2) == 0
 
 
-def test_a_run_whose_time_is_over_is_not_begun(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        begun: list[int] = []
+async def test_a_run_whose_time_is_over_is_not_begun(bench: Workbench) -> None:
+    begun: list[int] = []
 
-        def note(number: int) -> int:
-            begun.append(number)
-            return number
+    def note(number: int) -> int:
+        begun.append(number)
+        return number
 
-        accepted = await submit_run(
-            bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="late", expires_in=0.001
-        )
-        async with bench.working(bench.bind("add", note), bench.bind("double", double)):
-            run = await bench.ended(accepted.run_id)
-            await bench.ended(await bench.submit(b"2"))
+    accepted = await submit_run(
+        bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="late", expires_in=0.001
+    )
+    async with bench.working(bench.bind("add", note), bench.bind("double", double)):
+        run = await bench.ended(accepted.run_id)
+        await bench.ended(await bench.submit(b"2"))
 
-        assert (run.state, begun) == (RunState.EXPIRED, [2])
-
-    on_a_workbench(queue_url, store_url, story)
+    assert (run.state, begun) == (RunState.EXPIRED, [2])
 
 
-def test_an_async_handler_is_notified_at_the_soft_limit_and_may_still_give_what_it_has(
-    queue_url: str, store_url: str
+@pytest.mark.stages(soft_timeout=0.05, timeout=PATIENCE)
+async def test_an_async_handler_is_notified_at_the_soft_limit_and_may_still_give_what_it_has(
+    bench: Workbench,
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        async def slow(number: int, context: Context[None]) -> int:
-            try:
-                await asyncio.Event().wait()
-            except SoftTimeout:
-                assert context.cancelled
-                return 20
-            return number
-
-        async with bench.working(bench.bind("add", slow), bench.bind("double", double)):
-            run = await bench.ended(await bench.submit())
-
-        assert (run.state, run.result) == (RunState.COMPLETED, 40)
-
-    on_a_workbench(queue_url, store_url, story, soft_timeout=0.05, timeout=PATIENCE)
-
-
-def test_at_the_hard_limit_the_attempt_has_failed_and_the_policy_decides_what_follows(
-    queue_url: str, store_url: str
-) -> None:
-    async def story(bench: Workbench) -> None:
-        async def slow(number: int) -> int:
+    async def slow(number: int, context: Context[None]) -> int:
+        try:
             await asyncio.Event().wait()
-            return number
+        except SoftTimeout:
+            assert context.cancelled
+            return 20
+        return number
 
-        async with bench.working(bench.bind("add", slow)):
-            run = await bench.ended(await bench.submit())
-            letter = await bench.dead_letter("add")
+    async with bench.working(bench.bind("add", slow), bench.bind("double", double)):
+        run = await bench.ended(await bench.submit())
 
-        assert run.failure is not None
-        assert run.failure.text == "the attempt took longer than its 0.05 s"
-        assert (letter.headers["mousetrap-reason"], letter.headers["mousetrap-attempts"]) == ("timeout", "1")
-
-    on_a_workbench(queue_url, store_url, story, timeout=0.05, retry=RetryPolicy(on_timeout=False))
+    assert (run.state, run.result) == (RunState.COMPLETED, 40)
 
 
-def test_jobs_of_one_lock_run_one_at_a_time_and_each_under_a_greater_fence(
-    queue_url: str, store_url: str
+@pytest.mark.stages(timeout=0.05, retry=RetryPolicy(on_timeout=False))
+async def test_at_the_hard_limit_the_attempt_has_failed_and_the_policy_decides_what_follows(
+    bench: Workbench,
 ) -> None:
-    async def story(bench: Workbench) -> None:
-        inside, fences = 0, []
+    async def slow(number: int) -> int:
+        await asyncio.Event().wait()
+        return number
 
-        async def alone(number: int, context: Context[None]) -> int:
-            nonlocal inside
-            inside += 1
-            assert inside == 1
-            fences.append(context.lock_fence)
-            await asyncio.sleep(0)
-            inside -= 1
-            return number
+    async with bench.working(bench.bind("add", slow)):
+        run = await bench.ended(await bench.submit())
+        letter = await bench.dead_letter("add")
 
-        async with bench.working(bench.bind("add", alone), bench.bind("double", double)):
-            runs = [await bench.submit() for _ in range(6)]
-            states = [(await bench.ended(run)).state for run in runs]
-
-        assert states == [RunState.COMPLETED] * 6
-        assert fences == sorted(set(fences))
-
-    on_a_workbench(queue_url, store_url, story, lock=Lock(name="only-one"))
+    assert run.failure is not None
+    assert run.failure.text == "the attempt took longer than its 0.05 s"
+    assert (letter.headers["mousetrap-reason"], letter.headers["mousetrap-attempts"]) == ("timeout", "1")
 
 
-def test_a_job_whose_lock_was_lost_meanwhile_comes_again(queue_url: str, store_url: str) -> None:
-    async def story(bench: Workbench) -> None:
-        begun: list[int] = []
+@pytest.mark.stages(lock=Lock(name="only-one"))
+async def test_jobs_of_one_lock_run_one_at_a_time_and_each_under_a_greater_fence(bench: Workbench) -> None:
+    inside, fences = 0, []
 
-        async def hold(number: int, context: Context[None]) -> int:
-            begun.append(context.lock_fence)
-            if len(begun) == 1:
-                with Redis.from_url(administrator(store_url)) as client:
-                    assert client.delete("mousetrap:lock:only-one") == 1
-            return number
+    async def alone(number: int, context: Context[None]) -> int:
+        nonlocal inside
+        inside += 1
+        assert inside == 1
+        fences.append(context.lock_fence)
+        await asyncio.sleep(0)
+        inside -= 1
+        return number
 
-        async with bench.working(bench.bind("add", hold)):
-            await bench.until(await bench.submit(), "finished")
+    async with bench.working(bench.bind("add", alone), bench.bind("double", double)):
+        runs = [await bench.submit() for _ in range(6)]
+        states = [(await bench.ended(run)).state for run in runs]
 
-        assert len(begun) == 2
-        assert begun[0] < begun[1]
+    assert states == [RunState.COMPLETED] * 6
+    assert fences == sorted(set(fences))
 
-    on_a_workbench(queue_url, store_url, story, lock=Lock(name="only-one"))
+
+@pytest.mark.stages(lock=Lock(name="only-one"))
+async def test_a_job_whose_lock_was_lost_meanwhile_comes_again(bench: Workbench, store_url: str) -> None:
+    begun: list[int] = []
+
+    async def hold(number: int, context: Context[None]) -> int:
+        begun.append(context.lock_fence)
+        if len(begun) == 1:
+            with Redis.from_url(administrator(store_url)) as client:
+                assert client.delete("mousetrap:lock:only-one") == 1
+        return number
+
+    async with bench.working(bench.bind("add", hold)):
+        await bench.until(await bench.submit(), "finished")
+
+    assert len(begun) == 2
+    assert begun[0] < begun[1]
 
 
 @pytest.mark.parametrize(
@@ -316,10 +273,10 @@ def test_a_job_whose_lock_was_lost_meanwhile_comes_again(queue_url: str, store_u
         ("dead-letter", RunState.FAILED, "lock-held"),
     ],
 )
-def test_a_job_that_meets_a_holder_does_what_its_stage_says(
+async def test_a_job_that_meets_a_holder_does_what_its_stage_says(
     queue_url: str, store_url: str, on_conflict: Any, state: RunState, reason: str | None
 ) -> None:
-    async def story(bench: Workbench) -> None:
+    async with workbench(queue_url, store_url, lock=Lock(name="only-one", on_conflict=on_conflict)) as bench:
         held, free = asyncio.Event(), asyncio.Event()
 
         async def hold(number: int) -> int:
@@ -340,39 +297,34 @@ def test_a_job_that_meets_a_holder_does_what_its_stage_says(
         assert f"run {holder} holds the lock" in refused.failure.text
         assert (letter.headers["mousetrap-reason"] if letter else None) == reason
 
-    on_a_workbench(queue_url, store_url, story, lock=Lock(name="only-one", on_conflict=on_conflict))
 
-
-def test_a_suspect_runs_alone_and_its_neighbours_are_innocent(queue_url: str, store_url: str) -> None:
+async def test_a_suspect_runs_alone_and_its_neighbours_are_innocent(bench: Workbench) -> None:
     from mousetrap.jobs import decode
 
-    async def story(bench: Workbench) -> None:
-        beside: list[int] = []
-        running = 0
+    beside: list[int] = []
+    running = 0
 
-        async def note(number: int) -> int:
-            nonlocal running
-            running += 1
-            beside.append(running if number == 9 else 1)
-            await asyncio.sleep(0.01)
-            beside.append(running if number == 9 else 1)
-            running -= 1
-            return number
+    async def note(number: int) -> int:
+        nonlocal running
+        running += 1
+        beside.append(running if number == 9 else 1)
+        await asyncio.sleep(0.01)
+        beside.append(running if number == 9 else 1)
+        running -= 1
+        return number
 
-        suspect = await bench.submit(b"9")
-        delivery = await bench.next_of(bench.queue_of("add"))
-        for number in range(2):  # each begins the job and is never heard of again
-            await bench.store.claim(
-                decode(delivery.message.body), worker=f"dead{number}", redelivered=True, lease=60
-            )
-        others = [await bench.submit(b"1") for _ in range(8)]
-        delivery.hand_back()
-        async with bench.working(bench.bind("add", note), bench.bind("double", add)):
-            states = {(await bench.ended(run)).state for run in (suspect, *others)}
+    suspect = await bench.submit(b"9")
+    delivery = await bench.next_of(bench.queue_of("add"))
+    for number in range(2):  # each begins the job and is never heard of again
+        await bench.store.claim(
+            decode(delivery.message.body), worker=f"dead{number}", redelivered=True, lease=60
+        )
+    others = [await bench.submit(b"1") for _ in range(8)]
+    delivery.hand_back()
+    async with bench.working(bench.bind("add", note), bench.bind("double", add)):
+        states = {(await bench.ended(run)).state for run in (suspect, *others)}
 
-        assert states == {RunState.COMPLETED}
-        timeline = (await bench.ended(suspect)).timeline
-        assert len([event for event in timeline if (event.kind, event.stage) == ("started", "add")]) == 3
-        assert beside == [1] * 18
-
-    on_a_workbench(queue_url, store_url, story)
+    assert states == {RunState.COMPLETED}
+    timeline = (await bench.ended(suspect)).timeline
+    assert len([event for event in timeline if (event.kind, event.stage) == ("started", "add")]) == 3
+    assert beside == [1] * 18
