@@ -25,6 +25,7 @@ import httpx
 import uvloop
 
 from mousetrap.api import create_app
+from mousetrap.catalogue import PIPELINES
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.handlers import Binding
@@ -186,7 +187,7 @@ class Trips:
 
     async def post(self) -> Trace:
         """One POST that starts a run, from the request to the response."""
-        app = create_app(self.settings)
+        app = create_app(self.settings, PIPELINES)
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
         async with (
             app.router.lifespan_context(app),

@@ -1,11 +1,12 @@
-"""Serves the week of earthquakes that the command line brings to the containers of an offline stack, until told to stop."""
+"""Serves the week of earthquakes to the containers of an offline stack."""
 
 import signal
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 
-WEEK = resources.files("mousetrap.cli").joinpath("earthquakes-week.geojson.gz").read_bytes()
+from mousetrap.earthquakes_sample import packed_week
+
+WEEK = packed_week()
 
 
 class Server(ThreadingHTTPServer):
@@ -14,7 +15,7 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Whatever is asked for: a health check is content with it too."""
+        """The week at every path, also for the health check."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Encoding", "gzip")
@@ -23,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(WEEK)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: the worker that fetches says what matters."""
+        """Logs nothing: the worker that fetches logs what matters."""
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

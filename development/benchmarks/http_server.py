@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -12,9 +12,9 @@ from mousetrap.settings import Settings
 EMPTY = "/empty"
 
 
-def with_an_empty_route(settings: Settings, keys_file: Path | None = None) -> FastAPI:
+def with_an_empty_route(settings: Settings, *given: Any, **more: Any) -> FastAPI:
     """The API, and the least that its framework can do."""
-    app = create_app(settings, keys_file)
+    app = create_app(settings, *given, **more)
 
     @app.post(EMPTY)
     async def empty() -> None: ...

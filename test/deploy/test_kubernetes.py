@@ -285,7 +285,7 @@ def within(network: Any, other: Any) -> bool:
 def test_each_stage_s_worker_is_scaled_by_what_the_api_reports_of_its_queue() -> None:
     (authentication,) = of_kind("TriggerAuthentication")
     (service,) = of_kind("Service")
-    description = create_app(Settings()).openapi()
+    description = create_app(Settings(), PIPELINES).openapi()
     shown = description["components"]["schemas"]["Queue"]["properties"]
     stages = {f"{stage.name}-worker": stage.queue for each in PIPELINES.values() for stage in each.stages}
 

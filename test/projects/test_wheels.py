@@ -12,6 +12,7 @@ from zipfile import ZipFile
 import grimp
 import pytest
 
+from mousetrap import catalogue
 from support.processes import clean_environment
 
 pytestmark = pytest.mark.slow
@@ -30,10 +31,21 @@ class Project(NamedTuple):
     bases: set[str]
     program: tuple[str, ...]
     unwanted: set[str]
+    #: What of the catalogue its programs import by name.
+    names: tuple[str, ...] = ()
 
+
+_INPUTS = tuple(catalogue.INPUTS.values())
+_NAMES = (
+    *_INPUTS,
+    *(name for worker in catalogue.WORKERS.values() for name in worker),
+    *catalogue.RENDERERS.values(),
+    *catalogue.MIGRATIONS.values(),
+    *([catalogue.SAMPLE] if catalogue.SAMPLE else []),
+)
 
 _PROJECTS = [
-    Project("api", {"api"}, ("mousetrap-api",), _TERMINAL | _DATA | _EMBEDDED | {"httpx"}),
+    Project("api", {"api"}, ("mousetrap-api",), _TERMINAL | _DATA | _EMBEDDED | {"httpx"}, _INPUTS),
     Project(
         "fetch_worker", {"fetch_worker"}, ("mousetrap-fetch-worker",), _WEB | _TERMINAL | _DATA | _EMBEDDED
     ),
@@ -43,7 +55,7 @@ _PROJECTS = [
         ("mousetrap-process-worker",),
         _WEB | _TERMINAL | _EMBEDDED | {"httpx"},
     ),
-    Project("cli", {"cli", "api", "fetch_worker", "process_worker"}, ("mousetrap", "up"), set()),
+    Project("cli", {"cli", "api", "fetch_worker", "process_worker"}, ("mousetrap", "up"), set(), _NAMES),
 ]
 
 
@@ -75,7 +87,8 @@ def installed(
 def test_a_wheel_holds_all_of_the_bricks_that_its_bases_need_and_nothing_else(
     project: Project, wheels: dict[str, Path]
 ) -> None:
-    needed = _bricks_reached_from(project.bases)
+    named = {name.partition(":")[0].split(".")[1] for name in project.names}
+    needed = _bricks_reached_from(project.bases | named)
 
     held = {name for name in ZipFile(wheels[project.name]).namelist() if name.startswith("mousetrap/")}
 
@@ -119,12 +132,12 @@ def test_a_project_installed_alone_carries_no_library_of_another(installed: tupl
     assert {package["name"].lower() for package in listed} & project.unwanted == set()
 
 
-def _bricks_reached_from(bases: set[str]) -> set[str]:
+def _bricks_reached_from(bricks: set[str]) -> set[str]:
     graph = grimp.build_graph("mousetrap", cache_dir=None)
     for brick in graph.find_children("mousetrap"):
         graph.squash_module(brick)  # an import of anything in a brick runs all that its door imports
-    reached = {f"mousetrap.{base}" for base in bases}
-    reached = reached.union(*(graph.find_upstream_modules(base) for base in reached))
+    reached = {f"mousetrap.{brick}" for brick in bricks}
+    reached = reached.union(*(graph.find_upstream_modules(brick) for brick in reached))
     return {brick.removeprefix("mousetrap.") for brick in reached}
 
 

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
+
+from mousetrap.earthquakes_sample import packed_week
 
 
 class Feed:
@@ -92,7 +93,7 @@ class _Server(ThreadingHTTPServer):
 
 def the_week() -> bytes:
     """A real week of earthquakes."""
-    return resources.files("mousetrap.cli").joinpath("earthquakes-week.geojson.gz").read_bytes()
+    return packed_week()
 
 
 def one_event() -> bytes:

@@ -1,16 +1,16 @@
 """Puts the API together; nothing is open before the server starts it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
 
-from mousetrap.api import dead, docs, events, example, health, pipelines, queues, repair, runs, start, workers
+from mousetrap.api import dead, docs, events, health, queues, repair, runs, start, workers
+from mousetrap.api import pipelines as pipeline_routes
 from mousetrap.api.access import Access
 from mousetrap.api.body_limit import BodyLimit
-from mousetrap.api.defaults import default_inputs
 from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
 from mousetrap.api.events import Watchers
@@ -18,20 +18,30 @@ from mousetrap.api.head import Head
 from mousetrap.api.headers import Headers
 from mousetrap.api.key_file import follow_keys
 from mousetrap.api.problems import any_refusal
+from mousetrap.api.root import root_router
 from mousetrap.api.services import open_services
+from mousetrap.pipeline import Pipeline
 from mousetrap.settings import Settings
 from mousetrap.shutdown import end_tasks
 
 
-def create_app(settings: Settings, keys_file: Path | None = None) -> FastAPI:
-    """The API as an ASGI application; keys that came from `keys_file` are read again when it changes.
+def create_app(
+    settings: Settings,
+    pipelines: Mapping[str, Pipeline],
+    *,
+    inputs: Mapping[str, bytes] | None = None,
+    root: str | None = None,
+    keys_file: Path | None = None,
+) -> FastAPI:
+    """The API of these pipelines as an ASGI application; keys from `keys_file` are read again when it changes.
 
+    `inputs` are what an empty body means, by pipeline; `root` names the pipeline behind `GET /` and `POST /refresh`.
     Raises SettingsWrong when it would be open to others than it should.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as app.state.services:
+        async with open_services(settings, pipelines, inputs or {}) as app.state.services:
             tasks = [asyncio.create_task(follow_keys(app.state.access, keys_file))] if keys_file else []
             try:
                 yield
@@ -52,10 +62,12 @@ def create_app(settings: Settings, keys_file: Path | None = None) -> FastAPI:
     app.state.access = Access(settings)
     app.state.stopping = asyncio.Event()
     app.state.watchers = Watchers(settings.api_max_connections * 3 // 4)
-    for part in (start, pipelines, runs, events, repair, dead, queues, workers, health, example, docs):
+    for part in (start, pipeline_routes, runs, events, repair, dead, queues, workers, health, docs):
         app.include_router(part.router)
+    if root is not None:
+        app.include_router(root_router(pipelines[root]))
     app.add_middleware(BodyLimit, most=settings.api_max_body)
     app.add_middleware(Head)
     app.add_middleware(Headers)
-    describe(app, default_inputs(settings))
+    describe(app, pipelines, inputs or {})
     return app

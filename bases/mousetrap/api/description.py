@@ -10,7 +10,6 @@ import msgspec
 from fastapi import FastAPI
 
 from mousetrap.api import views
-from mousetrap.catalogue import PIPELINES
 from mousetrap.pipeline import ContractBroken, Pipeline, read
 
 #: Keeps the names of contracts apart from those of our own answers.
@@ -19,12 +18,12 @@ _PREFIX = "contract."
 Json = dict[str, Any]
 
 
-def describe(app: FastAPI, defaults: Mapping[str, bytes]) -> None:
+def describe(app: FastAPI, pipelines: Mapping[str, Pipeline], defaults: Mapping[str, bytes]) -> None:
     """Replaces the framework's description of `app`; it is made once, when somebody asks for it.
 
     `defaults` are the inputs by pipeline that an empty body means.
     """
-    app.openapi = partial(_described, app, app.openapi, defaults)  # type: ignore[method-assign]
+    app.openapi = partial(_described, app, app.openapi, pipelines, defaults)  # type: ignore[method-assign]
 
 
 def expand(description: Json, pipelines: Mapping[str, Pipeline], defaults: Mapping[str, bytes]) -> Json:
@@ -44,9 +43,11 @@ def expand(description: Json, pipelines: Mapping[str, Pipeline], defaults: Mappi
     return {**description, "paths": paths, "components": {**description["components"], "schemas": schemas}}
 
 
-def _described(app: FastAPI, by_framework: Any, defaults: Mapping[str, bytes]) -> Json:
+def _described(
+    app: FastAPI, by_framework: Any, pipelines: Mapping[str, Pipeline], defaults: Mapping[str, bytes]
+) -> Json:
     if app.openapi_schema is None:
-        description = expand(by_framework(), PIPELINES, defaults)
+        description = expand(by_framework(), pipelines, defaults)
         description["components"]["schemas"]["Problem"] = views.Problem.model_json_schema()
         app.openapi_schema = description
     return app.openapi_schema

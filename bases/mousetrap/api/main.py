@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from mousetrap.api.app import create_app
 from mousetrap.api.events import end_streams
 from mousetrap.api.protocol import BoundedConfig, end_late_ones
+from mousetrap.catalogue import INPUTS, PIPELINES, ROOT_PIPELINE
+from mousetrap.catalogue_entries import load
 from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.shutdown import ExitGuard, own_loop, own_signals
 from mousetrap.telemetry import log_to_stderr, printable
@@ -44,7 +46,13 @@ def main() -> int:
         unsigned = check_signing(settings)
         _check_host(settings)
         keys_file = os.environ.get("MOUSETRAP_API_KEYS_FILE")
-        app = create_app(settings, Path(keys_file) if keys_file else None)
+        app = create_app(
+            settings,
+            PIPELINES,
+            inputs={name: load(function)(settings) for name, function in INPUTS.items()},
+            root=ROOT_PIPELINE,
+            keys_file=Path(keys_file) if keys_file else None,
+        )
     except SettingsWrong as wrong:
         print(printable(str(wrong)), file=sys.stderr)
         return 2

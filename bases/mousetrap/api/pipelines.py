@@ -1,15 +1,15 @@
 """Shows the pipelines, and what each gave last."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, Problem, refusals
 from mousetrap.api.routes import Route
-from mousetrap.api.services import WithStore
-from mousetrap.catalogue import PIPELINES
+from mousetrap.api.services import WithServices, WithStore, services_of
 from mousetrap.pipeline import Pipeline, schema
 
 #: What a pipeline can be called.
@@ -18,16 +18,16 @@ NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 router = APIRouter(tags=["pipelines"], route_class=Route)
 
 
-def pipeline_of(name: str) -> Pipeline:
+def pipeline_of(name: str, pipelines: Mapping[str, Pipeline]) -> Pipeline:
     """The pipeline of this name. Raises Problem where there is none."""
-    if name not in PIPELINES:
-        known = ", ".join(PIPELINES)
+    if name not in pipelines:
+        known = ", ".join(pipelines)
         raise Problem("unknown-pipeline", f"this server has: {known}; GET /pipelines tells more")
-    return PIPELINES[name]
+    return pipelines[name]
 
 
-async def _known(pipeline: Annotated[str, Path(examples=["earthquakes"])]) -> Pipeline:
-    return pipeline_of(pipeline)
+async def _known(pipeline: Annotated[str, Path(examples=["earthquakes"])], request: Request) -> Pipeline:
+    return pipeline_of(pipeline, services_of(request).pipelines)
 
 
 #: For the signatures of routes.
@@ -35,9 +35,9 @@ KnownPipeline = Annotated[Pipeline, Depends(_known)]
 
 
 @router.get("/pipelines", dependencies=[may_read], responses=refusals(*NO_ACCESS))
-async def list_pipelines() -> list[shapes.Pipeline]:
+async def list_pipelines(services: WithServices) -> list[shapes.Pipeline]:
     """Every pipeline, with its stages, their queues and their contracts."""
-    return [_shown(pipeline) for pipeline in PIPELINES.values()]
+    return [_shown(pipeline) for pipeline in services.pipelines.values()]
 
 
 def _shown(pipeline: Pipeline) -> shapes.Pipeline:

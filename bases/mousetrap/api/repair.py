@@ -1,5 +1,6 @@
 """Calls runs off and repeats them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Response
@@ -14,7 +15,6 @@ from mousetrap.api.runs import RUN_ID, KnownRun
 from mousetrap.api.services import WithServices, WithStore
 from mousetrap.api.start import PRINTABLE, accepted_in_time, fresh_id, told
 from mousetrap.api.wishes import body_of, given_input, takes
-from mousetrap.catalogue import PIPELINES
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import RunState
@@ -83,7 +83,7 @@ async def rerun_run(
 
     The run that is repeated stays as it is. A repeat with the same Idempotency-Key returns the first re-run.
     """
-    pipeline = _pipeline_of(run)
+    pipeline = _pipeline_of(run, services.pipelines)
     # Of its own kind: the same key may have started the run, too.
     run_id = run_id_of_key(caller.id, f"{pipeline.name}|rerun|{run.id}", key) if key else fresh_id()
     with audit.act("rerun", run=run.id, begin=again.begin) as done:
@@ -107,9 +107,9 @@ async def rerun_run(
     return told(accepted)
 
 
-def _pipeline_of(run: StoredRun) -> Pipeline:
-    if run.pipeline not in PIPELINES:
+def _pipeline_of(run: StoredRun, pipelines: Mapping[str, Pipeline]) -> Pipeline:
+    if run.pipeline not in pipelines:
         raise Problem(
             "unknown-pipeline", f"this server has no pipeline {run.pipeline}, as the run's was called"
         )
-    return PIPELINES[run.pipeline]
+    return pipelines[run.pipeline]

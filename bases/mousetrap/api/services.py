@@ -9,11 +9,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from mousetrap.api.defaults import default_inputs
-from mousetrap.catalogue import PIPELINES
 from mousetrap.dead_letters import DeadLetters, discard_old
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue, StoreUnreachable
+from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.shutdown import end_tasks
@@ -35,6 +34,7 @@ _log = logging.getLogger("mousetrap.api")
 class Services:
     """The broker, the store, the keys that messages are signed with, what was given up, and who works."""
 
+    pipelines: Mapping[str, Pipeline]
     queue: Queue
     store: RunStore
     keyring: Keyring
@@ -46,9 +46,11 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, pipelines: Mapping[str, Pipeline], inputs: Mapping[str, bytes]
+) -> AsyncIterator[Services]:
     """Neither broker nor store need be there yet."""
-    queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
+    queues = [stage.queue for pipeline in pipelines.values() for stage in pipeline.stages]
     async with (
         open_store(
             settings.store_url,
@@ -59,11 +61,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_registry(settings.store_url, tls=settings.tls) as registry,
         open_queue(settings, queues, name="api", deadline=min(_CONFIRM, settings.confirm_seconds)) as queue,
     ):
-        dead_letters = DeadLetters(queue, store, settings.keyring, PIPELINES)
-        intake = Intake(queue, store, PIPELINES, IntakeBounds(dead_letters=settings.dead_max_length))
-        services = Services(
-            queue, store, settings.keyring, dead_letters, registry, intake, default_inputs(settings)
-        )
+        dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
+        intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
+        services = Services(pipelines, queue, store, settings.keyring, dead_letters, registry, intake, inputs)
         works = [_republish_for_ever(services), _look_for_ever(intake)]
         if settings.dead_max_age_seconds:
             works.append(_discard_for_ever(dead_letters, settings.dead_max_age_seconds))
@@ -79,7 +79,7 @@ async def _republish_for_ever(services: Services) -> None:
     away = False
     while True:
         try:
-            await republish(services.store, services.queue, services.keyring, PIPELINES)
+            await republish(services.store, services.queue, services.keyring, services.pipelines)
             if away:
                 _log.info("the store serves again")
             away = False

@@ -49,8 +49,9 @@ class _ByHand(Route):
             if request.scope["query_string"] or not (key is None or _printable.fullmatch(key)):
                 return await by_framework(request)
             caller = caller_of(request, Scope.RUN)
-            pipeline = pipeline_of(request.path_params["pipeline"])
-            return await start_run(caller, pipeline, services_of(request), request, key)
+            services = services_of(request)
+            pipeline = pipeline_of(request.path_params["pipeline"], services.pipelines)
+            return await start_run(caller, pipeline, services, request, key)
 
         return handle
 

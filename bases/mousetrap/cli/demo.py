@@ -8,20 +8,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.api_client import Api, CommandFailed, Event, Progress, Run, follow, read_run_id
-from mousetrap.cli.feed_server import served_week
+from mousetrap.api_client import Api, CommandFailed, Event, Misused, Progress, Run, follow, read_run_id
+from mousetrap.catalogue import PIPELINES, SAMPLE
+from mousetrap.catalogue_entries import Sample
 from mousetrap.cli.output import terminal
+from mousetrap.cli.parts import catalogue_parts
 from mousetrap.cli.reachable import check_broker
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
-from mousetrap.earthquakes import EARTHQUAKES, FeedRequest
-from mousetrap.local_stack import PROGRAMS, Plan, Stack, StopAsked, running_stack
-from mousetrap.settings import Settings, masked
+from mousetrap.local_stack import Stack, StopAsked, running_stack
+from mousetrap.settings import Settings
 
 #: Seconds for the whole run, and lines of each program's output that a failure shows.
 _PATIENCE, _TAIL = 60.0, 12
@@ -35,6 +35,8 @@ class TooSlow(CommandFailed):
 
 def demo(environ: Mapping[str, str]) -> int:
     """The command: 0 when the run completed, 1 when it or the stack did not, 3 without its broker, 130 on Ctrl-C."""
+    if SAMPLE is None:
+        raise Misused("the catalogue has no SAMPLE: there is nothing to demonstrate")
     console = terminal()
     said: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_TAIL))
     began = time.monotonic()
@@ -47,8 +49,10 @@ def demo(environ: Mapping[str, str]) -> int:
             given = Settings.from_environ(environ)
             if given.broker_url.startswith("amqp"):
                 check_broker(given, "without a broker in the environment the demo needs no RabbitMQ")
-            with running_stack(_own(environ), Path(folder), keep, served_week) as stack:
-                run = _one_run(stack, console)
+            with running_stack(_own(environ), Path(folder), keep, catalogue_parts()) as stack:
+                sample = stack.plan.sample
+                assert sample is not None
+                run = _one_run(stack, sample, console)
                 settings = stack.settings
         except StopAsked:
             return 130
@@ -60,7 +64,7 @@ def demo(environ: Mapping[str, str]) -> int:
         _print_tails(console, said)
         return 1
     console.print()
-    console.print(places(settings))
+    console.print(places(settings, sample))
     left = "RabbitMQ's queues stay, the rest" if settings.broker_url.startswith("amqp") else "all of it"
     console.print(f"\nDone in {time.monotonic() - began:.1f} s; {left} is removed.")
     return 0
@@ -79,16 +83,15 @@ def _own(environ: Mapping[str, str]) -> dict[str, str]:
     return {**ours, "MOUSETRAP_API_PORT": "0"}
 
 
-def _one_run(stack: Stack, console: Console) -> Run:
+def _one_run(stack: Stack, sample: Sample, console: Console) -> Run:
     deadline = time.monotonic() + _PATIENCE
-    with console.status(f"starting a Valkey server, the API and {len(PROGRAMS) - 1} workers"):
+    with console.status(f"starting a Valkey server, the API and {len(stack.workers)} workers"):
         stack.wait_until_ready()
     with Api(stack.plan.api_url) as api:
-        run_id = read_run_id(
-            api.start(EARTHQUAKES.name, msgspec.json.encode(FeedRequest(stack.plan.feed_url)))
-        )
-        console.print(heading(stack.plan, run_id))
-        with run_screen(console, tuple(stage.name for stage in EARTHQUAKES.stages)) as show:
+        run_id = read_run_id(api.start(sample.pipeline, sample.input))
+        console.print(heading(sample, stack.plan.api_url, run_id))
+        stages = tuple(stage.name for stage in PIPELINES[sample.pipeline].stages)
+        with run_screen(console, stages) as show:
             for news in _heard(stack, run_id, deadline):
                 show(news)
         run = api.run(run_id)
@@ -121,24 +124,27 @@ def _heard(stack: Stack, run_id: str, deadline: float) -> Iterator[Event | Progr
             return
 
 
-def heading(plan: Plan, run_id: str) -> Table:
+def heading(sample: Sample, api_url: str, run_id: str) -> Table:
     """What was started."""
     table = Table.grid(padding=(0, 2))
-    table.add_row("feed", f"{plan.feed_url}, a real week from the U.S. Geological Survey")
-    table.add_row("started", f"POST {plan.api_url}/pipelines/{EARTHQUAKES.name}/runs")
+    for label, fact in sample.facts.items():
+        table.add_row(label, fact)
+    table.add_row("started", f"POST {api_url}/pipelines/{sample.pipeline}/runs")
     table.add_row("run", Text(run_id, "bold"))
     return table
 
 
-def places(settings: Settings) -> Table:
-    """Where queues, state and summary were kept, without passwords."""
+def places(settings: Settings, sample: Sample) -> Table:
+    """Where queues, state and results were kept, without passwords."""
+    stages = PIPELINES[sample.pipeline].stages
     table = Table.grid(padding=(0, 2))
     table.add_row(
         "queues",
-        f"{', '.join(stage.queue for stage in EARTHQUAKES.stages)} at {_without_login(settings.broker_url)}",
+        f"{', '.join(stage.queue for stage in stages)} at {_without_login(settings.broker_url)}",
     )
     table.add_row("state", _without_login(settings.store_url))
-    table.add_row("summary", masked(settings.database_url))
+    for label, place in sample.results.items():
+        table.add_row(label, place)
     if settings.broker_url.startswith("amqp"):
         vhost = unquote(urlsplit(settings.broker_url).path.removeprefix("/")) or "/"
         option = "" if vhost == "/" else f"-p {vhost} "

@@ -1,40 +1,43 @@
 """Starts the stack in ./.mousetrap and leaves it running until it is asked to stop."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from itertools import cycle
 from pathlib import Path
 
 from rich.text import Text
 
 from mousetrap.api_client import CommandFailed
-from mousetrap.cli.feed_server import served_week
+from mousetrap.catalogue import WORKERS
 from mousetrap.cli.output import terminal
+from mousetrap.cli.parts import catalogue_parts
 from mousetrap.cli.reachable import check_broker, check_store
-from mousetrap.local_stack import PROGRAMS, VALKEY, Plan, StopAsked, keeping, running_stack
+from mousetrap.local_stack import VALKEY, Plan, StopAsked, keeping, programs, running_stack
 from mousetrap.settings import FOLDER, Settings, announced
 
-_COLOURS = dict(zip((*PROGRAMS, VALKEY), cycle(("green", "cyan", "magenta", "yellow")), strict=False))
+_COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
 
 
 def up(environ: Mapping[str, str]) -> int:
     """The command: 0 when it was told to stop, 1 when a program of the stack ended by itself, 130 when it was forced."""
     console = terminal(wrap=False)
+    names = (*programs(WORKERS), VALKEY)
+    colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+    width = max(map(len, names))
+    *_, worker = ("STAGE", *WORKERS)
 
     def tell(name: str, line: str) -> None:
-        console.print(Text.assemble((f"{name:<14} ", _COLOURS[name]), line))
+        console.print(Text.assemble((f"{name:<{width}} ", colours[name]), line))
 
     _check_given(environ)
     folder = Path(FOLDER).absolute()
     with ExitStack() as opened:
-        stack = opened.enter_context(running_stack(environ, folder, tell, served_week))
+        stack = opened.enter_context(running_stack(environ, folder, tell, catalogue_parts()))
         with keeping(folder):
             opened.enter_context(announced(folder, stack.exports()))
         console.print("starting; what it keeps is in ./.mousetrap")
         try:
             stack.wait_until_ready()
-            lines = welcome(stack.plan, folder, keys=bool(stack.settings.api_keys))
+            lines = welcome(stack.plan, folder, worker, keys=bool(stack.settings.api_keys))
             console.print("\n".join(lines))  # at once, or the log would come between
             while True:
                 stack.news()
@@ -59,18 +62,18 @@ def _check_given(environ: Mapping[str, str]) -> None:
         )
 
 
-def welcome(plan: Plan, folder: Path, *, keys: bool) -> Iterator[str]:
-    """What to do with a stack that is up; `keys` says whether the API asks for one."""
+def welcome(plan: Plan, folder: Path, worker: str, *, keys: bool) -> Iterator[str]:
+    """What to do with a stack that is up: `worker` is one to start more of, `keys` says whether the API asks for one."""
     key = ' -H "Authorization: Bearer $MOUSETRAP_API_KEY"' if keys else ""
-    request = json.dumps({"url": plan.feed_url})
     yield ""
     yield f"The API is at {plan.api_url}, described at {plan.api_url}/docs. Ctrl-C stops everything."
     yield ""
-    yield "Start a run, on a week of earthquakes that needs no internet:"
-    yield f"  curl{key} -d '{request}' {plan.api_url}/pipelines/earthquakes/runs"
-    yield ""
+    if sample := plan.sample:
+        yield f"Start a run, on {sample.about}:"
+        yield f"  curl{key} -d '{sample.input.decode()}' {plan.api_url}/pipelines/{sample.pipeline}/runs"
+        yield ""
     yield "In another terminal, here or in a folder below, the command line and workers find this stack by themselves:"
-    yield "  mousetrap run earthquakes"
-    yield "  mousetrap worker process --concurrency 4"
+    yield f"  mousetrap run {plan.sample.pipeline if plan.sample else 'PIPELINE'}"
+    yield f"  mousetrap worker {worker} --concurrency 4"
     yield f"Elsewhere, and for what is not Mousetrap: . {folder / 'environment'}"
     yield ""

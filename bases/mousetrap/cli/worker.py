@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from mousetrap.api_client import Misused
+from mousetrap.catalogue import WORKERS
+from mousetrap.catalogue_entries import load
 from mousetrap.job_queue import open_queue
-from mousetrap.run_fetch_worker import bind_fetch
-from mousetrap.run_process_worker import bind_process
-from mousetrap.serve_worker import Binder, serve_worker
-
-#: The list to add your own stage to.
-BINDERS: Mapping[str, Binder] = {"fetch": bind_fetch, "process": bind_process}
+from mousetrap.serve_worker import serve_worker
 
 
 def worker(
@@ -23,10 +20,10 @@ def worker(
 ) -> int:
     """The command: the worker's own exit code."""
     if not stages:
-        raise Misused(f"name the stages to serve: {', '.join(BINDERS)}")
-    if unknown := [stage for stage in stages if stage not in BINDERS]:
-        raise Misused(f"there is no stage {unknown[0]!r}: choose from {', '.join(BINDERS)}")
-    binders = [BINDERS[stage] for stage in dict.fromkeys(stages)]
+        raise Misused(f"name the stages to serve: {', '.join(WORKERS)}")
+    if unknown := [stage for stage in stages if stage not in WORKERS]:
+        raise Misused(f"there is no stage {unknown[0]!r}: choose from {', '.join(WORKERS)}")
+    binders = [load(WORKERS[stage].binder) for stage in dict.fromkeys(stages)]
     return serve_worker(
         open_queue,
         binders,

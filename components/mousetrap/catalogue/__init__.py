@@ -1,5 +1,13 @@
-"""Every pipeline of this workspace, by name: the API offers these, and their queues are declared."""
+"""The one list of this workspace's pipelines, workers, migrations and drawings of results."""
 
-from mousetrap.catalogue.pipelines import PIPELINES
+from mousetrap.catalogue.catalogue import (
+    INPUTS,
+    MIGRATIONS,
+    PIPELINES,
+    RENDERERS,
+    ROOT_PIPELINE,
+    SAMPLE,
+    WORKERS,
+)
 
-__all__ = ["PIPELINES"]
+__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "WORKERS"]

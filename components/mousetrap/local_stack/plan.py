@@ -3,23 +3,25 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
+from mousetrap.catalogue_entries import OpenSample, Sample, Worker
 from mousetrap.settings import Settings
 
-#: Each child of the stack: the name its output is shown under, and the module it runs.
-PROGRAMS = {
-    "api": "mousetrap.api",
-    "fetch-worker": "mousetrap.fetch_worker",
-    "process-worker": "mousetrap.process_worker",
-}
-
+#: The API among the programs of a stack.
+API = "api"
 
 #: Settings that are each process's own.
 _OWN = frozenset(
     f"MOUSETRAP_{name}"
     for name in ("API_URL", "API_HOST", "API_PORT", "HEALTH_HOST", "HEALTH_PORT", "LOG_LEVEL", "LOG_FORMAT")
 )
+
+
+class Parts(NamedTuple):
+    """What of the catalogue a stack is made of."""
+
+    workers: Mapping[str, Worker]
+    sample: OpenSample | None
 
 
 class Plan(NamedTuple):
@@ -29,10 +31,15 @@ class Plan(NamedTuple):
     embedded: bool
     #: The API's address for this machine.
     api_url: str
-    #: A week of earthquakes that can be fetched without internet.
-    feed_url: str
+    #: The run to try it with, if the catalogue has one.
+    sample: Sample | None
     #: MOUSETRAP_ variables for all its processes: those that were not given, or that say more than what was given.
     variables: Mapping[str, str]
+
+
+def programs(workers: Mapping[str, Worker]) -> Mapping[str, str]:
+    """Each process of a stack beside its server: the name that its output is shown under, and the module that it runs."""
+    return {API: "mousetrap.api", **{f"{name}-worker": worker.program for name, worker in workers.items()}}
 
 
 def make_plan(
@@ -42,9 +49,9 @@ def make_plan(
     *,
     api_port: int,
     valkey_address: Path,
-    feed_url: str,
+    sample: Sample | None,
 ) -> Plan:
-    """The plan for a stack whose own data lie in `folder`; `feed_url` may be fetched although it points inward.
+    """The plan for a stack whose own data are in `folder`.
 
     `given` names the settings that are no defaults. Secrets are named by their files: the embedded server's address, which has
     its password in it, lies in the file `valkey_address`.
@@ -52,18 +59,19 @@ def make_plan(
     wanted = {
         "broker_url": ("MOUSETRAP_BROKER_URL_FILE", valkey_address),
         "store_url": ("MOUSETRAP_STORE_URL_FILE", valkey_address),
-        "database_url": ("MOUSETRAP_DATABASE_URL", f"sqlite:///{folder / 'summaries.db'}"),
         "signing_keys": ("MOUSETRAP_SIGNING_KEYS_FILE", folder / "signing.key"),
-        "feed_url": ("MOUSETRAP_FEED_URL", feed_url),
     }
     variables = {variable: str(value) for name, (variable, value) in wanted.items() if name not in given}
-    allowed = ",".join(filter(None, (settings.fetch_allow, urlsplit(feed_url).netloc)))
     host = settings.api_host if settings.api_host not in ("0.0.0.0", "::", "") else "127.0.0.1"
     return Plan(
         embedded=not {"broker_url", "store_url"} <= given,
         api_url=f"http://{f'[{host}]' if ':' in host else host}:{api_port}",
-        feed_url=feed_url,
-        variables={**variables, "MOUSETRAP_API_PORT": str(api_port), "MOUSETRAP_FETCH_ALLOW": allowed},
+        sample=sample,
+        variables={
+            **variables,
+            "MOUSETRAP_API_PORT": str(api_port),
+            **(sample.variables if sample else {}),
+        },
     )
 
 

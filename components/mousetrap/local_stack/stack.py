@@ -5,20 +5,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from mousetrap.api_client import Api, Misused, Unreachable
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.local_stack.children import Children, Ended
 from mousetrap.local_stack.folder import hold, keeping, taken
 from mousetrap.local_stack.loading import loading_fault
-from mousetrap.local_stack.plan import PROGRAMS, Plan, environment_of, exports, make_plan
+from mousetrap.local_stack.plan import API, Parts, Plan, environment_of, exports, make_plan, programs
 from mousetrap.local_stack.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
 from mousetrap.local_stack.server import VALKEY, Server
 from mousetrap.settings import Settings, make_private_folder, write_private
@@ -26,8 +25,6 @@ from mousetrap.signing import new_signing_key
 
 #: Seconds for the API to serve, and seconds between two looks.
 _START, _LOOK = 30.0, 0.03
-#: The file in a stack's folder that holds the port of its feed.
-_FEED_PORT = "feed-port"
 
 
 class StopAsked(Exception):
@@ -46,12 +43,14 @@ class Stack:
     def __init__(
         self,
         plan: Plan,
+        programs: Mapping[str, str],
         children: Children,
         news: "SimpleQueue[Any]",
         environment: Mapping[str, str],
         tell: Callable[[str, str], None],
     ) -> None:
         self.plan = plan
+        self.programs = programs
         #: Whether a second signal ended the processes before they had finished.
         self.forced = False
         self._asked = False
@@ -78,12 +77,16 @@ class Stack:
         """What others need to be part of it."""
         return exports(self.plan, self._environment, Path.cwd())
 
+    @property
+    def workers(self) -> list[str]:
+        """Its programs without the API."""
+        return [name for name in self.programs if name != API]
+
     def start(self) -> None:
         """Starts all programs."""
-        for name in PROGRAMS:
+        for name in self.programs:
             self._start(name)
-        _, *workers = PROGRAMS
-        self._lives = dict.fromkeys(workers, Life(time.monotonic()))
+        self._lives = dict.fromkeys(self.workers, Life(time.monotonic()))
 
     def put(self, news: Any) -> None:
         """Adds news from another thread; an exception is raised where the news are read."""
@@ -119,11 +122,11 @@ class Stack:
                 self._start(name)
 
     def _start(self, name: str) -> None:
-        self._children.start(name, PROGRAMS[name], self._environment)
+        self._children.start(name, self.programs[name], self._environment)
 
     def _start_again(self, name: str, code: int) -> None:
         """A worker that the watchdog ended, or that was killed, is started after a pause; all else ends the stack."""
-        if code == 1 and (fault := loading_fault(PROGRAMS[name], self._environment)):
+        if code == 1 and (fault := loading_fault(self.programs[name], self._environment)):
             raise ProgramEnded(f"{name} cannot be loaded: {fault}")
         now = time.monotonic()
         life = next_life(self._lives[name], code, now) if name in self._lives else None
@@ -161,14 +164,9 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    environ: Mapping[str, str],
-    folder: Path,
-    tell: Callable[[str, str], None],
-    feed: Callable[[int], AbstractContextManager[str]],
+    environ: Mapping[str, str], folder: Path, tell: Callable[[str, str], None], parts: Parts
 ) -> Iterator[Stack]:
     """The stack, its processes just started, its data in `folder`; `tell` gets each line that a process prints.
-
-    `feed` serves a feed at a port, or at a free one, and gives its address.
 
     On leaving, the API stops first, then the workers finish what they run, and the server goes last. A signal raises
     StopAsked where the news are read; a second one ends the processes at once.
@@ -181,30 +179,29 @@ def running_stack(
     with ExitStack() as opened:
         lock = opened.enter_context(taken(folder))
         port = _api_port(settings)
-        feed_url = opened.enter_context(feed(_feed_port(folder)))
         given = Settings.given_in(environ)
-        plan = make_plan(
-            settings, given, folder, api_port=port, valkey_address=valkey.address, feed_url=feed_url
-        )
         with keeping(folder):
-            _make_files(plan, folder)
+            sample = opened.enter_context(parts.sample(folder, settings, given)) if parts.sample else None
+            plan = make_plan(
+                settings, given, folder, api_port=port, valkey_address=valkey.address, sample=sample
+            )
+            _make_key(plan)
         children = Children(tell, news.put, settings.grace_seconds, lock)
         hold(lock, children.group)
         opened.callback(children.close)
-        stack = Stack(plan, children, news, environment_of(plan, environ), tell)
+        stack = Stack(plan, programs(parts.workers), children, news, environment_of(plan, environ), tell)
         opened.enter_context(_handled(stack.ask_to_stop))
         if plan.embedded:
             opened.callback(valkey.stop)
             stack.serve(valkey)
-        opened.callback(_stop, children)
+        opened.callback(_stop, stack, children)
         stack.start()
         yield stack
 
 
-def _stop(children: Children) -> None:
-    api, *workers = PROGRAMS
-    children.stop([api])
-    children.stop(workers)
+def _stop(stack: Stack, children: Children) -> None:
+    children.stop([API])
+    children.stop(stack.workers)
 
 
 @contextmanager
@@ -232,23 +229,8 @@ def _api_port(settings: Settings) -> int:
         return port
 
 
-def _feed_port(folder: Path) -> int:
-    """The port that the feed had in this folder the last time: it is in the input of the runs of then. 0 for none."""
-    try:
-        return int((folder / _FEED_PORT).read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-def _make_files(plan: Plan, folder: Path) -> None:
-    """A signing key, once for each folder, so that messages still queued from an earlier time stay ours; the database; and
-    the feed's port, so that a run of an earlier time can be repeated.
-
-    SQLite gives the files beside a database the mode of the database.
-    """
+def _make_key(plan: Plan) -> None:
+    """Makes a signing key, once for each folder: messages that are still queued from an earlier stack stay valid."""
     key = plan.variables.get("MOUSETRAP_SIGNING_KEYS_FILE")
     if key and not Path(key).exists():
         write_private(Path(key), new_signing_key() + "\n")
-    if "MOUSETRAP_DATABASE_URL" in plan.variables:
-        (folder / "summaries.db").touch(mode=0o600)
-    write_private(folder / _FEED_PORT, str(urlsplit(plan.feed_url).port))

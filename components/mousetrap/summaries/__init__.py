@@ -2,6 +2,7 @@
 
 from mousetrap.summaries.database import parse as check_address
 from mousetrap.summaries.errors import SummariesRefused, SummariesUnreachable
+from mousetrap.summaries.migrate import migrate
 from mousetrap.summaries.store import StoredSummary, Summaries, open_summaries
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "SummariesRefused",
     "SummariesUnreachable",
     "check_address",
+    "migrate",
     "open_summaries",
 ]

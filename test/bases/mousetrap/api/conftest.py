@@ -12,13 +12,13 @@ import msgspec
 import pytest
 import uvicorn
 
-from mousetrap.api import create_app
 from mousetrap.api.protocol import BoundedConfig
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, first_job
 from mousetrap.run_store import Granted, RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.shapes import Progress
+from support.catalogue_app import catalogue_app
 from support.processes import Process
 from support.waiting import until
 from support.workbench import just_now_ms
@@ -128,7 +128,11 @@ def _serving(settings: Settings) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = BoundedConfig(
-            create_app(settings), settings, ws="none", log_config=None, timeout_graceful_shutdown=5
+            catalogue_app(settings),
+            settings,
+            ws="none",
+            log_config=None,
+            timeout_graceful_shutdown=5,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -11,6 +11,7 @@ import pytest
 
 from mousetrap.api import create_app
 from mousetrap.api_keys import ALLOWS, new_key
+from mousetrap.catalogue import PIPELINES
 from mousetrap.settings import Settings, SettingsWrong
 
 RUNS = "/pipelines/earthquakes/runs"
@@ -165,14 +166,16 @@ def test_without_keys_pages_of_the_api_itself_are_answered(api: httpx.Client, ho
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "api.example"])
 def test_without_keys_only_this_machine_can_be_served(host: str) -> None:
     with pytest.raises(SettingsWrong, match=r"MOUSETRAP_API_KEYS: set at least one key.*MOUSETRAP_API_HOST"):
-        create_app(Settings.from_environ({"MOUSETRAP_API_HOST": host}))
+        create_app(Settings.from_environ({"MOUSETRAP_API_HOST": host}), PIPELINES)
 
-    create_app(Settings.from_environ({"MOUSETRAP_API_HOST": host, "MOUSETRAP_API_KEYS": READ_ENTRY}))
+    create_app(
+        Settings.from_environ({"MOUSETRAP_API_HOST": host, "MOUSETRAP_API_KEYS": READ_ENTRY}), PIPELINES
+    )
 
 
 def test_wrong_keys_are_refused_before_anything_is_served() -> None:
     with pytest.raises(SettingsWrong, match="MOUSETRAP_API_KEYS: key 2 is not of the form") as refused:
-        create_app(Settings.from_environ({"MOUSETRAP_API_KEYS": f"{READ_ENTRY},{RUN}"}))
+        create_app(Settings.from_environ({"MOUSETRAP_API_KEYS": f"{READ_ENTRY},{RUN}"}), PIPELINES)
 
     assert RUN not in str(refused.value)
 

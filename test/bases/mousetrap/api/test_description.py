@@ -6,11 +6,11 @@ import httpx
 import msgspec
 import pytest
 
-from mousetrap.api import create_app
 from mousetrap.api.description import expand
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.settings import Settings
+from support.catalogue_app import catalogue_app
 
 
 class Order(msgspec.Struct):
@@ -28,7 +28,7 @@ ORDERS = Pipeline(
 
 @pytest.fixture
 def description() -> dict[str, Any]:
-    return create_app(Settings.from_environ({})).openapi()
+    return catalogue_app(Settings()).openapi()
 
 
 def references(part: Any) -> set[str]:

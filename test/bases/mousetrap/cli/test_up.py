@@ -477,22 +477,23 @@ def test_the_readme_s_script_starts_a_run_of_the_stack_and_gets_its_result(up: S
     assert stack.terminate(60) == 0
 
 
-def test_a_program_more_is_started_and_stopped_like_the_others(
+def test_a_fourth_and_a_fifth_worker_are_started_and_stopped_like_the_others(
     tmp_path: Path,
 ) -> None:
     code = (
-        "import os\nfrom mousetrap.local_stack import PROGRAMS\n"
-        "PROGRAMS['another-worker'] = 'mousetrap.fetch_worker'\n"
+        "import os\nfrom mousetrap.catalogue import WORKERS\n"
+        "WORKERS |= {name: WORKERS['fetch'] for name in ('third', 'fourth', 'fifth')}\n"
         "from mousetrap.cli.up import up\nraise SystemExit(up(os.environ))"
     )
     environment = clean_environment(MOUSETRAP_API_PORT="0")
 
     with Process([sys.executable, "-c", code], environment, tmp_path) as stack:
-        stack.wait_for_line("another-worker", 60)
+        for name in ("third-worker", "fourth-worker", "fifth-worker"):
+            stack.wait_for_line(name, 60)
         stack.wait_for_line("The API is at", 60)
 
         assert stack.terminate(60) == 0
-    assert stack.output.count("all work finished") == 3
+    assert stack.output.count("all work finished") == 5
 
 
 def test_a_disk_that_is_full_from_the_start_is_one_line(start_base: Start, tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ from mousetrap.earthquakes import Feed, FeedRequest
 from mousetrap.fetch_data import FetchBounds, fetch_data, open_fetcher
 from mousetrap.fetch_data.guard import Resolve, resolve
 
-WEEK = Path(__file__).parents[4] / "bases" / "mousetrap" / "cli" / "earthquakes-week.geojson.gz"
+WEEK = (
+    Path(__file__).parents[4]
+    / "components"
+    / "mousetrap"
+    / "earthquakes_sample"
+    / "earthquakes-week.geojson.gz"
+)
 
 
 class FeedServer(ThreadingHTTPServer):

@@ -15,14 +15,20 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mousetrap import pipeline as contract
-from mousetrap.cli.summary_tables import summary_tables
 from mousetrap.earthquakes import Earthquake, Feed, FeedRefused, FeedUnavailable, Summary
+from mousetrap.earthquakes_tables import summary_tables
 from mousetrap.fetch_data.feed import read_feed
 from mousetrap.process_data import process_data
 
 sys.set_int_max_str_digits(0)  # json writes numbers of any length here, as a feed can
 
-_WEEK = Path(__file__).parents[4] / "bases" / "mousetrap" / "cli" / "earthquakes-week.geojson.gz"
+_WEEK = (
+    Path(__file__).parents[4]
+    / "components"
+    / "mousetrap"
+    / "earthquakes_sample"
+    / "earthquakes-week.geojson.gz"
+)
 _FEATURE: dict[str, Any] = {
     "type": "Feature",
     "id": "ci37868143",

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from mousetrap.local_stack.plan import Plan, environment_of, make_plan
+from mousetrap.catalogue_entries import Sample, Worker
+from mousetrap.local_stack.plan import Plan, environment_of, make_plan, programs
 from mousetrap.settings import Settings
 
 BROKER = {"MOUSETRAP_BROKER_URL": "amqp://u:p@broker/"}
 STORE = {"MOUSETRAP_STORE_URL": "valkey://store/0"}
+
+
+SAMPLE = Sample("counts", b"{}", "ten numbers", {}, {}, {"MOUSETRAP_NUMBERS_URL": "http://127.0.0.1:7001"})
 
 
 def plan(environ: dict[str, str]) -> Plan:
@@ -18,7 +22,7 @@ def plan(environ: dict[str, str]) -> Plan:
         Path("/data"),
         api_port=8001,
         valkey_address=Path("/data/valkey/address"),
-        feed_url="http://127.0.0.1:7001/week",
+        sample=SAMPLE,
     )
 
 
@@ -30,11 +34,9 @@ def test_with_nothing_given_everything_is_embedded_and_kept_in_the_folder() -> N
     assert made.variables == {
         "MOUSETRAP_BROKER_URL_FILE": "/data/valkey/address",
         "MOUSETRAP_STORE_URL_FILE": "/data/valkey/address",
-        "MOUSETRAP_DATABASE_URL": "sqlite:////data/summaries.db",
         "MOUSETRAP_SIGNING_KEYS_FILE": "/data/signing.key",
-        "MOUSETRAP_FEED_URL": "http://127.0.0.1:7001/week",
         "MOUSETRAP_API_PORT": "8001",
-        "MOUSETRAP_FETCH_ALLOW": "127.0.0.1:7001",
+        "MOUSETRAP_NUMBERS_URL": "http://127.0.0.1:7001",
     }
 
 
@@ -59,15 +61,20 @@ def test_a_server_is_embedded_unless_broker_and_store_are_both_given(
 def test_what_was_given_is_not_replaced() -> None:
     given = {
         **BROKER,
-        "MOUSETRAP_DATABASE_URL": "postgresql+psycopg://db/x",
         "MOUSETRAP_SIGNING_KEYS": "k:0123456789abcdef",
     }
     assert not {*given, "MOUSETRAP_SIGNING_KEYS_FILE"} & set(plan(given).variables)
 
 
-def test_hosts_that_may_be_fetched_anyway_stay_allowed() -> None:
-    made = plan({"MOUSETRAP_FETCH_ALLOW": "intranet"})
-    assert made.variables["MOUSETRAP_FETCH_ALLOW"] == "intranet,127.0.0.1:7001"
+def test_a_stack_runs_the_api_and_each_worker_of_the_catalogue() -> None:
+    workers = {name: Worker(f"{name}:bind", f"{name}.program") for name in ("read", "sort", "send")}
+
+    assert programs(workers) == {
+        "api": "mousetrap.api",
+        "read-worker": "read.program",
+        "sort-worker": "sort.program",
+        "send-worker": "send.program",
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ import pytest
 from mousetrap.earthquakes import Band, Earthquake, Feed, Region, Spread, Summary
 from mousetrap.process_data import process_data
 
-_WEEK = Path(__file__).parents[4] / "bases" / "mousetrap" / "cli" / "earthquakes-week.geojson.gz"
+_WEEK = (
+    Path(__file__).parents[4]
+    / "components"
+    / "mousetrap"
+    / "earthquakes_sample"
+    / "earthquakes-week.geojson.gz"
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import socket
 import httpx
 import pytest
 
-from mousetrap.cli.feed_server import served_week
+from mousetrap.earthquakes_sample import served_week
 
 
 def test_the_week_is_served_packed_and_nothing_else_is() -> None:

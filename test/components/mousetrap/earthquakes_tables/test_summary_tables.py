@@ -5,8 +5,8 @@ from io import StringIO
 import msgspec
 
 from mousetrap.cli.output import terminal
-from mousetrap.cli.summary_tables import summary_tables
 from mousetrap.earthquakes import Band, Earthquake, Region, Spread, Summary
+from mousetrap.earthquakes_tables import summary_tables
 
 SUMMARY = Summary(
     title="All Earthquakes, Past Week",

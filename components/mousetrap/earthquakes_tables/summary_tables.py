@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
+import msgspec
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -13,6 +15,14 @@ from mousetrap.earthquakes import Band, Earthquake, Region, Spread, Summary
 
 #: Rows of a table, and characters of its longest bar.
 _ROWS, _BAR = 10, 16
+
+
+def draw_result(result: Any) -> RenderableType | None:
+    """The result of a run as tables; None for one that another version made differently."""
+    try:
+        return summary_tables(msgspec.convert(result, Summary))
+    except msgspec.ValidationError:
+        return None
 
 
 def summary_tables(summary: Summary) -> RenderableType:

@@ -1,4 +1,4 @@
-"""Serves a real week of earthquakes over HTTP, packed as an API would send it, for machines without internet."""
+"""Serves a real week of earthquakes over HTTP, compressed as an API sends it."""
 
 import threading
 from collections.abc import Iterator
@@ -9,9 +9,16 @@ from importlib import resources
 _PATH = "/earthquakes-week.geojson"
 
 
+def packed_week() -> bytes:
+    """The week as GeoJSON in gzip."""
+    return (
+        resources.files("mousetrap.earthquakes_sample").joinpath("earthquakes-week.geojson.gz").read_bytes()
+    )
+
+
 @contextmanager
 def served_week(port: int = 0) -> Iterator[str]:
-    """The feed's address on the loopback interface: at `port`, or at a free one where that cannot be had."""
+    """The feed's address on the loopback interface: at `port`, or at a free port if that one is taken."""
     with _server(port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="feed", daemon=True)
         thread.start()
@@ -34,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != _PATH:
             self.send_error(404)
             return
-        packed = resources.files("mousetrap.cli").joinpath("earthquakes-week.geojson.gz").read_bytes()
+        packed = packed_week()
         self.send_response(200)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Encoding", "gzip")
@@ -43,4 +50,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(packed)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: the worker that fetches says what matters."""
+        """Logs nothing: the worker that fetches logs what matters."""

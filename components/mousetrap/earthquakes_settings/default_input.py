@@ -1,0 +1,11 @@
+"""Makes the input of a run that is started with an empty body."""
+
+import msgspec
+
+from mousetrap.earthquakes import default_request
+from mousetrap.settings import Settings
+
+
+def default_input(settings: Settings) -> bytes:
+    """Written into the run, so that it shows which feed was read, and a re-run reads the same one."""
+    return msgspec.json.encode(default_request(settings.feed_url))

@@ -1,0 +1,14 @@
+"""Makes the table of summaries."""
+
+from mousetrap.settings import Settings, SettingsWrong, masked
+from mousetrap.summaries.store import open_summaries
+
+
+def migrate(settings: Settings) -> str:
+    """Makes the table, or leaves one that is there, and returns where it is. Raises SettingsWrong for a wrong address."""
+    try:
+        with open_summaries(settings.database_url) as summaries:
+            count = summaries.count()
+    except ValueError as error:
+        raise SettingsWrong(f"MOUSETRAP_DATABASE_URL: {error}") from error
+    return f"the table of summaries stands at {masked(settings.database_url).partition('?')[0]}, with {count} in it"

@@ -1,0 +1,14 @@
+"""Creates the API of the catalogue, as its program does."""
+
+from fastapi import FastAPI
+
+from mousetrap.api import create_app
+from mousetrap.catalogue import INPUTS, PIPELINES, ROOT_PIPELINE
+from mousetrap.catalogue_entries import load
+from mousetrap.settings import Settings
+
+
+def catalogue_app(settings: Settings) -> FastAPI:
+    """The API of all pipelines."""
+    inputs = {name: load(function)(settings) for name, function in INPUTS.items()}
+    return create_app(settings, PIPELINES, inputs=inputs, root=ROOT_PIPELINE)
