@@ -27,7 +27,7 @@ from mousetrap.jobs import Message, MousetrapError, Queue
 from mousetrap.run_store import Opened, RunStore, open_store
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
-from mousetrap.submit_run import republish, submit_run
+from mousetrap.submit_run import Submitter
 from mousetrap.telemetry import log_to_stderr
 
 #: The two points of the way in at which a caller's process can die with a run half submitted.
@@ -68,9 +68,8 @@ class Caller:
 
     def __init__(self, store: RunStore, queue: Queue, ledger: Ledger) -> None:
         self._store = store
-        self._queue = queue
         self._ledger = ledger
-        self._keyring = Keyring.parse(SIGNING_KEYS)
+        self._submitter = Submitter(store, queue, Keyring.parse(SIGNING_KEYS), PIPELINES)
 
     async def submit(self, order: Order) -> None:
         """Returns once the run is accepted, however often that takes, and called off if it is to be."""
@@ -78,11 +77,7 @@ class Caller:
         pipeline, body = KINDS[order.kind].pipeline, msgspec.json.encode(order.work)
         while True:
             try:
-                await submit_run(
-                    *(self._store, self._queue, self._keyring, pipeline, body),
-                    run_id=order.run,
-                    expires_in=order.expires,
-                )
+                await self._submitter.submit(pipeline, body, run_id=order.run, expires_in=order.expires)
             except MousetrapError:
                 self._ledger.note("refused", run=order.run, kind=order.kind)
                 if order.work.order % 10 in _GIVES_UP:
@@ -98,7 +93,7 @@ class Caller:
     async def finish_what_others_began(self, age: float) -> None:
         """As the API does from time to time: publishes what was recorded by a caller who died then."""
         with suppress(MousetrapError):  # the next time, then
-            await republish(self._store, self._queue, self._keyring, PIPELINES, age=age)
+            await self._submitter.republish(age=age)
 
     async def _call_off(self, order: Order) -> None:
         while True:

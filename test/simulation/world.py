@@ -16,7 +16,7 @@ from mousetrap.jobs import JobUndecodable, Message, MousetrapError, dead_queue, 
 from mousetrap.run_store import RunConflict, RunStore
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
-from mousetrap.submit_run import republish, submit_run
+from mousetrap.submit_run import Submitter
 from mousetrap.worker import Stop, WorkerOptions, run_worker
 from simulation.broker import Broker
 from simulation.broker_line import SimulatedQueue
@@ -299,16 +299,15 @@ class World:
         while True:
             await asyncio.sleep(REPUBLISH)
             with suppress(MousetrapError):
-                await republish(crew.store, crew.queue, KEYRING, PIPELINES)
+                await Submitter(crew.store, crew.queue, KEYRING, PIPELINES).republish()
 
     async def _submit(self, run: str) -> None:
         crew, fate = self._api(), self.ledger.fates[run]
         body = msgspec.json.encode(Work(fate.kind))
         expires_in = EXPIRES_IN if fate.kind == "expiring" else None
         try:
-            await submit_run(
-                crew.store, crew.queue, KEYRING, KINDS[fate.kind], body, run_id=run, expires_in=expires_in
-            )
+            submitter = Submitter(crew.store, crew.queue, KEYRING, PIPELINES)
+            await submitter.submit(KINDS[fate.kind], body, run_id=run, expires_in=expires_in)
         except RunConflict as error:
             self.ledger.wrong.append(f"{run} met another one of its name: {error}")
         except MousetrapError as error:

@@ -17,7 +17,7 @@ from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunStore, StoredRun, open_store
 from mousetrap.signing import Keyring
-from mousetrap.submit_run import submit_run
+from mousetrap.submit_run import Submitter
 from mousetrap.worker import Stop, Watching, WorkerOptions, run_worker
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
@@ -39,12 +39,13 @@ class Workbench:
     store: RunStore
     pipeline: Pipeline
 
+    @property
+    def submitter(self) -> Submitter:
+        return Submitter(self.store, self.queue, KEYRING, {self.pipeline.name: self.pipeline})
+
     async def submit(self, body: bytes = b"1", run_id: str | None = None) -> str:
         """Starts a run and gives its id."""
-        accepted = await submit_run(
-            self.store, self.queue, KEYRING, self.pipeline, body, run_id=run_id or uuid4().hex
-        )
-        return accepted.run_id
+        return (await self.submitter.submit(self.pipeline, body, run_id=run_id or uuid4().hex)).run_id
 
     def bind(self, stage: str, handler: Callable[..., Any], **more: Any) -> Binding:
         return Binding(pipeline=self.pipeline, stage=stage, handler=handler, **more)

@@ -18,7 +18,7 @@ from mousetrap.api.wishes import body_of, given_input, takes
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import RunState
-from mousetrap.submit_run import RerunImpossible, rerun, run_id_of_key
+from mousetrap.submit_run import RerunImpossible, run_id_of_key
 
 router = APIRouter(tags=["runs"], route_class=Route)
 
@@ -88,16 +88,7 @@ async def rerun_run(
     run_id = run_id_of_key(caller.id, f"{pipeline.name}|rerun|{run.id}", key) if key else fresh_id()
     with audit.act("rerun", run=run.id, begin=again.begin) as done:
         services.intake.check(pipeline, len(body) if body else 0)
-        submission = rerun(
-            services.store,
-            services.queue,
-            services.keyring,
-            pipeline,
-            run,
-            run_id=run_id,
-            begin=again.begin,
-            body=body,
-        )
+        submission = services.submitter.rerun(run, run_id=run_id, begin=again.begin, body=body)
         try:
             accepted = await accepted_in_time(submission, pipeline)
         except RerunImpossible as error:

@@ -16,8 +16,7 @@ from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.shutdown import end_tasks
-from mousetrap.signing import Keyring
-from mousetrap.submit_run import Intake, IntakeBounds, republish
+from mousetrap.submit_run import Intake, IntakeBounds, Submitter
 from mousetrap.worker_registry import WorkerRegistry, open_registry
 
 #: Seconds that the broker may take to confirm a run: its caller must hear within two.
@@ -32,12 +31,12 @@ _log = logging.getLogger("mousetrap.api")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The broker, the store, the keys that messages are signed with, what was given up, and who works."""
+    """The broker, the store, what starts runs, the dead letters, and the workers."""
 
     pipelines: Mapping[str, Pipeline]
     queue: Queue
     store: RunStore
-    keyring: Keyring
+    submitter: Submitter
     dead_letters: DeadLetters
     registry: WorkerRegistry
     intake: Intake
@@ -61,9 +60,10 @@ async def open_services(
         open_registry(settings.store_url, tls=settings.tls) as registry,
         open_queue(settings, queues, name="api", deadline=min(_CONFIRM, settings.confirm_seconds)) as queue,
     ):
+        submitter = Submitter(store, queue, settings.keyring, pipelines)
         dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
         intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
-        services = Services(pipelines, queue, store, settings.keyring, dead_letters, registry, intake, inputs)
+        services = Services(pipelines, queue, store, submitter, dead_letters, registry, intake, inputs)
         works = [_republish_for_ever(services), _look_for_ever(intake)]
         if settings.dead_max_age_seconds:
             works.append(_discard_for_ever(dead_letters, settings.dead_max_age_seconds))
@@ -79,7 +79,7 @@ async def _republish_for_ever(services: Services) -> None:
     away = False
     while True:
         try:
-            await republish(services.store, services.queue, services.keyring, services.pipelines)
+            await services.submitter.republish()
             if away:
                 _log.info("the store serves again")
             away = False

@@ -21,7 +21,7 @@ from mousetrap.api.services import Services, WithServices, services_of
 from mousetrap.api_keys import Scope
 from mousetrap.jobs import PublishUnconfirmed
 from mousetrap.pipeline import Pipeline
-from mousetrap.submit_run import Accepted, new_run_id, run_id_of_key, submit_run
+from mousetrap.submit_run import Accepted, new_run_id, run_id_of_key
 
 PRINTABLE = r"^[ -~]{1,255}$"
 _printable = re.compile(PRINTABLE)
@@ -105,15 +105,7 @@ async def submit(
     if body in _EMPTY:
         body = services.defaults.get(pipeline.name, b"")
     services.intake.check(pipeline, len(body))
-    submission = submit_run(
-        services.store,
-        services.queue,
-        services.keyring,
-        pipeline,
-        body,
-        run_id=run_id or fresh_id(),
-        expires_in=expires_in,
-    )
+    submission = services.submitter.submit(pipeline, body, run_id=run_id or fresh_id(), expires_in=expires_in)
     return await accepted_in_time(submission, pipeline)
 
 

@@ -11,7 +11,7 @@ from mousetrap.dead_letters.held import hold
 from mousetrap.dead_letters.letter import DeadLetter, read_letter, without_story
 from mousetrap.dead_letters.selection import Selection, matches
 from mousetrap.dead_letters.shared_look import SharedLook, age
-from mousetrap.jobs import Delivery, Job, Message, Queue, encode
+from mousetrap.jobs import Delivery, Job, Queue, signed_message
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunStore
 from mousetrap.signing import Keyring
@@ -160,8 +160,7 @@ class DeadLetters:
         anew = await self._store.redrive(job)
         if isinstance(anew, str):
             return None if anew == "busy" else False
-        body = encode(anew)
-        await self._queue.publish(letter.queue, Message(anew.id, body, self._keyring.headers(body)))
+        await self._queue.publish(letter.queue, signed_message(anew, self._keyring))
         await self._store.redriven(anew)
         return True
 

@@ -10,7 +10,7 @@ from mousetrap.jobs.errors import (
     StoreUnreachable,
     Unroutable,
 )
-from mousetrap.jobs.job import Job, JobTooNew, JobUndecodable, decode, encode, first_job
+from mousetrap.jobs.job import Job, JobTooNew, JobUndecodable, decode, encode, first_job, signed_message
 from mousetrap.jobs.outcome import Done, GiveUp, Outcome, RetryLater
 from mousetrap.jobs.queue import (
     LARGEST_PAYLOAD,
@@ -52,4 +52,5 @@ __all__ = [
     "decode",
     "encode",
     "first_job",
+    "signed_message",
 ]

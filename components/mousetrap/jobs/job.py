@@ -7,6 +7,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from mousetrap.jobs.queue import Message
+from mousetrap.signing import Keyring
+
 #: The namespace of our job ids; any constant would do, changing it would break the deduplication of jobs in flight.
 _JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
 
@@ -100,6 +103,12 @@ def first_job(
 def encode(job: Job) -> bytes:
     """The job as it travels."""
     return _encoder.encode(job)
+
+
+def signed_message(job: Job, keyring: Keyring) -> Message:
+    """The job as a message of ours."""
+    body = encode(job)
+    return Message(job.id, body, keyring.headers(body))
 
 
 def decode(body: bytes) -> Job:

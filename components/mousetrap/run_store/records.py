@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
+from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater, first_job
 from mousetrap.signing import Keyring, SignatureRefused
 
 #: Behind an outcome's last member: earlier versions read the object as ever, and pass over this member.
@@ -29,6 +29,17 @@ class Opening:
     #: Milliseconds since 1970: when it was accepted, and after which no job of it is begun; None for never.
     accepted_ms: int
     expires_ms: int | None
+
+    def first_job(self, run_id: str) -> Job:
+        """The job that starts the run."""
+        return first_job(
+            run_id=run_id,
+            pipeline=self.pipeline,
+            stage=self.stage,
+            payload=self.input,
+            accepted_ms=self.accepted_ms,
+            expires_ms=self.expires_ms,
+        )
 
 
 def write_verdict(outcome: Outcome, job: Job, keyring: Keyring) -> bytes:

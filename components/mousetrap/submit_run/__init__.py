@@ -1,10 +1,9 @@
-"""Starts a run: records it, publishes its first job, and waits until the broker has that for good."""
+"""Starts, repeats and republishes runs, and bounds how many are accepted."""
 
 from mousetrap.submit_run.intake import STORE_SHARE, WARN_SHARE, DeadLettersFull, Intake, IntakeBounds
-from mousetrap.submit_run.republish import republish
-from mousetrap.submit_run.rerun import RerunImpossible, rerun
+from mousetrap.submit_run.rerun import RerunImpossible
 from mousetrap.submit_run.run_ids import new_run_id, run_id_of_key
-from mousetrap.submit_run.submit import Accepted, submit_run
+from mousetrap.submit_run.submitter import Accepted, Submitter, submit_run
 
 __all__ = [
     "STORE_SHARE",
@@ -14,9 +13,8 @@ __all__ = [
     "Intake",
     "IntakeBounds",
     "RerunImpossible",
+    "Submitter",
     "new_run_id",
-    "republish",
-    "rerun",
     "run_id_of_key",
     "submit_run",
 ]

@@ -1,45 +1,21 @@
-"""Starts a run that repeats another one: all of it, or from a later stage on, with the input it had or another."""
+"""Finds the stage and the input that a re-run begins with."""
 
-from mousetrap.jobs import MousetrapError, Queue, first_job
+from mousetrap.jobs import MousetrapError
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.run_store import RunStore, StoredRun
 from mousetrap.shapes import RunState
-from mousetrap.signing import Keyring, SignatureRefused
-from mousetrap.submit_run.submit import Accepted, submit_run
+from mousetrap.signing import SignatureRefused
 
 #: Where a re-run may begin, besides a stage's name: where the run did, or where it failed.
 START, FAILED = "start", "failed"
 
 
 class RerunImpossible(MousetrapError):
-    """The run cannot be repeated in this way; the text says why, and what can be done."""
+    """The run cannot be repeated in this way; the text has the reason, and what can be done."""
 
 
-async def rerun(
-    store: RunStore,
-    queue: Queue,
-    keyring: Keyring,
-    pipeline: Pipeline,
-    run: StoredRun,
-    *,
-    run_id: str,
-    begin: str = START,
-    body: bytes | None = None,
-) -> Accepted:
-    """Accepts a run under the new id `run_id` that begins at `begin`: "start", "failed", or a stage's name.
-
-    Its input is `body` (JSON) where given, else what that stage was given in `run`. The old run stays as it is.
-    Raises RerunImpossible, and as submit_run does.
-    """
-    stage = _stage(pipeline, run, begin)
-    if body is None:
-        body = await _stored_input(store, pipeline, run, stage)
-    return await submit_run(
-        store, queue, keyring, pipeline, body, run_id=run_id, stage=stage, rerun_of=run.id
-    )
-
-
-def _stage(pipeline: Pipeline, run: StoredRun, begin: str) -> Stage:
+def stage_of(pipeline: Pipeline, run: StoredRun, begin: str) -> Stage:
+    """The stage that `begin` names: "start", "failed", or a stage's name. Raises RerunImpossible."""
     if begin == FAILED and run.state != RunState.FAILED:
         raise RerunImpossible(
             f"run {run.id} has not failed, it is {run.state}: name the stage to begin at, or `start`"
@@ -52,28 +28,21 @@ def _stage(pipeline: Pipeline, run: StoredRun, begin: str) -> Stage:
     return stage
 
 
-async def _stored_input(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> bytes:
-    """What `stage` was given in `run`: the run's own input, or what the stage before it gave."""
+async def stored_input(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> bytes:
+    """The input of `stage` in `run`: the run's own, or the output of the stage before. Raises RerunImpossible."""
     try:
-        return await _walked(store, pipeline, run, stage)
+        return await _follow_outputs(store, pipeline, run, stage)
     except SignatureRefused as error:
         raise RerunImpossible(
-            f"what the store holds of run {run.id} is not ours to repeat: {error}. Give an input"
+            f"the store's data of run {run.id} is not ours to repeat: {error}. Give an input"
         ) from error
 
 
-async def _walked(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> bytes:
+async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> bytes:
     opening = await store.opening(run.id)
     if opening is None or (opening.pipeline, opening.stage) != (pipeline.name, run.first):
         raise RerunImpossible(f"the input of run {run.id} is not kept any more: give an input")
-    payload = opening.input
-    job = first_job(
-        run_id=run.id,
-        pipeline=pipeline.name,
-        stage=opening.stage,
-        payload=payload,
-        accepted_ms=opening.accepted_ms,
-    )
+    job, payload = opening.first_job(run.id), opening.input
     here = pipeline.stage(opening.stage)
     while here is not None and here.name != stage.name:
         output, before = await store.output(job), here
@@ -88,7 +57,7 @@ async def _walked(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: St
 
 
 def _why_missing(run: StoredRun, before: Stage) -> str:
-    """Why there is no output of the stage `before`, by what the run's timeline says."""
+    """Why there is no output of the stage `before`, by the run's timeline."""
     if any(event.kind == "finished" and event.stage == before.name for event in run.timeline):
         return f"an output larger than MOUSETRAP_KEEP_OUTPUT_BYTES, as that of stage {before.name!r}, is not kept"
     return f"the run did not finish stage {before.name!r}"

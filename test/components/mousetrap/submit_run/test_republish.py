@@ -3,21 +3,20 @@
 from contextlib import suppress
 
 from mousetrap.shapes import RunState
-from mousetrap.submit_run import republish, submit_run
+from mousetrap.submit_run import Submitter
 from support.workbench import KEYRING, Workbench, add, double, on_streams
 
 
 @on_streams
 async def test_a_run_that_was_recorded_and_never_published_goes_through(bench: Workbench) -> None:
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")  # and its submitter dies here
-    pipelines = {bench.pipeline.name: bench.pipeline}
 
-    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+    assert await bench.submitter.republish(age=0.0) == 1
 
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):
         run = await bench.ended("r1")
     assert (run.state, run.result) == (RunState.COMPLETED, 42)
-    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 0
+    assert await bench.submitter.republish(age=0.0) == 0
 
 
 @on_streams
@@ -36,9 +35,9 @@ async def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_
             raise Died
 
     with suppress(Died):
-        await submit_run(Unlucky(), bench.queue, KEYRING, bench.pipeline, b"20", run_id="r1")  # type: ignore[arg-type]
-    pipelines = {bench.pipeline.name: bench.pipeline}
-    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+        submitter = Submitter(Unlucky(), bench.queue, KEYRING, {})  # type: ignore[arg-type]
+        await submitter.submit(bench.pipeline, b"20", run_id="r1")
+    assert await bench.submitter.republish(age=0.0) == 1
     done: list[int] = []
 
     def note(number: int) -> int:
@@ -55,8 +54,7 @@ async def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_
 @on_streams
 async def test_a_run_whose_time_was_over_before_it_was_published_is_not_begun(bench: Workbench) -> None:
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", expires_in=0.001)
-    pipelines = {bench.pipeline.name: bench.pipeline}
-    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+    assert await bench.submitter.republish(age=0.0) == 1
 
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):
         run = await bench.ended("r1")
@@ -68,12 +66,12 @@ async def test_a_run_whose_time_was_over_before_it_was_published_is_not_begun(be
 async def test_runs_that_are_just_being_submitted_are_left_alone(bench: Workbench) -> None:
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
 
-    assert await republish(bench.store, bench.queue, KEYRING, {bench.pipeline.name: bench.pipeline}) == 0
+    assert await bench.submitter.republish() == 0
 
 
 @on_streams
 async def test_a_run_of_a_pipeline_that_is_not_ours_is_left_to_those_who_know_it(bench: Workbench) -> None:
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
 
-    assert await republish(bench.store, bench.queue, KEYRING, {}, age=0.0) == 0
+    assert await Submitter(bench.store, bench.queue, KEYRING, {}).republish(age=0.0) == 0
     assert await bench.store.unpublished(age=0.0) == ["r1"]

@@ -8,12 +8,12 @@ import pytest
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import StoredRun, open_store
 from mousetrap.shapes import RunState
-from mousetrap.submit_run import Accepted, RerunImpossible, rerun
+from mousetrap.submit_run import Accepted, RerunImpossible
 from support.workbench import KEYRING, Workbench, add, double, on_streams
 
 
 async def repeated(bench: Workbench, run: StoredRun, **how: Any) -> Accepted:
-    return await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="again", **how)
+    return await bench.submitter.rerun(run, run_id="again", **how)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ async def test_a_failed_run_is_repeated_from_the_stage_that_failed_and_so_is_its
     assert (second.state, second.first, second.input) == (RunState.FAILED, "double", 21)
 
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-        await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, second, run_id="third", begin="failed")
+        await bench.submitter.rerun(second, run_id="third", begin="failed")
         assert (await bench.ended("third")).result == 42
 
 

@@ -16,7 +16,7 @@ from support.workbench import KEYRING, Workbench, a_pipeline, add, double, on_st
 
 @on_streams
 async def test_an_accepted_run_is_recorded_and_its_first_job_is_in_the_queue(bench: Workbench) -> None:
-    accepted = await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1")
+    accepted = await bench.submitter.submit(bench.pipeline, b"1", run_id="r1")
 
     assert accepted == ("r1", True)
     assert await bench.queue.ready(bench.queue_of("add")) == 1
@@ -39,7 +39,7 @@ async def test_a_body_that_the_pipeline_does_not_take_leaves_no_trace(bench: Wor
 @on_streams
 async def test_an_id_that_a_url_or_a_key_could_misread_is_refused(bench: Workbench, run_id: str) -> None:
     with pytest.raises(ValueError, match="1 to 64 letters"):
-        await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id=run_id)
+        await bench.submitter.submit(bench.pipeline, b"1", run_id=run_id)
 
 
 @pytest.mark.parametrize("expires_in", [float("nan"), float("inf"), 10**400, 0, -1.0])
@@ -48,9 +48,7 @@ async def test_a_time_to_expire_that_is_no_span_is_refused_and_leaves_no_trace(
     bench: Workbench, expires_in: float
 ) -> None:
     with pytest.raises(ValueError, match="expires_in is"):
-        await submit_run(
-            bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1", expires_in=expires_in
-        )
+        await bench.submitter.submit(bench.pipeline, b"1", run_id="r1", expires_in=expires_in)
 
     assert await bench.store.get("r1") is None
 
@@ -76,7 +74,7 @@ async def test_a_repeat_returns_the_first_run_however_far_it_is(bench: Workbench
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):
         await bench.ended("r1")
 
-        again = await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b" 1 ", run_id="r1")
+        again = await bench.submitter.submit(bench.pipeline, b" 1 ", run_id="r1")
 
     assert again == ("r1", False)
     assert (await bench.ended("r1")).result == 4
@@ -89,7 +87,7 @@ async def test_a_repeat_returns_the_first_run_however_far_it_is(bench: Workbench
 async def test_a_repeat_of_what_was_recorded_and_never_published_publishes_it(bench: Workbench) -> None:
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"1")  # and its submitter dies here
 
-    again = await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1")
+    again = await bench.submitter.submit(bench.pipeline, b"1", run_id="r1")
 
     assert again == ("r1", False)
     assert await bench.queue.ready(bench.queue_of("add")) == 1
@@ -114,7 +112,7 @@ async def test_a_run_that_the_broker_did_not_take_is_not_accepted_and_can_be_rep
     assert run.timeline[-1].failure is not None
     assert run.timeline[-1].failure.kind == "QueueFull"
 
-    assert await submit_run(bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="r1") == (
+    assert await bench.submitter.submit(bench.pipeline, b"1", run_id="r1") == (
         "r1",
         True,
     )

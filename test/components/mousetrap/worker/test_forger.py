@@ -16,7 +16,7 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, decode, encode, 
 from mousetrap.run_store import Unsigned
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
-from mousetrap.submit_run import RerunImpossible, republish, rerun
+from mousetrap.submit_run import RerunImpossible, Submitter
 from support.workbench import KEYRING, Workbench, on_streams
 
 FORGED = 1_000_000
@@ -166,9 +166,8 @@ async def test_a_run_that_somebody_wrote_into_the_store_is_not_published(
     async with forger(store_url) as store:
         await store.hset("mousetrap:run:forged", mapping={**run, "submitters": 1})
         await store.zadd("mousetrap:openings", {"forged": 1})
-    pipelines = {bench.pipeline.name: bench.pipeline}
 
-    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 0
+    assert await bench.submitter.republish(age=0.0) == 0
 
     async with bench.working(*noting.bindings()):
         assert (await bench.ended(await bench.submit(b"1"))).result == 4
@@ -196,12 +195,13 @@ async def test_a_run_whose_start_somebody_changed_in_the_store_is_neither_publis
     async with forger(store_url) as store:
         await store.hset("mousetrap:run:r1", mapping=change)
     pipelines = {bench.pipeline.name: bench.pipeline, "another": bench.pipeline}
+    submitter = Submitter(bench.store, bench.queue, KEYRING, pipelines)
 
     run = await bench.store.get("r1")
     assert run is not None
     with pytest.raises(RerunImpossible, match=r"ive an input"):
-        await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="r2", begin="add")
-    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 0
+        await submitter.rerun(run, run_id="r2", begin="add")
+    assert await submitter.republish(age=0.0) == 0
     assert await bench.queue.ready(bench.queue_of("add")) == 0
     assert await bench.queue.ready(bench.queue_of("double")) == 0
 
@@ -213,8 +213,7 @@ async def test_the_time_that_a_run_has_cannot_be_changed_in_the_store(
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", expires_in=60)
     async with forger(store_url) as store:
         await store.hset("mousetrap:run:r1", "expires_ms", 10**14)
-    pipelines = {bench.pipeline.name: bench.pipeline}
-    assert await republish(bench.store, bench.queue, KEYRING, pipelines, age=0.0) == 1
+    assert await bench.submitter.republish(age=0.0) == 1
 
     delivery = await bench.next_of(bench.queue_of("add"))
 
@@ -233,12 +232,10 @@ async def test_a_stage_is_not_repeated_on_an_output_that_somebody_changed_in_the
         await store.hset(f"mousetrap:job:{job.id}", "verdict", FORGERY)
 
     with pytest.raises(RerunImpossible, match="not ours to repeat"):
-        await rerun(bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="r2", begin="double")
+        await bench.submitter.rerun(run, run_id="r2", begin="double")
 
     assert await bench.queue.ready(bench.queue_of("double")) == 0
-    given = await rerun(
-        bench.store, bench.queue, KEYRING, bench.pipeline, run, run_id="r3", begin="double", body=b"5"
-    )
+    given = await bench.submitter.rerun(run, run_id="r3", begin="double", body=b"5")
     assert given.new
 
 
