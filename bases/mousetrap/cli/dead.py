@@ -1,173 +1,216 @@
-"""Shows dead letters, and has them sent round again, discarded or exported, over the API."""
+"""The commands for dead letters: dead list, groups, show, redrive, discard, export."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-import msgspec
-from rich.syntax import Syntax
-from rich.text import Text
+import typer
 
-from mousetrap.api_client import (
-    Api,
-    CommandFailed,
-    Letter,
-    Misused,
-    Repaired,
-    UnknownRun,
-    read_letter,
-    read_letter_groups,
-    read_letters,
+from mousetrap.cli.letter_options import FilteringCommand
+from mousetrap.cli.options import AsJson, read_input
+from mousetrap.cli.session import open_api
+
+if TYPE_CHECKING:
+    from mousetrap.api_client import Api, Letter, LetterFilter, Repaired
+
+app = typer.Typer(
+    help="Look at dead letters, and send them round again or discard them.", no_args_is_help=True
 )
-from mousetrap.cli.dead_tables import groups_table, letter_facts, letters_table, traceback_of
-from mousetrap.cli.output import print_json, print_json_line, say, terminal
-from mousetrap.cli.run import read_input
-from mousetrap.cli.short_ids import letter_place, whole_letter_ids, with_run
-from mousetrap.cli.tables import timeline_table
-from mousetrap.settings import Settings
 
-#: Letters that one request deals with, so that there is something to see meanwhile.
-_AT_ONCE = 500
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="These letters, by their ids or the beginnings of them."),
+]
+All = Annotated[bool, typer.Option("--all", help="Needed when no option selects dead letters.")]
 
-#: What the API is told of the letters that are meant.
-Wish = Mapping[str, Any]
+#: One request redrives or discards at most so many letters, so that progress can be shown.
+_BATCH = 500
 
 
-def list_letters(environ: Mapping[str, str], wish: Wish, *, limit: int, as_json: bool) -> int:
-    """The command `dead list`."""
-    with _api(environ) as api:
-        answer = api.dead_as_json("", {**_whole(api, wish), "limit": limit})
+@app.command("list", cls=FilteringCommand)
+def list_letters(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, newest first."""
+    from mousetrap.cli.output import local_time, print_reply
+    from mousetrap.cli.tables.dead import letters_table
+
+    with open_api(quiet=as_json) as api:
+        reply = api.letters(_whole(api, context.obj), limit=limit)
+    print_reply(reply, as_json, lambda page: letters_table(page, local_time()))
+
+
+@app.command("groups", cls=FilteringCommand)
+def list_groups(context: typer.Context, as_json: AsJson = False) -> None:
+    """Count dead letters by queue, reason and error."""
+    from mousetrap.cli.output import local_time, print_reply
+    from mousetrap.cli.tables.dead import groups_table
+
+    with open_api(quiet=as_json) as api:
+        reply = api.letter_groups(_whole(api, context.obj))
+    print_reply(reply, as_json, lambda groups: groups_table(groups, local_time()))
+
+
+@app.command()
+def show(
+    letter: Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or its beginning.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a dead letter carries, why it died, and what happened to its run."""
+    from mousetrap.cli.output import print_json
+    from mousetrap.cli.short_ids import letter_place
+
+    with open_api(quiet=as_json) as api:
+        reply = api.letter(*letter_place(api, letter))
     if as_json:
-        print_json(answer)
+        print_json(reply.json)
     else:
-        terminal().print(letters_table(read_letters(answer), _now()))
-    return 0
+        _print_letter(reply.value)
 
 
-def list_groups(environ: Mapping[str, str], wish: Wish, *, as_json: bool) -> int:
-    """The command `dead groups`."""
-    with _api(environ) as api:
-        answer = api.dead_as_json("/groups", _whole(api, wish))
-    if as_json:
-        print_json(answer)
-    else:
-        terminal().print(groups_table(read_letter_groups(answer), _now()))
-    return 0
+@app.command(cls=FilteringCommand)
+def redrive(
+    context: typer.Context,
+    ids: Ids = None,
+    everything: All = False,
+    rate: Annotated[float, typer.Option(min=0.1, max=1000, help="Letters a second, at most.")] = 100.0,
+    given: Annotated[
+        str | None,
+        typer.Option("--input", metavar="JSON|@FILE|-", help="Another input, for one letter alone."),
+    ] = None,
+) -> None:
+    """Send dead letters round again: their attempts are counted from one again."""
+    letters = _selected(context.obj, ids, everything)
+    if given is not None:
+        _redrive_edited(letters.ids, given)
+        return
+    with open_api() as api:
+        _print_repaired(repair_all(api, "redrive", _whole(api, letters), rate=rate))
 
 
-def show(environ: Mapping[str, str], letter_id: str, *, as_json: bool) -> int:
-    """The command `dead show`."""
-    with _api(environ) as api:
-        answer = api.letter_as_json(*letter_place(api, letter_id))
-    if as_json:
-        print_json(answer)
-        return 0
-    letter, console = read_letter(answer), terminal()
-    console.print(letter_facts(letter, _now()))
+@app.command(cls=FilteringCommand)
+def discard(
+    context: typer.Context,
+    ids: Ids = None,
+    everything: All = False,
+    sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget dead letters for good."""
+    letters = _selected(context.obj, ids, everything)
+    with open_api() as api:
+        letters = _whole(api, letters)
+        if not sure:
+            _confirm(api.letters(replace(letters, all=None), limit=1).value.matched)
+        _print_repaired(repair_all(api, "discard", letters))
+
+
+@app.command(cls=FilteringCommand)
+def export(context: typer.Context) -> None:
+    """Print dead letters with all that they carry, a line of JSON each."""
+    from mousetrap.cli.output import print_json_line
+
+    with open_api(quiet=True) as api:
+        for line in api.export(_whole(api, context.obj)):
+            print_json_line(line)
+
+
+def _print_letter(letter: "Letter") -> None:
+    from mousetrap.cli.output import json_text, local_time, terminal, traceback_text
+    from mousetrap.cli.tables.dead import letter_facts
+    from mousetrap.cli.tables.runs import timeline_table
+
+    console = terminal()
+    console.print(letter_facts(letter, local_time()))
     console.print()
-    console.print(_carried(letter))
+    console.print(json_text(letter.payload) if letter.body is None else letter.body)
     if letter.traceback:
         console.print()
-        console.print(traceback_of(letter), soft_wrap=True)
+        console.print(traceback_text(letter.traceback), soft_wrap=True)
     if letter.run:
         console.print()
         console.print(timeline_table(letter.run.timeline, letter.run.accepted_ms))
-    return 0
 
 
-def export(environ: Mapping[str, str], wish: Wish) -> int:
-    """The command `dead export`."""
-    with _api(environ) as api:
-        for line in api.export(_whole(api, wish)):
-            print_json_line(line)
-    return 0
+class RepairApi(Protocol):
+    """The part of the API that `repair_all` calls."""
 
-
-def redrive(environ: Mapping[str, str], wish: Wish, *, rate: float) -> int:
-    """The command `dead redrive`."""
-    with _api(environ) as api:
-        return _told(repair_all(api, "redrive", {**_whole(api, wish), "rate": rate}))
-
-
-def redrive_edited(environ: Mapping[str, str], letter_id: str, given: str) -> int:
-    """The command `dead redrive` of one letter with another input."""
-    body = read_input(given)
-    with _api(environ) as api:
-        return _told(api.redrive_edited(*letter_place(api, letter_id), body))
-
-
-def discard(environ: Mapping[str, str], wish: Wish, *, sure: bool) -> int:
-    """The command `dead discard`."""
-    with _api(environ) as api:
-        wish = _whole(api, wish)
-        if not sure:
-            shown = {name: value for name, value in wish.items() if name != "all"}
-            _ask(read_letters(api.dead_as_json("", {**shown, "limit": 1})).matched)
-        return _told(repair_all(api, "discard", wish))
-
-
-class Repairs(Protocol):
-    """What is asked of the API."""
-
-    def repair(self, what: str, wish: Wish) -> Repaired:
-        """Has some of the dead letters that are meant redriven or discarded."""
+    def repair(
+        self, action: str, letters: "LetterFilter", *, limit: int, rate: float | None = None
+    ) -> "Repaired":
+        """Redrives or discards some of the selected dead letters."""
         ...
 
 
-def repair_all(api: Repairs, what: str, wish: Wish) -> Repaired:
-    """Repeats the request for as many letters as were meant at first: what dies meanwhile is not sent round and round."""
-    with terminal(stderr=True).status(f"{what}: looking") as status:
-        total = more = api.repair(what, {**wish, "limit": _AT_ONCE})
+def repair_all(
+    api: RepairApi, action: str, letters: "LetterFilter", *, rate: float | None = None
+) -> "Repaired":
+    """Repeats the request for as many letters as matched at first: those that die meanwhile are not redriven again."""
+    from mousetrap.cli.output import terminal
+
+    with terminal(stderr=True).status(f"{action}: looking") as status:
+        total = more = api.repair(action, letters, limit=_BATCH, rate=rate)
         while total.left and more.dealt_with:
-            status.update(f"{what}: {total.dealt_with} of {total.matched}")
-            more = api.repair(what, {**wish, "limit": min(_AT_ONCE, total.left)})
+            status.update(f"{action}: {total.dealt_with} of {total.matched}")
+            more = api.repair(action, letters, limit=min(_BATCH, total.left), rate=rate)
             total = total.and_then(more)
     return total
 
 
-def _told(done: Repaired) -> int:
+def _redrive_edited(ids: Sequence[str], given: str) -> None:
+    from mousetrap.api_client import Misused
+    from mousetrap.cli.short_ids import letter_place
+
+    if len(ids) != 1:
+        raise Misused("--input changes one letter: give its id, and no other")
+    body = read_input(given)
+    with open_api() as api:
+        _print_repaired(api.redrive_edited(*letter_place(api, ids[0]), body))
+
+
+def _selected(letters: "LetterFilter", ids: Sequence[str] | None, everything: bool) -> "LetterFilter":
+    """The filter of a command that changes something. Raises Misused where nothing was given."""
+    from mousetrap.api_client import Misused
+
+    selected = replace(letters, ids=tuple(ids or ()), all=everything or None)
+    if not selected.params():
+        raise Misused("select dead letters with a filter, or pass --all")
+    return selected
+
+
+def _whole(api: "Api", letters: "LetterFilter") -> "LetterFilter":
+    """The same filter with whole ids in place of beginnings."""
+    from mousetrap.api_client import UnknownRun
+    from mousetrap.cli.short_ids import whole_letter_ids, with_run
+
+    if letters.ids:
+        letters = replace(letters, ids=tuple(whole_letter_ids(api, letters.ids)))
+    if letters.run:
+        with suppress(UnknownRun):  # a letter may be kept for longer than its run
+            letters = replace(letters, run=with_run(api, letters.run, api.run).value.id)
+    return letters
+
+
+def _confirm(count: int) -> None:
+    from mousetrap.api_client import CommandFailed, Misused
+
+    if not sys.stdin.isatty():
+        raise Misused("discarding cannot be undone: without a terminal to ask on, pass --yes")
+    if input(f"Discard {count} dead letters for good? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise CommandFailed("nothing was discarded")
+
+
+def _print_repaired(done: "Repaired") -> None:
+    from mousetrap.api_client import CommandFailed
+    from mousetrap.cli.output import say
+
     if not done.matched:
-        raise CommandFailed("no dead letter matches: `mousetrap dead list` shows what lies there")
+        raise CommandFailed("no dead letter matches: `mousetrap dead list` lists them")
     say(f"{done.redriven} redriven" if done.redriven or not done.discarded else f"{done.discarded} discarded")
     if done.stale:
         say(f"{done.stale} dropped: their jobs have gone on without them")
     if done.left or done.unseen:
         say(f"{done.left + done.unseen} left: repeat the command for them")
-    return 0
-
-
-def _whole(api: Api, wish: Wish) -> Wish:
-    """The same letters, by their whole ids, and the whole id of the run, where some were given by their beginnings."""
-    whole = dict(wish)
-    if ids := wish.get("ids"):
-        whole["ids"] = whole_letter_ids(api, ids)
-    if run := wish.get("run"):
-        with suppress(UnknownRun):  # a letter may be remembered for longer than its run
-            whole["run"] = with_run(api, run, api.run).id
-    return whole
-
-
-def _ask(count: int) -> None:
-    if not sys.stdin.isatty():
-        raise Misused("discarding cannot be undone: say --yes when nobody can be asked")
-    if input(f"Discard {count} dead letters for good? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise CommandFailed("nothing was discarded")
-
-
-def _carried(letter: Letter) -> Syntax | Text:
-    """What the letter carries: JSON where it is a job, else whatever it is."""
-    if letter.body is not None:
-        return Text(letter.body)
-    raw = msgspec.json.format(msgspec.json.encode(letter.payload), indent=2).decode()
-    return Syntax(raw, "json", background_color="default")
-
-
-def _api(environ: Mapping[str, str]) -> Api:
-    settings = Settings.from_environ(environ)
-    return Api(settings.api_url, settings.api_key)
-
-
-def _now() -> datetime:
-    return datetime.now().astimezone()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.api_client import Api, CommandFailed, Event, Misused, Progress, Run, follow, read_run_id
+from mousetrap.api_client import Api, CommandFailed, Event, Misused, Progress, Run, follow
 from mousetrap.catalogue import PIPELINES, SAMPLE
 from mousetrap.catalogue_entries import Sample
 from mousetrap.cli.output import terminal
@@ -88,13 +88,13 @@ def _one_run(stack: Stack, sample: Sample, console: Console) -> Run:
     with console.status(f"starting a Valkey server, the API and {len(stack.workers)} workers"):
         stack.wait_until_ready()
     with Api(stack.plan.api_url) as api:
-        run_id = read_run_id(api.start(sample.pipeline, sample.input))
+        run_id = api.start(sample.pipeline, sample.input).value.run_id
         console.print(heading(sample, stack.plan.api_url, run_id))
         stages = tuple(stage.name for stage in PIPELINES[sample.pipeline].stages)
         with run_screen(console, stages) as show:
             for news in _heard(stack, run_id, deadline):
                 show(news)
-        run = api.run(run_id)
+        run = api.run(run_id).value
     console.print()
     console.print(result_of(run))
     return run

@@ -10,7 +10,7 @@ from mousetrap.api_client import Api, CommandFailed
 from mousetrap.catalogue import PIPELINES
 from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_facts, check_workers
 from mousetrap.cli.output import print_json, terminal
-from mousetrap.cli.tables import checks_table
+from mousetrap.cli.tables.checks import checks_table
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
 from mousetrap.run_store import StoreFacts, open_store

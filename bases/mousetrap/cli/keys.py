@@ -1,22 +1,48 @@
-"""Makes keys and shows them, once, with the line that puts each to use."""
+"""The commands for keys, which are shown once: keys new, keys signing."""
 
-import secrets
-from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from mousetrap.api_client import Misused
+import typer
+
+app = typer.Typer(help="Make keys for the API and for signing messages.", no_args_is_help=True)
+
+#: The same as `Scope` of mousetrap.api_keys, whose import would make `--help` slow; a test compares both.
+SCOPES = (
+    "What it may do: read (see runs, results, queues, dead letters), run (start runs), operate (cancel, rerun, redrive, "
+    "discard). Give it once for each; none includes another."
+)
 
 
-def new_api_key(name: str, scopes: list[str], days: int | None = None) -> int:
-    """Prints a new key for the API, and the entry that the API keeps of it; after `days` the key ends."""
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    scope: Annotated[list[str], typer.Option(help=SCOPES)],
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=36_500, help="The key ends after so many days; else it never does."),
+    ] = None,
+) -> None:
+    """Make a key for the API: it is shown once, the API gets its hash alone."""
+    import secrets
+    from datetime import UTC, datetime, timedelta
+
+    from mousetrap.api_client import Misused
     from mousetrap.api_keys import new_key
 
     last_day = datetime.now(UTC).date() + timedelta(days=days) if days else None
     try:
-        key, entry = new_key(name, scopes, secrets.token_bytes(32), last_day=last_day)
+        key, entry = new_key(name, scope, secrets.token_bytes(32), last_day=last_day)
     except ValueError as error:
         raise Misused(str(error)) from error
     print(f"# for {name}{f', good until {last_day} (UTC)' if last_day else ''}; it is shown this once")
     print(f"export MOUSETRAP_API_KEY={key}")
     print("# for the API; several entries are separated by commas")
     print(f"export MOUSETRAP_API_KEYS={entry}")
-    return 0
+
+
+@app.command()
+def signing() -> None:
+    """Make a key that signs messages between the API and the workers."""
+    from mousetrap.signing import new_signing_key
+
+    print(new_signing_key())

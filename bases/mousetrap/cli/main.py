@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from mousetrap.cli.commands import app
+from mousetrap.cli.app import app
 
 
 def main() -> int:

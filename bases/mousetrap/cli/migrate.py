@@ -8,7 +8,7 @@ from mousetrap.catalogue_entries import load
 from mousetrap.cli.checks import Check
 from mousetrap.cli.doctor import store_facts
 from mousetrap.cli.output import terminal
-from mousetrap.cli.tables import checks_table
+from mousetrap.cli.tables.checks import checks_table
 from mousetrap.job_queue import make_queues
 from mousetrap.jobs import MousetrapError
 from mousetrap.settings import Settings, SettingsWrong, masked

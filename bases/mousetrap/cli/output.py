@@ -2,15 +2,20 @@
 
 import shlex
 import sys
-from collections.abc import Iterable
-from typing import IO, Any
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import IO, Any, TypeVar
 
 import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.syntax import Syntax
 from rich.text import Text
 
+from mousetrap.api_client import Reply
 from mousetrap.telemetry import printable, printable_json
+
+Value = TypeVar("Value")
 
 
 class _SafeConsole(Console):
@@ -70,6 +75,30 @@ def print_json(raw: bytes) -> None:
 def print_json_line(raw: bytes) -> None:
     """JSON that stands on one line already."""
     say(_safe(raw))
+
+
+def print_reply(reply: Reply[Value], as_json: bool, table: Callable[[Value], RenderableType]) -> None:
+    """A reply of the API: as JSON, or as the table that `table` makes of its value."""
+    if as_json:
+        print_json(reply.json)
+    else:
+        terminal().print(table(reply.value))
+
+
+def json_text(value: Any) -> Syntax:
+    """A value as coloured JSON."""
+    raw = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return Syntax(raw, "json", background_color="default")
+
+
+def traceback_text(traceback: str) -> Text:
+    """A traceback without colours."""
+    return Text(traceback.rstrip(), "dim")
+
+
+def local_time() -> datetime:
+    """Now, in this machine's time zone."""
+    return datetime.now().astimezone()
 
 
 def _safe(raw: bytes) -> str:

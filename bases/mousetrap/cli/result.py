@@ -7,7 +7,7 @@ from rich.syntax import Syntax
 from mousetrap.api_client import Run
 from mousetrap.catalogue import RENDERERS
 from mousetrap.catalogue_entries import load
-from mousetrap.cli.tables import failure_text
+from mousetrap.cli.tables.runs import failure_text
 
 
 def result_of(run: Run) -> RenderableType:

@@ -9,7 +9,7 @@ from rich.live import Live
 
 from mousetrap.api_client import Event, Progress
 from mousetrap.cli.progress import Stages, advance, waiting
-from mousetrap.cli.tables import event_line, stages_table
+from mousetrap.cli.tables.runs import event_line, stages_table
 
 
 @contextmanager

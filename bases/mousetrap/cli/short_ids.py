@@ -1,23 +1,23 @@
-"""Finds the run or the dead letter that the beginning of an id means."""
+"""Finds the run or the dead letter whose id begins with a text."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from mousetrap.api_client import Api, Letter, Misused, UnknownRun, read_letters, read_page
+from mousetrap.api_client import Api, LetterFilter, Misused, UnknownRun
 
 Done = TypeVar("Done")
 
-#: Characters that an id must at least be given by, runs that are looked through, newest first, and ids that an error lists.
+#: The shortest beginning of an id, how many of the newest runs are searched, and how many ids an error lists.
 _SHORTEST, _RUNS, _LISTED = 4, 1_000, 10
 #: The longest page of the API.
 _PAGE = 200
 
 
 def with_run(api: Api, given: str, act: Callable[[str], Done]) -> Done:
-    """What `act` gives for the run `given`, or if there is none for the only one whose id begins so.
+    """Calls `act` with the id `given`, or if no run has it, with the only id that begins with it.
 
-    Raises Misused when that are several, or none of the newest thousand.
+    Raises Misused when several of the newest thousand runs begin with it, or none.
     """
     try:
         return act(given)
@@ -29,40 +29,36 @@ def with_run(api: Api, given: str, act: Callable[[str], Done]) -> Done:
 
 
 def letter_place(api: Api, given: str) -> tuple[str, str]:
-    """The queue and the id of the dead letter that `given` is, or is the beginning of. Raises Misused."""
-    letters = _letters(api, {"ids": whole_letter_ids(api, [given]), "limit": 1})
-    if not letters:
-        raise Misused(f"there is no dead letter {given}, or not any more: `mousetrap dead list` shows them")
-    return letters[0].queue, letters[0].id
+    """The queue and the whole id of a dead letter. Raises Misused where there is none."""
+    found = api.letters(LetterFilter(ids=tuple(whole_letter_ids(api, [given]))), limit=1).value.letters
+    if not found:
+        raise Misused(f"there is no dead letter {given}, or not any more: `mousetrap dead list` lists them")
+    return found[0].queue, found[0].id
 
 
 def whole_letter_ids(api: Api, given: Sequence[str]) -> list[str]:
-    """The ids of the dead letters that these are, or are the beginnings of; others stay.
+    """Whole ids in place of beginnings; ids that no letter has are unchanged.
 
-    Raises Misused for the beginning of several, and for one where not all letters can be looked at.
+    Raises Misused for the beginning of several ids, and for any beginning where one page cannot hold all letters.
     """
-    known = {letter.id for letter in _letters(api, {"ids": given, "limit": _PAGE})}
+    known = {letter.id for letter in api.letters(LetterFilter(ids=tuple(given)), limit=_PAGE).value.letters}
     if known.issuperset(given) or len(given) > _PAGE:
         return list(given)
-    page = read_letters(api.dead_as_json("", {"limit": _PAGE}))
+    page = api.letters(LetterFilter(), limit=_PAGE).value
     ids = [letter.id for letter in page.letters]
     whole = [each if each in known else _only("dead letter", each, ids) or each for each in given]
     if whole != list(given) and page.matched + page.unseen > len(ids):
-        # An older letter may begin so as well, and discarding cannot be undone.
+        # An older letter may begin with it too, and discarding cannot be undone.
         raise Misused(
             f"{page.matched} dead letters are too many to find one by the beginning of its id: give all of it"
         )
     return whole
 
 
-def _letters(api: Api, wish: Mapping[str, Any]) -> Sequence[Letter]:
-    return read_letters(api.dead_as_json("", wish)).letters
-
-
 def _run_ids(api: Api) -> Iterator[str]:
     after: str | None = None
     while True:
-        page = read_page(api.runs_as_json(None, None, _PAGE, after))
+        page = api.runs(limit=_PAGE, after=after).value
         yield from (run.id for run in page.runs)
         after = page.next
         if after is None:

@@ -1,20 +1,14 @@
-"""Lists the workers, as the API tells it."""
+"""The command for workers: workers."""
 
-from collections.abc import Mapping
-
-from mousetrap.api_client import Api, read_workers
-from mousetrap.cli.output import print_json, terminal
-from mousetrap.cli.tables import workers_table
-from mousetrap.settings import Settings
+from mousetrap.cli.options import AsJson
+from mousetrap.cli.session import open_api
 
 
-def workers(environ: Mapping[str, str], *, as_json: bool) -> int:
-    """The command `workers`."""
-    settings = Settings.from_environ(environ)
-    with Api(settings.api_url, settings.api_key) as api:
-        answer = api.workers_as_json()
-    if as_json:
-        print_json(answer)
-    else:
-        terminal().print(workers_table(read_workers(answer)))
-    return 0
+def workers(as_json: AsJson = False) -> None:
+    """List the workers: who is alive, what they serve and run."""
+    from mousetrap.cli.output import print_reply
+    from mousetrap.cli.tables.workers import workers_table
+
+    with open_api(quiet=as_json) as api:
+        reply = api.workers()
+    print_reply(reply, as_json, workers_table)

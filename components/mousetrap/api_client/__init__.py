@@ -1,6 +1,7 @@
 """The API from Python, for the terminal, programs and tests: requests, replies as values, events of a run."""
 
 from mousetrap.api_client.answers import (
+    Accepted,
     Doing,
     Event,
     Failure,
@@ -16,27 +17,21 @@ from mousetrap.api_client.answers import (
     Worker,
     kind_and_text,
 )
-from mousetrap.api_client.client import (
-    Api,
-    UnknownRun,
-    read_letter,
-    read_letter_groups,
-    read_letters,
-    read_page,
-    read_run,
-    read_run_id,
-    read_workers,
-)
-from mousetrap.api_client.errors import CommandFailed, Misused, Unreachable
+from mousetrap.api_client.client import Api
+from mousetrap.api_client.errors import CommandFailed, Misused, UnknownRun, Unreachable
+from mousetrap.api_client.filters import LetterFilter
 from mousetrap.api_client.follow import follow
+from mousetrap.api_client.reply import Reply
 
 __all__ = [
+    "Accepted",
     "Api",
     "CommandFailed",
     "Doing",
     "Event",
     "Failure",
     "Letter",
+    "LetterFilter",
     "LetterGroup",
     "LetterGroups",
     "LetterPage",
@@ -45,17 +40,11 @@ __all__ = [
     "Progress",
     "PutAside",
     "Repaired",
+    "Reply",
     "Run",
     "UnknownRun",
     "Unreachable",
     "Worker",
     "follow",
     "kind_and_text",
-    "read_letter",
-    "read_letter_groups",
-    "read_letters",
-    "read_page",
-    "read_run",
-    "read_run_id",
-    "read_workers",
 ]

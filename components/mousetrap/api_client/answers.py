@@ -78,6 +78,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: tuple[str, ...] = ()
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """The API's reply to a new run."""
+
+    run_id: str
+
+
 class Page(msgspec.Struct, frozen=True):
     """Some runs, newest first."""
 

@@ -1,17 +1,18 @@
-"""Speaks with the API: what a terminal asks of it, and its problems as errors that people can read."""
+"""Sends requests to the API; its problems become errors for people."""
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from mousetrap.api_client.answers import (
+    Accepted,
     Event,
     Letter,
     LetterGroups,
@@ -23,31 +24,29 @@ from mousetrap.api_client.answers import (
     Run,
     Worker,
 )
-from mousetrap.api_client.errors import CommandFailed, Misused, Unreachable
+from mousetrap.api_client.errors import Misused, Unreachable
 from mousetrap.api_client.event_stream import lines_of, read_events
-
-Answer = TypeVar("Answer")
+from mousetrap.api_client.filters import LetterFilter, without_empty
+from mousetrap.api_client.problems import check_response
+from mousetrap.api_client.reply import Reply, decoded
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-#: Seconds without a byte before a stream of events counts as lost: the API says something more often.
-_SILENCE = 60.0
-#: Seconds for an answer about dead letters, all of which must be looked at.
-_DEALING = 60.0
-
-
-class UnknownRun(Misused):
-    """The API knows no run of that id."""
+_TIMEOUT_S = 10.0
+#: Without a byte for so long, a stream of events is lost: the API sends something more often.
+_EVENTS_TIMEOUT_S = 60.0
+#: A request about dead letters reads all of them.
+_LETTERS_TIMEOUT_S = 60.0
 
 
 class Api:
-    """Every method raises Misused for what the API refuses, Unreachable when it does not serve."""
+    """A connection to the API. Methods raise Misused for what it refuses, Unreachable when it is away or not ready."""
 
     def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
         self._client = httpx.Client(
             base_url=_checked(self.url),
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=10.0,
+            timeout=_TIMEOUT_S,
             trust_env=not _is_loopback(self.url),  # a proxy cannot reach this machine's own address
         )
 
@@ -60,12 +59,12 @@ class Api:
         self._client.close()
 
     def ready(self) -> None:
-        """Returns if the API, its broker and its store serve."""
-        self._ask("GET", "/health/ready")
+        """Returns if the API, its broker and its store are ready."""
+        self._request("GET", "/health/ready")
 
     def stages(self, pipeline: str) -> tuple[str, ...]:
         """The names of a pipeline's stages, in their order."""
-        known = _read(self._ask("GET", "/pipelines"), tuple[Pipeline, ...])
+        known = decoded(self._request("GET", "/pipelines"), tuple[Pipeline, ...])
         return tuple(stage.name for one in known if one.name == pipeline for stage in one.stages)
 
     def start(
@@ -76,93 +75,106 @@ class Api:
         key: str | None = None,
         run_id: str | None = None,
         expires_in: float | None = None,
-    ) -> bytes:
-        """Has a run accepted, under an idempotency key or an id where given; the API's whole answer."""
-        params = _said({"run_id": run_id, "expires_in": expires_in})
+    ) -> Reply[Accepted]:
+        """Starts a run, under an idempotency key or an id where given."""
+        params = without_empty({"run_id": run_id, "expires_in": expires_in})
         path = f"/pipelines/{_segment(pipeline)}/runs"
-        return self._ask("POST", path, content=body, headers=_headers(key), params=params)
+        return Reply(
+            self._request("POST", path, content=body, headers=_headers(key), params=params), Accepted
+        )
 
     def cancel(self, run_id: str) -> str:
-        """Calls the run off, and gives its id."""
-        self._ask("DELETE", _path(run_id))
+        """Cancels the run, and returns its id."""
+        self._request("DELETE", _run_path(run_id))
         return run_id
 
-    def rerun(self, run_id: str, begin: str, body: bytes | None, *, key: str | None = None) -> bytes:
-        """Has the run repeated from there on, with another input where given; the API's whole answer."""
-        wish = {"from": begin, **_with_input(body)}
-        path = f"{_path(run_id)}/rerun"
-        return self._ask("POST", path, content=msgspec.json.encode(wish), headers=_headers(key))
+    def rerun(
+        self, run_id: str, begin: str, body: bytes | None, *, key: str | None = None
+    ) -> Reply[Accepted]:
+        """Repeats the run from the stage `begin` on, with another input where given."""
+        content = msgspec.json.encode({"from": begin, **_with_input(body)})
+        path = f"{_run_path(run_id)}/rerun"
+        return Reply(self._request("POST", path, content=content, headers=_headers(key)), Accepted)
 
-    def run_as_json(self, run_id: str) -> bytes:
-        """The run with its timeline, as the API says it."""
-        return self._ask("GET", _path(run_id))
-
-    def run(self, run_id: str) -> Run:
+    def run(self, run_id: str) -> Reply[Run]:
         """The run with its timeline."""
-        return read_run(self.run_as_json(run_id))
+        return Reply(self._request("GET", _run_path(run_id)), Run)
 
-    def runs_as_json(self, pipeline: str | None, state: str | None, limit: int, after: str | None) -> bytes:
-        """A page of runs, as the API says it."""
-        asked = {"pipeline": pipeline, "state": state, "limit": str(limit), "after": after}
-        return self._ask("GET", "/runs", params=_said(asked))
+    def runs(
+        self,
+        pipeline: str | None = None,
+        state: str | None = None,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+    ) -> Reply[Page]:
+        """A page of runs, newest first."""
+        params = {"pipeline": pipeline, "state": state, "limit": str(limit), "after": after}
+        return Reply(self._request("GET", "/runs", params=without_empty(params)), Page)
 
-    def workers_as_json(self) -> bytes:
-        """The workers, as the API says it."""
-        return self._ask("GET", "/workers")
+    def workers(self) -> Reply[tuple[Worker, ...]]:
+        """All workers, with what they run."""
+        return Reply(self._request("GET", "/workers"), tuple[Worker, ...])
 
-    def dead_as_json(self, what: str, wish: Mapping[str, Any]) -> bytes:
-        """The dead letters that are meant, or with `/groups` what they died of, as the API says it."""
-        return self._ask("GET", f"/dead{what}", params=_said(wish), timeout=_DEALING)
+    def letters(self, letters: LetterFilter, *, limit: int) -> Reply[LetterPage]:
+        """The selected dead letters, newest first."""
+        return Reply(self._letters("GET", "/dead", params={**letters.params(), "limit": limit}), LetterPage)
 
-    def letter_as_json(self, queue: str, letter_id: str) -> bytes:
-        """A dead letter with its story, as the API says it."""
-        return self._ask("GET", _letter_path(queue, letter_id), timeout=_DEALING)
+    def letter_groups(self, letters: LetterFilter) -> Reply[LetterGroups]:
+        """The selected dead letters, counted by queue, reason and error."""
+        return Reply(self._letters("GET", "/dead/groups", params=letters.params()), LetterGroups)
 
-    def repair(self, what: str, wish: Mapping[str, Any]) -> Repaired:
-        """Has the dead letters that are meant redriven or discarded."""
-        body = msgspec.json.encode(_said(wish))
-        return _read(self._ask("POST", f"/dead/{what}", content=body, timeout=_DEALING), Repaired)
+    def letter(self, queue: str, letter_id: str) -> Reply[Letter]:
+        """A dead letter with its payload, its traceback and its run."""
+        return Reply(self._letters("GET", _letter_path(queue, letter_id)), Letter)
+
+    def repair(
+        self, action: str, letters: LetterFilter, *, limit: int, rate: float | None = None
+    ) -> Repaired:
+        """Redrives (at most `rate` a second) or discards selected dead letters, `limit` of them at most."""
+        content = msgspec.json.encode(without_empty({**letters.params(), "limit": limit, "rate": rate}))
+        return decoded(self._letters("POST", f"/dead/{action}", content=content), Repaired)
 
     def redrive_edited(self, queue: str, letter_id: str, body: bytes) -> Repaired:
-        """Has one dead letter redriven with another input."""
-        path = f"{_letter_path(queue, letter_id)}/redrive"
-        body = msgspec.json.encode(_with_input(body))
-        return _read(self._ask("POST", path, content=body, timeout=_DEALING), Repaired)
+        """Redrives one dead letter with another input."""
+        content = msgspec.json.encode(_with_input(body))
+        return decoded(
+            self._letters("POST", f"{_letter_path(queue, letter_id)}/redrive", content=content), Repaired
+        )
 
-    def export(self, wish: Mapping[str, Any]) -> Iterator[bytes]:
-        """The dead letters that are meant, with all that they carry, a line of JSON each."""
-        with (
-            self._reaching(),
-            self._client.stream("GET", "/dead/export", params=_said(wish), timeout=_DEALING) as response,
-        ):
-            if response.is_error:
-                response.read()
-            _check(response)
-            yield from lines_of(response.iter_bytes())
+    def export(self, letters: LetterFilter) -> Iterator[bytes]:
+        """The selected dead letters, complete, one line of JSON each."""
+        params, timeout = letters.params(), httpx.Timeout(_LETTERS_TIMEOUT_S)
+        with self._streamed("/dead/export", params=params, timeout=timeout) as lines:
+            yield from lines
 
     def events(self, run_id: str, after: str) -> Iterator[Event | Progress]:
-        """What happens to the run after the event with the id `after`, until the connection ends."""
+        """The run's events after the one with the id `after`, until the connection ends."""
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
-        with (
-            self._reaching(),
-            self._client.stream(
-                "GET", f"{_path(run_id)}/events", headers=headers, timeout=httpx.Timeout(10.0, read=_SILENCE)
-            ) as response,
-        ):
-            if response.is_error:
-                response.read()
-            _check(response)
-            for kind, data in read_events(lines_of(response.iter_bytes())):
-                yield _read(data, Progress) if kind == "progress" else _read(data, Event)
+        timeout = httpx.Timeout(_TIMEOUT_S, read=_EVENTS_TIMEOUT_S)
+        with self._streamed(f"{_run_path(run_id)}/events", headers=headers, timeout=timeout) as lines:
+            for kind, data in read_events(lines):
+                yield decoded(data, Progress) if kind == "progress" else decoded(data, Event)
 
-    def _ask(self, method: str, path: str, **options: Any) -> bytes:
-        with self._reaching():
+    def _letters(self, method: str, path: str, **options: Any) -> bytes:
+        return self._request(method, path, **options, timeout=_LETTERS_TIMEOUT_S)
+
+    def _request(self, method: str, path: str, **options: Any) -> bytes:
+        with self._errors():
             response = self._client.request(method, path, **options)
-        _check(response)
+        check_response(response)
         return response.content
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
+    def _streamed(self, path: str, **options: Any) -> Iterator[Iterator[bytes]]:
+        with self._errors(), self._client.stream("GET", path, **options) as response:
+            if response.is_error:
+                response.read()
+            check_response(response)
+            yield lines_of(response.iter_bytes())
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.TransportError as error:
@@ -170,85 +182,6 @@ class Api:
                 f"cannot reach the API at {self.url}: start it with `mousetrap up`, "
                 f"or name another in MOUSETRAP_API_URL ({str(error) or type(error).__name__})"
             ) from error
-
-
-def read_run(answer: bytes) -> Run:
-    """The run that the API's answer holds."""
-    return _read(answer, Run)
-
-
-def read_page(answer: bytes) -> Page:
-    """The page of runs that the API's answer holds."""
-    return _read(answer, Page)
-
-
-def read_workers(answer: bytes) -> tuple[Worker, ...]:
-    """The workers that the API's answer holds."""
-    return _read(answer, tuple[Worker, ...])
-
-
-def read_letters(answer: bytes) -> LetterPage:
-    """The dead letters that the API's answer holds."""
-    return _read(answer, LetterPage)
-
-
-def read_letter_groups(answer: bytes) -> LetterGroups:
-    """The groups of dead letters that the API's answer holds."""
-    return _read(answer, LetterGroups)
-
-
-def read_letter(answer: bytes) -> Letter:
-    """The dead letter that the API's answer holds."""
-    return _read(answer, Letter)
-
-
-def read_run_id(answer: bytes) -> str:
-    """The id of the run that the API accepted."""
-    return _read(answer, Accepted).run_id
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """The API's answer to a new run, as far as the terminal needs it."""
-
-    run_id: str
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """What an RFC 9457 answer says."""
-
-    type: str = ""
-    title: str = ""
-    detail: str = ""
-    where: str | None = None
-
-
-def _check(response: httpx.Response) -> None:
-    if response.is_success:
-        return
-    try:
-        problem = msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
-        problem = Problem()
-    text = ": ".join(filter(None, (problem.title, problem.detail)))
-    if problem.where:
-        text = f"{text} (at {problem.where})"
-    text = " ".join(text.split())
-    text = text or f"{response.url} answered {response.status_code}"
-    if problem.type.endswith(":unknown-run"):
-        raise UnknownRun(text)
-    raise (Unreachable if response.is_server_error else Misused)(text)
-
-
-def _read(answer: bytes, kind: type[Answer]) -> Answer:
-    try:
-        return msgspec.json.decode(answer, type=kind)
-    except msgspec.DecodeError as error:
-        raise CommandFailed(f"the API's answer is not one that this version reads: {error}") from error
-
-
-def _said(wish: Mapping[str, Any]) -> dict[str, Any]:
-    """What of it was said at all."""
-    return {name: value for name, value in wish.items() if value not in (None, "", (), [])}
 
 
 def _headers(key: str | None) -> dict[str, str]:
@@ -265,7 +198,7 @@ def _letter_path(queue: str, letter_id: str) -> str:
     return f"/dead/{_segment(queue)}/{_segment(letter_id)}"
 
 
-def _path(run_id: str) -> str:
+def _run_path(run_id: str) -> str:
     if not _RUN_ID.fullmatch(run_id):
         raise Misused(f"{run_id} is no run's id: that has 1 to 64 characters of A-Z, a-z, 0-9, _ and -")
     return f"/runs/{run_id}"

@@ -1,4 +1,4 @@
-"""How a command ends badly: a line for people, and an exit code that says which kind it was."""
+"""Errors for people: what failed, what was misused, what cannot be reached."""
 
 
 class CommandFailed(Exception):
@@ -8,9 +8,13 @@ class CommandFailed(Exception):
 
 
 class Misused(CommandFailed):
-    """What was asked for makes no sense, here or to the API: ask otherwise."""
+    """The request makes no sense, to the command or to the API: change it."""
 
     code = 2
+
+
+class UnknownRun(Misused):
+    """The API knows no run with this id."""
 
 
 class Unreachable(CommandFailed):

@@ -3,13 +3,12 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mousetrap.api_client import Repaired
+from mousetrap.api_client import LetterFilter, Repaired
 from mousetrap.cli.dead import repair_all
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
@@ -218,17 +217,17 @@ def test_runs_are_cancelled_and_repeated(mousetrap: Command) -> None:
     assert (impossible.returncode, "has not failed" in impossible.stderr) == (2, True)
 
 
-def test_letters_that_die_again_meanwhile_are_not_sent_round_and_round() -> None:
-    asked: list[int] = []
+def test_letters_that_die_again_are_not_redriven_again_and_again() -> None:
+    limits: list[int] = []
 
-    class NeverMended:
-        """Whatever is redriven lies there again at once."""
+    class StillBroken:
+        """Each letter that is redriven dies again at once."""
 
-        def repair(self, _: str, wish: Mapping[str, Any]) -> Repaired:
-            asked.append(wish["limit"])
-            return Repaired(matched=1200, left=700, unseen=0, redriven=min(500, wish["limit"]))
+        def repair(self, _: str, __: LetterFilter, *, limit: int, rate: float | None = None) -> Repaired:
+            limits.append(limit)
+            return Repaired(matched=1200, left=700, unseen=0, redriven=min(500, limit))
 
-    done = repair_all(NeverMended(), "redrive", {"all": True})
+    done = repair_all(StillBroken(), "redrive", LetterFilter(all=True))
 
-    assert asked == [500, 500, 200]
+    assert limits == [500, 500, 200]
     assert (done.redriven, done.left) == (1200, 0)

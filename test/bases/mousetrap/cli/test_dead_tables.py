@@ -1,15 +1,14 @@
-"""Shows each table of dead letters as a terminal of 80 columns shows it, to the letter."""
+"""Tables of dead letters, as a terminal of 80 columns shows them."""
 
 from datetime import UTC, datetime
-from io import StringIO
 
 import msgspec
 import pytest
-from rich.console import RenderableType
 
 from mousetrap.api_client import Letter, LetterGroup, LetterGroups, LetterPage
-from mousetrap.cli.dead_tables import groups_table, letter_facts, letters_table, traceback_of
-from mousetrap.cli.output import terminal
+from mousetrap.cli.output import traceback_text
+from mousetrap.cli.tables.dead import groups_table, letter_facts, letters_table
+from support.terminal import shown
 
 #: 2026-01-02 03:04:05 UTC.
 AT = 1_767_323_045_000
@@ -29,12 +28,6 @@ LETTER = Letter(
     stage="fetch",
 )
 FOREIGN = Letter(id="m1", queue="start_fetch", reason="signature", error_kind="", error="", believed=False)
-
-
-def shown(what: RenderableType, width: int = 80) -> str:
-    out = StringIO()
-    terminal(out, width=width).print(what)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def test_letters_are_a_line_each_whatever_they_died_of() -> None:
@@ -110,6 +103,6 @@ def test_what_somebody_put_into_a_queue_does_not_steer_the_terminal() -> None:
     for what in (
         letters_table(LetterPage((evil,), 1, 1, 0), NOW),
         letter_facts(evil, NOW),
-        traceback_of(evil),
+        traceback_text(evil.traceback),
     ):
         assert not {"\x1b", "\x07", "\x9b"} & set(shown(what, width=300))

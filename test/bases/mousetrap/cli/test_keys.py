@@ -6,11 +6,11 @@ import pytest
 
 from mousetrap.api_client import Misused
 from mousetrap.api_keys import ALLOWS, ApiKeys, Scope
-from mousetrap.cli.keys import new_api_key
+from mousetrap.cli.keys import SCOPES, new
 
 
 def test_an_api_key_is_shown_with_its_entry(capsys: pytest.CaptureFixture[str]) -> None:
-    assert new_api_key("ci", ["run", "read"]) == 0
+    new("ci", ["run", "read"])
 
     lines = dict(
         line.removeprefix("export ").split("=", 1)
@@ -25,12 +25,12 @@ def test_an_api_key_is_shown_with_its_entry(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(("name", "scopes"), [("A b", ["run"]), ("ci", ["fly"])])
 def test_a_wrong_name_or_scope_is_misuse(name: str, scopes: list[str]) -> None:
     with pytest.raises(Misused):
-        new_api_key(name, scopes)
+        new(name, scopes)
 
 
 def test_a_key_for_some_days_is_shown_with_its_last_one(capsys: pytest.CaptureFixture[str]) -> None:
     before = datetime.now(UTC).date()
-    new_api_key("ci", ["run"], 30)
+    new("ci", ["run"], 30)
 
     out = capsys.readouterr().out
     entry = out.partition("MOUSETRAP_API_KEYS=")[2].strip()
@@ -40,7 +40,5 @@ def test_a_key_for_some_days_is_shown_with_its_last_one(capsys: pytest.CaptureFi
 
 
 def test_the_help_lists_every_scope_with_what_it_allows() -> None:
-    from mousetrap.cli import commands
-
     for scope, what in ALLOWS.items():
-        assert f"{scope} ({what})" in commands._SCOPES
+        assert f"{scope} ({what})" in SCOPES

@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hypothesis import given, settings
 
-from mousetrap.api_client.client import Api, read_page, read_run_id
+from mousetrap.api_client.answers import Accepted, Page
+from mousetrap.api_client.client import Api
 from mousetrap.api_client.errors import CommandFailed, Misused, Unreachable
+from mousetrap.api_client.reply import decoded
 from mousetrap.settings import Settings, SettingsWrong
 from support.ports import free_ports
 from support.settings import ANY_VALUE
@@ -40,15 +42,15 @@ def test_no_api_is_reported_with_the_command_that_starts_one() -> None:
         (502, "<html>", Unreachable, "/runs/r answered 502"),
         (404, "[]", Misused, "/runs/r answered 404"),
         (302, "", Misused, "/runs/r answered 302"),
-        (200, "<html>", CommandFailed, "not one that this version reads"),
-        (200, "{}", CommandFailed, "not one that this version reads"),
+        (200, "<html>", CommandFailed, "cannot read the API's reply"),
+        (200, "{}", CommandFailed, "cannot read the API's reply"),
     ],
 )
 def test_an_answer_that_is_no_run_is_shown_in_words(
     serving: Serving, status: int, body: str, kind: type[CommandFailed], text: str
 ) -> None:
     with serving((status, body)) as (url, _), Api(url) as api, pytest.raises(kind, match=text):
-        api.run("r")
+        _ = api.run("r").value
 
 
 def test_dots_in_a_name_lead_to_no_other_path() -> None:
@@ -70,7 +72,7 @@ def test_dots_in_a_name_lead_to_no_other_path() -> None:
             with pytest.raises(Misused):
                 api.start("..", b"{}")
             with pytest.raises(Misused):
-                api.letter_as_json("..", ".")
+                api.letter("..", ".")
         server.shutdown()
 
     assert asked == ["/pipelines/%2E%2E/runs", "/dead/%2E%2E/%2E"]
@@ -96,9 +98,10 @@ def test_a_proxy_is_not_asked_for_this_machines_own_api(
 
 
 def test_only_what_a_terminal_needs_is_read_of_an_answer() -> None:
-    assert read_run_id(b'{"run_id":"r","url":"/runs/r","new":"thing"}') == "r"
-    page = read_page(
-        b'{"runs":[{"id":"r","pipeline":"p","state":"s","stage":"t","accepted_ms":1,"x":2}],"next":null}'
+    assert decoded(b'{"run_id":"r","url":"/runs/r","new":"thing"}', Accepted) == Accepted("r")
+    page = decoded(
+        b'{"runs":[{"id":"r","pipeline":"p","state":"s","stage":"t","accepted_ms":1,"x":2}],"next":null}',
+        Page,
     )
     assert [run.id for run in page.runs] == ["r"]
 

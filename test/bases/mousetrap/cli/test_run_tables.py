@@ -1,37 +1,19 @@
-"""Shows each table as a terminal of 80 columns shows it, to the letter."""
+"""Tables of runs, as a terminal of 80 columns shows them."""
 
 from datetime import UTC, datetime
-from io import StringIO
 
 import msgspec
 import pytest
-from rich.console import RenderableType
 
-from mousetrap.api_client import Doing, Event, Failure, Page, Run, Worker
-from mousetrap.cli.checks import Check
-from mousetrap.cli.output import terminal
+from mousetrap.api_client import Event, Failure, Page, Run
 from mousetrap.cli.progress import StageSeen
-from mousetrap.cli.tables import (
-    checks_table,
-    duration,
-    event_line,
-    run_heading,
-    runs_table,
-    stages_table,
-    timeline_table,
-    workers_table,
-)
+from mousetrap.cli.tables.runs import event_line, run_heading, runs_table, stages_table, timeline_table
+from support.terminal import shown
 
 #: 2026-01-02 03:04:05 UTC.
 AT = 1_767_323_045_000
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 RUN = "019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b"
-
-
-def shown(what: RenderableType, width: int = 80) -> str:
-    out = StringIO()
-    terminal(out, width=width).print(what)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def test_stages_show_what_each_does_now() -> None:
@@ -141,44 +123,6 @@ def test_no_runs_are_an_invitation() -> None:
     assert shown(runs_table(Page(()), NOW)) == "no runs: start one with `mousetrap run PIPELINE`"
 
 
-def a_worker(state: str, doing: int, *, running: int, silent: float) -> Worker:
-    jobs = tuple(Doing(run_id=RUN, stage="fetch", attempt=2, seconds=62.5) for _ in range(doing))
-    return Worker(
-        name="host-4711-9f3c", state=state, stages=("earthquakes.fetch", "earthquakes.process"), concurrency=10,
-        running=running, done=1204, failed=2, silent=silent, doing=jobs,
-    )  # fmt: skip
-
-
-def test_workers_fit_into_80_columns_with_what_they_run() -> None:
-    workers = [a_worker("serving", 0, running=0, silent=1.2), a_worker("stale", 1, running=1, silent=123)]
-
-    assert shown(workers_table(workers)) == (
-        "worker          state    stages               running  done  failed     silent\n"
-        "──────────────────────────────────────────────────────────────────────────────\n"
-        "host-4711-9f3c  serving  earthquakes.fetch    0 of 10  1204       2     1.20 s\n"
-        "                         earthquakes.process\n"
-        "host-4711-9f3c  stale    earthquakes.fetch    1 of 10  1204       2  2 min 3 s\n"
-        "                         earthquakes.process\n"
-        "\n"
-        "run                               stage  attempt        for  worker\n"
-        "───────────────────────────────────────────────────────────────────────────\n"
-        f"{RUN}  fetch        2  1 min 2 s  host-4711-9f3c"
-    )
-
-
-def test_of_very_many_jobs_the_first_are_shown() -> None:
-    workers = [a_worker("serving", 15, running=15, silent=1), a_worker("serving", 100, running=200, silent=1)]
-
-    table = shown(workers_table(workers))
-
-    assert table.count("1 min 2 s") == 20
-    assert table.endswith("and 195 more: mousetrap workers --json")
-
-
-def test_no_workers_are_an_invitation() -> None:
-    assert shown(workers_table([])) == "no workers: start one with `mousetrap worker STAGE`"
-
-
 def test_a_run_shows_what_it_is() -> None:
     run = Run(
         id=RUN,
@@ -219,24 +163,3 @@ def test_a_timeline_has_every_attempt_and_its_worker() -> None:
         "0.02 s  fetch  retrying: E: [no]                1  w1\n"
         "0.03 s         failed: KeyboardInterrupt"
     )
-
-
-def test_a_check_that_failed_shows_how_to_correct_it() -> None:
-    checks = (Check("settings", "ok", "2 given"), Check("store", "fail", "no answer", "start it"))
-    assert shown(checks_table(checks)) == (
-        "ok    settings  2 given\nfail  store     no answer\n                → start it"
-    )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.0, "0.00 s"),
-        (9.876, "9.88 s"),
-        (12.34, "12.3 s"),
-        (200.0, "3 min 20 s"),
-        (7_500.0, "2 h 5 min"),
-    ],
-)
-def test_a_duration_is_as_exact_as_it_is_short(seconds: float, words: str) -> None:
-    assert duration(seconds) == words

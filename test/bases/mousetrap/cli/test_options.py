@@ -3,7 +3,7 @@
 import pytest
 
 from mousetrap.api_client import Misused
-from mousetrap.cli.spans import seconds
+from mousetrap.cli.options import seconds
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mousetrap.api_client import Letter, LetterGroups, LetterPage, kind_and_text
-from mousetrap.cli.tables import moment, table_of
+from mousetrap.cli.tables.style import moment, table_of
 
 
 def letters_table(page: LetterPage, now: datetime) -> RenderableType:
@@ -74,11 +74,6 @@ def letter_facts(letter: Letter, now: datetime) -> Table:
             "", Text("no key of ours signed it: it can be redriven as it is, and not edited", "yellow")
         )
     return facts
-
-
-def traceback_of(letter: Letter) -> Text:
-    """Where it broke."""
-    return Text(letter.traceback.rstrip(), "dim")
 
 
 def _why(letter: Letter) -> Text:

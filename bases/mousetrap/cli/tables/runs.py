@@ -1,47 +1,20 @@
 """Draws runs, stages and timelines as tables: pure, from what the API answered and the time it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.api_client import Event, Failure, Page, PutAside, Run, Worker
-from mousetrap.cli.checks import Check
+from mousetrap.api_client import Event, Failure, Page, PutAside, Run
 from mousetrap.cli.output import argument
 from mousetrap.cli.progress import Stages, StageSeen
+from mousetrap.cli.tables.style import COLOURS, coloured, duration, in_words, moment, table_of
 from mousetrap.settings import masked
 
-_COLOURS = {
-    "completed": "green",
-    "done": "green",
-    "finished": "green",
-    "ok": "green",
-    "failed": "bold red",
-    "fail": "bold red",
-    "gave_up": "bold red",
-    "rejected": "red",
-    "cancelled": "yellow",
-    "expired": "yellow",
-    "redriven": "cyan",
-    "retrying": "yellow",
-    "handed_back": "yellow",
-    "warn": "yellow",
-    "running": "cyan",
-    "started": "cyan",
-    "waiting": "dim",
-    "serving": "green",
-    "draining": "yellow",
-    "stuck": "bold red",
-    "stale": "bold red",
-    "unreadable": "bold red",
-}
 _MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
-#: Jobs that the list of workers shows.
-_JOBS = 20
 _TURNING = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -51,7 +24,7 @@ def stages_table(stages: Stages, now: float) -> Table:
     for column in range(6):  # the last one gives way where the terminal is narrow
         table.add_column(no_wrap=column < 5, justify="right" if column == 3 else "left")
     for stage in stages:
-        colour = _COLOURS[stage.state]
+        colour = COLOURS[stage.state]
         table.add_row(
             Text(_MARKS.get(stage.state) or _TURNING[int(now * 10) % len(_TURNING)], colour),
             Text(stage.name, "bold"),
@@ -66,7 +39,7 @@ def stages_table(stages: Stages, now: float) -> Table:
 def event_line(event: Event, began_ms: int) -> Text:
     """One event on one line, with the time since the run was accepted."""
     line = Text(f"{(event.at_ms - began_ms) / 1000:8.2f} s  ")
-    line.append(f"{event.stage or '':<12}").append(in_words(event.kind), _COLOURS.get(event.kind, ""))
+    line.append(f"{event.stage or '':<12}").append(in_words(event.kind), COLOURS.get(event.kind, ""))
     if event.attempt and event.attempt > 1:
         line.append(f", attempt {event.attempt}")
     if event.worker and event.kind == "started":
@@ -86,7 +59,7 @@ def runs_table(page: Page, now: datetime, filters: str = "") -> RenderableType:
     table = table_of("run", "pipeline", "state", "accepted", "took")
     for run in page.runs:
         accepted = moment(run.accepted_ms, now)
-        table.add_row(run.id, run.pipeline, _coloured(run.state, ""), accepted, _took(run))
+        table.add_row(run.id, run.pipeline, coloured(run.state, ""), accepted, _took(run))
     return Group(table, *more, *_why_failed(page.runs))
 
 
@@ -108,7 +81,7 @@ def run_heading(run: Run, now: datetime) -> Table:
     facts.add_row("pipeline", run.pipeline)
     if run.rerun_of:
         facts.add_row("repeats", run.rerun_of)
-    facts.add_row("state", _coloured(run.state, "" if run.finished_ms else f": {run.stage}"))
+    facts.add_row("state", coloured(run.state, "" if run.finished_ms else f": {run.stage}"))
     facts.add_row("input", Text(_input_of(run), no_wrap=True, overflow="ellipsis"))
     facts.add_row("accepted", moment(run.accepted_ms, now))
     if run.finished_ms:
@@ -143,76 +116,16 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
         table.add_row(
             f"{(event.at_ms - began_ms) / 1000:.2f} s",
             event.stage or "",
-            _coloured(event.kind, f": {event.failure.words}" if event.failure else ""),
+            coloured(event.kind, f": {event.failure.words}" if event.failure else ""),
             str(event.attempt or ""),
             Text(event.worker or "", "dim"),
         )
     return table
 
 
-def workers_table(workers: Sequence[Worker]) -> RenderableType:
-    """Who serves which stages, and below that what runs."""
-    table = table_of("worker", "state", "stages", "running", "done", "failed", "silent")
-    jobs = table_of("run", "stage", "attempt", "for", "worker")
-    for worker in workers:
-        busy = f"{worker.running} of {worker.concurrency}"
-        counts = (busy, str(worker.done), str(worker.failed), duration(worker.silent))
-        table.add_row(worker.name, _coloured(worker.state, ""), "\n".join(worker.stages), *counts)
-        for job in worker.doing[: _JOBS - jobs.row_count]:
-            spent = duration(job.seconds)
-            jobs.add_row(job.run_id, job.stage, str(job.attempt), spent, Text(worker.name, "dim"))
-    if not table.row_count:
-        return "no workers: start one with `mousetrap worker STAGE`"
-    more = sum(worker.running for worker in workers) - jobs.row_count
-    rest = (Text(f"and {more} more: mousetrap workers --json", "dim"),) if more > 0 else ()
-    return Group(table, Text(), jobs, *rest) if jobs.row_count else table
-
-
 def failure_text(failure: Failure | None) -> Text:
     """Why a run failed, in one sentence."""
     return Text(failure.words if failure else "", "red")
-
-
-def checks_table(checks: Iterable[Check]) -> Table:
-    """What was looked at, what was found, and how to correct it."""
-    table = Table.grid(padding=(0, 2))
-    for check in checks:
-        found = Text(check.found)
-        if check.mend:
-            found.append(f"\n→ {check.mend}", "bold")
-        table.add_row(_coloured(check.state, ""), check.name, found)
-    return table
-
-
-def duration(seconds: float) -> str:
-    """`0.25 s`, `12.5 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 10:
-        return f"{seconds:.2f} s"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def in_words(kind: str) -> str:
-    """A name of the store as people write it."""
-    return kind.replace("_", " ")
-
-
-def table_of(*columns: str) -> Table:
-    """An empty table of these columns, as all ours look."""
-    table = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
-    )
-    for column in columns:
-        right = column in ("after", "attempt", "done", "failed", "for", "running", "silent", "took")
-        narrow = column in ("pipeline", "what", "worker")  # these give way where the terminal is narrow
-        table.add_column(column, justify="right" if right else "left", no_wrap=not narrow, overflow="fold")
-    return table
-
-
-def _coloured(word: str, rest: str) -> Text:
-    return Text(in_words(word), _COLOURS.get(word, "")).append(rest)
 
 
 def _note(stage: StageSeen) -> Text:
@@ -229,9 +142,3 @@ def _spent(stage: StageSeen, now: float) -> str:
 
 def _took(run: Run) -> str:
     return duration((run.finished_ms - run.accepted_ms) / 1000) if run.finished_ms else ""
-
-
-def moment(at_ms: int, now: datetime) -> str:
-    """In the time zone of `now`; today's without the day, and no year: runs are not kept that long."""
-    at = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)
-    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%m-%d %H:%M}"

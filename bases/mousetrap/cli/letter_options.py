@@ -1,0 +1,57 @@
+"""Adds the filter's options to commands that select dead letters."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from mousetrap.cli.options import seconds
+
+_options = typer.Typer(add_completion=False)
+
+
+@_options.command()
+def letter_filter(
+    queue: Annotated[str | None, typer.Option(help="Only those that this queue gave up.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only those of this reason: max-retries, contract, …")
+    ] = None,
+    error: Annotated[str | None, typer.Option(help="Only those of this error's class.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only those of this run: its id, or its beginning.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
+    older: Annotated[
+        str | None, typer.Option("--older-than", metavar="SPAN", help="As 90s, 5m, 2h or 3d.")
+    ] = None,
+    newer: Annotated[
+        str | None, typer.Option("--newer-than", metavar="SPAN", help="As 90s, 5m, 2h or 3d.")
+    ] = None,
+) -> Any:
+    """The LetterFilter that these options describe: its class is imported when called."""
+    from mousetrap.api_client import LetterFilter
+
+    now = time.time()
+    return LetterFilter(
+        queue=queue,
+        reason=reason,
+        error=error,
+        run=run,
+        stage=stage,
+        before_ms=int((now - seconds("--older-than", older)) * 1000) if older else None,
+        after_ms=int((now - seconds("--newer-than", newer)) * 1000) if newer else None,
+    )
+
+
+class FilteringCommand(TyperCommand):
+    """A command with the options of `letter_filter` before its own; the filter is the `obj` of its context."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._filter_params = get_command(_options).params
+        self.params = [*self._filter_params, *self.params]
+
+    def invoke(self, ctx: Any) -> Any:
+        given = {str(param.name): ctx.params.pop(param.name) for param in self._filter_params}
+        ctx.obj = letter_filter(**given)
+        return super().invoke(ctx)

@@ -1,0 +1,44 @@
+"""Options that several commands have, and how their values are read."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's id, or its beginning: four characters or more that no other run's begins with.",
+    ),
+]
+
+_SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def seconds(option: str, text: str) -> float:
+    """A span of time in seconds: `90s`, `5m`, `2h`, `3d`, or a plain number. Raises Misused, which names the option."""
+    span = _SPAN.fullmatch(text)
+    if span is None:
+        from mousetrap.api_client import Misused
+
+        raise Misused(f"{option} {text}: write a span of time as 90s, 5m, 2h or 3d")
+    return float(span[1]) * _SECONDS[span[2]]
+
+
+def read_input(given: str) -> bytes:
+    """The input: JSON itself, @FILE, or - for standard input. Raises Misused for a file that cannot be read."""
+    if given == "-":
+        return sys.stdin.buffer.read()
+    if not given.startswith("@"):
+        return given.encode()
+    try:
+        return Path(given[1:]).read_bytes()
+    except OSError as error:
+        from mousetrap.api_client import Misused
+
+        raise Misused(f"--input {given}: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Draws replies of the API and checks as tables: pure."""

@@ -1,0 +1,30 @@
+"""Draws workers as a table: pure."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mousetrap.api_client import Worker
+from mousetrap.cli.tables.style import coloured, duration, table_of
+
+#: Jobs that the list of workers shows.
+_JOBS = 20
+
+
+def workers_table(workers: Sequence[Worker]) -> RenderableType:
+    """Who serves which stages, and below that what runs."""
+    table = table_of("worker", "state", "stages", "running", "done", "failed", "silent")
+    jobs = table_of("run", "stage", "attempt", "for", "worker")
+    for worker in workers:
+        busy = f"{worker.running} of {worker.concurrency}"
+        counts = (busy, str(worker.done), str(worker.failed), duration(worker.silent))
+        table.add_row(worker.name, coloured(worker.state, ""), "\n".join(worker.stages), *counts)
+        for job in worker.doing[: _JOBS - jobs.row_count]:
+            spent = duration(job.seconds)
+            jobs.add_row(job.run_id, job.stage, str(job.attempt), spent, Text(worker.name, "dim"))
+    if not table.row_count:
+        return "no workers: start one with `mousetrap worker STAGE`"
+    more = sum(worker.running for worker in workers) - jobs.row_count
+    rest = (Text(f"and {more} more: mousetrap workers --json", "dim"),) if more > 0 else ()
+    return Group(table, Text(), jobs, *rest) if jobs.row_count else table

@@ -1,0 +1,31 @@
+"""Selects dead letters: the filter, and its form in a request."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterFilter:
+    """Selects the dead letters that fulfil all conditions; the API redrives or discards none without a condition or `all`."""
+
+    queue: str | None = None
+    reason: str | None = None
+    #: The error's class.
+    error: str | None = None
+    run: str | None = None
+    stage: str | None = None
+    #: Times of death, in milliseconds since 1970.
+    before_ms: int | None = None
+    after_ms: int | None = None
+    ids: tuple[str, ...] = ()
+    all: bool | None = None
+
+    def params(self) -> dict[str, Any]:
+        """The conditions that were given, by their names in a request."""
+        return without_empty(asdict(self))
+
+
+def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that were given: neither None nor empty."""
+    return {name: value for name, value in values.items() if value not in (None, "", (), [])}
