@@ -7,14 +7,24 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.processes import Process, base_command, clean_environment
-from support.rabbitmq import GivenRabbitMQ, NoRabbitMQ, OwnRabbitMQ, find_own_rabbitmq, virtual_host
+from support.rabbitmq import (
+    ON_OWN_RABBITMQ,
+    GivenRabbitMQ,
+    NoRabbitMQ,
+    OwnRabbitMQ,
+    find_own_rabbitmq,
+    virtual_host,
+)
 from support.rabbitmq_api import Broker
+from support.shared_node import SharedNode, borrow
 from support.valkey import GivenValkey, OwnValkey, empty
 from support.workbench import Workbench, workbench
 
@@ -35,11 +45,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stages(**fields): what the stages of the test's bench have in common")
 
 
+def pytest_configure_node(node: Any) -> None:
+    """Tells each process of a parallel run (pytest-xdist) where the shared node is."""
+    config = node.config
+    if not hasattr(config, "shared_node"):
+        config.shared_node = SharedNode(lambda: find_own_rabbitmq(Path(mkdtemp(prefix="mousetrap-shared-"))))
+        config.add_cleanup(config.shared_node.remove)
+    node.workerinput["shared_node"] = config.shared_node.address
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+        if "own_rabbitmq" in getattr(item, "fixturenames", ()):
+            item.add_marker(ON_OWN_RABBITMQ)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,13 +85,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.fixture(scope="session")
 def rabbitmq(request: pytest.FixtureRequest) -> Broker:
-    """The broker that tests share: the one that MOUSETRAP_TEST_BROKER_URL names, else our own."""
+    """The broker that tests share: the one that MOUSETRAP_TEST_BROKER_URL names, the run's own, or this process's own."""
     url = os.environ.get("MOUSETRAP_TEST_BROKER_URL")
-    if url is None:
+    run: dict[str, str] = getattr(request.config, "workerinput", {})  # filled in one process of several
+    if url is None and not run:
         own: OwnRabbitMQ = request.getfixturevalue("_own_rabbitmq")
         return own
     try:
-        return GivenRabbitMQ(url)
+        return borrow(run["shared_node"]) if url is None else GivenRabbitMQ(url)
     except NoRabbitMQ as error:
         pytest.exit(str(error), returncode=2)
 

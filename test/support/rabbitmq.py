@@ -10,12 +10,15 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
 import httpx
+import pytest
 from docker.errors import DockerException
 
 from support.rabbitmq_api import Broker, ask
 from support.rabbitmq_container import RabbitMQContainer, engine_answers
 from support.rabbitmq_node import RabbitMQNode, install_rabbitmq, programs
 
+#: Tests that stop a broker run one after the other in one process, which has a node for them.
+ON_OWN_RABBITMQ = pytest.mark.xdist_group("own_rabbitmq")
 HOW = """There is no RabbitMQ to test against. Any one of these three helps:
   - MOUSETRAP_TEST_BROKER_URL=amqp://user:password@host:5672 names a broker, with its management plugin;
   - a container engine runs (`docker info` answers) and has, or can pull, the image rabbitmq:4-management;

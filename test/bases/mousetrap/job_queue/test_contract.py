@@ -19,20 +19,13 @@ from mousetrap.jobs import (
 )
 from mousetrap.settings import Settings
 from support.inbox import Inbox, eventually
-from support.rabbitmq import OwnRabbitMQ
+from support.rabbitmq import ON_OWN_RABBITMQ, OwnRabbitMQ
 from support.relay import relay
 
 pytestmark = pytest.mark.servers
 
 
-@pytest.fixture(params=["rabbitmq", "streams"])
-def url(request: pytest.FixtureRequest) -> str:
-    """The address of each kind of queue in turn, with nothing on it."""
-    address: str = request.getfixturevalue("broker_url" if request.param == "rabbitmq" else "store_url")
-    return address
-
-
-@pytest.fixture(params=["rabbitmq", "streams"])
+@pytest.fixture(params=[pytest.param("rabbitmq", marks=ON_OWN_RABBITMQ), "streams"])
 def server(request: pytest.FixtureRequest) -> OwnRabbitMQ | EmbeddedValkey:
     """The server of each kind of queue in turn, to restart and to kill."""
     found: OwnRabbitMQ | EmbeddedValkey = request.getfixturevalue(
@@ -44,8 +37,8 @@ def server(request: pytest.FixtureRequest) -> OwnRabbitMQ | EmbeddedValkey:
 IMPATIENT = QueueOptions(confirm_deadline=0.5)
 
 
-async def test_a_confirmed_message_is_delivered_once(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_a_confirmed_message_is_delivered_once(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         await queue.publish(work, Message("m1", b'{"a": 1}'))
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
@@ -55,21 +48,21 @@ async def test_a_confirmed_message_is_delivered_once(url: str, work: str) -> Non
         assert not delivery.redelivered
         assert delivery.acknowledge()
 
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         assert await queue.ready(work) == 0
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("m2", b""))
         assert await inbox.acknowledge(1) == ["m2"]
 
 
-async def test_headers_arrive_as_they_were_sent(url: str, work: str) -> None:
+async def test_headers_arrive_as_they_were_sent(queue_url: str, work: str) -> None:
     headers = {
         "mousetrap-signature": "v1.k.abc",
         "mousetrap-reason": "max-retries: ünï 🪤",
         "mousetrap-empty": "",
     }
 
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         await queue.publish(work, Message("with", b"x", headers))
         await queue.publish(work, Message("without", b"x"))
         await queue.publish(work, Message("delayed", b"x", headers), after=0.3)
@@ -82,17 +75,17 @@ async def test_headers_arrive_as_they_were_sent(url: str, work: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["CC", "BCC", "x-death", "x-delay", "other"])
-async def test_headers_that_a_broker_could_act_on_are_refused(url: str, work: str, name: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_headers_that_a_broker_could_act_on_are_refused(queue_url: str, work: str, name: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         with pytest.raises(ValueError, match=name):
             await queue.publish(work, Message("m", b"x", {name: "value"}))
         assert await queue.ready(work) == 0
 
 
-async def test_a_body_of_eight_megabytes_and_one_of_none_arrive_whole(url: str, work: str) -> None:
+async def test_a_body_of_eight_megabytes_and_one_of_none_arrive_whole(queue_url: str, work: str) -> None:
     large = bytes(range(256)) * 32_768
 
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("large", large))
@@ -102,10 +95,10 @@ async def test_a_body_of_eight_megabytes_and_one_of_none_arrive_whole(url: str, 
         assert (await inbox.take()).message.body == b""
 
 
-async def test_messages_come_in_the_order_in_which_they_were_published(url: str, work: str) -> None:
+async def test_messages_come_in_the_order_in_which_they_were_published(queue_url: str, work: str) -> None:
     ids = [f"m{n}" for n in range(500)]
 
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 50, inbox)
         await asyncio.gather(*(queue.publish(work, Message(each, b"x")) for each in ids))
@@ -113,10 +106,12 @@ async def test_messages_come_in_the_order_in_which_they_were_published(url: str,
         assert await inbox.acknowledge(len(ids)) == ids
 
 
-async def test_two_consumers_share_a_queue_and_neither_gets_the_others_message(url: str, work: str) -> None:
+async def test_two_consumers_share_a_queue_and_neither_gets_the_others_message(
+    queue_url: str, work: str
+) -> None:
     ids = {f"m{n}" for n in range(40)}
 
-    async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+    async with connect(queue_url, [work], name="one") as one, connect(queue_url, [work], name="two") as two:
         inbox = Inbox()
         await one.consume(work, 5, inbox)
         await two.consume(work, 5, inbox)
@@ -127,8 +122,8 @@ async def test_two_consumers_share_a_queue_and_neither_gets_the_others_message(u
         await eventually(lambda: one.ready(work), 0)
 
 
-async def test_no_more_than_the_prefetch_is_delivered_unsettled(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_no_more_than_the_prefetch_is_delivered_unsettled(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         for n in range(5):
             await queue.publish(work, Message(f"m{n}", b"x"))
         inbox = Inbox()
@@ -146,8 +141,8 @@ async def test_no_more_than_the_prefetch_is_delivered_unsettled(url: str, work: 
         assert await inbox.acknowledge(2) == ["m3", "m4"]
 
 
-async def test_a_message_handed_back_goes_to_another_consumer_at_once(url: str, work: str) -> None:
-    async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+async def test_a_message_handed_back_goes_to_another_consumer_at_once(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="one") as one, connect(queue_url, [work], name="two") as two:
         inbox = Inbox()
         subscription = await one.consume(work, 10, inbox)
         await one.publish(work, Message("m", b"x"))
@@ -163,8 +158,8 @@ async def test_a_message_handed_back_goes_to_another_consumer_at_once(url: str, 
         assert again.acknowledge()
 
 
-async def test_settling_twice_does_nothing_the_second_time(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_settling_twice_does_nothing_the_second_time(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("m1", b"x"))
@@ -179,8 +174,10 @@ async def test_settling_twice_does_nothing_the_second_time(url: str, work: str) 
         await eventually(lambda: queue.ready(work), 0)
 
 
-async def test_after_stop_nothing_more_comes_and_what_is_held_can_be_settled(url: str, work: str) -> None:
-    async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+async def test_after_stop_nothing_more_comes_and_what_is_held_can_be_settled(
+    queue_url: str, work: str
+) -> None:
+    async with connect(queue_url, [work], name="one") as one, connect(queue_url, [work], name="two") as two:
         inbox = Inbox()
         subscription = await one.consume(work, 2, inbox)
         for n in range(3):
@@ -198,10 +195,10 @@ async def test_after_stop_nothing_more_comes_and_what_is_held_can_be_settled(url
         assert len(inbox) == 0
 
 
-async def test_stopping_in_full_flow_loses_nothing(url: str, work: str) -> None:
+async def test_stopping_in_full_flow_loses_nothing(queue_url: str, work: str) -> None:
     ids = {f"m{n}" for n in range(300)}
 
-    async with connect(url, [work], name="one") as one, connect(url, [work], name="two") as two:
+    async with connect(queue_url, [work], name="one") as one, connect(queue_url, [work], name="two") as two:
         taken: set[str] = set()
         flowing = asyncio.Event()
 
@@ -225,8 +222,8 @@ async def test_stopping_in_full_flow_loses_nothing(url: str, work: str) -> None:
         assert taken == before
 
 
-async def test_a_caller_who_gives_up_on_a_publish_disturbs_no_other(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_a_caller_who_gives_up_on_a_publish_disturbs_no_other(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         await queue.check()
         publishing = [asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x"))) for n in range(100)]
         await asyncio.sleep(0)
@@ -241,8 +238,8 @@ async def test_a_caller_who_gives_up_on_a_publish_disturbs_no_other(url: str, wo
             wanted -= set(await inbox.acknowledge(1))
 
 
-async def test_acknowledgements_made_just_before_closing_are_kept(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_acknowledgements_made_just_before_closing_are_kept(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 100, inbox)
         for n in range(50):
@@ -251,18 +248,18 @@ async def test_acknowledgements_made_just_before_closing_are_kept(url: str, work
         for delivery in (*deliveries[1::2], *deliveries[:20:2]):
             assert delivery.acknowledge()
 
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         again = Inbox()
         await queue.consume(work, 100, again)
         assert set(await again.acknowledge(15)) == {f"m{n}" for n in range(20, 50, 2)}
         await eventually(lambda: queue.ready(work), 0)
 
 
-async def test_what_a_lost_connection_held_comes_again_and_reports_it(url: str, work: str) -> None:
+async def test_what_a_lost_connection_held_comes_again_and_reports_it(queue_url: str, work: str) -> None:
     async with (
-        relay(url) as door,
+        relay(queue_url) as door,
         connect(door.url, [work], name="lost") as lost,
-        connect(url, [work], name="other") as other,
+        connect(queue_url, [work], name="other") as other,
     ):
         inbox = Inbox()
         await lost.consume(work, 10, inbox)
@@ -281,9 +278,9 @@ async def test_what_a_lost_connection_held_comes_again_and_reports_it(url: str, 
 
 
 async def test_a_delivery_is_void_once_its_connection_is_lost_though_a_new_one_stands(
-    url: str, work: str
+    queue_url: str, work: str
 ) -> None:
-    async with relay(url) as door, connect(door.url, [work], name="test") as queue:
+    async with relay(queue_url) as door, connect(door.url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("m", b"x"))
@@ -300,10 +297,10 @@ async def test_a_delivery_is_void_once_its_connection_is_lost_though_a_new_one_s
         assert await inbox.acknowledge(1) == ["m2"]
 
 
-async def test_a_delayed_message_never_comes_early(url: str, work: str) -> None:
+async def test_a_delayed_message_never_comes_early(queue_url: str, work: str) -> None:
     delays = [0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.3]
 
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         loop = asyncio.get_running_loop()
         came: dict[str, float] = {}
 
@@ -322,8 +319,8 @@ async def test_a_delayed_message_never_comes_early(url: str, work: str) -> None:
         assert all(came[str(delay)] >= start + delay for delay in delays)
 
 
-async def test_a_short_delay_is_not_held_up_by_a_long_one(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_a_short_delay_is_not_held_up_by_a_long_one(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("long", b"x"), after=86_400.0)
@@ -332,8 +329,8 @@ async def test_a_short_delay_is_not_held_up_by_a_long_one(url: str, work: str) -
         assert await inbox.acknowledge(1) == ["short"]
 
 
-async def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(dead_queue(work), 10, inbox)
         await queue.publish(dead_queue(work), Message("later", b"x"), after=0.1)
@@ -346,11 +343,11 @@ async def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(url: str, work
 
 
 async def test_the_length_that_the_settings_allow_pushes_back_on_submitters_until_there_is_room(
-    url: str, work: str
+    queue_url: str, work: str
 ) -> None:
     settings = Settings.from_environ(
         {
-            "MOUSETRAP_BROKER_URL": url,
+            "MOUSETRAP_BROKER_URL": queue_url,
             "MOUSETRAP_QUEUE_MAX_LENGTH": "3",
             "MOUSETRAP_STORE_URL": "valkey://unused",
         }
@@ -385,11 +382,11 @@ async def test_the_length_that_the_settings_allow_pushes_back_on_submitters_unti
     ],
 )
 async def test_a_full_queue_reports_which_bound_it_has_met_and_loses_nothing(
-    url: str, work: str, bounds: dict[str, str], size: int, met: str
+    queue_url: str, work: str, bounds: dict[str, str], size: int, met: str
 ) -> None:
     settings = Settings.from_environ(
         {
-            "MOUSETRAP_BROKER_URL": url,
+            "MOUSETRAP_BROKER_URL": queue_url,
             "MOUSETRAP_STORE_URL": "valkey://unused",
             **{f"MOUSETRAP_QUEUE_{name}": value for name, value in bounds.items()},
         }
@@ -419,9 +416,9 @@ async def publishes(queue: Queue, work: str) -> bool:
 
 @pytest.mark.parametrize("after", [0.0, 0.5])
 async def test_a_queue_that_is_not_there_is_an_error_and_never_silence(
-    url: str, work: str, after: float
+    queue_url: str, work: str, after: float
 ) -> None:
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         with pytest.raises(Unroutable, match="nowhere"):
             await queue.publish("nowhere", Message("m", b"x"), after=after)
         with pytest.raises(Unroutable, match="nowhere"):
@@ -431,9 +428,9 @@ async def test_a_queue_that_is_not_there_is_an_error_and_never_silence(
 
 
 async def test_ready_counts_what_waits_and_neither_what_is_held_nor_what_is_delayed(
-    url: str, work: str
+    queue_url: str, work: str
 ) -> None:
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         assert await queue.ready(work) == 0
         for n in range(3):
             await queue.publish(work, Message(f"m{n}", b"x"))
@@ -447,9 +444,9 @@ async def test_ready_counts_what_waits_and_neither_what_is_held_nor_what_is_dela
 
 
 async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_reports_where_it_should_be(
-    url: str, work: str
+    queue_url: str, work: str
 ) -> None:
-    async with relay(url) as door:
+    async with relay(queue_url) as door:
         await door.shut()
         where = door.url.rpartition("@")[2].removeprefix("valkey://").partition("/")[0]
         async with connect(door.url, [work], name="test", options=IMPATIENT) as queue:
@@ -463,13 +460,15 @@ async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_report
         await door.open()
 
 
-async def test_check_is_content_when_the_broker_answers(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_check_is_content_when_the_broker_answers(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         await queue.check()
 
 
-async def test_a_message_published_during_an_outage_arrives_when_it_is_over(url: str, work: str) -> None:
-    async with relay(url) as door, connect(door.url, [work], name="test") as queue:
+async def test_a_message_published_during_an_outage_arrives_when_it_is_over(
+    queue_url: str, work: str
+) -> None:
+    async with relay(queue_url) as door, connect(door.url, [work], name="test") as queue:
         await queue.publish(work, Message("before", b"x"))
         await door.shut()
         publishing = asyncio.create_task(queue.publish(work, Message("during", b"x")))
@@ -485,9 +484,9 @@ async def test_a_message_published_during_an_outage_arrives_when_it_is_over(url:
 
 
 async def test_what_was_on_its_way_when_the_connection_was_lost_is_there_or_is_an_error(
-    url: str, work: str
+    queue_url: str, work: str
 ) -> None:
-    async with relay(url) as door, connect(door.url, [work], name="test") as queue:
+    async with relay(queue_url) as door, connect(door.url, [work], name="test") as queue:
         await queue.check()
         publishing = [
             asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x" * 1000))) for n in range(300)
@@ -506,13 +505,15 @@ async def test_what_was_on_its_way_when_the_connection_was_lost_is_there_or_is_a
             accepted -= set(await inbox.acknowledge(1))
 
 
-async def test_a_subscription_made_while_the_broker_is_away_begins_when_it_comes(url: str, work: str) -> None:
-    async with relay(url) as door:
+async def test_a_subscription_made_while_the_broker_is_away_begins_when_it_comes(
+    queue_url: str, work: str
+) -> None:
+    async with relay(queue_url) as door:
         await door.shut()
         async with connect(door.url, [work], name="early") as early:
             inbox = Inbox()
             await early.consume(work, 10, inbox)
-            async with connect(url, [work], name="test") as queue:
+            async with connect(queue_url, [work], name="test") as queue:
                 await queue.publish(work, Message("m", b"x"))
 
             await door.open()
@@ -520,8 +521,8 @@ async def test_a_subscription_made_while_the_broker_is_away_begins_when_it_comes
             assert await inbox.acknowledge(1) == ["m"]
 
 
-async def test_a_subscription_can_be_stopped_while_the_broker_is_away(url: str, work: str) -> None:
-    async with relay(url) as door, connect(door.url, [work], name="test") as queue:
+async def test_a_subscription_can_be_stopped_while_the_broker_is_away(queue_url: str, work: str) -> None:
+    async with relay(queue_url) as door, connect(door.url, [work], name="test") as queue:
         inbox = Inbox()
         subscription = await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("m", b"x"))
@@ -531,7 +532,7 @@ async def test_a_subscription_can_be_stopped_while_the_broker_is_away(url: str, 
         await asyncio.wait_for(subscription.stop(), 10)
         await door.open()
 
-        async with connect(url, [work], name="other") as other:
+        async with connect(queue_url, [work], name="other") as other:
             second = Inbox()
             await other.consume(work, 10, second)
             assert (await second.take(60)).message.id == "m"
@@ -559,8 +560,8 @@ async def test_a_restarted_broker_has_kept_everything_and_is_used_again_without_
         assert set(await inbox.acknowledge(4)) == {"held", "waiting", "delayed", "after"}
 
 
-async def test_a_mark_differs_once_a_message_came_or_went(url: str, work: str) -> None:
-    async with connect(url, [work], name="test") as queue:
+async def test_a_mark_differs_once_a_message_came_or_went(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
         marks = [await queue.mark(work)]
         assert await queue.mark(work) == marks[0]
         await queue.publish(work, Message("m1", b"x"))
@@ -579,16 +580,16 @@ async def test_a_mark_differs_once_a_message_came_or_went(url: str, work: str) -
 
 
 async def test_a_browse_shows_what_is_there_and_takes_nothing_or_reports_that_it_would(
-    url: str, work: str
+    queue_url: str, work: str
 ) -> None:
-    async with connect(url, [work], name="test") as queue:
+    async with connect(queue_url, [work], name="test") as queue:
         for number in range(120):
             await queue.publish(work, Message(f"m{number}", b"x" * 100, {"mousetrap-a": "1"}))
 
         whole, some = await queue.browse(work, 1000, 1_000_000), await queue.browse(work, 70, 1_000_000)
         few = await queue.browse(work, 1000, 1)
 
-        if url.startswith("amqp"):
+        if queue_url.startswith("amqp"):
             assert whole is some is few is None
         else:
             assert whole is not None and some is not None and few is not None
