@@ -93,6 +93,15 @@ def test_every_file_opens_with_its_sentence() -> None:
     ] == []
 
 
+def test_edges_read_the_settings_of_every_brick() -> None:
+    # Without the catalogue's groups, the variables of the example and of a user's bricks would be refused as unknown.
+    forgotten = re.compile(r"(from_environ|given_in)\((os\.)?environ(ment\(.*\))?\)")
+
+    assert [
+        str(file) for file in _ROOT.glob("bases/mousetrap/*/*.py") if forgotten.search(file.read_text())
+    ] == []
+
+
 def _imports_of_ours(file: Path) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mousetrap."):

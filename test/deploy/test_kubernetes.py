@@ -14,9 +14,9 @@ import yaml
 from pydantic import ValidationError
 
 from mousetrap.api import create_app
-from mousetrap.catalogue import PIPELINES
+from mousetrap.catalogue import PIPELINES, SETTINGS
 from mousetrap.fetch_data import public
-from mousetrap.settings import Settings
+from mousetrap.settings import ENGINE, Settings, entries
 
 #: The schemas alone take seconds to import.
 pytestmark = pytest.mark.slow
@@ -140,7 +140,7 @@ def test_a_process_is_given_settings_that_there_are_and_secrets_by_file_alone(pr
     told = environment(process)
 
     assert {variable.removeprefix("MOUSETRAP_").removesuffix("_FILE").lower() for variable in told} <= set(
-        Settings.__struct_fields__
+        entries((ENGINE, *SETTINGS))
     )
     assert [each for each in told if re.search("URL|KEYS", each) and not each.endswith("_FILE")] == []
     mounts = {each["name"]: each["mountPath"] for each in container(process)["volumeMounts"]}

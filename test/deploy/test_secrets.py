@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mousetrap.api_keys import ApiKeys, Scope
+from mousetrap.catalogue import SETTINGS
 from mousetrap.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
@@ -20,7 +21,8 @@ def test_each_process_reads_its_addresses_and_keys(tmp_path: Path) -> None:
     names |= {"signing_keys": "", "api_keys": "", "api_key": ""}
 
     settings = Settings.from_environ(
-        {f"MOUSETRAP_{name.upper()}_FILE": str(folder / (file or name)) for name, file in names.items()}
+        {f"MOUSETRAP_{name.upper()}_FILE": str(folder / (file or name)) for name, file in names.items()},
+        SETTINGS,
     )
 
     caller = ApiKeys.parse(settings.api_keys).find(settings.api_key)

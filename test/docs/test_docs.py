@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from msgspec.structs import fields
 
-from mousetrap.settings import Settings
+from mousetrap.catalogue import SETTINGS
+from mousetrap.settings import ENGINE, entries
 from mousetrap.shapes import RunState
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,8 @@ def test_every_setting_is_listed_with_its_default() -> None:
     )
 
     listed = {name.lower(): default for name, default in rows}
-    actual = {field.name: _written(field.default) for field in fields(Settings)}
+    known = entries((ENGINE, *SETTINGS))
+    actual = {name: _written(entry.field.default) for name, entry in known.items()}
     assert {name: listed.get(name) for name in actual} == actual
     assert set(listed) == set(actual)
 

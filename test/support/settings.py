@@ -2,11 +2,12 @@
 
 from hypothesis import strategies as st
 
-from mousetrap.settings import Settings
+from mousetrap.catalogue import SETTINGS
+from mousetrap.settings import ENGINE, entries
 from support.characters import ANY_TEXT
 
 #: The variables of all settings.
-NAMES = [f"MOUSETRAP_{name.upper()}" for name in Settings.__struct_fields__]
+NAMES = [f"MOUSETRAP_{name.upper()}" for name in entries((ENGINE, *SETTINGS))]
 
 _NUMBERS = st.sampled_from(
     [

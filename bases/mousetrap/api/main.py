@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from mousetrap.api.app import create_app
 from mousetrap.api.events import end_streams
 from mousetrap.api.protocol import BoundedConfig, end_late_ones
-from mousetrap.catalogue import INPUTS, PIPELINES, ROOT_PIPELINE
+from mousetrap.catalogue import INPUTS, PIPELINES, ROOT_PIPELINE, SETTINGS
 from mousetrap.catalogue_entries import load
 from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.shutdown import ExitGuard, own_loop, own_signals
@@ -42,7 +42,7 @@ def main() -> int:
     """
     ArgumentParser(prog="mousetrap-api", description=_ABOUT).parse_args()
     try:
-        settings = Settings.from_environ(os.environ)
+        settings = Settings.from_environ(os.environ, SETTINGS)
         unsigned = check_signing(settings)
         _check_host(settings)
         keys_file = os.environ.get("MOUSETRAP_API_KEYS_FILE")

@@ -20,6 +20,7 @@ from mousetrap.cli.parts import catalogue_parts
 from mousetrap.cli.reachable import check_broker
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
+from mousetrap.cli.settings import read_settings
 from mousetrap.local_stack import Stack, StopAsked, running_stack
 from mousetrap.settings import Settings
 
@@ -46,7 +47,7 @@ def demo(environ: Mapping[str, str]) -> int:
 
     with TemporaryDirectory(prefix="mousetrap-demo-") as folder:
         try:
-            given = Settings.from_environ(environ)
+            given = read_settings(environ)
             if given.broker_url.startswith("amqp"):
                 check_broker(given, "without a broker in the environment the demo needs no RabbitMQ")
             with running_stack(_own(environ), Path(folder), keep, catalogue_parts()) as stack:
@@ -72,7 +73,7 @@ def demo(environ: Mapping[str, str]) -> int:
 
 def _own(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` without what would tie the demo to another stack; RabbitMQ's address stays, if one is given."""
-    rabbitmq = Settings.from_environ(environ).broker_url.startswith("amqp")
+    rabbitmq = read_settings(environ).broker_url.startswith("amqp")
     foreign = ("MOUSETRAP_",) if rabbitmq else ("MOUSETRAP_", "RABBITMQ_")
     kept = _BROKER if rabbitmq else ()
     ours = {

@@ -10,6 +10,7 @@ from mousetrap.api_client import Api, CommandFailed
 from mousetrap.catalogue import PIPELINES
 from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_facts, check_workers
 from mousetrap.cli.output import print_json, terminal
+from mousetrap.cli.settings import given_settings, read_settings
 from mousetrap.cli.tables.checks import checks_table
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
@@ -33,11 +34,11 @@ def doctor(environ: Mapping[str, str], *, as_json: bool) -> int:
 
 def _checks(environ: Mapping[str, str]) -> Iterator[Check]:
     try:
-        settings = Settings.from_environ(environ)
+        settings = read_settings(environ)
     except SettingsWrong as error:
         yield Check("settings", "fail", str(error), "correct the variables named here")
         return
-    yield Check("settings", "ok", f"{len(Settings.given_in(environ))} given, the rest are defaults")
+    yield Check("settings", "ok", f"{len(given_settings(environ))} given, the rest are defaults")
     yield _signing(settings)
     if settings.api_keys:
         yield check_api_keys(settings.api_keys, time.time())

@@ -8,6 +8,7 @@ from mousetrap.catalogue_entries import load
 from mousetrap.cli.checks import Check
 from mousetrap.cli.doctor import store_facts
 from mousetrap.cli.output import terminal
+from mousetrap.cli.settings import read_settings
 from mousetrap.cli.tables.checks import checks_table
 from mousetrap.job_queue import make_queues
 from mousetrap.jobs import MousetrapError
@@ -16,7 +17,7 @@ from mousetrap.settings import Settings, SettingsWrong, masked
 
 def migrate(environ: Mapping[str, str]) -> int:
     """The command: 1 when a step failed. Repeating it is always safe, and changes nothing that stands."""
-    settings = Settings.from_environ(environ)
+    settings = read_settings(environ)
     steps = {
         "queues": _make_queues,
         **{name: load(migration) for name, migration in MIGRATIONS.items()},

@@ -25,8 +25,8 @@ def environment(*, quiet: bool = False) -> Mapping[str, str]:
 def open_api(*, quiet: bool = False) -> "Iterator[Api]":
     """The API of that environment."""
     from mousetrap.api_client import Api
-    from mousetrap.settings import Settings
+    from mousetrap.cli.settings import read_settings
 
-    settings = Settings.from_environ(environment(quiet=quiet))
+    settings = read_settings(environment(quiet=quiet))
     with Api(settings.api_url, settings.api_key) as api:
         yield api

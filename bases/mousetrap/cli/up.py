@@ -11,8 +11,9 @@ from mousetrap.catalogue import WORKERS
 from mousetrap.cli.output import terminal
 from mousetrap.cli.parts import catalogue_parts
 from mousetrap.cli.reachable import check_broker, check_store
+from mousetrap.cli.settings import given_settings, read_settings
 from mousetrap.local_stack import VALKEY, Plan, StopAsked, keeping, programs, running_stack
-from mousetrap.settings import FOLDER, Settings, announced
+from mousetrap.settings import FOLDER, announced
 
 _COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
 
@@ -52,7 +53,7 @@ def up(environ: Mapping[str, str]) -> int:
 
 def _check_given(environ: Mapping[str, str]) -> None:
     """Raises CommandFailed where a broker or a store that is not the stack's own does not answer."""
-    settings, given = Settings.from_environ(environ), Settings.given_in(environ)
+    settings, given = read_settings(environ), given_settings(environ)
     if "broker_url" in given:
         check_broker(settings, "without a broker in the environment the stack starts its own")
     if "store_url" in given:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mousetrap.api_client import Misused
-from mousetrap.catalogue import WORKERS
+from mousetrap.catalogue import SETTINGS, WORKERS
 from mousetrap.catalogue_entries import load
 from mousetrap.job_queue import open_queue
 from mousetrap.serve_worker import serve_worker
@@ -32,4 +32,5 @@ def worker(
         prefetch=prefetch,
         burst=burst,
         auto_kill=auto_kill,
+        groups=SETTINGS,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import AMQPError
 
-from mousetrap.catalogue import PIPELINES
+from mousetrap.catalogue import PIPELINES, SETTINGS
 from mousetrap.job_queue import address
 from mousetrap.job_queue.declare import declare
 from mousetrap.job_queue.open_queue import options_of
@@ -50,8 +50,8 @@ def open_channel(
     Raises QueueUnreachable, and SettingsWrong for what stands in the environment.
     """
     environ = local_environment(os.environ)
-    options = options or options_of(Settings.from_environ(environ))
-    where = address.parse(url or amqp_url(environ))
+    options = options or options_of(Settings.from_environ(environ, SETTINGS))
+    where = address.parse(url or amqp_url(environ, SETTINGS))
     stands = topology(_catalogue() if queues is None else queues, options)
     hush_pika()
     connection: Any = None

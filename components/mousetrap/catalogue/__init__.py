@@ -7,7 +7,8 @@ from mousetrap.catalogue.catalogue import (
     RENDERERS,
     ROOT_PIPELINE,
     SAMPLE,
+    SETTINGS,
     WORKERS,
 )
 
-__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "WORKERS"]
+__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "SETTINGS", "WORKERS"]

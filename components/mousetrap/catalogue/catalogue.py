@@ -1,13 +1,19 @@
 """The catalogue: add your pipelines and workers here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mousetrap.catalogue_entries import Worker
 from mousetrap.earthquakes import EARTHQUAKES
+from mousetrap.earthquakes_settings import DATABASE, FEED, FETCH
 from mousetrap.pipeline import Pipeline
+from mousetrap.settings import Group
 
 #: Every pipeline by its name: the API offers these, and their queues are declared.
 PIPELINES: Mapping[str, Pipeline] = {pipeline.name: pipeline for pipeline in (EARTHQUAKES,)}
+
+#: The groups of settings of all bricks beside the engine's: every process reads and checks them.
+SETTINGS: Sequence[Group[Any]] = (FEED, FETCH, DATABASE)
 
 # All below are names ("module:object") that are imported when they are needed: a process loads no library of another.
 

@@ -10,6 +10,7 @@ import msgspec
 from mousetrap.catalogue_entries import Sample
 from mousetrap.earthquakes import EARTHQUAKES, FeedRequest
 from mousetrap.earthquakes_sample.feed_server import served_week
+from mousetrap.earthquakes_settings import DATABASE, FETCH
 from mousetrap.settings import Settings, masked, write_private
 
 #: The file in a stack's folder that holds the port of its feed.
@@ -30,11 +31,11 @@ def local_week(folder: Path, settings: Settings, given: frozenset[str]) -> Itera
 def _sample(url: str, folder: Path, settings: Settings, given: frozenset[str]) -> Sample:
     variables = {
         # The feed may be fetched although its address is this machine's own.
-        "MOUSETRAP_FETCH_ALLOW": ",".join(filter(None, (settings.fetch_allow, urlsplit(url).netloc)))
+        "MOUSETRAP_FETCH_ALLOW": ",".join(filter(None, (settings.of(FETCH).allow, urlsplit(url).netloc)))
     }
     if "feed_url" not in given:
         variables["MOUSETRAP_FEED_URL"] = url
-    database = settings.database_url
+    database = settings.of(DATABASE).url
     if "database_url" not in given:
         database = variables["MOUSETRAP_DATABASE_URL"] = _own_database(folder)
     return Sample(

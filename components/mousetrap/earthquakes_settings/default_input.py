@@ -3,9 +3,10 @@
 import msgspec
 
 from mousetrap.earthquakes import default_request
+from mousetrap.earthquakes_settings.groups import FEED
 from mousetrap.settings import Settings
 
 
 def default_input(settings: Settings) -> bytes:
     """Written into the run, so that it shows which feed was read, and a re-run reads the same one."""
-    return msgspec.json.encode(default_request(settings.feed_url))
+    return msgspec.json.encode(default_request(settings.of(FEED).url))

@@ -1,11 +1,11 @@
 """Decides what a stack on this machine consists of: pure, from the settings that were given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mousetrap.catalogue_entries import OpenSample, Sample, Worker
-from mousetrap.settings import Settings
+from mousetrap.settings import Group, Settings
 
 #: The API among the programs of a stack.
 API = "api"
@@ -21,6 +21,7 @@ class Parts(NamedTuple):
     """What of the catalogue a stack is made of."""
 
     workers: Mapping[str, Worker]
+    groups: Sequence[Group[Any]]
     sample: OpenSample | None
 
 

@@ -43,14 +43,15 @@ class Stack:
     def __init__(
         self,
         plan: Plan,
-        programs: Mapping[str, str],
+        parts: Parts,
         children: Children,
         news: "SimpleQueue[Any]",
         environment: Mapping[str, str],
         tell: Callable[[str, str], None],
     ) -> None:
         self.plan = plan
-        self.programs = programs
+        self.programs = programs(parts.workers)
+        self._groups = parts.groups
         #: Whether a second signal ended the processes before they had finished.
         self.forced = False
         self._asked = False
@@ -71,7 +72,7 @@ class Stack:
     @cached_property
     def settings(self) -> Settings:
         """What its processes read."""
-        return Settings.from_environ(self._environment)
+        return Settings.from_environ(self._environment, self._groups)
 
     def exports(self) -> dict[str, str]:
         """What others need to be part of it."""
@@ -171,7 +172,7 @@ def running_stack(
     On leaving, the API stops first, then the workers finish what they run, and the server goes last. A signal raises
     StopAsked where the news are read; a second one ends the processes at once.
     """
-    settings = Settings.from_environ(environ)
+    settings = Settings.from_environ(environ, parts.groups)
     with keeping(folder):
         make_private_folder(folder)
     valkey = EmbeddedValkey(folder / "valkey", max_bytes=settings.embedded_max_bytes)
@@ -179,7 +180,7 @@ def running_stack(
     with ExitStack() as opened:
         lock = opened.enter_context(taken(folder))
         port = _api_port(settings)
-        given = Settings.given_in(environ)
+        given = Settings.given_in(environ, parts.groups)
         with keeping(folder):
             sample = opened.enter_context(parts.sample(folder, settings, given)) if parts.sample else None
             plan = make_plan(
@@ -189,7 +190,7 @@ def running_stack(
         children = Children(tell, news.put, settings.grace_seconds, lock)
         hold(lock, children.group)
         opened.callback(children.close)
-        stack = Stack(plan, programs(parts.workers), children, news, environment_of(plan, environ), tell)
+        stack = Stack(plan, parts, children, news, environment_of(plan, environ), tell)
         opened.enter_context(_handled(stack.ask_to_stop))
         if plan.embedded:
             opened.callback(valkey.stop)

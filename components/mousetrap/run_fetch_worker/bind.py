@@ -1,30 +1,36 @@
 """Hands fetch_data what it needs from the settings and from the attempt it is."""
 
 from mousetrap.earthquakes import EARTHQUAKES, Feed, FeedRequest, default_request
+from mousetrap.earthquakes_settings import FEED, FETCH
 from mousetrap.fetch_data import FetchBounds, Fetcher, fetch_data, open_fetcher
 from mousetrap.handlers import Binding, Context
-from mousetrap.serve_worker import Connect, worker_main
+from mousetrap.serve_worker import Connect, Groups, worker_main
 from mousetrap.settings import Settings
 
 
-def run_fetch_worker(connect: Connect) -> int:
-    """Serves `start_fetch` until asked to stop. Returns the exit code."""
+def run_fetch_worker(connect: Connect, groups: Groups = (FEED, FETCH)) -> int:
+    """Serves `start_fetch` until asked to stop; `groups` are all settings that the environment may hold.
+
+    Returns the exit code.
+    """
     return worker_main(
         connect,
         [bind_fetch],
         "mousetrap-fetch-worker",
         "Serves the stage `fetch` of earthquakes (queue start_fetch) until asked to stop.",
+        groups,
     )
 
 
 def bind_fetch(settings: Settings) -> Binding:
     """The stage `fetch`, within the bounds that the settings give."""
+    given = settings.of(FETCH)
     bounds = FetchBounds(
-        total=settings.fetch_seconds,
-        max_bytes=settings.fetch_max_bytes,
-        allowed=frozenset(filter(None, map(str.strip, settings.fetch_allow.split(",")))),
+        total=given.seconds,
+        max_bytes=given.max_bytes,
+        allowed=frozenset(filter(None, map(str.strip, given.allow.split(",")))),
     )
-    default = default_request(settings.feed_url)
+    default = default_request(settings.of(FEED).url)
 
     async def fetch(request: FeedRequest, context: Context[Fetcher]) -> Feed:
         return await fetch_data(request if request.url else default, context.deps, context.progress)

@@ -5,31 +5,37 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from mousetrap.earthquakes import EARTHQUAKES, Feed, Summary
+from mousetrap.earthquakes_settings import DATABASE
 from mousetrap.handlers import Binding, Context
 from mousetrap.process_data import process_data
-from mousetrap.serve_worker import Connect, worker_main
+from mousetrap.serve_worker import Connect, Groups, worker_main
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.summaries import Summaries, check_address, open_summaries
 
 
-def run_process_worker(connect: Connect) -> int:
-    """Serves `data_processing` until asked to stop. Returns the exit code."""
+def run_process_worker(connect: Connect, groups: Groups = (DATABASE,)) -> int:
+    """Serves `data_processing` until asked to stop; `groups` are all settings that the environment may hold.
+
+    Returns the exit code.
+    """
     return worker_main(
         connect,
         [bind_process],
         "mousetrap-process-worker",
         "Serves the stage `process` of earthquakes (queue data_processing) until asked to stop.",
+        groups,
     )
 
 
 def bind_process(settings: Settings) -> Binding:
     """The stage `process`, with its database open. Raises SettingsWrong for the address of none."""
+    url = settings.of(DATABASE).url
     try:
-        check_address(settings.database_url)
+        check_address(url)
     except ValueError as error:
         raise SettingsWrong(f"MOUSETRAP_DATABASE_URL: {error}") from None
 
-    lifespan = partial(_database, settings.database_url)
+    lifespan = partial(_database, url)
     return Binding(pipeline=EARTHQUAKES, stage="process", handler=_process, lifespan=lifespan)
 
 

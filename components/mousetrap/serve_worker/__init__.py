@@ -1,6 +1,6 @@
 """A worker as a process: settings in, jobs done, an exit code out."""
 
 from mousetrap.serve_worker.main import worker_main
-from mousetrap.serve_worker.serve import Binder, Connect, serve_worker
+from mousetrap.serve_worker.serve import Binder, Connect, Groups, serve_worker
 
-__all__ = ["Binder", "Connect", "serve_worker", "worker_main"]
+__all__ = ["Binder", "Connect", "Groups", "serve_worker", "worker_main"]

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mousetrap.serve_worker.serve import Binder, Connect, serve_worker
+from mousetrap.serve_worker.serve import Binder, Connect, Groups, serve_worker
 from mousetrap.settings import local_environment
 from mousetrap.telemetry import printable
 
@@ -18,7 +18,9 @@ Exit codes:
    1  a defect, or a handler that stopped the whole interpreter; start it again"""
 
 
-def worker_main(connect: Connect, binders: Sequence[Binder], name: str, description: str) -> int:
+def worker_main(
+    connect: Connect, binders: Sequence[Binder], name: str, description: str, groups: Groups = ()
+) -> int:
     """Serves as the arguments of the program `name` say. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog=name, description=description, epilog=_NOTE, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -41,4 +43,5 @@ def worker_main(connect: Connect, binders: Sequence[Binder], name: str, descript
         prefetch=chosen.prefetch,
         auto_kill=chosen.auto_kill_timeout,
         burst=chosen.burst,
+        groups=groups,
     )

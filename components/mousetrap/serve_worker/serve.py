@@ -21,7 +21,7 @@ from mousetrap.serve_worker.ending import HANDED_BACK, LEAVING_S, Ending, left
 from mousetrap.serve_worker.health import answering
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
-from mousetrap.settings import Settings, SettingsWrong, check_signing
+from mousetrap.settings import Group, Settings, SettingsWrong, check_signing
 from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitGuard, end_tasks
 from mousetrap.telemetry import log_to_stderr, printable
@@ -41,6 +41,8 @@ _log = logging.getLogger("mousetrap.worker")
 
 #: Makes a binding from the settings.
 Binder = Callable[[Settings], Binding]
+#: The settings that the environment may hold beside the engine's: those of the catalogue.
+Groups = Sequence[Group[Any]]
 
 
 class Connect(Protocol):
@@ -60,6 +62,7 @@ def serve_worker(
     prefetch: int | None = None,
     auto_kill: float | None = None,
     burst: bool = False,
+    groups: Groups = (),
 ) -> int:
     """Serves the stages that `binders` bind until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code.
 
@@ -72,7 +75,7 @@ def serve_worker(
     }
     given = {name: str(value) for name, value in options.items() if value is not None}
     try:
-        settings = Settings.from_environ({**environ, **given})
+        settings = Settings.from_environ({**environ, **given}, groups)
         unsigned = check_signing(settings)
         log_to_stderr(settings.log_level, settings.log_format)
         if unsigned:

@@ -1,6 +1,9 @@
-"""The environment, read once and checked; secrets come from variables or files and are masked wherever they show."""
+"""The environment of a process, read once and checked; secrets are masked wherever they show."""
 
+from mousetrap.settings.addresses import check_address, check_http, check_places
+from mousetrap.settings.engine import ENGINE, NetworkSeconds, Seconds
 from mousetrap.settings.environment import SettingsWrong
+from mousetrap.settings.groups import Group, SettingsGroup, entries
 from mousetrap.settings.local_stack import FOLDER, LocalStack, announced, find_stack, local_environment
 from mousetrap.settings.masking import masked
 from mousetrap.settings.private import NotPrivate, check_private, make_private_folder, write_private
@@ -8,15 +11,24 @@ from mousetrap.settings.settings import Settings, amqp_url
 from mousetrap.settings.unsigned import check_signing
 
 __all__ = [
+    "ENGINE",
     "FOLDER",
+    "Group",
     "LocalStack",
+    "NetworkSeconds",
     "NotPrivate",
+    "Seconds",
     "Settings",
+    "SettingsGroup",
     "SettingsWrong",
     "amqp_url",
     "announced",
+    "check_address",
+    "check_http",
+    "check_places",
     "check_private",
     "check_signing",
+    "entries",
     "find_stack",
     "local_environment",
     "make_private_folder",

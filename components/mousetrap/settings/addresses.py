@@ -79,12 +79,12 @@ def check_valkey(url: str) -> None:
 
 def check_web(url: str) -> None:
     """Raises ValueError for what is no address of an API: http(s)://host:port, and a path where a proxy adds one."""
-    check_feed(url)
+    check_http(url)
     if "?" in url or "#" in url:
         raise ValueError("write an address as http://host:port")
 
 
-def check_feed(url: str) -> None:
+def check_http(url: str) -> None:
     """Raises ValueError for what is no address of the web, or has a user in it."""
     check_scheme(url, ("http", "https"))
     parts = _split(url)

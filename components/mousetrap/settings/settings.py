@@ -1,151 +1,46 @@
-"""All settings of every process, with their defaults and their bounds."""
+"""The settings of a process, read once from its environment."""
 
 import ssl
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar
 
-import msgspec
-from msgspec import Meta
-from msgspec.structs import fields
-
-from mousetrap.settings.addresses import (
-    check_address,
-    check_amqp,
-    check_feed,
-    check_host,
-    check_places,
-    check_scheme,
-    check_valkey,
-    check_web,
-)
-from mousetrap.settings.environment import SettingsWrong, collect, variable
+from mousetrap.settings.broker_address import tutorial_url
+from mousetrap.settings.engine import ENGINE, OFF, EngineSettings
+from mousetrap.settings.environment import SettingsWrong, collect
+from mousetrap.settings.groups import Group, SettingsGroup, entries, read_groups
 from mousetrap.settings.masking import masked
-from mousetrap.settings.reading import read
 from mousetrap.signing import Keyring
 
-_BROKERS = ("amqp", "amqps", "valkey", "valkeys", "redis", "rediss")
-_STORES = (*_BROKERS[2:], "unix")
-#: Settings of several lines.
-_LISTS = ("signing_keys", "api_keys")
-
-#: What MOUSETRAP_SIGNING_KEYS says where nothing is to be signed.
-OFF = "off"
-
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-#: What goes over a network takes longer than less would allow.
-NetworkSeconds = Annotated[float, Meta(ge=0.1, le=86_400)]
+T = TypeVar("T", bound=SettingsGroup)
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Each field is the variable MOUSETRAP_<FIELD>; a secret can come from the file that MOUSETRAP_<FIELD>_FILE names."""
+class Settings(EngineSettings, frozen=True, kw_only=True):
+    """The engine's settings as fields, and those of other groups by `of`."""
 
-    #: Where the queues are: amqp(s)://user:password@host:port/vhost, or the embedded valkey://host:port/db.
-    broker_url: str = "valkey://127.0.0.1:6379/0"
-    #: Where the state of runs is.
-    store_url: str = "valkey://127.0.0.1:6379/0"
-    #: Where the example keeps its summaries: any SQLAlchemy address; sqlite or postgresql+psycopg have been tried.
-    database_url: str = "sqlite:///mousetrap.db"
-    #: id:secret, the signing key first; not given or `off`, messages and records are neither signed nor verified.
-    signing_keys: str = ""
-    #: A file of certificate authorities for TLS to broker and store; empty means the system's.
-    tls_ca: str = ""
-    #: A client certificate and its key, where broker or store ask for one.
-    tls_certificate: str = ""
-    tls_key: str = ""
-    #: Whether this process makes what it needs on the broker; else it looks, and waits until `mousetrap migrate` has.
-    declare: bool = True
-    queue_type: Literal["quorum", "classic"] = "quorum"
-    #: Messages that wait in a stage's queue before it refuses more.
-    queue_max_length: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1_000_000
-    #: Bytes of bodies that wait in a stage's queue before it refuses more; 0 for no bound.
-    queue_max_bytes: Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)] = 4_294_967_296
-    #: Dead letters of one queue from which on no run of its pipeline is accepted any more; 0 for no bound.
-    dead_max_length: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
-    #: After which the API discards a dead letter; 0 means never.
-    dead_max_age_seconds: Annotated[float, Meta(ge=0, le=3_155_760_000)] = 0.0
-    #: RabbitMQ and we drop a connection that was silent for two of them.
-    heartbeat_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 15
-    #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
-    confirm_seconds: NetworkSeconds = 10.0
-
-    #: Bytes of memory that the embedded server may take; 0 means half of what the machine has.
-    embedded_max_bytes: Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)] = 0
-
-    api_host: str = "127.0.0.1"
-    api_port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
-    #: id:scopes:sha256 of each key, several separated by commas or line ends; `mousetrap keys new` makes them.
-    api_keys: str = ""
-    #: Bytes; a larger request body is refused.
-    api_max_body: Annotated[int, Meta(ge=1, le=8_388_608)] = 1_048_576
-    #: Connections that the API has at once; those beyond end the one that has been silent longest.
-    api_max_connections: Annotated[int, Meta(ge=8, le=1_000_000)] = 4_000
-    #: Requests a second that a key may make, or without keys an address; twice as many at once; 0 for any number.
-    api_rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
-    #: Addresses and networks, separated by commas, whose X-Forwarded-For is believed; empty means nobody's.
-    trusted_proxies: str = ""
-    #: Where the command line finds the API, and the key it shows.
-    api_url: str = "http://127.0.0.1:8000"
-    api_key: str = ""
-
-    #: Jobs that a worker runs at once.
-    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 10
-    #: Jobs that a worker holds, running or waiting to; 0 means twice the concurrency.
-    prefetch: Annotated[int, Meta(ge=0, le=20_000)] = 0
-    #: How long a worker that was told to stop may finish what it runs.
-    grace_seconds: Seconds = 25.0
-    #: How long a claim on a job is good for; it is renewed while the job runs.
-    lease_seconds: NetworkSeconds = 30.0
-    #: How long a worker's event loop may stand still, or a handler go on that was told to stop, before the worker ends.
-    auto_kill_seconds: Annotated[float, Meta(ge=2, le=86_400)] = 60.0
-    #: Where a worker tells a supervisor of its health; no port means nowhere, and 0 a free one.
-    health_host: str = "127.0.0.1"
-    health_port: str = ""
-    #: Between two lines of log that say what a worker has done.
-    health_line_seconds: NetworkSeconds = 60.0
-    #: How long a run is remembered after its last change.
-    retention_seconds: Annotated[float, Meta(ge=60, le=3_155_760_000)] = 7 * 86_400.0
-    #: Bytes; what a stage handed on is kept for re-runs unless it is larger.
-    keep_output_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
-
-    #: The feed that a run of the example reads which names none; empty means the last week's.
-    feed_url: str = ""
-    #: host or host:port, separated by commas, that fetches may reach although the address points inward.
-    fetch_allow: str = ""
-    #: Longest fetch, from the first look-up to the last byte.
-    fetch_seconds: NetworkSeconds = 30.0
-    #: Bytes of a fetched feed, unpacked.
-    fetch_max_bytes: Annotated[int, Meta(ge=1, le=1_073_741_824)] = 33_554_432
-
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["text", "json"] = "text"
+    #: The values of the groups that were read, by prefix.
+    others: Mapping[str, Any] = {}
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """The settings that `environ` holds. Raises SettingsWrong, a line for each one that is wrong."""
-        kinds = {field.name: field.type for field in fields(cls)}
-        given: dict[str, Any] = {}
-        wrong = []
-        for name, text in _texts(environ).items():
-            try:
-                given[name] = _checked(name, read(text, kinds[name]))
-            except ValueError as error:
-                wrong.append(f"{variable(name)}: {error}")
-        if wrong:
-            raise SettingsWrong("\n".join(wrong))
-        settings = cls(**given)
+    def from_environ(cls, environ: Mapping[str, str], groups: Sequence[Group[Any]] = ()) -> Self:
+        """The settings of the engine and of `groups` that `environ` holds.
+
+        Raises SettingsWrong, a line for each one that is wrong, and for a variable that is no setting of them.
+        """
+        values = read_groups(_texts(environ, groups), (ENGINE, *groups))
+        engine = values.pop(ENGINE.prefix)
+        settings = cls(**{name: getattr(engine, name) for name in engine.__struct_fields__}, others=values)
         _check_certificates(settings)
         return settings
 
     @classmethod
-    def given_in(cls, environ: Mapping[str, str]) -> frozenset[str]:
-        """The settings that `environ` holds a value of; all others are defaults. Raises SettingsWrong."""
-        return frozenset(_texts(environ))
+    def given_in(cls, environ: Mapping[str, str], groups: Sequence[Group[Any]] = ()) -> frozenset[str]:
+        """The names of the settings that `environ` holds a value of; all others are defaults. Raises SettingsWrong."""
+        return frozenset(_texts(environ, groups))
 
-    def __repr__(self) -> str:
-        """Without values, for some are secrets."""
-        return f"<{type(self).__name__}>"
+    def of(self, group: Group[T]) -> T:
+        """The values of a group; its defaults if it was not read."""
+        values: T = self.others.get(group.prefix) or group.values()
+        return values
 
     @property
     def keyring(self) -> Keyring:
@@ -169,58 +64,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return context
 
 
-def _check_broker(url: str) -> None:
-    check_scheme(url, _BROKERS)
-    (check_amqp if url.startswith("amqp") else check_valkey)(url)
-
-
-def _check_store(url: str) -> None:
-    check_scheme(url, _STORES)
-    check_valkey(url)
-
-
-def _check_database(url: str) -> None:
-    if "://" not in url:
-        raise ValueError("write an address, as sqlite:///mousetrap.db")
-    check_address(url)
-
-
-def _check_feed(url: str) -> None:
-    if url:
-        check_feed(url)
-
-
-def _check_port(text: str) -> None:
-    if text and not (text.isdecimal() and len(text) <= 5 and int(text) <= 65_535):
-        raise ValueError("write a port up to 65535, 0 for a free one, or nothing to listen nowhere")
-
-
-def _check_file(path: str) -> None:
-    try:
-        there = not path or Path(path).is_file()
-    except OSError:  # as a name that is too long
-        there = False
-    if not there:
-        raise ValueError(f"there is no file {path}")
-
-
-def _check_signing_keys(text: str) -> None:
-    if text != OFF and not Keyring.parse(text).keys:
-        raise ValueError(
-            f"it holds no key: write id:secret, as `mousetrap keys signing` prints it, or `{OFF}` to sign nothing"
-        )
-
-
-def _check_api_keys(text: str) -> None:
-    if text and not text.replace(",", "").strip():
-        raise ValueError("it holds no key: write an entry as `mousetrap keys new` prints it")
-
-
-def _check_api_key(text: str) -> None:
-    if not all("!" <= each <= "~" for each in text):
-        raise ValueError("it holds a character that no key has: write it as `mousetrap keys new` prints it")
-
-
 def _check_certificates(settings: Settings) -> None:
     if settings.tls_key and not settings.tls_certificate:
         raise SettingsWrong(
@@ -234,70 +77,25 @@ def _check_certificates(settings: Settings) -> None:
         ) from error
 
 
-#: What a type cannot say. Each raises ValueError.
-_CHECKS: dict[str, Callable[[Any], object]] = {
-    "broker_url": _check_broker,
-    "store_url": _check_store,
-    "database_url": _check_database,
-    "signing_keys": _check_signing_keys,
-    "api_host": check_host,
-    "api_keys": _check_api_keys,
-    "api_url": check_web,
-    "feed_url": _check_feed,
-    "api_key": _check_api_key,
-    "health_host": check_host,
-    "fetch_allow": check_places,
-    "health_port": _check_port,
-    "tls_ca": _check_file,
-    "tls_certificate": _check_file,
-    "tls_key": _check_file,
-}
-
-
-def _checked(name: str, value: Any) -> Any:
-    if isinstance(value, str) and name not in _LISTS and len(value.splitlines()) > 1:
-        raise ValueError("it has several lines: write one")
-    if name in _CHECKS:
-        _CHECKS[name](value)
-    return value
-
-
-def _texts(environ: Mapping[str, str]) -> dict[str, str]:
-    """What is given. RABBITMQ_HOST, RABBITMQ_USER and RABBITMQ_PASSWORD stand for a broker's address where there is none."""
-    values = collect(environ, Settings.__struct_fields__)
+def _texts(environ: Mapping[str, str], groups: Sequence[Group[Any]]) -> dict[str, str]:
+    """The values that are given. The RABBITMQ_ variables replace a missing address of the broker."""
+    values = collect(environ, entries((ENGINE, *groups)))
     if "broker_url" in values or "RABBITMQ_HOST" not in environ:
         return values
     return {**values, "broker_url": tutorial_url(environ)}
 
 
-def amqp_url(environ: Mapping[str, str]) -> str:
+def amqp_url(environ: Mapping[str, str], groups: Sequence[Group[Any]] = ()) -> str:
     """The broker's address for a blocking channel: MOUSETRAP_BROKER_URL if that is RabbitMQ's, else the tutorial's.
 
     Raises SettingsWrong, also where the embedded queue is all that is named.
     """
-    url = Settings.from_environ(environ).broker_url
+    url = Settings.from_environ(environ, groups).broker_url
     if url.startswith("amqp"):
         return url
-    if "RABBITMQ_HOST" not in environ and "broker_url" in Settings.given_in(environ):
+    if "RABBITMQ_HOST" not in environ and "broker_url" in Settings.given_in(environ, groups):
         raise SettingsWrong(
             f"MOUSETRAP_BROKER_URL is {masked(url)}, and a blocking channel needs RabbitMQ: "
             "amqp://user:password@host:port/vhost. On the embedded queue, runs are started with submit_run or the API"
         )
     return tutorial_url(environ)
-
-
-def tutorial_url(environ: Mapping[str, str]) -> str:
-    """The address made of the tutorial's variables and their defaults. Raises SettingsWrong."""
-    host = environ.get("RABBITMQ_HOST", "localhost").strip()
-    try:
-        if "," not in host:  # in a list each but the last may have a port, which the address is checked for
-            check_host(host)
-        user = quote(environ.get("RABBITMQ_USER", "DEV_USER"), safe="")
-        password = quote(environ.get("RABBITMQ_PASSWORD", "CHANGE_ME"), safe="")
-        url = f"amqp://{user}:{password}@{f'[{host}]' if ':' in host and ',' not in host else host}:5672/%2F"
-        _check_broker(url)
-    except UnicodeEncodeError:
-        raise SettingsWrong("RABBITMQ_USER and RABBITMQ_PASSWORD: write them in UTF-8") from None
-    except ValueError as error:
-        raise SettingsWrong(f"RABBITMQ_HOST and RABBITMQ_PASSWORD: {error}") from None
-    return url

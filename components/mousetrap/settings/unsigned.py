@@ -1,8 +1,9 @@
 """Says at the start of a process that nothing is signed, and refuses that where broker or store are another machine."""
 
 from mousetrap.settings.addresses import is_on_this_machine
+from mousetrap.settings.engine import OFF
 from mousetrap.settings.environment import SettingsWrong
-from mousetrap.settings.settings import OFF, Settings
+from mousetrap.settings.settings import Settings
 
 _RISK = "anyone who can write to broker or store can have anything done as a job"
 _ADVICE = "set MOUSETRAP_SIGNING_KEYS alike for the API and all workers; `mousetrap keys signing` makes a key"

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from mousetrap.earthquakes import EARTHQUAKES
+from mousetrap.earthquakes_settings import FEED as FEED_SETTINGS
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Delivery, Message, decode
 from mousetrap.shapes import Progress
@@ -80,7 +81,7 @@ def test_an_empty_body_means_the_defaults(api: httpx.Client, body: bytes) -> Non
 
 
 def test_an_empty_body_means_the_feed_of_the_settings(serve: Callable[..., httpx.Client]) -> None:
-    api = serve(feed_url="http://127.0.0.1:7001/week")
+    api = serve(others={FEED_SETTINGS.prefix: FEED_SETTINGS.values(url="http://127.0.0.1:7001/week")})
 
     for path in (RUNS, "/refresh"):
         run_id = api.post(path).json()["run_id"]

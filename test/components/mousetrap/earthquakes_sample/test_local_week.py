@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from mousetrap.catalogue import SETTINGS
 from mousetrap.catalogue_entries import Sample
 from mousetrap.earthquakes import FeedRequest
 from mousetrap.earthquakes_sample import local_week, packed_week
@@ -14,7 +15,7 @@ from mousetrap.settings import Settings
 
 
 def sample(folder: Path, **environ: str) -> Sample:
-    settings, given = Settings.from_environ(environ), Settings.given_in(environ)
+    settings, given = Settings.from_environ(environ, SETTINGS), Settings.given_in(environ, SETTINGS)
     with local_week(folder, settings, given) as found:
         return found
 

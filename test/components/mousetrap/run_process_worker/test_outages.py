@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from mousetrap.earthquakes import EARTHQUAKES, Earthquake, Feed
+from mousetrap.earthquakes_settings import DATABASE
 from mousetrap.handlers import Binding
 from mousetrap.job_queue import connect
 from mousetrap.pipeline import Pipeline
@@ -107,7 +108,7 @@ def process_stage() -> Pipeline:
 
 @pytest.fixture
 def binding(request: pytest.FixtureRequest, database: LockedFile | StoppedServer) -> Binding:
-    bound = bind_process(Settings.from_environ({"MOUSETRAP_DATABASE_URL": database.url}))
+    bound = bind_process(Settings.from_environ({"MOUSETRAP_DATABASE_URL": database.url}, [DATABASE]))
     return replace(bound, pipeline=process_stage(), isolated=request.param)
 
 

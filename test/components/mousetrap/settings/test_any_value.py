@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mousetrap.catalogue import SETTINGS
 from mousetrap.settings import Settings, SettingsWrong
 from support.characters import ANY_TEXT
 from support.settings import ANY_VALUE, NAMES
@@ -53,7 +54,7 @@ def test_the_tutorials_variables_are_right_or_one_line(name: str, value: str) ->
 
 def _is_right_or_one_line(name: str, environ: dict[str, str]) -> None:
     try:
-        Settings.from_environ(environ)
+        Settings.from_environ(environ, SETTINGS)
     except SettingsWrong as wrong:
         assert name in str(wrong)
         assert len(str(wrong).splitlines()) == 1

@@ -1,0 +1,155 @@
+"""The engine's settings, with their defaults and bounds."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from mousetrap.settings.addresses import check_amqp, check_host, check_scheme, check_valkey, check_web
+from mousetrap.settings.groups import Group, SettingsGroup
+from mousetrap.signing import Keyring
+
+_BROKERS = ("amqp", "amqps", "valkey", "valkeys", "redis", "rediss")
+_STORES = (*_BROKERS[2:], "unix")
+
+#: The value of MOUSETRAP_SIGNING_KEYS where nothing is to be signed.
+OFF = "off"
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+#: What goes over a network takes longer than less would allow.
+NetworkSeconds = Annotated[float, Meta(ge=0.1, le=86_400)]
+
+
+class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
+    """Each field is the variable MOUSETRAP_<FIELD>; a secret can come from the file that MOUSETRAP_<FIELD>_FILE names."""
+
+    #: Where the queues are: amqp(s)://user:password@host:port/vhost, or the embedded valkey://host:port/db.
+    broker_url: str = "valkey://127.0.0.1:6379/0"
+    #: Where the state of runs is.
+    store_url: str = "valkey://127.0.0.1:6379/0"
+    #: id:secret, the signing key first; not given or `off`, messages and records are neither signed nor verified.
+    signing_keys: str = ""
+    #: A file of certificate authorities for TLS to broker and store; empty means the system's.
+    tls_ca: str = ""
+    #: A client certificate and its key, where broker or store ask for one.
+    tls_certificate: str = ""
+    tls_key: str = ""
+    #: Whether this process makes what it needs on the broker; else it looks, and waits until `mousetrap migrate` has.
+    declare: bool = True
+    queue_type: Literal["quorum", "classic"] = "quorum"
+    #: Messages that wait in a stage's queue before it refuses more.
+    queue_max_length: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1_000_000
+    #: Bytes of bodies that wait in a stage's queue before it refuses more; 0 for no bound.
+    queue_max_bytes: Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)] = 4_294_967_296
+    #: Dead letters of one queue from which on no run of its pipeline is accepted any more; 0 for no bound.
+    dead_max_length: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
+    #: After which the API discards a dead letter; 0 means never.
+    dead_max_age_seconds: Annotated[float, Meta(ge=0, le=3_155_760_000)] = 0.0
+    #: RabbitMQ and we drop a connection that was silent for two of them.
+    heartbeat_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 15
+    #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
+    confirm_seconds: NetworkSeconds = 10.0
+
+    #: Bytes of memory that the embedded server may take; 0 means half of what the machine has.
+    embedded_max_bytes: Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)] = 0
+
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    #: id:scopes:sha256 of each key, several separated by commas or line ends; `mousetrap keys new` makes them.
+    api_keys: str = ""
+    #: Bytes; a larger request body is refused.
+    api_max_body: Annotated[int, Meta(ge=1, le=8_388_608)] = 1_048_576
+    #: Connections that the API has at once; those beyond end the one that has been silent longest.
+    api_max_connections: Annotated[int, Meta(ge=8, le=1_000_000)] = 4_000
+    #: Requests a second that a key may make, or without keys an address; twice as many at once; 0 for any number.
+    api_rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    #: Addresses and networks, separated by commas, whose X-Forwarded-For is believed; empty means nobody's.
+    trusted_proxies: str = ""
+    #: Where the command line finds the API, and the key it shows.
+    api_url: str = "http://127.0.0.1:8000"
+    api_key: str = ""
+
+    #: Jobs that a worker runs at once.
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    #: Jobs that a worker holds, running or waiting to; 0 means twice the concurrency.
+    prefetch: Annotated[int, Meta(ge=0, le=20_000)] = 0
+    #: How long a worker that was told to stop may finish what it runs.
+    grace_seconds: Seconds = 25.0
+    #: How long a claim on a job is good for; it is renewed while the job runs.
+    lease_seconds: NetworkSeconds = 30.0
+    #: How long a worker's event loop may stand still, or a handler go on that was told to stop, before the worker ends.
+    auto_kill_seconds: Annotated[float, Meta(ge=2, le=86_400)] = 60.0
+    #: Where a worker tells a supervisor of its health; no port means nowhere, and 0 a free one.
+    health_host: str = "127.0.0.1"
+    health_port: str = ""
+    #: Between two lines of log that say what a worker has done.
+    health_line_seconds: NetworkSeconds = 60.0
+    #: How long a run is remembered after its last change.
+    retention_seconds: Annotated[float, Meta(ge=60, le=3_155_760_000)] = 7 * 86_400.0
+    #: Bytes; what a stage handed on is kept for re-runs unless it is larger.
+    keep_output_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+
+def check_broker(url: str) -> None:
+    check_scheme(url, _BROKERS)
+    (check_amqp if url.startswith("amqp") else check_valkey)(url)
+
+
+def _check_store(url: str) -> None:
+    check_scheme(url, _STORES)
+    check_valkey(url)
+
+
+def _check_port(text: str) -> None:
+    if text and not (text.isdecimal() and len(text) <= 5 and int(text) <= 65_535):
+        raise ValueError("write a port up to 65535, 0 for a free one, or nothing to listen nowhere")
+
+
+def _check_file(path: str) -> None:
+    try:
+        there = not path or Path(path).is_file()
+    except OSError:  # as a name that is too long
+        there = False
+    if not there:
+        raise ValueError(f"there is no file {path}")
+
+
+def _check_signing_keys(text: str) -> None:
+    if text != OFF and not Keyring.parse(text).keys:
+        raise ValueError(
+            f"it holds no key: write id:secret, as `mousetrap keys signing` prints it, or `{OFF}` to sign nothing"
+        )
+
+
+def _check_api_keys(text: str) -> None:
+    if text and not text.replace(",", "").strip():
+        raise ValueError("it holds no key: write an entry as `mousetrap keys new` prints it")
+
+
+def _check_api_key(text: str) -> None:
+    if not all("!" <= each <= "~" for each in text):
+        raise ValueError("it holds a character that no key has: write it as `mousetrap keys new` prints it")
+
+
+ENGINE = Group(
+    prefix="",
+    values=EngineSettings,
+    lists=frozenset(("signing_keys", "api_keys")),
+    checks={
+        "broker_url": check_broker,
+        "store_url": _check_store,
+        "signing_keys": _check_signing_keys,
+        "api_host": check_host,
+        "api_keys": _check_api_keys,
+        "api_url": check_web,
+        "api_key": _check_api_key,
+        "health_host": check_host,
+        "health_port": _check_port,
+        "tls_ca": _check_file,
+        "tls_certificate": _check_file,
+        "tls_key": _check_file,
+    },
+)
