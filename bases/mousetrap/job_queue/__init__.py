@@ -1,9 +1,10 @@
-"""The broker's edge: a blocking channel for scripts, and the asynchronous queue that workers and the API run on."""
+"""The broker's edge: a blocking channel for scripts, an asynchronous queue for workers and the API."""
 
-from mousetrap.job_queue.connect import connect
 from mousetrap.job_queue.make_queues import make_queues
 from mousetrap.job_queue.open_channel import open_channel
-from mousetrap.job_queue.open_queue import open_queue
-from mousetrap.job_queue.options import QueueOptions
+from mousetrap.job_queue.open_queue import connect, open_queue
+from mousetrap.jobs import (
+    QueueOptions,  # a part of `open_channel` and `connect` for their users; its place is `jobs`
+)
 
 __all__ = ["QueueOptions", "connect", "make_queues", "open_channel", "open_queue"]

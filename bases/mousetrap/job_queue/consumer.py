@@ -2,22 +2,24 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mousetrap.job_queue.connection import Connection, open_channel
-from mousetrap.job_queue.declare import UNDISTURBED, declare
-from mousetrap.job_queue.holding import Holding
-from mousetrap.job_queue.link import Link, pause
-from mousetrap.job_queue.topology import Topology
-from mousetrap.job_queue.trouble import Trouble, explain
+from mousetrap.job_queue.amqp.connection import Connection, open_channel
+from mousetrap.job_queue.broker_status import BrokerStatus
+from mousetrap.job_queue.deliveries import OpenDeliveries
+from mousetrap.job_queue.errors import explain
+from mousetrap.job_queue.link import BACKOFF, Link
+from mousetrap.job_queue.topology.declare import REDECLARE_DELAY_S, declare
+from mousetrap.job_queue.topology.topology import Topology
 from mousetrap.jobs import Delivery
 from mousetrap.shutdown import end_tasks
 
 #: Seconds without a delivery. A quorum queue that is deleted and declared again within milliseconds leaves a consumer that
 #: RabbitMQ 3.10 neither cancels nor serves: what it should get counts as delivered, and nothing in AMQP shows it. Closing
 #: the channel gives that back. Five small requests each half minute, and none while there is work.
-_QUIET = 30.0
+_QUIET_S = 30.0
 
 _log = logging.getLogger("mousetrap.job_queue")
 
@@ -25,10 +27,12 @@ _log = logging.getLogger("mousetrap.job_queue")
 class Consumer:
     """The receiving half of a queue: one connection for all subscriptions, made for the first."""
 
-    def __init__(self, topology: Topology, parameters: Callable[[], Sequence[Any]], trouble: Trouble) -> None:
+    def __init__(
+        self, topology: Topology, parameters: Callable[[], Sequence[Any]], status: BrokerStatus
+    ) -> None:
         self._topology = topology
         self._subscriptions: list[RabbitSubscription] = []
-        self._link = Link("consume", parameters, trouble, _no_set_up)
+        self._link = Link("consume", parameters, status, _no_set_up)
 
     def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> "RabbitSubscription":
         """As in the protocol Queue."""
@@ -62,7 +66,7 @@ class RabbitSubscription:
         self.queue = queue
         self._prefetch = prefetch
         self._receive = receive
-        self._holding: Holding | None = None
+        self._deliveries: OpenDeliveries | None = None
         self._failures = 0
         self._begun = asyncio.Event()
         self._keeper = asyncio.create_task(self._keep(), name=f"mousetrap consume {queue}")
@@ -70,12 +74,12 @@ class RabbitSubscription:
     @property
     def over(self) -> bool:
         """Whether it was stopped, and all that it delivered is settled."""
-        return self._keeper.done() and (self._holding is None or not self._holding.open)
+        return self._keeper.done() and (self._deliveries is None or not self._deliveries.open)
 
     @property
     def reached(self) -> int:
         """When the latest delivery began to wait, in seconds since 1970; 0 before the first."""
-        return self._holding.reached if self._holding else 0
+        return self._deliveries.reached if self._deliveries else 0
 
     async def begun(self) -> None:
         """As in the protocol Subscription."""
@@ -84,14 +88,14 @@ class RabbitSubscription:
     async def stop(self) -> None:
         """As in the protocol Subscription."""
         await self.abandon()
-        if self._holding is not None:
-            await self._holding.stop()
+        if self._deliveries is not None:
+            await self._deliveries.stop()
 
     async def abandon(self) -> None:
         """Subscribes no more, and says the acknowledgements that are due."""
         await end_tasks(self._keeper)
-        if self._holding is not None:
-            self._holding.flush()
+        if self._deliveries is not None:
+            self._deliveries.flush()
 
     async def _keep(self) -> None:
         lost = None
@@ -107,26 +111,26 @@ class RabbitSubscription:
             self._failures += 1
             if self._failures == 1:
                 _log.warning("queue %s: %s; subscribing until it works", self.queue, explain(why))
-            await asyncio.sleep(UNDISTURBED + pause(self._failures))
+            await asyncio.sleep(REDECLARE_DELAY_S + BACKOFF.pause(self._failures, random.random()))
 
     async def _receive_until_gone(self, connection: Connection) -> Exception:
         channel = await open_channel(connection)
         # A channel of its own declares first: after the queue was deleted, this is what brings it back.
         declare(channel, self._topology)
-        holding = await self._subscribe(channel)
-        while await holding.until_quiet(_QUIET):
-            await holding.stop()
-            holding = await self._subscribe(await open_channel(connection))
-        return holding.gone.result()
+        deliveries = await self._subscribe(channel)
+        while await deliveries.until_quiet(_QUIET_S):
+            await deliveries.stop()
+            deliveries = await self._subscribe(await open_channel(connection))
+        return deliveries.gone.result()
 
-    async def _subscribe(self, channel: Any) -> Holding:
-        self._holding = Holding(self.queue, channel, self._receive)
-        await self._holding.begin(self._prefetch)
+    async def _subscribe(self, channel: Any) -> OpenDeliveries:
+        self._deliveries = OpenDeliveries(self.queue, channel, self._receive)
+        await self._deliveries.begin(self._prefetch)
         self._begun.set()
         if self._failures:
             _log.info("queue %s: subscribed again", self.queue)
             self._failures = 0
-        return self._holding
+        return self._deliveries
 
 
 async def _no_set_up(_connection: Connection) -> None:

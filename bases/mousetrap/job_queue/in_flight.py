@@ -19,9 +19,9 @@ class Pending:
         "key",
         "properties",
         "queue",
+        "retried",
         "returned",
         "sent",
-        "tried_anew",
     )
 
     def __init__(
@@ -48,7 +48,7 @@ class Pending:
         #: Whether the broker gave it back because no queue would take it.
         self.returned = False
         #: Whether it was published again after its queue was declared again.
-        self.tried_anew = False
+        self.retried = False
 
     def fail(self, error: Exception) -> None:
         """Tells the caller, unless the caller has gone or knows already."""

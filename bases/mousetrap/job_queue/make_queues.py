@@ -1,25 +1,24 @@
-"""Makes queues for processes that may not, and returns when they stand."""
+"""Declares queues once, for processes that may not."""
 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mousetrap.job_queue.connect import connect
 from mousetrap.job_queue.open_channel import open_channel
-from mousetrap.job_queue.open_queue import options_of
-from mousetrap.job_queue.options import QueueOptions
+from mousetrap.job_queue.open_queue import connect, options_of
+from mousetrap.jobs import QueueOptions
 from mousetrap.settings import Settings
 
 
 def make_queues(settings: Settings, queues: Iterable[str]) -> None:
-    """Declares `queues` and all that goes with them at `settings.broker_url`, whatever the settings say of declaring.
+    """Declares `queues` and their dead queues at `settings.broker_url`, whatever `settings.declare` is.
 
-    Raises QueueUnreachable for a broker that is away, that lets us not, or where one stands that differs; ValueError for an
-    address that cannot be read.
+    Raises QueueUnreachable for a broker that is away, that refuses, or that has one of them with other arguments; ValueError
+    for an address that cannot be read.
     """
     options = replace(options_of(settings), declare=True)
     if settings.broker_url.startswith("amqp"):
-        # Not the asynchronous one: its questions end after 1.5 s, and a cluster may take longer to make sixty queues.
+        # The blocking channel, since requests of the other one time out after 1.5 s; a cluster may need longer for 60 queues.
         open_channel(settings.broker_url, queues, options=options).close()
     else:
         asyncio.run(_make_streams(settings.broker_url, list(queues), options))

@@ -8,12 +8,13 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import AMQPError
 
 from mousetrap.catalogue import PIPELINES, SETTINGS
-from mousetrap.job_queue import address
-from mousetrap.job_queue.declare import declare
+from mousetrap.job_queue.amqp import address
+from mousetrap.job_queue.broker_status import BrokerStatus
+from mousetrap.job_queue.errors import explain, silence_pika
 from mousetrap.job_queue.open_queue import options_of
-from mousetrap.job_queue.options import QueueOptions
-from mousetrap.job_queue.topology import topology
-from mousetrap.job_queue.trouble import Trouble, explain, hush_pika
+from mousetrap.job_queue.topology.declare import declare
+from mousetrap.job_queue.topology.topology import topology
+from mousetrap.jobs import QueueOptions
 from mousetrap.settings import Settings, amqp_url, local_environment
 
 
@@ -53,7 +54,7 @@ def open_channel(
     options = options or options_of(Settings.from_environ(environ, SETTINGS))
     where = address.parse(url or amqp_url(environ, SETTINGS))
     stands = topology(_catalogue() if queues is None else queues, options)
-    hush_pika()
+    silence_pika()
     connection: Any = None
     try:
         connection = _Connection(address.parameters(where, "open_channel", options))
@@ -63,7 +64,7 @@ def open_channel(
     except (AMQPError, OSError) as error:
         if connection is not None and connection.is_open:
             connection.close()
-        raise Trouble(str(where)).unreachable(explain(error)) from error
+        raise BrokerStatus(str(where)).unreachable(explain(error)) from error
     channel.__class__ = OpenChannel  # pika names its own class at the one place where channels are made
     assert isinstance(channel, OpenChannel)
     return channel

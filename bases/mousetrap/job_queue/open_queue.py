@@ -1,13 +1,25 @@
-"""Opens the queue that the settings name."""
+"""Opens the queue at an address: RabbitMQ, or streams on Valkey."""
 
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from mousetrap.job_queue.connect import connect
-from mousetrap.job_queue.options import QueueOptions
-from mousetrap.jobs import Queue
+from mousetrap.job_queue.rabbitmq import open_rabbitmq
+from mousetrap.jobs import Queue, QueueOptions
 from mousetrap.settings import Settings
+from mousetrap.stream_queue import open_stream_queue
+
+
+def connect(
+    url: str, queues: Iterable[str], *, name: str, options: QueueOptions | None = None
+) -> AbstractAsyncContextManager[Queue]:
+    """The queue at `url`, with `queues` and their dead queues declared; the broker shows us under `name`.
+
+    It opens at once even if the broker is away: deliveries wait, and requests raise QueueUnreachable.
+    Raises ValueError for an address that cannot be read.
+    """
+    opened = open_rabbitmq if url.startswith("amqp") else open_stream_queue
+    return opened(url, queues, name=name, options=options or QueueOptions())
 
 
 def open_queue(
@@ -21,7 +33,7 @@ def open_queue(
 
 
 def options_of(settings: Settings) -> QueueOptions:
-    """The part of the settings that queues are declared and used by."""
+    """The settings that concern queues."""
     return QueueOptions(
         queue_type=settings.queue_type,
         max_length=settings.queue_max_length,

@@ -6,14 +6,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mousetrap.job_queue import bounds, delay_ladder, frames
-from mousetrap.job_queue.connection import Connection, ask, close_channel, open_channel
-from mousetrap.job_queue.declare import UNDISTURBED, declare
+from mousetrap.job_queue.amqp import frames
+from mousetrap.job_queue.amqp.connection import Connection, ask, close_channel, open_channel
+from mousetrap.job_queue.broker_status import BrokerStatus
+from mousetrap.job_queue.errors import BLOCKED, explain, unroutable
 from mousetrap.job_queue.in_flight import InFlight, Pending
 from mousetrap.job_queue.link import Link
-from mousetrap.job_queue.topology import JOBS, Topology
-from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain
-from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, Unroutable
+from mousetrap.job_queue.topology import delay_ladder
+from mousetrap.job_queue.topology.declare import REDECLARE_DELAY_S, declare
+from mousetrap.job_queue.topology.topology import JOBS, Topology
+from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, check_message
 from mousetrap.shutdown import end_tasks
 
 #: One timer looks at all deadlines, so many times in the course of one.
@@ -24,12 +26,16 @@ class Publisher:
     """The publishing half of a queue: one connection, one channel in confirm mode, and all that is on its way."""
 
     def __init__(
-        self, topology: Topology, deadline: float, parameters: Callable[[], Sequence[Any]], trouble: Trouble
+        self,
+        topology: Topology,
+        deadline: float,
+        parameters: Callable[[], Sequence[Any]],
+        status: BrokerStatus,
     ) -> None:
         self._topology = topology
         self._deadline = deadline
-        self._trouble = trouble
-        self.link = Link("publish", parameters, trouble, self._set_up)
+        self._status = status
+        self.link = Link("publish", parameters, status, self._set_up)
         self._loop = asyncio.get_running_loop()
         self._channel: Any = None
         self._in_flight = InFlight()
@@ -60,7 +66,7 @@ class Publisher:
             self._timer.cancel()
 
     def _pend(self, queue: str, message: Message, after: float) -> Pending:
-        bounds.check(message)
+        check_message(message)
         if after <= 0:
             exchange, key = JOBS, queue
         elif queue in self._topology.names:
@@ -115,7 +121,7 @@ class Publisher:
                     QueueFull(f"queue {pending.queue!r} refused a message, most often because it is full")
                 )
             elif pending.returned:
-                self._try_anew(pending)
+                self._try_again(pending)
             elif not pending.done.done():
                 pending.done.set_result(None)
         if self._waiting:
@@ -124,18 +130,18 @@ class Publisher:
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         self._in_flight.returned(properties.message_id, method.routing_key)
 
-    def _try_anew(self, pending: Pending) -> None:
+    def _try_again(self, pending: Pending) -> None:
         """Where someone deleted a queue of ours, declares it again and publishes once more."""
-        if pending.tried_anew or pending.queue not in self._topology.names:
+        if pending.retried or pending.queue not in self._topology.names:
             pending.fail(unroutable(pending.queue))
             return
-        pending.tried_anew, pending.returned = True, False
+        pending.retried, pending.returned = True, False
         self._unroutable.append(pending)
         if self._redeclaring is None:
             self._redeclaring = asyncio.create_task(self._redeclare(self._channel.connection))
 
     async def _redeclare(self, connection: Connection) -> None:
-        await asyncio.sleep(UNDISTURBED)
+        await asyncio.sleep(REDECLARE_DELAY_S)
         try:
             channel = await open_channel(connection)
             declare(channel, self._topology)
@@ -143,7 +149,7 @@ class Publisher:
             close_channel(channel)
         except Exception as error:  # noqa: BLE001  callers wait for an answer, whatever pika raises
             for pending in self._unroutable:
-                pending.fail(self._trouble.unreachable(explain(error)))
+                pending.fail(self._status.unreachable(explain(error)))
         else:
             self._waiting.extendleft(reversed(self._unroutable))
         self._unroutable.clear()
@@ -176,7 +182,7 @@ class Publisher:
                 )
             )
         else:
-            pending.fail(self._trouble.unreachable(self._why_not_sent()))
+            pending.fail(self._status.unreachable(self._why_not_sent()))
 
     def _why_not_sent(self) -> str:
         if self._channel is None:
@@ -186,10 +192,3 @@ class Publisher:
             if self._channel.connection.blocked
             else "it confirms too slowly: add brokers, or publish less"
         )
-
-
-def unroutable(queue: str) -> Unroutable:
-    """The error for a queue that is not there."""
-    return Unroutable(
-        f"there is no queue {queue!r}: start a worker, or the API, of the version that declares it, or run `mousetrap migrate`"
-    )

@@ -10,21 +10,29 @@ from typing import Any
 
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
-from mousetrap.job_queue import address
-from mousetrap.job_queue.bounds import any_bound, bound_met
-from mousetrap.job_queue.connection import ask, close_channel, open_channel
+from mousetrap.job_queue.amqp import address
+from mousetrap.job_queue.amqp.connection import ask, close_channel, open_channel
+from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
-from mousetrap.job_queue.options import QueueOptions
-from mousetrap.job_queue.publisher import Publisher, unroutable
-from mousetrap.job_queue.topology import topology
-from mousetrap.job_queue.trouble import BLOCKED, Trouble, explain, hush_pika
-from mousetrap.jobs import Backlog, Delivery, Message, MousetrapError, Queue, QueueFull
+from mousetrap.job_queue.errors import BLOCKED, explain, is_missing, silence_pika, unroutable
+from mousetrap.job_queue.publisher import Publisher
+from mousetrap.job_queue.topology.topology import topology
+from mousetrap.jobs import (
+    Backlog,
+    Delivery,
+    Message,
+    MousetrapError,
+    Queue,
+    QueueFull,
+    QueueOptions,
+    limit_reached,
+    possible_limits,
+)
 
 #: Seconds that a question to the broker may take; the API answers within two.
-_PATIENCE = 1.5
-_NOT_FOUND = 404
+_REPLY_TIMEOUT_S = 1.5
 #: Seconds for which it is known why a queue refuses.
-_SAID_FOR = 1.0
+_LIMIT_KNOWN_FOR_S = 1.0
 
 
 @asynccontextmanager
@@ -32,7 +40,7 @@ async def open_rabbitmq(
     url: str, queues: Iterable[str], *, name: str, options: QueueOptions
 ) -> AsyncIterator[Queue]:
     """The queue at `amqp://user:password@host:port,host:port/vhost`, with `queues` and their dead queues on it."""
-    hush_pika()
+    silence_pika()
     queue = RabbitQueue(url, queues, name, options)
     try:
         yield queue
@@ -47,18 +55,18 @@ class RabbitQueue:
         where = address.parse(url)
         self._options = options
         #: By queue: which bound it met, and when that was asked.
-        self._bounds_met: dict[str, tuple[str, float]] = {}
+        self._limits_reached: dict[str, tuple[str, float]] = {}
         stands = topology(queues, options)
-        self._trouble = Trouble(str(where))
+        self._status = BrokerStatus(str(where))
         who = f"{name}@{socket.gethostname()}:{os.getpid()}"
         self._publisher = Publisher(
             stands,
             options.confirm_deadline,
             lambda: address.parameters(where, f"{who} publish", options),
-            self._trouble,
+            self._status,
         )
         self._consumer = Consumer(
-            stands, lambda: address.parameters(where, f"{who} consume", options), self._trouble
+            stands, lambda: address.parameters(where, f"{who} consume", options), self._status
         )
         self._publisher.link.start()
 
@@ -68,7 +76,7 @@ class RabbitQueue:
             await self._publisher.publish(queue, message, after)
         except QueueFull as error:
             raise QueueFull(
-                f"{error}: {await self._bound_met(queue)}; add workers, or try again later"
+                f"{error}: {await self._limit_reached(queue)}; add workers, or try again later"
             ) from None
 
     async def consume(
@@ -86,15 +94,15 @@ class RabbitQueue:
             raise unroutable(queue) from error
         return int(answer.message_count)
 
-    async def _bound_met(self, queue: str) -> str:
+    async def _limit_reached(self, queue: str) -> str:
         """Which of a queue's bounds refuses, which the broker does not say: asked for once a second, however many it refuses."""
-        said, at = self._bounds_met.get(queue, ("", -math.inf))
+        said, at = self._limits_reached.get(queue, ("", -math.inf))
         now = asyncio.get_running_loop().time()
-        if now - at >= _SAID_FOR:
+        if now - at >= _LIMIT_KNOWN_FOR_S:
             with suppress(MousetrapError):
-                said = bound_met(await self.ready(queue), self._options)
-            self._bounds_met[queue] = (said or any_bound(self._options), now)
-        return self._bounds_met[queue][0]
+                said = limit_reached(await self.ready(queue), self._options)
+            self._limits_reached[queue] = (said or possible_limits(self._options), now)
+        return self._limits_reached[queue][0]
 
     async def backlog(self, queue: str) -> Backlog:
         """As in the protocol Queue; since when is known only to whoever consumes, for to look at a message is to take it."""
@@ -122,16 +130,16 @@ class RabbitQueue:
         """A channel to ask one thing. Raises QueueUnreachable when the broker does not answer soon."""
         link = self._publisher.link
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_REPLY_TIMEOUT_S):
                 connection = await link.now()
                 if connection.blocked:
-                    raise self._trouble.unreachable(BLOCKED)
+                    raise self._status.unreachable(BLOCKED)
                 channel = await open_channel(connection)
                 try:
                     yield channel
                 finally:
                     close_channel(channel)
         except (AMQPError, TimeoutError) as error:
-            if isinstance(error, ChannelClosedByBroker) and error.reply_code == _NOT_FOUND:
+            if is_missing(error):
                 raise
-            raise self._trouble.unreachable(explain(error) if link.connection else "") from error
+            raise self._status.unreachable(explain(error) if link.connection else "") from error

@@ -11,6 +11,14 @@ from mousetrap.jobs.errors import (
     Unroutable,
 )
 from mousetrap.jobs.job import Job, JobTooNew, JobUndecodable, decode, encode, first_job, signed_message
+from mousetrap.jobs.message_bounds import (
+    HEADER_PREFIX,
+    bytes_limit_reached,
+    check_message,
+    length_limit_reached,
+    limit_reached,
+    possible_limits,
+)
 from mousetrap.jobs.outcome import Done, GiveUp, Outcome, RetryLater
 from mousetrap.jobs.queue import (
     LARGEST_PAYLOAD,
@@ -22,9 +30,11 @@ from mousetrap.jobs.queue import (
     Subscription,
     dead_queue,
 )
+from mousetrap.jobs.queue_options import QueueOptions
 from mousetrap.shapes import Failure
 
 __all__ = [
+    "HEADER_PREFIX",
     "LARGEST_PAYLOAD",
     "Backlog",
     "Browsed",
@@ -41,6 +51,7 @@ __all__ = [
     "PublishUnconfirmed",
     "Queue",
     "QueueFull",
+    "QueueOptions",
     "QueueUnreachable",
     "RecordDamaged",
     "RetryLater",
@@ -48,9 +59,14 @@ __all__ = [
     "StoreUnreachable",
     "Subscription",
     "Unroutable",
+    "bytes_limit_reached",
+    "check_message",
     "dead_queue",
     "decode",
     "encode",
     "first_job",
+    "length_limit_reached",
+    "limit_reached",
+    "possible_limits",
     "signed_message",
 ]

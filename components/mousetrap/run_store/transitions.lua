@@ -23,7 +23,7 @@ local STOPPED = { rejected = true, cancelled = true, expired = true }
 local IN_COMPANY = 2
 
 -- Our clock is the server's until that is set back. From there on it goes on from where it was, ahead of the server's, and
--- a tenth slower until the two agree. What is noted of it (here and by streams.lua, which reads it) outlives the server.
+-- a tenth slower until the two agree. What is noted of it (here and by queue.lua of stream_queue, which reads it) outlives the server.
 local CLOCK = 'mousetrap:clock'
 local NOTED = 1000
 -- The server's time at the last call, how far our clock was ahead of it then, and when that was noted last.

@@ -31,6 +31,7 @@ class OutageLog:
 
     def ended(self, user: str = "") -> None:
         """`user` can use the server again. Call it as often as you succeed."""
-        if self._users == {user}:
-            self._logger.info("%s", self._up)
-        self._users.discard(user)
+        if user in self._users:
+            self._users.remove(user)
+            if not self._users:
+                self._logger.info("%s", self._up)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 
 from mousetrap.job_queue import QueueOptions
-from mousetrap.job_queue.address import Address, parameters, parse
-from mousetrap.job_queue.streams_line import Server
+from mousetrap.job_queue.amqp.address import Address, parameters, parse
 from mousetrap.settings import Settings, SettingsWrong
+from mousetrap.stream_queue.client import Server
 from support.settings import ANY_VALUE
 
 

@@ -14,9 +14,9 @@ from pika.exceptions import ChannelClosedByBroker
 
 from mousetrap.dead_letters import DeadLetters, Repaired, Selection
 from mousetrap.job_queue import QueueOptions, connect, make_queues, open_channel
-from mousetrap.job_queue.declare import declare
-from mousetrap.job_queue.topology import topology
-from mousetrap.job_queue.trouble import Trouble
+from mousetrap.job_queue.broker_status import BrokerStatus
+from mousetrap.job_queue.topology.declare import declare
+from mousetrap.job_queue.topology.topology import topology
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueUnreachable
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import open_store
@@ -237,11 +237,11 @@ async def test_a_right_to_publish_that_is_missing_is_reported_and_not_retried_ho
 def test_a_broker_that_comes_back_without_what_is_needed_is_reported_a_second_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    trouble = Trouble("broker:5672")
+    status = BrokerStatus("broker:5672")
     away, missing = OSError("refused"), ChannelClosedByBroker(404, "NOT_FOUND - no queue 'work' in vhost 'v'")
 
     for why in (away, away, missing, missing, away, missing):
-        trouble.struck("publish", why)
+        status.lost("publish", why)
 
     told = [record.message.partition(": ")[2] for record in caplog.records]
     assert [each.partition(": ")[0] for each in told] == ["refused", "there is no queue 'work'"]

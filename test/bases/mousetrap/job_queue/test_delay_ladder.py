@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.job_queue.delay_ladder import DELIVER, RUNGS, longest, rung, wait, way_down
-from mousetrap.job_queue.options import QueueOptions
-from mousetrap.job_queue.topology import topology
+from mousetrap.job_queue.topology.delay_ladder import DELIVER, RUNGS, longest, rung, wait, way_down
+from mousetrap.job_queue.topology.topology import topology
+from mousetrap.jobs import QueueOptions
 
 QUEUES = ["x", "y.x", "x.y", "a_long-name.dead"]
 

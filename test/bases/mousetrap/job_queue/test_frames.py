@@ -11,7 +11,7 @@ from pika import BasicProperties
 from pika.frame import Body, Header, Method, decode_frame
 from pika.spec import Basic
 
-from mousetrap.job_queue import frames
+from mousetrap.job_queue.amqp import frames
 
 MINE = frames.delivery_start("me")
 texts = st.text(max_size=60)

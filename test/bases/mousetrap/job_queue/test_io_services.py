@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import Any
 
-from mousetrap.job_queue.io_services import IOServices
+from mousetrap.job_queue.amqp.io_services import IOServices
 
 
 async def test_a_peer_that_left_at_once_is_logged_and_not_raised() -> None:

@@ -14,8 +14,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from mousetrap.job_queue import QueueOptions, connect, open_channel
-from mousetrap.job_queue.topology import topology
-from mousetrap.job_queue.trouble import explain
+from mousetrap.job_queue.errors import explain
+from mousetrap.job_queue.topology.topology import topology
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueUnreachable, dead_queue
 from support.inbox import Inbox, eventually
 from support.rabbitmq import OwnRabbitMQ, virtual_host
@@ -242,7 +242,7 @@ async def test_a_consumer_that_the_broker_forgot_subscribes_again_and_gets_all(
     broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # RabbitMQ 3.10 neither cancels nor serves the consumer of a queue that is there again milliseconds after its end.
-    monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.5)
+    monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET_S", 0.5)
 
     async with connect(broker_url, [work], name="test") as queue:
         inbox = Inbox()
@@ -259,7 +259,7 @@ async def test_a_consumer_that_the_broker_forgot_subscribes_again_and_gets_all(
 async def test_subscribing_again_all_the_time_loses_nothing_and_repeats_nothing(
     broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET", 0.0)
+    monkeypatch.setattr("mousetrap.job_queue.consumer._QUIET_S", 0.0)
 
     async with connect(broker_url, [work], name="test") as queue:
         inbox = Inbox()

@@ -2,9 +2,8 @@
 
 import pytest
 
-from mousetrap.job_queue.options import QueueOptions
-from mousetrap.job_queue.topology import DEAD, JOBS, DeclaredQueue, topology
-from mousetrap.jobs import dead_queue
+from mousetrap.job_queue.topology.topology import DEAD, JOBS, DeclaredQueue, topology
+from mousetrap.jobs import QueueOptions, dead_queue
 
 QUORUM, CLASSIC = QueueOptions(), QueueOptions(queue_type="classic")
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from redis import Redis
 
-from mousetrap.job_queue import streams_line
-from mousetrap.job_queue.streams_line import Line, Server
 from mousetrap.jobs import Failure, RetryLater, first_job
 from mousetrap.run_store import Busy, Decided, Granted, RunStore, batches, open_store
+from mousetrap.stream_queue import client
+from mousetrap.stream_queue.client import Client, Server
 from support.inbox import play
 from support.valkey import OwnValkey, administrator
 
@@ -45,12 +45,12 @@ class Clock:
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """A server of this test's own: its functions are no good for others."""
-    assert _NOW in batches._SOURCE_NAMED and _NOW in streams_line._STEPS
+    assert _NOW in batches._SOURCE_NAMED and _NOW in client._SCRIPT
     monkeypatch.setattr(batches, "_SOURCE_NAMED", batches._SOURCE_NAMED.replace(_NOW, _TOLD))
-    steps = streams_line._STEPS.replace(_NOW, _TOLD)
-    monkeypatch.setattr(streams_line, "_STEPS", steps)
+    steps = client._SCRIPT.replace(_NOW, _TOLD)
+    monkeypatch.setattr(client, "_SCRIPT", steps)
     monkeypatch.setattr(
-        streams_line, "_STEPS_SHA", hashlib.sha1(steps.encode(), usedforsecurity=False).hexdigest()
+        client, "_SCRIPT_SHA", hashlib.sha1(steps.encode(), usedforsecurity=False).hexdigest()
     )
     with OwnValkey(tmp_path) as server:
         yield Clock(server.url)
@@ -149,19 +149,19 @@ def test_a_clock_that_leapt_a_year_and_came_back_is_followed_for_no_more_than_a_
 async def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_when_the_clock_is_set_back(
     clock: Clock,
 ) -> None:
-    line = Line(Server(clock.url, "test", None))
+    valkey = Client(Server(clock.url, "test", None))
 
     async def step(name: str, *arguments: Any, with_bytes: Any = ()) -> Any:
-        return await line.step(name, *arguments, with_bytes=with_bytes, patience=5)
+        return await valkey.call(name, *arguments, payload=with_bytes, timeout_s=5)
 
     await step("declare", ["q"])
     await step("join", "w1", 5000, "", ["q"])
     delayed = msgspec.msgpack.encode(("q", 0, 0, 10_000, "m1", ""))
     at_once = msgspec.msgpack.encode(("q", 0, 0, 0, "m2", ""))
     await step("send", {}, {}, with_bytes=[delayed, b"x", at_once, b"x"])
-    given = await line.ask(
+    given = await valkey.command(
         *("XREADGROUP", "GROUP", "workers", "w1", "COUNT", 1, "STREAMS", "mousetrap:queue:q", ">"),
-        patience=5,
+        timeout_s=5,
     )
     assert given
 
@@ -175,7 +175,7 @@ async def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_
     assert await step("ready", "q") == 1  # what the dead one was given is back
     clock.step(4.5)
     assert await step("release", "q", 10) == 1
-    await line.close()
+    await valkey.close()
 
 
 def test_damage_in_the_place_of_the_clock_stops_nothing(clock: Clock) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from mousetrap.job_queue.bounds import PREFIX
-from mousetrap.job_queue.delay_ladder import RUNG
-from mousetrap.jobs import Message
+from mousetrap.job_queue.topology.delay_ladder import RUNG
+from mousetrap.jobs import HEADER_PREFIX, Message
 
 #: Where a dead letter that the broker made itself says why: rejected, expired, maxlen or delivery_limit.
-REASON = f"{PREFIX}reason"
+REASON = f"{HEADER_PREFIX}reason"
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -21,7 +20,9 @@ def read(properties: Any, body: bytes) -> Message:
 
 
 def _ours(headers: Mapping[Any, Any]) -> Mapping[str, str]:
-    ours = {_text(name): _text(value) for name, value in headers.items() if _text(name).startswith(PREFIX)}
+    ours = {
+        _text(name): _text(value) for name, value in headers.items() if _text(name).startswith(HEADER_PREFIX)
+    }
     if deaths := headers.get("x-death"):
         ours.update(_why_dead(deaths))
     return ours or _NOTHING

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from mousetrap.job_queue import delay_ladder
-from mousetrap.job_queue.topology import DEAD, Topology
+from mousetrap.job_queue.topology import delay_ladder
+from mousetrap.job_queue.topology.topology import DEAD, Topology
 
 #: Seconds between a queue's deletion and our new declaration. RabbitMQ 3.10 takes tens of milliseconds to tell a queue's
 #: consumers of its end; one that finds the name in use again meanwhile stays subscribed, and is never given anything.
-UNDISTURBED = 1.0
+REDECLARE_DELAY_S = 1.0
 
 #: Exchanges that the broker alone publishes to: no other user has any right there, and without one RabbitMQ tells nothing.
 _BROKERS_OWN = (DEAD, delay_ladder.DELIVER)

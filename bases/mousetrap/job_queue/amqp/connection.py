@@ -11,8 +11,8 @@ from pika.exceptions import AMQPError, ConnectionClosedByClient
 from pika.frame import Header
 from pika.spec import FRAME_HEADER, FRAME_METHOD, BasicProperties
 
-from mousetrap.job_queue import frames
-from mousetrap.job_queue.io_services import IOServices
+from mousetrap.job_queue.amqp import frames
+from mousetrap.job_queue.amqp.io_services import IOServices
 
 #: What follows in a header frame: class and weight, then the size of the body.
 _BODY_SIZE = struct.Struct(">4xQ")

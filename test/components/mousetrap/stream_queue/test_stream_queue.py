@@ -16,19 +16,18 @@ import pytest
 from redis import Redis
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.job_queue.options import QueueOptions
-from mousetrap.job_queue.streams import open_streams
-from mousetrap.job_queue.streams_line import pause
 from mousetrap.jobs import (
     Delivery,
     Message,
     PublishUnconfirmed,
     Queue,
     QueueFull,
+    QueueOptions,
     QueueUnreachable,
     Unroutable,
     dead_queue,
 )
+from mousetrap.stream_queue import open_stream_queue
 from support.inbox import eventually
 from support.ports import free_ports
 from support.valkey import administrator
@@ -37,11 +36,11 @@ from support.waiting import until
 #: Takes one message, says so, and settles it when it is told to.
 _WORKER = """
 import asyncio, sys
-from mousetrap.job_queue.options import QueueOptions
-from mousetrap.job_queue.streams import open_streams
+from mousetrap.jobs import QueueOptions
+from mousetrap.stream_queue import open_stream_queue
 
 async def work():
-    async with open_streams(sys.argv[1], ["work"], name="worker", options=QueueOptions()) as queue:
+    async with open_stream_queue(sys.argv[1], ["work"], name="worker", options=QueueOptions()) as queue:
         await queue.consume("work", 1, lambda delivery: asyncio.create_task(settle(delivery)))
         await settled.wait()
 
@@ -70,7 +69,7 @@ class Inbox:
 
 @asynccontextmanager
 async def opened(url: str, *, name: str = "test", **options: Any) -> AsyncIterator[Queue]:
-    async with open_streams(url, ["work", "other"], name=name, options=QueueOptions(**options)) as queue:
+    async with open_stream_queue(url, ["work", "other"], name=name, options=QueueOptions(**options)) as queue:
         yield queue
 
 
@@ -301,7 +300,7 @@ async def test_a_server_that_is_away_is_named_without_its_password_in_one_warnin
 ) -> None:
     [port] = free_ports(1)
 
-    with caplog.at_level(logging.INFO, "mousetrap.job_queue"):
+    with caplog.at_level(logging.INFO, "mousetrap.stream_queue"):
         async with opened(f"valkey://user:secret@127.0.0.1:{port}/0", confirm_deadline=0.3) as queue:
             await queue.consume("work", 1, Inbox().receive)
             for refused in (
@@ -339,7 +338,7 @@ async def test_publishes_wait_for_a_server_that_comes_back_and_the_log_reports_b
     own_valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
 
-    with caplog.at_level(logging.INFO, "mousetrap.job_queue"):
+    with caplog.at_level(logging.INFO, "mousetrap.stream_queue"):
         inbox = Inbox()
         async with opened(own_valkey.url) as queue:
             await queue.consume("work", 50, inbox.receive)
@@ -434,13 +433,3 @@ async def test_an_address_that_cannot_be_read_is_refused_without_repeating_it(ur
         async with opened(url):
             pass
     assert "cret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("failures", "chance", "seconds"),
-    [(0, 0.0, 0.05), (1, 0.0, 0.1), (3, 0.0, 0.4), (6, 0.0, 2.0), (10_000, 0.0, 2.0), (10_000, 1.0, 1.0)],
-)
-def test_pauses_double_up_to_two_seconds_and_lose_up_to_half_by_chance(
-    failures: int, chance: float, seconds: float
-) -> None:
-    assert pause(failures, chance) == pytest.approx(seconds)

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from mousetrap.job_queue.bounds import check
-from mousetrap.jobs import Message
+from mousetrap.jobs import Message, check_message
 
 
 @pytest.mark.parametrize(
@@ -18,7 +17,7 @@ from mousetrap.jobs import Message
     ],
 )
 def test_what_any_broker_takes_passes(message: Message) -> None:
-    check(message)
+    check_message(message)
 
 
 @pytest.mark.parametrize(
@@ -35,10 +34,10 @@ def test_what_a_broker_would_misread_or_refuse_does_not(
     message: Message, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        check(message)
+        check_message(message)
 
 
 def test_a_header_that_is_not_text_does_not_pass() -> None:
     headers: Any = {"mousetrap-number": 1}
     with pytest.raises(TypeError, match="must be text"):
-        check(Message("id", b"", headers))
+        check_message(Message("id", b"", headers))

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pika
 
-from mousetrap.job_queue.options import QueueOptions
+from mousetrap.jobs import QueueOptions
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _UNREADABLE = (

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mousetrap.job_queue import delay_ladder
-from mousetrap.job_queue.options import QueueOptions
-from mousetrap.jobs import dead_queue
+from mousetrap.job_queue.topology import delay_ladder
+from mousetrap.jobs import QueueOptions, dead_queue
 
 #: Direct: a queue's name is its routing key.
 JOBS = "mousetrap.jobs"

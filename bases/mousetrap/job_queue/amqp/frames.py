@@ -8,8 +8,7 @@ from typing import NamedTuple
 from pika.frame import Method
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, Basic
 
-from mousetrap.job_queue.bounds import PREFIX
-from mousetrap.jobs import Message
+from mousetrap.jobs import HEADER_PREFIX, Message
 
 #: The beginning of every frame: its kind, its channel, and its size without this and the end mark.
 _FRAME = struct.Struct(">BHL")
@@ -27,7 +26,7 @@ _BARE, _WITH_HEADERS = 0x90C0, 0xB0C0
 _TIMED = 0x0040
 _JSON = b"\x10application/json"
 _PERSISTENT = b"\x02"
-_OURS = PREFIX.encode()
+_OURS = HEADER_PREFIX.encode()
 
 #: Bytes of a body, above which nothing is saved.
 _LARGE = 65_536

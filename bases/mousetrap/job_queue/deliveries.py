@@ -9,18 +9,18 @@ from typing import Any
 from pika.exceptions import AMQPError
 
 from mousetrap.job_queue.acknowledgements import Acknowledgements
-from mousetrap.job_queue.connection import ask, close_channel
-from mousetrap.job_queue.frames import Delivered
-from mousetrap.job_queue.properties import read
+from mousetrap.job_queue.amqp.connection import ask, close_channel
+from mousetrap.job_queue.amqp.frames import Delivered
+from mousetrap.job_queue.amqp.properties import read
 from mousetrap.jobs import Delivery, Message
 
 _log = logging.getLogger("mousetrap.job_queue")
 
 #: Seconds that the broker may take to say that it delivers no more.
-_STOPPING = 5.0
+_CANCEL_TIMEOUT_S = 5.0
 
 
-class Holding:
+class OpenDeliveries:
     """What one channel has delivered and nobody has settled.
 
     Acknowledgements are gathered until the event loop comes round, so that a burst of them is one frame.
@@ -75,7 +75,7 @@ class Holding:
     async def _stop(self) -> None:
         if self.open and self._tag in self._channel.consumer_tags:
             try:
-                async with asyncio.timeout(_STOPPING):
+                async with asyncio.timeout(_CANCEL_TIMEOUT_S):
                     await ask(self._channel, self._channel.basic_cancel, self._tag)
             except Exception:  # noqa: BLE001  whatever closed the channel or kept the answer back
                 close_channel(self._channel)  # gone, or as good as gone: what it held is delivered again
@@ -136,10 +136,12 @@ class Holding:
 class RabbitDelivery:
     """As in the protocol Delivery; tied to the channel that it came by."""
 
-    __slots__ = ("_holding", "_settled", "_tag", "message", "queue", "redelivered")
+    __slots__ = ("_deliveries", "_settled", "_tag", "message", "queue", "redelivered")
 
-    def __init__(self, holding: Holding, tag: int, queue: str, message: Message, redelivered: bool) -> None:
-        self._holding = holding
+    def __init__(
+        self, deliveries: OpenDeliveries, tag: int, queue: str, message: Message, redelivered: bool
+    ) -> None:
+        self._deliveries = deliveries
         self._tag = tag
         self._settled = False
         self.queue = queue
@@ -148,15 +150,15 @@ class RabbitDelivery:
 
     def acknowledge(self) -> bool:
         """As in the protocol Delivery."""
-        return self._settle(self._holding.acknowledge)
+        return self._settle(self._deliveries.acknowledge)
 
     def hand_back(self) -> bool:
         """As in the protocol Delivery."""
-        return self._settle(self._holding.hand_back)
+        return self._settle(self._deliveries.hand_back)
 
     def _settle(self, how: Callable[[int], None]) -> bool:
         # A second acknowledgement of one tag would close the channel.
-        if self._settled or not self._holding.open:
+        if self._settled or not self._deliveries.open:
             return False
         self._settled = True
         how(self._tag)

@@ -1,0 +1,1 @@
+"""AMQP below the queue: connections, frames, properties and addresses."""

@@ -1,0 +1,1 @@
+"""The exchanges, queues and bindings that Mousetrap keeps on RabbitMQ."""

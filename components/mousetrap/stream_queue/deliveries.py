@@ -1,0 +1,94 @@
+"""Counts the open deliveries of one subscription, and settles them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import msgspec
+
+from mousetrap.jobs import Message
+from mousetrap.stream_queue.membership import Member
+from mousetrap.stream_queue.outbox import Outbox
+
+
+class OpenDeliveries:
+    """The unsettled deliveries of one member from one queue, at most `prefetch` of them."""
+
+    def __init__(self, queue: str, prefetch: int, member: Member, outbox: Outbox) -> None:
+        self.queue = queue
+        self.member = member
+        self.outbox = outbox
+        self._room = prefetch
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def room(self, timeout_s: float) -> int:
+        """How many more deliveries fit; 0 if none was settled in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._has_room.wait()
+        return self._room
+
+    def add(self, entry: bytes, fields: list[bytes]) -> "StreamDelivery":
+        """Makes a delivery of a stream's entry."""
+        self._room -= 1
+        if self._room <= 0:
+            self._has_room.clear()
+        return StreamDelivery(self, entry, _by_name(fields))
+
+    def settled(self) -> None:
+        """One of the deliveries is settled."""
+        self._room += 1
+        self._has_room.set()
+
+
+class StreamDelivery:
+    """A message to settle; void once its membership has ended."""
+
+    __slots__ = ("_deliveries", "_entry", "_settled", "message", "redelivered")
+
+    def __init__(self, deliveries: OpenDeliveries, entry: bytes, fields: Mapping[bytes, bytes]) -> None:
+        self._deliveries = deliveries
+        self._entry = entry.decode()
+        self._settled = False
+        self.message = _message(fields)
+        self.redelivered = b"redelivered" in fields
+
+    @property
+    def queue(self) -> str:
+        return self._deliveries.queue
+
+    def acknowledge(self) -> bool:
+        return self._settle(self._deliveries.outbox.acknowledge)
+
+    def hand_back(self) -> bool:
+        return self._settle(self._deliveries.outbox.hand_back)
+
+    def _settle(self, send: Callable[[str, str], None]) -> bool:
+        if self._settled or not self._deliveries.member.is_active():
+            return False
+        self._settled = True
+        send(self._deliveries.queue, self._entry)
+        self._deliveries.settled()
+        return True
+
+
+_headers = msgspec.json.Decoder(dict[str, str])
+
+
+def read_entry(fields: list[bytes]) -> Message:
+    """The message of a stream's entry."""
+    return _message(_by_name(fields))
+
+
+def _by_name(fields: list[bytes]) -> Mapping[bytes, bytes]:
+    return dict(zip(fields[::2], fields[1::2], strict=False))
+
+
+def _message(fields: Mapping[bytes, bytes]) -> Message:
+    """Any entry becomes a message; the reader of the body finds out whether it is one of ours."""
+    headers: dict[str, str] = {}
+    if packed := fields.get(b"headers"):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            headers = _headers.decode(packed)
+    return Message(fields.get(b"id", b"").decode(errors="replace"), fields.get(b"body", b""), headers)

@@ -1,0 +1,230 @@
+"""Sends publishes and settlements, all of one turn of the loop in one step."""
+
+import asyncio
+import math
+import random
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from mousetrap.jobs import (
+    Message,
+    MousetrapError,
+    PublishUnconfirmed,
+    QueueFull,
+    Unroutable,
+    bytes_limit_reached,
+    length_limit_reached,
+)
+from mousetrap.shutdown import end_tasks
+from mousetrap.stream_queue.client import BACKOFF, LOST, Client
+
+#: More messages, or bytes of bodies, in one step would keep the server from its other clients for too long.
+_BATCH_MESSAGES, _BATCH_BYTES = 500, 4_000_000
+_SEND_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 3.0
+
+
+@dataclass(slots=True, eq=False)
+class _Publish:
+    """A message to send.
+
+    1. Waiting in the outbox.
+    2. Sent: the server may have it, even if no reply arrives. Without a reply it waits and is sent again.
+    3. Confirmed, refused, or late: `done` is set, and the caller continues.
+    """
+
+    id: str
+    queue: str
+    #: The message without its body, as queue.lua takes it.
+    description: bytes
+    body: bytes
+    deadline: float
+    done: asyncio.Future[None]
+    limits: tuple[int, int]
+    sent: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    #: Stream entries by queue.
+    acknowledged: dict[str, list[str]]
+    handed_back: dict[str, list[str]]
+    publishes: list[_Publish]
+
+
+class Outbox:
+    """Publishes and settlements that wait to be sent.
+
+    1. A task sends what waits as one batch: one call of queue.lua.
+    2. A batch without a reply waits again, in front of later work, and the next try follows after a pause.
+    3. A message past its deadline fails: unconfirmed if it was sent, unreachable if it was not.
+    4. `close` sends what waits, if the server answers, and fails the rest.
+    """
+
+    def __init__(self, client: Client, confirm_deadline: float) -> None:
+        self._client = client
+        self._confirm_deadline = confirm_deadline
+        self._publishes: deque[_Publish] = deque()
+        self._acknowledged: dict[str, list[str]] = {}
+        self._handed_back: dict[str, list[str]] = {}
+        self._work = asyncio.Event()
+        self._closing = False
+        self._sender = asyncio.create_task(self._send_all(), name="mousetrap outbox")
+
+    def publish(
+        self, queue: str, limits: tuple[int, int], message: Message, after: float
+    ) -> "asyncio.Future[None]":
+        """Done when the server has the message; `limits` are the queue's messages and bytes, 0 for no limit."""
+        loop = asyncio.get_running_loop()
+        headers = msgspec.json.encode(message.headers).decode() if message.headers else ""
+        publish = _Publish(
+            message.id,
+            queue,
+            msgspec.msgpack.encode((queue, *limits, math.ceil(after * 1000), message.id, headers)),
+            message.body,
+            loop.time() + self._confirm_deadline,
+            loop.create_future(),
+            limits,
+        )
+        if self._closing:
+            publish.done.set_exception(
+                self._client.server.unreachable(ConnectionError("the queue is closed"))
+            )
+        else:
+            self._publishes.append(publish)
+            self._work.set()
+        return publish.done
+
+    def acknowledge(self, queue: str, entry: str) -> None:
+        """Removes a stream's entry."""
+        self._acknowledged.setdefault(queue, []).append(entry)
+        self._work.set()
+
+    def hand_back(self, queue: str, entry: str) -> None:
+        """Puts a stream's entry back into its queue."""
+        self._handed_back.setdefault(queue, []).append(entry)
+        self._work.set()
+
+    async def close(self) -> None:
+        """Sends what waits, if the server answers."""
+        self._closing = True
+        self._work.set()
+        await asyncio.wait([self._sender], timeout=_CLOSE_TIMEOUT_S)
+        await end_tasks(self._sender)
+        await self._client.close()
+        self._give_up(self._publishes, ConnectionError("the queue is closed"))
+
+    async def _send_all(self) -> None:
+        failures = 0
+        while not (self._closing and (failures or self._is_empty())):
+            await self._work.wait()
+            batch = self._take()
+            try:
+                await self._send(batch)
+                failures = 0
+            except asyncio.CancelledError:
+                self._put_back(batch)
+                raise
+            except LOST as error:
+                failures += 1
+                self._report(batch, error)
+                self._put_back(batch)
+                await self._pause(failures, error)
+
+    async def _send(self, batch: _Batch) -> None:
+        timeout_s = min(_SEND_TIMEOUT_S, _time_left(batch.publishes, asyncio.get_running_loop().time()))
+        await self._client.connect(timeout_s)
+        for publish in batch.publishes:
+            publish.sent = True
+        refused = await self._client.call(
+            "send",
+            batch.acknowledged,
+            batch.handed_back,
+            payload=[part for publish in batch.publishes for part in (publish.description, publish.body)],
+            timeout_s=timeout_s,
+        )
+        for place, reason in zip(refused[::2], refused[1::2], strict=True):
+            _finish(batch.publishes[place], self._refusal(batch.publishes[place], reason))
+        for publish in batch.publishes:
+            _finish(publish)
+
+    def _take(self) -> _Batch:
+        batch = _Batch(self._acknowledged, self._handed_back, [])
+        self._acknowledged, self._handed_back = {}, {}
+        size = 0
+        while self._publishes and len(batch.publishes) < _BATCH_MESSAGES and size < _BATCH_BYTES:
+            publish = self._publishes.popleft()
+            if (
+                publish.sent or not publish.done.done()
+            ):  # otherwise its caller has left, and it was never sent
+                batch.publishes.append(publish)
+                size += len(publish.body)
+        if not self._publishes and not self._closing:
+            self._work.clear()
+        return batch
+
+    def _report(self, batch: _Batch, error: Exception) -> None:
+        """A refusal goes to the callers of the batch; every other error to the log."""
+        if not isinstance(error, ResponseError) or not batch.publishes:
+            self._client.server.failed(error)
+            return
+        for publish in batch.publishes:
+            _finish(publish, QueueFull(f"Valkey at {self._client.server} refused the message: {error}"))
+        batch.publishes.clear()
+
+    def _put_back(self, batch: _Batch) -> None:
+        """What was not sent waits again; its messages go in front of later ones."""
+        for queue, entries in batch.acknowledged.items():
+            self._acknowledged.setdefault(queue, []).extend(entries)
+        for queue, entries in batch.handed_back.items():
+            self._handed_back.setdefault(queue, []).extend(entries)
+        self._publishes.extendleft(reversed(batch.publishes))
+        self._work.set()
+
+    async def _pause(self, failures: int, error: Exception) -> None:
+        """Waits before the next try, no longer than the first deadline."""
+        loop = asyncio.get_running_loop()
+        pause = BACKOFF.pause(failures, random.random())
+        await asyncio.sleep(min(pause, _time_left(self._publishes, loop.time())))
+        while self._publishes and self._publishes[0].deadline <= loop.time():  # the oldest are in front
+            self._give_up([self._publishes.popleft()], error)
+
+    def _give_up(self, publishes: Iterable[_Publish], error: Exception) -> None:
+        for publish in publishes:
+            unconfirmed = PublishUnconfirmed(
+                f"Valkey at {self._client.server} has not confirmed in time that it has message {publish.id!r} "
+                f"for queue {publish.queue!r}: publish it again under the same id"
+            )
+            _finish(publish, unconfirmed if publish.sent else self._client.server.unreachable(error))
+
+    def _refusal(self, publish: _Publish, reason: bytes) -> MousetrapError:
+        queue, server = publish.queue, self._client.server
+        max_length, max_bytes = publish.limits
+        limits = {b"length": length_limit_reached(max_length), b"bytes": bytes_limit_reached(max_bytes)}
+        if reason in limits:
+            return QueueFull(
+                f"queue {queue!r} on Valkey at {server} is full: {limits[reason]}; add workers, or try again later"
+            )
+        return Unroutable(
+            f"Valkey at {server} has no queue {queue!r}: connect once with that queue, which makes it"
+        )
+
+    def _is_empty(self) -> bool:
+        return not (self._publishes or self._acknowledged or self._handed_back)
+
+
+def _time_left(publishes: Sequence[_Publish], now: float) -> float:
+    return max(0.0, publishes[0].deadline - now) if publishes else math.inf
+
+
+def _finish(publish: _Publish, error: MousetrapError | None = None) -> None:
+    if publish.done.done():
+        return
+    if error is None:
+        publish.done.set_result(None)
+    else:
+        publish.done.set_exception(error)

@@ -1,0 +1,158 @@
+"""The queue of the embedded run, on streams in Valkey."""
+
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+from mousetrap.jobs import (
+    Backlog,
+    Browsed,
+    Delivery,
+    Message,
+    Queue,
+    QueueOptions,
+    Subscription,
+    Unroutable,
+    check_message,
+    dead_queue,
+)
+from mousetrap.stream_queue.client import LOST, Client, Server
+from mousetrap.stream_queue.deliveries import read_entry
+from mousetrap.stream_queue.membership import Membership
+from mousetrap.stream_queue.outbox import Outbox
+from mousetrap.stream_queue.subscription import StreamSubscription
+
+_NO_LIMITS = (0, 0)
+#: Entries that one XRANGE reads.
+_PAGE = 50
+#: For a reply that a caller waits for.
+_REPLY_TIMEOUT_S = 1.5
+
+
+@asynccontextmanager
+async def open_stream_queue(
+    url: str, queues: Iterable[str], *, name: str, options: QueueOptions | None = None
+) -> AsyncIterator[Queue]:
+    """The queue at `valkey://user:password@host:port/database`, with `queues` and their dead queues declared.
+
+    It opens even if the server is away, and goes on trying. It needs one server, not a cluster. What a crash of that server
+    costs depends on its settings: nothing with `appendonly yes` and `appendfsync always`.
+    """
+    options = options or QueueOptions()
+    queue = StreamQueue(Server(url, name, options.tls), tuple(queues), name, options)
+    try:
+        with suppress(*LOST):  # every later use tries again
+            await queue.declare()
+        yield queue
+    finally:
+        await queue.close()
+
+
+class StreamQueue:
+    """The embedded queue: one client for requests, one for the outbox, one for each subscription."""
+
+    def __init__(self, server: Server, queues: tuple[str, ...], name: str, options: QueueOptions) -> None:
+        self._server = server
+        #: The limits of messages and bytes of each queue that we declare; 0 for none.
+        self._limits = dict.fromkeys(queues, (options.max_length, options.max_bytes)) | {
+            dead_queue(queue): _NO_LIMITS for queue in queues
+        }
+        self._client = Client(server)
+        self._outbox = Outbox(Client(server), options.confirm_deadline)
+        self._consumed: set[str] = set()
+        self._subscriptions: list[StreamSubscription] = []
+        self._membership = Membership(self._client, name, self._consumed)
+
+    async def declare(self) -> None:
+        """Makes the queues that are missing. Raises one of LOST."""
+        await self._client.call("declare", list(self._limits), timeout_s=_REPLY_TIMEOUT_S)
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        if not 0 <= after < math.inf:
+            raise ValueError(f"a delay of {after} seconds: give a positive number, or 0 for none")
+        check_message(message)
+        limits = self._limits.get(queue)
+        try:
+            await self._outbox.publish(queue, limits or _NO_LIMITS, message, after)
+        except Unroutable:
+            if limits is None:
+                raise
+            # The queue was there when we connected, or the server was away: it has no data now, and declaring harms none.
+            with suppress(*LOST):
+                await self.declare()
+            await self._outbox.publish(queue, limits, message, after)
+
+    async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
+        self._consumed.add(queue)
+        subscription = StreamSubscription(
+            queue,
+            prefetch,
+            receive,
+            client=Client(self._server, report_loss=True),
+            membership=self._membership,
+            outbox=self._outbox,
+            declare=self.declare,
+        )
+        self._subscriptions = [*(each for each in self._subscriptions if not each.ended), subscription]
+        return subscription
+
+    async def ready(self, queue: str) -> int:
+        with self._reaching():
+            waiting = await self._client.call("ready", queue, timeout_s=_REPLY_TIMEOUT_S)
+            if waiting < 0 and queue in self._limits:
+                await self.declare()
+                waiting = 0
+        if waiting < 0:
+            raise Unroutable(
+                f"Valkey at {self._server} has no queue {queue!r}: connect once with that queue, which makes it"
+            )
+        return int(waiting)
+
+    async def backlog(self, queue: str) -> Backlog:
+        ready = await self.ready(queue)
+        with self._reaching():
+            since_ms = await self._client.call("since", queue, timeout_s=_REPLY_TIMEOUT_S)
+        return Backlog(ready, since_ms or None)
+
+    async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed:
+        found: list[Message] = []
+        size, start = 0, "-"
+        while (page := min(_PAGE, most - len(found))) > 0 and size < most_bytes:
+            entries = await self._command("XRANGE", f"mousetrap:queue:{queue}", start, "+", "COUNT", page)
+            for entry, fields in entries:
+                found.append(read_entry(fields))
+                size += len(found[-1].body)
+                start = f"({entry.decode()}"
+            if len(entries) < page:
+                break
+        length = int(await self._command("XLEN", f"mousetrap:queue:{queue}"))
+        return Browsed(tuple(found), max(0, length - len(found)))
+
+    async def mark(self, queue: str) -> tuple[int, bytes]:
+        with self._reaching():
+            length, last_id = await self._client.call("mark", queue, timeout_s=_REPLY_TIMEOUT_S)
+        # `ready` makes a missing queue of ours, and raises for any other.
+        return (await self.ready(queue), b"") if length < 0 else (int(length), last_id)
+
+    async def check(self) -> None:
+        await self._command("PING")
+
+    async def close(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.abandon()
+        await self._outbox.close()
+        await self._membership.leave()
+        await self._client.close()
+
+    async def _command(self, *words: str | int) -> Any:
+        with self._reaching():
+            return await self._client.command(*words, timeout_s=_REPLY_TIMEOUT_S)
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Turns the client's errors into QueueUnreachable."""
+        try:
+            yield
+        except LOST as error:
+            raise self._server.unreachable(error) from error
