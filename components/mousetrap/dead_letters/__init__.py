@@ -1,7 +1,6 @@
 """Lists, shows, groups, redrives, edits, discards and exports dead letters, which live in their queues and nowhere else."""
 
 from mousetrap.dead_letters.edit import NotEditable
-from mousetrap.dead_letters.expiry import discard_old
 from mousetrap.dead_letters.export import line
 from mousetrap.dead_letters.group import group
 from mousetrap.dead_letters.letter import DeadLetter
@@ -15,7 +14,6 @@ __all__ = [
     "NotEditable",
     "Repaired",
     "Selection",
-    "discard_old",
     "group",
     "line",
 ]

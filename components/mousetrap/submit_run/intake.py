@@ -1,4 +1,4 @@
-"""Refuses new runs before their inputs fill the store, or their dead letters grow without end."""
+"""Refuses new runs before their inputs fill the store, or their dead letters pile up without end."""
 
 import logging
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from mousetrap.run_store import RunStore
 #: The share of the store's memory from which on no run is accepted, so that those accepted can end; and of any bound,
 #: the share from which on the log warns.
 STORE_SHARE, WARN_SHARE = 0.8, 0.6
-#: Bytes that a run takes beside its input, which lies in the store once and on the embedded queue once more.
-_RUN, _COPIES = 4_096, 2
+#: Bytes that a run takes beside its input, and copies of the input: one in the store, one more on the embedded queue.
+_RUN_BYTES, _COPIES = 4_096, 2
 
 _log = logging.getLogger("mousetrap.submit_run")
 
 
 class DeadLettersFull(MousetrapError):
-    """As many dead letters lie in a queue as the settings allow: redrive or discard some."""
+    """As many dead letters are in a queue as the settings allow: redrive or discard some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class IntakeBounds:
 
 
 class Intake:
-    """What the last `look` found, held against each run that comes: that costs no question to anybody."""
+    """Checks each new run against the last measurement, which takes no round trip."""
 
     def __init__(
         self, queue: Queue, store: RunStore, pipelines: Mapping[str, Pipeline], bounds: IntakeBounds
@@ -46,8 +46,8 @@ class Intake:
         self._room: int | None = None
         self._warned: frozenset[str] = frozenset()
 
-    async def look(self) -> None:
-        """Counts again what is bounded, and warns of what will soon be full; what does not answer stays as it was known."""
+    async def measure(self) -> None:
+        """Counts what is bounded, and warns before a bound is reached; the last count of an absent server stays."""
         if self._bounds.dead_letters:
             for queue in self._queues:
                 with suppress(MousetrapError):
@@ -67,11 +67,11 @@ class Intake:
             full = [stage.queue for stage in pipeline.stages if self._dead.get(stage.queue, 0) >= most]
             if full:
                 raise DeadLettersFull(
-                    f"{self._dead[full[0]]} dead letters lie in {full[0]}, and MOUSETRAP_DEAD_MAX_LENGTH allows {most}: "
+                    f"{self._dead[full[0]]} dead letters are in {full[0]}, and MOUSETRAP_DEAD_MAX_LENGTH allows {most}: "
                     "redrive or discard some (`mousetrap dead groups` shows why they died), then repeat this"
                 )
         if self._room is not None:
-            cost = _COPIES * size + _RUN
+            cost = _COPIES * size + _RUN_BYTES
             if cost > self._room:
                 raise StoreFull(
                     f"the store holds {STORE_SHARE:.0%} of what its maxmemory allows, and keeps the rest for the runs that "
@@ -81,9 +81,9 @@ class Intake:
             self._room -= cost
 
     def _warn(self, store_share: float) -> None:
-        """Says once that a bound is near, and once more when it has been far in between."""
+        """Warns once that a bound is near, and again only after it was far in between."""
         near = {
-            f"{count} dead letters lie in {queue}: from {self._bounds.dead_letters} on (MOUSETRAP_DEAD_MAX_LENGTH) "
+            f"{count} dead letters are in {queue}: from {self._bounds.dead_letters} on (MOUSETRAP_DEAD_MAX_LENGTH) "
             "no run of its pipeline is accepted": queue
             for queue, count in self._dead.items()
             if count >= WARN_SHARE * self._bounds.dead_letters

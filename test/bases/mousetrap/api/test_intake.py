@@ -8,15 +8,12 @@ import httpx
 import pytest
 from redis import Redis
 
-from mousetrap.api import services
-from mousetrap.dead_letters import DeadLetters, Selection, discard_old
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue
 from support.inbox import play
 from support.valkey import administrator
 from support.waiting import until
-from support.workbench import KEYRING, Workbench
 
 RUNS = "/pipelines/earthquakes/runs"
 QUEUE = "data_processing"
@@ -25,7 +22,7 @@ Serve = Callable[..., httpx.Client]
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "_INTAKE", 0.05)
+    monkeypatch.setattr("mousetrap.housekeeping.measure_intake.EVERY_S", 0.05)
 
 
 def bury(url: str, count: int) -> None:
@@ -44,17 +41,15 @@ def test_no_run_is_accepted_while_a_queue_of_its_pipeline_holds_as_many_dead_let
     api = serve(broker_url=queue_url, dead_max_length=5)
     assert api.post(RUNS).status_code == 202
     bury(queue_url, 4)
-    until(lambda: "4 dead letters lie in data_processing" in caplog.text, "the log warns before")
+    until(lambda: "4 dead letters are in data_processing" in caplog.text, "the log warns before")
     assert api.post(RUNS).status_code == 202
-    bury(
-        queue_url, 2
-    )  # the bound is no bound of the dead queue: what is given up is kept, whatever lies there
+    bury(queue_url, 2)  # the bound is no bound of the dead queue: what is given up is kept
 
     until(lambda: api.post(RUNS).status_code == 503, "runs are refused")
     refused = api.post(RUNS)
 
     assert refused.json()["type"] == "urn:mousetrap:problem:dead-letters-full"
-    assert "6 dead letters lie in data_processing" in refused.json()["detail"]
+    assert "6 dead letters are in data_processing" in refused.json()["detail"]
     assert "MOUSETRAP_DEAD_MAX_LENGTH" in refused.json()["detail"]
     assert api.get("/dead").json()["matched"] == 6
     assert api.post("/dead/discard", json={"all": True}).json()["discarded"] == 6
@@ -92,22 +87,3 @@ def test_inputs_alone_never_fill_the_store(
     worker_of(own_valkey.url).complete(accepted[-1], {"events": 1})  # those accepted can end
     assert api.get(f"/runs/{accepted[-1]}").json()["state"] == "completed"
     assert api.get("/health/ready").status_code == 200
-
-
-async def test_dead_letters_older_than_the_setting_are_discarded_and_those_of_no_time_stay(
-    bench: Workbench, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def left(bench: Workbench, queue: str) -> list[Message]:
-        letters = DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
-        return [letter.message for letter in (await letters.look(Selection(queue=queue))).letters]
-
-    letters = DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
-    queue = bench.queue_of("add")
-    for name, at in (("old", "1000"), ("new", "900000"), ("no-time", "")):
-        headers = {"mousetrap-reason": "contract", "mousetrap-at": at}
-        await bench.queue.publish(dead_queue(queue), Message(name, b"x", headers))
-
-    assert await discard_old(letters, 600.0, now=1000.0) == 1
-
-    assert [message.id for message in await left(bench, queue)] == ["no-time", "new"]
-    assert "discarded 1 dead letters" in caplog.text and "MOUSETRAP_DEAD_MAX_AGE_SECONDS" in caplog.text

@@ -1,0 +1,8 @@
+"""Does the periodic duties of a Mousetrap, each in a file; any process may do them."""
+
+from mousetrap.housekeeping.discard_letters import discard_duty
+from mousetrap.housekeeping.duty import Duty, run_duties
+from mousetrap.housekeeping.measure_intake import intake_duty
+from mousetrap.housekeeping.republish_runs import republish_duty
+
+__all__ = ["Duty", "discard_duty", "intake_duty", "republish_duty", "run_duties"]
