@@ -1,10 +1,10 @@
 """The commands for dead letters: dead list, groups, show, redrive, discard, export."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,9 @@ from mousetrap.cli.options import AsJson, read_input
 from mousetrap.cli.session import open_api
 
 if TYPE_CHECKING:
-    from mousetrap.api_client import Api, Letter, LetterFilter, Repaired
+    from mousetrap.api_client import Api, LetterFilter
+    from mousetrap.cli.repairs import Repaired
+    from mousetrap.shapes import Discarded, Letter, Redriven
 
 app = typer.Typer(
     help="Look at dead letters, and send them round again or discard them.", no_args_is_help=True
@@ -24,9 +26,6 @@ Ids = Annotated[
     typer.Argument(metavar="ID", help="These letters, by their ids or the beginnings of them."),
 ]
 All = Annotated[bool, typer.Option("--all", help="Needed when no option selects dead letters.")]
-
-#: One request redrives or discards at most so many letters, so that progress can be shown.
-_BATCH = 500
 
 
 @app.command("list", cls=FilteringCommand)
@@ -89,7 +88,8 @@ def redrive(
         _redrive_edited(letters.ids, given)
         return
     with open_api() as api:
-        _print_repaired(repair_all(api, "redrive", _whole(api, letters), rate=rate))
+        letters = _whole(api, letters)
+        _repair("redrive", lambda limit: api.redrive(letters, rate=rate, limit=limit))
 
 
 @app.command(cls=FilteringCommand)
@@ -105,7 +105,7 @@ def discard(
         letters = _whole(api, letters)
         if not sure:
             _confirm(api.letters(replace(letters, all=None), limit=1).value.matched)
-        _print_repaired(repair_all(api, "discard", letters))
+        _repair("discard", lambda limit: api.discard(letters, limit=limit))
 
 
 @app.command(cls=FilteringCommand)
@@ -135,40 +135,16 @@ def _print_letter(letter: "Letter") -> None:
         console.print(timeline_table(letter.run.timeline, letter.run.accepted_ms))
 
 
-class RepairApi(Protocol):
-    """The part of the API that `repair_all` calls."""
-
-    def repair(
-        self, action: str, letters: "LetterFilter", *, limit: int, rate: float | None = None
-    ) -> "Repaired":
-        """Redrives or discards some of the selected dead letters."""
-        ...
-
-
-def repair_all(
-    api: RepairApi, action: str, letters: "LetterFilter", *, rate: float | None = None
-) -> "Repaired":
-    """Repeats the request for as many letters as matched at first: those that die meanwhile are not redriven again."""
-    from mousetrap.cli.output import terminal
-
-    with terminal(stderr=True).status(f"{action}: looking") as status:
-        total = more = api.repair(action, letters, limit=_BATCH, rate=rate)
-        while total.left and more.dealt_with:
-            status.update(f"{action}: {total.dealt_with} of {total.matched}")
-            more = api.repair(action, letters, limit=min(_BATCH, total.left), rate=rate)
-            total = total.and_then(more)
-    return total
-
-
 def _redrive_edited(ids: Sequence[str], given: str) -> None:
     from mousetrap.api_client import Misused
+    from mousetrap.cli.repairs import Repaired
     from mousetrap.cli.short_ids import letter_place
 
     if len(ids) != 1:
         raise Misused("--input changes one letter: give its id, and no other")
     body = read_input(given)
     with open_api() as api:
-        _print_repaired(api.redrive_edited(*letter_place(api, ids[0]), body))
+        _print_repaired(Repaired.of(api.redrive_edited(*letter_place(api, ids[0]), body)))
 
 
 def _selected(letters: "LetterFilter", ids: Sequence[str] | None, everything: bool) -> "LetterFilter":
@@ -201,6 +177,17 @@ def _confirm(count: int) -> None:
         raise Misused("discarding cannot be undone: without a terminal to ask on, pass --yes")
     if input(f"Discard {count} dead letters for good? [y/N] ").strip().lower() not in ("y", "yes"):
         raise CommandFailed("nothing was discarded")
+
+
+def _repair(action: str, request: "Callable[[int], Redriven | Discarded]") -> None:
+    from mousetrap.cli.output import terminal
+    from mousetrap.cli.repairs import in_batches
+
+    with terminal(stderr=True).status(f"{action}: looking") as status:
+        done = in_batches(
+            request, lambda total: status.update(f"{action}: {total.removed} of {total.matched}")
+        )
+    _print_repaired(done)
 
 
 def _print_repaired(done: "Repaired") -> None:

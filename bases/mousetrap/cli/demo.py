@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.api_client import Api, CommandFailed, Event, Misused, Progress, Run, follow
+from mousetrap.api_client import Api, CommandFailed, Misused, follow
 from mousetrap.catalogue import PIPELINES, SAMPLE
 from mousetrap.catalogue_entries import Sample
 from mousetrap.cli.output import terminal
@@ -23,6 +23,7 @@ from mousetrap.cli.screen import run_screen
 from mousetrap.cli.settings import read_settings
 from mousetrap.local_stack import Stack, StopAsked, running_stack
 from mousetrap.settings import Settings
+from mousetrap.shapes import Event, Progress, Run
 
 #: Seconds for the whole run, and lines of each program's output that a failure shows.
 _PATIENCE, _TAIL = 60.0, 12

@@ -1,14 +1,14 @@
 """What the stages of a run are doing, told from its events: pure, so that a screen can be drawn at any moment."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import msgspec
-
-from mousetrap.api_client import Event, Progress
+from mousetrap.shapes import Event, Progress
 
 
-class StageSeen(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSeen:
     """One stage, as it looks now."""
 
     name: str
@@ -53,16 +53,16 @@ def _after(stage: StageSeen, news: Event | Progress) -> StageSeen:
     if isinstance(news, Progress):
         if stage.state in ("done", "failed"):
             return stage  # it was on its way while the stage ended
-        return msgspec.structs.replace(stage, note=how_far(news))
+        return replace(stage, note=how_far(news))
     state = _STATES.get(news.kind, stage.state)
-    return msgspec.structs.replace(
+    return replace(
         stage,
         state=state,
         attempt=news.attempt or stage.attempt,
         worker=news.worker or stage.worker,
         began_ms=stage.began_ms or (news.at_ms if state == "running" else None),
         ended_ms=news.at_ms if state in ("done", "failed") else None,
-        note=news.failure.words if news.failure else "",
+        note=news.failure.summary if news.failure else "",
     )
 
 

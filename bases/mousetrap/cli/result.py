@@ -4,10 +4,10 @@ import msgspec
 from rich.console import RenderableType
 from rich.syntax import Syntax
 
-from mousetrap.api_client import Run
 from mousetrap.catalogue import RENDERERS
 from mousetrap.catalogue_entries import load
 from mousetrap.cli.tables.runs import failure_text
+from mousetrap.shapes import Run
 
 
 def result_of(run: Run) -> RenderableType:

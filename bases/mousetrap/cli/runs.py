@@ -8,7 +8,8 @@ from mousetrap.cli.options import AsJson, RunId, read_input, seconds
 from mousetrap.cli.session import open_api
 
 if TYPE_CHECKING:
-    from mousetrap.api_client import Accepted, Api, Reply, Run
+    from mousetrap.api_client import Api, Reply
+    from mousetrap.shapes import Accepted, Run
 
 _LIMIT = 20
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from mousetrap.api_client import Event, Progress
 from mousetrap.cli.progress import Stages, advance, waiting
 from mousetrap.cli.tables.runs import event_line, stages_table
+from mousetrap.shapes import Event, Progress
 
 
 @contextmanager

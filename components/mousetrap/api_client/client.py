@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -11,24 +11,25 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from mousetrap.api_client.answers import (
-    Accepted,
-    Event,
-    Letter,
-    LetterGroups,
-    LetterPage,
-    Page,
-    Pipeline,
-    Progress,
-    Repaired,
-    Run,
-    Worker,
-)
 from mousetrap.api_client.errors import Misused, Unreachable
 from mousetrap.api_client.event_stream import lines_of, read_events
 from mousetrap.api_client.filters import LetterFilter, without_empty
 from mousetrap.api_client.problems import check_response
 from mousetrap.api_client.reply import Reply, decoded
+from mousetrap.shapes import (
+    Accepted,
+    Discarded,
+    Event,
+    Letter,
+    LetterGroups,
+    LetterPage,
+    Pipeline,
+    Progress,
+    Redriven,
+    Run,
+    RunPage,
+    Worker,
+)
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TIMEOUT_S = 10.0
@@ -107,10 +108,10 @@ class Api:
         *,
         limit: int = 20,
         after: str | None = None,
-    ) -> Reply[Page]:
+    ) -> Reply[RunPage]:
         """A page of runs, newest first."""
         params = {"pipeline": pipeline, "state": state, "limit": str(limit), "after": after}
-        return Reply(self._request("GET", "/runs", params=without_empty(params)), Page)
+        return Reply(self._request("GET", "/runs", params=without_empty(params)), RunPage)
 
     def workers(self) -> Reply[tuple[Worker, ...]]:
         """All workers, with what they run."""
@@ -128,19 +129,19 @@ class Api:
         """A dead letter with its payload, its traceback and its run."""
         return Reply(self._letters("GET", _letter_path(queue, letter_id)), Letter)
 
-    def repair(
-        self, action: str, letters: LetterFilter, *, limit: int, rate: float | None = None
-    ) -> Repaired:
-        """Redrives (at most `rate` a second) or discards selected dead letters, `limit` of them at most."""
-        content = msgspec.json.encode(without_empty({**letters.params(), "limit": limit, "rate": rate}))
-        return decoded(self._letters("POST", f"/dead/{action}", content=content), Repaired)
-
-    def redrive_edited(self, queue: str, letter_id: str, body: bytes) -> Repaired:
-        """Redrives one dead letter with another input."""
-        content = msgspec.json.encode(_with_input(body))
+    def redrive(self, letters: LetterFilter, *, rate: float, limit: int) -> Redriven:
+        """Redrives selected dead letters: at most `rate` a second, and `limit` in all."""
         return decoded(
-            self._letters("POST", f"{_letter_path(queue, letter_id)}/redrive", content=content), Repaired
+            self._repair("/dead/redrive", {**letters.params(), "rate": rate, "limit": limit}), Redriven
         )
+
+    def discard(self, letters: LetterFilter, *, limit: int) -> Discarded:
+        """Discards selected dead letters, at most `limit`."""
+        return decoded(self._repair("/dead/discard", {**letters.params(), "limit": limit}), Discarded)
+
+    def redrive_edited(self, queue: str, letter_id: str, body: bytes) -> Redriven:
+        """Redrives one dead letter with another input."""
+        return decoded(self._repair(f"{_letter_path(queue, letter_id)}/redrive", _with_input(body)), Redriven)
 
     def export(self, letters: LetterFilter) -> Iterator[bytes]:
         """The selected dead letters, complete, one line of JSON each."""
@@ -155,6 +156,9 @@ class Api:
         with self._streamed(f"{_run_path(run_id)}/events", headers=headers, timeout=timeout) as lines:
             for kind, data in read_events(lines):
                 yield decoded(data, Progress) if kind == "progress" else decoded(data, Event)
+
+    def _repair(self, path: str, fields: Mapping[str, Any]) -> bytes:
+        return self._letters("POST", path, content=msgspec.json.encode(fields))
 
     def _letters(self, method: str, path: str, **options: Any) -> bytes:
         return self._request(method, path, **options, timeout=_LETTERS_TIMEOUT_S)

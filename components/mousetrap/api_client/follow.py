@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 
-from mousetrap.api_client.answers import Event, Progress
 from mousetrap.api_client.client import Api
 from mousetrap.api_client.errors import Unreachable
+from mousetrap.shapes import Event, Progress
 
 #: Seconds before each new try to reach the API; with the last one spent, following has failed.
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0, 10.0)

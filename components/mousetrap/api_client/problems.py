@@ -1,12 +1,15 @@
 """Turns problem documents (RFC 9457) into errors for people."""
 
+from dataclasses import dataclass
+
 import httpx
 import msgspec
 
 from mousetrap.api_client.errors import Misused, UnknownRun, Unreachable
 
 
-class Problem(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Problem:
     """A problem document, as far as a text for people needs it."""
 
     type: str = ""

@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.api_client import Letter, LetterGroups, LetterPage, kind_and_text
 from mousetrap.cli.tables.style import moment, table_of
+from mousetrap.shapes import Letter, LetterGroups, LetterLine, LetterPage
 
 
 def letters_table(page: LetterPage, now: datetime) -> RenderableType:
@@ -59,7 +59,7 @@ def letter_facts(letter: Letter, now: datetime) -> Table:
         facts.add_row("run", letter.run_id)
         facts.add_row("stage", f"{letter.stage} of {letter.pipeline}")
     facts.add_row("reason", Text(letter.reason, "bold red"))
-    facts.add_row("error", Text(kind_and_text(letter.error_kind, letter.error), "red"))
+    facts.add_row("error", Text(_with_colon(letter.error_kind, letter.error), "red"))
     if letter.at_ms:
         facts.add_row("died", moment(letter.at_ms, now))
     if letter.attempts:
@@ -76,9 +76,14 @@ def letter_facts(letter: Letter, now: datetime) -> Table:
     return facts
 
 
-def _why(letter: Letter) -> Text:
+def _why(letter: LetterLine) -> Text:
     kind, error = _short(letter.error_kind), " ".join(letter.error.split())
-    return Text(letter.reason, "red").append(f" {why}" if (why := kind_and_text(kind, error)) else "", "")
+    return Text(letter.reason, "red").append(f" {why}" if (why := _with_colon(kind, error)) else "", "")
+
+
+def _with_colon(kind: str, text: str) -> str:
+    """Both with a colon between them, or the one that is there."""
+    return ": ".join(filter(None, (kind, text)))
 
 
 def _short(kind: str) -> str:

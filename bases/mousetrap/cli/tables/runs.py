@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.api_client import Event, Failure, Page, PutAside, Run
 from mousetrap.cli.output import argument
 from mousetrap.cli.progress import Stages, StageSeen
 from mousetrap.cli.tables.style import COLOURS, coloured, duration, in_words, moment, table_of
 from mousetrap.settings import masked
+from mousetrap.shapes import Event, FailureLine, PutAside, Run, RunLine, RunPage
 
 _MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
 _TURNING = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -45,11 +45,11 @@ def event_line(event: Event, began_ms: int) -> Text:
     if event.worker and event.kind == "started":
         line.append(f" by {event.worker}")
     if event.failure:
-        line.append(f": {' '.join(event.failure.words.split())}")
+        line.append(f": {' '.join(event.failure.summary.split())}")
     return line
 
 
-def runs_table(page: Page, now: datetime, filters: str = "") -> RenderableType:
+def runs_table(page: RunPage, now: datetime, filters: str = "") -> RenderableType:
     """A page of runs, newest first, and how to ask for the next with the same `filters` of the command line."""
     more = [Text(f"more: mousetrap runs{filters} --after {page.next}", "dim")] if page.next else []
     if not page.runs and (filters or more):
@@ -63,7 +63,7 @@ def runs_table(page: Page, now: datetime, filters: str = "") -> RenderableType:
     return Group(table, *more, *_why_failed(page.runs))
 
 
-def _why_failed(runs: Iterable[Run]) -> Iterable[RenderableType]:
+def _why_failed(runs: Iterable[RunLine]) -> Iterable[RenderableType]:
     """A line for each of the runs that failed, cut to the terminal's width."""
     table = table_of("run", "why")
     table.expand, why = True, table.columns[-1]
@@ -116,16 +116,16 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
         table.add_row(
             f"{(event.at_ms - began_ms) / 1000:.2f} s",
             event.stage or "",
-            coloured(event.kind, f": {event.failure.words}" if event.failure else ""),
+            coloured(event.kind, f": {event.failure.summary}" if event.failure else ""),
             str(event.attempt or ""),
             Text(event.worker or "", "dim"),
         )
     return table
 
 
-def failure_text(failure: Failure | None) -> Text:
+def failure_text(failure: FailureLine | None) -> Text:
     """Why a run failed, in one sentence."""
-    return Text(failure.words if failure else "", "red")
+    return Text(failure.summary if failure else "", "red")
 
 
 def _note(stage: StageSeen) -> Text:
@@ -140,5 +140,5 @@ def _spent(stage: StageSeen, now: float) -> str:
     return duration(max(0.0, (stage.ended_ms or now * 1000) - stage.began_ms) / 1000)
 
 
-def _took(run: Run) -> str:
+def _took(run: RunLine) -> str:
     return duration((run.finished_ms - run.accepted_ms) / 1000) if run.finished_ms else ""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mousetrap.api_client import Worker
 from mousetrap.cli.tables.style import coloured, duration, table_of
+from mousetrap.shapes import Worker
 
 #: Jobs that the list of workers shows.
 _JOBS = 20

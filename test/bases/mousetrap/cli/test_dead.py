@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mousetrap.api_client import LetterFilter, Repaired
-from mousetrap.cli.dead import repair_all
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, encode, first_job
@@ -215,19 +213,3 @@ def test_runs_are_cancelled_and_repeated(mousetrap: Command) -> None:
     assert "cancelled" in mousetrap("show", "mine").stdout
     assert "repeats   mine" in repeated.stdout
     assert (impossible.returncode, "has not failed" in impossible.stderr) == (2, True)
-
-
-def test_letters_that_die_again_are_not_redriven_again_and_again() -> None:
-    limits: list[int] = []
-
-    class StillBroken:
-        """Each letter that is redriven dies again at once."""
-
-        def repair(self, _: str, __: LetterFilter, *, limit: int, rate: float | None = None) -> Repaired:
-            limits.append(limit)
-            return Repaired(matched=1200, left=700, unseen=0, redriven=min(500, limit))
-
-    done = repair_all(StillBroken(), "redrive", LetterFilter(all=True))
-
-    assert limits == [500, 500, 200]
-    assert (done.redriven, done.left) == (1200, 0)

@@ -1,13 +1,13 @@
 """Tables of dead letters, as a terminal of 80 columns shows them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
 
-from mousetrap.api_client import Letter, LetterGroup, LetterGroups, LetterPage
 from mousetrap.cli.output import traceback_text
 from mousetrap.cli.tables.dead import groups_table, letter_facts, letters_table
+from mousetrap.shapes import Letter, LetterGroup, LetterGroups, LetterPage
 from support.terminal import shown
 
 #: 2026-01-02 03:04:05 UTC.
@@ -31,9 +31,11 @@ FOREIGN = Letter(id="m1", queue="start_fetch", reason="signature", error_kind=""
 
 
 def test_letters_are_a_line_each_whatever_they_died_of() -> None:
-    yesterday = msgspec.structs.replace(LETTER, at_ms=AT - 86_400_000, error="x\n" * 200)
+    yesterday = replace(LETTER, at_ms=AT - 86_400_000, error="x\n" * 200)
 
-    assert shown(letters_table(LetterPage((LETTER, yesterday, FOREIGN), 5, 5, 0), NOW)) == (
+    assert shown(
+        letters_table(LetterPage(letters=(LETTER, yesterday, FOREIGN), matched=5, seen=5, unseen=0), NOW)
+    ) == (
         "dead letter                       died         stage        why\n"
         "────────────────────────────────────────────────────────────────────────────────\n"
         "22728cbedb3850d4a1d66f8d53b155e7  03:04:05     fetch        max-retries FeedUna…\n"
@@ -44,9 +46,11 @@ def test_letters_are_a_line_each_whatever_they_died_of() -> None:
 
 
 def test_an_error_without_text_has_no_bare_colon() -> None:
-    bare = msgspec.structs.replace(LETTER, error_kind="KeyboardInterrupt", error="")
+    bare = replace(LETTER, error_kind="KeyboardInterrupt", error="")
 
-    assert shown(letters_table(LetterPage((bare,), 1, 1, 0), NOW)).endswith("max-retries KeyboardInterrupt")
+    assert shown(letters_table(LetterPage(letters=(bare,), matched=1, seen=1, unseen=0), NOW)).endswith(
+        "max-retries KeyboardInterrupt"
+    )
     assert "error        KeyboardInterrupt\n" in shown(letter_facts(bare, NOW))
 
 
@@ -58,9 +62,10 @@ def test_groups_are_counted() -> None:
         count=120,
         oldest_ms=AT,
         newest_ms=AT,
+        example=LETTER,
     )
 
-    assert shown(groups_table(LetterGroups((group,), 10_000, 2_345), NOW)) == (
+    assert shown(groups_table(LetterGroups(groups=(group,), seen=10_000, unseen=2_345), NOW)) == (
         "count  queue        reason       error   oldest    newest\n"
         "───────────────────────────────────────────────────────────\n"
         "120    start_fetch  max-retries  Broken  03:04:05  03:04:05\n"
@@ -70,12 +75,12 @@ def test_groups_are_counted() -> None:
 
 @pytest.mark.parametrize(("seen", "told"), [(0, "no dead letters"), (3, "no dead letter matches")])
 def test_none_is_shown_as_what_it_is(seen: int, told: str) -> None:
-    assert shown(letters_table(LetterPage((), 0, seen, 0), NOW)) == told
-    assert shown(groups_table(LetterGroups((), seen, 0), NOW)) == told
+    assert shown(letters_table(LetterPage(letters=(), matched=0, seen=seen, unseen=0), NOW)) == told
+    assert shown(groups_table(LetterGroups(groups=(), seen=seen, unseen=0), NOW)) == told
 
 
 def test_a_letter_shows_what_happened() -> None:
-    again = msgspec.structs.replace(LETTER, generation=2)
+    again = replace(LETTER, generation=2)
 
     assert shown(letter_facts(again, NOW)) == (
         "dead letter  22728cbedb3850d4a1d66f8d53b155e7\n"
@@ -96,12 +101,12 @@ def test_a_letter_that_is_not_ours_shows_it() -> None:
 
 
 def test_what_somebody_put_into_a_queue_does_not_steer_the_terminal() -> None:
-    evil = msgspec.structs.replace(
+    evil = replace(
         LETTER, error="\x1b[2J\x07\x9b1m", worker="\x1b]0;x", stage="\x1bc", traceback="a\n\x1b[1A"
     )
 
     for what in (
-        letters_table(LetterPage((evil,), 1, 1, 0), NOW),
+        letters_table(LetterPage(letters=(evil,), matched=1, seen=1, unseen=0), NOW),
         letter_facts(evil, NOW),
         traceback_text(evil.traceback),
     ):

@@ -70,12 +70,13 @@ class HostileApi:
 
     def _found(self, path: str) -> Any:
         letter, run = self._letter(), self._run()
+        stage = {"name": self.text, "queue": self.text, "input": {}, "output": {}}
         known = {
             "/runs": {"runs": [run, run], "next": self.text},
             "/workers": [self._worker()],
             "/dead": {"letters": [letter], "matched": 3, "seen": 4, "unseen": 5},
             "/dead/groups": {"groups": [self._group()], "seen": 4, "unseen": 5},
-            "/pipelines": [{"name": "earthquakes", "stages": [{"name": self.text, "queue": self.text}]}],
+            "/pipelines": [{"name": "earthquakes", "description": self.text, "stages": [stage]}],
         }
         return known.get(path) or (letter if path.startswith("/dead/") else run)
 
@@ -90,17 +91,20 @@ class HostileApi:
         return {"id": "1-0", "kind": kind, "at_ms": 1, "attempt": 2, "failure": self._failure(), **text}
 
     def _run(self) -> dict[str, Any]:
-        text = dict.fromkeys(("id", "state", "stage", "rerun_of"), self.text)
+        text = dict.fromkeys(("id", "stage", "rerun_of"), self.text)
         timeline = [self._event("started"), self._event(self.text)]
         return {
-            "pipeline": self.text, "accepted_ms": 1, "finished_ms": 5, "input": {self.text: self.text},
+            "pipeline": self.text, "state": "failed", "accepted_ms": 1, "updated_ms": 5, "finished_ms": 5, "input": {self.text: self.text},
             "failure": self._failure(), "timeline": timeline, **text,
         }  # fmt: skip
 
     def _worker(self) -> dict[str, Any]:
-        counts = dict.fromkeys(("concurrency", "running", "done", "failed", "silent"), 1)
+        names = ("concurrency", "running", "done", "failed", "silent", "pid", "started_ms", "seen_ms")
+        counts = dict.fromkeys(names, 1)
+        text = dict.fromkeys(("name", "host", "version"), self.text)
         doing = [{"run_id": self.text, "stage": self.text, "attempt": 1, "seconds": 1}]
-        return {"name": self.text, "state": self.text, "stages": [self.text], "doing": doing, **counts}
+        lists = {"stages": [self.text], "queues": [self.text], "doing": doing}
+        return {"state": "serving", **text, **lists, **counts}
 
     def _letter(self) -> dict[str, Any]:
         names = ("id", "queue", "reason", "error_kind", "error", "worker", "run_id", "pipeline", "stage")
@@ -108,7 +112,8 @@ class HostileApi:
         return {**text, "believed": False, "body": self.text, "run": self._run(), "attempts": 2}
 
     def _group(self) -> dict[str, Any]:
-        return {"queue": self.text, "reason": self.text, "error_kind": self.text, "count": 2}
+        text = dict.fromkeys(("queue", "reason", "error_kind"), self.text)
+        return {**text, "count": 2, "example": self._letter()}
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mousetrap.api_client import Event, Failure, Progress
 from mousetrap.cli.progress import Stages, StageSeen, advance, how_far, waiting
+from mousetrap.shapes import Event, Failure, Progress
 
 
 def after(*news: Event | Progress) -> Stages:
@@ -14,7 +14,7 @@ def after(*news: Event | Progress) -> Stages:
 
 
 def event(kind: str, at_ms: int, stage: str | None = "fetch", attempt: int = 1, why: str = "") -> Event:
-    failure = Failure("Error", why) if why else None
+    failure = Failure(kind="Error", text=why) if why else None
     return Event(
         id=f"{at_ms}-0", kind=kind, at_ms=at_ms, stage=stage, attempt=attempt, worker="w1", failure=failure
     )

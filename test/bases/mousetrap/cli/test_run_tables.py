@@ -1,13 +1,13 @@
 """Tables of runs, as a terminal of 80 columns shows them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
 
-from mousetrap.api_client import Event, Failure, Page, Run
 from mousetrap.cli.progress import StageSeen
 from mousetrap.cli.tables.runs import event_line, run_heading, runs_table, stages_table, timeline_table
+from mousetrap.shapes import Event, Failure, Run, RunPage, RunState
 from support.terminal import shown
 
 #: 2026-01-02 03:04:05 UTC.
@@ -57,7 +57,7 @@ def test_why_a_stage_failed_is_shown_whole_and_all_else_is_cut_to_the_line() -> 
                 at_ms=AT + 500,
                 stage="fetch",
                 attempt=2,
-                failure=Failure("E", "no [b]"),
+                failure=Failure(kind="E", text="no [b]"),
             ),
             "    0.50 s  fetch       retrying, attempt 2: E: no [b]",
         ),
@@ -70,12 +70,12 @@ def test_an_event_is_a_line_where_there_is_no_terminal(event: Event, line: str) 
 
 
 def test_runs_fit_into_80_columns() -> None:
-    page = Page(
-        (
-            Run(id=RUN, pipeline="earthquakes", state="running", stage="fetch", accepted_ms=AT),
+    page = RunPage(
+        runs=(
+            Run(id=RUN, pipeline="earthquakes", state=RunState.RUNNING, stage="fetch", updated_ms=AT, accepted_ms=AT),
             Run(
-                id="mine", pipeline="earthquakes", state="completed", stage="process",
-                accepted_ms=AT - 86_400_000, finished_ms=AT - 86_400_000 + 720,
+                id="mine", pipeline="earthquakes", state=RunState.COMPLETED, stage="process",
+                updated_ms=AT, accepted_ms=AT - 86_400_000, finished_ms=AT - 86_400_000 + 720,
             ),
         ),
         next="1767323045000:mine",
@@ -91,23 +91,23 @@ def test_runs_fit_into_80_columns() -> None:
 
 
 def test_runs_that_do_not_fit_are_shown_with_how_to_look_further() -> None:
-    assert shown(runs_table(Page(()), NOW, " --state failed")) == "no run matches"
-    assert shown(runs_table(Page((), "1:r"), NOW, " --state failed")) == (
+    assert shown(runs_table(RunPage(runs=(), next=None), NOW, " --state failed")) == "no run matches"
+    assert shown(runs_table(RunPage(runs=(), next="1:r"), NOW, " --state failed")) == (
         "no run matches of those that were looked at\nmore: mousetrap runs --state failed --after 1:r"
     )
 
 
 def test_why_a_run_failed_is_a_line_below_the_others() -> None:
     failure = Failure(
-        "pkg.FeedRefused", "http://10.0.0.1/ points into our own network,\nor to no public address"
+        kind="pkg.FeedRefused", text="http://10.0.0.1/ points into our own network,\nor to no public address"
     )
     failed = Run(
-        id=RUN, pipeline="earthquakes", state="failed", stage="fetch",
-        accepted_ms=AT, finished_ms=AT + 20, failure=failure,
+        id=RUN, pipeline="earthquakes", state=RunState.FAILED, stage="fetch",
+        updated_ms=AT, accepted_ms=AT, finished_ms=AT + 20, failure=failure,
     )  # fmt: skip
-    retrying = msgspec.structs.replace(failed, state="retrying", finished_ms=None)
+    retrying = replace(failed, state=RunState.RETRYING, finished_ms=None)
 
-    assert shown(runs_table(Page((failed, retrying)), NOW)) == (
+    assert shown(runs_table(RunPage(runs=(failed, retrying), next=None), NOW)) == (
         "run                               pipeline     state     accepted    took\n"
         "─────────────────────────────────────────────────────────────────────────\n"
         f"{RUN}  earthquakes  failed    03:04:05  0.02 s\n"
@@ -120,15 +120,19 @@ def test_why_a_run_failed_is_a_line_below_the_others() -> None:
 
 
 def test_no_runs_are_an_invitation() -> None:
-    assert shown(runs_table(Page(()), NOW)) == "no runs: start one with `mousetrap run PIPELINE`"
+    assert (
+        shown(runs_table(RunPage(runs=(), next=None), NOW))
+        == "no runs: start one with `mousetrap run PIPELINE`"
+    )
 
 
 def test_a_run_shows_what_it_is() -> None:
     run = Run(
         id=RUN,
         pipeline="earthquakes",
-        state="completed",
+        state=RunState.COMPLETED,
         stage="process",
+        updated_ms=AT,
         accepted_ms=AT,
         finished_ms=AT + 720,
         input={"url": "https://me:sesame@example.org/feed?key=sesame", "note": "n" * 80},
@@ -151,9 +155,9 @@ def test_a_timeline_has_every_attempt_and_its_worker() -> None:
             stage="fetch",
             attempt=1,
             worker="w1",
-            failure=Failure("pkg.E", "[no]"),
+            failure=Failure(kind="pkg.E", text="[no]"),
         ),
-        Event(id="4", kind="failed", at_ms=AT + 30, failure=Failure("KeyboardInterrupt", "")),
+        Event(id="4", kind="failed", at_ms=AT + 30, failure=Failure(kind="KeyboardInterrupt", text="")),
     )
     assert shown(timeline_table(events, AT)) == (
         " after  stage  what                       attempt  worker\n"

@@ -1,16 +1,16 @@
 """Tables of workers, as a terminal of 80 columns shows them."""
 
-from mousetrap.api_client import Doing, Worker
 from mousetrap.cli.tables.workers import workers_table
+from mousetrap.shapes import Doing, Worker, WorkerState
 from support.terminal import shown
 
 RUN = "019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b"
 
 
-def a_worker(state: str, doing: int, *, running: int, silent: float) -> Worker:
+def a_worker(state: WorkerState, doing: int, *, running: int, silent: float) -> Worker:
     jobs = tuple(Doing(run_id=RUN, stage="fetch", attempt=2, seconds=62.5) for _ in range(doing))
     return Worker(
-        name="host-4711-9f3c", state=state, stages=("earthquakes.fetch", "earthquakes.process"), concurrency=10,
+        name="host-4711-9f3c", host="host", pid=4711, version="1", queues=("start_fetch",), started_ms=1, seen_ms=2, state=state, stages=("earthquakes.fetch", "earthquakes.process"), concurrency=10,
         running=running, done=1204, failed=2, silent=silent, doing=jobs,
     )  # fmt: skip
 

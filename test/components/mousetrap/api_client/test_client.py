@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hypothesis import given, settings
 
-from mousetrap.api_client.answers import Accepted, Page
 from mousetrap.api_client.client import Api
 from mousetrap.api_client.errors import CommandFailed, Misused, Unreachable
 from mousetrap.api_client.reply import decoded
 from mousetrap.settings import Settings, SettingsWrong
+from mousetrap.shapes import Accepted, RunPage
 from support.ports import free_ports
 from support.settings import ANY_VALUE
 
@@ -97,11 +97,13 @@ def test_a_proxy_is_not_asked_for_this_machines_own_api(
         api.ready()
 
 
-def test_only_what_a_terminal_needs_is_read_of_an_answer() -> None:
-    assert decoded(b'{"run_id":"r","url":"/runs/r","new":"thing"}', Accepted) == Accepted("r")
+def test_unknown_fields_of_a_reply_are_ignored() -> None:
+    assert decoded(b'{"run_id":"r","url":"/runs/r","new":"thing"}', Accepted) == Accepted(
+        run_id="r", url="/runs/r"
+    )
     page = decoded(
-        b'{"runs":[{"id":"r","pipeline":"p","state":"s","stage":"t","accepted_ms":1,"x":2}],"next":null}',
-        Page,
+        b'{"runs":[{"id":"r","pipeline":"p","state":"failed","stage":"t","accepted_ms":1,"updated_ms":2,"x":2}],"next":null}',
+        RunPage,
     )
     assert [run.id for run in page.runs] == ["r"]
 

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from mousetrap.api_client.answers import Event, Progress
 from mousetrap.api_client.client import Api
 from mousetrap.api_client.errors import Misused, Unreachable
 from mousetrap.api_client.follow import follow
+from mousetrap.shapes import Event, Progress
 
 Serving = Callable[..., AbstractContextManager[tuple[str, list[str | None]]]]
 
