@@ -1,8 +1,11 @@
 """Handlers: how one is bound to a stage, called, and judged; without broker or store."""
 
-from mousetrap.handlers.binding import Binding, nothing
-from mousetrap.handlers.calling import Raised, Returned, awaited, call, call_in_task, run_through
-from mousetrap.handlers.context import Context, context_of
+from mousetrap.handlers.binding import Binding, no_dependencies
+from mousetrap.handlers.bound_handler import BoundHandler, HandlerHost
+from mousetrap.handlers.calling import Raised, Returned, call, call_async, run_through
+from mousetrap.handlers.context import AttemptInfo, Context, attempt_info, context_of
+from mousetrap.handlers.hung import Hung, HungHandlers
+from mousetrap.handlers.local_handlers import bound
 from mousetrap.handlers.outcomes import (
     crash_loop,
     done,
@@ -15,18 +18,26 @@ from mousetrap.handlers.outcomes import (
     unknown_stage,
     waited_out,
 )
+from mousetrap.handlers.progress_reporter import ProgressReporter
 from mousetrap.handlers.soft_timeout import SoftLimit, SoftTimeout
 
 __all__ = [
+    "AttemptInfo",
     "Binding",
+    "BoundHandler",
     "Context",
+    "HandlerHost",
+    "Hung",
+    "HungHandlers",
+    "ProgressReporter",
     "Raised",
     "Returned",
     "SoftLimit",
     "SoftTimeout",
-    "awaited",
+    "attempt_info",
+    "bound",
     "call",
-    "call_in_task",
+    "call_async",
     "context_of",
     "crash_loop",
     "done",
@@ -34,7 +45,7 @@ __all__ = [
     "judged",
     "lock_held",
     "locked_out",
-    "nothing",
+    "no_dependencies",
     "record_refused",
     "run_through",
     "too_many",

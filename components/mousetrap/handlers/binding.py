@@ -1,4 +1,4 @@
-"""Ties a handler, a plain function, to the stage whose jobs it does."""
+"""Binds a handler to the stage whose jobs it does."""
 
 import functools
 import inspect
@@ -11,46 +11,53 @@ from mousetrap.pipeline import Pipeline, Stage
 
 
 @asynccontextmanager
-async def nothing() -> AsyncIterator[None]:
+async def no_dependencies() -> AsyncIterator[None]:
     """The lifespan of a handler that depends on nothing."""
     yield None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Binding:
-    """A stage with the function that does its work, and what the function depends on.
-
-    Raises ValueError for a stage that the pipeline does not have, and for a handler that is a generator.
-    """
+    """A stage with the function that does its work, and what the function depends on."""
 
     pipeline: Pipeline
-    #: The stage's name.
-    stage: str
+    stage: Stage
     #: Sync (run in a thread) or async; takes the stage's input, and a Context if it has a second parameter.
     handler: Callable[..., Any]
-    #: Entered once when the worker starts, left when it ends; what it gives is `Context.deps`.
-    lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nothing
-    #: Whether the handler runs in a process of its own, which can be killed and takes nobody with it when it dies. Handler
+    #: Entered once when the worker starts and left when it ends; its value is `Context.deps`.
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]]
+    #: Whether the handler runs in a process of its own, which can be killed, and which can die without the worker. Handler
     #: and lifespan must then be importable, and the lifespan is entered in that process.
-    isolated: bool = False
+    isolated: bool
 
-    def __post_init__(self) -> None:
-        if self.pipeline.stage(self.stage) is None:
-            known = ", ".join(stage.name for stage in self.pipeline.stages)
-            raise ValueError(f"pipeline {self.pipeline.name!r} has no stage {self.stage!r}; it has: {known}")
-        function = _function(self.handler)
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise ValueError(
-                f"the handler of stage {self.stage!r} is a generator (it has a `yield`), and a handler gives one value: "
-                "return it, as a list of what is yielded; context.progress() reports what is done so far"
-            )
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        stage: str,
+        handler: Callable[..., Any],
+        lifespan: Callable[[], AbstractAsyncContextManager[Any]] = no_dependencies,
+        isolated: bool = False,
+    ) -> None:
+        """`stage` is the stage's name.
+
+        Raises ValueError for a stage that the pipeline does not have, and for a handler that is a generator.
+        """
+        fields = {
+            "pipeline": pipeline,
+            "stage": _stage(pipeline, stage),
+            "handler": handler,
+            "lifespan": lifespan,
+            "isolated": isolated,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        _refuse_generators(stage, handler)
 
     @property
-    def step(self) -> Stage:
-        """The stage itself."""
-        stage = self.pipeline.stage(self.stage)
-        assert stage is not None  # checked when the binding was made
-        return stage
+    def stage_name(self) -> str:
+        """The name of the stage."""
+        return self.stage.name
 
     @property
     def is_async(self) -> bool:
@@ -61,6 +68,23 @@ class Binding:
     def takes_context(self) -> bool:
         """Whether the handler has a second parameter."""
         return len(inspect.signature(self.handler).parameters) > 1
+
+
+def _stage(pipeline: Pipeline, name: str) -> Stage:
+    stage = pipeline.stage(name)
+    if stage is None:
+        known = ", ".join(each.name for each in pipeline.stages)
+        raise ValueError(f"pipeline {pipeline.name!r} has no stage {name!r}; it has: {known}")
+    return stage
+
+
+def _refuse_generators(stage: str, handler: Callable[..., Any]) -> None:
+    function = _function(handler)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ValueError(
+            f"the handler of stage {stage!r} is a generator (it has a `yield`), and a handler returns one value: "
+            "return a list of the yielded values; context.progress() reports how far the handler is"
+        )
 
 
 def _function(handler: Callable[..., Any]) -> Callable[..., Any]:

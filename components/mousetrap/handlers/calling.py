@@ -1,11 +1,13 @@
-"""Calls a handler so that what it raises is a value: nothing that it does reaches the task, thread or loop around it."""
+"""Calls a handler so that its errors are values.
+
+Nothing that a handler raises reaches the task, the thread or the event loop around it.
+"""
 
 import asyncio
 import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -18,10 +20,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("mousetrap.worker")
 
-#: Seconds that an async handler has to tidy up once it is cancelled; then nobody waits for it.
-CLEANUP_S = 1.0
-#: Characters of a traceback that a forked child prints.
-_MOST = 8_000
+#: Characters of a traceback that a forked child prints, and of an error in the log.
+_MAX_TEXT = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What the handler raised: any BaseException."""
+    """The handler's error: any BaseException."""
 
     error: BaseException
 
@@ -51,49 +51,7 @@ def call(function: Callable[..., Any], *arguments: Any) -> Returned | Raised:
         return _unless_forked(Raised(error))
 
 
-async def call_in_task(
-    context: Context,
-    leave: Callable[["asyncio.Task[Any]"], None],
-    function: Callable[..., Awaitable[Any]],
-    *arguments: Any,
-) -> Returned | Raised:
-    """Calls an async handler in a task of its own, which runs in `context`: it can cancel that task, and not ours.
-
-    Cancelled, this cancels the handler and waits for its end, for no longer than CLEANUP_S: a task that is still running
-    then is given to `leave`.
-    """
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(awaited(function, *arguments), context=context)
-    # Awaited in the place of the task: then a cancellation of ours returns, though the handler swallows its own. As
-    # asyncio.shield() does it, for half the cost.
-    ended: asyncio.Future[None] = loop.create_future()
-    task.add_done_callback(partial(_set_ended, ended))
-    try:
-        await ended
-    except asyncio.CancelledError:
-        if not task.done():
-            await _end(task, leave)
-        raise
-    if task.cancelled():  # by the handler's own doing
-        return Raised(asyncio.CancelledError())
-    return task.result()
-
-
-def _set_ended(ended: "asyncio.Future[None]", _: "asyncio.Task[Any]") -> None:
-    if not ended.done():
-        ended.set_result(None)
-
-
-async def _end(task: "asyncio.Task[Any]", leave: Callable[["asyncio.Task[Any]"], None]) -> None:
-    task.cancel()
-    try:
-        await asyncio.wait([task], timeout=CLEANUP_S)
-    finally:
-        if not task.done():
-            leave(task)
-
-
-async def awaited(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Returned | Raised:
+async def call_async(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Returned | Raised:
     """Calls an async handler in the running task.
 
     As a value its error is safe in a task: from there SystemExit and KeyboardInterrupt stop the event loop, and so does an
@@ -103,6 +61,29 @@ async def awaited(function: Callable[..., Awaitable[Any]], *arguments: Any) -> R
         return _unless_forked(Returned(await function(*arguments)))
     except BaseException as error:  # noqa: BLE001  all of it is judged
         return _unless_forked(Raised(error))
+
+
+async def ended_within(work: "asyncio.Future[Any]", seconds: float | None) -> bool:
+    """Waits for the task or future, and returns whether it has ended.
+
+    Cancelled, this leaves `work` as it is: so the caller goes on even when a handler ignores its own cancellation. As
+    asyncio.shield() and asyncio.wait() do it, for half the cost.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    work.add_done_callback(partial(_wake, ended))
+    timer = loop.call_later(seconds, _wake, ended) if seconds is not None else None
+    try:
+        await ended
+    finally:
+        if timer is not None:
+            timer.cancel()
+    return work.done()
+
+
+def _wake(ended: "asyncio.Future[None]", _: object = None) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 def run_through(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T:
@@ -117,8 +98,8 @@ def run_through(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | 
         except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
             if task.done() or loop.is_closed():
                 raise
-            what = f"{error_kind(error)}: {error_text(error, _MOST)}"
-            _log.warning("what a handler left on the event loop stopped it (%s): the loop goes on", what)
+            cause = f"{error_kind(error)}: {error_text(error, _MAX_TEXT)}"
+            _log.warning("what a handler left on the event loop stopped it (%s): the loop goes on", cause)
 
 
 def _unless_forked(ended: Returned | Raised) -> Returned | Raised:
@@ -128,7 +109,7 @@ def _unless_forked(ended: Returned | Raised) -> Returned | Raised:
 
 
 def _end_fork(ended: Returned | Raised) -> NoReturn:
-    """A child that the handler forked has returned from it: it is no second worker, and its end is nobody's outcome."""
+    """Ends a child that the handler forked and that returned from it: it is no second worker, and has no outcome."""
     if isinstance(ended, Raised) and not isinstance(ended.error, SystemExit):
-        print(below(error_traceback(ended.error, _MOST).rstrip()), file=sys.stderr, flush=True)
+        print(below(error_traceback(ended.error, _MAX_TEXT).rstrip()), file=sys.stderr, flush=True)
     os._exit(0 if isinstance(ended, Returned) else 1)

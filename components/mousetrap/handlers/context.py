@@ -1,4 +1,4 @@
-"""What a handler may know about the attempt it is making, and what it may say about it."""
+"""What a handler can read about its attempt, and its progress reports."""
 
 import logging
 import math
@@ -19,70 +19,67 @@ _log = logging.getLogger("mousetrap.handler")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context(Generic[Deps]):
-    """One attempt at one job. All of it may be used from the handler's thread."""
+class AttemptInfo:
+    """One attempt at one job, as plain data; an isolated handler's process gets the same."""
 
-    #: What the binding's lifespan gave.
-    deps: Deps
     run_id: str
     job_id: str
     pipeline: str
     stage: str
     #: 1 for the first try.
     attempt: int
-    #: Grows with each claim on the job: an outside system that keeps the greatest it saw can refuse a late worker.
+    #: Grows with each claim on the job: an outside system that keeps the greatest fence so far can refuse a late worker.
     fence: int
     #: As `fence`, for the stage's lock: grows from one holder to the next; 0 where the stage has no lock.
     lock_fence: int = 0
-    #: On time.monotonic()'s clock; None when the stage has no time limit.
+    #: On time.monotonic()'s clock, which all processes of a machine share; None when the stage has no timeout.
     deadline: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(AttemptInfo, Generic[Deps]):
+    """One attempt at one job, with what the handler needs. All of it may be used from the handler's thread."""
+
+    #: The value of the binding's lifespan.
+    deps: Deps
     stopped: threading.Event = field(repr=False)
-    tell: Callable[[Progress], None] = field(repr=False)
+    report: Callable[[Progress], None] = field(repr=False)
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt at this job, and for no other job: hand it to systems that can drop a repeat."""
+        """The same for every attempt at this job, and for no other job: pass it to systems that can drop a repeat."""
         return self.job_id
 
     @property
     def cancelled(self) -> bool:
-        """Whether to stop now: the time is over, the run was called off, or another worker has the job."""
+        """Whether to stop now: the time is over, the run was cancelled, or another worker has the job."""
         return self.stopped.is_set()
 
     @property
     def log(self) -> "logging.LoggerAdapter[logging.Logger]":
-        """A logger that puts the run, the stage and the attempt on each line."""
+        """A logger that adds the run, the stage and the attempt to each line."""
         facts = {"run": self.run_id, "stage": self.stage, "attempt": self.attempt}
         return logging.LoggerAdapter(_log, facts)
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Says how far the handler has come, for those who watch the run; say it as often as you like.
+        """Reports how far the handler has come; call it as often as you like.
 
         Of `note` the first 1,000 characters are kept. Raises TypeError for what is no number or no text, and ValueError for a
         number that is not finite and a text that cannot be encoded: stored, they would fail every reader of the run.
         """
-        progress = Progress(
-            stage=self.stage,
-            done=_number("done", done),
-            total=None if total is None else _number("total", total),
-            note=_text("note", note),
+        self.report(
+            Progress(
+                stage=self.stage,
+                done=_number("done", done),
+                total=None if total is None else _number("total", total),
+                note=_text("note", note),
+            )
         )
-        self.tell(progress)
 
 
-def context_of(
-    job: Job,
-    deps: Deps,
-    *,
-    fence: int,
-    lock_fence: int = 0,
-    deadline: float | None,
-    stopped: threading.Event,
-    tell: Callable[[Progress], None],
-) -> Context[Deps]:
-    """The context of the attempt that `job` stands for."""
-    return Context(
-        deps=deps,
+def attempt_info(job: Job, *, fence: int, lock_fence: int, deadline: float | None) -> AttemptInfo:
+    """The attempt that `job` stands for."""
+    return AttemptInfo(
         run_id=job.run_id,
         job_id=job.id,
         pipeline=job.pipeline,
@@ -91,9 +88,15 @@ def context_of(
         fence=fence,
         lock_fence=lock_fence,
         deadline=deadline,
-        stopped=stopped,
-        tell=tell,
     )
+
+
+def context_of(
+    info: AttemptInfo, deps: Deps, stopped: threading.Event, report: Callable[[Progress], None]
+) -> Context[Deps]:
+    """The context of an attempt."""
+    facts = {name: getattr(info, name) for name in AttemptInfo.__slots__}
+    return Context(deps=deps, stopped=stopped, report=report, **facts)
 
 
 def _number(name: str, value: Any) -> float:

@@ -1,7 +1,6 @@
 """Handlers in processes of their own, which can be killed."""
 
 from mousetrap.isolated_handlers.child_process import HandlerDied
-from mousetrap.isolated_handlers.isolated import Children
-from mousetrap.isolated_handlers.protocol import Facts
+from mousetrap.isolated_handlers.isolated_handler import IsolatedHandler
 
-__all__ = ["Children", "Facts", "HandlerDied"]
+__all__ = ["HandlerDied", "IsolatedHandler"]

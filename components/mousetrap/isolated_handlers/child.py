@@ -1,4 +1,4 @@
-"""The inside of an isolated handler's process: one job at a time, and an end with its worker, whatever happens."""
+"""Runs jobs inside an isolated handler's process, until its worker is gone."""
 
 import asyncio
 import fcntl
@@ -21,60 +21,60 @@ import msgspec
 
 from mousetrap.handlers import (
     Binding,
-    Context,
     Raised,
     Returned,
     SoftLimit,
     SoftTimeout,
-    awaited,
     call,
+    call_async,
+    context_of,
     done,
     input_broken,
     judged,
     run_through,
 )
-from mousetrap.isolated_handlers.child_socket import Wire
-from mousetrap.isolated_handlers.protocol import Answer, Begun, Hello, Leave, SoftLimitOver, Work
+from mousetrap.isolated_handlers.child_socket import ChildSocket
+from mousetrap.isolated_handlers.protocol import Exit, Result, RunJob, Setup, SoftTimeoutOver, Started
 from mousetrap.jobs import Outcome
 from mousetrap.pipeline import ContractBroken, read
 from mousetrap.shutdown import own_loop, own_signals
 
-#: Wakes the main thread when the worker wants something of the handler; nobody else sends it.
-_WAKE = signal.SIGUSR1
+#: Interrupts the main thread for a SoftTimeoutOver or an Exit; only this process sends it.
+_INTERRUPT = signal.SIGUSR1
 #: Seconds until it is sent again.
-_AGAIN = 0.02
+_INTERRUPT_AGAIN_S = 0.02
 
 
 class Stopped(BaseException):
-    """Raised in a handler whose job was cancelled; one that catches every Exception does not hold it up."""
+    """Raised in a handler whose job was cancelled; a handler that catches every Exception does not catch it."""
 
 
-def serve(talk: int, life: int) -> None:
-    """Does the jobs that come over the socket `talk`, until told to leave, or until the worker is gone."""
-    _die_with(life)
-    for number in (signal.SIGINT, signal.SIGTERM):  # are the worker's to hear, and it tells us what to do
+def serve(connection: int, lifeline: int) -> None:
+    """Runs the jobs that come over the socket `connection`, until the worker asks for the exit or is gone."""
+    _die_with(lifeline)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the worker handles them, and sends us an Exit
         signal.signal(number, lambda number, frame: None)
-    wire = Wire(socket.socket(fileno=talk))
-    hello = wire.hear()
-    if not isinstance(hello, Hello):
-        return  # the worker was gone before it could say what to do
-    _log_as(*pickle.loads(hello.log))
+    child_socket = ChildSocket(socket.socket(fileno=connection))
+    setup = child_socket.receive()
+    if not isinstance(setup, Setup):
+        return  # the worker was gone before it sent anything
+    _log_as(*pickle.loads(setup.log))
     with asyncio.Runner() as runner:
         own_loop(runner.get_loop())
-        _Inside(pickle.loads(hello.binding), wire, runner.get_loop()).live()
-    wire.close()
+        _Child(pickle.loads(setup.binding), child_socket, runner.get_loop()).run()
+    child_socket.close()
 
 
-def _die_with(life: int) -> None:
+def _die_with(lifeline: int) -> None:
     """The kernel kills this process group when the pipe breaks whose other end the worker holds.
 
-    No thread could do that: it would wait for a handler that never lets go of the interpreter's lock. PR_SET_PDEATHSIG
-    would spare the programs that the handler started. Where a kernel can do neither, `_listen` does what it can.
+    No thread could do that: it would wait for a handler that never releases the interpreter's lock. PR_SET_PDEATHSIG
+    would spare the programs that the handler started. Where a kernel can do neither, `_receive_all` does what it can.
     """
     if sys.platform == "linux":
-        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _log_as(level: int, formatter: logging.Formatter | None) -> None:
@@ -84,145 +84,153 @@ def _log_as(level: int, formatter: logging.Formatter | None) -> None:
 
 
 @dataclass(slots=True, eq=False)
-class _Call:
-    """The job under way, and what reaches its handler."""
+class _Attempt:
+    """The attempt under way, and what can interrupt its handler."""
 
     number: int
     stopped: threading.Event = field(default_factory=threading.Event)
-    #: Whether the main thread is in the handler, or nearly; an async one has a task instead.
+    #: Whether the main thread is in the handler, or nearly; an async handler has a task instead.
     entered: bool = False
     task: asyncio.Task[Returned | Raised] | None = None
-    limit: SoftLimit = field(default_factory=SoftLimit)
-    #: What the worker wants of the handler.
-    wish: Leave | SoftLimitOver | None = None
+    soft_limit: SoftLimit = field(default_factory=SoftLimit)
+    #: The worker's message that is to interrupt the handler.
+    interruption: Exit | SoftTimeoutOver | None = None
 
 
-class _Inside:
-    """The handler and what it depends on.
+class _Child:
+    """The handler and what it depends on, in two threads.
 
-    The main thread runs the lifespan and async handlers on its event loop, and sync handlers beside it, while the loop
-    stands still: so they may call asyncio.run(), and signals reach them. A second thread listens to the worker.
+    1. The main thread enters the lifespan in a task of its event loop.
+    2. It runs one job after another: async handlers on the loop, sync handlers while the loop is paused, so that they may
+       call asyncio.run(), and signals reach them.
+    3. The second thread receives the worker's messages. It interrupts the main thread by a signal, and kills the process
+       group when the worker is gone.
+    4. After an Exit the main thread leaves the lifespan.
     """
 
-    def __init__(self, binding: Binding, wire: Wire, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, binding: Binding, child_socket: ChildSocket, loop: asyncio.AbstractEventLoop) -> None:
         self._binding = binding
-        self._stage = binding.step
-        self._wire = wire
+        self._stage = binding.stage
+        self._socket = child_socket
         self._loop = loop
-        self._inbox: asyncio.Queue[Work | None] = asyncio.Queue()
+        self._inbox: asyncio.Queue[RunJob | None] = asyncio.Queue()
         self._deps: asyncio.Future[Any] = loop.create_future()
         self._leaving = asyncio.Event()
-        self._told_to_leave = False
-        self._call = _Call(0)
-        self._context = copy_context()
+        self._exit_asked = False
+        self._attempt = _Attempt(0)
+        self._variables = copy_context()
 
-    def live(self) -> None:
-        """Does one job after another; the lifespan is entered before the first and left after the last."""
-        signal.signal(_WAKE, self._heed)
-        own_signals(_WAKE, signal.SIGINT, signal.SIGTERM)
-        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+    def run(self) -> None:
+        """Runs jobs until an Exit; the lifespan is entered before the first and left after the last."""
+        signal.signal(_INTERRUPT, self._on_interrupt)
+        own_signals(_INTERRUPT, signal.SIGINT, signal.SIGTERM)
+        threading.Thread(target=self._receive_all, name="receive", daemon=True).start()
         lifespan = self._loop.create_task(self._lifespan())
-        while (work := self._loop.run_until_complete(self._inbox.get())) is not None:
-            outcome, spent = self._outcome(work, lifespan)
-            self._wire.say(Answer(msgspec.json.encode(outcome), last=spent or lifespan.done()))
+        while (job := self._loop.run_until_complete(self._inbox.get())) is not None:
+            outcome, is_unfit = self._outcome(job, lifespan)
+            self._socket.send(Result(msgspec.json.encode(outcome), last=is_unfit or lifespan.done()))
         self._leaving.set()
         if not lifespan.done():
             self._loop.run_until_complete(lifespan)
 
     async def _lifespan(self) -> None:
-        # Entered and left in one task, as whatever holds a task group wants it.
+        # Entered and left in one task, as a lifespan with a task group needs it.
         async with self._binding.lifespan() as deps:
-            self._context = copy_context()
+            self._variables = copy_context()
             self._deps.set_result(deps)
             await self._leaving.wait()
 
-    def _outcome(self, work: Work, lifespan: "asyncio.Task[None]") -> tuple[Outcome, bool]:
-        """What came of the job, and whether it left this process unfit for another one."""
-        called = self._call = _Call(work.number)
+    def _outcome(self, job: RunJob, lifespan: "asyncio.Task[None]") -> tuple[Outcome, bool]:
+        """The outcome, and whether the job left this process unfit for another one."""
+        attempt = self._attempt = _Attempt(job.number)
         try:
-            payload = read(work.payload, self._stage.input)
+            payload = read(job.payload, self._stage.input)
         except ContractBroken as broken:
             return input_broken(broken, self._stage), False
-        except BaseException as error:  # noqa: BLE001  a check of the contract's own class failed
-            return self._judged(work, error), False
+        except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class
+            return self._judged(job, error), False
         try:
             deps = self._opened(lifespan)
-            own = self._context.copy()  # what the handler sets in it is seen by no other attempt
-            ended = self._ended(work, called, own, payload, deps)
+            variables = self._variables.copy()  # what the handler sets in it is invisible to other attempts
+            ended = self._call(job, attempt, variables, payload, deps)
             if isinstance(ended, Returned):
-                return own.run(done, ended.value, self._stage), False
-        except BaseException as error:  # noqa: BLE001  the lifespan's, or a wish that came as the handler ended
+                return variables.run(done, ended.value, self._stage), False
+        except BaseException as error:  # noqa: BLE001  the lifespan's, or an interruption as the handler ended
             ended = Raised(error)
-        left = called.task is not None and not called.task.done()
-        return self._judged(work, ended.error), left or issubclass(type(ended.error), MemoryError)
+        is_running = attempt.task is not None and not attempt.task.done()
+        return self._judged(job, ended.error), is_running or issubclass(type(ended.error), MemoryError)
 
-    def _judged(self, work: Work, error: BaseException) -> Outcome:
-        return judged(error, work.about.attempt, self._stage, work.chance, time.time())
+    def _judged(self, job: RunJob, error: BaseException) -> Outcome:
+        return judged(error, job.info.attempt, self._stage, job.chance, time.time())
 
     def _opened(self, lifespan: "asyncio.Task[None]") -> Any:
+        """The value of the lifespan. Raises what the lifespan raises."""
         either = asyncio.wait({lifespan, self._deps}, return_when=asyncio.FIRST_COMPLETED)
         self._loop.run_until_complete(either)
         if lifespan.done():
             lifespan.result()
         return self._deps.result()
 
-    def _ended(
-        self, work: Work, called: _Call, own: ContextVars, payload: Any, deps: Any
+    def _call(
+        self, job: RunJob, attempt: _Attempt, variables: ContextVars, payload: Any, deps: Any
     ) -> Returned | Raised:
-        facts = msgspec.structs.asdict(work.about)
-        context = Context(deps=deps, stopped=called.stopped, tell=self._wire.progress, **facts)
+        context = context_of(job.info, deps, attempt.stopped, self._socket.report)
         arguments = (payload, context) if self._binding.takes_context else (payload,)
         try:
-            called.entered = True  # from here on a signal raises, or finds the task: no wish is lost
-            if self._told_to_leave:
+            attempt.entered = True  # from here on a signal raises, or finds the task: no interruption is lost
+            if self._exit_asked:
                 raise Stopped
-            self._wire.say(Begun())
+            self._socket.send(Started())
             if not self._binding.is_async:
-                return own.run(call, self._binding.handler, *arguments)
-            coroutine = own.run(self._binding.handler, *arguments)
-            called.task = self._loop.create_task(awaited(called.limit.around, coroutine), context=own)
-            called.entered = False
-            return run_through(self._loop, called.task)
+                return variables.run(call, self._binding.handler, *arguments)
+            coroutine = variables.run(self._binding.handler, *arguments)
+            work = call_async(attempt.soft_limit.around, coroutine)
+            attempt.task = self._loop.create_task(work, context=variables)
+            attempt.entered = False
+            return run_through(self._loop, attempt.task)
         finally:
-            called.entered, called.wish = False, None
+            attempt.entered, attempt.interruption = False, None
 
-    def _listen(self) -> None:
-        """The second thread: passes on what the worker says, and ends all of us when it is gone."""
-        while (word := self._wire.hear()) is not None:
-            match word:
-                case Work():
-                    self._loop.call_soon_threadsafe(self._inbox.put_nowait, word)
-                case SoftLimitOver(number) if number == self._call.number:
-                    self._wake(word)
-                case Leave():
-                    self._told_to_leave = True
+    def _receive_all(self) -> None:
+        """Passes the worker's messages on, and ends this process group when the worker is gone."""
+        while (message := self._socket.receive()) is not None:
+            match message:
+                case RunJob():
+                    self._loop.call_soon_threadsafe(self._inbox.put_nowait, message)
+                case SoftTimeoutOver(number) if number == self._attempt.number:
+                    self._interrupt(message)
+                case Exit():
+                    self._exit_asked = True
                     self._loop.call_soon_threadsafe(self._inbox.put_nowait, None)
-                    self._wake(word)
+                    self._interrupt(message)
         os.killpg(0, signal.SIGKILL)
 
-    def _wake(self, wish: Leave | SoftLimitOver) -> None:
-        call = self._call
-        call.stopped.set()
-        call.wish = wish
-        threading.Thread(target=_insist, args=(call, wish), name="insist", daemon=True).start()
+    def _interrupt(self, message: Exit | SoftTimeoutOver) -> None:
+        attempt = self._attempt
+        attempt.stopped.set()
+        attempt.interruption = message
+        threading.Thread(
+            target=_signal_until_handled, args=(attempt, message), name="interrupt", daemon=True
+        ).start()
 
-    def _heed(self, number: int, frame: FrameType | None) -> None:
-        """Runs in the main thread, between two bytecodes of whatever it is at."""
-        call = self._call
-        wish, call.wish = call.wish, None
-        if wish is None:
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Handles the signal in the main thread, between any two bytecodes."""
+        attempt = self._attempt
+        message, attempt.interruption = attempt.interruption, None
+        if message is None:
             return
-        if call.entered or (call.task and asyncio.current_task(self._loop) is call.task):
-            raise Stopped if isinstance(wish, Leave) else SoftTimeout("the soft time limit is over")
-        if call.task:
-            end = call.task.cancel if isinstance(wish, Leave) else partial(call.limit.say, call.task)
+        if attempt.entered or (attempt.task and asyncio.current_task(self._loop) is attempt.task):
+            raise Stopped if isinstance(message, Exit) else SoftTimeout("the soft time limit is over")
+        if attempt.task:
+            is_exit = isinstance(message, Exit)
+            end = attempt.task.cancel if is_exit else partial(attempt.soft_limit.interrupt, attempt.task)
             self._loop.call_soon_threadsafe(end)
 
 
-def _insist(call: _Call, wish: Leave | SoftLimitOver) -> None:
-    """Wakes the main thread until it heeds: a signal that comes just before a system call does not interrupt that."""
+def _signal_until_handled(attempt: _Attempt, message: Exit | SoftTimeoutOver) -> None:
+    """Sends the signal again and again: one that comes just before a system call does not interrupt the call."""
     main = threading.main_thread().ident
     assert main is not None
-    while call.wish is wish:
-        signal.pthread_kill(main, _WAKE)
-        time.sleep(_AGAIN)
+    while attempt.interruption is message:
+        signal.pthread_kill(main, _INTERRUPT)
+        time.sleep(_INTERRUPT_AGAIN_S)

@@ -1,4 +1,4 @@
-"""Writes functions and classes down as names that another process can import."""
+"""Pickles functions and classes as names that another process imports."""
 
 import functools
 import io
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 
-def by_name(value: Any) -> bytes:
+def pickle_by_name(value: Any) -> bytes:
     """`value` as a pickle in which functions and classes are names.
 
     Raises ValueError, with the culprit, when one has no name that another process could import.
@@ -24,7 +24,7 @@ def by_name(value: Any) -> bytes:
 
 
 class _Pickler(pickle.Pickler):
-    """Knows how to write constraints in contracts, which pickle does not."""
+    """Pickles constraints in contracts, which pickle alone cannot."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, msgspec.Meta):

@@ -1,87 +1,92 @@
-"""The words that a worker and an isolated handler's process say to each other over their socket."""
+"""The messages between a worker and an isolated handler's process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 
+from mousetrap.handlers import AttemptInfo
 from mousetrap.shapes import Progress
 
-#: Bytes in front of each word that say how many follow.
-HEAD = 4
+#: Bytes in front of each message; they hold the length of the rest.
+HEADER_BYTES = 4
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Context holds that can cross to another process; the names are the Context's."""
-
-    run_id: str
-    job_id: str
-    pipeline: str
-    stage: str
-    attempt: int
-    fence: int
-    lock_fence: int = 0
-    #: On time.monotonic()'s clock, which all processes of a machine share.
-    deadline: float | None
-
-
-class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """The first word: what to be. Both are pickles of our own parent's; nothing in them came from a message."""
+class Setup(msgspec.Struct, frozen=True, tag="setup"):
+    """The first message. Both fields are pickles made by the parent; nothing in them came from a message of the broker."""
 
     binding: bytes
     #: The level of the parent's log, and its formatter if it has one.
     log: bytes
 
 
-class Work(msgspec.Struct, frozen=True, tag="work"):
-    """Do this job."""
+class RunJob(msgspec.Struct, frozen=True, tag="run"):
+    """Run the handler on this job."""
 
-    #: Counts the jobs of this process, so that a late word about one is not taken for the next.
+    #: Counts the jobs of this process, so that a late message about one is not taken for the next.
     number: int
-    about: Facts
+    info: AttemptInfo
     #: JSON, under the stage's input contract.
     payload: bytes
     #: See judge().
     chance: float
 
 
-class SoftLimitOver(msgspec.Struct, frozen=True, tag="soft"):
-    """Tell the handler that it should leave."""
+class SoftTimeoutOver(msgspec.Struct, frozen=True, tag="soft"):
+    """The soft timeout of this job is over: interrupt its handler."""
 
     number: int
 
 
-class Leave(msgspec.Struct, frozen=True, tag="leave"):
-    """Drop what you do, leave the lifespan, and end."""
+class Exit(msgspec.Struct, frozen=True, tag="exit"):
+    """Interrupt the handler, leave the lifespan, and end."""
 
 
-class Begun(msgspec.Struct, frozen=True, tag="begun"):
+class Started(msgspec.Struct, frozen=True, tag="started"):
     """The handler is being called: its module is imported, its lifespan entered, its input read."""
 
 
-class Said(msgspec.Struct, frozen=True, tag="said"):
-    """What the handler says of its progress."""
+class ProgressReport(msgspec.Struct, frozen=True, tag="progress"):
+    """How far the handler has come."""
 
     progress: Progress
 
 
-class Answer(msgspec.Struct, frozen=True, tag="answer"):
-    """What came of the job."""
+class Result(msgspec.Struct, frozen=True, tag="result"):
+    """The job has an outcome."""
 
     #: An Outcome as JSON.
     outcome: bytes
-    #: Whether the process is good for no other job.
+    #: Whether the process can run no further job.
     last: bool = False
 
 
-Told = Hello | Work | SoftLimitOver | Leave
-Heard = Begun | Said | Answer
+ToChild = Setup | RunJob | SoftTimeoutOver | Exit
+FromChild = Started | ProgressReport | Result
 
-told = msgspec.msgpack.Decoder(Told)
-heard = msgspec.msgpack.Decoder(Heard)
+to_child = msgspec.msgpack.Decoder(ToChild)
+from_child = msgspec.msgpack.Decoder(FromChild)
 
 
-def framed(word: Told | Heard) -> bytes:
-    """The word as it crosses."""
-    body = _encoder.encode(word)
-    return len(body).to_bytes(HEAD, "big") + body
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One attempt as the worker hands it to a process."""
+
+    info: AttemptInfo
+    #: JSON, under the stage's input contract.
+    payload: bytes
+    #: Seconds.
+    soft_timeout: float | None
+    #: See judge().
+    chance: float
+    #: Gets the handler's progress reports.
+    report: Callable[[Progress], None]
+
+
+def framed(message: ToChild | FromChild) -> bytes:
+    """The message with its length in front."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
 
 
 _encoder = msgspec.msgpack.Encoder()

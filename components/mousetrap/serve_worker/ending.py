@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
-from mousetrap.handlers import run_through
+from mousetrap.handlers import Hung, run_through
 from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, where
 from mousetrap.shutdown import ExitGuard, end_tasks, exit_now, own_loop, own_signals
-from mousetrap.worker import Hung, Stop
+from mousetrap.worker import Stop
 
 #: The exit code of a worker that gave some of its work back.
 HANDED_BACK = 75

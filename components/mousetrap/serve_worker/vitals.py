@@ -47,7 +47,7 @@ class Vitals:
     @property
     def state(self) -> WorkerState:
         """What the worker can say of itself in a beat."""
-        if any(self.clock() - hung.told > self.longest_still for hung in self.watching.hung()):
+        if any(self.clock() - hung.asked_at > self.longest_still for hung in self.watching.hung()):
             return "stuck"
         return (
             "waiting" if "broker" in self.away and self.watching.state == "serving" else self.watching.state

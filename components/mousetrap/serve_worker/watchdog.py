@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from mousetrap.handlers import Hung
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.shutdown import all_stacks, exit_now, stack, task_stack
-from mousetrap.worker import Hung
 
 #: The exit code of a worker that the watchdog ended: start it again.
 WATCHDOG_ENDED = 70
@@ -82,7 +82,9 @@ class Watchdog:
 
     def _look_at_handlers(self) -> None:
         since = self._vitals.clock() - self._patience
-        hung = [each for each in self._vitals.watching.hung() if max(each.told, self._awake_since) < since]
+        hung = [
+            each for each in self._vitals.watching.hung() if max(each.asked_at, self._awake_since) < since
+        ]
         if not hung or self.gave_up:
             return
         self.gave_up = True
@@ -90,7 +92,7 @@ class Watchdog:
             _log.error(
                 "a handler was asked to stop %.0f s ago and goes on: this worker ends once its other jobs have; "
                 "a handler that is `isolated` can be stopped. It is here:",
-                self._vitals.clock() - each.told,
+                self._vitals.clock() - each.asked_at,
                 extra={
                     "run": each.run_id,
                     "stage": each.stage,

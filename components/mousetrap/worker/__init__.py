@@ -4,12 +4,11 @@ from mousetrap.handlers import Binding, Context, SoftTimeout  # for users of bef
 from mousetrap.worker.drain import Stop
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.run import run_worker
-from mousetrap.worker.watching import Hung, Running, Watching
+from mousetrap.worker.watching import Running, Watching
 
 __all__ = [
     "Binding",
     "Context",
-    "Hung",
     "Running",
     "SoftTimeout",
     "Stop",

@@ -1,7 +1,6 @@
 """An attempt under way: the job, the deliveries that brought it, and the claim it runs under."""
 
 import asyncio
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +29,6 @@ class Attempt:
     lost: bool = False
     #: Whether its run was ended from outside, so that nothing would follow from it.
     called_off: bool = False
-    _stopped: threading.Event | None = None
 
     @classmethod
     def of_this_task(cls, job: Job, delivery: Delivery) -> "Attempt":
@@ -49,18 +47,6 @@ class Attempt:
         """Whether it was stopped because nobody needs what it would give."""
         return self.lost or self.called_off
 
-    @property
-    def stopped(self) -> threading.Event:
-        """Set when the handler is to leave; made when first asked for, as most handlers never do."""
-        if self._stopped is None:
-            self._stopped = threading.Event()
-        return self._stopped
-
-    def end(self) -> None:
-        """Tells a handler that is still at work, in its thread, that nobody waits for it any more."""
-        if self._stopped is not None:
-            self._stopped.set()
-
     def lose(self) -> None:
         """Stops the handler, for another worker has the job."""
         self._stop()
@@ -74,6 +60,5 @@ class Attempt:
     def _stop(self) -> None:
         # An async handler is cancelled, an isolated one killed, a sync one can see it in its context. Once: a second
         # cancellation would reach what puts the attempt away.
-        self.end()
         if not self.useless:
             self.task.cancel()

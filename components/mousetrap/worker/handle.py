@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
-from mousetrap.handlers import record_refused
+from mousetrap.handlers import BoundHandler, record_refused
 from mousetrap.jobs import (
     Delivery,
     Done,
@@ -36,7 +36,6 @@ from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.patience import Patience
-from mousetrap.worker.perform import Performer
 from mousetrap.worker.postings import Posting, bury, postings, signed
 from mousetrap.worker.undertake import Undertaking
 from mousetrap.worker.verify import Refused, damaged, forgotten, verify
@@ -55,7 +54,7 @@ class Handling:
         self,
         queue: Queue,
         store: RunStore,
-        performers: Sequence[Performer],
+        performers: Sequence[BoundHandler],
         leases: Leases,
         options: WorkerOptions,
         patience: Patience,
@@ -127,7 +126,7 @@ class Handling:
                 return []
 
     async def _distrust(
-        self, attempt: Attempt, record: Unsigned, performer: Performer | None
+        self, attempt: Attempt, record: Unsigned, performer: BoundHandler | None
     ) -> list[Posting]:
         """Gives a job up whose outcome on record somebody else wrote: that outcome must never become a message of ours."""
         outcome = record_refused(record.why)
@@ -140,7 +139,7 @@ class Handling:
         return self._following(attempt, outcome, performer)
 
     async def _perform_and_decide(
-        self, attempt: Attempt, performer: Performer | None, claim: Granted
+        self, attempt: Attempt, performer: BoundHandler | None, claim: Granted
     ) -> list[Posting]:
         attempt.fence = claim.fence
         outcome = await self._undertaking.outcome(attempt, performer, claim)
@@ -151,12 +150,12 @@ class Handling:
             return self._instead(attempt, decision)
         return self._following(attempt, outcome, performer)
 
-    def _following(self, attempt: Attempt, outcome: Outcome, performer: Performer | None) -> list[Posting]:
+    def _following(self, attempt: Attempt, outcome: Outcome, performer: BoundHandler | None) -> list[Posting]:
         return postings(
             attempt.job,
             outcome,
             queue=attempt.queue,
-            following=performer.following if performer else None,
+            following=performer.next_stage if performer else None,
             keyring=self._keyring,
             worker=self._name,
             now_ms=_now_ms(),
@@ -177,7 +176,7 @@ class Handling:
     def _parked(self, attempt: Attempt, seconds: float) -> Posting:
         return Posting(attempt.queue, signed(attempt.job, self._keyring), seconds)
 
-    async def _claim(self, job: Job, performer: Performer | None, redelivered: bool) -> Claim:
+    async def _claim(self, job: Job, performer: BoundHandler | None, redelivered: bool) -> Claim:
         lock = performer.stage.lock if performer else None
         claim = partial(
             self._store.claim,
@@ -191,9 +190,9 @@ class Handling:
         )
         return await self._patience.until_done("claim jobs", claim)
 
-    async def _decide(self, attempt: Attempt, outcome: Outcome, performer: Performer | None) -> Decision:
+    async def _decide(self, attempt: Attempt, outcome: Outcome, performer: BoundHandler | None) -> Decision:
         """Puts the outcome on record before anyone acts on it: a crash from here on repeats the act, not the work."""
-        last = performer is not None and performer.following is None
+        last = performer is not None and performer.next_stage is None
         decide = partial(
             self._store.decide, attempt.job, outcome, fence=attempt.fence, worker=self._name, last=last
         )

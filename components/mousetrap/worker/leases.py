@@ -41,8 +41,7 @@ class Leases:
         self._running[_key(attempt.job)] = attempt
 
     def drop(self, attempt: Attempt) -> None:
-        """Takes it out, and tells its handler to stop if that has not ended."""
-        attempt.end()
+        """Takes it out."""
         del self._running[_key(attempt.job)]
 
     async def renew_for_ever(self) -> None:

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from mousetrap.handlers import Binding, nothing
-from mousetrap.isolated_handlers import Children
+from mousetrap.handlers import Binding, BoundHandler, HandlerHost, bound
+from mousetrap.isolated_handlers import IsolatedHandler
 from mousetrap.jobs import Delivery, Queue, Subscription
 from mousetrap.retry import error_kind, error_text
 from mousetrap.run_store import RunStore
@@ -20,7 +20,6 @@ from mousetrap.worker.handle import Handling
 from mousetrap.worker.leases import Leases
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.patience import Patience, StoppedWaiting, unless
-from mousetrap.worker.perform import Performer
 from mousetrap.worker.watching import Watching
 
 _log = logging.getLogger("mousetrap.worker")
@@ -55,7 +54,7 @@ async def run_worker(
     patience = Patience()
     watching = watching or Watching()
     try:
-        async with _performers(bindings, options, patience, stop, watching) as performers:
+        async with _performers(store, bindings, options, patience, stop, watching) as performers:
             leases = Leases(store, options.lease)
             watching.running = leases.running
             handling = Handling(queue, store, performers, leases, options, patience, watching)
@@ -72,25 +71,32 @@ async def run_worker(
 
 @asynccontextmanager
 async def _performers(
-    bindings: Sequence[Binding], options: WorkerOptions, patience: Patience, stop: Stop, watching: Watching
-) -> AsyncIterator[list[Performer]]:
+    store: RunStore,
+    bindings: Sequence[Binding],
+    options: WorkerOptions,
+    patience: Patience,
+    stop: Stop,
+    watching: Watching,
+) -> AsyncIterator[list[BoundHandler]]:
     """The bindings with what they depend on, which may be away for a while as the queue and the store may be."""
     async with _closed_in_time(stop) as stack:
         threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="handler")
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-        performers = []
+        host = HandlerHost(threads=threads, hung=watching.hung_handlers, report=store.report)
+        performers: list[BoundHandler] = []
         for binding in bindings:
-            children = Children(binding, options.concurrency) if binding.isolated else None
-            if children is not None:
-                stack.push_async_callback(children.close)
-            lifespan = nothing if binding.isolated else binding.lifespan
+            if binding.isolated:
+                isolated = IsolatedHandler(binding, host, processes=options.concurrency)
+                stack.push_async_callback(isolated.close)
+                performers.append(isolated)
+                continue
             async with unless(stop.asked):
                 deps = await patience.until_done(
-                    f"open what stage {binding.stage} needs",
-                    partial(_enter, stack, lifespan, binding.stage),
+                    f"open what stage {binding.stage_name} needs",
+                    partial(_enter, stack, binding.lifespan, binding.stage_name),
                     stop.asked,
                 )
-            performers.append(Performer(binding, deps, threads, children, watching))
+            performers.append(bound(binding, deps, host))
         yield performers
 
 
@@ -133,7 +139,7 @@ class _Serving:
         self,
         queue: Queue,
         handling: Handling,
-        performers: Sequence[Performer],
+        performers: Sequence[BoundHandler],
         options: WorkerOptions,
         watching: Watching,
     ) -> None:

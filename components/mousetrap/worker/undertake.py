@@ -2,15 +2,12 @@
 
 import asyncio
 import random
-import time
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from mousetrap.handlers import (
-    Context,
-    context_of,
+    BoundHandler,
     crash_loop,
-    judged,
     lock_held,
     locked_out,
     too_many,
@@ -23,8 +20,6 @@ from mousetrap.shutdown import uncancel
 from mousetrap.worker.attempt import Attempt
 from mousetrap.worker.company import Company
 from mousetrap.worker.patience import Patience
-from mousetrap.worker.perform import Performer
-from mousetrap.worker.progress import ProgressReporter
 from mousetrap.worker.watching import Watching
 
 
@@ -52,7 +47,7 @@ class Undertaking:
         self._company = Company()
 
     async def outcome(
-        self, attempt: Attempt, performer: Performer | None, claim: Granted
+        self, attempt: Attempt, performer: BoundHandler | None, claim: Granted
     ) -> Outcome | Literal["stale", "over"]:
         """What came of the job; or, as a decision would say it, that another claim has won or its run ended before it began."""
         if performer is None:
@@ -79,7 +74,9 @@ class Undertaking:
             return waited_out(outcome, claim.away_ms / 1000, performer.stage.retry, random.random())
         return outcome
 
-    async def _without_lock(self, job: Job, performer: Performer, holder: str) -> Outcome | Literal["over"]:
+    async def _without_lock(
+        self, job: Job, performer: BoundHandler, holder: str
+    ) -> Outcome | Literal["over"]:
         assert performer.stage.lock is not None
         match performer.stage.lock.on_conflict:
             case "skip":
@@ -88,7 +85,7 @@ class Undertaking:
                 return "over"
             case "fail":
                 error = LockHeld(f"run {holder} holds the lock that this job needs")
-                return judged(error, job.attempt, performer.stage, random.random(), time.time())
+                return performer.judged(error, job)
             case _:
                 return locked_out(holder)
 
@@ -98,28 +95,12 @@ class Undertaking:
         attempt.counted = bool(await self._patience.until_done("begin jobs", begin))
         return attempt.counted
 
-    async def _perform(self, attempt: Attempt, performer: Performer, claim: Granted) -> Outcome:
-        job, limit = attempt.job, performer.stage.timeout
-        deadline = time.monotonic() + limit if limit else None
-
-        def context() -> Context[Any]:
-            return context_of(
-                job,
-                performer.deps,
-                fence=claim.fence,
-                lock_fence=claim.lock_fence,
-                deadline=deadline,
-                stopped=attempt.stopped,
-                tell=ProgressReporter(self._store, job.run_id),
-            )
-
+    async def _perform(self, attempt: Attempt, performer: BoundHandler, claim: Granted) -> Outcome:
         try:
-            return await performer.perform(job, context)
+            return await performer.run(attempt.job, fence=claim.fence, lock_fence=claim.lock_fence)
         except asyncio.CancelledError:
             if attempt.useless or self._watching.forced:
                 raise
             # Somebody in this process cancels tasks that are not his own, as all of asyncio.all_tasks().
             uncancel()
-            return judged(
-                CancelledByOthers(_CANCELLED), job.attempt, performer.stage, random.random(), time.time()
-            )
+            return performer.judged(CancelledByOthers(_CANCELLED), attempt.job)

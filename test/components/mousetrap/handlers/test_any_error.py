@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import gc
-import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mousetrap.handlers import Binding, Context
+from mousetrap.handlers import Binding, BoundHandler, HandlerHost, HungHandlers, bound
 from mousetrap.handlers.outcomes import judged
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater, first_job
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy, TryAgain
+from mousetrap.shapes import Progress
 from mousetrap.signing import Keyring
-from mousetrap.worker import Watching
-from mousetrap.worker.perform import Performer
 from mousetrap.worker.postings import postings
 from support.hostile_handlers import AttributesRaise, OddText, Panic
 
@@ -133,30 +131,20 @@ def errors(draw: st.DrawFn, depth: int = 2) -> Making:
     return make
 
 
-def performer(
+def bound_handler(
     handler: Callable[..., Any],
     threads: ThreadPoolExecutor,
     policy: RetryPolicy,
     soft_timeout: float | None = None,
-) -> Performer:
+) -> BoundHandler:
     stage = Stage(name="s", queue="q", input=int, output=int, retry=policy, soft_timeout=soft_timeout)
     pipeline = Pipeline(name="p", description="One stage.", stages=(stage,))
-    return Performer(Binding(pipeline=pipeline, stage="s", handler=handler), None, threads, None, Watching())
+    host = HandlerHost(threads=threads, hung=HungHandlers(), report=drop)
+    return bound(Binding(pipeline=pipeline, stage="s", handler=handler), None, host)
 
 
-def context() -> Context[Any]:
-    return Context(
-        deps=None,
-        run_id="r",
-        job_id="j",
-        pipeline="p",
-        stage="s",
-        attempt=1,
-        fence=1,
-        deadline=None,
-        stopped=threading.Event(),
-        tell=lambda progress: None,
-    )
+async def drop(run_id: str, progress: Progress) -> None:
+    """Keeps no report."""
 
 
 JOB = first_job(run_id="r", pipeline="p", stage="s", payload=b"1", accepted_ms=1)
@@ -168,10 +156,10 @@ def performed(handler: Callable[..., Any], policy: RetryPolicy) -> tuple[Outcome
 
     async def both() -> tuple[Outcome, Outcome]:
         with ThreadPoolExecutor(1) as threads:
-            one = performer(handler, threads, policy)
+            one = bound_handler(handler, threads, policy)
             task = asyncio.current_task()
             assert task is not None
-            outcomes = await one.perform(JOB, context), await one.perform(GOOD, context)
+            outcomes = await one.run(JOB, fence=1), await one.run(GOOD, fence=1)
             assert not task.cancelling()
             return outcomes
 
@@ -234,8 +222,8 @@ async def test_what_a_failed_attempt_held_is_freed_at_once_and_not_by_the_collec
     gc.disable()
     try:
         with ThreadPoolExecutor(1) as threads:
-            one = performer(fail_later if is_async else fail, threads, RetryPolicy(), soft_timeout)
-            assert isinstance(await one.perform(JOB, context), RetryLater)
+            one = bound_handler(fail_later if is_async else fail, threads, RetryPolicy(), soft_timeout)
+            assert isinstance(await one.run(JOB, fence=1), RetryLater)
         await asyncio.sleep(0)  # the loop's step that woke us holds the handler's task
         assert held[0]() is None
     finally:

@@ -27,7 +27,7 @@ def context(said: list[Progress]) -> Context[None]:
         fence=1,
         deadline=None,
         stopped=threading.Event(),
-        tell=said.append,
+        report=said.append,
     )
 
 

@@ -126,7 +126,7 @@ async def test_a_run_waits_until_its_database_is_back_and_is_completed_once(
     store_url: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tries = 2 * (binding.step.retry.attempts or 0)
+    tries = 2 * (binding.stage.retry.attempts or 0)
 
     def met(outages: int) -> Callable[[], bool]:
         return lambda: sum("an outage, again in" in line for line in caplog.messages) >= outages
@@ -147,7 +147,7 @@ async def test_a_run_waits_until_its_database_is_back_and_is_completed_once(
 
     caplog.set_level(logging.INFO)
     async with (
-        connect(queue_url, [binding.step.queue], name="test") as queue,
+        connect(queue_url, [binding.stage.queue], name="test") as queue,
         open_store(store_url, retention=3600) as store,
     ):
         await story(Workbench(queue, store, binding.pipeline))

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mousetrap.handlers import Hung
 from mousetrap.serve_worker.vitals import Vitals
-from mousetrap.worker import Hung, Watching
+from mousetrap.worker import Watching
 
 
 class Clock:
@@ -24,7 +25,7 @@ class Watched(Watching):
         self._told = told
 
     def hung(self) -> list[Hung]:
-        return [Hung(run_id="r", stage="s", attempt=1, told=told, thread=1) for told in self._told]
+        return [Hung(run_id="r", stage="s", attempt=1, asked_at=told, thread=1) for told in self._told]
 
 
 def vitals(*told: float, patience: float = 60.0) -> Vitals:

@@ -128,7 +128,7 @@ async def test_a_runner_that_ends_is_replaced_and_logged(
     ],
 )
 def test_a_handler_that_is_a_generator_is_refused_when_it_is_bound(handler: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match=r"'add' is a generator.* return it, as a list"):
+    with pytest.raises(ValueError, match=r"'add' is a generator.* return a list"):
         Binding(pipeline=a_pipeline(), stage="add", handler=handler)
 
 

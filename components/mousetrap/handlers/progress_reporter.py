@@ -1,21 +1,24 @@
-"""Passes a handler's progress on to the run store, a few times a second at most."""
+"""Passes a handler's progress reports on, a few times a second."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from mousetrap.jobs import StoreUnreachable
-from mousetrap.run_store import RunStore
 from mousetrap.shapes import Progress
 
-#: Seconds between two reports of one attempt; what was said in between is replaced by the latest.
-_PAUSE = 0.2
+#: Keeps the progress of a run, which its id names.
+Report = Callable[[str, Progress], Awaitable[None]]
+
+#: Seconds between two reports of one attempt; the latest replaces those in between.
+_REPORT_INTERVAL_S = 0.2
 
 
 class ProgressReporter:
-    """One attempt's reports; may be called from any thread, and never keeps its caller waiting."""
+    """One attempt's reports; may be called from any thread, and never blocks its caller."""
 
-    def __init__(self, store: RunStore, run_id: str) -> None:
-        self._store = store
+    def __init__(self, report: Report, run_id: str) -> None:
+        self._report = report
         self._run_id = run_id
         self._loop = asyncio.get_running_loop()
         self._latest: Progress | None = None
@@ -33,6 +36,6 @@ class ProgressReporter:
         while self._latest is not None:
             latest, self._latest = self._latest, None
             with suppress(StoreUnreachable):  # nothing depends on it
-                await self._store.report(self._run_id, latest)
-            await asyncio.sleep(_PAUSE)
+                await self._report(self._run_id, latest)
+            await asyncio.sleep(_REPORT_INTERVAL_S)
         self._sending = None
