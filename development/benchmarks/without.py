@@ -1,7 +1,6 @@
 """A Mousetrap contender with some guarantees switched off."""
 
-import os
-import sys
+import dataclasses
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
@@ -30,7 +29,7 @@ def no_claim() -> None:
     instead_of(
         "local function may_decide(",
         "local function may_decide(_, run)\n"
-        "  return redis.call('HMGET', run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')\nend",
+        "  return read(run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')\nend",
     )
 
 
@@ -62,8 +61,8 @@ def no_confirm() -> None:
 
 def no_tracking() -> None:
     """Runs have no timeline and keep the state that they began with; no watcher is notified."""
-    instead_of("local function tell(", "local function tell() end")
-    instead_of("local function change(", "local function change() end")
+    instead_of("local function record_event(", "local function record_event() end")
+    instead_of("local function change_run(", "local function change_run() end")
 
 
 GUARANTEES = {
@@ -84,17 +83,9 @@ def replace(owner: type | ModuleType, name: str, by: object) -> None:
 
 def instead_of(head: str, source: str) -> None:
     """Puts a Lua function in the place of the one that begins with `head`."""
-    text = _batches._SOURCE_NAMED
-    if text.count(f"\n{head}") != 1:
-        raise SystemExit(f"transitions.lua has no `{head}` any more: correct {__file__}")
-    name = f"{_batches._NAME}_{len(GUARANTEES)}{abs(hash(head))}"
-    text = text.replace(f"\n{head}", f"\n{source}\n{head.replace('function ', 'function unused_')}")
-    _batches._SOURCE_NAMED = text.replace(_batches._NAME, name)
-    _batches._NAME = name
-
-
-if __name__ == "__main__":
-    if sys.argv[1] == "work":
-        for guarantee in filter(None, os.environ["BENCH_WITHOUT"].split("+")):
-            GUARANTEES[guarantee]()
-    sys.exit(ours.main(*sys.argv[1:]))
+    library = _batches.LIBRARY
+    if library.source.count(f"\n{head}") != 1:
+        raise SystemExit(f"the transitions have no `{head}` any more: correct {__file__}")
+    name = f"{library.name}_{len(GUARANTEES)}{abs(hash(head))}"
+    text = library.source.replace(f"\n{head}", f"\n{source}\n{head.replace('function ', 'function unused_')}")
+    _batches.LIBRARY = dataclasses.replace(library, name=name, source=text.replace(library.name, name))

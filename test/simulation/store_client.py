@@ -43,28 +43,28 @@ class StoreClient:
         self._store = store
         self._process = process
 
-    async def execute_command(self, command: str, function: str, _keys: int, blob: bytes) -> Any:
-        """FCALL, the only one that is sent by its name."""
+    async def execute_command(self, command: str, *args: Any) -> Any:
+        """FCALL and FUNCTION LOAD, the only ones that are sent by name."""
+        if command == "FUNCTION":
+            *_, source = args
+            return await self._ask("-gives the store its library", lambda: self._store.reached().load(source))
         assert command == "FCALL", command
+        function, _keys, blob = args
         calls = msgspec.msgpack.decode(blob)
 
         def act() -> bytes:
             reply: bytes = self._store.reached().fcall(function, blob)
             happened = [
-                (name, args, answer)
-                for (name, *args), answer in zip(calls, msgspec.msgpack.decode(reply), strict=True)
+                (name, given, answer)
+                for (name, *given), answer in zip(calls, msgspec.msgpack.decode(reply), strict=True)
             ]
-            for name, args, answer in happened:
-                self._tell([name, *args], answer)
+            for name, given, answer in happened:
+                self._tell([name, *given], answer)
             self._store.witness(self._process, happened)
             return reply
 
         asked = ", ".join(self._described(call) for call in calls)
         return await self._ask(f"-asks the store to {asked}", act)
-
-    async def function_load(self, source: str, replace: bool = False) -> None:
-        """As the client's."""
-        await self._ask("-gives the store its library", lambda: self._store.reached().load(source))
 
     async def hget(self, key: str, name: str) -> Any:
         """As the client's."""

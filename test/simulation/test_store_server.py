@@ -24,7 +24,7 @@ from support.valkey import OwnValkey, administrator
 TTL_S = 7 * 86_400.0
 _NOW = "redis.call('TIME')"
 #: What the real server is given to ask instead: the time that the test says it is.
-_TOLD = "redis.call('HMGET', 'clock', 'seconds', 'rest')"
+_TEST_TIME = "redis.call('HMGET', 'clock', 'seconds', 'rest')"
 
 jobs = st.sampled_from(("r1", "r2"))
 attempts = st.integers(1, 2)
@@ -254,7 +254,7 @@ def _real(url: str, ask: Ask) -> list[Any]:
                 clock.now_ms += milliseconds
                 await _set(client, clock)
 
-            told: Any = _Told(client)
+            told: Any = _ClientWithClock(client)
             answers = await ask(RunStore(told, "real", TTL_S, 20), wait)
             keys = sorted(key.decode() for key in await client.keys() if key != b"clock")
             ends = [(key, await client.pttl(key) > 0) for key in keys]
@@ -292,15 +292,17 @@ async def _set(client: Any, clock: _Clock) -> None:
     await client.hset("clock", mapping={"seconds": seconds, "rest": rest * 1000})
 
 
-class _Told:
-    """The real client; the library that it brings asks the test for the time."""
+class _ClientWithClock:
+    """The real client; the library that it loads reads the test's clock."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    async def function_load(self, source: str, replace: bool = False) -> Any:
-        assert _NOW in source, "the library asks for the time in another way than this test replaces"
-        return await self._client.function_load(source.replace(_NOW, _TOLD), replace=True)
+    async def execute_command(self, command: str, *args: Any) -> Any:
+        if command == "FUNCTION":
+            assert _NOW in args[-1], "the library asks for the time in another way than this test replaces"
+            args = (*args[:-1], args[-1].replace(_NOW, _TEST_TIME))
+        return await self._client.execute_command(command, *args)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)

@@ -1,59 +1,68 @@
-"""Sends the transitions that are asked for in one tick of the event loop in as few calls to the server as keep it busy."""
+"""Sends transitions to the store's server in batches."""
 
 import asyncio
-import hashlib
-from importlib import resources
 from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from mousetrap.jobs import RecordDamaged
-from mousetrap.store_client import unreachable
+from mousetrap.run_store.transitions import Transition
+from mousetrap.store_client import Library, unreachable
 
-#: Transitions in one call; each keeps the server busy for about 15 µs, and all others wait meanwhile.
+#: Transitions in one call; each keeps the server busy for about 15 µs, during which all other clients wait.
 _MOST = 32
-#: Full calls that may be under way beside another, each on a connection of its own: the server works at one while we write the
-#: next and read the last. With none, a third of two cores stood idle; to send small ones so would cost more than it gives.
+#: Full calls under way beside another, each on a connection of its own: the server works at one while we write the next and
+#: read the last. With none, a third of two cores was idle; sending small calls so would cost more than it gains.
 _BESIDE = 3
-#: Seconds that a note waits for company.
-_MOMENT = 1.0
+#: How long a note waits for a call to go with.
+_NOTE_DELAY_S = 1.0
 
-_SOURCE = resources.files("mousetrap.run_store").joinpath("transitions.lua").read_text(encoding="utf-8")
-#: Named by its content, so that two versions of the program can share a server during an upgrade.
-_NAME = f"mousetrap_{hashlib.sha256(_SOURCE.encode()).hexdigest()[:12]}"
+_FILES = ("keys", "clock", "runs", "locks", "repair", "claims", "decisions", "library")
+LIBRARY = Library.read("mousetrap", "mousetrap.run_store", [f"lua/{name}.lua" for name in _FILES])
+
+#: A transition as it is sent: its name and its arguments.
+Call = Transition | tuple[str, ...]
+_Waiting = tuple[Call, "asyncio.Future[list[Any]]"]
 
 
 class Batches:
-    """Transitions by name. Which of two is first is known only when the second is asked for after the first's reply."""
+    """Gathers the transitions of one tick of the event loop into as few calls as keep the server busy.
+
+    1. `call` puts a transition into the waiting list and starts a task that sends it.
+    2. The task sends up to 32 at a time until none waits; full batches go beside it, at most three.
+    3. Each caller gets its own reply or error. A batch that cannot be encoded is sent one by one.
+
+    Order is guaranteed only if you await the first reply before sending the second.
+    """
 
     def __init__(self, client: "Redis", address: str) -> None:
         self._client = client
         self._address = address
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]] = []
+        self._waiting: list[_Waiting] = []
         self._sending: asyncio.Task[None] | None = None
         self._beside: set[asyncio.Task[None]] = set()
         self._soon: asyncio.TimerHandle | None = None
 
-    def call(self, *transition: Any) -> "asyncio.Future[list[Any]]":
-        """The reply to come. It raises StoreUnreachable, after which the transition may have happened or not."""
+    def call(self, transition: Call) -> "asyncio.Future[list[Any]]":
+        """The reply to come. It raises StoreUnreachable, after which the transition may have happened or not, and RecordDamaged."""
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append((transition, future))
         self._begin()
         return future
 
-    def note(self, *transition: Any) -> None:
-        """A transition whose reply nobody waits for; it goes with the next one, or alone after a moment."""
+    def note(self, transition: Call) -> None:
+        """Sends a transition whose reply is not awaited: with the next one, or alone after a second."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Any]] = loop.create_future()
-        future.add_done_callback(_forget)
+        future.add_done_callback(_ignore_error)
         self._waiting.append((transition, future))
         if self._sending is None and self._soon is None:
-            self._soon = loop.call_later(_MOMENT, self._begin)
+            self._soon = loop.call_later(_NOTE_DELAY_S, self._begin)
 
     async def close(self) -> None:
-        """Sends what is noted."""
+        """Sends the remaining notes."""
         if self._waiting:
             self._begin()
         if under_way := {*self._beside, *filter(None, [self._sending])}:
@@ -77,19 +86,19 @@ class Batches:
         finally:
             self._sending = None
 
-    def _take(self) -> list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]]:
+    def _take(self) -> list[_Waiting]:
         batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
         return batch
 
-    async def _send(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[list[Any]]]]) -> None:
+    async def _send(self, batch: list[_Waiting]) -> None:
         try:
             replies = await self._apply(msgspec.msgpack.encode([transition for transition, _ in batch]))
         except (RedisError, OSError, TimeoutError) as error:
             for _, future in batch:
                 _fail(future, unreachable(self._address, error))
             return
-        except Exception as error:  # noqa: BLE001  a number too large to be sent, a reply that nobody foresaw
-            # Each alone, so that the others get their replies; without one, its caller would wait for ever.
+        except Exception as error:  # noqa: BLE001  a number too large to be sent, an unforeseen reply
+            # Each alone, so that the others get their replies; without one, a caller would wait without end.
             for each in batch if len(batch) > 1 else ():
                 await self._send([each])
             if len(batch) == 1:
@@ -104,18 +113,7 @@ class Batches:
                 future.set_result(reply)
 
     async def _apply(self, blob: bytes) -> list[list[Any]]:
-        try:
-            reply = await self._call(blob)
-        except ResponseError as error:
-            if "Function not found" not in str(error):
-                raise
-            await self._client.function_load(_SOURCE_NAMED, replace=True)  # a new or an emptied server
-            reply = await self._call(blob)
-        return _decoded(reply)
-
-    async def _call(self, blob: bytes) -> bytes:
-        reply: bytes = await self._client.execute_command("FCALL", _NAME, 0, blob)  # type: ignore[no-untyped-call]
-        return reply
+        return _decoded(await LIBRARY.call(self._client.execute_command, blob))
 
 
 def _decoded(reply: bytes) -> list[list[Any]]:
@@ -135,8 +133,8 @@ def _one(reply: msgspec.Raw) -> list[Any]:
     return decoded
 
 
-def _forget(future: "asyncio.Future[list[Any]]") -> None:
-    """Hears of an error that concerns nobody, so that none is logged as unheard of."""
+def _ignore_error(future: "asyncio.Future[list[Any]]") -> None:
+    """Retrieves the error of a note, so that it is not logged as never retrieved."""
     if not future.cancelled():
         future.exception()
 
@@ -144,6 +142,3 @@ def _forget(future: "asyncio.Future[list[Any]]") -> None:
 def _fail(future: "asyncio.Future[list[Any]]", error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-
-
-_SOURCE_NAMED = f"#!lua name={_NAME}\n{_SOURCE}".replace("'NAME'", f"'{_NAME}'")

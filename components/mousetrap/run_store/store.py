@@ -23,11 +23,36 @@ from mousetrap.run_store.records import (
     sign_opening,
     write_verdict,
 )
+from mousetrap.run_store.transitions import (
+    ENDED,
+    BeginSuspect,
+    CancelRun,
+    ClaimJob,
+    CompleteRun,
+    DistrustRecord,
+    JobRedriven,
+    OpenRun,
+    Published,
+    RecordDone,
+    RecordGiveUp,
+    RecordRetry,
+    RedriveJob,
+    RejectRun,
+    ReleaseClaim,
+    RenewClaim,
+    ReportProgress,
+    Survived,
+    Transition,
+    Unpublished,
+    WaitOut,
+)
 from mousetrap.shapes import Progress, RunState
 from mousetrap.signing import Keyring
 from mousetrap.store_client import address, open_client
 
 _NO_KEYS = Keyring()
+#: Job, run, stage, attempt, fence, worker: what every decision begins with.
+_About = tuple[str, str, str, int, int, str]
 
 #: What became of an outcome that was to be recorded.
 Decision = Literal["recorded", "stale", "unlocked", "over"]
@@ -90,7 +115,7 @@ class RunStore(RunReader):
 
     async def check(self) -> None:
         """Returns if the server takes transitions now, which one that is full does not."""
-        await self._batches.call("ended")
+        await self._batches.call((ENDED,))
 
     # What submitting does
 
@@ -109,8 +134,7 @@ class RunStore(RunReader):
         expires = math.ceil(expires_in * 1000) if expires_in else 0
         signature = sign_opening(run_id, pipeline, stage, input, expires, self._keyring)
         state, at, expires = await self._batches.call(
-            *("open_run", run_id, pipeline, stage, input.decode(), digest, expires, rerun_of, signature),
-            self._ttl,
+            OpenRun(run_id, pipeline, stage, input.decode(), digest, expires, rerun_of, signature, self._ttl)
         )
         if state == "conflict":
             raise RunConflict(
@@ -129,22 +153,22 @@ class RunStore(RunReader):
 
         Should the note be lost, the job is published once more, under the same id.
         """
-        self._batches.note("published", run_id)
+        self._batches.note(Published(run_id))
 
     async def unpublished(self, *, age: float, most: int = 100) -> Sequence[str]:
         """Runs recorded so many seconds ago whose first job may never have been published: their submitter died."""
-        _, *run_ids = await self._batches.call("unpublished", int(age * 1000), most)
+        _, *run_ids = await self._batches.call(Unpublished(int(age * 1000), most))
         return run_ids
 
     async def reject_run(self, run_id: str, why: Failure) -> None:
         """Takes one submission back: ends the run unless another one stands, or a worker has met it already."""
-        await self._batches.call("reject_run", run_id, _text(why), self._ttl)
+        await self._batches.call(RejectRun(run_id, _text(why), self._ttl))
 
     # What repairing and stopping do
 
     async def cancel(self, run_id: str, why: Failure | None = None) -> RunState | None:
         """The state after this: `cancelled`, or what the run had ended in before; None for a run that is not known."""
-        (state,) = await self._batches.call("cancel_run", run_id, _text(why) if why else "", self._ttl)
+        (state,) = await self._batches.call(CancelRun(run_id, _text(why) if why else "", self._ttl))
         return None if state == "unknown" else RunState(state)
 
     async def redrive(self, job: Job) -> Job | Literal["stale", "busy"]:
@@ -155,7 +179,7 @@ class RunStore(RunReader):
         the call before the job was published is safe. The run says so after `redriven`, or when a worker meets the job.
         """
         reply, accepted_ms = await self._batches.call(
-            "redrive", job.id, job.run_id, job.generation, self._ttl
+            RedriveJob(job.id, job.run_id, job.generation, self._ttl)
         )
         if reply == "redriven":
             return job.anew(accepted_ms)
@@ -164,8 +188,9 @@ class RunStore(RunReader):
     async def redriven(self, job: Job) -> None:
         """Notes that what `redrive` gave is with the broker for good: its run goes on."""
         await self._batches.call(
-            *("redriven", job.id, job.run_id, job.pipeline, job.stage, job.accepted_ms, job.generation),
-            self._ttl,
+            JobRedriven(
+                job.id, job.run_id, job.pipeline, job.stage, job.accepted_ms, job.generation, self._ttl
+            )
         )
 
     async def output(self, job: Job) -> bytes | None:
@@ -201,19 +226,25 @@ class RunStore(RunReader):
         With `lock`, the claim comes with that lock, or with `waits` not at all while another job holds it.
         """
         reply = await self._batches.call(
-            *(
-                "claim",
-                job.id,
-                job.run_id,
-                job.pipeline,
-                job.stage,
-                job.attempt,
-                job.parent or "",
-                job.accepted_ms,
-                job.generation,
-                job.expires_ms or 0,
-            ),
-            *(worker, redelivered, lock, waits, crashes, int(lease * 1000), self._keep, self._ttl),
+            ClaimJob(
+                job=job.id,
+                run=job.run_id,
+                pipeline=job.pipeline,
+                stage=job.stage,
+                attempt=job.attempt,
+                parent=job.parent or "",
+                accepted_ms=job.accepted_ms,
+                generation=job.generation,
+                expires_ms=job.expires_ms or 0,
+                worker=worker,
+                redelivered=redelivered,
+                lock=lock,
+                waits=waits,
+                crashes=crashes,
+                lease=int(lease * 1000),
+                keep=self._keep,
+                ttl=self._ttl,
+            )
         )
         return read_claim(reply, job, self._keyring)
 
@@ -223,8 +254,19 @@ class RunStore(RunReader):
         `stale` when something else is on record by now: claim it again. `over` when the run has ended otherwise.
         """
         reply = await self._batches.call(
-            *("distrust", job.id, job.run_id, job.pipeline, job.stage, job.attempt, job.accepted_ms, worker),
-            *(refused.record, self._verdict(job, why), _text(why.failure), self._ttl),
+            DistrustRecord(
+                job=job.id,
+                run=job.run_id,
+                pipeline=job.pipeline,
+                stage=job.stage,
+                attempt=job.attempt,
+                accepted_ms=job.accepted_ms,
+                worker=worker,
+                refused=refused.record,
+                verdict=self._verdict(job, why),
+                failure=_text(why.failure),
+                ttl=self._ttl,
+            )
         )
         decision: Decision = reply[0]
         return decision
@@ -232,22 +274,22 @@ class RunStore(RunReader):
     async def begin(self, job: Job, *, fence: int, worker: str) -> int:
         """Notes that a suspect begins, alone; how often it has now, or 0 when a later claim has won."""
         _, starts = await self._batches.call(
-            "begin", job.id, job.run_id, job.stage, job.attempt, fence, worker, self._ttl
+            BeginSuspect(job.id, job.run_id, job.stage, job.attempt, fence, worker, self._ttl)
         )
         return int(starts)
 
     async def survived(self, job: Job) -> None:
         """Notes that a worker which lost the job lives, so that this start does not count as one that killed it."""
-        await self._batches.call("survived", job.id, job.attempt)
+        await self._batches.call(Survived(job.id, job.attempt))
 
     async def ended(self, run_ids: Sequence[str]) -> set[str]:
         """Those of the runs that have ended."""
-        _, *ended = await self._batches.call("ended", *run_ids)
+        _, *ended = await self._batches.call((ENDED, *run_ids))
         return set(ended)
 
     async def renew(self, job: Job, *, fence: int, lease: float) -> bool:
         """Prolongs a claim; False once a later claim has won."""
-        reply = await self._batches.call("renew", job.id, job.run_id, fence, int(lease * 1000), self._ttl)
+        reply = await self._batches.call(RenewClaim(job.id, job.run_id, fence, int(lease * 1000), self._ttl))
         return bool(reply[0] == "renewed")
 
     async def decide(self, job: Job, outcome: Outcome, *, fence: int, worker: str, last: bool) -> Decision:
@@ -257,38 +299,35 @@ class RunStore(RunReader):
         lock was lost meanwhile: what was given is dropped, but the job may have to come again.
         """
         about = (job.id, job.run_id, job.stage, job.attempt, fence, worker)
-        if not isinstance(outcome, Done):
-            reply = await self._batches.call(*self._failed_attempt(about, job, outcome), self._ttl)
-        elif last:
-            reply = await self._batches.call("complete", *about, bytes(outcome.output).decode(), self._ttl)
+        if isinstance(outcome, Done) and last:
+            reply = await self._batches.call(CompleteRun(*about, bytes(outcome.output).decode(), self._ttl))
+        elif isinstance(outcome, Done):
+            reply = await self._batches.call(RecordDone(*about, self._verdict(job, outcome), self._ttl))
         else:
-            reply = await self._batches.call("done", *about, self._verdict(job, outcome), self._ttl)
+            reply = await self._batches.call(self._failed_attempt(about, job, outcome))
         decision: Decision = reply[0]
         return decision
 
     async def release(self, job: Job, *, fence: int, worker: str) -> None:
         """Gives a claim back undecided; the start does not count."""
         await self._batches.call(
-            "release", job.id, job.run_id, job.stage, job.attempt, fence, worker, self._ttl
+            ReleaseClaim(job.id, job.run_id, job.stage, job.attempt, fence, worker, self._ttl)
         )
 
     async def report(self, run_id: str, progress: Progress) -> None:
         """Notes how far a running handler has come."""
-        await self._batches.call("progress", run_id, _text(progress))
+        await self._batches.call(ReportProgress(run_id, _text(progress)))
 
-    def _failed_attempt(
-        self, about: tuple[str | int, ...], job: Job, outcome: RetryLater | GiveUp
-    ) -> tuple[str | int, ...]:
-        """The transition that records it, without its last argument."""
+    def _failed_attempt(self, about: _About, job: Job, outcome: RetryLater | GiveUp) -> Transition:
+        """The transition that records it. The traceback is kept once, in the timeline."""
         story = _text(outcome.failure)
-        # The traceback is kept once, in the timeline.
         short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
         if isinstance(short, GiveUp):
-            return ("give_up", *about, self._verdict(job, short), _text(short.failure), story)
+            return RecordGiveUp(*about, self._verdict(job, short), _text(short.failure), story, self._ttl)
         delay = int(short.after * 1000)
         if short.counted:
-            return ("retry", *about, self._verdict(job, short), story, delay)
-        return ("wait_out", *about, story, delay)
+            return RecordRetry(*about, self._verdict(job, short), story, delay, self._ttl)
+        return WaitOut(*about, story, delay, self._ttl)
 
     def _verdict(self, job: Job, outcome: Outcome) -> str:
         return write_verdict(outcome, job, self._keyring).decode()

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ class Clock:
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """A server of this test's own: its functions are no good for others."""
-    assert _NOW in batches._SOURCE_NAMED and _NOW in client._SCRIPT
-    monkeypatch.setattr(batches, "_SOURCE_NAMED", batches._SOURCE_NAMED.replace(_NOW, _TOLD))
+    assert _NOW in batches.LIBRARY.source and _NOW in client._SCRIPT
+    library = replace(batches.LIBRARY, source=batches.LIBRARY.source.replace(_NOW, _TOLD))
+    monkeypatch.setattr(batches, "LIBRARY", library)
     steps = client._SCRIPT.replace(_NOW, _TOLD)
     monkeypatch.setattr(client, "_SCRIPT", steps)
     monkeypatch.setattr(

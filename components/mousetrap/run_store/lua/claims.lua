@@ -1,0 +1,144 @@
+-- Gives jobs to workers: claim, begin, renew, release.
+
+local function read_job(job)
+  return read(job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms', 'arrived', 'lock',
+    'fence', 'suspect', 'generation', 'waiting_ms')
+end
+
+-- A parent's output has arrived in the next queue, so it need not be published again; a re-run may still use it.
+local function note_arrival(parent, keep)
+  local size = redis.call('HSTRLEN', job_key(parent), 'verdict')
+  if size > keep then
+    redis.call('HDEL', job_key(parent), 'verdict')
+  elseif size > 0 then
+    redis.call('HSET', job_key(parent), 'arrived', 1)
+  end
+end
+
+-- The reply where an outcome is on record, or the run has ended, or a later attempt is under way; else nil.
+local function recorded_reply(held, attempt, run_state)
+  if run_state and STOPPED[run_state] then return { 'over' } end
+  if held.state == 'done' or held.state == 'dead' then
+    return { 'decided', not held.arrived and held.verdict or '', 0 }
+  end
+  if run_state and ENDED[run_state] then return { 'over' } end
+  if tonumber(held.attempt or 0) <= attempt then return nil end
+  if held.state ~= 'retrying' then return { 'over' } end
+  return { 'decided', held.verdict or '', math.max(0, tonumber(held.due_ms) - now) }
+end
+
+-- Redelivered means that the last holder's connection is gone; but a message can have copies, and before a job is given up
+-- for killing its workers, the last one has the time of its claim to show that it lives.
+local function held_by_another(held, worker, redelivered, crashes)
+  local convicted = tonumber(held.starts) >= crashes
+  return held.worker ~= worker and (not redelivered or convicted) and tonumber(held.until_ms) > now
+end
+
+-- Claimed twice by one worker because the first reply was lost: a new fence would void the one in use.
+local function grant_again(job, held, lock, lease)
+  redis.call('HSET', job_key(job), 'until_ms', now + lease)
+  local lock_fence = held.lock and redis.call('HGET', lock_key(lock), 'fence') or 0
+  return { 'granted', tonumber(held.fence), tonumber(held.starts), held.suspect == '1', tonumber(lock_fence), '' }
+end
+
+-- A message that is older than any run is kept, and of which nothing is known, may be a stored copy: whether it was done is
+-- not known any more. An hour is left for clocks that step.
+local function is_forgotten(held, run, accepted_ms, ttl)
+  return not held.state and now - accepted_ms > extended(ttl) + HOUR and redis.call('EXISTS', run_key(run)) == 0
+end
+
+function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_ms, generation, expires_ms, worker,
+    redelivered, lock, waits, crashes, lease, keep, ttl)
+  local held = read_job(job)
+  if is_forgotten(held, run, accepted_ms, ttl) then return { 'forgotten' } end
+  local reached = tonumber(held.generation or 0)
+  if generation < reached then return { 'over' } end
+  if generation > reached then
+    -- The store has lost the redrive, as one can that syncs once a second.
+    begin_generation(job, generation, 'redriving', ttl)
+    held = read_job(job)
+  end
+  -- The process that redrove it may have died before it could record the publish.
+  if held.state == 'redriving' then reopen_run(run, pipeline, stage, job, accepted_ms, ttl) end
+
+  local known = read(run_key(run), 'state', 'kept_ms')
+  local recorded = recorded_reply(held, attempt, known.state)
+  if recorded then return recorded end
+  local same_attempt = tonumber(held.attempt or 0) == attempt
+  local running = held.state == 'running' and same_attempt
+  if running and held_by_another(held, worker, redelivered, crashes) then
+    return { 'busy', tonumber(held.until_ms) - now }
+  end
+  local mine = running and held.worker == worker
+  local late = expires_ms > 0 and now >= expires_ms
+  if mine and not redelivered and not late and (lock == '' or held.lock == lock) then
+    return grant_again(job, held, lock, lease)
+  end
+
+  if not known.state then
+    restore_run(run, pipeline, stage, accepted_ms, expires_ms, ttl)
+    known.kept_ms = now
+  end
+  if parent == '' then redis.call('ZREM', OPENINGS, run) else note_arrival(parent, keep) end
+  if late then
+    redis.call('HINCRBY', job_key(job), 'fence', 1)
+    redis.call('PEXPIRE', job_key(job), ttl)
+    return expire_run(run, stage, job, attempt, worker, ttl)
+  end
+  local lock_fence, holder = 0, ''
+  if lock ~= '' then
+    lock_fence, holder = take_lock(lock, job, run, lease, ttl)
+    if not lock_fence and waits then return wait_for_lock(job, run, stage, attempt, worker, holder, ttl) end
+  end
+
+  local before = (running or held.state == 'waiting') and same_attempt and tonumber(held.starts) or 0
+  local starts = mine and before or before + 1
+  local suspect = starts > STARTS_BESIDE_OTHERS or (mine and held.suspect == '1')
+  local counted = suspect and before or starts
+  local fence = tonumber(held.fence or 0) + 1
+  redis.call('HSET', job_key(job), 'state', 'running', 'attempt', attempt, 'worker', worker, 'until_ms', now + lease,
+    'starts', counted, 'suspect', suspect and 1 or 0, 'fence', fence)
+  if held.verdict or held.waiting_ms then redis.call('HDEL', job_key(job), 'verdict', 'waiting_ms') end
+  if lock_fence and lock ~= '' then redis.call('HSET', job_key(job), 'lock', lock) end
+  redis.call('PEXPIRE', job_key(job), ttl)
+  change_run(run, due_extension(known.kept_ms, ttl), 'state', 'running', 'stage', stage)
+  -- An attempt that waits for an outage to end is one attempt, however often it is made.
+  local in_outage = held.state == 'outage'
+  local away_ms = in_outage and now - tonumber(redis.call('HGET', job_key(job), 'outage_ms')) or 0
+  if not suspect and not in_outage then record_event(run, 'started', stage, job, attempt, worker, '') end
+  return { 'granted', fence, counted, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms }
+end
+
+-- A suspect starts, alone in its worker: if the worker dies from here on, the job is the cause.
+function transitions.begin(job, run, stage, attempt, fence, worker, ttl)
+  local held = read(job_key(job), 'fence', 'begun', 'starts')
+  if tonumber(held.fence or 0) ~= fence then return { 'stale', 0 } end
+  if tonumber(held.begun or 0) == fence then return { 'begun', tonumber(held.starts) } end
+  redis.call('HSET', job_key(job), 'begun', fence)
+  record_event(run, 'started', stage, job, attempt, worker, '')
+  return { 'begun', redis.call('HINCRBY', job_key(job), 'starts', 1) }
+end
+
+-- A worker that lost a job and is still alive did not die of it.
+function transitions.survived(job, attempt)
+  local held = read(job_key(job), 'state', 'attempt', 'starts')
+  if held.state == 'running' and tonumber(held.attempt) == attempt and tonumber(held.starts or 0) > 1 then
+    redis.call('HINCRBY', job_key(job), 'starts', -1)
+  end
+  return { 'recorded' }
+end
+
+-- Returns `lost` only if a later claim exists. A decided job still belongs to its holder, who must act on the outcome.
+function transitions.renew(job, run, fence, lease, ttl)
+  local held = read(job_key(job), 'fence', 'state', 'lock')
+  if tonumber(held.fence or 0) ~= fence then return { 'lost' } end
+  if held.state == 'running' then
+    if held.lock and holds_lock(job, held.lock) then
+      redis.call('HSET', lock_key(held.lock), 'until_ms', now + lease)
+    end
+    redis.call('HSET', job_key(job), 'until_ms', now + lease)
+  end
+  redis.call('PEXPIRE', job_key(job), ttl)
+  keep_run(run, ttl)
+  return { 'renewed' }
+end

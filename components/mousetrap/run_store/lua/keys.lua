@@ -1,0 +1,48 @@
+-- Names the store's keys and decides how long they live.
+--
+-- Keys, all with a time-to-live:
+--   mousetrap:run:<id>              hash    a run: pipeline, state, input, result, failure, progress
+--   mousetrap:run:<id>:events       stream  its timeline
+--   mousetrap:job:<id>              hash    a job: its holder, its fence, its recorded outcome
+--   mousetrap:runs:<day>            zset    runs accepted that day, "<ms>:<id>", all scores 0: ordered by their text
+--   mousetrap:runs:<pipeline>:<day>         the same for one pipeline
+--   mousetrap:latest:<pipeline>     hash    its newest completed run
+--   mousetrap:openings              zset    recorded runs that are not known to be published yet, by time
+--   mousetrap:lock:<key>            hash    the job that holds a lock, until when, and the fence of its latest holder
+--   mousetrap:clock                 string  the server's time when last noted, and how far our clock was ahead of it
+--
+-- Python sends many transitions in one call: [[name, argument, ...], ...] in msgpack, and gets a list of replies.
+-- run_store/transitions.py declares each transition's arguments; a test compares them with the functions here.
+-- These files are one function library: keys, clock, runs, locks, repair, claims, decisions, library, in this order.
+
+local DAY, HOUR = 86400000, 3600000
+local OPENINGS = 'mousetrap:openings'
+local CLOCK = 'mousetrap:clock'
+local NOTIFICATIONS = 'mousetrap:nudge'
+-- The states in which a run has ended.
+local ENDED = { completed = true, failed = true, rejected = true, cancelled = true, expired = true }
+-- Ended from outside: nothing follows from any outcome of such a run's jobs.
+local STOPPED = { rejected = true, cancelled = true, expired = true }
+-- A job that was started more often than this without an end is a suspect: it runs alone, and each start of it is counted
+-- only once it runs.
+local STARTS_BESIDE_OTHERS = 2
+
+local function run_key(run) return 'mousetrap:run:' .. run end
+local function job_key(job) return 'mousetrap:job:' .. job end
+local function lock_key(lock) return 'mousetrap:lock:' .. lock end
+local function events_key(run) return run_key(run) .. ':events' end
+
+-- The fields of a hash by name; a missing one is nil.
+local function read(key, ...)
+  local values, fields = redis.call('HMGET', key, ...), {}
+  for place, name in ipairs({ ... }) do fields[name] = values[place] or nil end
+  return fields
+end
+
+-- Set once for all transitions of a call: the time, which is the same throughout a call, and whether anyone subscribes.
+local now, watched
+
+-- To extend a time-to-live is a write like any other. So each is a little longer than needed, and is extended once that
+-- little has passed.
+local function extended(ttl) return ttl + math.floor(ttl / 64) end
+local function due_extension(kept_ms, ttl) return (not kept_ms or now - tonumber(kept_ms) > ttl / 64) and ttl end

@@ -1,0 +1,151 @@
+-- Opens, ends and lists runs, and writes their timelines.
+
+local transitions = {}
+
+local function notify(run)
+  if watched then redis.call('PUBLISH', NOTIFICATIONS, run) end
+end
+
+local function add_event(run, id, kind, stage, job, attempt, worker, data)
+  redis.call('XADD', events_key(run), 'MAXLEN', '~', 1000, id, 'kind', kind, 'stage', stage, 'job', job,
+    'attempt', attempt, 'worker', worker, 'data', data)
+end
+
+-- An entry's id is its time: the server's own, unless our clock is ahead of it. For an id that is not greater than the last
+-- one the server makes a greater one.
+local function record_event(run, ...)
+  if ahead_ms < 1 or not pcall(add_event, run, string.format('%d-*', now), ...) then add_event(run, '*', ...) end
+  notify(run)
+end
+
+local function keep_run(run, ttl)
+  redis.call('PEXPIRE', run_key(run), extended(ttl))
+  redis.call('PEXPIRE', events_key(run), extended(ttl))
+end
+
+local function add_to_index(index, member, ttl)
+  redis.call('ZADD', index, 0, member)
+  if redis.call('ZCARD', index) == 1 then redis.call('PEXPIRE', index, ttl + 2 * DAY) end
+end
+
+local function write_run(run, pipeline, stage, input, digest, accepted_ms, expires_ms, rerun_of, ttl)
+  redis.call('HSET', run_key(run), 'pipeline', pipeline, 'state', 'queued', 'stage', stage, 'first', stage, 'input', input,
+    'digest', digest, 'accepted_ms', accepted_ms, 'updated_ms', accepted_ms, 'expires_ms', expires_ms,
+    'rerun_of', rerun_of, 'submitters', 1, 'kept_ms', now)
+  record_event(run, 'accepted', stage, '', 0, '', '')
+  keep_run(run, ttl)
+  local member, day = string.format('%013d:%s', accepted_ms, run), math.floor(accepted_ms / DAY)
+  add_to_index('mousetrap:runs:' .. day, member, ttl)
+  add_to_index('mousetrap:runs:' .. pipeline .. ':' .. day, member, ttl)
+end
+
+-- A run of which the store knows nothing, though a job of it is here: the store lost it, or syncs once a second.
+local function restore_run(run, pipeline, stage, accepted_ms, expires_ms, ttl)
+  write_run(run, pipeline, stage, 'null', '', accepted_ms, expires_ms, '', ttl)
+end
+
+-- With `ttl` the run is kept for that long from now.
+local function change_run(run, ttl, ...)
+  if ttl then
+    redis.call('HSET', run_key(run), 'updated_ms', now, 'kept_ms', now, ...)
+    keep_run(run, ttl)
+  else
+    redis.call('HSET', run_key(run), 'updated_ms', now, ...)
+  end
+end
+
+-- A repeat of a run that no worker has met yet may be published again: its first job has the same id.
+function transitions.open_run(run, pipeline, stage, input, digest, expires_in, rerun_of, signature, ttl)
+  local known = read(run_key(run), 'state', 'pipeline', 'digest', 'accepted_ms', 'expires_ms')
+  local same = known.pipeline == pipeline and known.digest == digest
+  if not known.state or (known.state == 'rejected' and same) then
+    local expires_ms = expires_in > 0 and now + expires_in or 0
+    if known.state then redis.call('DEL', run_key(run), events_key(run)) end
+    write_run(run, pipeline, stage, input, digest, now, expires_ms, rerun_of, ttl)
+    if signature ~= '' then redis.call('HSET', run_key(run), 'signature', signature) end
+    redis.call('ZADD', OPENINGS, now, run)
+    redis.call('PEXPIRE', OPENINGS, ttl)
+    return { 'opened', now, expires_ms }
+  end
+  if not same then return { 'conflict', 0, 0 } end
+  local waiting = known.state == 'queued'
+  if waiting then redis.call('HINCRBY', run_key(run), 'submitters', 1) end
+  return { waiting and 'waiting' or 'known', tonumber(known.accepted_ms), tonumber(known.expires_ms or 0) }
+end
+
+-- The caller got an error: the run is not accepted. When that was the last submitter, and no worker has met the run, a
+-- message that did arrive must not run it. A success that another caller got stays valid.
+function transitions.reject_run(run, failure, ttl)
+  if redis.call('EXISTS', run_key(run)) == 0 or redis.call('HINCRBY', run_key(run), 'submitters', -1) > 0
+    or redis.call('ZREM', OPENINGS, run) == 0 or redis.call('HGET', run_key(run), 'state') ~= 'queued' then
+    return { 'kept' }
+  end
+  change_run(run, ttl, 'state', 'rejected', 'finished_ms', now)
+  record_event(run, 'rejected', '', '', 0, '', failure)
+  return { 'rejected' }
+end
+
+function transitions.published(run)
+  redis.call('ZREM', OPENINGS, run)
+  return { 'recorded' }
+end
+
+-- Runs recorded at least `age` ms ago whose first job is not known to be published, and which no worker has met.
+function transitions.unpublished(age, limit)
+  local found = { 'unpublished' }
+  for _, run in ipairs(redis.call('ZRANGE', OPENINGS, '-inf', now - age, 'BYSCORE', 'LIMIT', 0, limit)) do
+    -- This fails where the key is of another type: one damaged run must not hold up the others.
+    local ok, known = pcall(read, run_key(run), 'state', 'accepted_ms', 'updated_ms')
+    if ok and known.state == 'queued' and known.accepted_ms == known.updated_ms then
+      table.insert(found, run)
+    else
+      redis.call('ZREM', OPENINGS, run)
+    end
+  end
+  return found
+end
+
+-- Ends a run from outside. Workers that run a job of it learn it by `ended`; waiting jobs at their claim.
+function transitions.cancel_run(run, failure, ttl)
+  local state = redis.call('HGET', run_key(run), 'state')
+  if not state then return { 'unknown' } end
+  if ENDED[state] then return { state } end
+  change_run(run, ttl, 'state', 'cancelled', 'finished_ms', now)
+  if failure ~= '' then redis.call('HSET', run_key(run), 'failure', failure) end
+  record_event(run, 'cancelled', '', '', 0, '', failure)
+  return { 'cancelled' }
+end
+
+local function expire_run(run, stage, job, attempt, worker, ttl)
+  change_run(run, ttl, 'state', 'expired', 'finished_ms', now)
+  record_event(run, 'expired', stage, job, attempt, worker, '')
+  return { 'over' }
+end
+
+function transitions.ended(...)
+  local found = { 'ended' }
+  for _, run in ipairs({ ... }) do
+    local ok, state = pcall(redis.call, 'HGET', run_key(run), 'state')
+    if ok and ENDED[state or ''] then table.insert(found, run) end
+  end
+  return found
+end
+
+function transitions.progress(run, progress)
+  if redis.call('EXISTS', run_key(run)) == 0 then return { 'lost' } end
+  redis.call('HSET', run_key(run), 'progress', progress)
+  notify(run)
+  return { 'recorded' }
+end
+
+-- The newest completed run of each pipeline.
+local function note_latest(run, pipeline, accepted_ms, ttl)
+  local latest = 'mousetrap:latest:' .. pipeline
+  local known = read(latest, 'accepted_ms', 'kept_ms')
+  if tonumber(known.accepted_ms or 0) > tonumber(accepted_ms) then return end
+  redis.call('HSET', latest, 'run', run, 'accepted_ms', accepted_ms)
+  if due_extension(known.kept_ms, ttl) then
+    redis.call('HSET', latest, 'kept_ms', now)
+    redis.call('PEXPIRE', latest, extended(ttl))
+  end
+end

@@ -1,0 +1,48 @@
+"""Runs Lua functions on the store's server."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+#: Sends one command to the server, as a client's `execute_command` does.
+Execute = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A function library. Its name follows from its content, so that two versions of a program can share a server.
+
+    In the source the library's functions are registered under names that begin with `NAME`, which stands for the library's name.
+    """
+
+    name: str
+    source: str
+
+    @classmethod
+    def of(cls, title: str, source: str) -> "Library":
+        """The library `title` with this Lua source."""
+        name = f"{title}_{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+        return cls(name, f"#!lua name={name}\n{source}".replace("'NAME", f"'{name}"))
+
+    @classmethod
+    def read(cls, title: str, package: str, files: Sequence[str]) -> "Library":
+        """The library `title`, made of these files of a package, in this order."""
+        folder = resources.files(package)
+        return cls.of(title, "\n".join(folder.joinpath(file).read_text(encoding="utf-8") for file in files))
+
+    async def call(
+        self, execute: Execute, *args: Any, function: str = "", keys: Sequence[str | bytes] = ()
+    ) -> Any:
+        """The reply of the function registered as `NAME` + `function`. A new or emptied server gets the library first."""
+        command = ("FCALL", self.name + function, len(keys), *keys, *args)
+        try:
+            return await execute(*command)
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+        await execute("FUNCTION", "LOAD", "REPLACE", self.source)
+        return await execute(*command)
