@@ -1,6 +1,6 @@
 # What a person asks of Mousetrap; `make` alone lists it. Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast chaos check bench lock sbom audit images stack stack-test stack-down
+.PHONY: help demo up test test-fast test-all chaos check bench lock sbom audit images stack stack-test stack-down
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
@@ -11,11 +11,19 @@ demo: .venv/.run  ## a run of the example from start to end, on a stack of its o
 up: .venv/.run  ## the same stack, left running until Ctrl-C
 	@.venv/bin/mousetrap up
 
-test: .venv/.develop  ## the whole suite, against real RabbitMQ and real Valkey, which it finds or starts
-	@.venv/bin/python -m pytest $(PYTEST)
+# Tests wait more than they compute, so four processes share two cores; docs/decisions/0039 says what runs where.
+SIDE_BY_SIDE = -n 4 --dist loadgroup
+# Tests start hundreds of processes: each would compile what it imports where Python is told to keep no bytecode.
+test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
 
-test-fast: .venv/.develop  ## the tests that need no server: about a minute on two idle cores
-	@.venv/bin/python -m pytest -m "not servers and not slow" $(PYTEST)
+test: .venv/.develop  ## all but the long tests, against real RabbitMQ and real Valkey; under 8 minutes on two idle cores
+	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(PYTEST)
+
+test-fast: .venv/.develop  ## the tests that need no server, in under 45 seconds on two idle cores
+	@.venv/bin/python -m pytest -n 2 -m "not servers and not slow and not long" $(PYTEST)
+
+test-all: .venv/.develop  ## every test, the long ones too, as CI runs them; PYTEST="-m long" runs those alone
+	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 
 chaos: .venv/.develop  ## the chaos suite's long form: under half an hour, its table goes into docs/guarantees.md
 	@PYTHONPATH=test .venv/bin/python -m chaos $(CHAOS)

@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
@@ -31,6 +32,9 @@ from support.workbench import Workbench, workbench
 _SERVERS = {"rabbitmq", "own_rabbitmq", "valkey", "own_valkey", "queue_url"}
 #: Of an asynchronous test; less than pytest's own bound, so that the test's name and line are in the report.
 TEST_TIMEOUT_S = 90.0
+# How long an example takes depends on what else the machine does: no deadline for one.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.SIGTERM, signal.default_int_handler
     )  # CI's way to say Ctrl-C: the servers are to end then too
     config.addinivalue_line("markers", "slow: builds or installs; `make test-fast` leaves these out")
+    config.addinivalue_line(
+        "markers", "long: takes half a minute or more; `make test` leaves these out, CI does not"
+    )
     config.addinivalue_line("markers", "test_timeout(seconds): how long an asynchronous test may take")
     config.addinivalue_line("markers", "stages(**fields): what the stages of the test's bench have in common")
 

@@ -1,6 +1,7 @@
 """Knocks at a broker's two doors: AMQP, and the HTTP API of its management plugin."""
 
 import socket
+from functools import cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -21,7 +22,14 @@ def ask(broker: Broker, method: str, path: str, **members: str) -> None:
     """Raises httpx.HTTPError unless the API does it; `members` are the body's."""
     parts = urlsplit(broker.url)
     login = (parts.username or "guest", parts.password or "guest")
-    httpx.request(method, broker.api + path, auth=login, timeout=20, json=members or None).raise_for_status()
+    answer = _client().request(method, broker.api + path, auth=login, json=members or None)
+    answer.raise_for_status()
+
+
+@cache
+def _client() -> httpx.Client:
+    """One for all requests: the certificates that a client loads take longer than a request."""
+    return httpx.Client(timeout=20)
 
 
 def answers(broker: Broker) -> bool:

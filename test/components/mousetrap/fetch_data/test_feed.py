@@ -256,7 +256,7 @@ def test_one_bad_event_costs_no_other_and_every_event_is_counted_once(
     summary = process_data(contract.read(contract.write(feed, Feed), Feed))
     counted = summary.earthquakes + sum(summary.other_events.values()) + sum(summary.skipped.values())
     assert counted == 20
-    assert contract.write(summary, Summary)
+    assert contract.read(contract.write(summary, Summary), Summary) == summary
     Console(file=io.StringIO()).print(summary_tables(summary))
 
 

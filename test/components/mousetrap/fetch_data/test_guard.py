@@ -49,9 +49,12 @@ def test_an_inward_address_is_allowed_by_host_or_by_host_and_port(
 ) -> None:
     url = server.answers("/week", 200, week)
 
-    assert fetch(url, FetchBounds(allowed=frozenset({"127.0.0.1"})))
-    assert fetch(url, FetchBounds(allowed=frozenset({server.place})))
-    assert fetch(server.url("/week", "LOCALHOST"), FetchBounds(allowed=frozenset({"LocalHost"})))
+    for asked, allowed in (
+        (url, "127.0.0.1"),
+        (url, server.place),
+        (server.url("/week", "LOCALHOST"), "LocalHost"),
+    ):
+        assert len(fetch(asked, FetchBounds(allowed=frozenset({allowed}))).events) == 1707
 
 
 def test_a_redirect_is_followed(server: "FeedServer", week: bytes, fetch: Fetch, bounds: FetchBounds) -> None:

@@ -319,7 +319,7 @@ def test_a_worker_that_asks_twice_gets_the_same_answer(store_url: str) -> None:
     async def story(store: RunStore) -> None:
         job = await opened(store)
         for _ in range(2):
-            assert await claimed(store, job, "w1", redelivered=True)
+            assert isinstance(await claimed(store, job, "w1", redelivered=True), Granted)
         first = await claimed(store, job, "w2", redelivered=True, lock="L")
         suspect = await claimed(store, job, "w3", redelivered=True, lock="L")
 

@@ -184,9 +184,10 @@ async def record_and_die(bench: Workbench, delivery: Any) -> None:
     job = decode(delivery.message.body)
     claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60)
     assert isinstance(claim, Granted)
-    assert await bench.store.decide(
+    decision = await bench.store.decide(
         job, Done(msgspec.Raw(b"50")), fence=claim.fence, worker="dead", last=False
     )
+    assert decision == "recorded"
     delivery.hand_back()
 
 
