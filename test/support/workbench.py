@@ -18,7 +18,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunStore, StoredRun, open_store
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import Submitter
-from mousetrap.worker import Stop, Watching, WorkerOptions, run_worker
+from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
 PATIENCE = 20.0
@@ -52,12 +52,12 @@ class Workbench:
 
     @asynccontextmanager
     async def working(
-        self, *bindings: Binding, watching: Watching | None = None, **options: Any
+        self, *bindings: Binding, stats: WorkerStats | None = None, **options: Any
     ) -> AsyncIterator["Working"]:
         """A worker that serves the bindings until the block ends, and is drained then."""
         stop = Stop()
         chosen = WorkerOptions(**{"name": f"w-{uuid4().hex[:6]}", "keyring": KEYRING, **options})
-        task = asyncio.create_task(run_worker(self.queue, self.store, bindings, chosen, stop, watching))
+        task = asyncio.create_task(run_worker(self.queue, self.store, bindings, chosen, stop, stats))
         try:
             yield Working(chosen.name, stop, task)
         finally:

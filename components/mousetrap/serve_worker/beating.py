@@ -62,9 +62,9 @@ class Beating:
 
     def line(self) -> str:
         """What the worker is about, for its log."""
-        watching = self._vitals.watching
+        stats = self._vitals.stats
         parts = [f"{part} {'away' if part in self._vitals.away else 'ok'}" for part in ("broker", "store")]
-        counts = f"{len(watching.running())} running, {watching.done} done, {watching.failed} failed"
+        counts = f"{len(stats.running())} running, {stats.done} done, {stats.failed} failed"
         return f"{self._vitals.state} {', '.join(self._first.queues)}: {counts}, {', '.join(parts)}"
 
     async def _beat(self) -> None:
@@ -92,13 +92,13 @@ class Beating:
         await self._registry.look(queue, await self._queue.backlog(queue))
 
     def _now(self) -> Beat:
-        watching, now = self._vitals.watching, time.monotonic()
-        running = watching.running()
+        stats, now = self._vitals.stats, time.monotonic()
+        running = stats.running()
         return replace(
             self._first,
             state=self._vitals.state,
-            done=watching.done,
-            failed=watching.failed,
+            done=stats.done,
+            failed=stats.failed,
             running=len(running),
             doing=tuple(
                 Doing(run_id=each.run_id, stage=each.stage, attempt=each.attempt, seconds=now - each.since)

@@ -25,7 +25,7 @@ from mousetrap.settings import Group, Settings, SettingsWrong, check_signing
 from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitGuard, end_tasks
 from mousetrap.telemetry import log_to_stderr, printable
-from mousetrap.worker import Stop, Watching, WorkerOptions, run_worker
+from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 from mousetrap.worker_registry import open_registry
 
 #: Exit codes: all that was begun is finished; a defect; a setting is wrong.
@@ -89,7 +89,7 @@ def serve_worker(
 def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], burst: bool) -> int:
     guard = ExitGuard()
     guard.start()
-    vitals = Vitals(watching=Watching(), patience=settings.auto_kill_seconds)
+    vitals = Vitals(stats=WorkerStats(), patience=settings.auto_kill_seconds)
     ending = Ending(guard, settings.grace_seconds, Stop())
     with ExitStack() as opened:
         if settings.health_port:
@@ -107,7 +107,7 @@ def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], bur
         except BaseException:
             guard.finish_within(LEAVING_S, DEFECT, "the worker failed, and something does not end")
             raise
-    return left(runner, guard, code, _ENDS[code], vitals.watching.hung())
+    return left(runner, guard, code, _ENDS[code], vitals.stats.hung())
 
 
 async def _serve(
@@ -141,7 +141,7 @@ async def _serve(
         )
         opened.push_async_callback(beating.leave)
         await opened.enter_async_context(_meanwhile(beating.beat_for_ever()))
-        finished = await run_worker(queue, store, bindings, options, ending.stop, vitals.watching)
+        finished = await run_worker(queue, store, bindings, options, ending.stop, vitals.stats)
     if watchdog.gave_up:
         return WATCHDOG_ENDED
     return FINISHED if finished else HANDED_BACK

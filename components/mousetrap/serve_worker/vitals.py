@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mousetrap.shapes import BEAT_S, WorkerState
-from mousetrap.worker import Watching
+from mousetrap.worker import WorkerStats
 
 #: Seconds after which the last look at broker and store tells nothing of now.
 _FRESH = 3 * BEAT_S
@@ -17,7 +17,7 @@ _STILL = 10.0
 class Vitals:
     """Each look replaces the one before; the times are on `clock`."""
 
-    watching: Watching
+    stats: WorkerStats
     #: Seconds of standing still after which the worker ends.
     patience: float
     clock: Callable[[], float] = time.monotonic
@@ -47,11 +47,9 @@ class Vitals:
     @property
     def state(self) -> WorkerState:
         """What the worker can say of itself in a beat."""
-        if any(self.clock() - hung.asked_at > self.longest_still for hung in self.watching.hung()):
+        if any(self.clock() - hung.asked_at > self.longest_still for hung in self.stats.hung()):
             return "stuck"
-        return (
-            "waiting" if "broker" in self.away and self.watching.state == "serving" else self.watching.state
-        )
+        return "waiting" if "broker" in self.away and self.stats.state == "serving" else self.stats.state
 
     def why_not_live(self) -> str | None:
         """What a restart would mend; that broker or store are away is nothing of the kind."""
@@ -62,11 +60,11 @@ class Vitals:
         """What keeps the worker from doing jobs now."""
         if (still := self.why_not_live()) is not None:
             return still
-        if self.watching.state != "serving":
-            return self.watching.state
+        if self.stats.state != "serving":
+            return self.stats.state
         if self.state == "stuck":
             return "a handler does not stop"
-        if missing := self.watching.missing():
+        if missing := self.stats.missing():
             return f"{missing} of its runners have ended"
         away = self.away if self.clock() - self.looked < _FRESH else ("broker", "store")
         return f"waiting for: {', '.join(away)}" if away else None

@@ -82,9 +82,7 @@ class Watchdog:
 
     def _look_at_handlers(self) -> None:
         since = self._vitals.clock() - self._patience
-        hung = [
-            each for each in self._vitals.watching.hung() if max(each.asked_at, self._awake_since) < since
-        ]
+        hung = [each for each in self._vitals.stats.hung() if max(each.asked_at, self._awake_since) < since]
         if not hung or self.gave_up:
             return
         self.gave_up = True

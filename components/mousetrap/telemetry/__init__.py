@@ -1,7 +1,18 @@
-"""Logs, named once: one line an event, as text or JSON, with the ids that connect it to a run. And text that is safe to print."""
+"""Logs, and the events of a worker that logs and statistics are made of."""
 
 from mousetrap.telemetry.logs import log_to_stderr
+from mousetrap.telemetry.observer import EventLog, Observer, Observers
 from mousetrap.telemetry.outage_log import OutageLog
 from mousetrap.telemetry.printable import below, one_line, printable, printable_json
 
-__all__ = ["OutageLog", "below", "log_to_stderr", "one_line", "printable", "printable_json"]
+__all__ = [
+    "EventLog",
+    "Observer",
+    "Observers",
+    "OutageLog",
+    "below",
+    "log_to_stderr",
+    "one_line",
+    "printable",
+    "printable_json",
+]

@@ -1,10 +1,10 @@
-"""The worker's runtime: takes jobs off queues, runs their handlers and settles each job."""
+"""Verifies, claims, runs, records and settles jobs."""
 
 from mousetrap.handlers import Binding, Context, SoftTimeout  # for users of before; their home is `handlers`
-from mousetrap.worker.drain import Stop
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.run import run_worker
-from mousetrap.worker.watching import Running, Watching
+from mousetrap.worker.stats import Running, WorkerStats
+from mousetrap.worker.stop import Stop
 
 __all__ = [
     "Binding",
@@ -12,7 +12,7 @@ __all__ = [
     "Running",
     "SoftTimeout",
     "Stop",
-    "Watching",
     "WorkerOptions",
+    "WorkerStats",
     "run_worker",
 ]

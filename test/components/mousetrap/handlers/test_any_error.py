@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 
 from mousetrap.handlers import Binding, BoundHandler, HandlerHost, HungHandlers, bound
 from mousetrap.handlers.outcomes import judged
-from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater, first_job
+from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, Outcome, RetryLater, first_job
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.shapes import Progress
-from mousetrap.signing import Keyring
-from mousetrap.worker.postings import postings
+from mousetrap.worker.settle import dead_letter
 from support.hostile_handlers import AttributesRaise, OddText, Panic
 
 BASES: list[type[BaseException]] = [
@@ -195,9 +194,12 @@ def check(job: Job, outcome: RetryLater | GiveUp) -> None:
     assert msgspec.json.decode(msgspec.json.encode(failure), type=Failure) == failure
     if isinstance(outcome, RetryLater):
         assert 0 <= outcome.after <= 30 * 86_400
-    for posting in postings(job, outcome, queue="q", following=None, keyring=Keyring(), worker="w", now_ms=1):
-        for name, value in posting.message.headers.items():
-            assert f"{name}{value}".encode().isascii() or value
+    message = Message("id", b"{}")
+    letter = dead_letter(
+        message, "q", "not-retryable", outcome.failure, job=job, worker="w", now_ms=1
+    ).message
+    for name, value in letter.headers.items():
+        assert f"{name}{value}".encode().isascii() or value
 
 
 class Large:

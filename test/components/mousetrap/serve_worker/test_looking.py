@@ -10,7 +10,7 @@ from mousetrap.job_queue import connect
 from mousetrap.jobs import Backlog, Message
 from mousetrap.serve_worker.beating import Beating
 from mousetrap.serve_worker.vitals import Vitals
-from mousetrap.worker import Watching
+from mousetrap.worker import WorkerStats
 from mousetrap.worker_registry import open_registry
 from support.beats import a_beat
 from support.inbox import Inbox, eventually
@@ -39,7 +39,7 @@ async def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits
         await queue.consume(QUEUE, 1, inbox)
         await inbox.take()
         await eventually(lambda: queue.ready(QUEUE), 1)
-        vitals = Vitals(watching=Watching(), patience=60)
+        vitals = Vitals(stats=WorkerStats(), patience=60)
         beating = asyncio.create_task(Beating(a_beat(), vitals, queue, registry, 60).beat_for_ever())
         await eventually(has_told, True)
 

@@ -4,7 +4,7 @@ import pytest
 
 from mousetrap.handlers import Hung
 from mousetrap.serve_worker.vitals import Vitals
-from mousetrap.worker import Watching
+from mousetrap.worker import WorkerStats
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-class Watched(Watching):
+class Watched(WorkerStats):
     """A worker that serves, with the handlers that hang given."""
 
     def __init__(self, *told: float) -> None:
@@ -30,7 +30,7 @@ class Watched(Watching):
 
 def vitals(*told: float, patience: float = 60.0) -> Vitals:
     """Of a worker whose loop has just turned, and which has just found broker and store."""
-    made = Vitals(watching=Watched(*told), patience=patience, clock=Clock())
+    made = Vitals(stats=Watched(*told), patience=patience, clock=Clock())
     made.turn()
     made.look(broker=True, store=True)
     return made
@@ -85,7 +85,7 @@ def test_a_look_of_long_ago_shows_nothing_of_now() -> None:
 @pytest.mark.parametrize("state", ["starting", "draining"])
 def test_a_worker_that_takes_no_jobs_is_not_ready(state: str) -> None:
     worker = vitals()
-    worker.watching.state = state  # type: ignore[assignment]
+    worker.stats.state = state  # type: ignore[assignment]
 
     assert (worker.why_not_live(), worker.why_not_ready()) == (None, state)
 
@@ -107,6 +107,6 @@ def test_a_worker_with_a_handler_that_does_not_stop_is_not_ready() -> None:
 
 def test_a_worker_with_too_few_runners_is_not_ready() -> None:
     worker = vitals()
-    worker.watching.missing = lambda: 3
+    worker.stats.missing = lambda: 3
 
     assert worker.why_not_ready() == "3 of its runners have ended"

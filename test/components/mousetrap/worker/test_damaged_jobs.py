@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from mousetrap.jobs import Job, encode, first_job
 from mousetrap.shapes import RunState
-from mousetrap.worker.postings import signed
+from mousetrap.worker.settle import signed
 from support.workbench import KEYRING, Workbench, add, double, just_now_ms
 
 

@@ -14,7 +14,7 @@ import pytest
 from mousetrap.handlers import Binding, Context
 from mousetrap.retry import RetryPolicy
 from mousetrap.shapes import RunState
-from mousetrap.worker import Watching
+from mousetrap.worker import WorkerStats
 from support import hostile_handlers as hostile
 from support.workbench import Workbench, a_pipeline, on_streams, workbench
 
@@ -98,18 +98,16 @@ async def test_a_runner_that_ends_is_replaced_and_logged(
 ) -> None:
     """A runner is cancelled by code that cancels all the tasks it can find, but for those it knows."""
     caplog.set_level(logging.ERROR)
-    watching = Watching()
-    async with bench.working(
-        bench.bind("add", echo), bench.bind("double", echo), concurrency=2, watching=watching
-    ):
+    stats = WorkerStats()
+    async with bench.working(bench.bind("add", echo), bench.bind("double", echo), concurrency=2, stats=stats):
         await bench.ended(await bench.submit(b'"first"'))
-        runners = [task for task in asyncio.all_tasks() if "_Serving._run" in repr(task.get_coro())]
+        runners = [task for task in asyncio.all_tasks() if "_Worker._run" in repr(task.get_coro())]
         assert len(runners) == 2
         for runner in runners:
             runner.cancel()
         await asyncio.wait(runners)
         run = await bench.ended(await bench.submit(b'"second"'))
-        assert watching.missing() == 0
+        assert stats.missing() == 0
 
     assert run.state == RunState.COMPLETED
     assert caplog.text.count("a runner ended, another one takes its place") == 2

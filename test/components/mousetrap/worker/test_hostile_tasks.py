@@ -11,7 +11,7 @@ async def test_a_handler_that_cancels_the_runners_fails_its_attempt_and_they_go_
     async def cancel_others(number: int) -> int:
         if number == 1:
             for task in asyncio.all_tasks():
-                if "_Serving._run" in getattr(task.get_coro(), "__qualname__", ""):
+                if "_Worker._run" in getattr(task.get_coro(), "__qualname__", ""):
                     task.cancel()
             await asyncio.Event().wait()
         return number

@@ -1,0 +1,117 @@
+"""The events of a worker's jobs, and the log's lines of them."""
+
+import logging
+from typing import Any
+
+from mousetrap.jobs import Failure, GiveUp, Job, Outcome, RetryLater
+
+_log = logging.getLogger("mousetrap.worker")
+
+
+class Observer:
+    """What a worker reports of its jobs. An observer inherits from this and overrides the events it needs.
+
+    All are called on the worker's event loop, between two steps of a job: they return at once and raise nothing.
+    """
+
+    def claimed(self, job: Job, fence: int) -> None:
+        """The store granted the job to this worker."""
+
+    def started(self, job: Job) -> None:
+        """The handler begins."""
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        """The handler has ended; its outcome is not recorded yet."""
+
+    def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
+        """The store took the outcome: "recorded"; or dropped it: "stale", "over", "unlocked"."""
+
+    def refused(self, queue: str, job: Job | None, failure: Failure) -> None:
+        """A message of `queue` goes to its dead letters without an attempt; no job could be read where `job` is None."""
+
+    def published(self, job: Job, queue: str) -> None:
+        """The broker has the message that follows from the job, for `queue`."""
+
+    def parked(self, job: Job, queue: str, seconds: float) -> None:
+        """The broker has the same job again, to be delivered after so many seconds."""
+
+    def buried(self, job: Job | None, queue: str, reason: str) -> None:
+        """The broker has the job, or a message that is none, as a dead letter of `queue`."""
+
+    def lease_lost(self, job: Job) -> None:
+        """Another worker has claimed the job; its handler here is stopped."""
+
+    def cancelled(self, job: Job) -> None:
+        """The run was ended from outside; its handler here is stopped."""
+
+    def outage(self, job: Job, act: str, error: Exception) -> None:
+        """Broker or store did not do `act` for the job, and it is not tried again."""
+
+
+#: The names of the events.
+EVENTS = tuple(name for name in vars(Observer) if not name.startswith("_"))
+
+
+class Observers(Observer):
+    """Passes each event on to the observers that override it."""
+
+    def __init__(self, *observers: Observer) -> None:
+        for name in EVENTS:
+            ignored = getattr(Observer, name)
+            calls = [getattr(each, name) for each in observers if getattr(type(each), name) is not ignored]
+            setattr(self, name, calls[0] if len(calls) == 1 else _all_of(calls))
+
+
+def _all_of(calls: list[Any]) -> Any:
+    def call_each(*arguments: Any) -> None:
+        for call in calls:
+            call(*arguments)
+
+    return call_each
+
+
+class EventLog(Observer):
+    """One line of log for each event that people look for."""
+
+    def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
+        """How the attempt ended."""
+        facts = _facts(job)
+        match outcome:
+            case _ if decision == "over":
+                _log.info("dropped an outcome: the run has ended", extra=facts)
+            case _ if decision == "stale":
+                _log.warning("dropped an outcome: another worker has taken the job over", extra=facts)
+            case _ if decision == "unlocked":
+                _log.warning("dropped an outcome: the lock was lost; the job comes again", extra=facts)
+            case RetryLater(after, failure, counted=False):
+                _log.warning(
+                    "an outage, again in %.1f s: %s: %s", after, failure.kind, failure.text, extra=facts
+                )
+            case RetryLater(after, failure):
+                _log.warning(
+                    "failed, again in %.1f s: %s: %s", after, failure.kind, failure.text, extra=facts
+                )
+            case GiveUp(reason, failure):
+                _log.error("gave up (%s): %s: %s", reason, failure.kind, failure.text, extra=facts)
+            case _:
+                _log.info("done", extra=facts)
+
+    def refused(self, queue: str, job: Job | None, failure: Failure) -> None:
+        """Why a message is not processed."""
+        _log.warning("refused a message of %s: %s", queue, failure.text)
+
+    def lease_lost(self, job: Job) -> None:
+        """Which attempt stops."""
+        _log.warning("another worker took a job over", extra={"run": job.run_id})
+
+    def cancelled(self, job: Job) -> None:
+        """Which attempt stops."""
+        _log.info("stopping an attempt: its run was cancelled", extra={"run": job.run_id})
+
+    def outage(self, job: Job, act: str, error: Exception) -> None:
+        """What was not done."""
+        _log.warning("could not %s: %s", act, error, extra={"run": job.run_id})
+
+
+def _facts(job: Job) -> dict[str, object]:
+    return {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}

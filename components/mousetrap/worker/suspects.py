@@ -1,0 +1,43 @@
+"""Runs suspected crashers exclusively, so that a crash can be attributed to one job."""
+
+import asyncio
+
+
+class SuspectGate:
+    """The door to this worker's handlers: other jobs pass side by side, a suspect alone.
+
+    1. `enter` returns at once while no suspect waits or runs.
+    2. A suspect waits until the running jobs have left; from its `enter` on no other job passes.
+    3. When it leaves, or is cancelled while it waits, the others pass again.
+
+    Each job that has entered leaves. A job that was cancelled in `enter` has not entered.
+    """
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._suspects = 0
+        #: Set, and replaced, when a job leaves for which others wait.
+        self._changed = asyncio.Event()
+
+    async def enter(self, *, suspect: bool) -> None:
+        """Returns when the job may run."""
+        self._suspects += suspect
+        try:
+            while self._running if suspect else self._suspects:
+                await self._changed.wait()
+        except asyncio.CancelledError:
+            self._suspects -= suspect
+            self._wake()
+            raise
+        self._running += 1
+
+    def exit(self, *, suspect: bool) -> None:
+        """Lets the next job pass."""
+        self._running -= 1
+        if self._suspects:  # otherwise no job waits, which is the usual case
+            self._suspects -= suspect
+            self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
