@@ -15,14 +15,14 @@ _MIB = 1 << 20
 _SOON_S = 14 * 86_400.0
 
 
-class Check(msgspec.Struct, frozen=True):
-    """One thing looked at."""
+class Check(msgspec.Struct, frozen=True, rename={"advice": "mend"}):
+    """One thing that was checked; `doctor --json` has always printed the advice as `mend`."""
 
     name: str
     state: Literal["ok", "warn", "fail"]
     found: str
     #: What to do about it.
-    mend: str = ""
+    advice: str = ""
 
 
 def check_dead_letters(counts: Mapping[str, int], most: int) -> Check:

@@ -35,7 +35,7 @@ class TooSlow(CommandFailed):
     """The run has not ended in time."""
 
 
-def demo(environ: Mapping[str, str]) -> int:
+def run_demo(environ: Mapping[str, str]) -> int:
     """The command: 0 when the run completed, 1 when it or the stack did not, 3 without its broker, 130 on Ctrl-C."""
     if SAMPLE is None:
         raise Misused("the catalogue has no SAMPLE: there is nothing to demonstrate")

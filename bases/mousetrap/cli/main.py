@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from mousetrap.cli.app import app
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """0 ok, 1 the run or a check failed, 2 bad usage or settings, 3 something cannot be reached, 130 Ctrl-C."""
     _accept_any_text()
     # A command says itself what is wrong; without a handler Python would print warnings of the bricks before it.
     logging.getLogger("mousetrap").addHandler(logging.NullHandler())
     try:
-        _check(sys.argv[1:])
-        app(prog_name="mousetrap")
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        _check(given)
+        app(given, prog_name="mousetrap")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except BrokenPipeError:  # as with `mousetrap runs --json | head`

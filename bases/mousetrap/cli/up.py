@@ -18,7 +18,7 @@ from mousetrap.settings import FOLDER, announced
 _COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
 
 
-def up(environ: Mapping[str, str]) -> int:
+def run_stack(environ: Mapping[str, str]) -> int:
     """The command: 0 when it was told to stop, 1 when a program of the stack ended by itself, 130 when it was forced."""
     console = terminal(wrap=False)
     names = (*programs(WORKERS), VALKEY)

@@ -14,7 +14,7 @@ def checks_table(checks: Iterable[Check]) -> Table:
     table = Table.grid(padding=(0, 2))
     for check in checks:
         found = Text(check.found)
-        if check.mend:
-            found.append(f"\n→ {check.mend}", "bold")
+        if check.advice:
+            found.append(f"\n→ {check.advice}", "bold")
         table.add_row(coloured(check.state, ""), check.name, found)
     return table

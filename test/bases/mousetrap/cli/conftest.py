@@ -3,8 +3,31 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from mousetrap.cli import main
+from support.processes import clean_environment
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def mousetrap(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs a command in this process, with these settings alone."""
+
+    def run(*arguments: str, settings: dict[str, str]) -> Done:
+        monkeypatch.setattr("os.environ", clean_environment(**settings))
+        return Done(main(arguments), *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from mousetrap.shapes import Worker, WorkerState
 def test_a_store_that_may_forget_fails(policy: str | None, state: str) -> None:
     eviction, _ = check_store_facts(StoreFacts(server="Valkey 9", policy=policy, appends=True, snapshots=""))
     assert (eviction.name, eviction.state) == ("eviction", state)
-    assert bool(eviction.mend) is (state != "ok")
+    assert bool(eviction.advice) is (state != "ok")
 
 
 @pytest.mark.parametrize(

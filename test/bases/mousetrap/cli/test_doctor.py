@@ -1,18 +1,20 @@
 """Shows that the doctor finds what is wrong, says how to mend it, and tells by its exit code."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis import Redis
 
-from mousetrap.cli.doctor import doctor
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import QueueOptions, open_channel
 from mousetrap.jobs import QueueUnreachable
 from support.ports import free_ports
 from support.valkey import administrator
 
-Shown = pytest.CaptureFixture[str]
+#: Runs a command; `conftest.py` has it.
+Command = Callable[..., Any]
 
 
 def environ(store_url: str, **more: str) -> dict[str, str]:
@@ -25,25 +27,29 @@ def environ(store_url: str, **more: str) -> dict[str, str]:
     }
 
 
-def states(capsys: Shown) -> dict[str, str]:
+def states(shown: str) -> dict[str, str]:
     """What the doctor says of each thing it looked at, from its table."""
-    lines = (line.split() for line in capsys.readouterr().out.splitlines())
+    lines = (line.split() for line in shown.splitlines())
     return {words[1]: words[0] for words in lines if words[0] in ("ok", "warn", "fail")}
 
 
-def test_wrong_settings_are_all_there_is_to_say(capsys: Shown) -> None:
-    assert doctor({"MOUSETRAP_CONCURRENCY": "none"}, as_json=False) == 1
-    assert states(capsys) == {"settings": "fail"}
+def test_wrong_settings_are_all_there_is_to_say(mousetrap: Command) -> None:
+    done = mousetrap("doctor", settings={"MOUSETRAP_CONCURRENCY": "none"})
+
+    assert done.code == 1
+    assert states(done.out) == {"settings": "fail"}
 
 
 def test_servers_that_are_well_are_reported_apart_from_an_api_that_is_away(
-    capsys: Shown, store_url: str
+    mousetrap: Command, store_url: str
 ) -> None:
     given = environ(store_url, MOUSETRAP_SIGNING_KEYS="k:0123456789abcdef")
 
-    assert doctor(given, as_json=False) == 1
+    done = mousetrap("doctor", settings=given)
 
-    assert states(capsys) == {
+    assert done.code == 1
+
+    assert states(done.out) == {
         "settings": "ok",
         "signing": "ok",
         "broker": "ok",
@@ -67,51 +73,55 @@ def test_servers_that_are_well_are_reported_apart_from_an_api_that_is_away(
     ],
 )
 def test_signing_that_is_off_is_reported_and_fails_where_nothing_would_start(
-    capsys: Shown, store_url: str, given: dict[str, str], state: str
+    mousetrap: Command, store_url: str, given: dict[str, str], state: str
 ) -> None:
-    assert doctor(environ(store_url, **given), as_json=False) == 1
+    done = mousetrap("doctor", settings=environ(store_url, **given))
 
-    assert states(capsys)["signing"] == state
+    assert done.code == 1
+
+    assert states(done.out)["signing"] == state
 
 
-def test_what_is_away_is_reported_without_its_password(capsys: Shown) -> None:
+def test_what_is_away_is_reported_without_its_password(mousetrap: Command) -> None:
     given = environ(
         "",
         MOUSETRAP_BROKER_URL="amqp://me:secret@127.0.0.1:1/",
         MOUSETRAP_STORE_URL="valkey://:secret@127.0.0.1:1/",
     )
 
-    assert doctor(given, as_json=False) == 1
+    done = mousetrap("doctor", settings=given)
 
-    told = capsys.readouterr().out
-    assert "secret" not in told
-    assert "MOUSETRAP_BROKER_URL" in told
-    assert "MOUSETRAP_STORE_URL" in told
+    assert done.code == 1
+
+    shown = done.out
+    assert "secret" not in shown
+    assert "MOUSETRAP_BROKER_URL" in shown
+    assert "MOUSETRAP_STORE_URL" in shown
 
 
 @pytest.mark.parametrize("kind", ["broker_url", "store_url"])
 def test_looking_at_a_broker_declares_nothing(
-    capsys: Shown, request: pytest.FixtureRequest, store_url: str, kind: str
+    mousetrap: Command, request: pytest.FixtureRequest, store_url: str, kind: str
 ) -> None:
     given = environ(store_url, MOUSETRAP_BROKER_URL=request.getfixturevalue(kind))
 
     for _ in range(2):
-        doctor(given, as_json=True)
+        done = mousetrap("doctor", "--json", settings=given)
 
-        broker = next(check for check in json.loads(capsys.readouterr().out) if check["name"] == "broker")
+        broker = next(check for check in json.loads(done.out) if check["name"] == "broker")
         assert broker["state"] == "ok"
         assert "start_fetch: not there before" in broker["found"]
 
 
 def test_a_queue_that_another_version_made_is_named_in_the_words_of_every_other_process(
-    capsys: Shown, broker_url: str, store_url: str
+    mousetrap: Command, broker_url: str, store_url: str
 ) -> None:
     with open_channel(broker_url, ["start_fetch"], options=QueueOptions(max_length=7)):
         pass
 
-    doctor(environ(store_url, MOUSETRAP_BROKER_URL=broker_url), as_json=True)
+    done = mousetrap("doctor", "--json", settings=environ(store_url, MOUSETRAP_BROKER_URL=broker_url))
 
-    found = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    found = {check["name"]: check for check in json.loads(done.out)}
     assert (found["broker"]["state"], found["queues"]["state"]) == ("ok", "fail")
     with pytest.raises(QueueUnreachable) as others, open_channel(broker_url, ["start_fetch"]):
         pass
@@ -119,29 +129,31 @@ def test_a_queue_that_another_version_made_is_named_in_the_words_of_every_other_
     assert "queue 'start_fetch' stands with x-max-length 7" in str(others.value)
 
 
-def test_queues_that_are_as_they_should_be_are_well(capsys: Shown, broker_url: str, store_url: str) -> None:
+def test_queues_that_are_as_they_should_be_are_well(
+    mousetrap: Command, broker_url: str, store_url: str
+) -> None:
     with open_channel(broker_url, ["start_fetch"]):
         pass
 
-    doctor(environ(store_url, MOUSETRAP_BROKER_URL=broker_url), as_json=False)
+    done = mousetrap("doctor", settings=environ(store_url, MOUSETRAP_BROKER_URL=broker_url))
 
-    assert states(capsys)["queues"] == "ok"
-
-
-def test_messages_that_nobody_signs_are_warned_of(capsys: Shown, store_url: str) -> None:
-    doctor(environ(store_url), as_json=False)
-    assert states(capsys)["signing"] == "warn"
+    assert states(done.out)["queues"] == "ok"
 
 
-def test_a_store_that_may_forget_is_found(capsys: Shown, own_valkey: EmbeddedValkey) -> None:
+def test_messages_that_nobody_signs_are_warned_of(mousetrap: Command, store_url: str) -> None:
+    done = mousetrap("doctor", settings=environ(store_url))
+    assert states(done.out)["signing"] == "warn"
+
+
+def test_a_store_that_may_forget_is_found(mousetrap: Command, own_valkey: EmbeddedValkey) -> None:
     with Redis.from_url(administrator(own_valkey.url)) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("appendonly", "no")
         try:
-            doctor(environ(own_valkey.url), as_json=False)
+            done = mousetrap("doctor", settings=environ(own_valkey.url))
         finally:
             client.config_set("maxmemory-policy", "noeviction")
             client.config_set("appendonly", "yes")
 
-    found = states(capsys)
+    found = states(done.out)
     assert (found["eviction"], found["persistence"]) == ("fail", "warn")

@@ -2,16 +2,17 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mousetrap.cli.migrate import migrate
 from mousetrap.job_queue import QueueOptions, connect, open_channel
-from mousetrap.settings import SettingsWrong
 
-Shown = pytest.CaptureFixture[str]
+#: Runs a command; `conftest.py` has it.
+Command = Callable[..., Any]
 
 QUEUES = ["start_fetch", "data_processing"]
 
@@ -25,9 +26,9 @@ def environ(queue_url: str, store_url: str, folder: Path, **more: str) -> dict[s
     }
 
 
-def states(said: str) -> dict[str, str]:
+def states(shown: str) -> dict[str, str]:
     """What became of each step."""
-    lines = (line.split() for line in said.splitlines())
+    lines = (line.split() for line in shown.splitlines())
     return {words[1]: words[0] for words in lines if words[0] in ("ok", "fail")}
 
 
@@ -43,43 +44,44 @@ async def waiting(url: str) -> list[int]:
 
 
 def test_all_that_other_processes_need_is_made_and_made_again_without_a_change(
-    capsys: Shown, queue_url: str, store_url: str, tmp_path: Path
+    mousetrap: Command, queue_url: str, store_url: str, tmp_path: Path
 ) -> None:
     given = environ(queue_url, store_url, tmp_path, MOUSETRAP_DECLARE="false")
 
     for _ in range(2):
-        assert migrate(given) == 0
+        done = mousetrap("migrate", settings=given)
 
-        assert states(capsys.readouterr().out) == {"queues": "ok", "database": "ok", "store": "ok"}
+        assert done.code == 0
+        assert states(done.out) == {"queues": "ok", "database": "ok", "store": "ok"}
         assert asyncio.run(waiting(queue_url)) == [0, 0, 0, 0]
         assert tables(tmp_path) == ["mousetrap_summaries"]
 
 
 def test_a_queue_that_differs_is_named_and_the_other_steps_are_taken(
-    capsys: Shown, broker_url: str, store_url: str, tmp_path: Path
+    mousetrap: Command, broker_url: str, store_url: str, tmp_path: Path
 ) -> None:
     with open_channel(broker_url, ["start_fetch"], options=QueueOptions(max_length=7)):
         pass
 
-    assert migrate(environ(broker_url, store_url, tmp_path)) == 1
+    done = mousetrap("migrate", settings=environ(broker_url, store_url, tmp_path))
 
-    said = capsys.readouterr().out
-    assert "queue 'start_fetch' stands with x-max-length 7" in " ".join(said.split())
+    assert done.code == 1
+    assert "queue 'start_fetch' stands with x-max-length 7" in " ".join(done.out.split())
     assert tables(tmp_path) == ["mousetrap_summaries"]
 
 
 @pytest.mark.parametrize("broker", ["amqp://me:s3cret@127.0.0.1:1/", "valkey://:s3cret@127.0.0.1:1/0"])
 def test_all_that_is_away_is_reported_at_once_and_without_a_password(
-    capsys: Shown, tmp_path: Path, broker: str
+    mousetrap: Command, tmp_path: Path, broker: str
 ) -> None:
     database = "postgresql+psycopg://me:s3cret@127.0.0.1:1/mousetrap"
     given = environ(broker, "valkey://:s3cret@127.0.0.1:1/0", tmp_path, MOUSETRAP_DATABASE_URL=database)
 
-    assert migrate(given) == 1
+    done = mousetrap("migrate", settings=given)
 
-    said = capsys.readouterr().out
-    assert states(said) == {"queues": "fail", "database": "fail", "store": "fail"}
-    assert "s3cret" not in said
+    assert done.code == 1
+    assert states(done.out) == {"queues": "fail", "database": "fail", "store": "fail"}
+    assert "s3cret" not in done.out
 
 
 @pytest.mark.parametrize(
@@ -91,9 +93,10 @@ def test_all_that_is_away_is_reported_at_once_and_without_a_password(
     ],
 )
 def test_an_address_that_cannot_be_used_is_a_wrong_setting(
-    store_url: str, tmp_path: Path, name: str, address: str
+    mousetrap: Command, store_url: str, tmp_path: Path, name: str, address: str
 ) -> None:
-    with pytest.raises(SettingsWrong, match=name) as wrong:
-        migrate({**environ(store_url, store_url, tmp_path), name: address})
+    done = mousetrap("migrate", settings={**environ(store_url, store_url, tmp_path), name: address})
 
-    assert "mine" not in str(wrong.value)
+    assert (done.code, done.out) == (2, "")
+    assert name in done.err
+    assert "mine" not in done.err

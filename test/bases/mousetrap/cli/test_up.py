@@ -481,9 +481,9 @@ def test_a_fourth_and_a_fifth_worker_are_started_and_stopped_like_the_others(
     tmp_path: Path,
 ) -> None:
     code = (
-        "import os\nfrom mousetrap.catalogue import WORKERS\n"
+        "from mousetrap.catalogue import WORKERS\n"
         "WORKERS |= {name: WORKERS['fetch'] for name in ('third', 'fourth', 'fifth')}\n"
-        "from mousetrap.cli.up import up\nraise SystemExit(up(os.environ))"
+        "from mousetrap.cli import main\nraise SystemExit(main(['up']))"
     )
     environment = clean_environment(MOUSETRAP_API_PORT="0")
 

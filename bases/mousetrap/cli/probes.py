@@ -1,0 +1,144 @@
+"""Asks broker, store and API, and returns what was found as checks."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from mousetrap.api_client import Api, CommandFailed
+from mousetrap.catalogue import PIPELINES
+from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_facts, check_workers
+from mousetrap.cli.settings import given_settings, read_settings
+from mousetrap.job_queue import open_queue
+from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
+from mousetrap.run_store import StoreFacts, open_store
+from mousetrap.settings import Settings, SettingsWrong, check_signing, masked
+from mousetrap.worker_registry import open_registry
+
+#: Workers of a stack that was just started send their first heartbeat within so many seconds after the API is ready.
+_FIRST_BEATS_S = 5.0
+_POLL_S = 0.2
+
+
+def all_checks(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Settings, signing, keys, broker, queues, dead letters, store, API and workers, in this order."""
+    try:
+        settings = read_settings(environ)
+    except SettingsWrong as error:
+        yield Check("settings", "fail", str(error), "correct the variables named here")
+        return
+    yield Check("settings", "ok", f"{len(given_settings(environ))} given, the rest are defaults")
+    yield _signing(settings)
+    if settings.api_keys:
+        yield check_api_keys(settings.api_keys, time.time())
+    yield from asyncio.run(_broker(settings))
+    yield from _store(settings)
+    api = _api(settings)
+    yield api
+    yield from asyncio.run(_workers(settings, _FIRST_BEATS_S if api.state == "ok" else 0.0))
+
+
+def _signing(settings: Settings) -> Check:
+    """Without keys the API and the workers do not start where broker or store are another machine."""
+    advice = (
+        "set MOUSETRAP_SIGNING_KEYS alike for the API and all workers; `mousetrap keys signing` makes a key"
+    )
+    try:
+        unsigned = check_signing(settings)
+    except SettingsWrong as error:
+        return Check("signing", "fail", str(error), advice)
+    if unsigned:
+        return Check(
+            "signing", "warn", "off: workers run whatever is in their queues, from any sender", advice
+        )
+    keys = list(settings.keyring.keys)
+    return Check("signing", "ok", f"on, with key {keys[0]}{f' of {len(keys)}' if keys[1:] else ''}")
+
+
+async def _broker(settings: Settings) -> Sequence[Check]:
+    queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
+    try:
+        async with open_queue(settings, [], name="doctor") as broker:
+            await broker.check()
+            waiting = {queue: await _ready(broker, queue) for queue in queues}
+            dead = {queue: await _ready(broker, dead_queue(queue)) or 0 for queue in queues}
+    except (MousetrapError, ValueError) as error:  # a ValueError is about the address
+        return [Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")]
+    ready_counts = ", ".join(
+        f"{queue}: not there before a worker or the API declares it"
+        if ready is None
+        else f"{queue}: {ready} ready"
+        for queue, ready in waiting.items()
+    )
+    answers = Check("broker", "ok", f"{masked(settings.broker_url)} answers ({ready_counts})")
+    return [
+        answers,
+        await _queues(settings, [queue for queue in queues if waiting[queue] is not None]),
+        check_dead_letters(dead, settings.dead_max_length),
+    ]
+
+
+async def _queues(settings: Settings, there: Sequence[str]) -> Check:
+    """Whether the queues are as this version declares them: declaring a queue that is there changes nothing.
+
+    A process that may not declare only learns that they are there.
+    """
+    try:
+        async with open_queue(settings, there, name="doctor") as broker:
+            await broker.check()
+    except MousetrapError as error:
+        return Check("queues", "fail", str(error))
+    made = (
+        ", declared as by this version"
+        if settings.declare
+        else "; `mousetrap migrate` checks whether they differ"
+    )
+    return Check("queues", "ok", f"{len(there)} there{made}")
+
+
+async def _ready(broker: Queue, queue: str) -> int | None:
+    try:
+        return await broker.ready(queue)
+    except Unroutable:
+        return None
+
+
+def _store(settings: Settings) -> Iterator[Check]:
+    try:
+        facts = asyncio.run(store_facts(settings))
+    except (MousetrapError, ValueError) as error:
+        yield Check("store", "fail", str(error), "start it, or name another in MOUSETRAP_STORE_URL")
+        return
+    yield Check("store", "ok", f"{masked(settings.store_url)} answers ({facts.server})")
+    yield from check_store_facts(facts)
+
+
+async def store_facts(settings: Settings) -> StoreFacts:
+    """The store's own figures. Raises StoreUnreachable."""
+    async with open_store(
+        settings.store_url, retention=settings.retention_seconds, tls=settings.tls
+    ) as store:
+        return await store.facts()
+
+
+async def _workers(settings: Settings, timeout_s: float) -> Sequence[Check]:
+    """Asks again until the timeout while a queue has no worker. No check where the store is away: another check reports that."""
+    queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
+    deadline = time.monotonic() + timeout_s
+    try:
+        async with open_registry(settings.store_url, tls=settings.tls) as registry:
+            while True:
+                check = check_workers(queues, await registry.workers())
+                if check.state == "ok" or time.monotonic() >= deadline:
+                    return [check]
+                await asyncio.sleep(_POLL_S)
+    except (MousetrapError, ValueError):
+        return []
+
+
+def _api(settings: Settings) -> Check:
+    try:
+        with Api(settings.api_url) as api:
+            api.ready()
+    except CommandFailed as failed:
+        return Check("api", "fail", str(failed))
+    return Check("api", "ok", f"{settings.api_url} is ready")
