@@ -1,4 +1,4 @@
-"""Handlers and lifespans that tests run in processes of their own, good ones and bad ones."""
+"""Handlers and lifespans for processes of their own, good and bad."""
 
 import asyncio
 import ctypes
@@ -39,17 +39,17 @@ async def noted(file: str) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def slow(file: str) -> AsyncIterator[None]:
-    """Is entered only once the process was told something, which wakes its main thread by a signal."""
-    loop, told, heed = asyncio.get_running_loop(), asyncio.Event(), signal.getsignal(signal.SIGUSR1)
-    assert callable(heed)
+    """Is entered only once the process got a message, which interrupts its main thread by a signal."""
+    loop, signalled, handle = asyncio.get_running_loop(), asyncio.Event(), signal.getsignal(signal.SIGUSR1)
+    assert callable(handle)
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        heed(number, frame)
-        loop.call_soon_threadsafe(told.set)
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        handle(number, frame)
+        loop.call_soon_threadsafe(signalled.set)
 
-    signal.signal(signal.SIGUSR1, hear)
+    signal.signal(signal.SIGUSR1, on_signal)
     note(file, "entering")
-    await told.wait()
+    await signalled.wait()
     yield None
 
 
@@ -78,7 +78,7 @@ def add_unless_away(number: int, context: Context[Any], *, calls: str, away: str
 
 
 def facts(number: int, context: Context[Any]) -> dict[str, Any]:
-    """What the context says."""
+    """What the context holds."""
     return {
         "number": number,
         "deps": context.deps,
@@ -112,8 +112,8 @@ def longer(text: str) -> str:
     return text + "x"
 
 
-def tell(number: int, context: Context[Any]) -> int:
-    """Says how far it has come."""
+def count(number: int, context: Context[Any]) -> int:
+    """Reports each step as progress."""
     for step in range(number):
         context.progress(step + 1, number, "steps")
     return number
@@ -139,8 +139,8 @@ def log(number: int, context: Context[Any]) -> int:
 
 def signalled(number: int) -> int:
     """Meets what a terminal and a service manager send to all processes at once."""
-    for wish in (signal.SIGINT, signal.SIGTERM):
-        os.kill(os.getpid(), wish)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), each)
     return number
 
 
@@ -150,13 +150,13 @@ def fail(number: int) -> NoReturn:
 
 
 class Busy(Exception):
-    """An error that says when to come back."""
+    """An error with the time of the next attempt."""
 
     retry_after = 17.0
 
 
 def busy(number: int) -> NoReturn:
-    """Says when to come back."""
+    """Fails with the time of the next attempt."""
     raise Busy("come back")
 
 
@@ -176,7 +176,7 @@ async def leave_later(number: int) -> NoReturn:
 
 
 async def cancel_itself(number: int) -> NoReturn:
-    """Raises what nobody asked for."""
+    """Raises a cancellation that has no cause."""
     raise asyncio.CancelledError
 
 
@@ -186,7 +186,7 @@ def untrue(number: int) -> int:
 
 
 def die(how: str, context: Context[Any]) -> str:
-    """Ends its process, as `how` says."""
+    """Ends its process in the way that `how` names."""
     match how:
         case "SIGKILL":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -209,7 +209,7 @@ def die(how: str, context: Context[Any]) -> str:
 
 
 def stay(how_and_file: tuple[str, str], context: Context[Any]) -> NoReturn:
-    """Starts a program, notes both processes, and heeds nothing that it is told."""
+    """Starts a program, notes both processes, and ignores every interruption."""
     how, file = how_and_file
     program = subprocess.Popen(["sleep", "600"])
     note(file + ".part", f"{os.getpid()} {program.pid}")
@@ -254,7 +254,7 @@ async def tidy_later(file: str, context: Context[Any]) -> None:
 
 
 def spin_softly(number: int, context: Context[Any]) -> str:
-    """Computes until it is told that its time is over."""
+    """Computes until its soft timeout."""
     assert not context.cancelled
     try:
         while True:
@@ -264,7 +264,7 @@ def spin_softly(number: int, context: Context[Any]) -> str:
 
 
 def sleep_softly(number: int, context: Context[Any]) -> str:
-    """Waits until it is told that its time is over."""
+    """Waits until its soft timeout."""
     try:
         time.sleep(600)
     except SoftTimeout as error:
@@ -274,13 +274,13 @@ def sleep_softly(number: int, context: Context[Any]) -> str:
 
 def sleep_softly_through_a_signal(number: int, context: Context[Any]) -> str:
     """Waits likewise, and misses the first signal, as one that comes just before the system call is missed."""
-    heed = signal.getsignal(signal.SIGUSR1)
-    signal.signal(signal.SIGUSR1, lambda number, frame: signal.signal(signal.SIGUSR1, heed))
+    handler = signal.getsignal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, lambda number, frame: signal.signal(signal.SIGUSR1, handler))
     return sleep_softly(number, context)
 
 
 async def await_softly(number: int, context: Context[Any]) -> str:
-    """Waits on the loop until it is told that its time is over; can wait again afterwards."""
+    """Waits on the loop until its soft timeout; can wait again afterwards."""
     try:
         await asyncio.sleep(600)
     except SoftTimeout as error:
@@ -290,7 +290,7 @@ async def await_softly(number: int, context: Context[Any]) -> str:
 
 
 async def await_task_softly(number: int, context: Context[Any]) -> str:
-    """Waits for a task of its own, which is cancelled, until it is told that its time is over."""
+    """Waits until its soft timeout for a task of its own, which is cancelled."""
     task = asyncio.create_task(asyncio.sleep(600))
     try:
         await task
@@ -301,7 +301,7 @@ async def await_task_softly(number: int, context: Context[Any]) -> str:
 
 
 async def spin_on_the_loop(number: int, context: Context[Any]) -> str:
-    """Computes on the loop until it is told that its time is over."""
+    """Computes on the loop until its soft timeout."""
     return spin_softly(number, context)
 
 

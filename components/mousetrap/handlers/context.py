@@ -78,7 +78,7 @@ class Context(AttemptInfo, Generic[Deps]):
 
 
 def attempt_info(job: Job, *, fence: int, lock_fence: int, deadline: float | None) -> AttemptInfo:
-    """The attempt that `job` stands for."""
+    """The attempt at `job`, as data."""
     return AttemptInfo(
         run_id=job.run_id,
         job_id=job.id,

@@ -1,4 +1,4 @@
-"""What came of a handler's call, as an outcome: the same in the worker and in an isolated handler's process."""
+"""Makes the outcome of an attempt, wherever it ran."""
 
 import inspect
 from contextlib import suppress
@@ -24,26 +24,28 @@ from mousetrap.retry import (
 from mousetrap.settings import masked
 
 #: Characters of an error's text, and of its traceback's end, that are kept.
-_TEXT, _TRACEBACK = 1_000, 8_000
+_MAX_TEXT, _MAX_TRACEBACK = 1_000, 8_000
 
 
 def done(value: Any, stage: Stage) -> Done | GiveUp:
-    """The outcome of a call that gave `value`."""
+    """The outcome of a call that returned `value`."""
     try:
         output = write(value, stage.output)
     except ContractBroken as error:
-        error = _no_value(value) or error
+        error = _unfinished(value) or error
         return GiveUp("contract", failure_of(error, f"the output of stage {stage.name!r}: "))
     if len(output) > LARGEST_PAYLOAD:
-        what = f"the output of stage {stage.name!r} has {len(output)} bytes, over {LARGEST_PAYLOAD}: hand on less"
-        return GiveUp("too-large", Failure(kind="TooLarge", text=what))
+        text = (
+            f"the output of stage {stage.name!r} has {len(output)} bytes, over {LARGEST_PAYLOAD}: return less"
+        )
+        return GiveUp("too-large", Failure(kind="TooLarge", text=text))
     return Done(msgspec.Raw(output))
 
 
-def _no_value(value: Any) -> ContractBroken | None:
-    """Why `value` is no output, if it is something that still has to be run."""
+def _unfinished(value: Any) -> ContractBroken | None:
+    """The error for a value that still has to be run."""
     if inspect.iscoroutine(value):
-        value.close()  # else it warns that nobody awaited it
+        value.close()  # else Python warns that it was never awaited
         return ContractBroken("the handler returned a coroutine: write it as `async def`, or await it")
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         return ContractBroken("the handler returned a generator: return a value, as a list of what it yields")
@@ -73,7 +75,7 @@ def _judged_safely(
     # SystemExit, CancelledError, a library's panic: a policy cannot name them, and they must not end a worker.
     stand_in = RuntimeError(error_kind(error))
     # The error's own attributes can fail, and so can a class that the policy names, for any error.
-    # Its type is asked, and not the error: its `__class__` can raise.
+    # Its type is checked, and not the error: its `__class__` can raise.
     ordinary = cast(Exception, error) if issubclass(type(error), Exception) else stand_in
     for each in (ordinary, stand_in):
         with suppress(BaseException):
@@ -92,47 +94,47 @@ def waited_out(outcome: RetryLater, waited: float, policy: RetryPolicy, chance: 
 
 
 def failure_of(error: BaseException, where: str = "") -> Failure:
-    """The error as it is kept for people; whatever the error's own code does, this gives a Failure."""
+    """The error as it is kept for people; it returns a Failure whatever the error's own code does."""
     # Masked before it is cut: half an address does not look like one.
     return Failure(
         kind=error_kind(error),
-        text=masked(f"{where}{error_text(error, 2 * _TEXT)}")[:_TEXT],
-        traceback=masked(error_traceback(error, 2 * _TRACEBACK))[-_TRACEBACK:],
+        text=masked(f"{where}{error_text(error, 2 * _MAX_TEXT)}")[:_MAX_TEXT],
+        traceback=masked(error_traceback(error, 2 * _MAX_TRACEBACK))[-_MAX_TRACEBACK:],
     )
 
 
 def unknown_stage(job: Job, queue: str) -> GiveUp:
-    """The outcome of a job that no handler of this worker stands for: a message never causes an import."""
-    what = f"no handler for stage {job.stage!r} of pipeline {job.pipeline!r} serves queue {queue!r}"
-    return GiveUp("unknown-stage", Failure(kind="UnknownStage", text=what))
+    """The outcome of a job whose stage has no handler in this worker: a message never causes an import."""
+    text = f"no handler for stage {job.stage!r} of pipeline {job.pipeline!r} serves queue {queue!r}"
+    return GiveUp("unknown-stage", Failure(kind="UnknownStage", text=text))
 
 
 def too_many(attempt: int, allowed: int) -> GiveUp:
-    """The outcome of an attempt that the stage's policy does not allow, or not any more."""
-    what = f"this is attempt {attempt}, and the policy of its stage allows {allowed}"
-    return GiveUp("max-retries", Failure(kind="TooManyAttempts", text=what))
+    """The outcome of an attempt that the stage's policy does not allow, or no longer allows."""
+    text = f"this is attempt {attempt}, and the policy of its stage allows {allowed}"
+    return GiveUp("max-retries", Failure(kind="TooManyAttempts", text=text))
 
 
 def crash_loop(starts: int) -> GiveUp:
-    """The outcome of a job over which one worker after another died."""
-    what = f"{starts} workers began this attempt and none lived to end it: look for what kills them (memory?)"
-    return GiveUp("crash-loop", Failure(kind="CrashLoop", text=what))
+    """The outcome of a job that ended one worker after another."""
+    text = f"{starts} workers began this attempt and died before its end: look for what kills them (memory?)"
+    return GiveUp("crash-loop", Failure(kind="CrashLoop", text=text))
 
 
-def record_refused(why: str) -> GiveUp:
-    """The outcome of a job for which the store holds an outcome that is not ours."""
-    what = (
-        f"{why}: nothing follows from it. Somebody wrote into the store, or a version without signed records did; "
+def record_refused(cause: str) -> GiveUp:
+    """The outcome of a job whose outcome in the store is not signed by us."""
+    text = (
+        f"{cause}: nothing follows from it. Somebody wrote into the store, or a version without signed records did; "
         "redriven, the job is done again"
     )
-    return GiveUp("store-signature", Failure(kind="SignatureRefused", text=what))
+    return GiveUp("store-signature", Failure(kind="SignatureRefused", text=text))
 
 
 def locked_out(holder: str) -> GiveUp:
-    """The outcome of a job that met a holder of its lock, at a stage where that is reason enough to give up."""
+    """The outcome of a job whose lock another run holds, at a stage that gives up then."""
     return GiveUp("lock-held", lock_held(holder))
 
 
 def lock_held(holder: str) -> Failure:
-    """What to say of a job that could not have its lock."""
+    """The failure of a job that could not get its lock."""
     return Failure(kind="LockHeld", text=f"run {holder} holds the lock that this job needs")

@@ -1,4 +1,4 @@
-"""Errors of every make, through sync and async handlers: each comes out as an outcome that can be stored and sent."""
+"""Any error, from a sync or async handler, becomes a storable outcome."""
 
 import asyncio
 import concurrent.futures
@@ -76,7 +76,7 @@ ATTRIBUTES = [
     "exceptions",
 ]
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=30)
-#: Makes a value that nobody expects; as functions, for Hypothesis asks the values that it draws what they are.
+#: Makes an unexpected value; as functions, for Hypothesis inspects the values that it draws.
 ODD: st.SearchStrategy[Callable[[], Any]] = st.one_of(
     st.one_of(st.none(), st.integers(), st.floats(), TEXTS, st.binary(), st.lists(st.integers() | TEXTS)).map(
         lambda value: lambda: value
@@ -241,7 +241,7 @@ class _AskedRaises(type):
 
 
 class OddClass(Exception, metaclass=_AskedRaises):
-    """A class that can say of nothing whether it is one of its own."""
+    """A class whose instance check raises."""
 
 
 @pytest.mark.parametrize("name", ["retry_on", "dont_retry_on", "outages"])

@@ -1,4 +1,4 @@
-"""What a handler says of its progress is refused where it is written, before anyone who reads could fail of it."""
+"""Progress reports are checked where the handler makes them."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from mousetrap.handlers import Context
 from mousetrap.shapes import Progress
 
 
-def context(said: list[Progress]) -> Context[None]:
+def context(reports: list[Progress]) -> Context[None]:
     return Context(
         deps=None,
         run_id="r",
@@ -27,19 +27,19 @@ def context(said: list[Progress]) -> Context[None]:
         fence=1,
         deadline=None,
         stopped=threading.Event(),
-        report=said.append,
+        report=reports.append,
     )
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 10**400, Decimal("NaN"), Decimal("1e999")])
 def test_a_number_that_is_not_finite_is_refused_where_it_is_written(number: Any) -> None:
-    said: list[Progress] = []
+    reports: list[Progress] = []
 
     for arguments in ((number,), (1, number)):
         with pytest.raises(ValueError, match=r"progress: (done|total) is"):
-            context(said).progress(*arguments)
+            context(reports).progress(*arguments)
 
-    assert said == []
+    assert reports == []
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_number_that_is_not_finite_is_refused_where_it_is_written(number: Any)
     [(None,), ("1",), (b"1",), ([],), (1j,), (1, "2"), (1, 2, None), (1, 2, 3), (1, 2, b"x")],
 )
 def test_what_is_no_number_or_no_text_is_refused_where_it_is_written(arguments: Any) -> None:
-    said: list[Progress] = []
+    reports: list[Progress] = []
 
     with pytest.raises(TypeError, match=r"progress: (done|total|note) is a"):
-        context(said).progress(*arguments)
+        context(reports).progress(*arguments)
 
-    assert said == []
+    assert reports == []
 
 
 def test_a_note_that_cannot_be_encoded_is_refused() -> None:
@@ -65,13 +65,13 @@ numbers = st.integers() | st.floats() | st.decimals() | st.fractions() | st.bool
 
 @given(done=numbers, total=numbers, note=st.text(st.characters(exclude_categories=()), max_size=2_000))
 def test_all_progress_can_be_read_again_or_was_refused(done: Any, total: Any, note: str) -> None:
-    said: list[Progress] = []
+    reports: list[Progress] = []
     try:
-        context(said).progress(done, total, note)
+        context(reports).progress(done, total, note)
     except (ValueError, TypeError):
-        assert said == []
+        assert reports == []
         return
-    [progress] = said
+    [progress] = reports
     assert msgspec.json.decode(msgspec.json.encode(progress), type=Progress) == progress
     json.loads(msgspec.json.encode(progress))
     assert progress.done == pytest.approx(float(done))

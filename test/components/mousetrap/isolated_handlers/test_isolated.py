@@ -1,4 +1,4 @@
-"""What handlers in processes of their own may do, and that each of them can be ended. The processes are real."""
+"""Isolated handlers: what they may do, and how each is ended."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ from support import isolated_handlers as handlers
 from support.processes import Process, clean_environment
 from support.waiting import until
 
-PATIENCE = 20.0
+TIMEOUT_S = 20.0
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Bench:
 
     async def progress(self, done: float) -> None:
         """Returns when a handler has reported that."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             while not self.reports or self.reports[-1].done != done:
                 self.reported.clear()
                 await self.reported.wait()
@@ -79,7 +79,7 @@ async def isolated(
     try:
         yield bench
     finally:
-        await asyncio.wait_for(bench.handler.close(), PATIENCE)
+        await asyncio.wait_for(bench.handler.close(), TIMEOUT_S)
 
 
 def a_binding(handler: Callable[..., Any], lifespan: Any = None, **stage: Any) -> Binding:
@@ -91,7 +91,7 @@ def a_binding(handler: Callable[..., Any], lifespan: Any = None, **stage: Any) -
 
 
 def is_gone(process: int) -> bool:
-    """Whether it has ended; one that nobody has reaped yet counts."""
+    """Whether it has ended; one that is not reaped yet counts."""
     try:
         os.kill(process, 0)
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -212,7 +212,7 @@ async def test_the_largest_payload_crosses_both_ways() -> None:
 
 
 async def test_progress_crosses_and_the_last_word_is_never_lost() -> None:
-    async with isolated(handlers.tell) as bench:
+    async with isolated(handlers.count) as bench:
         assert await bench.value(10_000) == 10_000
         await bench.progress(10_000)
 
@@ -253,7 +253,7 @@ async def test_a_handler_whose_process_dies_has_failed_and_the_next_job_gets_ano
 ) -> None:
     async with isolated(handlers.die) as bench:
         before = await bench.value("live")
-        outcome = await asyncio.wait_for(bench.run(how), PATIENCE)
+        outcome = await asyncio.wait_for(bench.run(how), TIMEOUT_S)
 
         assert isinstance(outcome, RetryLater)
         assert outcome.failure.kind == "mousetrap.isolated_handlers.child_process.HandlerDied"
@@ -322,7 +322,7 @@ async def test_a_second_cancel_does_not_leave_the_process_behind(tmp_path: Path)
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that leaves a handler so much time to leave that a busy machine cannot spoil it."""
-    monkeypatch.setattr("mousetrap.isolated_handlers.process_pool._HANDLER_GRACE_S", PATIENCE)
+    monkeypatch.setattr("mousetrap.isolated_handlers.process_pool._HANDLER_GRACE_S", TIMEOUT_S)
 
 
 @pytest.mark.parametrize("handler", [handlers.tidy, handlers.tidy_later])
@@ -336,7 +336,7 @@ async def test_a_handler_whose_job_is_cancelled_while_its_process_starts_is_neve
         await asyncio.to_thread(until, notes.exists, "the lifespan is being entered")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
+            await asyncio.wait_for(asyncio.shield(task), TIMEOUT_S)
 
         assert notes.read_text() == "entering\n"
 
@@ -352,7 +352,7 @@ async def test_a_cancelled_handler_may_tidy_up_and_its_lifespan_is_left(
         await bench.progress(1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
+            await asyncio.wait_for(asyncio.shield(task), TIMEOUT_S)
 
         words = [line.split()[0] for line in notes.read_text().splitlines()]
         assert words == ["entered", "begun", "tidied", "left"]
@@ -369,7 +369,7 @@ async def test_a_time_limit_around_it_ends_the_process(tmp_path: Path) -> None:
             limit.reschedule(asyncio.get_running_loop().time())
 
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(PATIENCE) as limit, asyncio.TaskGroup() as group:
+            async with asyncio.timeout(TIMEOUT_S) as limit, asyncio.TaskGroup() as group:
                 group.create_task(over_once_begun())
                 await bench.run(("swallowing", str(processes)))
 
