@@ -1,0 +1,260 @@
+"""Tests that the engine works without the example: with no pipeline at all, and with five workers of another one."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from support.other_workspace import EXAMPLE, OtherWorkspace
+from support.processes import Process
+
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
+
+_DOOR = '"""{sentence}"""\n\n{imports}\n\n__all__ = [{names}]\n'
+
+_EMPTY_CATALOGUE = {
+    "components/mousetrap/catalogue/__init__.py": '''"""A catalogue that lists nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mousetrap.catalogue_entries import Worker
+from mousetrap.pipeline import Pipeline
+from mousetrap.settings import Group
+
+PIPELINES: Mapping[str, Pipeline] = {}
+SETTINGS: Sequence[Group[Any]] = ()
+WORKERS: Mapping[str, Worker] = {}
+INPUTS: Mapping[str, str] = {}
+ROOT_PIPELINE: str | None = None
+RENDERERS: Mapping[str, str] = {}
+MIGRATIONS: Mapping[str, str] = {}
+SAMPLE: str | None = None
+
+__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "SETTINGS", "WORKERS"]
+'''
+}
+
+#: Five steps of a text's way, each a handler of one line.
+_STEPS = {
+    "strip": "text.strip()",
+    "lower": "text.lower()",
+    "reverse": "text[::-1]",
+    "repeat": "text * settings.of(WORDS_SETTINGS).times",
+    "mark": 'text + "!"',
+}
+
+_OTHER_BRICKS = {
+    "components/mousetrap/words/__init__.py": f'''"""A pipeline of five stages, and its settings."""
+
+from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.settings import Group, SettingsGroup
+
+
+class WordsSettings(SettingsGroup, frozen=True, kw_only=True):
+    """MOUSETRAP_WORDS_…"""
+
+    times: int = 1
+
+
+WORDS_SETTINGS = Group("words", WordsSettings)
+WORDS = Pipeline(
+    name="words",
+    description="Changes a text five times.",
+    stages=tuple(
+        Stage(name=name, queue=f"words_{{name}}", input=str, output=str) for name in {list(_STEPS)}
+    ),
+)
+
+__all__ = ["WORDS", "WORDS_SETTINGS"]
+''',
+    "components/mousetrap/run_words/__init__.py": '''"""Binds the stages of words."""
+
+from mousetrap.handlers import Binding
+from mousetrap.settings import Settings
+from mousetrap.words import WORDS, WORDS_SETTINGS
+
+'''
+    + "".join(
+        f'''
+def bind_{name}(settings: Settings) -> Binding:
+    """The stage `{name}`."""
+
+    def {name}(text: str) -> str:
+        return {result}
+
+    return Binding(pipeline=WORDS, stage="{name}", handler={name})
+
+'''
+        for name, result in _STEPS.items()
+    )
+    + f"\n__all__ = [{', '.join(f'{chr(34)}bind_{name}{chr(34)}' for name in sorted(_STEPS))}]\n",
+    "components/mousetrap/catalogue/__init__.py": _EMPTY_CATALOGUE[
+        "components/mousetrap/catalogue/__init__.py"
+    ]
+    .replace("A catalogue that lists nothing", "The catalogue of words")
+    .replace(
+        "from mousetrap.settings import Group\n",
+        "from mousetrap.settings import Group\nfrom mousetrap.words import WORDS, WORDS_SETTINGS\n",
+    )
+    .replace("Pipeline] = {}", 'Pipeline] = {"words": WORDS}')
+    .replace("Group[Any]] = ()", "Group[Any]] = (WORDS_SETTINGS,)")
+    .replace(
+        "Worker] = {}",
+        'Worker] = {\n    name: Worker(f"mousetrap.run_words:bind_{name}", f"mousetrap.{name}_worker")\n'
+        f"    for name in {list(_STEPS)}\n}}",
+    ),
+}
+for _name in _STEPS:
+    _base = f"bases/mousetrap/{_name}_worker"
+    _OTHER_BRICKS |= {
+        f"{_base}/__init__.py": f'''"""The worker of the stage {_name}."""
+
+from mousetrap.{_name}_worker.main import main
+
+__all__ = ["main"]
+''',
+        f"{_base}/__main__.py": f'''"""Runs it."""
+
+import sys
+
+from mousetrap.{_name}_worker import main
+
+sys.exit(main())
+''',
+        f"{_base}/main.py": f'''"""Starts it."""
+
+from mousetrap.catalogue import SETTINGS
+from mousetrap.job_queue import open_queue
+from mousetrap.run_words import bind_{_name}
+from mousetrap.serve_worker import worker_main
+
+
+def main() -> int:
+    """Returns the exit code."""
+    return worker_main(open_queue, [bind_{_name}], "{_name}", "Serves `{_name}`.", SETTINGS)
+''',
+    }
+
+_PLACES = {
+    "earthquakes_settings": ["words"],
+    "run_fetch_worker": ["run_words"],
+    "fetch_worker": [f"{name}_worker" for name in _STEPS],
+}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> OtherWorkspace:
+    """The engine with an empty catalogue."""
+    return OtherWorkspace(tmp_path_factory.mktemp("empty"), _EMPTY_CATALOGUE, {})
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> OtherWorkspace:
+    """The engine with a pipeline of five stages, each with a worker of its own."""
+    return OtherWorkspace(tmp_path_factory.mktemp("words"), _OTHER_BRICKS, _PLACES)
+
+
+@pytest.fixture(params=["empty", "words"])
+def workspace(request: pytest.FixtureRequest) -> OtherWorkspace:
+    """Either of them."""
+    found: OtherWorkspace = request.getfixturevalue(request.param)
+    return found
+
+
+@contextmanager
+def up(workspace: OtherWorkspace, **variables: str) -> Iterator[tuple[Process, httpx.Client]]:
+    """Runs the stack, and gives a client of its API."""
+    with workspace.start("mousetrap.cli", "up", MOUSETRAP_API_PORT="0", **variables) as stack:
+        line = stack.wait_for_line("The API is at", 60)
+        found = re.search(r"http://[^ ,]+", line)
+        assert found
+        stack.wait_for_line("mousetrap worker")
+        with httpx.Client(base_url=found[0], timeout=20) as api:
+            yield stack, api
+        assert stack.terminate(60) == 0, stack.output
+
+
+def test_all_bricks_can_be_imported_and_none_is_the_example_s(workspace: OtherWorkspace) -> None:
+    modules = workspace.modules()
+    (workspace.folder / "import_all.py").write_text(
+        "import importlib, sys\n"
+        f"for name in {modules}:\n    importlib.import_module(name)\n"
+        "print(*sys.modules)\n"
+    )
+
+    done = workspace.run("import_all")
+
+    assert done.returncode == 0, done.stderr
+    assert len(modules) > 200
+    loaded = {name.split(".")[1] for name in done.stdout.split() if name.startswith("mousetrap.")}
+    assert loaded & EXAMPLE == set()
+
+
+def test_the_borders_between_bricks_hold(workspace: OtherWorkspace) -> None:
+    (workspace.folder / "lint_imports.py").write_text(
+        "from importlinter.cli import lint_imports_command\nlint_imports_command()\n"
+    )
+
+    done = workspace.run("lint_imports", "--no-cache")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+def test_the_linter_finds_nothing(workspace: OtherWorkspace) -> None:
+    done = workspace.run("ruff", "check", "--no-cache", "bases", "components")
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.long
+def test_the_type_checker_finds_nothing(words: OtherWorkspace) -> None:
+    done = words.run("mypy", "--no-incremental", "bases", "components", seconds=240)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_empty_catalogue_starts_the_api_and_the_command_line(empty: OtherWorkspace) -> None:
+    helped = empty.run("mousetrap.cli", "--help")
+    with up(empty) as (_, api):
+        checked = empty.run("mousetrap.cli", "doctor")
+
+        assert api.get("/pipelines").json() == []
+        assert api.get("/").status_code == api.post("/refresh").status_code == 404
+        assert api.get("/openapi.json").status_code == 200
+    demo = empty.run("mousetrap.cli", "demo")
+    worker = empty.run("mousetrap.cli", "worker", "fetch")
+
+    assert helped.returncode == 0, helped.stderr
+    assert checked.returncode == 0, checked.stdout
+    assert (demo.returncode, worker.returncode) == (2, 2)
+    assert "SAMPLE" in demo.stderr
+
+
+@pytest.mark.long
+def test_a_fourth_and_a_fifth_worker_of_another_catalogue_do_jobs(words: OtherWorkspace) -> None:
+    with up(words, MOUSETRAP_WORDS_TIMES="2") as (stack, _):
+        run = words.run("mousetrap.cli", "run", "words", "--input", '"  Straw "', "--json")
+        checked = words.run("mousetrap.cli", "doctor")
+        one_more = words.run("mousetrap.cli", "worker", *_STEPS, "--burst")
+
+    assert run.returncode == 0, run.stderr
+    assert '"wartswarts!"' in run.stdout
+    assert checked.returncode == 0, checked.stdout
+    assert "5 live, every queue is served" in " ".join(checked.stdout.split())
+    assert one_more.returncode == 0, one_more.stderr
+    assert stack.output.count("all work finished") == len(_STEPS)
+
+
+def test_a_setting_of_another_brick_is_checked_by_every_process(words: OtherWorkspace) -> None:
+    for program in ("mousetrap.api", "mousetrap.strip_worker"):
+        wrong = words.run(program, MOUSETRAP_WORDS_TIMES="many", MOUSETRAP_WORDS_TIME="2")
+        assert wrong.returncode == 2
+        assert wrong.stderr == "MOUSETRAP_WORDS_TIME: there is no such setting: write MOUSETRAP_WORDS_TIMES\n"
+
+    wrong = words.run("mousetrap.cli", "migrate", MOUSETRAP_WORDS_TIMES="many")
+    assert wrong.returncode == 2
+    assert "MOUSETRAP_WORDS_TIMES: write a whole number" in wrong.stderr
