@@ -1,57 +1,45 @@
-"""Keeps what was sent and is not confirmed, by delivery tag; says what a confirm, a return or a lost channel means for it."""
+"""Keeps sent messages by delivery tag until the broker confirms them."""
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-#: pika buffers without bound: with so many messages unconfirmed, or bytes of them, the next ones wait in line.
-_MOST_MESSAGES, _MOST_BYTES = 2_000, 33_554_432
+#: pika buffers without limit: above so many unconfirmed messages, or bytes of them, later messages wait.
+_MAX_MESSAGES, _MAX_BYTES = 2_000, 33_554_432
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class Pending:
-    """A message on its way, and the caller who waits for it."""
+    """A message to publish, and its caller, who awaits `done`.
 
-    __slots__ = (
-        "body",
-        "deadline",
-        "done",
-        "exchange",
-        "id",
-        "key",
-        "properties",
-        "queue",
-        "retried",
-        "returned",
-        "sent",
-    )
+    1. Waiting: no channel, a blocked broker, or too many messages in flight.
+    2. Sent: the broker may have it.
+    3. One of these sets `done`:
+       confirmed   the broker has it
+       refused     its queue is full
+       returned    its queue is missing; declared again and published once more (waiting), then unroutable
+       late        past its deadline: unconfirmed if it was sent, unreachable if it was not
+       closed      the publisher was closed first: as late
+    4. When the channel is lost while it is sent, it is waiting again, in front of later messages.
+    """
 
-    def __init__(
-        self,
-        queue: str,
-        exchange: str,
-        key: str,
-        id: str,
-        properties: bytes,
-        body: bytes,
-        deadline: float,
-        done: "asyncio.Future[None]",
-    ) -> None:
-        self.queue = queue
-        self.exchange = exchange
-        self.key = key
-        self.id = id
-        self.properties = properties
-        self.body = body
-        self.deadline = deadline
-        self.done = done
-        #: Whether a broker may have it.
-        self.sent = False
-        #: Whether the broker gave it back because no queue would take it.
-        self.returned = False
-        #: Whether it was published again after its queue was declared again.
-        self.retried = False
+    queue: str
+    exchange: str
+    key: str
+    id: str
+    properties: bytes
+    body: bytes
+    deadline: float
+    done: "asyncio.Future[None]"
+    #: Whether a broker may have it.
+    sent: bool = False
+    #: Whether the broker returned it because no queue takes it.
+    returned: bool = False
+    #: Whether it was published again after its queue was declared again.
+    retried: bool = False
 
     def fail(self, error: Exception) -> None:
-        """Tells the caller, unless the caller has gone or knows already."""
+        """Raises `error` at the caller, unless the caller has left or has its result."""
         if not self.done.done():
             self.done.set_exception(error)
 
@@ -70,17 +58,17 @@ class InFlight:
     @property
     def has_room(self) -> bool:
         """Whether one more message may be sent; a large one always may when it is alone."""
-        return len(self._by_tag) < _MOST_MESSAGES and self._bytes < _MOST_BYTES
+        return len(self._by_tag) < _MAX_MESSAGES and self._bytes < _MAX_BYTES
 
     def add(self, pending: Pending) -> None:
-        """The broker counts a channel's messages from one, and so do we."""
+        """Adds a message under the next tag: the broker counts a channel's messages from one."""
         self._tag += 1
         self._by_tag[self._tag] = pending
         self._bytes += len(pending.body)
         pending.sent = True
 
     def confirmed(self, tag: int, multiple: bool) -> Sequence[Pending]:
-        """Takes out what a confirm speaks of: one message, or all up to it."""
+        """Removes the confirmed message, or with `multiple` all messages up to it."""
         if not multiple:
             pending = self._by_tag.pop(tag, None)
             if pending is None:
@@ -92,27 +80,27 @@ class InFlight:
             if each > tag:
                 break
             tags.append(each)
-        taken = [self._by_tag.pop(each) for each in tags]
-        self._bytes -= sum(len(pending.body) for pending in taken)
-        return taken
+        return self._remove(tags)
 
     def returned(self, message_id: str, key: str) -> None:
-        """Marks the message that the broker gave back; its confirm comes right after, and tells nothing."""
+        """Marks the message that the broker returned. Its confirm comes right after, and has no meaning."""
         for pending in self._by_tag.values():
             if pending.key == key and pending.id == message_id and not pending.returned:
                 pending.returned = True
                 return
 
     def late(self, now: float) -> Sequence[Pending]:
-        """Takes out what should have been confirmed by `now`."""
-        tags = [tag for tag, pending in self._by_tag.items() if pending.deadline <= now]
-        taken = [self._by_tag.pop(tag) for tag in tags]
-        self._bytes -= sum(len(pending.body) for pending in taken)
-        return taken
+        """Removes the messages whose deadline has passed."""
+        return self._remove([tag for tag, pending in self._by_tag.items() if pending.deadline <= now])
 
     def lost(self) -> Sequence[Pending]:
-        """Takes out everything, for the channel is gone and the next one counts from one again."""
-        taken = list(self._by_tag.values())
+        """Removes all messages: the channel is lost, and the next one counts from one again."""
+        removed = list(self._by_tag.values())
         self._by_tag.clear()
         self._tag = self._bytes = 0
-        return taken
+        return removed
+
+    def _remove(self, tags: Sequence[int]) -> Sequence[Pending]:
+        removed = [self._by_tag.pop(tag) for tag in tags]
+        self._bytes -= sum(len(pending.body) for pending in removed)
+        return removed

@@ -1,4 +1,4 @@
-"""Publishes messages and waits for the broker to have them: confirmed, returned, refused, or past their deadline."""
+"""Publishes messages and waits for the broker's confirms."""
 
 import asyncio
 import time
@@ -18,12 +18,21 @@ from mousetrap.job_queue.topology.topology import JOBS, Topology
 from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, check_message
 from mousetrap.shutdown import end_tasks
 
-#: One timer looks at all deadlines, so many times in the course of one.
-_LOOKS = 20
+#: One timer checks all deadlines, so many times per deadline.
+_CHECKS_PER_DEADLINE = 20
 
 
 class Publisher:
-    """The publishing half of a queue: one connection, one channel in confirm mode, and all that is on its way."""
+    """The publishing half of a queue: one connection, with one channel in confirm mode.
+
+    A message takes this way (`Pending` has its states):
+
+    1. `publish` checks it, and sends it or lets it wait for a channel, an unblocked broker or room in flight.
+    2. `_on_confirm` ends its wait: confirmed, refused, or returned by the broker before (`_on_return`).
+    3. Returned: the queues are declared again, and it is published once more.
+    4. `_check_deadlines` ends the wait of late messages, and drops a connection that confirms nothing.
+    5. `_on_close`: the channel is lost. Its unconfirmed messages wait for the next one.
+    """
 
     def __init__(
         self,
@@ -41,43 +50,49 @@ class Publisher:
         self._in_flight = InFlight()
         #: Not sent on this channel yet, oldest first.
         self._waiting: deque[Pending] = deque()
-        self._unroutable: list[Pending] = []
+        self._returned: list[Pending] = []
         self._redeclaring: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def publish(self, queue: str, message: Message, after: float) -> None:
-        """As in the protocol Queue."""
-        pending = self._pend(queue, message, after)
+        """Returns once the broker has the message. Raises as `Queue.publish` does."""
+        pending = self._pending(queue, message, after)
         if self._waiting or not self._can_send():
             self._waiting.append(pending)
         else:
             self._send(pending)
         if self._timer is None:
-            self._watch()
+            self._start_timer()
         await pending.done
 
     async def close(self) -> None:
-        """Leaves; whoever still waits is told that no confirm will come."""
+        """Closes the connection; messages without a confirm fail."""
         await end_tasks(self._redeclaring)
         await self.link.close()
-        for pending in (*self._unroutable, *self._waiting):
+        for pending in (*self._returned, *self._waiting):
             self._give_up(pending, "before the queue was closed")
         if self._timer is not None:
             self._timer.cancel()
 
-    def _pend(self, queue: str, message: Message, after: float) -> Pending:
+    def _pending(self, queue: str, message: Message, after: float) -> Pending:
         check_message(message)
         if after <= 0:
             exchange, key = JOBS, queue
         elif queue in self._topology.names:
             exchange, key = delay_ladder.way_down(queue, after)
         else:
-            # The ladder takes any message; that its queue is missing would show only at the end of the delay.
+            # The ladder takes any message, so a missing queue would show only at the end of the delay.
             raise unroutable(queue)
-        deadline = self._loop.time() + self._deadline
-        properties = frames.properties(message.id, message.headers, int(time.time() + after))
-        done = self._loop.create_future()
-        return Pending(queue, exchange, key, message.id, properties, message.body, deadline, done)
+        return Pending(
+            queue=queue,
+            exchange=exchange,
+            key=key,
+            id=message.id,
+            properties=frames.properties(message.id, message.headers, int(time.time() + after)),
+            body=message.body,
+            deadline=self._loop.time() + self._deadline,
+            done=self._loop.create_future(),
+        )
 
     def _can_send(self) -> bool:
         return self._channel is not None and not self._channel.connection.blocked and self._in_flight.has_room
@@ -104,13 +119,13 @@ class Publisher:
         self._channel = channel
         self._send_waiting()
 
-    def _on_close(self, channel: Any, why: Exception) -> None:
-        """What the channel had not confirmed goes to the front of the line: the broker may have it or not."""
+    def _on_close(self, channel: Any, error: Exception) -> None:
+        """Unconfirmed messages wait again, in front: the broker may have them or not."""
         self._channel = None
         self._waiting.extendleft(reversed(self._in_flight.lost()))
         if channel.connection.is_open:
-            # The publishing channel and its connection are one: what closes the first is mended by starting over.
-            channel.connection.abort(why)
+            # The connection has no other channel: the link opens both again.
+            channel.connection.abort(error)
 
     def _on_confirm(self, frame: Any) -> None:
         method = frame.method
@@ -121,7 +136,7 @@ class Publisher:
                     QueueFull(f"queue {pending.queue!r} refused a message, most often because it is full")
                 )
             elif pending.returned:
-                self._try_again(pending)
+                self._publish_again(pending)
             elif not pending.done.done():
                 pending.done.set_result(None)
         if self._waiting:
@@ -130,13 +145,13 @@ class Publisher:
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         self._in_flight.returned(properties.message_id, method.routing_key)
 
-    def _try_again(self, pending: Pending) -> None:
-        """Where someone deleted a queue of ours, declares it again and publishes once more."""
+    def _publish_again(self, pending: Pending) -> None:
+        """Declares a deleted queue of ours again and publishes once more."""
         if pending.retried or pending.queue not in self._topology.names:
             pending.fail(unroutable(pending.queue))
             return
         pending.retried, pending.returned = True, False
-        self._unroutable.append(pending)
+        self._returned.append(pending)
         if self._redeclaring is None:
             self._redeclaring = asyncio.create_task(self._redeclare(self._channel.connection))
 
@@ -147,16 +162,16 @@ class Publisher:
             declare(channel, self._topology)
             await ask(channel, channel.basic_qos, prefetch_count=1)
             close_channel(channel)
-        except Exception as error:  # noqa: BLE001  callers wait for an answer, whatever pika raises
-            for pending in self._unroutable:
+        except Exception as error:  # noqa: BLE001  callers wait for a result, whatever pika raises
+            for pending in self._returned:
                 pending.fail(self._status.unreachable(explain(error)))
         else:
-            self._waiting.extendleft(reversed(self._unroutable))
-        self._unroutable.clear()
+            self._waiting.extendleft(reversed(self._returned))
+        self._returned.clear()
         self._redeclaring = None
         self._send_waiting()
 
-    def _look_for_late_ones(self) -> None:
+    def _check_deadlines(self) -> None:
         now = self._loop.time()
         unconfirmed = self._in_flight.late(now)
         for pending in unconfirmed:
@@ -164,14 +179,14 @@ class Publisher:
         while self._waiting and self._waiting[0].deadline <= now:
             self._give_up(self._waiting.popleft(), f"in {self._deadline:g} s")
         if unconfirmed and self._channel is not None and not self._channel.connection.blocked:
-            # Confirms that stay away so long are lost rather than late; a fresh connection may meet a healthier node.
+            # A confirm so late is probably lost; a new connection may reach a healthier node.
             self._channel.connection.abort(TimeoutError())
         self._timer = None
-        if self._in_flight or self._waiting or self._unroutable:
-            self._watch()
+        if self._in_flight or self._waiting or self._returned:
+            self._start_timer()
 
-    def _watch(self) -> None:
-        self._timer = self._loop.call_later(self._deadline / _LOOKS, self._look_for_late_ones)
+    def _start_timer(self) -> None:
+        self._timer = self._loop.call_later(self._deadline / _CHECKS_PER_DEADLINE, self._check_deadlines)
 
     def _give_up(self, pending: Pending, when: str) -> None:
         if pending.sent:
@@ -187,8 +202,6 @@ class Publisher:
     def _why_not_sent(self) -> str:
         if self._channel is None:
             return ""
-        return (
-            BLOCKED
-            if self._channel.connection.blocked
-            else "it confirms too slowly: add brokers, or publish less"
-        )
+        if self._channel.connection.blocked:
+            return BLOCKED
+        return "it confirms too slowly: add brokers, or publish less"

@@ -1,4 +1,4 @@
-"""The queue on RabbitMQ: a publisher and a consumer on connections of their own, so that a blocked one stops only itself."""
+"""The queue on RabbitMQ: a publisher and a consumer."""
 
 import asyncio
 import math
@@ -29,9 +29,9 @@ from mousetrap.jobs import (
     possible_limits,
 )
 
-#: Seconds that a question to the broker may take; the API answers within two.
+#: For a request to the broker; the API answers within two seconds.
 _REPLY_TIMEOUT_S = 1.5
-#: Seconds for which it is known why a queue refuses.
+#: How long the cause of a refusal is taken from the last look.
 _LIMIT_KNOWN_FOR_S = 1.0
 
 
@@ -39,7 +39,7 @@ _LIMIT_KNOWN_FOR_S = 1.0
 async def open_rabbitmq(
     url: str, queues: Iterable[str], *, name: str, options: QueueOptions
 ) -> AsyncIterator[Queue]:
-    """The queue at `amqp://user:password@host:port,host:port/vhost`, with `queues` and their dead queues on it."""
+    """The queue at `amqp://user:password@host:port,host:port/vhost`, with `queues` and their dead queues declared."""
     silence_pika()
     queue = RabbitQueue(url, queues, name, options)
     try:
@@ -49,29 +49,28 @@ async def open_rabbitmq(
 
 
 class RabbitQueue:
-    """As in the protocol Queue, on RabbitMQ."""
+    """The queue on RabbitMQ. Publisher and consumer have connections of their own: a blocked one stops only itself."""
 
     def __init__(self, url: str, queues: Iterable[str], name: str, options: QueueOptions) -> None:
-        where = address.parse(url)
+        broker = address.parse(url)
+        needed = topology(queues, options)
         self._options = options
-        #: By queue: which bound it met, and when that was asked.
+        #: By queue: the limit that it has reached, and when that was looked up.
         self._limits_reached: dict[str, tuple[str, float]] = {}
-        stands = topology(queues, options)
-        self._status = BrokerStatus(str(where))
-        who = f"{name}@{socket.gethostname()}:{os.getpid()}"
+        self._status = BrokerStatus(str(broker))
+        process = f"{name}@{socket.gethostname()}:{os.getpid()}"
         self._publisher = Publisher(
-            stands,
+            needed,
             options.confirm_deadline,
-            lambda: address.parameters(where, f"{who} publish", options),
+            lambda: address.parameters(broker, f"{process} publish", options),
             self._status,
         )
         self._consumer = Consumer(
-            stands, lambda: address.parameters(where, f"{who} consume", options), self._status
+            needed, lambda: address.parameters(broker, f"{process} consume", options), self._status
         )
         self._publisher.link.start()
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
-        """As in the protocol Queue."""
         try:
             await self._publisher.publish(queue, message, after)
         except QueueFull as error:
@@ -82,52 +81,48 @@ class RabbitQueue:
     async def consume(
         self, queue: str, prefetch: int, receive: Callable[[Delivery], None]
     ) -> RabbitSubscription:
-        """As in the protocol Queue."""
         return self._consumer.consume(queue, prefetch, receive)
 
     async def ready(self, queue: str) -> int:
-        """As in the protocol Queue."""
         try:
             async with self._channel() as channel:
-                answer = await ask(channel, channel.queue_declare, queue, passive=True)
+                declared = await ask(channel, channel.queue_declare, queue, passive=True)
         except ChannelClosedByBroker as error:
             raise unroutable(queue) from error
-        return int(answer.message_count)
-
-    async def _limit_reached(self, queue: str) -> str:
-        """Which of a queue's bounds refuses, which the broker does not say: asked for once a second, however many it refuses."""
-        said, at = self._limits_reached.get(queue, ("", -math.inf))
-        now = asyncio.get_running_loop().time()
-        if now - at >= _LIMIT_KNOWN_FOR_S:
-            with suppress(MousetrapError):
-                said = limit_reached(await self.ready(queue), self._options)
-            self._limits_reached[queue] = (said or possible_limits(self._options), now)
-        return self._limits_reached[queue][0]
+        return int(declared.message_count)
 
     async def backlog(self, queue: str) -> Backlog:
-        """As in the protocol Queue; since when is known only to whoever consumes, for to look at a message is to take it."""
-        return Backlog(await self.ready(queue), self._consumer.reached(queue))
+        """Only a consumer knows since when messages wait: on RabbitMQ, reading a message takes it."""
+        return Backlog(await self.ready(queue), self._consumer.waiting_since(queue))
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> None:
-        """As in the protocol Queue: here who looks at a message takes it."""
+        """None: on RabbitMQ, reading a message takes it."""
 
     async def mark(self, queue: str) -> int:
-        """As in the protocol Queue: how many wait is all that the broker tells."""
+        """The number of waiting messages, which is all that the broker reports."""
         return await self.ready(queue)
 
     async def check(self) -> None:
-        """As in the protocol Queue."""
         async with self._channel():
             pass
 
     async def close(self) -> None:
-        """As in the protocol Queue."""
         await self._consumer.close()
         await self._publisher.close()
 
+    async def _limit_reached(self, queue: str) -> str:
+        """The limit that a full queue has reached. The broker does not report it: it is looked up, at most once a second."""
+        limit, at = self._limits_reached.get(queue, ("", -math.inf))
+        now = asyncio.get_running_loop().time()
+        if now - at >= _LIMIT_KNOWN_FOR_S:
+            with suppress(MousetrapError):
+                limit = limit_reached(await self.ready(queue), self._options)
+            self._limits_reached[queue] = (limit or possible_limits(self._options), now)
+        return self._limits_reached[queue][0]
+
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[Any]:
-        """A channel to ask one thing. Raises QueueUnreachable when the broker does not answer soon."""
+        """A channel for one request. Raises QueueUnreachable when the broker does not answer in time."""
         link = self._publisher.link
         try:
             async with asyncio.timeout(_REPLY_TIMEOUT_S):

@@ -1,4 +1,4 @@
-"""Reads a RabbitMQ address, of one host or several, and says it again without its password."""
+"""Parses RabbitMQ addresses, of one host or several."""
 
 import random
 import ssl
@@ -17,15 +17,17 @@ _UNREADABLE = (
     "separated by commas, with special characters of the password percent-encoded, and nothing after a ? or #"
 )
 
-#: Seconds that the broker may refuse to read from us, for want of memory or disk, before we try another connection.
-_BLOCKED = 60
-#: Seconds for one host's TCP and TLS, and for all up to an open connection.
-_SOCKET, _STACK = 5, 10
+#: A broker without memory or disk that reads nothing for so long is tried over another connection.
+_BLOCKED_TIMEOUT_S = 60
+#: For one host's TCP and TLS.
+_SOCKET_TIMEOUT_S = 5
+#: For all steps up to an open connection.
+_STACK_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a broker is and who we are there."""
+    """A broker's hosts, login and virtual host. Its text has no password."""
 
     hosts: tuple[tuple[str, int], ...]
     user: str
@@ -38,7 +40,7 @@ class Address:
 
 
 def parse(url: str) -> Address:
-    """The address that `amqp://user:password@host:port,host:port/vhost` stands for.
+    """The address in `amqp://user:password@host:port,host:port/vhost`.
 
     Raises ValueError, which never holds a part of the address: a mistake may put the password anywhere in it.
     """
@@ -70,9 +72,9 @@ def parameters(address: Address, name: str, options: QueueOptions) -> Sequence[A
             virtual_host=address.vhost,
             credentials=pika.PlainCredentials(address.user, address.password),
             heartbeat=options.heartbeat,
-            blocked_connection_timeout=_BLOCKED,
-            socket_timeout=_SOCKET,
-            stack_timeout=_STACK,
+            blocked_connection_timeout=_BLOCKED_TIMEOUT_S,
+            socket_timeout=_SOCKET_TIMEOUT_S,
+            stack_timeout=_STACK_TIMEOUT_S,
             client_properties={"connection_name": name},
             ssl_options=pika.SSLOptions(context, host) if context else None,
         )

@@ -1,4 +1,4 @@
-"""pika's asyncio connection, opened, asked and aborted with await."""
+"""pika's asyncio connection, used with await."""
 
 import asyncio
 import struct
@@ -14,29 +14,36 @@ from pika.spec import FRAME_HEADER, FRAME_METHOD, BasicProperties
 from mousetrap.job_queue.amqp import frames
 from mousetrap.job_queue.amqp.io_services import IOServices
 
-#: What follows in a header frame: class and weight, then the size of the body.
+#: In a header frame after its start: class and weight, then the size of the body.
 _BODY_SIZE = struct.Struct(">4xQ")
 
-#: Seconds that a polite goodbye may take; a broker that blocks us answers it only when it unblocks.
-_GOODBYE = 3.0
+#: For the broker's answer to a close; a broker that blocks us answers only when it unblocks.
+_CLOSE_TIMEOUT_S = 3.0
 
-#: Bytes; more than this goes out without waiting for the loop, for what a socket does not take whole is copied.
-_BURST = 65_536
+#: More than this is sent at once, not in the loop's next turn: what a socket does not take whole is copied.
+_MAX_UNSENT_BYTES = 65_536
 
-#: Bytes that are read at once. With pika's 4 KiB a message of 60 kB costs two and a half times the CPU; a small one the same.
-_RECEIVED = 65_536
+#: With pika's 4 KiB per read, a message of 60 kB costs two and a half times the CPU; a small one costs the same.
+_READ_BYTES = 65_536
 
 
 class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carries no types
-    """One connection to the broker, for one life: `lost` tells its end."""
+    """One connection to the broker.
+
+    1. `open_connection` opens it; channels are opened on it.
+    2. While the broker lacks memory or disk, `blocked` is True: it does not read.
+    3. `leave` closes it, `abort` cuts it; `lost` then has the error that ended it. It is not opened again.
+
+    Our own form of publishes and deliveries passes it as whole messages (`frames`); pika handles all other frames.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[Exception] = self._loop.create_future()
-        #: Whether the broker has stopped reading from us, for want of memory or disk.
+        #: Whether the broker does not read, since it lacks memory or disk.
         self.blocked = False
-        #: By number: the channel, what a delivery to its consumer begins with, and who takes that.
+        #: By channel number: the channel, the start of deliveries to its consumer, and the function that receives them.
         self._consumers: dict[int, tuple[Any, bytes, Callable[[frames.Delivered], None]]] = {}
         self._unread = b""
         self._unsent: list[bytes] = []
@@ -45,40 +52,40 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
         self.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
         self.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
 
-    def abort(self, why: Exception) -> None:
-        """Cuts the connection, without a goodbye."""
+    def abort(self, error: Exception) -> None:
+        """Cuts the connection, without AMQP's close."""
         if not self.is_closed:
-            self._terminate_stream(why)
+            self._terminate_stream(error)
 
     async def leave(self) -> None:
-        """Says goodbye, or cuts the connection where that is not answered."""
+        """Closes the connection, and cuts it if the broker does not answer."""
         if self.is_open and not self.blocked:
             self.close()
-            await asyncio.wait([self.lost], timeout=_GOODBYE)
+            await asyncio.wait([self.lost], timeout=_CLOSE_TIMEOUT_S)
         if not self.lost.done():
             self.abort(ConnectionClosedByClient(200, "closed"))
-            await asyncio.wait([self.lost], timeout=_GOODBYE)
+            await asyncio.wait([self.lost], timeout=_CLOSE_TIMEOUT_S)
 
     def publish(self, channel: Any, exchange: str, key: str, properties: bytes, body: bytes) -> None:
-        """Publishes a message as mandatory, its properties as `frames` writes them."""
+        """Publishes a message as mandatory; `properties` are encoded by `frames.properties`."""
         number = channel.channel_number
         self._output_marshaled_frames(
             (frames.publish(number, exchange, key, properties, body, self._body_max_length),)
         )
 
-    def deliver(self, channel: Any, consumer_tag: str, take: Callable[[frames.Delivered], None]) -> None:
-        """Gives deliveries of our one form to `take`, as long as the channel lives; others come by pika's callback."""
+    def deliver(self, channel: Any, consumer_tag: str, receive: Callable[[frames.Delivered], None]) -> None:
+        """Passes deliveries of our form to `receive`, until the channel closes; others arrive at pika's callback."""
         number = channel.channel_number
-        self._consumers[number] = channel, frames.delivery_start(consumer_tag), take
+        self._consumers[number] = channel, frames.delivery_start(consumer_tag), receive
         channel.add_on_close_callback(lambda *_: self._consumers.pop(number, None))
 
     def _on_data_available(self, data_in: bytes) -> None:
-        """Takes the deliveries out of what comes, and leaves to pika all other frames, each when it is whole."""
+        """Reads deliveries of our form, and passes all other frames to pika, each when it is complete."""
         data, self._unread = self._unread + data_in, b""
         start = 0
         try:
             while self._consumers and start < len(data):
-                start = self._take_delivery(data, start) or self._leave_to_pika(data, start)
+                start = self._take_delivery(data, start) or self._pass_to_pika(data, start)
         except EOFError:
             self._unread = data[start:]
         else:
@@ -86,32 +93,34 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
                 super()._on_data_available(data[start:])
 
     def _take_delivery(self, data: bytes, start: int) -> int:
-        """The end of the delivery that begins at `start`; 0 when it is none of ours. Raises EOFError while it has no end."""
+        """The end of the delivery at `start`; 0 when it is not of our form. Raises EOFError while it is incomplete."""
         kind, number, _ = frames.begin(data, start)
         if kind != FRAME_METHOD or number not in self._consumers:
             return 0
-        channel, mine, take = self._consumers[number]
-        if not (data.startswith(mine, start + frames.BEGIN) and channel.is_open):
+        channel, method_start, receive = self._consumers[number]
+        if not (data.startswith(method_start, start + frames.BEGIN) and channel.is_open):
             return 0
-        delivered = frames.read_delivery(data, start, mine)
+        delivered = frames.read_delivery(data, start, method_start)
         if delivered is None:
             return 0
         self.bytes_received += delivered.end - start
-        take(delivered)
+        receive(delivered)
         return delivered.end
 
-    def _leave_to_pika(self, data: bytes, start: int) -> int:
+    def _pass_to_pika(self, data: bytes, start: int) -> int:
         end = frames.end(data, start)
         super()._on_data_available(data[start:end])
         return end
 
     def _proto_connection_made(self, transport: Any) -> None:
         super()._proto_connection_made(transport)
-        transport._MAX_RECV_BYTES = _RECEIVED
+        transport._MAX_RECV_BYTES = _READ_BYTES
 
     def _read_frame(self) -> tuple[int, Any]:
-        """Reads on where pika stumbles over a message's properties: else one such message, redelivered for ever, would cut
-        every connection that it came by. It arrives without them, and whoever reads it finds that it is none of ours.
+        """Survives message properties that pika cannot read.
+
+        Otherwise one such message, redelivered without end, would cut every connection that it arrives on. It arrives
+        without its properties, and its reader finds out that it is not one of ours.
         """
         try:
             return cast("tuple[int, Any]", super()._read_frame())
@@ -123,16 +132,16 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
             return frames.end(self._frame_buffer), Header(channel, body_size, BasicProperties())
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        """Gathers what pika writes until the loop comes round.
+        """Collects what pika writes until the loop's next turn.
 
-        pika gives each frame to the socket by itself, three for a message, and that system call is the dearest part of
-        a publish: this halves the cost of a message in a burst.
+        pika sends each frame by itself, three for a message, and that system call is the most expensive part of a
+        publish: this halves the cost of a message in a burst.
         """
         if not self._unsent:
             self._loop.call_soon(self._emit)
         self._unsent.append(data)
         self._unsent_bytes += len(data)
-        if self._unsent_bytes > _BURST:
+        if self._unsent_bytes > _MAX_UNSENT_BYTES:
             self._emit()
 
     def _emit(self) -> None:
@@ -143,13 +152,13 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
     def _set_blocked(self, blocked: bool) -> None:
         self.blocked = blocked
 
-    def _on_lost(self, _connection: Any, why: Exception) -> None:
+    def _on_lost(self, _connection: Any, error: Exception) -> None:
         if not self.lost.done():
-            self.lost.set_result(why)
+            self.lost.set_result(error)
 
 
 async def open_connection(parameters: Sequence[Any]) -> Connection:
-    """The first connection that one of the hosts grants, tried in order. Raises what the last one said."""
+    """A connection to the first host that accepts one, tried in order. Raises the error of the last host."""
     refused: Exception = AMQPError("no host is named")
     for each in parameters:
         try:
@@ -164,29 +173,31 @@ async def _open(parameters: Any) -> Connection:
     opened: asyncio.Future[Connection] = loop.create_future()
     ended: asyncio.Future[Exception] = loop.create_future()
 
-    def on_error(_connection: Any, why: Exception) -> None:
-        _tell(opened, why)
+    def on_error(_connection: Any, error: Exception) -> None:
+        _resolve(opened, error)
         if not ended.done():
-            ended.set_result(why)
+            ended.set_result(error)
 
     connection = Connection(
-        parameters, lambda connection: _tell(opened, connection), on_error, custom_ioloop=IOServices(loop)
+        parameters, lambda connection: _resolve(opened, connection), on_error, custom_ioloop=IOServices(loop)
     )
     try:
         return await opened
     except asyncio.CancelledError:
         connection.abort(ConnectionClosedByClient(200, "no longer wanted"))
-        await asyncio.wait([connection.lost, ended], timeout=_GOODBYE, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            [connection.lost, ended], timeout=_CLOSE_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+        )
         raise
 
 
 async def open_channel(connection: Connection) -> Any:
-    """A new channel of `connection`. Raises what closed it or the connection meanwhile."""
+    """A new channel of `connection`. Raises the error that closed it or the connection."""
     if not connection.is_open:
         raise AMQPError("the connection is closed")
     opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    channel: Channel = connection.channel(on_open_callback=lambda channel: _tell(opened, channel))
-    channel.add_on_close_callback(lambda _, why: _tell(opened, why))
+    channel: Channel = connection.channel(on_open_callback=lambda channel: _resolve(opened, channel))
+    channel.add_on_close_callback(lambda _, error: _resolve(opened, error))
     try:
         return await opened
     except asyncio.CancelledError:
@@ -195,20 +206,20 @@ async def open_channel(connection: Connection) -> Any:
 
 
 async def ask(channel: Any, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """The broker's answer to one of `channel`'s methods that take a callback. Raises what closed the channel instead."""
+    """The broker's answer to a method of `channel` that takes a callback. Raises the error that closed the channel."""
     answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    channel.add_on_close_callback(lambda _, why: _tell(answer, why))
-    method(*arguments, **named, callback=lambda frame: _tell(answer, frame))
+    channel.add_on_close_callback(lambda _, error: _resolve(answer, error))
+    method(*arguments, **named, callback=lambda frame: _resolve(answer, frame))
     return (await answer).method
 
 
 def close_channel(channel: Any) -> None:
-    """Closes `channel` if it is not closed already; what was delivered on it and not settled goes back."""
+    """Closes `channel` if it is open; its unsettled deliveries return to their queues."""
     if not (channel.is_closed or channel.is_closing):
         channel.close()
 
 
-def _tell(future: "asyncio.Future[Any]", result: Any) -> None:
+def _resolve(future: "asyncio.Future[Any]", result: Any) -> None:
     if future.done():
         return
     if isinstance(result, Exception):

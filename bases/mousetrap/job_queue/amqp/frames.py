@@ -1,4 +1,7 @@
-"""Writes and reads whole messages of our one form in one step, where pika goes frame by frame and field by field."""
+"""Encodes and decodes whole messages of our own form, in one step.
+
+pika does it frame by frame and field by field, at several times the cost.
+"""
 
 import struct
 from collections.abc import Mapping
@@ -10,7 +13,7 @@ from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, Basic
 
 from mousetrap.jobs import HEADER_PREFIX, Message
 
-#: The beginning of every frame: its kind, its channel, and its size without this and the end mark.
+#: The start of every frame: its kind, its channel, and its size without this start and the end mark.
 _FRAME = struct.Struct(">BHL")
 BEGIN = _FRAME.size
 _END = bytes([FRAME_END])
@@ -22,29 +25,29 @@ _TIME = struct.Struct(">Q")
 
 #: Content type, delivery mode, message id and time, without headers and with them.
 _BARE, _WITH_HEADERS = 0x90C0, 0xB0C0
-#: The time, which stands last; other senders, and earlier versions of ours, give none.
+#: The time, which is the last property; other senders, and our earlier versions, send none.
 _TIMED = 0x0040
 _JSON = b"\x10application/json"
 _PERSISTENT = b"\x02"
 _OURS = HEADER_PREFIX.encode()
 
-#: Bytes of a body, above which nothing is saved.
-_LARGE = 65_536
+#: Above this, one step saves nothing.
+_MAX_BODY_BYTES = 65_536
 
 
 class Delivered(NamedTuple):
-    """One message as a consumer gets it, and where in the data it ends."""
+    """One delivered message, and where in the data it ends."""
 
     tag: int
     redelivered: bool
     message: Message
-    #: Seconds since 1970, when the message was to begin to wait in its queue; 0 where that is not said.
+    #: Seconds since 1970, when the message began to wait in its queue; 0 where that is unknown.
     since: int
     end: int
 
 
 def begin(data: bytes, start: int = 0) -> tuple[int, int, int]:
-    """Kind, channel and size of the frame that begins at `start`. Raises EOFError when so much of it is not there yet."""
+    """Kind, channel and size of the frame that begins at `start`. Raises EOFError while that is incomplete."""
     try:
         kind, channel, size = _FRAME.unpack_from(data, start)
     except struct.error:
@@ -53,7 +56,7 @@ def begin(data: bytes, start: int = 0) -> tuple[int, int, int]:
 
 
 def end(data: bytes, start: int = 0) -> int:
-    """Where the frame that begins at `start` ends. Raises EOFError when that is not there yet."""
+    """Where the frame that begins at `start` ends. Raises EOFError while it is incomplete."""
     end = start + BEGIN + begin(data, start)[2] + 1
     if end > len(data):
         raise EOFError
@@ -61,7 +64,7 @@ def end(data: bytes, start: int = 0) -> int:
 
 
 def properties(message_id: str, headers: Mapping[str, str], since: int) -> bytes:
-    """What stands in a header frame after the size of the body: JSON, persistent, this id, these headers, this time."""
+    """The properties of a header frame: JSON, persistent, with this id, these headers and this time."""
     end = _short(message_id) + _TIME.pack(since)
     if not headers:
         return b"\x90\xc0" + _JSON + _PERSISTENT + end
@@ -69,8 +72,8 @@ def properties(message_id: str, headers: Mapping[str, str], since: int) -> bytes
     return b"\xb0\xc0" + _JSON + _LONG.pack(len(table)) + table + _PERSISTENT + end
 
 
-def publish(channel: int, exchange: str, key: str, properties: bytes, body: bytes, most: int) -> bytes:
-    """The frames that publish a message as mandatory; no frame carries more than `most` bytes of the body."""
+def publish(channel: int, exchange: str, key: str, properties: bytes, body: bytes, max_body: int) -> bytes:
+    """The frames that publish a message as mandatory; no frame has more than `max_body` bytes of the body."""
     parts = [
         _publish_method(channel, exchange, key),
         _FRAME.pack(FRAME_HEADER, channel, 12 + len(properties)),
@@ -79,8 +82,8 @@ def publish(channel: int, exchange: str, key: str, properties: bytes, body: byte
         properties,
         _END,
     ]
-    for start in range(0, len(body), most):
-        part = body[start : start + most]
+    for start in range(0, len(body), max_body):
+        part = body[start : start + max_body]
         parts += (_FRAME.pack(FRAME_BODY, channel, len(part)), part, _END)
     return b"".join(parts)
 
@@ -93,23 +96,23 @@ def _publish_method(channel: int, exchange: str, key: str) -> bytes:
 
 
 def delivery_start(consumer_tag: str) -> bytes:
-    """What a method frame that delivers to that consumer begins with, after its size."""
+    """The start of a method frame that delivers to that consumer, after the frame's own start."""
     return b"\x00\x3c\x00\x3c" + _short(consumer_tag)
 
 
-# One function, for a call costs as much here as what it would do.
-def read_delivery(data: bytes, start: int, mine: bytes) -> Delivered | None:
-    """The message whose method frame begins at `start` and goes on with `mine`; None when it is of another form.
+# One function, since a call would cost as much as the work in it.
+def read_delivery(data: bytes, start: int, method_start: bytes) -> Delivered | None:
+    """The message whose method frame is at `start` and continues with `method_start`; None when it is of another form.
 
-    Raises EOFError when the end of it is not there yet.
+    Raises EOFError while it is incomplete.
     """
     try:
         _, _, size = _FRAME.unpack_from(data, start)
-        place = start + BEGIN + len(mine)
+        place = start + BEGIN + len(method_start)
         tag, redelivered = _DELIVERED.unpack_from(data, place)
         header = start + BEGIN + size + 1
         kind, _, header_size, _, _, body_size, flags = _HEADER.unpack_from(data, header)
-        if kind != FRAME_HEADER or body_size > _LARGE:
+        if kind != FRAME_HEADER or body_size > _MAX_BODY_BYTES:
             return None
         body_frame = header + BEGIN + header_size + 1
         body = body_frame + BEGIN
@@ -154,7 +157,7 @@ def _read_properties(
                 if data.startswith(_OURS, place + 1):
                     headers[data[place + 1 : value].decode()] = data[value + 5 : value + 5 + size].decode()
                 place = value + 5 + size
-        # The delivery mode is skipped: whoever delivers has stored the message or not already.
+        # The delivery mode is skipped: it concerns the broker that stores the message.
         message_id = place + 2
         if data[place + 1] != end - message_id:
             return None

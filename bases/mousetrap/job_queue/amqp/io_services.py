@@ -1,4 +1,4 @@
-"""pika's use of the event loop, with the one error told that pika lets fall past whoever waits for a connection."""
+"""Reports one connection error that pika drops."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from pika.adapters.asyncio_connection import _AsyncioIOServicesAdapter
 
 
 class IOServices(_AsyncioIOServicesAdapter):  # type: ignore[misc] # pika's wheel carries no types
-    """As pika's own."""
+    """pika's use of the event loop, except for one error."""
 
     def create_streaming_connection(
         self,
@@ -19,9 +19,9 @@ class IOServices(_AsyncioIOServicesAdapter):  # type: ignore[misc] # pika's whee
         on_done: Callable[[Any], None],
         **more: Any,
     ) -> Any:
-        """Tells `on_done` as well of a peer that has left by the time it is looked at.
+        """Passes to `on_done` the error of a peer that has left before pika looks at it.
 
-        pika raises that into the loop, so that a traceback is logged and the attempt to connect hangs until its last limit.
+        pika raises it into the loop: a traceback is logged, and the attempt to connect hangs until its timeout.
         """
         try:
             return super().create_streaming_connection(protocol_factory, sock, on_done, **more)

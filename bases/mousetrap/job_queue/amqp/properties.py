@@ -1,4 +1,4 @@
-"""Reads what came beside a body on the wire, from whoever sent it; only our own headers pass."""
+"""Reads the properties of any sender's message; only our headers pass."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,14 +7,14 @@ from typing import Any
 from mousetrap.job_queue.topology.delay_ladder import RUNG
 from mousetrap.jobs import HEADER_PREFIX, Message
 
-#: Where a dead letter that the broker made itself says why: rejected, expired, maxlen or delivery_limit.
+#: The header for why the broker itself made a dead letter: rejected, expired, maxlen or delivery_limit.
 REASON = f"{HEADER_PREFIX}reason"
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def read(properties: Any, body: bytes) -> Message:
-    """The message that a delivery carries; of a foreign one, what can be had."""
+    """The message of a delivery; of a foreign one, what can be read."""
     headers = properties.headers
     return Message(_text(properties.message_id or ""), body, _ours(headers) if headers else _NOTHING)
 
@@ -24,12 +24,12 @@ def _ours(headers: Mapping[Any, Any]) -> Mapping[str, str]:
         _text(name): _text(value) for name, value in headers.items() if _text(name).startswith(HEADER_PREFIX)
     }
     if deaths := headers.get("x-death"):
-        ours.update(_why_dead(deaths))
+        ours.update(_death_reason(deaths))
     return ours or _NOTHING
 
 
-def _why_dead(deaths: Any) -> Mapping[str, str]:
-    """The broker's reason, newest death first; leaving a rung of the delay ladder is a death to it, and none to us."""
+def _death_reason(deaths: Any) -> Mapping[str, str]:
+    """The broker's reason, newest death first; it counts leaving a rung of the delay ladder as a death, and we do not."""
     for death in deaths if isinstance(deaths, list) else ():
         if isinstance(death, dict) and not _text(death.get("queue")).startswith(RUNG):
             return {REASON: _text(death.get("reason"))}
@@ -37,11 +37,7 @@ def _why_dead(deaths: Any) -> Mapping[str, str]:
 
 
 def _text(value: Any) -> str:
-    """pika gives bytes where text is no UTF-8, and other senders give other types."""
-    return (
-        value
-        if isinstance(value, str)
-        else value.decode(errors="replace")
-        if isinstance(value, bytes)
-        else str(value)
-    )
+    """Text of any value: pika gives bytes where text is not UTF-8, and other senders send other types."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value if isinstance(value, str) else str(value)

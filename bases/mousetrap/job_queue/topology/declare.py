@@ -1,31 +1,31 @@
-"""Makes the broker hold a topology, or looks whether it does, through a pika channel of either kind."""
+"""Declares a topology on the broker, or checks that it is there."""
 
 from typing import Any
 
 from mousetrap.job_queue.topology import delay_ladder
 from mousetrap.job_queue.topology.topology import DEAD, Topology
 
-#: Seconds between a queue's deletion and our new declaration. RabbitMQ 3.10 takes tens of milliseconds to tell a queue's
-#: consumers of its end; one that finds the name in use again meanwhile stays subscribed, and is never given anything.
+#: Between a queue's deletion and its new declaration. RabbitMQ 3.10 takes tens of milliseconds to notify a queue's consumers
+#: of its end; a consumer that finds the name in use again by then stays subscribed, and never receives anything.
 REDECLARE_DELAY_S = 1.0
 
-#: Exchanges that the broker alone publishes to: no other user has any right there, and without one RabbitMQ tells nothing.
+#: Exchanges that the broker alone publishes to: no other user has a right there, and without one RabbitMQ reports nothing.
 _BROKERS_OWN = (DEAD, delay_ladder.DELIVER)
 
 
 def declare(channel: Any, topology: Topology) -> None:
-    """Declares everything through a pika channel of either kind; a topology that is not ours to make is only looked for.
+    """Declares everything through a pika channel, blocking or asynchronous, or only checks that it is there.
 
-    A blocking channel waits for each answer. An asynchronous one waits for none: the broker works in order, so that any
-    later question on the same channel is answered when all this is done, or fails because some of it was refused.
+    A blocking channel waits for each answer. An asynchronous one waits for none: the broker works in order, so that the
+    next request on the same channel is answered after all this is done, or fails because a part of it was refused.
     """
-    if topology.ours:
-        _make(channel, topology)
+    if topology.declared_by_us:
+        _declare(channel, topology)
     else:
-        _look(channel, topology)
+        _check(channel, topology)
 
 
-def _make(channel: Any, topology: Topology) -> None:
+def _declare(channel: Any, topology: Topology) -> None:
     for exchange in topology.exchanges:
         channel.exchange_declare(exchange.name, exchange.type, durable=True)
     for queue in topology.queues:
@@ -37,8 +37,8 @@ def _make(channel: Any, topology: Topology) -> None:
             channel.queue_bind(binding.to, binding.source, binding.key)
 
 
-def _look(channel: Any, topology: Topology) -> None:
-    """Bindings cannot be looked at: where one is missing, a publish says so."""
+def _check(channel: Any, topology: Topology) -> None:
+    """Bindings cannot be checked: where one is missing, a publish is returned."""
     for exchange in topology.exchanges:
         if exchange.name not in _BROKERS_OWN:
             channel.exchange_declare(exchange.name, exchange.type, passive=True)

@@ -1,22 +1,22 @@
-"""Turns a delay into a way down a ladder of waiting queues: rung k holds a message for 2**k tenths of a second.
+"""Delays messages on a ladder of waiting queues.
 
-A delay is a binary number of tenths, and its bits are the first words of the routing key. Each rung's exchange reads its
+Rung k keeps a message for 2**k tenths of a second. A delay is a binary number of tenths, and its bits are the first words of the routing key. Each rung's exchange reads its
 own bit: 1 means wait here, 0 means pass to the rung below. Every message on a rung waits equally long, so that a short
 delay is never held up by a long one, which a single queue with a time to live per message cannot give.
 """
 
 import math
 
-#: Milliseconds; the shortest delay, and the step between delays.
-UNIT = 100
+#: The shortest delay, and the step between delays.
+UNIT_MS = 100
 #: Rungs: the longest delay is about 310 days.
 RUNGS = 28
-#: Of a delay only so many leading bits are kept, rounded up: at most four rungs, at most an eighth too late.
+#: Leading bits of a delay that are kept, rounded up: at most four rungs, at most an eighth too late.
 _KEPT_BITS = 4
 
-#: Where a message goes when its last rung is behind it.
+#: The exchange after a message's last rung.
 DELIVER = "mousetrap.deliver"
-#: What the names of all rungs begin with.
+#: The start of the names of all rungs.
 RUNG = "mousetrap.delay."
 
 
@@ -32,7 +32,7 @@ def way_down(queue: str, after: float) -> tuple[str, str]:
     """
     if not 0 < after < math.inf:
         raise ValueError(f"a delay of {after} seconds: give a positive number")
-    tenths = _round_up(-(-math.ceil(after * 1000) // UNIT))
+    tenths = _round_up(-(-math.ceil(after * 1000) // UNIT_MS))
     if tenths.bit_length() > RUNGS:
         raise ValueError(f"a delay of {after} seconds: the longest possible is {longest():.0f}")
     bits = ".".join(f"{tenths:0{RUNGS}b}")
@@ -41,12 +41,12 @@ def way_down(queue: str, after: float) -> tuple[str, str]:
 
 def longest() -> float:
     """The longest delay, in seconds."""
-    return ((1 << _KEPT_BITS) - 1 << RUNGS - _KEPT_BITS) * UNIT / 1000
+    return ((1 << _KEPT_BITS) - 1 << RUNGS - _KEPT_BITS) * UNIT_MS / 1000
 
 
 def wait(k: int) -> int:
     """Milliseconds on rung `k`: one more than its share, because the broker's clock counts whole ones."""
-    return (UNIT << k) + 1
+    return (UNIT_MS << k) + 1
 
 
 def reads(k: int, bit: int) -> str:

@@ -1,11 +1,11 @@
-"""Says which queue stands on the broker with other arguments than this process wants, and how to mend that."""
+"""Explains a queue that exists with other arguments than needed."""
 
 import re
 
 #: RabbitMQ names the first argument that differs, and gives both values bare where their types are the same.
 _INEQUIVALENT = re.compile(
     r"inequivalent arg '(?P<argument>[^']*)' for (?P<kind>queue|exchange) '(?P<name>.*)' in vhost '.*': "
-    r"received (?P<wanted>.*) but current is (?P<stands>.*)"
+    r"received (?P<needed>.*) but current is (?P<current>.*)"
 )
 _VALUE = re.compile(r"(?:the value )?'(.*?)'(?: of type '\w+')?")
 
@@ -22,20 +22,23 @@ _SETTINGS = {
 
 
 def explain_drift(text: str) -> str | None:
-    """What the broker's `text` says of a queue's or an exchange's arguments, in our words; None if it speaks of other things."""
+    """The cause and the advice for the broker's `text` about different arguments; None for any other text."""
     found = _INEQUIVALENT.search(text)
     if found is None:
         return None
     kind, name, argument = found["kind"], found["name"], found["argument"]
-    stands = f"{kind} {name!r} stands with {argument} {_value(found['stands'])}, and this process wants {_value(found['wanted'])}"
+    current, needed = _value(found["current"]), _value(found["needed"])
     setting = _SETTINGS.get(argument)
-    same = f"give every process the {setting} that it was made with, or " if setting else ""
-    if setting == _MAX_BYTES and _value(found["stands"]) == "none":
-        # What an installation meets that is older than this bound.
-        same = f"give every process {setting}=0, which is how it was made, or "
-    return f"{stands}: {same}make it anew without losing a message, as docs/upgrading.md says"
+    same = f"give every process the {setting} that it was declared with, or " if setting else ""
+    if setting == _MAX_BYTES and current == "none":
+        # The queue is older than this limit.
+        same = f"give every process {setting}=0, which is how it was declared, or "
+    return (
+        f"{kind} {name!r} has {argument} {current}, and this process needs {needed}: "
+        f"{same}declare it again without losing a message, as docs/upgrading.md describes"
+    )
 
 
-def _value(said: str) -> str:
-    found = _VALUE.fullmatch(said)
-    return found[1] if found else said
+def _value(text: str) -> str:
+    found = _VALUE.fullmatch(text)
+    return found[1] if found else text

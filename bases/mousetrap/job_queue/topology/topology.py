@@ -1,4 +1,4 @@
-"""Lists the exchanges, queues and bindings that stand on the broker for given work queues."""
+"""Lists the exchanges, queues and bindings of given work queues."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from mousetrap.jobs import QueueOptions, dead_queue
 
 #: Direct: a queue's name is its routing key.
 JOBS = "mousetrap.jobs"
-#: Direct: what a work queue gives up by itself goes to its dead queue, under the work queue's name.
+#: Direct: a message that a work queue gives up by itself goes to its dead queue, under the work queue's name.
 DEAD = "mousetrap.dead"
 
-#: Returns to a queue before the broker gives a message up. Each restart of a worker returns what it had taken and not
-#: begun, so that a low limit, or the 20 of brokers from 4.0 on, gives up messages that nobody has tried; how many workers a
-#: job has killed the run store counts. "No limit" has no form that all versions take; a limit also keeps returned messages
-#: in their place.
-_AS_GOOD_AS_NO_LIMIT = 1_000_000_000
+#: Returns to a queue before the broker gives a message up. Each restart of a worker returns the messages that it had
+#: prefetched, so that a low limit, or the 20 of brokers from 4.0 on, gives up messages that no worker has tried; the run store
+#: counts how many workers a job has killed. "No limit" has no form that all versions accept; a limit also keeps returned
+#: messages in their place.
+_DELIVERY_LIMIT = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class DeclaredQueue:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What the exchange `source` gets under `key` goes to `to`."""
+    """Messages of the exchange `source` with the routing key `key` go to `to`."""
 
     source: str
     key: str
@@ -47,21 +47,21 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """All that stands on the broker, in the order in which it can be declared."""
+    """Everything to declare on the broker, in an order that works."""
 
     exchanges: tuple[Exchange, ...]
     queues: tuple[DeclaredQueue, ...]
     bindings: tuple[Binding, ...]
     #: The names that can be published to.
     names: frozenset[str]
-    #: Whether we make it; else we only look whether it stands.
-    ours: bool
+    #: Whether this process declares it, or only checks that it is there.
+    declared_by_us: bool
 
 
 def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
-    """What stands on the broker for these work queues: they, their dead queues and the delay ladder.
+    """The topology of these work queues: they, their dead queues and the delay ladder.
 
-    Without any there are exchanges alone, and nothing that could differ from what another version made.
+    Without work queues it has exchanges alone, and nothing that could differ from what another version declared.
     """
     work = tuple(dict.fromkeys(work_queues))
     names = [name for queue in work for name in (queue, dead_queue(queue))]
@@ -81,14 +81,14 @@ def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
             *(Binding(JOBS, name, name) for name in names),
             *(Binding(DEAD, queue, dead_queue(queue)) for queue in work),
             *(Binding(delay_ladder.DELIVER, delay_ladder.arrives(name), name) for name in names),
-            *(binding for k in rungs for binding in _steps(k)),
+            *(binding for k in rungs for binding in _rung_bindings(k)),
         ),
         names=frozenset(names),
-        ours=options.declare,
+        declared_by_us=options.declare,
     )
 
 
-def _steps(k: int) -> Iterator[Binding]:
+def _rung_bindings(k: int) -> Iterator[Binding]:
     here = delay_ladder.rung(k)
     yield Binding(here, delay_ladder.reads(k, 1), here)
     yield Binding(here, delay_ladder.reads(k, 0), delay_ladder.rung(k - 1), to_exchange=True)
@@ -119,19 +119,19 @@ def _waiting_queue(k: int, options: QueueOptions) -> DeclaredQueue:
 def _dead_lettering(exchange: str, options: QueueOptions) -> Mapping[str, str | int]:
     """Moves messages on to `exchange`; on quorum queues keeps each until its next place has confirmed it.
 
-    Without reject-publish a broker quietly takes at-least-once for at-most-once.
+    Without reject-publish a broker treats at-least-once as at-most-once, and does not report it.
     """
     kept = {"x-dead-letter-strategy": "at-least-once"} if options.queue_type == "quorum" else {}
     return {**_kind(options), "x-overflow": "reject-publish", "x-dead-letter-exchange": exchange, **kept}
 
 
 def _unlimited_returns(options: QueueOptions) -> Mapping[str, str | int]:
-    return {"x-delivery-limit": _AS_GOOD_AS_NO_LIMIT} if options.queue_type == "quorum" else {}
+    return {"x-delivery-limit": _DELIVERY_LIMIT} if options.queue_type == "quorum" else {}
 
 
 def _kind(options: QueueOptions) -> Mapping[str, str | int]:
     kind: dict[str, str | int] = {"x-queue-type": options.queue_type}
     if options.queue_type == "quorum":
-        # Else all leaders of a cluster gather on the node that the declaring client happens to be on.
+        # Otherwise all leaders of a cluster are on the node that the declaring client is connected to.
         kind["x-queue-leader-locator"] = "balanced"
     return kind

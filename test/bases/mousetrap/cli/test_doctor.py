@@ -126,7 +126,7 @@ def test_a_queue_that_another_version_made_is_named_in_the_words_of_every_other_
     with pytest.raises(QueueUnreachable) as others, open_channel(broker_url, ["start_fetch"]):
         pass
     assert found["queues"]["found"] == str(others.value)
-    assert "queue 'start_fetch' stands with x-max-length 7" in str(others.value)
+    assert "queue 'start_fetch' has x-max-length 7" in str(others.value)
 
 
 def test_queues_that_are_as_they_should_be_are_well(

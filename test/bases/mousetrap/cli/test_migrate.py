@@ -66,7 +66,7 @@ def test_a_queue_that_differs_is_named_and_the_other_steps_are_taken(
     done = mousetrap("migrate", settings=environ(broker_url, store_url, tmp_path))
 
     assert done.code == 1
-    assert "queue 'start_fetch' stands with x-max-length 7" in " ".join(done.out.split())
+    assert "queue 'start_fetch' has x-max-length 7" in " ".join(done.out.split())
     assert tables(tmp_path) == ["mousetrap_summaries"]
 
 

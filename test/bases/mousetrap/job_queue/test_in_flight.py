@@ -21,7 +21,7 @@ from mousetrap.job_queue.in_flight import InFlight, Pending
 def test_a_confirm_speaks_of_one_message_or_of_all_up_to_it(
     confirms: list[tuple[int, bool]], settled: list[str], left: list[str]
 ) -> None:
-    table = holding("m1", "m2", "m3", "m4")
+    table = in_flight("m1", "m2", "m3", "m4")
 
     taken = [pending for tag, multiple in confirms for pending in table.confirmed(tag, multiple)]
 
@@ -30,7 +30,7 @@ def test_a_confirm_speaks_of_one_message_or_of_all_up_to_it(
 
 
 def test_a_return_marks_the_oldest_of_that_id_and_queue_that_is_not_marked() -> None:
-    table = holding("a", "b", "b", "c")
+    table = in_flight("a", "b", "b", "c")
 
     table.returned("b", "q")
     table.returned("b", "q")
@@ -40,7 +40,7 @@ def test_a_return_marks_the_oldest_of_that_id_and_queue_that_is_not_marked() -> 
 
 
 def test_after_a_loss_the_next_channel_counts_from_one() -> None:
-    table = holding("old1", "old2")
+    table = in_flight("old1", "old2")
     table.lost()
 
     table.add(message("new"))
@@ -78,10 +78,19 @@ def test_there_is_room_until_messages_or_bytes_are_too_many_and_again_after_a_co
 def message(name: str, *, deadline: float = 1.0, body: bytes = b"x") -> Pending:
     loop = asyncio.new_event_loop()
     loop.close()
-    return Pending("q", "mousetrap.jobs", "q", name, b"", body, deadline, loop.create_future())
+    return Pending(
+        queue="q",
+        exchange="mousetrap.jobs",
+        key="q",
+        id=name,
+        properties=b"",
+        body=body,
+        deadline=deadline,
+        done=loop.create_future(),
+    )
 
 
-def holding(*names: str) -> InFlight:
+def in_flight(*names: str) -> InFlight:
     table = InFlight()
     for name in names:
         table.add(message(name))

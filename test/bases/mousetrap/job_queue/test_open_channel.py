@@ -121,7 +121,7 @@ def test_a_queue_that_exists_with_other_arguments_is_explained(broker_url: str) 
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         connection.channel().queue_declare("work", durable=True)
 
-    with pytest.raises(QueueUnreachable, match=r"queue 'work' stands with .* as docs/upgrading.md says"):
+    with pytest.raises(QueueUnreachable, match=r"queue 'work' has .* as docs/upgrading.md describes"):
         open_channel(broker_url, ["work"])
 
 

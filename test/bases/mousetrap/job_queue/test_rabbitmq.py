@@ -127,19 +127,23 @@ CLASSIC = {
 @pytest.mark.parametrize(
     ("others", "differs", "mend"),
     [
-        (LIMIT, "x-delivery-limit 50, and this process wants 1000000000", "make it anew"),
-        ({"x-delivery-limit": None}, "x-delivery-limit none, and this process wants 1000000000", "make it"),
-        ({"x-max-length": 7}, "x-max-length 7, and this process wants 1000000", "_QUEUE_MAX_LENGTH"),
-        ({"x-max-length": None}, "x-max-length none, and this process wants 1000000", "_QUEUE_MAX_LENGTH"),
+        (LIMIT, "x-delivery-limit 50, and this process needs 1000000000", "declare it again"),
+        (
+            {"x-delivery-limit": None},
+            "x-delivery-limit none, and this process needs 1000000000",
+            "declare it",
+        ),
+        ({"x-max-length": 7}, "x-max-length 7, and this process needs 1000000", "_QUEUE_MAX_LENGTH"),
+        ({"x-max-length": None}, "x-max-length none, and this process needs 1000000", "_QUEUE_MAX_LENGTH"),
         (
             {"x-max-length-bytes": None},
-            "x-max-length-bytes none, and this process wants 4294967296",
+            "x-max-length-bytes none, and this process needs 4294967296",
             "give every process MOUSETRAP_QUEUE_MAX_BYTES=0",
         ),
-        ({"x-message-ttl": 60_000}, "x-message-ttl 60000, and this process wants none", "make it anew"),
+        ({"x-message-ttl": 60_000}, "x-message-ttl 60000, and this process needs none", "declare it again"),
         (
             CLASSIC,
-            "x-queue-type classic, and this process wants quorum",
+            "x-queue-type classic, and this process needs quorum",
             "give every process the MOUSETRAP_QUEUE_TYPE",
         ),
     ],
@@ -155,8 +159,8 @@ async def test_a_queue_that_exists_with_other_arguments_is_named_with_both_value
     make(broker_url, work, others)
 
     async with connect(broker_url, [work], name="test", options=IMPATIENT) as queue:
-        said = await complaint(queue, "stands with")
-        assert f"queue '{work}' stands with {differs}" in said
+        said = await complaint(queue, "and this process needs")
+        assert f"queue '{work}' has {differs}" in said
         assert mend in said and "docs/upgrading.md" in said
         with pytest.raises(QueueUnreachable, match=differs):
             await queue.publish(work, Message("m", b"x"))
@@ -175,8 +179,8 @@ async def test_a_rung_of_the_delay_ladder_that_differs_is_reported_like_any_queu
     async with connect(broker_url, ["other"], name="test") as queue:
         await eventually(failure_of(queue.check), None)
     async with connect(broker_url, [work], name="test", options=classic) as queue:
-        said = await complaint(queue, "stands with")
-        assert "queue 'mousetrap.delay.0' stands with" in said and "MOUSETRAP_QUEUE_TYPE" in said
+        said = await complaint(queue, "and this process needs")
+        assert "queue 'mousetrap.delay.0' has " in said and "MOUSETRAP_QUEUE_TYPE" in said
 
 
 @pytest.mark.parametrize(

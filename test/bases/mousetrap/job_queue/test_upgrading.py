@@ -29,7 +29,7 @@ async def test_queues_made_again_hold_what_the_old_ones_held_in_the_same_order(
     broker_url: str, script: Path
 ) -> None:
     await fill(broker_url)
-    with pytest.raises(QueueUnreachable, match="stands with x-max-length 77"):
+    with pytest.raises(QueueUnreachable, match="has x-max-length 77"):
         open_channel(broker_url)
 
     assert run(script, broker_url, QUEUE, "data_processing") == (0, "")

@@ -1,4 +1,4 @@
-"""Shows what only the queue on Valkey has: members that lapse, entries that are swept, a server that forgets."""
+"""The queue on Valkey: expired members, swept entries, a server that loses its data."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ from support.ports import free_ports
 from support.valkey import administrator
 from support.waiting import until
 
-#: Takes one message, says so, and settles it when it is told to.
+#: Takes one message, prints its id, and settles it when a line arrives.
 _WORKER = """
 import asyncio, sys
 from mousetrap.jobs import QueueOptions
@@ -56,7 +56,7 @@ asyncio.run(work())
 
 
 class Inbox:
-    """What a subscription received, to be waited for."""
+    """The deliveries of a subscription."""
 
     def __init__(self) -> None:
         self._received: asyncio.Queue[Delivery] = asyncio.Queue()
@@ -81,7 +81,7 @@ def raw(url: str) -> Iterator[Redis]:
 
 @contextmanager
 def worker(url: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    """A process that holds the message it has named."""
+    """A process with one unsettled delivery."""
     with subprocess.Popen(
         [sys.executable, "-c", _WORKER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -95,23 +95,20 @@ def worker(url: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
 
 
 def let_members_lapse(url: str) -> None:
-    """What five seconds without a renewal do."""
+    """The effect of five seconds without a renewal."""
     with raw(url) as client:
         keys = client.keys("mousetrap:consumer:*")
         assert keys
         client.delete(*keys)
 
 
-def publish(url: str, *ids: str) -> None:
-    async def send() -> None:
-        async with opened(url) as queue:
-            await asyncio.gather(*(queue.publish("work", Message(each, b"body")) for each in ids))
-
-    asyncio.run(send())
+async def publish(url: str, *ids: str) -> None:
+    async with opened(url) as queue:
+        await asyncio.gather(*(queue.publish("work", Message(each, b"body")) for each in ids))
 
 
 async def test_what_a_killed_worker_held_comes_back_once_its_membership_has_lapsed(store_url: str) -> None:
-    publish(store_url, "held")
+    await publish(store_url, "held")
     with worker(store_url) as (process, _):
         process.kill()
         process.wait()
@@ -129,7 +126,7 @@ async def test_what_a_killed_worker_held_comes_back_once_its_membership_has_laps
 
 
 async def test_the_acknowledgement_of_a_worker_that_was_taken_for_dead_does_nothing(store_url: str) -> None:
-    publish(store_url, "held")
+    await publish(store_url, "held")
 
     with worker(store_url) as (process, stdin):
         os.kill(process.pid, signal.SIGSTOP)
@@ -270,7 +267,7 @@ async def test_queues_come_back_by_themselves_when_the_server_has_lost_its_data(
         with raw(store_url) as client:
             client.flushdb()
 
-        await queue.publish("other", Message("unheard", b"body"))
+        await queue.publish("other", Message("other", b"body"))
         assert await queue.ready("other") == 1
         await queue.publish("work", Message("after", b"body"))
         assert (await inbox.next()).message.id == "after"
