@@ -1,4 +1,4 @@
-"""Keeps in the store what workers say of themselves and what was seen of their queues, and tells what follows from it."""
+"""Keeps workers' heartbeats and the age of queues in the store."""
 
 import logging
 import ssl
@@ -12,38 +12,16 @@ from redis.exceptions import ResponseError
 
 from mousetrap.jobs import Backlog
 from mousetrap.shapes import Beat, Worker
-from mousetrap.store_client import address, open_client, reaching
+from mousetrap.store_client import Library, address, open_client, reaching
 from mousetrap.worker_registry.beat import read_worker
 
-#: Milliseconds that a worker which fell silent is still listed, and that a look at a queue counts.
-_KEPT = 3_600_000
+#: How long a worker that fell silent is still listed, and an observation of a queue counts.
+_KEEP_MS = 3_600_000
 
 _log = logging.getLogger("mousetrap.worker_registry")
 
 _NAMES = "mousetrap:workers"
-#: The server's clock is the only one. KEYS: names, worker. ARGV: name, beat, milliseconds to keep.
-_BEAT = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSETNX', KEYS[2], 'started_ms', now)
-redis.call('HSET', KEYS[2], 'seen_ms', now, 'beat', ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-"""
-#: What is kept of a queue is one time: nothing that waits in it now began to before that. KEYS: queue. ARGV: how many wait,
-#: since when at the earliest (0 where that is not known), milliseconds to keep. Returns the time of the longest wait.
-_LOOK = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local known = redis.pcall('GET', KEYS[1])
--- Neither a damaged value nor one of before the clock was set back counts.
-local since = math.min(math.max(type(known) == 'string' and tonumber(known) or 0, tonumber(ARGV[2])), now)
-if ARGV[1] == '0' or since == 0 then since = now end
-redis.call('SET', KEYS[1], string.format('%d', since), 'PX', ARGV[3])
-return now - since
-"""
+_LIBRARY = Library.read("mousetrap_registry", "mousetrap.worker_registry", ["registry.lua"])
 
 
 @asynccontextmanager
@@ -62,16 +40,19 @@ class WorkerRegistry:
     def __init__(self, client: Redis, place: str) -> None:
         self._client = client
         self._place = place
-        self._beat = client.register_script(_BEAT)
-        self._look = client.register_script(_LOOK)
 
     async def beat(self, beat: Beat) -> None:
-        """Notes what a worker does now; it is listed until it leaves, or an hour after its last beat."""
+        """Records a heartbeat. The worker is listed until it leaves, or for an hour after its last heartbeat."""
         with reaching(self._place):
-            await self._beat([_NAMES, _key(beat.name)], [beat.name, msgspec.json.encode(beat), _KEPT])
+            await _LIBRARY.call(
+                self._client.execute_command,
+                *(beat.name, msgspec.json.encode(beat), _KEEP_MS),
+                function="_beat",
+                keys=[_NAMES, _key(beat.name)],
+            )
 
     async def leave(self, name: str) -> None:
-        """Forgets a worker, which has ended in order."""
+        """Removes a worker that has ended in order."""
         with reaching(self._place):
             async with self._client.pipeline() as pipe:
                 pipe.delete(_key(name))
@@ -79,10 +60,15 @@ class WorkerRegistry:
                 await pipe.execute()
 
     async def look(self, queue: str, backlog: Backlog) -> float:
-        """Notes what was seen of a queue. Returns how many seconds the oldest of it can have waited."""
+        """Records what a worker observed of a queue. Returns how many seconds its oldest message can have waited."""
         seen = (backlog.ready, backlog.since_ms or 0)
         with reaching(self._place):
-            waited = await self._look([f"mousetrap:waiting:{queue}"], [*seen, _KEPT])
+            waited = await _LIBRARY.call(
+                self._client.execute_command,
+                *(*seen, _KEEP_MS),
+                function="_observe",
+                keys=[f"mousetrap:waiting:{queue}"],
+            )
         return int(waited) / 1000
 
     async def workers(self) -> tuple[Worker, ...]:
@@ -101,18 +87,18 @@ class WorkerRegistry:
 
 
 def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:
-    """A worker by what the store holds of it; None where that cannot be read, or where it left between two questions."""
+    """The worker from its record; None where that cannot be read, or where it left between two commands."""
     if isinstance(answer, ResponseError):
-        _log.warning("what the store holds of worker %s cannot be read: %s", name, answer)
+        _log.warning("the record of worker %s in the store cannot be read: %s", name, answer)
         return None
-    said, *times = answer
-    if said is None:
+    beat, *times = answer
+    if beat is None:
         return None
     if not all(isinstance(time, bytes) and time.isdigit() and len(time) <= 15 for time in times):
-        _log.warning("what the store holds of worker %s cannot be read: its times are no numbers", name)
+        _log.warning("the record of worker %s in the store cannot be read: its times are no numbers", name)
         return None
     started, last = map(int, times)
-    return read_worker(said, started_ms=started, seen_ms=last, now_ms=now_ms)
+    return read_worker(beat, started_ms=started, seen_ms=last, now_ms=now_ms)
 
 
 def _key(name: str) -> str:
