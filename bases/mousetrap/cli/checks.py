@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from mousetrap.api_keys import ApiKeys
-from mousetrap.run_store import StoreFacts
+from mousetrap.run_store import StoreInfo
 from mousetrap.shapes import Worker
 from mousetrap.submit_run import STORE_SHARE, WARN_SHARE
 
@@ -65,7 +65,7 @@ def check_workers(queues: Iterable[str], workers: Iterable[Worker]) -> Check:
     return Check("workers", "ok", f"{len(live)} live, every queue is served{silent}")
 
 
-def check_store_facts(facts: StoreFacts) -> Iterator[Check]:
+def check_store_info(facts: StoreInfo) -> Iterator[Check]:
     """Whether the store may lose what it was given."""
     if facts.policy == "noeviction":
         yield Check("eviction", "ok", "the store forgets nothing to make room")
@@ -92,7 +92,7 @@ def check_store_facts(facts: StoreFacts) -> Iterator[Check]:
         yield Check("persistence", "warn", found, "set appendonly yes on the server")
 
 
-def _check_memory(facts: StoreFacts) -> Iterator[Check]:
+def _check_memory(facts: StoreInfo) -> Iterator[Check]:
     """Nothing where there is no bound, or none is said."""
     if not facts.max_bytes or facts.used_bytes is None:
         return

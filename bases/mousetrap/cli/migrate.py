@@ -59,8 +59,8 @@ def _make_queues(settings: "Settings") -> str:
 def _check_store(settings: "Settings") -> str:
     import asyncio
 
-    from mousetrap.cli.probes import store_facts
+    from mousetrap.cli.probes import store_info
     from mousetrap.settings import masked
 
-    facts = asyncio.run(store_facts(settings))
+    facts = asyncio.run(store_info(settings))
     return f"{masked(settings.store_url)} answers ({facts.server}); it needs nothing made"

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mousetrap.api_client import Api, CommandFailed
 from mousetrap.catalogue import PIPELINES
-from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_facts, check_workers
+from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_info, check_workers
 from mousetrap.cli.settings import given_settings, read_settings
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
-from mousetrap.run_store import StoreFacts, open_store
+from mousetrap.run_store import StoreInfo, open_store
 from mousetrap.settings import Settings, SettingsWrong, check_signing, masked
 from mousetrap.worker_registry import open_registry
 
@@ -104,20 +104,20 @@ async def _ready(broker: Queue, queue: str) -> int | None:
 
 def _store(settings: Settings) -> Iterator[Check]:
     try:
-        facts = asyncio.run(store_facts(settings))
+        facts = asyncio.run(store_info(settings))
     except (MousetrapError, ValueError) as error:
         yield Check("store", "fail", str(error), "start it, or name another in MOUSETRAP_STORE_URL")
         return
     yield Check("store", "ok", f"{masked(settings.store_url)} answers ({facts.server})")
-    yield from check_store_facts(facts)
+    yield from check_store_info(facts)
 
 
-async def store_facts(settings: Settings) -> StoreFacts:
+async def store_info(settings: Settings) -> StoreInfo:
     """The store's own figures. Raises StoreUnreachable."""
     async with open_store(
         settings.store_url, retention=settings.retention_seconds, tls=settings.tls
     ) as store:
-        return await store.facts()
+        return await store.info()
 
 
 async def _workers(settings: Settings, timeout_s: float) -> Sequence[Check]:

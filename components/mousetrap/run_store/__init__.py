@@ -1,11 +1,13 @@
-"""The state of runs and jobs in Valkey: every transition atomic, every key with a time-to-live."""
+"""Keeps the state of runs and jobs in Valkey or Redis."""
 
 from mousetrap.run_store.claims import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
 from mousetrap.run_store.damage import read_json
-from mousetrap.run_store.facts import StoreFacts
+from mousetrap.run_store.info import StoreInfo
 from mousetrap.run_store.reading import StoredRun
 from mousetrap.run_store.records import Opening
-from mousetrap.run_store.store import Decision, Opened, RunConflict, RunStore, open_store
+from mousetrap.run_store.store import RunStore, open_store
+from mousetrap.run_store.submissions import Opened, RunConflict
+from mousetrap.run_store.work import Decision
 
 __all__ = [
     "Busy",
@@ -20,7 +22,7 @@ __all__ = [
     "Over",
     "RunConflict",
     "RunStore",
-    "StoreFacts",
+    "StoreInfo",
     "StoredRun",
     "Unsigned",
     "open_store",

@@ -62,7 +62,7 @@ class Batches:
             self._soon = loop.call_later(_NOTE_DELAY_S, self._begin)
 
     async def close(self) -> None:
-        """Sends the remaining notes."""
+        """Sends the remaining notes and waits for all replies."""
         if self._waiting:
             self._begin()
         if under_way := {*self._beside, *filter(None, [self._sending])}:

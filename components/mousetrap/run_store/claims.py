@@ -1,4 +1,4 @@
-"""What a worker that asks for a job is told."""
+"""Replies to a claim."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from mousetrap.signing import Keyring, SignatureRefused
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """The job is yours, under a fence that grows with each claim."""
+    """The job is given, under a fence that grows with each claim."""
 
     fence: int
-    #: How often this attempt was begun, this time included unless it is a suspect's; above 1, an earlier worker died over it.
+    #: How often this attempt was started, this time included unless it is a suspect's; above 1, an earlier worker died during it.
     starts: int
-    #: Begun often without an end: it may be what kills its workers, and is to begin alone, by `RunStore.begin`.
+    #: Started often without an end: it may kill its workers, and must start alone, with `RunStore.begin`.
     suspect: bool = False
     #: The fence of the lock that came with the claim; 0 where there is none.
     lock_fence: int = 0
-    #: The run that holds the lock which this job could not have and was not to wait for; empty otherwise.
+    #: The run that holds the lock which this job could not get and must not wait for; else empty.
     locked_by: str = ""
     #: Milliseconds since this attempt first met an outage of what its handler depends on; 0 where it has not.
     away_ms: int = 0
@@ -32,40 +32,40 @@ class Busy(msgspec.Struct, frozen=True):
 
 
 class Locked(msgspec.Struct, frozen=True):
-    """Another run holds the lock that the job needs, and has kept it waiting for so many seconds by now."""
+    """Another run holds the job's lock; the job has waited for so many seconds so far."""
 
     holder: str
     seconds: float
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """The outcome is on record, but perhaps nobody lived to act on it: act on it again, the ids make that harmless."""
+    """The outcome is recorded. Its worker may have died before acting on it: act on it again; the ids make that harmless."""
 
     outcome: Outcome
 
 
 class Unsigned(msgspec.Struct, frozen=True):
-    """What is on record of the job is not signed by a key of ours: nothing may follow from it."""
+    """The record of the job is not signed by one of our keys: nothing may follow from it."""
 
     #: The record, to be replaced by `RunStore.distrust`.
     record: str
-    #: For people.
+    #: The reason, as text.
     why: str
 
 
 class Forgotten(msgspec.Struct, frozen=True):
-    """The job's run was accepted longer ago than runs are remembered, and is not known: nobody can tell what was done of it."""
+    """The job's run was accepted longer ago than runs are remembered, and is not known. Whether the job was done is unknown."""
 
 
 class Over(msgspec.Struct, frozen=True):
-    """Nothing is left to do for this message."""
+    """The message is obsolete: nothing is left to do."""
 
 
 Claim = Granted | Busy | Locked | Decided | Unsigned | Forgotten | Over
 
 
 def read_claim(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
-    """The claim on `job` that the store's reply stands for."""
+    """The claim on `job` from the store's reply."""
     match reply:
         case ["granted", *facts]:
             return Granted(*facts)
@@ -87,6 +87,6 @@ def _decided(record: str, seconds: float, job: Job, keyring: Keyring) -> Decided
     except SignatureRefused as error:
         return Unsigned(record, str(error))
     if isinstance(outcome, RetryLater):
-        # When it is due is the store's to say, but no later than what was decided.
+        # The store knows when it is due, but it is never later than what was decided.
         return Decided(RetryLater(min(seconds, outcome.after), outcome.failure))
     return Decided(outcome)

@@ -1,4 +1,4 @@
-"""Reads what lies in the store field by field, and notes what cannot be read instead of failing."""
+"""Reads fields from the store, and lists unreadable ones without failing."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -8,16 +8,16 @@ from redis.exceptions import ResponseError
 
 Kind = TypeVar("Kind")
 
-#: Levels of a JSON value. What is deeper no page can show: the API's own encoder ends at 255.
+#: Levels of a JSON value. A deeper one cannot be shown: the API's own encoder ends at 255.
 _DEEPEST = 200
 #: Characters of a note.
 _LONGEST = 300
-#: What decoding may raise for bytes that anybody wrote.
+#: What decoding may raise for bytes of any origin.
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Fields:
-    """The fields of a hash or of a stream's entry; `faults` says of which ones the value could not be read, and why."""
+    """The fields of a hash or of a stream's entry; `faults` lists those whose value could not be read, and why."""
 
     def __init__(self, fields: Mapping[bytes, bytes]) -> None:
         self._fields = fields
@@ -62,7 +62,7 @@ class Fields:
 
 
 def read_json(raw: bytes | msgspec.Raw | None, kind: Any = Any) -> tuple[Any, str | None]:
-    """The value of a JSON text, and why there is none: each is None where the other says something, or for no text."""
+    """The value of a JSON text, and why there is none: exactly one of them is set, or none for no text."""
     if not raw:
         return None, None
     try:
@@ -75,7 +75,7 @@ def read_json(raw: bytes | msgspec.Raw | None, kind: Any = Any) -> tuple[Any, st
 
 
 def is_damage(answer: object) -> bool:
-    """Whether the server's answer says that a key is of another type than we write; raises any other error of it."""
+    """Whether the reply means that a key is of another type than ours; raises any other error."""
     if not isinstance(answer, Exception):
         return False
     if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):

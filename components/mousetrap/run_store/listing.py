@@ -1,4 +1,7 @@
-"""Lists runs by page from an index a day: the cost of a page does not grow with history."""
+"""Lists runs by page, from an index per day.
+
+The cost of a page does not grow with history.
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,34 +11,35 @@ from typing import Any
 from redis.asyncio import Redis
 
 from mousetrap.run_store.damage import is_damage
+from mousetrap.run_store.keys import index_key, run_key
 from mousetrap.run_store.reading import StoredRun, read_run
 from mousetrap.shapes import RunPage, RunState
 
 _DAY_MS = 86_400_000
-#: Days looked into in one round trip.
+#: Days read in one round trip.
 _DAYS = 32
-#: What a member of an index looks like. The bounds of the order leave out nearly all that is none.
+#: A member of an index. The bounds of the range leave out nearly all that is none.
 _MEMBER = re.compile(rb"\d{13}:[A-Za-z0-9_-]{1,64}")
 _NEWEST, _OLDEST = "(:", "[0"
 _SHOWN = ("pipeline", "state", "stage", "accepted_ms", "updated_ms", "finished_ms", "failure", "progress")
-#: Runs that one call looks at when a state is wanted, and how many of them in one round trip.
+#: Runs that one call reads to filter by state, and how many of them in one round trip.
 MAX_SCANNED, _CHUNK = 2_000, 200
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which runs a list shows; None means all."""
+class RunFilter:
+    """Which runs a list shows; None for all."""
 
     pipeline: str | None = None
     state: RunState | None = None
 
 
 async def list_runs(
-    client: Redis, wanted: Wanted, limit: int, after: str | None, retention: float
+    client: Redis, wanted: RunFilter, limit: int, after: str | None, retention: float
 ) -> RunPage:
     """At most `limit` runs accepted before the one that `after` names, newest first.
 
-    With a state, one call looks at no more than `MAX_SCANNED` runs: its page can be short, or empty, and still have a next.
+    With a state, one call reads no more than `MAX_SCANNED` runs: its page can be short, or empty, and still have a next.
     """
     if wanted.state is None:
         members, more = await _slice(client, wanted.pipeline, limit, after, retention)
@@ -62,7 +66,7 @@ async def _slice(
     """The next members of the index, and whether there are more."""
     members: list[bytes] = []
     today = await _today(client)
-    # Nothing was accepted after today, whatever `after` says: else each day back from there would be asked for.
+    # No run was accepted after today. A later `after` would read each day back from there.
     first = min(today, int(after.partition(":")[0]) // _DAY_MS) if after else today
     oldest = today - int(retention * 1000) // _DAY_MS - 1
     days = iter(range(first, oldest - 1, -1))
@@ -82,22 +86,21 @@ async def _today(client: Redis) -> int:
 
 
 async def _members(
-    client: Redis, pipeline: str | None, days: list[int], most: int, after: str | None
+    client: Redis, pipeline: str | None, days: list[int], limit: int, after: str | None
 ) -> list[bytes]:
-    prefix = f"mousetrap:runs:{pipeline}:" if pipeline else "mousetrap:runs:"
     async with client.pipeline(transaction=False) as pipe:
         for day in days:
             pipe.zrange(
-                f"{prefix}{day}",
+                index_key(pipeline, day),
                 f"({after}" if after else _NEWEST,
                 _OLDEST,
                 desc=True,
                 bylex=True,
                 offset=0,
-                num=most,
+                num=limit,
             )
         answers = await pipe.execute(raise_on_error=False)
-    # An index of another type is one that somebody wrote over: the runs of that day are found by their ids alone.
+    # An index of another type was overwritten from outside: the runs of that day are found by their ids alone.
     found = [members for members in answers if not is_damage(members)]
     return [member for members in found for member in members if _MEMBER.fullmatch(member)]
 
@@ -107,7 +110,7 @@ async def _read(client: Redis, run_ids: list[str]) -> list[StoredRun | None]:
         return []
     async with client.pipeline(transaction=False) as pipe:
         for run_id in run_ids:
-            pipe.hmget(f"mousetrap:run:{run_id}", _SHOWN)
+            pipe.hmget(run_key(run_id), _SHOWN)
         rows = await pipe.execute(raise_on_error=False)
     return [_line(run_id, row) for run_id, row in zip(run_ids, rows, strict=True)]
 

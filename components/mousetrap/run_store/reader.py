@@ -1,4 +1,4 @@
-"""Reads what is on record of runs: few reads at once, and none waits behind one that failed."""
+"""Reads runs and their timelines from the store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -8,38 +8,42 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from mousetrap.run_store.damage import is_damage
-from mousetrap.run_store.facts import StoreFacts, read_facts
-from mousetrap.run_store.listing import Wanted, list_runs
-from mousetrap.run_store.nudges import Nudges
+from mousetrap.run_store.info import StoreInfo, read_info
+from mousetrap.run_store.keys import events_key, latest_key, run_key
+from mousetrap.run_store.listing import RunFilter, list_runs
+from mousetrap.run_store.notifications import RunChanges
 from mousetrap.run_store.reading import StoredRun, read_event, read_progress, read_run
 from mousetrap.shapes import Event, Progress, RunPage, RunState
 from mousetrap.store_client import unreachable
 
-#: Reads at once, each on a connection of its own: as many as watchers make would stay for ever.
+#: Reads at a time, each on a connection of its own: the client keeps every connection that it ever opened.
 _READS = 16
-#: Seconds between two looks at a watched run when no nudge comes: nudges can be lost with a connection.
-_LOOK_ANYWAY = 5.0
+#: Between two reads of a watched run without a notification: those can be lost with a connection.
+_POLL_S = 5.0
 
 
 class RunReader:
-    """Every method raises StoreUnreachable when the server does not answer within two seconds."""
+    """Reads runs: few reads at a time, and none waits behind one that failed.
+
+    Every method raises StoreUnreachable when the server does not answer within two seconds.
+    """
 
     def __init__(self, client: Redis, address: str, retention: float) -> None:
         self._client = client
         self._address = address
         self._retention = retention
-        self._nudges = Nudges(client)
+        self._changes = RunChanges(client)
         self._reads = asyncio.Semaphore(_READS)
-        #: Why a read failed last.
+        #: The last error of a read.
         self._failed: Exception | None = None
 
-    async def facts(self) -> StoreFacts:
-        """What the server says of itself."""
+    async def info(self) -> StoreInfo:
+        """What the server reports about itself."""
         async with self._reaching():
-            return await read_facts(self._client)
+            return await read_info(self._client)
 
     async def get(self, run_id: str) -> StoredRun | None:
-        """The run with its timeline, oldest event first; None when there is none, or not any more."""
+        """The run with its timeline, oldest event first; None for an unknown or forgotten run."""
         async with self._reaching():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.hgetall(run_key(run_id))
@@ -59,7 +63,7 @@ class RunReader:
         """The newest run of the pipeline that completed, by when it was accepted."""
         async with self._reaching():
             async with self._client.pipeline(transaction=False) as pipe:
-                pipe.hget(f"mousetrap:latest:{pipeline}", "run")
+                pipe.hget(latest_key(pipeline), "run")
                 (run_id,) = await pipe.execute(raise_on_error=False)
             if run_id is None or is_damage(run_id):
                 return None
@@ -75,17 +79,17 @@ class RunReader:
     ) -> RunPage:
         """A page of runs, newest first; `after` is the `next` of the page before.
 
-        With `state` a page can hold fewer than `limit`, or none, and still have a next: one call looks at 2,000 runs.
+        With `state` a page can hold fewer than `limit`, or none, and still have a next: one call reads 2,000 runs.
         """
         async with self._reaching():
-            return await list_runs(self._client, Wanted(pipeline, state), limit, after, self._retention)
+            return await list_runs(self._client, RunFilter(pipeline, state), limit, after, self._retention)
 
     async def watch(self, run_id: str, after: str = "0") -> AsyncIterator[Event | Progress]:
         """The run's events after the one with the id `after`, as they happen, and its progress; ends with the run."""
-        said: bytes | None = None
-        async with self._nudges.of(run_id) as nudged:
+        reported: bytes | None = None
+        async with self._changes.of(run_id) as changed:
             while True:
-                nudged.clear()
+                changed.clear()
                 entries, progress = await self._read_after(run_id, after)
                 event = None
                 for event in map(read_event, entries):
@@ -93,11 +97,11 @@ class RunReader:
                     yield event
                 if event is not None and event.last:  # an end with something after it was redriven
                     return
-                if progress is not None and progress != said:
-                    said = progress
+                if progress is not None and progress != reported:
+                    reported = progress
                     if (read := read_progress(progress)) is not None:
                         yield read
-                await self._nudges.wait(nudged, _LOOK_ANYWAY)
+                await self._changes.wait(changed, _POLL_S)
 
     async def _read_after(
         self, run_id: str, after: str
@@ -114,7 +118,7 @@ class RunReader:
 
     @asynccontextmanager
     async def _reaching(self) -> AsyncIterator[None]:
-        """Waits for a turn to read, and turns the client's errors into ours.
+        """Waits for a free read, and turns the client's errors into StoreUnreachable.
 
         A read that waited behind one that failed fails as well: a thousand watchers of a server that hangs would wait for
         one another.
@@ -128,13 +132,3 @@ class RunReader:
             except (RedisError, OSError, TimeoutError) as error:
                 self._failed = error
                 raise unreachable(self._address, error) from error
-
-
-def run_key(run_id: str) -> str:
-    """The key of what a run is."""
-    return f"mousetrap:run:{run_id}"
-
-
-def events_key(run_id: str) -> str:
-    """The key of a run's timeline."""
-    return f"mousetrap:run:{run_id}:events"

@@ -1,4 +1,4 @@
-"""Writes what a message of ours may be made from later, and reads it back only if a key of ours signed it."""
+"""Writes and reads signed records: outcomes of jobs, openings of runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import msgspec
 from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater, first_job
 from mousetrap.signing import Keyring, SignatureRefused
 
-#: Behind an outcome's last member: earlier versions read the object as ever, and pass over this member.
+#: After an outcome's last member: earlier versions read the object and ignore this member.
 _SEAM, _END = b',"signature":"', b'"}'
 
 #: The fields of a run in the store that `read_opening` reads.
@@ -19,14 +19,14 @@ _outcomes: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Done | RetryLate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What a run was started with."""
+    """The start of a run: pipeline, stage, input."""
 
     pipeline: str
     #: The stage that it began with.
     stage: str
     #: JSON.
     input: bytes
-    #: Milliseconds since 1970: when it was accepted, and after which no job of it is begun; None for never.
+    #: Milliseconds since 1970: when it was accepted, and after which no job of it starts; None for never.
     accepted_ms: int
     expires_ms: int | None
 
@@ -43,15 +43,15 @@ class Opening:
 
 
 def write_verdict(outcome: Outcome, job: Job, keyring: Keyring) -> bytes:
-    """The outcome as JSON, signed as that of this job in this round."""
+    """The outcome as JSON, signed for this job in this generation."""
     text = msgspec.json.encode(outcome)
     signature = keyring.sign_record(_verdict_of(job), text)
     return text[:-1] + _SEAM + signature.encode() + _END if signature else text
 
 
 def read_verdict(record: bytes, job: Job, keyring: Keyring) -> Outcome:
-    """The outcome on record of this job in this round. Raises SignatureRefused."""
-    text, signature = _parted(record)
+    """The recorded outcome of this job in this generation. Raises SignatureRefused."""
+    text, signature = _split(record)
     keyring.verify_record(_verdict_of(job), text, signature)
     try:
         return _outcomes.decode(text)
@@ -60,7 +60,7 @@ def read_verdict(record: bytes, job: Job, keyring: Keyring) -> Outcome:
 
 
 def sign_opening(run_id: str, pipeline: str, stage: str, body: bytes, expires: int, keyring: Keyring) -> str:
-    """What is kept beside a run's input; `expires` is in milliseconds from when the run was accepted, 0 for never."""
+    """The signature that is kept beside a run's input; `expires` is in milliseconds from when the run was accepted, 0 for never."""
     signature = keyring.sign_record(_opening_of(run_id, pipeline, stage, expires), body)
     return f"{expires} {signature}" if signature else ""
 
@@ -71,7 +71,7 @@ def read_opening(run_id: str, fields: Sequence[bytes | None], keyring: Keyring) 
     expires, _, signature = signed.partition(" ")
     keyring.verify_record(_opening_of(run_id, pipeline, stage, _number(expires)), body.encode(), signature)
     accepted_ms = _number(accepted)
-    # The clock that says when the run was accepted is the store's; how long it has from then on is signed.
+    # The time of acceptance is the store's; how long the run has from then on is signed.
     signed_until = accepted_ms + _number(expires) if _number(expires) else None
     return Opening(
         pipeline=pipeline,
@@ -82,11 +82,11 @@ def read_opening(run_id: str, fields: Sequence[bytes | None], keyring: Keyring) 
     )
 
 
-def _parted(record: bytes) -> tuple[bytes, str]:
+def _split(record: bytes) -> tuple[bytes, str]:
     """The outcome's own text, and its signature, which is empty where there is none."""
     text, seam, rest = record.rpartition(_SEAM)
     signature = rest.removesuffix(_END)
-    # An output may hold a member of that name too, but does not end where the whole ends.
+    # An output may hold a member of that name too, but does not end where the record ends.
     if not seam or signature == rest or b'"' in signature:
         return record, ""
     return text + b"}", signature.decode("ascii", "replace")
@@ -105,5 +105,5 @@ def _text(raw: bytes | None) -> str:
 
 
 def _number(text: str) -> int:
-    # Bounded: what a stranger wrote there may be a number that no clock could take.
+    # Bounded: a number written from outside may be beyond any clock.
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else 0

@@ -54,7 +54,7 @@ class Intake:
                     self._dead[queue] = await self._queue.ready(dead_queue(queue))
         share = 0.0
         with suppress(MousetrapError):
-            facts = await self._store.facts()
+            facts = await self._store.info()
             self._room = None
             if facts.max_bytes and facts.used_bytes is not None:
                 self._room = int(facts.max_bytes * STORE_SHARE) - facts.used_bytes

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mousetrap.api_keys import new_key
-from mousetrap.cli.checks import check_api_keys, check_dead_letters, check_store_facts, check_workers
-from mousetrap.run_store import StoreFacts
+from mousetrap.cli.checks import check_api_keys, check_dead_letters, check_store_info, check_workers
+from mousetrap.run_store import StoreInfo
 from mousetrap.shapes import Worker, WorkerState
 
 
@@ -15,7 +15,7 @@ from mousetrap.shapes import Worker, WorkerState
     [("noeviction", "ok"), ("allkeys-lru", "fail"), ("volatile-ttl", "fail"), (None, "warn")],
 )
 def test_a_store_that_may_forget_fails(policy: str | None, state: str) -> None:
-    eviction, _ = check_store_facts(StoreFacts(server="Valkey 9", policy=policy, appends=True, snapshots=""))
+    eviction, _ = check_store_info(StoreInfo(server="Valkey 9", policy=policy, appends=True, snapshots=""))
     assert (eviction.name, eviction.state) == ("eviction", state)
     assert bool(eviction.advice) is (state != "ok")
 
@@ -32,8 +32,8 @@ def test_a_store_that_may_forget_fails(policy: str | None, state: str) -> None:
 def test_a_store_that_a_restart_may_empty_is_warned_of(
     appends: bool | None, snapshots: str | None, state: str, words: str
 ) -> None:
-    _, persistence = check_store_facts(
-        StoreFacts(server="Valkey 9", policy="noeviction", appends=appends, snapshots=snapshots)
+    _, persistence = check_store_info(
+        StoreInfo(server="Valkey 9", policy="noeviction", appends=appends, snapshots=snapshots)
     )
     assert (persistence.name, persistence.state) == ("persistence", state)
     assert words in persistence.found
@@ -53,7 +53,7 @@ def test_a_store_that_a_restart_may_empty_is_warned_of(
 def test_a_store_is_warned_of_long_before_it_is_full(
     used: int | None, bound: int | None, states: list[str]
 ) -> None:
-    facts = StoreFacts(
+    facts = StoreInfo(
         server="Valkey 9",
         policy="noeviction",
         appends=True,
@@ -61,7 +61,7 @@ def test_a_store_is_warned_of_long_before_it_is_full(
         used_bytes=used,
         max_bytes=bound,
     )
-    assert [check.state for check in check_store_facts(facts) if check.name == "memory"] == states
+    assert [check.state for check in check_store_info(facts) if check.name == "memory"] == states
 
 
 @pytest.mark.parametrize(

@@ -420,7 +420,7 @@ def test_a_full_store_refuses_and_forgets_nothing(store_url: str) -> None:
 
 def test_a_store_reports_whether_it_may_forget(store_url: str) -> None:
     async def story(store: RunStore) -> None:
-        facts = await store.facts()
+        facts = await store.info()
 
         assert facts.server.startswith(("Valkey ", "Redis "))
         assert (facts.policy, facts.appends, facts.snapshots) == ("noeviction", True, "")

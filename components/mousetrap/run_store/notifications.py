@@ -1,4 +1,4 @@
-"""Tells the watchers of a run that something happened: one subscription for a whole process, however many watch."""
+"""Notifies the watchers of runs, over one subscription per process."""
 
 import asyncio
 from collections import defaultdict
@@ -11,12 +11,16 @@ from redis.exceptions import RedisError
 from mousetrap.shutdown import end_tasks
 
 _CHANNEL = "mousetrap:nudge"
-#: Seconds before a lost subscription is taken up again.
-_PAUSE = 0.5
+_RESUBSCRIBE_DELAY_S = 0.5
 
 
-class Nudges:
-    """A nudge says only that there is news; the news is read from the store, so a lost nudge loses nothing."""
+class RunChanges:
+    """One subscription to the changes of all runs.
+
+    1. It opens with the first watcher and reopens when it is lost.
+    2. A notification holds only a run's id: watchers read the change from the store, so a lost notification loses nothing.
+    3. After each new subscription all watchers look, because changes before it were missed.
+    """
 
     def __init__(self, client: Redis) -> None:
         self._client = client
@@ -39,7 +43,7 @@ class Nudges:
 
     @staticmethod
     async def wait(event: asyncio.Event, seconds: float) -> None:
-        """Returns on the nudge, or after so many seconds without one."""
+        """Returns on a notification, or after so many seconds."""
         with suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
 
@@ -56,14 +60,13 @@ class Nudges:
                         message = await channel.get_message(timeout=1.0)
                         if message is not None:
                             self._pass_on(message)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_RESUBSCRIBE_DELAY_S)
 
     def _pass_on(self, message: dict[str, object]) -> None:
-        """A fresh subscription nudges everybody: what happened before it was not heard."""
         data = message.get("data")
         if message.get("type") == "message" and isinstance(data, bytes):
-            told = self._watchers.get(data.decode(), set())
+            events = self._watchers.get(data.decode(), set())
         else:
-            told = {event for events in self._watchers.values() for event in events}
-        for event in told:
+            events = {event for each in self._watchers.values() for event in each}
+        for event in events:
             event.set()

@@ -1,4 +1,4 @@
-"""What a store's server says of itself, so that an operator can judge whether it may forget."""
+"""Reads what the store's server reports about itself."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +8,8 @@ from redis.exceptions import ResponseError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreFacts:
-    """None stands where the server does not say."""
+class StoreInfo:
+    """What shows whether the server may forget runs. None where it does not report a value."""
 
     #: Its name and version.
     server: str
@@ -24,24 +24,24 @@ class StoreFacts:
     max_bytes: int | None = None
 
 
-async def read_facts(client: Redis) -> StoreFacts:
-    """The facts, asked now."""
-    told: dict[str, Any] = await client.info()
-    valkey, appends = told.get("valkey_version"), told.get("aof_enabled")
-    return StoreFacts(
-        server=f"Valkey {valkey}" if valkey else f"Redis {told.get('redis_version', 'of unknown version')}",
-        policy=told.get("maxmemory_policy"),
+async def read_info(client: Redis) -> StoreInfo:
+    """Asks the server now."""
+    info: dict[str, Any] = await client.info()
+    valkey, appends = info.get("valkey_version"), info.get("aof_enabled")
+    return StoreInfo(
+        server=f"Valkey {valkey}" if valkey else f"Redis {info.get('redis_version', 'of unknown version')}",
+        policy=info.get("maxmemory_policy"),
         appends=None if appends is None else bool(appends),
         snapshots=await _setting(client, "save"),
-        used_bytes=told.get("used_memory"),
-        max_bytes=told.get("maxmemory"),
+        used_bytes=info.get("used_memory"),
+        max_bytes=info.get("maxmemory"),
     )
 
 
 async def _setting(client: Redis, name: str) -> str | None:
-    """None where the server keeps its settings to itself, as hosted ones do."""
+    """None where the server hides its settings, as hosted ones do."""
     try:
-        told: dict[Any, Any] = await client.config_get(name)
+        found: dict[Any, Any] = await client.config_get(name)
     except ResponseError:
         return None
-    return next((value if isinstance(value, str) else value.decode() for value in told.values()), None)
+    return next((value if isinstance(value, str) else value.decode() for value in found.values()), None)
