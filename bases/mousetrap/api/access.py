@@ -1,4 +1,4 @@
-"""Decides who may call: holders of keys with the scope, or without any keys whoever sits at this machine."""
+"""Decides who may call: holders of keys; without configured keys, this machine."""
 
 import math
 import time
@@ -10,20 +10,21 @@ from urllib.parse import urlsplit
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 
-from mousetrap.api.audit import note_caller
-from mousetrap.api.problems import Problem
+from mousetrap.api.audit import CALLER
+from mousetrap.api.problems import Kind, Problem
 from mousetrap.api.rates import Rates
 from mousetrap.api_keys import ALLOWS, ApiKeys, Caller, Scope
 from mousetrap.settings import Settings, SettingsWrong
 
-_ANYBODY = Caller("", frozenset(Scope))
-#: Headers that a proxy sets: a caller behind one sits anywhere.
-_OF_PROXIES = frozenset(
+#: The caller where no keys are configured.
+_LOCAL = Caller("", frozenset(Scope))
+#: Headers that a proxy sets: a caller behind one can be on any machine.
+_PROXY_HEADERS = frozenset(
     (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
 )
-#: What a browser says of a request that no other page made.
-_OF_NO_OTHER_PAGE = (None, "same-origin", "none")
-#: Wrong keys from one address: a second, and at once.
+#: Values of Sec-Fetch-Site for a request that no other page made.
+_OWN_PAGE = (None, "same-origin", "none")
+#: Wrong keys from one address: how many a second, and how many at once.
 _WRONG_RATE, _WRONG_BURST = 1.0, 100.0
 _INVALID = {"WWW-Authenticate": 'Bearer realm="mousetrap", error="invalid_token"'}
 _SCOPES = (
@@ -35,7 +36,7 @@ _header = APIKeyHeader(name="X-API-Key", auto_error=False, description=_ABOUT)
 
 
 def read_keys(settings: Settings) -> ApiKeys:
-    """The keys of `settings`. Raises SettingsWrong for wrong ones, and for none where others than this machine call."""
+    """The keys of `settings`. Raises SettingsWrong for wrong ones, and for none where other machines can call."""
     try:
         keys = ApiKeys.parse(settings.api_keys)
     except ValueError as error:
@@ -52,9 +53,15 @@ class Access:
     """The keys, and how often callers may call."""
 
     def __init__(self, settings: Settings) -> None:
-        self.keys = read_keys(settings)
+        self.use(read_keys(settings))
         self.rates = Rates(settings.api_rate, max(1.0, 2 * settings.api_rate)) if settings.api_rate else None
         self.wrong = Rates(_WRONG_RATE, _WRONG_BURST)
+
+    def use(self, keys: ApiKeys) -> None:
+        """Checks callers against these keys from now on."""
+        self.keys = keys
+        #: True where no keys are configured.
+        self.local_only = not keys
 
     def count(self, caller: Caller, address: str) -> None:
         """Raises Problem for a caller who calls too often."""
@@ -63,22 +70,23 @@ class Access:
 
 
 def caller_of(request: Request, *wanted: str) -> Caller:
-    """Who calls. Raises Problem for whoever has not all the wanted scopes."""
+    """The caller. Raises Problem for one that lacks a wanted scope."""
     access: Access = request.app.state.access
     address = request.client.host if request.client else ""
-    if not access.keys:
+    if access.local_only:
         _check_origin(request)
-        note_caller(request, _ANYBODY.id)
-        access.count(_ANYBODY, address)
-        return _ANYBODY
+        request.scope[CALLER] = "loopback"
+        access.count(_LOCAL, address)
+        return _LOCAL
     caller = _identify(request, access, address)
-    note_caller(request, caller.id)
+    request.scope[CALLER] = caller.id
     access.count(caller, address)
     missing = set(wanted) - caller.scopes
     if missing:
         needed = ", ".join(sorted(missing))
         raise Problem(
-            "scope-missing", f"key {caller.id!r} lacks the scope {needed}: use a key that has it. {_SCOPES}"
+            Kind.SCOPE_MISSING,
+            f"key {caller.id!r} lacks the scope {needed}: use a key that has it. {_SCOPES}",
         )
     return caller
 
@@ -86,13 +94,13 @@ def caller_of(request: Request, *wanted: str) -> Caller:
 async def _caller(
     wanted: SecurityScopes,
     request: Request,
-    _bearer: Annotated[object, Security(_bearer)],  # both for the documentation alone
+    _bearer: Annotated[object, Security(_bearer)],  # both only for the documentation
     _header: Annotated[object, Security(_header)],
 ) -> Caller:
     return caller_of(request, *wanted.scopes)
 
 
-#: For the signatures of routes, and for routes that need not know who calls.
+#: For the signatures of routes; the lower two for routes that need no caller.
 Starter = Annotated[Caller, Security(_caller, scopes=[Scope.RUN])]
 Operator = Annotated[Caller, Security(_caller, scopes=[Scope.OPERATE])]
 may_read = Security(_caller, scopes=[Scope.READ])
@@ -108,7 +116,7 @@ def _identify(request: Request, access: Access, address: str) -> Caller:
     key = _key_of(request)
     if not key:
         raise Problem(
-            "key-missing",
+            Kind.KEY_MISSING,
             "send a key as `Authorization: Bearer mt_…` or `X-API-Key: mt_…`",
             headers={"WWW-Authenticate": 'Bearer realm="mousetrap"'},
         )
@@ -117,14 +125,14 @@ def _identify(request: Request, access: Access, address: str) -> Caller:
         if wait := access.wrong.wait_s(address, time.monotonic()):
             raise _too_often("too many wrong keys came from this address", wait)
         raise Problem(
-            "key-unknown",
+            Kind.KEY_UNKNOWN,
             "check the key: it is not, or not any more, in MOUSETRAP_API_KEYS of this server",
             headers=_INVALID,
         )
     if caller.ends_s <= time.time():
-        note_caller(request, caller.id)
+        request.scope[CALLER] = caller.id
         raise Problem(
-            "key-ended",
+            Kind.KEY_ENDED,
             f"key {caller.id!r} was good until {caller.last_day}: ask for another; `mousetrap keys new` makes one",
             headers=_INVALID,
         )
@@ -132,27 +140,27 @@ def _identify(request: Request, access: Access, address: str) -> Caller:
 
 
 def _too_often(what: str, wait: float) -> Problem:
-    return Problem("too-many-requests", what, headers={"Retry-After": str(math.ceil(wait))})
+    return Problem(Kind.TOO_MANY_REQUESTS, what, headers={"Retry-After": str(math.ceil(wait))})
 
 
 def _check_origin(request: Request) -> None:
     """Without keys, neither a web page that a browser has open here nor a caller behind a proxy may call."""
     headers = request.headers
     host = headers.get("host", "")
-    foreign = headers.get("sec-fetch-site") not in _OF_NO_OTHER_PAGE or headers.get("origin") not in (
+    foreign = headers.get("sec-fetch-site") not in _OWN_PAGE or headers.get("origin") not in (
         None,
         f"http://{host}",
     )
     if foreign or not _is_loopback(_name_in(host)):
         raise Problem(
-            "foreign-origin",
+            Kind.FOREIGN_ORIGIN,
             "call http://127.0.0.1 or http://localhost from no other page, or set MOUSETRAP_API_KEYS",
         )
-    # By the names as they came, once through: to ask for each of them by itself costs every request as many searches.
-    if not _OF_PROXIES.isdisjoint(name for name, _ in headers.raw):
+    # One pass over the raw names: a lookup of each of these headers would search as often.
+    if not _PROXY_HEADERS.isdisjoint(name for name, _ in headers.raw):
         raise Problem(
-            "proxy-without-keys",
-            "a proxy can lead here from any machine: set MOUSETRAP_API_KEYS, or call without one",
+            Kind.PROXY_WITHOUT_KEYS,
+            "through a proxy any machine can call: set MOUSETRAP_API_KEYS, or call without a proxy",
         )
 
 
@@ -160,7 +168,7 @@ def _name_in(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
-        raise Problem("malformed-host", "write Host as name:port or [IPv6]:port") from None
+        raise Problem(Kind.MALFORMED_HOST, "write Host as name:port or [IPv6]:port") from None
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""Writes who changed what, and who was refused, as one record each on a logger of its own."""
+"""Records who changed what, and who was refused, on its own logger."""
 
 import json
 import logging
@@ -11,25 +11,27 @@ from fastapi import Depends, Header, Request
 from mousetrap.api.problems import Problem
 
 #: Characters of a path or of a name that a caller chose.
-_LONGEST = 200
+_MAX_CHARACTERS = 200
+#: Where a request's scope has the name of its caller.
+CALLER = "mousetrap.caller"
 _PRINTABLE = r"^[ -~]{1,255}$"
 
 _log = logging.getLogger("mousetrap.audit")
-# Whatever MOUSETRAP_LOG_LEVEL is: a record that can be switched off is none.
+# At any MOUSETRAP_LOG_LEVEL: a record that can be switched off is none.
 _log.setLevel(logging.INFO)
 
 
 class _Quoted(str):
-    """A text from outside: in a line of text it must not look like another fact."""
+    """A text from outside, quoted: it must not look like another field of the line."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        return json.dumps(self[:_LONGEST])
+        return json.dumps(self[:_MAX_CHARACTERS])
 
 
 class Done:
-    """What an act came to, to be filled in by the one who acts."""
+    """The result of an act, filled in by the route."""
 
     def __init__(self) -> None:
         self.count: int | str = "unknown"
@@ -37,7 +39,7 @@ class Done:
 
 
 class Audit:
-    """Writes what one request does."""
+    """Records the acts of one request."""
 
     def __init__(self, request: Request, reason: str | None) -> None:
         self._request = request
@@ -45,9 +47,9 @@ class Audit:
 
     @contextmanager
     def act(self, act: str, **what: str | dict[str, Any]) -> Iterator[Done]:
-        """Writes one record at the end of the block, also where it fails: then with the error as the outcome.
+        """Writes one record at the end of the block; after an error, with the error as the outcome.
 
-        The count of an act that failed in the middle is unknown, for part of it may be done.
+        The count of an act that failed in the middle is unknown: part of it may be done.
         """
         done, outcome = Done(), "done"
         try:
@@ -60,8 +62,8 @@ class Audit:
             raise
         finally:
             facts = {key: _Quoted(value) if isinstance(value, str) else value for key, value in what.items()}
-            came = {**done.facts, "outcome": outcome, "count": done.count}
-            _log.info("audit", extra={**_who(self._request, act), **facts, **came, **self._why()})
+            result = {**done.facts, "outcome": outcome, "count": done.count}
+            _log.info("audit", extra={**_who(self._request, act), **facts, **result, **self._why()})
 
     def _why(self) -> dict[str, str]:
         return {"reason": _Quoted(self._reason)} if self._reason else {}
@@ -83,17 +85,12 @@ async def _audit(
 WithAudit = Annotated[Audit, Depends(_audit)]
 
 
-def note_caller(request: Request, caller: str) -> None:
-    """Keeps who calls, for the audit; empty where there are no keys."""
-    request.scope["mousetrap.caller"] = caller or "loopback"
-
-
 def note_refusal(request: Request, kind: str) -> None:
-    """Writes that a caller was refused."""
+    """Records that a caller was refused."""
     what = _Quoted(f"{request.method} {request.scope['path']}")
     _log.warning("audit", extra={**_who(request, "refused"), "what": what, "outcome": kind, "count": 0})
 
 
 def _who(request: Request, act: str) -> dict[str, object]:
     address = request.client.host if request.client else ""
-    return {"who": request.scope.get("mousetrap.caller", "unknown"), "act": act, "address": address}
+    return {"who": request.scope.get(CALLER, "unknown"), "act": act, "address": address}

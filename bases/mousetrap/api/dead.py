@@ -1,46 +1,48 @@
-"""Shows dead letters, and sends them round again or discards them."""
+"""Shows dead letters, redrives and discards them."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import fields, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from mousetrap.api.access import may_operate, may_read
 from mousetrap.api.audit import WithAudit
-from mousetrap.api.problems import ABSENT, NO_ACCESS, Problem, refusals
+from mousetrap.api.bodies import body_of, given_input, takes
+from mousetrap.api.filters import Discard, LetterFilter, Listed, Redrive
+from mousetrap.api.known import KnownQueue
+from mousetrap.api.problems import ABSENT, NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithDeadLetters, WithStore
-from mousetrap.api.wishes import Discard, Edited, Page, Redrive, Wish, body_of, given_input, takes
 from mousetrap.dead_letters import DeadLetter, DeadLetters, NotEditable, Repaired, Selection, group, line
 from mousetrap.jobs import StoreUnreachable
 from mousetrap.run_store import RunStore, read_json
 from mousetrap.shapes import Discarded, Letter, LetterGroups, LetterLine, LetterPage, Redriven, Run
 
-#: Seconds that the letters of one request may be spread over: nobody should have to wait longer for its answer.
-_SPREAD = 5.0
-_AWAY = ("broker-away", "unroutable")
+#: The longest that the redrives of one request are spread over: its caller waits for the response.
+_SPREAD_S = 5.0
+_AWAY = (Kind.BROKER_AWAY, Kind.UNROUTABLE)
 
 router = APIRouter(prefix="/dead", tags=["dead letters"], route_class=Route)
 
 
-async def _known(queue: Annotated[str, Path(examples=["start_fetch"])], dead_letters: WithDeadLetters) -> str:
-    if queue not in dead_letters.queues:
-        raise Problem("unknown-queue", f"this server knows: {', '.join(dead_letters.queues)}")
-    return queue
+class Edited(BaseModel):
+    """The input to redrive a letter with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: Any = Field(None, description="Instead of the stage's former input.")
 
 
-KnownQueue = Annotated[str, Depends(_known)]
-
-
-@router.get("", dependencies=[may_read], responses=refusals(*NO_ACCESS, "invalid-request", *_AWAY))
-async def list_dead(dead_letters: WithDeadLetters, page: Annotated[Page, Query()]) -> LetterPage:
-    """Dead letters, newest first, without what they carry."""
-    looked = await dead_letters.look(page.selection())
-    newest = reversed(looked.letters[-page.limit :])
+@router.get("", dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, *_AWAY))
+async def list_dead(dead_letters: WithDeadLetters, filter: Annotated[Listed, Query()]) -> LetterPage:
+    """Dead letters, newest first, without their payloads."""
+    looked = await dead_letters.look(filter.selection())
+    newest = reversed(looked.letters[-filter.limit :])
     return LetterPage(
         letters=tuple(newest),
         matched=len(looked.letters),
@@ -49,10 +51,10 @@ async def list_dead(dead_letters: WithDeadLetters, page: Annotated[Page, Query()
     )
 
 
-@router.get("/groups", dependencies=[may_read], responses=refusals(*NO_ACCESS, "invalid-request", *_AWAY))
-async def group_dead(dead_letters: WithDeadLetters, wish: Annotated[Wish, Query()]) -> LetterGroups:
+@router.get("/groups", dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, *_AWAY))
+async def group_dead(dead_letters: WithDeadLetters, filter: Annotated[LetterFilter, Query()]) -> LetterGroups:
     """Dead letters by queue, reason and error, the most frequent first."""
-    looked = await dead_letters.look(wish.selection())
+    looked = await dead_letters.look(filter.selection())
     return LetterGroups(groups=tuple(group(looked.letters)), seen=looked.seen, unseen=looked.unseen)
 
 
@@ -62,17 +64,19 @@ async def group_dead(dead_letters: WithDeadLetters, wish: Annotated[Wish, Query(
     response_class=StreamingResponse,
     responses={
         200: {"content": {"application/x-ndjson": {}}, "description": "A letter a line."},
-        **refusals(*NO_ACCESS, "invalid-request", *_AWAY),
+        **refusals(*NO_ACCESS, Kind.INVALID_REQUEST, *_AWAY),
     },
 )
-async def export_dead(dead_letters: WithDeadLetters, wish: Annotated[Wish, Query()]) -> StreamingResponse:
-    """Dead letters with all that they carry, oldest first in each queue, a line of JSON each.
+async def export_dead(
+    dead_letters: WithDeadLetters, filter: Annotated[LetterFilter, Query()]
+) -> StreamingResponse:
+    """Dead letters with their whole messages, oldest first in each queue, a line of JSON each.
 
     A line with the member `unseen` ends a queue that holds more letters than can be looked at together.
     """
-    selection = wish.selection()
+    selection = filter.selection()
     lines = _lines(dead_letters, selection)
-    # The first one is awaited here: a broker that is away is to be an error, and not the end of a file.
+    # The first one is awaited here, so that an absent broker is an error and not the end of a file.
     first = await anext(lines, b"")
     return StreamingResponse(_after(first, lines), media_type="application/x-ndjson")
 
@@ -80,12 +84,12 @@ async def export_dead(dead_letters: WithDeadLetters, wish: Annotated[Wish, Query
 @router.get(
     "/{queue}/{letter}",
     dependencies=[may_read],
-    responses=refusals(*NO_ACCESS, "unknown-queue", "unknown-letter", *_AWAY),
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_QUEUE, Kind.UNKNOWN_LETTER, *_AWAY),
 )
 async def show_dead(
     queue: KnownQueue, letter: str, dead_letters: WithDeadLetters, store: WithStore
 ) -> Letter:
-    """A dead letter with its story: what it carries, where it broke, and what happened to its run."""
+    """A dead letter with its payload, its error, and its run."""
     found = await dead_letters.find(queue, letter)
     if found is None:
         raise _unknown(letter, queue)
@@ -102,32 +106,32 @@ async def show_dead(
 
 
 _ACTING = refusals(
-    *NO_ACCESS, "body-too-slow", "body-too-large", "invalid-request", "nothing-selected", *ABSENT
+    *NO_ACCESS, Kind.BODY_TOO_SLOW, Kind.BODY_TOO_LARGE, Kind.INVALID_REQUEST, Kind.NOTHING_SELECTED, *ABSENT
 )
 
 
 @router.post("/redrive", dependencies=[may_operate], responses=_ACTING, openapi_extra=takes(Redrive))
 async def redrive_dead(
-    dead_letters: WithDeadLetters, wish: Annotated[Redrive, Depends(body_of(Redrive))], audit: WithAudit
+    dead_letters: WithDeadLetters, filter: Annotated[Redrive, Depends(body_of(Redrive))], audit: WithAudit
 ) -> Redriven:
-    """Sends letters round again, oldest first: each goes back to the queue that gave it up, its attempts counted anew.
+    """Redrives letters, oldest first: each goes back to the queue that gave it up, and its attempts count from one.
 
     One request takes no more than five seconds of the rate; repeat it while letters are `left`.
     """
-    limit = min(wish.limit, max(1, int(wish.rate * _SPREAD)))
-    with audit.act("redrive", filter=wish.said()) as act:
-        done = await dead_letters.redrive(wish.meant(), rate=wish.rate, limit=limit)
+    limit = min(filter.limit, max(1, int(filter.rate * _SPREAD_S)))
+    with audit.act("redrive", filter=filter.audited()) as act:
+        done = await dead_letters.redrive(filter.selected(), rate=filter.rate, limit=limit)
         act.count = done.done
     return _redriven(done)
 
 
 @router.post("/discard", dependencies=[may_operate], responses=_ACTING, openapi_extra=takes(Discard))
 async def discard_dead(
-    dead_letters: WithDeadLetters, wish: Annotated[Discard, Depends(body_of(Discard))], audit: WithAudit
+    dead_letters: WithDeadLetters, filter: Annotated[Discard, Depends(body_of(Discard))], audit: WithAudit
 ) -> Discarded:
-    """Forgets letters for good, oldest first; export them before, if somebody may want them."""
-    with audit.act("discard", filter=wish.said()) as act:
-        done = await dead_letters.discard(wish.meant(), limit=wish.limit)
+    """Removes letters for good, oldest first; export them before, if they may be needed."""
+    with audit.act("discard", filter=filter.audited()) as act:
+        done = await dead_letters.discard(filter.selected(), limit=filter.limit)
         act.count = done.done
     return Discarded(matched=done.matched, discarded=done.done, left=done.left, unseen=done.unseen)
 
@@ -138,8 +142,14 @@ async def discard_dead(
     openapi_extra=takes(Edited),
     responses=refusals(
         *NO_ACCESS,
-        *("unknown-queue", "unknown-letter", "body-too-slow", "not-editable", "body-too-large"),
-        *("invalid-request", "contract-broken"),
+        *(
+            Kind.UNKNOWN_QUEUE,
+            Kind.UNKNOWN_LETTER,
+            Kind.BODY_TOO_SLOW,
+            Kind.NOT_EDITABLE,
+            Kind.BODY_TOO_LARGE,
+        ),
+        *(Kind.INVALID_REQUEST, Kind.CONTRACT_BROKEN),
         *ABSENT,
     ),
 )
@@ -151,23 +161,23 @@ async def redrive_one(
     payload: Annotated[bytes | None, Depends(given_input)],
     audit: WithAudit,
 ) -> Redriven:
-    """Sends one letter round again, as it is or with another input."""
+    """Redrives one letter, as it is or with another input."""
     with audit.act("redrive" if payload is None else "edit", queue=queue, letter=letter) as act:
-        done = await _sent_again(dead_letters, queue, letter, payload)
+        done = await _redrive_one(dead_letters, queue, letter, payload)
         if not done.matched:
             raise _unknown(letter, queue)
         act.count = done.done
     return _redriven(done)
 
 
-async def _sent_again(dead_letters: DeadLetters, queue: str, letter: str, payload: bytes | None) -> Repaired:
+async def _redrive_one(dead_letters: DeadLetters, queue: str, letter: str, payload: bytes | None) -> Repaired:
     if payload is None:
         selection = Selection(queue=queue, ids=frozenset({letter}))
         return await dead_letters.redrive(selection, rate=1000, limit=1)
     try:
         return await dead_letters.redrive_edited(queue, letter, payload)
     except NotEditable as error:
-        raise Problem("not-editable", str(error)) from error
+        raise Problem(Kind.NOT_EDITABLE, str(error)) from error
 
 
 def _redriven(done: Repaired) -> Redriven:
@@ -177,12 +187,12 @@ def _redriven(done: Repaired) -> Redriven:
 
 
 def _unknown(letter: str, queue: str) -> Problem:
-    what = f"{letter} does not lie in the dead letters of {queue}, or not any more; or somebody else looks at it just now"
-    return Problem("unknown-letter", what)
+    what = f"{letter} is not, or no longer, a dead letter of {queue}; or another process is looking at it just now"
+    return Problem(Kind.UNKNOWN_LETTER, what)
 
 
 async def _run_of(letter: DeadLetter, store: RunStore) -> Run | None:
-    """The run that the letter is of, if it is believed and the store is there and knows it."""
+    """The letter's run, if the letter is signed by a key of ours and the store has the run."""
     if not letter.believed or letter.run_id is None:
         return None
     with suppress(StoreUnreachable):
@@ -191,7 +201,7 @@ async def _run_of(letter: DeadLetter, store: RunStore) -> Run | None:
 
 
 def _traceback(letter: DeadLetter, run: Run | None) -> str:
-    """The whole of it from the run's timeline; else its end, which the letter holds."""
+    """The whole traceback from the run's timeline; else its end, from the letter."""
     failed = [
         event for event in (run.timeline if run else ()) if event.job == letter.message.id and event.failure
     ]
@@ -200,7 +210,7 @@ def _traceback(letter: DeadLetter, run: Run | None) -> str:
 
 
 async def _lines(dead_letters: DeadLetters, selection: Selection) -> AsyncIterator[bytes]:
-    """Queue after queue, so that no more than one queue's letters are held at once."""
+    """Queue after queue, so that only one queue's letters are in memory at once."""
     for queue in dead_letters.queues:
         if selection.queue not in (None, queue):
             continue

@@ -1,4 +1,4 @@
-"""Makes the OpenAPI description say what each pipeline takes and gives: a path for each instead of one for all."""
+"""Describes each pipeline in the OpenAPI document, with its contracts."""
 
 import copy
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from mousetrap.api import views
+from mousetrap.api.problems import ProblemDocument
 from mousetrap.pipeline import ContractBroken, Pipeline, read
 
 #: Keeps the names of contracts apart from those of our own answers.
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def describe(app: FastAPI, pipelines: Mapping[str, Pipeline], defaults: Mapping[str, bytes]) -> None:
-    """Replaces the framework's description of `app`; it is made once, when somebody asks for it.
+    """Replaces the framework's description of `app`; it is made once, at the first request for it.
 
     `defaults` are the inputs by pipeline that an empty body means.
     """
@@ -48,7 +48,9 @@ def _described(
 ) -> Json:
     if app.openapi_schema is None:
         description = expand(by_framework(), pipelines, defaults)
-        description["components"]["schemas"]["Problem"] = views.Problem.model_json_schema()
+        description["components"]["schemas"]["Problem"] = ProblemDocument.model_json_schema() | {
+            "title": "Problem"
+        }
         app.openapi_schema = description
     return app.openapi_schema
 
@@ -79,7 +81,7 @@ def _of(pipeline: Pipeline, general: Json, contracts: Mapping[Any, Json], defaul
 
 
 def _example(contract: Any, default: bytes) -> Json:
-    """What an empty body means, where the contract takes one."""
+    """The example that an empty body means, where the contract takes one."""
     with suppress(ContractBroken):
         return {"example": msgspec.to_builtins(read(default, contract))}
     return {}

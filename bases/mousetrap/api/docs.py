@@ -1,4 +1,4 @@
-"""Serves the page that describes the API, with the scripts and styles of an installed package: it needs no internet."""
+"""Serves the page that describes the API; it needs no internet."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -22,13 +22,13 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <div id="swagger-ui"></div>
-<noscript>This page needs JavaScript; <a href="openapi.json">openapi.json</a> says the same.</noscript>
+<noscript>This page needs JavaScript; <a href="openapi.json">openapi.json</a> has the same content.</noscript>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>
 </body>
 </html>
 """
-#: Apart from the page, which may hold no script. No address is asked to judge the description.
+#: Apart from the page, which may hold no script. No other server is asked to validate the description.
 _START = """SwaggerUIBundle({
     url: "openapi.json",
     dom_id: "#swagger-ui",

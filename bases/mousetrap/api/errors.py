@@ -1,4 +1,4 @@
-"""Turns every error into a problem: those of the components, those of the framework, and defects."""
+"""Turns every error of components and framework into a problem."""
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping
@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mousetrap.api.audit import note_refusal
-from mousetrap.api.headers import OF_DATA
-from mousetrap.api.problems import KINDS, Problem, absence, respond, write
+from mousetrap.api.middleware import OF_DATA
+from mousetrap.api.problems import Kind, Problem, absence, respond, write
 from mousetrap.jobs import (
     MousetrapError,
     PublishUnconfirmed,
@@ -28,7 +28,7 @@ from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict
 from mousetrap.submit_run import DeadLettersFull
 
-_ROUTING = {404: "no-such-path", 405: "method-not-allowed"}
+_ROUTING = {404: Kind.NO_SUCH_PATH, 405: Kind.METHOD_NOT_ALLOWED}
 
 _log = logging.getLogger("mousetrap.api")
 
@@ -36,35 +36,40 @@ Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
 async def _problem(request: Request, problem: Problem) -> Response:
-    if KINDS[problem.kind][0] in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    if problem.kind.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         note_refusal(request, problem.kind)
     return respond(problem)
 
 
 async def _broken_contract(_: Request, error: ContractBroken) -> Response:
-    mend = "GET /pipelines shows the contract as JSON Schema"
-    return respond(Problem("contract-broken", f"{error.what[:300]}; {mend}", where=error.where[:300]))
+    return respond(
+        Problem(
+            Kind.CONTRACT_BROKEN,
+            f"{error.what[:300]}; GET /pipelines shows the contract as JSON Schema",
+            where=error.where[:300],
+        )
+    )
 
 
 async def _conflict(_: Request, error: RunConflict) -> Response:
-    return respond(Problem("run-conflict", str(error)))
+    return respond(Problem(Kind.RUN_CONFLICT, str(error)))
 
 
-async def _absent(kind: str, part: str, request: Request, error: MousetrapError) -> Response:
+async def _absent(kind: Kind, part: str, request: Request, error: MousetrapError) -> Response:
     _log.info("answered 503", extra={"kind": kind, "error": error})
-    # Without keys the caller is on this machine, and most often the one who can start the server that is away.
+    # Without keys the caller is on this machine, and can most often start the server that is away.
     detail = error.outside() if request.app.state.access.keys else str(error)
     return respond(absence(kind, detail, part))
 
 
 async def _closed(_: Request, error: DeadLettersFull) -> Response:
-    return respond(absence("dead-letters-full", str(error)))
+    return respond(absence(Kind.DEAD_LETTERS_FULL, str(error)))
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
     found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
     detail = "; ".join(f"{where}: {what}" for where, what in found)
-    return respond(Problem("invalid-request", detail, where=found[0][0]))
+    return respond(Problem(Kind.INVALID_REQUEST, detail, where=found[0][0]))
 
 
 async def _of_framework(request: Request, error: HTTPException) -> Response:
@@ -80,12 +85,12 @@ async def _of_framework(request: Request, error: HTTPException) -> Response:
 
 
 async def _left(_: Request, error: ClientDisconnect) -> Response:
-    """The caller left in the middle of its body: nobody reads the response, and it is no defect."""
+    """The caller left in the middle of its body: no one reads the response, and it is no defect."""
     return Response(status_code=400)
 
 
 def _with_head(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Whatever takes GET takes HEAD."""
+    """A path that takes GET takes HEAD, too."""
     if headers and "GET" in headers.get("Allow", ""):
         return {**headers, "Allow": f"{headers['Allow']}, HEAD"}
     return headers
@@ -93,8 +98,8 @@ def _with_head(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
 
 async def _defect(_: Request, error: Exception) -> Response:
     # The framework sends this one outside of the middleware that adds the headers to all others.
-    detail = "this is a defect of ours: the server's log has its story"
-    return respond(Problem("internal-error", detail, headers=OF_DATA))
+    detail = "this is a defect of ours: the server's log has its traceback"
+    return respond(Problem(Kind.INTERNAL_ERROR, detail, headers=OF_DATA))
 
 
 #: By the error's class.
@@ -102,12 +107,12 @@ HANDLERS: Mapping[Any, Handler] = {
     Problem: _problem,
     ContractBroken: _broken_contract,
     RunConflict: _conflict,
-    StoreFull: partial(_absent, "store-full", "store"),
-    StoreUnreachable: partial(_absent, "store-away", "store"),
-    QueueUnreachable: partial(_absent, "broker-away", "broker"),
-    PublishUnconfirmed: partial(_absent, "unconfirmed", "broker"),
-    QueueFull: partial(_absent, "queue-full", "broker"),
-    Unroutable: partial(_absent, "unroutable", "broker"),
+    StoreFull: partial(_absent, Kind.STORE_FULL, "store"),
+    StoreUnreachable: partial(_absent, Kind.STORE_AWAY, "store"),
+    QueueUnreachable: partial(_absent, Kind.BROKER_AWAY, "broker"),
+    PublishUnconfirmed: partial(_absent, Kind.UNCONFIRMED, "broker"),
+    QueueFull: partial(_absent, Kind.QUEUE_FULL, "broker"),
+    Unroutable: partial(_absent, Kind.UNROUTABLE, "broker"),
     DeadLettersFull: _closed,
     RequestValidationError: _invalid,
     HTTPException: _of_framework,

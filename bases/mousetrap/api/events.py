@@ -11,26 +11,26 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
 from mousetrap.api.access import may_read
-from mousetrap.api.problems import NO_ACCESS, Problem, refusals
+from mousetrap.api.known import KnownRun
+from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
-from mousetrap.api.runs import KnownRun
 from mousetrap.api.services import WithStore
 from mousetrap.jobs import StoreUnreachable
 from mousetrap.run_store import RunStore
 from mousetrap.shapes import Event, Progress
 
 _EVENT_ID = r"^(0|[0-9]{1,15}-[0-9]{1,15})$"
-#: Seconds between two tries to reach a lost store, while the client waits.
-_PAUSE = 1.0
+#: The pause between two tries to reach a lost store, while the client waits.
+_RECONNECT_DELAY_S = 1.0
 
 _log = logging.getLogger(__name__)
 router = APIRouter(tags=["runs"], route_class=Route)
 
-Happening = Event | Progress
+News = Event | Progress
 
 
 class Watchers:
-    """Those who follow runs now; they leave room for others, for their connections last."""
+    """Counts the clients that follow runs; their connections last, so some room is kept for others."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -40,7 +40,7 @@ class Watchers:
         """Raises Problem where there is no room for one more."""
         if self._count >= self._most:
             raise Problem(
-                "too-many-watchers",
+                Kind.TOO_MANY_WATCHERS,
                 f"{self._count} are served: ask GET /runs/ID instead, or raise MOUSETRAP_API_MAX_CONNECTIONS",
                 headers={"Retry-After": "10"},
             )
@@ -56,20 +56,20 @@ class Watchers:
 
 
 def end_streams(app: FastAPI) -> None:
-    """Ends all streams: they would keep a server that shall stop from stopping."""
+    """Ends all streams: an open one keeps the server from stopping."""
     app.state.stopping.set()
 
 
-async def _place(
+async def _resume_after(
     run: KnownRun,
     request: Request,
     last: Annotated[str | None, Header(alias="Last-Event-ID", pattern=_EVENT_ID)] = None,
     after: Annotated[str, Query(pattern=_EVENT_ID, description="The id of the last event seen.")] = "0",
 ) -> str:
-    """The event to go on after."""
+    """The id of the last event that the client has."""
     place = last or after
     if run.state.ended and run.timeline and _order(place) >= _order(run.timeline[-1].id):
-        raise HTTPException(204)  # what tells a browser's EventSource not to come again
+        raise HTTPException(204)  # a browser's EventSource does not connect again after this
     request.app.state.watchers.check()
     return place
 
@@ -80,11 +80,13 @@ async def _place(
     response_class=EventSourceResponse,
     responses={
         204: {"description": "The run has ended, and you have seen all of it."},
-        **refusals(*NO_ACCESS, "unknown-run", "invalid-request", "store-away", "too-many-watchers"),
+        **refusals(
+            *NO_ACCESS, Kind.UNKNOWN_RUN, Kind.INVALID_REQUEST, Kind.STORE_AWAY, Kind.TOO_MANY_WATCHERS
+        ),
     },
 )
 async def follow_run(
-    run: KnownRun, place: Annotated[str, Depends(_place)], store: WithStore, request: Request
+    run: KnownRun, place: Annotated[str, Depends(_resume_after)], store: WithStore, request: Request
 ) -> AsyncIterator[ServerSentEvent]:
     """What happened to the run and what happens now, until it ends.
 
@@ -94,51 +96,51 @@ async def follow_run(
     _log.info("started following a run", extra={"run": run.id})
     try:
         with request.app.state.watchers.one_more():
-            async for happening in _until(request.app.state.stopping, _watch(store, run.id, place)):
-                yield _sent(happening)
+            async for each in _until_stopped(request.app.state.stopping, _watch(store, run.id, place)):
+                yield _sent(each)
     finally:
         _log.info("stopped following a run", extra={"run": run.id})
 
 
-async def _watch(store: RunStore, run_id: str, place: str) -> AsyncIterator[Happening]:
-    """The run's happenings; a store that goes away for a while only delays them."""
+async def _watch(store: RunStore, run_id: str, place: str) -> AsyncIterator[News]:
+    """The run's news; an outage of the store only delays them."""
     while True:
         try:
-            async for happening in store.watch(run_id, place):
-                if isinstance(happening, Event):
-                    place = happening.id
-                yield happening
+            async for each in store.watch(run_id, place):
+                if isinstance(each, Event):
+                    place = each.id
+                yield each
             return
         except StoreUnreachable:
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_RECONNECT_DELAY_S)
 
 
-async def _until(stopping: asyncio.Event, happenings: AsyncIterator[Happening]) -> AsyncIterator[Happening]:
-    """The happenings, until there are no more or the server stops."""
+async def _until_stopped(stopping: asyncio.Event, news: AsyncIterator[News]) -> AsyncIterator[News]:
+    """The news, until they end or the server stops."""
     stop = asyncio.create_task(stopping.wait())
-    following = asyncio.create_task(_next(happenings))
+    following = asyncio.create_task(_next(news))
     try:
         while True:
             await asyncio.wait({stop, following}, return_when=asyncio.FIRST_COMPLETED)
-            if stop.done() or (happening := following.result()) is None:
+            if stop.done() or (each := following.result()) is None:
                 return
-            yield happening
-            following = asyncio.create_task(_next(happenings))
+            yield each
+            following = asyncio.create_task(_next(news))
     finally:
         stop.cancel()
         following.cancel()
 
 
-async def _next(happenings: AsyncIterator[Happening]) -> Happening | None:
-    return await anext(happenings, None)
+async def _next(news: AsyncIterator[News]) -> News | None:
+    return await anext(news, None)
 
 
-def _sent(happening: Happening) -> ServerSentEvent:
-    if isinstance(happening, Progress):
-        return ServerSentEvent(event="progress", data=happening)
-    # A line of the stream has one line; a damaged kind may hold more, and stands in the data as it is.
-    kind = happening.kind if happening.kind.isprintable() else "unreadable"
-    return ServerSentEvent(event=kind, id=happening.id, data=happening)
+def _sent(each: News) -> ServerSentEvent:
+    if isinstance(each, Progress):
+        return ServerSentEvent(event="progress", data=each)
+    # The field `event` is one line. A damaged kind may hold more lines; the data contains it as it is.
+    kind = each.kind if each.kind.isprintable() else "unreadable"
+    return ServerSentEvent(event=kind, id=each.id, data=each)
 
 
 def _order(event_id: str) -> tuple[int, ...]:

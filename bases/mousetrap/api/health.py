@@ -1,48 +1,57 @@
-"""Tells a supervisor whether the process lives, and whether it can do its work."""
+"""Answers whether the process lives, and whether it can do its work."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from fastapi import APIRouter
 
-from mousetrap.api import views
-from mousetrap.api.problems import absence, refusals
+from mousetrap.api.problems import Kind, absence, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithServices
 from mousetrap.jobs import MousetrapError, StoreFull
 
-#: Seconds for broker and store to answer, both asked at once.
-_PATIENCE = 1.0
+#: For broker and store to answer, both asked at once.
+_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The process lives, or is ready."""
+
+    status: Literal["live", "ready"]
+
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=Route)
 
 
 @router.get("/live")
-async def check_live() -> views.Health:
-    """Always, while the process answers at all. Needs no key."""
-    return views.Health(status="live")
+async def check_live() -> Health:
+    """Succeeds while the process answers at all. Needs no key."""
+    return Health(status="live")
 
 
-@router.get("/ready", responses=refusals("not-ready"))
-async def check_ready(services: WithServices) -> views.Health:
-    """When broker and store answer; else which of them does not. Needs no key."""
-    answers = await asyncio.gather(_answers(services.queue.check), _answers(services.store.check))
-    absent = {part: why for part, why in zip(("broker", "store"), answers, strict=True) if why is not None}
+@router.get("/ready", responses=refusals(Kind.NOT_READY))
+async def check_ready(services: WithServices) -> Health:
+    """Succeeds when broker and store answer; else it names the one that does not. Needs no key."""
+    errors = await asyncio.gather(_failure(services.queue.check), _failure(services.store.check))
+    absent = {part: why for part, why in zip(("broker", "store"), errors, strict=True) if why is not None}
     if absent:
-        raise absence("not-ready", f"waiting for: {', '.join(map(_shown, absent.items()))}", *absent)
-    return views.Health(status="ready")
+        raise absence(Kind.NOT_READY, f"waiting for: {', '.join(map(_shown, absent.items()))}", *absent)
+    return Health(status="ready")
 
 
 def _shown(absent: tuple[str, Exception]) -> str:
-    """Without the server's place: this needs no key."""
+    """Without the server's address: this needs no key."""
     part, why = absent
     return f"{part} (it is full)" if isinstance(why, StoreFull) else part
 
 
-async def _answers(check: Callable[[], Awaitable[None]]) -> Exception | None:
-    """Why it does not, if so."""
+async def _failure(check: Callable[[], Awaitable[None]]) -> Exception | None:
+    """The error of a check; None where it succeeds."""
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT_S):
             await check()
     except (MousetrapError, TimeoutError) as error:
         return error

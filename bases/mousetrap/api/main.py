@@ -29,9 +29,9 @@ MOUSETRAP_TRUSTED_PROXIES, MOUSETRAP_SIGNING_KEYS, MOUSETRAP_TLS_CA,
 MOUSETRAP_TLS_CERTIFICATE, MOUSETRAP_TLS_KEY, MOUSETRAP_QUEUE_TYPE, MOUSETRAP_RETENTION_SECONDS, MOUSETRAP_LOG_LEVEL and
 MOUSETRAP_LOG_FORMAT. Each is also read from the file that the same name with _FILE behind it holds."""
 _log = logging.getLogger("mousetrap.api")
-#: Seconds that requests under way may take once the server is told to stop.
-_GRACE = 10
-#: Seconds beyond that for connections to close and the process to end.
+#: For requests under way, once the server is asked to stop.
+_GRACE_S = 10
+#: Beyond that, for connections to close and the process to end.
 _LEAVING_S = 3.0
 
 
@@ -59,7 +59,7 @@ def main() -> int:
     log_to_stderr(settings.log_level, settings.log_format)
     if unsigned:
         _log.warning(unsigned)
-    # The server's own line has no client and no limit; ours has both (protocol.py).
+    # The server's own line has no client and no rate limit; ours has both (protocol.py).
     logging.getLogger("uvicorn.error").addFilter(lambda line: line.msg != "Invalid HTTP request received.")
     # Probes come every second; the path is the third argument of a line.
     logging.getLogger("uvicorn.access").addFilter(
@@ -93,7 +93,7 @@ class _Server(uvicorn.Server):
             ws="none",
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=_GRACE_S,
         )
         super().__init__(config)
 
@@ -104,7 +104,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As the original; what this process forks from here on is sent its own signals, and has none of our sockets."""
+        """As the original; children forked from here on get their own signals and none of our sockets."""
         await super().startup(sockets)
         own_signals(signal.SIGTERM, signal.SIGINT)
         own_loop(asyncio.get_running_loop())
@@ -112,10 +112,10 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal ends the server in its grace, a second one at once.
 
-        Unlike the original it does not raise the signal again afterwards: being told to stop is no failure.
+        Unlike the original it does not raise the signal again afterwards: being asked to stop is no failure.
         """
         self.force_exit = self.should_exit
-        seconds = _LEAVING_S if self.force_exit else _GRACE + _LEAVING_S
+        seconds = _LEAVING_S if self.force_exit else _GRACE_S + _LEAVING_S
         self._guard.end_within(
             seconds, 0, f"the API was asked to stop and has not ended within {seconds:g} s"
         )

@@ -1,83 +1,117 @@
-"""What the API says no with: problem documents (RFC 9457) that tell what is wrong, where, and how to correct it."""
+"""Error responses as problem documents (RFC 9457)."""
 
 from collections.abc import Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal, Self
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
-#: Each kind of problem: its type is urn:mousetrap:problem:<kind>.
-KINDS: Mapping[str, tuple[int, str]] = {
-    "malformed-request": (400, "The request is no HTTP"),
-    "malformed-host": (400, "The Host header names no host"),
-    "two-ids": (400, "The run is named twice"),
-    "key-missing": (401, "A key is needed"),
-    "key-unknown": (401, "The key is not known"),
-    "key-ended": (401, "The key has ended"),
-    "scope-missing": (403, "The key does not allow this"),
-    "foreign-origin": (403, "Without keys, only this machine is answered"),
-    "proxy-without-keys": (403, "Without keys, no proxy is served"),
-    "no-such-path": (404, "There is no such path"),
-    "unknown-pipeline": (404, "There is no such pipeline"),
-    "unknown-run": (404, "There is no such run"),
-    "unknown-queue": (404, "There is no such queue"),
-    "unknown-letter": (404, "There is no such dead letter"),
-    "no-result": (404, "No run has completed yet"),
-    "method-not-allowed": (405, "The path does not take this method"),
-    "head-too-slow": (408, "The request did not arrive in time"),
-    "body-too-slow": (408, "The body did not arrive in time"),
-    "run-conflict": (409, "Another run has this id"),
-    "run-ended": (409, "The run has ended"),
-    "rerun-impossible": (409, "The run cannot be repeated in this way"),
-    "not-editable": (409, "The dead letter cannot be edited"),
-    "body-too-large": (413, "The body is too large"),
-    "unknown-parameter": (422, "The path has no such query parameter"),
-    "invalid-request": (422, "The request is not valid"),
-    "nothing-selected": (422, "It is not said which dead letters are meant"),
-    "contract-broken": (422, "The body does not fit the pipeline's input contract"),
-    "too-many-requests": (429, "The caller calls too often"),
-    "head-too-large": (431, "The request's head is too large"),
-    "internal-error": (500, "Something unexpected happened"),
-    "broker-away": (503, "The broker is away"),
-    "store-away": (503, "The store is away"),
-    "store-full": (503, "The store is full"),
-    "dead-letters-full": (503, "Too many dead letters"),
-    "too-many-connections": (503, "There are too many connections"),
-    "too-many-watchers": (503, "There are too many watchers"),
-    "not-ready": (503, "Not ready"),
-    "unconfirmed": (503, "The broker did not confirm the run"),
-    "queue-full": (503, "The queue is full"),
-    "unroutable": (503, "The broker has no such queue"),
-}
-#: What a caller without the right key meets, and what absences there are.
+
+class Kind(StrEnum):
+    """The kinds of problems, each with its status and title. Its type is urn:mousetrap:problem:<kind>."""
+
+    status: int
+    headline: str
+
+    def __new__(cls, name: str, status: int, headline: str) -> Self:
+        kind = str.__new__(cls, name)
+        kind._value_ = name
+        kind.status = status
+        kind.headline = headline
+        return kind
+
+    MALFORMED_REQUEST = "malformed-request", 400, "The request is no HTTP"
+    MALFORMED_HOST = "malformed-host", 400, "The Host header names no host"
+    TWO_IDS = "two-ids", 400, "The run is named twice"
+    KEY_MISSING = "key-missing", 401, "A key is needed"
+    KEY_UNKNOWN = "key-unknown", 401, "The key is not known"
+    KEY_ENDED = "key-ended", 401, "The key has ended"
+    SCOPE_MISSING = "scope-missing", 403, "The key does not allow this"
+    FOREIGN_ORIGIN = "foreign-origin", 403, "Without keys, only this machine is answered"
+    PROXY_WITHOUT_KEYS = "proxy-without-keys", 403, "Without keys, no proxy is served"
+    NO_SUCH_PATH = "no-such-path", 404, "There is no such path"
+    UNKNOWN_PIPELINE = "unknown-pipeline", 404, "There is no such pipeline"
+    UNKNOWN_RUN = "unknown-run", 404, "There is no such run"
+    UNKNOWN_QUEUE = "unknown-queue", 404, "There is no such queue"
+    UNKNOWN_LETTER = "unknown-letter", 404, "There is no such dead letter"
+    NO_RESULT = "no-result", 404, "No run has completed yet"
+    METHOD_NOT_ALLOWED = "method-not-allowed", 405, "The path does not take this method"
+    HEAD_TOO_SLOW = "head-too-slow", 408, "The request did not arrive in time"
+    BODY_TOO_SLOW = "body-too-slow", 408, "The body did not arrive in time"
+    RUN_CONFLICT = "run-conflict", 409, "Another run has this id"
+    RUN_ENDED = "run-ended", 409, "The run has ended"
+    RERUN_IMPOSSIBLE = "rerun-impossible", 409, "The run cannot be repeated in this way"
+    NOT_EDITABLE = "not-editable", 409, "The dead letter cannot be edited"
+    BODY_TOO_LARGE = "body-too-large", 413, "The body is too large"
+    UNKNOWN_PARAMETER = "unknown-parameter", 422, "The path has no such query parameter"
+    INVALID_REQUEST = "invalid-request", 422, "The request is not valid"
+    NOTHING_SELECTED = "nothing-selected", 422, "No dead letters are selected"
+    CONTRACT_BROKEN = "contract-broken", 422, "The body does not fit the pipeline's input contract"
+    TOO_MANY_REQUESTS = "too-many-requests", 429, "The caller calls too often"
+    HEAD_TOO_LARGE = "head-too-large", 431, "The request's head is too large"
+    INTERNAL_ERROR = "internal-error", 500, "Something unexpected happened"
+    BROKER_AWAY = "broker-away", 503, "The broker is away"
+    STORE_AWAY = "store-away", 503, "The store is away"
+    STORE_FULL = "store-full", 503, "The store is full"
+    DEAD_LETTERS_FULL = "dead-letters-full", 503, "Too many dead letters"
+    TOO_MANY_CONNECTIONS = "too-many-connections", 503, "There are too many connections"
+    TOO_MANY_WATCHERS = "too-many-watchers", 503, "There are too many watchers"
+    NOT_READY = "not-ready", 503, "Not ready"
+    UNCONFIRMED = "unconfirmed", 503, "The broker did not confirm the run"
+    QUEUE_FULL = "queue-full", 503, "The queue is full"
+    UNROUTABLE = "unroutable", 503, "The broker has no such queue"
+
+
+#: For a caller without the right key.
 NO_ACCESS = (
-    "malformed-host",
-    "key-missing",
-    "key-unknown",
-    "key-ended",
-    "scope-missing",
-    "foreign-origin",
-    "proxy-without-keys",
-    "too-many-requests",
+    Kind.MALFORMED_HOST,
+    Kind.KEY_MISSING,
+    Kind.KEY_UNKNOWN,
+    Kind.KEY_ENDED,
+    Kind.SCOPE_MISSING,
+    Kind.FOREIGN_ORIGIN,
+    Kind.PROXY_WITHOUT_KEYS,
+    Kind.TOO_MANY_REQUESTS,
 )
-ABSENT = ("store-away", "store-full", "broker-away", "unconfirmed", "queue-full", "unroutable")
-#: What a run that is refused for the sake of others meets, beside those.
-CLOSED = (*ABSENT, "dead-letters-full")
+#: Where broker or store is away or full.
+ABSENT = (
+    Kind.STORE_AWAY,
+    Kind.STORE_FULL,
+    Kind.BROKER_AWAY,
+    Kind.UNCONFIRMED,
+    Kind.QUEUE_FULL,
+    Kind.UNROUTABLE,
+)
+#: For a new run, where none is accepted now.
+CLOSED = (*ABSENT, Kind.DEAD_LETTERS_FULL)
 
 _MEDIA = "application/problem+json"
-#: Seconds after which it is worth while to ask an absent broker or store again.
+#: Seconds after which a client may ask an absent broker or store again.
 _RETRY_AFTER = "2"
 #: Characters of a text: error texts quote names that the caller chose, of any length.
-_LONGEST = 500
+_MAX_CHARACTERS = 500
 
 Documented = dict[int | str, dict[str, Any]]
 
 
+class ProblemDocument(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:mousetrap:problem:contract-broken"])
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong, and how to correct it.")
+    where: str | None = Field(None, description="The place: a JSON path, or the name of a parameter.")
+    away: list[Literal["broker", "store"]] | None = Field(None, description="What the server waits for.")
+
+
 class Problem(Exception):
-    """An answer that says no; `more` are members beside the usual ones."""
+    """An error response; `more` are members beside the usual ones."""
 
     def __init__(
-        self, kind: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+        self, kind: Kind, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
     ) -> None:
         super().__init__(kind, detail)
         self.kind = kind
@@ -86,7 +120,7 @@ class Problem(Exception):
         self.more = more
 
 
-def absence(kind: str, detail: str, *parts: str) -> Problem:
+def absence(kind: Kind, detail: str, *parts: str) -> Problem:
     """A problem that passes by itself, with the parts (broker, store) that it comes from."""
     return Problem(kind, detail, headers={"Retry-After": _RETRY_AFTER}, away=list(parts))
 
@@ -101,19 +135,18 @@ def write(members: Mapping[str, Any], headers: Mapping[str, str] | None) -> Resp
     return JSONResponse(members, members["status"], headers, media_type=_MEDIA)
 
 
-def refusals(*kinds: str) -> Documented:
-    """What a route's documentation says of these kinds, by status."""
+def refusals(*kinds: Kind) -> Documented:
+    """The documentation of these kinds for a route, by status."""
     found: Documented = {}
     for kind in kinds:
-        status, title = KINDS[kind]
-        told = found.setdefault(status, _documented(title))
-        examples = told["content"][_MEDIA].setdefault("examples", {})
-        examples[kind] = {"summary": title, "value": _members(kind)}
+        response = found.setdefault(kind.status, _documented(kind.headline))
+        examples = response["content"][_MEDIA].setdefault("examples", {})
+        examples[kind.value] = {"summary": kind.headline, "value": _members(kind)}
     return found
 
 
 def any_refusal() -> Documented:
-    """What the documentation says of all other errors."""
+    """The documentation of all other errors."""
     return {"default": _documented("Every error is a problem (RFC 9457)")}
 
 
@@ -122,10 +155,9 @@ def _documented(description: str) -> dict[str, Any]:
     return {"description": description, "content": {_MEDIA: {"schema": schema}}}
 
 
-def _members(kind: str) -> dict[str, Any]:
-    status, title = KINDS[kind]
-    return {"type": f"urn:mousetrap:problem:{kind}", "title": title, "status": status}
+def _members(kind: Kind) -> dict[str, Any]:
+    return {"type": f"urn:mousetrap:problem:{kind}", "title": kind.headline, "status": kind.status}
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"

@@ -1,4 +1,4 @@
-"""Bounds what a connection may hold and send before it is a request: HTTP's head, pipeline, time and number."""
+"""Bounds a connection's head, pipelined requests, time and number."""
 
 import asyncio
 import logging
@@ -10,19 +10,19 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mousetrap.api.headers import OF_DATA
-from mousetrap.api.problems import Problem, respond
+from mousetrap.api.middleware import OF_DATA
+from mousetrap.api.problems import Kind, Problem, respond
 from mousetrap.settings import Settings
 
 #: Bytes of a request's head, or of anything else that is no body: chunk extensions, trailers.
-MOST_HEAD = 65_536
-MOST_HEADERS = 100
+MAX_HEAD_BYTES = 65_536
+MAX_HEADERS = 100
 #: Requests that wait behind one under way on the same connection.
-MOST_PIPELINED = 32
+MAX_PIPELINED = 32
 #: For a head to arrive, from the connection's begin or from the last response.
-HEAD_S = 10.0
+HEAD_TIMEOUT_S = 10.0
 #: Between two lines of log about refusals of the same kind.
-_QUIET_S = 10.0
+_LOG_EVERY_S = 10.0
 #: Files that are no connections of clients: the store, the broker, the log.
 _OWN_FILES = 64
 
@@ -57,20 +57,20 @@ def _room_for(wanted: int) -> int:
 
 
 class Refusals:
-    """Says in the log what was refused: each kind at once, and then how often in so many seconds."""
+    """Logs refusals: the first of a kind at once, then their number every ten seconds."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
-        self._unsaid: dict[str, int] = {}
+        self._unlogged: dict[str, int] = {}
 
     def note(self, kind: str, client: object) -> None:
-        """Counts a refusal of `client`; a line of log comes with the first one, and then every ten seconds."""
+        """Counts a refusal of `client`, and logs the first one, then one every ten seconds."""
         now = time.monotonic()
-        if now - self._since.get(kind, float("-inf")) < _QUIET_S:
-            self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
+        if now - self._since.get(kind, float("-inf")) < _LOG_EVERY_S:
+            self._unlogged[kind] = self._unlogged.get(kind, 0) + 1
             return
         self._since[kind] = now
-        _log.warning("refused %s: %s (and %d before)", client, kind, self._unsaid.pop(kind, 0))
+        _log.warning("refused %s: %s (and %d before)", client, kind, self._unlogged.pop(kind, 0))
 
 
 class _Refused(Exception):
@@ -81,11 +81,11 @@ class BoundedProtocol(HttpToolsProtocol):
     """A connection. The parser has no bounds of its own: a header of 300 MB cost 500 MB and two minutes of a core."""
 
     config: BoundedConfig
-    #: When it began to wait for a head; None while a request is under way.
+    #: When the wait for a head began; None while a request is under way.
     waiting_since: float | None = None
     #: Bytes since the last head or piece of a body was complete.
     _unparsed = 0
-    _problem = Problem("malformed-request", "send HTTP/1.1 as RFC 9112 has it")
+    _problem = Problem(Kind.MALFORMED_REQUEST, "send HTTP/1.1 as RFC 9112 has it")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ends the connection that has waited longest where there are too many, or this one where none waits."""
@@ -98,14 +98,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Refuses a client that sends more than any head may have and has completed nothing by it."""
         self._unparsed += len(data)
         super().data_received(data)
-        if self._unparsed > MOST_HEAD and not self.transport.is_closing():
+        if self._unparsed > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._problem = _too_large()
             self.send_400_response("")
 
     def on_headers_complete(self) -> None:
         """Checks the head, which may be larger than allowed where it came at once."""
-        large = self._unparsed > MOST_HEAD and _size(self.url, self.headers) > MOST_HEAD
-        if large or len(self.headers) > MOST_HEADERS or len(self.pipeline) >= MOST_PIPELINED:
+        large = self._unparsed > MAX_HEAD_BYTES and _size(self.url, self.headers) > MAX_HEAD_BYTES
+        if large or len(self.headers) > MAX_HEADERS or len(self.pipeline) >= MAX_PIPELINED:
             self._problem = _too_large()
             raise _Refused
         self._unparsed = 0
@@ -125,8 +125,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def end_if_late(self, now: float) -> None:
         """Ends the connection if it has waited too long for a head."""
-        if self.waiting_since is not None and now - self.waiting_since > HEAD_S:
-            self._problem = Problem("head-too-slow", f"send the whole head within {HEAD_S:.0f} seconds")
+        if self.waiting_since is not None and now - self.waiting_since > HEAD_TIMEOUT_S:
+            self._problem = Problem(
+                Kind.HEAD_TOO_SLOW, f"send the whole head within {HEAD_TIMEOUT_S:.0f} seconds"
+            )
             self.send_400_response("")
 
     def send_400_response(self, msg: str) -> None:
@@ -134,7 +136,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.config.refusals.note(self._problem.kind, self.client)
-        # Else it would stand in the middle of a response.
+        # Else the problem would be in the middle of a response.
         if self.cycle is None or self.cycle.response_complete:
             self.transport.write(_written(self._problem))
         self.transport.close()
@@ -144,11 +146,11 @@ class BoundedProtocol(HttpToolsProtocol):
         waiting = [each for each in others if each.waiting_since is not None]
         if waiting:
             longest = min(waiting, key=lambda each: each.waiting_since or 0.0)
-            self.config.refusals.note("too-many-connections", longest.client)
+            self.config.refusals.note(Kind.TOO_MANY_CONNECTIONS, longest.client)
             self.connections.discard(longest)  # its end comes later, and room is needed now
             longest.transport.abort()
         else:
-            self._problem = Problem("too-many-connections", "come back when others have left")
+            self._problem = Problem(Kind.TOO_MANY_CONNECTIONS, "come back when others have left")
             self.send_400_response("")
 
 
@@ -161,9 +163,9 @@ def end_late_ones(connections: set[Any], now: float) -> None:
 
 def _too_large() -> Problem:
     return Problem(
-        "head-too-large",
-        f"send a head of at most {MOST_HEAD} bytes and {MOST_HEADERS} headers, "
-        f"and at most {MOST_PIPELINED} requests before their responses",
+        Kind.HEAD_TOO_LARGE,
+        f"send a head of at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers, "
+        f"and at most {MAX_PIPELINED} requests before their responses",
     )
 
 

@@ -1,9 +1,9 @@
-"""Bounds how often each caller may call, in a bounded memory."""
+"""Bounds how often each caller may call, in bounded memory."""
 
 from collections import OrderedDict
 
 #: Callers that are remembered; of more, those that called last.
-_MOST_CALLERS = 10_000
+_MAX_CALLERS = 10_000
 
 
 class Rates:
@@ -22,6 +22,6 @@ class Rates:
             return wait
         self._paid[caller] = due
         self._paid.move_to_end(caller)
-        if len(self._paid) > _MOST_CALLERS:
+        if len(self._paid) > _MAX_CALLERS:
             self._paid.popitem(last=False)
         return 0.0

@@ -1,4 +1,4 @@
-"""Calls runs off and repeats them."""
+"""Cancels runs and repeats them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from mousetrap import shapes
 from mousetrap.api.access import Operator, may_operate
 from mousetrap.api.audit import WithAudit
-from mousetrap.api.problems import CLOSED, NO_ACCESS, Problem, refusals
+from mousetrap.api.bodies import body_of, given_input, takes
+from mousetrap.api.known import RUN_ID, KnownRun, unknown_run
+from mousetrap.api.problems import CLOSED, NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
-from mousetrap.api.runs import RUN_ID, KnownRun
 from mousetrap.api.services import WithServices, WithStore
-from mousetrap.api.start import PRINTABLE, accepted_in_time, fresh_id, told
-from mousetrap.api.wishes import body_of, given_input, takes
+from mousetrap.api.start import PRINTABLE, accepted_in_time, accepted_response, new_id
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import RunState
@@ -23,7 +23,7 @@ from mousetrap.submit_run import RerunImpossible, run_id_of_key
 router = APIRouter(tags=["runs"], route_class=Route)
 
 
-class Again(BaseModel):
+class Rerun(BaseModel):
     """Where a re-run begins, and with what."""
 
     model_config = ConfigDict(extra="forbid")
@@ -36,13 +36,13 @@ class Again(BaseModel):
             description="`start`, `failed` (the stage that gave up), or a stage's name.",
         ),
     ] = "start"
-    input: Annotated[Any, Field(description="Instead of what that stage was given before.")] = None
+    input: Annotated[Any, Field(description="Instead of the stage's former input.")] = None
 
 
 @router.delete(
     "/runs/{run_id}",
     dependencies=[may_operate],
-    responses=refusals(*NO_ACCESS, "unknown-run", "run-ended", "invalid-request", "store-away"),
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_RUN, Kind.RUN_ENDED, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
 )
 async def cancel_run(
     run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithStore, audit: WithAudit
@@ -51,9 +51,9 @@ async def cancel_run(
     with audit.act("cancel", run=run_id) as done:
         state = await store.cancel(run_id)
         if state is None:
-            raise Problem("unknown-run", "check the id; a run is forgotten some days after its last change")
+            raise unknown_run()
         if state != RunState.CANCELLED:
-            raise Problem("run-ended", f"there is nothing to call off: the run is {state}", state=state)
+            raise Problem(Kind.RUN_ENDED, f"there is nothing to cancel: the run is {state}", state=state)
         done.count = 1
     return shapes.Cancelled(run_id=run_id, state=state)
 
@@ -62,11 +62,17 @@ async def cancel_run(
     "/runs/{run_id}/rerun",
     status_code=202,
     response_model=shapes.Accepted,
-    openapi_extra=takes(Again),
+    openapi_extra=takes(Rerun),
     responses=refusals(
         *NO_ACCESS,
-        *("unknown-pipeline", "unknown-run", "body-too-slow", "run-conflict", "rerun-impossible"),
-        *("body-too-large", "invalid-request", "contract-broken"),
+        *(
+            Kind.UNKNOWN_PIPELINE,
+            Kind.UNKNOWN_RUN,
+            Kind.BODY_TOO_SLOW,
+            Kind.RUN_CONFLICT,
+            Kind.RERUN_IMPOSSIBLE,
+        ),
+        *(Kind.BODY_TOO_LARGE, Kind.INVALID_REQUEST, Kind.CONTRACT_BROKEN),
         *CLOSED,
     ),
 )
@@ -75,32 +81,32 @@ async def rerun_run(
     run: KnownRun,
     services: WithServices,
     audit: WithAudit,
-    again: Annotated[Again, Depends(body_of(Again))],
+    again: Annotated[Rerun, Depends(body_of(Rerun))],
     body: Annotated[bytes | None, Depends(given_input)],
     key: Annotated[str | None, Header(alias="Idempotency-Key", pattern=PRINTABLE)] = None,
 ) -> Response:
-    """Repeats a run as a new one, all of it or from a stage on, with the input that the stage was given or another.
+    """Repeats a run as a new one, all of it or from a stage on, with the stage's former input or another.
 
-    The run that is repeated stays as it is. A repeat with the same Idempotency-Key returns the first re-run.
+    The old run stays as it is. A repeat with the same Idempotency-Key returns the first re-run.
     """
     pipeline = _pipeline_of(run, services.pipelines)
-    # Of its own kind: the same key may have started the run, too.
-    run_id = run_id_of_key(caller.id, f"{pipeline.name}|rerun|{run.id}", key) if key else fresh_id()
+    # Not the id that the key alone gives: the same key may have started the run, too.
+    run_id = run_id_of_key(caller.id, f"{pipeline.name}|rerun|{run.id}", key) if key else new_id()
     with audit.act("rerun", run=run.id, begin=again.begin) as done:
         services.intake.check(pipeline, len(body) if body else 0)
         submission = services.submitter.rerun(run, run_id=run_id, begin=again.begin, body=body)
         try:
             accepted = await accepted_in_time(submission, pipeline)
         except RerunImpossible as error:
-            raise Problem("rerun-impossible", str(error)) from error
+            raise Problem(Kind.RERUN_IMPOSSIBLE, str(error)) from error
         done.count = int(accepted.new)
         done.facts["new_run"] = accepted.run_id
-    return told(accepted)
+    return accepted_response(accepted)
 
 
 def _pipeline_of(run: StoredRun, pipelines: Mapping[str, Pipeline]) -> Pipeline:
     if run.pipeline not in pipelines:
         raise Problem(
-            "unknown-pipeline", f"this server has no pipeline {run.pipeline}, as the run's was called"
+            Kind.UNKNOWN_PIPELINE, f"this server has no pipeline {run.pipeline}, which the run is of"
         )
     return pipelines[run.pipeline]

@@ -1,16 +1,25 @@
 """Serves one pipeline at two short paths."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 
-from mousetrap.api import views
 from mousetrap.api.access import Starter, may_read
-from mousetrap.api.problems import CLOSED, NO_ACCESS, refusals
+from mousetrap.api.problems import CLOSED, NO_ACCESS, Kind, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithServices, WithStore
 from mousetrap.api.start import submit
 from mousetrap.pipeline import Pipeline
+from mousetrap.shapes import Doc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """The run that `/refresh` started."""
+
+    status: Literal["ok"] = "ok"
+    run_id: Annotated[str, Doc(examples=("019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b",))]
 
 
 def root_router(pipeline: Pipeline) -> APIRouter:
@@ -22,14 +31,14 @@ def root_router(pipeline: Pipeline) -> APIRouter:
         description=f"Starts a run of the pipeline {pipeline.name} on its defaults.",
         responses=refusals(*NO_ACCESS, *CLOSED),
     )
-    async def refresh(_: Starter, services: WithServices) -> views.Refreshed:
-        return views.Refreshed(run_id=(await submit(services, pipeline, b"")).run_id)
+    async def refresh(_: Starter, services: WithServices) -> Refreshed:
+        return Refreshed(run_id=(await submit(services, pipeline, b"")).run_id)
 
     @router.get(
         "/",
         description=f"The newest result of the pipeline {pipeline.name}; empty before there is one.",
         dependencies=[may_read],
-        responses=refusals(*NO_ACCESS, "store-away"),
+        responses=refusals(*NO_ACCESS, Kind.STORE_AWAY),
     )
     async def show_newest(store: WithStore) -> Any:
         run = await store.latest(pipeline.name)

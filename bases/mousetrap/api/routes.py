@@ -1,4 +1,4 @@
-"""Refuses query parameters that a route does not know: a misspelt filter must not show or start something else."""
+"""Refuses query parameters that a route does not know."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -9,11 +9,11 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from mousetrap.api.problems import Problem
+from mousetrap.api.problems import Kind, Problem
 
 
 class Route(APIRoute):
-    """What every route of the API is."""
+    """The class of every route: a misspelt filter must not show or start something else."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The framework's handler, called only with parameters that it knows."""
@@ -32,7 +32,7 @@ def _check_query(query: bytes, known: list[str]) -> None:
     for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name not in known:
             advice = f"this path knows: {', '.join(known)}" if known else "this path knows none"
-            raise Problem("unknown-parameter", advice, where=f"query.{name[:100]}")
+            raise Problem(Kind.UNKNOWN_PARAMETER, advice, where=f"query.{name[:100]}")
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the routes work with, open while the server runs."""
+"""Opens the services that the routes share; closes them at shutdown."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ _CONFIRM_TIMEOUT_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The broker, the store, what starts runs, the dead letters, and the workers."""
+    """The services that the routes share."""
 
     pipelines: Mapping[str, Pipeline]
     queue: Queue
@@ -40,7 +40,7 @@ class Services:
 async def open_services(
     settings: Settings, pipelines: Mapping[str, Pipeline], inputs: Mapping[str, bytes]
 ) -> AsyncIterator[Services]:
-    """Neither broker nor store need be there yet."""
+    """The services, and the periodic duties, while the block is open. Broker and store need not be reachable yet."""
     queues = [stage.queue for pipeline in pipelines.values() for stage in pipeline.stages]
     async with (
         open_store(
@@ -65,31 +65,28 @@ async def open_services(
             yield services
 
 
-def services_of(request: Request) -> Services:
-    """What the server of this request works with."""
+# Async although nothing is awaited: the framework calls a plain function in a thread, which costs more than the rest.
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-# Async although nothing is awaited: what is not, the framework calls in a thread, which costs more than all the rest of it.
-async def _services(request: Request) -> Services:
-    return services_of(request)
+WithServices = Annotated[Services, Depends(_services)]
 
 
-async def _store(request: Request) -> RunStore:
-    return services_of(request).store
+async def _store(services: WithServices) -> RunStore:
+    return services.store
 
 
-async def _dead_letters(request: Request) -> DeadLetters:
-    return services_of(request).dead_letters
+async def _dead_letters(services: WithServices) -> DeadLetters:
+    return services.dead_letters
 
 
-async def _registry(request: Request) -> WorkerRegistry:
-    return services_of(request).registry
+async def _registry(services: WithServices) -> WorkerRegistry:
+    return services.registry
 
 
 #: For the signatures of routes.
-WithServices = Annotated[Services, Depends(_services)]
 WithStore = Annotated[RunStore, Depends(_store)]
 WithRegistry = Annotated[WorkerRegistry, Depends(_registry)]
 WithDeadLetters = Annotated[DeadLetters, Depends(_dead_letters)]

@@ -1,4 +1,4 @@
-"""Lists, shows, groups, redrives, edits, discards and exports dead letters, which live in their queues and nowhere else."""
+"""Finds, groups, redrives, edits, discards and exports dead letters, which are in their queues alone."""
 
 from mousetrap.dead_letters.edit import NotEditable
 from mousetrap.dead_letters.export import line

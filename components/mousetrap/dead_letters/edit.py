@@ -1,4 +1,4 @@
-"""Changes the input of a dead job, as far as its stage takes the new one."""
+"""Changes the input of a dead job."""
 
 from collections.abc import Mapping
 
@@ -20,12 +20,12 @@ def edited(letter: DeadLetter, payload: bytes, pipelines: Mapping[str, Pipeline]
     """
     job = letter.job
     if job is None or not letter.believed:
-        # Signing it would make a job of ours out of whatever somebody put into the queue.
+        # Signing it would make a job of ours out of a foreign message.
         raise NotEditable(f"dead letter {letter.id} is not signed by a key of ours, so it stays as it is")
     pipeline = pipelines.get(job.pipeline)
     stage = pipeline.stage(job.stage) if pipeline else None
     if stage is None:
         raise NotEditable(
-            f"nobody here knows what stage {job.stage!r} of pipeline {job.pipeline!r} takes: redrive it as it is"
+            f"stage {job.stage!r} of pipeline {job.pipeline!r} is not known here: redrive the letter as it is"
         )
     return msgspec.structs.replace(job, payload=msgspec.Raw(write(read(payload, stage.input), stage.input)))

@@ -1,4 +1,4 @@
-"""Writes a dead letter as a line of JSON with all that it is, so that it can be kept and read elsewhere."""
+"""Writes a dead letter as a line of JSON, to keep it elsewhere."""
 
 from base64 import b64encode
 

@@ -1,4 +1,4 @@
-"""Groups dead letters by what went wrong, so that a thousand of one kind are one line."""
+"""Groups dead letters by queue, reason and error."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Takes letters off a dead queue to look at them, and puts back all that was not settled meanwhile."""
+"""Takes letters off a dead queue, and puts back those not settled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from mousetrap.jobs import Delivery, Message, MousetrapError, Queue, dead_queue
 
 #: Bytes of bodies held at once.
-_MOST_BYTES = 64 * 1024 * 1024
+_MAX_BYTES = 64 * 1024 * 1024
 #: Letters taken before anything is known of their size.
 _FIRST = 50
-#: Seconds without a letter after which no more are awaited, though more were waiting: somebody else may look at them. And
-#: for the first one of each wave, for which a subscription is to be made.
-_QUIET, _SUBSCRIBING = 0.5, 5.0
-#: Seconds that what is put back may take to be there for the next look, and between two looks whether it is.
-_RETURNING, _LOOK = 2.0, 0.01
+#: The longest wait for the next letter, though more are there: another process may hold them. And for the first one of
+#: each wave, which needs a subscription.
+_NEXT_TIMEOUT_S, _FIRST_TIMEOUT_S = 0.5, 5.0
+#: The longest wait for letters that were put back to be ready again, and the pause between two checks.
+_RETURN_TIMEOUT_S, _POLL_S = 2.0, 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one look at a queue has in its hands, oldest first."""
+    """The deliveries of one look at a queue, oldest first."""
 
     deliveries: tuple[Delivery, ...]
     #: How many wait beyond those.
@@ -29,7 +29,7 @@ class Held:
 
 @asynccontextmanager
 async def hold(queue: Queue, name: str, most: int) -> AsyncIterator[Held]:
-    """The dead letters of `name`, at most `most`; those that nobody acknowledges in the block are there again after it.
+    """The dead letters of `name`, at most `most`; those not acknowledged in the block are ready again after it.
 
     Raises QueueUnreachable or Unroutable.
     """
@@ -40,19 +40,19 @@ async def hold(queue: Queue, name: str, most: int) -> AsyncIterator[Held]:
         await _take(queue, dead, min(waiting, most), deliveries)
         yield Held(tuple(deliveries), max(0, waiting - len(deliveries)))
     finally:
-        # Those that were acknowledged, and all of a lost connection, know that there is nothing to hand back.
+        # Only deliveries that are still open count: not those acknowledged, nor those of a lost connection.
         back = sum([delivery.hand_back() for delivery in deliveries])
         deliveries.clear()  # the queue remembers its subscriptions, and with them what receives
         with suppress(MousetrapError, TimeoutError):
-            await asyncio.wait_for(_until_there(queue, dead, back), _RETURNING)
+            await asyncio.wait_for(_until_ready(queue, dead, back), _RETURN_TIMEOUT_S)
 
 
 async def read_dead(queue: Queue, name: str, most: int) -> tuple[Sequence[Message], int]:
-    """At most `most` messages of the dead queue of `name`, and how many lie there beyond. All are there still.
+    """At most `most` messages of the dead queue of `name`, and how many more there are. All of them stay.
 
     Raises QueueUnreachable or Unroutable.
     """
-    browsed = await queue.browse(dead_queue(name), most, _MOST_BYTES)
+    browsed = await queue.browse(dead_queue(name), most, _MAX_BYTES)
     if browsed is not None:
         return browsed.messages, browsed.beyond
     async with hold(queue, name, most) as held:
@@ -71,24 +71,24 @@ def _room(deliveries: list[Delivery], most: int) -> int:
     if not deliveries:
         return min(_FIRST, most)
     size = sum(len(delivery.message.body) for delivery in deliveries)
-    return min(most - len(deliveries), (_MOST_BYTES - size) * len(deliveries) // max(1, size))
+    return min(most - len(deliveries), (_MAX_BYTES - size) * len(deliveries) // max(1, size))
 
 
 async def _wave(queue: Queue, dead: str, room: int, deliveries: list[Delivery]) -> bool:
     """Adds so many letters to `deliveries`; False when fewer came."""
-    wished, news = len(deliveries) + room, asyncio.Event()
+    wanted, news = len(deliveries) + room, asyncio.Event()
 
     def receive(delivery: Delivery) -> None:
         deliveries.append(delivery)
         news.set()
 
-    patience = _SUBSCRIBING
+    timeout_s = _FIRST_TIMEOUT_S
     subscription = await queue.consume(dead, room, receive)
     try:
-        while len(deliveries) < wished:
-            await asyncio.wait_for(news.wait(), patience)
+        while len(deliveries) < wanted:
+            await asyncio.wait_for(news.wait(), timeout_s)
             news.clear()
-            patience = _QUIET
+            timeout_s = _NEXT_TIMEOUT_S
     except TimeoutError:
         return False
     finally:
@@ -96,7 +96,7 @@ async def _wave(queue: Queue, dead: str, room: int, deliveries: list[Delivery]) 
     return True
 
 
-async def _until_there(queue: Queue, dead: str, count: int) -> None:
-    """Returns once so many wait again."""
-    while await queue.ready(dead) < count:  # noqa: ASYNC110  a queue does not announce this
-        await asyncio.sleep(_LOOK)
+async def _until_ready(queue: Queue, dead: str, count: int) -> None:
+    """Returns once so many are ready again."""
+    while await queue.ready(dead) < count:  # noqa: ASYNC110  a queue has no event for it
+        await asyncio.sleep(_POLL_S)

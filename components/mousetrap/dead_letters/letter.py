@@ -1,4 +1,4 @@
-"""Reads a message of a dead queue: the job that was given up, and the story that lies beside it."""
+"""Reads a message of a dead queue: its job, and its headers."""
 
 import hashlib
 import re
@@ -8,10 +8,10 @@ from mousetrap.jobs import Job, JobUndecodable, Message, decode
 from mousetrap.shapes import LetterLine
 from mousetrap.signing import Keyring, SignatureRefused
 
-#: What may stand in a URL and on a terminal as it is; a foreign message may be called anything.
+#: Ids that are safe in a URL and on a terminal; a foreign message can have any id.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-#: The headers that tell the story; whatever else stands beside a body is the message's own.
-_STORY = frozenset(
+#: The headers that burying adds; all others are the message's own.
+_ADDED = frozenset(
     f"mousetrap-{name}"
     for name in (
         *("reason", "error-type", "error", "traceback", "attempts", "queue", "worker", "at", "run", "stage"),
@@ -30,7 +30,7 @@ class DeadLetter(LetterLine):
 
 
 def read_letter(message: Message, queue: str, keyring: Keyring) -> DeadLetter:
-    """The letter that a message of the dead queue of `queue` is."""
+    """The dead letter in a message of the dead queue of `queue`."""
     headers = message.headers
     job = _job(message)
     return DeadLetter(
@@ -55,7 +55,7 @@ def read_letter(message: Message, queue: str, keyring: Keyring) -> DeadLetter:
 
 def without_story(message: Message) -> Message:
     """The message as it was before it died."""
-    own = {name: value for name, value in message.headers.items() if name not in _STORY}
+    own = {name: value for name, value in message.headers.items() if name not in _ADDED}
     return Message(message.id, message.body, own)
 
 
@@ -79,5 +79,5 @@ def _hash_of(message: Message) -> str:
 
 
 def _number(text: str | None) -> int | None:
-    # Bounded: whoever can write a header can write a number that no clock and no page could take.
+    # Bounded: a forged header can hold a number that no clock and no page could take.
     return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 15 else None

@@ -1,4 +1,4 @@
-"""Shares one look at a dead queue among all who ask, and repeats it no sooner than what it costs allows."""
+"""Shares one look at a dead queue among concurrent readers."""
 
 import asyncio
 import time
@@ -10,30 +10,30 @@ from mousetrap.dead_letters.letter import DeadLetter, read_letter
 from mousetrap.jobs import Queue, dead_queue
 from mousetrap.signing import Keyring
 
-#: A look is not repeated before so many times what it took have passed: looking takes at most a tenth of the time.
+#: A look is not repeated before so many times its duration have passed: looking takes at most a tenth of the time.
 _REST = 10.0
-#: Letters, and bytes of bodies, up to which a look is cheap, and is repeated as soon as the queue has changed.
+#: Up to so many letters and bytes of bodies a look is cheap, and is repeated as soon as the queue has changed.
 _FEW, _FEW_BYTES = 200, 1_048_576
-#: Seconds after which a look is forgotten even where the queue seems unchanged: RabbitMQ says only how many lie there.
-_LONGEST = 15.0
+#: After this a look is forgotten even where the queue seems unchanged: RabbitMQ reports only how many messages there are.
+_MAX_AGE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look found, oldest letter first."""
+    """The result of a look, oldest letter first."""
 
     letters: tuple[DeadLetter, ...]
-    #: How many lie there beyond those.
+    #: How many more there are.
     beyond: int
-    #: What the queue was like; with another mark it has changed since.
+    #: The queue's mark at that time; with another mark it has changed since.
     mark: Hashable
-    #: When the look ended, on the clock's seconds, and how long it may not be repeated.
+    #: When the look ended, in the clock's seconds, and for how many seconds it is not repeated.
     at: float
     rest: float
 
 
 class SharedLook:
-    """The letters of one queue. Who takes letters away holds `lock`, and forgets the look afterwards."""
+    """The letters of one queue. To take letters away, hold `lock`, and forget the look afterwards."""
 
     def __init__(
         self, queue: Queue, name: str, keyring: Keyring, now: Callable[[], float] = time.monotonic
@@ -44,11 +44,11 @@ class SharedLook:
         self._now = now
         self._seen: Seen | None = None
         self._forgetting: asyncio.TimerHandle | None = None
-        #: What one look holds, another would not see.
+        #: One look would not find the letters that another holds.
         self.lock = asyncio.Lock()
 
     async def look(self, most: int, stale: float = 0.0) -> Seen:
-        """At most `most` letters; a look of the last `stale` seconds will do as it is. Raises what the queue raises."""
+        """At most `most` letters; a look of the last `stale` seconds is reused. Raises what the queue raises."""
         async with self.lock:
             seen = self._seen
             if seen is None or not await self._is_good(seen, stale):
@@ -56,7 +56,7 @@ class SharedLook:
             return seen
 
     def forget(self) -> None:
-        """Lets the next one look again."""
+        """Makes the next call look again."""
         self._seen = None
         if self._forgetting is not None:
             self._forgetting.cancel()
@@ -76,12 +76,12 @@ class SharedLook:
         now = self._now()
         seen = Seen(tuple(letters), beyond, mark, now, 0.0 if few else _REST * (now - begun))
         self._seen = seen
-        # Bodies are not to lie in memory for longer than somebody looks.
+        # Bodies are kept in memory only while they are read.
         loop = asyncio.get_running_loop()
-        self._forgetting = loop.call_later(max(_LONGEST, seen.rest), self.forget)
+        self._forgetting = loop.call_later(max(_MAX_AGE_S, seen.rest), self.forget)
         return seen
 
 
 def age(letter: DeadLetter) -> int:
-    """What letters are ordered by; one without a time is older than any."""
+    """The order of letters; one without a time is older than any."""
     return letter.at_ms or 0

@@ -23,11 +23,9 @@ class FailureLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure(FailureLine):
-    """The same, with where it failed.
+    """The same, with where it failed."""
 
-    Cut to a length that a header and a page can hold. Its texts can always be encoded, whatever they were made of.
-    """
-
+    # All three are cut to a length that a header and a page can hold, and can always be encoded.
     traceback: str = ""
 
     def __post_init__(self) -> None:

@@ -75,7 +75,7 @@ def worker_of() -> type["Worker"]:
 
 
 class Worker:
-    """Tells the store what a worker would tell it of a run's jobs."""
+    """Does to the store what a worker does for a run's jobs."""
 
     def __init__(self, store_url: str) -> None:
         self._url = store_url
@@ -99,7 +99,7 @@ class Worker:
         async def end(store: RunStore) -> None:
             job = _job(run_id, "process")
             fence = await _claim(store, job)
-            assert await store.decide(job, outcome, fence=fence, worker="w1", last=True)
+            assert await store.decide(job, outcome, fence=fence, worker="w1", last=True) == "recorded"
 
         self._with_store(end)
 

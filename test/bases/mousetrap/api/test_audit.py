@@ -53,7 +53,7 @@ def test_a_cancellation_is_on_record(api: httpx.Client, caplog: pytest.LogCaptur
 
 
 def test_an_act_that_fails_is_on_record_with_why(api: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
-    api.delete("/runs/nobody")
+    api.delete("/runs/unknown")
 
     assert on_record(caplog)["outcome"] == "unknown-run"
     assert records(caplog)[0]["count"] == 0
@@ -104,7 +104,7 @@ def test_many_ids_make_no_long_record(api: httpx.Client, caplog: pytest.LogCaptu
 def test_without_keys_the_one_who_acts_is_this_machine(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    serve().delete("/runs/nobody")
+    serve().delete("/runs/unknown")
 
     record = on_record(caplog)
     assert (record["who"], "reason" in record) == ("loopback", False)
@@ -154,16 +154,16 @@ def test_a_record_is_one_line_in_which_no_reason_looks_like_a_fact(start_api: An
     process, api = start_api(MOUSETRAP_LOG_FORMAT=style, MOUSETRAP_API_KEYS=ENTRY)
     headers = {"X-API-Key": KEY, "Mousetrap-Reason": "no more count=9 outcome=done"}
 
-    api.delete("/runs/nobody", headers=headers)
+    api.delete("/runs/unknown", headers=headers)
 
     line = process.wait_for_line("unknown-run")
     if style == "json":
         record = json.loads(line)
         assert (record["logger"], record["who"], record["act"]) == ("mousetrap.audit", "operator", "cancel")
-        assert (record["run"], record["reason"]) == ("nobody", "no more count=9 outcome=done")
+        assert (record["run"], record["reason"]) == ("unknown", "no more count=9 outcome=done")
     else:
         assert line.endswith('outcome=unknown-run count=0 reason="no more count=9 outcome=done"')
-        assert ' who=operator act=cancel address=127.0.0.1 run="nobody" ' in line
+        assert ' who=operator act=cancel address=127.0.0.1 run="unknown" ' in line
 
 
 def test_no_level_of_the_log_switches_it_off(api: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
@@ -171,7 +171,7 @@ def test_no_level_of_the_log_switches_it_off(api: httpx.Client, caplog: pytest.L
     before = root.level
     root.setLevel("ERROR")
     try:
-        api.delete("/runs/nobody")
+        api.delete("/runs/unknown")
     finally:
         root.setLevel(before)
 

@@ -67,7 +67,7 @@ def test_a_chunked_body_without_end_is_cut_at_the_limit_and_not_at_its_end(serve
 def test_a_body_that_does_not_arrive_in_time_is_refused(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.api.body_limit._PATIENCE", 0.1)
+    monkeypatch.setattr("mousetrap.api.middleware._BODY_TIMEOUT_S", 0.1)
 
     answer = exchange(
         serve(), f"POST {RUNS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{{".encode()

@@ -52,7 +52,7 @@ property_of_the_store = settings(
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Redis]:
-    """What anybody with the store's password can do to it."""
+    """Damage that a client with the store's password can do."""
     with Redis.from_url(administrator(store_url)) as client:
         yield client
 

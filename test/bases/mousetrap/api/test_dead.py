@@ -1,4 +1,4 @@
-"""Shows that dead letters are listed, grouped, told, redriven, edited, discarded and exported over HTTP."""
+"""Shows that dead letters are listed, grouped, shown, redriven, edited, discarded and exported over HTTP."""
 
 import asyncio
 import json
@@ -41,11 +41,11 @@ def job_of(run_id: str) -> Job:
 def letter_of(run_id: str, at_ms: int = 1, **story: str) -> Message:
     job = job_of(run_id)
     body = encode(job)
-    told = {
+    story = {
         "reason": "max-retries", "error-type": UNAVAILABLE, "error": "the feed answers 503", "attempts": "5",
         "traceback": "Traceback: in fetch", "worker": "w1", "at": str(at_ms), **story,
     }  # fmt: skip
-    headers = {f"mousetrap-{name}": text for name, text in told.items()}
+    headers = {f"mousetrap-{name}": text for name, text in story.items()}
     return Message(job.id, body, {**KEYRING.headers(body), **headers})
 
 
@@ -103,7 +103,7 @@ def test_without_letters_a_list_is_empty(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "runs"),
+    ("filters", "runs"),
     [
         ({"reason": "contract"}, ["r1"]),
         ({"error": "FeedUnavailable"}, ["r0"]),
@@ -117,7 +117,7 @@ def test_without_letters_a_list_is_empty(api: httpx.Client) -> None:
     ],
 )
 def test_a_list_shows_what_the_filters_fit(
-    api: httpx.Client, store_url: str, wish: Any, runs: list[str]
+    api: httpx.Client, store_url: str, filters: Any, runs: list[str]
 ) -> None:
     bury(
         store_url,
@@ -125,7 +125,7 @@ def test_a_list_shows_what_the_filters_fit(
         letter_of("r1", at_ms=2000, reason="contract", **{"error-type": "ContractBroken"}),
     )
 
-    page = api.get("/dead", params=wish).json()
+    page = api.get("/dead", params=filters).json()
 
     assert [letter["run_id"] for letter in page["letters"]] == runs
     assert (page["matched"], api.get("/dead").json()["matched"]) == (len(runs), 2)
@@ -140,8 +140,8 @@ def test_letters_are_grouped_by_what_went_wrong(api: httpx.Client, store_url: st
 
     groups = api.get("/dead/groups").json()["groups"]
 
-    told = [(it["reason"], it["count"], it["oldest_ms"], it["newest_ms"]) for it in groups]
-    assert told == [("max-retries", 3, 1, 3), ("contract", 1, 5, 5)]
+    shown = [(it["reason"], it["count"], it["oldest_ms"], it["newest_ms"]) for it in groups]
+    assert shown == [("max-retries", 3, 1, 3), ("contract", 1, 5, 5)]
     assert groups[0]["example"]["run_id"] == "r3"
 
 
@@ -180,7 +180,7 @@ def test_a_letter_or_a_queue_that_is_not_there_is_a_problem(api: httpx.Client, s
     bury(store_url, letter_of("r1"))
 
     for method, path in (("GET", ""), ("POST", "/redrive")):
-        check(api.request(method, f"/dead/{QUEUE}/nobody{path}"), 404, "unknown-letter")
+        check(api.request(method, f"/dead/{QUEUE}/unknown{path}"), 404, "unknown-letter")
         detail = check(api.request(method, f"/dead/nothing/{job_of('r1').id}{path}"), 404, "unknown-queue")
         assert QUEUE in detail
     assert api.get("/dead").json()["matched"] == 1
@@ -220,13 +220,13 @@ def test_letters_are_discarded_by_their_ids(api: httpx.Client, store_url: str) -
 
 
 @pytest.mark.parametrize("path", ["/dead/redrive", "/dead/discard"])
-@pytest.mark.parametrize("wish", [None, {}, {"limit": 5}, {"ids": []}, {"all": False}])
+@pytest.mark.parametrize("filters", [None, {}, {"limit": 5}, {"ids": []}, {"all": False}])
 def test_selecting_all_letters_takes_an_option(
-    api: httpx.Client, store_url: str, path: str, wish: Any
+    api: httpx.Client, store_url: str, path: str, filters: Any
 ) -> None:
     bury(store_url, letter_of("r0"))
 
-    answer = api.post(path, json=wish) if wish is not None else api.post(path)
+    answer = api.post(path, json=filters) if filters is not None else api.post(path)
 
     assert '{"all": true}' in check(answer, 422, "nothing-selected")
     assert api.get("/dead").json()["matched"] == 1
@@ -267,14 +267,14 @@ def test_one_letter_is_redriven_as_it_is_or_with_another_input(api: httpx.Client
     first, second = (f"/dead/{QUEUE}/{job_of(run_id).id}/redrive" for run_id in ("r0", "r1"))
 
     broken = api.post(second, json={"input": {"url": 1}})
-    answers = [api.post(first), api.post(second, json={"input": {"url": "https://example.org/mended"}})]
+    answers = [api.post(first), api.post(second, json={"input": {"url": "https://example.org/repaired"}})]
 
     check(broken, 422, "contract-broken")
     for answer in answers:
         assert answer.json() == {"matched": 1, "redriven": 1, "stale": 0, "left": 0, "unseen": 0}
     payloads = {job.run_id: bytes(job.payload) for job in (decode(it.body) for it in taken(store_url, 2))}
     assert payloads["r0"] == bytes(job_of("r0").payload)
-    assert json.loads(payloads["r1"]) == {"url": "https://example.org/mended"}
+    assert json.loads(payloads["r1"]) == {"url": "https://example.org/repaired"}
 
 
 def test_a_letter_that_is_not_ours_cannot_be_edited(api: httpx.Client, store_url: str) -> None:

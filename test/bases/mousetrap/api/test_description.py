@@ -1,4 +1,4 @@
-"""Shows that the OpenAPI description says what each pipeline takes and gives, and what each path refuses with."""
+"""The OpenAPI document has each pipeline's contracts, and each path's errors."""
 
 from typing import Any
 

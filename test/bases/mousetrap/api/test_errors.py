@@ -55,7 +55,7 @@ def test_a_method_that_a_path_does_not_take_is_a_problem(api: httpx.Client, meth
 
 
 def closed() -> str:
-    """The address of nobody."""
+    """An address without a server."""
     (port,) = free_ports(1)
     return f"valkey://user:hidden@127.0.0.1:{port}/0"
 

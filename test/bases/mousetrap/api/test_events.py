@@ -38,14 +38,14 @@ def test_an_ended_run_shows_its_whole_story_at_once(api: httpx.Client, worker: A
     worker.complete(run_id, {})
 
     with api.stream("GET", f"/runs/{run_id}/events") as answer:
-        told = list(events(answer))
+        received = list(events(answer))
 
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-store"
-    assert kinds(told) == ["accepted", "started", "finished", "completed"]
+    assert kinds(received) == ["accepted", "started", "finished", "completed"]
     timeline = api.get(f"/runs/{run_id}").json()["timeline"]
-    assert [event["data"] for event in told] == timeline
-    assert [event["id"] for event in told] == [event["id"] for event in timeline]
+    assert [event["data"] for event in received] == timeline
+    assert [event["id"] for event in received] == [event["id"] for event in timeline]
 
 
 def test_a_running_run_is_followed_as_it_goes(api: httpx.Client, worker: Any) -> None:
@@ -53,17 +53,17 @@ def test_a_running_run_is_followed_as_it_goes(api: httpx.Client, worker: Any) ->
 
     with api.stream("GET", f"/runs/{run_id}/events") as answer:
         happening = events(answer)
-        told = [next(happening)]
+        received = [next(happening)]
         worker.begin(run_id)
-        told.append(next(happening))
+        received.append(next(happening))
         worker.report(run_id, Progress(stage="fetch", done=2.0, total=4.0, note="half"))
-        told.append(next(happening))
+        received.append(next(happening))
         worker.complete(run_id, {})
-        told += happening
+        received += happening
 
-    assert kinds(told) == ["accepted", "started", "progress", "started", "finished", "completed"]
-    assert told[2]["data"] == {"stage": "fetch", "done": 2.0, "total": 4.0, "note": "half"}
-    assert "id" not in told[2]
+    assert kinds(received) == ["accepted", "started", "progress", "started", "finished", "completed"]
+    assert received[2]["data"] == {"stage": "fetch", "done": 2.0, "total": 4.0, "note": "half"}
+    assert "id" not in received[2]
 
 
 @pytest.mark.parametrize("how", ["header", "query"])
@@ -76,9 +76,9 @@ def test_a_watcher_goes_on_after_the_last_event_it_saw(api: httpx.Client, worker
     )
 
     with api.stream("GET", f"/runs/{run_id}/events", **place) as answer:
-        told = list(events(answer))
+        received = list(events(answer))
 
-    assert kinds(told) == ["finished", "completed"]
+    assert kinds(received) == ["finished", "completed"]
 
 
 def test_a_watcher_that_saw_all_of_an_ended_run_is_asked_not_to_come_again(
@@ -121,14 +121,14 @@ def test_a_silent_stream_is_kept_alive_by_comments(
 
 def test_many_watchers_all_see_the_end(api: httpx.Client, worker: Any) -> None:
     run_id = api.post(RUNS).json()["run_id"]
-    began, told = threading.Barrier(21), list[list[str]]()
+    began, received = threading.Barrier(21), list[list[str]]()
 
     def follow() -> None:
         with api.stream("GET", f"/runs/{run_id}/events") as answer:
             happening = events(answer)
             first = next(happening)
             began.wait(20)
-            told.append(kinds([first, *happening]))
+            received.append(kinds([first, *happening]))
 
     watchers = [threading.Thread(target=follow) for _ in range(20)]
     for watcher in watchers:
@@ -138,7 +138,7 @@ def test_many_watchers_all_see_the_end(api: httpx.Client, worker: Any) -> None:
     for watcher in watchers:
         watcher.join(20)
 
-    assert told == [["accepted", "started", "finished", "completed"]] * 20
+    assert received == [["accepted", "started", "finished", "completed"]] * 20
 
 
 def test_a_store_that_goes_away_and_comes_back_only_delays_a_watcher(
@@ -149,12 +149,12 @@ def test_a_store_that_goes_away_and_comes_back_only_delays_a_watcher(
 
     with api.stream("GET", f"/runs/{run_id}/events") as answer:
         happening = events(answer)
-        told = [next(happening)]
+        received = [next(happening)]
         own_valkey.restart()
         worker_of(own_valkey.url).complete(run_id, {})
-        told += happening
+        received += happening
 
-    assert kinds(told) == ["accepted", "started", "finished", "completed"]
+    assert kinds(received) == ["accepted", "started", "finished", "completed"]
 
 
 def test_a_watcher_that_leaves_is_forgotten(start_api: Any) -> None:

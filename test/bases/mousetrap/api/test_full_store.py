@@ -1,4 +1,4 @@
-"""Shows that a store without room is said to be full, and that what was accepted goes on once there is room."""
+"""A full store is reported, and accepted runs go on once there is room."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Shows what browsers are told with every response, and that the page of the API needs nobody else."""
+"""Every response has headers for browsers, and the API's page needs no other server."""
 
 import re
 import socket
@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from mousetrap.api.headers import OF_DATA, OF_PAGE
+from mousetrap.api.middleware import OF_DATA, OF_PAGE
 from mousetrap.api_keys import new_key
 from mousetrap.run_store import RunStore
 

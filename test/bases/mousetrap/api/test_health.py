@@ -1,4 +1,4 @@
-"""Shows what a supervisor is told: whether the process lives, and which part it waits for."""
+"""Health reports whether the process lives, and which part it waits for."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ Serve = Callable[..., httpx.Client]
 
 
 def closed() -> str:
-    """The address of nobody."""
+    """An address without a server."""
     (port,) = free_ports(1)
     return f"valkey://127.0.0.1:{port}/0"
 

@@ -60,9 +60,9 @@ def test_wrong_settings_are_one_clear_line_and_exit_code_2(
     process = start_base("api", **settings)
 
     assert process.wait() == 2
-    (said,) = process.lines
-    assert line in said
-    assert KEY not in said
+    (printed,) = process.lines
+    assert line in printed
+    assert KEY not in printed
 
 
 def test_it_serves_until_asked_to_stop(start_api: Any) -> None:
@@ -89,7 +89,7 @@ def test_a_second_signal_ends_it_though_a_request_is_under_way(start_api: Any) -
     place = (api.base_url.host, api.base_url.port)
     with socket.create_connection(place) as slow:
         slow.sendall(b"POST /pipelines/earthquakes/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        assert api.get("/health/ready").status_code == 200  # it has heard of the other one meanwhile
+        assert api.get("/health/ready").status_code == 200  # it has reached the other one by now
         process.send(signal.SIGTERM)
         until(lambda: refused(place), "it takes no more connections")
         process.send(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Shows what the API tells of pipelines, and what each gave last."""
+"""The API shows pipelines, and the last result of each."""
 
 from typing import Any
 

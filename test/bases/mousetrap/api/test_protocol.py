@@ -192,7 +192,7 @@ def test_watchers_leave_room_for_others(start_api: Start) -> None:
     run = api.post(RUNS).json()["run_id"]
 
     with ExitStack() as watching:
-        streams = []  # kept: a client closes what nobody holds
+        streams = []  # kept: a client closes a response without a reference
         for _ in range(6):
             watcher = watching.enter_context(httpx.Client(base_url=api.base_url, timeout=30))
             streams.append(watching.enter_context(watcher.stream("GET", f"/runs/{run}/events")).iter_lines())

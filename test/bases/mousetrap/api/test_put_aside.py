@@ -1,4 +1,4 @@
-"""Shows that a run which waits for nothing says where its message lies, on both queues."""
+"""A run that waits for nothing shows the dead letter that has its message."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ def test_a_run_whose_message_was_put_aside_shows_where_it_is(
 
     run = api.get(f"/runs/{run_id}").json()
 
-    assert fresh["letter"] is None  # whoever has just been accepted is not looked for
+    assert fresh["letter"] is None  # a run accepted just now is not looked for
     assert (run["state"], run["letter"]["queue"], run["letter"]["believed"]) == ("queued", QUEUE, True)
     assert run["letter"]["reason"] == (reason or "unknown")
     assert api.get(f"/dead/{QUEUE}/{run['letter']['id']}").json()["run_id"] == run_id

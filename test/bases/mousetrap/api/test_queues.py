@@ -1,4 +1,4 @@
-"""Shows whoever may read how much waits in a queue and for how long, for as long as broker and store are there."""
+"""A queue's page shows how many jobs wait, and for how long."""
 
 import asyncio
 from collections.abc import Callable

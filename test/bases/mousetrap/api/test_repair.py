@@ -31,7 +31,7 @@ def check(answer: httpx.Response, status: int, kind: str) -> str:
 def lead_to(store_url: str, run_id: str, handed_on: bytes, outcome: Outcome) -> None:
     """Does the first stage with this output, and ends the second one with this outcome, as workers would."""
 
-    async def tell() -> None:
+    async def act() -> None:
         async with open_store(store_url, retention=600) as store:
             run = await store.get(run_id)
             assert run is not None
@@ -45,13 +45,13 @@ def lead_to(store_url: str, run_id: str, handed_on: bytes, outcome: Outcome) -> 
             await decide(store, fetch, Done(msgspec.Raw(handed_on)), last=False)
             await decide(store, fetch.following("process", handed_on), outcome, last=True)
 
-    asyncio.run(tell())
+    asyncio.run(act())
 
 
 async def decide(store: RunStore, job: Job, outcome: Outcome, *, last: bool) -> None:
     claim = await store.claim(job, worker="w1", redelivered=False, lease=30)
     assert isinstance(claim, Granted)
-    assert await store.decide(job, outcome, fence=claim.fence, worker="w1", last=last)
+    assert await store.decide(job, outcome, fence=claim.fence, worker="w1", last=last) == "recorded"
 
 
 def test_a_waiting_run_is_cancelled_and_again_changes_nothing(api: httpx.Client) -> None:
@@ -76,8 +76,8 @@ def test_an_ended_run_cannot_be_cancelled(api: httpx.Client, worker: Any) -> Non
     assert api.get(f"/runs/{run_id}").json()["state"] == "completed"
 
 
-@pytest.mark.parametrize(("method", "path"), [("DELETE", "/runs/nobody"), ("POST", "/runs/nobody/rerun")])
-def test_a_run_that_nobody_knows_is_a_problem(api: httpx.Client, method: str, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/runs/unknown"), ("POST", "/runs/unknown/rerun")])
+def test_a_run_that_unknown_knows_is_a_problem(api: httpx.Client, method: str, path: str) -> None:
     check(api.request(method, path), 404, "unknown-run")
 
 

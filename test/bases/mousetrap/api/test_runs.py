@@ -220,7 +220,7 @@ def test_a_failed_run_reports_why(api: httpx.Client, worker: Any) -> None:
     assert run["failure"] == {"kind": "Broken", "text": "the feed has no features", "traceback": ""}
 
 
-@pytest.mark.parametrize("path", ["/runs/nobody", "/runs/nobody/events"])
+@pytest.mark.parametrize("path", ["/runs/unknown", "/runs/unknown/events"])
 def test_an_unknown_run_is_a_problem(api: httpx.Client, path: str) -> None:
     answer = api.get(path)
 

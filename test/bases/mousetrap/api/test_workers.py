@@ -1,4 +1,4 @@
-"""Shows that whoever may read sees the workers, and hears when the store that knows them is away."""
+"""The API lists the workers, and reports an outage of the store."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from support.ports import free_ports
 
 
 def beat(url: str) -> None:
-    """A worker with a job says so."""
+    """A worker with a job sends a beat."""
 
-    async def say() -> None:
+    async def beat() -> None:
         async with open_registry(url) as registry:
             job = Doing(run_id="r1", stage="fetch", attempt=2, seconds=1.5)
             await registry.beat(a_beat(doing=(job,)))
 
-    asyncio.run(say())
+    asyncio.run(beat())
 
 
 def test_workers_are_listed_with_what_they_serve_and_run(api: httpx.Client, store_url: str) -> None:

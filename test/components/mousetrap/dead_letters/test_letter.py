@@ -13,8 +13,8 @@ JOB = first_job(run_id="r1", pipeline="sums", stage="add", payload=b'{"a": 1}', 
 
 def message(job: Job = JOB, **story: str) -> Message:
     body = encode(job)
-    told = {f"mousetrap-{name.replace('_', '-')}": text for name, text in story.items()}
-    return Message(job.id, body, {**KEYRING.headers(body), **told})
+    named = {f"mousetrap-{name.replace('_', '-')}": text for name, text in story.items()}
+    return Message(job.id, body, {**KEYRING.headers(body), **named})
 
 
 def test_a_letter_shows_its_story() -> None:

@@ -32,7 +32,7 @@ def letters_of(
     now: Callable[[], float] = time.monotonic,
 ) -> DeadLetters:
     return DeadLetters(
-        bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline}, pause=pause, now=now
+        bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline}, sleep=pause, now=now
     )
 
 
@@ -46,8 +46,8 @@ async def bury(bench: Workbench, run_id: str, at_ms: int = 1, payload: bytes = b
 
 
 async def bury_message(bench: Workbench, message: Message, at_ms: int = 1, **story: str) -> None:
-    told = {"reason": "max-retries", "error-type": "Broken", "error": "no", "at": str(at_ms), **story}
-    headers = {**message.headers, **{f"mousetrap-{name}": text for name, text in told.items()}}
+    named = {"reason": "max-retries", "error-type": "Broken", "error": "no", "at": str(at_ms), **story}
+    headers = {**message.headers, **{f"mousetrap-{name}": text for name, text in named.items()}}
     await bench.queue.publish(dead_queue(bench.queue_of("add")), structs.replace(message, headers=headers))
 
 
@@ -114,7 +114,7 @@ async def test_where_there_is_nothing_nothing_is_found(bench: Workbench) -> None
 async def test_more_letters_than_one_look_takes_are_reported(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair_module, "MOST_HELD", 5)
+    monkeypatch.setattr(repair_module, "MAX_HELD", 5)
     for number in range(7):
         await bury(bench, f"r{number}")
 
@@ -127,7 +127,7 @@ async def test_more_letters_than_one_look_takes_are_reported(
 async def test_large_letters_are_not_all_held_at_once(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.dead_letters.held._MOST_BYTES", 10_000)
+    monkeypatch.setattr("mousetrap.dead_letters.held._MAX_BYTES", 10_000)
     for number in range(60):
         await bury(bench, f"r{number}", payload=b'"%s"' % (b"x" * 1000))
 
@@ -139,7 +139,7 @@ async def test_large_letters_are_not_all_held_at_once(
 
 
 async def test_a_redriven_letter_completes_its_run(bench: Workbench) -> None:
-    """Fails until it is mended, and then is redriven; the letter is gone, and the run's timeline tells all of it."""
+    """Fails until it is repaired, and is redriven; the letter is gone, and the run's timeline has all of it."""
 
     async def broken(number: int) -> int:
         raise ConnectionError("not yet")
@@ -192,7 +192,7 @@ async def test_a_letter_whose_handler_is_not_fixed_dies_again_and_can_be_redrive
 
 
 async def letter_there(bench: Workbench) -> None:
-    """Returns once a letter lies in the dead queue."""
+    """Returns once a letter is in the dead queue."""
     async with asyncio.timeout(PATIENCE):
         while not await dead_count(bench):  # noqa: ASYNC110  a queue announces nothing
             await asyncio.sleep(0.02)
@@ -392,7 +392,7 @@ class DyingQueue:
 async def test_a_redrive_that_dies_half_way_is_repeated_and_the_job_is_done_once(
     bench: Workbench, after: bool
 ) -> None:
-    """The store has it as redriven, the queue has it or not, and the letter lies there still."""
+    """The store has it as redriven, the queue has it or not, and the letter is still there."""
     done: list[int] = []
 
     async def note(number: int) -> int:

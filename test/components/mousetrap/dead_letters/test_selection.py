@@ -18,7 +18,7 @@ FOREIGN = replace(LETTER, job=None, believed=False, at_ms=None)
 
 
 @pytest.mark.parametrize(
-    ("wish", "meant"),
+    ("filters", "selected"),
     [
         ({}, True),
         ({"queue": "add_q"}, True),
@@ -43,16 +43,16 @@ FOREIGN = replace(LETTER, job=None, believed=False, at_ms=None)
         ({"queue": "add_q", "reason": "contract"}, False),
     ],
 )
-def test_a_letter_is_selected_when_all_filters_match(wish: Any, meant: bool) -> None:
-    assert matches(LETTER, Selection(**wish)) is meant
+def test_a_letter_is_selected_when_all_filters_match(filters: Any, selected: bool) -> None:
+    assert matches(LETTER, Selection(**filters)) is selected
 
 
 @pytest.mark.parametrize(
-    ("wish", "meant"),
+    ("filters", "selected"),
     [({"run": "r1"}, False), ({"stage": "add"}, False), ({"before_ms": 1}, True), ({"after_ms": 1}, False)],
 )
-def test_a_letter_that_is_no_job_is_of_no_run_and_older_than_any_time(wish: Any, meant: bool) -> None:
-    assert matches(FOREIGN, Selection(**wish)) is meant
+def test_a_letter_that_is_no_job_is_of_no_run_and_older_than_any_time(filters: Any, selected: bool) -> None:
+    assert matches(FOREIGN, Selection(**filters)) is selected
 
 
 def test_letters_that_died_of_the_same_are_one_group_and_the_largest_comes_first() -> None:

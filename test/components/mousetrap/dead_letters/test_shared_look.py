@@ -15,7 +15,7 @@ ALL = Selection()
 
 
 class Counting:
-    """A queue that counts how often somebody looks at what lies in it, or takes it."""
+    """A queue that counts how often its messages are browsed or consumed."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

@@ -21,6 +21,6 @@ def test_a_worker_is_stale_once_three_of_its_beats_are_missing(silent_ms: int, s
 
 
 def test_a_beat_that_another_version_sent_is_passed_over() -> None:
-    said = msgspec.json.encode(BEAT).replace(b"draining", b"dancing")
+    beat = msgspec.json.encode(BEAT).replace(b"draining", b"dancing")
 
-    assert read_worker(said, started_ms=0, seen_ms=0, now_ms=0) is None
+    assert read_worker(beat, started_ms=0, seen_ms=0, now_ms=0) is None

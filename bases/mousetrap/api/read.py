@@ -1,0 +1,130 @@
+"""Shows pipelines, runs, queues and workers."""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from mousetrap import shapes
+from mousetrap.api.access import may_read
+from mousetrap.api.known import PIPELINE_NAME, KnownPipeline, KnownQueue, KnownRun
+from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
+from mousetrap.api.routes import Route
+from mousetrap.api.services import Services, WithRegistry, WithServices, WithStore
+from mousetrap.dead_letters import Selection
+from mousetrap.jobs import MousetrapError
+from mousetrap.pipeline import Pipeline, schema
+from mousetrap.run_store import StoredRun
+from mousetrap.shapes import RunState
+
+_PLACE = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$"
+#: How long a run waits before its message is looked for among the dead letters, and how long the look may take.
+_LONG_WAIT_S, _LOOK_TIMEOUT_S = 5.0, 1.0
+_WAITING = (RunState.QUEUED, RunState.RETRYING)
+
+router = APIRouter(route_class=Route)
+
+
+@router.get("/pipelines", tags=["pipelines"], dependencies=[may_read], responses=refusals(*NO_ACCESS))
+async def list_pipelines(services: WithServices) -> list[shapes.Pipeline]:
+    """Every pipeline, with its stages, their queues and their contracts."""
+    return [_shown(pipeline) for pipeline in services.pipelines.values()]
+
+
+@router.get(
+    "/pipelines/{pipeline}/latest",
+    tags=["pipelines"],
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_PIPELINE, Kind.NO_RESULT, Kind.STORE_AWAY),
+)
+async def show_latest(pipeline: KnownPipeline, store: WithStore, response: Response) -> Any:
+    """The result of the newest run that completed; the header `Mousetrap-Run` names the run."""
+    run = await store.latest(pipeline.name)
+    if run is None:
+        raise Problem(Kind.NO_RESULT, f"start one with POST /pipelines/{pipeline.name}/runs")
+    response.headers["Mousetrap-Run"] = run.id
+    return run.result
+
+
+@router.get(
+    "/runs",
+    tags=["runs"],
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
+)
+async def list_runs(
+    store: WithStore,
+    pipeline: Annotated[str | None, Query(pattern=PIPELINE_NAME)] = None,
+    state: Annotated[RunState | None, Query(description="Only the runs that are in this state now.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[str | None, Query(pattern=_PLACE, description="`next` of the page before.")] = None,
+) -> shapes.RunPage:
+    """Runs, newest first, by page.
+
+    With `state` one request looks at 2,000 runs at most: a page can hold fewer than `limit`, or none, and there are no more
+    only when `next` is null.
+    """
+    return await store.page(pipeline=pipeline, state=state, limit=limit, after=after)
+
+
+@router.get(
+    "/runs/{run_id}",
+    tags=["runs"],
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_RUN, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
+)
+async def show_run(run: KnownRun, services: WithServices) -> shapes.Run:
+    """A run with its timeline, and with the dead letter that keeps it waiting, if one does."""
+    return replace(run, letter=await _put_aside(run, services))
+
+
+@router.get(
+    "/queues/{queue}",
+    tags=["queues"],
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_QUEUE, Kind.BROKER_AWAY, Kind.UNROUTABLE, Kind.STORE_AWAY),
+)
+async def show_queue(queue: KnownQueue, services: WithServices) -> shapes.Queue:
+    """How many jobs wait for a worker, and how long the oldest of them has. Looking takes no job and delays none."""
+    backlog = await services.queue.backlog(queue)
+    oldest = await services.registry.look(queue, backlog)
+    return shapes.Queue(name=queue, ready=backlog.ready, oldest_seconds=oldest)
+
+
+@router.get(
+    "/workers", tags=["workers"], dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.STORE_AWAY)
+)
+async def list_workers(registry: WithRegistry) -> tuple[shapes.Worker, ...]:
+    """Workers by name; one that was killed is listed as stale, with what it ran, for an hour."""
+    return await registry.workers()
+
+
+def _shown(pipeline: Pipeline) -> shapes.Pipeline:
+    stages = [
+        shapes.Stage(name=it.name, queue=it.queue, input=schema(it.input), output=schema(it.output))
+        for it in pipeline.stages
+    ]
+    return shapes.Pipeline(name=pipeline.name, description=pipeline.description, stages=tuple(stages))
+
+
+async def _put_aside(run: StoredRun, services: Services) -> shapes.PutAside | None:
+    """The dead letter of a run that waits as if its message were in its queue.
+
+    The broker put the message aside, or a worker did that could not verify it, and the store could not be updated. Looked
+    for only when the run has waited long, by a look that all such runs share; a broker that is away or slow costs the page
+    this line and no more.
+    """
+    if run.state not in _WAITING or abs(time.time() * 1000 - run.updated_ms) < _LONG_WAIT_S * 1000:
+        return None
+    with suppress(MousetrapError, TimeoutError):
+        async with asyncio.timeout(_LOOK_TIMEOUT_S):
+            found = await services.dead_letters.look(Selection(run=run.id), stale=_LONG_WAIT_S)
+            # A letter of a worker that gave the job up names its run, which has failed then: such a letter is stale.
+            aside = [it for it in found.letters if "mousetrap-run" not in it.message.headers]
+            if aside:
+                it = aside[-1]
+                return shapes.PutAside(id=it.id, queue=it.queue, reason=it.reason, believed=it.believed)
+    return None
