@@ -12,6 +12,9 @@ from chaos.world import a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq_cluster import RabbitMQCluster
 
+# One process starts the cluster, for all its tests.
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQCluster]:

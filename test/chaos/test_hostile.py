@@ -140,7 +140,7 @@ def is_ready(process: Process) -> bool:
     return httpx.get(f"{address}/health/ready", trust_env=False).status_code == 200
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_good_jobs_are_done_and_hostile_ones_kept_and_the_worker_is_as_before(
     queue_url: str, store_url: str, worker: Process
 ) -> None:

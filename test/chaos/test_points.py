@@ -12,6 +12,7 @@ from chaos.world import World, a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 
+pytestmark = pytest.mark.long
 #: In two parts, for each test has two minutes, on a machine that does much else too.
 _PARTS = {"taking a job": tuple(Point)[:8], "settling it": tuple(Point)[8:]}
 

@@ -11,6 +11,7 @@ from chaos.world import a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 
+pytestmark = pytest.mark.long
 _SEED = 20261122
 #: Seconds between two faults.
 _CALM = 0.3

@@ -15,7 +15,7 @@ import pytest
 from mousetrap import catalogue
 from support.processes import clean_environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheels")]  # one process builds them, for all tests
 
 _ROOT = Path(__file__).parents[2]
 _WEB = {"fastapi", "starlette", "uvicorn"}
