@@ -197,7 +197,7 @@ class _Asking:
 
     async def redriven(self, run: str, second: bool, generation: int) -> Any:
         return await self._store.redriven(
-            msgspec.structs.replace(_job(run, second).anew(EPOCH_MS), generation=generation)
+            msgspec.structs.replace(_job(run, second).redriven(EPOCH_MS), generation=generation)
         )
 
     async def report(self, run: str) -> Any:

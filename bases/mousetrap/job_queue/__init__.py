@@ -1,4 +1,4 @@
-"""The broker's edge: a blocking channel for scripts, an asynchronous queue for workers and the API."""
+"""The broker's edge: a blocking channel, and an asynchronous queue."""
 
 from mousetrap.job_queue.make_queues import make_queues
 from mousetrap.job_queue.open_channel import open_channel

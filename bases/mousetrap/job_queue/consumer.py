@@ -1,4 +1,4 @@
-"""Subscribes to queues, each on its own channel, and subscribes again after a loss."""
+"""Subscribes to queues, and subscribes again after a loss."""
 
 import asyncio
 import logging

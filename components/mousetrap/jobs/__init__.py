@@ -1,4 +1,4 @@
-"""What a job is, how it is written on the wire, and what we ask of a queue."""
+"""Jobs, their messages, their outcomes, and the protocols of a queue."""
 
 from mousetrap.jobs.errors import (
     MousetrapError,

@@ -1,28 +1,28 @@
-"""The errors that every edge shares; each is a fact, and its text says what to do.
+"""The errors that every edge shares, with advice in their texts.
 
     MousetrapError
     ├── QueueUnreachable        the broker does not answer
-    ├── PublishUnconfirmed      the broker did not say in time whether it has the message
+    ├── PublishUnconfirmed      the broker did not confirm the message in time
     ├── QueueFull               the broker refused the message
     ├── Unroutable              no such queue
     └── StoreUnreachable        the state store does not answer
         ├── StoreFull           it answers, and has no room
-        └── RecordDamaged       it answers, and what it keeps of one job cannot be used
+        └── RecordDamaged       it answers, and its record of one job is unusable
 
 No text of theirs holds a password: addresses are masked before they get here.
 """
 
 import re
 
-#: Where a server is, as the texts name it.
+#: The address of a server in a text.
 _PLACE = re.compile(r" (?:at|to) (?:\S*:\d{1,5}|/\S+)(?=[\s.,:]|$)")
 
 
 class MousetrapError(Exception):
-    """Something that the caller can act on; the text says how."""
+    """An error that the caller can act on; the text has the advice."""
 
     def outside(self) -> str:
-        """The text without the places of servers, for callers who hold no more than a key of the API."""
+        """The text without addresses of servers, for callers who have only a key of the API."""
         return _PLACE.sub("", str(self))
 
 
@@ -30,12 +30,12 @@ class QueueUnreachable(MousetrapError):
     """The broker cannot be reached: check that it runs and that MOUSETRAP_BROKER_URL names it."""
 
     def outside(self) -> str:
-        """What clients of the broker say can name its host in any form."""
-        return "the broker cannot be used now: try again later; the server's log says why"
+        """A fixed text, since an error of the broker's client can contain its host in any form."""
+        return "the broker cannot be used now: try again later; the server's log has the cause"
 
 
 class PublishUnconfirmed(MousetrapError):
-    """The broker has not confirmed the message in time; it may have it or not: publish the same id again."""
+    """The broker has not confirmed the message in time, and may have it or not: publish the same id again."""
 
 
 class QueueFull(MousetrapError):
@@ -43,24 +43,24 @@ class QueueFull(MousetrapError):
 
 
 class Unroutable(MousetrapError):
-    """The broker has no such queue: a worker or the API of this version declares it when it connects."""
+    """The broker has no such queue: `mousetrap migrate` declares it, or a worker or the API that may declare."""
 
 
 class StoreUnreachable(MousetrapError):
     """The state store cannot be reached: check that it runs and that MOUSETRAP_STORE_URL names it."""
 
     def outside(self) -> str:
-        """What clients of the store say can name its host in any form."""
-        return "the store cannot be used now: try again later; the server's log says why"
+        """A fixed text, since an error of the store's client can contain its host in any form."""
+        return "the store cannot be used now: try again later; the server's log has the cause"
 
 
 class RecordDamaged(StoreUnreachable):
-    """What the state store keeps of this one job is not what was written there: delete it, then send the job round again."""
+    """The state store's record of this one job was changed or damaged: delete it, then redrive the job."""
 
 
 class StoreFull(StoreUnreachable):
     """The state store answers and takes no writes, for want of memory or disk: give it more."""
 
     def outside(self) -> str:
-        """As of any other error: it is our own text."""
+        """The text without addresses, as of other errors: it is our own text."""
         return MousetrapError.outside(self)

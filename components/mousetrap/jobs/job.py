@@ -1,4 +1,4 @@
-"""A job, and its one form on the wire: a JSON envelope that holds all that has meaning."""
+"""The job, and its JSON envelope on the wire."""
 
 import hashlib
 from typing import Annotated, Literal
@@ -22,9 +22,9 @@ class JobTooNew(JobUndecodable):
     """The message is a job of a later wire format than this version reads."""
 
 
-#: What no job of ours reaches: an attempt each millisecond for a day, and as many redrives as there are seconds in ten days.
-MOST_ATTEMPTS, MOST_GENERATIONS = 100_000_000, 1_000_000
-#: Up to the year 9999, which every clock and every number of the store's can take. In UTF-8 a name fits into 255 bytes.
+#: No job of ours reaches these: an attempt each millisecond for a day, and a redrive each second for ten days.
+MAX_ATTEMPTS, MAX_GENERATIONS = 100_000_000, 1_000_000
+#: Up to the year 9999, within the range of every clock and of the store's numbers. In UTF-8 a name fits into 255 bytes.
 Milliseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
 
@@ -32,10 +32,10 @@ Name = Annotated[str, Meta(min_length=1, max_length=63)]
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One message's work at one stage of one run.
 
-    The id is deterministic: however often a job is published, by whichever worker, it is the same job.
+    The id is deterministic: a job that is published several times, by any worker, is the same job.
     """
 
-    #: The wire format's version. 2 added `generation` and `expires_ms`; what 1 says reads as it did.
+    #: The wire format's version. 2 added `generation` and `expires_ms`; 1 is still read.
     v: Literal[1, 2] = 2
     id: Name
     run_id: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -44,9 +44,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     #: The job whose output this one's payload is; None for a run's first.
     parent: Name | None = None
     #: 1 for the first try.
-    attempt: Annotated[int, Meta(ge=1, le=MOST_ATTEMPTS)] = 1
-    #: How often it came back from the dead letters; a message of an earlier round is stale.
-    generation: Annotated[int, Meta(ge=0, le=MOST_GENERATIONS)] = 0
+    attempt: Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)] = 1
+    #: How often it was redriven; a message of an earlier generation is stale.
+    generation: Annotated[int, Meta(ge=0, le=MAX_GENERATIONS)] = 0
     #: Milliseconds since 1970, when the run was accepted; when a redrive accepted it again, if it was redriven.
     accepted_ms: Milliseconds
     #: Milliseconds since 1970 after which no attempt is begun; None for never.
@@ -55,12 +55,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     payload: msgspec.Raw
 
     def again(self) -> "Job":
-        """The same job, one attempt on."""
+        """The same job, with the next attempt."""
         return msgspec.structs.replace(self, v=2, attempt=self.attempt + 1)
 
-    def anew(self, accepted_ms: int) -> "Job":
-        """The same job as it comes back from the dead letters, accepted again: its attempts are counted from one, its time has
-        no end."""
+    def redriven(self, accepted_ms: int) -> "Job":
+        """The same job after a redrive: its attempts count from one, and it does not expire."""
         return msgspec.structs.replace(
             self, v=2, attempt=1, generation=self.generation + 1, accepted_ms=accepted_ms, expires_ms=None
         )
@@ -101,20 +100,20 @@ def first_job(
 
 
 def encode(job: Job) -> bytes:
-    """The job as it travels."""
+    """The job as its envelope."""
     return _encoder.encode(job)
 
 
 def signed_message(job: Job, keyring: Keyring) -> Message:
-    """The job as a message of ours."""
+    """The job as a signed message."""
     body = encode(job)
     return Message(job.id, body, keyring.headers(body))
 
 
 def decode(body: bytes) -> Job:
-    """The job that `body` stands for.
+    """The job in the envelope `body`.
 
-    Raises JobTooNew or another JobUndecodable, with what is wrong and where; never the body itself, which may hold secrets.
+    Raises JobTooNew or another JobUndecodable, which names the fault and its place; never the body, which may hold secrets.
     """
     try:
         return _decoder.decode(body)
@@ -122,13 +121,13 @@ def decode(body: bytes) -> Job:
         if (version := _version(body)) > _NEWEST:
             raise JobTooNew(
                 f"the job is of wire format {version}, and this version reads up to {_NEWEST}: upgrade this worker, "
-                "then send the dead letter round again"
+                "then redrive the dead letter"
             ) from None
         raise JobUndecodable(str(error)) from error
 
 
 def _version(body: bytes) -> int:
-    """What the envelope says of itself; 0 where it says nothing that can be read."""
+    """The envelope's wire format; 0 where it cannot be read."""
     try:
         return msgspec.json.decode(body, type=_Versioned).v
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -146,8 +145,9 @@ _decoder = msgspec.json.Decoder(Job)
 
 
 def _job_id(run_id: str, stage: str, parent: str) -> str:
-    """The UUID of version 5 that uuid.uuid5 makes of these, at a fifth of its cost."""
+    """The same as uuid.uuid5(…).hex, at a fifth of its cost."""
     digest = hashlib.sha1(_JOBS.bytes + f"{run_id}|{stage}|{parent}".encode(), usedforsecurity=False).digest()
     made = bytearray(digest[:16])
-    made[6], made[8] = made[6] & 0x0F | 0x50, made[8] & 0x3F | 0x80
+    made[6] = made[6] & 0x0F | 0x50  # version 5
+    made[8] = made[8] & 0x3F | 0x80  # the variant of RFC 9562
     return made.hex()

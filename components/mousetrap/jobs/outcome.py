@@ -1,4 +1,4 @@
-"""What became of an attempt, as a value: decided first, acted on afterwards."""
+"""The outcomes of an attempt."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from mousetrap.shapes import Failure
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """The handler gave a value; the next stage's job carries it, or the run ends with it."""
+    """The handler returned a value: the payload of the next stage's job, or the result of the run."""
 
     #: JSON, under the stage's output contract.
     output: msgspec.Raw
@@ -18,14 +18,14 @@ class RetryLater(msgspec.Struct, frozen=True, tag="retry"):
     #: Seconds.
     after: float
     failure: Failure
-    #: False where the attempt met an outage: then the same one is made again.
+    #: False after an outage: the same attempt is made again.
     counted: bool = True
 
 
 class GiveUp(msgspec.Struct, frozen=True, tag="dead"):
-    """The job failed for good; it is kept among the dead letters, with its story."""
+    """The job failed for good, and becomes a dead letter."""
 
-    #: One of a few fixed words, for grouping: max-retries, not-retryable, contract, crash-loop, …
+    #: One of a few fixed reasons, for grouping: max-retries, not-retryable, contract, crash-loop, …
     reason: str
     failure: Failure
 

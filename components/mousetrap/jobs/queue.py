@@ -1,16 +1,16 @@
-"""What we ask of a queue: small protocols that RabbitMQ and the embedded queue both fit."""
+"""The protocols of a queue, on RabbitMQ and embedded."""
 
 from collections.abc import Callable, Hashable, Mapping
 from typing import Protocol
 
 import msgspec
 
-#: Bytes of a job's payload. RabbitMQ 4 takes messages of up to 16 MiB; the envelope and a margin go off that.
+#: Bytes of a job's payload. RabbitMQ 4 takes messages of up to 16 MiB, including the envelope and a margin.
 LARGEST_PAYLOAD = 8 * 1024 * 1024
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What a queue carries: bytes with an id, and headers of plain text beside them."""
+    """A message: bytes with an id, and headers of plain text."""
 
     id: str
     body: bytes
@@ -18,22 +18,22 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """What waits in a queue to be delivered; what is delayed, or with a consumer already, is no part of it."""
+    """The messages that wait to be delivered, without delayed ones and those that a consumer has."""
 
     ready: int
-    #: None of it began to wait before this: milliseconds since 1970; None where the process that was asked cannot tell.
+    #: Milliseconds since 1970: no message began to wait earlier. None where this process does not know.
     since_ms: int | None
 
 
 class Browsed(msgspec.Struct, frozen=True):
-    """Messages that lie in a queue, oldest first, and how many lie there beyond those."""
+    """Messages in a queue, oldest first, and how many more are there."""
 
     messages: tuple[Message, ...]
     beyond: int
 
 
 class Delivery(Protocol):
-    """A message that is ours until we settle it, or until its connection is lost: then the queue delivers it again."""
+    """A message to settle. Once its connection is lost it is void, and the queue delivers the message again."""
 
     @property
     def queue(self) -> str: ...
@@ -47,23 +47,23 @@ class Delivery(Protocol):
         ...
 
     def acknowledge(self) -> bool:
-        """Lets the queue forget the message. False, and nothing done, once the delivery's connection is lost."""
+        """Removes the message from the queue. Returns False, and does nothing, once the connection is lost."""
         ...
 
     def hand_back(self) -> bool:
-        """Puts the message back for another consumer, at once. False once the delivery's connection is lost."""
+        """Puts the message back for another consumer, at once. Returns False once the connection is lost."""
         ...
 
 
 class Subscription(Protocol):
-    """Deliveries from one queue, until stopped; it survives lost connections."""
+    """Deliveries from one queue, until stopped. It survives lost connections."""
 
     async def begun(self) -> None:
-        """Returns once the queue's server has taken the subscription for the first time, however long that takes."""
+        """Returns once the server has accepted the subscription for the first time; there is no timeout."""
         ...
 
     async def stop(self) -> None:
-        """No new delivery arrives after this returns. Those already received stay ours to settle."""
+        """After this returns no delivery arrives. Those received before can still be settled."""
         ...
 
 
@@ -71,10 +71,10 @@ class Queue(Protocol):
     """Named durable queues behind one address."""
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
-        """Returns once the queue has the message for good; with `after` (seconds) it is delivered no earlier.
+        """Returns once the queue has stored the message; with `after` (seconds) it is delivered no earlier.
 
-        Raises QueueUnreachable, PublishUnconfirmed, QueueFull or Unroutable. After the first two the message may be there
-        or not: publish it again under the same id.
+        Raises QueueUnreachable, PublishUnconfirmed, QueueFull or Unroutable. After the first two the message may be
+        there or not: publish it again under the same id.
         """
         ...
 
@@ -87,29 +87,29 @@ class Queue(Protocol):
         ...
 
     async def backlog(self, queue: str) -> Backlog:
-        """What waits to be delivered, and since when; looking moves no message. Raises as `ready` does."""
+        """The messages that wait, and since when; it moves no message. Raises as `ready` does."""
         ...
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed | None:
-        """What lies in `queue`, at most about so much, by a look that moves nothing and writes nothing.
+        """About the first `most` messages of `queue`, or `most_bytes`, without moving one.
 
-        None where a message can only be looked at by taking it. Raises as `ready` does.
+        None where reading a message takes it. Raises as `ready` does.
         """
         ...
 
     async def mark(self, queue: str) -> Hashable:
-        """Differs from what it was before if messages came or went, as far as the broker tells. Raises as `ready` does."""
+        """A value that changes when messages come or go, as far as the broker reports it. Raises as `ready` does."""
         ...
 
     async def check(self) -> None:
-        """Returns if the broker answers now. Raises QueueUnreachable."""
+        """Returns if the broker answers. Raises QueueUnreachable."""
         ...
 
     async def close(self) -> None:
-        """Flushes acknowledgements and leaves; what is unsettled goes back to its queue."""
+        """Sends the acknowledgements that are due and disconnects; unsettled messages return to their queues."""
         ...
 
 
 def dead_queue(queue: str) -> str:
-    """Where the jobs that `queue` gave up are kept."""
+    """The queue of the dead letters of `queue`."""
     return f"{queue}.dead"

@@ -1,13 +1,13 @@
-"""Again, when, or stop: judges a failed attempt from its error, its number and the stage's policy."""
+"""Decides whether a failed attempt is repeated, and when."""
 
 from mousetrap.retry.backoff import Backoff
 from mousetrap.retry.errors import Outage, TimeLimitExceeded, TryAgain
 from mousetrap.retry.judge import Again, Stop, WaitOut, judge, wait_out
-from mousetrap.retry.policy import BEGUN_IN_COMPANY, RetryPolicy
+from mousetrap.retry.policy import SHARED_CRASHES, RetryPolicy
 from mousetrap.retry.text import encodable, error_kind, error_text, error_traceback
 
 __all__ = [
-    "BEGUN_IN_COMPANY",
+    "SHARED_CRASHES",
     "Again",
     "Backoff",
     "Outage",

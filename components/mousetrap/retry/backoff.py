@@ -1,4 +1,4 @@
-"""Backoff with jitter, for everything that connects again."""
+"""Backoff with jitter, for everything that reconnects."""
 
 from dataclasses import dataclass
 

@@ -1,12 +1,12 @@
-"""The errors that mean something to the judgement, whatever a stage's policy says."""
+"""The errors that have a meaning under every policy."""
 
 from datetime import datetime
 
 
 class TryAgain(Exception):
-    """Raised by a handler that wants to be tried again: `after` so many seconds, or `at` a time with its zone.
+    """Raise it in a handler for another attempt: `after` so many seconds, or `at` a time with its zone.
 
-    It counts as an attempt; `retry_on` and `dont_retry_on` do not matter. Raises ValueError unless one of the two is given.
+    It counts as an attempt, and overrides `retry_on` and `dont_retry_on`. Raises ValueError unless one of the two is given.
     """
 
     def __init__(self, why: str = "", *, after: float | None = None, at: datetime | None = None) -> None:
@@ -21,17 +21,17 @@ class TryAgain(Exception):
         self.at = at
 
     def seconds(self, now: float) -> float:
-        """The pause, when it is `now` (seconds since 1970); a time that has passed means at once."""
+        """The pause from `now` (seconds since 1970); 0 for a time that has passed."""
         pause = self.at.timestamp() - now if self.at is not None else self.after
         assert pause is not None
         return max(0.0, pause)
 
 
 class Outage(Exception):
-    """What the handler depends on is away: a database that is down, a service that is being restarted.
+    """A dependency of the handler is away: a database that is down, a service that restarts.
 
-    Raise it, or make an error of yours a kind of it. The attempt does not count: it is made again until the outage is over,
-    as `RetryPolicy.outages` and `outage_limit` say.
+    Raise it, or derive your own error from it. The attempt does not count: it is made again until the outage is over,
+    within `RetryPolicy.outages` and `outage_limit`.
     """
 
 

@@ -1,41 +1,41 @@
-"""How often and how patiently a stage's failed jobs are tried again."""
+"""The retry policy of a stage."""
 
 from dataclasses import dataclass
 
 from mousetrap.retry.errors import Outage
 
-#: A job whose worker died is begun twice beside others; only after that it runs alone, so that the guilty one is found.
-BEGUN_IN_COMPANY = 2
-#: More crashes than any job has, and a number that the store can take.
-_MOST_CRASHES = 1_000_000
+#: After so many crashes of its worker a job runs alone, so that a further crash can be attributed to it.
+SHARED_CRASHES = 2
+#: More crashes than any job has, within the range of the store's numbers.
+_MAX_CRASHES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """Exponential backoff with full jitter; the first attempt counts as one.
 
-    Raises ValueError at once when a number makes no sense, or errors are no tuple of classes, so that a wrong policy never
-    reaches a worker.
+    Raises ValueError for numbers out of range and for errors that are not a tuple of classes, so that a wrong policy
+    never reaches a worker.
     """
 
-    #: Tries in all, the first one included; None for no end.
+    #: Attempts in all, with the first one; None for no limit.
     attempts: int | None = 5
     #: Seconds; the longest pause before the second attempt. It doubles with each further one.
     base: float = 1.0
-    #: Seconds; no pause that we choose is longer than this.
+    #: Seconds; the longest pause that the backoff gives.
     cap: float = 300.0
     #: Errors worth another try.
     retry_on: tuple[type[Exception], ...] = (Exception,)
-    #: Errors that every repeat would meet again; they win over `retry_on` and `outages`.
+    #: Errors that every repeat would meet again; they override `retry_on` and `outages`.
     dont_retry_on: tuple[type[Exception], ...] = ()
-    #: Errors that say that what the handler depends on is away. Such an attempt is made again and does not count; the pauses
-    #: grow with the outage, from `base` to `cap`.
+    #: Errors that mean that a dependency is away. The attempt is made again and does not count; the pauses grow with the
+    #: outage, from `base` to `cap`.
     outages: tuple[type[Exception], ...] = (Outage,)
-    #: Seconds until an outage that does not end is one no more, and the job is given up; infinity for no end.
+    #: Seconds until a job is given up because of an outage; infinity for no limit.
     outage_limit: float = 7 * 86_400.0
-    #: Whether an attempt that met its stage's time limit is worth another one.
+    #: Whether an attempt that exceeded its stage's time limit is repeated.
     on_timeout: bool = True
-    #: Workers that one attempt may kill before the job is given up: two in company, the rest alone.
+    #: Crashes of its worker until the job is given up: two while it runs beside others, the rest alone.
     crashes: int = 5
 
     def __post_init__(self) -> None:
@@ -49,17 +49,17 @@ class RetryPolicy:
             raise ValueError(
                 f"outage_limit is {self.outage_limit} s: need more than 0; infinity means no end"
             )
-        if self.crashes <= BEGUN_IN_COMPANY:
+        if self.crashes <= SHARED_CRASHES:
             raise ValueError(
-                f"crashes is {self.crashes}: need at least {BEGUN_IN_COMPANY + 1}, else a job would be given up "
+                f"crashes is {self.crashes}: need at least {SHARED_CRASHES + 1}, else a job would be given up "
                 "for what another one did"
             )
-        if self.crashes > _MOST_CRASHES:
-            raise ValueError(f"crashes is {self.crashes}: need at most {_MOST_CRASHES}")
+        if self.crashes > _MAX_CRASHES:
+            raise ValueError(f"crashes is {self.crashes}: need at most {_MAX_CRASHES}")
 
 
 def _check_errors(name: str, errors: object) -> None:
-    # Found out by the first failure instead, it would fail the judgement of each attempt.
+    # Otherwise the first failure would find it, and every decision would fail.
     if not isinstance(errors, tuple) or not all(
         isinstance(each, type) and issubclass(each, BaseException) for each in errors
     ):

@@ -1,8 +1,8 @@
-"""Reads the text of an error, whatever the error's own code does."""
+"""Reads the text of an error, even of a broken one."""
 
 import traceback
 
-#: What stands for a text whose own code failed.
+#: In place of a text whose own code failed.
 UNREADABLE = "(its text cannot be read)"
 #: Errors and notes in one traceback; the time to format groups grows with the cube of it (400 in a chain: 1 s).
 _MAX_PARTS = 50
@@ -26,7 +26,7 @@ def error_kind(error: BaseException) -> str:
 
 
 def error_text(error: BaseException, most: int) -> str:
-    """The first `most` characters of what the error says; UNREADABLE where its code fails."""
+    """The first `most` characters of the error's text; UNREADABLE where its code fails."""
     try:
         return encodable(str.__getitem__(str(error), slice(most)))
     except BaseException:  # noqa: BLE001  __str__ can raise anything
@@ -60,6 +60,6 @@ def _plain_traceback(error: BaseException, most: int) -> str:
     try:
         where = BaseException.__dict__["__traceback__"].__get__(error)
         lines = "".join(traceback.format_tb(where))
-    except BaseException:  # noqa: BLE001  what is left says enough
+    except BaseException:  # noqa: BLE001  the rest is enough
         lines = ""
     return encodable(f"{lines}{error_kind(error)}: {error_text(error, most)}"[-most:])

@@ -31,7 +31,7 @@ class Repairs(StoreConnection):
             RedriveJob(job.id, job.run_id, job.generation, self._ttl)
         )
         if reply == "redriven":
-            return job.anew(accepted_ms)
+            return job.redriven(accepted_ms)
         return "busy" if reply == "busy" else "stale"
 
     async def redriven(self, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Whether a message is ours: HMAC-SHA256 signatures with key ids, so that keys can be rotated."""
+"""Signs messages and records, and verifies signatures (HMAC-SHA256)."""
 
 from mousetrap.signing.keyring import HEADER, Keyring, SignatureRefused, new_signing_key
 

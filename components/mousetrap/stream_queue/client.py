@@ -30,6 +30,8 @@ _UNREADABLE = (
     "the broker's address cannot be read: write valkey://user:password@host:port/database, or valkeys:// for TLS, "
     "with special characters of the password percent-encoded"
 )
+#: A script and not a function library, as the run store has one: a server without memory refuses a whole function, but lets a
+#: script remove entries before it refuses to add some. Acknowledgements must work then.
 _SCRIPT = Path(__file__).with_name("queue.lua").read_text()
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 

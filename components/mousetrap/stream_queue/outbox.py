@@ -1,4 +1,4 @@
-"""Sends publishes and settlements, all of one turn of the loop in one step."""
+"""Sends publishes and settlements in batches."""
 
 import asyncio
 import math
@@ -59,7 +59,7 @@ class _Batch:
 class Outbox:
     """Publishes and settlements that wait to be sent.
 
-    1. A task sends what waits as one batch: one call of queue.lua.
+    1. A task sends all work of one turn of the loop as a batch: one call of queue.lua.
     2. A batch without a reply waits again, in front of later work, and the next try follows after a pause.
     3. A message past its deadline fails: unconfirmed if it was sent, unreachable if it was not.
     4. `close` sends what waits, if the server answers, and fails the rest.
@@ -133,7 +133,7 @@ class Outbox:
                 failures += 1
                 self._report(batch, error)
                 self._put_back(batch)
-                await self._pause(failures, error)
+                await self._wait(failures, error)
 
     async def _send(self, batch: _Batch) -> None:
         timeout_s = min(_SEND_TIMEOUT_S, _time_left(batch.publishes, asyncio.get_running_loop().time()))
@@ -185,7 +185,7 @@ class Outbox:
         self._publishes.extendleft(reversed(batch.publishes))
         self._work.set()
 
-    async def _pause(self, failures: int, error: Exception) -> None:
+    async def _wait(self, failures: int, error: Exception) -> None:
         """Waits before the next try, no longer than the first deadline."""
         loop = asyncio.get_running_loop()
         pause = BACKOFF.pause(failures, random.random())

@@ -1,8 +1,11 @@
--- Moves messages between a queue's keys; each step happens as a whole or not at all.
+-- Moves messages between the keys of a queue.
 --
--- A queue is a stream with one consumer group; an entry is given to one consumer, once. What comes back is added anew,
--- marked as redelivered, and the old entry is removed: so a late settlement by whoever had it finds nothing to settle.
--- All times are the server's. The keys follow from queue names, which rules out a cluster of servers.
+-- No other command runs between the steps of a function.
+-- A queue is a stream with one consumer group; an entry is delivered to one consumer, once. A message that is put back becomes
+-- a new entry, marked as redelivered, and the old entry is removed: a late settlement of the old one finds nothing to settle.
+-- All times are the server's. Keys are made from queue names, which rules out a cluster of servers.
+--
+-- Arguments: the name of a function, its arguments as msgpack, and for `send` the messages.
 
 local GROUP = 'workers'
 
@@ -17,12 +20,12 @@ local function microseconds()
   return time[1] * 1000000 + time[2]
 end
 
--- Milliseconds of a clock that does not run backwards, as transitions.lua describes it, and the server's own.
+-- Milliseconds of a clock that does not run backwards, as run_store's Lua describes it, and the server's own.
 local function clock()
   local at = math.floor(microseconds() / 1000)
-  local went, said = pcall(redis.call, 'GET', CLOCK)
-  local said_seen, said_ahead = string.match(went and said or '', '^(%d+) (%d+)$')
-  local seen, ahead = tonumber(said_seen or 0), tonumber(said_ahead or 0)
+  local is_text, value = pcall(redis.call, 'GET', CLOCK)
+  local seen_text, ahead_text = string.match(is_text and value or '', '^(%d+) (%d+)$')
+  local seen, ahead = tonumber(seen_text or 0), tonumber(ahead_text or 0)
   if seen > at then return math.min(seen + ahead, at + 86400000), at end
   return at + math.floor(math.max(0, ahead - (at - seen) / 10)), at
 end
@@ -39,7 +42,7 @@ local function add(queue, id, body, headers, ...)
 end
 
 -- In slices, because a call takes no more than some thousands of arguments.
-local function forget(queue, entries)
+local function remove(queue, entries)
   for first = 1, #entries, 1000 do
     local last = math.min(first + 999, #entries)
     redis.call('XACK', stream(queue), GROUP, unpack(entries, first, last))
@@ -47,7 +50,7 @@ local function forget(queue, entries)
   end
 end
 
--- What a stream takes, by a few of its nodes; once a step, and what the step adds is counted.
+-- The memory of a stream in bytes, estimated from a few of its nodes; once a call, in which `send` adds its messages.
 local sizes = {}
 local function size_of(queue)
   sizes[queue] = sizes[queue] or redis.call('MEMORY', 'USAGE', stream(queue), 'SAMPLES', 10) or 0
@@ -63,15 +66,15 @@ local function put_back(queue, entry)
   redis.call('XDEL', stream(queue), entry)
 end
 
--- By the time in its key, for the key itself outlives that where the server's clock was set back. Older versions write none.
-local function lives(consumer)
+-- By the time in its key: the key itself outlives that where the server's clock was set back. Older versions write no time.
+local function is_alive(consumer)
   local till = redis.call('GET', alive(consumer))
   return till and (till == '' or tonumber(till) > clock())
 end
 
-local function live(consumer, lapse)
+local function keep_alive(consumer, lifetime)
   note_clock()
-  redis.call('SET', alive(consumer), string.format('%d', clock() + lapse), 'PX', lapse)
+  redis.call('SET', alive(consumer), string.format('%d', clock() + lifetime), 'PX', lifetime)
 end
 
 local function consumers(queue)
@@ -79,13 +82,13 @@ local function consumers(queue)
   for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', stream(queue), GROUP)) do
     local consumer = {}
     for i = 1, #info, 2 do consumer[info[i]] = info[i + 1] end
-    consumer.alive = lives(consumer.name)
+    consumer.alive = is_alive(consumer.name)
     table.insert(found, consumer)
   end
   return found
 end
 
--- Puts back what the dead were given.
+-- Puts back the entries of expired consumers.
 local function sweep(queues)
   for _, queue in ipairs(queues) do
     for _, consumer in ipairs(exists(queue) and consumers(queue) or {}) do
@@ -99,19 +102,19 @@ local function sweep(queues)
   end
 end
 
-local steps = {}
+local functions = {}
 
-function steps.declare(queues)
+function functions.declare(queues)
   for _, queue in ipairs(queues) do
     local made = redis.pcall('XGROUP', 'CREATE', stream(queue), GROUP, '0', 'MKSTREAM')
     if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
   end
 end
 
--- Settles and publishes; each message is an argument that describes it and one that is its body.
--- Returns, in pairs, the place of each message that was not taken and why.
-function steps.send(acknowledged, handed_back)
-  for queue, entries in pairs(acknowledged) do forget(queue, entries) end
+-- Settles and publishes. A message is two arguments: its description as msgpack, and its body.
+-- Returns the refused messages in pairs of place and reason.
+function functions.send(acknowledged, handed_back)
+  for queue, entries in pairs(acknowledged) do remove(queue, entries) end
   for queue, entries in pairs(handed_back) do
     for _, entry in ipairs(entries) do put_back(queue, entry) end
   end
@@ -126,7 +129,7 @@ function steps.send(acknowledged, handed_back)
       table.insert(refused, (place - 3) / 2)
       table.insert(refused, 'unroutable')
     elseif after > 0 then
-      -- The time and the place in the batch tell equal messages apart.
+      -- The time and the place in the batch make equal messages different members.
       redis.call('ZADD', delayed(queue), now + 1 + after, cmsgpack.pack({ moment, place, id, body, headers }))
     elseif limit > 0 and waiting[queue] >= limit then
       table.insert(refused, (place - 3) / 2)
@@ -143,8 +146,8 @@ function steps.send(acknowledged, handed_back)
   return refused
 end
 
--- Lets the delayed messages whose time has come join the queue, at most `limit`; returns how many did.
-function steps.release(queue, limit)
+-- Moves the delayed messages that are due into the queue, at most `limit`; returns how many.
+function functions.release(queue, limit)
   local now = clock()
   local due = redis.call('ZRANGE', delayed(queue), '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
   for _, packed in ipairs(due) do
@@ -155,7 +158,7 @@ function steps.release(queue, limit)
   return #due
 end
 
-function steps.ready(queue)
+function functions.ready(queue)
   if not exists(queue) then return -1 end
   local held = 0
   for _, consumer in ipairs(consumers(queue)) do
@@ -165,25 +168,25 @@ function steps.ready(queue)
   return redis.call('XLEN', stream(queue)) + due - held
 end
 
-local function last_given(queue)
+local function last_delivered(queue)
   local group = redis.call('XINFO', 'GROUPS', stream(queue))[1]
   for i = 1, #group, 2 do
     if group[i] == 'last-delivered-id' then return group[i + 1] end
   end
 end
 
--- When the first of those that wait began to, in milliseconds: an entry's id is the time at which it was added. 0 where only
--- such wait as the dead were given, or none.
-function steps.since(queue)
+-- When the first waiting message began to wait, in milliseconds: an entry's id is the time at which it was added. 0 where none
+-- waits, or only entries of expired consumers.
+function functions.since(queue)
   if not exists(queue) then return 0 end
-  local first = redis.call('XRANGE', stream(queue), '(' .. last_given(queue), '+', 'COUNT', 1)[1]
+  local first = redis.call('XRANGE', stream(queue), '(' .. last_delivered(queue), '+', 'COUNT', 1)[1]
   local due = redis.call('ZRANGE', delayed(queue), '-inf', (clock()), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
   local since = { due[2] and tonumber(due[2]), first and tonumber(string.match(first[1], '^%d+')) }
   return math.min(since[1] or since[2] or 0, since[2] or since[1] or 0)
 end
 
--- What a queue holds differs if one of these does: who adds changes the last id, who takes away the length.
-function steps.mark(queue)
+-- Differs when messages come or go: adding one changes the last id, removing one changes the length.
+function functions.mark(queue)
   if not exists(queue) then return { -1, '' } end
   local info = redis.call('XINFO', 'STREAM', stream(queue))
   local facts = {}
@@ -191,23 +194,23 @@ function steps.mark(queue)
   return { facts.length, facts['last-generated-id'] }
 end
 
--- A consumer lives as long as its key, which it renews.
-function steps.join(consumer, lapse, former, queues)
+-- A consumer is alive as long as its key, which it renews.
+function functions.join(consumer, lifetime, former, queues)
   redis.call('DEL', alive(former))
-  live(consumer, lapse)
+  keep_alive(consumer, lifetime)
   sweep(queues)
 end
 
-function steps.renew(consumer, lapse, queues)
-  local lived = lives(consumer)
-  if lived then live(consumer, lapse) end
+function functions.renew(consumer, lifetime, queues)
+  local alive_before = is_alive(consumer)
+  if alive_before then keep_alive(consumer, lifetime) end
   sweep(queues)
-  return lived and 1 or 0
+  return alive_before and 1 or 0
 end
 
-function steps.leave(consumer, queues)
+function functions.leave(consumer, queues)
   redis.call('DEL', alive(consumer))
   sweep(queues)
 end
 
-return steps[ARGV[1]](unpack(cmsgpack.unpack(ARGV[2])))
+return functions[ARGV[1]](unpack(cmsgpack.unpack(ARGV[2])))

@@ -1,4 +1,4 @@
-"""Acknowledgements said together: each tag once, none that is open, and no tag named that was said before."""
+"""Acknowledgements combined: each tag once, and no open one."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from mousetrap.job_queue.acknowledgements import Acknowledgements
 
 
 @pytest.mark.parametrize(
-    ("settled", "said"),
+    ("settled", "sent"),
     [
         ([1], [(1, False)]),
         ([1, 2, 3], [(3, True)]),
@@ -17,18 +17,18 @@ from mousetrap.job_queue.acknowledgements import Acknowledgements
         ([1, 2, 4], [(2, True), (4, False)]),
     ],
 )
-def test_what_is_settled_without_a_gap_is_reported_at_once(
-    settled: list[int], said: list[tuple[int, bool]]
+def test_tags_without_a_gap_are_sent_as_one_acknowledgement(
+    settled: list[int], sent: list[tuple[int, bool]]
 ) -> None:
     acknowledgements = Acknowledgements()
     for tag in settled:
         acknowledgements.settle(tag)
 
-    assert acknowledgements.take() == said
+    assert acknowledgements.take() == sent
     assert acknowledgements.take() == []
 
 
-def test_a_tag_handed_back_closes_its_gap_and_is_not_reported() -> None:
+def test_a_tag_handed_back_closes_its_gap_and_is_not_sent() -> None:
     acknowledgements = Acknowledgements()
     acknowledgements.settle(1)
     acknowledgements.settle(3)
@@ -46,7 +46,7 @@ def test_only_the_first_settled_tag_since_the_last_time_asks_for_a_flush() -> No
 
 
 @given(st.data())
-def test_a_broker_that_hears_them_knows_exactly_what_is_settled(data: st.DataObject) -> None:
+def test_a_broker_that_receives_them_knows_exactly_what_is_settled(data: st.DataObject) -> None:
     tags = data.draw(st.permutations(range(1, data.draw(st.integers(1, 40)) + 1)))
     acknowledgements = Acknowledgements()
     outstanding, settled = set(tags), set()
@@ -59,14 +59,14 @@ def test_a_broker_that_hears_them_knows_exactly_what_is_settled(data: st.DataObj
             acknowledgements.skip(tag)
             outstanding.remove(tag)
         if data.draw(st.booleans()):
-            hear(acknowledgements.take(), outstanding)
-    hear(acknowledgements.take(), outstanding)
+            receive(acknowledgements.take(), outstanding)
+    receive(acknowledgements.take(), outstanding)
 
     assert outstanding == set(tags) - settled
 
 
-def hear(said: list[tuple[int, bool]], outstanding: set[int]) -> None:
-    """What a broker does with acknowledgements; one for a tag that is not outstanding would close the channel."""
-    for tag, multiple in said:
+def receive(sent: list[tuple[int, bool]], outstanding: set[int]) -> None:
+    """Acts as a broker; an acknowledgement of a tag that is not outstanding would close the channel."""
+    for tag, multiple in sent:
         assert tag in outstanding
         outstanding -= {each for each in outstanding if each <= tag} if multiple else {tag}

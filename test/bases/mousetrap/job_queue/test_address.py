@@ -1,4 +1,4 @@
-"""RabbitMQ addresses: read in full, told without secrets."""
+"""RabbitMQ addresses: parsed in full, shown without secrets."""
 
 import ssl
 

@@ -1,4 +1,4 @@
-"""What is told of a queue without taking anything from it: how much waits there, and since when."""
+"""The backlog of a queue, read without taking a message."""
 
 import time
 

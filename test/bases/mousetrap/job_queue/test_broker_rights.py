@@ -1,4 +1,4 @@
-"""The rights that the deployment gives to its users of RabbitMQ: enough for their work, and for nothing else."""
+"""The rights of the deployment's RabbitMQ users: enough, and no more."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ from support.rabbitmq_api import Broker
 from support.rabbitmq_users import ROLES, Role, rights, user
 from support.workbench import KEYRING, Workbench, a_pipeline, double
 
-LOOKING = QueueOptions(declare=False, confirm_deadline=2.0)
+NOT_DECLARING = QueueOptions(declare=False, confirm_deadline=2.0)
 
 Urls = dict[Role, str]
 
@@ -66,12 +66,12 @@ async def test_a_run_fails_is_retried_given_up_redriven_and_completed_by_users_w
 ) -> None:
     pipeline = a_pipeline(retry=RetryPolicy(attempts=2, base=0.2, cap=0.2))
     queues = [stage.queue for stage in pipeline.stages]
-    options = replace(LOOKING, queue_type=queue_type)
-    mended = asyncio.Event()
+    options = replace(NOT_DECLARING, queue_type=queue_type)
+    repaired = asyncio.Event()
 
     async def add(number: int) -> int:
-        if not mended.is_set():
-            raise ConnectionError("not mended yet")
+        if not repaired.is_set():
+            raise ConnectionError("not repaired yet")
         return number + 1
 
     migrate(urls, *queues, queue_type=queue_type)
@@ -89,7 +89,7 @@ async def test_a_run_fails_is_retried_given_up_redriven_and_completed_by_users_w
             await eventually(lambda: _runs_of(letters), [run_id])  # recorded first, published then
             assert await asking.ready(queues[0]) == 0
 
-            mended.set()
+            repaired.set()
             redriven = await letters.redrive(Selection(), rate=1000, limit=1)
             assert redriven == Repaired(matched=1, done=1)
             await eventually(lambda: _result(api, run_id), 42)
@@ -165,8 +165,8 @@ def test_what_a_user_does_not_need_it_may_not(migrated: Urls, role: Role, act: A
             act(channel)
 
 
-class Asked:
-    """In place of a channel: notes the names that are looked for; to make one is a mistake."""
+class PassiveChannel:
+    """A fake channel that records passive declarations, and refuses all others."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -181,14 +181,14 @@ class Asked:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_name_that_is_looked_for_is_one_on_which_the_user_has_some_right(role: Role) -> None:
-    # RabbitMQ from 4.2.7 and 4.3.1 on tells nobody else whether a name is there; earlier ones tell everybody.
-    asked = Asked()
-    declare(asked, topology(["start_fetch", "a-b_c1"], LOOKING))
+def test_every_name_that_is_checked_is_one_on_which_the_user_has_some_right(role: Role) -> None:
+    # RabbitMQ from 4.2.7 and 4.3.1 on shows only users with a right whether a name is there; earlier ones show all users.
+    channel = PassiveChannel()
+    declare(channel, topology(["start_fetch", "a-b_c1"], NOT_DECLARING))
 
     allowed = rights()[role].values()
-    assert {"mousetrap.jobs", "mousetrap.delay.27", "start_fetch", "a-b_c1.dead"} < set(asked.names)
-    assert [name for name in asked.names if not any(re.search(each, name) for each in allowed)] == []
+    assert {"mousetrap.jobs", "mousetrap.delay.27", "start_fetch", "a-b_c1.dead"} < set(channel.names)
+    assert [name for name in channel.names if not any(re.search(each, name) for each in allowed)] == []
 
 
 async def test_a_process_that_may_not_declare_reports_what_is_missing_and_works_once_it_is_there(
@@ -197,8 +197,8 @@ async def test_a_process_that_may_not_declare_reports_what_is_missing_and_works_
     missing = "there is no exchange 'mousetrap.jobs': `mousetrap migrate` makes it"
 
     async with (
-        connect(urls["api"], ["work"], name="api", options=LOOKING) as api,
-        connect(urls["worker"], ["work"], name="worker", options=LOOKING) as worker,
+        connect(urls["api"], ["work"], name="api", options=NOT_DECLARING) as api,
+        connect(urls["worker"], ["work"], name="worker", options=NOT_DECLARING) as worker,
     ):
         inbox = Inbox()
         await worker.consume("work", 10, inbox)
@@ -224,7 +224,7 @@ async def test_a_right_to_publish_that_is_missing_is_reported_and_not_retried_ho
     migrate(urls, "work")
     caplog.set_level("INFO")
     with user(rabbitmq, broker_url, {**rights()["api"], "write": "^$"}) as url:
-        async with connect(url, ["work"], name="test", options=LOOKING) as queue:
+        async with connect(url, ["work"], name="test", options=NOT_DECLARING) as queue:
             # Later RabbitMQs refuse it already when it looks.
             with pytest.raises((PublishUnconfirmed, QueueUnreachable)):
                 await queue.publish("work", Message("1", b"x"))
@@ -243,8 +243,8 @@ def test_a_broker_that_comes_back_without_what_is_needed_is_reported_a_second_ti
     for why in (away, away, missing, missing, away, missing):
         status.lost("publish", why)
 
-    told = [record.message.partition(": ")[2] for record in caplog.records]
-    assert [each.partition(": ")[0] for each in told] == ["refused", "there is no queue 'work'"]
+    logged = [record.message.partition(": ")[2] for record in caplog.records]
+    assert [each.partition(": ")[0] for each in logged] == ["refused", "there is no queue 'work'"]
 
 
 async def _answers(queue: Queue) -> bool:
@@ -259,7 +259,7 @@ async def test_a_queue_that_is_deleted_is_not_made_again_by_those_who_may_not(
     urls: Urls, broker_url: str
 ) -> None:
     migrate(urls, "work")
-    async with connect(urls["api"], ["work"], name="api", options=LOOKING) as api:
+    async with connect(urls["api"], ["work"], name="api", options=NOT_DECLARING) as api:
         await api.publish("work", Message("1", b"x"))
         await asyncio.to_thread(_delete, broker_url, "work")
 
@@ -274,11 +274,11 @@ def _delete(url: str, queue: str) -> None:
 
 def test_a_script_that_may_not_declare_sees_what_is_missing(urls: Urls) -> None:
     with pytest.raises(QueueUnreachable, match=r"there is no exchange 'mousetrap.jobs': `mousetrap migrate`"):
-        open_channel(urls["worker"], ["work"], options=LOOKING)
+        open_channel(urls["worker"], ["work"], options=NOT_DECLARING)
     migrate(urls, "other")
 
     with pytest.raises(QueueUnreachable, match=r"there is no queue 'work': `mousetrap migrate`"):
-        open_channel(urls["worker"], ["work"], options=LOOKING)
+        open_channel(urls["worker"], ["work"], options=NOT_DECLARING)
 
 
 def test_declaring_without_the_right_shows_where_the_rights_are_listed(urls: Urls) -> None:

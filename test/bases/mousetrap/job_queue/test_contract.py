@@ -1,4 +1,4 @@
-"""What a queue promises: one suite for RabbitMQ and for streams in Valkey."""
+"""The contract of a queue, on RabbitMQ and on Valkey."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ def server(request: pytest.FixtureRequest) -> OwnRabbitMQ | EmbeddedValkey:
     return found
 
 
-IMPATIENT = QueueOptions(confirm_deadline=0.5)
+SHORT_DEADLINE = QueueOptions(confirm_deadline=0.5)
 
 
 async def test_a_confirmed_message_is_delivered_once(queue_url: str, work: str) -> None:
@@ -238,7 +238,7 @@ async def test_a_caller_who_gives_up_on_a_publish_disturbs_no_other(queue_url: s
             wanted -= set(await inbox.acknowledge(1))
 
 
-async def test_acknowledgements_made_just_before_closing_are_kept(queue_url: str, work: str) -> None:
+async def test_acknowledgements_made_just_before_closing_are_not_lost(queue_url: str, work: str) -> None:
     async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 100, inbox)
@@ -449,7 +449,7 @@ async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_report
     async with relay(queue_url) as door:
         await door.shut()
         where = door.url.rpartition("@")[2].removeprefix("valkey://").partition("/")[0]
-        async with connect(door.url, [work], name="test", options=IMPATIENT) as queue:
+        async with connect(door.url, [work], name="test", options=SHORT_DEADLINE) as queue:
             with pytest.raises(QueueUnreachable, match=where) as published:
                 await queue.publish(work, Message("m", b"x"))
             with pytest.raises(QueueUnreachable, match=where):
@@ -460,7 +460,7 @@ async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_report
         await door.open()
 
 
-async def test_check_is_content_when_the_broker_answers(queue_url: str, work: str) -> None:
+async def test_check_returns_when_the_broker_answers(queue_url: str, work: str) -> None:
     async with connect(queue_url, [work], name="test") as queue:
         await queue.check()
 
@@ -540,7 +540,7 @@ async def test_a_subscription_can_be_stopped_while_the_broker_is_away(queue_url:
         assert len(inbox) == 0
 
 
-async def test_a_restarted_broker_has_kept_everything_and_is_used_again_without_a_word(
+async def test_a_restarted_broker_has_kept_everything_and_is_used_again_without_an_error(
     server: OwnRabbitMQ | EmbeddedValkey, work: str
 ) -> None:
     async with connect(server.url, [work], name="test") as queue:

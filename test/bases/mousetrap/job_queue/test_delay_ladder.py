@@ -1,4 +1,4 @@
-"""Delays as ways down a ladder: never early, never far too late, and always to the right queue."""
+"""Delays: never early, at most an eighth late, to the right queue."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Messages written in one step are what pika reads, and deliveries that pika writes are read in one step or left to it."""
+"""Frames written in one step, and deliveries read in one step."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -97,11 +97,11 @@ def test_a_delivery_that_is_not_there_whole_is_waited_for() -> None:
         ),
     ],
 )
-def test_a_delivery_of_another_form_is_left_to_pika(properties: BasicProperties) -> None:
+def test_a_delivery_of_another_form_is_passed_to_pika(properties: BasicProperties) -> None:
     assert frames.read_delivery(delivery(properties, b"body"), 0, MINE) is None
 
 
-def test_a_body_of_several_frames_is_left_to_pika() -> None:
+def test_a_body_of_several_frames_is_passed_to_pika() -> None:
     whole = delivery(as_pika_has_it("id", {}), b"body")
     start = len(whole) - len(Body(1, b"body").marshal())
 
@@ -124,7 +124,7 @@ def test_noise_in_a_delivery_raises_nothing_that_would_cut_the_connection(place:
     data = bytearray(delivery(as_pika_has_it("id", {"mousetrap-a": "bcd"}), b"body"))
     data[place % len(data)] = noise
 
-    with suppress(EOFError):  # it says that it is longer than it is
+    with suppress(EOFError):  # its size field is larger than the frame
         frames.read_delivery(bytes(data), 0, MINE)
 
 
@@ -135,7 +135,7 @@ def as_pika_has_it(name: str, headers: dict[str, str], since: int | None = 7) ->
 
 
 def delivery(properties: BasicProperties, body: bytes, tag: int = 1, redelivered: bool = False) -> bytes:
-    """What a broker sends for one message, as pika writes it."""
+    """The frames of one delivery, as pika writes them."""
     method = Basic.Deliver("me", tag, redelivered, "mousetrap.jobs", "queue")
     written = [Method(1, method).marshal(), Header(1, len(body), properties).marshal()]
     return b"".join([*written, Body(1, body).marshal() if body else b""])

@@ -1,4 +1,4 @@
-"""What is on its way to the broker, and what a confirm, a return or a loss means for it."""
+"""Unconfirmed messages after a confirm, a return or a loss."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from mousetrap.job_queue.in_flight import InFlight, Pending
         ([(9, False)], [], ["m1", "m2", "m3", "m4"]),
     ],
 )
-def test_a_confirm_speaks_of_one_message_or_of_all_up_to_it(
+def test_a_confirm_is_for_one_message_or_for_all_up_to_it(
     confirms: list[tuple[int, bool]], settled: list[str], left: list[str]
 ) -> None:
     table = in_flight("m1", "m2", "m3", "m4")
@@ -48,7 +48,7 @@ def test_after_a_loss_the_next_channel_counts_from_one() -> None:
     assert ids(table.confirmed(1, False)) == ["new"]
 
 
-def test_what_is_late_is_taken_out_and_its_confirm_then_means_nothing() -> None:
+def test_a_late_message_is_removed_and_its_confirm_has_no_effect() -> None:
     table = InFlight()
     for each, deadline in (("early", 10.0), ("late", 5.0)):
         table.add(message(each, deadline=deadline))

@@ -1,4 +1,4 @@
-"""What pika is told of a connection that ends as soon as it is made."""
+"""The error of a connection that ends at once."""
 
 import asyncio
 import socket
@@ -8,13 +8,13 @@ from mousetrap.job_queue.amqp.io_services import IOServices
 
 
 async def test_a_peer_that_left_at_once_is_logged_and_not_raised() -> None:
-    told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    with socket.socket() as nobody_there:
+    reported: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    with socket.socket() as unconnected:
         IOServices(asyncio.get_running_loop()).create_streaming_connection(
-            asyncio.Protocol, nobody_there, told.set_result
+            asyncio.Protocol, unconnected, reported.set_result
         )
 
-        error = await told
+        error = await reported
 
     assert isinstance(error, ConnectionResetError)
     assert "closed the connection at once" in str(error)

@@ -1,4 +1,4 @@
-"""A blocking channel for scripts: opened in one call, with every queue there."""
+"""A blocking channel for scripts, with every queue declared."""
 
 import asyncio
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_the_address_comes_from_the_environment(broker_url: str, monkeypatch: py
         assert channel.queue_declare("work", passive=True).method.message_count == 0
 
 
-def test_without_an_address_the_tutorials_variables_say_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_address_the_tutorials_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MOUSETRAP_BROKER_URL", "RABBITMQ_USER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RABBITMQ_HOST", "no-such-host.invalid")
@@ -134,8 +134,8 @@ def test_beside_the_embedded_queue_it_reports_what_it_needs_and_what_is_set(
     with pytest.raises(SettingsWrong) as wrong:
         open_channel(queues=["work"])
 
-    told = f"MOUSETRAP_BROKER_URL is {scheme}://me:***@127.0.0.1:7/0, and a blocking channel needs RabbitMQ: amqp://"
-    assert str(wrong.value).startswith(told)
+    advice = f"MOUSETRAP_BROKER_URL is {scheme}://me:***@127.0.0.1:7/0, and a blocking channel needs RabbitMQ: amqp://"
+    assert str(wrong.value).startswith(advice)
 
 
 def test_in_the_folder_of_a_stack_it_finds_that_stacks_broker(

@@ -1,4 +1,4 @@
-"""What the settings say of queues reaches them."""
+"""The settings of queues become their options."""
 
 from mousetrap.job_queue import QueueOptions
 from mousetrap.job_queue.open_queue import options_of

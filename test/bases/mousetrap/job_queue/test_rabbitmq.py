@@ -1,4 +1,4 @@
-"""What only RabbitMQ can do to us, and what we do then."""
+"""Behaviour that only RabbitMQ has: outages, refusals, limits."""
 
 import asyncio
 import logging
@@ -22,12 +22,12 @@ from support.rabbitmq import OwnRabbitMQ, virtual_host
 from support.rabbitmq_node import TRIED_AGAIN_MS
 from support.relay import relay
 
-IMPATIENT = QueueOptions(confirm_deadline=1.0)
+SHORT_DEADLINE = QueueOptions(confirm_deadline=1.0)
 
 
 @contextmanager
 def plain_channel(url: str) -> Iterator[BlockingChannel]:
-    """pika with nothing of ours around it."""
+    """A channel of plain pika."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         yield connection.channel()
 
@@ -125,7 +125,7 @@ CLASSIC = {
 
 
 @pytest.mark.parametrize(
-    ("others", "differs", "mend"),
+    ("other", "differs", "advice"),
     [
         (LIMIT, "x-delivery-limit 50, and this process needs 1000000000", "declare it again"),
         (
@@ -152,16 +152,16 @@ async def test_a_queue_that_exists_with_other_arguments_is_named_with_both_value
     broker_url: str,
     work: str,
     caplog: pytest.LogCaptureFixture,
-    others: dict[str, str | int | None],
+    other: dict[str, str | int | None],
     differs: str,
-    mend: str,
+    advice: str,
 ) -> None:
-    make(broker_url, work, others)
+    declare_differently(broker_url, work, other)
 
-    async with connect(broker_url, [work], name="test", options=IMPATIENT) as queue:
-        said = await complaint(queue, "and this process needs")
-        assert f"queue '{work}' has {differs}" in said
-        assert mend in said and "docs/upgrading.md" in said
+    async with connect(broker_url, [work], name="test", options=SHORT_DEADLINE) as queue:
+        reported = await failed_check(queue, "and this process needs")
+        assert f"queue '{work}' has {differs}" in reported
+        assert advice in reported and "docs/upgrading.md" in reported
         with pytest.raises(QueueUnreachable, match=differs):
             await queue.publish(work, Message("m", b"x"))
 
@@ -179,15 +179,15 @@ async def test_a_rung_of_the_delay_ladder_that_differs_is_reported_like_any_queu
     async with connect(broker_url, ["other"], name="test") as queue:
         await eventually(failure_of(queue.check), None)
     async with connect(broker_url, [work], name="test", options=classic) as queue:
-        said = await complaint(queue, "and this process needs")
-        assert "queue 'mousetrap.delay.0' has " in said and "MOUSETRAP_QUEUE_TYPE" in said
+        reported = await failed_check(queue, "and this process needs")
+        assert "queue 'mousetrap.delay.0' has " in reported and "MOUSETRAP_QUEUE_TYPE" in reported
 
 
 @pytest.mark.parametrize(
-    "said", ["unknown delivery tag 5", "delivery acknowledgement on channel 1 timed out"]
+    "reported", ["unknown delivery tag 5", "delivery acknowledgement on channel 1 timed out"]
 )
-def test_other_failed_preconditions_are_not_taken_for_a_difference(said: str) -> None:
-    assert explain(ChannelClosedByBroker(406, f"PRECONDITION_FAILED - {said}")).endswith(said)
+def test_other_failed_preconditions_are_not_taken_for_a_difference(reported: str) -> None:
+    assert explain(ChannelClosedByBroker(406, f"PRECONDITION_FAILED - {reported}")).endswith(reported)
 
 
 @pytest.mark.parametrize("in_order", [True, False])
@@ -217,7 +217,7 @@ async def test_sixty_restarts_of_its_worker_cost_a_waiting_message_neither_its_q
 
 
 async def test_what_arrives_while_a_subscription_stops_stays_in_its_queue(broker_url: str, work: str) -> None:
-    # Large enough that some are still on their way when the broker hears of the stop: pika rejects those by itself.
+    # Large enough that some are still in transit when the broker gets the stop: pika rejects those by itself.
     ids, body = [f"m{n}" for n in range(8)], bytes(200_000)
 
     late = 0
@@ -393,7 +393,7 @@ async def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_conn
 ) -> None:
     async with (
         relay(broker_url, without_confirms) as door,
-        connect(door.url, [work], name="test", options=IMPATIENT) as queue,
+        connect(door.url, [work], name="test", options=SHORT_DEADLINE) as queue,
     ):
         await eventually(failure_of(queue.check), None)
         with pytest.raises(PublishUnconfirmed, match=r"'m'.*publish the same id again"):
@@ -409,21 +409,21 @@ async def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_conn
 async def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
     own_rabbitmq: OwnRabbitMQ, work: str
 ) -> None:
-    async with connect(own_rabbitmq.url, [work], name="test", options=IMPATIENT) as queue:
+    async with connect(own_rabbitmq.url, [work], name="test", options=SHORT_DEADLINE) as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await eventually(failure_of(queue.check), None)
         await queue.publish(work, Message("before", b"x"))
         await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0")
         try:
-            # Consumers go on, and publishers hear of it with their next message.
+            # Consumers go on, and publishers are blocked with their next message.
             assert await inbox.acknowledge(1) == ["before"]
             with pytest.raises(PublishUnconfirmed):
                 await queue.publish(work, Message("first", b"x"))
             for ask in (queue.check, lambda: queue.publish(work, Message("second", b"x"))):
                 with pytest.raises(QueueUnreachable, match="memory or disk"):
                     await ask()
-            async with connect(own_rabbitmq.url, [work], name="other", options=IMPATIENT) as other:
+            async with connect(own_rabbitmq.url, [work], name="other", options=SHORT_DEADLINE) as other:
                 await eventually(failure_of(other.check), None)
                 with pytest.raises(PublishUnconfirmed):
                     await other.publish(work, Message("other", b"x"))
@@ -480,8 +480,8 @@ async def test_the_log_reports_a_loss_once_and_its_end_once(
         await publishing
         await inbox.acknowledge(1)
 
-    said = [(each.levelname, each.message.partition(" at ")[0]) for each in caplog.records]
-    assert said == [("WARNING", "RabbitMQ"), ("INFO", "RabbitMQ")]
+    reported = [(each.levelname, each.message.partition(" at ")[0]) for each in caplog.records]
+    assert reported == [("WARNING", "RabbitMQ"), ("INFO", "RabbitMQ")]
 
 
 async def test_no_body_is_logged_when_a_message_comes_back(
@@ -527,8 +527,8 @@ async def test_a_refused_login_is_explained_without_its_password(
     path = parts.path if vhost is None else f"/{quote(vhost)}"
     url = urlunsplit(parts._replace(netloc=f"{login}@{host}", path=path))
 
-    async with connect(url, [work], name="test", options=IMPATIENT) as queue:
-        assert "s3cret" not in await complaint(queue, why)
+    async with connect(url, [work], name="test", options=SHORT_DEADLINE) as queue:
+        assert "s3cret" not in await failed_check(queue, why)
 
 
 async def test_of_several_hosts_one_that_answers_will_do(broker_url: str, work: str) -> None:
@@ -541,8 +541,8 @@ async def test_of_several_hosts_one_that_answers_will_do(broker_url: str, work: 
             await queue.check()
 
 
-async def complaint(queue: Queue, why: str) -> str:
-    """What a check says once it says `why`."""
+async def failed_check(queue: Queue, why: str) -> str:
+    """The text of the check that fails for the cause `why`."""
     async with asyncio.timeout(20):
         while True:
             try:
@@ -554,7 +554,7 @@ async def complaint(queue: Queue, why: str) -> str:
 
 
 def failure_of(act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[type[Exception] | None]]:
-    """Asks what `act` raises now."""
+    """A function that returns the class of the error that `act` raises, or None."""
 
     async def ask() -> type[Exception] | None:
         try:
@@ -567,7 +567,7 @@ def failure_of(act: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[typ
 
 
 async def fill(queue: Queue, name: str) -> int:
-    """Publishes m0, m1 … until the queue takes no more; how many it took."""
+    """Publishes m0, m1 … until the queue is full; returns how many it took."""
     taken = 0
     while True:
         try:
@@ -578,7 +578,7 @@ async def fill(queue: Queue, name: str) -> int:
 
 
 async def refused(broker: OwnRabbitMQ, url: str, rung: str) -> int:
-    """How many messages have left `rung` and are kept by it because their next place has not taken them."""
+    """How many messages of `rung` are due and kept by it, since the next queue has not taken them."""
     vhost = urlsplit(url).path.removeprefix("/")
     name = f'rabbit_misc:r(<<"{vhost}">>, queue, <<"{rung}">>)'
     question = f"{{ok, Q}} = rabbit_amqqueue:lookup({name}), rabbit_quorum_queue:info(Q, [messages_dlx])."
@@ -587,13 +587,13 @@ async def refused(broker: OwnRabbitMQ, url: str, rung: str) -> int:
 
 
 def arguments_of(queue: str) -> dict[str, str | int]:
-    """What this version declares the work queue with."""
+    """The arguments with which this version declares the work queue."""
     return dict(topology([queue], QueueOptions()).queues[0].arguments)
 
 
-def make(url: str, queue: str, others: dict[str, str | int | None]) -> None:
-    """The work queue as a stranger makes it: as ours but for the `others`."""
-    wanted = {**arguments_of(queue), **others}
+def declare_differently(url: str, queue: str, other: dict[str, str | int | None]) -> None:
+    """Declares the work queue with some `other` arguments."""
+    wanted = {**arguments_of(queue), **other}
     with plain_channel(url) as channel:
         channel.queue_declare(
             queue,
@@ -603,7 +603,7 @@ def make(url: str, queue: str, others: dict[str, str | int | None]) -> None:
 
 
 def delete_and_make(url: str, queue: str) -> None:
-    """What a stranger's tool does that makes a queue anew in one breath."""
+    """Deletes a queue and declares it again at once, as an administrator's tool does."""
     stands = topology([queue], QueueOptions())
     with plain_channel(url) as channel:
         channel.queue_delete(queue)
@@ -643,7 +643,7 @@ def publish_hostilely(url: str, queue: str, table: bytes) -> None:
 
 
 def without_confirms() -> Callable[[bytes], bytes]:
-    """Takes every Basic.Ack out of what a broker sends; all else passes, heartbeats too."""
+    """Removes every Basic.Ack from the data that a broker sends, and nothing else."""
     rest = b""
 
     def edit(data: bytes) -> bytes:

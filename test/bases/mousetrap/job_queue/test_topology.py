@@ -1,4 +1,4 @@
-"""What stands on the broker: enough that nothing accepted is dropped, and nothing that a broker version refuses."""
+"""The topology: nothing accepted is dropped, nothing declared is refused."""
 
 import pytest
 

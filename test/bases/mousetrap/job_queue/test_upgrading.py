@@ -1,4 +1,4 @@
-"""The way to make queues again that docs/upgrading.md gives: done as written, it loses nothing and keeps the order."""
+"""The program of docs/upgrading.md: it loses nothing, and keeps the order."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ QUEUE, IDS = "start_fetch", ["m0", "m1", "m2", "delayed", "m3"]
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """The program, saved as the document says."""
+    """The program, saved as in the document."""
     (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     path = tmp_path / "make_again.py"
     path.write_text(program)
@@ -55,9 +55,9 @@ async def test_a_queue_that_a_worker_still_consumes_is_left_as_it_is(broker_url:
         await queue.publish(QUEUE, Message("held", b"x"))
         held = await inbox.take()
 
-        code, said = await asyncio.to_thread(run, script, broker_url, QUEUE)
+        code, output = await asyncio.to_thread(run, script, broker_url, QUEUE)
 
-        assert (code, "start_fetch is in use" in said) == (1, True)
+        assert (code, "start_fetch is in use" in output) == (1, True)
         assert held.acknowledge()
 
 
@@ -94,7 +94,7 @@ async def all_is_there(url: str) -> None:
 
 
 def run(script: Path, url: str, *queues: str) -> tuple[int, str]:
-    """Its exit code, and what it said."""
+    """Its exit code and its output."""
     environment = clean_environment(MOUSETRAP_BROKER_URL=url)
     with Process([sys.executable, str(script), *queues], environment, script.parent) as program:
         return program.wait(30), program.output

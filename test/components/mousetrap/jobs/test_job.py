@@ -1,4 +1,4 @@
-"""A job keeps its identity wherever it travels."""
+"""The job keeps its identity on the wire."""
 
 import uuid
 
@@ -88,9 +88,9 @@ def test_a_run_s_time_to_live_goes_with_each_of_its_jobs() -> None:
 
 
 def test_a_job_that_comes_back_from_the_dead_letters_counts_from_one_again() -> None:
-    anew = a_job().again().anew(accepted_ms=7)
+    redriven = a_job().again().redriven(accepted_ms=7)
 
-    assert (anew.id, anew.attempt, anew.generation, anew.accepted_ms) == (a_job().id, 1, 1, 7)
+    assert (redriven.id, redriven.attempt, redriven.generation, redriven.accepted_ms) == (a_job().id, 1, 1, 7)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Shows which messages pass on every broker."""
+"""The messages that every broker accepts."""
 
 from typing import Any
 

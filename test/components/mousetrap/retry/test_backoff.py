@@ -1,4 +1,4 @@
-"""Table test of the backoff: doubling, its limit, and how much chance removes."""
+"""The backoff: doubling, its limit, and its jitter."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is tried again, when, and what is given up."""
+"""Failed attempts: repeated, when, or given up."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ NOW = 1_700_000_000.0
 
 
 class Busy(Exception):
-    """An error that says when to come back."""
+    """An error with a time to retry."""
 
     retry_after = 7.5
 
@@ -135,7 +135,7 @@ def test_a_policy_must_leave_room_to_find_out_which_job_kills_its_workers() -> N
 
 
 class DatabaseAway(Outage):
-    """An error of a handler's own that is an outage."""
+    """A handler's own error class for an outage."""
 
 
 @pytest.mark.parametrize("attempt", [1, 5, 1_000])

@@ -573,7 +573,7 @@ def test_a_job_of_a_later_round_than_is_on_record_begins_that_round(store_url: s
     async def story(store: RunStore) -> None:
         """The store lost everything between the redrive and the claim."""
         job = await opened(store)
-        again = job.anew(job.accepted_ms)
+        again = job.redriven(job.accepted_ms)
         claim = await claimed(store, again, "w1")
 
         assert await claimed(store, job, "w2", redelivered=True) == Over()
@@ -599,7 +599,7 @@ def test_a_job_sent_round_is_begun_by_a_store_that_has_forgotten_it(store_url: s
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
 
-        again = job.anew(job.accepted_ms)  # as `redrive` gave it, before the store lost its last second
+        again = job.redriven(job.accepted_ms)  # as `redrive` gave it, before the store lost its last second
         claim = await claimed(store, again)
 
         assert await decided(store, again, OUTPUT, claim) == "recorded"

@@ -1,4 +1,4 @@
-"""Only what a key of ours signed counts."""
+"""Signatures: only those of a key of ours are accepted."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ OLD, NEW = "k1:an-old-secret-of-ours", "k2:a-new-secret-of-ours"
 
 
 @given(st.binary())
-def test_what_we_sign_we_take(body: bytes) -> None:
+def test_our_own_signature_is_accepted(body: bytes) -> None:
     ring = Keyring.parse(NEW)
 
     ring.verify(body, ring.headers(body))
@@ -59,7 +59,7 @@ def test_an_empty_ring_signs_nothing_and_takes_everything() -> None:
         ("secret-without-an-id", "key 1 is not of the form"),
         (f"{OLD},k-2:a-secret-long-enough", "key 2 is not of the form"),
         ("k1:short", "under 16 characters"),
-        (f"{OLD},{OLD}", "stands twice"),
+        (f"{OLD},{OLD}", "appears twice"),
     ],
 )
 def test_a_ring_that_is_written_wrong_is_refused_without_showing_a_secret(text: str, what: str) -> None:
@@ -100,6 +100,6 @@ def test_without_keys_records_are_neither_signed_nor_verified() -> None:
     Keyring().verify_record(["verdict"], b"x", "r1.k1.AAAA")
 
 
-def test_signing_keys_are_all_different_and_stand_side_by_side() -> None:
+def test_new_signing_keys_are_all_different_and_fit_into_one_ring() -> None:
     ring = Keyring.parse(",".join(new_signing_key() for _ in range(20)))
     assert len(ring.keys) == len(set(ring.keys.values())) == 20

@@ -1,4 +1,4 @@
-"""The queue on Valkey: expired members, swept entries, a server that loses its data."""
+"""The queue on Valkey: expired members, put-back entries, lost data."""
 
 import asyncio
 import contextlib
