@@ -109,13 +109,13 @@ def _heard(stack: Stack, run_id: str, deadline: float) -> Iterator[Event | Progr
         try:
             with Api(stack.plan.api_url) as api:
                 for news in follow(api, run_id):
-                    stack.put(news)
+                    stack.add_event(news)
         except CommandFailed as failed:
-            stack.put(failed)
+            stack.add_event(failed)
 
     threading.Thread(target=listen, name="follow", daemon=True).start()
     while True:
-        news = stack.news(max(0.0, deadline - time.monotonic()))
+        news = stack.next_event(max(0.0, deadline - time.monotonic()))
         if news is None:
             raise TooSlow(
                 f"the run has not ended within {_PATIENCE:g} s; "

@@ -12,7 +12,7 @@ from mousetrap.cli.output import terminal
 from mousetrap.cli.parts import catalogue_parts
 from mousetrap.cli.reachable import check_broker, check_store
 from mousetrap.cli.settings import given_settings, read_settings
-from mousetrap.local_stack import VALKEY, Plan, StopAsked, keeping, programs, running_stack
+from mousetrap.local_stack import VALKEY, Plan, StopAsked, programs, running_stack, writing_in
 from mousetrap.settings import FOLDER, announced
 
 _COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
@@ -33,7 +33,7 @@ def run_stack(environ: Mapping[str, str]) -> int:
     folder = Path(FOLDER).absolute()
     with ExitStack() as opened:
         stack = opened.enter_context(running_stack(environ, folder, tell, catalogue_parts()))
-        with keeping(folder):
+        with writing_in(folder):
             opened.enter_context(announced(folder, stack.exports()))
         console.print("starting; what it keeps is in ./.mousetrap")
         try:
@@ -41,7 +41,7 @@ def run_stack(environ: Mapping[str, str]) -> int:
             lines = welcome(stack.plan, folder, worker, keys=bool(stack.settings.api_keys))
             console.print("\n".join(lines))  # at once, or the log would come between
             while True:
-                stack.news()
+                stack.next_event()
         except StopAsked:
             code = 0
             console.print("stopping: the workers finish what they run; Ctrl-C again ends them at once")

@@ -1,6 +1,6 @@
-"""The whole stack on this machine: server, API and workers as processes that start and stop together."""
+"""The whole stack on this machine, as processes that start and stop together."""
 
-from mousetrap.local_stack.folder import keeping
+from mousetrap.local_stack.folder import writing_in
 from mousetrap.local_stack.plan import Parts, Plan, programs
 from mousetrap.local_stack.restarts import ProgramEnded
 from mousetrap.local_stack.server import VALKEY
@@ -13,7 +13,7 @@ __all__ = [
     "ProgramEnded",
     "Stack",
     "StopAsked",
-    "keeping",
     "programs",
     "running_stack",
+    "writing_in",
 ]

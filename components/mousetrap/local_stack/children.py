@@ -1,4 +1,4 @@
-"""Runs programs of ours as child processes: their output line by line, their end as news, none left behind."""
+"""Runs our programs as child processes, and leaves none behind."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-#: Seconds that a child is given beyond its own grace period before it is killed.
-_BEYOND_GRACE = 5.0
+#: A child that has not ended so long after its own grace period is killed.
+_BEYOND_GRACE_S = 5.0
 
 
 class Ended(NamedTuple):
@@ -22,29 +22,29 @@ class Ended(NamedTuple):
 
 
 class Children:
-    """Programs by name, each the module of ours that it runs.
+    """Programs by name, each a module of ours.
 
-    `tell` gets each line of output, from any thread; `ended` each child's end. All of them hold the file `lock` open.
+    `on_line` gets each line of output and `on_end` each child's end, from any thread. All children hold the file `lock` open.
     """
 
     def __init__(
         self,
-        tell: Callable[[str, str], None],
-        ended: Callable[[Ended], None],
-        grace_seconds: float,
+        on_line: Callable[[str, str], None],
+        on_end: Callable[[Ended], None],
+        grace_s: float,
         lock: int | None = None,
     ) -> None:
-        self._tell = tell
-        self._ended = ended
-        self._held = () if lock is None else (lock,)
-        self._patience = grace_seconds + _BEYOND_GRACE
+        self._on_line = on_line
+        self._on_end = on_end
+        self._inherited = () if lock is None else (lock,)
+        self._stop_timeout_s = grace_s + _BEYOND_GRACE_S
         self._guard = _start_guard()
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
 
     @property
     def group(self) -> int:
-        """The group of their processes."""
+        """The id of their process group."""
         return self._guard.pid
 
     def start(self, name: str, module: str, environment: Mapping[str, str]) -> None:
@@ -57,7 +57,7 @@ class Children:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            pass_fds=self._held,
+            pass_fds=self._inherited,
             process_group=self._guard.pid,  # so a terminal's Ctrl-C reaches us alone, and we stop them in order
         )
         self._running[name] = child
@@ -68,9 +68,9 @@ class Children:
         reader.start()
 
     def stop(self, names: Iterable[str]) -> None:
-        """Asks these children to finish, and returns when they have; one that does not is killed."""
+        """Asks these children to finish, and returns when they have; one that does not in time is killed."""
         asked = [child for name in names if (child := self._running.get(name))]
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._stop_timeout_s
         for child in asked:
             child.terminate()
         for child in asked:
@@ -96,14 +96,14 @@ class Children:
         assert child.stdout
         with child.stdout as lines:
             for line in lines:
-                self._tell(name, line.rstrip("\n"))
-        self._ended(Ended(name, child.wait()))
+                self._on_line(name, line.rstrip("\n"))
+        self._on_end(Ended(name, child.wait()))
 
 
 def _start_guard() -> subprocess.Popen[bytes]:
-    """A shell whose process group the children join: it kills that group when we die, for then its input closes.
+    """A shell whose process group the children join: when this process dies its input closes, and it kills the group.
 
-    It cannot be outlived by a signal that we never get to handle, and it needs nothing that is Linux's alone.
+    So no child survives even a SIGKILL of this process; it works on macOS too.
     """
     return subprocess.Popen(
         ["/bin/sh", "-c", "read -r _; kill -KILL 0"],

@@ -1,4 +1,4 @@
-"""Takes a stack's folder for one stack at a time, and says what one that was killed left running there."""
+"""Locks a stack's folder, and finds what a killed stack left running."""
 
 import errno
 import fcntl
@@ -12,38 +12,39 @@ from mousetrap.api_client import Misused
 from mousetrap.embedded_valkey import running_server
 from mousetrap.settings import NotPrivate, find_stack
 
-#: Seconds that a stack which was killed is given to end.
-_PATIENCE_S = 5.0
+#: How long a stack that was just killed may take to end.
+_END_TIMEOUT_S = 5.0
+_POLL_S = 0.05
 
 
 @contextmanager
-def taken(folder: Path) -> Iterator[int]:
-    """An open file to hand to all processes of the stack, which hold the folder while one of them lives.
+def locked(folder: Path) -> Iterator[int]:
+    """An open, locked file for all processes of the stack: the lock lasts while one of them runs.
 
-    Raises Misused where another stack runs, or where parts of one still do.
+    Raises Misused where another stack, or a part of one, still runs.
     """
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        deadline = time.monotonic() + _PATIENCE_S
-        while not _locked(lock):
-            _refuse_beside_another(folder)
+        deadline = time.monotonic() + _END_TIMEOUT_S
+        while not _try_lock(lock):
+            _check_no_stack(folder)
             if time.monotonic() > deadline:
-                _refuse_what_is_left(folder, os.pread(lock, 64, 0).decode())
+                _check_nothing_left(folder, os.pread(lock, 64, 0).decode())
                 break
-            time.sleep(0.05)  # a stack that has just been killed is still ending
+            time.sleep(_POLL_S)  # a stack that has just been killed is still ending
         yield lock
     finally:
         os.close(lock)
 
 
-def hold(lock: int, group: int) -> None:
-    """Notes the group of the stack's processes."""
+def note_group(lock: int, group: int) -> None:
+    """Writes the stack's process group into the file, for the next stack in this folder."""
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(group).encode(), 0)
 
 
 @contextmanager
-def keeping(folder: Path) -> Iterator[None]:
+def writing_in(folder: Path) -> Iterator[None]:
     """Raises Misused where this block cannot write in `folder`."""
     try:
         yield
@@ -56,7 +57,7 @@ def keeping(folder: Path) -> Iterator[None]:
         raise Misused(f"cannot keep data in {folder}: {error.strerror}; {advice}") from error
 
 
-def _locked(lock: int) -> bool:
+def _try_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -64,7 +65,7 @@ def _locked(lock: int) -> bool:
     return True
 
 
-def _refuse_beside_another(folder: Path) -> None:
+def _check_no_stack(folder: Path) -> None:
     stack = find_stack(folder.parent)
     if stack is not None and stack.folder == folder:
         raise Misused(
@@ -73,7 +74,7 @@ def _refuse_beside_another(folder: Path) -> None:
         )
 
 
-def _refuse_what_is_left(folder: Path, group: str) -> None:
+def _check_nothing_left(folder: Path, group: str) -> None:
     left = []
     if group.isdecimal():
         with suppress(ProcessLookupError):

@@ -1,11 +1,10 @@
-"""Finds out whether a program of the stack ended because its code cannot be loaded, and where the fault is."""
+"""Finds out why the code of a program cannot be loaded."""
 
 import subprocess
 import sys
 from collections.abc import Mapping
 
-#: Seconds for a program to load.
-_PATIENCE_S = 30.0
+_LOAD_TIMEOUT_S = 30.0
 _FAILED = 3
 _PROBE = f"""
 import importlib, os, sys, traceback
@@ -24,7 +23,7 @@ except BaseException as error:
 
 
 def loading_fault(module: str, environment: Mapping[str, str]) -> str | None:
-    """What goes wrong when `python -m module` loads its code, with file and line; None when nothing does."""
+    """What goes wrong when `python -m module` loads its code, with file and line; None for nothing."""
     try:
         tried = subprocess.run(
             [sys.executable, "-c", _PROBE, f"{module}.main"],
@@ -33,7 +32,7 @@ def loading_fault(module: str, environment: Mapping[str, str]) -> str | None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PATIENCE_S,
+            timeout=_LOAD_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired:

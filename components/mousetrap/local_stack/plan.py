@@ -1,4 +1,4 @@
-"""Decides what a stack on this machine consists of: pure, from the settings that were given."""
+"""Decides what a stack on this machine consists of: pure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _OWN = frozenset(
 
 
 class Parts(NamedTuple):
-    """What of the catalogue a stack is made of."""
+    """The entries of a catalogue that a stack runs."""
 
     workers: Mapping[str, Worker]
     groups: Sequence[Group[Any]]
@@ -26,7 +26,7 @@ class Parts(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What the stack needs beyond what was given."""
+    """What a stack needs beside the settings that were given."""
 
     #: Whether broker or store, or both, are the embedded server.
     embedded: bool
@@ -34,12 +34,12 @@ class Plan(NamedTuple):
     api_url: str
     #: The run to try it with, if the catalogue has one.
     sample: Sample | None
-    #: MOUSETRAP_ variables for all its processes: those that were not given, or that say more than what was given.
+    #: MOUSETRAP_ variables for all its processes: those that were not given, and those that add to what was given.
     variables: Mapping[str, str]
 
 
 def programs(workers: Mapping[str, Worker]) -> Mapping[str, str]:
-    """Each process of a stack beside its server: the name that its output is shown under, and the module that it runs."""
+    """The processes of a stack beside its server: the name of each, and the module that it runs."""
     return {API: "mousetrap.api", **{f"{name}-worker": worker.program for name, worker in workers.items()}}
 
 
@@ -52,17 +52,17 @@ def make_plan(
     valkey_address: Path,
     sample: Sample | None,
 ) -> Plan:
-    """The plan for a stack whose own data are in `folder`.
+    """The plan for a stack whose own data are in `folder`; `given` names the settings that are no defaults.
 
-    `given` names the settings that are no defaults. Secrets are named by their files: the embedded server's address, which has
-    its password in it, lies in the file `valkey_address`.
+    Secrets are passed by the names of their files: the embedded server's address contains its password, and is in the file
+    `valkey_address`.
     """
-    wanted = {
+    defaults = {
         "broker_url": ("MOUSETRAP_BROKER_URL_FILE", valkey_address),
         "store_url": ("MOUSETRAP_STORE_URL_FILE", valkey_address),
         "signing_keys": ("MOUSETRAP_SIGNING_KEYS_FILE", folder / "signing.key"),
     }
-    variables = {variable: str(value) for name, (variable, value) in wanted.items() if name not in given}
+    variables = {variable: str(value) for name, (variable, value) in defaults.items() if name not in given}
     host = settings.api_host if settings.api_host not in ("0.0.0.0", "::", "") else "127.0.0.1"
     return Plan(
         embedded=not {"broker_url", "store_url"} <= given,
@@ -77,7 +77,7 @@ def make_plan(
 
 
 def exports(plan: Plan, environment: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """What others need to be part of the stack whose processes were started with `environment`, in `folder`."""
+    """The variables that make another process part of the stack that was started with `environment`, in `folder`."""
     ours = {
         name: str(folder / value) if name.endswith("_FILE") or name.startswith("MOUSETRAP_TLS_") else value
         for name, value in environment.items()
@@ -87,6 +87,6 @@ def exports(plan: Plan, environment: Mapping[str, str], folder: Path) -> dict[st
 
 
 def environment_of(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
-    """What the stack's processes are started with: `environ`, with the plan's variables in place of their equals."""
+    """The environment of the stack's processes: `environ`, with the plan's variables in place of their equals."""
     replaced = {f"{name}_FILE" for name in plan.variables}  # both at once would be refused
     return {**{name: value for name, value in environ.items() if name not in replaced}, **plan.variables}

@@ -1,36 +1,36 @@
-"""Decides whether a process of the stack that ended by itself is started again: pure."""
+"""Decides whether a process that ended by itself is restarted: pure."""
 
 import signal
 from typing import NamedTuple
 
 from mousetrap.api_client import CommandFailed
 
-#: Seconds before it is started again.
-PAUSE = 1.0
-
-#: It was told to end, or its settings are wrong: a new start would not mend that.
-_NOT_AGAIN = (0, 2, 75)
-#: Seconds that a life must last to count, and how many short ones in a row are borne.
-_SHORT, _BORNE = 5.0, 3
+RESTART_DELAY_S = 1.0
+#: A process that ran for less than this had a short run; after more than so many in a row it is not restarted.
+_SHORT_RUN_S, MAX_SHORT_RUNS = 5.0, 3
+#: It was asked to end (0), its settings are wrong (2), or it handed its jobs back (75): a restart would not help.
+_FINAL_CODES = (0, 2, 75)
 
 
 class ProgramEnded(CommandFailed):
-    """A program of the stack ended by itself, for good."""
+    """A program of the stack ended by itself and is not restarted."""
 
 
-class Life(NamedTuple):
-    """One of a process's lives."""
+class Start(NamedTuple):
+    """The last start of a process."""
 
-    #: On any clock that does not step.
-    began: float
-    #: How many lives before it, in a row, were short.
-    short: int = 0
+    #: On a monotonic clock.
+    at_s: float
+    #: How many runs before it, in a row, were short.
+    short_runs: int = 0
 
 
-def next_life(life: Life, code: int, now: float) -> Life | None:
-    """The life that follows one that ended now, with this exit code or minus a signal's number; None for none."""
-    short = life.short + 1 if now - life.began < _SHORT else 0
-    return None if code in _NOT_AGAIN or short > _BORNE else Life(now + PAUSE, short)
+def next_start(last: Start, code: int, now: float) -> Start | None:
+    """The start after an end with this exit code, or minus a signal's number; None for no restart."""
+    short_runs = last.short_runs + 1 if now - last.at_s < _SHORT_RUN_S else 0
+    if code in _FINAL_CODES or short_runs > MAX_SHORT_RUNS:
+        return None
+    return Start(now + RESTART_DELAY_S, short_runs)
 
 
 def end_of(code: int) -> str:

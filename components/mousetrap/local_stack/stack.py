@@ -1,158 +1,103 @@
-"""Runs the whole stack on this machine: server, API and workers as processes that start and stop together."""
+"""Runs the whole stack on this machine as processes that start and stop together."""
 
 import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 from mousetrap.api_client import Api, Misused, Unreachable
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.local_stack.children import Children, Ended
-from mousetrap.local_stack.folder import hold, keeping, taken
-from mousetrap.local_stack.loading import loading_fault
-from mousetrap.local_stack.plan import API, Parts, Plan, environment_of, exports, make_plan, programs
-from mousetrap.local_stack.restarts import PAUSE, Life, ProgramEnded, end_of, next_life
-from mousetrap.local_stack.server import VALKEY, Server
-from mousetrap.settings import Settings, make_private_folder, write_private
+from mousetrap.local_stack.folder import locked, note_group, writing_in
+from mousetrap.local_stack.plan import Parts, Plan, environment_of, exports, make_plan, programs
+from mousetrap.local_stack.supervisor import StartDue, Supervisor
+from mousetrap.settings import Group, Settings, make_private_folder, write_private
 from mousetrap.signing import new_signing_key
 
-#: Seconds for the API to serve, and seconds between two looks.
-_START, _LOOK = 30.0, 0.03
+_READY_TIMEOUT_S = 30.0
+_READY_POLL_S = 0.03
 
 
 class StopAsked(Exception):
     """Ctrl-C, or a SIGTERM."""
 
 
-class _Due(NamedTuple):
-    """It is time to start a program again."""
-
-    name: str
-
-
 class Stack:
-    """A running stack: what it is made of, and its news."""
+    """A running stack, and the queue of its events."""
 
     def __init__(
         self,
         plan: Plan,
-        parts: Parts,
-        children: Children,
-        news: "SimpleQueue[Any]",
+        supervisor: Supervisor,
+        events: "SimpleQueue[Any]",
         environment: Mapping[str, str],
-        tell: Callable[[str, str], None],
+        groups: Sequence[Group[Any]],
     ) -> None:
         self.plan = plan
-        self.programs = programs(parts.workers)
-        self._groups = parts.groups
-        #: Whether a second signal ended the processes before they had finished.
+        #: Whether a second signal killed the processes before they had finished.
         self.forced = False
-        self._asked = False
-        self._children = children
-        self._news = news
+        self._stop_asked = False
+        self._supervisor = supervisor
+        self._events = events
         self._environment = environment
-        self._tell = tell
-        self._lives: dict[str, Life] = {}
-        self._server: Server | None = None
-
-    def serve(self, valkey: EmbeddedValkey) -> None:
-        """Starts the embedded server, and keeps it running from now on."""
-        self._server = Server(
-            valkey, self._news.put, partial(self._tell, VALKEY), partial(self._later, VALKEY)
-        )
-        self._server.start()
+        self._groups = groups
 
     @cached_property
     def settings(self) -> Settings:
-        """What its processes read."""
+        """The settings of its processes."""
         return Settings.from_environ(self._environment, self._groups)
-
-    def exports(self) -> dict[str, str]:
-        """What others need to be part of it."""
-        return exports(self.plan, self._environment, Path.cwd())
 
     @property
     def workers(self) -> list[str]:
-        """Its programs without the API."""
-        return [name for name in self.programs if name != API]
+        """The names of its workers."""
+        return self._supervisor.workers
 
-    def start(self) -> None:
-        """Starts all programs."""
-        for name in self.programs:
-            self._start(name)
-        self._lives = dict.fromkeys(self.workers, Life(time.monotonic()))
+    def exports(self) -> dict[str, str]:
+        """The variables that make another process part of it."""
+        return exports(self.plan, self._environment, Path.cwd())
 
-    def put(self, news: Any) -> None:
-        """Adds news from another thread; an exception is raised where the news are read."""
-        self._news.put(news)
+    def add_event(self, event: Any) -> None:
+        """Adds an event from another thread; an exception is raised by `next_event`."""
+        self._events.put(event)
 
-    def news(self, seconds: float | None = None) -> Any:
-        """What came next, or None after so many seconds. Raises StopAsked, ProgramEnded, and what was put."""
-        deadline = None if seconds is None else time.monotonic() + seconds
+    def next_event(self, timeout_s: float | None = None) -> Any:
+        """The next event that was added, None after the timeout; meanwhile programs that end are restarted.
+
+        Raises StopAsked on a signal, ProgramEnded for a program that is not restarted, and exceptions that were added.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             try:
-                news = self._news.get(
+                event = self._events.get(
                     timeout=None if deadline is None else max(0.0, deadline - time.monotonic())
                 )
             except Empty:
                 return None
-            match news:
-                case Ended() | _Due():
-                    self._keep_running(news)
+            match event:
+                case Ended() | StartDue():
+                    self._supervisor.handle(event)
                 case Exception():
-                    raise news
+                    raise event
                 case _:
-                    return news
-
-    def _keep_running(self, news: Ended | _Due) -> None:
-        match news:
-            case Ended(name, code) if name == VALKEY and self._server:
-                self._server.judge_end(code)
-            case Ended(name, code):
-                self._start_again(name, code)
-            case _Due(name) if name == VALKEY and self._server:
-                self._server.start_again()
-            case _Due(name):
-                self._start(name)
-
-    def _start(self, name: str) -> None:
-        self._children.start(name, self.programs[name], self._environment)
-
-    def _start_again(self, name: str, code: int) -> None:
-        """A worker that the watchdog ended, or that was killed, is started after a pause; all else ends the stack."""
-        if code == 1 and (fault := loading_fault(self.programs[name], self._environment)):
-            raise ProgramEnded(f"{name} cannot be loaded: {fault}")
-        now = time.monotonic()
-        life = next_life(self._lives[name], code, now) if name in self._lives else None
-        if life is None:
-            raise ProgramEnded(f"{name} ended by itself, with {end_of(code)}")
-        self._lives[name] = life
-        self._tell(name, f"ended by itself, with {end_of(code)}; starting it again in {PAUSE:g} s")
-        self._later(name, PAUSE)
-
-    def _later(self, name: str, seconds: float) -> None:
-        timer = threading.Timer(seconds, self._news.put, [_Due(name)])
-        timer.daemon = True
-        timer.start()
+                    return event
 
     def ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
-        """What a signal does: the first one is news, a second one ends the processes."""
-        self.forced = self._asked
+        """Handles a signal: the first one is an event, the second one kills the processes."""
+        self.forced = self._stop_asked
         if self.forced:
-            self._children.kill()
-        self._asked = True
-        self._news.put(StopAsked())
+            self._supervisor.kill()
+        self._stop_asked = True
+        self._events.put(StopAsked())
 
     def wait_until_ready(self) -> None:
-        """Returns once the API serves. Raises Unreachable with its last words when that takes too long."""
-        deadline = time.monotonic() + _START
+        """Returns once the API is ready. Raises Unreachable, with the API's last reply, when that takes too long."""
+        deadline = time.monotonic() + _READY_TIMEOUT_S
         with Api(self.plan.api_url) as api:
             while True:
                 try:
@@ -160,53 +105,50 @@ class Stack:
                 except Unreachable:
                     if time.monotonic() > deadline:
                         raise
-                self.news(_LOOK)
+                self.next_event(_READY_POLL_S)
 
 
 @contextmanager
 def running_stack(
-    environ: Mapping[str, str], folder: Path, tell: Callable[[str, str], None], parts: Parts
+    environ: Mapping[str, str], folder: Path, on_line: Callable[[str, str], None], parts: Parts
 ) -> Iterator[Stack]:
-    """The stack, its processes just started, its data in `folder`; `tell` gets each line that a process prints.
+    """A stack whose processes have just been started, with its data in `folder`; `on_line` gets each line that they print.
 
-    On leaving, the API stops first, then the workers finish what they run, and the server goes last. A signal raises
-    StopAsked where the news are read; a second one ends the processes at once.
+    On leaving, the API stops first, then the workers finish what they run, and the server stops last. A signal raises
+    StopAsked in `next_event`; a second one kills the processes.
     """
     settings = Settings.from_environ(environ, parts.groups)
-    with keeping(folder):
+    given = Settings.given_in(environ, parts.groups)
+    with writing_in(folder):
         make_private_folder(folder)
     valkey = EmbeddedValkey(folder / "valkey", max_bytes=settings.embedded_max_bytes)
-    news: SimpleQueue[Any] = SimpleQueue()
+    events: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as opened:
-        lock = opened.enter_context(taken(folder))
+        lock = opened.enter_context(locked(folder))
         port = _api_port(settings)
-        given = Settings.given_in(environ, parts.groups)
-        with keeping(folder):
+        with writing_in(folder):
             sample = opened.enter_context(parts.sample(folder, settings, given)) if parts.sample else None
             plan = make_plan(
                 settings, given, folder, api_port=port, valkey_address=valkey.address, sample=sample
             )
             _make_key(plan)
-        children = Children(tell, news.put, settings.grace_seconds, lock)
-        hold(lock, children.group)
+        children = Children(on_line, events.put, settings.grace_seconds, lock)
+        note_group(lock, children.group)
         opened.callback(children.close)
-        stack = Stack(plan, parts, children, news, environment_of(plan, environ), tell)
-        opened.enter_context(_handled(stack.ask_to_stop))
+        environment = environment_of(plan, environ)
+        supervisor = Supervisor(programs(parts.workers), environment, children, events, on_line)
+        stack = Stack(plan, supervisor, events, environment, parts.groups)
+        opened.enter_context(_signals_handled(stack.ask_to_stop))
         if plan.embedded:
             opened.callback(valkey.stop)
-            stack.serve(valkey)
-        opened.callback(_stop, stack, children)
-        stack.start()
+            supervisor.start_server(valkey)
+        opened.callback(supervisor.stop)
+        supervisor.start()
         yield stack
 
 
-def _stop(stack: Stack, children: Children) -> None:
-    children.stop([API])
-    children.stop(stack.workers)
-
-
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _signals_handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Shows that children are heard, that their ends are news, and that none outlives its parent."""
+"""Output, ends and cleaning up of child processes."""
 
 import os
 import signal
@@ -26,79 +26,81 @@ PARENT = """
 import os, time
 from mousetrap.local_stack.children import Children
 children = Children(lambda name, line: print(name, line, flush=True), print, 1.0)
-children.start("one", "meek", os.environ)
+children.start("one", "obedient", os.environ)
 children.start("two", "stubborn", os.environ)
 time.sleep(600)
 """
 
 
-class Heard:
-    """What children said, and whose ends came."""
+class Seen:
+    """The lines and the ends of children."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
         self.ended: SimpleQueue[Ended] = SimpleQueue()
-        self.all_said = Event()
+        self.all_lines = Event()
 
-    def tell(self, name: str, line: str) -> None:
+    def add_line(self, name: str, line: str) -> None:
         self.lines.append((name, line))
         if len(self.lines) == 2:
-            self.all_said.set()
+            self.all_lines.set()
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def seen() -> Seen:
+    return Seen()
 
 
 @pytest.fixture
 def environment(tmp_path: Path, mark: str) -> dict[str, str]:
-    for name in ("meek", "stubborn"):
+    for name in ("obedient", "stubborn"):
         (tmp_path / f"{name}.py").write_text(CHILD)
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     return clean_environment(PYTHONPATH=path, MARK_OF_TEST=mark)
 
 
 @pytest.fixture
-def children(heard: Heard) -> Iterator[Children]:
-    made = Children(heard.tell, heard.ended.put, -4.5)  # with what is given beyond the grace, half a second
+def children(seen: Seen) -> Iterator[Children]:
+    made = Children(
+        seen.add_line, seen.ended.put, -4.5
+    )  # a stop times out after half a second: 5 s more than the grace
     yield made
     made.close()
 
 
 def test_both_streams_of_a_child_are_read_line_by_line(
-    children: Children, heard: Heard, environment: dict[str, str]
+    children: Children, seen: Seen, environment: dict[str, str]
 ) -> None:
-    children.start("one", "meek", environment)
+    children.start("one", "obedient", environment)
 
-    assert heard.all_said.wait(20)
-    assert sorted(heard.lines) == [("one", "here"), ("one", "there")]
+    assert seen.all_lines.wait(20)
+    assert sorted(seen.lines) == [("one", "here"), ("one", "there")]
 
 
-def test_a_child_that_ends_by_itself_is_news_with_its_exit_code(children: Children, heard: Heard) -> None:
+def test_the_end_of_a_child_is_reported_with_its_exit_code(children: Children, seen: Seen) -> None:
     children.start("one", "no.such.module", clean_environment())
 
-    assert heard.ended.get(timeout=20) == Ended("one", 1)
-    assert "No module named" in heard.lines[-1][1]
+    assert seen.ended.get(timeout=20) == Ended("one", 1)
+    assert "No module named" in seen.lines[-1][1]
 
 
-@pytest.mark.parametrize(("module", "code"), [("meek", -signal.SIGTERM), ("stubborn", -signal.SIGKILL)])
-def test_a_child_that_is_stopped_may_finish_but_not_without_end(
-    children: Children, heard: Heard, environment: dict[str, str], module: str, code: int
+@pytest.mark.parametrize(("module", "code"), [("obedient", -signal.SIGTERM), ("stubborn", -signal.SIGKILL)])
+def test_a_child_that_is_stopped_may_finish_and_is_killed_after_the_timeout(
+    children: Children, seen: Seen, environment: dict[str, str], module: str, code: int
 ) -> None:
     children.start("one", module, environment)
-    assert heard.all_said.wait(20)
+    assert seen.all_lines.wait(20)
 
     children.stop(["one"])
 
-    assert heard.ended.get(timeout=20) == Ended("one", code)
+    assert seen.ended.get(timeout=20) == Ended("one", code)
 
 
 def test_closing_leaves_no_process(
-    children: Children, heard: Heard, environment: dict[str, str], living: Callable[[], dict[int, str]]
+    children: Children, seen: Seen, environment: dict[str, str], living: Callable[[], dict[int, str]]
 ) -> None:
     children.start("one", "stubborn", environment)
-    assert heard.all_said.wait(20)
+    assert seen.all_lines.wait(20)
     assert living()
 
     children.close()

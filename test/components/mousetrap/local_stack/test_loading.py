@@ -1,4 +1,4 @@
-"""Shows that code that cannot be loaded is named with its file and line."""
+"""Errors in loading a program, with file and line."""
 
 import os
 import re
@@ -37,10 +37,10 @@ def program(folder: Path, name: str, text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("what", list(BROKEN))
 def test_code_that_cannot_be_loaded_is_named_with_its_file_and_line(tmp_path: Path, what: str) -> None:
-    text, said = BROKEN[what]
+    text, pattern = BROKEN[what]
     fault = loading_fault("mousetrap.broken", program(tmp_path, "broken", text))
     assert fault is not None
-    assert re.fullmatch(said, fault), fault
+    assert re.fullmatch(pattern, fault), fault
 
 
 def test_the_line_is_where_the_fault_is_and_not_where_it_was_imported(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_a_worker_whose_code_is_broken_ends_the_stack_with_its_name_file_and_lin
     stack = start_base("cli", "up", MOUSETRAP_API_PORT="0", PYTHONPATH=environment["PYTHONPATH"])
 
     assert stack.wait(60) == 1
-    told = [line for line in stack.lines if line.startswith("mousetrap: ")]
+    errors = [line for line in stack.lines if line.startswith("mousetrap: ")]
     place = f"line 2 of {tmp_path}/broken/mousetrap/process_worker/main.py"
-    assert len(told) == 1
-    assert told[0].startswith("mousetrap: process-worker cannot be loaded: SyntaxError: ")
-    assert told[0].endswith(f", at {place}; stopping the rest")
+    assert len(errors) == 1
+    assert errors[0].startswith("mousetrap: process-worker cannot be loaded: SyntaxError: ")
+    assert errors[0].endswith(f", at {place}; stopping the rest")
     assert stack.output.count("SyntaxError") <= 2

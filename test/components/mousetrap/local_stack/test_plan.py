@@ -1,4 +1,4 @@
-"""Shows what a stack on this machine adds to what was given."""
+"""What the plan of a stack adds to the settings that were given."""
 
 from pathlib import Path
 
@@ -10,8 +10,6 @@ from mousetrap.settings import Settings
 
 BROKER = {"MOUSETRAP_BROKER_URL": "amqp://u:p@broker/"}
 STORE = {"MOUSETRAP_STORE_URL": "valkey://store/0"}
-
-
 SAMPLE = Sample("counts", b"{}", "ten numbers", {}, {}, {"MOUSETRAP_NUMBERS_URL": "http://127.0.0.1:7001"})
 
 
