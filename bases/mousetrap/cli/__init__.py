@@ -1,4 +1,4 @@
-"""The terminal edge: `mousetrap` starts the stack, triggers and shows runs, serves stages and finds what is wrong."""
+"""The terminal edge, `mousetrap`."""
 
 from mousetrap.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Lets `python -m mousetrap.cli` be `mousetrap`."""
+"""Runs `mousetrap` as `python -m mousetrap.cli`."""
 
 import sys
 

@@ -7,8 +7,7 @@ from mousetrap.cli.doctor import doctor
 from mousetrap.cli.migrate import migrate
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
 from mousetrap.cli.stack import demo, up
-from mousetrap.cli.worker import worker
-from mousetrap.cli.workers import workers
+from mousetrap.cli.workers import worker, workers
 
 app = typer.Typer(
     help="Plain Python functions as pipeline workers, chained over durable queues.",

@@ -1,4 +1,4 @@
-"""What a check found, and the judgement of a store: pure."""
+"""Judges what the doctor found: pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
@@ -11,7 +11,7 @@ from mousetrap.shapes import Worker
 from mousetrap.submit_run import STORE_SHARE, WARN_SHARE
 
 _MIB = 1 << 20
-#: Seconds before a key's end from which on it is warned of.
+#: A key that ends within this time is a warning.
 _SOON_S = 14 * 86_400.0
 
 
@@ -70,7 +70,7 @@ def check_store_info(facts: StoreInfo) -> Iterator[Check]:
     if facts.policy == "noeviction":
         yield Check("eviction", "ok", "the store forgets nothing to make room")
     else:
-        found = f"maxmemory-policy is {facts.policy or 'not said'}: a full store may forget runs"
+        found = f"maxmemory-policy is {facts.policy or 'not known'}: a full store may forget runs"
         yield Check(
             "eviction",
             "fail" if facts.policy else "warn",
@@ -86,14 +86,14 @@ def check_store_info(facts: StoreInfo) -> Iterator[Check]:
             if facts.snapshots
             else "no write is kept on disk"
             if facts.snapshots == ""
-            else "the store does not say how it keeps writes"
+            else "it is not known how the store keeps writes"
         )
         found = f"{kept}: a restart of the store may lose runs"
         yield Check("persistence", "warn", found, "set appendonly yes on the server")
 
 
 def _check_memory(facts: StoreInfo) -> Iterator[Check]:
-    """Nothing where there is no bound, or none is said."""
+    """No check where there is no bound, or it is not known."""
     if not facts.max_bytes or facts.used_bytes is None:
         return
     share = facts.used_bytes / facts.max_bytes

@@ -192,12 +192,14 @@ def _repair(action: str, request: "Callable[[int], Redriven | Discarded]") -> No
 
 def _print_repaired(done: "Repaired") -> None:
     from mousetrap.api_client import CommandFailed
-    from mousetrap.cli.output import say
+    from mousetrap.cli.output import print_line
 
     if not done.matched:
         raise CommandFailed("no dead letter matches: `mousetrap dead list` lists them")
-    say(f"{done.redriven} redriven" if done.redriven or not done.discarded else f"{done.discarded} discarded")
+    print_line(
+        f"{done.redriven} redriven" if done.redriven or not done.discarded else f"{done.discarded} discarded"
+    )
     if done.stale:
-        say(f"{done.stale} dropped: their jobs have gone on without them")
+        print_line(f"{done.stale} dropped: their jobs have gone on without them")
     if done.left or done.unseen:
-        say(f"{done.left + done.unseen} left: repeat the command for them")
+        print_line(f"{done.left + done.unseen} left: repeat the command for them")

@@ -1,4 +1,4 @@
-"""Runs the example once, in a stack of its own that is gone afterwards, and shows all there is to see."""
+"""Runs the catalogue's sample once, in a stack that is removed afterwards."""
 
 import threading
 import time
@@ -13,22 +13,22 @@ from rich.table import Table
 from rich.text import Text
 
 from mousetrap.api_client import Api, CommandFailed, Misused, follow
-from mousetrap.catalogue import PIPELINES, SAMPLE
-from mousetrap.catalogue_entries import Sample
+from mousetrap.catalogue import PIPELINES, SAMPLE, SETTINGS, WORKERS
+from mousetrap.catalogue_entries import Sample, load
 from mousetrap.cli.output import terminal
-from mousetrap.cli.parts import catalogue_parts
 from mousetrap.cli.reachable import check_broker
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
-from mousetrap.cli.settings import read_settings
-from mousetrap.local_stack import Stack, StopAsked, running_stack
+from mousetrap.cli.session import read_settings
+from mousetrap.local_stack import Parts, Stack, StopAsked, running_stack
 from mousetrap.settings import Settings
 from mousetrap.shapes import Event, Progress, Run
 
-#: Seconds for the whole run, and lines of each program's output that a failure shows.
-_PATIENCE, _TAIL = 60.0, 12
-#: What tells how to reach RabbitMQ.
-_BROKER = ("MOUSETRAP_BROKER_URL", "MOUSETRAP_TLS_", "MOUSETRAP_QUEUE_TYPE")
+_RUN_TIMEOUT_S = 60.0
+#: Lines of each program's output that are shown after a failure.
+_LAST_LINES = 12
+#: The variables that lead to RabbitMQ.
+_RABBITMQ = ("MOUSETRAP_BROKER_URL", "MOUSETRAP_TLS_", "MOUSETRAP_QUEUE_TYPE")
 
 
 class TooSlow(CommandFailed):
@@ -36,47 +36,47 @@ class TooSlow(CommandFailed):
 
 
 def run_demo(environ: Mapping[str, str]) -> int:
-    """The command: 0 when the run completed, 1 when it or the stack did not, 3 without its broker, 130 on Ctrl-C."""
+    """The exit code: 0 when the run completed, 1 when it or the stack did not, 3 without its broker, 130 on Ctrl-C."""
     if SAMPLE is None:
         raise Misused("the catalogue has no SAMPLE: there is nothing to demonstrate")
     console = terminal()
-    said: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_TAIL))
+    last_lines: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_LAST_LINES))
     began = time.monotonic()
-
-    def keep(name: str, line: str) -> None:
-        said[name].append(line)
-
     with TemporaryDirectory(prefix="mousetrap-demo-") as folder:
         try:
             given = read_settings(environ)
-            if given.broker_url.startswith("amqp"):
+            rabbitmq = given.broker_url.startswith("amqp")
+            if rabbitmq:
                 check_broker(given, "without a broker in the environment the demo needs no RabbitMQ")
-            with running_stack(_own(environ), Path(folder), keep, catalogue_parts()) as stack:
+            parts = Parts(workers=WORKERS, groups=SETTINGS, sample=load(SAMPLE))
+            own = _own_environment(environ, rabbitmq)
+            with running_stack(
+                own, Path(folder), lambda name, line: last_lines[name].append(line), parts
+            ) as stack:
                 sample = stack.plan.sample
                 assert sample is not None
-                run = _one_run(stack, sample, console)
+                run = _run_sample(stack, sample, console)
                 settings = stack.settings
         except StopAsked:
             return 130
         except CommandFailed as failed:
             console.print(f"the demo failed: {failed}", style="bold red", soft_wrap=True)
-            _print_tails(console, said)
+            _print_last_lines(console, last_lines)
             return failed.code
     if run.state != "completed":
-        _print_tails(console, said)
+        _print_last_lines(console, last_lines)
         return 1
     console.print()
     console.print(places(settings, sample))
-    left = "RabbitMQ's queues stay, the rest" if settings.broker_url.startswith("amqp") else "all of it"
-    console.print(f"\nDone in {time.monotonic() - began:.1f} s; {left} is removed.")
+    removed = "RabbitMQ's queues stay, the rest" if rabbitmq else "all of it"
+    console.print(f"\nDone in {time.monotonic() - began:.1f} s; {removed} is removed.")
     return 0
 
 
-def _own(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without what would tie the demo to another stack; RabbitMQ's address stays, if one is given."""
-    rabbitmq = read_settings(environ).broker_url.startswith("amqp")
+def _own_environment(environ: Mapping[str, str], rabbitmq: bool) -> dict[str, str]:
+    """`environ` without the variables of another stack; those that lead to RabbitMQ stay, if it is given."""
     foreign = ("MOUSETRAP_",) if rabbitmq else ("MOUSETRAP_", "RABBITMQ_")
-    kept = _BROKER if rabbitmq else ()
+    kept = _RABBITMQ if rabbitmq else ()
     ours = {
         name: value
         for name, value in environ.items()
@@ -85,8 +85,8 @@ def _own(environ: Mapping[str, str]) -> dict[str, str]:
     return {**ours, "MOUSETRAP_API_PORT": "0"}
 
 
-def _one_run(stack: Stack, sample: Sample, console: Console) -> Run:
-    deadline = time.monotonic() + _PATIENCE
+def _run_sample(stack: Stack, sample: Sample, console: Console) -> Run:
+    deadline = time.monotonic() + _RUN_TIMEOUT_S
     with console.status(f"starting a Valkey server, the API and {len(stack.workers)} workers"):
         stack.wait_until_ready()
     with Api(stack.plan.api_url) as api:
@@ -94,40 +94,40 @@ def _one_run(stack: Stack, sample: Sample, console: Console) -> Run:
         console.print(heading(sample, stack.plan.api_url, run_id))
         stages = tuple(stage.name for stage in PIPELINES[sample.pipeline].stages)
         with run_screen(console, stages) as show:
-            for news in _heard(stack, run_id, deadline):
-                show(news)
+            for event in _run_events(stack, run_id, deadline):
+                show(event)
         run = api.run(run_id).value
     console.print()
     console.print(result_of(run))
     return run
 
 
-def _heard(stack: Stack, run_id: str, deadline: float) -> Iterator[Event | Progress]:
-    """The run's news among the stack's, so that Ctrl-C or a dead worker ends the waiting."""
+def _run_events(stack: Stack, run_id: str, deadline: float) -> Iterator[Event | Progress]:
+    """The run's events, read from the stack's: so a Ctrl-C or a worker that ended raises here."""
 
-    def listen() -> None:
+    def forward() -> None:
         try:
             with Api(stack.plan.api_url) as api:
-                for news in follow(api, run_id):
-                    stack.add_event(news)
+                for event in follow(api, run_id):
+                    stack.add_event(event)
         except CommandFailed as failed:
             stack.add_event(failed)
 
-    threading.Thread(target=listen, name="follow", daemon=True).start()
+    threading.Thread(target=forward, name="follow", daemon=True).start()
     while True:
-        news = stack.next_event(max(0.0, deadline - time.monotonic()))
-        if news is None:
+        event = stack.next_event(max(0.0, deadline - time.monotonic()))
+        if event is None:
             raise TooSlow(
-                f"the run has not ended within {_PATIENCE:g} s; "
-                "should other workers serve the same queues, they may have taken its jobs"
+                f"the run has not ended within {_RUN_TIMEOUT_S:g} s; "
+                "if other workers serve the same queues, they may have taken its jobs"
             )
-        yield news
-        if isinstance(news, Event) and news.last:
+        yield event
+        if isinstance(event, Event) and event.last:
             return
 
 
 def heading(sample: Sample, api_url: str, run_id: str) -> Table:
-    """What was started."""
+    """The sample, the request that started it, and its run."""
     table = Table.grid(padding=(0, 2))
     for label, fact in sample.facts.items():
         table.add_row(label, fact)
@@ -138,12 +138,9 @@ def heading(sample: Sample, api_url: str, run_id: str) -> Table:
 
 def places(settings: Settings, sample: Sample) -> Table:
     """Where queues, state and results were kept, without passwords."""
-    stages = PIPELINES[sample.pipeline].stages
+    queues = ", ".join(stage.queue for stage in PIPELINES[sample.pipeline].stages)
     table = Table.grid(padding=(0, 2))
-    table.add_row(
-        "queues",
-        f"{', '.join(stage.queue for stage in stages)} at {_without_login(settings.broker_url)}",
-    )
+    table.add_row("queues", f"{queues} at {_without_login(settings.broker_url)}")
     table.add_row("state", _without_login(settings.store_url))
     for label, place in sample.results.items():
         table.add_row(label, place)
@@ -159,8 +156,8 @@ def _without_login(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _print_tails(console: Console, said: Mapping[str, Iterable[str]]) -> None:
-    for name, lines in said.items():
-        console.print(f"\nthe last that {name} said:", style="bold")
+def _print_last_lines(console: Console, last_lines: Mapping[str, Iterable[str]]) -> None:
+    for name, lines in last_lines.items():
+        console.print(f"\nthe last lines of {name}:", style="bold")
         for line in lines:
             console.print(Text(f"  {line}", "dim"), soft_wrap=True)

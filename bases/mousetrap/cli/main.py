@@ -1,4 +1,4 @@
-"""Runs the command that was asked for and turns how it ended into an exit code."""
+"""Runs a command, and returns its exit code."""
 
 import io
 import logging
@@ -13,7 +13,7 @@ from mousetrap.cli.app import app
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 ok, 1 the run or a check failed, 2 bad usage or settings, 3 something cannot be reached, 130 Ctrl-C."""
     _accept_any_text()
-    # A command says itself what is wrong; without a handler Python would print warnings of the bricks before it.
+    # A command prints its error itself; without a handler Python would print the bricks' warnings too.
     logging.getLogger("mousetrap").addHandler(logging.NullHandler())
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
@@ -22,15 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except BrokenPipeError:  # as with `mousetrap runs --json | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
         return 1
     except Exception as error:
         code = _exit_code(error)
         if code is None:
             raise
-        from mousetrap.cli.output import say
+        from mousetrap.cli.output import print_line
 
-        say(f"mousetrap: {error}", error=True)
+        print_line(f"mousetrap: {error}", error=True)
         return code
     return 0
 
@@ -50,7 +50,7 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _accept_any_text() -> None:
-    """Lets standard output show what its encoding has no character for as an escape, as standard error does."""
+    """Makes standard output print an escape for a character that its encoding lacks, as standard error does."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

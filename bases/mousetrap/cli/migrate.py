@@ -17,7 +17,7 @@ def migrate() -> None:
     from mousetrap.catalogue import MIGRATIONS
     from mousetrap.catalogue_entries import load
     from mousetrap.cli.output import terminal
-    from mousetrap.cli.settings import read_settings
+    from mousetrap.cli.session import read_settings
     from mousetrap.cli.tables.checks import checks_table
 
     settings = read_settings(environment())

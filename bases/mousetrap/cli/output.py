@@ -1,4 +1,4 @@
-"""Where commands print: tables for people, JSON for programs. What others wrote steers no terminal."""
+"""Prints tables for people and JSON for programs, without foreign control characters."""
 
 import shlex
 import sys
@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 class _SafeConsole(Console):
-    """Shows each unsafe character as a replacement, whoever made the table or the text that has it."""
+    """Shows a replacement for each unsafe character, in any table or text."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(
@@ -44,7 +44,7 @@ def terminal(
     wrap: bool = True,
     stderr: bool = False,
 ) -> Console:
-    """Standard output or error, or `file`; what others wrote is never read as markup."""
+    """Standard output or error, or `file`; no text is read as markup."""
     return _SafeConsole(
         file=file,
         width=width,
@@ -57,24 +57,24 @@ def terminal(
     )
 
 
-def say(text: str, *, error: bool = False) -> None:
+def print_line(text: str, *, error: bool = False) -> None:
     """Prints a plain line on standard output or error."""
     print(printable(text), file=sys.stderr if error else sys.stdout)
 
 
 def argument(text: str) -> str:
-    """`text` as a shell takes it for an argument of ours: one that begins as an option does is none behind two dashes."""
+    """`text` quoted for a shell; two dashes go before a text that begins as an option does."""
     return f"{'-- ' if text.startswith('-') else ''}{shlex.quote(text)}"
 
 
 def print_json(raw: bytes) -> None:
     """JSON, a field a line."""
-    say(_safe(msgspec.json.format(raw, indent=2)))
+    print_line(_safe(msgspec.json.format(raw, indent=2)))
 
 
 def print_json_line(raw: bytes) -> None:
-    """JSON that stands on one line already."""
-    say(_safe(raw))
+    """JSON that is one line already."""
+    print_line(_safe(raw))
 
 
 def print_reply(reply: Reply[Value], as_json: bool, table: Callable[[Value], RenderableType]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mousetrap.api_client import Api, CommandFailed
 from mousetrap.catalogue import PIPELINES
 from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_info, check_workers
-from mousetrap.cli.settings import given_settings, read_settings
+from mousetrap.cli.session import given_settings, read_settings
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
 from mousetrap.run_store import StoreInfo, open_store

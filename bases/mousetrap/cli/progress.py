@@ -1,4 +1,4 @@
-"""What the stages of a run are doing, told from its events: pure, so that a screen can be drawn at any moment."""
+"""Derives the state of each stage from a run's events: pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from mousetrap.shapes import Event, Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSeen:
-    """One stage, as it looks now."""
+    """One stage at this moment."""
 
     name: str
     state: Literal["waiting", "running", "retrying", "done", "failed"] = "waiting"
@@ -18,7 +18,7 @@ class StageSeen:
     #: Milliseconds since 1970, of the first start and the end.
     began_ms: int | None = None
     ended_ms: int | None = None
-    #: What the handler says of itself, or why it failed.
+    #: The handler's progress, or why it failed.
     note: str = ""
 
 
@@ -40,34 +40,34 @@ def waiting(names: Iterable[str]) -> Stages:
     return tuple(StageSeen(name=name) for name in names)
 
 
-def advance(stages: Stages, news: Event | Progress) -> Stages:
-    """The stages after one more event; a stage that is met for the first time joins at the end."""
-    if not news.stage:
+def advance(stages: Stages, event: Event | Progress) -> Stages:
+    """The stages after an event; a stage that is not known yet is added at the end."""
+    if not event.stage:
         return stages
-    if all(stage.name != news.stage for stage in stages):
-        stages = (*stages, StageSeen(name=news.stage))
-    return tuple(_after(stage, news) if stage.name == news.stage else stage for stage in stages)
+    if all(stage.name != event.stage for stage in stages):
+        stages = (*stages, StageSeen(name=event.stage))
+    return tuple(_after(stage, event) if stage.name == event.stage else stage for stage in stages)
 
 
-def _after(stage: StageSeen, news: Event | Progress) -> StageSeen:
-    if isinstance(news, Progress):
+def _after(stage: StageSeen, event: Event | Progress) -> StageSeen:
+    if isinstance(event, Progress):
         if stage.state in ("done", "failed"):
-            return stage  # it was on its way while the stage ended
-        return replace(stage, note=how_far(news))
-    state = _STATES.get(news.kind, stage.state)
+            return stage  # it was sent before the stage ended
+        return replace(stage, note=how_far(event))
+    state = _STATES.get(event.kind, stage.state)
     return replace(
         stage,
         state=state,
-        attempt=news.attempt or stage.attempt,
-        worker=news.worker or stage.worker,
-        began_ms=stage.began_ms or (news.at_ms if state == "running" else None),
-        ended_ms=news.at_ms if state in ("done", "failed") else None,
-        note=news.failure.summary if news.failure else "",
+        attempt=event.attempt or stage.attempt,
+        worker=event.worker or stage.worker,
+        began_ms=stage.began_ms or (event.at_ms if state == "running" else None),
+        ended_ms=event.at_ms if state in ("done", "failed") else None,
+        note=event.failure.summary if event.failure else "",
     )
 
 
 def how_far(progress: Progress) -> str:
-    """Progress in words: `3 of 12 pages`, `40 %` when the whole is 1, `3 pages` when nobody knows the whole."""
+    """Progress in words: `3 of 12 pages`, `40 %` when the whole is 1, `3 pages` when the total is unknown."""
     if progress.total == 1:
         return f"{progress.done:.0%} {progress.note}".strip()
     whole = f" of {progress.total:,.10g}" if progress.total is not None else ""

@@ -78,7 +78,7 @@ def cancel(
 ) -> None:
     """Cancel runs: no attempt of them begins any more. Exits 1 when one had ended before."""
     from mousetrap.api_client import Misused
-    from mousetrap.cli.output import say
+    from mousetrap.cli.output import print_line
     from mousetrap.cli.short_ids import with_run
 
     failures = 0
@@ -87,10 +87,10 @@ def cancel(
             try:
                 run_id = with_run(api, given, api.cancel)
             except Misused as error:  # the other runs are cancelled all the same
-                say(f"mousetrap: run {given}: {error}", error=True)
+                print_line(f"mousetrap: run {given}: {error}", error=True)
                 failures += 1
             else:
-                say(f"run {run_id} is cancelled")
+                print_line(f"run {run_id} is cancelled")
     if failures:
         raise typer.Exit(1)
 
@@ -146,7 +146,7 @@ def _show_or_follow(
     api: "Api", pipeline: str, accepted: "Reply[Accepted]", *, follow: bool, as_json: bool
 ) -> None:
     """Follows the new run to its end, or shows that it was accepted. Exits 1 when the run fails."""
-    from mousetrap.cli.output import argument, print_json, say
+    from mousetrap.cli.output import argument, print_json, print_line
 
     if follow:
         _follow(api, pipeline, accepted.value.run_id, as_json)
@@ -154,7 +154,7 @@ def _show_or_follow(
         print_json(accepted.json)
     else:
         run_id = accepted.value.run_id
-        say(f"accepted as run {run_id}: `mousetrap show {argument(run_id)}`")
+        print_line(f"accepted as run {run_id}: `mousetrap show {argument(run_id)}`")
 
 
 def _follow(api: "Api", pipeline: str, run_id: str, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Shows a run while it happens: a living table on a terminal, a line for each event elsewhere."""
+"""Shows a run while it happens: a table on a terminal, else lines."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,16 +14,16 @@ from mousetrap.shapes import Event, Progress
 
 @contextmanager
 def run_screen(console: Console, stages: tuple[str, ...]) -> Iterator[Callable[[Event | Progress], None]]:
-    """A function that shows what is new."""
-    with _living(console, waiting(stages)) if console.is_terminal else _lines(console) as show:
+    """A function that shows an event: in a table that is drawn again, or as a line where there is no terminal."""
+    with _live_table(console, waiting(stages)) if console.is_terminal else _lines(console) as show:
         yield show
 
 
 @contextmanager
-def _living(console: Console, stages: Stages) -> Iterator[Callable[[Event | Progress], None]]:
-    def show(news: Event | Progress) -> None:
+def _live_table(console: Console, stages: Stages) -> Iterator[Callable[[Event | Progress], None]]:
+    def show(event: Event | Progress) -> None:
         nonlocal stages
-        stages = advance(stages, news)
+        stages = advance(stages, event)
 
     with Live(
         get_renderable=lambda: stages_table(stages, time.time()), console=console, refresh_per_second=12
@@ -35,10 +35,10 @@ def _living(console: Console, stages: Stages) -> Iterator[Callable[[Event | Prog
 def _lines(console: Console) -> Iterator[Callable[[Event | Progress], None]]:
     began_ms: int | None = None
 
-    def show(news: Event | Progress) -> None:
+    def show(event: Event | Progress) -> None:
         nonlocal began_ms
-        if isinstance(news, Event):
-            began_ms = news.at_ms if began_ms is None else began_ms
-            console.print(event_line(news, began_ms), soft_wrap=True)
+        if isinstance(event, Event):
+            began_ms = event.at_ms if began_ms is None else began_ms
+            console.print(event_line(event, began_ms), soft_wrap=True)
 
     yield show

@@ -1,47 +1,39 @@
-"""Starts the stack in ./.mousetrap and leaves it running until it is asked to stop."""
+"""Runs the stack in ./.mousetrap until it is asked to stop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import cycle
 from pathlib import Path
 
+from rich.console import Console
 from rich.text import Text
 
 from mousetrap.api_client import CommandFailed
-from mousetrap.catalogue import WORKERS
+from mousetrap.catalogue import SAMPLE, SETTINGS, WORKERS
+from mousetrap.catalogue_entries import load
 from mousetrap.cli.output import terminal
-from mousetrap.cli.parts import catalogue_parts
 from mousetrap.cli.reachable import check_broker, check_store
-from mousetrap.cli.settings import given_settings, read_settings
-from mousetrap.local_stack import VALKEY, Plan, StopAsked, programs, running_stack, writing_in
+from mousetrap.cli.session import given_settings, read_settings
+from mousetrap.local_stack import VALKEY, Parts, Plan, Stack, StopAsked, programs, running_stack, writing_in
 from mousetrap.settings import FOLDER, announced
 
 _COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
 
 
 def run_stack(environ: Mapping[str, str]) -> int:
-    """The command: 0 when it was told to stop, 1 when a program of the stack ended by itself, 130 when it was forced."""
-    console = terminal(wrap=False)
-    names = (*programs(WORKERS), VALKEY)
-    colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
-    width = max(map(len, names))
-    *_, worker = ("STAGE", *WORKERS)
-
-    def tell(name: str, line: str) -> None:
-        console.print(Text.assemble((f"{name:<{width}} ", colours[name]), line))
-
+    """The exit code: 0 when it was asked to stop, 130 when it was killed, 1 when a program ended by itself."""
     _check_given(environ)
+    console = terminal(wrap=False)
     folder = Path(FOLDER).absolute()
+    parts = Parts(workers=WORKERS, groups=SETTINGS, sample=load(SAMPLE) if SAMPLE else None)
     with ExitStack() as opened:
-        stack = opened.enter_context(running_stack(environ, folder, tell, catalogue_parts()))
+        on_line = line_printer(console, (*programs(WORKERS), VALKEY))
+        stack = opened.enter_context(running_stack(environ, folder, on_line, parts))
         with writing_in(folder):
             opened.enter_context(announced(folder, stack.exports()))
         console.print("starting; what it keeps is in ./.mousetrap")
         try:
-            stack.wait_until_ready()
-            lines = welcome(stack.plan, folder, worker, keys=bool(stack.settings.api_keys))
-            console.print("\n".join(lines))  # at once, or the log would come between
-            while True:
-                stack.next_event()
+            _serve(stack, folder, console)
         except StopAsked:
             code = 0
             console.print("stopping: the workers finish what they run; Ctrl-C again ends them at once")
@@ -51,8 +43,29 @@ def run_stack(environ: Mapping[str, str]) -> int:
     return 130 if stack.forced else code
 
 
+def _serve(stack: Stack, folder: Path, console: Console) -> None:
+    """Runs until next_event raises."""
+    stack.wait_until_ready()
+    *_, worker = ("STAGE", *WORKERS)
+    lines = welcome(stack.plan, folder, worker, keys=bool(stack.settings.api_keys))
+    console.print("\n".join(lines))  # at once, so that no log line comes between
+    while True:
+        stack.next_event()
+
+
+def line_printer(console: Console, names: Iterable[str]) -> Callable[[str, str], None]:
+    """Prints a line of a program behind its name, in its own colour; colours repeat after five programs."""
+    colours = dict(zip(names, cycle(_COLOURS), strict=False))
+    width = max(map(len, colours))
+
+    def print_line(name: str, line: str) -> None:
+        console.print(Text.assemble((f"{name:<{width}} ", colours[name]), line))
+
+    return print_line
+
+
 def _check_given(environ: Mapping[str, str]) -> None:
-    """Raises CommandFailed where a broker or a store that is not the stack's own does not answer."""
+    """Raises CommandFailed where a given broker or store, which the stack does not start itself, does not answer."""
     settings, given = read_settings(environ), given_settings(environ)
     if "broker_url" in given:
         check_broker(settings, "without a broker in the environment the stack starts its own")
@@ -64,7 +77,7 @@ def _check_given(environ: Mapping[str, str]) -> None:
 
 
 def welcome(plan: Plan, folder: Path, worker: str, *, keys: bool) -> Iterator[str]:
-    """What to do with a stack that is up: `worker` is one to start more of, `keys` says whether the API asks for one."""
+    """How to use a stack that is ready: `worker` is one to start more of; with `keys` the API needs one."""
     key = ' -H "Authorization: Bearer $MOUSETRAP_API_KEY"' if keys else ""
     yield ""
     yield f"The API is at {plan.api_url}, described at {plan.api_url}/docs. Ctrl-C stops everything."

@@ -1,7 +1,48 @@
-"""The command for workers: workers."""
+"""The commands for workers: worker, workers."""
+
+from typing import Annotated
+
+import typer
 
 from mousetrap.cli.options import AsJson
-from mousetrap.cli.session import open_api
+from mousetrap.cli.session import environment, open_api
+
+
+def worker(
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="STAGE", help="Their names; without any, all are listed.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs run at once.")] = None,
+    prefetch: Annotated[int | None, typer.Option(min=0, help="Jobs held, running or waiting to.")] = None,
+    burst: Annotated[bool, typer.Option("--burst", help="Leave once the queues are empty.")] = False,
+    auto_kill: Annotated[
+        float | None,
+        typer.Option("--auto-kill-timeout", min=2, help="Seconds after which what hangs ends this process."),
+    ] = None,
+) -> None:
+    """Serve stages in this process until asked to stop."""
+    from mousetrap.api_client import Misused
+    from mousetrap.catalogue import SETTINGS, WORKERS
+    from mousetrap.catalogue_entries import load
+    from mousetrap.job_queue import open_queue
+    from mousetrap.serve_worker import serve_worker
+
+    known = ", ".join(WORKERS)
+    if not stages:
+        raise Misused(f"name the stages to serve: {known}")
+    if unknown := [stage for stage in stages if stage not in WORKERS]:
+        raise Misused(f"there is no stage {unknown[0]!r}: choose from {known}")
+    code = serve_worker(
+        open_queue,
+        [load(WORKERS[stage].binder) for stage in dict.fromkeys(stages)],
+        environment(),
+        concurrency=concurrency,
+        prefetch=prefetch,
+        burst=burst,
+        auto_kill=auto_kill,
+        groups=SETTINGS,
+    )
+    raise typer.Exit(code)
 
 
 def workers(as_json: AsJson = False) -> None:

@@ -1,4 +1,4 @@
-"""Draws dead letters as tables: pure, from what the API answered and the time it is."""
+"""Draws dead letters as tables: pure."""
 
 from datetime import datetime
 
@@ -11,16 +11,14 @@ from mousetrap.shapes import Letter, LetterGroups, LetterLine, LetterPage
 
 
 def letters_table(page: LetterPage, now: datetime) -> RenderableType:
-    """Dead letters, newest first, a line each: what cannot be read of why they died is on their page."""
+    """Dead letters, newest first, a line each: the whole reason is on a letter's own page."""
     if not page.letters:
         return Group(
             "no dead letter matches" if page.seen or page.unseen else "no dead letters", *_unseen(page)
         )
     table = table_of("dead letter", "died", "stage", "why")
-    table.expand, why = (
-        True,
-        table.columns[-1],
-    )  # the last column has what is left of the line, and is cut to it
+    # The last column gets the rest of the line, and is cut to it.
+    table.expand, why = True, table.columns[-1]
     why.ratio, why.no_wrap, why.overflow = 1, True, "ellipsis"
     for letter in page.letters:
         died = moment(letter.at_ms, now) if letter.at_ms else ""
@@ -32,7 +30,7 @@ def letters_table(page: LetterPage, now: datetime) -> RenderableType:
 
 
 def groups_table(found: LetterGroups, now: datetime) -> RenderableType:
-    """Dead letters by what went wrong."""
+    """Dead letters, counted by queue, reason and error."""
     if not found.groups:
         return Group(
             "no dead letter matches" if found.seen or found.unseen else "no dead letters", *_unseen(found)
@@ -51,7 +49,7 @@ def groups_table(found: LetterGroups, now: datetime) -> RenderableType:
 
 
 def letter_facts(letter: Letter, now: datetime) -> Table:
-    """What letter it is, and the story that it tells."""
+    """A letter: its queue, run, reason, error, attempts."""
     facts = Table.grid(padding=(0, 2))
     facts.add_row("dead letter", Text(letter.id, "bold"))
     facts.add_row("queue", letter.queue)
@@ -95,7 +93,7 @@ def _unseen(found: LetterPage | LetterGroups) -> list[Text]:
         return []
     return [
         Text(
-            f"{found.seen} of {found.seen + found.unseen} were looked at: more lie there than one look takes",
+            f"{found.seen} of {found.seen + found.unseen} were looked at: there are more than one request reads",
             "yellow",
         )
     ]

@@ -1,4 +1,4 @@
-"""Draws runs, stages and timelines as tables: pure, from what the API answered and the time it is."""
+"""Draws runs, stages and timelines as tables: pure."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,18 +15,18 @@ from mousetrap.settings import masked
 from mousetrap.shapes import Event, FailureLine, PutAside, Run, RunLine, RunPage
 
 _MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
-_TURNING = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 def stages_table(stages: Stages, now: float) -> Table:
-    """What each stage does at the time `now` (seconds since 1970)."""
+    """The state of each stage at the time `now` (seconds since 1970)."""
     table = Table.grid(padding=(0, 2))
-    for column in range(6):  # the last one gives way where the terminal is narrow
+    for column in range(6):  # only the last one is cut on a narrow terminal
         table.add_column(no_wrap=column < 5, justify="right" if column == 3 else "left")
     for stage in stages:
         colour = COLOURS[stage.state]
         table.add_row(
-            Text(_MARKS.get(stage.state) or _TURNING[int(now * 10) % len(_TURNING)], colour),
+            Text(_MARKS.get(stage.state) or _SPINNER[int(now * 10) % len(_SPINNER)], colour),
             Text(stage.name, "bold"),
             Text(stage.state, colour),
             _spent(stage, now),
@@ -50,7 +50,7 @@ def event_line(event: Event, began_ms: int) -> Text:
 
 
 def runs_table(page: RunPage, now: datetime, filters: str = "") -> RenderableType:
-    """A page of runs, newest first, and how to ask for the next with the same `filters` of the command line."""
+    """A page of runs, newest first, and the command for the next page with the same `filters`."""
     more = [Text(f"more: mousetrap runs{filters} --after {page.next}", "dim")] if page.next else []
     if not page.runs and (filters or more):
         return Group("no run matches" if not more else "no run matches of those that were looked at", *more)
@@ -75,7 +75,7 @@ def _why_failed(runs: Iterable[RunLine]) -> Iterable[RenderableType]:
 
 
 def run_heading(run: Run, now: datetime) -> Table:
-    """What run it is and where it stands."""
+    """A run: its pipeline, state, input and times."""
     facts = Table.grid(padding=(0, 2))
     facts.add_row("run", Text(run.id, "bold"))
     facts.add_row("pipeline", run.pipeline)
@@ -94,13 +94,9 @@ def run_heading(run: Run, now: datetime) -> Table:
 
 
 def _put_aside(letter: PutAside) -> Text:
-    """Where the message of a run lies that waits for nothing, and how to send it round again."""
-    sure = (
-        ""
-        if letter.believed
-        else ", which no key of ours signed and which says itself that it is of this run"
-    )
-    text = Text(f"its message is a dead letter of {letter.queue} ({letter.reason}){sure}", "yellow")
+    """Which dead letter a waiting run has, and the command that shows it."""
+    doubt = "" if letter.believed else "; no key of ours signed it, so it may not belong to this run"
+    text = Text(f"its message is a dead letter of {letter.queue} ({letter.reason}){doubt}", "yellow")
     return text.append(f"\nmousetrap dead show {argument(letter.id)}", "bold")
 
 
@@ -110,7 +106,7 @@ def _input_of(run: Run) -> str:
 
 
 def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
-    """What happened to a run, with its attempts and the workers that made them."""
+    """The events of a run, with attempts and workers."""
     table = table_of("after", "stage", "what", "attempt", "worker")
     for event in events:
         table.add_row(
@@ -129,9 +125,9 @@ def failure_text(failure: FailureLine | None) -> Text:
 
 
 def _note(stage: StageSeen) -> Text:
-    """What goes well is cut to the line; why something failed is told whole."""
-    well = stage.state not in ("retrying", "failed")
-    return Text(stage.note or stage.worker, "dim", no_wrap=well, overflow="ellipsis" if well else "fold")
+    """The note of a stage: cut to the line, unless it is an error."""
+    cut = stage.state not in ("retrying", "failed")
+    return Text(stage.note or stage.worker, "dim", no_wrap=cut, overflow="ellipsis" if cut else "fold")
 
 
 def _spent(stage: StageSeen, now: float) -> str:

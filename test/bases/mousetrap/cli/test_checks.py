@@ -26,7 +26,7 @@ def test_a_store_that_may_forget_fails(policy: str | None, state: str) -> None:
         (True, "", "ok", "append-only"),
         (False, "3600 1", "warn", "by snapshots alone"),
         (False, "", "warn", "no write is kept"),
-        (None, None, "warn", "does not say how"),
+        (None, None, "warn", "not known how"),
     ],
 )
 def test_a_store_that_a_restart_may_empty_is_warned_of(

@@ -69,7 +69,7 @@ def test_groups_are_counted() -> None:
         "count  queue        reason       error   oldest    newest\n"
         "───────────────────────────────────────────────────────────\n"
         "120    start_fetch  max-retries  Broken  03:04:05  03:04:05\n"
-        "10000 of 12345 were looked at: more lie there than one look takes"
+        "10000 of 12345 were looked at: there are more than one request reads"
     )
 
 

@@ -88,7 +88,7 @@ def test_a_program_that_dies_ends_the_demo_with_the_cause_first(
 
     assert running.wait(60) == 1
     assert running.output.startswith("the demo failed: api ended by itself, with SIGKILL")
-    assert "the last that api said:" in running.output
+    assert "the last lines of api:" in running.output
     assert "Started server process" in running.output
     assert "/health/ready" not in running.output
     assert str(urlsplit(broker_url).password) not in running.output.replace("guest:", "")

@@ -1,0 +1,29 @@
+"""The lines of a stack's programs, and how to use a stack."""
+
+from io import StringIO
+from pathlib import Path
+
+from mousetrap.cli.output import terminal
+from mousetrap.cli.up import line_printer, welcome
+from mousetrap.local_stack import Plan
+
+
+def test_each_program_has_its_name_in_front_however_many_there_are() -> None:
+    out = StringIO()
+    names = [f"worker-{number}" for number in range(12)]
+    print_line = line_printer(terminal(out, width=80), names)
+
+    for name in names:
+        print_line(name, "ready")
+
+    assert out.getvalue().splitlines() == [f"{name:<9} ready" for name in names]
+
+
+def test_a_stack_without_a_sample_has_a_welcome_too() -> None:
+    plan = Plan(embedded=True, api_url="http://127.0.0.1:8000", sample=None, variables={})
+
+    lines = list(welcome(plan, Path("/data"), "count", keys=False))
+
+    assert "  mousetrap run PIPELINE" in lines
+    assert "  mousetrap worker count --concurrency 4" in lines
+    assert not any("curl" in line for line in lines)
