@@ -15,7 +15,8 @@ import pytest
 from mousetrap import catalogue
 from support.processes import clean_environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheels")]  # one process builds them, for all tests
+# One process builds the wheels, for all its tests.
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.xdist_group("wheels")]
 
 _ROOT = Path(__file__).parents[2]
 _WEB = {"fastapi", "starlette", "uvicorn"}

@@ -10,7 +10,7 @@ import pytest
 from support.other_workspace import EXAMPLE, OtherWorkspace
 from support.processes import Process
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.servers]
 
 _DOOR = '"""{sentence}"""\n\n{imports}\n\n__all__ = [{names}]\n'
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pika
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -48,6 +49,7 @@ CHECKS = [
 ]
 
 
+@pytest.mark.long
 def test_no_request_whatever_meets_an_error_of_ours(
     deploy: Deploy, broker_url: str, own_valkey: EmbeddedValkey
 ) -> None:

@@ -34,6 +34,7 @@ def test_all_were_started_before_the_store(
     _said_once(workers if "broker" in away else ())
 
 
+@pytest.mark.long
 def test_all_were_started_before_the_store_and_the_broker(
     deploy: Deploy, own_rabbitmq_url: str, own_rabbitmq: OwnRabbitMQ, own_valkey: EmbeddedValkey
 ) -> None:

@@ -38,6 +38,7 @@ def kill_and_start(broker: OwnRabbitMQ) -> None:
     broker.start()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("interrupt", [restart, kill_and_start])
 def test_a_broker_that_comes_back_while_a_handler_works(
     stack_on_own_rabbitmq: Stack,
@@ -60,6 +61,7 @@ def test_a_broker_that_comes_back_while_a_handler_works(
     _said_once("cannot be used, trying", (*workers, stack.api_process))
 
 
+@pytest.mark.long
 def test_a_broker_that_comes_back_after_the_handler_has_finished(
     stack_on_own_rabbitmq: Stack, own_rabbitmq: OwnRabbitMQ, feed: Feed
 ) -> None:
@@ -77,6 +79,7 @@ def test_a_broker_that_comes_back_after_the_handler_has_finished(
     _went_through_at_the_first_attempt(stack, [run_id], feed, workers)
 
 
+@pytest.mark.long
 def test_a_broker_that_takes_no_messages_when_a_handler_finishes(
     stack_on_own_rabbitmq: Stack, own_rabbitmq: OwnRabbitMQ, feed: Feed
 ) -> None:
@@ -95,6 +98,7 @@ def test_a_broker_that_takes_no_messages_when_a_handler_finishes(
     _went_through_at_the_first_attempt(stack, run_ids, feed, workers)
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_with_its_outcome_on_record_leaves_only_the_publishing_to_the_next(
     stack_on_own_rabbitmq: Stack, own_rabbitmq: OwnRabbitMQ, feed: Feed
 ) -> None:

@@ -24,6 +24,7 @@ def feed() -> Iterator[Feed]:
         yield feed
 
 
+@pytest.mark.long
 def test_a_thousand_runs_are_completed_once_each_though_both_workers_are_killed_twice(
     stack: Stack, queue_url: str
 ) -> None:
