@@ -27,9 +27,9 @@ def no_claim() -> None:
 
     replace(RunStore, "claim", claim)
     instead_of(
-        "local function may_decide(",
-        "local function may_decide(_, run)\n"
-        "  return read(run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')\nend",
+        "local function refusal(",
+        "local function refusal(_, run)\n"
+        "  return nil, read(run_key(run), 'kept_ms', 'pipeline', 'accepted_ms')\nend",
     )
 
 

@@ -1,8 +1,12 @@
 -- Gives jobs to workers: claim, begin, renew, release.
 
 local function read_job(job)
-  return read(job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms', 'arrived', 'lock',
-    'fence', 'suspect', 'generation', 'waiting_ms')
+  local state, attempt, worker, until_ms, starts, verdict, due_ms, arrived, lock, fence, suspect, generation, waiting_ms =
+    read(job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms', 'arrived', 'lock',
+      'fence', 'suspect', 'generation', 'waiting_ms')
+  return { state = state, attempt = attempt, worker = worker, until_ms = until_ms, starts = starts, verdict = verdict,
+    due_ms = due_ms, arrived = arrived, lock = lock, fence = fence, suspect = suspect, generation = generation,
+    waiting_ms = waiting_ms }
 end
 
 -- A parent's output has arrived in the next queue, so it need not be published again; a re-run may still use it.
@@ -61,8 +65,8 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
   -- The process that redrove it may have died before it could record the publish.
   if held.state == 'redriving' then reopen_run(run, pipeline, stage, job, accepted_ms, ttl) end
 
-  local known = read(run_key(run), 'state', 'kept_ms')
-  local recorded = recorded_reply(held, attempt, known.state)
+  local run_state, kept_ms = read(run_key(run), 'state', 'kept_ms')
+  local recorded = recorded_reply(held, attempt, run_state)
   if recorded then return recorded end
   local same_attempt = tonumber(held.attempt or 0) == attempt
   local running = held.state == 'running' and same_attempt
@@ -75,9 +79,9 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
     return grant_again(job, held, lock, lease)
   end
 
-  if not known.state then
+  if not run_state then
     restore_run(run, pipeline, stage, accepted_ms, expires_ms, ttl)
-    known.kept_ms = now
+    kept_ms = now
   end
   if parent == '' then redis.call('ZREM', OPENINGS, run) else note_arrival(parent, keep) end
   if late then
@@ -101,7 +105,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
   if held.verdict or held.waiting_ms then redis.call('HDEL', job_key(job), 'verdict', 'waiting_ms') end
   if lock_fence and lock ~= '' then redis.call('HSET', job_key(job), 'lock', lock) end
   redis.call('PEXPIRE', job_key(job), ttl)
-  change_run(run, due_extension(known.kept_ms, ttl), 'state', 'running', 'stage', stage)
+  change_run(run, due_extension(kept_ms, ttl), 'state', 'running', 'stage', stage)
   -- An attempt that waits for an outage to end is one attempt, however often it is made.
   local in_outage = held.state == 'outage'
   local away_ms = in_outage and now - tonumber(redis.call('HGET', job_key(job), 'outage_ms')) or 0
@@ -111,9 +115,9 @@ end
 
 -- A suspect starts, alone in its worker: if the worker dies from here on, the job is the cause.
 function transitions.begin(job, run, stage, attempt, fence, worker, ttl)
-  local held = read(job_key(job), 'fence', 'begun', 'starts')
-  if tonumber(held.fence or 0) ~= fence then return { 'stale', 0 } end
-  if tonumber(held.begun or 0) == fence then return { 'begun', tonumber(held.starts) } end
+  local newest_fence, begun, starts = read(job_key(job), 'fence', 'begun', 'starts')
+  if tonumber(newest_fence or 0) ~= fence then return { 'stale', 0 } end
+  if tonumber(begun or 0) == fence then return { 'begun', tonumber(starts) } end
   redis.call('HSET', job_key(job), 'begun', fence)
   record_event(run, 'started', stage, job, attempt, worker, '')
   return { 'begun', redis.call('HINCRBY', job_key(job), 'starts', 1) }
@@ -121,8 +125,8 @@ end
 
 -- A worker that lost a job and is still alive did not die of it.
 function transitions.survived(job, attempt)
-  local held = read(job_key(job), 'state', 'attempt', 'starts')
-  if held.state == 'running' and tonumber(held.attempt) == attempt and tonumber(held.starts or 0) > 1 then
+  local state, reached, starts = read(job_key(job), 'state', 'attempt', 'starts')
+  if state == 'running' and tonumber(reached) == attempt and tonumber(starts or 0) > 1 then
     redis.call('HINCRBY', job_key(job), 'starts', -1)
   end
   return { 'recorded' }
@@ -130,12 +134,10 @@ end
 
 -- Returns `lost` only if a later claim exists. A decided job still belongs to its holder, who must act on the outcome.
 function transitions.renew(job, run, fence, lease, ttl)
-  local held = read(job_key(job), 'fence', 'state', 'lock')
-  if tonumber(held.fence or 0) ~= fence then return { 'lost' } end
-  if held.state == 'running' then
-    if held.lock and holds_lock(job, held.lock) then
-      redis.call('HSET', lock_key(held.lock), 'until_ms', now + lease)
-    end
+  local newest_fence, state, lock = read(job_key(job), 'fence', 'state', 'lock')
+  if tonumber(newest_fence or 0) ~= fence then return { 'lost' } end
+  if state == 'running' then
+    if lock and holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
     redis.call('HSET', job_key(job), 'until_ms', now + lease)
   end
   redis.call('PEXPIRE', job_key(job), ttl)

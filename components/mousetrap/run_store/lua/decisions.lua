@@ -1,51 +1,51 @@
 -- Records the outcomes of attempts: done, retry, wait out, give up, release.
 
 -- Only the newest claim may decide, in a run that has not ended, and only while it holds its lock; a repeated decision under
--- one claim is the first one, sent again. Gives the run's fields, or nil and the reply.
-local function may_decide(job, run, fence)
-  local held = read(job_key(job), 'fence', 'state', 'lock')
-  if tonumber(held.fence or 0) ~= fence then return nil, { 'stale' } end
-  if held.state == 'waiting' then return nil, { 'unlocked' } end
-  if held.state ~= 'running' then return nil, { 'recorded' } end
-  local known = read(run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')
-  if STOPPED[known.state or ''] then
-    if held.lock then free_lock(job, held.lock) end
-    return nil, { 'over' }
+-- one claim is the first one, sent again. Gives the reply to a decision that must not be made, else nil and the run's fields.
+local function refusal(job, run, fence)
+  local newest_fence, state, lock = read(job_key(job), 'fence', 'state', 'lock')
+  if tonumber(newest_fence or 0) ~= fence then return { 'stale' } end
+  if state == 'waiting' then return { 'unlocked' } end
+  if state ~= 'running' then return { 'recorded' } end
+  local run_state, kept_ms, pipeline, accepted_ms = read(run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')
+  if STOPPED[run_state or ''] then
+    if lock then free_lock(job, lock) end
+    return { 'over' }
   end
-  if held.lock and not holds_lock(job, held.lock) then
+  if lock and not holds_lock(job, lock) then
     redis.call('HSET', job_key(job), 'state', 'waiting', 'starts', 0)
     redis.call('HDEL', job_key(job), 'lock')
-    return nil, { 'unlocked' }
+    return { 'unlocked' }
   end
-  if held.lock then free_lock(job, held.lock) end
-  return known
+  if lock then free_lock(job, lock) end
+  return nil, kept_ms, pipeline, accepted_ms
 end
 
 -- The output goes to the next stage: it is kept until that stage's job has been claimed.
 function transitions.done(job, run, stage, attempt, fence, worker, verdict, ttl)
-  local known, reply = may_decide(job, run, fence)
-  if not known then return reply end
+  local refused, kept_ms = refusal(job, run, fence)
+  if refused then return refused end
   redis.call('HSET', job_key(job), 'state', 'done', 'verdict', verdict)
-  change_run(run, due_extension(known.kept_ms, ttl), 'state', 'queued')
+  change_run(run, due_extension(kept_ms, ttl), 'state', 'queued')
   record_event(run, 'finished', stage, job, attempt, worker, '')
   return { 'recorded' }
 end
 
 -- The output is the run's result.
 function transitions.complete(job, run, stage, attempt, fence, worker, result, ttl)
-  local known, reply = may_decide(job, run, fence)
-  if not known then return reply end
+  local refused, kept_ms, pipeline, accepted_ms = refusal(job, run, fence)
+  if refused then return refused end
   redis.call('HSET', job_key(job), 'state', 'done')
-  change_run(run, due_extension(known.kept_ms, ttl), 'state', 'completed', 'result', result, 'finished_ms', now)
+  change_run(run, due_extension(kept_ms, ttl), 'state', 'completed', 'result', result, 'finished_ms', now)
   record_event(run, 'finished', stage, job, attempt, worker, '')
   record_event(run, 'completed', '', '', 0, '', '')
-  if known.pipeline then note_latest(run, known.pipeline, known.accepted_ms, ttl) end
+  if pipeline then note_latest(run, pipeline, accepted_ms, ttl) end
   return { 'recorded' }
 end
 
 function transitions.retry(job, run, stage, attempt, fence, worker, verdict, story, delay, ttl)
-  local known, reply = may_decide(job, run, fence)
-  if not known then return reply end
+  local refused = refusal(job, run, fence)
+  if refused then return refused end
   redis.call('HSET', job_key(job), 'state', 'retrying', 'attempt', attempt + 1, 'verdict', verdict,
     'due_ms', now + delay)
   redis.call('PEXPIRE', job_key(job), ttl + delay)
@@ -58,8 +58,8 @@ end
 -- A dependency of the handler is away: the same attempt is made again later. The timeline has one event for it, because an
 -- outage can last for days. No outcome is kept: a repeated message of the job makes the attempt at once.
 function transitions.wait_out(job, run, stage, attempt, fence, worker, story, delay, ttl)
-  local known, reply = may_decide(job, run, fence)
-  if not known then return reply end
+  local refused = refusal(job, run, fence)
+  if refused then return refused end
   local since = redis.call('HGET', job_key(job), 'outage_ms')
   redis.call('HSET', job_key(job), 'state', 'outage', 'outage_ms', since or now)
   redis.call('PEXPIRE', job_key(job), ttl + delay)
@@ -79,8 +79,8 @@ local function record_death(job, run, stage, attempt, worker, verdict, failure, 
 end
 
 function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, failure, story, ttl)
-  local known, reply = may_decide(job, run, fence)
-  if not known then return reply end
+  local refused = refusal(job, run, fence)
+  if refused then return refused end
   return record_death(job, run, stage, attempt, worker, verdict, failure, story, ttl)
 end
 
@@ -98,11 +98,11 @@ end
 
 -- A worker that stops hands an unfinished job back; that start does not count against the job.
 function transitions.release(job, run, stage, attempt, fence, worker, ttl)
-  local known, reply = may_decide(job, run, fence)
-  if not known then return reply end
+  local refused = refusal(job, run, fence)
+  if refused then return refused end
   redis.call('HSET', job_key(job), 'until_ms', 0, 'worker', '')
-  local held = read(job_key(job), 'suspect', 'begun')
-  if held.suspect ~= '1' or tonumber(held.begun) == fence then redis.call('HINCRBY', job_key(job), 'starts', -1) end
+  local suspect, begun = read(job_key(job), 'suspect', 'begun')
+  if suspect ~= '1' or tonumber(begun or 0) == fence then redis.call('HINCRBY', job_key(job), 'starts', -1) end
   change_run(run, ttl, 'state', 'queued')
   record_event(run, 'handed_back', stage, job, attempt, worker, '')
   return { 'recorded' }

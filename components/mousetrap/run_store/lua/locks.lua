@@ -3,9 +3,9 @@
 -- The lock's fence, or nil and the run that holds it. A fence never falls, even when the lock was forgotten in between,
 -- because it is never less than the clock.
 local function take_lock(lock, job, run, lease, ttl)
-  local held = read(lock_key(lock), 'job', 'until_ms', 'fence', 'run')
-  if held.job and held.job ~= job and tonumber(held.until_ms) > now then return nil, held.run end
-  local fence = math.max(tonumber(held.fence or 0) + 1, now)
+  local holder, until_ms, last_fence, holder_run = read(lock_key(lock), 'job', 'until_ms', 'fence', 'run')
+  if holder and holder ~= job and tonumber(until_ms) > now then return nil, holder_run end
+  local fence = math.max(tonumber(last_fence or 0) + 1, now)
   redis.call('HSET', lock_key(lock), 'job', job, 'run', run, 'until_ms', now + lease, 'fence', fence)
   redis.call('PEXPIRE', lock_key(lock), ttl)
   return fence

@@ -25,22 +25,23 @@ end
 -- broker itself put aside was never decided: it is redriven unless a worker has it now. Until the job is in its queue, the
 -- letter is all there is, and the run stays failed.
 function transitions.redrive(job, run, generation, ttl)
-  local held = read(job_key(job), 'state', 'generation', 'until_ms', 'redriven_ms')
-  local reached = tonumber(held.generation or 0)
-  if (held.state == 'redriving' or held.state == 'redriven') and reached == generation + 1 then
-    return { 'redriven', tonumber(held.redriven_ms or now) }
+  local state, known_generation, until_ms, redriven_ms =
+    read(job_key(job), 'state', 'generation', 'until_ms', 'redriven_ms')
+  local reached = tonumber(known_generation or 0)
+  if (state == 'redriving' or state == 'redriven') and reached == generation + 1 then
+    return { 'redriven', tonumber(redriven_ms or now) }
   end
   local stopped = STOPPED[redis.call('HGET', run_key(run), 'state') or '']
-  if reached > generation or held.state == 'done' or stopped then return { 'stale', 0 } end
-  if held.state == 'running' and tonumber(held.until_ms) > now then return { 'busy', 0 } end
+  if reached > generation or state == 'done' or stopped then return { 'stale', 0 } end
+  if state == 'running' and tonumber(until_ms) > now then return { 'busy', 0 } end
   begin_generation(job, generation + 1, 'redriving', ttl)
   redis.call('HSET', job_key(job), 'redriven_ms', now)
   return { 'redriven', now }
 end
 
 function transitions.redriven(job, run, pipeline, stage, accepted_ms, generation, ttl)
-  local held = read(job_key(job), 'state', 'generation')
-  if held.state == 'redriving' and tonumber(held.generation) == generation then
+  local state, reached = read(job_key(job), 'state', 'generation')
+  if state == 'redriving' and tonumber(reached) == generation then
     reopen_run(run, pipeline, stage, job, accepted_ms, ttl)
   end
   return { 'recorded' }

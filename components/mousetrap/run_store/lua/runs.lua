@@ -56,11 +56,12 @@ end
 
 -- A repeat of a run that no worker has met yet may be published again: its first job has the same id.
 function transitions.open_run(run, pipeline, stage, input, digest, expires_in, rerun_of, signature, ttl)
-  local known = read(run_key(run), 'state', 'pipeline', 'digest', 'accepted_ms', 'expires_ms')
-  local same = known.pipeline == pipeline and known.digest == digest
-  if not known.state or (known.state == 'rejected' and same) then
+  local state, known_pipeline, known_digest, accepted_ms, known_expires_ms =
+    read(run_key(run), 'state', 'pipeline', 'digest', 'accepted_ms', 'expires_ms')
+  local same = known_pipeline == pipeline and known_digest == digest
+  if not state or (state == 'rejected' and same) then
     local expires_ms = expires_in > 0 and now + expires_in or 0
-    if known.state then redis.call('DEL', run_key(run), events_key(run)) end
+    if state then redis.call('DEL', run_key(run), events_key(run)) end
     write_run(run, pipeline, stage, input, digest, now, expires_ms, rerun_of, ttl)
     if signature ~= '' then redis.call('HSET', run_key(run), 'signature', signature) end
     redis.call('ZADD', OPENINGS, now, run)
@@ -68,9 +69,9 @@ function transitions.open_run(run, pipeline, stage, input, digest, expires_in, r
     return { 'opened', now, expires_ms }
   end
   if not same then return { 'conflict', 0, 0 } end
-  local waiting = known.state == 'queued'
+  local waiting = state == 'queued'
   if waiting then redis.call('HINCRBY', run_key(run), 'submitters', 1) end
-  return { waiting and 'waiting' or 'known', tonumber(known.accepted_ms), tonumber(known.expires_ms or 0) }
+  return { waiting and 'waiting' or 'known', tonumber(accepted_ms), tonumber(known_expires_ms or 0) }
 end
 
 -- The caller got an error: the run is not accepted. When that was the last submitter, and no worker has met the run, a
@@ -95,8 +96,8 @@ function transitions.unpublished(age, limit)
   local found = { 'unpublished' }
   for _, run in ipairs(redis.call('ZRANGE', OPENINGS, '-inf', now - age, 'BYSCORE', 'LIMIT', 0, limit)) do
     -- This fails where the key is of another type: one damaged run must not hold up the others.
-    local ok, known = pcall(read, run_key(run), 'state', 'accepted_ms', 'updated_ms')
-    if ok and known.state == 'queued' and known.accepted_ms == known.updated_ms then
+    local ok, state, accepted_ms, updated_ms = pcall(read, run_key(run), 'state', 'accepted_ms', 'updated_ms')
+    if ok and state == 'queued' and accepted_ms == updated_ms then
       table.insert(found, run)
     else
       redis.call('ZREM', OPENINGS, run)
@@ -141,10 +142,10 @@ end
 -- The newest completed run of each pipeline.
 local function note_latest(run, pipeline, accepted_ms, ttl)
   local latest = 'mousetrap:latest:' .. pipeline
-  local known = read(latest, 'accepted_ms', 'kept_ms')
-  if tonumber(known.accepted_ms or 0) > tonumber(accepted_ms) then return end
+  local latest_ms, kept_ms = read(latest, 'accepted_ms', 'kept_ms')
+  if tonumber(latest_ms or 0) > tonumber(accepted_ms) then return end
   redis.call('HSET', latest, 'run', run, 'accepted_ms', accepted_ms)
-  if due_extension(known.kept_ms, ttl) then
+  if due_extension(kept_ms, ttl) then
     redis.call('HSET', latest, 'kept_ms', now)
     redis.call('PEXPIRE', latest, extended(ttl))
   end
