@@ -1,4 +1,4 @@
-"""Shows which letters a selection means, and how letters are grouped."""
+"""A selection matches letters, and letters are grouped."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,8 +13,9 @@ JOB = first_job(run_id="r1", pipeline="sums", stage="add", payload=b"1", accepte
 LETTER = DeadLetter(
     id="d1", queue="add_q", message=Message("d1", b"1"), job=JOB, believed=True, reason="max-retries",
     error_kind="pkg.errors.Broken", error="no", traceback="", attempts=3, worker="w1", at_ms=1000,
+    run_id="r1", pipeline="sums", stage="add",
 )  # fmt: skip
-FOREIGN = replace(LETTER, job=None, believed=False, at_ms=None)
+FOREIGN = replace(LETTER, job=None, believed=False, at_ms=None, run_id=None, pipeline=None, stage=None)
 
 
 @pytest.mark.parametrize(
