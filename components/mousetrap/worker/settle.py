@@ -17,11 +17,10 @@ from mousetrap.jobs import (
     Queue,
     RetryLater,
     dead_queue,
-    encode,
+    signed_message,
 )
 from mousetrap.pipeline import Stage
 from mousetrap.run_store import Busy, Decision, Locked
-from mousetrap.signing import Keyring
 from mousetrap.telemetry import Observer
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
@@ -129,22 +128,16 @@ def outgoing(
     keyring = options.keyring
     match ending:
         case Publish(next_job, queue, seconds):
-            return Outgoing(queue, signed(next_job, keyring), seconds)
+            return Outgoing(queue, signed_message(next_job, keyring), seconds)
         case Park(seconds) if job is not None:
-            return Outgoing(delivery.queue, signed(job, keyring), seconds)
+            return Outgoing(delivery.queue, signed_message(job, keyring), seconds)
         case Bury(reason, failure) if job is not None:
-            message = signed(job, keyring)
+            message = signed_message(job, keyring)
         case Refuse(reason, failure):
             message = delivery.message
         case _:
             return None
     return dead_letter(message, delivery.queue, reason, failure, job=job, worker=options.name, now_ms=now_ms)
-
-
-def signed(job: Job, keyring: Keyring) -> Message:
-    """The job as a message of ours."""
-    body = encode(job)
-    return Message(job.id, body, keyring.headers(body))
 
 
 def dead_letter(

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from mousetrap.jobs import Job, encode, first_job
+from mousetrap.jobs import Job, encode, first_job, signed_message
 from mousetrap.shapes import RunState
-from mousetrap.worker.settle import signed
 from support.workbench import KEYRING, Workbench, add, double, just_now_ms
 
 
@@ -68,7 +67,7 @@ async def test_a_job_whose_record_is_damaged_is_buried_with_its_story_and_done_o
     job = a_job(bench)
     key = await damage(store_url, job, how)
     async with bench.working(bench.bind("add", add), bench.bind("double", double), concurrency=1):
-        await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
+        await bench.queue.publish(bench.queue_of("add"), signed_message(job, KEYRING))
         letter = await bench.dead_letter("add")
         neighbour = await bench.ended(await bench.submit(b"7"))
 
@@ -81,7 +80,7 @@ async def test_a_job_whose_record_is_damaged_is_buried_with_its_story_and_done_o
     await delete(store_url, key)
     if key.endswith(job.id):  # else the job is claimed already, until its lease is over
         async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
+            await bench.queue.publish(bench.queue_of("add"), signed_message(job, KEYRING))
             assert (await bench.ended("r1")).result == 4
 
 
@@ -96,7 +95,7 @@ async def test_a_record_that_is_damaged_while_its_handler_works_costs_no_runner(
         return number
 
     async with bench.working(bench.bind("add", spoil), bench.bind("double", double), concurrency=1):
-        await bench.queue.publish(bench.queue_of("add"), signed(job, KEYRING))
+        await bench.queue.publish(bench.queue_of("add"), signed_message(job, KEYRING))
         letter = await bench.dead_letter("add")
         neighbour = await bench.ended(await bench.submit(b"7"))
 
