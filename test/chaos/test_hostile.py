@@ -135,8 +135,8 @@ def memory(pid: int) -> int:
 
 
 def is_ready(process: Process) -> bool:
-    line = process.wait_for_line("health is told at", 30)
-    address = line.partition(" at ")[2].partition("/health")[0]
+    line = process.wait_for_line("health endpoint: ", 30)
+    address = line.partition("endpoint: ")[2].partition("/health")[0]
     return httpx.get(f"{address}/health/ready", trust_env=False).status_code == 200
 
 

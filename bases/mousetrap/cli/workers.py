@@ -6,18 +6,22 @@ import typer
 
 from mousetrap.cli.options import AsJson
 from mousetrap.cli.session import environment, open_api
+from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, WorkerFlags
 
 
 def worker(
     stages: Annotated[
         list[str] | None, typer.Argument(metavar="STAGE", help="Their names; without any, all are listed.")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs run at once.")] = None,
-    prefetch: Annotated[int | None, typer.Option(min=0, help="Jobs held, running or waiting to.")] = None,
-    burst: Annotated[bool, typer.Option("--burst", help="Leave once the queues are empty.")] = False,
+    concurrency: Annotated[
+        int | None, typer.Option(CONCURRENCY.option, min=CONCURRENCY.least, help=CONCURRENCY.help)
+    ] = None,
+    prefetch: Annotated[
+        int | None, typer.Option(PREFETCH.option, min=PREFETCH.least, help=PREFETCH.help)
+    ] = None,
+    burst: Annotated[bool, typer.Option(BURST.option, help=BURST.help)] = False,
     auto_kill: Annotated[
-        float | None,
-        typer.Option("--auto-kill-timeout", min=2, help="Seconds after which what hangs ends this process."),
+        float | None, typer.Option(AUTO_KILL.option, min=AUTO_KILL.least, help=AUTO_KILL.help)
     ] = None,
 ) -> None:
     """Serve stages in this process until asked to stop."""
@@ -36,10 +40,7 @@ def worker(
         open_queue,
         [load(WORKERS[stage].binder) for stage in dict.fromkeys(stages)],
         environment(),
-        concurrency=concurrency,
-        prefetch=prefetch,
-        burst=burst,
-        auto_kill=auto_kill,
+        WorkerFlags(concurrency=concurrency, prefetch=prefetch, burst=burst, auto_kill=auto_kill),
         groups=SETTINGS,
     )
     raise typer.Exit(code)

@@ -4,12 +4,13 @@ import signal
 from typing import NamedTuple
 
 from mousetrap.api_client import CommandFailed
+from mousetrap.shutdown import ExitCode
 
 RESTART_DELAY_S = 1.0
 #: A process that ran for less than this had a short run; after more than so many in a row it is not restarted.
 _SHORT_RUN_S, MAX_SHORT_RUNS = 5.0, 3
-#: It was asked to end (0), its settings are wrong (2), or it handed its jobs back (75): a restart would not help.
-_FINAL_CODES = (0, 2, 75)
+#: It was asked to end, its settings are wrong, or it handed its jobs back: a restart would not help.
+_FINAL_CODES = (ExitCode.FINISHED, ExitCode.SETTINGS_WRONG, ExitCode.HANDED_BACK)
 
 
 class ProgramEnded(CommandFailed):

@@ -1,4 +1,4 @@
-"""Answers a supervisor over HTTP, from a thread of its own: whether the worker lives, and whether it can do its work."""
+"""Serves a worker's health over HTTP, from a thread of its own."""
 
 import json
 import socket
@@ -13,8 +13,8 @@ from mousetrap.shutdown import close_in_forks, keep_in_forks
 
 
 @contextmanager
-def answering(host: str, port: int, vitals: Vitals) -> Iterator[str]:
-    """The address where it answers in this block. Raises SettingsWrong when it cannot listen there."""
+def serve_health(host: str, port: int, vitals: Vitals) -> Iterator[str]:
+    """Serves in this block, at the address that it yields. Raises SettingsWrong when it cannot listen there."""
     try:
         server = (_Server6 if ":" in host else _Server)((host, port), _Handler)
     except OSError as error:
@@ -22,7 +22,7 @@ def answering(host: str, port: int, vitals: Vitals) -> Iterator[str]:
             f"MOUSETRAP_HEALTH_PORT: cannot listen on {host}:{port} ({error.strerror}): choose another, or 0 for a free "
             "one, or another MOUSETRAP_HEALTH_HOST"
         ) from None
-    server.questions = {
+    server.checks = {
         "/health/live": ("live", vitals.why_not_live),
         "/health/ready": ("ready", vitals.why_not_ready),
     }
@@ -37,8 +37,8 @@ def answering(host: str, port: int, vitals: Vitals) -> Iterator[str]:
 
 
 class _Server(ThreadingHTTPServer):
-    #: By path: the good answer, and what says why not.
-    questions: Mapping[str, tuple[str, Callable[[], str | None]]]
+    #: By path: the good status, and the check that returns the reason for a bad one.
+    checks: Mapping[str, tuple[str, Callable[[], str | None]]]
     block_on_close = False  # a slow client must not keep the worker from ending
 
 
@@ -48,15 +48,15 @@ class _Server6(_Server):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = 5.0  # seconds for a client to say what it wants
+    timeout = 5.0  # seconds for a client to send its request
     server_version, sys_version = "mousetrap", ""
 
     def do_GET(self) -> None:
-        """Named so by the standard library."""
-        question = self.server.questions.get(self.path.partition("?")[0])
-        if question is None:
-            return self._answer(404, {"status": "no such path", "paths": list(self.server.questions)})
-        good, why_not = question
+        """Answers a request; the standard library gives the name."""
+        check = self.server.checks.get(self.path.partition("?")[0])
+        if check is None:
+            return self._answer(404, {"status": "no such path", "paths": list(self.server.checks)})
+        good, why_not = check
         if (reason := why_not()) is not None:
             return self._answer(503, {"status": f"not {good}", "reason": reason})
         return self._answer(200, {"status": good})
@@ -70,4 +70,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: a supervisor asks every few seconds."""
+        """Logs nothing: a supervisor asks every few seconds."""

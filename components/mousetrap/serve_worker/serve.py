@@ -1,4 +1,4 @@
-"""Reads the settings, opens queue and store, runs the worker until a signal, and says how it ended."""
+"""Serves stages with a worker in this process, until a signal."""
 
 import asyncio
 import logging
@@ -16,25 +16,23 @@ import uvloop
 from mousetrap.handlers import Binding, run_through
 from mousetrap.jobs import Queue
 from mousetrap.run_store import open_store
-from mousetrap.serve_worker.beating import Beating, turn_for_ever
-from mousetrap.serve_worker.ending import HANDED_BACK, LEAVING_S, Ending, left
-from mousetrap.serve_worker.health import answering
+from mousetrap.serve_worker.health import serve_health
+from mousetrap.serve_worker.heartbeat import Heartbeat, turn_forever
+from mousetrap.serve_worker.stop_signals import LEAVING_S, StopSignals, close_loop
 from mousetrap.serve_worker.vitals import Vitals
-from mousetrap.serve_worker.watchdog import WATCHDOG_ENDED, Watchdog
+from mousetrap.serve_worker.watchdog import Watchdog
 from mousetrap.settings import Group, Settings, SettingsWrong, check_signing
 from mousetrap.shapes import Beat
-from mousetrap.shutdown import ExitGuard, end_tasks
+from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks
 from mousetrap.telemetry import log_to_stderr, printable
 from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
+from mousetrap.worker_flags import NO_FLAGS, WorkerFlags
 from mousetrap.worker_registry import open_registry
 
-#: Exit codes: all that was begun is finished; a defect; a setting is wrong.
-FINISHED, DEFECT, SETTINGS_WRONG = 0, 1, 2
-
 _ENDS = {
-    FINISHED: "all work finished",
-    HANDED_BACK: "some work was handed back",
-    WATCHDOG_ENDED: "a handler did not stop; start this worker again",
+    ExitCode.FINISHED: "all work finished",
+    ExitCode.HANDED_BACK: "some work was handed back",
+    ExitCode.WATCHDOG_ENDED: "a handler did not stop; start this worker again",
 }
 
 _log = logging.getLogger("mousetrap.worker")
@@ -46,7 +44,7 @@ Groups = Sequence[Group[Any]]
 
 
 class Connect(Protocol):
-    """Opens the queue that the settings name; the broker's edge hands it in, for a component knows no edge."""
+    """Opens the queue that the settings name; the broker's edge passes it in, for a component knows no edge."""
 
     def __call__(
         self, settings: Settings, queues: Iterable[str], *, name: str
@@ -57,57 +55,46 @@ def serve_worker(
     connect: Connect,
     binders: Sequence[Binder],
     environ: Mapping[str, str],
+    flags: WorkerFlags = NO_FLAGS,
     *,
-    concurrency: int | None = None,
-    prefetch: int | None = None,
-    auto_kill: float | None = None,
-    burst: bool = False,
     groups: Groups = (),
 ) -> int:
     """Serves the stages that `binders` bind until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code.
 
-    `concurrency`, `prefetch` and `auto_kill` win over the environment's; with `burst` the worker ends when its queues are empty.
+    The options win over the environment's settings.
     """
-    options = {
-        "MOUSETRAP_CONCURRENCY": concurrency,
-        "MOUSETRAP_PREFETCH": prefetch,
-        "MOUSETRAP_AUTO_KILL_SECONDS": auto_kill,
-    }
-    given = {name: str(value) for name, value in options.items() if value is not None}
     try:
-        settings = Settings.from_environ({**environ, **given}, groups)
+        settings = Settings.from_environ({**environ, **flags.settings()}, groups)
         unsigned = check_signing(settings)
         log_to_stderr(settings.log_level, settings.log_format)
         if unsigned:
             _log.warning(unsigned)
-        return _served(connect, settings, binders, burst)
+        return _served(connect, settings, binders, flags.burst)
     except SettingsWrong as error:
         print(printable(str(error)), file=sys.stderr)
-        return SETTINGS_WRONG
+        return ExitCode.SETTINGS_WRONG
 
 
 def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], burst: bool) -> int:
     guard = ExitGuard()
     guard.start()
-    vitals = Vitals(stats=WorkerStats(), patience=settings.auto_kill_seconds)
-    ending = Ending(guard, settings.grace_seconds, Stop())
+    vitals = Vitals(stats=WorkerStats(), auto_kill_s=settings.auto_kill_seconds)
+    stopping = StopSignals(guard, settings.grace_seconds, Stop())
     with ExitStack() as opened:
         if settings.health_port:
             place = (settings.health_host, int(settings.health_port))
-            _log.info(
-                "health is told at %s/health/live and /health/ready",
-                opened.enter_context(answering(*place, vitals)),
-            )
+            address = opened.enter_context(serve_health(*place, vitals))
+            _log.info("health endpoint: %s/health/live and /health/ready", address)
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        ending.listen(runner.get_loop())
+        stopping.listen(runner.get_loop())
         bindings = [bind(settings) for bind in binders]
         try:
-            serving = _serve(connect, settings, bindings, burst, vitals, ending)
+            serving = _serve(connect, settings, bindings, burst, vitals, stopping)
             code = run_through(runner.get_loop(), serving)
         except BaseException:
-            guard.finish_within(LEAVING_S, DEFECT, "the worker failed, and something does not end")
+            guard.finish_within(LEAVING_S, ExitCode.DEFECT, "the worker failed, and something does not end")
             raise
-    return left(runner, guard, code, _ENDS[code], vitals.stats.hung())
+    return close_loop(runner, guard, code, _ENDS[code], vitals.stats.hung())
 
 
 async def _serve(
@@ -116,15 +103,15 @@ async def _serve(
     bindings: Sequence[Binding],
     burst: bool,
     vitals: Vitals,
-    ending: "Ending",
-) -> int:
+    stopping: StopSignals,
+) -> ExitCode:
     options = _options(settings, burst)
-    watchdog = Watchdog(vitals, ending.begin)
+    watchdog = Watchdog(vitals, stopping.stop_for_hung_handler)
     queues = sorted({stage.queue for binding in bindings for stage in binding.pipeline.stages})
     async with AsyncExitStack() as opened:
         opened.enter_context(watchdog.watching())
-        await opened.enter_async_context(_meanwhile(turn_for_ever(vitals)))
-        await opened.enter_async_context(_meanwhile(ending.bound()))
+        await opened.enter_async_context(_in_background(turn_forever(vitals)))
+        await opened.enter_async_context(_in_background(stopping.limit_every_stop()))
         queue = await opened.enter_async_context(connect(settings, queues, name=options.name))
         store = await opened.enter_async_context(
             open_store(
@@ -136,20 +123,20 @@ async def _serve(
             )
         )
         registry = await opened.enter_async_context(open_registry(settings.store_url, tls=settings.tls))
-        beating = Beating(
+        heartbeat = Heartbeat(
             _first_beat(options, bindings), vitals, queue, registry, settings.health_line_seconds
         )
-        opened.push_async_callback(beating.leave)
-        await opened.enter_async_context(_meanwhile(beating.beat_for_ever()))
-        finished = await run_worker(queue, store, bindings, options, ending.stop, vitals.stats)
+        opened.push_async_callback(heartbeat.leave)
+        await opened.enter_async_context(_in_background(heartbeat.beat_forever()))
+        finished = await run_worker(queue, store, bindings, options, stopping.stop, vitals.stats)
     if watchdog.gave_up:
-        return WATCHDOG_ENDED
-    return FINISHED if finished else HANDED_BACK
+        return ExitCode.WATCHDOG_ENDED
+    return ExitCode.FINISHED if finished else ExitCode.HANDED_BACK
 
 
 @asynccontextmanager
-async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """`work` goes on in this block."""
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs `work` beside this block."""
     task = asyncio.create_task(work)
     try:
         yield
@@ -187,6 +174,6 @@ def _first_beat(options: WorkerOptions, bindings: Sequence[Binding]) -> Beat:
 
 
 def _version() -> str:
-    """Of whichever distribution brought this brick; a checkout has none."""
-    brought = metadata.packages_distributions().get("mousetrap")
-    return metadata.version(brought[0]) if brought else "unreleased"
+    """The version of the distribution that contains this brick; a checkout has none."""
+    names = metadata.packages_distributions().get("mousetrap")
+    return metadata.version(names[0]) if names else "unreleased"

@@ -1,4 +1,4 @@
-"""What is known of a worker's health, and what follows from it: written on its event loop, read from any thread."""
+"""A worker's health: written on its event loop, read from any thread."""
 
 import time
 from collections.abc import Callable
@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from mousetrap.shapes import BEAT_S, WorkerState
 from mousetrap.worker import WorkerStats
 
-#: Seconds after which the last look at broker and store tells nothing of now.
-_FRESH = 3 * BEAT_S
-#: Seconds that an event loop may stand still and count as alive, at most.
-_STILL = 10.0
+#: Seconds for which the last check of broker and store counts.
+_CHECK_VALID_S = 3 * BEAT_S
+#: Seconds for which an event loop may be blocked and count as alive, at most.
+_MAX_BLOCKED_S = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Vitals:
-    """Each look replaces the one before; the times are on `clock`."""
+    """Each check replaces the one before; the times are on `clock`."""
 
     stats: WorkerStats
-    #: Seconds of standing still after which the worker ends.
-    patience: float
+    #: Seconds for which the event loop may be blocked; then the worker ends.
+    auto_kill_s: float
     clock: Callable[[], float] = time.monotonic
     #: When the event loop turned last.
     turned: float = field(init=False)
-    #: What did not answer at the last look, and when that was; both before the first.
+    #: What did not answer at the last check, and when that was; both before the first.
     away: tuple[str, ...] = ("broker", "store")
     looked: float = float("-inf")
 
@@ -31,40 +31,40 @@ class Vitals:
         self.turned = self.clock()
 
     def turn(self) -> None:
-        """The event loop turns."""
+        """Records that the event loop turns."""
         self.turned = self.clock()
 
     def look(self, *, broker: bool, store: bool) -> None:
-        """Broker and store have just answered, or not."""
+        """Records whether broker and store have just answered."""
         self.away = tuple(part for part, there in (("broker", broker), ("store", store)) if not there)
         self.looked = self.clock()
 
     @property
-    def longest_still(self) -> float:
-        """Seconds that the event loop may stand still and count as alive."""
-        return min(_STILL, self.patience / 2)
+    def max_blocked_s(self) -> float:
+        """Seconds for which the event loop may be blocked and count as alive."""
+        return min(_MAX_BLOCKED_S, self.auto_kill_s / 2)
 
     @property
     def state(self) -> WorkerState:
-        """What the worker can say of itself in a beat."""
-        if any(self.clock() - hung.asked_at > self.longest_still for hung in self.stats.hung()):
+        """The worker's state, for a beat."""
+        if any(self.clock() - hung.asked_at > self.max_blocked_s for hung in self.stats.hung()):
             return "stuck"
         return "waiting" if "broker" in self.away and self.stats.state == "serving" else self.stats.state
 
     def why_not_live(self) -> str | None:
-        """What a restart would mend; that broker or store are away is nothing of the kind."""
-        still = self.clock() - self.turned
-        return f"the event loop has stood still for {still:.0f} s" if still > self.longest_still else None
+        """The reason for a restart; that broker or store are away is none."""
+        blocked = self.clock() - self.turned
+        return f"the event loop is blocked for {blocked:.0f} s" if blocked > self.max_blocked_s else None
 
     def why_not_ready(self) -> str | None:
-        """What keeps the worker from doing jobs now."""
-        if (still := self.why_not_live()) is not None:
-            return still
+        """What keeps the worker from running jobs now."""
+        if (blocked := self.why_not_live()) is not None:
+            return blocked
         if self.stats.state != "serving":
             return self.stats.state
         if self.state == "stuck":
             return "a handler does not stop"
         if missing := self.stats.missing():
             return f"{missing} of its runners have ended"
-        away = self.away if self.clock() - self.looked < _FRESH else ("broker", "store")
+        away = self.away if self.clock() - self.looked < _CHECK_VALID_S else ("broker", "store")
         return f"waiting for: {', '.join(away)}" if away else None

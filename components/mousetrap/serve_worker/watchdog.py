@@ -1,4 +1,4 @@
-"""Ends a worker that can do no work any more: its event loop stands still, or a handler does not stop."""
+"""Ends a worker whose event loop is blocked or whose handler does not stop."""
 
 import faulthandler
 import logging
@@ -9,29 +9,31 @@ from contextlib import contextmanager
 
 from mousetrap.handlers import Hung
 from mousetrap.serve_worker.vitals import Vitals
-from mousetrap.shutdown import all_stacks, exit_now, stack, task_stack
+from mousetrap.shutdown import ExitCode, all_stacks, exit_now, stack, task_stack
 
-#: The exit code of a worker that the watchdog ended: start it again.
-WATCHDOG_ENDED = 70
-
-#: Seconds between two looks.
-_LOOK = 0.5
+#: Seconds between two checks.
+_POLL_S = 0.5
 
 _log = logging.getLogger("mousetrap.worker")
 
 
 class Watchdog:
-    """A thread beside the event loop; `stop_taking` is called in it once a handler hangs for too long."""
+    """A thread beside the event loop.
 
-    def __init__(self, vitals: Vitals, stop_taking: Callable[[], object]) -> None:
-        #: Whether a handler that does not stop was the end of the worker.
+    1. A loop that is blocked for long is logged once, with the stacks of all threads; after `auto_kill_s` the process ends.
+    2. A handler that hangs for `auto_kill_s` is logged; then `stop_worker` is called, in this thread.
+    3. A process that was paused as a whole gets its time again.
+    """
+
+    def __init__(self, vitals: Vitals, stop_worker: Callable[[], object]) -> None:
+        #: Whether the worker was stopped for a handler that hangs.
         self.gave_up = False
         self._vitals = vitals
-        self._patience = vitals.patience
-        self._stop_taking = stop_taking
+        self._auto_kill_s = vitals.auto_kill_s
+        self._stop_worker = stop_worker
         self._over = threading.Event()
         self._warned = False
-        self._awake_since = self._last_look = vitals.clock()
+        self._awake_since = self._last_poll = vitals.clock()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -47,41 +49,42 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     def _watch(self) -> None:
-        while not self._over.wait(_LOOK):
+        while not self._over.wait(_POLL_S):
             self._arm()
-            self._look_at_clock()
-            self._look_at_loop()
-            self._look_at_handlers()
+            self._check_clock()
+            self._check_loop()
+            self._check_handlers()
 
     def _arm(self) -> None:
         # A handler that keeps the interpreter's lock, as a regular expression can, stops this thread as well: then
         # faulthandler, which needs no lock, prints the stacks and ends the process with 1.
-        faulthandler.dump_traceback_later(2 * self._patience, exit=True)
+        faulthandler.dump_traceback_later(2 * self._auto_kill_s, exit=True)
 
-    def _look_at_clock(self) -> None:
+    def _check_clock(self) -> None:
         """A process that was paused as a whole (SIGSTOP, a laptop's sleep) is not blocked: its loop gets time to turn."""
         now = self._vitals.clock()
-        if now - self._last_look > _LOOK + self._patience / 4:
+        if now - self._last_poll > _POLL_S + self._auto_kill_s / 4:
             self._awake_since = now
-        self._last_look = now
+        self._last_poll = now
 
-    def _look_at_loop(self) -> None:
-        still = self._vitals.clock() - max(self._vitals.turned, self._awake_since)
-        if still > self._patience:
-            what = "the event loop has stood still for %.0f s: this worker ends with exit code %d, others get its jobs"
-            exit_now(WATCHDOG_ENDED, lambda: _log.error(what, still, WATCHDOG_ENDED))
-        if still > self._vitals.longest_still and not self._warned:
+    def _check_loop(self) -> None:
+        blocked = self._vitals.clock() - max(self._vitals.turned, self._awake_since)
+        if blocked > self._auto_kill_s:
+            text = "the event loop is blocked for %.0f s: this worker ends with exit code %d, others get its jobs"
+            code = ExitCode.WATCHDOG_ENDED
+            exit_now(code, lambda: _log.error(text, blocked, code))
+        if blocked > self._vitals.max_blocked_s and not self._warned:
             _log.warning(
-                "the event loop has stood still for %.0f s; what the threads do:",
-                still,
+                "the event loop is blocked for %.0f s; what the threads do:",
+                blocked,
                 extra={"stack": all_stacks()},
             )
-        elif still < self._vitals.longest_still and self._warned:
+        elif blocked < self._vitals.max_blocked_s and self._warned:
             _log.info("the event loop turns again")
-        self._warned = still > self._vitals.longest_still
+        self._warned = blocked > self._vitals.max_blocked_s
 
-    def _look_at_handlers(self) -> None:
-        since = self._vitals.clock() - self._patience
+    def _check_handlers(self) -> None:
+        since = self._vitals.clock() - self._auto_kill_s
         hung = [each for each in self._vitals.stats.hung() if max(each.asked_at, self._awake_since) < since]
         if not hung or self.gave_up:
             return
@@ -95,13 +98,13 @@ class Watchdog:
                     "run": each.run_id,
                     "stage": each.stage,
                     "attempt": each.attempt,
-                    "stack": where(each),
+                    "stack": stack_of(each),
                 },
             )
-        self._stop_taking()
+        self._stop_worker()
 
 
-def where(hung: Hung) -> str:
+def stack_of(hung: Hung) -> str:
     """Where the handler is, the newest call last."""
     if hung.task is not None:
         return task_stack(hung.task)

@@ -1,5 +1,6 @@
-"""Ends what a process began: its tasks, itself within its time, and nothing of it in a process that it forked."""
+"""Ends a process in time, with its tasks, and separates what it forks."""
 
+from mousetrap.shutdown.exit_codes import ExitCode
 from mousetrap.shutdown.exit_guard import ExitGuard, exit_now
 from mousetrap.shutdown.forks import close_in_forks, forked, keep_in_forks, own_loop, own_signals
 from mousetrap.shutdown.left import all_stacks, left_behind, stack, task_stack
@@ -7,6 +8,7 @@ from mousetrap.shutdown.tasks import AGAIN_S, end_tasks, uncancel
 
 __all__ = [
     "AGAIN_S",
+    "ExitCode",
     "ExitGuard",
     "all_stacks",
     "close_in_forks",

@@ -1,4 +1,4 @@
-"""Workers as processes, with handlers that do what must not be done, and runs for them."""
+"""Workers as processes with misbehaving handlers, and runs for them."""
 
 import asyncio
 import sys
@@ -65,7 +65,7 @@ class Runs:
         return self._on_bench(pipeline, lambda bench: bench.submit(order))
 
     def cancel(self, run_id: str) -> None:
-        """Calls the run off."""
+        """Cancels the run."""
         self._on_bench(IN_LOOP, lambda bench: bench.store.cancel(run_id))
 
     def ended(self, run_id: str) -> Run:
@@ -82,11 +82,13 @@ class Runs:
         return asyncio.run(ask())
 
     def ask(self, worker: Process, what: str) -> tuple[int, str]:
-        """What the worker says to a supervisor: the status, and the reason or else the good word."""
-        address = worker.wait_for_line("health is told at", 30).partition(" at ")[2].partition("/health")[0]
+        """The worker's answer to a supervisor: the HTTP status, and the reason or else the good status."""
+        address = (
+            worker.wait_for_line("health endpoint: ", 30).partition("endpoint: ")[2].partition("/health")[0]
+        )
         answer = httpx.get(f"{address}/health/{what}", trust_env=False)
-        said = answer.json()
-        return answer.status_code, said.get("reason", said["status"])
+        body = answer.json()
+        return answer.status_code, body.get("reason", body["status"])
 
     def _on_bench(self, pipeline: Pipeline, act: Callable[[Workbench], Awaitable[Given]]) -> Given:
         async def acted() -> Given:

@@ -1,4 +1,4 @@
-"""What follows from a worker's vitals, for every case that a supervisor can meet."""
+"""Health answers for each state of a worker."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from mousetrap.worker import WorkerStats
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that moves only when it is set."""
 
     now = 1000.0
 
@@ -19,18 +19,18 @@ class Clock:
 class Watched(WorkerStats):
     """A worker that serves, with the handlers that hang given."""
 
-    def __init__(self, *told: float) -> None:
+    def __init__(self, *asked_at: float) -> None:
         super().__init__()
         self.state = "serving"
-        self._told = told
+        self._asked_at = asked_at
 
     def hung(self) -> list[Hung]:
-        return [Hung(run_id="r", stage="s", attempt=1, asked_at=told, thread=1) for told in self._told]
+        return [Hung(run_id="r", stage="s", attempt=1, asked_at=at, thread=1) for at in self._asked_at]
 
 
-def vitals(*told: float, patience: float = 60.0) -> Vitals:
+def vitals(*asked_at: float, auto_kill_s: float = 60.0) -> Vitals:
     """Of a worker whose loop has just turned, and which has just found broker and store."""
-    made = Vitals(stats=Watched(*told), patience=patience, clock=Clock())
+    made = Vitals(stats=Watched(*asked_at), auto_kill_s=auto_kill_s, clock=Clock())
     made.turn()
     made.look(broker=True, store=True)
     return made
@@ -48,15 +48,15 @@ def test_a_worker_that_serves_with_all_it_needs_is_live_and_ready() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patience", "still", "live"),
+    ("auto_kill_s", "blocked", "live"),
     [(60, 10.0, True), (60, 10.1, False), (4, 2.0, True), (4, 2.1, False)],
 )
 def test_a_loop_that_is_blocked_for_long_is_neither_live_nor_ready(
-    patience: float, still: float, live: bool
+    auto_kill_s: float, blocked: float, live: bool
 ) -> None:
-    worker = later(vitals(patience=patience), still)
+    worker = later(vitals(auto_kill_s=auto_kill_s), blocked)
 
-    expected = None if live else f"the event loop has stood still for {still:.0f} s"
+    expected = None if live else f"the event loop is blocked for {blocked:.0f} s"
     assert (worker.why_not_live(), worker.why_not_ready()) == (expected, expected)
 
 
@@ -91,11 +91,11 @@ def test_a_worker_that_takes_no_jobs_is_not_ready(state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "broker", "state"),
+    ("asked_at", "broker", "state"),
     [((), True, "serving"), ((), False, "waiting"), ((995.0,), True, "serving"), ((989.0,), True, "stuck")],
 )
-def test_a_beat_reports_what_the_worker_does(told: tuple[float, ...], broker: bool, state: str) -> None:
-    worker = vitals(*told)
+def test_a_beat_reports_what_the_worker_does(asked_at: tuple[float, ...], broker: bool, state: str) -> None:
+    worker = vitals(*asked_at)
     worker.look(broker=broker, store=True)
 
     assert worker.state == state

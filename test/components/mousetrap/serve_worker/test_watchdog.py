@@ -1,4 +1,4 @@
-"""A worker that can do no work any more says where it stands and ends; the next one does its jobs."""
+"""A blocked worker logs its stack and ends; another does its jobs."""
 
 import signal
 import time
@@ -17,26 +17,26 @@ pytestmark = pytest.mark.servers
 
 
 def workers_of(run: Run) -> list[int]:
-    """The process ids of those who began an attempt of the run, in turn."""
+    """The process ids of the workers that began an attempt of the run, in turn."""
     return [int((event.worker or "").split("-")[-2]) for event in run.timeline if event.kind == "started"]
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "said", "place"),
+    ("how", "code", "text", "place"),
     [
         ("block", 70, "this worker ends with exit code 70", "time.sleep(3600)"),
-        ("lock", 1, "Timeout (0:00:04)!", "in on_the_loop"),  # faulthandler tells no source lines
+        ("lock", 1, "Timeout (0:00:04)!", "in on_the_loop"),  # faulthandler prints no source lines
     ],
 )
 def test_a_worker_whose_loop_is_blocked_shows_its_stack_and_ends_and_the_next_does_the_job(
-    start_worker: Start, runs: Any, how: str, code: int, said: str, place: str
+    start_worker: Start, runs: Any, how: str, code: int, text: str, place: str
 ) -> None:
     first = start_worker(MOUSETRAP_AUTO_KILL_SECONDS="2")
     first.wait_for_line("serving test_in_loop", 30)
     run_id = runs.submit(IN_LOOP, how)
 
     assert first.wait(30) == code
-    first.wait_for_line(said)
+    first.wait_for_line(text)
     first.wait_for_line(place)
 
     second = start_worker()
@@ -63,7 +63,7 @@ def test_a_worker_that_was_paused_goes_on(start_worker: Start, runs: Any) -> Non
 
     worker.send(signal.SIGSTOP)
     paused = time.monotonic()
-    until(lambda: time.monotonic() > paused + 3, "it was paused for longer than its loop may stand still")
+    until(lambda: time.monotonic() > paused + 3, "it was paused for longer than its loop may be blocked")
     worker.send(signal.SIGCONT)
 
     runs.mark("well").touch()
@@ -76,7 +76,7 @@ def test_a_handler_that_does_not_stop_ends_its_worker_once_the_others_have_finis
 ) -> None:
     first = start_worker(MOUSETRAP_AUTO_KILL_SECONDS="2", MOUSETRAP_HEALTH_PORT="0")
     first.wait_for_line("serving test_in_loop", 30)
-    patient = runs.submit(IN_LOOP, "wait")
+    waiting = runs.submit(IN_LOOP, "wait")
     hanging = runs.submit(IN_THREAD, "hang")
 
     first.wait_for_line("a handler was asked to stop", 30)
@@ -87,7 +87,7 @@ def test_a_handler_that_does_not_stop_ends_its_worker_once_the_others_have_finis
     runs.mark("wait").touch()
 
     assert first.wait(30) == 70
-    assert workers_of(runs.ended(patient)) == [first.pid]
+    assert workers_of(runs.ended(waiting)) == [first.pid]
     second = start_worker()
     assert workers_of(runs.ended(late)) == [second.pid]
     run = runs.ended(hanging)

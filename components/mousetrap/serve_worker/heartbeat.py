@@ -1,4 +1,4 @@
-"""Looks at broker and store every few seconds, tells the registry what the worker does, and the log once a minute."""
+"""Sends a worker's heartbeat: to the registry and the log."""
 
 import asyncio
 import logging
@@ -9,45 +9,48 @@ from dataclasses import replace
 from mousetrap.jobs import MousetrapError, Queue
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.shapes import BEAT_S, Beat, Doing
+from mousetrap.telemetry import OutageLog
 from mousetrap.worker_registry import WorkerRegistry
 
 #: Attempts that a beat lists.
-_LISTED = 100
+_MAX_LISTED = 100
 #: Seconds for broker or store to answer.
-_PATIENCE = 2.0
+_REPLY_TIMEOUT_S = 2.0
 #: Seconds between two turns of the event loop that the watchdog may count on.
-_TURN = 0.25
+_TURN_INTERVAL_S = 0.25
 
 _log = logging.getLogger("mousetrap.worker")
 
 
-async def turn_for_ever(vitals: Vitals) -> None:
-    """Shows that the event loop turns."""
+async def turn_forever(vitals: Vitals) -> None:
+    """Records again and again that the event loop turns."""
     while True:
         vitals.turn()
-        await asyncio.sleep(_TURN)
+        await asyncio.sleep(_TURN_INTERVAL_S)
 
 
-class Beating:
-    """A worker's pulse; it never disturbs the worker, whatever is away."""
+class Heartbeat:
+    """What a worker reports of itself; it never disturbs the worker, whatever is away.
+
+    1. Every few seconds it checks whether the broker and the store answer, and records that in the vitals.
+    2. It sends the registry a beat: what the worker runs and has done.
+    3. While both answer, it reports how many jobs wait in each queue, and for how long.
+    4. Every `line_seconds` it logs a line of that.
+    5. At the end it takes the worker off the registry's list.
+    """
 
     def __init__(
-        self,
-        first: Beat,
-        vitals: Vitals,
-        queue: Queue,
-        registry: WorkerRegistry,
-        line_seconds: float,
+        self, first: Beat, vitals: Vitals, queue: Queue, registry: WorkerRegistry, line_seconds: float
     ) -> None:
         self._first = first
         self._vitals = vitals
         self._queue = queue
         self._registry = registry
         self._line_seconds = line_seconds
-        self._store_answers = True
+        self._store_outage = OutageLog(_log, "waiting for the store", "the store answers again")
 
-    async def beat_for_ever(self) -> None:
-        """Each beat is a new look; a line of log comes with some of them."""
+    async def beat_forever(self) -> None:
+        """Beats every few seconds, until it is cancelled."""
         line_due = time.monotonic() + self._line_seconds
         while True:
             await self._beat()
@@ -58,37 +61,32 @@ class Beating:
 
     async def leave(self) -> None:
         """Takes the worker off the list; where that fails it is listed as stale for an hour."""
-        await _trouble(self._registry.leave(self._first.name))
+        await _failure(self._registry.leave(self._first.name))
 
     def line(self) -> str:
-        """What the worker is about, for its log."""
+        """The worker's state, for its log."""
         stats = self._vitals.stats
         parts = [f"{part} {'away' if part in self._vitals.away else 'ok'}" for part in ("broker", "store")]
         counts = f"{len(stats.running())} running, {stats.done} done, {stats.failed} failed"
         return f"{self._vitals.state} {', '.join(self._first.queues)}: {counts}, {', '.join(parts)}"
 
     async def _beat(self) -> None:
-        broker = await _trouble(self._queue.check()) is None
+        broker = await _failure(self._queue.check()) is None
         self._vitals.look(broker=broker, store="store" not in self._vitals.away)
         store = await self._reaches_store()
         self._vitals.look(broker=broker, store=store)
         for queue in self._first.queues if broker and store else ():
-            await _trouble(self._look_at(queue))
+            await _failure(self._report_backlog(queue))
 
     async def _reaches_store(self) -> bool:
-        """Beats; the log hears once when the store is away, and once when it is back."""
-        trouble = await _trouble(self._registry.beat(self._now()))
-        if trouble is not None and self._store_answers:
-            _log.warning(
-                "waiting for the store: %s. Check that it runs and that MOUSETRAP_STORE_URL names it", trouble
-            )
-        elif trouble is None and not self._store_answers:
-            _log.info("the store answers again")
-        self._store_answers = trouble is None
-        return trouble is None
+        failure = await _failure(self._registry.beat(self._now()))
+        if failure is None:
+            self._store_outage.ended()
+        else:
+            self._store_outage.began(f"{failure}. Check that it runs and that MOUSETRAP_STORE_URL names it")
+        return failure is None
 
-    async def _look_at(self, queue: str) -> None:
-        """Tells the registry how far the worker has come in a queue of its."""
+    async def _report_backlog(self, queue: str) -> None:
         await self._registry.look(queue, await self._queue.backlog(queue))
 
     def _now(self) -> Beat:
@@ -102,18 +100,18 @@ class Beating:
             running=len(running),
             doing=tuple(
                 Doing(run_id=each.run_id, stage=each.stage, attempt=each.attempt, seconds=now - each.since)
-                for each in running[:_LISTED]
+                for each in running[:_MAX_LISTED]
             ),
         )
 
 
-async def _trouble(question: Awaitable[None]) -> str | None:
-    """Why there was no answer; None where there was one."""
+async def _failure(request: Awaitable[None]) -> str | None:
+    """Why the request failed; None if it did not."""
     try:
-        async with asyncio.timeout(_PATIENCE):
-            await question
+        async with asyncio.timeout(_REPLY_TIMEOUT_S):
+            await request
     except MousetrapError as error:
         return str(error)
     except TimeoutError:
-        return f"no answer in {_PATIENCE:g} s"
+        return f"no answer in {_REPLY_TIMEOUT_S:g} s"
     return None

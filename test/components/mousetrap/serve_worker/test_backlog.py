@@ -1,4 +1,4 @@
-"""A worker's beats tell everybody how long jobs wait in its queues."""
+"""A worker's heartbeat reports how long jobs wait in its queues."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from redis import Redis
 
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Backlog, Message
-from mousetrap.serve_worker.beating import Beating
+from mousetrap.serve_worker.heartbeat import Heartbeat
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.worker import WorkerStats
 from mousetrap.worker_registry import open_registry
@@ -26,7 +26,7 @@ async def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits
 ) -> None:
     url = request.getfixturevalue(kind)
 
-    async def has_told() -> bool:
+    async def has_reported() -> bool:
         with Redis.from_url(administrator(store_url)) as client:
             return bool(client.exists(f"mousetrap:waiting:{QUEUE}"))
 
@@ -39,13 +39,13 @@ async def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits
         await queue.consume(QUEUE, 1, inbox)
         await inbox.take()
         await eventually(lambda: queue.ready(QUEUE), 1)
-        vitals = Vitals(stats=WorkerStats(), patience=60)
-        beating = asyncio.create_task(Beating(a_beat(), vitals, queue, registry, 60).beat_for_ever())
-        await eventually(has_told, True)
+        vitals = Vitals(stats=WorkerStats(), auto_kill_s=60)
+        heartbeat = asyncio.create_task(Heartbeat(a_beat(), vitals, queue, registry, 60).beat_forever())
+        await eventually(has_reported, True)
 
         now = time.time()
-        waited = await registry.look(QUEUE, Backlog(1, None))  # as somebody who takes nothing from it
+        waited = await registry.look(QUEUE, Backlog(1, None))  # as a worker that takes nothing from it
 
         # A message on RabbitMQ knows its second, and no less.
         assert now - published <= waited + 0.001 <= time.time() - before + 1
-        beating.cancel()
+        heartbeat.cancel()

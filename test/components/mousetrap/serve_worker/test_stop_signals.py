@@ -1,4 +1,4 @@
-"""A worker ends when it is told to and in its time, whatever its handlers swallow, start, or leave behind."""
+"""A worker stops in time, whatever its handlers ignore or leave."""
 
 import signal
 import subprocess
@@ -44,8 +44,8 @@ def test_the_hard_time_limit_wins_over_an_async_handler_and_the_watchdog_ends_it
 
     run = runs.ended(run_id)
     assert (run.state, run.failure.kind.rpartition(".")[2]) == (RunState.FAILED, "TimeLimitExceeded")
-    said = worker.wait_for_line("a handler was asked to stop", ENDED)
-    assert run_id in said
+    line = worker.wait_for_line("a handler was asked to stop", ENDED)
+    assert run_id in line
     worker.wait_for_line("stubborn_worker.py", ENDED)
     assert worker.wait(ENDED) == 70
 
@@ -168,34 +168,34 @@ def test_a_signal_to_a_process_that_a_handler_forked_ends_that_process_alone(
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "said"),
+    ("how", "code", "text"),
     [
         ("slow to open", 0, "stopped: all work finished"),
         ("never opens", 75, "was asked to stop and has not ended"),
     ],
 )
 def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_asked_to(
-    start_worker: Start, how: str, code: int, said: str
+    start_worker: Start, how: str, code: int, text: str
 ) -> None:
     worker = start_worker(program=stubborn_worker, MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")
     worker.wait_for_line("opening", ENDED)
 
     assert worker.terminate(ENDED) == code
-    assert said in worker.output
+    assert text in worker.output
     assert "serving test_" not in worker.output
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "text"),
     [
         ("slow to close", "what the stages need did not close"),
         ("never closes", "was asked to stop and has not ended"),
     ],
 )
 def test_a_worker_whose_lifespan_does_not_close_ends_in_its_grace(
-    start_stubborn: Start, how: str, said: str
+    start_stubborn: Start, how: str, text: str
 ) -> None:
     worker = start_stubborn(MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")
 
     assert worker.terminate(ENDED) in (0, 75)
-    assert said in worker.output
+    assert text in worker.output

@@ -1,4 +1,4 @@
-"""What the registry knows of workers that serve, leave, or are killed."""
+"""The registry's list of workers that serve, leave or are killed."""
 
 import signal
 from collections.abc import Callable

@@ -1,0 +1,36 @@
+"""The options of a worker's command line, in every program that has them."""
+
+import subprocess
+
+import pytest
+
+from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, WorkerFlags
+from support.processes import base_command, clean_environment
+
+FLAGS = (CONCURRENCY, PREFETCH, AUTO_KILL, BURST)
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        (WorkerFlags(), {}),
+        (WorkerFlags(burst=True), {}),
+        (WorkerFlags(concurrency=3), {"MOUSETRAP_CONCURRENCY": "3"}),
+        (WorkerFlags(prefetch=0), {"MOUSETRAP_PREFETCH": "0"}),
+        (WorkerFlags(auto_kill=2.5), {"MOUSETRAP_AUTO_KILL_SECONDS": "2.5"}),
+    ],
+)
+def test_only_chosen_options_override_a_setting(flags: WorkerFlags, settings: dict[str, str]) -> None:
+    assert flags.settings() == settings
+
+
+@pytest.mark.parametrize("command", [("fetch_worker",), ("process_worker",), ("cli", "worker")])
+def test_every_program_has_the_same_options_with_the_same_help(command: tuple[str, ...]) -> None:
+    text = subprocess.check_output(
+        base_command(*command, "--help"), env=clean_environment(COLUMNS="300"), text=True, timeout=60
+    )
+
+    words = " ".join(text.split())
+    for flag in FLAGS:
+        assert flag.option in words
+        assert flag.help in words
