@@ -15,7 +15,7 @@ KEY = "k1:0123456789abcdef"
     ("keys", "line"),
     [
         ({}, "nothing is signed: anyone who can write to broker or store"),
-        ({"MOUSETRAP_SIGNING_KEYS": "off"}, "signing is off, as MOUSETRAP_SIGNING_KEYS says"),
+        ({"MOUSETRAP_SIGNING_KEYS": "off"}, "signing is off, by MOUSETRAP_SIGNING_KEYS"),
     ],
 )
 def test_a_process_without_keys_reports_it_at_its_start(

@@ -1,4 +1,4 @@
-"""The fetch worker's process: opens the queue and hands it to run_fetch_worker."""
+"""The fetch worker's process."""
 
 from mousetrap.fetch_worker.main import main
 

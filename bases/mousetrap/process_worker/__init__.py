@@ -1,4 +1,4 @@
-"""The process worker's process: opens the queue and hands it to run_process_worker."""
+"""The process worker's process."""
 
 from mousetrap.process_worker.main import main
 

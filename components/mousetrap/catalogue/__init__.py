@@ -1,4 +1,4 @@
-"""The one list of this workspace's pipelines, workers, migrations and drawings of results."""
+"""Lists this workspace's pipelines, workers, settings, migrations and renderers."""
 
 from mousetrap.catalogue.catalogue import (
     INPUTS,

@@ -1,4 +1,4 @@
-"""What a catalogue lists, and how the things that it names are imported."""
+"""The entries of a catalogue, and the import of what they name."""
 
 from mousetrap.catalogue_entries.entries import OpenSample, Sample, Worker
 from mousetrap.catalogue_entries.load import load

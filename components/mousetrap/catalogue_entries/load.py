@@ -5,7 +5,7 @@ from typing import Any
 
 
 def load(name: str) -> Any:
-    """The object that `name`, as "module:object", stands for. Raises ValueError for a name that leads to none."""
+    """The object with this name, "module:object". Raises ValueError if there is none."""
     module, _, attribute = name.partition(":")
     try:
         return getattr(import_module(module), attribute)

@@ -1,4 +1,4 @@
-"""The example pipeline's names and contracts: fetch a week of earthquakes, then process it into a summary."""
+"""The example's pipeline: its names and contracts."""
 
 from mousetrap.earthquakes.contracts import (
     Band,

@@ -1,16 +1,16 @@
-"""What travels through the earthquakes pipeline, and how its stages fail."""
+"""The contracts and errors of the earthquakes pipeline."""
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-#: What is fetched where neither a run nor a setting names a feed.
+#: The feed that is read if neither the run nor a setting names one.
 WEEK = "https://earthquake.usgs.gov/earthquakes/feed/v1.0/summary/all_week.geojson"
 
 
 class FeedUnavailable(Exception):
-    """The feed could not be had just now; another try may get it, not before `retry_after` seconds if that is given."""
+    """The feed is not available now; another try may succeed, after `retry_after` seconds if that is given."""
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:
         super().__init__(what)
@@ -18,7 +18,7 @@ class FeedUnavailable(Exception):
 
 
 class FeedRefused(Exception):
-    """The feed is not one that we read: its address, its size or its content is wrong, and a repeat changes nothing."""
+    """The feed is refused: its address, size or content is wrong, and another try would change nothing."""
 
 
 class FeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class FeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def default_request(feed_url: str) -> FeedRequest:
-    """What is fetched for a run that names no feed, where the settings name `feed_url` or nothing."""
+    """The request of a run that names no feed; `feed_url` is the setting, or empty."""
     return FeedRequest(feed_url or WEEK)
 
 
@@ -64,7 +64,7 @@ class Feed(msgspec.Struct, frozen=True):
 
 
 class Band(msgspec.Struct, frozen=True):
-    """How many earthquakes lie in [low, high) of magnitude; None is no bound."""
+    """How many earthquakes have a magnitude in [low, high); None is no bound."""
 
     low: float | None
     high: float | None
@@ -89,7 +89,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a feed says, taken together; all of it is about earthquakes, but for `other_events`."""
+    """The summary of a feed; all of it is about earthquakes, except `other_events`."""
 
     title: str
     generated_ms: int

@@ -6,7 +6,7 @@ from mousetrap.retry import RetryPolicy
 
 EARTHQUAKES = Pipeline(
     name="earthquakes",
-    description="Reads a feed of earthquakes and sums it up: how many, how strong, how deep, and where.",
+    description="Reads a feed of earthquakes and summarises it: how many, how strong, how deep, and where.",
     stages=(
         Stage(
             name="fetch",
@@ -15,7 +15,7 @@ EARTHQUAKES = Pipeline(
             output=Feed,
             retry=RetryPolicy(attempts=5, base=1.0, cap=60.0, dont_retry_on=(FeedRefused,)),
         ),
-        # A database that is away is waited for, and met again within half a minute of its return.
+        # While the database is unreachable the stage waits; it notices its return within half a minute.
         Stage(
             name="process",
             queue="data_processing",

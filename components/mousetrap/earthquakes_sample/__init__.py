@@ -1,4 +1,4 @@
-"""Serves a real week of earthquakes on this machine, and makes a run of it."""
+"""Serves a real week of earthquakes on this machine."""
 
 from mousetrap.earthquakes_sample.feed_server import packed_week, served_week
 from mousetrap.earthquakes_sample.local_week import local_week

@@ -1,4 +1,4 @@
-"""Serves a real week of earthquakes over HTTP, compressed as an API sends it."""
+"""Serves the week of earthquakes over HTTP, compressed."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Serves the week to a stack on this machine, and suggests a run of it."""
+"""Gives a stack on this machine the week of earthquakes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Makes the input of a run that is started with an empty body."""
+"""Makes the input of a run from an empty body."""
 
 import msgspec
 

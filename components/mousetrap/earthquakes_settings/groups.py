@@ -1,4 +1,4 @@
-"""The settings of the example: its feed, the bounds of a fetch, its database."""
+"""The example's settings: feed, bounds of a fetch, database."""
 
 from typing import Annotated
 

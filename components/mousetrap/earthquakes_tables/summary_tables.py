@@ -1,4 +1,4 @@
-"""Draws a summary of earthquakes: the figures, the magnitude bands, the regions and the strongest."""
+"""Draws a summary: figures, magnitude bands, regions, strongest earthquakes."""
 
 from datetime import UTC, datetime
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Brings one feed of earthquakes from an HTTP address, within bounds of address, time, size and form."""
+"""Fetches a feed of earthquakes over HTTP, within bounds."""
 
 from mousetrap.fetch_data.bounds import FetchBounds
 from mousetrap.fetch_data.fetch import Fetcher, fetch_data, open_fetcher

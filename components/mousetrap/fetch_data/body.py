@@ -1,4 +1,4 @@
-"""Reads the body of an answer, and stops at the byte that is too many."""
+"""Reads a response's body, up to a limit."""
 
 import zlib
 from collections.abc import Callable
@@ -9,19 +9,19 @@ from mousetrap.earthquakes import FeedRefused, FeedUnavailable
 from mousetrap.fetch_data.bounds import FetchBounds
 from mousetrap.fetch_data.guard import shown
 
-#: Called with the bytes received so far and, where the server said it, their total.
+#: Called with the bytes received so far and their total, if the server sent it.
 Progress = Callable[[int, int | None], None]
 
-#: Bytes; below this no ratio is judged, since a short repetitive text packs very well.
-_FREE = 1024 * 1024
+#: Bytes; below this the ratio is not checked, since a short repetitive text compresses very well.
+_UNCHECKED_BYTES = 1024 * 1024
 #: Members of a gzip stream: each costs a copy of what follows it in its chunk.
-_MEMBERS = 10_000
+_MAX_MEMBERS = 10_000
 
 
 async def read_body(response: httpx.Response, bounds: FetchBounds, progress: Progress | None) -> bytes:
     """The whole body, unpacked.
 
-    Raises FeedRefused when it is too large, packed like a bomb, or packed in a way that we did not ask for; FeedUnavailable
+    Raises FeedRefused when it is too large, a compression bomb, or compressed in a way that was not requested; FeedUnavailable
     when it ends too soon.
     """
     total = _announced(response)
@@ -31,7 +31,7 @@ async def read_body(response: httpx.Response, bounds: FetchBounds, progress: Pro
     body, received = bytearray(), 0
     async for chunk in response.aiter_raw():
         received += len(chunk)
-        limit = min(bounds.max_bytes, max(_FREE, received * bounds.max_ratio))
+        limit = min(bounds.max_bytes, max(_UNCHECKED_BYTES, received * bounds.max_ratio))
         # One byte past the limit is enough to see it broken; the rest is never unpacked.
         body += unpack.feed(chunk, limit - len(body) + 1)
         if received > bounds.max_bytes or len(body) > bounds.max_bytes:
@@ -54,7 +54,7 @@ class _Plain:
         return chunk
 
     def finish(self) -> None:
-        """Nothing is left to check: the HTTP layer has seen to the length."""
+        """Nothing is left to check: the HTTP layer has checked the length."""
 
 
 class _Gunzip:
@@ -83,18 +83,18 @@ class _Gunzip:
 
     def finish(self) -> None:
         if not self._stream.eof:
-            raise FeedUnavailable(f"{self._where} ended its answer in the middle of a gzip stream")
+            raise FeedUnavailable(f"{self._where} ended its response in the middle of a gzip stream")
 
     def _begin_member(self) -> None:
         self._stream = _gunzip()
         self._members += 1
-        if self._members > _MEMBERS:
-            raise FeedRefused(f"{self._where} sends a gzip stream of more than {_MEMBERS:,} members")
+        if self._members > _MAX_MEMBERS:
+            raise FeedRefused(f"{self._where} sends a gzip stream of more than {_MAX_MEMBERS:,} members")
 
     def _no_gzip(self) -> FeedRefused:
         if self._members > 1:
             return FeedRefused(f"{self._where} sends more after the end of its gzip stream")
-        return FeedRefused(f"{self._where} says that its answer is gzip, but it is not")
+        return FeedRefused(f"{self._where} labels its response gzip, but it is not")
 
 
 def _gunzip() -> "zlib._Decompress":
@@ -109,7 +109,7 @@ def _unpacker(response: httpx.Response) -> _Plain | _Gunzip:
             return _Gunzip(shown(response.request.url))
         case _:
             raise FeedRefused(
-                f"{shown(response.request.url)} packs its answer in a way that we did not ask for: "
+                f"{shown(response.request.url)} compresses its response in a way that was not requested: "
                 "only gzip is read"
             )
 
@@ -121,5 +121,5 @@ def _announced(response: httpx.Response) -> int | None:
 
 def _too_large(response: httpx.Response, bounds: FetchBounds) -> FeedRefused:
     return FeedRefused(
-        f"{shown(response.request.url)} is larger than the {bounds.max_bytes:,} bytes that we read"
+        f"{shown(response.request.url)} is larger than the {bounds.max_bytes:,} bytes that are read"
     )

@@ -1,4 +1,4 @@
-"""Says how far one fetch may go: where to, how long, how large."""
+"""The bounds of a fetch: addresses, time, size."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Reads a feed out of GeoJSON as the U.S. Geological Survey writes it, event by event."""
+"""Parses a GeoJSON feed of earthquakes, event by event."""
 
 from collections import Counter
 from typing import Annotated
@@ -9,9 +9,9 @@ from msgspec import Meta
 from mousetrap.earthquakes import Earthquake, Feed, FeedRefused
 from mousetrap.fetch_data.text import as_utf8, not_json
 
-#: No name or place is longer; a text without end would travel through every queue.
+#: No name or place is longer; an unlimited text would pass through every queue.
 _Text = Annotated[str, Meta(max_length=500)]
-#: Milliseconds since 1970, as a whole number or not: the years 1 to 9999, which are all that Python knows.
+#: Milliseconds since 1970, as a whole number or not: the years 1 to 9999, which are all that Python supports.
 _Time = Annotated[float, Meta(ge=-62_135_596_800_000, le=253_402_300_799_999)]
 _Degrees = Annotated[float, Meta(ge=-360, le=360)]
 _Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -53,9 +53,9 @@ class _Collection(msgspec.Struct):
 
 
 def read_feed(body: bytes, where: str) -> Feed:
-    """The feed that `body` holds; fields that we do not know are passed over, events that we cannot read are counted.
+    """The feed that `body` holds; unknown fields are ignored, unreadable events are counted.
 
-    Raises FeedUnavailable for a body that is cut off, or is what a server in trouble says in its place; FeedRefused, with the
+    Raises FeedUnavailable for a body that is cut off, or is a server's error page; FeedRefused, with the
     place in the feed and never its text, for anything else that is not such a feed.
     """
     text = as_utf8(body, where)
@@ -115,7 +115,7 @@ def _id(given: str | float | None) -> str:
 
 
 def _placed(error: Exception) -> str:
-    """The decoder's "… - at `$.geometry.coordinates[1]`" as people say it."""
+    """The decoder's "… - at `$.geometry.coordinates[1]`" as "geometry.coordinates[1]: …"."""
     what, _, path = str(error).partition(" - at `$")
     path = path.strip(".`")
     return f"{path}: {what}" if path else what

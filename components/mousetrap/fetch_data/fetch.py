@@ -1,4 +1,4 @@
-"""Fetches a feed: ask, follow redirects, check the status, read the body, make it a Feed."""
+"""Fetches a feed: requests, follows redirects, reads, parses."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,8 +15,8 @@ from mousetrap.fetch_data.feed import read_feed
 from mousetrap.fetch_data.guard import Guard, Resolve, resolve, shown
 from mousetrap.fetch_data.status import check_status
 
-#: Seconds to wait for one address of a host before the next one is tried.
-_CONNECT = 5.0
+#: Wait for one address of a host before the next one is tried.
+_CONNECT_TIMEOUT_S = 5.0
 _HEADERS = {
     "User-Agent": "mousetrap",
     "Accept": "application/geo+json, application/json;q=0.9, */*;q=0.1",
@@ -40,7 +40,7 @@ async def open_fetcher(bounds: FetchBounds, resolve: Resolve = resolve) -> Async
         trust_env=False,
         headers=_HEADERS,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        timeout=httpx.Timeout(None, connect=_CONNECT),
+        timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
     ) as client:
         yield Fetcher(client, bounds)
 
@@ -48,7 +48,7 @@ async def open_fetcher(bounds: FetchBounds, resolve: Resolve = resolve) -> Async
 async def fetch_data(request: FeedRequest, fetcher: Fetcher, progress: Progress | None = None) -> Feed:
     """The feed at the request's address.
 
-    Raises FeedUnavailable when another try may help, after `retry_after` seconds if the server said so, and FeedRefused when
+    Raises FeedUnavailable when another try may help, after `retry_after` seconds if the server sent that, and FeedRefused when
     none will.
     """
     where = _shown(request.url)
@@ -57,11 +57,13 @@ async def fetch_data(request: FeedRequest, fetcher: Fetcher, progress: Progress 
         async with asyncio.timeout(total):
             body = await _get(request.url, fetcher, progress)
     except TimeoutError:
-        raise FeedUnavailable(f"{where} has not answered in full within {total:g} s") from None
+        raise FeedUnavailable(f"{where} has not sent its whole response within {total:g} s") from None
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise FeedUnavailable(f"{where} cannot be reached: {str(error) or 'no connection in time'}") from None
     except httpx.HTTPError as error:  # its text may quote what the server sent
-        raise FeedUnavailable(f"{where} broke off, or does not speak HTTP ({type(error).__name__})") from None
+        raise FeedUnavailable(
+            f"{where} broke the connection, or does not use HTTP ({type(error).__name__})"
+        ) from None
     return read_feed(body, where)
 
 

@@ -1,4 +1,4 @@
-"""Sends requests to public addresses only, whatever their names resolve to."""
+"""Sends requests to public addresses only."""
 
 import asyncio
 import socket
@@ -17,9 +17,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Guard(httpx.AsyncBaseTransport):
-    """A transport that resolves each request's host once, judges every address, and connects to what it judged.
+    """A transport that resolves each request's host once, checks every address, and connects to a checked one.
 
-    The connection is made to the address and not to the name, so a name that changes its mind in between gains nothing;
+    The connection is made to the address and not to the name, so a name that resolves differently in between has no effect;
     the Host header and TLS still carry the name. Raises FeedRefused, or FeedUnavailable when the name has no address now.
     """
 
@@ -32,7 +32,7 @@ class Guard(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        *others, last = await self._judged(request.url)
+        *others, last = await self._checked_addresses(request.url)
         for address in others:
             with suppress(httpx.ConnectError, httpx.ConnectTimeout):
                 return await self._inner.handle_async_request(_pinned(request, address))
@@ -41,8 +41,8 @@ class Guard(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         await self._inner.aclose()
 
-    async def _judged(self, url: httpx.URL) -> Sequence[str]:
-        """The addresses of the URL's host, all of them fit to connect to."""
+    async def _checked_addresses(self, url: httpx.URL) -> Sequence[str]:
+        """The addresses of the URL's host, all of them allowed."""
         if url.scheme not in _PORTS or not url.host:
             raise FeedRefused(f"{shown(url)} is not an http or https address: give one")
         if url.userinfo:
@@ -51,7 +51,7 @@ class Guard(httpx.AsyncBaseTransport):
         addresses = await self._addresses(url, port)
         if _names(url.host, port).isdisjoint(self._allowed) and not all(map(is_public, addresses)):
             raise FeedRefused(
-                f"{shown(url)} points into our own network, or to no public address: "
+                f"{shown(url)} points to a private network, or to no public address: "
                 "give a public one, or allow its host in the settings of the fetch worker"
             )
         return addresses
@@ -60,7 +60,7 @@ class Guard(httpx.AsyncBaseTransport):
         try:
             addresses = await self._resolve(url.raw_host.decode("ascii"), port)
         except UnicodeError:
-            raise FeedRefused(f"{shown(url)} has a host that no name can be: correct the address") from None
+            raise FeedRefused(f"{shown(url)} has an invalid host: correct the address") from None
         except OSError as error:
             raise FeedUnavailable(
                 f"{shown(url)} has a host that does not resolve: {error.strerror}"
@@ -82,7 +82,7 @@ def shown(url: httpx.URL) -> str:
 
 
 def _pinned(request: httpx.Request, address: str) -> httpx.Request:
-    """The same request, sent to `address`; TLS still asks for the host's name and checks it."""
+    """The same request, sent to `address`; TLS still requests and checks the host's name."""
     return httpx.Request(
         request.method,
         request.url.copy_with(host=address),
@@ -93,6 +93,6 @@ def _pinned(request: httpx.Request, address: str) -> httpx.Request:
 
 
 def _names(host: str, port: int) -> frozenset[str]:
-    """The ways in which `FetchBounds.allowed` may name the place."""
+    """The forms in which `FetchBounds.allowed` may name the place."""
     bracketed = f"[{host}]" if ":" in host else host
     return frozenset({host, bracketed, f"{bracketed}:{port}"})

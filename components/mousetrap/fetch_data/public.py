@@ -1,6 +1,6 @@
-"""Judges whether an IP address belongs to the public internet, as opposed to us, our neighbours or nobody.
+"""Checks whether an IP address is public.
 
-The standard library's `is_global` does not serve: before Python 3.11.10 and 3.12.4 it calls 64:ff9b::a9fe:a9fe public, which a
+The standard library's `is_global` is not enough: before Python 3.11.10 and 3.12.4 it calls 64:ff9b::a9fe:a9fe public, which a
 NAT64 gateway turns into 169.254.169.254, the address where clouds keep their machines' credentials.
 """
 
@@ -28,7 +28,7 @@ _NOT_PUBLIC_V4 = tuple(
     )
 )
 
-#: All that is assigned to the public; ::1, fc00::/7, fe80::/10, ff00::/8 and 64:ff9b:1::/48 lie outside of it.
+#: All that is assigned to the public; ::1, fc00::/7, fe80::/10, ff00::/8 and 64:ff9b:1::/48 are outside of it.
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _NOT_PUBLIC_V6 = tuple(
     IPv6Network(network)
@@ -42,7 +42,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether `address` is public, and so is every IPv4 address that it stands for.
+    """Whether `address` is public, and every IPv4 address that it contains.
 
     Raises ValueError for a text that is no IP address.
     """

@@ -1,10 +1,10 @@
-"""Finds the text in a body, and says of one without JSON whether a later try may bring some."""
+"""Decodes a body to UTF-8, and judges bodies that are not JSON."""
 
 import codecs
 
 from mousetrap.earthquakes import FeedRefused, FeedUnavailable
 
-#: What marks a text's encoding at its start; that of UTF-32 begins like the one of UTF-16.
+#: Byte order marks; that of UTF-32 begins like the one of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -16,7 +16,7 @@ _SPACE = b" \t\r\n"
 
 
 def as_utf8(body: bytes, where: str) -> bytes:
-    """The body as UTF-8 without a mark, whichever of Unicode's encodings its mark says it is.
+    """The body as UTF-8 without a mark, decoded by the encoding of its byte order mark.
 
     Raises FeedUnavailable for an empty body or one that ends in the middle of a character, FeedRefused for one that is not in
     its encoding.
@@ -33,15 +33,17 @@ def as_utf8(body: bytes, where: str) -> bytes:
     except UnicodeDecodeError as error:
         if "truncated" in error.reason or "unexpected end" in error.reason:
             raise _cut_off(where) from None
-        raise FeedRefused(f"{where} is not JSON: its mark says {encoding.upper()}, and it is not") from None
+        raise FeedRefused(
+            f"{where} is not JSON: its byte order mark is of {encoding.upper()}, its text is not"
+        ) from None
 
 
 def not_json(error: Exception, text: bytes, where: str) -> FeedUnavailable | FeedRefused:
-    """What to raise for a text that the decoder stumbled over with `error`; it quotes nothing of it."""
+    """The error to raise for a text that the decoder refused with `error`; it quotes nothing of the text."""
     text = text.strip(_SPACE)
     if text.startswith(b"<"):
         return FeedUnavailable(
-            f"{where} answered with a web page or XML in place of a feed: it may be out of order, or want a login"
+            f"{where} answered with a web page or XML in place of a feed: it may be out of order, or require a login"
         )
     truncated = "truncated" in str(error) or not text.endswith(b"}")
     if text.startswith(b"{") and truncated and not isinstance(error, RecursionError):
@@ -50,7 +52,7 @@ def not_json(error: Exception, text: bytes, where: str) -> FeedUnavailable | Fee
 
 
 def _cut_off(where: str) -> FeedUnavailable:
-    return FeedUnavailable(f"{where} ended its answer in the middle: the server or the way to it broke off")
+    return FeedUnavailable(f"{where} ended its response in the middle: the server or the connection failed")
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Sums up a feed of earthquakes: how many, how strong, how deep, where, and how the strong relate to the weak."""
+"""Summarises a feed of earthquakes."""
 
 from mousetrap.process_data.process import process_data
 

@@ -1,4 +1,4 @@
-"""Estimates the Gutenberg-Richter b-value: how fast earthquakes grow rarer as they grow stronger."""
+"""Estimates the Gutenberg-Richter b-value."""
 
 import math
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import polars as pl
 
 #: The width of a magnitude bin, in tenths; catalogues mix magnitudes of one and two decimals.
 _TENTH = 0.1
-#: Tenths above the fullest bin where records are taken as complete: that bin itself tends to lie too low.
+#: Tenths above the fullest bin where records are taken as complete: that bin itself tends to be too low.
 _CORRECTION = 2
-#: Below this the value's error is as large as what it is compared for.
+#: With fewer, the error is as large as the differences of interest.
 _FEWEST = 50
 
 

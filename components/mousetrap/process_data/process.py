@@ -1,4 +1,4 @@
-"""Makes a feed's events a table, and reads the summary off it line by line."""
+"""Computes a feed's summary."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from mousetrap.process_data.region import region_of
 _EARTHQUAKE = "earthquake"
 _BOUNDS = (None, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, None)
 _STRONGEST = 10
-#: Why an event is left out whose id the feed gave before.
+#: The reason why an event is skipped whose id occurred before.
 _REPEATED = "it has the id of an event before it"
 
 
@@ -88,7 +88,7 @@ def _strongest(events: Sequence[Earthquake]) -> list[Earthquake]:
 
 
 def _spread(values: pl.Series) -> Spread | None:
-    """None of no values; quartiles lie between two values where they must."""
+    """None without values; quartiles are interpolated between two values."""
     if values.is_empty():
         return None
     points = [values.quantile(share, "linear") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]

@@ -1,8 +1,8 @@
-"""Names the region of an event from the free text that says where it was."""
+"""Finds the region in the description of an event's place."""
 
 import re
 
-#: The region of a place that says nothing.
+#: The region of an empty place.
 UNNAMED = "(unnamed)"
 
 #: The abbreviations that seismic networks use beside the full names: one region must not be counted as two.
@@ -21,7 +21,7 @@ _SHORT = {
 }  # fmt: skip
 
 #: "300km SE of", "South of the", "Off the east coast of the North Island of": up to the last, what follows is the region.
-#: Only after such words: a Gulf of Alaska, a Democratic Republic of the Congo are names as they stand.
+#: Only after such words: a Gulf of Alaska, a Democratic Republic of the Congo are names themselves.
 _RELATIVE = re.compile(
     r".*\b(?:[NSEW]{1,3}|(?:north|south|east|west)+|coast|island) of (?:the )?",
     re.IGNORECASE,

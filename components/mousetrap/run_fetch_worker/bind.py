@@ -1,4 +1,4 @@
-"""Hands fetch_data what it needs from the settings and from the attempt it is."""
+"""Binds fetch_data, within the bounds of the settings."""
 
 from mousetrap.earthquakes import EARTHQUAKES, Feed, FeedRequest, default_request
 from mousetrap.earthquakes_settings import FEED, FETCH

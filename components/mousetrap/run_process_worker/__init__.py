@@ -1,4 +1,4 @@
-"""Binds process_data to the stage `process` of the earthquakes pipeline, and keeps each summary."""
+"""Binds process_data to the stage `process` of the earthquakes pipeline."""
 
 from mousetrap.run_process_worker.bind import bind_process, run_process_worker
 

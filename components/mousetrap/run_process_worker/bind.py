@@ -1,4 +1,4 @@
-"""Hands process_data its feed, and saves what it makes of it once, however often the job is repeated."""
+"""Binds process_data, and saves each summary once."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ def run_process_worker(connect: Connect, groups: Groups = (DATABASE,)) -> int:
 
 
 def bind_process(settings: Settings) -> Binding:
-    """The stage `process`, with its database open. Raises SettingsWrong for the address of none."""
+    """The stage `process`, with its database open. Raises SettingsWrong for an unsupported address."""
     url = settings.of(DATABASE).url
     try:
         check_address(url)

@@ -1,4 +1,4 @@
-"""The environment of a process, read once and checked; secrets are masked wherever they show."""
+"""Reads and checks the environment, finds the local stack, masks secrets."""
 
 from mousetrap.settings.addresses import check_address, check_http, check_places
 from mousetrap.settings.engine import ENGINE, NetworkSeconds, Seconds

@@ -1,4 +1,4 @@
-"""Checks addresses of servers before anyone goes there; what it says of a wrong one holds no part of its password."""
+"""Checks the addresses of servers; errors contain no part of a password."""
 
 import re
 from collections.abc import Sequence
@@ -11,29 +11,29 @@ _OWN_MACHINE = ("", "localhost")
 _UNREADABLE = (
     "it cannot be read as an address: percent-encode the special characters of its user and password"
 )
-_PLACEHOLDER = "its password is empty or a placeholder, which will do on this machine alone: choose one, and tell it to the server too"
-#: A name of the DNS or of a container; underscores are common in the latter.
+_PLACEHOLDER = "its password is empty or a placeholder, which is accepted on this machine only: choose one, and set it on the server too"
+#: A DNS name or the name of a container; the latter often has underscores.
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
 #: Bytes of a virtual host's name in AMQP.
 _LONGEST_VHOST = 255
-#: What an option that other clients take in an address is here, by how its name begins.
+#: What replaces an option that other clients take in an address, by the beginning of its name.
 _INSTEAD = {
     "heartbeat": "MOUSETRAP_HEARTBEAT_SECONDS sets the heartbeat",
     "db": "write the number of the database as a path, as in valkey://host:6379/3",
-    "ssl": "MOUSETRAP_TLS_CA, MOUSETRAP_TLS_CERTIFICATE and MOUSETRAP_TLS_KEY say what TLS needs",
+    "ssl": "MOUSETRAP_TLS_CA, MOUSETRAP_TLS_CERTIFICATE and MOUSETRAP_TLS_KEY configure TLS",
     "password": "write the password before the host, as in valkey://user:password@host:6379/0",
     "": "Mousetrap has its own time limits, and tries again until the server is there",
 }
 
 
 def check_scheme(url: str, schemes: Sequence[str]) -> None:
-    """Raises ValueError for an address that starts with none of them."""
+    """Raises ValueError for an address with another scheme."""
     if url.partition("://")[0] not in schemes:
         raise ValueError(f"write an address that starts with one of: {', '.join(f'{s}://' for s in schemes)}")
 
 
 def check_address(url: str) -> None:
-    """Raises ValueError for hosts that are none, and for a placeholder in place of a password toward another machine."""
+    """Raises ValueError for an invalid host, and for a placeholder as the password of another machine."""
     parts = _split(url)
     login, at, netloc = parts.netloc.rpartition("@")
     hosts = [_host(text, login=bool(at)) for text in netloc.split(",")]
@@ -54,7 +54,7 @@ def is_on_this_machine(url: str) -> bool:
 
 
 def check_amqp(url: str) -> None:
-    """Raises ValueError for what is no address of RabbitMQ: amqp(s)://user:password@host:port,host:port/vhost."""
+    """Raises ValueError for an invalid address of RabbitMQ: amqp(s)://user:password@host:port,host:port/vhost."""
     check_address(url)
     parts = _split(url)
     _check_hosts(parts)
@@ -64,7 +64,7 @@ def check_amqp(url: str) -> None:
 
 
 def check_valkey(url: str) -> None:
-    """Raises ValueError for what is no address of Valkey: valkey(s)://user:password@host:port/database, or unix:///path?db=0."""
+    """Raises ValueError for an invalid address of Valkey: valkey(s)://user:password@host:port/database, or unix:///path?db=0."""
     check_address(url)
     parts = _split(url)
     if parts.scheme == "unix":
@@ -78,14 +78,14 @@ def check_valkey(url: str) -> None:
 
 
 def check_web(url: str) -> None:
-    """Raises ValueError for what is no address of an API: http(s)://host:port, and a path where a proxy adds one."""
+    """Raises ValueError for an invalid address of an API: http(s)://host:port, with a path if a proxy adds one."""
     check_http(url)
     if "?" in url or "#" in url:
         raise ValueError("write an address as http://host:port")
 
 
 def check_http(url: str) -> None:
-    """Raises ValueError for what is no address of the web, or has a user in it."""
+    """Raises ValueError for an invalid HTTP address, and for one with a user."""
     check_scheme(url, ("http", "https"))
     parts = _split(url)
     if "@" in parts.netloc:
@@ -96,13 +96,13 @@ def check_http(url: str) -> None:
 
 
 def check_host(text: str) -> None:
-    """Raises ValueError for what is neither a name nor an address of a machine."""
+    """Raises ValueError for a text that is neither a host name nor an IP address."""
     if not _is_host(text):
         raise ValueError(f"{text!r} is neither a host name nor an IP address")
 
 
 def check_places(text: str) -> None:
-    """Raises ValueError for what cannot be a list of host or host:port."""
+    """Raises ValueError for an invalid list of host or host:port."""
     for entry in filter(None, map(str.strip, text.split(","))):
         bare = entry.removeprefix("[").removesuffix("]")
         if ":" in bare and _is_host(bare):
@@ -177,7 +177,7 @@ def _host(text: str, *, login: bool) -> str:
         parts = urlsplit(f"//{text}")
         _ = parts.port
         if "[" in text and not re.fullmatch(r"\[[^\[\]]*\](:[0-9]*)?", text):
-            raise ValueError  # urlsplit passes over what stands around the brackets
+            raise ValueError  # urlsplit ignores text around the brackets
     except ValueError:
         shown = text if login else text.partition(":")[0]
         raise ValueError(f"{shown!r} is not a host or host:port with a port up to 65535") from None

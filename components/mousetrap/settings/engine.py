@@ -16,7 +16,7 @@ _STORES = (*_BROKERS[2:], "unix")
 OFF = "off"
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-#: What goes over a network takes longer than less would allow.
+#: For calls over a network, which take longer than a shorter time would allow.
 NetworkSeconds = Annotated[float, Meta(ge=0.1, le=86_400)]
 
 
@@ -31,21 +31,21 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     signing_keys: str = ""
     #: A file of certificate authorities for TLS to broker and store; empty means the system's.
     tls_ca: str = ""
-    #: A client certificate and its key, where broker or store ask for one.
+    #: A client certificate and its key, where broker or store require one.
     tls_certificate: str = ""
     tls_key: str = ""
-    #: Whether this process makes what it needs on the broker; else it looks, and waits until `mousetrap migrate` has.
+    #: Whether this process declares its queues; if not, it waits until `mousetrap migrate` has declared them.
     declare: bool = True
     queue_type: Literal["quorum", "classic"] = "quorum"
     #: Messages that wait in a stage's queue before it refuses more.
     queue_max_length: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1_000_000
     #: Bytes of bodies that wait in a stage's queue before it refuses more; 0 for no bound.
     queue_max_bytes: Annotated[int, Meta(ge=0, le=1_000_000_000_000_000)] = 4_294_967_296
-    #: Dead letters of one queue from which on no run of its pipeline is accepted any more; 0 for no bound.
+    #: Dead letters in one queue from which on no run of its pipeline is accepted; 0 for no bound.
     dead_max_length: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
     #: After which the API discards a dead letter; 0 means never.
     dead_max_age_seconds: Annotated[float, Meta(ge=0, le=3_155_760_000)] = 0.0
-    #: RabbitMQ and we drop a connection that was silent for two of them.
+    #: RabbitMQ and the client each drop a connection after two heartbeats without data.
     heartbeat_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 15
     #: Longest wait for the broker to confirm a message; the API waits at most 1.5 s of it.
     confirm_seconds: NetworkSeconds = 10.0
@@ -59,13 +59,13 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     api_keys: str = ""
     #: Bytes; a larger request body is refused.
     api_max_body: Annotated[int, Meta(ge=1, le=8_388_608)] = 1_048_576
-    #: Connections that the API has at once; those beyond end the one that has been silent longest.
+    #: Open connections of the API; one more closes the one that has been idle longest.
     api_max_connections: Annotated[int, Meta(ge=8, le=1_000_000)] = 4_000
     #: Requests a second that a key may make, or without keys an address; twice as many at once; 0 for any number.
     api_rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
-    #: Addresses and networks, separated by commas, whose X-Forwarded-For is believed; empty means nobody's.
+    #: Addresses and networks, separated by commas, whose X-Forwarded-For is believed; empty means none.
     trusted_proxies: str = ""
-    #: Where the command line finds the API, and the key it shows.
+    #: The API that the command line calls, and its key.
     api_url: str = "http://127.0.0.1:8000"
     api_key: str = ""
 
@@ -73,20 +73,20 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 10
     #: Jobs that a worker holds, running or waiting to; 0 means twice the concurrency.
     prefetch: Annotated[int, Meta(ge=0, le=20_000)] = 0
-    #: How long a worker that was told to stop may finish what it runs.
+    #: How long a worker that was asked to stop may finish what it runs.
     grace_seconds: Seconds = 25.0
-    #: How long a claim on a job is good for; it is renewed while the job runs.
+    #: How long a claim on a job is valid; it is renewed while the job runs.
     lease_seconds: NetworkSeconds = 30.0
-    #: How long a worker's event loop may stand still, or a handler go on that was told to stop, before the worker ends.
+    #: How long a worker's event loop may be blocked, or a handler continue that was asked to stop, before the worker ends.
     auto_kill_seconds: Annotated[float, Meta(ge=2, le=86_400)] = 60.0
-    #: Where a worker tells a supervisor of its health; no port means nowhere, and 0 a free one.
+    #: The address of a worker's health endpoint; no port means none, and 0 a free one.
     health_host: str = "127.0.0.1"
     health_port: str = ""
-    #: Between two lines of log that say what a worker has done.
+    #: Between two log lines with a worker's counts.
     health_line_seconds: NetworkSeconds = 60.0
-    #: How long a run is remembered after its last change.
+    #: How long a run is kept after its last change.
     retention_seconds: Annotated[float, Meta(ge=60, le=3_155_760_000)] = 7 * 86_400.0
-    #: Bytes; what a stage handed on is kept for re-runs unless it is larger.
+    #: Bytes; a stage's output is kept for re-runs unless it is larger.
     keep_output_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 PREFIX = "MOUSETRAP_"
 #: Characters of a file that holds a setting; no setting is longer.
-_LONGEST = 1_048_576
+_MAX_CHARACTERS = 1_048_576
 
 
 class SettingsWrong(Exception):
@@ -17,8 +17,8 @@ class SettingsWrong(Exception):
 def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The values that `environ` holds for the settings `names`, from the variable or from the file it names.
 
-    Raises SettingsWrong for both at once, a file that cannot be read or is empty, a text that no setting can be, or a
-    MOUSETRAP_ variable that no setting has.
+    Raises SettingsWrong for both at once, for a file that cannot be read or is empty, for a text with control characters or
+    quotes, and for a MOUSETRAP_ variable that is not a setting.
     """
     known = {variable(name): name for name in names}
     values: dict[str, str] = {}
@@ -40,7 +40,7 @@ def variable(name: str) -> str:
 
 
 def _nearest(key: str, plain: str, known: Iterable[str]) -> str:
-    """The setting that was most likely meant, in the form (`_FILE` or not) that was written; else where they are listed."""
+    """Advice: the nearest setting, with `_FILE` if that was written; else where all are listed."""
     near = difflib.get_close_matches(plain, known, n=1, cutoff=0.85)
     return f": write {near[0]}{key.removeprefix(plain)}" if near else "; docs/settings.md lists them"
 
@@ -48,24 +48,24 @@ def _nearest(key: str, plain: str, known: Iterable[str]) -> str:
 def _content(key: str, path: str) -> str:
     try:
         with Path(path).open(encoding="utf-8-sig") as file:
-            text = file.read(_LONGEST + 1).strip()
-    except (OSError, ValueError) as error:  # a ValueError is about a path or a text that is none
+            text = file.read(_MAX_CHARACTERS + 1).strip()
+    except (OSError, ValueError) as error:  # a ValueError reports an invalid path or text
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsWrong(f"{key}: cannot read {_shown(path)}: {why}") from error
     if not text:
         raise SettingsWrong(f"{key}: {_shown(path)} is empty: write the value into it, or unset {key}")
-    if len(text) > _LONGEST:
-        raise SettingsWrong(f"{key}: {_shown(path)} is longer than {_LONGEST} characters")
+    if len(text) > _MAX_CHARACTERS:
+        raise SettingsWrong(f"{key}: {_shown(path)} is longer than {_MAX_CHARACTERS} characters")
     return text
 
 
 def _clean(key: str, value: str) -> str:
-    """The value without blanks around it. Raises SettingsWrong, without the value, for what an accident left in it."""
+    """The value without blanks around it. Raises SettingsWrong, without the value, for quotes and control characters."""
     text = value.strip()
     if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\r\n" for each in text):
         raise SettingsWrong(f"{key}: it holds a character that is not text: write it in UTF-8")
     if text[:1] in ("'", '"') and text[:1] == text[-1:]:
-        raise SettingsWrong(f"{key}: it stands in quotes: leave them out")
+        raise SettingsWrong(f"{key}: it is in quotes: leave them out")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Declares groups of settings, and reads the values of several groups in one pass."""
+"""Declares groups of settings, and reads several groups in one pass."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

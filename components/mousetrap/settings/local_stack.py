@@ -1,4 +1,4 @@
-"""Says where the stack is that `mousetrap up` runs in a folder, so that commands, workers and notebooks there find it."""
+"""Finds the stack that `mousetrap up` runs in a folder."""
 
 import fcntl
 import os
@@ -13,8 +13,8 @@ from mousetrap.settings.private import NotPrivate, check_private, write_private
 FOLDER = ".mousetrap"
 _FILE = "environment"
 _PREFIXES = ("MOUSETRAP_", "RABBITMQ_")
-#: Settings that say where something is. With one of them given another stack is meant, and the two are not to be mixed: one's
-#: key would go to the other.
+#: The addresses of a stack. If one of them is given, it selects another stack; the two must not be mixed, or the key of one
+#: would be sent to the other.
 _PLACES = ("MOUSETRAP_BROKER_URL", "MOUSETRAP_STORE_URL", "MOUSETRAP_API_URL", "RABBITMQ_HOST")
 
 
@@ -22,13 +22,13 @@ class LocalStack(NamedTuple):
     """A stack that runs on this machine."""
 
     folder: Path
-    #: What its processes read, as far as others need it.
+    #: The variables that others need to be part of it.
     variables: Mapping[str, str]
 
 
 @contextmanager
 def announced(folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
-    """Keeps the file in `folder` that others find the stack by, while the block lasts; a shell can read it too."""
+    """Keeps the file in `folder` by which others find the stack, while the block lasts; a shell can read it too."""
     path = folder / _FILE
     write_private(path, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
     with path.open() as file:
@@ -40,7 +40,7 @@ def announced(folder: Path, variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def find_stack(folder: Path) -> LocalStack | None:
-    """The stack that runs in `folder` or the nearest folder above; none that has ended, or that is another user's."""
+    """The stack that runs in `folder` or the nearest folder above; None for one that has ended or is another user's."""
     for place in (folder, *folder.parents):
         variables = _read(place / FOLDER)
         if variables is not None:
@@ -49,17 +49,17 @@ def find_stack(folder: Path) -> LocalStack | None:
 
 
 def local_environment(
-    environ: Mapping[str, str] = os.environ, say: Callable[[str], object] = lambda _: None
+    environ: Mapping[str, str] = os.environ, notify: Callable[[str], object] = lambda _: None
 ) -> Mapping[str, str]:
-    """`environ`, with what it lacks from the stack that runs in this folder, unless it says itself where a stack is.
+    """`environ`, completed from the stack that runs in this folder, unless `environ` has an address of another stack.
 
-    `say` gets a line that names the stack, if it is used.
+    `notify` is called with a line that names the stack, if it is used.
     """
     given = {name.removesuffix("_FILE") for name in environ}
     stack = None if given.intersection(_PLACES) else find_stack(Path.cwd())
     if stack is None:
         return environ
-    say(f"using the stack in {stack.folder}")
+    notify(f"using the stack in {stack.folder}")
     missing = {
         name: value for name, value in stack.variables.items() if name.removesuffix("_FILE") not in given
     }

@@ -1,17 +1,17 @@
-"""Hides secrets in addresses, so that they can be printed, logged and kept."""
+"""Masks secrets in texts that are printed, logged or kept."""
 
 import re
 
 _PASSWORD = re.compile(r"(?P<before>://[^:/@\s]*:)[^@/\s]+(?=@)")
 #: On the web a user's name alone is often a token.
 _WEB_USER = re.compile(r"(?P<before>(?:(?<=http)|(?<=https))://)[^/?#@\s]+(?=@)", re.IGNORECASE)
-#: What follows the ? or # of an address, whose path we follow so far and no farther: else a text of addresses alone takes long.
+#: What follows the ? or # of an address. The path has a limit: else a text of many addresses takes long.
 _BEHIND = re.compile(r"(?P<before>://[^\s?#\"'<>\\]{0,2048})(?P<behind>[?#][^\s\"'<>\\]*)")
 #: A value in it, or a part of it that has no name.
 _VALUE = re.compile(r"(?P<before>[?#&;](?:[^=&;#?]*=)?)[^&;#?]+")
 #: A key of the API: its id may be shown.
 _API_KEY = re.compile(r"(?P<before>mt_[a-z0-9-]{1,32}_)[A-Za-z0-9_-]+")
-#: A parameter of a query whose name says that it is a secret, as in a line of the access log, which has no host before it.
+#: A query parameter whose name marks it as a secret, as in the access log, whose lines have no host.
 _SECRET = re.compile(
     r"(?P<before>[?&;][^=&;#?\s\"'<>\\]{0,64}"
     r"(?:token|key|secret|password|passwd|pwd|passphrase|sig|signature|auth|authorization|credentials?|jwt|session)"
@@ -23,10 +23,10 @@ _SECRET = re.compile(
 def masked(text: str) -> str:
     """`text` with three stars for the password of every address in it, and for each value in the address's query or fragment.
 
-    The names in a query stay, for they say what is wrong with it. Of a path without a host only what is named like a secret is
-    hidden, and of a key of the API all but its id, wherever it stands.
+    The names in a query stay, since they help to correct it. Of a path without a host only what is named like a secret is
+    hidden, and of an API key everything but its id, at any place.
     """
-    # Every line of log comes by here, and hardly any has an address in it: to look for one takes longer than to write the line.
+    # Every log line passes here and few contain an address: a search takes longer than writing the line.
     if "mt_" in text:
         text = _API_KEY.sub(r"\g<before>***", text)
     if "?" in text and "=" in text:

@@ -1,4 +1,4 @@
-"""Keeps files of ours to ourselves: makes them closed, and refuses those that others made or may write, as ssh does."""
+"""Keeps files with secrets private to their owner."""
 
 import os
 import stat
@@ -8,11 +8,11 @@ _OTHERS = 0o077
 
 
 class NotPrivate(Exception):
-    """A file or folder that holds secrets is not ours alone; the text says what to do about it."""
+    """A file or folder with secrets is accessible to others; the text advises what to do."""
 
 
 def make_private_folder(folder: Path) -> None:
-    """Makes `folder`, which nobody else may enter; closes what an earlier version left readable in one that is there.
+    """Makes `folder` private to its owner, and closes files in it that an earlier version left readable.
 
     Raises NotPrivate for a folder that others may enter or own, or that holds something of theirs, and OSError.
     """
@@ -28,7 +28,7 @@ def write_private(path: Path, text: str) -> None:
     half = path.with_name(f"{path.name}.new")
     half.unlink(missing_ok=True)
     with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(text.encode("utf-8", "surrogateescape"))  # as values stand in an environment
+        file.write(text.encode("utf-8", "surrogateescape"))  # the encoding of environment variables
     half.replace(path)
 
 
@@ -38,7 +38,7 @@ def check_private(path: Path) -> None:
 
 
 def _close(path: Path) -> None:
-    """What lies in a closed folder was out of reach whatever its mode; it is closed for the day when it is moved."""
+    """Files in a private folder are out of reach whatever their mode; they are closed in case they are moved."""
     found = os.lstat(path)
     _check_owner(path, found)
     if found.st_mode & _OTHERS:

@@ -1,4 +1,4 @@
-"""Reads the text of a variable as the type that its setting has, and says what to write where that is impossible."""
+"""Reads a variable's text as the type of its setting."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from msgspec import inspect
 
 
 def read(text: str, kind: Any) -> Any:
-    """The value that `text` stands for. Raises ValueError, with what would do, and without the text, which may be a secret."""
+    """The value of `text`. Raises ValueError with a description of valid values, without the text, which may be a secret."""
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError:
-        raise ValueError(f"write {_wanted(inspect.type_info(kind))}") from None
+        raise ValueError(f"write {_valid(inspect.type_info(kind))}") from None
 
 
-def _wanted(kind: inspect.Type) -> str:
+def _valid(kind: inspect.Type) -> str:
     match kind:
         case inspect.BoolType():
             return "true or false"

@@ -1,23 +1,23 @@
-"""Says at the start of a process that nothing is signed, and refuses that where broker or store are another machine."""
+"""Checks at startup whether messages may be unsigned."""
 
 from mousetrap.settings.addresses import is_on_this_machine
 from mousetrap.settings.engine import OFF
 from mousetrap.settings.environment import SettingsWrong
 from mousetrap.settings.settings import Settings
 
-_RISK = "anyone who can write to broker or store can have anything done as a job"
+_RISK = "anyone who can write to broker or store can start any job"
 _ADVICE = "set MOUSETRAP_SIGNING_KEYS alike for the API and all workers; `mousetrap keys signing` makes a key"
 
 
 def check_signing(settings: Settings) -> str | None:
     """A warning for the log where nothing is signed, None where there are keys.
 
-    Raises SettingsWrong where nobody said so in words and broker or store are another machine.
+    Raises SettingsWrong if signing is not switched off explicitly and broker or store are on another machine.
     """
     if settings.keyring.keys:
         return None
     if settings.signing_keys == OFF:
-        return f"signing is off, as MOUSETRAP_SIGNING_KEYS says: {_RISK}"
+        return f"signing is off, by MOUSETRAP_SIGNING_KEYS: {_RISK}"
     away = [
         name
         for name, url in (("the broker", settings.broker_url), ("the store", settings.store_url))

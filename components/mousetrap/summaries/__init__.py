@@ -1,4 +1,4 @@
-"""Keeps the earthquakes' summaries in a SQL database, each job's once, however often the job is repeated."""
+"""Stores summaries of earthquakes in a SQL database, one per job."""
 
 from mousetrap.summaries.database import parse as check_address
 from mousetrap.summaries.errors import SummariesRefused, SummariesUnreachable

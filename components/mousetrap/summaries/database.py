@@ -1,4 +1,4 @@
-"""Opens the database at an address, and says what is wrong with it in words that hold no password."""
+"""Opens the database, and translates its errors."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from mousetrap.summaries.errors import SummariesRefused, SummariesUnreachable
 
 _FORMS = "give sqlite:///path/to/file.db or postgresql+psycopg://user:password@host/database"
 
-#: What databases raise while they are away, locked, full, shutting down or a replica that takes no writes.
+#: Raised by databases that are unreachable, locked, full, shutting down or a read-only replica.
 _AWAY = (OperationalError, InterfaceError, InternalError)
-#: What each kind of database is told when a connection opens.
+#: The options of a connection, by kind of database.
 _CONNECT: dict[str, dict[str, Any]] = {
-    # Seconds that a writer waits for another one.
+    # Seconds that a writer waits for another writer.
     "sqlite": {"timeout": 10.0},
-    # Seconds to connect, and milliseconds until a silent server counts as lost: a caller waits for the answer.
+    # Seconds to connect, and milliseconds until a silent server counts as lost: a job waits for the response.
     "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 2000},
 }
 
@@ -27,7 +27,7 @@ _CONNECT: dict[str, dict[str, Any]] = {
 def open_engine(url: str) -> Engine:
     """An engine for `url`; it connects when it is first used.
 
-    Raises ValueError for an address that is none of ours.
+    Raises ValueError for an unsupported address.
     """
     parsed = parse(url)
     kind = _kind(parsed)
@@ -35,7 +35,7 @@ def open_engine(url: str) -> Engine:
 
 
 def parse(url: str) -> URL:
-    """The address of a database. Raises ValueError for one that is none of ours."""
+    """The address of a database. Raises ValueError for an unsupported one."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -43,7 +43,7 @@ def parse(url: str) -> URL:
     kind = _kind(parsed)
     in_memory = kind == "sqlite" and parsed.database in (None, "", ":memory:")
     if kind not in _CONNECT or in_memory:
-        raise ValueError(f"{masked(parsed)} is no database that several processes can use: {_FORMS}")
+        raise ValueError(f"{masked(parsed)} is not a database that several processes can use: {_FORMS}")
     if kind == "sqlite" and parsed.query:
         raise ValueError(f"{masked(parsed)} takes no options behind a ?: {_FORMS}")
     return parsed
@@ -55,13 +55,13 @@ def _kind(url: URL) -> str:
 
 @contextmanager
 def reached(url: URL) -> Iterator[None]:
-    """Turns what the database's library raises into SummariesUnreachable, or SummariesRefused where no wait helps."""
+    """Translates the library's errors into SummariesUnreachable, or SummariesRefused where waiting does not help."""
     try:
         yield
     except DBAPIError as error:
         why = str(error.orig).partition("\n")[0]
         kind = SummariesUnreachable if _is_away(error) else SummariesRefused
-        raise kind(f"the summaries' database {masked(url)} does not serve us: {why}") from None
+        raise kind(f"the summaries' database {masked(url)} does not serve: {why}") from None
     except NoConnectionFree:
         raise SummariesUnreachable(
             f"all connections to the summaries' database {masked(url)} are busy"
@@ -69,7 +69,7 @@ def reached(url: URL) -> Iterator[None]:
 
 
 def _is_away(error: DBAPIError) -> bool:
-    # SQLite says of a table that is missing what it says of a file that is locked, but for the code.
+    # SQLite raises the same error for a missing table as for a locked file, with another code.
     code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_BUSY)
     return isinstance(error, _AWAY) and code != sqlite3.SQLITE_ERROR
 

@@ -13,4 +13,4 @@ def migrate(settings: Settings) -> str:
             count = summaries.count()
     except ValueError as error:
         raise SettingsWrong(f"MOUSETRAP_DATABASE_URL: {error}") from error
-    return f"the table of summaries stands at {masked(url).partition('?')[0]}, with {count} in it"
+    return f"the table of summaries is at {masked(url).partition('?')[0]}, with {count} in it"

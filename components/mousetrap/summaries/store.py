@@ -17,7 +17,7 @@ from mousetrap.summaries.table import SUMMARIES, create_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSummary:
-    """A summary, and which run brought it when."""
+    """A summary with its run and time."""
 
     run_id: str
     created_at: datetime
@@ -25,8 +25,8 @@ class StoredSummary:
 
 
 class Summaries:
-    """The stored summaries; threads may share one. Every call raises SummariesUnreachable while the database is away,
-    and SummariesRefused when it answers and refuses.
+    """The stored summaries; threads may share one. Every call raises SummariesUnreachable while the database is
+    unreachable, and SummariesRefused when it refuses.
     """
 
     def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
@@ -65,7 +65,7 @@ class Summaries:
 
 
 def _insert_new(dialect: str, row: dict[str, Any]) -> Insert:
-    """An insert that passes over a key that is there, and then tells whether it was; each dialect has its own."""
+    """An insert that ignores an existing key and reports whether it inserted; each dialect has its own."""
     insert: Insert
     if dialect == "sqlite":
         insert = sqlite.insert(SUMMARIES).values(row).on_conflict_do_nothing()
@@ -75,7 +75,7 @@ def _insert_new(dialect: str, row: dict[str, Any]) -> Insert:
 
 
 def utc_now() -> datetime:
-    """The time, as it is everywhere."""
+    """The time in UTC."""
     return datetime.now(UTC)
 
 
@@ -83,7 +83,7 @@ def utc_now() -> datetime:
 def open_summaries(url: str, now: Callable[[], datetime] = utc_now) -> Iterator[Summaries]:
     """The summaries in the database at `url`; the table is made if it is not there.
 
-    Raises ValueError for an address that we cannot use, SummariesUnreachable for a database that is away, and
+    Raises ValueError for an unsupported address, SummariesUnreachable for an unreachable database, and
     SummariesRefused for one that refuses.
     """
     engine = open_engine(url)
@@ -96,5 +96,5 @@ def open_summaries(url: str, now: Callable[[], datetime] = utc_now) -> Iterator[
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """SQLite keeps no time zone; what we write is UTC."""
+    """SQLite keeps no time zone; all times are written in UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

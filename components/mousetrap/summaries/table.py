@@ -1,4 +1,4 @@
-"""The one table of the summaries, and how it comes to be when several processes open it at once."""
+"""The table of summaries, and its creation by several processes at once."""
 
 from contextlib import suppress
 
@@ -14,21 +14,21 @@ SUMMARIES = Table(
     Column("key", String(200), primary_key=True),
     Column("run_id", String(200), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, index=True),
-    #: How many earthquakes were summed up, for those who look with SQL.
+    #: How many earthquakes the summary counts, for queries in SQL.
     Column("earthquakes", Integer, nullable=False),
     #: JSON.
     Column("summary", Text, nullable=False),
 )
 
-#: Any number will do, as long as all of us take the same.
+#: Any number, the same in every process.
 _LOCK = 6_871_947_673
 
 
 def create_table(engine: Engine) -> None:
     """Makes the table if it is not there; a user who may not create tables needs one made before."""
     if engine.dialect.name == "sqlite":
-        # Readers and a writer then no longer wait for each other; the file remembers it. SQLite refuses, without a wait, when
-        # another is at the same: it does us no harm to go on, and who opens next tries again.
+        # In this mode, which the file keeps, readers and a writer do not wait for each other. SQLite refuses at once while
+        # another process sets it: that is harmless, and the next process to open the file tries again.
         with suppress(OperationalError), engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     with engine.begin() as connection:

@@ -99,7 +99,7 @@ def test_runs_that_do_not_fit_are_shown_with_how_to_look_further() -> None:
 
 def test_why_a_run_failed_is_a_line_below_the_others() -> None:
     failure = Failure(
-        kind="pkg.FeedRefused", text="http://10.0.0.1/ points into our own network,\nor to no public address"
+        kind="pkg.FeedRefused", text="http://10.0.0.1/ points to a private network,\nor to no public address"
     )
     failed = Run(
         id=RUN, pipeline="earthquakes", state=RunState.FAILED, stage="fetch",

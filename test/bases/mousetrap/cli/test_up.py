@@ -99,7 +99,7 @@ def test_a_run_that_fails_reports_why_and_exits_1(up: Start, start_base: Start) 
     run = start_base("cli", "run", "earthquakes", "--input", '{"url": "http://10.0.0.1/"}')
 
     assert run.wait(60) == 1
-    assert "FeedRefused: http://10.0.0.1/ points into our own network" in run.output
+    assert "FeedRefused: http://10.0.0.1/ points to a private network" in run.output
     assert "Traceback" not in run.output
 
 

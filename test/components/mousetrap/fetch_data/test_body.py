@@ -136,7 +136,7 @@ def test_a_packed_body_that_is_none_or_ends_too_soon_fails(
     plain = server.answers("/plain", 200, week, headers=_PACKED)
     cut = server.answers("/cut", 200, gzip.compress(week)[:-100], headers=_PACKED)
 
-    with pytest.raises(FeedRefused, match="says that its answer is gzip, but it is not"):
+    with pytest.raises(FeedRefused, match="labels its response gzip, but it is not"):
         fetch(plain, bounds)
     with pytest.raises(FeedUnavailable, match="in the middle of a gzip stream"):
         fetch(cut, bounds)

@@ -174,7 +174,7 @@ def test_a_text_in_the_encoding_of_its_mark_is_read(encoding: str, week: bytes) 
         (b'{"type": "\xff"}', "not JSON: it is not UTF-8 text"),
         (b'{"type": NaN}', "not JSON: JSON is malformed"),
         (b'{"x": ' + b"[" * 100_000, "not JSON: it is nested too deep"),
-        (b"\xff\xfe\x00\xd8\x00\x00", "its mark says UTF-16, and it is not"),
+        (b"\xff\xfe\x00\xd8\x00\x00", "its byte order mark is of UTF-16, its text is not"),
         (b"secret", "not JSON: JSON is malformed"),
         (b'{"hello": "secret"}', "not a GeoJSON feed of earthquakes: Object missing required field `type`"),
         (_feed().replace(b"FeatureCollection", b"secret"), "its type is not FeatureCollection"),
@@ -196,10 +196,10 @@ def test_what_is_no_feed_is_refused_without_quoting_it(body: bytes, told: str) -
         (b" \r\n", "empty page"),
         (b"<html>secret</html>", "a web page or XML"),
         (b"\xef\xbb\xbf\n<!DOCTYPE html>", "a web page or XML"),
-        (_feed(_FEATURE)[:-1], "ended its answer in the middle"),
-        (_feed(_FEATURE).decode().encode("utf-16")[:-1], "ended its answer in the middle"),
-        (_feed(_FEATURE).decode().encode("utf-16")[:-2], "ended its answer in the middle"),
-        (_feed(_FEATURE).decode().encode("utf-32")[:-3], "ended its answer in the middle"),
+        (_feed(_FEATURE)[:-1], "ended its response in the middle"),
+        (_feed(_FEATURE).decode().encode("utf-16")[:-1], "ended its response in the middle"),
+        (_feed(_FEATURE).decode().encode("utf-16")[:-2], "ended its response in the middle"),
+        (_feed(_FEATURE).decode().encode("utf-32")[:-3], "ended its response in the middle"),
     ],
 )
 def test_what_a_server_in_trouble_sends_is_tried_again(body: bytes, told: str) -> None:

@@ -86,7 +86,7 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
         ({"MOUSETRAP_STORE_URL": "valkey://h,i/0"}, "MOUSETRAP_STORE_URL: it has several hosts"),
         ({"MOUSETRAP_STORE_URL": "valkey://h..i/0"}, "MOUSETRAP_STORE_URL: 'h..i' is not a host name"),
         ({"MOUSETRAP_STORE_URL": "unix://"}, "MOUSETRAP_STORE_URL: write the path of the socket"),
-        ({"MOUSETRAP_STORE_URL": '"valkey://h/0"'}, "MOUSETRAP_STORE_URL: it stands in quotes"),
+        ({"MOUSETRAP_STORE_URL": '"valkey://h/0"'}, "MOUSETRAP_STORE_URL: it is in quotes"),
         ({"MOUSETRAP_STORE_URL": "valkey://h\n/0"}, "MOUSETRAP_STORE_URL: it has several lines"),
         ({"MOUSETRAP_STORE_URL": "valkey://h\udcff/0"}, "MOUSETRAP_STORE_URL: it holds a character that"),
         ({"MOUSETRAP_API_URL": "127.0.0.1:8000"}, "MOUSETRAP_API_URL: write an address that starts with"),
