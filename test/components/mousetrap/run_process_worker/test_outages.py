@@ -109,7 +109,13 @@ def process_stage() -> Pipeline:
 @pytest.fixture
 def binding(request: pytest.FixtureRequest, database: LockedFile | StoppedServer) -> Binding:
     bound = bind_process(Settings.from_environ({"MOUSETRAP_DATABASE_URL": database.url}, [DATABASE]))
-    return replace(bound, pipeline=process_stage(), isolated=request.param)
+    return Binding(
+        pipeline=process_stage(),
+        stage=bound.stage_name,
+        handler=bound.handler,
+        lifespan=bound.lifespan,
+        isolated=request.param,
+    )
 
 
 #: Not an isolated handler with a locked file: each try would take the ten seconds that SQLite waits for a lock.
