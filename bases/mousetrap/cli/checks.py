@@ -53,7 +53,7 @@ def check_api_keys(text: str, now: float) -> Check:
 
 
 def check_workers(queues: Iterable[str], workers: Iterable[Worker]) -> Check:
-    """Whether each queue has a worker that beats; those that fell silent are named."""
+    """Whether each queue has a worker with a heartbeat; workers that became silent are named."""
     seen = tuple(workers)
     live = [worker for worker in seen if worker.state != "stale"]
     stale = ", ".join(worker.name for worker in seen if worker.state == "stale")
@@ -65,39 +65,39 @@ def check_workers(queues: Iterable[str], workers: Iterable[Worker]) -> Check:
     return Check("workers", "ok", f"{len(live)} live, every queue is served{silent}")
 
 
-def check_store_info(facts: StoreInfo) -> Iterator[Check]:
+def check_store_info(info: StoreInfo) -> Iterator[Check]:
     """Whether the store may lose what it was given."""
-    if facts.policy == "noeviction":
+    if info.policy == "noeviction":
         yield Check("eviction", "ok", "the store forgets nothing to make room")
     else:
-        found = f"maxmemory-policy is {facts.policy or 'not known'}: a full store may forget runs"
+        found = f"maxmemory-policy is {info.policy or 'not known'}: a full store may forget runs"
         yield Check(
             "eviction",
-            "fail" if facts.policy else "warn",
+            "fail" if info.policy else "warn",
             found,
             "set maxmemory-policy noeviction on the server",
         )
-    yield from _check_memory(facts)
-    if facts.appends:
+    yield from _check_memory(info)
+    if info.appends:
         yield Check("persistence", "ok", "each write goes to the append-only file")
     else:
         kept = (
             "writes are kept by snapshots alone"
-            if facts.snapshots
+            if info.snapshots
             else "no write is kept on disk"
-            if facts.snapshots == ""
+            if info.snapshots == ""
             else "it is not known how the store keeps writes"
         )
         found = f"{kept}: a restart of the store may lose runs"
         yield Check("persistence", "warn", found, "set appendonly yes on the server")
 
 
-def _check_memory(facts: StoreInfo) -> Iterator[Check]:
+def _check_memory(info: StoreInfo) -> Iterator[Check]:
     """No check where there is no bound, or it is not known."""
-    if not facts.max_bytes or facts.used_bytes is None:
+    if not info.max_bytes or info.used_bytes is None:
         return
-    share = facts.used_bytes / facts.max_bytes
-    found = f"{share:.0%} of the {facts.max_bytes / _MIB:,.0f} MiB are used that the store may take"
+    share = info.used_bytes / info.max_bytes
+    found = f"{share:.0%} of the {info.max_bytes / _MIB:,.0f} MiB are used that the store may take"
     if share < WARN_SHARE:
         yield Check("memory", "ok", found)
     else:

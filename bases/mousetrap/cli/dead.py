@@ -1,4 +1,4 @@
-"""The commands for dead letters: dead list, groups, show, redrive, discard, export."""
+"""The commands `dead …`: list, groups, show, redrive, discard, export."""
 
 import sys
 from collections.abc import Callable, Sequence

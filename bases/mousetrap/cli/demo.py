@@ -1,4 +1,4 @@
-"""Runs the catalogue's sample once, in a stack that is removed afterwards."""
+"""Runs the catalogue's sample in a stack of its own."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The commands for keys, which are shown once: keys new, keys signing."""
+"""The commands `keys …`: new, signing."""
 
 from typing import Annotated
 

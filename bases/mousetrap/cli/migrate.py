@@ -62,5 +62,5 @@ def _check_store(settings: "Settings") -> str:
     from mousetrap.cli.probes import store_info
     from mousetrap.settings import masked
 
-    facts = asyncio.run(store_info(settings))
-    return f"{masked(settings.store_url)} answers ({facts.server}); it needs nothing made"
+    info = asyncio.run(store_info(settings))
+    return f"{masked(settings.store_url)} answers ({info.server}); it needs nothing made"

@@ -1,4 +1,4 @@
-"""Prints tables for people and JSON for programs, without foreign control characters."""
+"""Prints tables and JSON, without control characters of others."""
 
 import shlex
 import sys

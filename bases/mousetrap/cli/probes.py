@@ -1,4 +1,4 @@
-"""Asks broker, store and API, and returns what was found as checks."""
+"""Asks broker, store and API, and returns checks."""
 
 import asyncio
 import time
@@ -104,12 +104,12 @@ async def _ready(broker: Queue, queue: str) -> int | None:
 
 def _store(settings: Settings) -> Iterator[Check]:
     try:
-        facts = asyncio.run(store_info(settings))
+        info = asyncio.run(store_info(settings))
     except (MousetrapError, ValueError) as error:
         yield Check("store", "fail", str(error), "start it, or name another in MOUSETRAP_STORE_URL")
         return
-    yield Check("store", "ok", f"{masked(settings.store_url)} answers ({facts.server})")
-    yield from check_store_info(facts)
+    yield Check("store", "ok", f"{masked(settings.store_url)} answers ({info.server})")
+    yield from check_store_info(info)
 
 
 async def store_info(settings: Settings) -> StoreInfo:

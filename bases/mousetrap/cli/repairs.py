@@ -1,4 +1,4 @@
-"""Redrives or discards dead letters in batches, and sums the replies up."""
+"""Redrives or discards dead letters in batches, and sums the replies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Repaired:
 def in_batches(request: Callable[[int], Redriven | Discarded], show: Callable[[Repaired], None]) -> Repaired:
     """Repeats `request`, which takes a limit, for as many letters as matched at first; `show` gets each sum.
 
-    Letters that die again meanwhile are not redriven again.
+    Letters that die again in this time are not redriven again.
     """
     total = more = Repaired.of(request(_BATCH))
     while total.left and more.removed:

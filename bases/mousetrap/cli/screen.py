@@ -1,4 +1,4 @@
-"""Shows a run while it happens: a table on a terminal, else lines."""
+"""Shows a run while it happens, as a table or as lines."""
 
 import time
 from collections.abc import Callable, Iterator

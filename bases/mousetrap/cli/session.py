@@ -1,4 +1,4 @@
-"""Reads the settings of a command, and opens the API that they name."""
+"""Reads the settings of a command, and opens its API."""
 
 import os
 from collections.abc import Iterator, Mapping

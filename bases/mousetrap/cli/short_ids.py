@@ -1,4 +1,4 @@
-"""Finds the run or the dead letter whose id begins with a text."""
+"""Finds a run or a dead letter by the beginning of its id."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice

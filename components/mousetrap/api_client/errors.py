@@ -1,4 +1,4 @@
-"""Errors for people: what failed, what was misused, what cannot be reached."""
+"""Errors for people: failed, misused, unreachable."""
 
 
 class CommandFailed(Exception):

@@ -1,4 +1,4 @@
-"""Follows a run from event to event, across lost connections, until it has ended."""
+"""Follows a run to its end, across lost connections."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,25 +7,25 @@ from mousetrap.api_client.client import Api
 from mousetrap.api_client.errors import Unreachable
 from mousetrap.shapes import Event, Progress
 
-#: Seconds before each new try to reach the API; with the last one spent, following has failed.
-_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0, 10.0)
+#: Before each try to reconnect; after the last one following has failed. An event starts the series again.
+_RECONNECT_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0, 10.0)
 
 
-def follow(api: Api, run_id: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Event | Progress]:
-    """What happens to the run from its start, each event once; Api.events' errors, once its patience is spent."""
-    after, pauses = "", iter(_PAUSES)
+def follow(api: Api, run_id: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[Event | Progress]:
+    """The run's events from its start, each once. Raises the errors of Api.events, Unreachable after the last try."""
+    after, delays = "", iter(_RECONNECT_DELAYS_S)
     while True:
         lost = Unreachable(f"the API at {api.url} ends every stream of events before the run has ended")
         try:
-            for news in api.events(run_id, after):
-                yield news
-                pauses = iter(_PAUSES)
-                if isinstance(news, Event):
-                    after = news.id
-                    if news.last:
+            for event in api.events(run_id, after):
+                yield event
+                delays = iter(_RECONNECT_DELAYS_S)
+                if isinstance(event, Event):
+                    after = event.id
+                    if event.last:
                         return
         except Unreachable as error:
             lost = error
-        if (seconds := next(pauses, None)) is None:
+        if (delay := next(delays, None)) is None:
             raise lost
-        pause(seconds)
+        sleep(delay)

@@ -1,4 +1,4 @@
-"""Holds the API's reply as JSON, and decodes it into a value."""
+"""Holds the API's reply, and decodes it into a value."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar

@@ -1,4 +1,4 @@
-"""The whole stack on this machine, as processes that start and stop together."""
+"""The whole stack on this machine."""
 
 from mousetrap.local_stack.folder import writing_in
 from mousetrap.local_stack.plan import Parts, Plan, programs

@@ -1,4 +1,4 @@
-"""Locks a stack's folder, and finds what a killed stack left running."""
+"""Locks a stack's folder, and finds leftovers of a killed stack."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Runs the whole stack on this machine as processes that start and stop together."""
+"""Runs the whole stack on this machine as processes."""
 
 import signal
 import socket
@@ -67,7 +67,7 @@ class Stack:
         self._events.put(event)
 
     def next_event(self, timeout_s: float | None = None) -> Any:
-        """The next event that was added, None after the timeout; meanwhile programs that end are restarted.
+        """The next event that was added, None after the timeout. Programs that end are restarted while it waits.
 
         Raises StopAsked on a signal, ProgramEnded for a program that is not restarted, and exceptions that were added.
         """

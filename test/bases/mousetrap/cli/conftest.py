@@ -1,4 +1,4 @@
-"""Fixtures of the terminal: no forced colours, and the processes that a test started."""
+"""Commands in this process, and the processes of a test."""
 
 import subprocess
 from collections.abc import Callable

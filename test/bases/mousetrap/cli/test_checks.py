@@ -1,4 +1,4 @@
-"""Shows how a store is judged."""
+"""How the doctor judges store, keys, workers and dead letters."""
 
 from datetime import UTC, datetime, timedelta
 

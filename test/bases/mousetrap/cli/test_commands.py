@@ -1,4 +1,4 @@
-"""Shows how commands answer: quickly, in one line when they are misused, and with the exit code that fits."""
+"""Commands: quick help, errors in one line, exit codes."""
 
 import re
 import subprocess

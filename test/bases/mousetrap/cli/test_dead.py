@@ -1,4 +1,4 @@
-"""Shows what the commands for repairing do over a real API: dead letters, calling off, repeating."""
+"""The commands for repair, over a real API."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ def bury(store_url: str, *run_ids: str, reason: str = "max-retries") -> list[str
 
 
 def waiting(store_url: str) -> int:
-    """How many jobs wait in the queue that the letters came from."""
+    """How many jobs wait in the queue of the letters."""
 
     async def count() -> int:
         async with connect(store_url, [QUEUE], name="test") as queue:
@@ -81,7 +81,7 @@ def waiting(store_url: str) -> int:
 def test_letters_are_listed_counted_and_shown(mousetrap: Command, store_url: str) -> None:
     first, _ = bury(store_url, "r1", "r2")
 
-    listed, groups, told = (
+    listed, groups, shown = (
         mousetrap("dead", "list"),
         mousetrap("dead", "groups"),
         mousetrap("dead", "show", first),
@@ -90,8 +90,8 @@ def test_letters_are_listed_counted_and_shown(mousetrap: Command, store_url: str
     assert first in listed.stdout and "max-retries Broken: no" in listed.stdout
     assert groups.stdout.splitlines()[-1].split() == ["2", QUEUE, "max-retries", "Broken"]
     for part in ("r1", "Broken: no", "Traceback: here", '"url": "https://example.org/feed"'):
-        assert part in told.stdout
-    assert max(len(line) for line in (listed.stdout + told.stdout).splitlines()) <= 80
+        assert part in shown.stdout
+    assert max(len(line) for line in (listed.stdout + shown.stdout).splitlines()) <= 80
 
 
 def test_letters_are_redriven_by_filter_and_what_is_left_is_discarded(
@@ -134,7 +134,7 @@ def test_letters_are_exported_a_line_each(mousetrap: Command, store_url: str) ->
 
 
 def test_a_letter_that_is_not_there_is_reported(mousetrap: Command) -> None:
-    shown, redriven = mousetrap("dead", "show", "nobody"), mousetrap("dead", "redrive", "nobody")
+    shown, redriven = mousetrap("dead", "show", "unknown"), mousetrap("dead", "redrive", "unknown")
 
     assert (shown.returncode, redriven.returncode) == (2, 1)
     assert "mousetrap dead list" in shown.stderr and "mousetrap dead list" in redriven.stderr
@@ -203,13 +203,13 @@ def test_the_id_that_begins_as_an_option_is_shown_as_it_is_listed(mousetrap: Com
 def test_runs_are_cancelled_and_repeated(mousetrap: Command) -> None:
     mousetrap("run", "earthquakes", "--id", "mine", "--input", FEED, "--no-follow", "--expires-in", "5m")
 
-    cancelled = mousetrap("cancel", "mine", "nobody")
+    cancelled = mousetrap("cancel", "mine", "unknown")
     again = mousetrap("rerun", "mine", "--no-follow", "--json")
     repeated = mousetrap("show", json.loads(again.stdout)["run_id"])
     impossible = mousetrap("rerun", "mine", "--from", "failed")
 
     assert (cancelled.returncode, cancelled.stdout) == (1, "run mine is cancelled\n")
-    assert "run nobody: There is no such run" in cancelled.stderr
+    assert "run unknown: There is no such run" in cancelled.stderr
     assert "cancelled" in mousetrap("show", "mine").stdout
     assert "repeats   mine" in repeated.stdout
     assert (impossible.returncode, "has not failed" in impossible.stderr) == (2, True)

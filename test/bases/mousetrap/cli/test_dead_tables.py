@@ -1,4 +1,4 @@
-"""Tables of dead letters, as a terminal of 80 columns shows them."""
+"""Tables of dead letters on a terminal of 80 columns."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,10 +73,10 @@ def test_groups_are_counted() -> None:
     )
 
 
-@pytest.mark.parametrize(("seen", "told"), [(0, "no dead letters"), (3, "no dead letter matches")])
-def test_none_is_shown_as_what_it_is(seen: int, told: str) -> None:
-    assert shown(letters_table(LetterPage(letters=(), matched=0, seen=seen, unseen=0), NOW)) == told
-    assert shown(groups_table(LetterGroups(groups=(), seen=seen, unseen=0), NOW)) == told
+@pytest.mark.parametrize(("seen", "text"), [(0, "no dead letters"), (3, "no dead letter matches")])
+def test_none_is_shown_as_what_it_is(seen: int, text: str) -> None:
+    assert shown(letters_table(LetterPage(letters=(), matched=0, seen=seen, unseen=0), NOW)) == text
+    assert shown(groups_table(LetterGroups(groups=(), seen=seen, unseen=0), NOW)) == text
 
 
 def test_a_letter_shows_what_happened() -> None:

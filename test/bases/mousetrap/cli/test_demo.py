@@ -1,4 +1,4 @@
-"""Shows that the demo runs by itself, on either queue, and that it says what was wrong when it cannot."""
+"""The demo on either queue, and what it reports on failure."""
 
 import os
 import re
@@ -106,12 +106,12 @@ def test_ctrl_c_ends_the_demo_and_leaves_nothing(demo: Start, living: Living, tm
 
 
 def wrong(broker_url: str) -> dict[str, tuple[str, str]]:
-    """By what is wrong: the address, and what is said of it."""
+    """By what is wrong: the address, and the error."""
     parts = urlsplit(broker_url)
     user, place = parts.username, f"{parts.hostname}:{parts.port}"
     return {
         "password": (f"amqp://{user}:s3cret@{place}/", "it refused the login: check user and password"),
-        "user": (f"amqp://nobody:s3cret@{place}/", "it refused the login: check user and password"),
+        "user": (f"amqp://stranger:s3cret@{place}/", "it refused the login: check user and password"),
         "vhost": (parts._replace(path="/s3cret-host").geturl(), "it refused the virtual host"),
         "port": (
             "amqp://me:s3cret@127.0.0.1:1/",
@@ -125,12 +125,12 @@ def wrong(broker_url: str) -> dict[str, tuple[str, str]]:
 def test_a_broker_that_cannot_be_used_is_reported_at_once_with_the_cause_first(
     demo: Start, living: Living, broker_url: str, what: str
 ) -> None:
-    address, said = wrong(broker_url)[what]
+    address, error = wrong(broker_url)[what]
     done = demo(MOUSETRAP_BROKER_URL=address)
 
     assert done.wait(30) in (2, 3)  # seconds, not the half minute that a stack is given
     assert 1 <= len(done.lines) <= 3, done.output
-    assert said in done.lines[0]
+    assert error in done.lines[0]
     assert "Traceback" not in done.output
     assert "s3cret@" not in done.output
     assert living() == {}
@@ -147,7 +147,7 @@ def test_a_broker_that_accepts_connections_and_is_silent_is_given_up_too(demo: S
 
 @contextmanager
 def held_up(living: Living) -> Iterator[None]:
-    """A demo whose fetch worker stands still, and whose API serves."""
+    """A demo whose fetch worker is stopped, and whose API serves."""
     worker = until(lambda: pids_of(living, "mousetrap.fetch_worker"), "the worker has started", seconds=30)[0]
     os.kill(worker, signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""Shows that the doctor finds what is wrong, says how to mend it, and tells by its exit code."""
+"""What the doctor finds, its advice and its exit code."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def environ(store_url: str, **more: str) -> dict[str, str]:
 
 
 def states(shown: str) -> dict[str, str]:
-    """What the doctor says of each thing it looked at, from its table."""
+    """The state of each check, from the table."""
     lines = (line.split() for line in shown.splitlines())
     return {words[1]: words[0] for words in lines if words[0] in ("ok", "warn", "fail")}
 

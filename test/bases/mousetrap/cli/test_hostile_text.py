@@ -1,4 +1,4 @@
-"""Shows that no text steers the terminal, whatever command prints it and whoever wrote it."""
+"""No command prints text that steers the terminal."""
 
 import json
 import subprocess

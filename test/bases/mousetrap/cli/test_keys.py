@@ -1,4 +1,4 @@
-"""Shows that keys made here are keys there."""
+"""Keys that the command line makes."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Shows that one command makes all that the other processes need, changes nothing when repeated, and says what it could not do."""
+"""What migrate makes, and what it reports on failure."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""Shows how spans of time are read."""
+"""Spans of time, as options take them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Shows what a run's events make of its stages."""
+"""The state of each stage, derived from a run's events."""
 
 import pytest
 
@@ -6,9 +6,9 @@ from mousetrap.cli.progress import Stages, StageSeen, advance, how_far, waiting
 from mousetrap.shapes import Event, Failure, Progress
 
 
-def after(*news: Event | Progress) -> Stages:
+def after(*events: Event | Progress) -> Stages:
     stages = waiting(("fetch", "process"))
-    for each in news:
+    for each in events:
         stages = advance(stages, each)
     return stages
 

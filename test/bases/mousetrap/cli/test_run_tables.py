@@ -1,4 +1,4 @@
-"""Tables of runs, as a terminal of 80 columns shows them."""
+"""Tables of runs on a terminal of 80 columns."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Shows that a stack that was started here serves, and that it ends as a whole however it ends."""
+"""A stack on this machine: starting, restarting, ending."""
 
 import json
 import os
@@ -32,7 +32,7 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def up(start_base: Start, mark: str) -> Start:
-    """Starts `mousetrap up` in the test's folder and waits until it tells its address."""
+    """Starts `mousetrap up` in the test's folder and waits until it prints its address."""
 
     def start(**settings: str) -> Process:
         stack = start_base("cli", "up", MOUSETRAP_API_PORT="0", MARK_OF_TEST=mark, **settings)
@@ -51,7 +51,7 @@ def server_answers(folder: Path) -> bool:
 
 
 def request(stack: Process) -> str:
-    """The input for a run that needs no internet, as the stack tells it."""
+    """The input for a run that needs no internet, as the stack suggests it."""
     found = re.search(r"curl -d '(.*)' http", stack.output)
     assert found
     return found[1]
@@ -123,7 +123,7 @@ def test_a_repeated_key_follows_the_first_run_and_prints_it_as_json(
 
 def test_ctrl_c_leaves_the_run_and_reports_where_it_is(up: Start, start_base: Start) -> None:
     up(MOUSETRAP_FETCH_ALLOW="127.0.0.1:1")
-    refused = '{"url": "http://127.0.0.1:1/"}'  # nobody listens there: it is retried for many seconds
+    refused = '{"url": "http://127.0.0.1:1/"}'  # nothing listens there: it is retried for many seconds
     run = start_base("cli", "run", "earthquakes", "--input", refused)
     run.wait_for_line("retrying", seconds=30)
 
@@ -212,12 +212,12 @@ def test_a_worker_that_was_killed_is_started_again(up: Start, start_base: Start,
     stack = up()
     stack.wait_for_line("serving start_fetch", 30)
     (worker,) = (pid for pid, line in living().items() if "-m mousetrap.fetch_worker" in line)
-    heard = len(stack.lines)
+    lines_before = len(stack.lines)
 
     os.kill(worker, signal.SIGKILL)
 
-    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=heard)
-    stack.wait_for_line("serving start_fetch", 30, after=heard)
+    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=lines_before)
+    stack.wait_for_line("serving start_fetch", 30, after=lines_before)
     run = start_base("cli", "run", "earthquakes")
     assert run.wait(60) == 0
     assert stack.terminate(60) == 0
@@ -293,11 +293,11 @@ def test_the_embedded_server_that_was_killed_is_started_again_with_its_data(
 ) -> None:
     stack = up()
     assert start_base("cli", "run", "earthquakes", "--id", "before").wait(60) == 0
-    heard = len(stack.lines)
+    lines_before = len(stack.lines)
 
     os.kill(server_pid(tmp_path), signal.SIGKILL)
 
-    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=heard)
+    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=lines_before)
     until(lambda: server_answers(tmp_path), "the server is there again", seconds=30)
     until(lambda: start_base("cli", "runs").wait(60) == 0, "the API has its store again", seconds=30)
     shown = start_base("cli", "show", "before", "--json")
@@ -461,7 +461,7 @@ def test_the_readme_s_script_starts_a_run_of_the_stack_and_gets_its_result(up: S
     (script,) = (block for block in blocks if "submit_run" in block)
     stack = up()
 
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script],
         check=False,
         cwd=tmp_path,
@@ -471,9 +471,9 @@ def test_the_readme_s_script_starts_a_run_of_the_stack_and_gets_its_result(up: S
         timeout=60,
     )
 
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith("completed {")
-    assert "Hualian" in told.stdout
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("completed {")
+    assert "Hualian" in done.stdout
     assert stack.terminate(60) == 0
 
 

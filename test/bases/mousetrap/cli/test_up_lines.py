@@ -1,4 +1,4 @@
-"""The lines of a stack's programs, and how to use a stack."""
+"""The lines of a stack's programs, and its welcome."""
 
 from io import StringIO
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tables of workers, as a terminal of 80 columns shows them."""
+"""Tables of workers on a terminal of 80 columns."""
 
 from mousetrap.cli.tables.workers import workers_table
 from mousetrap.shapes import Doing, Worker, WorkerState

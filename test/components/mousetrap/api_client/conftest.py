@@ -1,4 +1,4 @@
-"""A server in place of the API for one test: it gives a list of answers."""
+"""A server that gives a list of replies."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Shows that what goes wrong between terminal and API is told in words, with the exit code that fits."""
+"""Requests to the API, and its errors as texts."""
 
 import threading
 from collections.abc import Callable
@@ -54,11 +54,11 @@ def test_an_answer_that_is_no_run_is_shown_in_words(
 
 
 def test_dots_in_a_name_lead_to_no_other_path() -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_error(404)
 
         do_POST = do_GET
@@ -75,11 +75,11 @@ def test_dots_in_a_name_lead_to_no_other_path() -> None:
                 api.letter("..", ".")
         server.shutdown()
 
-    assert asked == ["/pipelines/%2E%2E/runs", "/dead/%2E%2E/%2E"]
+    assert paths == ["/pipelines/%2E%2E/runs", "/dead/%2E%2E/%2E"]
 
 
 @pytest.mark.parametrize("run_id", ["..", "a/b", "?", "", "x" * 65, "r\n"])
-def test_what_is_no_id_of_a_run_is_asked_of_nobody(run_id: str) -> None:
+def test_an_invalid_run_id_is_not_sent(run_id: str) -> None:
     with Api("http://127.0.0.1:1") as api, pytest.raises(Misused, match="is no run's id"):
         api.cancel(run_id)
 
@@ -89,7 +89,7 @@ def test_an_address_that_is_none_is_a_wrong_setting() -> None:
         Api("http://host:port")
 
 
-def test_a_proxy_is_not_asked_for_this_machines_own_api(
+def test_a_proxy_is_not_paths_for_this_machines_own_api(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_ports(1)[0]}")

@@ -1,4 +1,4 @@
-"""Shows how server-sent events are read from lines."""
+"""Server-sent events, read from lines."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Shows that a run is followed to its end across lost connections, on a server that loses them."""
+"""Following a run on a server that loses connections."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,7 +24,8 @@ PROBLEM = '{"title":"The store is away","detail":"wait","status":503}'
 def followed(url: str, pauses: list[float]) -> list[str]:
     with Api(url) as api:
         return [
-            news.kind if isinstance(news, Event) else "progress" for news in follow(api, "r", pauses.append)
+            event.kind if isinstance(event, Event) else "progress"
+            for event in follow(api, "r", pauses.append)
         ]
 
 

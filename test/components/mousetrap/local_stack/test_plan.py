@@ -1,4 +1,4 @@
-"""What the plan of a stack adds to the settings that were given."""
+"""What a plan adds to the settings that were given."""
 
 from pathlib import Path
 
