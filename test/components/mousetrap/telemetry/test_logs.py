@@ -1,4 +1,4 @@
-"""Log lines carry their facts, and never a password."""
+"""Log lines have their facts, and never a password."""
 
 import json
 import logging
@@ -58,7 +58,7 @@ def test_a_password_in_an_address_is_masked_wherever_it_stands(
 
 
 class Odd:
-    """A value whose text cannot be made."""
+    """A value whose `__str__` fails."""
 
     def __str__(self) -> str:
         raise RuntimeError
@@ -67,7 +67,7 @@ class Odd:
 
 
 def logged(style: str, message: str, *arguments: object, **more: object) -> list[str]:
-    """The lines that a record makes."""
+    """The lines of one record."""
     err = StringIO()
     with redirect_stderr(err):
         log_to_stderr("INFO", style)  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ def test_a_record_is_one_line_whatever_its_message_and_facts_hold(style: str, te
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_what_follows_a_record_cannot_be_taken_for_another(style: str, text: str, stack: str) -> None:
     try:
-        raise ValueError(f"{text}\n2026-01-02 03:04:05,678 INFO    a line of log that nobody wrote")
+        raise ValueError(f"{text}\n2026-01-02 03:04:05,678 INFO    a forged log line")
     except ValueError as error:
         first, *rest = logged(style, "failed", exc_info=error, extra={"stack": stack})
 
