@@ -44,7 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # CI's way to say Ctrl-C: the servers are to end then too
-    config.addinivalue_line("markers", "slow: builds or installs; `make test-fast` leaves these out")
+    config.addinivalue_line(
+        "markers", "slow: builds, installs or starts many programs; `make test-fast` leaves these out"
+    )
     config.addinivalue_line(
         "markers", "long: takes half a minute or more; `make test` leaves these out, CI does not"
     )

@@ -9,6 +9,7 @@ import pytest
 
 from support.processes import base_command, clean_environment
 
+pytestmark = pytest.mark.slow
 WORKERS_AND_API = ["fetch_worker", "process_worker", "api"]
 
 

@@ -11,6 +11,8 @@ from mousetrap.api_keys import Scope
 from support.ports import free_ports
 from support.processes import base_command, clean_environment
 
+pytestmark = pytest.mark.slow
+
 
 def mousetrap(
     folder: Path, *arguments: str, given: str = "", **settings: str
