@@ -61,7 +61,7 @@ def runs(
 
 
 def show(run: RunId, as_json: AsJson = False) -> None:
-    """Show a run's input, where it stands, what happened to it, and its result."""
+    """Show a run's input, its state, what happened to it, and its result."""
     from mousetrap.cli.output import print_json
     from mousetrap.cli.short_ids import with_run
 
