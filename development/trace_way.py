@@ -64,6 +64,8 @@ class Trace:
 
     def start(self, acknowledged: Callable[[], object] | None = None) -> None:
         """Counts from here on; calls `acknowledged` when a delivery is."""
+        for task in asyncio.all_tasks():
+            self._leave_out(task)
         self._on, self._acknowledged = True, acknowledged
         sys.setprofile(self._profile)
 
@@ -82,6 +84,14 @@ class Trace:
         if frame.f_code.co_name == "acknowledge" and self._acknowledged is not None:
             self._acknowledged()
             self._acknowledged = None
+
+    def _leave_out(self, task: "asyncio.Task[Any]") -> None:
+        """What runs already is resumed, and not called."""
+        inner: Any = task.get_coro()
+        while (frame := getattr(inner, "cr_frame", None)) is not None:
+            self._frames.append(frame)
+            self._seen.add(id(frame))
+            inner = inner.cr_await
 
     @property
     def files(self) -> list[str]:
@@ -123,20 +133,20 @@ class FirstStage:
 
 
 def _frames_above() -> list[str]:
-    """Our frames from the worker's runner to the handler that calls this: of the runner's task, then of the handler's own."""
+    """Our frames above the handler that calls this: in the task of the worker's runner, then in the handler's own."""
     chains = [_awaits(task) for task in asyncio.all_tasks() - {asyncio.current_task()}]
-    names = next(
+    runner = next(
         [code.co_qualname for code in chain]
         for chain in chains
         if any(code.co_name in ("handle", "process") for code in chain)
     )
-    inner: list[str] = []
+    own: list[str] = []
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if _brick(frame.f_code):
-            inner.insert(0, frame.f_code.co_qualname)
+            own.insert(0, frame.f_code.co_qualname)
         frame = frame.f_back
-    return names + inner
+    return [*runner, "(the handler's task)", *own]
 
 
 def _awaits(task: "asyncio.Task[Any]") -> list[CodeType]:

@@ -21,22 +21,22 @@ class Observer:
         """The handler begins."""
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        """The handler has ended; its outcome is not recorded yet."""
+        """The handler has ended, and was not stopped; its outcome is not recorded yet."""
 
     def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
         """The store took the outcome: "recorded"; or dropped it: "stale", "over", "unlocked"."""
 
-    def refused(self, queue: str, job: Job | None, failure: Failure) -> None:
-        """A message of `queue` goes to its dead letters without an attempt; no job could be read where `job` is None."""
+    def refused(self, queue: str, failure: Failure) -> None:
+        """A message of `queue` becomes a dead letter without an attempt."""
 
     def published(self, job: Job, queue: str) -> None:
-        """The broker has the message that follows from the job, for `queue`."""
+        """The broker has the job in `queue`: the next stage's, or the next attempt."""
 
     def parked(self, job: Job, queue: str, seconds: float) -> None:
         """The broker has the same job again, to be delivered after so many seconds."""
 
     def buried(self, job: Job | None, queue: str, reason: str) -> None:
-        """The broker has the job, or a message that is none, as a dead letter of `queue`."""
+        """The broker has a message of `queue` as a dead letter; `job` is None where it is not ours."""
 
     def lease_lost(self, job: Job) -> None:
         """Another worker has claimed the job; its handler here is stopped."""
@@ -75,7 +75,7 @@ class EventLog(Observer):
 
     def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
         """How the attempt ended."""
-        facts = _facts(job)
+        facts = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
         match outcome:
             case _ if decision == "over":
                 _log.info("dropped an outcome: the run has ended", extra=facts)
@@ -96,7 +96,7 @@ class EventLog(Observer):
             case _:
                 _log.info("done", extra=facts)
 
-    def refused(self, queue: str, job: Job | None, failure: Failure) -> None:
+    def refused(self, queue: str, failure: Failure) -> None:
         """Why a message is not processed."""
         _log.warning("refused a message of %s: %s", queue, failure.text)
 
@@ -111,7 +111,3 @@ class EventLog(Observer):
     def outage(self, job: Job, act: str, error: Exception) -> None:
         """What was not done."""
         _log.warning("could not %s: %s", act, error, extra={"run": job.run_id})
-
-
-def _facts(job: Job) -> dict[str, object]:
-    return {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}

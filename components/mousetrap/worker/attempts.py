@@ -9,6 +9,7 @@ from typing import Any
 
 from mousetrap.handlers import BoundHandler
 from mousetrap.jobs import Delivery, Job, StoreUnreachable
+from mousetrap.pipeline import Stage
 from mousetrap.run_store import RunStore
 from mousetrap.telemetry import Observer
 from mousetrap.worker.stats import Running
@@ -33,6 +34,8 @@ class Attempt:
     queue: str
     #: None where this worker has no handler for the job's stage.
     handler: BoundHandler | None
+    #: The stage that takes its output; None after the last, and without a handler.
+    next_stage: Stage | None
     #: Usually one. After a lost connection the queue delivers the message again, and this attempt takes that delivery over.
     deliveries: list[Delivery]
     task: "asyncio.Task[Any]"
@@ -94,7 +97,8 @@ class Attempts:
         assert task is not None
         queue = delivery.queue
         handler = self._handlers.get((queue, job.pipeline, job.stage))
-        attempt = self._table[_key(job)] = Attempt(job, queue, handler, [delivery], task)
+        next_stage = handler.next_stage if handler else None
+        attempt = self._table[_key(job)] = Attempt(job, queue, handler, next_stage, [delivery], task)
         return attempt
 
     def end(self, attempt: Attempt) -> None:

@@ -2,9 +2,10 @@
 
 from contextlib import suppress
 
-from mousetrap.jobs import Failure, GiveUp, Job, MousetrapError, Outcome
+from mousetrap.handlers import record_refused
+from mousetrap.jobs import Failure, Job, MousetrapError, Outcome
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import Claim, Decision, Granted, RunStore, Unsigned
+from mousetrap.run_store import Busy, Claim, Decided, Decision, Granted, Over, RunStore, Unsigned
 from mousetrap.telemetry import Observer
 from mousetrap.worker.attempts import Attempt
 from mousetrap.worker.options import WorkerOptions
@@ -17,9 +18,9 @@ _DEFAULT_POLICY = RetryPolicy()
 class Claims:
     """A worker's side of the run store.
 
-    1. `claim` asks for the job; granted, it sets the attempt's fence.
+    1. `claim` asks for the job; granted, it sets the attempt's fence. A record that is not ours is replaced.
     2. `begin` notes the start of a suspect.
-    3. `record` or `give_up_unsigned` records an outcome, or `release` gives the claim back.
+    3. `record` records an outcome, or `release` gives the claim back.
     """
 
     def __init__(self, store: RunStore, options: WorkerOptions, outages: Outages, observer: Observer) -> None:
@@ -47,7 +48,22 @@ class Claims:
         if isinstance(claim, Granted):
             attempt.fence = claim.fence
             self._observer.claimed(job, claim.fence)
-        return claim
+        return await self._give_up(job, claim) if isinstance(claim, Unsigned) else claim
+
+    async def _give_up(self, job: Job, record: Unsigned) -> Claim:
+        """Gives up a job whose recorded outcome is not ours: no message of ours may follow from that."""
+        outcome = record_refused(record.why)
+        decision = await self._outages.wait_out(
+            "record outcomes", self._store.distrust, job, record, outcome, worker=self._worker
+        )
+        self._observer.recorded(job, outcome, decision)
+        match decision:
+            case "recorded":
+                return Decided(outcome)
+            case "over":
+                return Over()
+            case _:  # another worker has recorded something since
+                return Busy(self._lease)
 
     async def begin(self, attempt: Attempt) -> bool:
         """Notes that a suspect begins, for its start counts only now; False when another worker has it."""
@@ -59,7 +75,6 @@ class Claims:
 
     async def record(self, attempt: Attempt, outcome: Outcome) -> Decision:
         """Records the outcome before anyone acts on it: a crash from here on repeats the act, not the work."""
-        handler = attempt.handler
         decision = await self._outages.wait_out(
             "record outcomes",
             self._store.decide,
@@ -67,17 +82,9 @@ class Claims:
             outcome,
             fence=attempt.fence,
             worker=self._worker,
-            last=handler is not None and handler.next_stage is None,
+            last=attempt.handler is not None and attempt.next_stage is None,
         )
         self._observer.recorded(attempt.job, outcome, decision)
-        return decision
-
-    async def give_up_unsigned(self, job: Job, record: Unsigned, outcome: GiveUp) -> Decision:
-        """Gives a job up whose recorded outcome another program wrote: no message of ours may follow from it."""
-        decision = await self._outages.wait_out(
-            "record outcomes", self._store.distrust, job, record, outcome, worker=self._worker
-        )
-        self._observer.recorded(job, outcome, decision)
         return decision
 
     async def end_run(self, job: Job, why: Failure) -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 
-from mousetrap.handlers import record_refused
 from mousetrap.jobs import Delivery, Outcome, RecordDamaged
-from mousetrap.run_store import Busy, Claim, Decided, Decision, Forgotten, Granted, Locked, Unsigned
+from mousetrap.run_store import Busy, Claim, Decided, Decision, Forgotten, Granted, Locked
 from mousetrap.telemetry import Observer
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
@@ -15,14 +14,22 @@ from mousetrap.worker.verify import damaged, forgotten, verify
 
 
 class Processor:
-    """The way of a message; as many are under way at once as the worker's concurrency allows."""
+    """The way of a message; as many are under way at once as the worker's concurrency allows.
+
+    1. A message that is no job of ours is refused: it becomes a dead letter.
+    2. A job that is under way already takes the new delivery over.
+    3. Otherwise an attempt begins, and claims the job. Without the claim it is parked, dropped, or settled by its record.
+    4. With the claim its handler runs, and the outcome is recorded.
+    5. What follows from the record is published; then the deliveries are acknowledged.
+    6. An attempt that is stopped gives its claim up, and its deliveries are handed back, parked or dropped.
+    """
 
     def __init__(
         self, attempts: Attempts, claims: Claims, settler: Settler, options: WorkerOptions, observer: Observer
     ) -> None:
         self._attempts = attempts
         self._claims = claims
-        self._runner = ClaimedRunner(claims, attempts, observer)
+        self._run = ClaimedRunner(claims, attempts, observer).run
         self._settle = settler.settle
         self._options = options
 
@@ -30,7 +37,7 @@ class Processor:
         """Verify, claim, run, record, publish, acknowledge."""
         job = verify(delivery.message, self._options.keyring)
         if isinstance(job, Refuse):
-            await self._settle([delivery], None, job)
+            await self._settle([delivery], job)
             return
         if (running := self._attempts.find(job)) is not None:
             running.deliveries.append(delivery)  # the queue delivered it again: the attempt settles both
@@ -40,46 +47,40 @@ class Processor:
             try:
                 claim = await self._claims.claim(attempt)
                 if isinstance(claim, Granted):
-                    outcome = await self._runner.run(attempt, claim)
+                    outcome = await self._run(attempt, claim)
                     ending = await self._record(attempt, outcome)
                 else:
-                    ending = await self._without_claim(attempt, claim)
+                    ending = self._without_claim(attempt, claim)
             except RecordDamaged as error:
                 ending = damaged(job, error)
-            await self._settle(attempt.deliveries, job, ending)
+            await self._settle(attempt.deliveries, ending)
         except asyncio.CancelledError:
-            await self._settle(attempt.deliveries, job, await self._stopped(attempt))
+            await self._settle(attempt.deliveries, await self._stopped(attempt))
             if not attempt.obsolete:
                 raise
         finally:
             self._attempts.end(attempt)
 
     async def _record(self, attempt: Attempt, outcome: Outcome | Decision) -> Ending:
-        if isinstance(outcome, str):  # it did not run
-            return self._ending(attempt, None, outcome)
-        return self._ending(attempt, outcome, await self._claims.record(attempt, outcome))
+        """Records the outcome of a job that ran; a Decision is what the store would have answered for one that did not."""
+        if isinstance(outcome, str):
+            return unrecorded(outcome, attempt.job, self._options.lease)
+        decision = await self._claims.record(attempt, outcome)
+        if decision != "recorded":
+            return unrecorded(decision, attempt.job, self._options.lease)
+        return after(outcome, attempt.job, attempt.queue, attempt.next_stage)
 
-    async def _without_claim(self, attempt: Attempt, claim: Claim) -> Ending:
+    def _without_claim(self, attempt: Attempt, claim: Claim) -> Ending:
         """The ending of a job that the store did not grant."""
         match claim:
             case Decided(outcome):
-                return self._ending(attempt, outcome, "recorded")
-            case Unsigned() as record:
-                refused = record_refused(record.why)
-                decision = await self._claims.give_up_unsigned(attempt.job, record, refused)
-                return self._ending(attempt, refused, decision)
+                return after(outcome, attempt.job, attempt.queue, attempt.next_stage)
             case Busy() | Locked():
-                return waiting(claim)
+                return waiting(claim, attempt.job)
             case Forgotten():
                 return forgotten(attempt.job)
             case _:
                 return Drop()
-
-    def _ending(self, attempt: Attempt, outcome: Outcome | None, decision: Decision) -> Ending:
-        if outcome is None or decision != "recorded":
-            return unrecorded(decision, self._options.lease)
-        next_stage = attempt.handler.next_stage if attempt.handler else None
-        return after(outcome, attempt.job, attempt.queue, next_stage)
 
     async def _stopped(self, attempt: Attempt) -> Ending:
         """Gives up the claim of an attempt that was cancelled: by the worker's end, or because it is obsolete."""
@@ -87,6 +88,6 @@ class Processor:
             attempt.task.uncancel()
         if attempt.lost:
             await self._claims.survived(attempt)
-            return unrecorded("stale", self._options.lease)
+            return unrecorded("stale", attempt.job, self._options.lease)
         await self._claims.release(attempt)
         return Drop() if attempt.cancelled else HandBack()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mousetrap.handlers import Hung, HungHandlers
-from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
+from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.telemetry import Observer
 
 
@@ -46,6 +46,6 @@ class WorkerStats(Observer):
             case GiveUp() | RetryLater(counted=True):
                 self.failed += 1
 
-    def refused(self, queue: str, job: Job | None, failure: object) -> None:
+    def refused(self, queue: str, failure: Failure) -> None:
         """Counts a message that is given up without an attempt."""
         self.failed += 1

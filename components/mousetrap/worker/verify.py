@@ -12,13 +12,13 @@ def verify(message: Message, keyring: Keyring) -> Job | Refuse:
     try:
         keyring.verify(message.body, message.headers)
     except SignatureRefused as error:
-        return Refuse("signature", Failure(kind="SignatureRefused", text=str(error)))
+        return Refuse(None, "signature", Failure(kind="SignatureRefused", text=str(error)))
     try:
         return decode(message.body)
     except JobTooNew as error:
-        return Refuse("wire-version", Failure(kind="JobTooNew", text=str(error)))
+        return Refuse(None, "wire-version", Failure(kind="JobTooNew", text=str(error)))
     except JobUndecodable as error:
-        return Refuse("undecodable", Failure(kind="JobUndecodable", text=str(error)))
+        return Refuse(None, "undecodable", Failure(kind="JobUndecodable", text=str(error)))
 
 
 def forgotten(job: Job) -> Refuse:
@@ -28,7 +28,7 @@ def forgotten(job: Job) -> Refuse:
         f"its run was accepted at {accepted}, longer ago than runs are remembered (MOUSETRAP_RETENTION_SECONDS), and the store "
         "does not know it: it may be done already, and this a repeat. Redriven, it is done"
     )
-    return Refuse("stale", Failure(kind="Stale", text=what))
+    return Refuse(job, "stale", Failure(kind="Stale", text=what))
 
 
 def damaged(job: Job, error: RecordDamaged) -> Refuse:
@@ -37,4 +37,4 @@ def damaged(job: Job, error: RecordDamaged) -> Refuse:
         f"{error}. Delete mousetrap:job:{job.id} in the store, or the key of its run {job.run_id} if that is it; redriven then, "
         "the job is done"
     )
-    return Refuse("store-damaged", Failure(kind="RecordDamaged", text=what))
+    return Refuse(job, "store-damaged", Failure(kind="RecordDamaged", text=what))

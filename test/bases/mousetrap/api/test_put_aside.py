@@ -9,7 +9,7 @@ from redis import Redis
 
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Failure, Message, dead_queue, decode, encode, first_job
-from mousetrap.worker.settle import dead_letter
+from mousetrap.worker.dead_letter import dead_letter
 from support.inbox import Inbox, play
 from support.valkey import administrator
 
@@ -29,7 +29,7 @@ def put_aside(url: str, reason: str | None, body: bytes | None = None) -> None:
             message = delivery.message if body is None else Message(delivery.message.id, body, {})
             if reason:
                 why = Failure(kind="Refused", text="no")
-                message = dead_letter(message, QUEUE, reason, why, job=None, worker="w1", now_ms=1).message
+                message = dead_letter(message, QUEUE, reason, why, job=None, worker="w1", now_ms=1)
             await queue.publish(dead_queue(QUEUE), message)
             delivery.acknowledge()
 

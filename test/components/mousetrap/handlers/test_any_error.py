@@ -19,7 +19,7 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, Outcome, RetryLa
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.shapes import Progress
-from mousetrap.worker.settle import dead_letter
+from mousetrap.worker.dead_letter import dead_letter
 from support.hostile_handlers import AttributesRaise, OddText, Panic
 
 BASES: list[type[BaseException]] = [
@@ -195,9 +195,7 @@ def check(job: Job, outcome: RetryLater | GiveUp) -> None:
     if isinstance(outcome, RetryLater):
         assert 0 <= outcome.after <= 30 * 86_400
     message = Message("id", b"{}")
-    letter = dead_letter(
-        message, "q", "not-retryable", outcome.failure, job=job, worker="w", now_ms=1
-    ).message
+    letter = dead_letter(message, "q", "not-retryable", outcome.failure, job=job, worker="w", now_ms=1)
     for name, value in letter.headers.items():
         assert f"{name}{value}".encode().isascii() or value
 

@@ -1,0 +1,231 @@
+"""Every ending of a delivery: what is published for it, and that only then it is acknowledged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from mousetrap.jobs import (
+    Delivery,
+    Done,
+    Failure,
+    GiveUp,
+    Job,
+    Message,
+    Outcome,
+    Queue,
+    QueueUnreachable,
+    RetryLater,
+    decode,
+    first_job,
+)
+from mousetrap.pipeline import Stage
+from mousetrap.run_store import Busy, Decision, Locked
+from mousetrap.signing import Keyring
+from mousetrap.telemetry import Observer
+from mousetrap.worker import WorkerOptions
+from mousetrap.worker.outages import Outages
+from mousetrap.worker.settle import (
+    Bury,
+    Drop,
+    Ending,
+    HandBack,
+    Outgoing,
+    Park,
+    Publish,
+    Refuse,
+    Settler,
+    after,
+    outgoing,
+    unrecorded,
+    waiting,
+)
+
+JOB = first_job(run_id="r", pipeline="p", stage="add", payload=b"1", accepted_ms=5)
+NEXT = Stage(name="double", queue="doubles", input=int, output=int)
+WHY = Failure(kind="ValueError", text="no", traceback="Traceback\nValueError: no")
+OPTIONS = WorkerOptions(name="w", keyring=Keyring.parse("k:a-secret-for-the-tests"))
+LEASE = 30.0
+
+
+@dataclass
+class AddDelivery:
+    """A delivery of the queue `adds` that notes its end."""
+
+    ends: list[str] = field(default_factory=list)
+    queue: str = "adds"
+    message: Message = field(default_factory=lambda: Message("id", b"delivered", {"x": "y"}))
+    redelivered: bool = False
+
+    def acknowledge(self) -> bool:
+        self.ends.append("acknowledged")
+        return True
+
+    def hand_back(self) -> bool:
+        self.ends.append("handed back")
+        return True
+
+
+@pytest.mark.parametrize(
+    ("outcome", "next_stage", "ending"),
+    [
+        (Done(msgspec.Raw(b"2")), NEXT, Publish(JOB.following("double", b"2"), "doubles")),
+        (Done(msgspec.Raw(b"2")), None, Drop()),
+        (RetryLater(3.0, WHY), NEXT, Publish(JOB.again(), "adds", 3.0)),
+        (RetryLater(3.0, WHY), None, Publish(JOB.again(), "adds", 3.0)),
+        (RetryLater(3.0, WHY, counted=False), NEXT, Park(JOB, 3.0)),
+        (GiveUp("contract", WHY), NEXT, Bury(JOB, "contract", WHY)),
+    ],
+)
+def test_each_recorded_outcome_has_one_ending(
+    outcome: Outcome, next_stage: Stage | None, ending: Ending
+) -> None:
+    assert after(outcome, JOB, "adds", next_stage) == ending
+
+
+@pytest.mark.parametrize(
+    ("decision", "ending"),
+    [("stale", Park(JOB, LEASE)), ("unlocked", Park(JOB, 0.2)), ("over", Drop())],
+)
+def test_an_outcome_that_is_not_recorded_leads_to_nothing_new(decision: Decision, ending: Ending) -> None:
+    assert unrecorded(decision, JOB, LEASE) == ending
+
+
+@pytest.mark.parametrize(
+    ("claim", "seconds"),
+    [
+        (Busy(12.0), 12.0),
+        (Locked("r2", 0.0), 0.2),
+        (Locked("r2", 8.0), 2.0),
+        (Locked("r2", 400.0), 10.0),
+    ],
+)
+def test_a_job_that_another_one_holds_is_parked(claim: Busy | Locked, seconds: float) -> None:
+    assert waiting(claim, JOB) == Park(JOB, seconds)
+
+
+@pytest.mark.parametrize(
+    ("ending", "queue", "job", "seconds"),
+    [
+        (Publish(JOB.again(), "adds", 3.0), "adds", JOB.again(), 3.0),
+        (Publish(JOB.following("double", b"2"), "doubles"), "doubles", JOB.following("double", b"2"), 0.0),
+        (Park(JOB, 7.0), "adds", JOB, 7.0),
+        (Bury(JOB, "contract", WHY), "adds.dead", JOB, 0.0),
+    ],
+)
+def test_a_job_that_is_published_is_signed_by_us(
+    ending: Ending, queue: str, job: Job, seconds: float
+) -> None:
+    published = outgoing(ending, AddDelivery(), OPTIONS, 9)
+
+    assert published is not None
+    assert (published.queue, published.after) == (queue, seconds)
+    OPTIONS.keyring.verify(published.message.body, published.message.headers)
+    assert decode(published.message.body) == job
+
+
+@pytest.mark.parametrize("ending", [Drop(), HandBack()])
+def test_nothing_is_published_where_nothing_follows(ending: Ending) -> None:
+    assert outgoing(ending, AddDelivery(), OPTIONS, 9) is None
+
+
+@pytest.mark.parametrize(
+    ("job", "about"),
+    [
+        (JOB, {"mousetrap-attempts": "1", "mousetrap-run": "r", "mousetrap-stage": "add"}),
+        (None, {"mousetrap-attempts": "0"}),
+    ],
+)
+def test_a_refused_message_is_buried_as_it_was_delivered(job: Job | None, about: dict[str, str]) -> None:
+    published = outgoing(Refuse(job, "stale", WHY), AddDelivery(), OPTIONS, 9)
+
+    assert published == Outgoing(
+        "adds.dead",
+        Message(
+            "id",
+            b"delivered",
+            {
+                "x": "y",
+                "mousetrap-reason": "stale",
+                "mousetrap-error-type": "ValueError",
+                "mousetrap-error": "no",
+                "mousetrap-traceback": "Traceback\nValueError: no",
+                "mousetrap-queue": "adds",
+                "mousetrap-worker": "w",
+                "mousetrap-at": "9",
+                **about,
+            },
+        ),
+    )
+
+
+class Broker:
+    """Takes the messages that are published, once its outage is over; they are acknowledged only then."""
+
+    def __init__(self, ends: list[str], refusals: int = 0) -> None:
+        self._ends = ends
+        self._refusals = refusals
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        """Refuses so many times."""
+        assert "acknowledged" not in self._ends
+        if self._refusals:
+            self._refusals -= 1
+            raise QueueUnreachable("away")
+        self._ends.append(f"published to {queue}")
+
+
+class Events(Observer):
+    """Notes the events of a settlement."""
+
+    def __init__(self, ends: list[str]) -> None:
+        self._note: Callable[[str], None] = ends.append
+
+    def published(self, job: Job, queue: str) -> None:
+        self._note("event: published")
+
+    def parked(self, job: Job, queue: str, seconds: float) -> None:
+        self._note("event: parked")
+
+    def buried(self, job: Job | None, queue: str, reason: str) -> None:
+        self._note("event: buried")
+
+    def refused(self, queue: str, failure: Failure) -> None:
+        self._note("event: refused")
+
+
+@pytest.mark.parametrize(
+    ("ending", "ends"),
+    [
+        (Publish(JOB, "doubles"), ["published to doubles", "event: published", "acknowledged"]),
+        (Park(JOB, 1.0), ["published to adds", "event: parked", "acknowledged"]),
+        (Bury(JOB, "contract", WHY), ["published to adds.dead", "event: buried", "acknowledged"]),
+        (
+            Refuse(None, "signature", WHY),
+            ["event: refused", "published to adds.dead", "event: buried", "acknowledged"],
+        ),
+        (Drop(), ["acknowledged"]),
+        (HandBack(), ["handed back"]),
+    ],
+)
+async def test_a_delivery_is_acknowledged_after_what_follows_is_published(
+    ending: Ending, ends: list[str]
+) -> None:
+    assert await settled(ending) == ends
+
+
+async def test_an_outage_of_the_broker_delays_the_acknowledgement() -> None:
+    expected = ["published to doubles", "event: published", "acknowledged"]
+    assert await settled(Publish(JOB, "doubles"), refusals=2) == expected
+
+
+async def settled(ending: Ending, **broker: Any) -> list[str]:
+    """What happened, in order."""
+    delivery = AddDelivery()
+    queue = cast(Queue, Broker(delivery.ends, **broker))
+    settler = Settler(queue, OPTIONS, Outages(), Events(delivery.ends))
+    deliveries: list[Delivery] = [delivery]
+    await settler.settle(deliveries, ending)
+    return delivery.ends
