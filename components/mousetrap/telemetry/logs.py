@@ -1,4 +1,4 @@
-"""Writes the program's log to standard error; passwords in addresses are masked on the way."""
+"""Writes the log to standard error and masks passwords in addresses."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Makes text safe to print: a character that steers a terminal, reorders a line or breaks it is made visible."""
+"""Makes text safe to print: unsafe characters become visible."""
 
 import re
 

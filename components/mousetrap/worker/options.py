@@ -1,4 +1,4 @@
-"""How much a worker does at once, and how patient it is."""
+"""Holds the numbers of a worker."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,9 @@ from mousetrap.signing import Keyring
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """A worker's numbers; the defaults suit handlers that wait more than they compute."""
+    """The numbers of a worker; the defaults suit handlers that wait more than they compute."""
 
-    #: Unique among all workers; it stands in every timeline.
+    #: Unique among all workers; each timeline names it.
     name: str
     #: Jobs that run at once.
     concurrency: int = 10
@@ -18,12 +18,12 @@ class WorkerOptions:
     prefetch: int = 20
     #: Seconds that a claim is good for; it is renewed each third of that.
     lease: float = 30.0
-    #: Seconds to finish what runs, once told to stop.
+    #: Seconds to finish the running jobs after the first stop signal.
     grace: float = 25.0
     #: Whether to end when the queues are empty.
     burst: bool = False
     keyring: Keyring = field(default_factory=Keyring)
 
     def __post_init__(self) -> None:
-        # It goes to the store and the broker, and can hold the name of a host that is no text.
+        # It goes to the store and the broker, and can contain a host name that is not text.
         object.__setattr__(self, "name", encodable(self.name))

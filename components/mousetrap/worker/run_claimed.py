@@ -1,4 +1,4 @@
-"""Runs a claimed job; a suspect runs alone, a job without its lock not at all."""
+"""Runs a claimed job; a suspect runs alone."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Settles deliveries: publishes what follows from a job, then acknowledges it."""
+"""Settles a delivery: publishes what follows, then acknowledges."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Runs suspected crashers exclusively, so that a crash can be attributed to one job."""
+"""Runs suspected crashers exclusively, to attribute a crash to one job."""
 
 import asyncio
 

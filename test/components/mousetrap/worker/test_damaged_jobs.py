@@ -1,4 +1,4 @@
-"""A job of which the store keeps what cannot be used is buried with its story, on either queue, and holds up no other."""
+"""A job with a damaged record is buried, and delays no other."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Somebody who can write to the store, and has no key, gets nothing signed, on either queue."""
+"""Write access to the store, without a key, gets nothing signed."""
 
 import hashlib
 import logging
@@ -241,7 +241,7 @@ async def test_a_stage_is_not_repeated_on_an_output_that_somebody_changed_in_the
 
 @pytest.mark.parametrize("field", ["payload", "attempt", "stage", "generation", "accepted_ms"])
 async def test_a_letter_that_somebody_changed_is_never_signed(bench: Workbench, field: str) -> None:
-    """Where the queue is the embedded one, its letters lie in the store too."""
+    """Where the queue is the embedded one, its letters are in the store too."""
 
     noting = Noting(bench)
     job = the_first_job(bench, "r1")
@@ -266,7 +266,7 @@ async def test_a_letter_that_somebody_changed_is_never_signed(bench: Workbench, 
 
 @on_streams
 async def test_an_outcome_of_ours_is_taken_also_after_the_keys_were_rotated(bench: Workbench) -> None:
-    """Nobody lost power over what the older key signed: it is in the ring still, behind the new one."""
+    """The older key is in the ring still, behind the new one: what it signed is valid."""
 
     run_id = await bench.submit(b"20")
     job = the_first_job(bench, run_id)

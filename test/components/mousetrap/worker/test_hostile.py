@@ -1,4 +1,4 @@
-"""Whatever a handler raises, it is one failed attempt: judged, counted and reported, and its runner goes on."""
+"""Any error of a handler is one failed attempt; its runner continues."""
 
 import asyncio
 import contextvars
@@ -152,11 +152,11 @@ async def test_a_handler_that_returns_what_is_still_to_be_run_gets_advice(
 
 @_with_text
 async def test_progress_that_could_not_be_read_is_the_failure_of_the_attempt(bench: Workbench) -> None:
-    def tell(text: str, context: Context[None]) -> str:
+    def report(text: str, context: Context[None]) -> str:
         context.progress(float(text))
         return text
 
-    async with bench.working(bench.bind("add", tell), bench.bind("double", echo)):
+    async with bench.working(bench.bind("add", report), bench.bind("double", echo)):
         bad = await bench.ended(await bench.submit(b'"nan"'))
         page = await bench.store.page()
 

@@ -1,4 +1,4 @@
-"""An address with a secret in it that a handler's error quotes: nothing that is kept or logged shows the secret."""
+"""A secret in a handler's error is neither stored nor logged."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""A handler whose database is away: its attempts are made again until it is back, and none of them counts."""
+"""Outages of a handler's database: attempts are repeated and do not count."""
 
 import asyncio
 import math
@@ -46,7 +46,7 @@ def quick(**more: Any) -> RetryPolicy:
     return RetryPolicy(**{"attempts": 2, "base": 0.01, "cap": 0.05, **more})
 
 
-def told(run: Run) -> list[tuple[str, int]]:
+def timeline(run: Run) -> list[tuple[str, int]]:
     """The timeline of the stage `add`: kinds and attempts."""
     return [(event.kind, event.attempt) for event in run.timeline if event.stage == "add" and event.attempt]
 
@@ -63,15 +63,15 @@ async def test_an_outage_is_waited_out_however_many_attempts_it_takes(bench: Wor
     async with bench.working(bench.bind("add", database.add), bench.bind("double", isolated_handlers.double)):
         run_id = await bench.submit(b"20")
         await database.asked(6)
-        meanwhile = await now(bench, run_id)
+        during = await now(bench, run_id)
         database.is_back = True
         run = await bench.ended(run_id)
 
-    assert meanwhile.state in (RunState.RETRYING, RunState.RUNNING)
-    assert meanwhile.failure is None
+    assert during.state in (RunState.RETRYING, RunState.RUNNING)
+    assert during.failure is None
     assert (run.state, run.result) == (RunState.COMPLETED, 42)
     assert set(database.attempts) == {1}
-    assert told(run) == [("started", 1), ("retrying", 1), ("finished", 1)]
+    assert timeline(run) == [("started", 1), ("retrying", 1), ("finished", 1)]
     [why] = [event.failure for event in run.timeline if event.kind == "retrying"]
     assert why is not None
     assert why.text == "no answer, for the 1. time"
@@ -100,8 +100,8 @@ async def test_an_outage_outlasts_the_workers_that_met_it(bench: Workbench) -> N
 
     assert (run.state, run.result) == (RunState.COMPLETED, 42)
     assert set(database.attempts) == {1}
-    assert ("retrying", 1) in told(run)
-    assert not [attempt for _, attempt in told(run) if attempt != 1]
+    assert ("retrying", 1) in timeline(run)
+    assert not [attempt for _, attempt in timeline(run) if attempt != 1]
 
 
 @pytest.mark.stages(retry=quick())
@@ -151,7 +151,7 @@ async def expired(bench: Workbench, run_id: str) -> None:
     [(cancelled, None, RunState.CANCELLED), (expired, 1.0, RunState.EXPIRED)],
 )
 @pytest.mark.stages(retry=quick(outage_limit=math.inf))
-async def test_a_run_that_is_ended_meanwhile_waits_for_no_outage(
+async def test_a_run_that_has_ended_waits_for_no_outage(
     bench: Workbench, end: Callable[..., Any], expires_in: float | None, state: RunState
 ) -> None:
     database = Database()
@@ -194,4 +194,4 @@ async def test_an_isolated_handler_waits_an_outage_out_too(bench: Workbench, tmp
 
     assert (run.state, run.result) == (RunState.COMPLETED, 42)
     assert set(calls.read_text().split()) == {"1"}
-    assert told(run) == [("started", 1), ("retrying", 1), ("finished", 1)]
+    assert timeline(run) == [("started", 1), ("retrying", 1), ("finished", 1)]

@@ -1,4 +1,4 @@
-"""What a worker does with the jobs of real queues, the same on both of them."""
+"""A worker with real queues, the same on both of them."""
 
 import asyncio
 import threading
@@ -68,12 +68,12 @@ async def test_a_job_given_up_is_kept_with_its_story(
     assert run.failure.kind == type(error).__name__
     assert "in failing" in run.failure.traceback
     assert run_id.encode() in letter.body
-    told = dict(letter.headers)
-    assert told.pop("mousetrap-signature")
+    headers = dict(letter.headers)
+    assert headers.pop("mousetrap-signature")
     assert run.finished_ms is not None
-    assert run.accepted_ms <= int(told.pop("mousetrap-at")) <= run.finished_ms + 60_000
-    assert "in failing" in told.pop("mousetrap-traceback")
-    assert told == {
+    assert run.accepted_ms <= int(headers.pop("mousetrap-at")) <= run.finished_ms + 60_000
+    assert "in failing" in headers.pop("mousetrap-traceback")
+    assert headers == {
         "mousetrap-reason": reason,
         "mousetrap-error-type": type(error).__name__,
         "mousetrap-error": str(error),
@@ -94,7 +94,7 @@ def poisons(bench: Workbench) -> dict[str, Message]:
     def signed(body: bytes) -> Message:
         return Message(job.id, body, KEYRING.headers(body))
 
-    stranger = encode(replace_stage(job, "nobody"))
+    stranger = encode(replace_stage(job, "unknown"))
     return {
         "undecodable": signed(b"\x00 not json"),
         "signature": structs.replace(
@@ -212,12 +212,12 @@ class Away:
 async def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_away(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lease is renewed time and again meanwhile; that the job is decided does not make it another's."""
+    """Its lease is renewed again and again; that the job is decided does not make it another's."""
     run_id = await bench.submit()
     away = Away(bench.queue)
     renewed, kept = bench.store.renew, asyncio.Queue[bool]()
 
-    async def heard(job: Job, *, fence: int, lease: float) -> bool:
+    async def noted(job: Job, *, fence: int, lease: float) -> bool:
         kept.put_nowait(await renewed(job, fence=fence, lease=lease))
         return True
 
@@ -225,7 +225,7 @@ async def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_aw
         bench.bind("add", add), bench.bind("double", double), lease=0.1
     ):
         await asyncio.wait_for(away.refused.wait(), PATIENCE)
-        monkeypatch.setattr(bench.store, "renew", heard)
+        monkeypatch.setattr(bench.store, "renew", noted)
         renewals = [await asyncio.wait_for(kept.get(), PATIENCE) for _ in range(3)]
         monkeypatch.undo()
         away.back = True
@@ -238,8 +238,8 @@ async def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_aw
 async def test_a_letter_sent_round_while_its_worker_still_writes_it_is_not_taken_for_the_same(
     bench: Workbench,
 ) -> None:
-    """The dead letter has arrived, its confirm has not; meanwhile someone sends it round, and the same worker gets it."""
-    mended, again = asyncio.Event(), asyncio.Event()
+    """The dead letter has arrived, its confirm has not; it is redriven then, and the same worker gets it."""
+    repaired, again = asyncio.Event(), asyncio.Event()
 
     class Late(Away):
         """A real queue that keeps the confirm of a dead letter to itself."""
@@ -247,11 +247,11 @@ async def test_a_letter_sent_round_while_its_worker_still_writes_it_is_not_taken
         async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
             await bench.queue.publish(queue, message, after=after)
             if queue.endswith(".dead"):
-                mended.set()
+                repaired.set()
                 await again.wait()
 
     async def handle(number: int) -> int:
-        if not mended.is_set():
+        if not repaired.is_set():
             raise ZeroDivisionError("by zero")
         again.set()
         return number
@@ -259,7 +259,7 @@ async def test_a_letter_sent_round_while_its_worker_still_writes_it_is_not_taken
     late = replace(bench, queue=Late(bench.queue))
     async with late.working(bench.bind("add", handle), bench.bind("double", double)):
         run_id = await bench.submit(b"21")
-        await asyncio.wait_for(mended.wait(), PATIENCE)
+        await asyncio.wait_for(repaired.wait(), PATIENCE)
         letter = await bench.store.redrive(decode((await bench.dead_letter("add")).body))
         assert isinstance(letter, Job)
         body = encode(letter)
@@ -274,7 +274,7 @@ async def test_a_job_that_kills_every_worker_is_given_up(bench: Workbench) -> No
     run_id = await bench.submit()
     delivery = await bench.next_of(bench.queue_of("add"))
     job = decode(delivery.message.body)
-    for number in range(5):  # each begins the job and is never heard of again
+    for number in range(5):  # each begins the job and does not end it
         claim = await bench.store.claim(job, worker=f"dead{number}", redelivered=True, lease=0.1)
         assert isinstance(claim, Granted)
         if claim.suspect:
@@ -364,7 +364,7 @@ async def test_what_a_forced_worker_had_no_time_for_is_done_by_the_next(bench: W
 
 async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench) -> None:
     """The job is claimed by another while its handler still runs, as after a pause of the whole process."""
-    begun, told = asyncio.Event(), asyncio.Event()
+    begun, stopped = asyncio.Event(), asyncio.Event()
     contexts: list[Context[None]] = []
 
     async def late(number: int, context: Context[None]) -> int:
@@ -373,7 +373,7 @@ async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench)
         try:
             await asyncio.Event().wait()
         finally:
-            told.set()
+            stopped.set()
         return number
 
     run_id = await bench.submit()
@@ -387,7 +387,7 @@ async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench)
             accepted_ms=just_now_ms(),
         )
         claim = await bench.store.claim(job, worker="other", redelivered=True, lease=60)
-        await asyncio.wait_for(told.wait(), PATIENCE)
+        await asyncio.wait_for(stopped.wait(), PATIENCE)
 
     assert isinstance(claim, Granted)
     assert claim.fence > contexts[0].fence
@@ -402,7 +402,7 @@ async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench)
 
 @pytest.mark.parametrize("quick", [False, True])
 async def test_a_job_that_was_claimed_by_nobody_who_lives_comes_again(bench: Workbench, quick: bool) -> None:
-    """A claim reaches the store when its asker has long given it up: it wins, and there is nobody to use it."""
+    """A claim reaches the store when its asker has long given it up: it wins, and no worker uses it."""
     begun, taken = asyncio.Event(), asyncio.Event()
 
     async def handle(number: int) -> int:
@@ -421,7 +421,7 @@ async def test_a_job_that_was_claimed_by_nobody_who_lives_comes_again(bench: Wor
             payload=b"1",
             accepted_ms=just_now_ms(),
         )
-        await bench.store.claim(job, worker="nobody", redelivered=True, lease=0.5)
+        await bench.store.claim(job, worker="gone", redelivered=True, lease=0.5)
         taken.set()
         run = await bench.ended(run_id)
 
@@ -487,13 +487,13 @@ async def test_handlers_get_what_the_lifespan_opened_and_it_is_closed_after_the_
 async def test_progress_reaches_those_who_watch(bench: Workbench) -> None:
     seen = threading.Event()
 
-    def tell(number: int, context: Context[None]) -> int:
+    def report(number: int, context: Context[None]) -> int:
         context.progress(3, 10, "rows")
         assert seen.wait(PATIENCE)
         return number
 
     run_id = await bench.submit()
-    async with bench.working(bench.bind("add", tell), bench.bind("double", double)):
+    async with bench.working(bench.bind("add", report), bench.bind("double", double)):
         async for news in bench.store.watch(run_id):
             if getattr(news, "note", "") == "rows":
                 seen.set()

@@ -1,4 +1,4 @@
-"""Every ending of a delivery: what is published for it, and that only then it is acknowledged."""
+"""Every ending of a delivery: published first, acknowledged then."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Whatever stands in a signed job, it is done or becomes a letter with its reason, on either queue: never silence."""
+"""Any signed job ends as done or as a dead letter."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -58,7 +58,7 @@ def letters_of(bench: Workbench) -> DeadLetters:
 
 
 async def worked_off(bench: Workbench) -> Looked:
-    """The letters that lie there once a worker has emptied the queues."""
+    """The letters in the dead queues once a worker has emptied the queues."""
     async with bench.working(bench.bind("add", add), bench.bind("double", double), burst=True) as worker:
         await worker.task
     return await letters_of(bench).look(Selection())
@@ -96,7 +96,7 @@ def test_with_any_value_in_a_field_the_job_is_done_or_is_a_letter(queue_url: str
 
 
 def _once(bodies: Mapping[str, bytes], known: set[str]) -> list[bytes]:
-    """Without those that say to be a job that another one was, which `known` holds: they are repeats of it."""
+    """Without those with the id of another job, which `known` holds: they are repeats of it."""
     once = []
     for body in bodies.values():
         try:

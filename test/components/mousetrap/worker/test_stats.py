@@ -1,4 +1,4 @@
-"""The counts of a worker: what was recorded, and what was refused."""
+"""The counts of a worker."""
 
 import msgspec
 import pytest

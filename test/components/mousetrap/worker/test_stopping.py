@@ -1,4 +1,4 @@
-"""What stops an attempt from outside, and what may not begin at all: cancels, ends of time, locks, suspicion."""
+"""Stops of an attempt: cancels, expiry, locks, suspects."""
 
 import asyncio
 import os
@@ -315,7 +315,7 @@ async def test_a_suspect_runs_alone_and_its_neighbours_are_innocent(bench: Workb
 
     suspect = await bench.submit(b"9")
     delivery = await bench.next_of(bench.queue_of("add"))
-    for number in range(2):  # each begins the job and is never heard of again
+    for number in range(2):  # each begins the job and does not end it
         await bench.store.claim(
             decode(delivery.message.body), worker=f"dead{number}", redelivered=True, lease=60
         )

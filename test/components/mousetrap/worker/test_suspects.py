@@ -1,4 +1,4 @@
-"""The gate before the handlers: side by side, but a suspect alone."""
+"""The gate before the handlers: a suspect runs alone."""
 
 import asyncio
 
