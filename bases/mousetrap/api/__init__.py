@@ -1,4 +1,4 @@
-"""The HTTP edge: starts runs, shows them, follows them live, stops and repairs them."""
+"""The HTTP edge: starts, shows, follows, stops and repairs runs."""
 
 from mousetrap.api.app import create_app
 from mousetrap.api.main import main

@@ -82,7 +82,7 @@ class ApiKeys:
     def find(self, key: str) -> Caller | None:
         """The caller whose key this is, though it may have ended."""
         _, _, rest = key.partition("_")
-        # An unknown id is compared as well: the time an answer takes must not tell which ids there are.
+        # An unknown id is compared as well: the time of an answer must not reveal which ids there are.
         caller, digest = self.callers.get(rest.partition("_")[0], (None, bytes(32)))
         return caller if hmac.compare_digest(_digest(key), digest) else None
 

@@ -1,4 +1,4 @@
-"""Finds, groups, redrives, edits, discards and exports dead letters, which are in their queues alone."""
+"""Finds, groups, redrives, edits, discards and exports dead letters."""
 
 from mousetrap.dead_letters.edit import NotEditable
 from mousetrap.dead_letters.export import line

@@ -1,4 +1,4 @@
-"""Writes a dead letter as a line of JSON, to keep it elsewhere."""
+"""Writes a dead letter as a line of JSON."""
 
 from base64 import b64encode
 

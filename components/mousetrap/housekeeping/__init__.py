@@ -1,4 +1,4 @@
-"""Does the periodic duties of a Mousetrap, each in a file; any process may do them."""
+"""Does the periodic duties of a Mousetrap."""
 
 from mousetrap.housekeeping.discard_letters import discard_duty
 from mousetrap.housekeeping.duty import Duty, run_duties

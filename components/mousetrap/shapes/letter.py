@@ -1,4 +1,4 @@
-"""A dead letter, groups of them, and the result of their repair; times are milliseconds since 1970."""
+"""A dead letter, groups of them, and the result of a repair."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any

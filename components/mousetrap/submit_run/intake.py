@@ -1,4 +1,4 @@
-"""Refuses new runs before their inputs fill the store, or their dead letters pile up without end."""
+"""Refuses new runs before store or dead queues are full."""
 
 import logging
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Makes the ids of runs: new ones that sort by time, and the one that belongs to an idempotency key."""
+"""Makes the ids of runs, from time and chance or a key."""
 
 import re
 from uuid import UUID, uuid5

@@ -1,4 +1,4 @@
-"""Serves the API on a real server in a thread of the tests, on a real store and a real queue."""
+"""Serves the API in a thread, with a real store and queue."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Shows who is let in: holders of keys, or without keys this machine alone."""
+"""Callers need a key; without configured keys, this machine may call."""
 
 import socket
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Shows that whatever changes something is on record with who did it and why, and so is who was refused."""
+"""Every act and every refused caller has an audit record."""
 
 import json
 import logging

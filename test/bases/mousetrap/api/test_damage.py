@@ -1,4 +1,4 @@
-"""Shows that damaged data in the store is shown as such, and spoils nothing else."""
+"""Damaged data in the store is shown as such, alone."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Shows that dead letters are listed, grouped, shown, redriven, edited, discarded and exported over HTTP."""
+"""Dead letters are shown, redriven, edited, discarded and exported over HTTP."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Shows that every error is a problem document: of routing, of absent parts, and of our own making."""
+"""Every error is a problem document."""
 
 import os
 import signal

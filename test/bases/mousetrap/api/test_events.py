@@ -1,4 +1,4 @@
-"""Shows how a run is followed live: from its start, from where one left, over absences, and to its end."""
+"""A run is followed live, over outages and to its end."""
 
 import json
 import signal

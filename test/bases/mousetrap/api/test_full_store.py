@@ -1,4 +1,4 @@
-"""A full store is reported, and accepted runs go on once there is room."""
+"""A full store is reported, and accepted runs go on."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every response has headers for browsers, and the API's page needs no other server."""
+"""Responses have headers for browsers; the page needs no other server."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""Shows that new runs are refused before they fill the store or a dead queue, and that those accepted go on."""
+"""New runs are refused before store or dead queues are full."""
 
 import json
 from collections.abc import Callable, Iterator

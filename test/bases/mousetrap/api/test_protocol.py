@@ -1,4 +1,4 @@
-"""Shows that a connection is bounded before it is a request, whatever comes by it."""
+"""A connection is bounded before it is a request."""
 
 import socket
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A run that waits for nothing shows the dead letter that has its message."""
+"""A waiting run shows the dead letter that has its message."""
 
 from collections.abc import Callable
 from typing import Any

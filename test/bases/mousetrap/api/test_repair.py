@@ -1,4 +1,4 @@
-"""Shows how runs are called off and repeated over HTTP."""
+"""Runs are cancelled and repeated over HTTP."""
 
 import asyncio
 from typing import Any

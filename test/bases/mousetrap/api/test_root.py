@@ -1,4 +1,4 @@
-"""Shows that the tutorial's two paths answer; delete this file with the example."""
+"""The two short paths serve one pipeline."""
 
 from typing import Any
 

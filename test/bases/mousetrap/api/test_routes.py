@@ -1,4 +1,4 @@
-"""Shows what holds for every route: unknown query parameters are refused, and HEAD is answered where GET is."""
+"""Every route refuses unknown query parameters and answers HEAD."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Shows what is read of a dead letter, and what of it is believed."""
+"""A dead letter is read from its message and its headers."""
 
 import msgspec
 import pytest

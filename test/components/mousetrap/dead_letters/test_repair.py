@@ -1,4 +1,4 @@
-"""Shows that dead letters are looked at, redriven, edited and discarded without losing one, on both queues."""
+"""Dead letters are repaired without losing one, on both queues."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Shows what a look at dead letters costs: nothing is written where it can be read, and those who ask share one."""
+"""Concurrent readers share one look, which writes nothing."""
 
 import asyncio
 from typing import Any

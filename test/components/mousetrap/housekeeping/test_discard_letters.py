@@ -1,4 +1,4 @@
-"""Dead letters that are too old are discarded, and those of no time stay."""
+"""Old dead letters are discarded; those without a time stay."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A duty is repeated while it is wanted, and an absent server ends only its round."""
+"""A duty is repeated, and an outage ends only its round."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""An outage of the store is logged once when it begins and once when it ends."""
+"""An outage of the store is logged once."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Shows that shapes can be written, read again and described, and which states end a run."""
+"""Shapes are written, read again and described."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""A run whose submitter died in the middle is finished by the next one that looks."""
+"""Runs of a dead submitter are published by the next one."""
 
 from contextlib import suppress
 

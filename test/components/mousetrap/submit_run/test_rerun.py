@@ -1,4 +1,4 @@
-"""A run is repeated: all of it, or from a stage on, with what that stage was given or something else."""
+"""A run is repeated, whole or from a stage on."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A run is accepted when it is kept, and not a moment earlier."""
+"""A run is accepted once it is kept, and not before."""
 
 import math
 
