@@ -1,4 +1,4 @@
-"""Every brick has a door, a page and no surprise: what import-linter's contracts cannot say of the borders."""
+"""Tests the borders of bricks that import-linter cannot check."""
 
 import ast
 import importlib
@@ -60,7 +60,7 @@ def test_importing_a_brick_starts_nothing_and_reads_no_environment() -> None:
 
 @pytest.mark.parametrize("brick", _BRICKS, ids=lambda brick: brick.name)
 def test_a_brick_imports_others_through_their_door_alone(brick: Path) -> None:
-    # Read from the text: a graph of modules cannot tell the function retry.judge from the module retry.judge.
+    # Read from the text: a graph of modules cannot distinguish the function retry.judge from the module retry.judge.
     past_the_door = [
         f"{file.name}: {module} import {name}"
         for file in brick.rglob("*.py")
@@ -80,7 +80,7 @@ def test_a_brick_reports_what_it_is_and_what_it_offers(brick: Path) -> None:
     assert module.__doc__.splitlines()[0].endswith((".", "?")), "the door opens with a sentence"
     assert module.__all__ == sorted(module.__all__, key=_constants_then_classes_then_functions)
     assert all(hasattr(module, name) for name in module.__all__)
-    assert (brick / "README.md").is_file(), "a brick's README.md says what it is and what it needs"
+    assert (brick / "README.md").is_file(), "a brick's README.md describes it and what it needs"
 
 
 def test_every_file_opens_with_its_sentence() -> None:

@@ -1,4 +1,4 @@
-"""The manifests are what Kubernetes and KEDA take, and what they say of our processes is so."""
+"""Tests the manifests against the schemas of Kubernetes and KEDA."""
 
 import copy
 import importlib
@@ -137,17 +137,17 @@ def test_a_process_is_nobody_and_can_write_to_nothing_but_its_memory(process: Ma
 
 @each_process
 def test_a_process_is_given_settings_that_there_are_and_secrets_by_file_alone(process: Manifest) -> None:
-    told = environment(process)
+    given = environment(process)
 
-    assert {variable.removeprefix("MOUSETRAP_").removesuffix("_FILE").lower() for variable in told} <= set(
+    assert {variable.removeprefix("MOUSETRAP_").removesuffix("_FILE").lower() for variable in given} <= set(
         entries((ENGINE, *SETTINGS))
     )
-    assert [each for each in told if re.search("URL|KEYS", each) and not each.endswith("_FILE")] == []
+    assert [each for each in given if re.search("URL|KEYS", each) and not each.endswith("_FILE")] == []
     mounts = {each["name"]: each["mountPath"] for each in container(process)["volumeMounts"]}
     assert all(
-        path.startswith(mounts["secrets"]) for variable, path in told.items() if variable.endswith("_FILE")
+        path.startswith(mounts["secrets"]) for variable, path in given.items() if variable.endswith("_FILE")
     )
-    # Kubernetes would tell of each Service in variables: MOUSETRAP_API_PORT of one that is called mousetrap-api.
+    # Kubernetes would set variables for each Service: MOUSETRAP_API_PORT for one with the name mousetrap-api.
     assert pod(process)["enableServiceLinks"] is False
 
 

@@ -1,4 +1,4 @@
-"""The secrets that are made for a stack are what its processes and servers read, and are made once."""
+"""Tests that the secrets of a stack fit its processes and servers."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Each project's wheel holds exactly its bricks, and starts in an environment that holds nothing but it and its lock."""
+"""Tests that each project's wheel holds its bricks only, and starts."""
 
 import json
 import shutil

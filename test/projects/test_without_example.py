@@ -1,4 +1,4 @@
-"""Tests that the engine works without the example: with no pipeline at all, and with five workers of another one."""
+"""Tests the engine without the example: with no pipeline, and with another."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Shows that `make check` goes through all of its checks, and lists what failed with what puts it right."""
+"""Tests that `make check` runs all checks and lists all failures."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ _TOOLS = ("ruff", "mypy", "lint-imports")
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A workspace of one project whose every check goes well; its programs say what they were asked."""
+    """A workspace of one project whose every check goes well; its programs print their arguments."""
     (tmp_path / "tools").mkdir()
     for name in ("check", "step"):
         shutil.copy(ROOT / "tools" / name, tmp_path / "tools" / name)
@@ -47,10 +47,10 @@ def check(workspace: Path) -> tuple[int, str]:
 
 
 def test_a_workspace_that_is_right_passes(workspace: Path) -> None:
-    code, said = check(workspace)
+    code, output = check(workspace)
 
-    assert code == 0, said
-    assert "failed" not in said
+    assert code == 0, output
+    assert "failed" not in output
 
 
 def test_all_that_fails_is_listed_at_the_end_with_what_puts_it_right(workspace: Path) -> None:
@@ -58,10 +58,10 @@ def test_all_that_fails_is_listed_at_the_end_with_what_puts_it_right(workspace: 
         _program(workspace / ".venv" / "bin" / name, "exit 1")
     _program(workspace / "tools" / "poetry", '[ "$1" != poly ]')
 
-    code, said = check(workspace)
+    code, output = check(workspace)
 
     assert code == 1
-    _, _, listed = said.partition("6 of the checks failed:\n")
+    _, _, listed = output.partition("6 of the checks failed:\n")
     headings = [line.split(":")[0].strip() for line in listed.splitlines()]
     assert headings == [
         *("Style", "Format", "Types", "Borders between bricks", "Brick lists", "Bricks of the projects")
@@ -73,18 +73,18 @@ def test_a_lock_that_is_missing_or_old_is_named_with_its_project_and_what_makes_
     (workspace / "projects" / "one" / "poetry.lock").unlink()
     _program(workspace / "tools" / "poetry", '[ "$1" != check ]')
 
-    code, said = check(workspace)
+    code, output = check(workspace)
 
     assert code == 1
-    assert "projects/one/poetry.lock is missing: tools/lock makes it" in said
-    assert "./poetry.lock does not fit ./pyproject.toml: tools/lock" in said
-    assert said.rstrip().endswith("1 of the checks failed:\n  Locks: tools/lock, or what is named above")
+    assert "projects/one/poetry.lock is missing: tools/lock makes it" in output
+    assert "./poetry.lock does not fit ./pyproject.toml: tools/lock" in output
+    assert output.rstrip().endswith("1 of the checks failed:\n  Locks: tools/lock, or what is named above")
 
 
 def test_what_only_a_project_locks_is_named(workspace: Path) -> None:
     (workspace / "requirements" / "one.txt").write_text("stranger==2 \\\n")
 
-    code, said = check(workspace)
+    code, output = check(workspace)
 
     assert code == 1
-    assert "locked by a project, but not by the workspace: stranger==2" in said
+    assert "locked by a project, but not by the workspace: stranger==2" in output

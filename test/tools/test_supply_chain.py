@@ -1,4 +1,4 @@
-"""Shows what is said of a supply chain: bills of materials from the locks, advisories, and images that are not pinned."""
+"""Tests bills of materials, advisories and pinned images."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _LOCKED = re.compile(r"^([^ =]+)==([^ ]+)", re.MULTILINE)
 
 
 def run(*command: str | Path, **settings: str) -> tuple[int, str]:
-    """The exit code, and what was said."""
+    """The exit code, and the output."""
     done = subprocess.run(
         command,
         check=False,
@@ -31,8 +31,8 @@ def run(*command: str | Path, **settings: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("project", _PROJECTS)
 def test_a_bill_of_materials_names_each_library_that_is_installed_with_its_hashes(project: str) -> None:
-    code, said = run(sys.executable, ROOT / "tools/sbom", ROOT / "projects" / project)
-    bill = json.loads(said)
+    code, output = run(sys.executable, ROOT / "tools/sbom", ROOT / "projects" / project)
+    bill = json.loads(output)
     exported = (ROOT / "requirements" / f"{project}.txt").read_text()
 
     assert code == 0
@@ -52,7 +52,7 @@ def test_a_bill_of_materials_names_each_library_that_is_installed_with_its_hashe
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A workspace with the tools alone, whose pip-audit says what the file `report` holds."""
+    """A workspace with the tools alone, whose pip-audit prints the file `report`."""
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
     (tmp_path / "deploy").mkdir()
     shutil.copy(ROOT / "deploy/.env.example", tmp_path / "deploy")
@@ -75,36 +75,36 @@ _SKIPPED = {"name": "unseen", "skip_reason": "not found"}
 
 
 def test_an_advisory_fails_and_is_named(workspace: Path) -> None:
-    code, said = audited(workspace, _GOOD, _BAD)
+    code, output = audited(workspace, _GOOD, _BAD)
 
     assert code == 1
-    assert "bad 2: PYSEC-1, fixed in 3" in said
-    assert "*** NOT AUDITED" not in said
+    assert "bad 2: PYSEC-1, fixed in 3" in output
+    assert "*** NOT AUDITED" not in output
 
 
 def test_no_advisory_passes(workspace: Path) -> None:
-    code, said = audited(workspace, _GOOD)
+    code, output = audited(workspace, _GOOD)
 
     assert code == 0
-    assert "1 libraries asked about, 0 advisories" in said
-    assert "*** NOT AUDITED" not in said
+    assert "1 libraries asked about, 0 advisories" in output
+    assert "*** NOT AUDITED" not in output
 
 
 def test_what_nothing_is_known_of_is_reported_loudly(workspace: Path) -> None:
-    code, said = audited(workspace, _GOOD, _SKIPPED)
+    code, output = audited(workspace, _GOOD, _SKIPPED)
 
     assert code == 0
-    assert "*** NOT AUDITED" in said
-    assert "unseen" in said
+    assert "*** NOT AUDITED" in output
+    assert "unseen" in output
 
 
 def test_advisories_that_cannot_be_had_are_no_good_news(workspace: Path) -> None:
     (workspace / "report").touch()
 
-    code, said = run(sys.executable, workspace / "tools/audit")
+    code, output = run(sys.executable, workspace / "tools/audit")
 
     assert code == 0
-    assert "*** NOT AUDITED" in said
+    assert "*** NOT AUDITED" in output
 
 
 _DIGEST = f"sha256:{'0123456789abcdef' * 4}"
@@ -120,12 +120,12 @@ def test_tags_that_are_not_pinned_are_reported_loudly_until_they_are_pinned(work
     settings.write_text("API_PORT=9\nVALKEY_IMAGE=valkey/valkey:9@sha256:old\n")
 
     _, loose = run(workspace / "tools/pin-images", "--check")
-    code, said = run(workspace / "tools/pin-images", PATH=path)
+    code, output = run(workspace / "tools/pin-images", PATH=path)
     _, pinned = run(workspace / "tools/pin-images", "--check")
 
     assert "*** NOT PINNED" in loose
     assert "PYTHON_IMAGE=python:3.12-slim" in loose
-    assert code == 0, said
+    assert code == 0, output
     assert pinned == ""
     assert settings.read_text().startswith("API_PORT=9\n")
     assert f"VALKEY_IMAGE=valkey/valkey:9@{_DIGEST}\n" in settings.read_text()
@@ -139,10 +139,10 @@ def test_an_answer_that_is_no_digest_pins_nothing(workspace: Path) -> None:
     docker.write_text("#!/bin/sh\necho no such image\n")
     docker.chmod(0o755)
 
-    code, said = run(workspace / "tools/pin-images", PATH=f"{docker.parent}:{os.environ['PATH']}")
+    code, output = run(workspace / "tools/pin-images", PATH=f"{docker.parent}:{os.environ['PATH']}")
 
     assert code == 1
-    assert "gave no digest" in said
+    assert "gave no digest" in output
     assert (workspace / "deploy/.env").read_text() == ""
 
 

@@ -1,4 +1,4 @@
-"""Shows that the shipped week is served as an API would serve it."""
+"""Tests the server of the week of earthquakes."""
 
 import socket
 

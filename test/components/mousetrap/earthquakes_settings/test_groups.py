@@ -1,4 +1,4 @@
-"""Tests the settings of the example, and the input that follows from them."""
+"""Tests the example's settings."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Shows a summary as a terminal of 80 columns shows it, to the letter."""
+"""Tests the tables of a summary, to the letter."""
 
 from io import StringIO
 

@@ -1,4 +1,4 @@
-"""Serves feeds over real HTTP on the loopback, each test saying how its addresses answer."""
+"""Serves feeds over HTTP on loopback."""
 
 import asyncio
 import gzip

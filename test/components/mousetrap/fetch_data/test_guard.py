@@ -1,4 +1,4 @@
-"""Where a fetch may go, over real HTTP: never inward, whatever the address, the redirect or the name."""
+"""Tests that a fetch reaches no private address."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""The b-value against numbers worked out by hand and against laws of known slope."""
+"""Tests the b-value against known numbers and laws."""
 
 import math
 

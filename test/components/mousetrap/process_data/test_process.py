@@ -1,4 +1,4 @@
-"""The summary of a feed: of a real week against plain arithmetic, and of odd feeds."""
+"""Tests the summary of a real week and of odd feeds."""
 
 import gzip
 import json

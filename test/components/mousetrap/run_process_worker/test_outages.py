@@ -1,4 +1,4 @@
-"""A summary's database that is away for longer than all attempts take: the run waits, and is completed once."""
+"""Tests that a run waits while the summaries' database is unreachable."""
 
 import asyncio
 import logging

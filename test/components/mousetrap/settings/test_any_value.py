@@ -1,4 +1,4 @@
-"""Shows that whatever a setting is given, it is a right value or one line that names it: never another error."""
+"""Tests that any value is accepted or refused in one line."""
 
 from pathlib import Path
 

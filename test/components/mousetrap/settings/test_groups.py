@@ -1,4 +1,4 @@
-"""Tests that any brick can declare settings, and that they are read like the engine's."""
+"""Tests that any brick can declare settings."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Shows when the stack of this folder is used, and that neither a dead one nor another user's is."""
+"""Tests when the stack of this folder is used."""
 
 import os
 import subprocess

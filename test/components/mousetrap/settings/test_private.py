@@ -1,4 +1,4 @@
-"""Shows which files and folders pass for ours alone, and that all others are refused with what to do."""
+"""Tests which files and folders count as private."""
 
 import os
 import stat

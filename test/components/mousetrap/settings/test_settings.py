@@ -1,4 +1,4 @@
-"""Settings are checked once, at the start, and every complaint names its variable."""
+"""Tests that settings are checked at the start, with clear errors."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Shows when nothing may be signed: on this machine, or where somebody said so in words."""
+"""Tests where messages may be unsigned."""
 
 from pathlib import Path
 

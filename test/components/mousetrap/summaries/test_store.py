@@ -1,4 +1,4 @@
-"""Summaries in a real database: each key once, the newest found, by many at once."""
+"""Tests summaries in a real database."""
 
 import os
 import sqlite3
