@@ -59,7 +59,7 @@ class RecordDamaged(StoreUnreachable):
 
 
 class StoreFull(StoreUnreachable):
-    """The state store answers and takes no writes, for want of memory or disk: give it more."""
+    """The state store answers and takes no writes, for lack of memory or disk: give it more."""
 
     def outside(self) -> str:
         """The text without addresses, as of other errors: it is our own text."""

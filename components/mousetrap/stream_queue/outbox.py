@@ -82,13 +82,15 @@ class Outbox:
         loop = asyncio.get_running_loop()
         headers = msgspec.json.encode(message.headers).decode() if message.headers else ""
         publish = _Publish(
-            message.id,
-            queue,
-            msgspec.msgpack.encode((queue, *limits, math.ceil(after * 1000), message.id, headers)),
-            message.body,
-            loop.time() + self._confirm_deadline,
-            loop.create_future(),
-            limits,
+            id=message.id,
+            queue=queue,
+            description=msgspec.msgpack.encode(
+                (queue, *limits, math.ceil(after * 1000), message.id, headers)
+            ),
+            body=message.body,
+            deadline=loop.time() + self._confirm_deadline,
+            done=loop.create_future(),
+            limits=limits,
         )
         if self._closing:
             publish.done.set_exception(

@@ -21,7 +21,7 @@ from mousetrap.stream_queue.client import LOST, Client, Server
 from mousetrap.stream_queue.deliveries import read_entry
 from mousetrap.stream_queue.membership import Membership
 from mousetrap.stream_queue.outbox import Outbox
-from mousetrap.stream_queue.subscription import StreamSubscription
+from mousetrap.stream_queue.subscription import Shared, StreamSubscription
 
 _NO_LIMITS = (0, 0)
 #: Entries that one XRANGE reads.
@@ -63,6 +63,7 @@ class StreamQueue:
         self._consumed: set[str] = set()
         self._subscriptions: list[StreamSubscription] = []
         self._membership = Membership(self._client, name, self._consumed)
+        self._shared = Shared(self._membership, self._outbox, self.declare)
 
     async def declare(self) -> None:
         """Makes the queues that are missing. Raises one of LOST."""
@@ -86,13 +87,7 @@ class StreamQueue:
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
         self._consumed.add(queue)
         subscription = StreamSubscription(
-            queue,
-            prefetch,
-            receive,
-            client=Client(self._server, report_loss=True),
-            membership=self._membership,
-            outbox=self._outbox,
-            declare=self.declare,
+            queue, prefetch, receive, Client(self._server, report_loss=True), self._shared
         )
         self._subscriptions = [*(each for each in self._subscriptions if not each.ended), subscription]
         return subscription

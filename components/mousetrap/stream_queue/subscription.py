@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
 
@@ -26,6 +27,15 @@ _FULL_POLL_S = 0.02
 _RELEASE_INTERVAL_S, _MAX_RELEASED = 0.05, 500
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The parts of a queue that all its subscriptions use."""
+
+    membership: Membership
+    outbox: Outbox
+    declare: Callable[[], Awaitable[None]]
+
+
 class StreamSubscription:
     """Deliveries from one stream.
 
@@ -41,19 +51,14 @@ class StreamSubscription:
         queue: str,
         prefetch: int,
         receive: Callable[[Delivery], None],
-        *,
         client: Client,
-        membership: Membership,
-        outbox: Outbox,
-        declare: Callable[[], Awaitable[None]],
+        shared: Shared,
     ) -> None:
         self._queue = queue
         self._prefetch = prefetch
         self._receive = receive
         self._client = client
-        self._membership = membership
-        self._outbox = outbox
-        self._declare = declare
+        self._shared = shared
         self._stopping = False
         self._next_release = 0.0
         self._deliveries: OpenDeliveries | None = None
@@ -95,9 +100,9 @@ class StreamSubscription:
                 await asyncio.sleep(BACKOFF.pause(failures, random.random()))
 
     async def _current_deliveries(self) -> OpenDeliveries:
-        member = await self._membership.current()
+        member = await self._shared.membership.current()
         if self._deliveries is None or self._deliveries.member is not member:
-            self._deliveries = OpenDeliveries(self._queue, self._prefetch, member, self._outbox)
+            self._deliveries = OpenDeliveries(self._queue, self._prefetch, member, self._shared.outbox)
         return self._deliveries
 
     async def _release_due(self) -> None:
@@ -120,7 +125,7 @@ class StreamSubscription:
         )
         for entry, fields in reply[0][1] if reply else ():
             if self._stopping:
-                self._outbox.hand_back(self._queue, entry.decode())
+                self._shared.outbox.hand_back(self._queue, entry.decode())
             elif (
                 deliveries.member.is_active()
             ):  # otherwise other consumers receive it, as all else of this member
@@ -130,7 +135,7 @@ class StreamSubscription:
         if str(error).startswith("NOGROUP"):  # the server is there, but new, or it has lost its data
             _log.info("queue %s is not on Valkey at %s: making it", self._queue, self._client.server)
             with suppress(*LOST):
-                await self._declare()
+                await self._shared.declare()
             return
         self._client.server.failed(error)
         if self._deliveries is not None and not isinstance(error, ResponseError):
