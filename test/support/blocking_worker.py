@@ -1,4 +1,4 @@
-"""A worker whose first attempt at each job does what must not be done: it stands still, hangs, or locks the interpreter."""
+"""A worker whose first attempts block, hang or lock the interpreter."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Ways for a handler to fail that are no ordinary exception: each must be one failed attempt, judged and counted."""
+"""Handlers that fail in uncommon ways: each is one failed attempt."""
 
 import asyncio
 import concurrent.futures
@@ -92,7 +92,7 @@ class Nameless(Exception, metaclass=_Nameless):
 
 
 class ClassRaises(Exception):
-    """It does not say what it is."""
+    """Its class cannot be read."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> NoReturn:  # type: ignore[override]
@@ -116,7 +116,7 @@ class OddNumber(int):
 
 
 class OddPause(Exception):
-    """Says when to come back in a number that is none."""
+    """Asks for a retry after a number that is none."""
 
     retry_after = OddNumber(3)
 
@@ -184,7 +184,7 @@ async def fail_later(kind: str) -> NoReturn:
 
 
 async def await_cancelled(_: str) -> str:
-    """Waits for a task that somebody cancels."""
+    """Waits for a task that is cancelled."""
     task = asyncio.create_task(asyncio.sleep(600))
     asyncio.get_running_loop().call_soon(task.cancel)
     await task

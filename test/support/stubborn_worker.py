@@ -1,4 +1,4 @@
-"""A worker whose handlers do what keeps a process from ending: they swallow cancellations, fork, and leave things behind."""
+"""A worker whose handlers ignore cancellations, fork, and leave things behind."""
 
 import asyncio
 import atexit
@@ -47,7 +47,7 @@ ALL = (SWALLOWS, LIMITED, SOFTLY, LEAVES, ISOLATED)
 
 
 async def swallow(order: Order) -> str:
-    """Goes on whatever it is told, for an hour; a second attempt at the same mark is done at once."""
+    """Ignores every cancellation for an hour; a second attempt at the same mark is done at once."""
     if not _is_first(order):
         return "done"
     match order.how:
@@ -127,7 +127,7 @@ def fork(order: Order) -> str:
 
 @asynccontextmanager
 async def held_up() -> AsyncIterator[None]:
-    """A lifespan that MOUSETRAP_TEST_LIFESPAN tells how to hold its worker up."""
+    """A lifespan that delays its worker in the way that MOUSETRAP_TEST_LIFESPAN names."""
     how = os.environ.get("MOUSETRAP_TEST_LIFESPAN", "")
     if how == "slow to open":
         print("opening", flush=True)

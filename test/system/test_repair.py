@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from support.mending_worker import ATTEMPTS, CRASHES
 from support.processes import Process, clean_environment
+from support.repairable_worker import ATTEMPTS, CRASHES
 from support.stack import SIGNING_KEYS, Stack, events
 from support.waiting import until
 
-_PROGRAM = Path(__file__).parents[1] / "support/mending_worker.py"
+_PROGRAM = Path(__file__).parents[1] / "support/repairable_worker.py"
 
 Start = Callable[..., Process]
 
@@ -85,7 +85,7 @@ def test_a_poison_message_and_one_that_kills_its_worker_are_kept_repaired_and_co
     assert [event["attempt"] for event in starts] == [1] * CRASHES
     assert len({event["worker"] for event in starts}) == CRASHES
 
-    start_fetching(MENDED="1")
+    start_fetching(REPAIRED="1")
     answer = stack.api.post("/dead/redrive", json={"all": True})
 
     assert answer.json() == {"matched": 2, "redriven": 2, "stale": 0, "left": 0, "unseen": 0}

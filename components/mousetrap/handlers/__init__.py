@@ -1,4 +1,4 @@
-"""Handlers: how one is bound to a stage, called, and judged; without broker or store."""
+"""Handlers: bound to a stage, called, and judged; no broker, no store."""
 
 from mousetrap.handlers.binding import Binding, no_dependencies
 from mousetrap.handlers.bound_handler import BoundHandler, HandlerHost

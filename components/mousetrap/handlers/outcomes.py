@@ -124,7 +124,7 @@ def crash_loop(starts: int) -> GiveUp:
 def record_refused(cause: str) -> GiveUp:
     """The outcome of a job whose outcome in the store is not signed by us."""
     text = (
-        f"{cause}: nothing follows from it. Somebody wrote into the store, or a version without signed records did; "
+        f"{cause}: nothing follows from it. A stranger or a version without signed records wrote it into the store; "
         "redriven, the job is done again"
     )
     return GiveUp("store-signature", Failure(kind="SignatureRefused", text=text))

@@ -1,4 +1,4 @@
-"""Runs a handler in a process of its own and returns its outcome."""
+"""Runs a handler in its own process and returns its outcome."""
 
 import asyncio
 

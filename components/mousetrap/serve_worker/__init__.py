@@ -1,4 +1,4 @@
-"""A worker as a process: settings in, jobs done, an exit code out."""
+"""A worker as a process: settings in, jobs done, exit code out."""
 
 from mousetrap.serve_worker.main import worker_main
 from mousetrap.serve_worker.serve import Binder, Connect, Groups, serve_worker

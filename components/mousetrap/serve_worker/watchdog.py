@@ -1,4 +1,4 @@
-"""Ends a worker whose event loop is blocked or whose handler does not stop."""
+"""Ends a worker with a blocked event loop or a hung handler."""
 
 import faulthandler
 import logging

@@ -1,9 +1,9 @@
-"""Ends a process in time, with its tasks, and separates what it forks."""
+"""Ends a process in time, and separates what it forks."""
 
 from mousetrap.shutdown.exit_codes import ExitCode
 from mousetrap.shutdown.exit_guard import ExitGuard, exit_now
 from mousetrap.shutdown.forks import close_in_forks, forked, keep_in_forks, own_loop, own_signals
-from mousetrap.shutdown.left import all_stacks, left_behind, stack, task_stack
+from mousetrap.shutdown.leftovers import all_stacks, left_behind, stack, task_stack
 from mousetrap.shutdown.tasks import AGAIN_S, end_tasks, uncancel
 
 __all__ = [

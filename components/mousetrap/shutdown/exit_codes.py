@@ -1,4 +1,4 @@
-"""The exit codes of workers, of the API and of the command line."""
+"""The exit codes of workers, API and command line."""
 
 from enum import IntEnum
 

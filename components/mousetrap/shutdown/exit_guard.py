@@ -1,4 +1,4 @@
-"""Ends the process once its time is over, whatever still runs in it, and says what that is."""
+"""Ends the process when its time is over; logs what still runs."""
 
 import logging
 import os
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
-from mousetrap.shutdown.left import all_stacks, left_behind
+from mousetrap.shutdown.leftovers import all_stacks, left_behind
 
-#: Seconds between two looks at the clock.
+#: Seconds between two checks of the clock.
 _POLL_S = 0.1
-#: Seconds that the last lines of the log may take: their reader may have stopped.
+#: Seconds for the last lines of the log: their reader may have stopped.
 _LOG_TIMEOUT_S = 1.0
 
 _log = logging.getLogger("mousetrap")
@@ -27,7 +27,11 @@ class _End(NamedTuple):
 
 
 class ExitGuard:
-    """A thread beside everything else. Started once, it stays until the process has ended.
+    """A thread that ends the process.
+
+    1. It starts once, and stays until the process has ended.
+    2. `end_within` and `finish_within` set the time of the end.
+    3. At that time it logs what still runs, and ends the process with the exit code.
 
     It can do nothing while a handler keeps the interpreter's lock, as a regular expression can.
     """
@@ -36,7 +40,7 @@ class ExitGuard:
         self._end = _End(float("inf"), 0, "")
 
     def start(self) -> None:
-        """Begins to watch the clock."""
+        """Starts the thread."""
         threading.Thread(target=self._watch, name="exit guard", daemon=True).start()
 
     def end_within(self, seconds: float, code: int, why: str) -> None:
@@ -45,7 +49,7 @@ class ExitGuard:
         self._end = min(self._end, end)
 
     def finish_within(self, seconds: float, code: int, why: str) -> None:
-        """As `end_within`, in the place of what was said before: the work is over, and `code` says how."""
+        """As `end_within`, but replaces an earlier end: the work is over, with `code`."""
         self._end = _End(time.monotonic() + seconds, code, why)
 
     def _watch(self) -> None:
@@ -81,7 +85,7 @@ def _last_words(report: Callable[[], object]) -> None:
 
 
 def _end_children() -> None:
-    """What `multiprocessing` does at the end of the interpreter, which is not reached: children that are daemons end."""
+    """Ends children that are daemons, as `multiprocessing` does at the end of the interpreter, which is not reached."""
     multiprocessing = sys.modules.get("multiprocessing")
     for child in multiprocessing.active_children() if multiprocessing else ():
         if child.daemon:

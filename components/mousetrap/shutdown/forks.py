@@ -1,8 +1,9 @@
-"""Makes a forked process its own: the parent's signal handlers, event loop and connections are not the child's.
+"""Separates a forked process from its parent's signals and connections.
 
-A handler forks by `multiprocessing` ("fork", the default on Linux before Python 3.14), `os.fork`, or `preexec_fn`. What it
-forks would write each signal that it gets into the pipe that wakes the parent's event loop, and so stop the parent; would
-not die of it; and would keep the parent's connections open after the parent's death, so that its jobs stay with it.
+A handler forks by `multiprocessing` ("fork", the default on Linux before Python 3.14), `os.fork`, or `preexec_fn`. Without
+this, the child would write each signal that it gets into the pipe that wakes the parent's event loop, and so stop the
+parent; it would not die of the signal; and it would keep the parent's connections open after the parent's death, so that
+the parent's jobs would not be delivered again.
 """
 
 import asyncio
@@ -19,35 +20,35 @@ _descriptors: set[int] = set()
 _loops: set[asyncio.AbstractEventLoop] = set()
 _blocked = threading.local()
 _pid = 0
-#: Standard input, output and error are everybody's.
-_STANDARD = 2
+#: The last of standard input, output and error, which every process shares.
+_LAST_STANDARD = 2
 
 
 def own_signals(*numbers: signal.Signals) -> None:
-    """The handlers of these signals, as they are now, are this process's alone: in a child they are the default ones."""
+    """Keeps the handlers of these signals, as they are now, to this process: in a child they are the default ones."""
     _begin()
     _handlers.update({number: signal.getsignal(number) for number in numbers})
 
 
 def own_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """What this event loop watches is cut off in a child: connections to servers, pipes, the loop's own."""
+    """Closes in a child what this event loop watches: connections to servers, pipes, the loop's own descriptors."""
     _begin()
     _loops.add(loop)
 
 
 def close_in_forks(descriptor: int) -> None:
-    """This descriptor is cut off in a child."""
+    """Closes this descriptor in a child."""
     _begin()
     _descriptors.add(descriptor)
 
 
 def keep_in_forks(descriptor: int) -> None:
-    """Takes `close_in_forks` back: the descriptor is closed."""
+    """Undoes `close_in_forks`: the descriptor is closed here."""
     _descriptors.discard(descriptor)
 
 
 def forked() -> bool:
-    """Whether this is a child that was forked since any of this was asked for."""
+    """Whether this process was forked after the first call of a function above."""
     return _pid not in (0, os.getpid())
 
 
@@ -59,7 +60,7 @@ def _begin() -> None:
 
 
 def _block() -> None:
-    """A signal to the child waits until the child is its own."""
+    """Delays a signal to the child until the child is separated."""
     _blocked.before = signal.pthread_sigmask(signal.SIG_BLOCK, _handlers)
 
 
@@ -73,7 +74,7 @@ def _separate() -> None:
         if signal.getsignal(number) == handler:  # else the handler of the stage has set one of its own
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)
-    # In the place of each comes a descriptor of nothing, not a gap: what still knows the number would close another's.
+    # Each is replaced by a descriptor of /dev/null, not closed: who still has the number would close a later one's.
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in {
         *_descriptors,
@@ -86,10 +87,10 @@ def _separate() -> None:
 
 
 def _watched(loop: asyncio.AbstractEventLoop) -> Iterator[int]:
-    """The descriptors that the loop watches, and its own; nothing where the system does not say."""
+    """The descriptors that the loop watches, and its own; none where the system does not list them."""
     with suppress(AttributeError, OSError, ValueError):
         own = loop._get_backend_id() if hasattr(loop, "_get_backend_id") else loop._selector.fileno()  # type: ignore[attr-defined]
         for line in Path(f"/proc/self/fdinfo/{own}").read_text(encoding="ascii").splitlines():
-            if line.startswith("tfd:") and (watched := int(line.split()[1])) > _STANDARD:
+            if line.startswith("tfd:") and (watched := int(line.split()[1])) > _LAST_STANDARD:
                 yield watched
         yield own

@@ -1,11 +1,11 @@
-"""Ends background tasks: cancels them again until they have ended, and waits for no longer than it may."""
+"""Ends background tasks: cancels them until they have ended, within a timeout."""
 
 import asyncio
 import logging
 from typing import Any
 
-#: Seconds between two cancellations of one task. Clients of servers can lose one that meets the end of a time limit of
-#: their own (asyncio.wait_for before Python 3.12 does); what tidies up after the first one has this long.
+#: Seconds between two cancellations of one task. A client of a server can lose a cancellation that coincides with its own
+#: timeout (asyncio.wait_for before Python 3.12 does); a task has this long to tidy up after the first.
 AGAIN_S = 1.0
 #: Seconds for all of it.
 TIMEOUT_S = 5.0
@@ -16,9 +16,9 @@ _log = logging.getLogger("mousetrap")
 async def end_tasks(
     *tasks: "asyncio.Task[Any] | None", timeout_s: float = TIMEOUT_S, again_s: float = AGAIN_S
 ) -> bool:
-    """Cancels the tasks and returns when they have ended: True, or False after `timeout_s` seconds. None is no task.
+    """Cancels the tasks and returns when they have ended: True, or False after `timeout_s` seconds. None is ignored.
 
-    What a task raises is not raised here. A task that is left is named in the log, and goes on.
+    Errors of a task are not raised here. A task that is left is named in the log, and goes on.
     """
     loop = asyncio.get_running_loop()
     end, left = loop.time() + timeout_s, {task for task in tasks if task is not None and not task.done()}
@@ -33,7 +33,7 @@ async def end_tasks(
 
 
 def uncancel() -> None:
-    """Takes back each cancellation of the running task: it goes on as one that was never cancelled."""
+    """Undoes each cancellation of the running task."""
     task = asyncio.current_task()
     while task is not None and task.cancelling():
         task.uncancel()

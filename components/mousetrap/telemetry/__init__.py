@@ -1,4 +1,4 @@
-"""Logs, and the events of a worker that logs and statistics are made of."""
+"""Logs, and the events of a worker behind logs and statistics."""
 
 from mousetrap.telemetry.logs import log_to_stderr
 from mousetrap.telemetry.observer import EventLog, Observer, Observers

@@ -1,4 +1,4 @@
-"""What a handler forks has neither its parent's signals nor its parent's connections."""
+"""A forked process has neither its parent's signals nor its connections."""
 
 import subprocess
 import sys
@@ -66,9 +66,9 @@ async def main():
     child = os.fork()
     if not child:
         os.close(kept)
-        said = [forked(), *(os.fstat(fd).st_rdev == os.stat(os.devnull).st_rdev
+        seen = [forked(), *(os.fstat(fd).st_rdev == os.stat(os.devnull).st_rdev
                             for fd in (writer.get_extra_info("socket").fileno(), listening.fileno()))]
-        os.write(its, repr(said).encode())
+        os.write(its, repr(seen).encode())
         os._exit(0)
     os.waitpid(child, 0)
     print(os.read(kept, 100).decode(), forked())
@@ -82,7 +82,7 @@ asyncio.Runner(loop_factory=uvloop.new_event_loop).run(main())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells what a loop watches")
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system lists what a loop watches")
 def test_connections_are_cut_off_in_a_fork_and_go_on_in_its_parent() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", _CUT_OFF], capture_output=True, text=True, timeout=60, check=True

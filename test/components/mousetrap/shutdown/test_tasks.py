@@ -1,4 +1,4 @@
-"""A background task ends though a cancellation of it is lost, and one that never ends holds nobody up."""
+"""Background tasks end although a cancellation is lost, within a timeout."""
 
 import asyncio
 from contextlib import suppress

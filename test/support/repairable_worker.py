@@ -1,4 +1,4 @@
-"""A worker of the example's first stage that fails or dies of what a feed is called, until MENDED is set."""
+"""A worker that fails or dies by a feed's name, until REPAIRED is set."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ _PIPELINE = Pipeline(
 
 def fetch(request: FeedRequest) -> Feed:
     """Always the same feed, if it comes to that."""
-    if "MENDED" not in os.environ:
+    if "REPAIRED" not in os.environ:
         if "poison" in request.url:
             raise ConnectionError("this feed is poison")
         if "killer" in request.url:

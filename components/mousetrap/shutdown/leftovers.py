@@ -1,4 +1,4 @@
-"""Says what keeps a process from ending: stacks of threads and tasks, and what handlers left behind."""
+"""Lists what keeps a process from ending, and where it runs."""
 
 import asyncio
 import sys
@@ -7,17 +7,17 @@ import traceback
 from types import FrameType
 from typing import Any
 
-#: The local variable in which a generator keeps the coroutine that it sends into by hand, as the soft time limit does.
-_BY_HAND = "work"
+#: The local variable in which a generator keeps the coroutine that it drives, as the soft timeout does.
+_DRIVEN_COROUTINE = "work"
 
 
 def left_behind() -> list[str]:
-    """What the interpreter would wait for at its end: threads that are no daemons, and processes of `multiprocessing`."""
+    """The threads that are no daemons and the processes of `multiprocessing`, for which the interpreter would wait."""
     main, me = threading.main_thread(), threading.current_thread()
     threads = [
         f"thread {each.name}" for each in threading.enumerate() if each not in (main, me) and not each.daemon
     ]
-    # Only where something else has imported it: a process that never used it has no children of its.
+    # Only if it is imported: a process that never used it has no such children.
     multiprocessing = sys.modules.get("multiprocessing")
     children = multiprocessing.active_children() if multiprocessing else []
     return threads + [f"process {each.name} (pid {each.pid})" for each in children]
@@ -31,12 +31,12 @@ def all_stacks() -> str:
 
 
 def stack(frame: FrameType | None) -> str:
-    """The calls that led to `frame`; None is a thread that has ended meanwhile."""
-    return "".join(traceback.format_stack(frame)).rstrip() if frame else "  (ended meanwhile)"
+    """The calls that led to `frame`; None for a thread that has ended since."""
+    return "".join(traceback.format_stack(frame)).rstrip() if frame else "  (ended since)"
 
 
 def task_stack(task: "asyncio.Task[Any]") -> str:
-    """Where the task waits, the innermost await last; may be asked for in any thread."""
+    """Where the task waits, the innermost await last; callable from any thread."""
     frames: list[FrameType] = []
     inner: Any = task.get_coro()
     while inner is not None:
@@ -44,7 +44,7 @@ def task_stack(task: "asyncio.Task[Any]") -> str:
         if frame is None:
             break
         frames.append(frame)
-        by_hand = frame.f_locals.get(_BY_HAND)
-        inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None) or by_hand
+        driven = frame.f_locals.get(_DRIVEN_COROUTINE)
+        inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None) or driven
     lines = [line for frame in frames for line in traceback.format_stack(frame, limit=1)]
-    return "".join(lines).rstrip() or "  (ended meanwhile)"
+    return "".join(lines).rstrip() or "  (ended since)"
