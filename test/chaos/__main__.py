@@ -1,4 +1,4 @@
-"""The long form: ten thousand jobs and two hundred faults, on RabbitMQ and on the embedded queue; its table goes into the docs.
+"""Runs the long form: ten thousand jobs and two hundred faults.
 
 `make chaos`, or `python -m chaos [--seed N] [--only FAULT,…] [--chapter rabbitmq|embedded|cluster]` with `test` on the path.
 """
@@ -18,12 +18,12 @@ from pathlib import Path
 from redis import Redis
 
 from chaos.controlled import Controlled
+from chaos.deployment import Deployment, deployed
 from chaos.drive import drive, schedule
 from chaos.faults import FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
 from chaos.invariants import breaches
 from chaos.report import Chapter, tables, write_into
 from chaos.skew import SKEWS_S
-from chaos.world import World, a_world
 from support.rabbitmq_cluster import RabbitMQCluster
 from support.rabbitmq_node import RabbitMQNode
 from support.valkey import OwnValkey, administrator
@@ -92,26 +92,26 @@ def on_rabbitmq(folder: Path, seed: int, only: str | None) -> Chapter:
     """A private node."""
     broker = RabbitMQNode(_made(folder / "rabbitmq"))
     try:
-        with _attacked(folder, "rabbitmq", seed, broker, broker.url) as world:
-            return _chapter("RabbitMQ", world, _chosen(only, seed, FAULTS, share=1, kills=3, aborts=2))
+        with _attacked(folder, "rabbitmq", seed, broker, broker.url) as deployment:
+            return _chapter("RabbitMQ", deployment, _chosen(only, seed, FAULTS, share=1, kills=3, aborts=2))
     finally:
         broker.remove()
 
 
 def on_the_embedded_queue(folder: Path, seed: int, only: str | None) -> Chapter:
     """One Valkey server as queue and store."""
-    with _attacked(folder, "embedded", seed) as world:
+    with _attacked(folder, "embedded", seed) as deployment:
         faults = _chosen(only, seed, ON_THE_EMBEDDED_QUEUE, share=0.2, kills=1, aborts=0)
-        return _chapter("embedded queue", world, faults)
+        return _chapter("embedded queue", deployment, faults)
 
 
 def on_a_cluster(folder: Path, seed: int, only: str | None) -> Chapter:
     """Three private nodes."""
     cluster = RabbitMQCluster(_made(folder / "cluster"))
     try:
-        with _attacked(folder, "cluster", seed, cluster, cluster.url) as world:
+        with _attacked(folder, "cluster", seed, cluster, cluster.url) as deployment:
             return _chapter(
-                "cluster of three", world, _chosen(only, seed, OF_A_CLUSTER, share=1, kills=0, aborts=0)
+                "cluster of three", deployment, _chosen(only, seed, OF_A_CLUSTER, share=1, kills=0, aborts=0)
             )
     finally:
         cluster.remove()
@@ -120,20 +120,20 @@ def on_a_cluster(folder: Path, seed: int, only: str | None) -> Chapter:
 @contextmanager
 def _attacked(
     folder: Path, name: str, seed: int, broker: Controlled | None = None, broker_url: str | None = None
-) -> Iterator[World]:
-    """A world of three workers with a store of its own, which is the queue too where there is no broker."""
+) -> Iterator[Deployment]:
+    """A deployment of three workers with a store of its own, which is the queue too where there is no broker."""
     with (
         OwnValkey(folder / f"{name}-store") as store,
-        a_world(
-            _made(folder / f"{name}-world"),
+        deployed(
+            _made(folder / f"{name}-deployment"),
             broker=broker,
             broker_url=broker_url or store.url,
             store=store,
             workers=3,
             seed=seed,
-        ) as world,
+        ) as deployment,
     ):
-        yield world
+        yield deployment
 
 
 _CHAPTERS: dict[str, Callable[[Path, int, str | None], Chapter]] = {
@@ -153,26 +153,26 @@ def _chosen(
     return schedule(counts, kills, aborts, seed, among=among)
 
 
-def _chapter(title: str, world: World, faults: Sequence[Fault]) -> Chapter:
+def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Chapter:
     begin = time.monotonic()
-    world.start_caller(_RATE)
+    deployment.start_caller(_RATE)
     struck, missed = [], []
     for number, fault in enumerate(faults, start=1):
         print(f"{number}/{len(faults)}", end=" ", flush=True)
         try:
-            struck += drive(world, [fault])
+            struck += drive(deployment, [fault])
         except AssertionError as error:  # the other faults are worth knowing about too
             missed.append(str(error))
             print(error, flush=True)
     print("coming to rest", flush=True)
-    history = world.come_to_rest()
+    history = deployment.come_to_rest()
     return Chapter(
         title=title,
-        servers=f"{_rabbitmq(world)}, {_valkey(world)}",
+        servers=f"{_rabbitmq(deployment)}, {_valkey(deployment)}",
         struck=struck,
         missed=missed,
         history=history,
-        ended_workers=len(world.crew.ends),
+        ended_workers=len(deployment.pool.ends),
         seconds=time.monotonic() - begin,
     )
 
@@ -194,14 +194,14 @@ def _facts(seed: int) -> dict[str, str]:
     }
 
 
-def _rabbitmq(world: World) -> str:
-    if world.broker is None:
+def _rabbitmq(deployment: Deployment) -> str:
+    if deployment.broker is None:
         return "no RabbitMQ"
-    return f"RabbitMQ {world.broker.rabbitmqctl('version').split()[0]}"
+    return f"RabbitMQ {deployment.broker.rabbitmqctl('version').split()[0]}"
 
 
-def _valkey(world: World) -> str:
-    with Redis.from_url(administrator(world.store.url)) as client:
+def _valkey(deployment: Deployment) -> str:
+    with Redis.from_url(administrator(deployment.store.url)) as client:
         return f"Valkey {client.info('server')['valkey_version']}"
 
 

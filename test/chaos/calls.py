@@ -1,4 +1,4 @@
-"""Records what workers ask of the store and what they hear, for a check that knows nothing of how the store answers."""
+"""Records the calls of workers to the store, with their responses."""
 
 import os
 import time

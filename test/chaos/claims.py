@@ -1,4 +1,4 @@
-"""Specifies claims and decisions of one job, one call after the other, as the store promises them."""
+"""Specifies claims and decisions of one job, as the store promises."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

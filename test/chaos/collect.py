@@ -1,4 +1,4 @@
-"""Gathers what can be known of a deployment that has come to rest."""
+"""Collects the history of a deployment that is idle."""
 
 import asyncio
 import re

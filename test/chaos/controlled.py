@@ -1,4 +1,4 @@
-"""What the suite asks of a broker, be it one node or three."""
+"""Declares what the suite needs of a broker or a cluster."""
 
 from typing import Protocol
 

@@ -1,12 +1,12 @@
-"""Strikes a world with one fault after another, and measures how it comes back."""
+"""Applies one fault after another, and measures each recovery."""
 
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from chaos.deployment import Deployment
 from chaos.faults import AT_POINTS, FAULTS, Fault, Span
-from chaos.world import World
 
 #: Seconds between two faults, and that a first job may take after one.
 _CALM, _RECOVERY = 1.5, 60.0
@@ -24,16 +24,20 @@ class Struck(NamedTuple):
 
 
 def drive(
-    world: World, faults: Iterable[Fault], say: Callable[[str], None] = print, *, calm: float = _CALM
+    deployment: Deployment,
+    faults: Iterable[Fault],
+    say: Callable[[str], None] = print,
+    *,
+    calm: float = _CALM,
 ) -> list[Struck]:
     """Strikes with each in turn; AssertionError where one finds no mark, or nothing goes on after it."""
     struck = []
-    world.done_after(0.0, _BEGINNING)  # a world that never worked would come back from nothing
+    deployment.done_after(0.0, _BEGINNING)  # a deployment that never worked would come back from nothing
     for fault in faults:
         time.sleep(calm)
         try:
-            span = fault.strike(world)
-            done = world.done_after(span.end, _RECOVERY)
+            span = fault.strike(deployment)
+            done = deployment.done_after(span.end, _RECOVERY)
         except AssertionError as error:
             raise AssertionError(f"{fault.name}: {error}") from error
         struck.append(Struck(fault, span, done.at - span.end))

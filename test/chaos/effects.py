@@ -1,4 +1,4 @@
-"""The effect that handlers have on the outside: a row in a SQL table under an idempotency key, and a count of the tries."""
+"""Writes the effects of handlers into a SQL table, and counts tries."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The faults: each strikes a world, stays for a while, and takes itself back."""
+"""Defines the faults: each attacks a deployment and is undone."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from typing import NamedTuple, Self, cast
 
 from redis import Redis
 
+from chaos.deployment import Deployment
 from chaos.points import Point
 from chaos.worker import LEASE
 from chaos.workload import KINDS
-from chaos.world import World
 from support.processes import Process
 from support.rabbitmq import OwnRabbitMQ
 from support.rabbitmq_cluster import TICK_S, RabbitMQCluster
@@ -47,14 +47,14 @@ class Span(NamedTuple):
 # Workers
 
 
-def strike_at(world: World, point: Point, act: str) -> float:
+def strike_at(deployment: Deployment, point: Point, act: str) -> float:
     """Kills a worker, or cuts it off its broker, as it passes `point`; when that was."""
-    world.crew.wait_until_up()
-    armed = {worker: len(worker.lines) for worker in world.crew.up()}
+    deployment.pool.wait_until_up()
+    armed = {worker: len(worker.lines) for worker in deployment.pool.up()}
     for worker in armed:
-        _set_trap(world, worker, f"{point} {act} {world.chance.randint(1, 3)}")
+        _set_trap(deployment, worker, f"{point} {act} {deployment.chance.randint(1, 3)}")
     if point in _BAIT:
-        world.submit(*_BAIT[point])
+        deployment.submit(*_BAIT[point])
     if point is Point.HANDED_BACK:
         for worker in armed:  # only one that leaves hands back what it had no time for
             worker.send(signal.SIGTERM)
@@ -64,61 +64,61 @@ def strike_at(world: World, point: Point, act: str) -> float:
         _COMES_BY,
     )
     at = time.monotonic()
-    for worker in world.crew.up():
+    for worker in deployment.pool.up():
         if worker in armed:
-            _set_trap(world, worker, "")
+            _set_trap(deployment, worker, "")
     return at
 
 
-def kill_a_worker(world: World) -> Span:
+def kill_a_worker(deployment: Deployment) -> Span:
     """SIGKILL, at no point in particular."""
-    world.crew.wait_until_up()
-    world.chance.choice(world.crew.up()).send(signal.SIGKILL)
+    deployment.pool.wait_until_up()
+    deployment.chance.choice(deployment.pool.up()).send(signal.SIGKILL)
     return _now()
 
 
-def kill_all_workers(world: World) -> Span:
+def kill_all_workers(deployment: Deployment) -> Span:
     """At once: until a new one is up, nobody works."""
-    world.crew.wait_until_up()
-    for worker in world.crew.up():
+    deployment.pool.wait_until_up()
+    for worker in deployment.pool.up():
         worker.send(signal.SIGKILL)
     return _now()
 
 
-def pause_a_worker(world: World, *, cut_off: bool = False) -> Span:
+def pause_a_worker(deployment: Deployment, *, cut_off: bool = False) -> Span:
     """SIGSTOP, and SIGCONT when its leases are over.
 
     Cut off from its broker, it is a zombie: others have got its jobs, and it wakes up believing that they are its own.
     """
     with _Timed() as timed:
-        world.crew.wait_until_up()
-        worker = world.chance.choice(world.crew.up())
+        deployment.pool.wait_until_up()
+        worker = deployment.chance.choice(deployment.pool.up())
         worker.send(signal.SIGSTOP)
         if cut_off:
-            world.broker_door.cut()
+            deployment.broker_door.cut()
         time.sleep(LEASE + 1.5)
         worker.send(signal.SIGCONT)
     return timed.span
 
 
-def restart_workers_one_by_one(world: World) -> Span:
+def restart_workers_one_by_one(deployment: Deployment) -> Span:
     """SIGTERM, one after the other, as a deployment does."""
     with _Timed() as timed:
-        world.crew.wait_until_up()
-        for worker in world.crew.up():
+        deployment.pool.wait_until_up()
+        for worker in deployment.pool.up():
             worker.send(signal.SIGTERM)
             worker.wait(seconds=30)
-            until(lambda gone=worker: gone in world.crew.former, "a new worker", 10)  # type: ignore[misc]
-            world.crew.wait_until_up()
+            until(lambda gone=worker: gone in deployment.pool.former, "a new worker", 10)  # type: ignore[misc]
+            deployment.pool.wait_until_up()
     return timed.span
 
 
-def _submitting(kind: str, count: int = 1) -> Callable[[World], Span]:
+def _submitting(kind: str, count: int = 1) -> Callable[[Deployment], Span]:
     """Runs whose handlers do harm; the harm is over when they have ended."""
 
-    def strike(world: World) -> Span:
+    def strike(deployment: Deployment) -> Span:
         with _Timed() as timed:
-            world.wait_for_end(world.submit(kind, count))
+            deployment.wait_for_end(deployment.submit(kind, count))
         return timed.span
 
     return strike
@@ -127,193 +127,195 @@ def _submitting(kind: str, count: int = 1) -> Callable[[World], Span]:
 # RabbitMQ
 
 
-def stop_the_broker(world: World) -> Span:
+def stop_the_broker(deployment: Deployment) -> Span:
     """The broker's application stops and starts; its node stays."""
     with _Timed() as timed:
-        _broker(world).rabbitmqctl("stop_app")
+        _broker(deployment).rabbitmqctl("stop_app")
         time.sleep(1.0)
-        _broker(world).rabbitmqctl("start_app")
+        _broker(deployment).rabbitmqctl("start_app")
     return timed.span
 
 
-def kill_the_broker(world: World) -> Span:
+def kill_the_broker(deployment: Deployment) -> Span:
     with _Timed() as timed:
-        _broker(world).kill()
+        _broker(deployment).kill()
         time.sleep(0.5)
-        _broker(world).start()
+        _broker(deployment).start()
     return timed.span
 
 
-def _using_up(what: str, nothing: str, usual: str) -> Callable[[World], Span]:
+def _using_up(what: str, nothing: str, usual: str) -> Callable[[Deployment], Span]:
     """The broker raises an alarm for want of what `rabbitmqctl` sets, and takes no message until it has it again."""
 
-    def strike(world: World) -> Span:
+    def strike(deployment: Deployment) -> Span:
         with _Timed() as timed:
-            _broker(world).rabbitmqctl(what, nothing)
+            _broker(deployment).rabbitmqctl(what, nothing)
             time.sleep(_STAY)
-            _broker(world).rabbitmqctl(what, usual)
+            _broker(deployment).rabbitmqctl(what, usual)
         return timed.span
 
     return strike
 
 
-def fill_the_queues(world: World) -> Span:
+def fill_the_queues(deployment: Deployment) -> Span:
     """Each queue takes one message, and refuses the next."""
-    vhost = ("--vhost", world.vhost)
+    vhost = ("--vhost", deployment.vhost)
     names = "|".join(kind for kind in KINDS if kind != "doomed")
     with _Timed() as timed:
         policy = (f"^({names})_[0-9]$", json.dumps({"max-length": 1}), "--apply-to", "queues")
-        _broker(world).rabbitmqctl("set_policy", *vhost, "chaos-full", *policy)
+        _broker(deployment).rabbitmqctl("set_policy", *vhost, "chaos-full", *policy)
         time.sleep(_STAY)
-        _broker(world).rabbitmqctl("clear_policy", *vhost, "chaos-full")
+        _broker(deployment).rabbitmqctl("clear_policy", *vhost, "chaos-full")
     return timed.span
 
 
-def delete_a_queue(world: World) -> Span:
+def delete_a_queue(deployment: Deployment) -> Span:
     """With messages in it, which are lost then: an operator's act. Those after it must not be."""
     queue = KINDS["doomed"].pipeline.first.queue
-    before = world.submit("doomed", 120)
+    before = deployment.submit("doomed", 120)
     with _Timed() as timed:
-        said = {worker: len(worker.lines) for worker in world.crew.up()}
-        _broker(world).rabbitmqctl("delete_queue", "--vhost", world.vhost, queue)
-        world.forgive(set(before))
+        said = {worker: len(worker.lines) for worker in deployment.pool.up()}
+        _broker(deployment).rabbitmqctl("delete_queue", "--vhost", deployment.vhost, queue)
+        deployment.forgive(set(before))
         until(
-            lambda: any(_says(worker, f"queue {queue}", said.get(worker, 0)) for worker in world.crew.all),
+            lambda: any(
+                _says(worker, f"queue {queue}", said.get(worker, 0)) for worker in deployment.pool.all
+            ),
             "a worker says that its queue is gone",
             10,
         )
-    world.wait_for_end(world.submit("doomed", 3))
+    deployment.wait_for_end(deployment.submit("doomed", 3))
     return timed.span
 
 
 # A cluster of three
 
 
-def kill_the_leader(world: World) -> Span:
+def kill_the_leader(deployment: Deployment) -> Span:
     """The node that leads a queue dies; it comes back after the others have gone on."""
-    leader = _cluster(world).leader(KINDS["plain"].pipeline.first.queue)
+    leader = _cluster(deployment).leader(KINDS["plain"].pipeline.first.queue)
     leader.kill()
     span = _now()
-    world.done_after(span.end, 60)
-    _cluster(world).start()
+    deployment.done_after(span.end, 60)
+    _cluster(deployment).start()
     return span
 
 
-def lose_the_quorum(world: World) -> Span:
+def lose_the_quorum(deployment: Deployment) -> Span:
     """Two of three die: nothing can be kept safely, so nothing is accepted; and they come back."""
     with _Timed() as timed:
-        for node in world.chance.sample(_cluster(world).nodes, 2):
+        for node in deployment.chance.sample(_cluster(deployment).nodes, 2):
             node.kill()
         time.sleep(_STAY)
-        _cluster(world).start()
+        _cluster(deployment).start()
     return timed.span
 
 
-def cut_off_the_leader(world: World) -> Span:
+def cut_off_the_leader(deployment: Deployment) -> Span:
     """The node that leads a queue lives and reaches no other node, while clients reach it: the other two go on."""
-    links = _links_of_the_leader(world)
-    _cluster(world).cut(*links)
+    links = _links_of_the_leader(deployment)
+    _cluster(deployment).cut(*links)
     span = _now()
-    world.done_after(span.end, 60)
-    _cluster(world).wait_until_noticed(*links)  # and the leader pauses
-    world.done_after(time.monotonic(), 60)
-    _cluster(world).heal()
+    deployment.done_after(span.end, 60)
+    _cluster(deployment).wait_until_noticed(*links)  # and the leader pauses
+    deployment.done_after(time.monotonic(), 60)
+    _cluster(deployment).heal()
     return span
 
 
-def cut_off_for_a_moment(world: World) -> Span:
+def cut_off_for_a_moment(deployment: Deployment) -> Span:
     """A leader reaches no other node for less than any node takes to notice, and then goes on where it was."""
     with _Timed() as timed:
-        _cluster(world).cut(*_links_of_the_leader(world))
-        time.sleep(world.chance.uniform(0.5, TICK_S / 4))
-        _cluster(world).heal()
+        _cluster(deployment).cut(*_links_of_the_leader(deployment))
+        time.sleep(deployment.chance.uniform(0.5, TICK_S / 4))
+        _cluster(deployment).heal()
     return timed.span
 
 
-def _cutting(count: int) -> Callable[[World], Span]:
+def _cutting(count: int) -> Callable[[Deployment], Span]:
     """Nodes that live and do not reach each other. One link: each side has a majority. All three: none has."""
 
-    def strike(world: World) -> Span:
+    def strike(deployment: Deployment) -> Span:
         with _Timed() as timed:
-            links = world.chance.sample([(0, 1), (0, 2), (1, 2)], count)
-            _cluster(world).cut(*links)
-            _cluster(world).wait_until_noticed(*links)
-            _cluster(world).heal()
+            links = deployment.chance.sample([(0, 1), (0, 2), (1, 2)], count)
+            _cluster(deployment).cut(*links)
+            _cluster(deployment).wait_until_noticed(*links)
+            _cluster(deployment).heal()
         return timed.span
 
     return strike
 
 
-def _links_of_the_leader(world: World) -> list[tuple[int, int]]:
-    nodes = _cluster(world).nodes
-    leader = nodes.index(_cluster(world).leader(KINDS["plain"].pipeline.first.queue))
+def _links_of_the_leader(deployment: Deployment) -> list[tuple[int, int]]:
+    nodes = _cluster(deployment).nodes
+    leader = nodes.index(_cluster(deployment).leader(KINDS["plain"].pipeline.first.queue))
     return [(leader, other) for other in range(len(nodes)) if other != leader]
 
 
 # Networks
 
 
-def cut_the_brokers_connections(world: World) -> Span:
-    world.broker_door.cut()
+def cut_the_brokers_connections(deployment: Deployment) -> Span:
+    deployment.broker_door.cut()
     return _now()
 
 
-def cut_the_stores_connections(world: World) -> Span:
-    world.store_door.cut()
+def cut_the_stores_connections(deployment: Deployment) -> Span:
+    deployment.store_door.cut()
     return _now()
 
 
-def pull_the_cable(world: World) -> Span:
+def pull_the_cable(deployment: Deployment) -> Span:
     """Half open: nothing passes by the connections of now, and nobody is told. What counts is the time from here."""
-    world.broker_door.stall()
+    deployment.broker_door.stall()
     return _now()
 
 
-def slow_the_network(world: World) -> Span:
+def slow_the_network(deployment: Deployment) -> Span:
     with _Timed() as timed:
-        world.broker_door.weather.delay = world.chance.uniform(0.05, 0.4)
+        deployment.broker_door.weather.delay = deployment.chance.uniform(0.05, 0.4)
         time.sleep(_STAY)
-        world.broker_door.weather.delay = 0.0
+        deployment.broker_door.weather.delay = 0.0
     return timed.span
 
 
-def lose_acknowledgements(world: World) -> Span:
+def lose_acknowledgements(deployment: Deployment) -> Span:
     """Basic.Ack frames of workers vanish, and then the connections that should have carried them."""
     with _Timed() as timed:
-        _lose(world, "drop_acks")
-        world.broker_door.cut()
+        _lose(deployment, "drop_acks")
+        deployment.broker_door.cut()
     return timed.span
 
 
-def lose_confirms(world: World) -> Span:
+def lose_confirms(deployment: Deployment) -> Span:
     """Basic.Ack frames of the broker vanish: whoever published must not wait for ever, nor lose the message."""
     with _Timed() as timed:
-        _lose(world, "drop_confirms")
+        _lose(deployment, "drop_confirms")
     return timed.span
 
 
 # The store
 
 
-def kill_the_store(world: World) -> Span:
+def kill_the_store(deployment: Deployment) -> Span:
     with _Timed() as timed:
-        world.store.kill()
+        deployment.store.kill()
         time.sleep(0.5)
-        world.store.start()
+        deployment.store.start()
     return timed.span
 
 
-def pause_the_store(world: World) -> Span:
+def pause_the_store(deployment: Deployment) -> Span:
     with _Timed() as timed:
-        os.kill(_pid(world), signal.SIGSTOP)
+        os.kill(_pid(deployment), signal.SIGSTOP)
         time.sleep(LEASE + 1.0)
-        os.kill(_pid(world), signal.SIGCONT)
+        os.kill(_pid(deployment), signal.SIGCONT)
     return timed.span
 
 
-def fill_the_store(world: World) -> Span:
+def fill_the_store(deployment: Deployment) -> Span:
     """Each write is refused for want of memory."""
-    with _Timed() as timed, Redis.from_url(administrator(world.store.url)) as client:
+    with _Timed() as timed, Redis.from_url(administrator(deployment.store.url)) as client:
         client.config_set("maxmemory", 1)
         time.sleep(_STAY)
         client.config_set("maxmemory", 0)
@@ -323,15 +325,15 @@ def fill_the_store(world: World) -> Span:
 # Callers
 
 
-def kill_the_caller(world: World, point: str) -> Span:
+def kill_the_caller(deployment: Deployment, point: str) -> Span:
     """The process that submits dies between recording a run and knowing that its first job is published."""
-    caller = world.callers[-1]
+    caller = deployment.callers[-1]
     before = len(caller.lines)
-    _set_trap(world, caller, f"{point} kill 1")
+    _set_trap(deployment, caller, f"{point} kill 1")
     until(lambda: _struck(caller, before), f"the caller passes {point}", _COMES_BY)
     caller.wait()
     at = time.monotonic()
-    world.start_caller_again()
+    deployment.start_caller_again()
     return Span(at, time.monotonic())
 
 
@@ -341,14 +343,14 @@ class Fault:
 
     name: str
     group: str
-    strike: Callable[[World], Span]
+    strike: Callable[[Deployment], Span]
     #: Whether it is one of RabbitMQ.
     rabbitmq: bool = False
 
 
 def _at_point(point: Point, act: str) -> Fault:
-    def strike(world: World) -> Span:
-        at = strike_at(world, point, act)
+    def strike(deployment: Deployment) -> Span:
+        at = strike_at(deployment, point, act)
         return Span(at, at)
 
     group = "worker killed at a point" if act == "kill" else "connection lost at a point"
@@ -392,7 +394,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("store SIGKILL", "store away", kill_the_store),
     Fault("store paused", "store away", pause_the_store),
     Fault("store out of memory", "store full", fill_the_store),
-    Fault("caller killed, run recorded", "caller killed", lambda world: kill_the_caller(world, "recorded")),
+    Fault(
+        "caller killed, run recorded",
+        "caller killed",
+        lambda deployment: kill_the_caller(deployment, "recorded"),
+    ),
     Fault("caller killed, first job sent", "caller killed", lambda w: kill_the_caller(w, "first_job_sent")),
 )
 
@@ -427,9 +433,9 @@ def _now() -> Span:
     return Span(now, now)
 
 
-def _set_trap(world: World, process: Process, how: str) -> None:
+def _set_trap(deployment: Deployment, process: Process, how: str) -> None:
     before = len(process.lines)
-    (world.folder / f"trap.{process.pid}").write_text(how)
+    (deployment.folder / f"trap.{process.pid}").write_text(how)
     process.send(signal.SIGUSR1)
     if process.running:
         until(
@@ -447,24 +453,24 @@ def _says(process: Process, text: str, before: int) -> bool:
     return any(text in line for line in process.lines[before:])
 
 
-def _lose(world: World, which: str) -> None:
+def _lose(deployment: Deployment, which: str) -> None:
     """Lets some frames vanish, and returns when they have."""
-    weather = world.broker_door.weather
-    setattr(weather, which, world.chance.randint(1, 4))
+    weather = deployment.broker_door.weather
+    setattr(weather, which, deployment.chance.randint(1, 4))
     until(lambda: getattr(weather, which) <= 0, f"frames vanish ({which})", _COMES_BY)
 
 
-def _broker(world: World) -> OwnRabbitMQ:
-    assert world.broker is not None
-    return cast(OwnRabbitMQ, world.broker)
+def _broker(deployment: Deployment) -> OwnRabbitMQ:
+    assert deployment.broker is not None
+    return cast(OwnRabbitMQ, deployment.broker)
 
 
-def _cluster(world: World) -> RabbitMQCluster:
-    assert isinstance(world.broker, RabbitMQCluster)
-    return world.broker
+def _cluster(deployment: Deployment) -> RabbitMQCluster:
+    assert isinstance(deployment.broker, RabbitMQCluster)
+    return deployment.broker
 
 
-def _pid(world: World) -> int:
-    pid = world.store.pid
+def _pid(deployment: Deployment) -> int:
+    pid = deployment.store.pid
     assert pid is not None
     return pid

@@ -1,4 +1,4 @@
-"""The handlers of the workload: each writes down that it began, has its effect, behaves as its kind does, and writes down its end."""
+"""Handlers of the workload: each records its begin, effect and end."""
 
 import asyncio
 import os

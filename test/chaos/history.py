@@ -1,4 +1,4 @@
-"""All that is known when a run of the suite is over, as a value: what the invariants are functions of."""
+"""Holds what is known when a run of the suite is over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A worker whose handlers fail in every way that `support.hostile_handlers` knows, sync and async, between good jobs."""
+"""Runs a worker with hostile handlers between good ones."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""What must hold of every history, each as a function that lists the breaches it finds."""
+"""Lists the breaches of what must hold of every history."""
 
 import re
 from collections import Counter, defaultdict

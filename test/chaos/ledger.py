@@ -1,4 +1,4 @@
-"""The ground truth outside of what is tested: what really happened, line by line, on disk before anything follows from it."""
+"""Writes what really happened to disk, line by line."""
 
 import os
 import time

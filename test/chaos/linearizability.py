@@ -1,4 +1,4 @@
-"""Checks a history of concurrent calls against a sequential specification: the search of Wing and Gong, with Lowe's memory.
+"""Checks a history of concurrent calls against a sequential specification.
 
 It knows nothing of jobs and calls nothing of ours. A history is linearizable when each call can be given one moment
 between its begin and its end so that the specification, taking one call after the other, answers as was heard.

@@ -1,4 +1,4 @@
-"""The real queue and the real store, with the points of the settle path told to a trap as they are passed."""
+"""Wraps queue and store, and reports each point to a trap."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The seventeen points of a job's way through a worker at which the suite strikes, and the trap that strikes there."""
+"""Names the seventeen points of the settle path, and sets traps."""
 
 import asyncio
 import os

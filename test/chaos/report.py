@@ -1,4 +1,4 @@
-"""Tells what a run of the suite did and found, as tables for docs/guarantees.md."""
+"""Writes the results of a run as tables for docs/guarantees.md."""
 
 import re
 from collections import Counter, defaultdict

@@ -1,11 +1,11 @@
-"""Sets the wall clock of this process wrong, as Python reads it; the monotonic clock stays right."""
+"""Skews the wall clock of this process, as Python reads it."""
 
 import time
 from collections.abc import Mapping
 
 _VARIABLE = "CHAOS_SKEW_S"
 
-#: Seconds by which the wall clocks of a world's processes are ahead, in turn: more than anything is remembered.
+#: Seconds by which the wall clocks of a deployment's processes are ahead, in turn: more than anything is remembered.
 SKEWS_S = (10_800.0, -10_800.0, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""A caller as a process: submits the seeded orders at a steady rate, and submits again what it was told is not accepted.
+"""Submits seeded orders at a steady rate, and repeats refused ones.
 
 `python -m chaos.submitter FOLDER BROKER_URL STORE_URL SEED RATE`. SIGTERM: submit nothing new, end when all is answered.
 SIGUSR1 sets the trap that FOLDER/trap.<pid> describes. Started again, it goes on after what the ledger says it attempted,

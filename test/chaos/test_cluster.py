@@ -1,14 +1,14 @@
-"""Kills and cuts off nodes of a cluster of three, and looks whether anything is lost or repeated."""
+"""Kills and cuts off nodes of a cluster of three."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chaos.deployment import deployed
 from chaos.drive import drive
 from chaos.faults import OF_A_CLUSTER
 from chaos.invariants import assert_all_hold
-from chaos.world import a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq_cluster import RabbitMQCluster
 
@@ -31,9 +31,9 @@ _SHORT = ("leader SIGKILL", "quorum lost and regained", "leader cut off alive")
 def test_a_cluster_loses_and_repeats_nothing_when_nodes_die_or_are_cut_off(
     cluster: RabbitMQCluster, own_valkey: EmbeddedValkey, tmp_path: Path, name: str
 ) -> None:
-    with a_world(
+    with deployed(
         tmp_path, broker=cluster, broker_url=cluster.url, store=own_valkey, workers=2, seed=5
-    ) as world:
-        world.start_caller(rate=10.0)
-        drive(world, [fault for fault in OF_A_CLUSTER if fault.name == name])
-        assert_all_hold(world.come_to_rest())
+    ) as deployment:
+        deployment.start_caller(rate=10.0)
+        drive(deployment, [fault for fault in OF_A_CLUSTER if fault.name == name])
+        assert_all_hold(deployment.come_to_rest())

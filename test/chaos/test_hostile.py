@@ -1,4 +1,4 @@
-"""Thousands of jobs whose handlers fail in every way, between good ones: the good are done, the bad kept, the worker well.
+"""Tests a worker with thousands of failing jobs between good ones.
 
 `MOUSETRAP_HOSTILE_JOBS=24000 pytest test/chaos/test_hostile.py -s` does many and says the figures.
 """

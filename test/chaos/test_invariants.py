@@ -1,4 +1,4 @@
-"""Every invariant finds its breach: each is shown a good history, and that history with one thing wrong."""
+"""Tests that every invariant finds its breach."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A ledger is read while it grows, and in spite of a writer that was killed in the middle of a line."""
+"""Tests that a ledger is readable while it grows."""
 
 from pathlib import Path
 

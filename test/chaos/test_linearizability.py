@@ -1,4 +1,4 @@
-"""The check of histories accepts each history of a store that keeps its word, and finds each that none could have given."""
+"""Tests that the check accepts correct histories and rejects others."""
 
 import itertools
 import random

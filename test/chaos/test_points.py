@@ -1,14 +1,14 @@
-"""A worker that dies at any of the seventeen points costs no run and no effect; one that loses its broker, in the long form."""
+"""Tests that a worker killed at any of seventeen points costs nothing."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from chaos.deployment import Deployment, deployed
 from chaos.faults import strike_at
 from chaos.invariants import assert_all_hold
 from chaos.points import Point
-from chaos.world import World, a_world
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 
@@ -23,24 +23,26 @@ def test_a_worker_is_killed_at_each_point_on_rabbitmq(
 ) -> None:
     with (
         virtual_host(own_rabbitmq) as url,
-        a_world(tmp_path, broker=own_rabbitmq, broker_url=url, store=own_valkey, workers=2, seed=3) as world,
+        deployed(
+            tmp_path, broker=own_rabbitmq, broker_url=url, store=own_valkey, workers=2, seed=3
+        ) as deployment,
     ):
-        strike_at_each(world, _PARTS[part])
+        strike_at_each(deployment, _PARTS[part])
 
 
 @pytest.mark.parametrize("part", _PARTS)
 def test_a_worker_is_killed_at_each_point_on_the_embedded_queue(
     own_valkey: EmbeddedValkey, tmp_path: Path, part: str
 ) -> None:
-    with a_world(
+    with deployed(
         tmp_path, broker=None, broker_url=own_valkey.url, store=own_valkey, workers=2, seed=4
-    ) as world:
-        strike_at_each(world, _PARTS[part])
+    ) as deployment:
+        strike_at_each(deployment, _PARTS[part])
 
 
-def strike_at_each(world: World, points: Iterable[Point]) -> None:
-    world.start_caller(rate=15.0)
+def strike_at_each(deployment: Deployment, points: Iterable[Point]) -> None:
+    deployment.start_caller(rate=15.0)
     for point in points:
-        struck = strike_at(world, point, "kill")
-        world.done_after(struck, seconds=20)
-    assert_all_hold(world.come_to_rest())
+        struck = strike_at(deployment, point, "kill")
+        deployment.done_after(struck, seconds=20)
+    assert_all_hold(deployment.come_to_rest())

@@ -1,4 +1,4 @@
-"""What handlers share, and an attempt as they make it: in the ledger from begin to end, and with its effect."""
+"""Gives handlers their tools, and records an attempt in the ledger."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A worker of the workload as a process: the real runtime, queue and store, with traps at the points of the settle path.
+"""Runs a worker with traps at the points of the settle path.
 
 `python -m chaos.worker FOLDER BROKER_URL STORE_URL`. SIGTERM drains it; SIGUSR1 sets the trap that FOLDER/trap.<pid> describes,
 SIGUSR2 shows every thread's stack.

@@ -1,4 +1,4 @@
-"""What the suite's runs are: a pipeline for each kind, how it must end, and a seeded mix of them."""
+"""Defines the suite's runs: a pipeline for each kind, and their end."""
 
 import random
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom on real servers, and end with what they say."""
+"""Tests that the notebooks run from top to bottom."""
 
 import ast
 import asyncio

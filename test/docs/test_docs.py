@@ -1,4 +1,4 @@
-"""The documents say what is: their settings, tests, files and links exist."""
+"""Tests that settings, tests, files and links of the documents exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""TLS to the broker and the store: who cannot prove to be the server is not talked to."""
+"""Tests TLS to the broker and the store."""
 
 import asyncio
 import ssl
@@ -24,18 +24,18 @@ SECURE = {"amqp": "amqps", "valkey": "valkeys"}
 
 @asynccontextmanager
 async def behind_tls(url: str, context: ssl.SSLContext) -> AsyncIterator[str]:
-    """The address of a TLS door to the server at `url`, as a load balancer is one."""
+    """The address of a TLS server_context to the server at `url`, as a load balancer is one."""
     plain = urlsplit(url)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, away = await asyncio.open_connection(plain.hostname, plain.port)
         await asyncio.gather(pump(reader, away), pump(there, writer))
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as door:
-        port = door.sockets[0].getsockname()[1]
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server_context:
+        port = server_context.sockets[0].getsockname()[1]
         login = plain.netloc.rpartition("@")[0]
         yield f"{SECURE[plain.scheme]}://{login}{'@' if login else ''}{NAME}:{port}{plain.path}"
-        door.close()
+        server_context.close()
 
 
 async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -78,11 +78,11 @@ def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path)
 
 
-def try_queue(url: str, door: ssl.SSLContext, tls: ssl.SSLContext | None) -> None:
-    """Publishes a message through the door."""
+def try_queue(url: str, server_context: ssl.SSLContext, tls: ssl.SSLContext | None) -> None:
+    """Publishes a message through the server_context."""
 
     async def story() -> None:
-        async with behind_tls(url, door) as secure:
+        async with behind_tls(url, server_context) as secure:
             options = QueueOptions(tls=tls, confirm_deadline=3.0)
             async with connect(secure, ["work"], name="test", options=options) as queue:
                 await queue.publish("work", Message("1", b"{}"))
@@ -91,11 +91,14 @@ def try_queue(url: str, door: ssl.SSLContext, tls: ssl.SSLContext | None) -> Non
     asyncio.run(story())
 
 
-def try_store(url: str, door: ssl.SSLContext, tls: ssl.SSLContext | None) -> None:
-    """Records a run through the door."""
+def try_store(url: str, server_context: ssl.SSLContext, tls: ssl.SSLContext | None) -> None:
+    """Records a run through the server_context."""
 
     async def story() -> None:
-        async with behind_tls(url, door) as secure, open_store(secure, retention=3600, tls=tls) as store:
+        async with (
+            behind_tls(url, server_context) as secure,
+            open_store(secure, retention=3600, tls=tls) as store,
+        ):
             await store.open_run("r1", "sums", "add", b"1")
             assert await store.get("r1") is not None
 

@@ -1,4 +1,4 @@
-"""The stack of deploy/, under a name, secrets and volumes of its own: built, started, struck at, asked, and removed."""
+"""Builds, starts, attacks and removes one stack of deploy/."""
 
 import json
 import os

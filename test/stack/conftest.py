@@ -1,4 +1,4 @@
-"""Starts the stacks; `make stack-test` alone runs what lies here, for it wants a container engine and builds the images."""
+"""Starts the stacks for `make stack-test`."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The stack as it ships, on one node of each server: what runs there, how it is closed in, and that it loses nothing."""
+"""Tests the stack as it ships, on one node of each server."""
 
 import json
 import shutil

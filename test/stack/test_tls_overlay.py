@@ -1,4 +1,4 @@
-"""The stack with deploy/tls.yml over it: all speak to the broker over TLS, and to nobody who cannot prove to be it."""
+"""Tests the stack with deploy/tls.yml: TLS to the broker for all."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Registers names with an Erlang port mapper, so that a node finds another one by way of a door of ours."""
+"""Registers node names with an Erlang port mapper."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A feed of earthquakes on loopback that a test can hold back, and that counts who asks for it."""
+"""Serves a feed that a test can hold back and count."""
 
 import gzip
 import json

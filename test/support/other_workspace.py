@@ -1,4 +1,4 @@
-"""Makes a copy of this workspace with other bricks in place of the example's."""
+"""Copies this workspace with other bricks instead of the example's."""
 
 import json
 import shutil

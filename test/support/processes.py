@@ -1,4 +1,4 @@
-"""Starts programs that tests watch, read and end, and that do not outlive the tests however those end."""
+"""Starts programs, reads their output, and ends them with the tests."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Finds the RabbitMQ that tests run against: a given one, else a container, else a private node."""
+"""Finds or starts the RabbitMQ that tests run against."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Knocks at a broker's two doors: AMQP, and the HTTP API of its management plugin."""
+"""Requests a broker's management API, and checks that it answers."""
 
 import socket
 from functools import cache

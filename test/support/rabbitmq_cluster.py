@@ -1,4 +1,4 @@
-"""Three private RabbitMQ nodes of this machine's own package, joined into a cluster that pauses its minority."""
+"""Runs three private RabbitMQ nodes as a cluster."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -6,8 +6,8 @@ from contextlib import ExitStack, suppress
 from itertools import permutations
 from pathlib import Path
 
-from support.door import Door, open_door
 from support.epmd import registered
+from support.proxy import Proxy, open_door
 from support.rabbitmq_node import RabbitMQNode
 from support.waiting import until
 
@@ -17,14 +17,14 @@ TICK_S = 8
 
 
 class RabbitMQCluster:
-    """Nodes that trust each other by one cookie, and reach each other by doors that a test can hold."""
+    """Nodes that trust each other by one cookie, and reach each other by proxies that a test can hold."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.nodes: list[_Member] = []
         self._opened = ExitStack()
-        #: The doors by which the first node of a pair reaches the second.
-        self._links: dict[tuple[int, int], Door] = {}
+        #: The proxies by which the first node of a pair reaches the second.
+        self._links: dict[tuple[int, int], Proxy] = {}
         try:
             with ThreadPoolExecutor(_NODES) as starting:
                 self.nodes += starting.map(self._member, range(_NODES))
@@ -99,11 +99,11 @@ class RabbitMQCluster:
         folder.mkdir()
         return _Member(folder, self._folder)
 
-    def _link(self, one: int, other: int) -> Door:
-        door = self._opened.enter_context(open_door(f"tcp://127.0.0.1:{self.nodes[other].distribution}"))
+    def _link(self, one: int, other: int) -> Proxy:
+        proxy = self._opened.enter_context(open_door(f"tcp://127.0.0.1:{self.nodes[other].distribution}"))
         name = _name(self.nodes[other]).partition("@")[0]
-        self._opened.enter_context(registered(self.nodes[one].epmd_port, name, door.port))
-        return door
+        self._opened.enter_context(registered(self.nodes[one].epmd_port, name, proxy.port))
+        return proxy
 
     def _join(self, node: RabbitMQNode) -> None:
         node.rabbitmqctl("stop_app")

@@ -1,4 +1,4 @@
-"""A RabbitMQ in a container of its own, where a container engine answers."""
+"""Runs RabbitMQ in a container of its own."""
 
 import gc
 import os

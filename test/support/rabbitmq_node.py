@@ -1,4 +1,4 @@
-"""A private RabbitMQ node from the machine's own package: its own ports, its own folder, its own epmd."""
+"""Runs a private RabbitMQ node from the machine's own package."""
 
 import os
 import shutil

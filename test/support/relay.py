@@ -1,4 +1,4 @@
-"""Stands between a client and its server, so that a test can cut, refuse or change what passes."""
+"""Relays TCP connections that a test can cut, refuse or change."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +10,7 @@ Edit = Callable[[bytes], bytes]
 
 
 class Relay:
-    """A door to a server. Each connection's bytes from the server pass through an `edit` of its own."""
+    """A proxy to a server. Each connection's bytes from the server pass through an `edit` of its own."""
 
     def __init__(self, url: str, new_edit: Callable[[], Edit]) -> None:
         parts = urlsplit(url)
@@ -28,7 +28,7 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """The server's address, by way of this door."""
+        """The server's address, by way of this proxy."""
         netloc = f"{self._login}@127.0.0.1:{self._port}" if self._login else f"127.0.0.1:{self._port}"
         return urlunsplit(self._parts._replace(netloc=netloc))
 
@@ -67,13 +67,13 @@ class Relay:
 
 @asynccontextmanager
 async def relay(url: str, new_edit: Callable[[], Edit] = lambda: bytes) -> AsyncIterator[Relay]:
-    """An open door to the server at `url`."""
-    door = Relay(url, new_edit)
-    await door.open()
+    """An open proxy to the server at `url`."""
+    proxy = Relay(url, new_edit)
+    await proxy.open()
     try:
-        yield door
+        yield proxy
     finally:
-        await door.shut()
+        await proxy.shut()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, edit: Edit) -> None:

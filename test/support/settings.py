@@ -1,4 +1,4 @@
-"""Makes values that a setting may be given by accident, or by somebody who tries."""
+"""Generates values that a setting may be given by accident."""
 
 from hypothesis import strategies as st
 

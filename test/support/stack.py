@@ -1,4 +1,4 @@
-"""A deployment of real processes: API and workers, their settings, and what they leave behind."""
+"""Starts a deployment of real processes: API and workers."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""What a test starts does not outlive it, and its output is there to read."""
+"""Tests that started programs end with the tests."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Finds the Valkey that tests run against: a given one, else the embedded server."""
+"""Finds or starts the Valkey that tests run against."""
 
 import hashlib
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""Waits for what another process does, with an end to the patience: the one place of the tests that polls."""
+"""Polls until a condition holds, with a timeout."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A place to run workers in tests: a pipeline on queues of its own, a real queue, a real store, and what they did."""
+"""Runs workers on a pipeline, queue and store of one test."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from mousetrap.submit_run import Submitter
 from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
-PATIENCE = 20.0
+TIMEOUT_S = 20.0
 #: For a test that needs no second queue: its fixtures `queue_url` and `bench` are on streams in Valkey alone.
 on_streams = pytest.mark.parametrize("queue_url", ["streams"], indirect=True)
 
@@ -62,11 +62,11 @@ class Workbench:
             yield Working(chosen.name, stop, task)
         finally:
             stop.ask()
-            await asyncio.wait_for(task, PATIENCE)
+            await asyncio.wait_for(task, TIMEOUT_S)
 
     async def ended(self, run_id: str) -> StoredRun:
         """The run, once it has ended."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             async for _ in self.store.watch(run_id):
                 pass
         run = await self.store.get(run_id)
@@ -75,7 +75,7 @@ class Workbench:
 
     async def until(self, run_id: str, kind: str) -> None:
         """Returns once the run's timeline has an event of that kind."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             async for news in self.store.watch(run_id):
                 if getattr(news, "kind", None) == kind:
                     return
@@ -91,7 +91,7 @@ class Workbench:
         received: asyncio.Queue[Delivery] = asyncio.Queue()
         subscription = await self.queue.consume(queue, 1, received.put_nowait)
         try:
-            return await asyncio.wait_for(received.get(), PATIENCE)
+            return await asyncio.wait_for(received.get(), TIMEOUT_S)
         finally:
             await subscription.stop()
 

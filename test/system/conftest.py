@@ -1,4 +1,4 @@
-"""A deployment for each test: real processes on a real broker and a real store, with a feed that the test holds."""
+"""Starts a deployment of real processes for each test."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing

@@ -1,4 +1,4 @@
-"""Whatever is sent to the API or put into a queue: no error of ours, no crash, no worker stopped."""
+"""Tests the API and the queues with arbitrary requests and messages."""
 
 import os
 from contextlib import suppress

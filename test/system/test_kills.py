@@ -1,4 +1,4 @@
-"""A worker that dies at the worst moment costs its run a second attempt, and nothing else."""
+"""Tests that a worker's death costs its run one more attempt."""
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.feed import Feed

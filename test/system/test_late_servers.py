@@ -1,4 +1,4 @@
-"""API and workers may be there before broker and store: they wait, say so once, and serve when these come up."""
+"""Tests that processes wait for servers that start later."""
 
 from collections.abc import Sequence
 

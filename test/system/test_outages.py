@@ -1,4 +1,4 @@
-"""A broker or a store that goes away in the middle of a run costs nothing but time, and nobody restarts anything."""
+"""Tests that an outage of a broker or store costs only time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A worker that is told to stop finishes what it runs and leaves the rest; told again, it hands back and leaves at once."""
+"""Tests how workers stop: what runs is finished, or handed back."""
 
 import signal
 

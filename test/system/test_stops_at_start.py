@@ -1,4 +1,4 @@
-"""A process that is told to stop at any moment of its start ends, on the embedded queue, with servers and without."""
+"""Tests that a process stops at any moment of its start."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""What scripts put on our queues by hand: the tutorial's few lines work, and garbage stops no worker."""
+"""Tests messages that scripts put on our queues by hand."""
 
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit

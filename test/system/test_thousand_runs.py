@@ -1,4 +1,4 @@
-"""A thousand runs from fifty clients, while the workers are killed again and again: each is completed, each once."""
+"""Tests a thousand runs while the workers are killed repeatedly."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Each process says at its start that nothing is signed, or does not start."""
+"""Tests that unsigned processes report it, or do not start."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Shows that a program with a wrong setting ends with one line and exit code 2, whichever program and setting it is."""
+"""Tests that a wrong setting ends each program with exit code 2."""
 
 import os
 import subprocess

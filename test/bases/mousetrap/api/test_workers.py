@@ -7,7 +7,7 @@ import httpx
 
 from mousetrap.shapes import Doing
 from mousetrap.worker_registry import open_registry
-from support.beats import a_beat
+from support.heartbeats import a_heartbeat
 from support.ports import free_ports
 
 
@@ -17,7 +17,7 @@ def beat(url: str) -> None:
     async def beat() -> None:
         async with open_registry(url) as registry:
             job = Doing(run_id="r1", stage="fetch", attempt=2, seconds=1.5)
-            await registry.beat(a_beat(doing=(job,)))
+            await registry.beat(a_heartbeat(doing=(job,)))
 
     asyncio.run(beat())
 

@@ -257,8 +257,8 @@ async def test_acknowledgements_made_just_before_closing_are_not_lost(queue_url:
 
 async def test_what_a_lost_connection_held_comes_again_and_reports_it(queue_url: str, work: str) -> None:
     async with (
-        relay(queue_url) as door,
-        connect(door.url, [work], name="lost") as lost,
+        relay(queue_url) as proxy,
+        connect(proxy.url, [work], name="lost") as lost,
         connect(queue_url, [work], name="other") as other,
     ):
         inbox = Inbox()
@@ -267,7 +267,7 @@ async def test_what_a_lost_connection_held_comes_again_and_reports_it(queue_url:
         held = await inbox.take()
         assert not held.redelivered
 
-        await door.shut()
+        await proxy.shut()
 
         second = Inbox()
         await other.consume(work, 10, second)
@@ -280,13 +280,13 @@ async def test_what_a_lost_connection_held_comes_again_and_reports_it(queue_url:
 async def test_a_delivery_is_void_once_its_connection_is_lost_though_a_new_one_stands(
     queue_url: str, work: str
 ) -> None:
-    async with relay(queue_url) as door, connect(door.url, [work], name="test") as queue:
+    async with relay(queue_url) as proxy, connect(proxy.url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("m", b"x"))
         held = await inbox.take()
 
-        door.cut()
+        proxy.cut()
         again = await inbox.take(60)
 
         assert again.redelivered
@@ -446,10 +446,10 @@ async def test_ready_counts_what_waits_and_neither_what_is_held_nor_what_is_dela
 async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_reports_where_it_should_be(
     queue_url: str, work: str
 ) -> None:
-    async with relay(queue_url) as door:
-        await door.shut()
-        where = door.url.rpartition("@")[2].removeprefix("valkey://").partition("/")[0]
-        async with connect(door.url, [work], name="test", options=SHORT_DEADLINE) as queue:
+    async with relay(queue_url) as proxy:
+        await proxy.shut()
+        where = proxy.url.rpartition("@")[2].removeprefix("valkey://").partition("/")[0]
+        async with connect(proxy.url, [work], name="test", options=SHORT_DEADLINE) as queue:
             with pytest.raises(QueueUnreachable, match=where) as published:
                 await queue.publish(work, Message("m", b"x"))
             with pytest.raises(QueueUnreachable, match=where):
@@ -457,7 +457,7 @@ async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_report
             with pytest.raises(QueueUnreachable, match=where):
                 await queue.ready(work)
             assert "guest:guest" not in str(published.value)
-        await door.open()
+        await proxy.open()
 
 
 async def test_check_returns_when_the_broker_answers(queue_url: str, work: str) -> None:
@@ -468,14 +468,14 @@ async def test_check_returns_when_the_broker_answers(queue_url: str, work: str) 
 async def test_a_message_published_during_an_outage_arrives_when_it_is_over(
     queue_url: str, work: str
 ) -> None:
-    async with relay(queue_url) as door, connect(door.url, [work], name="test") as queue:
+    async with relay(queue_url) as proxy, connect(proxy.url, [work], name="test") as queue:
         await queue.publish(work, Message("before", b"x"))
-        await door.shut()
+        await proxy.shut()
         publishing = asyncio.create_task(queue.publish(work, Message("during", b"x")))
         await asyncio.wait([publishing], timeout=0.1)
         assert not publishing.done()
 
-        await door.open()
+        await proxy.open()
         await publishing
 
         inbox = Inbox()
@@ -486,13 +486,13 @@ async def test_a_message_published_during_an_outage_arrives_when_it_is_over(
 async def test_what_was_on_its_way_when_the_connection_was_lost_is_there_or_is_an_error(
     queue_url: str, work: str
 ) -> None:
-    async with relay(queue_url) as door, connect(door.url, [work], name="test") as queue:
+    async with relay(queue_url) as proxy, connect(proxy.url, [work], name="test") as queue:
         await queue.check()
         publishing = [
             asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x" * 1000))) for n in range(300)
         ]
         await asyncio.wait(publishing, return_when=asyncio.FIRST_COMPLETED)
-        door.cut()
+        proxy.cut()
 
         results = await asyncio.gather(*publishing, return_exceptions=True)
         accepted = {f"m{n}" for n, result in enumerate(results) if result is None}
@@ -508,29 +508,29 @@ async def test_what_was_on_its_way_when_the_connection_was_lost_is_there_or_is_a
 async def test_a_subscription_made_while_the_broker_is_away_begins_when_it_comes(
     queue_url: str, work: str
 ) -> None:
-    async with relay(queue_url) as door:
-        await door.shut()
-        async with connect(door.url, [work], name="early") as early:
+    async with relay(queue_url) as proxy:
+        await proxy.shut()
+        async with connect(proxy.url, [work], name="early") as early:
             inbox = Inbox()
             await early.consume(work, 10, inbox)
             async with connect(queue_url, [work], name="test") as queue:
                 await queue.publish(work, Message("m", b"x"))
 
-            await door.open()
+            await proxy.open()
 
             assert await inbox.acknowledge(1) == ["m"]
 
 
 async def test_a_subscription_can_be_stopped_while_the_broker_is_away(queue_url: str, work: str) -> None:
-    async with relay(queue_url) as door, connect(door.url, [work], name="test") as queue:
+    async with relay(queue_url) as proxy, connect(proxy.url, [work], name="test") as queue:
         inbox = Inbox()
         subscription = await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("m", b"x"))
         held = await inbox.take()
-        await door.shut()
+        await proxy.shut()
 
         await asyncio.wait_for(subscription.stop(), 10)
-        await door.open()
+        await proxy.open()
 
         async with connect(queue_url, [work], name="other") as other:
             second = Inbox()

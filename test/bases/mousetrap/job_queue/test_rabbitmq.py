@@ -392,8 +392,8 @@ async def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_conn
     broker_url: str, work: str
 ) -> None:
     async with (
-        relay(broker_url, without_confirms) as door,
-        connect(door.url, [work], name="test", options=SHORT_DEADLINE) as queue,
+        relay(broker_url, without_confirms) as proxy,
+        connect(proxy.url, [work], name="test", options=SHORT_DEADLINE) as queue,
     ):
         await eventually(failure_of(queue.check), None)
         with pytest.raises(PublishUnconfirmed, match=r"'m'.*publish the same id again"):
@@ -402,7 +402,7 @@ async def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_conn
         async with connect(broker_url, [work], name="other") as other:
             assert await other.ready(work) == 1
         async with asyncio.timeout(20):
-            while door.connections < 2:  # noqa: ASYNC110  the relay announces nothing
+            while proxy.connections < 2:  # noqa: ASYNC110  the relay announces nothing
                 await asyncio.sleep(0.02)
 
 
@@ -448,7 +448,7 @@ async def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
 async def test_hostile_properties_cost_neither_the_connection_nor_the_body(
     broker_url: str, work: str, table: bytes
 ) -> None:
-    async with relay(broker_url) as door, connect(door.url, [work], name="test") as queue:
+    async with relay(broker_url) as proxy, connect(proxy.url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("before", b"x"))
@@ -458,7 +458,7 @@ async def test_hostile_properties_cost_neither_the_connection_nor_the_body(
         hostile = await inbox.take()
         assert (hostile.message.body, hostile.message.id, hostile.redelivered) == (b"hostile", "", False)
         assert hostile.acknowledge()
-        assert door.connections == 2
+        assert proxy.connections == 2
 
 
 async def test_the_log_reports_a_loss_once_and_its_end_once(
@@ -466,16 +466,16 @@ async def test_the_log_reports_a_loss_once_and_its_end_once(
 ) -> None:
     caplog.set_level(logging.INFO, "mousetrap")
 
-    async with relay(broker_url) as door, connect(door.url, [work], name="test") as queue:
+    async with relay(broker_url) as proxy, connect(proxy.url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("m1", b"x"))
         await inbox.acknowledge(1)
 
-        await door.shut()
+        await proxy.shut()
         publishing = asyncio.create_task(queue.publish(work, Message("m2", b"x")))
         await eventually(failure_of(queue.check), QueueUnreachable)
-        await door.open()
+        await proxy.open()
 
         await publishing
         await inbox.acknowledge(1)

@@ -17,7 +17,7 @@ from mousetrap.handlers import Context
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, dead_queue, decode, encode, first_job
 from mousetrap.pipeline import ContractBroken
 from mousetrap.shapes import RunState
-from support.workbench import KEYRING, PATIENCE, Workbench, add, double, just_now_ms
+from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, just_now_ms
 
 ALL = Selection()
 
@@ -86,13 +86,13 @@ async def test_a_look_waits_for_who_has_the_letters_in_hand(bench: Workbench) ->
 
     async def hold(_: float) -> None:
         redriven.set()
-        await asyncio.wait_for(go_on.wait(), PATIENCE)
+        await asyncio.wait_for(go_on.wait(), TIMEOUT_S)
 
     for number in range(3):
         await bury(bench, f"r{number}")
     letters = letters_of(bench, hold)
     redriving = asyncio.create_task(letters.redrive(ALL, rate=1, limit=1))
-    await asyncio.wait_for(redriven.wait(), PATIENCE)
+    await asyncio.wait_for(redriven.wait(), TIMEOUT_S)
 
     looking = asyncio.create_task(letters.look(ALL))
     await asyncio.wait({looking}, timeout=0.5)
@@ -193,7 +193,7 @@ async def test_a_letter_whose_handler_is_not_fixed_dies_again_and_can_be_redrive
 
 async def letter_there(bench: Workbench) -> None:
     """Returns once a letter is in the dead queue."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_S):
         while not await dead_count(bench):  # noqa: ASYNC110  a queue announces nothing
             await asyncio.sleep(0.02)
 
@@ -220,7 +220,7 @@ async def test_a_letter_that_is_there_twice_is_done_once(bench: Workbench) -> No
         await bury(bench, "r1")
     await letters_of(bench).redrive(ALL, rate=100, limit=10)
     async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
-        await asyncio.wait_for(worker.task, PATIENCE)
+        await asyncio.wait_for(worker.task, TIMEOUT_S)
     run = await bench.ended("r1")
 
     assert (run.state, done) == (RunState.COMPLETED, [1])
@@ -409,7 +409,7 @@ async def test_a_redrive_that_dies_half_way_is_repeated_and_the_job_is_done_once
     assert await bench.store.get("r1") is None  # whose run waits for nothing that may never come
     again = await letters_of(bench).redrive(ALL, rate=100, limit=10)
     async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
-        await asyncio.wait_for(worker.task, PATIENCE)
+        await asyncio.wait_for(worker.task, TIMEOUT_S)
     run = await bench.ended("r1")
 
     assert again == Repaired(matched=1, done=1)

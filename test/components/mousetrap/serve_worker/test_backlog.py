@@ -12,12 +12,12 @@ from mousetrap.serve_worker.heartbeat import Heartbeat
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.worker import WorkerStats
 from mousetrap.worker_registry import open_registry
-from support.beats import a_beat
+from support.heartbeats import a_heartbeat
 from support.inbox import Inbox, eventually
 from support.valkey import administrator
 
 pytestmark = pytest.mark.servers
-(QUEUE,) = a_beat().queues
+(QUEUE,) = a_heartbeat().queues
 
 
 @pytest.mark.parametrize("kind", ["broker_url", "store_url"])
@@ -40,7 +40,7 @@ async def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits
         await inbox.take()
         await eventually(lambda: queue.ready(QUEUE), 1)
         vitals = Vitals(stats=WorkerStats(), auto_kill_s=60)
-        heartbeat = asyncio.create_task(Heartbeat(a_beat(), vitals, queue, registry, 60).beat_forever())
+        heartbeat = asyncio.create_task(Heartbeat(a_heartbeat(), vitals, queue, registry, 60).beat_forever())
         await eventually(has_reported, True)
 
         now = time.time()

@@ -11,10 +11,10 @@ import pytest
 
 from mousetrap.pipeline import Pipeline
 from mousetrap.shapes import RunState
-from support import stubborn_worker
+from support import hanging_worker
+from support.hanging_worker import ISOLATED, LEAVES, LIMITED, SOFTLY, SWALLOWS
 from support.processes import Process, clean_environment
 from support.stack import SIGNING_KEYS
-from support.stubborn_worker import ISOLATED, LEAVES, LIMITED, SOFTLY, SWALLOWS
 from support.waiting import until
 
 Start = Callable[..., Process]
@@ -24,11 +24,11 @@ ENDED = 60
 
 
 @pytest.fixture
-def start_stubborn(start_worker: Start) -> Start:
-    """Starts a worker of `stubborn_worker`, and returns once it serves."""
+def start_hanging(start_worker: Start) -> Start:
+    """Starts a worker of `hanging_worker`, and returns once it serves."""
 
     def start(**settings: str) -> Process:
-        worker = start_worker(program=stubborn_worker, **settings)
+        worker = start_worker(program=hanging_worker, **settings)
         worker.wait_for_line("serving test_isolated", ENDED)
         return worker
 
@@ -37,24 +37,24 @@ def start_stubborn(start_worker: Start) -> Start:
 
 @pytest.mark.parametrize("pipeline", [LIMITED, SOFTLY])
 def test_the_hard_time_limit_wins_over_an_async_handler_and_the_watchdog_ends_its_worker(
-    start_stubborn: Start, runs: Any, pipeline: Pipeline
+    start_hanging: Start, runs: Any, pipeline: Pipeline
 ) -> None:
-    worker = start_stubborn(MOUSETRAP_AUTO_KILL_SECONDS="2")
+    worker = start_hanging(MOUSETRAP_AUTO_KILL_SECONDS="2")
     run_id = runs.submit(pipeline, "stay")
 
     run = runs.ended(run_id)
     assert (run.state, run.failure.kind.rpartition(".")[2]) == (RunState.FAILED, "TimeLimitExceeded")
     line = worker.wait_for_line("a handler was asked to stop", ENDED)
     assert run_id in line
-    worker.wait_for_line("stubborn_worker.py", ENDED)
+    worker.wait_for_line("hanging_worker.py", ENDED)
     assert worker.wait(ENDED) == 70
 
 
 @pytest.mark.parametrize("how", ["stay", "sleep"])
 def test_a_second_signal_ends_a_worker_though_its_handler_swallows_it_or_stops_the_loop(
-    start_stubborn: Start, runs: Any, how: str
+    start_hanging: Start, runs: Any, how: str
 ) -> None:
-    first = start_stubborn()
+    first = start_hanging()
     run_id = runs.submit(SWALLOWS, how)
     until(lambda: runs.mark(how).exists(), "its handler is at work", ENDED)
 
@@ -62,26 +62,26 @@ def test_a_second_signal_ends_a_worker_though_its_handler_swallows_it_or_stops_t
     first.send(signal.SIGTERM)
     assert first.wait(ENDED) == 75
     assert run_id in first.output or how == "sleep"
-    assert "stubborn_worker.py" in first.output  # where the handler is
+    assert "hanging_worker.py" in first.output  # where the handler is
 
-    start_stubborn()
+    start_hanging()
     assert runs.ended(run_id).result == "done"
 
 
 @pytest.mark.parametrize("how", ["stay", "sleep"])
 def test_the_end_of_the_grace_ends_a_worker_whatever_its_handler_does(
-    start_stubborn: Start, runs: Any, how: str
+    start_hanging: Start, runs: Any, how: str
 ) -> None:
-    worker = start_stubborn(MOUSETRAP_GRACE_SECONDS="1")
+    worker = start_hanging(MOUSETRAP_GRACE_SECONDS="1")
     runs.submit(SWALLOWS, how)
     until(lambda: runs.mark(how).exists(), "its handler is at work", ENDED)
 
     assert worker.terminate(ENDED) == 75
-    assert "stubborn_worker.py" in worker.output
+    assert "hanging_worker.py" in worker.output
 
 
-def test_a_storm_of_signals_ends_a_worker_as_two_do(start_stubborn: Start, runs: Any) -> None:
-    worker = start_stubborn()
+def test_a_storm_of_signals_ends_a_worker_as_two_do(start_hanging: Start, runs: Any) -> None:
+    worker = start_hanging()
     runs.submit(SWALLOWS, "stay")
     until(lambda: runs.mark("stay").exists(), "its handler is at work", ENDED)
 
@@ -98,9 +98,9 @@ def test_a_log_that_nobody_reads_keeps_no_worker_from_its_end(store_url: str, ru
         MOUSETRAP_STORE_URL=store_url,
         MOUSETRAP_SIGNING_KEYS=SIGNING_KEYS,
         MOUSETRAP_GRACE_SECONDS="1",
-        PYTHONPATH=str(Path(stubborn_worker.__file__).parents[1]),
+        PYTHONPATH=str(Path(hanging_worker.__file__).parents[1]),
     )
-    command = [sys.executable, str(stubborn_worker.__file__)]
+    command = [sys.executable, str(hanging_worker.__file__)]
     with subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as worker:
         try:
             assert worker.stderr is not None
@@ -115,9 +115,9 @@ def test_a_log_that_nobody_reads_keeps_no_worker_from_its_end(store_url: str, ru
 
 
 def test_a_cancelled_run_s_handler_that_goes_on_keeps_no_worker_from_its_end(
-    start_stubborn: Start, runs: Any
+    start_hanging: Start, runs: Any
 ) -> None:
-    worker = start_stubborn()
+    worker = start_hanging()
     run_id = runs.submit(SWALLOWS, "stay")
     until(lambda: runs.mark("stay").exists(), "its handler is at work", ENDED)
     runs.cancel(run_id)
@@ -138,9 +138,9 @@ def test_a_cancelled_run_s_handler_that_goes_on_keeps_no_worker_from_its_end(
     ],
 )
 def test_what_a_handler_left_behind_is_named_and_keeps_no_process(
-    start_stubborn: Start, runs: Any, pipeline: Pipeline, how: str, named: str
+    start_hanging: Start, runs: Any, pipeline: Pipeline, how: str, named: str
 ) -> None:
-    worker = start_stubborn(MOUSETRAP_LOG_LEVEL="INFO")
+    worker = start_hanging(MOUSETRAP_LOG_LEVEL="INFO")
     run_id = runs.submit(pipeline, how)
     if how == "default-executor":
         until(lambda: runs.mark(how).exists(), "its handler is at work", ENDED)
@@ -156,9 +156,9 @@ def test_what_a_handler_left_behind_is_named_and_keeps_no_process(
 
 @pytest.mark.parametrize("pipeline", [LEAVES, ISOLATED])
 def test_a_signal_to_a_process_that_a_handler_forked_ends_that_process_alone(
-    start_stubborn: Start, runs: Any, pipeline: Pipeline
+    start_hanging: Start, runs: Any, pipeline: Pipeline
 ) -> None:
-    worker = start_stubborn()
+    worker = start_hanging()
     ways = {"fork": "-15", "pool": "[1, 2]", "preexec": "-15", "os.fork": "0"}
     ended = {how: runs.ended(runs.submit(pipeline, how)) for how in ways}
 
@@ -177,7 +177,7 @@ def test_a_signal_to_a_process_that_a_handler_forked_ends_that_process_alone(
 def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_asked_to(
     start_worker: Start, how: str, code: int, text: str
 ) -> None:
-    worker = start_worker(program=stubborn_worker, MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")
+    worker = start_worker(program=hanging_worker, MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")
     worker.wait_for_line("opening", ENDED)
 
     assert worker.terminate(ENDED) == code
@@ -193,9 +193,9 @@ def test_a_worker_whose_lifespan_does_not_open_ends_when_it_is_asked_to(
     ],
 )
 def test_a_worker_whose_lifespan_does_not_close_ends_in_its_grace(
-    start_stubborn: Start, how: str, text: str
+    start_hanging: Start, how: str, text: str
 ) -> None:
-    worker = start_stubborn(MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")
+    worker = start_hanging(MOUSETRAP_TEST_LIFESPAN=how, MOUSETRAP_GRACE_SECONDS="1")
 
     assert worker.terminate(ENDED) in (0, 75)
     assert text in worker.output

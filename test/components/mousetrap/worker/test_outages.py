@@ -16,7 +16,7 @@ from mousetrap.shapes import Run, RunState
 from mousetrap.submit_run import submit_run
 from support import isolated_handlers
 from support.waiting import until
-from support.workbench import KEYRING, PATIENCE, Workbench
+from support.workbench import KEYRING, TIMEOUT_S, Workbench
 
 
 class Database:
@@ -36,7 +36,7 @@ class Database:
 
     async def asked(self, times: int) -> None:
         """Returns once the handler has run so often."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             while len(self.attempts) < times:
                 self._called.clear()
                 await self._called.wait()

@@ -14,7 +14,7 @@ from mousetrap.handlers import Context
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, decode, encode, first_job
 from mousetrap.run_store import Granted
 from mousetrap.shapes import RunState
-from support.workbench import KEYRING, PATIENCE, Workbench, add, double, just_now_ms
+from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, just_now_ms
 
 
 async def test_a_run_goes_through_its_stages_to_its_result(bench: Workbench) -> None:
@@ -154,7 +154,7 @@ async def test_a_job_published_many_times_is_done_once(bench: Workbench) -> None
         assert await bench.submit(run_id=run_id) == run_id
 
     async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
-        await asyncio.wait_for(worker.task, PATIENCE)
+        await asyncio.wait_for(worker.task, TIMEOUT_S)
 
     run = await bench.ended(run_id)
     assert (run.state, done) == (RunState.COMPLETED, [1])
@@ -224,9 +224,9 @@ async def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_aw
     async with replace(bench, queue=away).working(
         bench.bind("add", add), bench.bind("double", double), lease=0.1
     ):
-        await asyncio.wait_for(away.refused.wait(), PATIENCE)
+        await asyncio.wait_for(away.refused.wait(), TIMEOUT_S)
         monkeypatch.setattr(bench.store, "renew", noted)
-        renewals = [await asyncio.wait_for(kept.get(), PATIENCE) for _ in range(3)]
+        renewals = [await asyncio.wait_for(kept.get(), TIMEOUT_S) for _ in range(3)]
         monkeypatch.undo()
         away.back = True
         run = await bench.ended(run_id)
@@ -259,12 +259,12 @@ async def test_a_letter_sent_round_while_its_worker_still_writes_it_is_not_taken
     late = replace(bench, queue=Late(bench.queue))
     async with late.working(bench.bind("add", handle), bench.bind("double", double)):
         run_id = await bench.submit(b"21")
-        await asyncio.wait_for(repaired.wait(), PATIENCE)
+        await asyncio.wait_for(repaired.wait(), TIMEOUT_S)
         letter = await bench.store.redrive(decode((await bench.dead_letter("add")).body))
         assert isinstance(letter, Job)
         body = encode(letter)
         await bench.queue.publish(bench.queue_of("add"), Message(letter.id, body, KEYRING.headers(body)))
-        await asyncio.wait_for(again.wait(), PATIENCE)
+        await asyncio.wait_for(again.wait(), TIMEOUT_S)
         run = await bench.ended(run_id)
 
     assert run.result == 42
@@ -300,7 +300,7 @@ async def test_no_more_jobs_run_at_once_than_configured(bench: Workbench) -> Non
         most = max(most, running)
         if running == 3:
             full.set()
-        await asyncio.wait_for(full.wait(), PATIENCE)
+        await asyncio.wait_for(full.wait(), TIMEOUT_S)
         await asyncio.sleep(0)
         running -= 1
         return number
@@ -323,16 +323,16 @@ async def test_a_worker_asked_to_stop_finishes_what_it_runs_and_hands_back_what_
 
     async def slow(number: int) -> int:
         begun.set()
-        await asyncio.wait_for(may_end.wait(), PATIENCE)
+        await asyncio.wait_for(may_end.wait(), TIMEOUT_S)
         done.append(number)
         return number
 
     runs = [await bench.submit(b"%d" % number) for number in (1, 2)]
     async with bench.working(bench.bind("add", slow), concurrency=1, prefetch=2) as worker:
-        await asyncio.wait_for(begun.wait(), PATIENCE)
+        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
         worker.stop.ask()
         may_end.set()
-        assert await asyncio.wait_for(worker.task, PATIENCE) is True
+        assert await asyncio.wait_for(worker.task, TIMEOUT_S) is True
 
     assert len(done) == 1
     async with bench.working(bench.bind("add", slow), bench.bind("double", double)):
@@ -351,10 +351,10 @@ async def test_what_a_forced_worker_had_no_time_for_is_done_by_the_next(bench: W
 
     run_id = await bench.submit()
     async with bench.working(bench.bind("add", endless)) as worker:
-        await asyncio.wait_for(begun.wait(), PATIENCE)
+        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
         worker.stop.ask()
         worker.stop.ask()
-        assert await asyncio.wait_for(worker.task, PATIENCE) is False
+        assert await asyncio.wait_for(worker.task, TIMEOUT_S) is False
 
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):
         run = await bench.ended(run_id)
@@ -378,7 +378,7 @@ async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench)
 
     run_id = await bench.submit()
     async with bench.working(bench.bind("add", late), lease=0.3):
-        await asyncio.wait_for(begun.wait(), PATIENCE)
+        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
         job = first_job(
             run_id=run_id,
             pipeline=bench.pipeline.name,
@@ -387,7 +387,7 @@ async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench)
             accepted_ms=just_now_ms(),
         )
         claim = await bench.store.claim(job, worker="other", redelivered=True, lease=60)
-        await asyncio.wait_for(stopped.wait(), PATIENCE)
+        await asyncio.wait_for(stopped.wait(), TIMEOUT_S)
 
     assert isinstance(claim, Granted)
     assert claim.fence > contexts[0].fence
@@ -413,7 +413,7 @@ async def test_a_job_that_was_claimed_by_nobody_who_lives_comes_again(bench: Wor
 
     run_id = await bench.submit()
     async with bench.working(bench.bind("add", handle), bench.bind("double", double), lease=0.3):
-        await asyncio.wait_for(begun.wait(), PATIENCE)
+        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
         job = first_job(
             run_id=run_id,
             pipeline=bench.pipeline.name,
@@ -489,7 +489,7 @@ async def test_progress_reaches_those_who_watch(bench: Workbench) -> None:
 
     def report(number: int, context: Context[None]) -> int:
         context.progress(3, 10, "rows")
-        assert seen.wait(PATIENCE)
+        assert seen.wait(TIMEOUT_S)
         return number
 
     run_id = await bench.submit()

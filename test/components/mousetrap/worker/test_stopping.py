@@ -19,7 +19,7 @@ from mousetrap.submit_run import submit_run
 from support import isolated_handlers as handlers
 from support.valkey import administrator
 from support.waiting import until
-from support.workbench import KEYRING, PATIENCE, Workbench, add, double, workbench
+from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, workbench
 
 #: Seconds; a broker drops a connection that is silent for two heartbeats.
 HEARTBEAT = 2
@@ -43,7 +43,7 @@ async def test_an_async_handler_of_a_cancelled_run_is_cancelled(bench: Workbench
         run_id = await bench.submit()
         await begun.wait()
         assert await bench.store.cancel(run_id) == RunState.CANCELLED
-        await asyncio.wait_for(cancelled.wait(), PATIENCE)
+        await asyncio.wait_for(cancelled.wait(), TIMEOUT_S)
         run = await bench.ended(run_id)
 
     assert [event.kind for event in run.timeline] == ["accepted", "started", "cancelled"]
@@ -81,16 +81,16 @@ async def test_a_sync_handler_of_a_cancelled_run_can_see_it_and_what_it_gives_is
 
     def hold(number: int, context: Context[None]) -> int:
         begun.set()
-        assert context.stopped.wait(PATIENCE)
+        assert context.stopped.wait(TIMEOUT_S)
         assert context.cancelled
         seen.set()
         return number
 
     async with bench.working(bench.bind("add", hold), bench.bind("double", double)):
         run_id = await bench.submit()
-        await asyncio.to_thread(begun.wait, PATIENCE)
+        await asyncio.to_thread(begun.wait, TIMEOUT_S)
         await bench.store.cancel(run_id)
-        assert await asyncio.to_thread(seen.wait, PATIENCE)
+        assert await asyncio.to_thread(seen.wait, TIMEOUT_S)
 
     run = await bench.ended(run_id)
     assert (run.state, run.result) == (RunState.CANCELLED, None)
@@ -125,7 +125,7 @@ async def test_a_handler_that_computes_for_longer_than_the_broker_waits_for_a_si
             bench.bind("add", handlers.compute, isolated=isolated), bench.bind("double", handlers.longer)
         ):
             run_id = await bench.submit(msgspec.json.encode(COMPUTING))
-            async with asyncio.timeout(float(COMPUTING) + PATIENCE):
+            async with asyncio.timeout(float(COMPUTING) + TIMEOUT_S):
                 async for _ in bench.store.watch(run_id):
                     pass
             run = await bench.ended(run_id)
@@ -191,7 +191,7 @@ async def test_a_run_whose_time_is_over_is_not_begun(bench: Workbench) -> None:
     assert (run.state, begun) == (RunState.EXPIRED, [2])
 
 
-@pytest.mark.stages(soft_timeout=0.05, timeout=PATIENCE)
+@pytest.mark.stages(soft_timeout=0.05, timeout=TIMEOUT_S)
 async def test_an_async_handler_is_notified_at_the_soft_limit_and_may_still_give_what_it_has(
     bench: Workbench,
 ) -> None:

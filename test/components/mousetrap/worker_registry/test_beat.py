@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from mousetrap.worker_registry.beat import read_worker
-from support.beats import a_beat
+from support.heartbeats import a_heartbeat
 
-BEAT = a_beat(state="draining")
+BEAT = a_heartbeat(state="draining")
 
 
 @pytest.mark.parametrize(("silent_ms", "state"), [(0, "draining"), (15_000, "draining"), (15_001, "stale")])

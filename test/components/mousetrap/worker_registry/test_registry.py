@@ -10,7 +10,7 @@ from redis import Redis
 from mousetrap.jobs import Backlog, StoreUnreachable
 from mousetrap.shapes import Doing
 from mousetrap.worker_registry import WorkerRegistry, open_registry
-from support.beats import a_beat
+from support.heartbeats import a_heartbeat
 from support.ports import free_ports
 from support.valkey import administrator
 
@@ -33,10 +33,10 @@ def test_workers_are_listed_by_name_as_their_last_beats_say(store_url: str) -> N
     job = Doing(run_id="r1", stage="fetch", attempt=2, seconds=1.5)
 
     async def story(registry: WorkerRegistry) -> None:
-        await registry.beat(a_beat("w2"))
-        await registry.beat(a_beat("w1"))
+        await registry.beat(a_heartbeat("w2"))
+        await registry.beat(a_heartbeat("w1"))
         (first, _) = await registry.workers()
-        await registry.beat(a_beat("w1", done=5, doing=(job,)))
+        await registry.beat(a_heartbeat("w1", done=5, doing=(job,)))
 
         one, two = await registry.workers()
 
@@ -50,8 +50,8 @@ def test_workers_are_listed_by_name_as_their_last_beats_say(store_url: str) -> N
 
 def test_a_worker_that_leaves_is_forgotten_at_once(store_url: str) -> None:
     async def story(registry: WorkerRegistry) -> None:
-        await registry.beat(a_beat("w1"))
-        await registry.beat(a_beat("w2"))
+        await registry.beat(a_heartbeat("w1"))
+        await registry.beat(a_heartbeat("w2"))
 
         await registry.leave("w1")
 
@@ -64,7 +64,7 @@ def test_a_worker_that_fell_silent_is_stale_with_what_it_ran(store_url: str) -> 
     job = Doing(run_id="r1", stage="fetch", attempt=1, seconds=0.0)
 
     async def story(registry: WorkerRegistry) -> None:
-        await registry.beat(a_beat(doing=(job,)))
+        await registry.beat(a_heartbeat(doing=(job,)))
         with raw(store_url) as client:
             client.hincrby("mousetrap:worker:w1", "seen_ms", -16_000)
 
@@ -78,10 +78,10 @@ def test_a_worker_that_fell_silent_is_stale_with_what_it_ran(store_url: str) -> 
 
 def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_without_end(store_url: str) -> None:
     async def story(registry: WorkerRegistry) -> None:
-        await registry.beat(a_beat("old"))
+        await registry.beat(a_heartbeat("old"))
         with raw(store_url) as client:
             client.zincrby("mousetrap:workers", -3_600_001, "old")
-        await registry.beat(a_beat("new"))
+        await registry.beat(a_heartbeat("new"))
 
         with raw(store_url) as client:
             keys = client.keys("*")
@@ -139,7 +139,7 @@ def test_an_absent_store_is_reported() -> None:
 
     async def story(registry: WorkerRegistry) -> None:
         for act in (
-            registry.beat(a_beat()),
+            registry.beat(a_heartbeat()),
             registry.leave("w1"),
             registry.workers(),
             registry.look("q", Backlog(0, None)),

@@ -1,4 +1,4 @@
-"""A door between clients and a server that a test can cut, stall, hold, delay, and pick AMQP frames from, in its own thread."""
+"""Proxies TCP connections that a test can cut, stall and delay."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ _METHOD_FRAME = 1
 
 @dataclass
 class Weather:
-    """What happens to all that passes the door now."""
+    """What happens to all that passes the proxy now."""
 
     #: Seconds that each piece is held up.
     delay: float = 0.0
@@ -25,7 +25,7 @@ class Weather:
     drop_confirms: int = 0
 
 
-class Door:
+class Proxy:
     """Stands before a server; both ways are read as AMQP frames where `amqp` says that they are."""
 
     def __init__(self, url: str, *, amqp: bool) -> None:
@@ -43,7 +43,7 @@ class Door:
 
     @property
     def url(self) -> str:
-        """The server's address by way of this door."""
+        """The server's address by way of this proxy."""
         login = self._parts.netloc.rpartition("@")[0]
         netloc = f"{login}@127.0.0.1:{self.port}" if login else f"127.0.0.1:{self.port}"
         return urlunsplit(self._parts._replace(netloc=netloc))
@@ -83,7 +83,7 @@ class Door:
         done = threading.Event()
         self._loop.call_soon_threadsafe(act)
         self._loop.call_soon_threadsafe(done.set)
-        assert done.wait(10), "the door's loop stands still"
+        assert done.wait(10), "the proxy's loop stands still"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._released.wait()
@@ -118,17 +118,17 @@ class Door:
 
 
 @contextmanager
-def open_door(url: str, *, amqp: bool = False) -> Iterator[Door]:
-    """A door to the server at `url` that is open until the block ends."""
-    door = Door(url, amqp=amqp)
+def open_door(url: str, *, amqp: bool = False) -> Iterator[Proxy]:
+    """A proxy to the server at `url` that is open until the block ends."""
+    proxy = Proxy(url, amqp=amqp)
     up = threading.Event()
-    thread = threading.Thread(target=door._run, args=(up,), name="door")
+    thread = threading.Thread(target=proxy._run, args=(up,), name="proxy")
     thread.start()
-    assert up.wait(10), "the door did not open"
+    assert up.wait(10), "the proxy did not open"
     try:
-        yield door
+        yield proxy
     finally:
-        door._loop.call_soon_threadsafe(door._loop.stop)
+        proxy._loop.call_soon_threadsafe(proxy._loop.stop)
         thread.join()
 
 
@@ -137,11 +137,11 @@ class _Passage:
 
     def __init__(
         self,
-        door: Door,
+        proxy: Proxy,
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
-        self._door = door
+        self._door = proxy
         self._client = client
         self._server = server
         self._passing = asyncio.Event()

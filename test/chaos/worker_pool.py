@@ -1,4 +1,4 @@
-"""Keeps a number of workers alive, as a supervisor does, and kills those that eat the machine's memory, as a kernel does."""
+"""Keeps a number of workers alive, as a supervisor does."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ class End(NamedTuple):
     code: int
 
 
-class Crew:
+class WorkerPool:
     """Workers that are started again when they end, until told otherwise."""
 
     def __init__(self, start: Callable[[], Process], count: int) -> None:
@@ -34,7 +34,7 @@ class Crew:
         #: Workers killed for their appetite.
         self.eaters = 0
         self._over = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="crew")
+        self._keeper = threading.Thread(target=self._keep, name="pool")
         self._keeper.start()
 
     @property

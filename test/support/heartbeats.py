@@ -1,9 +1,9 @@
-"""A worker's sign of life, as tests of those who keep and show it need one."""
+"""Makes a worker's heartbeat for tests."""
 
 from mousetrap.shapes import Beat, Doing, WorkerState
 
 
-def a_beat(
+def a_heartbeat(
     name: str = "w1", *, state: WorkerState = "serving", done: int = 3, doing: tuple[Doing, ...] = ()
 ) -> Beat:
     return Beat(

@@ -151,7 +151,7 @@ def _bind(pipeline: Pipeline, handler: Any, **more: Any) -> Binder:
 
 if __name__ == "__main__":
     from support import (
-        stubborn_worker as this,
+        hanging_worker as this,
     )  # an isolated handler must have a name that another process can import
 
     sys.exit(

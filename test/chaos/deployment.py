@@ -1,4 +1,4 @@
-"""The deployment that is attacked: a broker, a store, doors before both, a crew of workers, a caller; and its history at the end."""
+"""Starts the deployment under attack, and collects its history."""
 
 import asyncio
 import os
@@ -14,19 +14,19 @@ from urllib.parse import unquote, urlsplit
 from chaos.calls import read_calls
 from chaos.collect import collect, left_open, settled_depths
 from chaos.controlled import Controlled
-from chaos.crew import Crew
 from chaos.effects import Effects
 from chaos.history import History
 from chaos.ledger import Ledger, Line, Reader
 from chaos.skew import SKEWS_S, skewed
 from chaos.submitter import Caller
+from chaos.worker_pool import WorkerPool
 from chaos.workload import QUEUES, SIGNING_KEYS, Order, order
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import connect
 from mousetrap.run_store import open_store
 from mousetrap.signing import Keyring
-from support.door import Door, open_door
 from support.processes import Process, clean_environment
+from support.proxy import Proxy, open_door
 from support.waiting import until
 
 #: Seconds until all that was accepted must have ended once the faults are over.
@@ -36,7 +36,7 @@ _LATEST = 5_000
 _TEST = str(Path(__file__).parents[1])
 
 
-class World:
+class Deployment:
     """Everything of one run of the suite; `broker` is None where the store's server is the queue as well."""
 
     def __init__(
@@ -46,7 +46,7 @@ class World:
         broker: Controlled | None,
         broker_url: str,
         store: EmbeddedValkey,
-        doors: tuple[Door, Door],
+        proxies: tuple[Proxy, Proxy],
         workers: int,
         seed: int,
     ) -> None:
@@ -55,7 +55,7 @@ class World:
         self.broker = broker
         self.broker_url = broker_url
         self.store = store
-        self.broker_door, self.store_door = doors
+        self.broker_door, self.store_door = proxies
         self.seed = seed
         self.chance = random.Random(f"faults of {seed}")
         self.ledger = Reader(folder / "ledger.jsonl")
@@ -64,7 +64,7 @@ class World:
         self._rate = 0.0
         self._specials = 0
         self._deleted: set[str] = set()
-        self.crew = Crew(self._start_worker, workers)
+        self.pool = WorkerPool(self._start_worker, workers)
 
     @property
     def vhost(self) -> str:
@@ -72,7 +72,7 @@ class World:
         return unquote(urlsplit(self.broker_url).path.removeprefix("/")) or "/"
 
     def close(self) -> None:
-        self.crew.close()
+        self.pool.close()
         for caller in self.callers:
             caller.kill()
         self.ledger.close()
@@ -154,10 +154,10 @@ class World:
                 caller.terminate(seconds=60)
         asyncio.run(self._finish())
         self.wait_for_end(sorted({line.run for line in self.ledger.all()}))
-        self.crew.wait_until_up()
+        self.pool.wait_until_up()
         # What was called off while it waited for its next attempt comes round once more, and somebody must take it.
         asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
-        exits = self.crew.drain()
+        exits = self.pool.drain()
         for each in self._processes():
             (self.folder / f"said.{each.pid}").write_text(each.output)
         return asyncio.run(
@@ -175,7 +175,7 @@ class World:
         )
 
     def _processes(self) -> list[Process]:
-        return [*self.crew.all, *self.callers]
+        return [*self.pool.all, *self.callers]
 
     def _start_worker(self) -> Process:
         return self._start("chaos.worker")
@@ -189,7 +189,7 @@ class World:
 
 
 @contextmanager
-def a_world(
+def deployed(
     folder: Path,
     *,
     broker: Controlled | None,
@@ -197,27 +197,27 @@ def a_world(
     store: EmbeddedValkey,
     workers: int,
     seed: int,
-) -> Iterator[World]:
-    """A world whose processes and doors end with the block; the broker and the store are the caller's.
+) -> Iterator[Deployment]:
+    """A deployment whose processes and proxies end with the block; the broker and the store are the caller's.
 
     The wall clocks of its processes are hours apart.
 
-    Before a cluster there is no door: a client is to choose among its nodes.
+    Before a cluster there is no proxy: a client is to choose among its nodes.
     """
     with ExitStack() as opened:
         store_door = opened.enter_context(open_door(store.url))
         broker_door = store_door
         if broker_url.startswith("amqp") and "," not in broker_url:
             broker_door = opened.enter_context(open_door(broker_url, amqp=True))
-        world = World(
+        deployment = Deployment(
             folder,
             broker=broker,
             broker_url=broker_url,
             store=store,
-            doors=(broker_door, store_door),
+            proxies=(broker_door, store_door),
             workers=workers,
             seed=seed,
         )
-        opened.callback(world.close)
-        world.crew.wait_until_up()
-        yield world
+        opened.callback(deployment.close)
+        deployment.pool.wait_until_up()
+        yield deployment
