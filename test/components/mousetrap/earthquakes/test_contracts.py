@@ -73,6 +73,6 @@ def test_a_failure_keeps_its_story_on_the_way_out_of_another_process(error: Exce
 def test_the_contracts_load_no_http_client_and_no_data_library() -> None:
     program = "import sys, mousetrap.earthquakes; print({'httpx', 'polars', 'sqlalchemy'} & set(sys.modules))"
 
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert told.stdout == "set()\n"
+    assert done.stdout == "set()\n"

@@ -24,7 +24,7 @@ WEEK = (
 
 
 class FeedServer(ThreadingHTTPServer):
-    """Answers each path as its route says, and remembers the headers that it was asked with."""
+    """Answers each path by its route, and keeps the headers of each request."""
 
     daemon_threads = True
 
@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             """The client has left, as a refused answer makes it do."""
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: the tests ask for what they want to know."""
+        """Logs nothing."""
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_a_text_in_the_encoding_of_its_mark_is_read(encoding: str, week: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reason"),
     [
         (b"[]", "not a GeoJSON feed of earthquakes: Expected `object`, got `array`"),
         (b'{"type": "\xff"}', "not JSON: it is not UTF-8 text"),
@@ -182,15 +182,15 @@ def test_a_text_in_the_encoding_of_its_mark_is_read(encoding: str, week: bytes) 
         (_feed().replace(b"1517968154000", b"1e300"), r"metadata\.generated: Expected `float` <= "),
     ],
 )
-def test_what_is_no_feed_is_refused_without_quoting_it(body: bytes, told: str) -> None:
-    with pytest.raises(FeedRefused, match=told) as refused:
+def test_what_is_no_feed_is_refused_without_quoting_it(body: bytes, reason: str) -> None:
+    with pytest.raises(FeedRefused, match=reason) as refused:
         read_feed(body, "the feed")
 
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reason"),
     [
         (b"", "empty page"),
         (b" \r\n", "empty page"),
@@ -202,8 +202,8 @@ def test_what_is_no_feed_is_refused_without_quoting_it(body: bytes, told: str) -
         (_feed(_FEATURE).decode().encode("utf-32")[:-3], "ended its response in the middle"),
     ],
 )
-def test_what_a_server_in_trouble_sends_is_tried_again(body: bytes, told: str) -> None:
-    with pytest.raises(FeedUnavailable, match=told) as unavailable:
+def test_what_a_server_in_trouble_sends_is_tried_again(body: bytes, reason: str) -> None:
+    with pytest.raises(FeedUnavailable, match=reason) as unavailable:
         read_feed(body, "the feed")
 
     assert "secret" not in str(unavailable.value)
@@ -218,7 +218,7 @@ def test_a_feed_that_is_cut_anywhere_is_tried_again(data: st.DataObject) -> None
         read_feed(whole[: data.draw(st.integers(0, len(whole) - 1))], "the feed")
 
 
-#: Anything that JSON can say, numbers beyond all bounds included.
+#: Any value of JSON, numbers beyond all bounds included.
 _values = st.recursive(
     st.none()
     | st.booleans()

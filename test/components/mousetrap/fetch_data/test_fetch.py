@@ -49,16 +49,16 @@ async def test_a_fetcher_serves_several_fetches_at_once_and_shows_their_progress
     server: "FeedServer", week: bytes
 ) -> None:
     url = server.answers("/week", 200, week)
-    told: list[tuple[int, int | None]] = []
+    reports: list[tuple[int, int | None]] = []
 
     async with open_fetcher(FetchBounds(allowed=frozenset({server.place}))) as fetcher:
         feeds = await asyncio.gather(
-            *(fetch_data(FeedRequest(url), fetcher, lambda *now: told.append(now)) for _ in range(3))
+            *(fetch_data(FeedRequest(url), fetcher, lambda *now: reports.append(now)) for _ in range(3))
         )
 
     assert [len(feed.events) for feed in feeds] == [1707] * 3
-    assert told.count((len(week), len(week))) == 3
-    assert all(0 < received <= len(week) for received, _ in told)
+    assert reports.count((len(week), len(week))) == 3
+    assert all(0 < received <= len(week) for received, _ in reports)
 
 
 def test_a_server_that_is_not_there_is_unavailable(fetch: Fetch, bounds: FetchBounds) -> None:
@@ -114,13 +114,13 @@ def test_a_body_that_ends_too_soon_is_unavailable(
         fetch(url, bounds)
 
 
-@pytest.mark.parametrize(("body", "told"), [(b"html", "not JSON"), (b'{"a": 1}', "not a GeoJSON feed")])
+@pytest.mark.parametrize(("body", "reason"), [(b"html", "not JSON"), (b'{"a": 1}', "not a GeoJSON feed")])
 def test_a_body_that_is_no_feed_is_refused(
-    server: "FeedServer", body: bytes, told: str, fetch: Fetch, bounds: FetchBounds
+    server: "FeedServer", body: bytes, reason: str, fetch: Fetch, bounds: FetchBounds
 ) -> None:
     url = server.answers("/week", 200, body)
 
-    with pytest.raises(FeedRefused, match=rf"/week is {told}"):
+    with pytest.raises(FeedRefused, match=rf"/week is {reason}"):
         fetch(url, bounds)
 
 

@@ -79,7 +79,7 @@ def test_a_redirect_that_points_inward_is_refused(server: "FeedServer", fetch: F
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "reason"),
     [
         ("file:///etc/passwd", "not an http or https address"),
         ("gopher://127.0.0.1/", "not an http or https address"),
@@ -89,11 +89,11 @@ def test_a_redirect_that_points_inward_is_refused(server: "FeedServer", fetch: F
     ],
 )
 def test_a_redirect_to_no_fit_address_is_refused(
-    server: "FeedServer", location: str, told: str, fetch: Fetch, bounds: FetchBounds
+    server: "FeedServer", location: str, reason: str, fetch: Fetch, bounds: FetchBounds
 ) -> None:
     url = server.answers("/old", 302, headers={"Location": location})
 
-    with pytest.raises(FeedRefused, match=told) as refused:
+    with pytest.raises(FeedRefused, match=reason) as refused:
         fetch(url, bounds)
 
     assert "secret" not in str(refused.value)
@@ -152,7 +152,7 @@ def test_a_name_with_one_inward_address_among_public_ones_is_refused(fetch: Fetc
 def test_the_next_address_of_a_name_is_tried_when_one_does_not_answer(
     server: "FeedServer", week: bytes, fetch: Fetch
 ) -> None:
-    # given a name whose first address has nobody listening
+    # given a name whose first address refuses connections
     server.answers("/week", 200, week)
     names = Names({"feed": [["127.0.0.2", "127.0.0.1"]]})
 
@@ -192,7 +192,7 @@ def test_tls_asks_for_the_name_and_not_for_the_address(fetch: Fetch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reason"),
     [
         ("http://user:secret@feed.example/", "http://feed.example/ carries a user name or a password"),
         ("http://secret@feed.example/", "carries a user name or a password"),
@@ -203,9 +203,9 @@ def test_tls_asks_for_the_name_and_not_for_the_address(fetch: Fetch) -> None:
     ],
 )
 def test_an_address_that_is_none_is_refused_without_quoting_its_secrets(
-    url: str, told: str, fetch: Fetch, bounds: FetchBounds
+    url: str, reason: str, fetch: Fetch, bounds: FetchBounds
 ) -> None:
-    with pytest.raises(FeedRefused, match=told) as refused:
+    with pytest.raises(FeedRefused, match=reason) as refused:
         fetch(url, bounds)
 
     assert "secret" not in str(refused.value)

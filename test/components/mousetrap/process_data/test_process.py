@@ -148,7 +148,7 @@ def test_a_real_week_has_the_b_value_that_plain_arithmetic_gives(
     assert summary.completeness == (fullest + 2) / 10 == 1.1
     assert summary.b_value == pytest.approx(value)
     assert summary.b_error == pytest.approx(error)
-    assert 0.6 < value < 1.2  # where the world's regions lie
+    assert 0.6 < value < 1.2  # the range of the world's regions
 
 
 def test_the_order_of_a_feed_changes_nothing(feed: Feed, summary: Summary) -> None:

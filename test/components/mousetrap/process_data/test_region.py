@@ -1,4 +1,4 @@
-"""Which region a place lies in."""
+"""Tests the region of a place."""
 
 import pytest
 

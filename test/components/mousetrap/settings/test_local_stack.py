@@ -25,9 +25,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_stack_of_this_folder_is_used_and_named(folder: Path) -> None:
-    said: list[str] = []
-    assert local_environment({"HOME": "/me"}, said.append) == {"HOME": "/me", **HERE}
-    assert said == [f"using the stack in {folder}/.mousetrap"]
+    notes: list[str] = []
+    assert local_environment({"HOME": "/me"}, notes.append) == {"HOME": "/me", **HERE}
+    assert notes == [f"using the stack in {folder}/.mousetrap"]
 
 
 def test_it_is_found_from_a_folder_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,9 +57,9 @@ def test_the_environment_comes_first(folder: Path, name: str) -> None:
 def test_an_environment_that_names_another_stack_is_never_mixed_with_this_one(
     folder: Path, name: str
 ) -> None:
-    said: list[str] = []
-    assert local_environment({name: "elsewhere"}, said.append) == {name: "elsewhere"}
-    assert said == []
+    notes: list[str] = []
+    assert local_environment({name: "elsewhere"}, notes.append) == {name: "elsewhere"}
+    assert notes == []
 
 
 def test_a_stack_that_ended_leaves_nothing(tmp_path: Path) -> None:

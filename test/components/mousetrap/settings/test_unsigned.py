@@ -50,10 +50,10 @@ def test_without_keys_nothing_starts_toward_another_machine_unless_it_is_reporte
         return
     with pytest.raises(SettingsWrong, match=r"^MOUSETRAP_SIGNING_KEYS: not set, and the ") as wrong:
         check_signing(settings(broker, store))
-    said = str(wrong.value)
-    assert len(said.splitlines()) == 1
-    assert "secret@" not in said
-    assert ("the broker" in said, "the store" in said) == (broker in BROKERS_AWAY, store in AWAY)
+    text = str(wrong.value)
+    assert len(text.splitlines()) == 1
+    assert "secret@" not in text
+    assert ("the broker" in text, "the store" in text) == (broker in BROKERS_AWAY, store in AWAY)
 
 
 def test_the_tutorials_host_counts_as_the_brokers_address() -> None:

@@ -28,7 +28,7 @@ from mousetrap.summaries import (
 )
 
 _SUMMARY = Summary(
-    title="A week “as told”",
+    title="A week “as named”",
     generated_ms=1517968154000,
     earthquakes=3,
     other_events={"quarry blast": 1},
@@ -151,9 +151,9 @@ def test_processes_that_open_a_new_database_at_once_store_each_job_once(url: str
         assert writer.stdin
         writer.stdin.write(msgspec.json.encode(_SUMMARY).decode() + "\n")
         writer.stdin.flush()
-    told = [writer.communicate(timeout=60)[0] for writer in writers]
+    outputs = [writer.communicate(timeout=60)[0] for writer in writers]
 
-    assert sum(map(int, told)) == 20
+    assert sum(map(int, outputs)) == 20
     with open_summaries(url) as summaries:
         assert summaries.count() == 20
 
