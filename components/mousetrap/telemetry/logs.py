@@ -9,9 +9,9 @@ from mousetrap.retry import error_traceback
 from mousetrap.settings import masked
 from mousetrap.telemetry.printable import below, one_line
 
-#: What every record has; whatever else it has was given as `extra` and is shown behind the message.
+#: The attributes of every record; all others were given as `extra` and are shown after the message.
 _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
-#: An extra of several lines: the calls that a program was in. It follows the record as a traceback does.
+#: An extra of several lines: a stack. It follows the record, as a traceback does.
 _STACK = "stack"
 #: Characters of a traceback's end that are written.
 _MAX_TRACEBACK = 64_000
@@ -26,7 +26,7 @@ def log_to_stderr(level: str, style: Literal["text", "json"]) -> None:
 
 class _Formatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:
-        """The traceback, for errors whose own code fails too, and not without end."""
+        """The traceback, with a limit, even of an error whose own code fails."""
         return error_traceback(ei[1], _MAX_TRACEBACK).rstrip("\n") if ei[1] is not None else ""
 
 
@@ -80,5 +80,5 @@ def _extra(record: logging.LogRecord) -> dict[str, object]:
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception as error:  # noqa: BLE001  whatever it is, the other facts are to be read
+    except Exception as error:  # noqa: BLE001  the other facts must stay readable
         return f"<a {type(value).__name__} whose text cannot be made: {type(error).__name__}>"

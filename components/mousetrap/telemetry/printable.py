@@ -2,8 +2,8 @@
 
 import re
 
-#: Control characters, DEL and C1 among them; what separates lines or sets the direction of writing; invisible tags; and
-#: lone surrogates, which no encoding can write. Line feed and tab are for each function to judge.
+#: Control characters, with DEL and C1; separators of lines and marks of writing direction; invisible tags; and lone
+#: surrogates, which no encoding can write. Each function decides about line feed and tab.
 _UNSAFE = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb"
@@ -20,12 +20,12 @@ def printable(text: str) -> str:
 
 def one_line(text: str) -> str:
     r"""`text` on one line: each unsafe character, line feed and tab is written as its escape, as `\n` or `\x1b`."""
-    # Each line of log comes by here, and hardly any has such a character.
+    # Every log line passes here, and few have such a character.
     return text if text.isprintable() else _IN_LINE.sub(_escape, text)
 
 
 def below(text: str) -> str:
-    """The lines of `text`, each indented: what follows a record of the log, and cannot be taken for another."""
+    """The lines of `text`, each indented, so that they follow a log record and do not look like one."""
     return "\n".join(f"  {one_line(line)}" for line in text.split("\n"))
 
 

@@ -1,4 +1,4 @@
-"""A worker's events reach those observers that ask for them, and the log."""
+"""A worker's events reach the observers that override them, and the log."""
 
 import logging
 
