@@ -63,27 +63,24 @@ async def call_async(function: Callable[..., Awaitable[Any]], *arguments: Any) -
         return _unless_forked(Raised(error))
 
 
-async def ended_within(work: "asyncio.Future[Any]", seconds: float | None) -> bool:
-    """Waits for the task or future, and returns whether it has ended.
+def ended_within(work: "asyncio.Future[Any]", seconds: float | None) -> "asyncio.Future[bool]":
+    """A future that is True once the task or future has ended, and False after so many seconds.
 
-    Cancelled, this leaves `work` as it is: so the caller goes on even when a handler ignores its own cancellation. As
-    asyncio.shield() and asyncio.wait() do it, for half the cost.
+    Cancelled, it leaves `work` as it is: so its awaiter goes on even when a handler ignores its own cancellation. As
+    asyncio.shield() and asyncio.wait() do it, for half the cost; and no frame of ours is added to the handler's.
     """
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-    work.add_done_callback(partial(_wake, ended))
-    timer = loop.call_later(seconds, _wake, ended) if seconds is not None else None
-    try:
-        await ended
-    finally:
-        if timer is not None:
-            timer.cancel()
-    return work.done()
+    ended: asyncio.Future[bool] = loop.create_future()
+    work.add_done_callback(partial(_wake, ended, True))
+    if seconds is not None:
+        timer = loop.call_later(seconds, _wake, ended, False)
+        ended.add_done_callback(lambda _: timer.cancel())
+    return ended
 
 
-def _wake(ended: "asyncio.Future[None]", _: object = None) -> None:
+def _wake(ended: "asyncio.Future[bool]", in_time: bool, _: object = None) -> None:
     if not ended.done():
-        ended.set_result(None)
+        ended.set_result(in_time)
 
 
 def run_through(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T:

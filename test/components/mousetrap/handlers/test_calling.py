@@ -62,7 +62,11 @@ async def test_work_that_takes_longer_goes_on() -> None:
 
 async def test_a_cancelled_wait_leaves_the_work_as_it_is() -> None:
     work: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(ended_within(work, 60.0))
+
+    async def wait() -> bool:
+        return await ended_within(work, 60.0)
+
+    waiting = asyncio.create_task(wait())
     await asyncio.sleep(0)
     waiting.cancel()
 
