@@ -14,19 +14,31 @@ class SettingsWrong(Exception):
     """A setting cannot be used; the text has a line for each, with its variable and what to write, and no secret."""
 
 
+class Completed(dict[str, str]):
+    """An environment with variables of a local stack added: `added` has their names."""
+
+    def __init__(self, environ: Mapping[str, str], added: Mapping[str, str]) -> None:
+        super().__init__({**environ, **added})
+        self.added = frozenset(added)
+
+
 def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The values that `environ` holds for the settings `names`, from the variable or from the file it names.
 
     Raises SettingsWrong for both at once, for a file that cannot be read or is empty, for a text with control characters or
-    quotes, and for a MOUSETRAP_ variable that is not a setting.
+    quotes, and for a MOUSETRAP_ variable that is not a setting. One that a local stack added is ignored then: it is a setting of
+    the stack's workers.
     """
     known = {variable(name): name for name in names}
+    added = environ.added if isinstance(environ, Completed) else frozenset()
     values: dict[str, str] = {}
     for key, value in environ.items():
         if not key.startswith(PREFIX) or key.startswith(f"{PREFIX}TEST_"):
             continue
         plain = key.removesuffix("_FILE") if key not in known else key
         if plain not in known:
+            if key in added:
+                continue
             raise SettingsWrong(f"{_shown(key)}: there is no such setting{_nearest(key, plain, known)}")
         if plain != key and plain in environ:
             raise SettingsWrong(f"{plain} and {key} are both set: unset one")

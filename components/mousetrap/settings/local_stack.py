@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from mousetrap.settings.environment import Completed
 from mousetrap.settings.private import NotPrivate, check_private, write_private
 
 FOLDER = ".mousetrap"
@@ -63,7 +64,7 @@ def local_environment(
     missing = {
         name: value for name, value in stack.variables.items() if name.removesuffix("_FILE") not in given
     }
-    return {**environ, **missing}
+    return Completed(environ, missing)
 
 
 def _read(folder: Path) -> Mapping[str, str] | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mousetrap.settings import announced, find_stack, local_environment
+from mousetrap.settings import Settings, SettingsWrong, announced, find_stack, local_environment
 
 HERE = {"MOUSETRAP_STORE_URL_FILE": "/s/address", "MOUSETRAP_FEED_URL": "http://here/"}
 
@@ -34,6 +34,15 @@ def test_it_is_found_from_a_folder_below(folder: Path, monkeypatch: pytest.Monke
     (folder / "development" / "deep").mkdir(parents=True)
     monkeypatch.chdir(folder / "development" / "deep")
     assert local_environment({}) == HERE
+
+
+def test_a_script_that_names_no_group_may_ignore_the_settings_of_a_stack_s_workers(folder: Path) -> None:
+    (folder / "address").write_text("valkey://here/0")
+    with announced(folder / ".mousetrap", {**HERE, "MOUSETRAP_STORE_URL_FILE": str(folder / "address")}):
+        assert Settings.from_environ(local_environment({})).store_url == "valkey://here/0"
+
+    with pytest.raises(SettingsWrong, match="MOUSETRAP_FEED_URL: there is no such setting"):
+        Settings.from_environ({"MOUSETRAP_FEED_URL": "http://mine/"})
 
 
 @pytest.mark.parametrize("name", ["MOUSETRAP_FEED_URL", "MOUSETRAP_FEED_URL_FILE"])
