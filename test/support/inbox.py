@@ -1,8 +1,7 @@
 """Receives from a queue and lets a test wait for what comes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from mousetrap.jobs import Delivery
 
@@ -46,8 +45,3 @@ async def eventually(
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"after {seconds:g} s still {last!r}, not {answer!r}") from None
-
-
-def play(story: Coroutine[Any, Any, None], seconds: float = 90.0) -> None:
-    """Runs an asynchronous test to its end, or to the end of our patience."""
-    asyncio.run(asyncio.wait_for(story, seconds))

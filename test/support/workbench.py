@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -135,24 +135,6 @@ async def workbench(
         open_store(store_url, retention=3600, keyring=KEYRING) as store,
     ):
         yield Workbench(queue, store, pipeline)
-
-
-def on_a_workbench(
-    queue_url: str,
-    store_url: str,
-    story: Callable[[Workbench], Awaitable[None]],
-    *,
-    patience: float = 60,
-    options: QueueOptions | None = None,
-    **stage: Any,
-) -> None:
-    """Runs a function on a workbench. Write an `async def` test with the fixture `bench` instead."""
-
-    async def run() -> None:
-        async with workbench(queue_url, store_url, options=options, **stage) as bench:
-            await asyncio.wait_for(story(bench), patience)
-
-    asyncio.run(run())
 
 
 async def add(number: int) -> int:

@@ -1,5 +1,6 @@
 """Damaged data in the store is shown as such, alone."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,6 @@ from redis import Redis
 
 from mousetrap.shapes import Beat
 from mousetrap.worker_registry import open_registry
-from support.inbox import play
 from support.valkey import administrator
 
 RUNS = "/pipelines/earthquakes/runs"
@@ -161,7 +161,7 @@ def beat_of(store_url: str, name: str) -> None:
                 )
             )  # fmt: skip
 
-    play(story())
+    asyncio.run(story())
 
 
 @property_of_the_store

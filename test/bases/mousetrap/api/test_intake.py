@@ -1,5 +1,6 @@
 """New runs are refused before store or dead queues are full."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,6 @@ from redis import Redis
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue
-from support.inbox import play
 from support.valkey import administrator
 from support.waiting import until
 
@@ -32,7 +32,7 @@ def bury(url: str, count: int) -> None:
                 headers = {"mousetrap-reason": "contract", "mousetrap-at": str(1 + number)}
                 await queue.publish(dead_queue(QUEUE), Message(f"m{number}", b"x", headers))
 
-    play(story())
+    asyncio.run(story())
 
 
 def test_no_run_is_accepted_while_a_queue_of_its_pipeline_holds_as_many_dead_letters_as_it_may(

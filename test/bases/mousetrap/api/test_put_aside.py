@@ -1,5 +1,6 @@
 """A waiting run shows the dead letter that has its message."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from redis import Redis
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Failure, Message, dead_queue, decode, encode, first_job
 from mousetrap.worker.dead_letter import dead_letter
-from support.inbox import Inbox, play
+from support.inbox import Inbox
 from support.valkey import administrator
 
 RUNS = "/pipelines/earthquakes/runs"
@@ -33,7 +34,7 @@ def put_aside(url: str, reason: str | None, body: bytes | None = None) -> None:
             await queue.publish(dead_queue(QUEUE), message)
             delivery.acknowledge()
 
-    play(story())
+    asyncio.run(story())
 
 
 def wait_for_long(store_url: str, run_id: str) -> None:

@@ -1,5 +1,6 @@
 """Shows what a store does whose clock is set back or leaps: a real server, whose functions ask the test for the time."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -14,7 +15,6 @@ from mousetrap.jobs import Failure, RetryLater, first_job
 from mousetrap.run_store import Busy, Decided, Granted, RunStore, batches, open_store
 from mousetrap.stream_queue import client
 from mousetrap.stream_queue.client import Client, Server
-from support.inbox import play
 from support.valkey import OwnValkey, administrator
 
 _NOW = "redis.call('TIME')"
@@ -63,7 +63,7 @@ def on(clock: Clock, story: Callable[[RunStore], Awaitable[None]]) -> None:
         async with open_store(clock.url, retention=86_400.0) as store:
             await story(store)
 
-    play(tell())
+    asyncio.run(tell())
 
 
 @pytest.mark.parametrize("down", [False, True])

@@ -1,5 +1,6 @@
 """Any signed job ends as done or as a dead letter."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -19,8 +20,8 @@ from support.workbench import (
     add,
     double,
     just_now_ms,
-    on_a_workbench,
     on_streams,
+    workbench,
 )
 
 FIELDS = Job.__struct_fields__
@@ -76,21 +77,22 @@ def test_with_any_value_in_a_field_the_job_is_done_or_is_a_letter(queue_url: str
         phases=(Phase.generate,),
     )
     @given(st.lists(changes, min_size=40, max_size=60))
-    def holds(wishes: list[tuple[str, Any]]) -> None:
-        async def story(bench: Workbench) -> None:
-            bodies = {f"m{n}": written(bench, change) for n, change in enumerate(wishes)}
-            for name, body in bodies.items():
-                await bench.queue.publish(bench.queue_of("add"), signed(body, name))
-            looked = await worked_off(bench)
-            reasons = {letter.message.body: letter.reason for letter in looked.letters}
-            silent = [body for body in _once(bodies, known) if await _is_silent(bench, body, reasons)]
+    def holds(changed: list[tuple[str, Any]]) -> None:
+        async def check() -> None:
+            async with workbench(queue_url, store_url) as bench:
+                bodies = {f"m{n}": written(bench, change) for n, change in enumerate(changed)}
+                for name, body in bodies.items():
+                    await bench.queue.publish(bench.queue_of("add"), signed(body, name))
+                looked = await worked_off(bench)
+                reasons = {letter.message.body: letter.reason for letter in looked.letters}
+                silent = [body for body in _once(bodies, known) if await _is_silent(bench, body, reasons)]
 
-            assert silent == []
-            run = bench.ended(await bench.submit(b"20"))
-            await worked_off(bench)
-            assert (await run).result == 42
+                assert silent == []
+                run = bench.ended(await bench.submit(b"20"))
+                await worked_off(bench)
+                assert (await run).result == 42
 
-        on_a_workbench(queue_url, store_url, story)
+        asyncio.run(check())
 
     holds()
 
