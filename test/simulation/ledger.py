@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mousetrap.jobs import Job
+from mousetrap.shapes import ENDS
 from simulation.process import Process
 from simulation.store_server import StoreServer
 
 #: Transitions that change neither a run nor a fence.
 _READING = {"ended", "renew", "unpublished", "published", "progress"}
-_ENDED = {"completed", "failed", "rejected", "cancelled", "expired"}
 #: Seconds after the answer to a cancel until which a worker that can hear of it must have stopped.
 _TOLD_WITHIN = 2.0
 
@@ -177,7 +177,7 @@ class Ledger:
         now_ms = server.now_ms()
         fate = self.fates[run]
         mended = self.states.get(run) == "failed" and fate.begun < generation <= fate.redriven
-        if self.states.get(run) in _ENDED and not mended:
+        if self.states.get(run) in ENDS and not mended:
             self._say(f"a job of {run} was granted when the run had ended: {self.states[run]}")
         fate.begun = max(fate.begun, generation)
         expires_ms = int(server.field(f"mousetrap:run:{run}", "expires_ms") or 0)
@@ -211,7 +211,7 @@ class Ledger:
             state, before = server.field(key, "state"), self.states.get(run)
             mended = before == "failed" and self.fates[run].redriven and calls & {"redriven", "claim"}
             again = mended or ("open_run" in calls and before == "rejected")
-            if before in _ENDED and state != before and not again:
+            if before in ENDS and state != before and not again:
                 self._say(f"{run} was {before} and became {state} by {', '.join(sorted(calls))}")
             if state is not None:
                 self.states[run] = state

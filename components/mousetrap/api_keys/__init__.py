@@ -1,4 +1,4 @@
-"""Who may call the API: keys with scopes, kept as digests."""
+"""Makes and checks the keys of the API; keeps digests of them only."""
 
 from mousetrap.api_keys.keys import ALLOWS, ApiKeys, Caller, Scope, new_key
 

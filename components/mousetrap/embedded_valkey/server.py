@@ -1,4 +1,4 @@
-"""A Valkey server as our child process: on loopback, kept on disk, gone when we are gone."""
+"""Runs a Valkey server as a child process that ends with us."""
 
 import contextlib
 import errno
@@ -25,25 +25,27 @@ from mousetrap.embedded_valkey.memory import half_of_the_memory
 from mousetrap.jobs import MousetrapError
 from mousetrap.settings import NotPrivate, make_private_folder, write_private
 
-#: Our user on the server, for our keys and channels alone, and without the commands that manage a server.
+#: Our user on the server: it may use our keys and channels only, and no command that manages a server.
 _USER = "mousetrap"
 _RIGHTS = "~mousetrap:* &mousetrap:* +@all -@admin -@dangerous +info +config|get"
-#: Seconds for the server to answer, its data loaded; and for it to end, its data written.
-_START, _STOP = 30.0, 10.0
+#: For the server to answer, its data loaded.
+_START_TIMEOUT_S = 30.0
+#: For the server to end, its data written.
+_STOP_TIMEOUT_S = 10.0
 _PROBE_BYTES = 1 << 20
 
 
 class EmbeddedValkeyFailed(MousetrapError):
-    """The embedded Valkey server did not start: the text says why, and what its log says."""
+    """The embedded Valkey server did not start; the text has the reason and the end of its log."""
 
 
 class EmbeddedValkey:
-    """A server whose data lie in `directory`; it keeps its port and its password from start to start.
+    """A server with its data in `directory`; port and password stay the same when it starts again.
 
-    Loopback is open to every user of the machine, so it lets in no one without the password, which is made at random for each
-    object and lies in the file `address`, ours to read alone. Beyond `max_bytes` of memory (0: half of what this machine has) it
-    refuses writes, and forgets nothing. What it has answered is on disk: it survives the death of the server and of the machine.
-    Raises EmbeddedValkeyFailed where there is no server to run, or where it does not start.
+    Every user of the machine can reach loopback, so the server requires a password. It is random for each object, and is in the
+    file `address`, which only we can read. Above `max_bytes` of memory (0: half of what this machine has) the server refuses
+    writes and evicts nothing. Each write is on disk before its reply: it survives a crash of the server and of the machine.
+    Raises EmbeddedValkeyFailed if there is no server to run, or if it does not start.
     """
 
     def __init__(self, directory: Path, *, port: int | None = None, max_bytes: int = 0) -> None:
@@ -56,23 +58,23 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """The address with its password: it is for the file and for clients, not for print."""
+        """The address with its password: for the file and for clients, not to be printed."""
         return f"valkey://{_USER}:{self._password}@127.0.0.1:{self._port}/0"
 
     @property
     def address(self) -> Path:
-        """The file that holds the url from the first start on."""
+        """The file that contains the url after the first start."""
         return self._directory / "address"
 
     def users(self) -> list[str]:
-        """Who may log in, each as a line of the server's user file, which holds digests and no passwords."""
+        """The users that may log in, each as a line of the server's user file, which has digests and no passwords."""
         digest = hashlib.sha256(self._password.encode()).hexdigest()
-        # The server replays its data in the default user's name, who therefore keeps all rights, but cannot log in.
+        # The server replays its data as the default user, which therefore keeps all rights, but cannot log in.
         return ["user default off ~* &* +@all", f"user {_USER} on #{digest} {_RIGHTS}"]
 
     @property
     def pid(self) -> int | None:
-        """The process, while there is one."""
+        """The id of the running process; None if none runs."""
         running = self._server is not None and self._server.poll() is None
         return self._server.pid if self._server and running else None
 
@@ -86,8 +88,8 @@ class EmbeddedValkey:
         self.stop()
 
     def start(self) -> None:
-        """Returns once the server answers."""
-        self.kill()  # what an earlier start left behind, if it died by itself
+        """Starts the server and waits until it answers."""
+        self.kill()  # the guard of an earlier start, if its server ended by itself
         try:
             make_private_folder(self._directory)
             self._server = self._run()
@@ -103,12 +105,12 @@ class EmbeddedValkey:
             raise
 
     def wait(self) -> int:
-        """The exit code of the server that runs, once it has ended; a signal's number is negative."""
+        """Waits for the running server to end. Returns its exit code; a signal's number is negative."""
         assert self._server is not None
         return self._server.wait()
 
     def disk_is_full(self) -> bool:
-        """Whether not even a megabyte can be written beside the data."""
+        """True if not even a megabyte can be written beside the data."""
         probe = self._directory / "probe"
         try:
             probe.write_bytes(bytes(_PROBE_BYTES))
@@ -118,24 +120,24 @@ class EmbeddedValkey:
             probe.unlink(missing_ok=True)
         return False
 
-    def last_words(self) -> str:
+    def end_of_log(self) -> str:
         """The end of the server's log."""
         with contextlib.suppress(OSError):
             return f"the end of {_log(self._directory)}:\n{_last_lines(_log(self._directory))}"
         return f"{_log(self._directory)} cannot be read"
 
     def stop(self) -> None:
-        """Lets the server write its data and end; does nothing to one that does not run."""
+        """Lets the server write its data and end; does nothing if none runs."""
         if self.pid and self._server:
             self._server.terminate()
             with contextlib.suppress(
                 subprocess.TimeoutExpired
             ):  # its disk hangs: what is not written yet is lost
-                self._server.wait(_STOP)
+                self._server.wait(_STOP_TIMEOUT_S)
         self.kill()
 
     def kill(self) -> None:
-        """Ends the server at once, as a crash would; does nothing to one that does not run."""
+        """Ends the server at once, as a crash would; does nothing if none runs."""
         for process in (self._guard, self._server):
             if process is not None:
                 process.kill()
@@ -148,8 +150,8 @@ class EmbeddedValkey:
         self.start()
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + _START
-        # A stranger may hold our port and answer in our server's place, so the answer must name our process.
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        # Another server may have our port and answer in place of ours, so the reply must name our process.
         url = self.url.replace("valkey", "redis", 1)
         with Redis.from_url(url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
             while (pid := self.pid) and time.monotonic() < deadline:
@@ -158,14 +160,16 @@ class EmbeddedValkey:
                     if client.ping() and client.info("server")["process_id"] == pid:
                         return
                 except BusyLoadingError:
-                    deadline = time.monotonic() + _START  # it goes on, and much takes long
+                    deadline = (
+                        time.monotonic() + _START_TIMEOUT_S
+                    )  # it is at work: large data take long to load
                 except RedisError:
                     pass  # not listening yet
                 time.sleep(0.01)
         raise EmbeddedValkeyFailed(
             f"the embedded Valkey server {'gives no answer' if self.pid else 'ended'} on 127.0.0.1:{self._port}; "
             + (f"the disk of {self._directory} is full; " if self.disk_is_full() else "")
-            + self.last_words()
+            + self.end_of_log()
         )
 
     def _run(self) -> subprocess.Popen[bytes]:
@@ -178,7 +182,7 @@ class EmbeddedValkey:
             os.pwrite(lock, str(server.pid).encode(), 0)
             return server
         finally:
-            os.close(lock)  # the server holds it on
+            os.close(lock)  # the server keeps it locked
 
 
 def _run(directory: Path, port: int, max_bytes: int, lock: int) -> subprocess.Popen[bytes]:
@@ -193,10 +197,10 @@ def _run(directory: Path, port: int, max_bytes: int, lock: int) -> subprocess.Po
         "port": str(port),
         "daemonize": "no",
         "dir": str(directory),
-        "aclfile": str(_users(directory)),  # a file, for all users see a process's arguments
+        "aclfile": str(_users(directory)),  # a file, since all users can read a process's arguments
         "appendonly": "yes",
-        # Each second would be faster, but a write that waits for a busy disk is then answered before it is in the file,
-        # and SIGKILL loses it. We send many writes at once, so that they share one wait.
+        # "everysec" would be faster, but on a busy disk it answers a write before it is in the file, and SIGKILL loses
+        # it. We send many writes at once, so that they share one wait.
         "appendfsync": "always",
         "save": "",
         "maxmemory": str(max_bytes),
@@ -212,15 +216,16 @@ def _run(directory: Path, port: int, max_bytes: int, lock: int) -> subprocess.Po
             pass_fds=[lock],
             umask=0o077,
             env={**os.environ, **_allocator()},
-            start_new_session=True,  # a terminal's Ctrl-C must not end it before those who use it
+            start_new_session=True,  # a terminal's Ctrl-C must not end it before its clients
         )
 
 
 def _allocator() -> dict[str, str]:
-    """What lets the packaged server allocate well, which it does with the C library.
+    """The variables that make the packaged server's memory allocation fast; by itself it uses the C library.
 
-    With 60,000 runs in it, jemalloc takes half of its CPU away, so it is used where this system has it. Elsewhere the C library
-    keeps the thousand small pieces that a call of ours makes and frees at hand: a quarter less with few runs, nothing with many.
+    With 60,000 runs in the server, jemalloc halves its CPU time, so it is used where this system has it. Elsewhere the C library
+    caches the thousand small pieces that one call of ours allocates and frees: a quarter less CPU time with few runs, no
+    difference with many.
     """
     jemalloc = find_library("jemalloc")
     if jemalloc is None:
@@ -229,9 +234,9 @@ def _allocator() -> dict[str, str]:
 
 
 def _guard(pid: int) -> subprocess.Popen[bytes]:
-    """A shell that ends the server when we die, however we die: then its standard input closes.
+    """A shell that ends the server when we end in any way: then its standard input closes.
 
-    The kernel's own parent-death signal is Linux's alone, and it strikes when the starting thread ends.
+    The kernel's parent-death signal exists on Linux only, and is sent when the starting thread ends.
     """
     return subprocess.Popen(
         ["/bin/sh", "-c", 'read -r _; kill "$0"', str(pid)],
@@ -243,7 +248,7 @@ def _guard(pid: int) -> subprocess.Popen[bytes]:
 
 
 def running_server(directory: Path) -> int | None:
-    """The process that serves the data in `directory`, whichever process started it; None where none does."""
+    """The id of the server process on the data in `directory`, started by us or by another process; None if none runs."""
     path = directory / "lock"
     if not path.is_file():
         return None
@@ -256,8 +261,8 @@ def running_server(directory: Path) -> int | None:
 
 
 def _lock(directory: Path) -> int:
-    """An open file that says the directory is taken: two servers on the same data would ruin it."""
-    deadline = time.monotonic() + _STOP
+    """An open file, locked so that only one server uses the directory: two would ruin the data."""
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     while True:
         try:
@@ -270,7 +275,7 @@ def _lock(directory: Path) -> int:
                     f"another server (process {running_server(directory)}) uses {directory}: "
                     "stop it, or choose another directory"
                 ) from None
-            time.sleep(0.05)  # a server whose owner has just died is still writing its data
+            time.sleep(0.05)  # the server of an owner that has just ended is still writing its data
 
 
 def _free_port() -> int:

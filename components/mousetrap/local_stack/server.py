@@ -41,7 +41,7 @@ class Server:
 
     def handle_end(self, code: int) -> None:
         """Restarts it later. Raises ProgramEnded when it has ended too often."""
-        self._handle(f"ended by itself, with {end_of(code)}", self._valkey.last_words())
+        self._handle(f"ended by itself, with {end_of(code)}", self._valkey.end_of_log())
 
     def restart(self) -> None:
         """Starts it, on the same port with the same data, unless its disk is full."""

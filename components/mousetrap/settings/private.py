@@ -38,7 +38,7 @@ def check_private(path: Path) -> None:
 
 
 def _close(path: Path) -> None:
-    """Files in a private folder are out of reach whatever their mode; they are closed in case they are moved."""
+    """Removes the permissions of others. A private folder protects its files; this protects them if they are moved."""
     found = os.lstat(path)
     _check_owner(path, found)
     if found.st_mode & _OTHERS:

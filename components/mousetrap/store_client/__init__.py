@@ -1,4 +1,4 @@
-"""A connection to the state store: its client, with bounds on every wait, and its place without the password."""
+"""The client of the state store, with timeouts, errors and Lua libraries."""
 
 from mousetrap.store_client.client import address, open_client, reaching, unreachable
 from mousetrap.store_client.library import Library

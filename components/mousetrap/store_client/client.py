@@ -1,4 +1,4 @@
-"""Opens the client of the store's server, with bounds on every wait."""
+"""Opens the store's client, with timeouts, and translates its errors."""
 
 import ssl
 from collections.abc import Iterator
@@ -14,10 +14,11 @@ from redis.exceptions import ConnectionError, OutOfMemoryError, RedisError
 
 from mousetrap.jobs import StoreFull, StoreUnreachable
 
-#: The client speaks of Redis; the protocol and the commands are the same.
+#: The client's names for the schemes: Redis has the same protocol and commands.
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
-#: Seconds; a caller of the API must hear within two of them that the store is away.
-_CONNECT, _ANSWER = 1.0, 1.5
+#: The API must report within two seconds that the store is away.
+_CONNECT_TIMEOUT_S = 1.0
+_REPLY_TIMEOUT_S = 1.5
 
 
 def open_client(url: str, tls: ssl.SSLContext | None) -> Redis:
@@ -25,10 +26,10 @@ def open_client(url: str, tls: ssl.SSLContext | None) -> Redis:
     scheme, _, rest = url.partition("://")
     client = Redis.from_url(
         f"{_SCHEMES.get(scheme, scheme)}://{rest}",
-        socket_connect_timeout=_CONNECT,
-        socket_timeout=_ANSWER,
-        # A connection that was lost while nobody used it is found out by its next command, which goes by a new one then.
-        # Transitions bear to be repeated. A server that does not answer in time is not asked again: its caller waits.
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        socket_timeout=_REPLY_TIMEOUT_S,
+        # A connection lost while idle is noticed at its next command, which is sent again over a new one: every
+        # transition may be repeated. After a timeout the command is not sent again, since its caller waits.
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
     )
     pool = client.connection_pool
@@ -39,7 +40,7 @@ def open_client(url: str, tls: ssl.SSLContext | None) -> Redis:
 
 
 class _Encrypted(SSLConnection):
-    """The client makes a context of its own from file names; ours is made and checked with the settings."""
+    """Uses our TLS context, made and checked with the settings; the client would make one from file names."""
 
     def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:
         super().__init__(**options)
@@ -47,28 +48,30 @@ class _Encrypted(SSLConnection):
 
 
 def address(url: str) -> str:
-    """The server's place, for people, without any password."""
+    """The server's host and port, or its socket, without any password."""
     parts = urlsplit(url)
     return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
 
 
 def unreachable(place: str, error: Exception | str) -> StoreUnreachable:
-    """Our error for what the client or the server of the store at `place` said; StoreFull where it wants for room."""
-    # In a function or a script the error is followed by its place there.
-    said = str(error)
-    if isinstance(error, OutOfMemoryError) or said.startswith("OOM "):
+    """The StoreUnreachable for an error of the client or the server; StoreFull if the store has no room."""
+    # An error raised in a Lua function has the function's line after the server's text.
+    reason = str(error)
+    if isinstance(error, OutOfMemoryError) or reason.startswith("OOM "):
         return StoreFull(
             f"the store at {place} is full, it holds as much as its maxmemory allows: give it more memory, "
             "or remember runs for a shorter time (MOUSETRAP_RETENTION_SECONDS)"
         )
-    if said.startswith("MISCONF "):
-        return StoreFull(f"the store at {place} takes no writes, most often because its disk is full: {said}")
-    return StoreUnreachable(f"the store at {place} does not serve: {said}")
+    if reason.startswith("MISCONF "):
+        return StoreFull(
+            f"the store at {place} takes no writes, most often because its disk is full: {reason}"
+        )
+    return StoreUnreachable(f"cannot reach the store at {place}: {reason}")
 
 
 @contextmanager
 def reaching(place: str) -> Iterator[None]:
-    """Turns the client's errors in this block into StoreUnreachable, of the store at `place`."""
+    """Translates the client's errors in this block to StoreUnreachable."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:

@@ -14,9 +14,9 @@ Execute = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Library:
-    """A function library. Its name follows from its content, so that two versions of a program can share a server.
+    """A function library. Its name contains a digest of its source, so that two versions of a program can share a server.
 
-    In the source the library's functions are registered under names that begin with `NAME`, which stands for the library's name.
+    The source registers functions under names that begin with `NAME`; the library's name replaces it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Who is alive, what they serve and run, and how long jobs wait for them."""
+"""Lists live workers, their work, and how long jobs wait."""
 
 from mousetrap.worker_registry.registry import WorkerRegistry, open_registry
 

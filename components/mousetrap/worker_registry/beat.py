@@ -1,4 +1,4 @@
-"""Reads a worker from its last beat: pure."""
+"""Reads a worker from its last heartbeat."""
 
 from dataclasses import fields
 
@@ -6,17 +6,17 @@ import msgspec
 
 from mousetrap.shapes import BEAT_S, Beat, Worker
 
-#: Seconds without a beat after which a worker counts as stale: three are missing.
+#: A worker is stale after three missing heartbeats.
 STALE_S = 3 * BEAT_S
 
 
 def read_worker(beat_json: bytes, *, started_ms: int, seen_ms: int, now_ms: int) -> Worker | None:
-    """A worker at the time `now_ms` by its last beat; None where that cannot be read."""
+    """The worker as of `now_ms`; None if its heartbeat cannot be read."""
     try:
         beat = msgspec.json.decode(beat_json, type=Beat)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    # A beat from the future was sent before the clock was set back; a live worker beats again within seconds.
+    # A heartbeat from the future was sent before the clock was set back; a live worker sends another within seconds.
     silent = abs(now_ms - seen_ms) / 1000
     return Worker(
         **{

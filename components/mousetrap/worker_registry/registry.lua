@@ -1,4 +1,4 @@
--- Keeps workers' heartbeats, and how long queues have waited. The server's clock is the only one.
+-- Keeps workers' heartbeats and the age of queues, by the server's clock.
 
 local function now_ms()
   local time = redis.call('TIME')

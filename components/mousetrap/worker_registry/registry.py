@@ -15,7 +15,7 @@ from mousetrap.shapes import Beat, Worker
 from mousetrap.store_client import Library, address, open_client, reaching
 from mousetrap.worker_registry.beat import read_worker
 
-#: How long a worker that fell silent is still listed, and an observation of a queue counts.
+#: How long a stale worker is still listed, and an observation of a queue is used.
 _KEEP_MS = 3_600_000
 
 _log = logging.getLogger("mousetrap.worker_registry")
@@ -35,7 +35,7 @@ async def open_registry(url: str, *, tls: ssl.SSLContext | None = None) -> Async
 
 
 class WorkerRegistry:
-    """Every method raises StoreUnreachable when the server does not answer within two seconds."""
+    """Workers and queues in the store. Every method raises StoreUnreachable if the server does not answer within two seconds."""
 
     def __init__(self, client: Redis, place: str) -> None:
         self._client = client
@@ -72,7 +72,7 @@ class WorkerRegistry:
         return int(waited) / 1000
 
     async def workers(self) -> tuple[Worker, ...]:
-        """All workers, by name; those that fell silent without leaving are stale."""
+        """All workers, by name; those without heartbeats that did not leave are stale."""
         with reaching(self._place):
             found = await self._client.zrange(_NAMES, 0, -1)
             names = sorted(name.decode(errors="replace") for name in found if isinstance(name, bytes))
@@ -87,7 +87,7 @@ class WorkerRegistry:
 
 
 def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:
-    """The worker from its record; None where that cannot be read, or where it left between two commands."""
+    """The worker of a record; None if it cannot be read, or if the worker left between two commands."""
     if isinstance(answer, ResponseError):
         _log.warning("the record of worker %s in the store cannot be read: %s", name, answer)
         return None

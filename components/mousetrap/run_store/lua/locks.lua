@@ -1,4 +1,4 @@
--- Takes, holds and frees locks: taken with a claim, renewed with it, freed with its decision.
+-- Takes, extends and frees locks, each together with its claim or decision.
 
 -- The lock's fence, or nil and the run that holds it. A fence never falls, even when the lock was forgotten in between,
 -- because it is never less than the clock.

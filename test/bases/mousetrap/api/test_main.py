@@ -23,7 +23,7 @@ def test_a_store_that_cannot_be_used_is_named_in_the_log_with_the_reason(start_b
 
     line = process.wait_for_line("waiting for the store", 30)
 
-    assert f"the store at {place} does not serve" in line
+    assert f"cannot reach the store at {place}" in line
     assert "MOUSETRAP_STORE_URL" in line
     assert process.terminate() == 0
 

@@ -76,7 +76,7 @@ def test_without_entries_there_are_no_keys() -> None:
         (f"ci:read+write:{DIGEST}", "key 'ci' needs scopes out of read, run, operate"),
         ("ci:read", "key 'ci' has no SHA-256 digest"),
         ("ci:read:secret", "key 'ci' has no SHA-256 digest"),
-        (f"{ENTRY}\n{ENTRY}", "key id 'ci-bot' stands twice"),
+        (f"{ENTRY}\n{ENTRY}", "key id 'ci-bot' is given twice"),
     ],
 )
 def test_a_wrong_entry_is_refused_without_showing_it(text: str, says: str) -> None:

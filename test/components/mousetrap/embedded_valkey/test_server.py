@@ -97,7 +97,7 @@ def test_a_taken_port_is_an_error_with_the_servers_own_words(tmp_path: Path) -> 
 
 
 def test_two_servers_never_share_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mousetrap.embedded_valkey.server._STOP", 0.0)
+    monkeypatch.setattr("mousetrap.embedded_valkey.server._STOP_TIMEOUT_S", 0.0)
     with (
         EmbeddedValkey(tmp_path),
         pytest.raises(EmbeddedValkeyFailed, match=r"another server \(process \d+\) uses"),

@@ -1,4 +1,4 @@
-"""The arguments that Python declares are those that the Lua functions take."""
+"""Compares what Python declares with the Lua library."""
 
 import re
 
@@ -6,6 +6,7 @@ import msgspec
 
 from mousetrap.run_store import transitions
 from mousetrap.run_store.batches import LIBRARY
+from mousetrap.shapes import ENDS
 
 
 def _declared() -> dict[str, list[str]]:
@@ -30,6 +31,12 @@ def test_each_transition_takes_the_arguments_that_python_declares_in_their_order
     assert taken.pop(transitions.ENDED) == ["..."]
     assert len(taken) > 15
     assert _declared() == taken
+
+
+def test_python_and_lua_name_the_same_states_in_which_a_run_has_ended() -> None:
+    (states,) = re.findall(r"^local ENDED = \{(.*)\}$", LIBRARY.source, re.MULTILINE)
+
+    assert set(re.findall(r"(\w+) = true", states)) == ENDS
 
 
 def test_a_transition_is_sent_as_its_name_and_its_arguments() -> None:

@@ -27,7 +27,7 @@ def test_a_store_is_named_by_its_place_without_a_password(url: str, place: str) 
 
 @pytest.mark.parametrize("error", [ConnectionError("gone"), OSError("gone"), TimeoutError("gone")])
 def test_any_fault_on_the_way_is_an_absent_store(error: Exception) -> None:
-    with pytest.raises(StoreUnreachable, match=r"^the store at h:1 does not serve: gone$"), reaching("h:1"):
+    with pytest.raises(StoreUnreachable, match=r"^cannot reach the store at h:1: gone$"), reaching("h:1"):
         raise error
 
 
