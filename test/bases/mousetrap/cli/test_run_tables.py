@@ -115,7 +115,7 @@ def test_why_a_run_failed_is_a_line_below_the_others() -> None:
         "\n"
         "run                               why\n"
         "────────────────────────────────────────────────────────────────────────────────\n"
-        f"{RUN}  FeedRefused: http://10.0.0.1/ points into our…"
+        f"{RUN}  FeedRefused: http://10.0.0.1/ points to a pri…"
     )
 
 
