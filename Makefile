@@ -1,4 +1,5 @@
-# What a person asks of Mousetrap; `make` alone lists it. Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
+# Lists Mousetrap's commands: `make` alone prints them.
+# Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-fast test-all chaos check bench lock sbom audit images stack stack-test stack-down
 
@@ -11,9 +12,9 @@ demo: .venv/.run  ## a run of the example from start to end, on a stack of its o
 up: .venv/.run  ## the same stack, left running until Ctrl-C
 	@.venv/bin/mousetrap up
 
-# Tests wait more than they compute, so four processes share two cores; docs/decisions/0039 says what runs where.
+# Tests wait more than they compute, so four processes share two cores; docs/decisions/0039 lists what runs where.
 SIDE_BY_SIDE = -n 4 --dist loadgroup
-# Tests start hundreds of processes: each would compile what it imports where Python is told to keep no bytecode.
+# Tests start hundreds of processes: each would compile what it imports where Python keeps no bytecode.
 test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
 
 test: .venv/.develop  ## all but the long tests, against real RabbitMQ and real Valkey; under 8 minutes on two idle cores
@@ -37,7 +38,7 @@ bench: .venv/.develop  ## us beside our peers on one broker, under 40 minutes; B
 sbom:  ## what each deployable is made of, as CycloneDX, into dist/
 	@mkdir -p dist && for project in projects/*/; do tools/sbom $$project > dist/$$(basename $$project).cdx.json; done && ls dist/*.cdx.json
 
-audit:  ## known vulnerabilities of all that is locked, from osv.dev; says so where it cannot be asked
+audit:  ## known vulnerabilities of all that is locked, from osv.dev; a warning where it cannot be asked
 	@tools/audit
 
 images:  ## the images of the API, the workers and the command line

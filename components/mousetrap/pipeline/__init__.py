@@ -1,4 +1,4 @@
-"""Pipelines and stages as frozen data: names, queues, contracts and policies, never handler code."""
+"""Pipelines and stages as frozen data, without handler code."""
 
 from mousetrap.pipeline.contract import ContractBroken, read, schema, write
 from mousetrap.pipeline.lock import Lock

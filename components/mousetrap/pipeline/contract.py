@@ -1,4 +1,4 @@
-"""Reads and writes values under a contract: a type that says what a stage takes or gives."""
+"""Reads and writes values under a contract."""
 
 import functools
 from typing import Any
@@ -51,7 +51,7 @@ def write(value: Any, contract: Any) -> bytes:
         raise ContractBroken(*found)
     read(raw, contract)
     if _has_raw(contract):
-        read(raw, Any)  # nobody else has looked into its Raw parts
+        read(raw, Any)  # its Raw parts are checked here alone
     return raw
 
 

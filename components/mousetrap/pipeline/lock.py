@@ -1,4 +1,4 @@
-"""What must not be done twice at once: a lock that jobs hold while they run."""
+"""A lock that jobs hold while they run."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ OnConflict = Literal["wait", "skip", "fail", "dead-letter"]
 class Lock:
     """One job at a time, among all stages that name the same lock, or for each value of one field of their input.
 
-    Raises ValueError for an `on_conflict` that there is not.
+    Raises ValueError for an unknown `on_conflict`.
     """
 
     name: str
-    #: The field of the input whose value tells locks apart; None for one lock.
+    #: The field of the input whose value selects the lock; None for one lock.
     by: str | None = None
     #: What a job does that meets a holder: come again later, end its run as cancelled, fail this attempt, or be given up.
     on_conflict: OnConflict = "wait"

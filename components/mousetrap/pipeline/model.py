@@ -1,4 +1,4 @@
-"""What a pipeline and a stage are; a wrong one is refused where it is written."""
+"""Pipelines and stages, checked where they are written."""
 
 import re
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Stage:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     #: Seconds that one attempt may take; then it has failed: an async handler is cancelled, an isolated one killed.
     timeout: float | None = None
-    #: Seconds after which the handler is told to come to an end by itself: SoftTimeout is raised in an async or isolated
+    #: Seconds after which the handler is asked to end by itself: SoftTimeout is raised in an async or isolated
     #: one, and every one can see it in its context.
     soft_timeout: float | None = None
     #: What its jobs hold while they run.
@@ -56,10 +56,10 @@ class Pipeline:
     """
 
     name: str
-    #: One sentence for people.
+    #: One sentence for readers.
     description: str
     stages: tuple[Stage, ...]
-    #: Seconds after which a run's jobs are not begun any more, unless its submitter says otherwise; None for never.
+    #: Seconds after which a run's jobs are not begun any more, unless its submitter sets another time; None for never.
     expires_after: float | None = None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,7 @@
-"""Finds NaN and infinities in a value: JSON has no such numbers, and msgspec writes them as null without a word."""
+"""Finds NaN and infinities in a value.
+
+JSON has no such numbers, and msgspec writes them as null without an error.
+"""
 
 import math
 import re
