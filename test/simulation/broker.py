@@ -1,4 +1,4 @@
-"""A broker without a broker: durable queues that deliver at least once, in their order, to those who take."""
+"""Simulates a broker: durable queues with at-least-once delivery, in order."""
 
 from collections import deque
 from collections.abc import Callable
@@ -25,19 +25,21 @@ class Consumer:
 
     queue: str
     prefetch: int
-    #: Carries a message to the other end.
-    bring: Callable[["Consumer", Stored], None]
+    #: Sends a message to the client.
+    send: Callable[["Consumer", Stored], None]
     unsettled: dict[int, Stored] = field(default_factory=dict)
 
 
 class Broker:
-    """Queues by name. What it says it has, it has for good; `away`, it neither answers nor delivers."""
+    """Queues by name. An accepted message is never lost; while `away`, the broker neither answers nor delivers."""
 
-    def __init__(self, loop: SimulatedLoop, queues: list[str], heard: Callable[[str, Message], None]) -> None:
+    def __init__(
+        self, loop: SimulatedLoop, queues: list[str], on_published: Callable[[str, Message], None]
+    ) -> None:
         self.away = False
         self._loop = loop
-        #: Is told of each message that came.
-        self._heard = heard
+        #: Called with each published message.
+        self._on_published = on_published
         self._ready: dict[str, deque[Stored]] = {name: deque() for name in queues}
         self._delayed: dict[int, str] = {}
         self._consumers: dict[str, list[Consumer]] = {name: [] for name in queues}
@@ -47,9 +49,9 @@ class Broker:
         return queue in self._ready
 
     def take(self, queue: str, message: Message, after: float) -> None:
-        """Keeps a message, and delivers it when its delay is over."""
+        """Stores a message, and delivers it when its delay is over."""
         stored = Stored(message, next(self._serials))
-        self._heard(queue, message)
+        self._on_published(queue, message)
         if after > 0:
             self._delayed[stored.serial] = queue
             self._loop.call_later(after, self._release, stored)
@@ -62,12 +64,12 @@ class Broker:
         self.deliver(consumer.queue)
 
     def unsubscribe(self, consumer: Consumer) -> None:
-        """No new delivery; what is unsettled stays so."""
+        """Ends deliveries; what is unsettled stays so."""
         if consumer in self._consumers[consumer.queue]:
             self._consumers[consumer.queue].remove(consumer)
 
     def drop(self, consumer: Consumer) -> None:
-        """The connection is gone: what it has not settled comes again, in its old place."""
+        """Returns a lost connection's unsettled messages to their old places in the queue."""
         self.unsubscribe(consumer)
         for stored in sorted(consumer.unsettled.values(), key=lambda stored: -stored.serial):
             self._return(consumer, stored)
@@ -85,9 +87,9 @@ class Broker:
             self.deliver(consumer.queue)
 
     def deliver(self, queue: str) -> None:
-        """Gives what waits to those who take; each consumer in its turn."""
+        """Delivers ready messages to the consumers in turn."""
         while not self.away and self._ready[queue]:
-            free = [taker for taker in self._consumers[queue] if len(taker.unsettled) < taker.prefetch]
+            free = [each for each in self._consumers[queue] if len(each.unsettled) < each.prefetch]
             if not free:
                 return
             consumer = free[0]
@@ -95,7 +97,7 @@ class Broker:
             self._consumers[queue].append(consumer)
             stored = self._ready[queue].popleft()
             consumer.unsettled[stored.serial] = stored
-            consumer.bring(consumer, stored)
+            consumer.send(consumer, stored)
 
     def come_back(self) -> None:
         """Delivers again."""
@@ -104,24 +106,24 @@ class Broker:
             self.deliver(queue)
 
     def waiting(self, queue: str) -> list[Message]:
-        """What lies ready in a queue."""
+        """The ready messages of a queue."""
         return [stored.message for stored in self._ready[queue]]
 
     def left(self) -> dict[str, int]:
-        """How many messages lie anywhere, by queue: ready, delayed or unsettled."""
+        """The number of messages of each queue that has any: ready, delayed or unsettled."""
         unsettled = [
-            name for name, takers in self._consumers.items() for taker in takers for _ in taker.unsettled
+            name for name, consumers in self._consumers.items() for each in consumers for _ in each.unsettled
         ]
         delayed = [*self._delayed.values()]
         return {
-            name: lie
+            name: count
             for name, ready in self._ready.items()
-            if (lie := len(ready) + unsettled.count(name) + delayed.count(name))
+            if (count := len(ready) + unsettled.count(name) + delayed.count(name))
         }
 
     @property
-    def most_returned(self) -> int:
-        """How often the message that came back most has come back."""
+    def max_returned(self) -> int:
+        """The largest number of returns of one message."""
         unsettled = [
             stored for takers in self._consumers.values() for t in takers for stored in t.unsettled.values()
         ]

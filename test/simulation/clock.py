@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer instead of waiting for it."""
+"""Provides an event loop whose clock jumps to the next timer."""
 
 import asyncio
 import selectors
@@ -7,37 +7,37 @@ from typing import Any
 
 #: Milliseconds since 1970 at which each simulation begins: the middle of a day, so that no test depends on midnight.
 EPOCH_MS = 1_800_014_400_000
-#: Turns of the loop in which no time goes by, after which something goes round hot.
-_MOST_TURNS = 20_000
+#: Turns of the event loop without progress of time that count as a livelock.
+_MAX_TURNS = 20_000
 
 
-class RunsHot(AssertionError):
-    """The program does step after step and no time goes by: it would take a whole core."""
+class Livelock(AssertionError):
+    """The program runs without end and no time passes: it would use a whole core."""
 
 
-class StandsStill(AssertionError):
-    """Nothing is left that could ever happen, and somebody still waits."""
+class Deadlock(AssertionError):
+    """A task waits, and no event is left that could end its wait."""
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """All that asyncio can do, in no time: sleeping costs nothing, and two runs of one program are alike."""
+    """Runs asyncio code on a simulated clock: sleeping takes no real time, and each run is the same."""
 
     def __init__(self) -> None:
         self._sleeper = _Sleeper()
         super().__init__(self._sleeper)
 
     def time(self) -> float:
-        """Seconds since the simulation began; stands still while code runs."""
+        """Seconds since the simulation began; constant while code runs."""
         return self._sleeper.now
 
     @property
     def epoch_ms(self) -> int:
-        """The time of day, which the simulated store's server tells."""
+        """The time of day, as the simulated store server has it."""
         return EPOCH_MS + int(self.time() * 1000)
 
 
 class _Sleeper(selectors.SelectSelector):
-    """What the loop asks to wait for files and timers: it hears of no file, and waits for timers by moving the clock."""
+    """A selector without files, which waits for a timer by advancing the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,20 +46,20 @@ class _Sleeper(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
-            raise StandsStill("nothing is left to happen, and yet the story has not ended")
+            raise Deadlock("no event is left, and the simulation has not ended")
         if timeout <= 0:
             self._turns += 1
-            if self._turns > _MOST_TURNS:
-                raise RunsHot(f"{_MOST_TURNS} turns of the event loop, and no time went by")
+            if self._turns > _MAX_TURNS:
+                raise Livelock(f"{_MAX_TURNS} turns of the event loop, and no time passed")
             return []
         self._turns = 0
-        # A timer that lies closer than a float can add would never come.
+        # A step too small for the float would never reach the timer.
         self.now += max(timeout, 1e-6)
         return []
 
 
 class SimulatedTime:
-    """Stands in for the module `time` in code that asks for the time by itself."""
+    """Replaces the module `time` in code that reads the clock itself."""
 
     def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""The work of the simulated pipelines: what a run's kind makes its handlers do, and what they write down of it."""
+"""Handlers of the simulated pipelines, whose behaviour depends on the run's kind."""
 
 import asyncio
 import math
@@ -10,80 +10,87 @@ import msgspec
 from mousetrap.handlers import Context
 from mousetrap.pipeline import Lock, Pipeline, Stage
 from mousetrap.retry import Outage, RetryPolicy
-from simulation.ledger import Ledger, Performance
+from simulation.ledger import HandlerCall, Ledger
 from simulation.process import Process
 from support import hostile_handlers as hostile
 
-#: Seconds that a failed attempt asks to be left alone; that handlers work, if not for the usual moment.
-PAUSE, MOMENT, LONG = 3.0, 0.05, {"slow": 20.0, "bitter": 20.0, "locked": 5.0}
-#: Calls of a handler that meet an outage which ends; seconds until one that does not end is one no more.
-OUTAGE_CALLS, OUTAGE_LIMIT = 5, 20.0
-#: Tries of a job, workers that it may kill, and seconds after which a run of the kind "expiring" is not worth beginning.
-TRIES, CRASHES, EXPIRES_IN = 3, 4, 15.0
+#: The delay that a failed attempt asks for.
+RETRY_AFTER_S = 3.0
+#: How long a handler works, usually and by kind.
+WORK_S = 0.05
+LONG_WORK_S = {"slow": 20.0, "bitter": 20.0, "locked": 5.0}
+#: Calls of a handler that meet an outage which ends.
+OUTAGE_CALLS = 5
+#: After which an outage that does not end is an ordinary failure.
+OUTAGE_LIMIT_S = 20.0
+#: Attempts of a job, and workers that it may kill.
+TRIES, CRASHES = 3, 4
+#: Expiry of a run of the kind "expiring".
+EXPIRES_IN_S = 15.0
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What a run is given, and what its stages hand on."""
+    """The input of a run and of each stage."""
 
     kind: str
-    #: The fence of each stage that it went through: a job that is decided twice would differ in it.
+    #: The fence of each stage so far: the two outcomes of a job decided twice would differ in it.
     fences: tuple[int, ...] = ()
 
 
-class Trouble(Exception):
-    """Passes with time."""
+class TransientError(Exception):
+    """A failure that a later attempt does not have."""
 
-    retry_after = PAUSE
-
-
-class Defect(Exception):
-    """Passes with no time."""
+    retry_after = RETRY_AFTER_S
 
 
-class Hands:
-    """What a handler works with: its process, and the ledger."""
+class PermanentError(Exception):
+    """A failure that every attempt has."""
+
+
+class Dependencies:
+    """The dependencies of a handler: its process and the ledger."""
 
     def __init__(self, process: Process, ledger: Ledger, disturbed: Callable[[], bool]) -> None:
         self.process = process
         self.ledger = ledger
-        #: Whether the worker could not hear of everything in time.
+        #: True if the worker cannot receive news in time.
         self.disturbed = disturbed
 
 
-async def work(given: Work, context: Context[Hands]) -> Work:
+async def work(given: Work, context: Context[Dependencies]) -> Work:
     """The handler of every stage."""
-    hands, where = context.deps, f"{context.run_id}.{context.stage}"
-    await hands.process.point(f"begins {where}#{context.attempt} under fence {context.fence}")
-    performance = _performance(context)
-    hands.ledger.begins(performance)
-    fate = hands.ledger.fates[context.run_id]
-    raising = given.kind if context.stage == "add" and not fate.redriven else ""
+    deps, where = context.deps, f"{context.run_id}.{context.stage}"
+    await deps.process.point(f"begins {where}#{context.attempt} under fence {context.fence}")
+    call = _handler_call(context)
+    deps.ledger.begins(call)
+    facts = deps.ledger.facts[context.run_id]
+    raising = given.kind if context.stage == "add" and not facts.redriven else ""
     try:
         await _raise(raising, context, place=1)
         await _sleep(given.kind)
         await _raise(raising, context, place=2)
-        if not fate.redriven:  # whoever sends a dead letter round again has mended what it died of
+        if not facts.redriven:  # a redrive comes after the cause of the failure was repaired
             await _misbehave(given.kind, context)
-        await hands.process.point(f"has an effect for {where}#{context.attempt}")
+        await deps.process.point(f"has an effect for {where}#{context.attempt}")
         await _raise(raising, context, place=3)
-        hands.ledger.effect(context.idempotency_key, context.run_id, context.stage, context.fence)
-        hands.ledger.ends(performance)
+        deps.ledger.effect(context.idempotency_key, context.run_id, context.stage, context.fence)
+        deps.ledger.ends(call)
     finally:
-        performance.over = True
+        call.over = True
     return Work(given.kind, (*given.fences, context.fence))
 
 
 async def _sleep(kind: str) -> None:
     try:
-        await asyncio.sleep(LONG.get(kind, MOMENT))
+        await asyncio.sleep(LONG_WORK_S.get(kind, WORK_S))
     except asyncio.CancelledError:
-        if kind == "bitter":  # what stops it is answered by a failure
+        if kind == "bitter":  # it answers its cancellation by a failure
             raise hostile.Panic("stopped") from None
         raise
 
 
-async def _raise(kind: str, context: Context[Hands], place: int) -> None:
-    """Each attempt fails at another await, and each with another error."""
+async def _raise(kind: str, context: Context[Dependencies], place: int) -> None:
+    """Fails each attempt at another await, with another error."""
     if kind not in ODD or context.attempt != place:
         return
     number = int(context.run_id.removeprefix("run")) + 5 * context.attempt
@@ -97,28 +104,28 @@ async def _raise(kind: str, context: Context[Hands], place: int) -> None:
     await how("")
 
 
-async def _misbehave(kind: str, context: Context[Hands]) -> None:
-    hands = context.deps
+async def _misbehave(kind: str, context: Context[Dependencies]) -> None:
+    deps = context.deps
     if context.stage == "add" and kind == "deadly":
-        hands.ledger.kills[context.run_id] += 1
-        hands.process.die(f"is killed by {context.run_id}.{context.stage}#{context.attempt}")
+        deps.ledger.kills[context.run_id] += 1
+        deps.process.die(f"is killed by {context.run_id}.{context.stage}#{context.attempt}")
         await asyncio.get_running_loop().create_future()
     if context.stage == "add" and kind == "hopeless":
-        raise Defect("this will never work")
-    if kind == "away" and context.stage == "add" and hands.ledger.outages[context.run_id] < OUTAGE_CALLS:
-        hands.ledger.outages[context.run_id] += 1
+        raise PermanentError("this will never work")
+    if kind == "away" and context.stage == "add" and deps.ledger.outages[context.run_id] < OUTAGE_CALLS:
+        deps.ledger.outages[context.run_id] += 1
         raise Outage("it comes back")
     if kind == "gone" and context.stage == "double":
         raise Outage("it does not come back")
     flaky = kind == "flaky" and context.stage == "add" and context.attempt < TRIES
     if flaky or (kind == "poison" and context.stage == "double"):
-        await hands.process.point(f"fails at {context.run_id}.{context.stage}#{context.attempt}")
-        hands.ledger.failed(context.job_id, context.run_id, context.attempt, PAUSE)
-        raise Trouble("try again later")
+        await deps.process.point(f"fails at {context.run_id}.{context.stage}#{context.attempt}")
+        deps.ledger.failed(context.job_id, context.run_id, context.attempt, RETRY_AFTER_S)
+        raise TransientError("try again later")
 
 
-def _performance(context: Context[Hands]) -> Performance:
-    return Performance(
+def _handler_call(context: Context[Dependencies]) -> HandlerCall:
+    return HandlerCall(
         process=context.deps.process,
         run=context.run_id,
         stage=context.stage,
@@ -136,24 +143,24 @@ def _stage(name: str, **more: Any) -> Stage:
         attempts=TRIES,
         base=1.0,
         cap=1.0,
-        dont_retry_on=(Defect,),
-        outage_limit=OUTAGE_LIMIT if name == "double" else math.inf,
+        dont_retry_on=(PermanentError,),
+        outage_limit=OUTAGE_LIMIT_S if name == "double" else math.inf,
         crashes=CRASHES,
     )
     return Stage(name=name, queue=f"q_{name}", input=Work, output=Work, retry=policy, **more)
 
 
-#: What an attempt can raise; those that only cost time are left out.
+#: The errors of attempts, without those that only take time.
 ERRORS = {name: make for name, make in hostile.ERRORS.items() if name not in ("huge", "deep", "wide")}
-#: Kinds whose attempts end in what is no ordinary error, and in a cancellation that is not the worker's.
+#: Kinds whose attempts raise unusual errors, or are cancelled by another than the worker.
 ODD = ("odd", "cancelling")
-#: Two stages one after the other, and one stage that does one job at a time.
+#: A pipeline of two stages, and one of a stage with a lock.
 SUMS = Pipeline(name="sums", description="Adds, then doubles.", stages=(_stage("add"), _stage("double")))
 TURNS = Pipeline(
     name="turns", description="One at a time.", stages=(_stage("turn", lock=Lock(name="turnstile")),)
 )
 PIPELINES = {pipeline.name: pipeline for pipeline in (SUMS, TURNS)}
-#: What a run can be, and the pipeline that it is one of.
+#: The kinds of runs, and the pipeline of each.
 KINDS = {
     "plain": SUMS,
     "slow": SUMS,

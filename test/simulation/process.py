@@ -1,4 +1,4 @@
-"""A process of the simulation: everything that it does to the outside goes through here, and can go wrong here."""
+"""Simulates a process: its network calls, faults, pauses and death."""
 
 import asyncio
 from collections import Counter, deque
@@ -13,59 +13,59 @@ from simulation.clock import SimulatedLoop
 T = TypeVar("T")
 
 
-class Lost(StrEnum):
-    """What can become of a question that somebody asks over a network."""
+class Fault(StrEnum):
+    """A fault of a call over the network."""
 
-    QUESTION = "the question is lost"
-    ANSWER = "the answer is lost"
-    #: The asker has given up when it happens after all.
-    OVERTAKEN = "it happens long after the asker gave up"
-    #: By a broker that takes no more; to the store the question is just lost.
+    REQUEST_LOST = "the request is lost"
+    REPLY_LOST = "the reply is lost"
+    #: The request is executed after the caller's timeout.
+    LATE = "it is executed long after the timeout"
+    #: By a broker whose queue is full; a request to the store is only lost.
     REFUSED = "it is refused"
-    #: The client sent it again by itself, over a new connection.
-    TWICE = "it happens twice"
+    #: The client repeated it over a new connection.
+    DUPLICATED = "it is executed twice"
 
     def __repr__(self) -> str:
-        return f"Lost.{self.name}"  # as it is written in a test
+        return f"Fault.{self.name}"  # as it is written in a test
 
 
-#: How long the asker waits for an answer that does not come, and the error that it raises then.
-Losing = Callable[[Lost], tuple[float, Exception]]
+#: The caller's timeout for a fault, and the error that the caller then raises.
+OnFault = Callable[[Fault], tuple[float, Exception]]
 
 
 @dataclass(slots=True)
-class Fuse:
-    """Ends a process at one of its next calls, which then has happened or has not."""
+class CrashPoint:
+    """Ends a process before or after one of its next calls."""
 
     calls: int
     happened: bool
 
 
-class Story:
-    """What happened, line by line, in words that a person can follow."""
+class EventLog:
+    """The readable log of a simulation."""
 
     def __init__(self, loop: SimulatedLoop) -> None:
         self.lines: list[str] = []
         self._loop = loop
 
-    def tell(self, who: str, what: str) -> None:
+    def record(self, who: str, what: str) -> None:
         self.lines.append(f"{self._loop.time():10.3f}  {who:<7} {what}")
 
 
 class Process:
-    """Lives until it dies; what it asked for before that may still happen."""
+    """A process. After its death, requests that it had sent may still be executed."""
 
-    def __init__(self, name: str, loop: SimulatedLoop, story: Story, latency: float) -> None:
+    def __init__(self, name: str, loop: SimulatedLoop, event_log: EventLog, latency: float) -> None:
         self.name = name
         self.alive = True
-        #: When it last went on after it had stood still.
-        self.went_on = -1.0
-        self.fuse: Fuse | None = None
-        self.troubles: dict[str, deque[Lost]] = {"publish": deque(), "store": deque()}
+        #: The time of its last resume after a pause.
+        self.resumed_at = -1.0
+        self.crash_point: CrashPoint | None = None
+        self.faults: dict[str, deque[Fault]] = {"publish": deque(), "store": deque()}
         self.died: list[Callable[[], None]] = []
         self.asked: Counter[str] = Counter()
         self._loop = loop
-        self._story = story
+        self._event_log = event_log
         self._latency = latency
         self._running = asyncio.Event()
         self._running.set()
@@ -77,13 +77,13 @@ class Process:
         return not self._running.is_set()
 
     def note(self, what: str) -> None:
-        """Puts a line into the story."""
+        """Adds a line to the event log."""
         if not self._over:
-            self._story.tell(self.name, what)
+            self._event_log.record(self.name, what)
 
     @staticmethod
     def name_of(message: Message) -> str:
-        """What a person would call a message."""
+        """A readable name of a message."""
         try:
             job = decode(message.body)
         except JobUndecodable:
@@ -95,51 +95,51 @@ class Process:
     # What happens to it
 
     def die(self, how: str) -> None:
-        """Does nothing more from here on."""
+        """Ends the process at once."""
         if self.alive:
             self.note(how)
             self.alive = False
-            for told in self.died:
-                told()
+            for callback in self.died:
+                callback()
 
     def pause(self) -> None:
-        self.note("is stopped in its tracks")
+        self.note("is paused")
         self._running.clear()
 
     def resume(self) -> None:
-        """Goes on as if nothing had been: what it was about to do, and what came for it, happens now."""
+        """Continues: delayed calls and received messages are handled now."""
         if self.alive:
-            self.note("goes on")
-        self.went_on = self._loop.time()
+            self.note("resumes")
+        self.resumed_at = self._loop.time()
         self._running.set()
         held, self._held = self._held, []
         for act in held:
             self._loop.call_soon(self._when_alive(act))
 
     def end(self) -> None:
-        """The simulation is over: nothing happens any more, and nobody waits for an answer."""
+        """Ends the simulation of this process: nothing happens any more, and no call waits for a reply."""
         self._over, self.alive = True, False
         self._running.set()
 
     # What it does
 
-    async def ask(self, kind: str, what: str, act: Callable[[], T], lost: Losing) -> T:
-        """What `act` gives at the other end, or the error that `lost` makes of what went wrong, after so many seconds.
+    async def ask(self, kind: str, what: str, act: Callable[[], T], on_fault: OnFault) -> T:
+        """Calls `act` at the server and returns its reply; or after a timeout raises the error of a fault, both from `on_fault`.
 
-        `act` may put what it did into the story itself; then `what` begins with a dash.
+        If `what` begins with a dash, `act` adds its own line to the event log.
         """
         await self.may_act()
         if self._over:
-            raise lost(Lost.QUESTION)[1]
+            raise on_fault(Fault.REQUEST_LOST)[1]
         self.asked[kind] += 1
-        trouble = self.troubles[kind].popleft() if self.troubles.get(kind) else None
-        fuse = self._burn()
-        if fuse is not None and not fuse.happened:
+        fault = self.faults[kind].popleft() if self.faults.get(kind) else None
+        crash_point = self._reached_crash_point()
+        if crash_point is not None and not crash_point.happened:
             self.die(f"dies before it {what.lstrip('-')}")
-            await self._for_ever()
+            await self._never()
         answer: asyncio.Future[Any] = self._loop.create_future()
-        self._send_question(trouble, what, act, lost, answer)
-        if fuse is not None:
+        self._send_request(fault, what, act, on_fault, answer)
+        if crash_point is not None:
             self.die(f"dies right after it {what.lstrip('-')}")
         try:
             result: T = await answer
@@ -149,60 +149,60 @@ class Process:
         return result
 
     def send(self, what: str, act: Callable[[], None]) -> None:
-        """Something that is not answered."""
+        """Sends a frame that has no reply."""
         if self.paused:
             self._held.append(lambda: self.send(what, act))
             return
         if not self.alive:
             return
-        fuse = self._burn()
-        if fuse is not None and not fuse.happened:
+        crash_point = self._reached_crash_point()
+        if crash_point is not None and not crash_point.happened:
             self.die(f"dies before it {what}")
             return
         self.note(what)
         self._loop.call_later(self._latency, act)
-        if fuse is not None:
+        if crash_point is not None:
             self.die(f"dies right after it {what}")
 
-    def on_arrival(self, act: Callable[[], None]) -> None:
-        """Something that comes to it by itself."""
+    def receive(self, act: Callable[[], None]) -> None:
+        """Handles an incoming frame after the latency."""
         self._loop.call_later(self._latency, self._when_alive(act))
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Something that it does by itself after a while."""
+        """Calls `act` after a delay, if the process is alive."""
         self._loop.call_later(seconds, self._when_alive(act))
 
     async def point(self, what: str) -> None:
-        """A place in a handler where it can be stopped or killed."""
+        """A point in a handler where the process can be paused or killed."""
         await self.may_act()
         if self._over:
             return
-        if self._burn() is not None:
+        if self._reached_crash_point() is not None:
             self.die(f"dies when it {what}")
-            await self._for_ever()
+            await self._never()
         self.note(what)
 
-    def _send_question(
+    def _send_request(
         self,
-        trouble: Lost | None,
+        fault: Fault | None,
         what: str,
         act: Callable[[], Any],
-        lost: Losing,
+        on_fault: OnFault,
         answer: "asyncio.Future[Any]",
     ) -> None:
-        patience, error = lost(trouble or Lost.QUESTION)
-        if trouble is not None and trouble is not Lost.TWICE:
-            self._loop.call_later(patience, _fail, answer, error)
-        if trouble is Lost.QUESTION or trouble is Lost.REFUSED:
-            self.note(f"{what.lstrip('-')}: {trouble.value}")
+        timeout, error = on_fault(fault or Fault.REQUEST_LOST)
+        if fault is not None and fault is not Fault.DUPLICATED:
+            self._loop.call_later(timeout, _fail, answer, error)
+        if fault is Fault.REQUEST_LOST or fault is Fault.REFUSED:
+            self.note(f"{what.lstrip('-')}: {fault.value}")
             return
-        told = f"{what.lstrip('-')}: {trouble.value}" if trouble else what
-        late = patience + 3.0 if trouble is Lost.OVERTAKEN else 0.0
-        replies = trouble is None or trouble is Lost.TWICE
-        happen = self._happen(told, act, answer if replies else None)
+        text = f"{what.lstrip('-')}: {fault.value}" if fault else what
+        late = timeout + 3.0 if fault is Fault.LATE else 0.0
+        replies = fault is None or fault is Fault.DUPLICATED
+        happen = self._happen(text, act, answer if replies else None)
         self._loop.call_later(late + self._latency, happen)
-        if trouble is Lost.TWICE:
-            self._loop.call_later(self._latency * 1.5, self._happen(told, act, None))
+        if fault is Fault.DUPLICATED:
+            self._loop.call_later(self._latency * 1.5, self._happen(text, act, None))
 
     def _happen(
         self, what: str, act: Callable[[], Any], answer: "asyncio.Future[Any] | None"
@@ -212,7 +212,7 @@ class Process:
                 return
             try:
                 result = act()
-            except Exception as error:  # noqa: BLE001  whatever the other end refuses with
+            except Exception as error:  # noqa: BLE001  any error of the server
                 self.note(f"{what.lstrip('-')}: {error}")
                 if answer is not None:
                     self._loop.call_later(self._latency, _fail, answer, error)
@@ -224,15 +224,15 @@ class Process:
 
         return happen
 
-    def _burn(self) -> Fuse | None:
-        """The fuse, when this call is the one that it has burnt down to."""
-        if self.fuse is None:
+    def _reached_crash_point(self) -> CrashPoint | None:
+        """The crash point, if this call is the one to crash at."""
+        if self.crash_point is None:
             return None
-        self.fuse.calls -= 1
-        if self.fuse.calls > 0:
+        self.crash_point.calls -= 1
+        if self.crash_point.calls > 0:
             return None
-        fuse, self.fuse = self.fuse, None
-        return fuse
+        crash_point, self.crash_point = self.crash_point, None
+        return crash_point
 
     def _when_alive(self, act: Callable[[], None]) -> Callable[[], None]:
         def happen() -> None:
@@ -244,12 +244,12 @@ class Process:
         return happen
 
     async def may_act(self) -> None:
-        """Returns once the process runs; one that is paused or dead does nothing more."""
+        """Waits while the process is paused, without end if it is dead."""
         await self._running.wait()
         if not self.alive and not self._over:
-            await self._for_ever()
+            await self._never()
 
-    async def _for_ever(self) -> None:
+    async def _never(self) -> None:
         await self._loop.create_future()
 
 

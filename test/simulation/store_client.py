@@ -1,53 +1,55 @@
-"""The client of the store's server, as far as the store's face uses it, over the simulated network."""
+"""Simulates the store's client over the simulated network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
 from redis.exceptions import ConnectionError as Refused
-from redis.exceptions import TimeoutError as NoAnswer
+from redis.exceptions import TimeoutError as NoReply
 
-from simulation.process import Lost, Process
+from simulation.process import Fault, Process
 from simulation.store_server import StoreServer
 
-#: Seconds that the client waits for an answer.
-PATIENCE = 2.0
-#: Transitions that come so often that a story without them reads better, unless they have news.
+#: The client's timeout for a reply.
+REPLY_TIMEOUT_S = 2.0
+#: Frequent transitions, and their usual reply: then they are left out of the event log.
 _ROUTINE = {"renew": "renewed", "ended": "ended", "unpublished": "unpublished", "published": "recorded"}
 
-#: Hears of the transitions that happened together: of each its name, its arguments, and what was replied.
+#: Called with the transitions of one call: the name, arguments and reply of each.
 Witness = Callable[[Process, list[tuple[str, list[Any], list[Any]]]], None]
 
 
 class Store:
-    """The server with a door that can be shut."""
+    """The server, which can be away."""
 
     def __init__(self, server: StoreServer, names: Mapping[str, str], witness: Witness) -> None:
         self.server = server
-        #: What a person would call a job, by its id.
+        #: Readable names of jobs, by id.
         self.names = names
         self.witness = witness
         self.away = False
 
     def reached(self) -> StoreServer:
-        """The server. Raises as the client does when there is nobody."""
+        """The server. Raises ConnectionError while it is away."""
         if self.away:
             raise Refused("connection refused")
         return self.server
 
 
 class StoreClient:
-    """What `RunStore` asks of `redis.asyncio.Redis`."""
+    """The part of `redis.asyncio.Redis` that `RunStore` uses."""
 
     def __init__(self, store: Store, process: Process) -> None:
         self._store = store
         self._process = process
 
     async def execute_command(self, command: str, *args: Any) -> Any:
-        """FCALL and FUNCTION LOAD, the only ones that are sent by name."""
+        """Sends FCALL or FUNCTION LOAD, the only commands that are sent by name."""
         if command == "FUNCTION":
             *_, source = args
-            return await self._ask("-gives the store its library", lambda: self._store.reached().load(source))
+            return await self._ask(
+                "-loads the library into the store", lambda: self._store.reached().load(source)
+            )
         assert command == "FCALL", command
         function, _keys, blob = args
         calls = msgspec.msgpack.decode(blob)
@@ -59,7 +61,7 @@ class StoreClient:
                 for (name, *given), answer in zip(calls, msgspec.msgpack.decode(reply), strict=True)
             ]
             for name, given, answer in happened:
-                self._tell([name, *given], answer)
+                self._note([name, *given], answer)
             self._store.witness(self._process, happened)
             return reply
 
@@ -67,20 +69,17 @@ class StoreClient:
         return await self._ask(f"-asks the store to {asked}", act)
 
     async def hget(self, key: str, name: str) -> Any:
-        """As the client's."""
         return await self._ask(f"-read {key}", lambda: self._store.reached().command("HGET", key, name))
 
     async def hmget(self, key: str, names: Sequence[str], *more: str) -> Any:
-        """As the client's."""
-        wanted = (names, *more) if isinstance(names, str) else names
-        return await self._ask(f"-read {key}", lambda: self._store.reached().command("HMGET", key, *wanted))
+        fields = (names, *more) if isinstance(names, str) else names
+        return await self._ask(f"-read {key}", lambda: self._store.reached().command("HMGET", key, *fields))
 
     def pipeline(self, transaction: bool = True) -> "Pipeline":
-        """As the client's."""
         return Pipeline(self)
 
     async def read(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        """The replies to several commands that were sent together."""
+        """Sends several commands together. Returns their replies."""
 
         def act() -> list[Any]:
             server = self._store.reached()
@@ -90,12 +89,12 @@ class StoreClient:
         return replies
 
     async def aclose(self) -> None:
-        """As the client's."""
+        """Closes nothing: the simulated client has no connections."""
 
     async def _ask(self, what: str, act: Callable[[], Any]) -> Any:
-        return await self._process.ask("store", what, act, _no_answer)
+        return await self._process.ask("store", what, act, _no_reply)
 
-    def _tell(self, call: list[Any], answer: list[Any]) -> None:
+    def _note(self, call: list[Any], answer: list[Any]) -> None:
         if answer != [_ROUTINE.get(call[0])]:
             self._process.note(
                 f"asks the store to {self._described(call)}: {' '.join(map(str, answer))[:160]}"
@@ -107,7 +106,7 @@ class StoreClient:
 
 
 class Pipeline:
-    """As the client's."""
+    """Commands that are sent together."""
 
     def __init__(self, client: StoreClient) -> None:
         self._client = client
@@ -129,5 +128,5 @@ class Pipeline:
         return await self._client.read(self._commands)
 
 
-def _no_answer(_: Lost) -> tuple[float, Exception]:
-    return PATIENCE, NoAnswer("timeout reading from the store")
+def _no_reply(_: Fault) -> tuple[float, Exception]:
+    return REPLY_TIMEOUT_S, NoReply("timeout reading from the store")

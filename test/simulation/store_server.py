@@ -1,4 +1,4 @@
-"""A store's server without a server: runs the real library of transitions in Lua, over a dictionary of keys."""
+"""Simulates the store server: runs the real Lua on a dictionary."""
 
 import re
 from collections import defaultdict
@@ -11,11 +11,11 @@ from redis.exceptions import ResponseError
 
 
 class CommandUnknown(AssertionError):
-    """The library asks for something that this stand-in has not learnt: teach it, and its conformance test, first."""
+    """The library uses a command that is missing here: add it, and cover it in the conformance test."""
 
 
 class StoreServer:
-    """As much of Valkey as the transitions and the store's face use; time is what `now_ms` says."""
+    """The part of Valkey that `RunStore` and its library use; `now_ms` is the clock."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms
@@ -26,7 +26,7 @@ class StoreServer:
         self._lua = lua51.LuaRuntime(encoding=None, unpack_returned_tuples=True)
         self._prepare()
 
-    # What a client may ask
+    # For clients
 
     def load(self, source: str) -> None:
         """As FUNCTION LOAD."""
@@ -45,13 +45,13 @@ class StoreServer:
         """One command as a client sends it."""
         doing: Callable[..., Any] | None = getattr(self, f"_{name.lower()}", None)
         if doing is None or not name.isupper():
-            raise CommandUnknown(f"the stand-in for the store's server does not know {name}")
+            raise CommandUnknown(f"the simulated store server has no command {name}")
         return doing(*map(_bytes, args))
 
-    # What a test may ask
+    # For tests
 
     def names(self, prefix: str = "") -> list[str]:
-        """The names of all keys that begin so and have not ended."""
+        """The names of all live keys with this prefix."""
         start = prefix.encode()
         return [key.decode() for key in list(self._keys) if key.startswith(start) and self._live(key)]
 
@@ -61,10 +61,10 @@ class StoreServer:
         return None if found is None else found.decode()
 
     def ends_ms(self, key: str) -> int | None:
-        """When a key ends; None for never."""
+        """The expiry of a key; None for never."""
         return self._ends.get(key.encode())
 
-    # The world that the library sees
+    # The environment of the Lua library
 
     def _prepare(self) -> None:
         wrap = self._lua.eval(_WRAP)
@@ -76,7 +76,7 @@ class StoreServer:
         world[b"cjson"] = self._lua.table_from({b"encode": self._json})
 
     def _call_from_lua(self, name: bytes, *args: Any) -> Any:
-        """(True, reply), or (False, error): an error must become one that Lua's pcall sees as a server's."""
+        """(True, reply), or (False, error): Lua's pcall must catch the error as one of the server."""
         for arg in args:
             if isinstance(arg, bool) or not isinstance(arg, bytes | int | float):
                 return False, b"ERR Command arguments must be strings or integers"
@@ -117,7 +117,7 @@ class StoreServer:
             return value.decode()
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    # Keys and their ends
+    # Keys and their expiry
 
     def _live(self, key: bytes) -> bool:
         ends = self._ends.get(key)
@@ -227,13 +227,13 @@ class StoreServer:
         return gone
 
     def _zrange(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[bytes]:
-        said = [option.upper() for option in options]
+        flags = [option.upper() for option in options]
         members = self._at(key, _Sorted).in_order()
-        if b"BYSCORE" not in said:
+        if b"BYSCORE" not in flags:
             return [member for member, _ in members][_integer(first) : _integer(last) + 1 or None]
         chosen = [member for member, score in members if _number(first) <= score <= _number(last)]
-        if b"LIMIT" in said:
-            skip, most = (_integer(option) for option in options[said.index(b"LIMIT") + 1 :][:2])
+        if b"LIMIT" in flags:
+            skip, most = (_integer(option) for option in options[flags.index(b"LIMIT") + 1 :][:2])
             chosen = chosen[skip : skip + most]
         return chosen
 
@@ -254,13 +254,13 @@ class StoreServer:
             del entries[:-most]
         return bytes(entries[-1][0])
 
-    def _next_entry(self, key: bytes, wished: bytes) -> tuple[int, int]:
+    def _next_entry(self, key: bytes, entry_id: bytes) -> tuple[int, int]:
         last_ms, last_number = self._last_entry[key]
-        if wished == b"*":
+        if entry_id == b"*":
             at = max(self.now_ms(), last_ms)
         else:
-            assert wished.endswith(b"-*"), "only the server numbers entries of one time"
-            if (at := _integer(wished.removesuffix(b"-*"))) < last_ms:
+            assert entry_id.endswith(b"-*"), "only the server numbers entries of one time"
+            if (at := _integer(entry_id.removesuffix(b"-*"))) < last_ms:
                 raise ResponseError(
                     "ERR The ID specified in XADD is equal or smaller than the target stream top item"
                 )
@@ -280,7 +280,7 @@ class _Sorted(dict[bytes, float]):
         return sorted(self.items(), key=lambda item: (item[1], item[0]))
 
 
-#: Errors of the server's come as a table, as they do there.
+#: Raises an error of the server as a table, as the real server does.
 _WRAP = b"""
 function(call)
   return function(...)

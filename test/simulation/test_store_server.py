@@ -1,4 +1,4 @@
-"""The stand-in for the store's server answers as the real one does, whatever a store is asked and in whichever order."""
+"""Compares the simulated store server with the real one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,15 +15,15 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
 from mousetrap.run_store import RunConflict, RunStore, Unsigned
 from mousetrap.shapes import Progress
 from simulation.clock import EPOCH_MS, SimulatedLoop
-from simulation.process import Process, Story
+from simulation.process import EventLog, Process
 from simulation.store_client import Store, StoreClient
 from simulation.store_server import StoreServer
 from support.valkey import OwnValkey, administrator
 
-#: Milliseconds: far less than what the tests let pass, so that the real server, whose clock goes on by itself, forgets nothing.
+#: Far longer than the tests let pass, so that no key of the real server expires, whose clock runs by itself.
 TTL_S = 7 * 86_400.0
 _NOW = "redis.call('TIME')"
-#: What the real server is given to ask instead: the time that the test says it is.
+#: Replaces the clock of the real server by the test's.
 _TEST_TIME = "redis.call('HMGET', 'clock', 'seconds', 'rest')"
 
 jobs = st.sampled_from(("r1", "r2"))
@@ -67,7 +67,7 @@ calls = st.one_of(
 
 _OPENED = ("open_run", "r1", b"1", None)
 _CLAIMED = ("claim", "r1", False, 1, 0, "w1", False, "", False)
-#: Ways in which stories begin, for chance alone seldom finds them.
+#: Beginnings of a list of calls that random choice seldom finds.
 _BEGINNINGS: list[list[tuple[Any, ...]]] = [
     [],
     [_OPENED, _CLAIMED],
@@ -87,7 +87,7 @@ _BEGINNINGS: list[list[tuple[Any, ...]]] = [
 
 @pytest.fixture
 def private_url(tmp_path: Path) -> Iterator[str]:
-    """A server of this test's own: the functions that it is given, which ask the test for the time, are no good for others."""
+    """A server for this test alone, since its functions use the test's clock."""
     with OwnValkey(tmp_path) as server:
         yield server.url
 
@@ -122,13 +122,13 @@ async def _answers(
 
 async def _answer(store: RunStore, call: str, *args: Any) -> Any:
     try:
-        return await getattr(_Asking(store), call)(*args)
+        return await getattr(_Calls(store), call)(*args)
     except RunConflict:
         return "conflict"
 
 
-class _Asking:
-    """The store, asked with few and small words."""
+class _Calls:
+    """Calls the store with few and small arguments."""
 
     def __init__(self, store: RunStore) -> None:
         self._store = store
@@ -213,25 +213,25 @@ def _simulated(ask: Ask) -> list[Any]:
     loop = SimulatedLoop()
     clock = _Clock()
     server = StoreServer(lambda: clock.now_ms)
-    process = Process("test", loop, Story(loop), 0.001)
+    process = Process("test", loop, EventLog(loop), 0.001)
     client: Any = StoreClient(Store(server, {}, lambda *_: None), process)
 
-    async def tell() -> list[Any]:
+    async def run() -> list[Any]:
         async def wait(milliseconds: int) -> None:
             clock.now_ms += milliseconds
 
         answers = await ask(RunStore(client, "simulation", TTL_S, 20), wait)
         keys = sorted(server.names())
         ends = [(key, server.ends_ms(key) is not None) for key in keys]
-        return [*answers, *ends, *(_kept(server, key) for key in keys)]
+        return [*answers, *ends, *(_content(server, key) for key in keys)]
 
     try:
-        return loop.run_until_complete(tell())
+        return loop.run_until_complete(run())
     finally:
         loop.close()
 
 
-def _kept(server: StoreServer, key: str) -> Any:
+def _content(server: StoreServer, key: str) -> Any:
     if key == "mousetrap:clock":
         return key, server.command("GET", key).decode()
     if key.endswith(":events"):
@@ -242,11 +242,11 @@ def _kept(server: StoreServer, key: str) -> Any:
 
 
 def _real(url: str, ask: Ask) -> list[Any]:
-    async def tell() -> list[Any]:
+    async def run() -> list[Any]:
         async with Redis.from_url(administrator(url)) as real:
             client: Any = real
             await client.flushdb()
-            await client.function_flush()  # which remembers the time of the story before
+            await client.function_flush()  # which has the clock of the calls before
             clock = _Clock()
             await _set(client, clock)
 
@@ -254,16 +254,16 @@ def _real(url: str, ask: Ask) -> list[Any]:
                 clock.now_ms += milliseconds
                 await _set(client, clock)
 
-            told: Any = _ClientWithClock(client)
-            answers = await ask(RunStore(told, "real", TTL_S, 20), wait)
+            patched: Any = _ClientWithClock(client)
+            answers = await ask(RunStore(patched, "real", TTL_S, 20), wait)
             keys = sorted(key.decode() for key in await client.keys() if key != b"clock")
             ends = [(key, await client.pttl(key) > 0) for key in keys]
-            return [*answers, *ends, *[await _really_kept(client, key) for key in keys]]
+            return [*answers, *ends, *[await _real_content(client, key) for key in keys]]
 
-    return asyncio.run(tell())
+    return asyncio.run(run())
 
 
-async def _really_kept(client: Any, key: str) -> Any:
+async def _real_content(client: Any, key: str) -> Any:
     if key == "mousetrap:clock":
         return key, (await client.get(key)).decode()
     if key.endswith(":events"):
@@ -278,7 +278,7 @@ def _text(fields: dict[bytes, bytes]) -> dict[str, Any]:
 
 
 def _read(value: bytes) -> Any:
-    # Lua keeps the fields of what it writes as JSON in no order that one could rely on.
+    # Lua encodes the fields of JSON in no fixed order.
     return msgspec.json.decode(value) if value.startswith(b"{") else value.decode()
 
 
@@ -293,14 +293,14 @@ async def _set(client: Any, clock: _Clock) -> None:
 
 
 class _ClientWithClock:
-    """The real client; the library that it loads reads the test's clock."""
+    """The real client, whose library uses the test's clock."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     async def execute_command(self, command: str, *args: Any) -> Any:
         if command == "FUNCTION":
-            assert _NOW in args[-1], "the library asks for the time in another way than this test replaces"
+            assert _NOW in args[-1], "the library reads the clock in a way that this test does not replace"
             args = (*args[:-1], args[-1].replace(_NOW, _TEST_TIME))
         return await self._client.execute_command(command, *args)
 

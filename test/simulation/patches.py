@@ -1,4 +1,4 @@
-"""What a simulated world borrows from the real process while it lasts: the clock that modules ask, and the log."""
+"""Patches the clock and the log of the real process."""
 
 import logging
 import sys
@@ -9,8 +9,8 @@ from typing import Any
 from simulation.clock import SimulatedLoop, SimulatedTime
 
 
-def simulated_time(loop: SimulatedLoop) -> Callable[[], None]:
-    """Gives the simulated time to all modules of ours that ask for the time; what is returned takes it away again."""
+def patch_time(loop: SimulatedLoop) -> Callable[[], None]:
+    """Patches `time` in all our modules that use it. Returns a function that restores it."""
     simulated = SimulatedTime(loop)
     ours = [module for name, module in list(sys.modules.items()) if name.startswith("mousetrap.")]
     asking: list[Any] = [module for module in ours if getattr(module, "time", None) is time]
@@ -24,8 +24,8 @@ def simulated_time(loop: SimulatedLoop) -> Callable[[], None]:
     return undo
 
 
-class Defects(logging.Handler):
-    """Hears what the program logs: a traceback is a defect of its own."""
+class LoggedErrors(logging.Handler):
+    """Collects logged tracebacks: each one is a defect."""
 
     def __init__(self, wrong: list[str]) -> None:
         super().__init__(logging.ERROR)

@@ -1,54 +1,54 @@
-"""Makes the shortest story out of one in which a promise is broken: fewer events, simpler ones, shorter pauses."""
+"""Shrinks a failing run: fewer steps, simpler ones, shorter pauses."""
 
 import re
 from collections.abc import Iterator, Sequence
 
-from simulation.settle_path import Broken, SettlePath, Step
+from simulation.state_machine import FailingRun, PromiseMachine, Step
 
 Steps = tuple[Step, ...]
 
 
-def shortened(broken: Broken) -> Broken:
-    """The shortest story found in which the same promise is broken."""
+def shrunk(broken: FailingRun) -> FailingRun:
+    """The shortest run found in which the same promise is broken."""
     best = broken
-    while (shorter := _shorter(best)) is not None:
+    while (shorter := _one_step_smaller(best)) is not None:
         best = shorter
     return best
 
 
-def tell(steps: Sequence[Step]) -> Broken | None:
-    """Tells a story; what was broken in it."""
-    story: SettlePath | None = None
+def replay(steps: Sequence[Step]) -> FailingRun | None:
+    """Replays the steps. Returns the failing run; None if no promise is broken."""
+    machine: PromiseMachine | None = None
     try:
-        story = SettlePath()
+        machine = PromiseMachine()
         for step in steps:
-            getattr(story, step.what)(**step.how)
-    except Broken as broken:
+            getattr(machine, step.what)(**step.how)
+    except FailingRun as broken:
         return broken
     finally:
-        if story is not None:
-            broken_at_the_end = _end(story)
+        if machine is not None:
+            broken_at_the_end = _end(machine)
     return broken_at_the_end
 
 
-def _end(story: SettlePath) -> Broken | None:
+def _end(machine: PromiseMachine) -> FailingRun | None:
     try:
-        story.teardown()
-    except Broken as broken:
+        machine.teardown()
+    except FailingRun as broken:
         return broken
     return None
 
 
-def _shorter(broken: Broken) -> Broken | None:
+def _one_step_smaller(broken: FailingRun) -> FailingRun | None:
     for steps in _attempts(broken.steps):
-        again = tell(steps)
+        again = replay(steps)
         if again is not None and _same(again, broken):
             return again
     return None
 
 
 def _attempts(steps: Steps) -> Iterator[Steps]:
-    """Stories that would be shorter: large cuts first."""
+    """Shorter lists of steps, those with large cuts first."""
     size = max(1, len(steps) // 2)
     while size:
         yield from (steps[:place] + steps[place + size :] for place in reversed(range(len(steps) - size + 1)))
@@ -77,9 +77,9 @@ def _simpler(step: Step) -> Iterator[Step]:
             yield Step(step.what, {**step.how, name: False})
 
 
-def _same(one: Broken, other: Broken) -> bool:
+def _same(one: FailingRun, other: FailingRun) -> bool:
     return _gist(one) == _gist(other)
 
 
-def _gist(broken: Broken) -> str:
+def _gist(broken: FailingRun) -> str:
     return re.sub(r"\(\w+\)|[0-9a-f]{32}|\d+|\.(add|double|turn)", "", broken.what)

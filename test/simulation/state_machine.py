@@ -1,0 +1,216 @@
+"""Hypothesis state machine: work and faults of a simulated cluster."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from simulation import final_checks
+from simulation.clock import Livelock
+from simulation.cluster import Cluster
+from simulation.handlers import KINDS
+from simulation.ledger import PromiseBroken
+from simulation.process import Fault
+
+WORKERS = ("ann", "bob")
+#: Without an event for this long, none will come: longer than any lease, delay, outage and poll.
+QUIET_S = 150.0
+#: Runs in one simulation; returns to its queue after which a real broker would give a message up.
+_MAX_RUNS, _MAX_RETURNS = 9, 40
+
+#: Seconds after each step: shorter than a call, than a handler, than a lease, and longer.
+then = st.sampled_from((0.0, 0.0015, 0.004, 0.02, 0.06, 0.6, 4.0, 12.0, 35.0, 70.0))
+a_while = st.sampled_from((0.003, 0.5, 5.0, 25.0, 45.0))
+kinds = st.lists(st.sampled_from(tuple(KINDS)), min_size=1, max_size=3)
+workers = st.sampled_from(WORKERS)
+who = st.sampled_from((*WORKERS, "api"))
+runs = st.integers(1, _MAX_RUNS)
+
+
+class FailingRun(AssertionError):
+    """A promise was broken, with the steps and the log of the simulation."""
+
+    def __init__(self, what: str, steps: tuple["Step", ...], lines: tuple[str, ...]) -> None:
+        super().__init__(what)
+        self.what = what
+        self.steps = steps
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, "", *map(str, self.steps), "", "What happened:", *self.lines])
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a simulation."""
+
+    what: str
+    how: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        how = sorted(self.how.items(), key=lambda item: item[0] == "then")
+        return f"machine.{self.what}({', '.join(f'{name}={value!r}' for name, value in how)})"
+
+
+def recorded(event: Callable[..., None]) -> Callable[..., None]:
+    """Records the step, so that the simulation can be replayed."""
+
+    @wraps(event)
+    def happens(self: "PromiseMachine", **how: Any) -> None:
+        self.steps.append(Step(event.__name__, how))
+        event(self, **how)
+
+    return happens
+
+
+class PromiseMachine(RuleBasedStateMachine):
+    """Two workers and an API, each restarted when it ends. Every promise holds after every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cluster = Cluster()
+        for name in WORKERS:
+            self.cluster.start(name)
+        self.steps: list[Step] = []
+        self._failed = False
+        self._pass_time(0.02)
+
+    # Users
+
+    @initialize(kinds=kinds, then=then)
+    @recorded
+    def submit_first(self, kinds: list[str], then: float) -> None:
+        self._submit(kinds, then)
+
+    @precondition(lambda self: len(self.cluster.runs) < _MAX_RUNS)
+    @rule(kinds=kinds, then=then)
+    @recorded
+    def submit(self, kinds: list[str], then: float) -> None:
+        self._submit(kinds, then)
+
+    @rule(run=runs, then=then)
+    @recorded
+    def submit_again(self, run: int, then: float) -> None:
+        if self.cluster.runs:
+            self.cluster.submit_again(self._run(run))
+        self._pass_time(then)
+
+    @rule(run=runs, then=then)
+    @recorded
+    def cancel(self, run: int, then: float) -> None:
+        if self.cluster.runs:
+            self.cluster.cancel(self._run(run))
+        self._pass_time(then)
+
+    @precondition(lambda self: "failed" in self.cluster.ledger.states.values())
+    @rule(then=then, repeat=st.booleans())
+    @recorded
+    def repair_and_redrive(self, then: float, repeat: bool = True) -> None:
+        self.cluster.redrive(repeat)
+        self._pass_time(then)
+
+    @rule(seconds=then)
+    @recorded
+    def wait(self, seconds: float) -> None:
+        self._pass_time(seconds)
+
+    # Faults of processes
+
+    @rule(name=workers, back_after=a_while, then=then)
+    @recorded
+    def kill_worker(self, name: str, back_after: float, then: float) -> None:
+        self.cluster.kill(name, back_after)
+        self._pass_time(then)
+
+    @rule(who=who, calls=st.integers(1, 15), happened=st.booleans(), then=then)
+    @recorded
+    def crash_at_a_next_call(self, who: str, calls: int, happened: bool, then: float) -> None:
+        self.cluster.crash_soon(who, calls, happened)
+        self._pass_time(then)
+
+    @rule(name=workers, hurry=st.booleans(), then=then)
+    @recorded
+    def stop_worker(self, name: str, hurry: bool, then: float) -> None:
+        self.cluster.stop(name)
+        if hurry:
+            self.cluster.stop(name)
+        self._pass_time(then)
+
+    @rule(name=workers, seconds=a_while, then=then)
+    @recorded
+    def pause_worker(self, name: str, seconds: float, then: float) -> None:
+        self.cluster.pause(name, seconds)
+        self._pass_time(then)
+
+    # Faults of connections and servers
+
+    @rule(name=workers, then=then)
+    @recorded
+    def disconnect_worker(self, name: str, then: float) -> None:
+        self.cluster.disconnect(name)
+        self._pass_time(then)
+
+    @rule(who=who, fault=st.sampled_from(tuple(Fault)), then=then)
+    @recorded
+    def fail_a_publish(self, who: str, fault: Fault, then: float) -> None:
+        self.cluster.fault(who, "publish", fault)
+        self._pass_time(then)
+
+    @rule(who=who, fault=st.sampled_from((Fault.REQUEST_LOST, Fault.REPLY_LOST, Fault.LATE)), then=then)
+    @recorded
+    def fail_a_store_call(self, who: str, fault: Fault, then: float) -> None:
+        self.cluster.fault(who, "store", fault)
+        self._pass_time(then)
+
+    @rule(seconds=a_while, then=then)
+    @recorded
+    def stop_broker(self, seconds: float, then: float) -> None:
+        self.cluster.broker_away(seconds)
+        self._pass_time(then)
+
+    @rule(seconds=a_while, then=then)
+    @recorded
+    def stop_store(self, seconds: float, then: float) -> None:
+        self.cluster.store_away(seconds)
+        self._pass_time(then)
+
+    # Checks
+
+    def teardown(self) -> None:
+        """Ends all faults, waits until the cluster is quiet, and checks the promises."""
+        try:
+            if not self._failed:
+                with self._reporting():
+                    self.cluster.heal()
+                    self.cluster.until_quiet(QUIET_S)
+                    final_checks.check(self.cluster)
+        finally:
+            self.cluster.end()
+
+    def _submit(self, kinds: list[str], then: float) -> None:
+        for kind in kinds:
+            self.cluster.submit(kind)
+        self._pass_time(then)
+
+    def _pass_time(self, seconds: float) -> None:
+        """Lets time pass, and checks every promise."""
+        with self._reporting():
+            self.cluster.run(seconds)
+            self.cluster.ledger.check()
+            if self.cluster.broker.max_returned > _MAX_RETURNS:
+                raise PromiseBroken("a message is returned again and again")
+
+    def _run(self, number: int) -> str:
+        return self.cluster.runs[(number - 1) % len(self.cluster.runs)]
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except (PromiseBroken, Livelock) as error:
+            self._failed = True
+            raise FailingRun(str(error), tuple(self.steps), tuple(self.cluster.event_log.lines)) from error

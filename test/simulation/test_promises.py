@@ -1,0 +1,133 @@
+"""Tests the promises under simulated faults of every kind."""
+
+import faulthandler
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from simulation.process import Fault
+from simulation.shrink import shrunk
+from simulation.state_machine import FailingRun, PromiseMachine
+
+#: The number of simulations. If it is set, they are new ones each time; else always the same, so that CI is stable.
+_ASKED = os.environ.get("MOUSETRAP_SIMULATION_EXAMPLES")
+
+
+@pytest.mark.slow
+def test_no_promise_breaks_whatever_goes_wrong() -> None:
+    # Thousands of simulations take minutes; one that hangs is ended by its own clock.
+    faulthandler.cancel_dump_traceback_later()
+    broken = _first_broken(int(_ASKED or 200))
+    if broken is not None:
+        pytest.fail(str(shrunk(broken)), pytrace=False)
+
+
+# Simulations in which a promise was broken once, as found by the test above. Each checks the promises at its end.
+
+
+def test_a_claim_that_happens_after_its_asker_gave_up_loses_no_job() -> None:
+    with _machine() as machine:
+        machine.fail_a_store_call(who="ann", fault=Fault.LATE, then=0.0)
+        machine.submit_first(kinds=["slow"], then=0.02)
+
+
+def test_a_claim_that_happens_after_another_worker_decided_loses_no_job() -> None:
+    with _machine() as machine:
+        machine.fail_a_store_call(who="ann", fault=Fault.LATE, then=0.0)
+        machine.submit(kinds=["locked"], then=0.0)
+        machine.disconnect_worker(name="bob", then=0.02)
+
+
+def test_a_job_sent_round_again_is_not_taken_for_the_attempt_that_still_buries_it() -> None:
+    with _machine() as machine:
+        machine.fail_a_publish(who="ann", fault=Fault.REPLY_LOST, then=0.0)
+        machine.kill_worker(name="bob", back_after=45.0, then=0.02)
+        machine.submit_first(kinds=["hopeless"], then=4.0)
+        machine.repair_and_redrive(then=4.0)
+
+
+@pytest.mark.parametrize("calls", [2, 3, 4, 5, 6, 7, 8])
+def test_a_redrive_that_nobody_repeats_leaves_a_run_that_goes_on_or_one_that_failed_with_its_letter(
+    calls: int,
+) -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["hopeless"], then=4.0)
+        machine.crash_at_a_next_call(who="api", calls=calls, happened=True, then=0.0)
+        machine.repair_and_redrive(repeat=False, then=4.0)
+
+
+def test_a_job_that_kills_workers_kills_no_more_when_one_of_them_stood_still() -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["slow", "plain", "plain"], then=0.0)
+        machine.submit(kinds=["deadly"], then=0.0)
+        machine.pause_worker(name="bob", seconds=0.0, then=12.0)
+        machine.pause_worker(name="bob", seconds=25.0, then=0.0)
+
+
+def test_two_copies_of_a_message_convict_no_job_that_a_living_worker_has() -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["plain", "slow", "slow"], then=0.0015)
+        machine.submit_again(run=3, then=0.02)
+        machine.kill_worker(name="bob", back_after=0.5, then=0.6)
+        machine.stop_worker(name="ann", hurry=True, then=0.0)
+        machine.kill_worker(name="bob", back_after=0.0, then=0.0)
+
+
+def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accepted_for() -> None:
+    with _machine() as machine:
+        machine.fail_a_publish(who="api", fault=Fault.REPLY_LOST, then=0.0)
+        machine.pause_worker(name="ann", seconds=25.0, then=0.0)
+        machine.submit(kinds=["plain"], then=0.02)
+        machine.submit_again(run=1, then=0.0)
+
+
+def test_a_suspect_whose_claim_was_answered_to_nobody_is_one_still() -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["plain"], then=0.0)
+        machine.pause_worker(name="bob", seconds=45.0, then=4.0)
+        machine.pause_worker(name="ann", seconds=0.0, then=35.0)
+        machine.kill_worker(name="ann", back_after=5.0, then=0.0)
+        machine.fail_a_store_call(who="bob", fault=Fault.REPLY_LOST, then=0.0)
+        machine.submit(kinds=["deadly"], then=70.0)
+
+
+@contextmanager
+def _machine() -> Iterator[PromiseMachine]:
+    machine = PromiseMachine()
+    try:
+        yield machine
+    finally:
+        machine.teardown()
+
+
+def _first_broken(simulations: int) -> FailingRun | None:
+    try:
+        run_state_machine_as_test(PromiseMachine, settings=_settings(simulations))
+    except FailingRun as broken:
+        return broken
+    return None
+
+
+def _settings(simulations: int) -> settings:
+    return settings(
+        max_examples=simulations,
+        stateful_step_count=30,
+        derandomize=_ASKED is None,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),  # we shrink in seconds, Hypothesis in minutes
+    )
+
+
+def test_a_claim_asked_again_after_the_expiry_begins_nothing() -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["plain"], then=0.0)
+        machine.fail_a_store_call(who="bob", fault=Fault.REPLY_LOST, then=0.0)
+        machine.submit(kinds=["expiring"], then=0.0015)
+        machine.pause_worker(name="ann", seconds=0.0, then=0.02)
+        machine.stop_store(seconds=25.0, then=0.0)
