@@ -1,4 +1,4 @@
-"""Makes and checks the keys of the API; keeps digests of them only."""
+"""Makes and checks the API's keys; keeps only their digests."""
 
 from mousetrap.api_keys.keys import ALLOWS, ApiKeys, Caller, Scope, new_key
 

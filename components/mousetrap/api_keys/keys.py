@@ -1,4 +1,4 @@
-"""Makes API keys, reads their entries and finds the caller of a key."""
+"""Makes API keys, reads their entries, finds a key's caller."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Shows whose key is taken, what an entry keeps of it, and how a wrong entry is refused."""
+"""Tests which keys are valid, and how wrong entries are refused."""
 
 from datetime import UTC, date, datetime
 
@@ -66,7 +66,7 @@ def test_without_entries_there_are_no_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "error"),
     [
         (KEY, "key 1 is not of the form"),
         (f"{ENTRY},{KEY}", "key 2 is not of the form"),
@@ -79,8 +79,8 @@ def test_without_entries_there_are_no_keys() -> None:
         (f"{ENTRY}\n{ENTRY}", "key id 'ci-bot' is given twice"),
     ],
 )
-def test_a_wrong_entry_is_refused_without_showing_it(text: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says) as refused:
+def test_a_wrong_entry_is_refused_without_showing_it(text: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error) as refused:
         ApiKeys.parse(text)
     assert "secret" not in str(refused.value)
     assert KEY not in str(refused.value)

@@ -1,4 +1,4 @@
-"""Shows that the embedded server takes no more than half of what the machine, or its control group, has."""
+"""Tests that the embedded server's limit is half of the memory."""
 
 import os
 from pathlib import Path

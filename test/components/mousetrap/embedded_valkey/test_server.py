@@ -1,4 +1,4 @@
-"""Shows that the embedded server keeps its data, frees its port and never outlives its owner."""
+"""Tests that the embedded server keeps its data and never outlives its owner."""
 
 import os
 import shutil
@@ -142,7 +142,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path: Path) -> None:
 def test_it_allocates_with_jemalloc_where_this_system_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    another = "libutil.so.1"  # any library that the server does not load by itself stands for it
+    another = "libutil.so.1"  # any library that the server does not load by itself will do
     monkeypatch.setattr("mousetrap.embedded_valkey.server.find_library", {"jemalloc": another}.get)
 
     with EmbeddedValkey(tmp_path) as server:
@@ -171,7 +171,7 @@ def test_without_any_server_the_error_reports_how_to_get_one(
         EmbeddedValkey(tmp_path / "data").start()
 
 
-# Nobody else's
+# Readable by the owner only
 
 
 @pytest.mark.parametrize(

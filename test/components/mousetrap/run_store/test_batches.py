@@ -1,4 +1,4 @@
-"""What is asked of the store in one call: one that cannot be sent fails alone."""
+"""Tests calls that are sent to the store together."""
 
 import asyncio
 

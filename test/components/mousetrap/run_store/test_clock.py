@@ -1,8 +1,7 @@
-"""Shows what a store does whose clock is set back or leaps: a real server, whose functions ask the test for the time."""
+"""Tests a store whose clock is set back or jumps ahead."""
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,19 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import Failure, RetryLater, first_job
-from mousetrap.run_store import Busy, Decided, Granted, RunStore, batches, open_store
+from mousetrap.run_store import Busy, Decided, Granted, batches, open_store
 from mousetrap.stream_queue import client
 from mousetrap.stream_queue.client import Client, Server
 from support.valkey import OwnValkey, administrator
 
 _NOW = "redis.call('TIME')"
-_TOLD = "redis.call('HMGET', 'mousetrap:told', 'seconds', 'rest')"
+_TEST_TIME = "redis.call('HMGET', 'mousetrap:test_time', 'seconds', 'rest')"
 HOUR = 3_600.0
 START = 1_800_000_000.0
 
 
 class Clock:
-    """The server's clock, as its functions see it."""
+    """The clock of a real server: its functions read a key of the test instead of the time."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -33,23 +32,23 @@ class Clock:
         self.step(0.0)
 
     def step(self, seconds: float) -> None:
-        """Lets so much time pass, or sets the clock back."""
+        """Moves the clock, back if `seconds` is negative."""
         self._now += seconds
         whole, rest = divmod(round(self._now * 1000), 1000)
-        self._client.hset("mousetrap:told", mapping={"seconds": whole, "rest": rest * 1000})
+        self._client.hset("mousetrap:test_time", mapping={"seconds": whole, "rest": rest * 1000})
 
     def forget_functions(self) -> None:
-        """As a server does that was set back while it was down."""
+        """Forgets all functions, as a restart of the server does."""
         self._client.function_flush()
 
 
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """A server of this test's own: its functions are no good for others."""
+    """A server for this test alone, since its functions use the test's clock."""
     assert _NOW in batches.LIBRARY.source and _NOW in client._SCRIPT
-    library = replace(batches.LIBRARY, source=batches.LIBRARY.source.replace(_NOW, _TOLD))
+    library = replace(batches.LIBRARY, source=batches.LIBRARY.source.replace(_NOW, _TEST_TIME))
     monkeypatch.setattr(batches, "LIBRARY", library)
-    steps = client._SCRIPT.replace(_NOW, _TOLD)
+    steps = client._SCRIPT.replace(_NOW, _TEST_TIME)
     monkeypatch.setattr(client, "_SCRIPT", steps)
     monkeypatch.setattr(
         client, "_SCRIPT_SHA", hashlib.sha1(steps.encode(), usedforsecurity=False).hexdigest()
@@ -58,19 +57,11 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
         yield Clock(server.url)
 
 
-def on(clock: Clock, story: Callable[[RunStore], Awaitable[None]]) -> None:
-    async def tell() -> None:
-        async with open_store(clock.url, retention=86_400.0) as store:
-            await story(store)
-
-    asyncio.run(tell())
-
-
 @pytest.mark.parametrize("down", [False, True])
-def test_a_claim_lasts_no_longer_and_no_timeline_runs_backwards_when_the_clock_is_set_back(
+async def test_a_claim_lasts_no_longer_and_no_timeline_runs_backwards_when_the_clock_is_set_back(
     clock: Clock, down: bool
 ) -> None:
-    async def story(store: RunStore) -> None:
+    async with open_store(clock.url, retention=86_400.0) as store:
         opened = await store.open_run("r1", "sums", "add", b"1")
         job = first_job(
             run_id="r1", pipeline="sums", stage="add", payload=b"1", accepted_ms=opened.accepted_ms
@@ -95,11 +86,11 @@ def test_a_claim_lasts_no_longer_and_no_timeline_runs_backwards_when_the_clock_i
         assert times == sorted(times)
         assert run.updated_ms >= run.accepted_ms + 30_000
 
-    on(clock, story)
 
-
-def test_a_retry_that_was_decided_before_the_clock_was_set_back_is_due_when_it_was(clock: Clock) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_retry_that_was_decided_before_the_clock_was_set_back_is_due_when_it_was(
+    clock: Clock,
+) -> None:
+    async with open_store(clock.url, retention=86_400.0) as store:
         opened = await store.open_run("r1", "sums", "add", b"1")
         job = first_job(
             run_id="r1", pipeline="sums", stage="add", payload=b"1", accepted_ms=opened.accepted_ms
@@ -115,11 +106,10 @@ def test_a_retry_that_was_decided_before_the_clock_was_set_back_is_due_when_it_w
         assert isinstance(decided, Decided) and isinstance(decided.outcome, RetryLater)
         assert decided.outcome.after <= 10.0
 
-    on(clock, story)
 
+async def test_the_clock_is_right_again_after_ten_times_what_it_was_set_back(clock: Clock) -> None:
+    async with open_store(clock.url, retention=86_400.0) as store:
 
-def test_the_clock_is_right_again_after_ten_times_what_it_was_set_back(clock: Clock) -> None:
-    async def story(store: RunStore) -> None:
         async def ahead(run_id: str) -> float:
             accepted = (await store.open_run(run_id, "sums", "add", b"1")).accepted_ms / 1000
             return accepted - clock._now
@@ -132,11 +122,11 @@ def test_the_clock_is_right_again_after_ten_times_what_it_was_set_back(clock: Cl
         clock.step(301)
         assert await ahead("r4") == 0
 
-    on(clock, story)
 
-
-def test_a_clock_that_leapt_a_year_and_came_back_is_followed_for_no_more_than_a_day(clock: Clock) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_clock_that_leapt_a_year_and_came_back_is_followed_for_no_more_than_a_day(
+    clock: Clock,
+) -> None:
+    async with open_store(clock.url, retention=86_400.0) as store:
         clock.step(365 * 24 * HOUR)
         await store.open_run("r1", "sums", "add", b"1")
         clock.step(-365 * 24 * HOUR)
@@ -144,8 +134,6 @@ def test_a_clock_that_leapt_a_year_and_came_back_is_followed_for_no_more_than_a_
         accepted = (await store.open_run("r2", "sums", "add", b"1")).accepted_ms / 1000
 
         assert accepted - clock._now <= 24 * HOUR
-
-    on(clock, story)
 
 
 async def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_when_the_clock_is_set_back(
@@ -174,14 +162,14 @@ async def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_
     assert await step("renew", "w2", 5000, ["q"]) == 1
     clock.step(4.5)
     assert await step("renew", "w2", 5000, ["q"]) == 1
-    assert await step("ready", "q") == 1  # what the dead one was given is back
+    assert await step("ready", "q") == 1  # the message of the dead consumer is back
     clock.step(4.5)
     assert await step("release", "q", 10) == 1
     await valkey.close()
 
 
-def test_damage_in_the_place_of_the_clock_stops_nothing(clock: Clock) -> None:
-    async def story(store: RunStore) -> None:
+async def test_damage_in_the_place_of_the_clock_stops_nothing(clock: Clock) -> None:
+    async with open_store(clock.url, retention=86_400.0) as store:
         for value in (b"", b"x y", b"9" * 30 + b" 0", b"\xff"):
             clock._client.set("mousetrap:clock", value)
             clock.forget_functions()
@@ -190,5 +178,3 @@ def test_damage_in_the_place_of_the_clock_stops_nothing(clock: Clock) -> None:
         clock._client.hset("mousetrap:clock", "a", "b")
         clock.forget_functions()
         assert (await store.open_run("r9", "sums", "add", b"1")).state == "new"
-
-    on(clock, story)

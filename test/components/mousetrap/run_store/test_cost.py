@@ -1,4 +1,4 @@
-"""Shows what a run costs the store: connections, and bytes of a failure."""
+"""Tests the cost of a run: connections, and bytes of a failure."""
 
 import asyncio
 from typing import Any

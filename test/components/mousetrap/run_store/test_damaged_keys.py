@@ -1,4 +1,4 @@
-"""A run whose key is of another type holds up no other run: neither its publication nor the news of its end."""
+"""Tests that a run with a damaged key delays no other run."""
 
 import pytest
 from redis import Redis

@@ -1,8 +1,8 @@
-"""Runs are called off, expire, come back from the dead letters and wait for locks: each transition in a real store."""
+"""Tests cancel, expiry, redrive and locks in a real store."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
@@ -21,14 +21,8 @@ OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
 DEAD = GiveUp("max-retries", BROKEN)
 
 
-def with_store(url: str, story: Callable[[RunStore], Awaitable[Any]], keep: int = 65_536) -> None:
-    """Tells a story that needs a store."""
-
-    async def tell() -> None:
-        async with open_store(url, retention=3600, keep=keep) as store:
-            await story(store)
-
-    asyncio.run(tell())
+def a_store(url: str, keep: int = 65_536) -> AbstractAsyncContextManager[RunStore]:
+    return open_store(url, retention=3600, keep=keep)
 
 
 async def opened(store: RunStore, run_id: str = "r1", expires_in: float | None = None) -> Job:
@@ -85,8 +79,8 @@ async def passed(moment_ms: int) -> None:
 # Damaged
 
 
-def test_what_is_no_text_on_record_of_one_job_holds_up_no_other(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_what_is_no_text_on_record_of_one_job_holds_up_no_other(store_url: str) -> None:
+    async with a_store(store_url) as store:
         bad, good = await opened(store, "r1"), await opened(store, "r2")
         await decided(store, bad, RetryLater(0.0, BROKEN), await claimed(store, bad))
         with Redis.from_url(administrator(store_url)) as client:
@@ -103,14 +97,12 @@ def test_what_is_no_text_on_record_of_one_job_holds_up_no_other(store_url: str) 
         assert "no text" in str(refused)
         assert isinstance(claim, Granted)
 
-    with_store(store_url, story)
-
 
 # Cancelled
 
 
-def test_a_queued_run_that_was_cancelled_never_starts(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_queued_run_that_was_cancelled_never_starts(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
 
         assert await store.cancel("r1") == RunState.CANCELLED
@@ -118,13 +110,11 @@ def test_a_queued_run_that_was_cancelled_never_starts(store_url: str) -> None:
         assert await store.cancel("r1") == RunState.CANCELLED
         assert await kinds(store) == ["accepted", "cancelled"]
 
-    with_store(store_url, story)
 
-
-def test_a_run_that_was_cancelled_while_it_waits_for_its_next_attempt_never_starts_again(
+async def test_a_run_that_was_cancelled_while_it_waits_for_its_next_attempt_never_starts_again(
     store_url: str,
 ) -> None:
-    async def story(store: RunStore) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await decided(store, job, RetryLater(0.0, BROKEN), await claimed(store, job))
 
@@ -133,27 +123,23 @@ def test_a_run_that_was_cancelled_while_it_waits_for_its_next_attempt_never_star
         assert await claimed(store, job.again()) == Over()
         assert await claimed(store, job, redelivered=True) == Over()
 
-    with_store(store_url, story)
-
 
 @pytest.mark.parametrize("outcome", [OUTPUT, RetryLater(1.0, BROKEN), DEAD])
-def test_what_a_cancelled_job_comes_to_changes_nothing(store_url: str, outcome: Any) -> None:
-    async def story(store: RunStore) -> None:
+async def test_what_a_cancelled_job_comes_to_changes_nothing(store_url: str, outcome: Any) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         claim = await claimed(store, job)
-        assert await store.ended(["r1", "nobody's"]) == set()
+        assert await store.ended(["r1", "unknown"]) == set()
 
         await store.cancel("r1")
 
-        assert await store.ended(["r1", "nobody's"]) == {"r1"}
+        assert await store.ended(["r1", "unknown"]) == {"r1"}
         assert await decided(store, job, outcome, claim) == "over"
         assert await state(store) == RunState.CANCELLED
 
-    with_store(store_url, story)
 
-
-def test_what_a_job_had_on_record_when_its_run_was_cancelled_is_not_handed_on(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_what_a_job_had_on_record_when_its_run_was_cancelled_is_not_handed_on(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         claim = await claimed(store, job)
         await store.decide(job, OUTPUT, fence=claim.fence, worker="w1", last=False)
@@ -162,23 +148,19 @@ def test_what_a_job_had_on_record_when_its_run_was_cancelled_is_not_handed_on(st
 
         assert await claimed(store, job, "w2", redelivered=True) == Over()
 
-    with_store(store_url, story)
 
-
-def test_a_run_that_has_ended_cannot_be_cancelled(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_run_that_has_ended_cannot_be_cancelled(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await decided(store, job, OUTPUT, await claimed(store, job))
 
         assert await store.cancel("r1") == RunState.COMPLETED
-        assert await store.cancel("nobody's") is None
+        assert await store.cancel("unknown") is None
         assert await state(store) == RunState.COMPLETED
 
-    with_store(store_url, story)
 
-
-def test_a_reason_to_cancel_is_kept(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_reason_to_cancel_is_kept(store_url: str) -> None:
+    async with a_store(store_url) as store:
         await opened(store)
         await store.cancel("r1", BROKEN)
 
@@ -186,14 +168,12 @@ def test_a_reason_to_cancel_is_kept(store_url: str) -> None:
         assert run is not None
         assert run.failure == BROKEN
 
-    with_store(store_url, story)
-
 
 # Expired
 
 
-def test_a_job_is_not_begun_after_its_run_s_time_is_over(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_is_not_begun_after_its_run_s_time_is_over(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store, expires_in=0.001)
         assert job.expires_ms == job.accepted_ms + 1
         await passed(job.expires_ms + 1)
@@ -203,11 +183,9 @@ def test_a_job_is_not_begun_after_its_run_s_time_is_over(store_url: str) -> None
         assert await claimed(store, job, redelivered=True) == Over()
         assert await kinds(store) == ["accepted", "expired"]
 
-    with_store(store_url, story)
 
-
-def test_a_job_begun_in_time_may_end_late_but_not_begin_again(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_begun_in_time_may_end_late_but_not_begin_again(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job, other = await opened(store, "r1", expires_in=0.2), await opened(store, "r2", expires_in=0.2)
         claim, lost = await claimed(store, job), await claimed(store, other)
         await passed((other.expires_ms or 0) + 1)
@@ -217,11 +195,11 @@ def test_a_job_begun_in_time_may_end_late_but_not_begin_again(store_url: str) ->
         assert await decided(store, other, OUTPUT, lost) == "stale"
         assert (await state(store, "r1"), await state(store, "r2")) == (RunState.COMPLETED, RunState.EXPIRED)
 
-    with_store(store_url, story)
 
-
-def test_a_worker_whose_claim_got_lost_does_not_begin_when_it_asks_again_too_late(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_worker_whose_claim_got_lost_does_not_begin_when_it_asks_again_too_late(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store, expires_in=0.2)
         await claimed(store, job)  # and the answer never arrives
         await passed((job.expires_ms or 0) + 1)
@@ -229,14 +207,14 @@ def test_a_worker_whose_claim_got_lost_does_not_begin_when_it_asks_again_too_lat
         assert await claimed(store, job) == Over()
         assert await state(store) == RunState.EXPIRED
 
-    with_store(store_url, story)
-
 
 # Suspects
 
 
-def test_a_job_whose_workers_died_twice_is_a_suspect_and_counted_only_when_it_begins(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_whose_workers_died_twice_is_a_suspect_and_counted_only_when_it_begins(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         for n in (1, 2):
             assert await claimed(store, job, f"w{n}", redelivered=True) == Granted(fence=n, starts=n)
@@ -251,11 +229,9 @@ def test_a_job_whose_workers_died_twice_is_a_suspect_and_counted_only_when_it_be
         assert await store.begin(job, fence=waiting.fence, worker="w3") == 0
         assert (await claimed(store, job, "w5", redelivered=True)).starts == 3
 
-    with_store(store_url, story)
 
-
-def test_a_worker_that_learns_that_it_lost_its_job_did_not_die_of_it(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_worker_that_learns_that_it_lost_its_job_did_not_die_of_it(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job, "w1")
         for n in range(2, 9):
@@ -263,11 +239,9 @@ def test_a_worker_that_learns_that_it_lost_its_job_did_not_die_of_it(store_url: 
             assert (claim.starts, claim.suspect) == (2, False)
             await store.survived(job)
 
-    with_store(store_url, story)
 
-
-def test_a_worker_that_lost_an_earlier_attempt_and_lives_saves_no_later_one(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_worker_that_lost_an_earlier_attempt_and_lives_saves_no_later_one(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job, "late")
         claim = await claimed(store, job, "w1", redelivered=True)
@@ -280,11 +254,9 @@ def test_a_worker_that_lost_an_earlier_attempt_and_lives_saves_no_later_one(stor
 
         assert (await claimed(store, again, "w4", redelivered=True)).suspect
 
-    with_store(store_url, story)
 
-
-def test_a_job_is_not_convicted_while_its_last_holder_may_live(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_is_not_convicted_while_its_last_holder_may_live(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         for n in range(3):
             claim = await claimed(store, job, f"w{n}", redelivered=True, crashes=3)
@@ -296,11 +268,11 @@ def test_a_job_is_not_convicted_while_its_last_holder_may_live(store_url: str) -
         await store.renew(job, fence=claim.fence, lease=0)
         assert (await claimed(store, job, "w3", redelivered=True, crashes=3)).starts == 3
 
-    with_store(store_url, story)
 
-
-def test_a_suspect_that_is_handed_back_is_one_still_and_its_start_does_not_count(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_suspect_that_is_handed_back_is_one_still_and_its_start_does_not_count(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         for n in (1, 2):
             await claimed(store, job, f"w{n}", redelivered=True)
@@ -312,11 +284,9 @@ def test_a_suspect_that_is_handed_back_is_one_still_and_its_start_does_not_count
                 assert await store.begin(job, fence=claim.fence, worker="w3") == 3
             await store.release(job, fence=claim.fence, worker="w3")
 
-    with_store(store_url, story)
 
-
-def test_a_worker_that_asks_twice_gets_the_same_answer(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_worker_that_asks_twice_gets_the_same_answer(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         for _ in range(2):
             assert isinstance(await claimed(store, job, "w1", redelivered=True), Granted)
@@ -329,14 +299,12 @@ def test_a_worker_that_asks_twice_gets_the_same_answer(store_url: str) -> None:
         assert (again.starts, again.suspect) == (2, True)
         assert await decided(store, job, OUTPUT, again, "w3") == "recorded"
 
-    with_store(store_url, story)
-
 
 # Locks
 
 
-def test_a_lock_has_one_holder_and_its_fence_grows(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_lock_has_one_holder_and_its_fence_grows(store_url: str) -> None:
+    async with a_store(store_url) as store:
         one, other = await opened(store, "r1"), await opened(store, "r2")
         first = await claimed(store, one, lock="L")
         assert first.lock_fence > 0
@@ -350,12 +318,10 @@ def test_a_lock_has_one_holder_and_its_fence_grows(store_url: str) -> None:
         assert second.lock_fence > first.lock_fence
         assert await kinds(store, "r2") == ["accepted", "waiting", "started"]
 
-    with_store(store_url, story)
-
 
 @pytest.mark.parametrize("end", ["retry", "dead", "released", "cancelled"])
-def test_whatever_ends_an_attempt_frees_its_lock(store_url: str, end: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_whatever_ends_an_attempt_frees_its_lock(store_url: str, end: str) -> None:
+    async with a_store(store_url) as store:
         one, other = await opened(store, "r1"), await opened(store, "r2")
         claim = await claimed(store, one, lock="L")
 
@@ -368,11 +334,9 @@ def test_whatever_ends_an_attempt_frees_its_lock(store_url: str, end: str) -> No
 
         assert isinstance(await claimed(store, other, lock="L"), Granted)
 
-    with_store(store_url, story)
 
-
-def test_a_lock_is_renewed_with_its_job_and_ends_with_its_lease(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_lock_is_renewed_with_its_job_and_ends_with_its_lease(store_url: str) -> None:
+    async with a_store(store_url) as store:
         one, other = await opened(store, "r1"), await opened(store, "r2")
         claim = await claimed(store, one, lock="L", lease=0.0)
         assert await store.renew(one, fence=claim.fence, lease=60.0)
@@ -390,14 +354,14 @@ def test_a_lock_is_renewed_with_its_job_and_ends_with_its_lease(store_url: str) 
         assert again.lock_fence > taken.lock_fence
         assert await decided(store, one, OUTPUT, again) == "recorded"
 
-    with_store(store_url, story)
 
-
-def test_fences_of_a_lock_grow_within_a_millisecond_and_beyond_what_is_remembered(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_fences_of_a_lock_grow_within_a_millisecond_and_beyond_what_is_remembered(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
         one, other = await opened(store, "r1"), await opened(store, "r2")
 
-        # What is asked at the same time is done in one go, for which the store's clock stands still.
+        # Calls sent at the same time are executed together, at one time of the store's clock.
         first, _, second = await asyncio.gather(
             claimed(store, one, lock="L"),
             store.decide(one, OUTPUT, fence=1, worker="w1", last=True),
@@ -409,30 +373,26 @@ def test_fences_of_a_lock_grow_within_a_millisecond_and_beyond_what_is_remembere
 
         assert first.lock_fence < second.lock_fence < third.lock_fence
 
-    with_store(store_url, story)
-
 
 async def with_lock_lost(store: RunStore) -> tuple[Job, Granted]:
-    """A job whose claim stands and whose lock has gone on to the run "new", whose own claim on it is over as well."""
+    """A job with a valid claim, whose lock was passed to the run "new", whose claim is over too."""
     one, new = await opened(store, "r1"), await opened(store, "new")
     claim: Granted = await claimed(store, one, lock="L", lease=0.0)
     assert isinstance(await claimed(store, new, "w2", lock="L", lease=0.0), Granted)
     return one, claim
 
 
-def test_a_worker_that_lost_a_lock_does_not_renew_it_for_the_next(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_worker_that_lost_a_lock_does_not_renew_it_for_the_next(store_url: str) -> None:
+    async with a_store(store_url) as store:
         one, claim = await with_lock_lost(store)
 
         assert await store.renew(one, fence=claim.fence, lease=60.0)
 
         assert isinstance(await claimed(store, await opened(store, "r3"), "w3", lock="L"), Granted)
 
-    with_store(store_url, story)
 
-
-def test_a_worker_that_lost_a_lock_does_not_free_it_when_its_run_is_cancelled(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_worker_that_lost_a_lock_does_not_free_it_when_its_run_is_cancelled(store_url: str) -> None:
+    async with a_store(store_url) as store:
         one, claim = await with_lock_lost(store)
         assert isinstance(await claimed(store, await opened(store, "r3"), "w3", lock="L"), Granted)
 
@@ -441,13 +401,11 @@ def test_a_worker_that_lost_a_lock_does_not_free_it_when_its_run_is_cancelled(st
         assert await decided(store, one, OUTPUT, claim) == "over"
         assert isinstance(await claimed(store, await opened(store, "r4"), "w4", lock="L"), Locked)
 
-    with_store(store_url, story)
 
-
-def test_a_worker_that_lost_a_lock_decides_nothing_once_its_job_waits_for_that_lock_again(
+async def test_a_worker_that_lost_a_lock_decides_nothing_once_its_job_waits_for_that_lock_again(
     store_url: str,
 ) -> None:
-    async def story(store: RunStore) -> None:
+    async with a_store(store_url) as store:
         one, claim = await with_lock_lost(store)
         assert isinstance(await claimed(store, await opened(store, "r3"), "w3", lock="L"), Granted)
 
@@ -455,11 +413,11 @@ def test_a_worker_that_lost_a_lock_decides_nothing_once_its_job_waits_for_that_l
 
         assert await decided(store, one, OUTPUT, claim) == "stale"
 
-    with_store(store_url, story)
 
-
-def test_a_job_that_is_taken_over_keeps_its_lock_and_its_late_holder_does_not_free_it(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_that_is_taken_over_keeps_its_lock_and_its_late_holder_does_not_free_it(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
         one, other = await opened(store, "r1"), await opened(store, "r2")
         late = await claimed(store, one, "w1", lock="L")
 
@@ -470,11 +428,9 @@ def test_a_job_that_is_taken_over_keeps_its_lock_and_its_late_holder_does_not_fr
         assert isinstance(await claimed(store, other, lock="L"), Locked)
         assert await decided(store, one, OUTPUT, claim, "w2") == "recorded"
 
-    with_store(store_url, story)
 
-
-def test_a_job_that_need_not_wait_learns_who_holds_its_lock(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_that_need_not_wait_learns_who_holds_its_lock(store_url: str) -> None:
+    async with a_store(store_url) as store:
         one, other = await opened(store, "r1"), await opened(store, "r2")
         await claimed(store, one, lock="L")
 
@@ -484,14 +440,12 @@ def test_a_job_that_need_not_wait_learns_who_holds_its_lock(store_url: str) -> N
         assert await decided(store, other, DEAD, claim) == "recorded"
         assert isinstance(await claimed(store, await opened(store, "r3"), lock="L"), Locked)
 
-    with_store(store_url, story)
-
 
 # Redriven
 
 
-def test_a_dead_job_goes_round_again_and_its_run_with_it(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_dead_job_goes_round_again_and_its_run_with_it(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
 
@@ -507,12 +461,10 @@ def test_a_dead_job_goes_round_again_and_its_run_with_it(store_url: str) -> None
         assert await decided(store, again, OUTPUT, claim) == "recorded"
         assert await state(store) == RunState.COMPLETED
 
-    with_store(store_url, story)
 
-
-def test_a_run_has_failed_until_its_dead_job_is_with_its_queue_again(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
-        """Whoever wants to send it round may die before it has published it; then its letter is all there is."""
+async def test_a_run_has_failed_until_its_dead_job_is_with_its_queue_again(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        """The redrive may die before it publishes the job; then the dead letter is the only copy."""
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
 
@@ -525,14 +477,12 @@ def test_a_run_has_failed_until_its_dead_job_is_with_its_queue_again(store_url: 
             assert await state(store) == RunState.QUEUED
         assert (await kinds(store)).count("redriven") == 1
 
-    with_store(store_url, story)
-
 
 @pytest.mark.parametrize("outcome", [None, OUTPUT, RetryLater(9.0, BROKEN), DEAD])
-def test_a_worker_that_meets_a_redriven_job_first_reopens_its_run_and_nobody_does_so_after_it(
+async def test_a_worker_that_meets_a_redriven_job_first_reopens_its_run_and_nobody_does_so_after_it(
     store_url: str, outcome: Any
 ) -> None:
-    async def story(store: RunStore) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
         again = await store.redrive(job)
@@ -548,16 +498,14 @@ def test_a_worker_that_meets_a_redriven_job_first_reopens_its_run_and_nobody_doe
         assert await store.get("r1") == before
         assert (await kinds(store))[4:6] == ["redriven", "started"]
 
-    with_store(store_url, story)
 
-
-def test_a_letter_is_sent_round_once_however_often_that_is_tried(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_letter_is_sent_round_once_however_often_that_is_tried(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
 
         again = await store.redrive(job)
-        assert await redriven(store, job) == again  # whoever tried first may have died before it published
+        assert await redriven(store, job) == again  # the first redrive may have died before it published
         assert await store.redrive(job) == again
         assert isinstance(again, Job)
         claim = await claimed(store, again)
@@ -566,11 +514,9 @@ def test_a_letter_is_sent_round_once_however_often_that_is_tried(store_url: str)
         assert await store.redrive(job) == "stale"  # a second copy of the first letter
         assert (await redriven(store, again)).generation == 2
 
-    with_store(store_url, story)
 
-
-def test_a_job_of_a_later_round_than_is_on_record_begins_that_round(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_of_a_later_round_than_is_on_record_begins_that_round(store_url: str) -> None:
+    async with a_store(store_url) as store:
         """The store lost everything between the redrive and the claim."""
         job = await opened(store)
         again = job.redriven(job.accepted_ms)
@@ -579,11 +525,9 @@ def test_a_job_of_a_later_round_than_is_on_record_begins_that_round(store_url: s
         assert await claimed(store, job, "w2", redelivered=True) == Over()
         assert await decided(store, again, OUTPUT, claim) == "recorded"
 
-    with_store(store_url, story)
 
-
-def test_a_letter_of_a_run_that_is_forgotten_opens_it_again(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_letter_of_a_run_that_is_forgotten_opens_it_again(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = first_job(run_id="old", pipeline="sums", stage="add", payload=b"1", accepted_ms=5)
 
         again = await redriven(store, job)
@@ -591,11 +535,9 @@ def test_a_letter_of_a_run_that_is_forgotten_opens_it_again(store_url: str) -> N
         assert await kinds(store, "old") == ["accepted", "redriven"]
         assert isinstance(await claimed(store, again), Granted)
 
-    with_store(store_url, story)
 
-
-def test_a_job_sent_round_is_begun_by_a_store_that_has_forgotten_it(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_sent_round_is_begun_by_a_store_that_has_forgotten_it(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
 
@@ -608,11 +550,11 @@ def test_a_job_sent_round_is_begun_by_a_store_that_has_forgotten_it(store_url: s
             *("redriven", "started", "finished", "completed"),
         ]
 
-    with_store(store_url, story)
 
-
-def test_a_letter_that_the_broker_put_aside_goes_round_unless_someone_has_its_job(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_letter_that_the_broker_put_aside_goes_round_unless_someone_has_its_job(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         late = await claimed(store, job, lease=60)
         assert await store.redrive(job) == "busy"
@@ -623,21 +565,17 @@ def test_a_letter_that_the_broker_put_aside_goes_round_unless_someone_has_its_jo
         assert await decided(store, job, OUTPUT, late) == "stale"
         assert await decided(store, again, OUTPUT, await claimed(store, again)) == "recorded"
 
-    with_store(store_url, story)
 
-
-def test_a_letter_of_a_run_that_was_cancelled_is_stale(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_letter_of_a_run_that_was_cancelled_is_stale(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await store.cancel("r1")
 
         assert await store.redrive(job) == "stale"
 
-    with_store(store_url, story)
 
-
-def test_a_letter_of_a_job_that_is_done_is_stale(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_letter_of_a_job_that_is_done_is_stale(store_url: str) -> None:
+    async with a_store(store_url) as store:
         """The broker put one copy of its message aside, another one was done."""
         job = await opened(store)
         await decided(store, job, OUTPUT, await claimed(store, job))
@@ -645,11 +583,9 @@ def test_a_letter_of_a_job_that_is_done_is_stale(store_url: str) -> None:
         assert await store.redrive(job) == "stale"
         assert await state(store) == RunState.COMPLETED
 
-    with_store(store_url, story)
 
-
-def test_a_run_that_comes_back_expires_no_more(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_run_that_comes_back_expires_no_more(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store, expires_in=60.0)
         await decided(store, job, DEAD, await claimed(store, job))
 
@@ -659,11 +595,9 @@ def test_a_run_that_comes_back_expires_no_more(store_url: str) -> None:
         assert run is not None
         assert (again.expires_ms, run.expires_ms) == (None, None)
 
-    with_store(store_url, story)
 
-
-def test_a_watcher_of_a_run_that_was_repaired_sees_it_through(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_watcher_of_a_run_that_was_repaired_sees_it_through(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await decided(store, job, DEAD, await claimed(store, job))
         again = await redriven(store, job)
@@ -673,16 +607,14 @@ def test_a_watcher_of_a_run_that_was_repaired_sees_it_through(store_url: str) ->
 
         assert seen[-5:] == ["failed", "redriven", "started", "finished", "completed"]
 
-    with_store(store_url, story)
-
 
 # Recorded and not published
 
 
-def test_a_submission_that_failed_late_does_not_reject_what_its_repeat_was_accepted_for(
+async def test_a_submission_that_failed_late_does_not_reject_what_its_repeat_was_accepted_for(
     store_url: str,
 ) -> None:
-    async def story(store: RunStore) -> None:
+    async with a_store(store_url) as store:
         for run_id in ("kept", "off"):
             await opened(store, run_id)
             await opened(store, run_id)  # its caller repeats it, before the first one has an answer
@@ -694,11 +626,9 @@ def test_a_submission_that_failed_late_does_not_reject_what_its_repeat_was_accep
         await store.reject_run("off", BROKEN)
         assert await state(store, "off") == RunState.REJECTED
 
-    with_store(store_url, story)
 
-
-def test_a_run_between_two_stages_is_not_rejected(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_run_between_two_stages_is_not_rejected(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         claim = await claimed(store, job)
         await store.decide(job, OUTPUT, fence=claim.fence, worker="w1", last=False)
@@ -707,13 +637,11 @@ def test_a_run_between_two_stages_is_not_rejected(store_url: str) -> None:
 
         assert await state(store) == RunState.QUEUED
 
-    with_store(store_url, story)
 
-
-def test_runs_whose_submitter_died_are_found_until_they_are_published_or_met_by_a_worker(
+async def test_runs_whose_submitter_died_are_found_until_they_are_published_or_met_by_a_worker(
     store_url: str,
 ) -> None:
-    async def story(store: RunStore) -> None:
+    async with a_store(store_url) as store:
         jobs = {name: await opened(store, name) for name in ("lost", "published", "met", "rejected", "off")}
         store.published("published")
         await claimed(store, jobs["met"])
@@ -724,34 +652,31 @@ def test_runs_whose_submitter_died_are_found_until_they_are_published_or_met_by_
         assert await store.unpublished(age=0) == ["lost"]
         assert await store.unpublished(age=60) == []
 
-    with_store(store_url, story)
-
 
 @pytest.mark.parametrize("leaves", [False, True])
-def test_that_a_run_is_published_is_noted_though_its_submitter_asks_nothing_more(
+async def test_that_a_run_is_published_is_noted_though_its_submitter_asks_nothing_more(
     store_url: str, leaves: bool
 ) -> None:
-    async def story(other: RunStore) -> None:
-        async with open_store(store_url, retention=3600) as submitter:
-            accepted = await submitter.open_run("r1", "sums", "add", b"1")
-            await passed(accepted.accepted_ms + 1)
-            assert await other.unpublished(age=0) == ["r1"]
+    async with a_store(store_url) as other, open_store(store_url, retention=3600) as submitter:
+        accepted = await submitter.open_run("r1", "sums", "add", b"1")
+        await passed(accepted.accepted_ms + 1)
+        assert await other.unpublished(age=0) == ["r1"]
 
-            submitter.published("r1")
-            if leaves:
-                await submitter.close()
-                assert await other.unpublished(age=0) == []
-            await eventually(lambda: other.unpublished(age=0), [])
-
-    with_store(store_url, story)
+        submitter.published("r1")
+        if leaves:
+            await submitter.close()
+            assert await other.unpublished(age=0) == []
+        await eventually(lambda: other.unpublished(age=0), [])
 
 
 # What is kept for re-runs
 
 
 @pytest.mark.parametrize(("keep", "kept"), [(65_536, b'{"sum":3}'), (4, None)])
-def test_what_was_handed_on_is_kept_unless_it_is_large(store_url: str, keep: int, kept: bytes | None) -> None:
-    async def story(store: RunStore) -> None:
+async def test_what_was_handed_on_is_kept_unless_it_is_large(
+    store_url: str, keep: int, kept: bytes | None
+) -> None:
+    async with a_store(store_url, keep) as store:
         job = await opened(store)
         claim = await claimed(store, job)
         await store.decide(job, OUTPUT, fence=claim.fence, worker="w1", last=False)
@@ -762,14 +687,10 @@ def test_what_was_handed_on_is_kept_unless_it_is_large(store_url: str, keep: int
         assert await store.output(job) == kept
         assert await claimed(store, job, redelivered=True) == Over()
 
-    with_store(store_url, story, keep)
 
-
-def test_a_held_job_stays_its_holder_s_whatever_else_it_waits_for(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_held_job_stays_its_holder_s_whatever_else_it_waits_for(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job, lock="L")
 
         assert isinstance(await claimed(store, job, "w2", lock="L"), Busy)
-
-    with_store(store_url, story)

@@ -1,7 +1,7 @@
-"""The life of runs and jobs in a real store: one holder at a time, one decision, and a timeline of it all."""
+"""Tests runs and jobs in a real store: claims, outcomes, timelines."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
@@ -19,14 +19,8 @@ BROKEN = Failure(kind="ValueError", text="no")
 OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
 
 
-def with_store(url: str, story: Callable[[RunStore], Awaitable[Any]], retention: float = DAY) -> Any:
-    """Tells a story that needs a store."""
-
-    async def tell() -> Any:
-        async with open_store(url, retention=retention) as store:
-            return await story(store)
-
-    return asyncio.run(tell())
+def a_store(url: str, retention: float = DAY) -> AbstractAsyncContextManager[RunStore]:
+    return open_store(url, retention=retention)
 
 
 async def opened(store: RunStore, run_id: str = "r1") -> Job:
@@ -43,8 +37,8 @@ async def claimed(
     return await store.claim(job, worker=worker, redelivered=redelivered, lease=lease)
 
 
-def test_a_run_is_found_as_soon_as_it_is_recorded(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_run_is_found_as_soon_as_it_is_recorded(store_url: str) -> None:
+    async with a_store(store_url) as store:
         await store.open_run("r1", "sums", "add", b"[1,2]")
 
         run = await store.get("r1")
@@ -54,11 +48,9 @@ def test_a_run_is_found_as_soon_as_it_is_recorded(store_url: str) -> None:
         assert [event.kind for event in run.timeline] == ["accepted"]
         assert await store.get("r2") is None
 
-    with_store(store_url, story)
 
-
-def test_a_job_goes_from_claim_to_result_and_the_timeline_shows_it(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_goes_from_claim_to_result_and_the_timeline_shows_it(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
 
         claim = await claimed(store, job)
@@ -83,11 +75,9 @@ def test_a_job_goes_from_claim_to_result_and_the_timeline_shows_it(store_url: st
         ]
         assert await store.latest("sums") == run
 
-    with_store(store_url, story)
 
-
-def test_a_held_job_is_refused_to_others_until_its_lease_ends(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_held_job_is_refused_to_others_until_its_lease_ends(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job, "w1", lease=60)
 
@@ -100,11 +90,9 @@ def test_a_held_job_is_refused_to_others_until_its_lease_ends(store_url: str) ->
         await claimed(store, ended, "w1", lease=0)
         assert await claimed(store, ended, "w2") == Granted(fence=2, starts=2)
 
-    with_store(store_url, story)
 
-
-def test_a_redelivered_job_is_taken_over_and_the_late_holder_can_decide_nothing(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_redelivered_job_is_taken_over_and_the_late_holder_can_decide_nothing(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job, "w1")
 
@@ -115,11 +103,9 @@ def test_a_redelivered_job_is_taken_over_and_the_late_holder_can_decide_nothing(
         assert await store.renew(job, fence=2, lease=60)
         assert await store.decide(job, OUTPUT, fence=2, worker="w2", last=True) == "recorded"
 
-    with_store(store_url, story)
 
-
-def test_a_claim_is_lost_to_a_later_one_alone_and_not_to_its_own_decision(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_claim_is_lost_to_a_later_one_alone_and_not_to_its_own_decision(store_url: str) -> None:
+    async with a_store(store_url) as store:
         for outcome in (OUTPUT, RetryLater(40.0, BROKEN), GiveUp("max-retries", BROKEN)):
             job = await opened(store, type(outcome).__name__)
             await claimed(store, job)
@@ -127,11 +113,11 @@ def test_a_claim_is_lost_to_a_later_one_alone_and_not_to_its_own_decision(store_
 
             assert await store.renew(job, fence=1, lease=60)
 
-    with_store(store_url, story)
 
-
-def test_what_was_decided_is_returned_again_to_every_caller_and_decided_only_once(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_what_was_decided_is_returned_again_to_every_caller_and_decided_only_once(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job)
         await store.decide(job, OUTPUT, fence=1, worker="w1", last=False)
@@ -145,13 +131,11 @@ def test_what_was_decided_is_returned_again_to_every_caller_and_decided_only_onc
         await claimed(store, job.following("double", b"3"))
         assert await claimed(store, job, "w2", redelivered=True) == Over()  # its output has arrived
 
-    with_store(store_url, story)
 
-
-def test_a_late_copy_of_a_job_that_is_forgotten_is_not_begun_while_its_completed_run_is_remembered(
+async def test_a_late_copy_of_a_job_that_is_forgotten_is_not_begun_while_its_completed_run_is_remembered(
     store_url: str,
 ) -> None:
-    async def story(store: RunStore) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job)
         await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
@@ -160,21 +144,19 @@ def test_a_late_copy_of_a_job_that_is_forgotten_is_not_begun_while_its_completed
 
         assert await claimed(store, job, "w2", redelivered=True) == Over()
 
-    with_store(store_url, story)
 
-
-def test_a_retry_on_record_survives_the_worker_that_ordered_it(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_retry_on_record_survives_the_worker_that_ordered_it(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job)
         await store.decide(job, RetryLater(40.0, BROKEN), fence=1, worker="w1", last=False)
 
-        told = await claimed(store, job, "w2", redelivered=True)
+        found = await claimed(store, job, "w2", redelivered=True)
 
-        assert isinstance(told, Decided)
-        assert isinstance(told.outcome, RetryLater)
-        assert 0 < told.outcome.after <= 40.0
-        assert told.outcome.failure == BROKEN
+        assert isinstance(found, Decided)
+        assert isinstance(found.outcome, RetryLater)
+        assert 0 < found.outcome.after <= 40.0
+        assert found.outcome.failure == BROKEN
         run = await store.get("r1")
         assert run is not None
         assert run.state == RunState.RETRYING
@@ -182,11 +164,9 @@ def test_a_retry_on_record_survives_the_worker_that_ordered_it(store_url: str) -
         assert await claimed(store, job.again(), "w2") == Granted(fence=2, starts=1)
         assert await claimed(store, job, "w3") == Over()  # a copy of the first attempt, come late
 
-    with_store(store_url, story)
 
-
-def test_a_job_given_up_fails_its_run_and_records_why(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_job_given_up_fails_its_run_and_records_why(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job)
         await store.decide(job, GiveUp("max-retries", BROKEN), fence=1, worker="w1", last=False)
@@ -198,11 +178,9 @@ def test_a_job_given_up_fails_its_run_and_records_why(store_url: str) -> None:
         assert [event.kind for event in run.timeline][-2:] == ["gave_up", "failed"]
         assert await claimed(store, job, "w2", redelivered=True) == Decided(GiveUp("max-retries", BROKEN))
 
-    with_store(store_url, story)
 
-
-def test_a_handed_back_job_is_free_at_once_and_its_start_does_not_count(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_handed_back_job_is_free_at_once_and_its_start_does_not_count(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await claimed(store, job, "w1")
 
@@ -210,11 +188,9 @@ def test_a_handed_back_job_is_free_at_once_and_its_start_does_not_count(store_ur
 
         assert await claimed(store, job, "w2") == Granted(fence=2, starts=1)
 
-    with_store(store_url, story)
 
-
-def test_the_same_submission_is_one_run_and_another_under_its_id_is_a_conflict(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_the_same_submission_is_one_run_and_another_under_its_id_is_a_conflict(store_url: str) -> None:
+    async with a_store(store_url) as store:
         first = await store.open_run("r1", "sums", "add", b"[1]")
 
         assert (await store.open_run("r1", "sums", "add", b"[1]")) == ("waiting", first.accepted_ms, None)
@@ -225,11 +201,9 @@ def test_the_same_submission_is_one_run_and_another_under_its_id_is_a_conflict(s
         await claimed(store, await opened(store, "r2"))
         assert (await store.open_run("r2", "sums", "add", b"[1,2]")).state == "known"
 
-    with_store(store_url, story)
 
-
-def test_a_run_that_was_not_accepted_never_starts_until_it_is_submitted_again(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_run_that_was_not_accepted_never_starts_until_it_is_submitted_again(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         await store.reject_run("r1", BROKEN)
 
@@ -242,11 +216,9 @@ def test_a_run_that_was_not_accepted_never_starts_until_it_is_submitted_again(st
         assert run is not None
         assert run.state == RunState.RUNNING
 
-    with_store(store_url, story)
 
-
-def test_a_store_that_lost_everything_lets_runs_go_on(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_store_that_lost_everything_lets_runs_go_on(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         with Redis.from_url(administrator(store_url)) as client:
             client.flushall()
@@ -259,24 +231,22 @@ def test_a_store_that_lost_everything_lets_runs_go_on(store_url: str) -> None:
         assert run is not None
         assert (run.state, run.result, run.pipeline) == (RunState.COMPLETED, {"sum": 3}, "sums")
 
-    with_store(store_url, story)
 
-
-def test_a_watcher_sees_each_event_once_and_the_progress_and_ends_with_the_run(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_watcher_sees_each_event_once_and_the_progress_and_ends_with_the_run(store_url: str) -> None:
+    async with a_store(store_url) as store:
         job = await opened(store)
         seen: list[str] = []
-        heard = asyncio.Condition()
+        changed = asyncio.Condition()
 
         async def watch() -> None:
             async for news in store.watch("r1"):
-                async with heard:
+                async with changed:
                     seen.append(news.kind if isinstance(news, Event) else f"{news.done:g}/{news.total:g}")
-                    heard.notify_all()
+                    changed.notify_all()
 
         async def until(news: str) -> None:
-            async with asyncio.timeout(10), heard:
-                await heard.wait_for(lambda: news in seen)
+            async with asyncio.timeout(10), changed:
+                await changed.wait_for(lambda: news in seen)
 
         watching = asyncio.create_task(watch())
         await until("accepted")
@@ -296,16 +266,14 @@ def test_a_watcher_sees_each_event_once_and_the_progress_and_ends_with_the_run(s
         ]
         assert [event.kind for event in later] == ["finished", "completed"]
 
-    with_store(store_url, story)
 
-
-def test_a_page_of_one_state_looks_at_a_bounded_number_of_runs_and_the_next_goes_on(
+async def test_a_page_of_one_state_looks_at_a_bounded_number_of_runs_and_the_next_goes_on(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mousetrap.run_store.listing.MAX_SCANNED", 6)
     monkeypatch.setattr("mousetrap.run_store.listing._CHUNK", 3)
 
-    async def story(store: RunStore) -> None:
+    async with a_store(store_url) as store:
         for number in range(20):
             await store.open_run(f"r{number:02}", "sums", "add", b"1")
         for number in (0, 1, 19):
@@ -322,11 +290,9 @@ def test_a_page_of_one_state_looks_at_a_bounded_number_of_runs_and_the_next_goes
         assert sorted(run for page in pages for run in page) == ["r00", "r01", "r19"]
         assert (await store.page(state=RunState.CANCELLED, limit=1)).runs[0].state == RunState.CANCELLED
 
-    with_store(store_url, story)
 
-
-def test_runs_are_listed_newest_first_page_by_page_and_each_once(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_runs_are_listed_newest_first_page_by_page_and_each_once(store_url: str) -> None:
+    async with a_store(store_url) as store:
         for number in range(25):
             await store.open_run(f"r{number:02}", "sums" if number % 5 else "products", "add", b"1")
 
@@ -346,11 +312,11 @@ def test_runs_are_listed_newest_first_page_by_page_and_each_once(store_url: str)
         assert {run.id for run in only.runs} == {"r00", "r05", "r10", "r15", "r20"}
         assert only.next is None
 
-    with_store(store_url, story)
 
-
-def test_the_latest_result_is_that_of_the_run_accepted_last_whichever_ends_first(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_the_latest_result_is_that_of_the_run_accepted_last_whichever_ends_first(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
         older = await opened(store, "older")
         newer = await opened(store, "newer")
         while newer.accepted_ms == older.accepted_ms:  # the same millisecond: no order to keep
@@ -364,11 +330,9 @@ def test_the_latest_result_is_that_of_the_run_accepted_last_whichever_ends_first
         assert latest is not None
         assert latest.id == newer.run_id
 
-    with_store(store_url, story)
 
-
-def test_every_key_has_a_time_to_live(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_every_key_has_a_time_to_live(store_url: str) -> None:
+    async with a_store(store_url) as store:
         for end in (OUTPUT, GiveUp("max-retries", BROKEN), RetryLater(5.0, BROKEN)):
             job = await opened(store, end.__class__.__name__)
             await claimed(store, job)
@@ -378,16 +342,14 @@ def test_every_key_has_a_time_to_live(store_url: str) -> None:
         await store.reject_run("never", BROKEN)
         await store.release(await opened(store, "released"), fence=1, worker="w1")
 
-    with_store(store_url, story)
-
     with Redis.from_url(administrator(store_url)) as client:
         lives = {key: client.ttl(key) for key in client.scan_iter()}
     assert len(lives) > 10
     assert {key for key, ttl in lives.items() if not 0 < ttl <= 3 * DAY + 5} == set()
 
 
-def test_a_store_that_is_away_is_reported_as_away_without_its_password() -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_store_that_is_away_is_reported_as_away_without_its_password() -> None:
+    async with a_store(f"valkey://:sesame@127.0.0.1:{free_ports(1)[0]}/0") as store:
         for question in (
             store.check(),
             store.get("r1"),
@@ -398,11 +360,9 @@ def test_a_store_that_is_away_is_reported_as_away_without_its_password() -> None
                 await question
             assert "sesame" not in str(away.value)
 
-    with_store(f"valkey://:sesame@127.0.0.1:{free_ports(1)[0]}/0", story)
 
-
-def test_a_full_store_refuses_and_forgets_nothing(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_full_store_refuses_and_forgets_nothing(store_url: str) -> None:
+    async with a_store(store_url) as store:
         await opened(store)
         with Redis.from_url(administrator(store_url)) as client:
             client.config_set("maxmemory", 1)
@@ -415,14 +375,10 @@ def test_a_full_store_refuses_and_forgets_nothing(store_url: str) -> None:
         assert await store.get("r1") is not None
         assert await store.get("r2") is None
 
-    with_store(store_url, story)
 
-
-def test_a_store_reports_whether_it_may_forget(store_url: str) -> None:
-    async def story(store: RunStore) -> None:
+async def test_a_store_reports_whether_it_may_forget(store_url: str) -> None:
+    async with a_store(store_url) as store:
         facts = await store.info()
 
         assert facts.server.startswith(("Valkey ", "Redis "))
         assert (facts.policy, facts.appends, facts.snapshots) == ("noeviction", True, "")
-
-    with_store(store_url, story)

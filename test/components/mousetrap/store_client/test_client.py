@@ -1,4 +1,4 @@
-"""How a store is named to people, and how its absence is said."""
+"""Tests the store's address and errors for people."""
 
 import asyncio
 

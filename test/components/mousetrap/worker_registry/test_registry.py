@@ -1,38 +1,26 @@
-"""What the registry tells of workers that beat, leave or fall silent, in a real store."""
+"""Tests the registry of workers in a real store."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 import pytest
 from redis import Redis
 
 from mousetrap.jobs import Backlog, StoreUnreachable
 from mousetrap.shapes import Doing
-from mousetrap.worker_registry import WorkerRegistry, open_registry
+from mousetrap.worker_registry import open_registry
 from support.heartbeats import a_heartbeat
 from support.ports import free_ports
 from support.valkey import administrator
-
-Story = Callable[[WorkerRegistry], Awaitable[None]]
-
-
-def told(url: str, story: Story) -> None:
-    async def tell() -> None:
-        async with open_registry(url) as registry:
-            await story(registry)
-
-    asyncio.run(asyncio.wait_for(tell(), 30))
 
 
 def raw(url: str) -> "Redis":
     return Redis.from_url(administrator(url))
 
 
-def test_workers_are_listed_by_name_as_their_last_beats_say(store_url: str) -> None:
+async def test_workers_are_listed_by_name_by_their_last_beats(store_url: str) -> None:
     job = Doing(run_id="r1", stage="fetch", attempt=2, seconds=1.5)
 
-    async def story(registry: WorkerRegistry) -> None:
+    async with open_registry(store_url) as registry:
         await registry.beat(a_heartbeat("w2"))
         await registry.beat(a_heartbeat("w1"))
         (first, _) = await registry.workers()
@@ -45,11 +33,9 @@ def test_workers_are_listed_by_name_as_their_last_beats_say(store_url: str) -> N
         assert one.started_ms == first.started_ms <= first.seen_ms <= one.seen_ms
         assert 0 <= one.silent < 30
 
-    told(store_url, story)
 
-
-def test_a_worker_that_leaves_is_forgotten_at_once(store_url: str) -> None:
-    async def story(registry: WorkerRegistry) -> None:
+async def test_a_worker_that_leaves_is_forgotten_at_once(store_url: str) -> None:
+    async with open_registry(store_url) as registry:
         await registry.beat(a_heartbeat("w1"))
         await registry.beat(a_heartbeat("w2"))
 
@@ -57,13 +43,11 @@ def test_a_worker_that_leaves_is_forgotten_at_once(store_url: str) -> None:
 
         assert [each.name for each in await registry.workers()] == ["w2"]
 
-    told(store_url, story)
 
-
-def test_a_worker_that_fell_silent_is_stale_with_what_it_ran(store_url: str) -> None:
+async def test_a_worker_that_fell_silent_is_stale_with_what_it_ran(store_url: str) -> None:
     job = Doing(run_id="r1", stage="fetch", attempt=1, seconds=0.0)
 
-    async def story(registry: WorkerRegistry) -> None:
+    async with open_registry(store_url) as registry:
         await registry.beat(a_heartbeat(doing=(job,)))
         with raw(store_url) as client:
             client.hincrby("mousetrap:worker:w1", "seen_ms", -16_000)
@@ -73,11 +57,11 @@ def test_a_worker_that_fell_silent_is_stale_with_what_it_ran(store_url: str) -> 
         assert (seen.state, seen.doing) == ("stale", (job,))
         assert seen.silent >= 16
 
-    told(store_url, story)
 
-
-def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_without_end(store_url: str) -> None:
-    async def story(registry: WorkerRegistry) -> None:
+async def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_without_end(
+    store_url: str,
+) -> None:
+    async with open_registry(store_url) as registry:
         await registry.beat(a_heartbeat("old"))
         with raw(store_url) as client:
             client.zincrby("mousetrap:workers", -3_600_001, "old")
@@ -90,40 +74,36 @@ def test_a_silent_worker_is_forgotten_after_an_hour_and_no_key_stays_without_end
             client.delete("mousetrap:worker:new")  # as its time-to-live would do it
         assert await registry.workers() == ()
 
-    told(store_url, story)
-
 
 @pytest.mark.parametrize(
     ("looks", "waited"),
     [
-        ([(3, None)], 0),  # nobody has ever looked: it waits from now on, for all that is known
+        ([(3, None)], 0),  # no earlier observation: the wait begins now
         ([(3, 60)], 60),
         ([(3, 60), (2, None)], 60),
         ([(3, 60), (3, 20)], 20),  # workers have come so far
         ([(3, 20), (3, 60)], 20),  # one of them has given back what it took long ago
         ([(3, 60), (0, None)], 0),
-        ([(3, 60), (0, None), (1, None)], 0),  # whatever waits now came after that
+        ([(3, 60), (0, None), (1, None)], 0),  # the messages that wait now came after that
         ([(3, 60), (3, -1000)], 0),  # a clock that is ahead
     ],
 )
-def test_what_was_seen_of_a_queue_shows_how_long_the_oldest_can_have_waited(
+async def test_what_was_seen_of_a_queue_shows_how_long_the_oldest_can_have_waited(
     store_url: str, looks: list[tuple[int, float | None]], waited: float
 ) -> None:
-    async def story(registry: WorkerRegistry) -> None:
+    async with open_registry(store_url) as registry:
         start = time.time()
-        told = [
+        ages = [
             await registry.look("q", Backlog(ready, None if ago is None else int((start - ago) * 1000)))
             for ready, ago in looks
         ]
 
-        assert waited <= told[-1] + 0.001 <= waited + time.time() - start + 0.01
+        assert waited <= ages[-1] + 0.001 <= waited + time.time() - start + 0.01
         assert await registry.look("another", Backlog(1, None)) == 0
 
-    told(store_url, story)
 
-
-def test_looks_are_forgotten_after_an_hour_in_which_nobody_looks(store_url: str) -> None:
-    async def story(registry: WorkerRegistry) -> None:
+async def test_looks_are_forgotten_after_an_hour_in_which_nobody_looks(store_url: str) -> None:
+    async with open_registry(store_url) as registry:
         await registry.look("q", Backlog(1, None))
 
         with raw(store_url) as client:
@@ -131,13 +111,11 @@ def test_looks_are_forgotten_after_an_hour_in_which_nobody_looks(store_url: str)
                 b"mousetrap:waiting:q": True
             }
 
-    told(store_url, story)
 
-
-def test_an_absent_store_is_reported() -> None:
+async def test_an_absent_store_is_reported() -> None:
     (port,) = free_ports(1)
 
-    async def story(registry: WorkerRegistry) -> None:
+    async with open_registry(f"valkey://127.0.0.1:{port}/0") as registry:
         for act in (
             registry.beat(a_heartbeat()),
             registry.leave("w1"),
@@ -146,5 +124,3 @@ def test_an_absent_store_is_reported() -> None:
         ):
             with pytest.raises(StoreUnreachable, match=f"127.0.0.1:{port}"):
                 await act
-
-    told(f"valkey://127.0.0.1:{port}/0", story)
