@@ -1,4 +1,4 @@
-"""Tests that the embedded server keeps its data and never outlives its owner."""
+"""Tests that the embedded server keeps data and ends with its owner."""
 
 import os
 import shutil
