@@ -65,7 +65,7 @@ class Cluster:
         self.runs: list[str] = []
         self._names: dict[str, str] = {}
         self.server = StoreServer(lambda: self.loop.epoch_ms)
-        self.store = Store(self.server, self._names, partial(self.ledger.witness, self.server))
+        self.store = Store(self.server, self._names, partial(self.ledger.on_transitions, self.server))
         queues = [name for queue in QUEUES for name in (queue, dead_queue(queue))]
         self.broker = Broker(self.loop, queues, self._published)
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -137,7 +137,7 @@ class Ledger:
 
     # What the store writes
 
-    def witness(
+    def on_transitions(
         self, server: StoreServer, process: Process, happened: list[tuple[str, list[Any], list[Any]]]
     ) -> None:
         """Transitions happened in one call."""

@@ -89,7 +89,7 @@ class Process:
         except JobUndecodable:
             return f"message {message.id}"
         return f"{job.run_id}.{job.stage}#{job.attempt}" + (
-            f" round {job.generation + 1}" if job.generation else ""
+            f" generation {job.generation}" if job.generation else ""
         )
 
     # What happens to it

@@ -16,17 +16,17 @@ REPLY_TIMEOUT_S = 2.0
 _ROUTINE = {"renew": "renewed", "ended": "ended", "unpublished": "unpublished", "published": "recorded"}
 
 #: Called with the transitions of one call: the name, arguments and reply of each.
-Witness = Callable[[Process, list[tuple[str, list[Any], list[Any]]]], None]
+OnTransitions = Callable[[Process, list[tuple[str, list[Any], list[Any]]]], None]
 
 
 class Store:
     """The server, which can be away."""
 
-    def __init__(self, server: StoreServer, names: Mapping[str, str], witness: Witness) -> None:
+    def __init__(self, server: StoreServer, names: Mapping[str, str], on_transitions: OnTransitions) -> None:
         self.server = server
         #: Readable names of jobs, by id.
         self.names = names
-        self.witness = witness
+        self.on_transitions = on_transitions
         self.away = False
 
     def reached(self) -> StoreServer:
@@ -62,7 +62,7 @@ class StoreClient:
             ]
             for name, given, answer in happened:
                 self._note([name, *given], answer)
-            self._store.witness(self._process, happened)
+            self._store.on_transitions(self._process, happened)
             return reply
 
         asked = ", ".join(self._described(call) for call in calls)
