@@ -178,7 +178,7 @@ async def ready(queue: Queue, name: str) -> None:
     """Returns once the queue is declared."""
     while True:
         with suppress(QueueUnreachable):
-            await queue.ready(name)
+            await queue.count_ready(name)
             return
         await asyncio.sleep(0.2)
 

@@ -115,7 +115,7 @@ async def _dead_letters(queue: Queue, name: str) -> list[DeadLetter]:
     letters: list[Delivery] = []
     subscription = await queue.consume(dead_queue(name), 10_000, letters.append)
     async with asyncio.timeout(_PATIENCE):
-        while await queue.ready(dead_queue(name)) or not await _quiet(letters):  # noqa: ASYNC110
+        while await queue.count_ready(dead_queue(name)) or not await _quiet(letters):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await subscription.stop()
     for letter in letters:

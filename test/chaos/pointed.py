@@ -43,8 +43,8 @@ class PointedQueue:
 
         return await self._inner.consume(queue, prefetch, received)
 
-    async def ready(self, queue: str) -> int:
-        return await self._inner.ready(queue)
+    async def count_ready(self, queue: str) -> int:
+        return await self._inner.count_ready(queue)
 
     async def backlog(self, queue: str) -> Backlog:
         return await self._inner.backlog(queue)

@@ -122,7 +122,7 @@ class Load:
 
         found: list[Message] = []
         for queue in map(dead_queue, QUEUES):
-            count = await self._queue.ready(queue)
+            count = await self._queue.count_ready(queue)
             subscription = await self._queue.consume(queue, 100, take)
             found += [await asyncio.wait_for(received.get(), 30) for _ in range(count)]
             await subscription.stop()

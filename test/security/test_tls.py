@@ -86,7 +86,7 @@ def try_queue(url: str, server_context: ssl.SSLContext, tls: ssl.SSLContext | No
             options = QueueOptions(tls=tls, confirm_deadline=3.0)
             async with connect(secure, ["work"], name="test", options=options) as queue:
                 await queue.publish("work", Message("1", b"{}"))
-                assert await queue.ready("work") == 1
+                assert await queue.count_ready("work") == 1
 
     asyncio.run(story())
 

@@ -149,17 +149,17 @@ class SimulatedQueue:
         self._subscriptions.append(subscription)
         return subscription
 
-    async def ready(self, queue: str) -> int:
+    async def count_ready(self, queue: str) -> int:
         return await self.process.ask("queue", f"-counts {queue}", lambda: self._count(queue), _no_reply)
 
     async def backlog(self, queue: str) -> Backlog:
-        return Backlog(await self.ready(queue), None)
+        return Backlog(await self.count_ready(queue), None)
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> None:
         """Returns None, as on RabbitMQ, where a message cannot be read without taking it."""
 
     async def mark(self, queue: str) -> int:
-        return await self.ready(queue)
+        return await self.count_ready(queue)
 
     async def check(self) -> None:
         await self.process.ask("queue", "checks the broker", self._reach, _no_reply)

@@ -140,7 +140,7 @@ class _Calls:
         return await self._store.reject_run(run, Failure(kind="QueueFull", text="no"))
 
     async def published(self, run: str) -> Any:
-        return self._store.published(run)
+        return self._store.mark_published(run)
 
     async def unpublished(self, age: float) -> Any:
         return await self._store.unpublished(age=age)
@@ -174,8 +174,8 @@ class _Calls:
     async def begin(self, run: str, second: bool, fence: int) -> Any:
         return await self._store.begin(_job(run, second), fence=fence, worker="w1")
 
-    async def survived(self, run: str, second: bool) -> Any:
-        return await self._store.survived(_job(run, second))
+    async def mark_survived(self, run: str, second: bool) -> Any:
+        return await self._store.mark_survived(_job(run, second))
 
     async def renew(self, run: str, second: bool, fence: int) -> Any:
         return await self._store.renew(_job(run, second), fence=fence, lease=30.0)
@@ -187,7 +187,7 @@ class _Calls:
     async def distrust(self, run: str, second: bool, right: bool) -> Any:
         job = _job(run, second)
         record = msgspec.json.encode(OUTCOMES[0]).decode() if right else "another"
-        return await self._store.distrust(job, Unsigned(record, "forged"), _FORGED, worker="w1")
+        return await self._store.replace_unsigned(job, Unsigned(record, "forged"), _FORGED, worker="w1")
 
     async def release(self, run: str, second: bool, fence: int) -> Any:
         return await self._store.release(_job(run, second), fence=fence, worker="w1")
@@ -196,7 +196,7 @@ class _Calls:
         return await self._store.redrive(msgspec.structs.replace(_job(run, second), generation=generation))
 
     async def redriven(self, run: str, second: bool, generation: int) -> Any:
-        return await self._store.redriven(
+        return await self._store.mark_redriven(
             msgspec.structs.replace(_job(run, second).redriven(EPOCH_MS), generation=generation)
         )
 

@@ -151,6 +151,6 @@ def waiting(queue_url: str, *names: str) -> list[int]:
 
     async def count() -> list[int]:
         async with connect(queue_url, work, name="test") as queue:
-            return [await queue.ready(name) for name in names]
+            return [await queue.count_ready(name) for name in names]
 
     return asyncio.run(count())

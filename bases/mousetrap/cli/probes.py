@@ -97,7 +97,7 @@ async def _queues(settings: Settings, there: Sequence[str]) -> Check:
 
 async def _ready(broker: Queue, queue: str) -> int | None:
     try:
-        return await broker.ready(queue)
+        return await broker.count_ready(queue)
     except Unroutable:
         return None
 

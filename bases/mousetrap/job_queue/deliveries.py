@@ -8,7 +8,7 @@ from typing import Any
 
 from pika.exceptions import AMQPError
 
-from mousetrap.job_queue.acknowledgements import Acknowledgements
+from mousetrap.job_queue.ack_batches import Acknowledgements
 from mousetrap.job_queue.amqp.connection import ask, close_channel
 from mousetrap.job_queue.amqp.frames import Delivered
 from mousetrap.job_queue.amqp.properties import read

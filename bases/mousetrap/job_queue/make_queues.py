@@ -27,4 +27,4 @@ def make_queues(settings: Settings, queues: Iterable[str]) -> None:
 async def _make_streams(url: str, queues: list[str], options: QueueOptions) -> None:
     async with connect(url, queues, name="migrate", options=options) as queue:
         for name in queues:
-            await queue.ready(name)
+            await queue.count_ready(name)

@@ -83,7 +83,7 @@ class RabbitQueue:
     ) -> RabbitSubscription:
         return self._consumer.consume(queue, prefetch, receive)
 
-    async def ready(self, queue: str) -> int:
+    async def count_ready(self, queue: str) -> int:
         try:
             async with self._channel() as channel:
                 declared = await ask(channel, channel.queue_declare, queue, passive=True)
@@ -93,14 +93,14 @@ class RabbitQueue:
 
     async def backlog(self, queue: str) -> Backlog:
         """Only a consumer knows since when messages wait: on RabbitMQ, reading a message takes it."""
-        return Backlog(await self.ready(queue), self._consumer.waiting_since(queue))
+        return Backlog(await self.count_ready(queue), self._consumer.waiting_since(queue))
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> None:
         """None: on RabbitMQ, reading a message takes it."""
 
     async def mark(self, queue: str) -> int:
         """The number of waiting messages, which is all that the broker reports."""
-        return await self.ready(queue)
+        return await self.count_ready(queue)
 
     async def check(self) -> None:
         async with self._channel():
@@ -116,7 +116,7 @@ class RabbitQueue:
         now = asyncio.get_running_loop().time()
         if now - at >= _LIMIT_KNOWN_FOR_S:
             with suppress(MousetrapError):
-                limit = limit_reached(await self.ready(queue), self._options)
+                limit = limit_reached(await self.count_ready(queue), self._options)
             self._limits_reached[queue] = (limit or possible_limits(self._options), now)
         return self._limits_reached[queue][0]
 

@@ -34,7 +34,7 @@ async def hold(queue: Queue, name: str, most: int) -> AsyncIterator[Held]:
     Raises QueueUnreachable or Unroutable.
     """
     dead = dead_queue(name)
-    waiting = await queue.ready(dead)
+    waiting = await queue.count_ready(dead)
     deliveries: list[Delivery] = []
     try:
         await _take(queue, dead, min(waiting, most), deliveries)
@@ -98,5 +98,5 @@ async def _wave(queue: Queue, dead: str, room: int, deliveries: list[Delivery]) 
 
 async def _until_ready(queue: Queue, dead: str, count: int) -> None:
     """Returns once so many are ready again."""
-    while await queue.ready(dead) < count:  # noqa: ASYNC110  a queue has no event for it
+    while await queue.count_ready(dead) < count:  # noqa: ASYNC110  a queue has no event for it
         await asyncio.sleep(_POLL_S)

@@ -161,7 +161,7 @@ class DeadLetters:
         if isinstance(redriven, str):
             return None if redriven == "busy" else False
         await self._queue.publish(letter.queue, signed_message(redriven, self._keyring))
-        await self._store.redriven(redriven)
+        await self._store.mark_redriven(redriven)
         return True
 
     def _selected(self, selection: Selection) -> Sequence[str]:

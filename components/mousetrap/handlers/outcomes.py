@@ -19,7 +19,7 @@ from mousetrap.retry import (
     error_text,
     error_traceback,
     judge,
-    wait_out,
+    outage_pause,
 )
 from mousetrap.settings import masked
 
@@ -86,7 +86,7 @@ def _judged_safely(
 
 def waited_out(outcome: RetryLater, waited: float, policy: RetryPolicy, chance: float) -> RetryLater | GiveUp:
     """The outcome of an attempt that met an outage, which has lasted for `waited` seconds."""
-    match wait_out(outcome.after, waited, policy, chance):
+    match outage_pause(outcome.after, waited, policy, chance):
         case Stop(reason):
             return GiveUp(reason, outcome.failure)
         case Again(after):

@@ -82,7 +82,7 @@ class Queue(Protocol):
         """Calls `receive` on the event loop for each delivery, with at most `prefetch` of them unsettled."""
         ...
 
-    async def ready(self, queue: str) -> int:
+    async def count_ready(self, queue: str) -> int:
         """How many messages wait to be delivered, the delayed ones not counted. Raises QueueUnreachable or Unroutable."""
         ...
 

@@ -2,7 +2,7 @@
 
 from mousetrap.retry.backoff import Backoff
 from mousetrap.retry.errors import Outage, TimeLimitExceeded, TryAgain
-from mousetrap.retry.judge import Again, Stop, WaitOut, judge, wait_out
+from mousetrap.retry.judge import Again, Stop, WaitOut, judge, outage_pause
 from mousetrap.retry.policy import SHARED_CRASHES, RetryPolicy
 from mousetrap.retry.text import encodable, error_kind, error_text, error_traceback
 
@@ -21,5 +21,5 @@ __all__ = [
     "error_text",
     "error_traceback",
     "judge",
-    "wait_out",
+    "outage_pause",
 ]

@@ -20,7 +20,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class WaitOut:
-    """An outage: make the same attempt again; `wait_out` gives the pause, which is at least `after`."""
+    """An outage: make the same attempt again; `outage_pause` gives the pause, which is at least `after`."""
 
     #: Seconds.
     after: float
@@ -53,7 +53,7 @@ def judge(
     return Again(chance * longest if asked is None else asked)
 
 
-def wait_out(asked: float, waited: float, policy: RetryPolicy, chance: float) -> Again | Stop:
+def outage_pause(asked: float, waited: float, policy: RetryPolicy, chance: float) -> Again | Stop:
     """The pause before an attempt is made again after an outage that has lasted `waited` seconds.
 
     It is about as long as the outage so far, of which chance removes up to half, so that waiting jobs do not return

@@ -1,10 +1,10 @@
 """Keeps the state of runs and jobs in Valkey or Redis."""
 
-from mousetrap.run_store.claims import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
+from mousetrap.run_store.claim_replies import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
 from mousetrap.run_store.damage import read_json
+from mousetrap.run_store.decode_run import StoredRun
 from mousetrap.run_store.info import StoreInfo
-from mousetrap.run_store.reading import StoredRun
-from mousetrap.run_store.records import Opening
+from mousetrap.run_store.signed_records import Opening
 from mousetrap.run_store.store import RunStore, open_store
 from mousetrap.run_store.submissions import Opened, RunConflict
 from mousetrap.run_store.work import Decision

@@ -11,8 +11,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from mousetrap.run_store.damage import is_damage
+from mousetrap.run_store.decode_run import StoredRun, read_run
 from mousetrap.run_store.keys import index_key, run_key
-from mousetrap.run_store.reading import StoredRun, read_run
 from mousetrap.shapes import RunPage, RunState
 
 _DAY_MS = 86_400_000

@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from mousetrap.run_store.damage import is_damage
+from mousetrap.run_store.decode_run import StoredRun, read_event, read_progress, read_run
 from mousetrap.run_store.info import StoreInfo, read_info
 from mousetrap.run_store.keys import events_key, latest_key, run_key
 from mousetrap.run_store.listing import RunFilter, list_runs
 from mousetrap.run_store.notifications import RunChanges
-from mousetrap.run_store.reading import StoredRun, read_event, read_progress, read_run
 from mousetrap.shapes import Event, Progress, RunPage, RunState
 from mousetrap.store_client import unreachable
 

@@ -7,7 +7,7 @@ import msgspec
 from mousetrap.jobs import Done, Failure, Job
 from mousetrap.run_store.connection import StoreConnection, text_of
 from mousetrap.run_store.keys import job_key
-from mousetrap.run_store.records import read_verdict
+from mousetrap.run_store.signed_records import read_verdict
 from mousetrap.run_store.transitions import CancelRun, JobRedriven, RedriveJob
 from mousetrap.shapes import RunState
 
@@ -25,7 +25,7 @@ class Repairs(StoreConnection):
         no longer too old.
 
         `stale`: the job has continued since the letter. `busy`: a worker has the job now. The call may be repeated before the
-        job is published. The run is reopened by `redriven`, or when a worker claims the job.
+        job is published. The run is reopened by `mark_redriven`, or when a worker claims the job.
         """
         reply, accepted_ms = await self._batches.call(
             RedriveJob(job.id, job.run_id, job.generation, self._ttl)
@@ -34,7 +34,7 @@ class Repairs(StoreConnection):
             return job.redriven(accepted_ms)
         return "busy" if reply == "busy" else "stale"
 
-    async def redriven(self, job: Job) -> None:
+    async def mark_redriven(self, job: Job) -> None:
         """Records that the broker has the job that `redrive` gave: its run is reopened."""
         await self._batches.call(
             JobRedriven(

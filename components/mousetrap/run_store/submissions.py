@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, cast
 from mousetrap.jobs import Failure, MousetrapError
 from mousetrap.run_store.connection import StoreConnection, text_of
 from mousetrap.run_store.keys import run_key
-from mousetrap.run_store.records import OPENING, Opening, read_opening, sign_opening
+from mousetrap.run_store.signed_records import OPENING, Opening, read_opening, sign_opening
 from mousetrap.run_store.transitions import OpenRun, Published, RejectRun, Unpublished
 
 
@@ -59,7 +59,7 @@ class Submissions(StoreConnection):
             fields = cast(list[bytes | None], await self._client.hmget(run_key(run_id), OPENING))
         return read_opening(run_id, fields, self._keyring) if fields[0] is not None else None
 
-    def published(self, run_id: str) -> None:
+    def mark_published(self, run_id: str) -> None:
         """Notes, within a second or so, that the run's first job is with the broker for good.
 
         If the note is lost, the job is published once more, under the same id.

@@ -7,9 +7,9 @@ import msgspec
 
 from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store.claims import Claim, Unsigned, read_claim
+from mousetrap.run_store.claim_replies import Claim, Unsigned, read_claim
 from mousetrap.run_store.connection import StoreConnection, text_of
-from mousetrap.run_store.records import write_verdict
+from mousetrap.run_store.signed_records import write_verdict
 from mousetrap.run_store.transitions import (
     ENDED,
     BeginSuspect,
@@ -76,7 +76,7 @@ class Work(StoreConnection):
         )
         return read_claim(reply, job, self._keyring)
 
-    async def distrust(self, job: Job, refused: Unsigned, why: GiveUp, *, worker: str) -> Decision:
+    async def replace_unsigned(self, job: Job, refused: Unsigned, why: GiveUp, *, worker: str) -> Decision:
         """Gives the job up because its record is not signed by us, so that nothing follows from the record.
 
         `stale` when the record has changed since: claim again. `over` when the run has ended otherwise.
@@ -106,7 +106,7 @@ class Work(StoreConnection):
         )
         return int(starts)
 
-    async def survived(self, job: Job) -> None:
+    async def mark_survived(self, job: Job) -> None:
         """Records that a worker which lost the job is alive, so that this start does not count as a crash."""
         await self._batches.call(Survived(job.id, job.attempt))
 

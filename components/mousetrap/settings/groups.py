@@ -7,8 +7,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
+from mousetrap.settings.convert import read
 from mousetrap.settings.environment import SettingsWrong, variable
-from mousetrap.settings.reading import read
 
 
 class SettingsGroup(msgspec.Struct, frozen=True, kw_only=True):

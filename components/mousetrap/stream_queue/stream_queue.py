@@ -92,7 +92,7 @@ class StreamQueue:
         self._subscriptions = [*(each for each in self._subscriptions if not each.ended), subscription]
         return subscription
 
-    async def ready(self, queue: str) -> int:
+    async def count_ready(self, queue: str) -> int:
         with self._reaching():
             waiting = await self._client.call("ready", queue, timeout_s=_REPLY_TIMEOUT_S)
             if waiting < 0 and queue in self._limits:
@@ -105,7 +105,7 @@ class StreamQueue:
         return int(waiting)
 
     async def backlog(self, queue: str) -> Backlog:
-        ready = await self.ready(queue)
+        ready = await self.count_ready(queue)
         with self._reaching():
             since_ms = await self._client.call("since", queue, timeout_s=_REPLY_TIMEOUT_S)
         return Backlog(ready, since_ms or None)
@@ -128,7 +128,7 @@ class StreamQueue:
         with self._reaching():
             length, last_id = await self._client.call("mark", queue, timeout_s=_REPLY_TIMEOUT_S)
         # `ready` makes a missing queue of ours, and raises for any other.
-        return (await self.ready(queue), b"") if length < 0 else (int(length), last_id)
+        return (await self.count_ready(queue), b"") if length < 0 else (int(length), last_id)
 
     async def check(self) -> None:
         await self._command("PING")

@@ -51,7 +51,7 @@ class Intake:
         if self._bounds.dead_letters:
             for queue in self._queues:
                 with suppress(MousetrapError):
-                    self._dead[queue] = await self._queue.ready(dead_queue(queue))
+                    self._dead[queue] = await self._queue.count_ready(dead_queue(queue))
         share = 0.0
         with suppress(MousetrapError):
             facts = await self._store.info()

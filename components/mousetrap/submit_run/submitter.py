@@ -149,7 +149,7 @@ class Submitter:
 
     async def _publish(self, job: Job, stage: Stage) -> None:
         await self._queue.publish(stage.queue, signed_message(job, self._keyring))
-        self._store.published(job.run_id)
+        self._store.mark_published(job.run_id)
 
     async def _reject(self, run_id: str, error: MousetrapError) -> None:
         """The caller gets an error; if the message exists after all, its worker must find the run ended."""
@@ -160,7 +160,7 @@ class Submitter:
         """Ends a run whose record is not ours. No caller was answered that it is accepted."""
         _log.error("will not publish a run in the store: %s", error, extra={"run": run_id})
         await self._store.reject_run(run_id, Failure(kind="SignatureRefused", text=str(error)))
-        self._store.published(run_id)  # so that it is not looked at again
+        self._store.mark_published(run_id)  # so that it is not looked at again
 
 
 async def submit_run(

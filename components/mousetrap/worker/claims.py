@@ -54,7 +54,7 @@ class Claims:
         """Gives up a job whose recorded outcome is not ours: no message of ours may follow from that."""
         outcome = record_refused(record.why)
         decision = await self._outages.wait_out(
-            "record outcomes", self._store.distrust, job, record, outcome, worker=self._worker
+            "record outcomes", self._store.replace_unsigned, job, record, outcome, worker=self._worker
         )
         self._observer.recorded(job, outcome, decision)
         match decision:
@@ -100,8 +100,8 @@ class Claims:
         except MousetrapError as error:
             self._observer.outage(attempt.job, "release a job", error)
 
-    async def survived(self, attempt: Attempt) -> None:
+    async def mark_survived(self, attempt: Attempt) -> None:
         """Notes that this worker lives, whose job another one has: its start does not count as a crash."""
         if attempt.counted:
             with suppress(MousetrapError):  # at worst the job runs alone one start too early
-                await self._store.survived(attempt.job)
+                await self._store.mark_survived(attempt.job)

@@ -87,7 +87,7 @@ class Processor:
         if attempt.obsolete:
             attempt.task.uncancel()
         if attempt.lost:
-            await self._claims.survived(attempt)
+            await self._claims.mark_survived(attempt)
             return unrecorded("stale", attempt.job, self._options.lease)
         await self._claims.release(attempt)
         return Drop() if attempt.cancelled else HandBack()

@@ -210,6 +210,7 @@ class _Worker:
 
     async def _waiting(self) -> int:
         counts = [
-            await self._outages.wait_out("count messages", self._queue.ready, name) for name in self._queues
+            await self._outages.wait_out("count messages", self._queue.count_ready, name)
+            for name in self._queues
         ]
         return sum(counts)

@@ -34,8 +34,8 @@ end
 -- Redelivered means that the last holder's connection is gone; but a message can have copies, and before a job is given up
 -- for killing its workers, the last one has the time of its claim to show that it lives.
 local function held_by_another(held, worker, redelivered, crashes)
-  local convicted = tonumber(held.starts) >= crashes
-  return held.worker ~= worker and (not redelivered or convicted) and tonumber(held.until_ms) > now
+  local crash_limit_reached = tonumber(held.starts) >= crashes
+  return held.worker ~= worker and (not redelivered or crash_limit_reached) and tonumber(held.until_ms) > now
 end
 
 -- Claimed twice by one worker because the first reply was lost: a new fence would void the one in use.

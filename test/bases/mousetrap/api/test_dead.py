@@ -68,7 +68,7 @@ def taken(url: str, count: int) -> Sequence[Message]:
             deliveries = [await inbox.take() for _ in range(count)]
             for delivery in deliveries:
                 delivery.acknowledge()
-            assert await queue.ready(QUEUE) == 0
+            assert await queue.count_ready(QUEUE) == 0
         return [delivery.message for delivery in deliveries]
 
     return asyncio.run(take())

@@ -73,7 +73,7 @@ def waiting(store_url: str) -> int:
 
     async def count() -> int:
         async with connect(store_url, [QUEUE], name="test") as queue:
-            return await queue.ready(QUEUE)
+            return await queue.count_ready(QUEUE)
 
     return asyncio.run(count())
 

@@ -40,7 +40,7 @@ def tables(folder: Path) -> list[str]:
 async def waiting(url: str) -> list[int]:
     """How many wait in each queue, as those see it who make none."""
     async with connect(url, [], name="test", options=QueueOptions(declare=False)) as queue:
-        return [await queue.ready(each) for name in QUEUES for each in (name, f"{name}.dead")]
+        return [await queue.count_ready(each) for name in QUEUES for each in (name, f"{name}.dead")]
 
 
 def test_all_that_other_processes_need_is_made_and_made_again_without_a_change(

@@ -32,7 +32,7 @@ async def test_consumers_can_report_since_when_the_rest_waits_and_looking_takes_
         await queue.publish(work, Message("m2", b"x"))
         after = time.time()
         await queue.publish(work, Message("m3", b"x"))
-        await eventually(lambda: queue.ready(work), 2)
+        await eventually(lambda: queue.count_ready(work), 2)
 
         looks = [await queue.backlog(work) for _ in range(5)]
 
@@ -54,7 +54,7 @@ async def test_a_job_does_not_wait_before_it_is_due(url: str, work: str) -> None
         await queue.consume(work, 1, inbox)
         await inbox.take()
         await queue.publish(work, Message("next", b"x"))
-        await eventually(lambda: queue.ready(work), 1)
+        await eventually(lambda: queue.count_ready(work), 1)
 
         since_ms = (await queue.backlog(work)).since_ms
 
@@ -66,7 +66,7 @@ async def test_what_came_due_and_no_worker_has_let_in_waits_since_then(store_url
     async with connect(store_url, [work], name="test") as queue:
         before = time.time()
         await queue.publish(work, Message("late", b"x"), after=0.2)
-        await eventually(lambda: queue.ready(work), 1)
+        await eventually(lambda: queue.count_ready(work), 1)
 
         seen = await queue.backlog(work)
 

@@ -87,7 +87,7 @@ async def test_a_run_fails_is_retried_given_up_redriven_and_completed_by_users_w
             run_id = await api.submit(b"20")
             assert (await api.ended(run_id)).state == RunState.FAILED
             await eventually(lambda: _runs_of(letters), [run_id])  # recorded first, published then
-            assert await asking.ready(queues[0]) == 0
+            assert await asking.count_ready(queues[0]) == 0
 
             repaired.set()
             redriven = await letters.redrive(Selection(), rate=1000, limit=1)

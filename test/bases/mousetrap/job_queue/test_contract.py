@@ -49,7 +49,7 @@ async def test_a_confirmed_message_is_delivered_once(queue_url: str, work: str) 
         assert delivery.acknowledge()
 
     async with connect(queue_url, [work], name="test") as queue:
-        assert await queue.ready(work) == 0
+        assert await queue.count_ready(work) == 0
         await queue.consume(work, 10, inbox)
         await queue.publish(work, Message("m2", b""))
         assert await inbox.acknowledge(1) == ["m2"]
@@ -79,7 +79,7 @@ async def test_headers_that_a_broker_could_act_on_are_refused(queue_url: str, wo
     async with connect(queue_url, [work], name="test") as queue:
         with pytest.raises(ValueError, match=name):
             await queue.publish(work, Message("m", b"x", {name: "value"}))
-        assert await queue.ready(work) == 0
+        assert await queue.count_ready(work) == 0
 
 
 async def test_a_body_of_eight_megabytes_and_one_of_none_arrive_whole(queue_url: str, work: str) -> None:
@@ -119,7 +119,7 @@ async def test_two_consumers_share_a_queue_and_neither_gets_the_others_message(
 
         got = await inbox.acknowledge(len(ids))
         assert len(got) == len(set(got)) and set(got) == ids
-        await eventually(lambda: one.ready(work), 0)
+        await eventually(lambda: one.count_ready(work), 0)
 
 
 async def test_no_more_than_the_prefetch_is_delivered_unsettled(queue_url: str, work: str) -> None:
@@ -129,12 +129,12 @@ async def test_no_more_than_the_prefetch_is_delivered_unsettled(queue_url: str, 
         inbox = Inbox()
         await queue.consume(work, 2, inbox)
         first, second = await inbox.take(), await inbox.take()
-        await eventually(lambda: queue.ready(work), 3)
+        await eventually(lambda: queue.count_ready(work), 3)
         assert len(inbox) == 0
 
         first.acknowledge()
         third = await inbox.take()
-        await eventually(lambda: queue.ready(work), 2)
+        await eventually(lambda: queue.count_ready(work), 2)
         assert len(inbox) == 0
 
         assert second.acknowledge() and third.acknowledge()
@@ -171,7 +171,7 @@ async def test_settling_twice_does_nothing_the_second_time(queue_url: str, work:
 
         await queue.publish(work, Message("m2", b"x"))
         assert await inbox.acknowledge(1) == ["m2"]
-        await eventually(lambda: queue.ready(work), 0)
+        await eventually(lambda: queue.count_ready(work), 0)
 
 
 async def test_after_stop_nothing_more_comes_and_what_is_held_can_be_settled(
@@ -252,7 +252,7 @@ async def test_acknowledgements_made_just_before_closing_are_not_lost(queue_url:
         again = Inbox()
         await queue.consume(work, 100, again)
         assert set(await again.acknowledge(15)) == {f"m{n}" for n in range(20, 50, 2)}
-        await eventually(lambda: queue.ready(work), 0)
+        await eventually(lambda: queue.count_ready(work), 0)
 
 
 async def test_what_a_lost_connection_held_comes_again_and_reports_it(queue_url: str, work: str) -> None:
@@ -360,7 +360,7 @@ async def test_the_length_that_the_settings_allow_pushes_back_on_submitters_unti
                 await queue.publish(work, Message(f"m{n}", b"x"))
                 taken += 1
         assert taken >= 3
-        assert await queue.ready(work) == taken
+        assert await queue.count_ready(work) == taken
 
         inbox = Inbox()
         await queue.consume(work, 50, inbox)
@@ -422,25 +422,25 @@ async def test_a_queue_that_is_not_there_is_an_error_and_never_silence(
         with pytest.raises(Unroutable, match="nowhere"):
             await queue.publish("nowhere", Message("m", b"x"), after=after)
         with pytest.raises(Unroutable, match="nowhere"):
-            await queue.ready("nowhere")
+            await queue.count_ready("nowhere")
         await queue.publish(work, Message("m", b"x"))
-        assert await queue.ready(work) == 1
+        assert await queue.count_ready(work) == 1
 
 
 async def test_ready_counts_what_waits_and_neither_what_is_held_nor_what_is_delayed(
     queue_url: str, work: str
 ) -> None:
     async with connect(queue_url, [work], name="test") as queue:
-        assert await queue.ready(work) == 0
+        assert await queue.count_ready(work) == 0
         for n in range(3):
             await queue.publish(work, Message(f"m{n}", b"x"))
         await queue.publish(work, Message("later", b"x"), after=3_600.0)
-        assert await queue.ready(work) == 3
+        assert await queue.count_ready(work) == 3
 
         inbox = Inbox()
         await queue.consume(work, 1, inbox)
         await inbox.take()
-        await eventually(lambda: queue.ready(work), 2)
+        await eventually(lambda: queue.count_ready(work), 2)
 
 
 async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_reports_where_it_should_be(
@@ -455,7 +455,7 @@ async def test_while_the_broker_is_away_callers_get_an_error_in_time_that_report
             with pytest.raises(QueueUnreachable, match=where):
                 await queue.check()
             with pytest.raises(QueueUnreachable, match=where):
-                await queue.ready(work)
+                await queue.count_ready(work)
             assert "guest:guest" not in str(published.value)
         await proxy.open()
 
@@ -565,14 +565,14 @@ async def test_a_mark_differs_once_a_message_came_or_went(queue_url: str, work: 
         marks = [await queue.mark(work)]
         assert await queue.mark(work) == marks[0]
         await queue.publish(work, Message("m1", b"x"))
-        await eventually(lambda: queue.ready(work), 1)
+        await eventually(lambda: queue.count_ready(work), 1)
         marks.append(await queue.mark(work))
         inbox = Inbox()
         await queue.consume(work, 1, inbox)
         await queue.publish(work, Message("m2", b"x"))
         assert await inbox.acknowledge(1) == ["m1"]
         assert (await inbox.take()).message.id == "m2"
-        await eventually(lambda: queue.ready(work), 0)
+        await eventually(lambda: queue.count_ready(work), 0)
 
         assert marks[0] != marks[1] != await queue.mark(work)
         with pytest.raises(Unroutable):

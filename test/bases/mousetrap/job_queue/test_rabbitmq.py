@@ -73,7 +73,7 @@ async def test_a_full_queue_refuses_and_keeps_what_it_has(broker_url: str, work:
                 accepted += 1
 
         assert accepted >= 3
-        assert await queue.ready(work) == accepted
+        assert await queue.count_ready(work) == accepted
         inbox = Inbox()
         await queue.consume(work, 50, inbox)
         assert await inbox.acknowledge(accepted) == [f"m{n}" for n in range(accepted)]
@@ -112,7 +112,7 @@ async def test_classic_queues_keep_the_same_promises(broker_url: str, work: str)
         await queue.publish(dead_queue(work), Message("dead", b"x"))
 
         assert await inbox.acknowledge(2) == ["now", "later"]
-        assert await queue.ready(dead_queue(work)) == 1
+        assert await queue.count_ready(dead_queue(work)) == 1
 
 
 LIMIT = {"x-delivery-limit": 50}
@@ -213,7 +213,7 @@ async def test_sixty_restarts_of_its_worker_cost_a_waiting_message_neither_its_q
         inbox = Inbox()
         await publisher.consume(work, 10, inbox)
         assert await inbox.acknowledge(5) == ids
-        assert await publisher.ready(dead_queue(work)) == 0
+        assert await publisher.count_ready(dead_queue(work)) == 0
 
 
 async def test_what_arrives_while_a_subscription_stops_stays_in_its_queue(broker_url: str, work: str) -> None:
@@ -239,7 +239,7 @@ async def test_what_arrives_while_a_subscription_stops_stays_in_its_queue(broker
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         assert sorted(await inbox.acknowledge(len(ids))) == ids
-        assert await queue.ready(dead_queue(work)) == 0
+        assert await queue.count_ready(dead_queue(work)) == 0
 
 
 async def test_a_consumer_that_the_broker_forgot_subscribes_again_and_gets_all(
@@ -275,7 +275,7 @@ async def test_subscribing_again_all_the_time_loses_nothing_and_repeats_nothing(
             assert delivery.acknowledge()
 
         await subscription.stop()
-        await eventually(lambda: queue.ready(work), 0)
+        await eventually(lambda: queue.count_ready(work), 0)
         assert len(inbox) == 0
 
 
@@ -304,7 +304,7 @@ async def test_a_queue_deleted_under_its_publishers_is_declared_again_for_all_of
 
         await asyncio.gather(*(queue.publish(work, Message(f"m{n}", b"x")) for n in range(20)))
 
-        assert await queue.ready(work) == 20
+        assert await queue.count_ready(work) == 20
 
 
 async def test_what_the_broker_gives_up_by_itself_is_in_the_dead_queue_with_its_reason(
@@ -312,7 +312,7 @@ async def test_what_the_broker_gives_up_by_itself_is_in_the_dead_queue_with_its_
 ) -> None:
     async with connect(broker_url, [work], name="test") as queue:
         await queue.publish(work, Message("m", b"x", {"mousetrap-signature": "s"}), after=0.1)
-        await eventually(lambda: queue.ready(work), 1)
+        await eventually(lambda: queue.count_ready(work), 1)
         await asyncio.to_thread(reject_one, broker_url, work)
 
         inbox = Inbox()
@@ -325,7 +325,7 @@ async def test_a_foreign_message_without_an_id_is_delivered_as_it_is(broker_url:
     async with connect(broker_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
-        await eventually(lambda: queue.ready(work), 0)
+        await eventually(lambda: queue.count_ready(work), 0)
         await asyncio.to_thread(publish_plainly, broker_url, work)
 
         message = (await inbox.take()).message
@@ -400,7 +400,7 @@ async def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_conn
             await queue.publish(work, Message("m", b"x"))
 
         async with connect(broker_url, [work], name="other") as other:
-            assert await other.ready(work) == 1
+            assert await other.count_ready(work) == 1
         async with asyncio.timeout(20):
             while proxy.connections < 2:  # noqa: ASYNC110  the relay announces nothing
                 await asyncio.sleep(0.02)

@@ -77,20 +77,20 @@ async def fill(url: str) -> None:
             await queue.publish(
                 QUEUE, Message(each, each.encode(), {"mousetrap-signature": each}), after=after
             )
-            await eventually(lambda: queue.ready(QUEUE), IDS.index(each) + 1)
+            await eventually(lambda: queue.count_ready(QUEUE), IDS.index(each) + 1)
         await queue.publish(dead_queue(QUEUE), Message("dead", b"x"))
 
 
 async def all_is_there(url: str) -> None:
     async with connect(url, [QUEUE], name="test") as queue:
-        assert await queue.ready(QUEUE) == len(IDS)
+        assert await queue.count_ready(QUEUE) == len(IDS)
         inbox = Inbox()
         await queue.consume(QUEUE, 10, inbox)
         for each in IDS:
             delivery = await inbox.take()
             assert delivery.message == Message(each, each.encode(), {"mousetrap-signature": each})
             assert delivery.acknowledge()
-        assert await queue.ready(dead_queue(QUEUE)) == 1
+        assert await queue.count_ready(dead_queue(QUEUE)) == 1
 
 
 def run(script: Path, url: str, *queues: str) -> tuple[int, str]:

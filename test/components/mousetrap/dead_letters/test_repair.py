@@ -52,11 +52,11 @@ async def bury_message(bench: Workbench, message: Message, at_ms: int = 1, **sto
 
 
 async def dead_count(bench: Workbench) -> int:
-    return await bench.queue.ready(dead_queue(bench.queue_of("add")))
+    return await bench.queue.count_ready(dead_queue(bench.queue_of("add")))
 
 
 async def alive_count(bench: Workbench) -> int:
-    return await bench.queue.ready(bench.queue_of("add"))
+    return await bench.queue.count_ready(bench.queue_of("add"))
 
 
 async def test_a_look_shows_every_letter_oldest_first_and_leaves_all_where_they_are(bench: Workbench) -> None:

@@ -16,7 +16,7 @@ from mousetrap.retry import (
     TryAgain,
     WaitOut,
     judge,
-    wait_out,
+    outage_pause,
 )
 
 NOW = 1_700_000_000.0
@@ -159,7 +159,7 @@ def test_an_error_that_no_retry_will_fix_is_no_outage() -> None:
 
 def test_an_outage_may_give_a_time_to_retry() -> None:
     assert judge(Busy(), 1, RetryPolicy(outages=(Busy,)), 0.5, NOW) == WaitOut(7.5)
-    assert wait_out(7.5, 0.0, RetryPolicy(), 0.5) == Again(7.5)
+    assert outage_pause(7.5, 0.0, RetryPolicy(), 0.5) == Again(7.5)
 
 
 @pytest.mark.parametrize(
@@ -168,15 +168,15 @@ def test_an_outage_may_give_a_time_to_retry() -> None:
 def test_pauses_grow_with_the_outage_up_to_the_cap_and_chance_parts_those_who_wait(
     waited: float, chance: float, after: float
 ) -> None:
-    assert wait_out(0.0, waited, RetryPolicy(base=1.0, cap=60.0), chance) == Again(after)
+    assert outage_pause(0.0, waited, RetryPolicy(base=1.0, cap=60.0), chance) == Again(after)
 
 
 def test_an_outage_that_does_not_end_is_one_no_more() -> None:
     policy = RetryPolicy(outage_limit=3_600.0)
 
-    assert isinstance(wait_out(0.0, 3_599.0, policy, 0.5), Again)
-    assert wait_out(0.0, 3_600.0, policy, 0.5) == Stop("outage")
-    assert isinstance(wait_out(0.0, 1e12, RetryPolicy(outage_limit=math.inf), 0.5), Again)
+    assert isinstance(outage_pause(0.0, 3_599.0, policy, 0.5), Again)
+    assert outage_pause(0.0, 3_600.0, policy, 0.5) == Stop("outage")
+    assert isinstance(outage_pause(0.0, 1e12, RetryPolicy(outage_limit=math.inf), 0.5), Again)
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, math.nan])
@@ -198,7 +198,7 @@ def test_no_outage_is_waited_out_for_longer_than_thirty_days_at_a_time(
 ) -> None:
     policy = RetryPolicy(base=base, cap=base * more, outage_limit=math.inf)
 
-    again = wait_out(0.0, waited, policy, 1.0)
+    again = outage_pause(0.0, waited, policy, 1.0)
 
     assert isinstance(again, Again)
     assert 0 <= again.after <= 30 * 86_400

@@ -61,7 +61,7 @@ async def kinds(store: RunStore, run_id: str = "r1") -> list[str]:
 async def redriven(store: RunStore, job: Job) -> Job:
     again = await store.redrive(job)
     assert isinstance(again, Job)
-    await store.redriven(again)
+    await store.mark_redriven(again)
     return again
 
 
@@ -237,7 +237,7 @@ async def test_a_worker_that_learns_that_it_lost_its_job_did_not_die_of_it(store
         for n in range(2, 9):
             claim = await claimed(store, job, f"w{n}", redelivered=True)
             assert (claim.starts, claim.suspect) == (2, False)
-            await store.survived(job)
+            await store.mark_survived(job)
 
 
 async def test_a_worker_that_lost_an_earlier_attempt_and_lives_saves_no_later_one(store_url: str) -> None:
@@ -250,7 +250,7 @@ async def test_a_worker_that_lost_an_earlier_attempt_and_lives_saves_no_later_on
         for n in (2, 3):
             await claimed(store, again, f"w{n}", redelivered=True)
 
-        await store.survived(job)
+        await store.mark_survived(job)
 
         assert (await claimed(store, again, "w4", redelivered=True)).suspect
 
@@ -473,7 +473,7 @@ async def test_a_run_has_failed_until_its_dead_job_is_with_its_queue_again(store
         assert await state(store) == RunState.FAILED
         assert isinstance(again, Job)
         for _ in range(2):
-            await store.redriven(again)
+            await store.mark_redriven(again)
             assert await state(store) == RunState.QUEUED
         assert (await kinds(store)).count("redriven") == 1
 
@@ -493,7 +493,7 @@ async def test_a_worker_that_meets_a_redriven_job_first_reopens_its_run_and_nobo
         if outcome is not None:
             await decided(store, again, outcome, claim)
         before = await store.get("r1")
-        await store.redriven(again)
+        await store.mark_redriven(again)
 
         assert await store.get("r1") == before
         assert (await kinds(store))[4:6] == ["redriven", "started"]
@@ -643,7 +643,7 @@ async def test_runs_whose_submitter_died_are_found_until_they_are_published_or_m
 ) -> None:
     async with a_store(store_url) as store:
         jobs = {name: await opened(store, name) for name in ("lost", "published", "met", "rejected", "off")}
-        store.published("published")
+        store.mark_published("published")
         await claimed(store, jobs["met"])
         await store.reject_run("rejected", BROKEN)
         await store.cancel("off")
@@ -662,7 +662,7 @@ async def test_that_a_run_is_published_is_noted_though_its_submitter_asks_nothin
         await passed(accepted.accepted_ms + 1)
         assert await other.unpublished(age=0) == ["r1"]
 
-        submitter.published("r1")
+        submitter.mark_published("r1")
         if leaves:
             await submitter.close()
             assert await other.unpublished(age=0) == []

@@ -38,7 +38,7 @@ async def test_a_worker_s_heartbeats_report_how_long_the_rest_of_its_queue_waits
         inbox = Inbox()
         await queue.consume(QUEUE, 1, inbox)
         await inbox.take()
-        await eventually(lambda: queue.ready(QUEUE), 1)
+        await eventually(lambda: queue.count_ready(QUEUE), 1)
         vitals = Vitals(stats=WorkerStats(), auto_kill_s=60)
         heartbeat = asyncio.create_task(Heartbeat(a_heartbeat(), vitals, queue, registry, 60).beat_forever())
         await eventually(has_reported, True)

@@ -116,7 +116,7 @@ async def test_what_a_killed_worker_held_comes_back_once_its_membership_has_laps
 
     inbox = Inbox()
     async with opened(store_url) as queue:
-        assert await queue.ready("work") == 1
+        assert await queue.count_ready("work") == 1
         await queue.consume("work", 10, inbox.receive)
 
         delivery = await inbox.next()
@@ -220,7 +220,7 @@ async def test_a_message_whose_time_has_come_is_ready_even_if_nobody_consumes(st
         await queue.publish("work", Message("soon", b"body"), after=0.05)
         await queue.publish("work", Message("late", b"body"), after=3600)
         async with asyncio.timeout(10):
-            while await queue.ready("work") != 1:
+            while await queue.count_ready("work") != 1:
                 pass
 
 
@@ -247,7 +247,7 @@ async def test_a_queue_that_nobody_declared_refuses_messages(store_url: str) -> 
         with pytest.raises(Unroutable, match="no queue 'nowhere'"):
             await queue.publish("nowhere", Message("lost", b"body"), after=1.0)
         with pytest.raises(Unroutable, match="no queue 'nowhere'"):
-            await queue.ready("nowhere")
+            await queue.count_ready("nowhere")
 
 
 @pytest.mark.parametrize("after", [-1.0, float("nan"), float("inf")])
@@ -268,7 +268,7 @@ async def test_queues_come_back_by_themselves_when_the_server_has_lost_its_data(
             client.flushdb()
 
         await queue.publish("other", Message("other", b"body"))
-        assert await queue.ready("other") == 1
+        assert await queue.count_ready("other") == 1
         await queue.publish("work", Message("after", b"body"))
         assert (await inbox.next()).message.id == "after"
 
@@ -303,7 +303,7 @@ async def test_a_server_that_is_away_is_named_without_its_password_in_one_warnin
             for refused in (
                 queue.publish("work", Message("id", b"body")),
                 queue.check(),
-                queue.ready("work"),
+                queue.count_ready("work"),
             ):
                 with pytest.raises(QueueUnreachable, match=f"127.0.0.1:{port}") as caught:
                     await refused
@@ -390,7 +390,7 @@ async def test_what_comes_due_into_a_full_queue_joins_it_nonetheless(store_url: 
         await queue.publish("work", Message("first", b"body"))
         await queue.publish("work", Message("later", b"body"), after=0.05)
 
-        await eventually(lambda: queue.ready("work"), 2)
+        await eventually(lambda: queue.count_ready("work"), 2)
         inbox = Inbox()
         await queue.consume("work", 10, inbox.receive)
         assert [(await inbox.next()).message.id for _ in range(2)] == ["first", "later"]
@@ -410,7 +410,7 @@ async def test_a_publish_that_was_cancelled_before_it_was_sent_is_not_sent(
         await asyncio.to_thread(own_valkey.start)
         await waiting
 
-        assert await queue.ready("work") == 1
+        assert await queue.count_ready("work") == 1
 
 
 @pytest.mark.parametrize(

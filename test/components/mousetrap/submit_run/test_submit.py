@@ -19,7 +19,7 @@ async def test_an_accepted_run_is_recorded_and_its_first_job_is_in_the_queue(ben
     accepted = await bench.submitter.submit(bench.pipeline, b"1", run_id="r1")
 
     assert accepted == ("r1", True)
-    assert await bench.queue.ready(bench.queue_of("add")) == 1
+    assert await bench.queue.count_ready(bench.queue_of("add")) == 1
     run = await bench.store.get("r1")
     assert run is not None
     assert run.state == RunState.QUEUED
@@ -32,7 +32,7 @@ async def test_a_body_that_the_pipeline_does_not_take_leaves_no_trace(bench: Wor
         await bench.submit(body, run_id="r1")
 
     assert await bench.store.get("r1") is None
-    assert await bench.queue.ready(bench.queue_of("add")) == 0
+    assert await bench.queue.count_ready(bench.queue_of("add")) == 0
 
 
 @pytest.mark.parametrize("run_id", ["", "a b", "a/b", "x" * 65, "ä"])
@@ -78,7 +78,7 @@ async def test_a_repeat_returns_the_first_run_however_far_it_is(bench: Workbench
 
     assert again == ("r1", False)
     assert (await bench.ended("r1")).result == 4
-    assert await bench.queue.ready(bench.queue_of("add")) == 0
+    assert await bench.queue.count_ready(bench.queue_of("add")) == 0
     with pytest.raises(RunConflict):
         await bench.submit(b"2", run_id="r1")
 
@@ -90,7 +90,7 @@ async def test_a_repeat_of_what_was_recorded_and_never_published_publishes_it(be
     again = await bench.submitter.submit(bench.pipeline, b"1", run_id="r1")
 
     assert again == ("r1", False)
-    assert await bench.queue.ready(bench.queue_of("add")) == 1
+    assert await bench.queue.count_ready(bench.queue_of("add")) == 1
 
 
 @on_streams

@@ -47,7 +47,7 @@ async def test_an_async_handler_of_a_cancelled_run_is_cancelled(bench: Workbench
         run = await bench.ended(run_id)
 
     assert [event.kind for event in run.timeline] == ["accepted", "started", "cancelled"]
-    assert await bench.queue.ready(bench.queue_of("add")) == 0
+    assert await bench.queue.count_ready(bench.queue_of("add")) == 0
 
 
 @pytest.mark.parametrize("stage", [{}, {"lock": Lock(name="only-one")}])
@@ -94,7 +94,7 @@ async def test_a_sync_handler_of_a_cancelled_run_can_see_it_and_what_it_gives_is
 
     run = await bench.ended(run_id)
     assert (run.state, run.result) == (RunState.CANCELLED, None)
-    assert await bench.queue.ready(bench.queue_of("double")) == 0
+    assert await bench.queue.count_ready(bench.queue_of("double")) == 0
 
 
 @pytest.mark.stages(input=str, output=str)
@@ -110,7 +110,7 @@ async def test_an_isolated_handler_of_a_cancelled_run_is_killed_whatever_it_does
         await asyncio.to_thread(until, lambda: not Path(f"/proc/{pid}").exists(), "it is killed")
 
     assert (await bench.ended(run_id)).state == RunState.CANCELLED
-    assert await bench.queue.ready(bench.queue_of("add")) == 0
+    assert await bench.queue.count_ready(bench.queue_of("add")) == 0
 
 
 @pytest.mark.parametrize("isolated", [False, True])
@@ -150,7 +150,7 @@ async def test_a_run_cancelled_while_no_worker_was_up_never_starts(bench: Workbe
         await bench.ended(await bench.submit(b"2"))
 
     assert begun == [2]
-    assert await bench.queue.ready(bench.queue_of("add")) == 0
+    assert await bench.queue.count_ready(bench.queue_of("add")) == 0
     assert (await bench.ended(cancelled)).state == RunState.CANCELLED
 
 

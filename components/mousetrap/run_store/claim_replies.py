@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from mousetrap.jobs import Job, Outcome, RetryLater
-from mousetrap.run_store.records import read_verdict
+from mousetrap.run_store.signed_records import read_verdict
 from mousetrap.signing import Keyring, SignatureRefused
 
 
@@ -47,7 +47,7 @@ class Decided(msgspec.Struct, frozen=True):
 class Unsigned(msgspec.Struct, frozen=True):
     """The record of the job is not signed by one of our keys: nothing may follow from it."""
 
-    #: The record, to be replaced by `RunStore.distrust`.
+    #: The record, to be replaced by `RunStore.replace_unsigned`.
     record: str
     #: The reason, as text.
     why: str

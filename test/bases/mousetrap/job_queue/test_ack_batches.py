@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.job_queue.acknowledgements import Acknowledgements
+from mousetrap.job_queue.ack_batches import Acknowledgements
 
 
 @pytest.mark.parametrize(
