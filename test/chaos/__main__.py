@@ -77,8 +77,8 @@ def main() -> int:
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="mousetrap-chaos-") as folder:
         chapters = [
-            tell(chosen.keep or Path(folder), chosen.seed, chosen.only)
-            for name, tell in _CHAPTERS.items()
+            run_chapter(chosen.keep or Path(folder), chosen.seed, chosen.only)
+            for name, run_chapter in _CHAPTERS.items()
             if chosen.chapter in (None, name)
         ]
     report = tables(chapters, _facts(chosen.seed))
@@ -156,11 +156,11 @@ def _chosen(
 def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Chapter:
     begin = time.monotonic()
     deployment.start_caller(_RATE)
-    struck, missed = [], []
+    applied, missed = [], []
     for number, fault in enumerate(faults, start=1):
         print(f"{number}/{len(faults)}", end=" ", flush=True)
         try:
-            struck += drive(deployment, [fault])
+            applied += drive(deployment, [fault])
         except AssertionError as error:  # the other faults are worth knowing about too
             missed.append(str(error))
             print(error, flush=True)
@@ -169,7 +169,7 @@ def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Cha
     return Chapter(
         title=title,
         servers=f"{_rabbitmq(deployment)}, {_valkey(deployment)}",
-        struck=struck,
+        applied=applied,
         missed=missed,
         history=history,
         ended_workers=len(deployment.pool.ends),

@@ -40,13 +40,13 @@ class Calls:
         asked: Asked,
         about: tuple[str, str],
         call: Awaitable[Answer],
-        heard: Callable[[Answer], Asked],
+        answered: Callable[[Answer], Asked],
     ) -> Answer:
         """Makes the call about a job and its run, with an entry before it and one for its answer."""
         number = next(self._numbers)
         self._note(number, asked, about)
         answer = await call
-        self._note(number, heard(answer), about)
+        self._note(number, answered(answer), about)
         return answer
 
     def _note(self, number: int, asked: Asked, about: tuple[str, str]) -> None:
@@ -66,7 +66,7 @@ def read_calls(path: Path) -> tuple[Entry, ...]:
 def by_job(
     entries: Iterable[Entry], stoppable: Callable[[str], bool]
 ) -> Mapping[str, list[Operation[Asked]]]:
-    """The calls about each job; `stoppable` says of a run whether it may be ended from outside."""
+    """The calls about each job; `stoppable` is true of a run that may be ended from outside."""
     ends: dict[tuple[str, int], Entry] = {}
     begins: dict[tuple[str, int], Entry] = {}
     for entry in entries:

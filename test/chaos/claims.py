@@ -20,7 +20,7 @@ class Asked(NamedTuple):
     redelivered: bool = False
     #: Whether the run may be ended from outside, by a cancel or by its expiry.
     stoppable: bool = False
-    #: Seconds that a claim or a renewal lasts; 0 where the store's clock is stepped, so that nobody can say.
+    #: Seconds that a claim or a renewal lasts; 0 where the store's clock is stepped, so that the time is unknown.
     lease: float = 0.0
     #: Empty for a call without an answer.
     answer: str = ""
@@ -98,7 +98,7 @@ def _nothing_to_do(job: Job, asked: Asked, call: Operation[Asked]) -> Iterator[J
         yield job._replace(fence=job.fence + 1)  # expired by this very claim
 
 
-def _kept(job: Job, asked: Asked, call: Operation[Asked]) -> Iterator[Job]:
+def _renewed(job: Job, asked: Asked, call: Operation[Asked]) -> Iterator[Job]:
     if asked.fence == job.fence:
         yield job._replace(until=call.begin + asked.lease) if job.state == "running" else job
 
@@ -112,7 +112,7 @@ def _recorded(job: Job, asked: Asked, call: Operation[Asked]) -> Iterator[Job]:
     if asked.fence != job.fence:
         return
     if job.decided == job.fence and job.outcome == asked.outcome:
-        yield job  # the same decision, heard again
+        yield job  # the same decision, answered again
     elif job.state in ("running", "released") and job.decided != job.fence:
         again = asked.outcome == "RetryLater"
         yield job._replace(
@@ -146,7 +146,7 @@ _ANSWERS = {
         "Decided": _decided_before,
         "Over": _nothing_to_do,
     },
-    "renew": {"kept": _kept, "lost": _stale},
+    "renew": {"kept": _renewed, "lost": _stale},
     "decide": {"recorded": _recorded, "stale": _stale, "over": _over, "unlocked": _unlocked},
     "release": {"released": _released},
 }

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from chaos.calls import Entry
 from chaos.controlled import Controlled
 from chaos.effects import Effect
-from chaos.history import DeadLetter, History, Told
+from chaos.history import DeadLetter, History, StoredRun
 from chaos.ledger import Line
 from chaos.workload import QUEUES, Work
 from mousetrap.job_queue import connect
@@ -52,7 +52,7 @@ async def collect(
     deleted: frozenset[str],
     exits: tuple[int, ...],
 ) -> History:
-    """The history, once the queues are empty or our patience is."""
+    """The history, once the queues are empty or the timeout is over."""
     depths = await settled_depths(broker, broker_url, store_url)
     async with open_store(store_url, retention=7200.0) as store:
         known = {line.run for line in ledger} | await _listed(store)
@@ -81,8 +81,8 @@ async def left_open(store_url: str, runs: Iterable[str]) -> set[str]:
         for run in asked:
             pipe.hget(f"mousetrap:run:{run}", "state")
         states = await pipe.execute()
-    told = zip(asked, states, strict=True)
-    return {run for run, state in told if state and not RunState(state.decode()).ended}
+    found = zip(asked, states, strict=True)
+    return {run for run, state in found if state and not RunState(state.decode()).ended}
 
 
 async def _listed(store: RunStore) -> set[str]:
@@ -94,24 +94,24 @@ async def _listed(store: RunStore) -> set[str]:
     return found
 
 
-async def _runs(store: RunStore, runs: Iterable[str]) -> dict[str, Told]:
+async def _runs(store: RunStore, runs: Iterable[str]) -> dict[str, StoredRun]:
     room = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(run_id: str) -> tuple[str, Told] | None:
+    async def one(run_id: str) -> tuple[str, StoredRun] | None:
         async with room:
             run = await store.get(run_id)
         if run is None:
             return None
         done = msgspec.convert(run.result, Work).done if run.result is not None else None
         events = tuple(event.kind for event in run.timeline)
-        return run_id, Told(str(run.state), done, events, run.expires_ms)
+        return run_id, StoredRun(str(run.state), done, events, run.expires_ms)
 
     found = await asyncio.gather(*map(one, runs))
     return dict(each for each in found if each is not None)
 
 
 async def _dead_letters(queue: Queue, name: str) -> list[DeadLetter]:
-    """What lies in the dead queue of `name`, which is empty afterwards."""
+    """The messages in the dead queue of `name`, which is empty afterwards."""
     letters: list[Delivery] = []
     subscription = await queue.consume(dead_queue(name), 10_000, letters.append)
     async with asyncio.timeout(_PATIENCE):
@@ -141,7 +141,7 @@ def _letter(delivery: Delivery, queue: str) -> DeadLetter:
 
 
 async def settled_depths(broker: Controlled | None, broker_url: str, store_url: str) -> dict[str, int]:
-    """The messages in each queue, once there are none or our patience is over."""
+    """The messages in each queue, once there are none or the timeout is over."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         depths = await _depths(broker, broker_url, store_url)
@@ -154,8 +154,8 @@ async def _depths(broker: Controlled | None, broker_url: str, store_url: str) ->
     if broker is None:
         return await _stream_depths(store_url)
     vhost = unquote(urlsplit(broker_url).path.removeprefix("/")) or "/"
-    told = await asyncio.to_thread(broker.rabbitmqctl, "eval", _DEPTHS.format(vhost=vhost))
-    rows = (line.rsplit(" ", 1) for line in told.splitlines() if " " in line)
+    listed = await asyncio.to_thread(broker.rabbitmqctl, "eval", _DEPTHS.format(vhost=vhost))
+    rows = (line.rsplit(" ", 1) for line in listed.splitlines() if " " in line)
     depths: dict[str, int] = {}
     for name, count in rows:  # a node that does not lead a queue counts nothing in it
         if not name.endswith(".dead"):

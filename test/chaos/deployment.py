@@ -159,7 +159,7 @@ class Deployment:
         asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
         exits = self.pool.drain()
         for each in self._processes():
-            (self.folder / f"said.{each.pid}").write_text(each.output)
+            (self.folder / f"output.{each.pid}").write_text(each.output)
         return asyncio.run(
             collect(
                 broker=self.broker,

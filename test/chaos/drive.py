@@ -14,8 +14,8 @@ _CALM, _RECOVERY = 1.5, 60.0
 _BEGINNING = 120.0
 
 
-class Struck(NamedTuple):
-    """A fault that was."""
+class AppliedFault(NamedTuple):
+    """A fault that was applied, and the recovery from it."""
 
     fault: Fault
     span: Span
@@ -29,9 +29,9 @@ def drive(
     say: Callable[[str], None] = print,
     *,
     calm: float = _CALM,
-) -> list[Struck]:
-    """Strikes with each in turn; AssertionError where one finds no mark, or nothing goes on after it."""
-    struck = []
+) -> list[AppliedFault]:
+    """Applies each in turn; AssertionError where one finds no mark, or nothing goes on after it."""
+    applied = []
     deployment.done_after(0.0, _BEGINNING)  # a deployment that never worked would come back from nothing
     for fault in faults:
         time.sleep(calm)
@@ -40,9 +40,9 @@ def drive(
             done = deployment.done_after(span.end, _RECOVERY)
         except AssertionError as error:
             raise AssertionError(f"{fault.name}: {error}") from error
-        struck.append(Struck(fault, span, done.at - span.end))
-        say(f"{fault.name}: {span.end - span.begin:.1f} s, back in {struck[-1].recovery:.2f} s")
-    return struck
+        applied.append(AppliedFault(fault, span, done.at - span.end))
+        say(f"{fault.name}: {span.end - span.begin:.1f} s, back in {applied[-1].recovery:.2f} s")
+    return applied
 
 
 def schedule(

@@ -59,7 +59,7 @@ def strike_at(deployment: Deployment, point: Point, act: str) -> float:
         for worker in armed:  # only one that leaves hands back what it had no time for
             worker.send(signal.SIGTERM)
     until(
-        lambda: any(_struck(worker, before) for worker, before in armed.items()),
+        lambda: any(_sprung(worker, before) for worker, before in armed.items()),
         f"a worker passes {point}",
         _COMES_BY,
     )
@@ -78,7 +78,7 @@ def kill_a_worker(deployment: Deployment) -> Span:
 
 
 def kill_all_workers(deployment: Deployment) -> Span:
-    """At once: until a new one is up, nobody works."""
+    """At once: until a new one is up, no worker works."""
     deployment.pool.wait_until_up()
     for worker in deployment.pool.up():
         worker.send(signal.SIGKILL)
@@ -174,14 +174,15 @@ def delete_a_queue(deployment: Deployment) -> Span:
     queue = KINDS["doomed"].pipeline.first.queue
     before = deployment.submit("doomed", 120)
     with _Timed() as timed:
-        said = {worker: len(worker.lines) for worker in deployment.pool.up()}
+        lines_before = {worker: len(worker.lines) for worker in deployment.pool.up()}
         _broker(deployment).rabbitmqctl("delete_queue", "--vhost", deployment.vhost, queue)
         deployment.forgive(set(before))
         until(
             lambda: any(
-                _says(worker, f"queue {queue}", said.get(worker, 0)) for worker in deployment.pool.all
+                _has_printed(worker, f"queue {queue}", lines_before.get(worker, 0))
+                for worker in deployment.pool.all
             ),
-            "a worker says that its queue is gone",
+            "a worker logs that its queue is gone",
             10,
         )
     deployment.wait_for_end(deployment.submit("doomed", 3))
@@ -266,7 +267,7 @@ def cut_the_stores_connections(deployment: Deployment) -> Span:
 
 
 def pull_the_cable(deployment: Deployment) -> Span:
-    """Half open: nothing passes by the connections of now, and nobody is told. What counts is the time from here."""
+    """Half open: nothing passes by the connections of now, and neither side learns of it. What counts is the time from here."""
     deployment.broker_door.stall()
     return _now()
 
@@ -288,7 +289,7 @@ def lose_acknowledgements(deployment: Deployment) -> Span:
 
 
 def lose_confirms(deployment: Deployment) -> Span:
-    """Basic.Ack frames of the broker vanish: whoever published must not wait for ever, nor lose the message."""
+    """Basic.Ack frames of the broker vanish: the publisher must not wait without end, nor lose the message."""
     with _Timed() as timed:
         _lose(deployment, "drop_confirms")
     return timed.span
@@ -330,7 +331,7 @@ def kill_the_caller(deployment: Deployment, point: str) -> Span:
     caller = deployment.callers[-1]
     before = len(caller.lines)
     _set_trap(deployment, caller, f"{point} kill 1")
-    until(lambda: _struck(caller, before), f"the caller passes {point}", _COMES_BY)
+    until(lambda: _sprung(caller, before), f"the caller passes {point}", _COMES_BY)
     caller.wait()
     at = time.monotonic()
     deployment.start_caller_again()
@@ -439,17 +440,17 @@ def _set_trap(deployment: Deployment, process: Process, how: str) -> None:
     process.send(signal.SIGUSR1)
     if process.running:
         until(
-            lambda: not process.running or _says(process, "trap set at", before),
+            lambda: not process.running or _has_printed(process, "trap set at", before),
             f"{process.name} sets its trap",
             20,
         )
 
 
-def _struck(process: Process, before: int) -> bool:
-    return _says(process, "trap struck", before)
+def _sprung(process: Process, before: int) -> bool:
+    return _has_printed(process, "trap sprung", before)
 
 
-def _says(process: Process, text: str, before: int) -> bool:
+def _has_printed(process: Process, text: str, before: int) -> bool:
     return any(text in line for line in process.lines[before:])
 
 

@@ -27,7 +27,7 @@ class Failed(Exception):
 
 
 class ComeBack(Failed):
-    """Says when to try again, as a busy server does."""
+    """Names the time of the next attempt, as a busy server does."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"come back in {seconds:g} s")

@@ -10,8 +10,8 @@ from chaos.effects import Effect
 from chaos.ledger import Line
 
 
-class Told(NamedTuple):
-    """What the store says of a run."""
+class StoredRun(NamedTuple):
+    """What the store holds of a run."""
 
     state: str
     #: How many stages the result went through; None without a result.
@@ -23,7 +23,7 @@ class Told(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """What lies in a dead queue."""
+    """A message in a dead queue."""
 
     id: str
     run: str
@@ -37,22 +37,22 @@ class History:
 
     #: In the order of the file.
     ledger: tuple[Line, ...]
-    runs: Mapping[str, Told]
+    runs: Mapping[str, StoredRun]
     effects: tuple[Effect, ...]
     dead: tuple[DeadLetter, ...]
     #: Messages of any sort, ready, unacknowledged or on their way between queues, in each queue but the dead ones.
     depths: Mapping[str, int]
-    #: Keys of the store that would stay for ever.
+    #: Keys of the store that never expire.
     eternal: tuple[str, ...] = ()
     #: Seconds since 1970 at which the monotonic clock stood at zero: the clocks of the processes may be wrong.
     epoch: float = 0.0
-    #: What workers asked of the store, and what they heard.
+    #: What workers asked of the store, and its answers.
     calls: tuple[Entry, ...] = ()
-    #: What each process said.
+    #: The output of each process.
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Runs whose queue somebody deleted with their message in it: an operator's act, which no queue survives.
     deleted: frozenset[str] = frozenset()
-    #: The exit codes of the workers that were told to stop at the end.
+    #: The exit codes of the workers that were asked to stop at the end.
     exits: tuple[int, ...] = ()
 
     @cached_property
@@ -61,7 +61,7 @@ class History:
         return {line.run: line.kind for line in self.ledger if line.what == "attempted"}
 
     def runs_that(self, what: str) -> set[str]:
-        """The runs of which the ledger says so."""
+        """The runs of the ledger's lines of that sort."""
         return {line.run for line in self.ledger if line.what == what}
 
     def of(self, what: str) -> list[Line]:

@@ -32,7 +32,7 @@ IN_THREAD, IN_LOOP = _pipeline("hostile_in_thread"), _pipeline("hostile_in_loop"
 QUEUES = [stage.queue for each in (IN_THREAD, IN_LOOP) for stage in each.stages]
 #: Ways to fail that take more than a moment: one of each in a thousand jobs.
 SLOW = ("huge", "deep", "wide")
-#: Ways to fail by what is said or given, after which there is no second attempt.
+#: Ways to fail by what is raised or returned, after which there is no second attempt.
 BROKEN = ("nan", "coroutine", "generator")
 
 #: Ways to stop the event loop under the handler.

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from chaos.calls import by_job
 from chaos.claims import Job, step
-from chaos.history import History, Told
+from chaos.history import History, StoredRun
 from chaos.ledger import Line
 from chaos.linearizability import explain
 from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY
@@ -23,30 +23,30 @@ Invariant = Callable[[History], Iterator[str]]
 def every_accepted_run_ended(history: History) -> Iterator[str]:
     """Lost: accepted, and neither completed nor dead nor cancelled nor expired."""
     for run in sorted(history.runs_that("accepted") - history.deleted):
-        told = history.runs.get(run)
-        if told is None:
+        stored = history.runs.get(run)
+        if stored is None:
             yield f"run {run} was accepted and the store knows nothing of it"
-        elif told.state not in ENDED:
-            yield f"run {run} was accepted and is {told.state} still; its timeline: {' '.join(told.events)}"
+        elif stored.state not in ENDED:
+            yield f"run {run} was accepted and is {stored.state} still; its timeline: {' '.join(stored.events)}"
 
 
 def every_recorded_run_ended(history: History) -> Iterator[str]:
-    """Also those whose caller died before it heard anything."""
+    """Also those whose caller died before it got an answer."""
     accepted = history.runs_that("accepted")
-    for run, told in sorted(history.runs.items()):
-        if run not in accepted | history.deleted and told.state not in ENDED | {"rejected"}:
-            yield f"run {run} was recorded, never accepted, and is {told.state}; its timeline: {' '.join(told.events)}"
+    for run, stored in sorted(history.runs.items()):
+        if run not in accepted | history.deleted and stored.state not in ENDED | {"rejected"}:
+            yield f"run {run} was recorded, never accepted, and is {stored.state}; its timeline: {' '.join(stored.events)}"
 
 
 def what_was_cancelled_stays_so(history: History) -> Iterator[str]:
-    """Who heard that a run is cancelled finds it so for ever."""
+    """A run whose caller got the answer `cancelled` stays so."""
     for run in sorted(history.runs_that("cancelled")):
         if run in history.runs and (state := history.runs[run].state) != "cancelled":
             yield f"run {run} was cancelled, and is {state}"
 
 
 def nothing_unexpected_happened(history: History) -> Iterator[str]:
-    """Unexpected: a run, an effect or a dead letter that nobody asked for."""
+    """Unexpected: a run, an effect or a dead letter that no caller asked for."""
     asked = history.runs_that("attempted")
     seen = {
         "the store": set(history.runs),
@@ -56,7 +56,7 @@ def nothing_unexpected_happened(history: History) -> Iterator[str]:
     }
     for where, runs in seen.items():
         for run in sorted(runs - asked):
-            yield f"{where} knows run {run or '(none)'}, which nobody attempted"
+            yield f"{where} knows run {run or '(none)'}, which no caller attempted"
 
 
 def no_effect_happened_twice(history: History) -> Iterator[str]:
@@ -70,28 +70,28 @@ def no_effect_happened_twice(history: History) -> Iterator[str]:
 def completed_runs_did_all_their_work(history: History) -> Iterator[str]:
     """A completed run has one effect of each stage and the result that the stages make together."""
     rows = {(effect.run, effect.stage) for effect in history.effects}
-    for run, told in _of_known_kind(history):
-        if told.state != "completed":
+    for run, stored in _of_known_kind(history):
+        if stored.state != "completed":
             continue
         stages = KINDS[history.kinds[run]].pipeline.stages
         for stage in stages:
             if (run, stage.name) not in rows:
                 yield f"run {run} completed without the effect of its stage {stage.name}"
-        if told.done != len(stages):
-            yield f"run {run} of {len(stages)} stages completed with a result that {told.done} made"
+        if stored.done != len(stages):
+            yield f"run {run} of {len(stages)} stages completed with a result that {stored.done} made"
 
 
 def runs_end_as_their_kind_must(history: History) -> Iterator[str]:
     """Innocent dead, and guilty alive."""
-    for run, told in _of_known_kind(history):
+    for run, stored in _of_known_kind(history):
         ends = KINDS[history.kinds[run]].ends
-        if told.state in ENDED and told.state not in ends:
-            yield f"run {run} is {told.state}, and ought to be {' or '.join(sorted(ends))}"
+        if stored.state in ENDED and stored.state not in ends:
+            yield f"run {run} is {stored.state}, and ought to be {' or '.join(sorted(ends))}"
 
 
 def dead_letters_are_those_of_failed_runs(history: History) -> Iterator[str]:
     """A dead letter for each failed run and for no other, with the reason of its kind; a repeat has the same id."""
-    failed = {run for run, told in history.runs.items() if told.state == "failed"}
+    failed = {run for run, stored in history.runs.items() if stored.state == "failed"}
     ids: defaultdict[str, set[str]] = defaultdict(set)
     for letter in history.dead:
         ids[letter.run].add(letter.id)
@@ -164,23 +164,23 @@ def nothing_began_after_its_run_was_over(history: History) -> Iterator[str]:
         if line.run in cancelled and line.asked > cancelled[line.run]:
             late = line.asked - cancelled[line.run]
             yield f"stage {line.stage} of run {line.run} began on a claim of {late:.3f} s after the cancel"
-        told = history.runs.get(line.run)
+        stored = history.runs.get(line.run)
         asked_ms = (history.epoch + line.asked) * 1000
-        if told and told.expires_ms and asked_ms > told.expires_ms + _GRAIN * 1000:
-            late = (asked_ms - told.expires_ms) / 1000
+        if stored and stored.expires_ms and asked_ms > stored.expires_ms + _GRAIN * 1000:
+            late = (asked_ms - stored.expires_ms) / 1000
             yield f"stage {line.stage} of run {line.run} began on a claim of {late:.3f} s after it expired"
 
 
 def rejected_runs_did_nothing(history: History) -> Iterator[str]:
-    """Who was told that a run is not accepted finds no effect of it."""
+    """A run whose caller got a refusal had no effect."""
     begun = history.runs_that("begun")
-    for run, told in sorted(history.runs.items()):
-        if told.state == "rejected" and run in begun:
+    for run, stored in sorted(history.runs.items()):
+        if stored.state == "rejected" and run in begun:
             yield f"run {run} was rejected and a handler began it"
 
 
 def nothing_began_too_early(history: History) -> Iterator[str]:
-    """An attempt that said when to come back was not tried again before that."""
+    """An attempt that named the time of the next one was not tried again before that."""
     due = {
         (line.job, line.attempt + 1): line.at + line.after
         for line in history.of("failed")
@@ -209,16 +209,16 @@ def no_two_held_a_lock_at_once(history: History) -> Iterator[str]:
 
 def timelines_end_once(history: History) -> Iterator[str]:
     """One end, and nothing after it."""
-    for run, told in sorted(history.runs.items()):
-        ends = [kind for kind in told.events if kind in ENDED]
-        if told.state in ENDED and (len(ends) != 1 or told.events[-1] not in ENDED):
-            yield f"run {run} is {told.state} and its timeline goes: {' '.join(told.events)}"
+    for run, stored in sorted(history.runs.items()):
+        ends = [kind for kind in stored.events if kind in ENDED]
+        if stored.state in ENDED and (len(ends) != 1 or stored.events[-1] not in ENDED):
+            yield f"run {run} is {stored.state} and its timeline goes: {' '.join(stored.events)}"
 
 
 def every_key_has_a_time_to_live(history: History) -> Iterator[str]:
     """A store that only grows dies."""
     for key in history.eternal:
-        yield f"key {key} would stay for ever"
+        yield f"key {key} never expires"
 
 
 def no_secret_is_in_a_log(history: History) -> Iterator[str]:
@@ -231,7 +231,7 @@ def no_secret_is_in_a_log(history: History) -> Iterator[str]:
 
 
 def no_defect_is_in_a_log(history: History) -> Iterator[str]:
-    """A traceback in a log is an error that nobody thought of."""
+    """A traceback in a log is an unexpected error."""
     for name, lines in history.logs.items():
         for place, line in enumerate(lines):
             if _DEFECT.search(line):
@@ -239,7 +239,7 @@ def no_defect_is_in_a_log(history: History) -> Iterator[str]:
 
 
 def claims_and_decisions_are_linearizable(history: History) -> Iterator[str]:
-    """What workers heard of each job could have come from a store that takes one call after the other."""
+    """The answers that workers got about each job could have come from a store that takes one call after the other."""
     refused = history.runs_that("refused")
 
     def stoppable(run: str) -> bool:
@@ -255,7 +255,7 @@ def workers_end_in_order(history: History) -> Iterator[str]:
     """Asked to stop with nothing left to do, each ends with 0."""
     for code in history.exits:
         if code != 0:
-            yield f"a worker that was told to stop at the end exited with {code}"
+            yield f"a worker that was asked to stop at the end exited with {code}"
 
 
 INVARIANTS: Mapping[str, Invariant] = {
@@ -299,15 +299,15 @@ def breaches(history: History) -> dict[str, list[str]]:
 def assert_all_hold(history: History) -> None:
     """Raises AssertionError that names each broken invariant, with its first breaches."""
     found = breaches(history)
-    told = [
+    report = [
         f"{name}: {len(lines)} breaches\n" + "\n".join(f"    {line}" for line in lines[:5])
         for name, lines in found.items()
     ]
-    assert not found, "\n".join(told)
+    assert not found, "\n".join(report)
 
 
-def _of_known_kind(history: History) -> Iterator[tuple[str, Told]]:
+def _of_known_kind(history: History) -> Iterator[tuple[str, StoredRun]]:
     kinds = history.kinds
-    for run, told in sorted(history.runs.items()):
+    for run, stored in sorted(history.runs.items()):
         if run in kinds:
-            yield run, told
+            yield run, stored

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that happened; what it was is said by `what`."""
+    """Something that happened; `what` names it."""
 
     #: By callers: attempted, accepted, refused, cancelled, too_late (to cancel). By handlers: begun, done, failed, stopped.
     #: By workers: recorded, for an outcome under a lock that the store has taken.
@@ -24,7 +24,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     worker: str = ""
     #: When the worker asked for the claim that this attempt runs under.
     asked: float = 0.0
-    #: Of a failed attempt that says when to come back: in so many seconds.
+    #: Of a failed attempt that names the time of the next one: in so many seconds.
     after: float | None = None
     #: Which lock the attempt holds, and under which fence.
     key: str = ""
@@ -32,7 +32,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ledger:
-    """An append-only file that many processes write to; what a line says has happened, and the line is on disk."""
+    """An append-only file that many processes write to; what a line records has happened, and the line is on disk."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -1,7 +1,7 @@
 """Checks a history of concurrent calls against a sequential specification.
 
 It knows nothing of jobs and calls nothing of ours. A history is linearizable when each call can be given one moment
-between its begin and its end so that the specification, taking one call after the other, answers as was heard.
+between its begin and its end so that the specification, taking one call after the other, gives the same answers.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence

@@ -173,8 +173,8 @@ class PointedStore(RunStore):
             "claim", how["worker"], job.attempt, redelivered=how["redelivered"], lease=how["lease"]
         )
 
-        def heard(claim: Claim) -> Asked:
+        def answered(claim: Claim) -> Asked:
             fence = claim.fence if isinstance(claim, Granted) else 0
             return asked_for._replace(answer=type(claim).__name__, granted=fence)
 
-        return await self._calls.made(asked_for, (job.id, job.run_id), super().claim(job, **how), heard)
+        return await self._calls.made(asked_for, (job.id, job.run_id), super().claim(job, **how), answered)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Point(StrEnum):
-    """README.md says of each what stands where, and what must come of it."""
+    """README.md shows of each what is on record, and what must follow."""
 
     RECEIVED = "received"
     VERIFIED = "verified"
@@ -36,7 +36,7 @@ class Trap:
     """Strikes the process that it is in when a point is passed, once for each time that it is set."""
 
     def __init__(self, file: Path, broker_url: str) -> None:
-        #: Says how the trap is set: a point, `kill` or `abort`, and at which passing.
+        #: Holds how the trap is set: a point, `kill` or `abort`, and at which passing.
         self._file = file
         hosts = broker_url.rpartition("@")[2].rpartition("//")[2].partition("/")[0]
         self._broker_ports = {int(host.rpartition(":")[2]) for host in hosts.split(",")}
@@ -61,7 +61,7 @@ class Trap:
         self._left -= 1
         if self._left <= 0:
             self._point = ""
-            _say(f"trap struck at {point}")
+            _say(f"trap sprung at {point}")
             self._act()
 
     async def passing_soon(self, point: str) -> None:

@@ -7,36 +7,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from chaos.drive import Struck
+from chaos.drive import AppliedFault
 from chaos.history import History
 from chaos.invariants import breaches
 
 #: Between these two lines of the page stands what this module writes.
 BEGIN, END = "<!-- chaos: written by `make chaos` -->", "<!-- chaos: end -->"
-#: Seconds before a fault and after its recovery in which throughput is measured; shorter spans say nothing.
+#: Seconds before a fault and after its recovery in which throughput is measured; shorter spans are left out.
 _WINDOW, _SHORTEST = 3.0, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
-    """What was done to one deployment, and what came of it."""
+    """What was done to one deployment, and the result."""
 
     title: str
     servers: str
-    struck: Sequence[Struck]
+    applied: Sequence[AppliedFault]
     #: What went wrong with faults that found no mark, or after which nothing went on.
     missed: Sequence[str]
     history: History
-    #: Workers that died or ended before they were told to.
+    #: Workers that died or ended before they were asked to.
     ended_workers: int
     seconds: float
 
 
 def tables(chapters: Sequence[Chapter], facts: Mapping[str, str]) -> str:
     """The whole report."""
-    told = ", ".join(f"{name} {value}" for name, value in facts.items())
+    conditions = ", ".join(f"{name} {value}" for name, value in facts.items())
     servers = "; ".join(f"{each.title}: {each.servers}, {each.seconds / 60:.0f} minutes" for each in chapters)
-    return "\n\n".join([f"{told}. {servers}.", _counts(chapters), *map(_faults, chapters)])
+    return "\n\n".join([f"{conditions}. {servers}.", _counts(chapters), *map(_faults, chapters)])
 
 
 def write_into(page: Path, report: str) -> None:
@@ -59,11 +59,11 @@ def _counts(chapters: Sequence[Chapter]) -> str:
 def _count(chapter: Chapter) -> dict[str, int]:
     history = chapter.history
     accepted = history.runs_that("accepted")
-    ends = Counter(told.state for run, told in history.runs.items() if run in accepted)
+    ends = Counter(stored.state for run, stored in history.runs.items() if run in accepted)
     found = breaches(history)
     begun = history.of("begun")
     return {
-        "faults": len(chapter.struck),
+        "faults": len(chapter.applied),
         "faults that found no mark": len(chapter.missed),
         "workers that died or were restarted": chapter.ended_workers,
         "runs accepted": len(accepted),
@@ -98,9 +98,9 @@ def _is_open(history: History, run: str) -> bool:
 
 
 def _faults(chapter: Chapter) -> str:
-    groups: defaultdict[str, list[Struck]] = defaultdict(list)
-    for struck in chapter.struck:
-        groups[struck.fault.group].append(struck)
+    groups: defaultdict[str, list[AppliedFault]] = defaultdict(list)
+    for each in chapter.applied:
+        groups[each.fault.group].append(each)
     done = sorted(line.at for line in chapter.history.of("done"))
     head = [chapter.title, "faults", "recovery p50", "p95", "max", "jobs/s before", "during", "after"]
     rows = [
@@ -110,8 +110,8 @@ def _faults(chapter: Chapter) -> str:
     return _table(head, rows)
 
 
-def _recovery(struck: Iterable[Struck]) -> list[str]:
-    seconds = sorted(each.recovery for each in struck)
+def _recovery(applied: Iterable[AppliedFault]) -> list[str]:
+    seconds = sorted(each.recovery for each in applied)
     return [f"{at:.2f} s" for at in (_quantile(seconds, 0.5), _quantile(seconds, 0.95), seconds[-1])]
 
 
@@ -120,11 +120,11 @@ def _quantile(values: Sequence[float], share: float) -> float:
     return values[max(0, -(-len(values) * int(share * 100) // 100) - 1)]
 
 
-def _throughput(struck: Sequence[Struck], done: Sequence[float]) -> list[str]:
+def _throughput(applied: Sequence[AppliedFault], done: Sequence[float]) -> list[str]:
     spans = [
-        [(each.span.begin - _WINDOW, each.span.begin) for each in struck],
-        [(each.span.begin, each.span.end) for each in struck],
-        [(each.span.end + each.recovery, each.span.end + each.recovery + _WINDOW) for each in struck],
+        [(each.span.begin - _WINDOW, each.span.begin) for each in applied],
+        [(each.span.begin, each.span.end) for each in applied],
+        [(each.span.end + each.recovery, each.span.end + each.recovery + _WINDOW) for each in applied],
     ]
     return [_rate([span for span in some if span[1] - span[0] >= _SHORTEST], done) for some in spans]
 

@@ -1,7 +1,7 @@
 """Submits seeded orders at a steady rate, and repeats refused ones.
 
 `python -m chaos.submitter FOLDER BROKER_URL STORE_URL SEED RATE`. SIGTERM: submit nothing new, end when all is answered.
-SIGUSR1 sets the trap that FOLDER/trap.<pid> describes. Started again, it goes on after what the ledger says it attempted,
+SIGUSR1 sets the trap that FOLDER/trap.<pid> describes. Started again, it goes on after its last attempt in the ledger,
 and first asks again for much of what it never had an answer to, as a caller with an Idempotency-Key does.
 """
 
@@ -35,14 +35,14 @@ RECORDED, FIRST_SENT = "recorded", "first_job_sent"
 #: Seconds between two submissions of a run that was refused, and the most of them under way at once.
 _AGAIN, _AT_ONCE = 0.5, 200
 _RETENTION, _CONFIRM = 7200.0, 5.0
-#: Seconds between two looks for runs that nobody published, and how old they must be.
-_LOOK, _OLD = 2.0, 6.0
+#: Seconds between two searches for unpublished runs, and how old these must be.
+_SEARCH_INTERVAL_S, _OLD_S = 2.0, 6.0
 #: Orders, by their last digit, whose caller takes a refusal for an answer; and those whom a dead caller never asks again for.
 _GIVES_UP, _FORGOTTEN = (3, 7), (1, 3, 5)
 
 
 class _Queue(PointedQueue):
-    """A queue that tells the trap when a first job has been sent and not confirmed."""
+    """A queue that passes the trap's point when a first job has been sent and not confirmed."""
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         sending = asyncio.ensure_future(self._inner.publish(queue, message, after=after))
@@ -51,7 +51,7 @@ class _Queue(PointedQueue):
 
 
 class _Store(RunStore):
-    """A store that tells the trap when a run is recorded and nothing is published."""
+    """A store that passes the trap's point when a run is recorded and nothing is published."""
 
     def __init__(self, inner: RunStore, trap: Trap) -> None:
         self.__dict__.update(inner.__dict__)
@@ -102,13 +102,13 @@ class Caller:
             except MousetrapError:
                 await asyncio.sleep(_AGAIN)
             else:
-                heard = "cancelled" if state == RunState.CANCELLED else "too_late"
-                self._ledger.note(heard, run=order.run, kind=order.kind)
+                answer = "cancelled" if state == RunState.CANCELLED else "too_late"
+                self._ledger.note(answer, run=order.run, kind=order.kind)
                 return
 
 
 async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, rate: float) -> None:
-    """Submits until told to stop."""
+    """Submits until SIGTERM."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     trap = Trap(folder / f"trap.{os.getpid()}", broker_url)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -127,7 +127,7 @@ async def _at_a_rate(caller: Caller, plan: Iterator[Order], rate: float, stop: a
     room = asyncio.Semaphore(_AT_ONCE)
     print("caller is up", flush=True)
     async with asyncio.TaskGroup() as under_way:
-        finishing = under_way.create_task(_finish_for_ever(caller))
+        finishing = under_way.create_task(_finish_again_and_again(caller))
         while not stop.is_set():
             await room.acquire()
             task = under_way.create_task(caller.submit(next(plan)))
@@ -136,10 +136,10 @@ async def _at_a_rate(caller: Caller, plan: Iterator[Order], rate: float, stop: a
         finishing.cancel()
 
 
-async def _finish_for_ever(caller: Caller) -> None:
+async def _finish_again_and_again(caller: Caller) -> None:
     while True:
-        await asyncio.sleep(_LOOK)
-        await caller.finish_what_others_began(_OLD)
+        await asyncio.sleep(_SEARCH_INTERVAL_S)
+        await caller.finish_what_others_began(_OLD_S)
 
 
 def _left(ledger: Path, seed: int) -> Iterator[Order]:

@@ -1,6 +1,6 @@
 """Tests a worker with thousands of failing jobs between good ones.
 
-`MOUSETRAP_HOSTILE_JOBS=24000 pytest test/chaos/test_hostile.py -s` does many and says the figures.
+`MOUSETRAP_HOSTILE_JOBS=24000 pytest test/chaos/test_hostile.py -s` does many and prints the figures.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ def plan(jobs: int) -> Iterator[tuple[Pipeline, str]]:
 
 
 class Load:
-    """What was submitted, and what came of it."""
+    """What was submitted, and the result."""
 
     def __init__(self, queue: Queue, store: RunStore, process: Process) -> None:
         self._queue = queue
@@ -170,7 +170,7 @@ async def test_good_jobs_are_done_and_hostile_ones_kept_and_the_worker_is_as_bef
 
 
 def report(url: str, load: Load, letters: list[Message], took: float, grown: list[int]) -> None:
-    """Says the figures; raises AssertionError where they are wrong."""
+    """Prints the figures; raises AssertionError where they are wrong."""
     bad = {run for run, kind in load.kinds.items() if not kind.startswith(("good", "meet"))}
     assert Counter(letter.headers["mousetrap-run"] for letter in letters) == Counter(bad)
     reasons = Counter(letter.headers["mousetrap-reason"] for letter in letters)

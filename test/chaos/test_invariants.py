@@ -9,7 +9,7 @@ import pytest
 from chaos.calls import Entry
 from chaos.claims import Asked
 from chaos.effects import Effect
-from chaos.history import DeadLetter, History, Told
+from chaos.history import DeadLetter, History, StoredRun
 from chaos.invariants import INVARIANTS, assert_all_hold, breaches
 from chaos.ledger import Line
 from chaos.workload import PAYLOAD_CANARY, SIGNING_CANARY
@@ -85,11 +85,13 @@ GOOD = History(
         line("refused", "r", "plain", 1.0),
     ),
     runs={
-        "p": Told("completed", 1, ("accepted", "started", "finished", "completed")),
-        "d": Told("completed", 1, ("accepted", "started", "retrying", "started", "finished", "completed")),
-        "x": Told("failed", None, ("accepted", "started", "gave_up", "failed")),
-        "k": Told("failed", None, ("accepted", "started", "gave_up", "failed")),
-        "r": Told("rejected", None, ("accepted", "rejected")),
+        "p": StoredRun("completed", 1, ("accepted", "started", "finished", "completed")),
+        "d": StoredRun(
+            "completed", 1, ("accepted", "started", "retrying", "started", "finished", "completed")
+        ),
+        "x": StoredRun("failed", None, ("accepted", "started", "gave_up", "failed")),
+        "k": StoredRun("failed", None, ("accepted", "started", "gave_up", "failed")),
+        "r": StoredRun("rejected", None, ("accepted", "rejected")),
     },
     effects=tuple(Effect(f"job of {run}", run, "step1", 1) for run in "pdxk"),
     dead=(
@@ -108,8 +110,8 @@ def with_lines(*lines: Line) -> Spoil:
     return lambda history: replace(history, ledger=(*history.ledger, *lines))
 
 
-def with_run(run: str, told: Told) -> Spoil:
-    return lambda history: replace(history, runs={**history.runs, run: told})
+def with_run(run: str, stored: StoredRun) -> Spoil:
+    return lambda history: replace(history, runs={**history.runs, run: stored})
 
 
 def without_run(run: str) -> Spoil:
@@ -131,23 +133,39 @@ def with_log(text: str) -> Spoil:
 LETTER = DeadLetter("job of p", "p", "plain_1.dead", "crash-loop")
 
 BAD: list[tuple[str, str, Spoil]] = [
-    ("every_accepted_run_ended", "known to nobody", without_run("p")),
-    ("every_accepted_run_ended", "queued for ever", with_run("p", Told("queued", None, ("accepted",)))),
-    ("every_recorded_run_ended", "queued for ever", with_run("r", Told("queued", None, ("accepted",)))),
+    ("every_accepted_run_ended", "unknown to the store", without_run("p")),
+    (
+        "every_accepted_run_ended",
+        "queued without end",
+        with_run("p", StoredRun("queued", None, ("accepted",))),
+    ),
+    (
+        "every_recorded_run_ended",
+        "queued without end",
+        with_run("r", StoredRun("queued", None, ("accepted",))),
+    ),
     ("what_was_cancelled_stays_so", "it completed", with_lines(line("cancelled", "p", "plain", 9.0))),
-    ("nothing_unexpected_happened", "a run of nobody's", with_run("?", Told("completed", 1, ("completed",)))),
-    ("nothing_unexpected_happened", "a letter of nobody's", with_letters(DeadLetter("i", "", "q", "r"))),
-    ("nothing_unexpected_happened", "work of nobody's", with_lines(*attempt("?", "plain", 1, 1.0, "done"))),
-    ("nothing_unexpected_happened", "an effect of nobody's", with_effect("another", "?")),
+    (
+        "nothing_unexpected_happened",
+        "a run without a caller",
+        with_run("?", StoredRun("completed", 1, ("completed",))),
+    ),
+    ("nothing_unexpected_happened", "a letter without a caller", with_letters(DeadLetter("i", "", "q", "r"))),
+    (
+        "nothing_unexpected_happened",
+        "work without a caller",
+        with_lines(*attempt("?", "plain", 1, 1.0, "done")),
+    ),
+    ("nothing_unexpected_happened", "an effect without a caller", with_effect("another", "?")),
     ("no_effect_happened_twice", "under two keys", with_effect("another job", "p")),
     ("completed_runs_did_all_their_work", "no effect", lambda history: replace(history, effects=())),
     (
         "completed_runs_did_all_their_work",
         "half a result",
-        with_run("p", Told("completed", 0, ("completed",))),
+        with_run("p", StoredRun("completed", 0, ("completed",))),
     ),
-    ("runs_end_as_their_kind_must", "an innocent", with_run("p", Told("failed", None, ("failed",)))),
-    ("runs_end_as_their_kind_must", "a guilty", with_run("x", Told("completed", 1, ("completed",)))),
+    ("runs_end_as_their_kind_must", "an innocent", with_run("p", StoredRun("failed", None, ("failed",)))),
+    ("runs_end_as_their_kind_must", "a guilty", with_run("x", StoredRun("completed", 1, ("completed",)))),
     ("dead_letters_are_those_of_failed_runs", "one too many", with_letters(LETTER)),
     ("dead_letters_are_those_of_failed_runs", "none", lambda history: replace(history, dead=())),
     (
@@ -181,7 +199,7 @@ BAD: list[tuple[str, str, Spoil]] = [
     (
         "nothing_began_after_its_run_was_over",
         "an expired one",
-        with_run("p", Told("completed", 1, ("completed",), 1900)),
+        with_run("p", StoredRun("completed", 1, ("completed",), 1900)),
     ),
     ("rejected_runs_did_nothing", "but it did", with_lines(*attempt("r", "plain", 1, 2.0, "done"))),
     (
@@ -202,9 +220,9 @@ BAD: list[tuple[str, str, Spoil]] = [
     (
         "timelines_end_once",
         "twice",
-        with_run("p", Told("completed", 1, ("accepted", "completed", "completed"))),
+        with_run("p", StoredRun("completed", 1, ("accepted", "completed", "completed"))),
     ),
-    ("timelines_end_once", "and goes on", with_run("p", Told("completed", 1, ("completed", "started")))),
+    ("timelines_end_once", "and goes on", with_run("p", StoredRun("completed", 1, ("completed", "started")))),
     ("every_key_has_a_time_to_live", "one", lambda history: replace(history, eternal=("mousetrap:run:p",))),
     ("no_secret_is_in_a_log", "a payload", with_log(f"refused {PAYLOAD_CANARY}")),
     ("no_secret_is_in_a_log", "a key", with_log(f"keys: {SIGNING_CANARY}")),

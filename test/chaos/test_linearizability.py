@@ -29,12 +29,12 @@ def decide(
 
 POSSIBLE = {
     "one claim, one decision": [claim("a", 0, 1, 1), decide("a", 1, 2, 3, "recorded")],
-    "a claim that nobody heard of, and the same worker again": [
+    "a claim without an answer, and the same worker again": [
         claim("a", 0, None),
         claim("a", 1, 2, 1),
         decide("a", 1, 3, 4, "recorded"),
     ],
-    "a decision that nobody heard of, found on record": [
+    "a decision without an answer, found on record": [
         claim("a", 0, 1, 1),
         decide("a", 1, 2, None, ""),
         claim("b", 9, 10, answer="Decided"),
@@ -77,7 +77,7 @@ IMPOSSIBLE = {
         claim("b", 4, 5, 2),
     ],
     "a claim within the lease of a worker that lives": [claim("a", 0, 1, 1), claim("b", 1.5, 2, 2)],
-    "a decision found that nobody made": [claim("a", 0, 1, 1), claim("b", 9, 10, answer="Decided")],
+    "a decision found that no worker made": [claim("a", 0, 1, 1), claim("b", 9, 10, answer="Decided")],
     "the newest worker is refused": [claim("a", 0, 1, 1), decide("a", 1, 2, 3, "stale")],
     "a next attempt that no retry asked for": [claim("a", 0, 1, 1), claim("b", 9, 10, 2, attempt=2)],
     "two outcomes under one claim": [
@@ -131,8 +131,8 @@ def _played(chance: random.Random, count: int) -> list[Call]:
         if not possible:
             continue
         answered, job = chance.choice(possible)
-        heard = chance.random() < 0.85
-        calls.append(Operation(answered if heard else asked, begin, end if heard else None))
+        received = chance.random() < 0.85
+        calls.append(Operation(answered if received else asked, begin, end if received else None))
     chance.shuffle(calls)
     return calls or [claim("a", 0, 1, 1)]
 

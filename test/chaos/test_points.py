@@ -43,6 +43,6 @@ def test_a_worker_is_killed_at_each_point_on_the_embedded_queue(
 def strike_at_each(deployment: Deployment, points: Iterable[Point]) -> None:
     deployment.start_caller(rate=15.0)
     for point in points:
-        struck = strike_at(deployment, point, "kill")
-        deployment.done_after(struck, seconds=20)
+        sprung_at = strike_at(deployment, point, "kill")
+        deployment.done_after(sprung_at, seconds=20)
     assert_all_hold(deployment.come_to_rest())

@@ -27,7 +27,7 @@ from mousetrap.signing import Keyring
 from mousetrap.telemetry import log_to_stderr
 from mousetrap.worker import Stop, WorkerOptions, run_worker
 
-#: Seconds. Short, so that a schedule of faults meets the ends of leases and of patience.
+#: Seconds. Short, so that a schedule of faults reaches the ends of leases and timeouts.
 LEASE, CONFIRM, GRACE, RETENTION = 3.0, 5.0, 8.0, 7200.0
 
 
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 async def work(folder: Path, broker_url: str, store_url: str) -> bool:
-    """Works until told to stop; whether all that was begun is finished."""
+    """Works until asked to stop; whether all that was begun is finished."""
     stop, loop = Stop(), asyncio.get_running_loop()
     trap = Trap(folder / f"trap.{os.getpid()}", broker_url)
     loop.add_signal_handler(signal.SIGTERM, stop.ask)

@@ -12,7 +12,7 @@ from support.waiting import until
 #: Bytes that a worker may have before it is killed for them: three times the usual.
 _MOST_MEMORY = 250 * 1024 * 1024
 #: Seconds between two looks.
-_LOOK = 0.05
+_POLL_S = 0.05
 
 
 class End(NamedTuple):
@@ -24,7 +24,7 @@ class End(NamedTuple):
 
 
 class WorkerPool:
-    """Workers that are started again when they end, until told otherwise."""
+    """Workers that are started again when they end, until the pool is stopped."""
 
     def __init__(self, start: Callable[[], Process], count: int) -> None:
         self._start = start
@@ -65,7 +65,7 @@ class WorkerPool:
         self._keeper.join()
 
     def _keep(self) -> None:
-        while not self._over.wait(_LOOK):
+        while not self._over.wait(_POLL_S):
             for place, worker in enumerate(self._workers):
                 if worker.running:
                     self._starve(worker)

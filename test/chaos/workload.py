@@ -49,7 +49,7 @@ class Kind:
     seconds: tuple[float, float] = (0.0, 0.0)
     #: The range of seconds after which the caller calls a run off; None for never.
     called_off: tuple[float, float] | None = None
-    #: The range of seconds after which no job of a run may begin; None for ever.
+    #: The range of seconds after which no job of a run may begin; None without an end.
     expires: tuple[float, float] | None = None
     #: Whether its handlers run in processes of their own.
     isolated: bool = False
