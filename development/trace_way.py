@@ -1,4 +1,4 @@
-"""Counts the calls, functions and files of a POST, a submit and a job.
+"""Counts calls, functions and files of POST, submit and job.
 
     PYTHONPATH=development:test .venv/bin/python -m trace_way [--order] [--queue rabbitmq]
 

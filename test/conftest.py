@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_configure_node(node: Any) -> None:
-    """Tells each process of a parallel run (pytest-xdist) where the shared node is."""
+    """Passes the address of the shared node to each process of a parallel run (pytest-xdist)."""
     config = node.config
     if not hasattr(config, "shared_node"):
         config.shared_node = SharedNode(lambda: find_own_rabbitmq(Path(mkdtemp(prefix="mousetrap-shared-"))))

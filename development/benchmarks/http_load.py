@@ -38,7 +38,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of it; latencies in milliseconds."""
+    """The answers to a load; latencies in milliseconds."""
 
     count: int
     rate: float

@@ -22,7 +22,7 @@ from mousetrap.shapes import RunState
 from support.valkey import administrator
 
 #: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.
-_PATIENCE = 30.0
+_EMPTY_TIMEOUT_S = 30.0
 #: Runs that are asked for at once; each of them has a connection of its own.
 _AT_ONCE = 8
 #: What an embedded queue keeps as long as the queue itself, and the server's own answer to a member's life.
@@ -114,7 +114,7 @@ async def _dead_letters(queue: Queue, name: str) -> list[DeadLetter]:
     """The messages in the dead queue of `name`, which is empty afterwards."""
     letters: list[Delivery] = []
     subscription = await queue.consume(dead_queue(name), 10_000, letters.append)
-    async with asyncio.timeout(_PATIENCE):
+    async with asyncio.timeout(_EMPTY_TIMEOUT_S):
         while await queue.count_ready(dead_queue(name)) or not await _quiet(letters):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await subscription.stop()
@@ -142,7 +142,7 @@ def _letter(delivery: Delivery, queue: str) -> DeadLetter:
 
 async def settled_depths(broker: Controlled | None, broker_url: str, store_url: str) -> dict[str, int]:
     """The messages in each queue, once there are none or the timeout is over."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _EMPTY_TIMEOUT_S
     while True:
         depths = await _depths(broker, broker_url, store_url)
         if not any(depths.values()) or time.monotonic() > deadline:

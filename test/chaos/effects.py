@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 #: Seconds; a worker that is paused in a transaction keeps the others waiting.
-_PATIENCE = 60.0
+_BUSY_TIMEOUT_S = 60.0
 
 
 class Effect(NamedTuple):
@@ -49,7 +49,7 @@ class Effects:
             )
 
     def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
+        database = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         # We kill processes and never the machine, so the kernel keeps what was written; a sync would only cost time.
         database.execute("PRAGMA synchronous = OFF")
         return database

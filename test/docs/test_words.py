@@ -14,7 +14,7 @@ MAX_WORDS = 12
 #: Words with a plainer one: "the error reports", "the filter", "the timeout", "again".
 OLD_WORDS = re.compile(
     r"\b(anew|beating|company|for ever|hears?|heard|meant|mend(?:s|ed|ing)?|nobody|patience|said|says|struck"
-    r"|tells?|telling|told|undertak\w*|what came of|whoever|wish(?:es|ed)?)\b|_(?:LOOK|PAUSE|STILL|KEPT)\b",
+    r"|tells?|telling|told|undertak\w*|what came of|whoever|wish(?:es|ed)?)\b|(?-i:_(?:LOOK|PAUSE|STILL|KEPT)\b)",
     re.IGNORECASE,
 )
 

@@ -95,8 +95,8 @@ class Composed:
 
     def inspect(self, *containers: str) -> list[dict[str, Any]]:
         """What the engine knows of them."""
-        told: list[dict[str, Any]] = json.loads(docker("inspect", *containers))
-        return told
+        inspected: list[dict[str, Any]] = json.loads(docker("inspect", *containers))
+        return inspected
 
     def logs(self, *services: str) -> str:
         return self.attempt("logs", "--no-color", "--tail", "40", *(services or ("migrate", *_OURS))).stdout
@@ -109,7 +109,7 @@ class Composed:
 
     @contextmanager
     def held_feed(self) -> Iterator[None]:
-        """Whoever fetches in this block waits until it ends."""
+        """Every fetch in this block waits until it ends."""
         self.compose("kill", "--signal", "STOP", "feed")  # to pause it would make it unhealthy
         try:
             yield
@@ -121,7 +121,7 @@ class Composed:
             self.compose("kill", "--signal", "CONT", "feed")
 
     def submit(self, key: str) -> str:
-        """Starts a run as the API's documentation tells: again with the same key until there is a good answer."""
+        """Starts a run as the API's documentation advises: again with the same key until there is a good answer."""
 
         def answer() -> str | None:
             try:
@@ -173,11 +173,11 @@ class Composed:
         return self.compose("exec", "-T", node, "rabbitmqctl", "--quiet", *arguments)
 
     def depths(self, node: str = "rabbitmq") -> dict[str, int]:
-        """How many messages are in each queue, in whoever's hands."""
-        told = self.rabbitmqctl(
+        """How many messages are in each queue, ready or with a consumer."""
+        listed = self.rabbitmqctl(
             "list_queues", "--vhost", "mousetrap", "--no-table-headers", "name", "messages", node=node
         )
-        return {name: int(count) for name, count in map(str.split, told.splitlines())}
+        return {name: int(count) for name, count in map(str.split, listed.splitlines())}
 
     def until_completed(self, run_ids: Sequence[str]) -> None:
         """Returns once all of these are completed, and the store knows of no others."""

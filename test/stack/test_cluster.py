@@ -28,10 +28,10 @@ def test_a_node_is_killed_during_two_hundred_runs_and_every_run_completes(
 
 def _leader(cluster: Composed, queue: str) -> str:
     """The service whose node leads the queue, which all three hold."""
-    told = cluster.rabbitmqctl(
+    listed = cluster.rabbitmqctl(
         "list_queues", "--vhost", "mousetrap", "--no-table-headers", "name", "leader", "members"
     )
-    rows = {row.split("\t")[0]: row.split("\t")[1:] for row in told.splitlines()}
+    rows = {row.split("\t")[0]: row.split("\t")[1:] for row in listed.splitlines()}
     leader, members = rows[queue]
     assert all(f"rabbit@rabbitmq{number}" in members for number in (1, 2, 3)), members
     return NODES[int(leader.strip("'")[-1]) - 1]

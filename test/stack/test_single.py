@@ -14,7 +14,7 @@ from support.waiting import until
 
 #: In turn, each while so many runs are under way: 200 in all.
 VICTIMS, RUNS_EACH = ("fetch_worker", "process_worker", "rabbitmq", "valkey", "api"), 40
-#: Jobs that a worker runs at once, as its setting says where nobody sets it.
+#: Jobs that a worker runs at once, which is the default of its setting.
 AT_ONCE = 10
 #: The longest grace period of the services of ours, as compose.yml has it.
 GRACE = 40
@@ -33,14 +33,14 @@ def test_a_run_completes_on_rabbitmq_4_and_postgresql(stack: Composed) -> None:
 
 
 def test_every_container_is_without_root_and_without_anything_to_write_to(stack: Composed) -> None:
-    for told in stack.inspect(*stack.containers()):
-        name, host = told["Name"], told["HostConfig"]
+    for inspected in stack.inspect(*stack.containers()):
+        name, host = inspected["Name"], inspected["HostConfig"]
         assert host["ReadonlyRootfs"], name
         assert host["CapDrop"] == ["ALL"] and not host["CapAdd"] and not host["Privileged"], name
         assert "no-new-privileges:true" in host["SecurityOpt"], name
-        if told["State"]["Running"]:
+        if inspected["State"]["Running"]:
             inside = docker(
-                "exec", told["Id"], "sh", "-c", "id -u; cat /proc/1/status; touch /written || true"
+                "exec", inspected["Id"], "sh", "-c", "id -u; cat /proc/1/status; touch /written || true"
             )
             user, *status = inside.splitlines()
             facts = dict(line.split(":", 1) for line in status)
@@ -48,14 +48,14 @@ def test_every_container_is_without_root_and_without_anything_to_write_to(stack:
             assert set(facts["Uid"].split()) == {user}, name
             assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0, name
             assert facts["NoNewPrivs"].strip() == "1", name
-            assert not docker("diff", told["Id"]).count("/written"), name
+            assert not docker("diff", inspected["Id"]).count("/written"), name
 
 
 def test_what_is_published_is_the_api_on_loopback_alone(stack: Composed) -> None:
     published = {
-        (told["Config"]["Labels"]["com.docker.compose.service"], each["HostIp"])
-        for told in stack.inspect(*stack.containers())
-        for bound in (told["NetworkSettings"]["Ports"] or {}).values()
+        (inspected["Config"]["Labels"]["com.docker.compose.service"], each["HostIp"])
+        for inspected in stack.inspect(*stack.containers())
+        for bound in (inspected["NetworkSettings"]["Ports"] or {}).values()
         for each in bound or []
     }
 
@@ -111,16 +111,16 @@ def test_workers_broker_store_and_api_are_killed_in_turn_and_every_run_completes
 
 
 def test_a_worker_that_dies_by_itself_is_started_again(stack: Composed, images: dict[str, str]) -> None:
-    (told,) = stack.inspect(stack.container("fetch_worker"))
-    pid = told["State"]["Pid"]
+    (inspected,) = stack.inspect(stack.container("fetch_worker"))
+    pid = inspected["State"]["Pid"]
 
-    # From a container that sees the machine's processes, for to the engine a `docker kill` is nobody's accident.
+    # From a container that sees the machine's processes, for to the engine a `docker kill` is no accident.
     killer = ("--rm", "--pid", "host", "--user", "0", "--entrypoint", "sh", images["fetch_worker"])
     docker("run", *killer, "-c", f"kill -9 {pid}")
 
     def again() -> bool:
-        (now,) = stack.inspect(told["Id"])
-        return bool(now["RestartCount"] == told["RestartCount"] + 1 and now["State"]["Running"])
+        (now,) = stack.inspect(inspected["Id"])
+        return bool(now["RestartCount"] == inspected["RestartCount"] + 1 and now["State"]["Running"])
 
     until(again, "the worker runs again", 30)
     stack.up("--no-recreate")
@@ -134,8 +134,8 @@ def test_a_stack_that_is_stopped_finishes_what_it_runs_and_goes_on_with_the_rest
     with stack.held_feed():
         run_ids = list(clients.map(stack.submit, (f"stopped {number}" for number in range(4 * AT_ONCE))))
         stack.until_running(AT_ONCE)
-        told = ["docker", "events", "--filter", f"container={worker}", "--filter", "event=kill"]
-        with Process(told, clean_environment()) as events, ThreadPoolExecutor(1) as aside:
+        watch = ["docker", "events", "--filter", f"container={worker}", "--filter", "event=kill"]
+        with Process(watch, clean_environment()) as events, ThreadPoolExecutor(1) as aside:
             began = time.monotonic()
             stopping = aside.submit(stack.compose, "stop")
             events.wait_for_line("signal=15", 60)
@@ -145,8 +145,8 @@ def test_a_stack_that_is_stopped_finishes_what_it_runs_and_goes_on_with_the_rest
     facts.append(f"stopped as a whole, ten fetches under way: {took:.1f} s")
 
     codes = {
-        told["Config"]["Labels"]["com.docker.compose.service"]: told["State"]["ExitCode"]
-        for told in stack.inspect(*stack.containers())
+        inspected["Config"]["Labels"]["com.docker.compose.service"]: inspected["State"]["ExitCode"]
+        for inspected in stack.inspect(*stack.containers())
     }
     assert set(codes.values()) == {0}, f"someone did not end in time, or not well: {codes}"
     assert took < GRACE
@@ -179,7 +179,7 @@ def test_nothing_starts_with_a_placeholder_for_a_password(
 
 
 def test_no_secret_is_shown_by_the_engine_or_in_a_log(stack: Composed) -> None:
-    told = json.dumps(stack.inspect(*stack.containers())) + stack.compose("logs", "--no-color")
+    shown = json.dumps(stack.inspect(*stack.containers())) + stack.compose("logs", "--no-color")
 
     passwords = [stack.secret("api_key"), stack.secret("postgres_password"), stack.secret("erlang_cookie")]
     passwords.append(stack.secret("signing_keys").partition(":")[2])
@@ -192,4 +192,4 @@ def test_no_secret_is_shown_by_the_engine_or_in_a_log(stack: Composed) -> None:
     ):
         passwords.append(stack.secret(url).split(":")[2].split("@")[0])
     assert min(map(len, passwords)) > 30
-    assert [password for password in passwords if password in told] == []
+    assert [password for password in passwords if password in shown] == []

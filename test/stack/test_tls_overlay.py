@@ -31,8 +31,8 @@ def test_a_run_completes_and_every_connection_to_the_broker_is_over_tls(stack: C
 
     stack.assert_all_accounted_for([run_id])
 
-    told = stack.rabbitmqctl("list_connections", "--no-table-headers", "user", "ssl", "ssl_protocol")
-    connections = [line.split("\t") for line in told.splitlines()]
+    listed = stack.rabbitmqctl("list_connections", "--no-table-headers", "user", "ssl", "ssl_protocol")
+    connections = [line.split("\t") for line in listed.splitlines()]
     assert {user for user, _, _ in connections} == USERS
     assert {(ssl, protocol) for _, ssl, protocol in connections} == {("true", "tlsv1.3")}
 
@@ -61,10 +61,10 @@ def test_nobody_gets_to_the_broker_otherwise(
     done = stack.attempt("run", "--rm", "--no-deps", "-T", "migrate", SECRETS=str(secrets))
 
     assert done.returncode == 1, done.stderr
-    said = " ".join(done.stdout.split())
-    assert "fail queues RabbitMQ at rabbitmq:567" in said
-    assert why in said
-    assert "ok store" in said
+    output = " ".join(done.stdout.split())
+    assert "fail queues RabbitMQ at rabbitmq:567" in output
+    assert why in output
+    assert "ok store" in output
 
 
 def test_certificates_that_are_there_are_left_as_they_are(stack: Composed) -> None:

@@ -11,7 +11,7 @@ _ALIVE_ANSWERS = {121: 4, 118: 6}
 
 @contextmanager
 def registered(epmd_port: int, name: str, port: int) -> Iterator[None]:
-    """In this block the port mapper says that the node `name`, without its host, listens on `port`."""
+    """In this block the port mapper reports that the node `name`, without its host, listens on `port`."""
     body = bytes([_ALIVE]) + port.to_bytes(2, "big") + bytes([_NODE, _TCP])
     body += _HIGHEST.to_bytes(2, "big") + _LOWEST.to_bytes(2, "big")
     body += len(name).to_bytes(2, "big") + name.encode() + b"\0\0"

@@ -37,7 +37,7 @@ class Feed:
             return self._requests
 
     def hold(self) -> None:
-        """Whoever asks from now on gets no answer before the release."""
+        """No request from now on gets an answer before the release."""
         self._open.clear()
 
     def release(self) -> None:

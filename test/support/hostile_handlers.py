@@ -205,7 +205,7 @@ async def cancel_self_and_return(_: str) -> str:
 
 
 async def cancel_self_and_swallow(_: str) -> str:
-    """Cancels its own task again and again, and hears of it once: the rest stays in the task's count."""
+    """Cancels its own task again and again, and gets one cancellation: the rest stays in the task's count."""
     task = _own_task()
     for _time in range(3):
         task.cancel()

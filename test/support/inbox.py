@@ -16,7 +16,7 @@ class Inbox:
         self._deliveries.put_nowait(delivery)
 
     def __len__(self) -> int:
-        """How many have come that nobody took out."""
+        """How many have come and were not taken out."""
         return self._deliveries.qsize()
 
     async def take(self, seconds: float = 20.0) -> Delivery:

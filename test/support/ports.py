@@ -1,4 +1,4 @@
-"""Finds ports that nobody listens on."""
+"""Finds free ports."""
 
 import socket
 from contextlib import ExitStack

@@ -64,11 +64,11 @@ class Process:
                         return line
                 if self._silent or not self._news.wait(deadline - time.monotonic()):
                     raise AssertionError(
-                        f"{self.name} did not print {text!r} within {seconds:g} s; it said:\n{self.output}"
+                        f"{self.name} did not print {text!r} within {seconds:g} s; its output:\n{self.output}"
                     )
 
     def send(self, number: signal.Signals) -> None:
-        """Signals the program alone, not what it started; an ended one is past hearing."""
+        """Signals the program alone, not what it started; an ended one gets no signal."""
         self._child.send_signal(number)
 
     def wait(self, seconds: float = 20.0) -> int:
@@ -77,7 +77,7 @@ class Process:
             code = self._child.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(
-                f"{self.name} did not end within {seconds:g} s; it said:\n{self.output}"
+                f"{self.name} did not end within {seconds:g} s; its output:\n{self.output}"
             ) from None
         self._reader.join(seconds)
         return code

@@ -26,7 +26,7 @@ class Weather:
 
 
 class Proxy:
-    """Stands before a server; both ways are read as AMQP frames where `amqp` says that they are."""
+    """Stands before a server; both ways are read as AMQP frames where `amqp` is true."""
 
     def __init__(self, url: str, *, amqp: bool) -> None:
         self._parts = urlsplit(url)
@@ -181,7 +181,7 @@ class _Passage:
                 writer.write(data)
                 await writer.drain()
         await self._door._released.wait()
-        if self._passing.is_set():  # else neither side hears of the other's end
+        if self._passing.is_set():  # else neither side learns of the other's end
             self.abort()
 
     def _is_dropped_ack(self) -> bool:

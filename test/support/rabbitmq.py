@@ -26,11 +26,11 @@ HOW = """There is no RabbitMQ to test against. Any one of these three helps:
 
 
 class NoRabbitMQ(Exception):
-    """There is no broker, and none could be started; the text says what would help."""
+    """There is no broker, and none could be started; the text names what would help."""
 
 
 class OwnRabbitMQ(Broker, Protocol):
-    """A broker that tests may stop, for nobody else uses it."""
+    """A broker that tests may stop, for nothing else uses it."""
 
     @property
     def running(self) -> bool: ...

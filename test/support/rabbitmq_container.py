@@ -17,11 +17,11 @@ _IMAGE = os.environ.get("RABBITMQ_IMAGE", "rabbitmq:4-management")
 
 
 def engine_answers() -> bool:
-    """Whether there is a container engine, asked with little patience."""
+    """Whether there is a container engine, asked with a short timeout."""
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", ResourceWarning
-        )  # the client leaves a socket open where nobody answers
+        )  # the client leaves a socket open where nothing answers
         answered = _ping()
         gc.collect()
     return answered
@@ -81,9 +81,9 @@ class RabbitMQContainer:
 
     def rabbitmqctl(self, *arguments: str) -> str:
         done = self._container.exec(["rabbitmqctl", "--quiet", *arguments])
-        said: str = done.output.decode()
-        assert done.exit_code == 0, f"rabbitmqctl {' '.join(arguments)} failed:\n{said}"
-        return said
+        output: str = done.output.decode()
+        assert done.exit_code == 0, f"rabbitmqctl {' '.join(arguments)} failed:\n{output}"
+        return output
 
     def remove(self) -> None:
         self._container.stop()

@@ -19,8 +19,8 @@ _REFUSE_STARTS = Path("/usr/sbin/policy-rc.d")
 #: usual three minutes, which is longer than a test may take.
 TRIED_AGAIN_MS = 10_000
 #: Seconds that a node may take to start: on a machine that does much else, ten times the usual. Less than pytest's own end
-#: of a test's time, so that it is we who say which node it was, and what it said.
-_PATIENCE = 105.0
+#: of a test's time, so that the error names the node and contains its output.
+_START_TIMEOUT_S = 105.0
 
 
 def programs() -> Path | None:
@@ -93,9 +93,9 @@ class RabbitMQNode:
         self.kill()
         self._node = Process([str(_found() / "rabbitmq-server")], self._environment)
         try:
-            until(self._answers, f"the private RabbitMQ node at {self.url} answers", _PATIENCE)
+            until(self._answers, f"the private RabbitMQ node at {self.url} answers", _START_TIMEOUT_S)
         except AssertionError as error:
-            raise AssertionError(f"{error}; it said:\n{self._said()}") from None
+            raise AssertionError(f"{error}; its output:\n{self._output()}") from None
 
     def restart(self) -> None:
         if self._node:
@@ -150,7 +150,7 @@ class RabbitMQNode:
         )
 
     def _start_epmd(self) -> None:
-        # Ours from the start: the one that Erlang starts by itself is a daemon that nobody ends.
+        # Ours from the start: the one that Erlang starts by itself is a daemon that nothing ends.
         self._epmd = Process(
             [shutil.which("epmd") or "epmd", "-port", str(self.epmd_port)], self._environment
         )
@@ -161,7 +161,7 @@ class RabbitMQNode:
             raise AssertionError(f"the private RabbitMQ node at {self.url} ended")
         return answers(self)
 
-    def _said(self) -> str:
+    def _output(self) -> str:
         """The ends of what it printed and of its logs."""
         logs = [log.read_text(errors="replace") for log in sorted((self._folder / "log").glob("*.log"))]
         return "\n".join(text[-3000:] for text in [self._node.output if self._node else "", *logs])

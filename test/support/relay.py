@@ -43,7 +43,7 @@ class Relay:
             writer.transport.abort()
 
     async def shut(self) -> None:
-        """Cuts, and lets nobody in."""
+        """Cuts, and accepts no new connection."""
         assert self._server
         self._server.close()
         self.cut()

@@ -1,4 +1,4 @@
-"""A worker that fails or dies by a feed's name, until REPAIRED is set."""
+"""Runs a worker that fails on some feeds until REPAIRED is set."""
 
 import os
 import signal
@@ -16,12 +16,12 @@ from mousetrap.settings import Settings
 ATTEMPTS, CRASHES = 3, 3
 
 _FETCH, _PROCESS = EARTHQUAKES.stages
-_PATIENT = RetryPolicy(attempts=ATTEMPTS, base=0.01, cap=0.01, crashes=CRASHES)
+_RETRY = RetryPolicy(attempts=ATTEMPTS, base=0.01, cap=0.01, crashes=CRASHES)
 _PIPELINE = Pipeline(
     name=EARTHQUAKES.name,
     description=EARTHQUAKES.description,
     stages=(
-        Stage(name=_FETCH.name, queue=_FETCH.queue, input=FeedRequest, output=Feed, retry=_PATIENT),
+        Stage(name=_FETCH.name, queue=_FETCH.queue, input=FeedRequest, output=Feed, retry=_RETRY),
         _PROCESS,
     ),
 )
@@ -43,4 +43,4 @@ def bind(_: Settings) -> Binding:
 
 
 if __name__ == "__main__":
-    sys.exit(worker_main(open_queue, [bind], "mending", "Serves a handler that is to be mended."))
+    sys.exit(worker_main(open_queue, [bind], "repairable", "Serves a handler that is to be repaired."))

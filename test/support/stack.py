@@ -65,7 +65,7 @@ class Stack:
         self.api.close()
 
     def post(self, **headers: str) -> httpx.Response:
-        """The API's answer to the wish for a run on the feed."""
+        """The API's answer to a request for a run on the feed."""
         return self.api.post(_RUNS, json={"url": self._feed.url}, headers=headers)
 
     def submit(self) -> str:
@@ -96,8 +96,8 @@ class Stack:
         try:
             run = until(ended, f"run {run_id} ends", seconds=60)
         except AssertionError as late:
-            said = "\n\n".join(f"{each.name}:\n{each.output}" for each in self._processes)
-            raise AssertionError(f"{late}; it stands so: {self.run(run_id)}\n\n{said}") from None
+            outputs = "\n\n".join(f"{each.name}:\n{each.output}" for each in self._processes)
+            raise AssertionError(f"{late}; its run: {self.run(run_id)}\n\n{outputs}") from None
         assert run["state"] == "completed", run
         assert len(events(run, "completed")) == 1
         return run
@@ -119,7 +119,7 @@ class Stack:
 
     @contextmanager
     def locked_database(self) -> Iterator[None]:
-        """Nobody can store a summary in this block; who tries waits some seconds."""
+        """No summary can be stored in this block; an attempt waits some seconds."""
         with closing(sqlite3.connect(self._database, timeout=10, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
             yield
@@ -136,11 +136,11 @@ def events(run: dict[str, Any] | None, kind: str, stage: str | None = None) -> l
 
 
 def made_by(event: dict[str, Any], worker: Process) -> bool:
-    """Whether this process told of the event: a worker's name holds its process id."""
+    """Whether this process reported the event: a worker's name holds its process id."""
     return f"-{worker.pid}-" in event["worker"]
 
 
-def said(process: Process, text: str) -> int:
+def count_lines_with(process: Process, text: str) -> int:
     """How many lines of its output hold the text."""
     return sum(text in line for line in process.lines)
 

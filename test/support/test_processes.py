@@ -51,7 +51,7 @@ def test_waiting_for_a_line_that_never_comes_fails_with_the_output() -> None:
 
 
 def _is_gone(pid: int) -> bool:
-    """Whether it has ended; one that nobody has reaped yet counts."""
+    """Whether it has ended; one that is not reaped yet counts."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -8,7 +8,7 @@ Found = TypeVar("Found")
 
 
 def until(condition: Callable[[], Found | None], what: str, seconds: float = 10.0) -> Found:
-    """The first true value of `condition`; AssertionError that says `what` did not happen once `seconds` are over."""
+    """The first true value of `condition`; AssertionError that `what` did not happen once `seconds` are over."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:

@@ -39,7 +39,7 @@ bounded = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-#: What an answer must be: none of an error of ours, and each as the documentation says.
+#: What an answer must be: none of an error of ours, and each as documented.
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

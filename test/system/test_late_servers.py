@@ -7,7 +7,7 @@ import pytest
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.processes import Process
 from support.rabbitmq import OwnRabbitMQ
-from support.stack import Deploy, Stack, said
+from support.stack import Deploy, Stack, count_lines_with
 from support.waiting import until
 
 
@@ -25,13 +25,13 @@ def test_all_were_started_before_the_store(
     _wait_for_broker(workers if "broker" in away else ())
     _wait_for_store(workers)
     if "broker" in away:
-        assert [said(worker, "serving") for worker in workers] == [0, 0]
+        assert [count_lines_with(worker, "serving") for worker in workers] == [0, 0]
 
     own_valkey.start()
 
     _serves(stack, workers)
-    _said_of_the_store_once(workers)
-    _said_once(workers if "broker" in away else ())
+    _logged_the_store_once(workers)
+    _logged_once(workers if "broker" in away else ())
 
 
 @pytest.mark.long
@@ -45,7 +45,7 @@ def test_all_were_started_before_the_store_and_the_broker(
     assert _away(stack) == ["broker", "store"]
     _wait_for_broker((*workers, stack.api_process))
     _wait_for_store(workers)
-    assert [said(worker, "serving") for worker in workers] == [0, 0]
+    assert [count_lines_with(worker, "serving") for worker in workers] == [0, 0]
 
     own_valkey.start()
     assert _away(stack) == ["broker"]
@@ -53,8 +53,8 @@ def test_all_were_started_before_the_store_and_the_broker(
     own_rabbitmq.start()
 
     _serves(stack, workers)
-    _said_of_the_store_once(workers)
-    _said_once((*workers, stack.api_process))
+    _logged_the_store_once(workers)
+    _logged_once((*workers, stack.api_process))
 
 
 def _away(stack: Stack) -> list[str]:
@@ -86,20 +86,20 @@ def _wait_for_store(workers: Sequence[Process]) -> None:
         assert "MOUSETRAP_STORE_URL" in line
 
 
-def _said_of_the_store_once(workers: Sequence[Process]) -> None:
+def _logged_the_store_once(workers: Sequence[Process]) -> None:
     for worker in workers:
         worker.wait_for_line("the store answers again", seconds=60)
-        assert said(worker, "waiting for the store: ") == 1
-        assert said(worker, "the store answers again") == 1
-        assert said(worker, "serving") == 1
+        assert count_lines_with(worker, "waiting for the store: ") == 1
+        assert count_lines_with(worker, "the store answers again") == 1
+        assert count_lines_with(worker, "serving") == 1
 
 
-def _said_once(processes: Sequence[Process]) -> None:
-    """Each told of its wait once, and once of its end, which it may reach later than its peers."""
+def _logged_once(processes: Sequence[Process]) -> None:
+    """Each logged its wait once, and once its end, which it may reach later than its peers."""
     for process in processes:
         process.wait_for_line("can be used again", seconds=60)
-        assert said(process, "cannot be used, trying until it can") == 1
-        assert said(process, "can be used again") == 1
+        assert count_lines_with(process, "cannot be used, trying until it can") == 1
+        assert count_lines_with(process, "can be used again") == 1
 
 
 def _serves(stack: Stack, workers: Sequence[Process]) -> None:

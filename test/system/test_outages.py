@@ -9,7 +9,7 @@ from mousetrap.embedded_valkey import EmbeddedValkey
 from support.feed import Feed
 from support.processes import Process
 from support.rabbitmq import OwnRabbitMQ
-from support.stack import Stack, events, made_by, said
+from support.stack import Stack, count_lines_with, events, made_by
 from support.waiting import until
 
 
@@ -58,7 +58,7 @@ def test_a_broker_that_comes_back_while_a_handler_works(
     feed.release()
 
     _went_through_at_the_first_attempt(stack, [run_id], feed, workers)
-    _said_once("cannot be used, trying", (*workers, stack.api_process))
+    _logged_once("cannot be used, trying", (*workers, stack.api_process))
 
 
 @pytest.mark.long
@@ -128,7 +128,7 @@ def test_a_store_that_is_away_when_a_handler_finishes(
 ) -> None:
     workers = stack.start_workers()
     feed.hold()
-    run_ids = [stack.submit() for _ in range(5)]  # all wait for the store, and the worker says it once
+    run_ids = [stack.submit() for _ in range(5)]  # all wait for the store, and the worker logs it once
     feed.wait_for_requests(5)
 
     end(own_valkey)
@@ -137,8 +137,8 @@ def test_a_store_that_is_away_when_a_handler_finishes(
     own_valkey.start()
 
     _went_through_at_the_first_attempt(stack, run_ids, feed, workers)
-    _said_once("waiting to record outcomes", workers[:1])
-    _said_once("able to record outcomes again", workers[:1])
+    _logged_once("waiting to record outcomes", workers[:1])
+    _logged_once("able to record outcomes again", workers[:1])
 
 
 def test_a_store_that_comes_back_while_a_handler_works(
@@ -168,5 +168,5 @@ def _went_through_at_the_first_attempt(
     assert all(process.running for process in (*workers, stack.api_process))
 
 
-def _said_once(text: str, processes: Sequence[Process]) -> None:
-    assert [said(process, text) for process in processes] == [1] * len(processes)
+def _logged_once(text: str, processes: Sequence[Process]) -> None:
+    assert [count_lines_with(process, text) for process in processes] == [1] * len(processes)

@@ -1,4 +1,4 @@
-"""What failed is kept with its story, and completes once it was mended and sent round again."""
+"""Checks that what failed is kept, repaired, redriven and completed."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start_fetching(queue_url: str, own_valkey: EmbeddedValkey) -> Iterator[Start]:
-    """Starts workers of the first stage, mended or not."""
+    """Starts workers of the first stage, repaired or not."""
     started: list[Process] = []
 
     def start(**more: str) -> Process:
@@ -72,16 +72,17 @@ def test_a_poison_message_and_one_that_kills_its_worker_are_kept_repaired_and_co
     deaths = _serve_until_both_are_given_up(stack, start_fetching, poison, killer)
 
     assert stack.completed(innocent)["result"]["earthquakes"] == 1
-    told = letter_of(stack, poison)
-    assert (told["reason"], told["attempts"]) == ("max-retries", ATTEMPTS)
-    assert (told["error_kind"], told["error"]) == ("ConnectionError", "this feed is poison")
-    assert "in fetch" in told["traceback"]
-    assert told["payload"] == {"url": "https://example.org/poison"}
-    assert len(events(told["run"], "started", "fetch")) <= ATTEMPTS + CRASHES  # the killer can take it along
-    told = letter_of(stack, killer)
-    assert told["reason"] == "crash-loop"
+    letter = letter_of(stack, poison)
+    assert (letter["reason"], letter["attempts"]) == ("max-retries", ATTEMPTS)
+    assert (letter["error_kind"], letter["error"]) == ("ConnectionError", "this feed is poison")
+    assert "in fetch" in letter["traceback"]
+    assert letter["payload"] == {"url": "https://example.org/poison"}
+    # The killer can take it along.
+    assert len(events(letter["run"], "started", "fetch")) <= ATTEMPTS + CRASHES
+    letter = letter_of(stack, killer)
+    assert letter["reason"] == "crash-loop"
     assert len(deaths) == CRASHES
-    starts = events(told["run"], "started", "fetch")
+    starts = events(letter["run"], "started", "fetch")
     assert [event["attempt"] for event in starts] == [1] * CRASHES
     assert len({event["worker"] for event in starts}) == CRASHES
 
@@ -109,7 +110,7 @@ def _serve_until_both_are_given_up(stack: Stack, start: Start, *run_ids: str) ->
         nonlocal worker
         if not worker.running:
             deaths.append(worker)
-            assert len(deaths) <= 2 * CRASHES, "nobody stops it"
+            assert len(deaths) <= 2 * CRASHES, "nothing stops it"
             worker = start()
         return all(state(stack, run_id) == "failed" for run_id in run_ids)
 

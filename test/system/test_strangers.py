@@ -47,7 +47,7 @@ def test_a_script_as_in_the_tutorial_finds_the_broker_by_its_three_variables(
     broker = urlsplit(own_rabbitmq.url)
     monkeypatch.delenv("MOUSETRAP_BROKER_URL", raising=False)
     # The tutorial knows one port, which on this machine may be anyone's. So ours stands in a list, and the port goes to
-    # an address that nobody can have.
+    # an address that no host can have.
     monkeypatch.setenv("RABBITMQ_HOST", f"{broker.hostname}:{broker.port},255.255.255.255")
     with user(own_rabbitmq, own_rabbitmq.url, FULL) as url:
         known = urlsplit(url)

@@ -47,7 +47,7 @@ def test_a_thousand_runs_are_completed_once_each_though_both_workers_are_killed_
 
 
 def _submit(stack: Stack, key: str) -> str:
-    """Starts a run as the API's documentation tells: again with the same key until there is a good answer."""
+    """Starts a run as the API's documentation advises: again with the same key until there is a good answer."""
 
     def answer() -> str | None:
         try:

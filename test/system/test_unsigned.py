@@ -39,8 +39,8 @@ def test_a_process_without_keys_ends_where_a_server_can_be_another_machine(
     process = start_base(base, **{**servers, server: "valkey://valkey:6379/0"})
 
     assert process.wait() == 2
-    (said,) = process.lines
-    assert said.startswith("MOUSETRAP_SIGNING_KEYS: not set")
+    (output,) = process.lines
+    assert output.startswith("MOUSETRAP_SIGNING_KEYS: not set")
 
 
 @pytest.mark.parametrize("base", BASES)

@@ -14,7 +14,7 @@ WORKERS_AND_API = ["fetch_worker", "process_worker", "api"]
 
 
 def ended(base: str, folder: Path, *arguments: Any, **settings: bytes | str) -> tuple[int, str]:
-    """The exit code of a program, and what it said on standard error."""
+    """The exit code of a program, and its output on standard error."""
     environment = {os.fsencode(name): os.fsencode(text) for name, text in clean_environment().items()}
     given = {os.fsencode(f"MOUSETRAP_{name}"): os.fsencode(text) for name, text in settings.items()}
     done = subprocess.run(
@@ -48,23 +48,23 @@ def ended(base: str, folder: Path, *arguments: Any, **settings: bytes | str) -> 
 def test_a_wrong_setting_is_one_line_and_exit_code_2(
     tmp_path: Path, base: str, name: str, value: bytes | str
 ) -> None:
-    code, said = ended(base, tmp_path, **{name: value})
+    code, output = ended(base, tmp_path, **{name: value})
 
-    assert code == 2, said
-    assert len(said.splitlines()) == 1
-    assert said.lstrip("'").startswith(f"MOUSETRAP_{name[:8]}")
-    assert said.removesuffix("\n").isprintable()
+    assert code == 2, output
+    assert len(output.splitlines()) == 1
+    assert output.lstrip("'").startswith(f"MOUSETRAP_{name[:8]}")
+    assert output.removesuffix("\n").isprintable()
 
 
 @pytest.mark.parametrize("url", ["mysql://127.0.0.1/x", "sqlite://", "sqlite:///x.db?mode=ro", "what://x:y"])
 def test_an_address_of_no_database_of_ours_is_one_line_and_exit_code_2(tmp_path: Path, url: str) -> None:
     signed = {"SIGNING_KEYS": "test:a-secret-for-the-tests"}  # without keys a warning comes first
 
-    code, said = ended("process_worker", tmp_path, DATABASE_URL=url, **signed)
+    code, output = ended("process_worker", tmp_path, DATABASE_URL=url, **signed)
 
-    assert code == 2, said
-    assert said.startswith("MOUSETRAP_DATABASE_URL: ")
-    assert len(said.splitlines()) == 1
+    assert code == 2, output
+    assert output.startswith("MOUSETRAP_DATABASE_URL: ")
+    assert len(output.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_an_address_of_no_database_of_ours_is_one_line_and_exit_code_2(tmp_path:
     ],
 )
 def test_a_wrong_argument_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[Any, ...]) -> None:
-    code, said = ended("cli", tmp_path, *arguments)
+    code, output = ended("cli", tmp_path, *arguments)
 
-    assert code == 2, said
-    assert len(said.splitlines()) == 1
+    assert code == 2, output
+    assert len(output.splitlines()) == 1

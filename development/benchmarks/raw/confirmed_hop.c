@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { BODY = 300, CONSUME = 1, PUBLISH = 2, ACKNOWLEDGE_AFTER = 32, PATIENCE = 60 };
+enum { BODY = 300, CONSUME = 1, PUBLISH = 2, ACKNOWLEDGE_AFTER = 32, TIMEOUT_S = 60 };
 
 static amqp_connection_state_t connection;
 
@@ -71,8 +71,8 @@ static void publish(const char *queue, amqp_bytes_t body) {
 }
 
 static void next_frame(amqp_frame_t *frame) {
-  struct timeval patience = {PATIENCE, 0};
-  int status = amqp_simple_wait_frame_noblock(connection, frame, &patience);
+  struct timeval timeout = {TIMEOUT_S, 0};
+  int status = amqp_simple_wait_frame_noblock(connection, frame, &timeout);
   if (status != AMQP_STATUS_OK) die("waited in vain: %s", amqp_error_string2(status));
 }
 

@@ -1,4 +1,4 @@
-"""A lock that cannot be meant is refused where it is written."""
+"""Checks that an impossible lock is refused where it is written."""
 
 import pytest
 

@@ -80,7 +80,7 @@ def summaries(url: str) -> Iterator[Summaries]:
         yield summaries
 
 
-def _told(title: str) -> Summary:
+def _summary(title: str) -> Summary:
     return msgspec.structs.replace(_SUMMARY, title=title)
 
 
@@ -98,7 +98,7 @@ def test_nothing_saved_has_no_newest(summaries: Summaries) -> None:
 def test_a_repeated_job_changes_nothing(summaries: Summaries) -> None:
     summaries.save("job-1", "run-1", _SUMMARY)
 
-    assert not summaries.save("job-1", "run-9", _told("another"))
+    assert not summaries.save("job-1", "run-9", _summary("another"))
 
     assert summaries.count() == 1
     assert summaries.newest() == StoredSummary(run_id="run-1", created_at=_NOON, summary=_SUMMARY)
@@ -106,7 +106,7 @@ def test_a_repeated_job_changes_nothing(summaries: Summaries) -> None:
 
 def test_the_newest_is_the_one_stored_last(summaries: Summaries) -> None:
     for number in (2, 1, 3):
-        summaries.save(f"job-{number}", f"run-{number}", _told(f"week {number}"))
+        summaries.save(f"job-{number}", f"run-{number}", _summary(f"week {number}"))
     summaries.save("job-1", "run-1", _SUMMARY)
 
     newest = summaries.newest()

@@ -1,4 +1,4 @@
-"""A handler that cancels tasks which are not its own costs no runner."""
+"""A handler that cancels tasks of others costs no runner."""
 
 import asyncio
 

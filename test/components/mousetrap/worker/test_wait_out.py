@@ -1,4 +1,4 @@
-"""An outage is one line of log, however many jobs wait for its end."""
+"""An outage is one log line, however many jobs wait."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The options of a worker's command line, in every program that has them."""
+"""Checks the options of every worker's command line."""
 
 import subprocess
 
