@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: Where the check does not hold yet: a folder ends in "/". Take out what is done; the list ends empty.
-NOT_YET = (".ci/", "Makefile", "bases/", "components/", "deploy/", "development/", "docs/", "test/", "tools/")
+#: Files that must keep an old word: the list of renamed names, and a JSON key that is public.
+EXCEPTIONS = ("docs/upgrading.md", "bases/mousetrap/cli/checks.py")
 READ = {".py", ".lua", ".md", ".toml", ".yaml", ".yml", ".sh", ""}
 MAX_WORDS = 12
 #: Words with a plainer one: "the error reports", "the filter", "the timeout", "again".
@@ -20,7 +20,7 @@ OLD_WORDS = re.compile(
 
 
 def is_checked(path: str) -> bool:
-    return path != "test/docs/test_words.py" and not path.startswith(NOT_YET)
+    return path != "test/docs/test_words.py" and path not in EXCEPTIONS
 
 
 def tracked_files() -> list[str]:

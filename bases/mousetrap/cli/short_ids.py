@@ -1,4 +1,4 @@
-"""Finds a run or a dead letter by the beginning of its id."""
+"""Finds runs and dead letters by the beginning of their id."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice

@@ -1,4 +1,4 @@
-"""The attempts under way in a worker: finds them, renews their leases, stops them."""
+"""Finds, renews and stops the attempts under way in a worker."""
 
 import asyncio
 import time

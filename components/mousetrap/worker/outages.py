@@ -1,4 +1,4 @@
-"""Repeats what the broker or the store refuses until the outage is over."""
+"""Repeats a refused call until the server's outage is over."""
 
 import asyncio
 import logging
