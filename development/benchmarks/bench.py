@@ -19,7 +19,7 @@ from redis import Redis
 
 from benchmarks.contenders import HERE, Contender
 from benchmarks.contending import Counts, Tally
-from benchmarks.host import broker_says, describe
+from benchmarks.host import ask_broker, describe
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.processes import Process, clean_environment
 from support.rabbitmq import OwnRabbitMQ, find_own_rabbitmq, virtual_host
@@ -156,13 +156,13 @@ class Place:
         waiting = {name: count for name, count in self._waiting().items() if count}
         if waiting:
             raise DoesNotCount(f"messages are left: {waiting}")
-        if self.contender.tells_left and (left := self.run("left")) != "0":
+        if self.contender.reports_left and (left := self.run("left")) != "0":
             raise DoesNotCount(f"{left} runs are not done")
 
     def _waiting(self) -> dict[str, int]:
         """Messages in each queue of our virtual host; asked of the queues, for the management plugin's numbers are old."""
         broker = self.settings["BENCH_BROKER"]
-        queues = broker_says(broker, self.api, f"/api/queues{urlsplit(broker).path}")
+        queues = ask_broker(broker, self.api, f"/api/queues{urlsplit(broker).path}")
         connection = pika.BlockingConnection(pika.URLParameters(broker))
         try:
             channel = connection.channel()

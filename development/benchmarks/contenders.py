@@ -21,7 +21,7 @@ class Contender:
     #: Whether it is a variant, measured less often and left out of the comparison with the fastest.
     extra: bool = False
     #: Whether `left` knows how many runs are not done, because the broker alone does not.
-    tells_left: bool = False
+    reports_left: bool = False
 
     @property
     def python(self) -> Path:
@@ -29,7 +29,7 @@ class Contender:
         return ENVIRONMENTS / self.peer / "bin" / "python" if self.peer else Path(sys.executable)
 
 
-OURS = Contender("mousetrap", "benchmarks.ours", tells_left=True)
+OURS = Contender("mousetrap", "benchmarks.ours", reports_left=True)
 
 CONTENDERS = (
     OURS,
@@ -38,20 +38,20 @@ CONTENDERS = (
         "benchmarks.ours",
         settings={"BENCH_QUEUE_TYPE": "classic"},
         extra=True,
-        tells_left=True,
+        reports_left=True,
     ),
     Contender(
         "mousetrap (embedded)",
         "benchmarks.ours",
         settings={"BENCH_EMBEDDED": "yes"},
         extra=True,
-        tells_left=True,
+        reports_left=True,
     ),
     *(
         Contender(name, f"benchmarks.peers.{name}", name)
         for name in ("celery", "dramatiq", "faststream", "taskiq")
     ),
-    Contender("streaq", "benchmarks.peers.streaq", "streaq", tells_left=True),
+    Contender("streaq", "benchmarks.peers.streaq", "streaq", reports_left=True),
     *(
         Contender(
             f"{name} (quorum queues)",

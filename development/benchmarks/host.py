@@ -19,7 +19,7 @@ from support.valkey import administrator
 
 def describe(broker: str, api: str, store: str) -> dict[str, str]:
     """Name and text of each thing; two addresses of the broker and one of the store."""
-    overview = broker_says(broker, api, "/api/overview")
+    overview = ask_broker(broker, api, "/api/overview")
     with Redis.from_url(administrator(store)) as client:
         server = client.info("server")
     return {
@@ -35,7 +35,7 @@ def describe(broker: str, api: str, store: str) -> dict[str, str]:
     }
 
 
-def broker_says(broker: str, api: str, path: str) -> Any:
+def ask_broker(broker: str, api: str, path: str) -> Any:
     """An answer of the management plugin. Raises httpx.HTTPError."""
     parts = urlsplit(broker)
     login = (parts.username or "guest", parts.password or "guest")

@@ -115,7 +115,7 @@ def test_every_manifest_of_a_folder_is_applied(folder: Path) -> None:
 
 
 @each_process
-def test_a_process_is_nobody_and_can_write_to_nothing_but_its_memory(process: Manifest) -> None:
+def test_a_process_is_not_root_and_can_write_to_nothing_but_its_memory(process: Manifest) -> None:
     user = re.search(r"^USER (\d+):(\d+)$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
     assert user is not None
 

@@ -13,8 +13,8 @@ READ = {".py", ".lua", ".md", ".toml", ".yaml", ".yml", ".sh", ""}
 MAX_WORDS = 12
 #: Words with a plainer one: "the error reports", "the filter", "the timeout", "again".
 OLD_WORDS = re.compile(
-    r"\b(anew|beating|company|for ever|hears?|heard|meant|mend(?:s|ed|ing)?|nobody|patience|said|says|struck"
-    r"|tells?|telling|told|undertak\w*|what came of|whoever|wish(?:es|ed)?)\b|(?-i:_(?:LOOK|PAUSE|STILL|KEPT)\b)",
+    r"(?<![a-z])(anew|beating|company|for[ _]ever|hears?|heard|meant|mend(?:s|ed|ing)?|nobody|patience|said|says|struck"
+    r"|tells?|telling|told|undertak[a-z]*|what[ _]came[ _]of|whoever|wish(?:es|ed)?)(?![a-z])|(?-i:_(?:LOOK|PAUSE|STILL|KEPT)\b)",
     re.IGNORECASE,
 )
 

@@ -146,7 +146,7 @@ def test_a_store_with_the_certificate_of_another_is_not_used(store_url: str, tmp
         try_store(store_url, other.server, other.trusting)
 
 
-async def test_a_blocking_channel_verifies_as_the_environment_says(
+async def test_a_blocking_channel_verifies_as_the_environment_sets_it(
     broker_url: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opens(url: str) -> None:

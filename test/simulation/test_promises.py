@@ -51,7 +51,7 @@ def test_a_job_sent_round_again_is_not_taken_for_the_attempt_that_still_buries_i
 
 
 @pytest.mark.parametrize("calls", [2, 3, 4, 5, 6, 7, 8])
-def test_a_redrive_that_nobody_repeats_leaves_a_run_that_goes_on_or_one_that_failed_with_its_letter(
+def test_a_redrive_without_a_repeat_leaves_a_run_that_goes_on_or_one_that_failed_with_its_letter(
     calls: int,
 ) -> None:
     with _machine() as machine:
@@ -85,7 +85,7 @@ def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accept
         machine.submit_again(run=1, then=0.0)
 
 
-def test_a_suspect_whose_claim_was_answered_to_nobody_is_one_still() -> None:
+def test_a_suspect_whose_claim_got_no_answer_is_one_still() -> None:
     with _machine() as machine:
         machine.submit_first(kinds=["plain"], then=0.0)
         machine.pause_worker(name="bob", seconds=45.0, then=4.0)

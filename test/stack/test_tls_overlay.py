@@ -51,7 +51,7 @@ def with_the_authority_of_another(secrets: Path) -> None:
     ("change", "why"),
     [(with_an_address_without_tls, "refused"), (with_the_authority_of_another, "CERTIFICATE_VERIFY_FAILED")],
 )
-def test_nobody_gets_to_the_broker_otherwise(
+def test_no_client_gets_to_the_broker_otherwise(
     stack: Composed, tmp_path: Path, change: Callable[[Path], None], why: str
 ) -> None:
     secrets = tmp_path / "secrets"

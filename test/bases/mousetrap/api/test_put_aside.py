@@ -60,7 +60,7 @@ def test_a_run_whose_message_was_put_aside_shows_where_it_is(
     assert api.get(f"/dead/{QUEUE}/{run['letter']['id']}").json()["run_id"] == run_id
 
 
-def test_what_nobody_signed_is_a_hint_and_changes_nothing(
+def test_what_is_not_signed_is_a_hint_and_changes_nothing(
     serve: Callable[..., httpx.Client], queue_url: str, store_url: str
 ) -> None:
     api = serve(broker_url=queue_url, signing_keys=KEYS)

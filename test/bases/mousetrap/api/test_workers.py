@@ -47,7 +47,7 @@ def test_workers_are_listed_with_what_they_serve_and_run(api: httpx.Client, stor
     }
 
 
-def test_without_the_store_nobody_can_be_listed(serve: Callable[..., httpx.Client]) -> None:
+def test_without_the_store_no_worker_can_be_listed(serve: Callable[..., httpx.Client]) -> None:
     (port,) = free_ports(1)
 
     answer = serve(store_url=f"valkey://127.0.0.1:{port}/0").get("/workers")

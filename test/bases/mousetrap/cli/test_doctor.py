@@ -140,7 +140,7 @@ def test_queues_that_are_as_they_should_be_are_well(
     assert states(done.out)["queues"] == "ok"
 
 
-def test_messages_that_nobody_signs_are_warned_of(mousetrap: Command, store_url: str) -> None:
+def test_messages_without_a_signature_are_warned_of(mousetrap: Command, store_url: str) -> None:
     done = mousetrap("doctor", settings=environ(store_url))
     assert states(done.out)["signing"] == "warn"
 

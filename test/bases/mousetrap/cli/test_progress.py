@@ -63,7 +63,7 @@ def test_a_running_stage_reports_how_far_it_is() -> None:
     assert fetch.note == "3 of 12 pages"
 
 
-def test_a_stage_that_nobody_named_joins_at_the_end() -> None:
+def test_a_stage_without_a_place_joins_at_the_end() -> None:
     assert [stage.name for stage in after(event("started", 10, stage="extra"))] == [
         "fetch",
         "process",

@@ -35,7 +35,7 @@ def test_a_key_whose_secret_holds_an_underscore_is_found() -> None:
     [
         "",
         "mt_ci-bot_",
-        "mt_nobody_" + KEY.removeprefix("mt_ci-bot_"),
+        "mt_stranger_" + KEY.removeprefix("mt_ci-bot_"),
         KEY[:-1],
         KEY + "A",
         KEY.upper(),
@@ -50,7 +50,7 @@ def test_another_key_is_not_found(key: str) -> None:
 
 
 def test_no_key_is_found_by_an_empty_digest() -> None:
-    assert ApiKeys.parse("").find("mt_nobody_x") is None
+    assert ApiKeys.parse("").find("mt_stranger_x") is None
 
 
 def test_entries_are_separated_by_commas_or_line_ends() -> None:

@@ -338,7 +338,7 @@ async def test_an_edited_letter_completes_its_run_with_the_new_input(bench: Work
     assert run.result == 50
 
 
-async def test_a_letter_whose_stage_nobody_here_knows_cannot_be_edited(bench: Workbench) -> None:
+async def test_a_letter_of_an_unknown_stage_cannot_be_edited(bench: Workbench) -> None:
     job = first_job(
         run_id="r1", pipeline=bench.pipeline.name, stage="gone", payload=b"1", accepted_ms=just_now_ms()
     )

@@ -186,7 +186,7 @@ def test_without_any_server_the_error_reports_how_to_get_one(
         ("FLUSHALL",),
     ],
 )
-def test_nobody_is_let_in_without_the_password(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_no_client_is_let_in_without_the_password(tmp_path: Path, words: tuple[str, ...]) -> None:
     with EmbeddedValkey(tmp_path) as server:
         address = urlsplit(server.url)
         with (

@@ -59,7 +59,7 @@ def test_an_address_of_the_public_internet_is_public(address: str) -> None:
         "255.255.255.255",
     ],
 )
-def test_an_address_of_ours_or_of_nobody_is_not_public(address: str) -> None:
+def test_an_address_of_ours_or_of_no_host_is_not_public(address: str) -> None:
     assert not is_public(address)
 
 
@@ -87,7 +87,7 @@ def test_an_address_of_ours_or_of_nobody_is_not_public(address: str) -> None:
         "64:ff9b:1::808:808",
     ],
 )
-def test_an_ipv6_address_of_ours_or_of_nobody_is_not_public(address: str) -> None:
+def test_an_ipv6_address_of_ours_or_of_no_host_is_not_public(address: str) -> None:
     assert not is_public(address)
 
 

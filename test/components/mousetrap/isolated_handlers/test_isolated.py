@@ -233,7 +233,7 @@ async def test_what_a_handler_prints_goes_to_the_workers_output_and_disturbs_not
     assert err.count("written to 2") == 2
 
 
-async def test_a_signal_that_is_sent_to_all_processes_is_the_workers_to_hear() -> None:
+async def test_a_signal_that_is_sent_to_all_processes_is_the_workers_to_handle() -> None:
     async with isolated(handlers.signalled) as bench:
         assert await bench.value(1) == 1
 
@@ -320,14 +320,14 @@ async def test_a_second_cancel_does_not_leave_the_process_behind(tmp_path: Path)
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def long_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that leaves a handler so much time to leave that a busy machine cannot spoil it."""
     monkeypatch.setattr("mousetrap.isolated_handlers.process_pool._HANDLER_GRACE_S", TIMEOUT_S)
 
 
 @pytest.mark.parametrize("handler", [handlers.tidy, handlers.tidy_later])
 async def test_a_handler_whose_job_is_cancelled_while_its_process_starts_is_never_called(
-    handler: Callable[..., Any], tmp_path: Path, patient: None
+    handler: Callable[..., Any], tmp_path: Path, long_grace: None
 ) -> None:
     notes = tmp_path / "notes"
 
@@ -343,7 +343,7 @@ async def test_a_handler_whose_job_is_cancelled_while_its_process_starts_is_neve
 
 @pytest.mark.parametrize("handler", [handlers.tidy, handlers.tidy_later])
 async def test_a_cancelled_handler_may_tidy_up_and_its_lifespan_is_left(
-    handler: Callable[..., Any], tmp_path: Path, patient: None
+    handler: Callable[..., Any], tmp_path: Path, long_grace: None
 ) -> None:
     notes = tmp_path / "notes"
 

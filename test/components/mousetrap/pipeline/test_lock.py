@@ -5,7 +5,7 @@ import pytest
 from mousetrap.pipeline import Lock
 
 
-def test_a_conflict_that_nobody_knows_how_to_treat_is_refused_where_it_is_written() -> None:
+def test_an_unknown_treatment_of_a_conflict_is_refused_where_it_is_written() -> None:
     with pytest.raises(
         ValueError, match="on_conflict is 'wat', and must be one of: wait, skip, fail, dead-letter"
     ):

@@ -24,7 +24,7 @@ def test_a_law_of_known_slope_is_found_again(slope: float) -> None:
     assert law.completeness == 1.2
 
 
-def test_the_formula_is_the_one_it_says() -> None:
+def test_the_formula_is_the_documented_one() -> None:
     # given a fullest bin at 1.0, hence Mc = 1.2, and 60 complete ones: 30 at 1.2, 20 at 1.3, 10 at 1.6
     magnitudes = [1.0] * 40 + [1.1] * 5 + [1.2] * 30 + [1.3] * 20 + [1.6] * 10
 

@@ -113,7 +113,7 @@ def test_a_real_week_has_its_strongest_first(summary: Summary, features: list[di
     assert summary.strongest[0].place == "22km NNE of Hualian, Taiwan"
 
 
-def test_a_real_week_spreads_as_plain_arithmetic_says(
+def test_a_real_week_spreads_as_plain_arithmetic_gives_it(
     summary: Summary, features: list[dict[str, Any]]
 ) -> None:
     magnitudes = [feature["properties"]["mag"] for feature in features]

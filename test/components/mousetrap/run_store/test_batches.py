@@ -8,7 +8,7 @@ from mousetrap.run_store import open_store
 _ENDS = 20
 
 
-async def test_what_cannot_be_sent_fails_alone_and_leaves_nobody_waiting(store_url: str) -> None:
+async def test_what_cannot_be_sent_fails_alone_and_leaves_no_call_waiting(store_url: str) -> None:
     async with open_store(store_url, retention=60.0) as store, asyncio.timeout(_ENDS):
         await store.open_run("r1", "sums", "add", b"1")
         ended, number, text, opened = await asyncio.gather(

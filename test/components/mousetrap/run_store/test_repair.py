@@ -479,7 +479,7 @@ async def test_a_run_has_failed_until_its_dead_job_is_with_its_queue_again(store
 
 
 @pytest.mark.parametrize("outcome", [None, OUTPUT, RetryLater(9.0, BROKEN), DEAD])
-async def test_a_worker_that_meets_a_redriven_job_first_reopens_its_run_and_nobody_does_so_after_it(
+async def test_a_worker_that_meets_a_redriven_job_first_reopens_its_run_and_no_other_does_so_after_it(
     store_url: str, outcome: Any
 ) -> None:
     async with a_store(store_url) as store:

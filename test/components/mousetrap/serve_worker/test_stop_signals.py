@@ -92,7 +92,7 @@ def test_a_storm_of_signals_ends_a_worker_as_two_do(start_hanging: Start, runs: 
     assert "Traceback" not in worker.output
 
 
-def test_a_log_that_nobody_reads_keeps_no_worker_from_its_end(store_url: str, runs: Any) -> None:
+def test_a_log_without_a_reader_keeps_no_worker_from_its_end(store_url: str, runs: Any) -> None:
     settings = clean_environment(
         MOUSETRAP_BROKER_URL=store_url,
         MOUSETRAP_STORE_URL=store_url,

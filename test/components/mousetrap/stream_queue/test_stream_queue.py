@@ -215,7 +215,7 @@ async def test_equal_messages_that_are_delayed_stay_two(store_url: str) -> None:
         assert [(await inbox.next()).message.id for _ in range(2)] == ["twin", "twin"]
 
 
-async def test_a_message_whose_time_has_come_is_ready_even_if_nobody_consumes(store_url: str) -> None:
+async def test_a_message_whose_time_has_come_is_ready_even_without_a_consumer(store_url: str) -> None:
     async with opened(store_url) as queue:
         await queue.publish("work", Message("soon", b"body"), after=0.05)
         await queue.publish("work", Message("late", b"body"), after=3600)
@@ -240,7 +240,7 @@ async def test_what_strangers_put_into_the_stream_is_delivered_for_others_to_jud
         assert (await inbox.next()).redelivered
 
 
-async def test_a_queue_that_nobody_declared_refuses_messages(store_url: str) -> None:
+async def test_an_undeclared_queue_refuses_messages(store_url: str) -> None:
     async with opened(store_url) as queue:
         with pytest.raises(Unroutable, match="no queue 'nowhere'"):
             await queue.publish("nowhere", Message("lost", b"body"))

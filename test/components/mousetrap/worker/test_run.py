@@ -401,7 +401,7 @@ async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench)
 
 
 @pytest.mark.parametrize("quick", [False, True])
-async def test_a_job_that_was_claimed_by_nobody_who_lives_comes_again(bench: Workbench, quick: bool) -> None:
+async def test_a_job_that_no_living_worker_has_claimed_comes_again(bench: Workbench, quick: bool) -> None:
     """A claim reaches the store when its asker has long given it up: it wins, and no worker uses it."""
     begun, taken = asyncio.Event(), asyncio.Event()
 

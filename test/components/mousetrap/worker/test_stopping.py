@@ -273,7 +273,7 @@ async def test_a_job_whose_lock_was_lost_meanwhile_comes_again(bench: Workbench,
         ("dead-letter", RunState.FAILED, "lock-held"),
     ],
 )
-async def test_a_job_that_meets_a_holder_does_what_its_stage_says(
+async def test_a_job_that_meets_a_holder_does_what_its_stage_prescribes(
     queue_url: str, store_url: str, on_conflict: Any, state: RunState, reason: str | None
 ) -> None:
     async with workbench(queue_url, store_url, lock=Lock(name="only-one", on_conflict=on_conflict)) as bench:

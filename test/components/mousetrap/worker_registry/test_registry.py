@@ -102,7 +102,7 @@ async def test_what_was_seen_of_a_queue_shows_how_long_the_oldest_can_have_waite
         assert await registry.look("another", Backlog(1, None)) == 0
 
 
-async def test_looks_are_forgotten_after_an_hour_in_which_nobody_looks(store_url: str) -> None:
+async def test_looks_are_forgotten_after_an_hour_without_a_look(store_url: str) -> None:
     async with open_registry(store_url) as registry:
         await registry.look("q", Backlog(1, None))
 
