@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 #: Files that must keep an old word: the list of renamed names, and a JSON key that is public.
 EXCEPTIONS = ("docs/upgrading.md", "bases/mousetrap/cli/checks.py")
-READ = {".py", ".lua", ".md", ".toml", ".yaml", ".yml", ".sh", ""}
+READ = {".c", ".conf", ".ipynb", ".py", ".lua", ".md", ".toml", ".yaml", ".yml", ".sh", ""}
 MAX_WORDS = 12
 #: Words with a plainer one: "the error reports", "the filter", "the timeout", "again".
 OLD_WORDS = re.compile(

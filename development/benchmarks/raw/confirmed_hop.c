@@ -106,7 +106,7 @@ static void fill(uint64_t messages) {
     next_frame(&frame);
     if (frame.frame_type != AMQP_FRAME_METHOD || frame.payload.method.id != AMQP_BASIC_ACK_METHOD) die("a message was not taken");
     amqp_basic_ack_t *ack = frame.payload.method.decoded;
-    /* Confirms of one queue come in order, so that the highest tag says it all. */
+    /* Confirms of one queue come in order, so that the highest tag confirms all before it. */
     confirmed = ack->delivery_tag > confirmed ? ack->delivery_tag : confirmed;
     amqp_maybe_release_buffers(connection);
   }
