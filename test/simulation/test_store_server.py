@@ -174,7 +174,7 @@ class _Calls:
     async def begin(self, run: str, second: bool, fence: int) -> Any:
         return await self._store.begin(_job(run, second), fence=fence, worker="w1")
 
-    async def mark_survived(self, run: str, second: bool) -> Any:
+    async def survived(self, run: str, second: bool) -> Any:
         return await self._store.mark_survived(_job(run, second))
 
     async def renew(self, run: str, second: bool, fence: int) -> Any:

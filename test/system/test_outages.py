@@ -133,7 +133,7 @@ def test_a_store_that_is_away_when_a_handler_finishes(
 
     end(own_valkey)
     feed.release()
-    workers[0].wait_for_line("waiting to record outcomes: the store at 127.0.0.1")
+    workers[0].wait_for_line("waiting to record outcomes: cannot reach the store at 127.0.0.1")
     own_valkey.start()
 
     _went_through_at_the_first_attempt(stack, run_ids, feed, workers)

@@ -34,12 +34,12 @@ class Binding:
         self,
         *,
         pipeline: Pipeline,
-        stage: str,
+        stage: str | Stage,
         handler: Callable[..., Any],
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] = no_dependencies,
         isolated: bool = False,
     ) -> None:
-        """`stage` is the stage's name.
+        """`stage` is the stage, or its name.
 
         Raises ValueError for a stage that the pipeline does not have, and for a handler that is a generator.
         """
@@ -52,7 +52,7 @@ class Binding:
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-        _refuse_generators(stage, handler)
+        _refuse_generators(self.stage_name, handler)
 
     @property
     def stage_name(self) -> str:
@@ -70,11 +70,13 @@ class Binding:
         return len(inspect.signature(self.handler).parameters) > 1
 
 
-def _stage(pipeline: Pipeline, name: str) -> Stage:
-    stage = pipeline.stage(name)
+def _stage(pipeline: Pipeline, name: str | Stage) -> Stage:
+    stage = pipeline.stage(name.name if isinstance(name, Stage) else name)
     if stage is None:
         known = ", ".join(each.name for each in pipeline.stages)
-        raise ValueError(f"pipeline {pipeline.name!r} has no stage {name!r}; it has: {known}")
+        raise ValueError(
+            f"pipeline {pipeline.name!r} has no stage {getattr(name, 'name', name)!r}; it has: {known}"
+        )
     return stage
 
 

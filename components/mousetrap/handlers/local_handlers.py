@@ -81,14 +81,13 @@ class AsyncHandler(_LocalHandler):
         task = asyncio.get_running_loop().create_task(work, context=variables)
         try:
             in_time = await ended_within(task, self.stage.timeout)
-            stopped.set()
-            if not in_time:
-                await self._end(task, job)
         except asyncio.CancelledError:
             stopped.set()
             await self._end(task, job)
             raise
+        stopped.set()
         if not in_time:
+            await self._end(task, job)
             return self._timed_out(job)
         # A task is cancelled at its end only if the handler cancelled it.
         ended = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()

@@ -20,7 +20,7 @@ def republish_duty(submitter: Submitter) -> Duty:
         try:
             await submitter.republish()
         except StoreUnreachable as error:
-            outage.began(f"{error}. Check that MOUSETRAP_STORE_URL names it")
+            outage.began(f"{str(error).rstrip('.')}. Check that MOUSETRAP_STORE_URL names it")
         else:
             outage.ended()
 

@@ -87,18 +87,18 @@ class Queue(Protocol):
         ...
 
     async def backlog(self, queue: str) -> Backlog:
-        """The messages that wait, and since when; it moves no message. Raises as `ready` does."""
+        """The messages that wait, and since when; it moves no message. Raises as `count_ready` does."""
         ...
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed | None:
         """About the first `most` messages of `queue`, or `most_bytes`, without moving one.
 
-        None where reading a message takes it. Raises as `ready` does.
+        None where reading a message takes it. Raises as `count_ready` does.
         """
         ...
 
     async def mark(self, queue: str) -> Hashable:
-        """A value that changes when messages come or go, as far as the broker reports it. Raises as `ready` does."""
+        """A value that changes when messages come or go, as far as the broker reports it. Raises as `count_ready` does."""
         ...
 
     async def check(self) -> None:

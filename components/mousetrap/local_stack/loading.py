@@ -7,9 +7,11 @@ from collections.abc import Mapping
 _LOAD_TIMEOUT_S = 30.0
 _FAILED = 3
 _PROBE = f"""
-import importlib, os, sys, traceback
+import importlib.util, os, sys, traceback
 try:
-    importlib.import_module(sys.argv[1])
+    module = importlib.import_module(sys.argv[1])
+    if hasattr(module, "__path__") and importlib.util.find_spec(sys.argv[1] + ".main"):
+        importlib.import_module(sys.argv[1] + ".main")
 except BaseException as error:
     frames = [it for it in traceback.extract_tb(error.__traceback__) if not it.filename.startswith("<")]
     file, line = frames[-1].filename, frames[-1].lineno
@@ -26,7 +28,7 @@ def loading_fault(module: str, environment: Mapping[str, str]) -> str | None:
     """What goes wrong when `python -m module` loads its code, with file and line; None for nothing."""
     try:
         tried = subprocess.run(
-            [sys.executable, "-c", _PROBE, f"{module}.main"],
+            [sys.executable, "-c", _PROBE, module],
             env={**environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -83,7 +83,9 @@ class Heartbeat:
         if failure is None:
             self._store_outage.ended()
         else:
-            self._store_outage.began(f"{failure}. Check that it runs and that MOUSETRAP_STORE_URL names it")
+            self._store_outage.began(
+                f"{failure.rstrip('.')}. Check that it runs and that MOUSETRAP_STORE_URL names it"
+            )
         return failure is None
 
     async def _report_backlog(self, queue: str) -> None:

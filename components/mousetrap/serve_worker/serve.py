@@ -21,7 +21,7 @@ from mousetrap.serve_worker.heartbeat import Heartbeat, turn_forever
 from mousetrap.serve_worker.stop_signals import LEAVING_S, StopSignals, close_loop
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import Watchdog
-from mousetrap.settings import Group, Settings, SettingsWrong, check_signing
+from mousetrap.settings import Group, Settings, SettingsWrong, check_signing, overridden
 from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks
 from mousetrap.telemetry import log_to_stderr, printable
@@ -64,7 +64,7 @@ def serve_worker(
     The options win over the environment's settings.
     """
     try:
-        settings = Settings.from_environ({**environ, **flags.settings()}, groups)
+        settings = Settings.from_environ(overridden(environ, flags.settings()), groups)
         unsigned = check_signing(settings)
         log_to_stderr(settings.log_level, settings.log_format)
         if unsigned:

@@ -2,7 +2,7 @@
 
 from mousetrap.settings.addresses import check_address, check_http, check_places
 from mousetrap.settings.engine import ENGINE, NetworkSeconds, Seconds
-from mousetrap.settings.environment import SettingsWrong
+from mousetrap.settings.environment import SettingsWrong, overridden
 from mousetrap.settings.groups import Group, SettingsGroup, entries
 from mousetrap.settings.local_stack import FOLDER, LocalStack, announced, find_stack, local_environment
 from mousetrap.settings.masking import masked
@@ -33,5 +33,6 @@ __all__ = [
     "local_environment",
     "make_private_folder",
     "masked",
+    "overridden",
     "write_private",
 ]

@@ -22,6 +22,13 @@ class Completed(dict[str, str]):
         self.added = frozenset(added)
 
 
+def overridden(environ: Mapping[str, str], values: Mapping[str, str]) -> Mapping[str, str]:
+    """`environ` with `values`, which win; what a local stack added to it stays marked."""
+    merged = Completed(environ, values)
+    merged.added = environ.added - values.keys() if isinstance(environ, Completed) else frozenset()
+    return merged
+
+
 def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """The values that `environ` holds for the settings `names`, from the variable or from the file it names.
 

@@ -45,7 +45,10 @@ class Entry(NamedTuple):
 
 
 def entries(groups: Sequence[Group[Any]]) -> dict[str, Entry]:
-    """Every setting of these groups by its name. Raises ValueError where two have the same."""
+    """Every setting of these groups by its name. Raises ValueError where two groups or two settings have the same."""
+    prefixes = [group.prefix for group in groups]
+    if twice := {prefix for prefix in prefixes if prefixes.count(prefix) > 1}:
+        raise ValueError(f"two groups of settings have the prefix {twice.pop()!r}")
     found: dict[str, Entry] = {}
     for name, entry in _named(groups):
         if name in found:

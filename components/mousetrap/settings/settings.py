@@ -38,8 +38,13 @@ class Settings(EngineSettings, frozen=True, kw_only=True):
         return frozenset(_texts(environ, groups))
 
     def of(self, group: Group[T]) -> T:
-        """The values of a group; its defaults if it was not read."""
-        values: T = self.others.get(group.prefix) or group.values()
+        """The values of a group. Raises SettingsWrong for a group that was not read."""
+        if group.prefix not in self.others:
+            raise SettingsWrong(
+                f"the settings MOUSETRAP_{group.prefix.upper()}_… were not read: pass their group to from_environ, "
+                "or `groups=SETTINGS` of the catalogue to worker_main"
+            )
+        values: T = self.others[group.prefix]
         return values
 
     @property

@@ -127,7 +127,7 @@ class StreamQueue:
     async def mark(self, queue: str) -> tuple[int, bytes]:
         with self._reaching():
             length, last_id = await self._client.call("mark", queue, timeout_s=_REPLY_TIMEOUT_S)
-        # `ready` makes a missing queue of ours, and raises for any other.
+        # `count_ready` makes a missing queue of ours, and raises for any other.
         return (await self.count_ready(queue), b"") if length < 0 else (int(length), last_id)
 
     async def check(self) -> None:

@@ -66,13 +66,7 @@ class ClaimedRunner:
                 if claim.suspect and not await self._claims.begin(attempt):
                     return "stale"
                 self._observer.started(job)
-                outcome = await handler.run(job, fence=claim.fence, lock_fence=claim.lock_fence)
-            except asyncio.CancelledError:
-                if attempt.obsolete or self._attempts.handing_back:
-                    raise
-                # Other code in this process cancels tasks that are not its own, as all of asyncio.all_tasks().
-                uncancel()
-                outcome = handler.judged(CancelledByOthers(_CANCELLED), job)
+                outcome = await self._handled(attempt, handler, claim)
             finally:
                 self._gate.exit(suspect=claim.suspect)
         finally:
@@ -81,6 +75,16 @@ class ClaimedRunner:
         if isinstance(outcome, RetryLater) and not outcome.counted:
             return waited_out(outcome, claim.away_ms / 1000, handler.stage.retry, random.random())
         return outcome
+
+    async def _handled(self, attempt: Attempt, handler: BoundHandler, claim: Granted) -> Outcome:
+        try:
+            return await handler.run(attempt.job, fence=claim.fence, lock_fence=claim.lock_fence)
+        except asyncio.CancelledError:
+            if attempt.obsolete or self._attempts.handing_back:
+                raise
+            # Other code in this process cancels tasks that are not its own, as all of asyncio.all_tasks().
+            uncancel()
+            return handler.judged(CancelledByOthers(_CANCELLED), attempt.job)
 
     async def _without_lock(self, job: Job, handler: BoundHandler, holder: str) -> Outcome | Literal["over"]:
         lock = handler.stage.lock

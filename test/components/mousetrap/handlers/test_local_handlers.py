@@ -256,3 +256,29 @@ async def test_attempts_share_no_context_variables(host: Host) -> None:
 def value(outcome: Outcome) -> Any:
     assert isinstance(outcome, Done), outcome
     return msgspec.json.decode(outcome.output)
+
+
+async def test_an_attempt_cancelled_in_the_cleanup_after_its_timeout_cleans_up_once(host: Host) -> None:
+    cancellations: list[int] = []
+    cancelled, release = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(number: int) -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                cancellations.append(number)
+                cancelled.set()
+
+    attempt = asyncio.create_task(host.bind(stubborn, timeout=0.01).run(JOB, fence=1))
+    await cancelled.wait()
+    attempt.cancel()
+    with suppress(asyncio.CancelledError):
+        await attempt
+
+    assert cancellations == [1]
+    (hung,) = host.hung.list()
+    release.set()
+    assert hung.task is not None
+    await hung.task
+    assert host.hung.list() == []

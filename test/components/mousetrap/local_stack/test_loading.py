@@ -35,6 +35,15 @@ def program(folder: Path, name: str, text: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder)}
 
 
+def test_a_program_without_a_main_module_is_loaded_itself(tmp_path: Path) -> None:
+    (tmp_path / "my_worker.py").write_text("print('at work')\n")
+    (tmp_path / "my_broken_worker.py").write_text("import no_such_library\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    assert loading_fault("my_worker", environment) is None
+    assert "no_such_library" in str(loading_fault("my_broken_worker", environment))
+
+
 @pytest.mark.parametrize("what", list(BROKEN))
 def test_code_that_cannot_be_loaded_is_named_with_its_file_and_line(tmp_path: Path, what: str) -> None:
     text, pattern = BROKEN[what]

@@ -16,6 +16,12 @@ class MailSettings(SettingsGroup, frozen=True, kw_only=True):
     recipients: str = ""
 
 
+class ServerSettings(SettingsGroup, frozen=True, kw_only=True):
+    """A group whose `url` is another one's `server_url`."""
+
+    url: str = ""
+
+
 MAIL = Group("mail", MailSettings, checks={"server_url": check_address}, lists=frozenset({"recipients"}))
 
 
@@ -30,8 +36,19 @@ def test_a_group_is_read_with_the_engine() -> None:
     assert settings.of(MAIL) == MailSettings(attempts=5, recipients="ann\nben")
 
 
-def test_a_group_that_is_not_given_or_not_read_has_its_defaults() -> None:
-    assert read().of(MAIL) == Settings().of(MAIL) == MailSettings()
+def test_a_group_of_which_nothing_is_given_has_its_defaults() -> None:
+    assert read().of(MAIL) == MailSettings()
+
+
+def test_a_group_that_was_not_read_is_an_error_and_not_its_defaults() -> None:
+    with pytest.raises(SettingsWrong, match="the settings MOUSETRAP_MAIL_… were not read: pass their group"):
+        Settings.from_environ({}).of(MAIL)
+
+
+@pytest.mark.parametrize("prefix", ["mail", ""])
+def test_two_groups_cannot_have_the_same_prefix(prefix: str) -> None:
+    with pytest.raises(ValueError, match=f"two groups of settings have the prefix '{prefix}'"):
+        Settings.from_environ({}, [MAIL, Group(prefix, SettingsGroup)])
 
 
 def test_wrong_settings_of_all_groups_are_named_at_once() -> None:
@@ -78,4 +95,4 @@ def test_the_text_of_a_group_shows_no_value() -> None:
 
 def test_two_groups_cannot_declare_the_same_variable() -> None:
     with pytest.raises(ValueError, match="two groups of settings declare MOUSETRAP_MAIL_SERVER_URL"):
-        Settings.from_environ({}, [MAIL, Group("mail", MailSettings)])
+        Settings.from_environ({}, [MAIL, Group("mail_server", ServerSettings)])

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mousetrap.settings import Settings, SettingsWrong, announced, find_stack, local_environment
+from mousetrap.settings import (
+    Settings,
+    SettingsWrong,
+    announced,
+    find_stack,
+    local_environment,
+    overridden,
+)
 
 HERE = {"MOUSETRAP_STORE_URL_FILE": "/s/address", "MOUSETRAP_FEED_URL": "http://here/"}
 
@@ -43,6 +50,15 @@ def test_a_script_that_names_no_group_may_ignore_the_settings_of_a_stack_s_worke
 
     with pytest.raises(SettingsWrong, match="MOUSETRAP_FEED_URL: there is no such setting"):
         Settings.from_environ({"MOUSETRAP_FEED_URL": "http://mine/"})
+
+
+def test_a_worker_s_options_keep_the_settings_of_a_stack_s_workers_ignored(folder: Path) -> None:
+    with announced(folder / ".mousetrap", {"MOUSETRAP_FEED_URL": "http://stack/"}):
+        environ = overridden(local_environment({}), {"MOUSETRAP_CONCURRENCY": "3"})
+        assert Settings.from_environ(environ).concurrency == 3
+
+    with pytest.raises(SettingsWrong, match="MOUSETRAP_FEED_URL: there is no such setting"):
+        Settings.from_environ(overridden(environ, {"MOUSETRAP_FEED_URL": "http://mine/"}))
 
 
 @pytest.mark.parametrize("name", ["MOUSETRAP_FEED_URL", "MOUSETRAP_FEED_URL_FILE"])

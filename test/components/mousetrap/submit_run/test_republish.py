@@ -31,7 +31,7 @@ async def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_
 
         open_run = bench.store.open_run
 
-        def published(self, run_id: str) -> None:
+        def mark_published(self, run_id: str) -> None:
             raise Died
 
     with suppress(Died):
