@@ -10,8 +10,8 @@ from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, Work
 
 
 def worker(
-    stages: Annotated[
-        list[str] | None, typer.Argument(metavar="STAGE", help="Their names; without any, all are listed.")
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="WORKER", help="Their names; without any, all are listed.")
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(CONCURRENCY.option, min=CONCURRENCY.least, help=CONCURRENCY.help)
@@ -24,7 +24,7 @@ def worker(
         float | None, typer.Option(AUTO_KILL.option, min=AUTO_KILL.least, help=AUTO_KILL.help)
     ] = None,
 ) -> None:
-    """Serve stages in this process until asked to stop."""
+    """Run workers of the catalogue in this process until asked to stop."""
     from mousetrap.api_client import Misused
     from mousetrap.catalogue import SETTINGS, WORKERS
     from mousetrap.catalogue_entries import load
@@ -32,13 +32,13 @@ def worker(
     from mousetrap.serve_worker import serve_worker
 
     known = ", ".join(WORKERS)
-    if not stages:
-        raise Misused(f"name the stages to serve: {known}")
-    if unknown := [stage for stage in stages if stage not in WORKERS]:
-        raise Misused(f"there is no stage {unknown[0]!r}: choose from {known}")
+    if not names:
+        raise Misused(f"name the workers to run: {known}")
+    if unknown := [name for name in names if name not in WORKERS]:
+        raise Misused(f"there is no worker {unknown[0]!r}: choose from {known}")
     code = serve_worker(
         open_queue,
-        [load(WORKERS[stage].binder) for stage in dict.fromkeys(stages)],
+        [load(WORKERS[name].binder) for name in dict.fromkeys(names)],
         environment(),
         WorkerFlags(concurrency=concurrency, prefetch=prefetch, burst=burst, auto_kill=auto_kill),
         groups=SETTINGS,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _PLACEHOLDERS = ("", "change_me", "change-me", "changeme", "guest")
@@ -113,6 +113,15 @@ def check_places(text: str) -> None:
             host = ""
         if not _is_host(host) or set(entry) & set("/?#@"):
             raise ValueError(f"{entry!r} is not a host or host:port: write names or single IP addresses")
+
+
+def check_networks(text: str) -> None:
+    """Raises ValueError for an invalid list of IP addresses and networks; `*` means all."""
+    for entry in filter(None, map(str.strip, text.split(","))):
+        try:
+            _ = entry == "*" or ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError(f"{entry!r} is neither an IP address nor a network such as 10.0.0.0/8") from None
 
 
 def _check_hosts(parts: SplitResult) -> None:

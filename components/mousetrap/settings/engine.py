@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mousetrap.settings.addresses import check_amqp, check_host, check_scheme, check_valkey, check_web
+from mousetrap.settings.addresses import (
+    check_amqp,
+    check_host,
+    check_networks,
+    check_scheme,
+    check_valkey,
+    check_web,
+)
 from mousetrap.settings.groups import Group, SettingsGroup
 from mousetrap.signing import Keyring
 
@@ -144,6 +151,7 @@ ENGINE = Group(
         "signing_keys": _check_signing_keys,
         "api_host": check_host,
         "api_keys": _check_api_keys,
+        "trusted_proxies": check_networks,
         "api_url": check_web,
         "api_key": _check_api_key,
         "health_host": check_host,

@@ -17,8 +17,8 @@ T = TypeVar("T", bound=SettingsGroup)
 class Settings(EngineSettings, frozen=True, kw_only=True):
     """The engine's settings as fields, and those of other groups by `of`."""
 
-    #: The values of the groups that were read, by prefix.
-    others: Mapping[str, Any] = {}
+    #: The values of the groups that were read, by prefix; None for settings that were not read from an environment.
+    others: Mapping[str, Any] | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], groups: Sequence[Group[Any]] = ()) -> Self:
@@ -38,7 +38,9 @@ class Settings(EngineSettings, frozen=True, kw_only=True):
         return frozenset(_texts(environ, groups))
 
     def of(self, group: Group[T]) -> T:
-        """The values of a group. Raises SettingsWrong for a group that was not read."""
+        """The values of a group. Raises SettingsWrong for a group that was not read with the others."""
+        if self.others is None:
+            return group.values()
         if group.prefix not in self.others:
             raise SettingsWrong(
                 f"the settings MOUSETRAP_{group.prefix.upper()}_… were not read: pass their group to from_environ, "

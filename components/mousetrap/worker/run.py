@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mousetrap.handlers import Binding
 from mousetrap.jobs import Delivery, Queue, Subscription
@@ -13,7 +14,7 @@ from mousetrap.worker.attempts import Attempts
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.lifespans import open_handlers
 from mousetrap.worker.options import WorkerOptions
-from mousetrap.worker.outages import Outages, StoppedWaiting
+from mousetrap.worker.outages import Outages, StoppedWaiting, unless
 from mousetrap.worker.process import Processor
 from mousetrap.worker.settle import Settler
 from mousetrap.worker.stats import WorkerStats
@@ -199,10 +200,13 @@ class _Worker:
             await asyncio.wait(self._runners)
 
     async def _until_empty(self, stop: Stop) -> None:
-        while not stop.asked.is_set():
-            await asyncio.sleep(_EMPTY_POLL_S)
-            if self._idle and not await self._waiting() and self._idle:
-                return
+        """Returns when no message waits, or at the stop, which ends the wait for a broker that is away too."""
+        with suppress(StoppedWaiting):
+            async with unless(stop.asked):
+                while True:
+                    await asyncio.sleep(_EMPTY_POLL_S)
+                    if self._idle and not await self._waiting() and self._idle:
+                        return
 
     @property
     def _idle(self) -> bool:

@@ -123,8 +123,8 @@ def test_each_program_names_itself_as_it_is_called(base: str, usage: str) -> Non
     assert help.lstrip().startswith(usage)
 
 
-def test_a_worker_without_a_stage_sees_all_that_there_are(tmp_path: Path) -> None:
-    assert mousetrap(tmp_path, "worker").stderr == "mousetrap: name the stages to serve: fetch, process\n"
+def test_a_worker_without_a_name_sees_all_that_there_are(tmp_path: Path) -> None:
+    assert mousetrap(tmp_path, "worker").stderr == "mousetrap: name the workers to run: fetch, process\n"
 
 
 def test_every_scope_of_a_key_is_named_where_one_is_made() -> None:

@@ -37,7 +37,7 @@ def test_a_group_is_read_with_the_engine() -> None:
 
 
 def test_a_group_of_which_nothing_is_given_has_its_defaults() -> None:
-    assert read().of(MAIL) == MailSettings()
+    assert read().of(MAIL) == Settings().of(MAIL) == MailSettings()
 
 
 def test_a_group_that_was_not_read_is_an_error_and_not_its_defaults() -> None:

@@ -97,6 +97,11 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
         ({"MOUSETRAP_API_KEYS": " , "}, "MOUSETRAP_API_KEYS: it holds no key"),
         ({"MOUSETRAP_SIGNING_KEYS": ","}, "MOUSETRAP_SIGNING_KEYS: it holds no key"),
         ({"MOUSETRAP_SIGNING_KEYS": "k\xe9y:" + "s" * 16}, "with an id of letters a-z and digits"),
+        (
+            {"MOUSETRAP_TRUSTED_PROXIES": "10.0.0.1, foo"},
+            "MOUSETRAP_TRUSTED_PROXIES: 'foo' is neither an IP address",
+        ),
+        ({"MOUSETRAP_TRUSTED_PROXIES": "10.0.0.0/99"}, "MOUSETRAP_TRUSTED_PROXIES: '10.0.0.0/99' is neither"),
         ({"MOUSETRAP_API_HOST": "every where"}, "MOUSETRAP_API_HOST: 'every where' is neither a host name"),
         ({"MOUSETRAP_LEASE_SECONDS": "0.0001"}, "MOUSETRAP_LEASE_SECONDS: write a number from 0.1"),
         ({"MOUSETRAP_TLS_CA": "x" * 5_000}, "MOUSETRAP_TLS_CA: there is no file"),
@@ -153,6 +158,7 @@ def test_blanks_around_a_value_and_a_mark_of_byte_order_are_no_part_of_it(tmp_pa
         ("STORE_URL", "rediss://:p%40@b\xfccher.example:6379/99"),
         ("API_URL", "https://proxy.example/mousetrap/"),
         ("API_HOST", "::"),
+        ("TRUSTED_PROXIES", "10.0.0.1,fd00::/8, *"),
         ("HEALTH_PORT", "\N{ARABIC-INDIC DIGIT EIGHT}0"),
     ],
 )

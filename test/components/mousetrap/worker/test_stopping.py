@@ -3,8 +3,9 @@
 import asyncio
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from redis import Redis
 
 from mousetrap.handlers import Context, SoftTimeout
 from mousetrap.job_queue import QueueOptions
+from mousetrap.jobs import Queue, QueueUnreachable
 from mousetrap.pipeline import Lock
 from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.shapes import RunState
@@ -328,3 +330,26 @@ async def test_a_suspect_runs_alone_and_its_neighbours_are_innocent(bench: Workb
     timeline = (await bench.ended(suspect)).timeline
     assert len([event for event in timeline if (event.kind, event.stage) == ("started", "add")]) == 3
     assert beside == [1] * 18
+
+
+class _Away:
+    """A queue whose broker goes away when its messages are counted."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self.asked = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def count_ready(self, queue: str) -> int:
+        self.asked.set()
+        raise QueueUnreachable("the broker is away")
+
+
+async def test_a_burst_worker_that_waits_for_its_broker_ends_when_it_is_asked_to(bench: Workbench) -> None:
+    away = _Away(bench.queue)
+    async with replace(bench, queue=cast(Queue, away)).working(bench.bind("add", add), burst=True) as worker:
+        await asyncio.wait_for(away.asked.wait(), TIMEOUT_S)
+        worker.stop.ask()
+        assert await asyncio.wait_for(asyncio.shield(worker.task), TIMEOUT_S)
