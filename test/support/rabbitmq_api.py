@@ -1,6 +1,7 @@
 """Requests a broker's management API, and checks that it answers."""
 
 import socket
+import ssl
 from functools import cache
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -22,14 +23,18 @@ def ask(broker: Broker, method: str, path: str, **members: str) -> None:
     """Raises httpx.HTTPError unless the API does it; `members` are the body's."""
     parts = urlsplit(broker.url)
     login = (parts.username or "guest", parts.password or "guest")
-    answer = _client().request(method, broker.api + path, auth=login, json=members or None)
+    with httpx.Client(timeout=20, verify=_certificates()) as client:
+        answer = client.request(method, broker.api + path, auth=login, json=members or None)
     answer.raise_for_status()
 
 
 @cache
-def _client() -> httpx.Client:
-    """One for all requests: the certificates that a client loads take longer than a request."""
-    return httpx.Client(timeout=20)
+def _certificates() -> ssl.SSLContext:
+    """One for all clients: to load the certificates takes longer than a request.
+
+    The clients themselves are not kept. Threads that make the first one together would leave some open.
+    """
+    return ssl.create_default_context()
 
 
 def answers(broker: Broker) -> bool:
