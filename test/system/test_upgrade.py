@@ -1,0 +1,101 @@
+"""Runs of an earlier version, finished by this one and beside it."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.feed import Feed
+from support.processes import Process
+from support.stack import Stack, events
+
+ROOT = Path(__file__).parents[2]
+#: The last commit before the house was redrawn. Its code runs with this version's libraries.
+EARLIER = "0e4e1bf079db3ed2aecadd4895aef535022a67ce"
+
+pytestmark = [pytest.mark.long]
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a process needs to run the earlier version."""
+    archive = subprocess.run(
+        ["git", "archive", EARLIER, "components", "bases"], cwd=ROOT, capture_output=True, check=False
+    )
+    if archive.returncode:
+        pytest.skip("the history of this checkout does not hold the earlier version")
+    folder = tmp_path_factory.mktemp("earlier")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    found = {"PYTHONPATH": f"{folder}/components:{folder}/bases"}
+    proof = "import mousetrap.worker.handle, mousetrap.worker as it; print(it.__file__)"
+    where = subprocess.check_output([sys.executable, "-c", proof], env={**os.environ, **found}, text=True)
+    assert where.startswith(str(folder))
+    return found
+
+
+def serving(worker: Process) -> Process:
+    worker.wait_for_line("serving ", seconds=30)
+    return worker
+
+
+def ended(worker: Process) -> None:
+    worker.send(signal.SIGTERM)
+    assert worker.wait(30) == 0
+
+
+def submitted_to(api: Process, feed: Feed) -> str:
+    """The id of a run that this API accepted."""
+    line = api.wait_for_line("Uvicorn running on", seconds=30)
+    address = line.partition(" running on ")[2].split()[0]
+    answer = httpx.post(f"{address}/pipelines/earthquakes/runs", json={"url": feed.url}, timeout=20)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["run_id"])
+
+
+def test_a_run_that_the_earlier_version_began_is_finished_by_this_one(
+    stack: Stack, feed: Feed, earlier: dict[str, str]
+) -> None:
+    run_id = submitted_to(stack.start("api", **earlier), feed)
+    old = serving(stack.start("fetch_worker", **earlier))
+    stack.until_event(run_id, "finished", "fetch")
+    ended(old)
+
+    serving(stack.start("process_worker"))
+    run = stack.completed(run_id)
+    assert [len(events(run, "finished", stage)) for stage in ("fetch", "process")] == [1, 1]
+
+
+def test_a_run_that_this_version_began_is_finished_by_the_earlier_one(
+    stack: Stack, earlier: dict[str, str]
+) -> None:
+    run_id = stack.submit()
+    new = serving(stack.start("fetch_worker"))
+    stack.until_event(run_id, "finished", "fetch")
+    ended(new)
+
+    serving(stack.start("process_worker", **earlier))
+    run = stack.completed(run_id)
+    assert [len(events(run, "finished", stage)) for stage in ("fetch", "process")] == [1, 1]
+
+
+def test_both_versions_work_side_by_side(stack: Stack, feed: Feed, earlier: dict[str, str]) -> None:
+    old_api = stack.start("api", **earlier)
+    workers = [
+        stack.start(base, **version)
+        for base in ("fetch_worker", "process_worker")
+        for version in (earlier, {})
+    ]
+    run_ids = [run_id for _ in range(10) for run_id in (stack.submit(), submitted_to(old_api, feed))]
+
+    for run_id in run_ids:
+        run = stack.completed(run_id)
+        assert len(events(run, "finished", "process")) == 1
+    for worker in workers:
+        ended(serving(worker))
