@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,7 @@ import pytest
 
 from mousetrap.handlers import Binding, Context
 from mousetrap.job_queue import QueueOptions, connect
-from mousetrap.jobs import Delivery, Message, Queue, dead_queue
+from mousetrap.jobs import Delivery, Message, Queue, QueueUnreachable, dead_queue
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunStore, StoredRun, open_store
@@ -134,7 +134,20 @@ async def workbench(
         connect(queue_url, queues, name="test", options=options or QueueOptions()) as queue,
         open_store(store_url, retention=3600, keyring=KEYRING) as store,
     ):
+        await _connected(queue, queues[0])
         yield Workbench(queue, store, pipeline)
+
+
+async def _connected(queue: Queue, name: str) -> None:
+    """Returns once requests are answered. The first connection to a new virtual host declares some thirty queues.
+
+    On a busy machine that takes longer than the two seconds in which a request must be answered.
+    """
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            with suppress(QueueUnreachable):
+                await queue.count_ready(name)
+                return
 
 
 async def add(number: int) -> int:
