@@ -13,7 +13,8 @@ up: .venv/.run  ## the same stack, left running until Ctrl-C
 	@.venv/bin/mousetrap up
 
 # Tests wait more than they compute, so four processes share two cores; docs/decisions/0039 lists what runs where.
-SIDE_BY_SIDE = -n 4 --dist loadgroup
+PROCESSES ?= 4
+SIDE_BY_SIDE = -n $(PROCESSES) --dist loadgroup
 # Tests start hundreds of processes: each would compile what it imports where Python keeps no bytecode.
 test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
 
