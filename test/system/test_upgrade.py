@@ -16,7 +16,7 @@ from support.processes import Process
 from support.stack import Stack, events
 
 ROOT = Path(__file__).parents[2]
-#: The last commit before the house was redrawn. Its code runs with this version's libraries.
+#: The last commit in which `worker` was one brick and the store's Lua one file. Its code runs with today's libraries.
 EARLIER = "0e4e1bf079db3ed2aecadd4895aef535022a67ce"
 
 pytestmark = [pytest.mark.long]

@@ -79,7 +79,7 @@ class StreamSubscription:
         await self._client.close()
 
     async def abandon(self) -> None:
-        """Stops at once; what the server delivered meanwhile comes back when the membership ends."""
+        """Stops at once; what the server delivered in between comes back when the membership ends."""
         self._stopping = True
         await end_tasks(self._reader)
         await self._client.close()

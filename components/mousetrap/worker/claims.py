@@ -34,7 +34,7 @@ class Claims:
         """Asks the store for the job."""
         job, handler = attempt.job, attempt.handler
         lock = handler.stage.lock if handler else None
-        claim = await self._outages.wait_out(
+        claim = await self._outages.retry_until_up(
             "claim jobs",
             self._store.claim,
             job,
@@ -53,7 +53,7 @@ class Claims:
     async def _give_up(self, job: Job, record: Unsigned) -> Claim:
         """Gives up a job whose recorded outcome is not ours: no message of ours may follow from that."""
         outcome = record_refused(record.why)
-        decision = await self._outages.wait_out(
+        decision = await self._outages.retry_until_up(
             "record outcomes", self._store.replace_unsigned, job, record, outcome, worker=self._worker
         )
         self._observer.recorded(job, outcome, decision)
@@ -67,7 +67,7 @@ class Claims:
 
     async def begin(self, attempt: Attempt) -> bool:
         """Notes that a suspect begins, for its start counts only now; False when another worker has it."""
-        starts = await self._outages.wait_out(
+        starts = await self._outages.retry_until_up(
             "begin jobs", self._store.begin, attempt.job, fence=attempt.fence, worker=self._worker
         )
         attempt.counted = bool(starts)
@@ -75,7 +75,7 @@ class Claims:
 
     async def record(self, attempt: Attempt, outcome: Outcome) -> Decision:
         """Records the outcome before anyone acts on it: a crash from here on repeats the act, not the work."""
-        decision = await self._outages.wait_out(
+        decision = await self._outages.retry_until_up(
             "record outcomes",
             self._store.decide,
             attempt.job,
@@ -89,7 +89,7 @@ class Claims:
 
     async def end_run(self, job: Job, why: Failure) -> None:
         """Ends the job's run as cancelled."""
-        await self._outages.wait_out("end runs", self._store.cancel, job.run_id, why)
+        await self._outages.retry_until_up("end runs", self._store.cancel, job.run_id, why)
 
     async def release(self, attempt: Attempt) -> None:
         """Gives a claim back undecided, once: without it a lock ends with its lease, and a redelivered job is taken over."""

@@ -13,7 +13,7 @@ from mousetrap.isolated_handlers import IsolatedHandler
 from mousetrap.retry import error_kind, error_text
 from mousetrap.run_store import RunStore
 from mousetrap.worker.options import WorkerOptions
-from mousetrap.worker.outages import Outages, unless
+from mousetrap.worker.outages import Outages, stopped_by
 from mousetrap.worker.stop import Stop
 
 _log = logging.getLogger("mousetrap.worker")
@@ -49,8 +49,8 @@ async def open_handlers(
                 handlers.append(isolated)
                 continue
             act = f"open what stage {binding.stage_name} needs"
-            async with unless(stop.asked):
-                deps = await outages.wait_out(act, _enter, stack, binding.lifespan, binding.stage_name)
+            async with stopped_by(stop.asked):
+                deps = await outages.retry_until_up(act, _enter, stack, binding.lifespan, binding.stage_name)
             handlers.append(bound(binding, deps, host))
         yield handlers
 

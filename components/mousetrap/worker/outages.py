@@ -25,7 +25,7 @@ class StoppedWaiting(Exception):
 
 
 @asynccontextmanager
-async def unless(stop: asyncio.Event) -> AsyncIterator[None]:
+async def stopped_by(stop: asyncio.Event) -> AsyncIterator[None]:
     """Cancels the block once `stop` is set, and raises StoppedWaiting in place of what the block raises then."""
     task, sent = asyncio.current_task(), 0
     assert task is not None
@@ -59,7 +59,7 @@ class Outages:
     def __init__(self) -> None:
         self._logs: dict[str, OutageLog] = {}
 
-    async def wait_out(
+    async def retry_until_up(
         self, act: str, call: Callable[P, Awaitable[T]], *arguments: P.args, **named: P.kwargs
     ) -> T:
         """The result of `call`, repeated while it raises an error of broker or store; ended by cancellation alone.

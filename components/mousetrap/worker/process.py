@@ -9,7 +9,7 @@ from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.run_claimed import ClaimedRunner
-from mousetrap.worker.settle import Drop, Ending, HandBack, Refuse, Settler, after, unrecorded, waiting
+from mousetrap.worker.settle import Drop, Ending, HandBack, Refuse, Settler, ending_of, unrecorded, waiting
 from mousetrap.worker.verify import damaged, forgotten, verify
 
 
@@ -68,13 +68,13 @@ class Processor:
         decision = await self._claims.record(attempt, outcome)
         if decision != "recorded":
             return unrecorded(decision, attempt.job, self._options.lease)
-        return after(outcome, attempt.job, attempt.queue, attempt.next_stage)
+        return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage)
 
     def _without_claim(self, attempt: Attempt, claim: Claim) -> Ending:
         """The ending of a job that the store did not grant."""
         match claim:
             case Decided(outcome):
-                return after(outcome, attempt.job, attempt.queue, attempt.next_stage)
+                return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage)
             case Busy() | Locked():
                 return waiting(claim, attempt.job)
             case Forgotten():

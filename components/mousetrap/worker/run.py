@@ -14,7 +14,7 @@ from mousetrap.worker.attempts import Attempts
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.lifespans import open_handlers
 from mousetrap.worker.options import WorkerOptions
-from mousetrap.worker.outages import Outages, StoppedWaiting, unless
+from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
 from mousetrap.worker.process import Processor
 from mousetrap.worker.settle import Settler
 from mousetrap.worker.stats import WorkerStats
@@ -202,7 +202,7 @@ class _Worker:
     async def _until_empty(self, stop: Stop) -> None:
         """Returns when no message waits, or at the stop, which ends the wait for a broker that is away too."""
         with suppress(StoppedWaiting):
-            async with unless(stop.asked):
+            async with stopped_by(stop.asked):
                 while True:
                     await asyncio.sleep(_EMPTY_POLL_S)
                     if self._idle and not await self._waiting() and self._idle:
@@ -214,7 +214,7 @@ class _Worker:
 
     async def _waiting(self) -> int:
         counts = [
-            await self._outages.wait_out("count messages", self._queue.count_ready, name)
+            await self._outages.retry_until_up("count messages", self._queue.count_ready, name)
             for name in self._queues
         ]
         return sum(counts)

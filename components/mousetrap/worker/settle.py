@@ -51,7 +51,7 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """The job becomes a dead letter, signed with the newest key."""
+    """The job becomes a dead letter, signed with the first key."""
 
     job: Job
     reason: str
@@ -81,7 +81,7 @@ class HandBack:
 Ending = Publish | Park | Bury | Refuse | Drop | HandBack
 
 
-def after(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None) -> Ending:
+def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None) -> Ending:
     """The ending of a job from `queue` whose outcome is recorded; always the same for the same outcome."""
     match outcome:
         case Done(output) if next_stage is not None:
@@ -143,7 +143,7 @@ def outgoing(ending: Ending, delivery: Delivery, options: WorkerOptions, now_ms:
 
 
 class Settler:
-    """Acts on endings; the only place that acknowledges."""
+    """Acts on endings; the only place in a worker that acknowledges."""
 
     def __init__(self, queue: Queue, options: WorkerOptions, outages: Outages, observer: Observer) -> None:
         self._queue = queue
@@ -163,7 +163,7 @@ class Settler:
         message = outgoing(ending, deliveries[0], self._options, int(time.time() * 1000))
         if message is not None:
             act = f"publish to {message.queue}"
-            await self._outages.wait_out(
+            await self._outages.retry_until_up(
                 act, self._queue.publish, message.queue, message.message, after=message.after
             )
         match ending:

@@ -1,8 +1,6 @@
-"""Commands in this process, and the processes of a test."""
+"""Runs commands in this process."""
 
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -34,23 +32,3 @@ def mousetrap(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def _no_forced_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def mark(tmp_path: Path) -> str:
-    """A setting that marks all processes of a test; `living` finds them by it."""
-    return str(tmp_path)
-
-
-@pytest.fixture
-def living(mark: str) -> Callable[[], dict[int, str]]:
-    """The processes that carry the mark, however they were started."""
-
-    def find() -> dict[int, str]:
-        listed = subprocess.run(
-            ["ps", "axeww", "-o", "pid=,args="], capture_output=True, text=True, check=True
-        )
-        marked = (line for line in listed.stdout.splitlines() if f"MARK_OF_TEST={mark}" in line)
-        return {int(line.split()[0]): line for line in marked}
-
-    return find

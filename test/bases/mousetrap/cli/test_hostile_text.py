@@ -22,6 +22,8 @@ from mousetrap.cli.output import terminal
 from support.characters import ANY_TEXT, unsafe
 from support.processes import base_command, clean_environment
 
+pytestmark = pytest.mark.slow
+
 EVIL = (
     "T\x1b]0;OWNED\x07\x1b[38;5;201mRED\x1b[2J\x9b2J\x7f\u202eevil\u2066\u2028x\x85 "
     "[red]no[/red] [link=https://example.org]x[/link] :bomb:\n    1.00 s  fetch       completed\r\t"

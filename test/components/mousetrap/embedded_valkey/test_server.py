@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from redis import AuthenticationError, Redis, ResponseError
+from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
+from redis.retry import Retry
 
 from mousetrap.embedded_valkey import EmbeddedValkey, EmbeddedValkeyFailed, find_executable
 
@@ -190,7 +192,7 @@ def test_no_client_is_let_in_without_the_password(tmp_path: Path, words: tuple[s
     with EmbeddedValkey(tmp_path) as server:
         address = urlsplit(server.url)
         with (
-            Redis(port=int(address.port or 0), protocol=2) as stranger,
+            Redis(port=int(address.port or 0), protocol=2, retry=Retry(NoBackoff(), 0)) as stranger,
             pytest.raises(
                 (AuthenticationError, ResponseError), match=r"NOAUTH|WRONGPASS|Authentication required"
             ),

@@ -28,6 +28,8 @@ from support import isolated_handlers as handlers
 from support.processes import Process, clean_environment
 from support.waiting import until
 
+# Each test starts processes.
+pytestmark = pytest.mark.slow
 TIMEOUT_S = 20.0
 
 
@@ -238,7 +240,6 @@ async def test_a_signal_that_is_sent_to_all_processes_is_the_workers_to_handle()
         assert await bench.value(1) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "words"),
     [

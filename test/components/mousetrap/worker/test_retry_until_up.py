@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from mousetrap.jobs import StoreUnreachable
-from mousetrap.worker.outages import Outages, StoppedWaiting, unless
+from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
 
 
 async def test_many_that_wait_report_it_once_and_all_go_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -20,7 +20,7 @@ async def test_many_that_wait_report_it_once_and_all_go_on(caplog: pytest.LogCap
             raise StoreUnreachable("the store is away")
         return "here"
 
-    answers = await asyncio.gather(*(outages.wait_out("claim jobs", answer) for _ in range(20)))
+    answers = await asyncio.gather(*(outages.retry_until_up("claim jobs", answer) for _ in range(20)))
 
     assert answers == ["here"] * 20
     assert [record.message for record in caplog.records] == [
@@ -37,5 +37,5 @@ async def test_one_who_is_asked_to_stop_waits_no_longer() -> None:
         raise StoreUnreachable("the store is away")
 
     with pytest.raises(StoppedWaiting):
-        async with unless(stop):
-            await Outages().wait_out("claim jobs", away)
+        async with stopped_by(stop):
+            await Outages().retry_until_up("claim jobs", away)
