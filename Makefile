@@ -14,7 +14,8 @@ up: .venv/.run  ## the same stack, left running until Ctrl-C
 
 # Tests wait more than they compute, so four processes share two cores; docs/decisions/0039 lists what runs where.
 PROCESSES ?= 4
-SIDE_BY_SIDE = -n $(PROCESSES) --dist loadgroup
+# A process that a hanging test has ended is not replaced: its group of tests would be waited for without end.
+SIDE_BY_SIDE = -n $(PROCESSES) --dist loadgroup --max-worker-restart 0
 # Tests start hundreds of processes: each would compile what it imports where Python keeps no bytecode.
 test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
 

@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
+from support.postgres import NoPostgres, PostgresServer
 from support.processes import Process, base_command, clean_environment
 from support.rabbitmq import (
     ON_OWN_RABBITMQ,
@@ -26,11 +27,23 @@ from support.rabbitmq import (
     virtual_host,
 )
 from support.rabbitmq_api import Broker
+from support.s3_server import Bucket, S3Server
 from support.shared_node import SharedNode, borrow
 from support.valkey import GivenValkey, OwnValkey, empty
 from support.workbench import Workbench, workbench
 
-_SERVERS = {"rabbitmq", "own_rabbitmq", "valkey", "own_valkey", "queue_url"}
+pytest_plugins = ["mousetrap.testing.plugin"]
+
+_SERVERS = {
+    "postgres",
+    "database_url",
+    "rabbitmq",
+    "own_rabbitmq",
+    "valkey",
+    "own_valkey",
+    "queue_url",
+    "s3_server",
+}
 #: Of an asynchronous test; less than pytest's own bound, so that the test's name and line are in the report.
 TEST_TIMEOUT_S = 90.0
 # How long an example takes depends on what else the machine does: no deadline for one.
@@ -51,7 +64,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "long: takes half a minute or more; `make test` leaves these out, CI does not"
     )
-    config.addinivalue_line("markers", "test_timeout(seconds): how long an asynchronous test may take")
     config.addinivalue_line("markers", "stages(**fields): what the stages of the test's bench have in common")
 
 
@@ -65,7 +77,11 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(
+        config, "workerinput"
+    ):  # where several processes share the tests, none is to begin a long one last
+        items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
@@ -187,6 +203,49 @@ def own_valkey(_own_valkey: EmbeddedValkey) -> Iterator[EmbeddedValkey]:
 def _own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
     with OwnValkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The database server that this process's tests share."""
+    try:
+        server = PostgresServer()
+    except NoPostgres as error:
+        pytest.exit(str(error), returncode=2)
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database of either kind in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/app.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"test_{uuid4().hex[:12]}"
+    yield server.make_database(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3-compatible server that this process alone uses."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():  # an installation is to be announced while it goes on
+        server = S3Server(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket; the environment has what a client needs to find it."""
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    s3_server.start()
+    name = f"bucket-{uuid4().hex[:12]}"
+    return Bucket(s3_server, f"s3://{name}/a/prefix", s3_server.bucket(name))
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from support.waiting import until
 ABOUT = """One API process as it is deployed, with a key that every caller sends, signed messages and its log in a file; 200 callers
 on connections that stay, from a process of their own. The empty route is an `async def` of FastAPI without arguments, in the same
 server and behind the same middleware. The waits are at half the rate that the same round had reached, counted from when a request
-was due. “In one process” is a Python program that starts runs with `submit_run`, 200 at a time, without HTTP."""
+was due. “Four callers” and “a batch” take turns: the same request on four connections, and one request of 10,000 lines.
+“In one process” is a Python program that starts runs with `submit_run`, 200 at a time, without HTTP."""
 
 RATES, RATIO, WAITS, CPU = (
     "Requests a second",
@@ -32,8 +33,10 @@ RATES, RATIO, WAITS, CPU = (
     "CPU",
 )
 RUNS = "/pipelines/earthquakes/runs"
+BATCH = "/pipelines/earthquakes/batch"
 EMPTY_ROW, RUN_ROW, BATCH_ROW = "empty route", "a run", "a run, in one process"
-_CALLERS = 200
+FEW_ROW, LINES_ROW = "a run, four callers", "a run of a batch"
+_CALLERS, _FEW = 200, 4
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
@@ -44,15 +47,20 @@ def measure(bench: Bench) -> Iterator[Figure]:
             server.load(path, seconds)  # warms
         for number in range(1, bench.rounds + 1):
             yield from _round(bench, server, number, seconds)
+            yield from _lines(bench, server, number, seconds)
     for number in range(1, bench.rounds + 1):
         yield from _batch(bench, number)
 
 
 def shown(figures: Sequence[Figure]) -> list[Shown]:
     """A run beside what costs nothing but HTTP."""
-    run, empty = (some(figures, RATES, "a second", [row]) for row in (RUN_ROW, EMPTY_ROW))
+    run, empty, few, lines = (
+        some(figures, RATES, "a second", [row]) for row in (RUN_ROW, EMPTY_ROW, FEW_ROW, LINES_ROW)
+    )
     return [
-        Shown("runs/s started by HTTP by the empty route's requests/s", "at least 0.5", ratio(run, empty))
+        Shown("runs/s started by HTTP by the empty route's requests/s", "at least 0.5", ratio(run, empty)),
+        Shown("runs/s of a batch by those of four callers", "at least 3", ratio(lines, few)),
+        Shown("runs/s of a batch by those of 200 callers", "at least 1.5", ratio(lines, run)),
     ]
 
 
@@ -73,6 +81,21 @@ def _round(bench: Bench, server: "Server", number: int, seconds: float) -> Itera
     yield Figure(WAITS, RUN_ROW, "p99", waited.p99, "ms", number)
 
 
+def _lines(bench: Bench, server: "Server", number: int, seconds: float) -> Iterator[Figure]:
+    """Single runs on a few connections beside those of one batch."""
+    lines = 1_000 if bench.quick else 10_000
+    for row in [FEW_ROW, LINES_ROW][:: 1 if number % 2 else -1]:
+        before = cpu(server.pid)
+        if row == FEW_ROW:
+            answered = server.load(RUNS, seconds, callers=_FEW)
+            rate, count = answered.rate, answered.count
+        else:
+            rate, count = server.batch(lines), lines
+        bench.log(f"round {number}: {rate:,.0f} runs/s, {row}")
+        yield Figure(RATES, row, "a second", rate, "/s", number)
+        yield Figure(CPU, row, "µs", (cpu(server.pid) - before) / count * 1e6, "µs", number)
+
+
 def _batch(bench: Bench, number: int) -> Iterator[Figure]:
     with bench.place(OURS) as place:
         environment = clean_environment(**place.settings, PYTHONPATH=str(HERE.parent))
@@ -89,11 +112,23 @@ class Server:
     def __init__(self, process: Process, port: int, key: str) -> None:
         self.pid = process.pid
         self._port = port
+        self._key = key
         self._headers = {"Authorization": f"Bearer {key}"}
 
-    def load(self, path: str, seconds: float, rate: float = 0.0) -> Answered:
+    def batch(self, lines: int) -> float:
+        """Runs a second of one batch. Raises DoesNotCount when a line was refused."""
+        arguments = [str(self._port), BATCH, self._key, str(lines)]
+        environment = clean_environment(PYTHONPATH=str(HERE.parent))
+        found = json.loads(
+            last_line([sys.executable, "-m", "benchmarks.http_lines", *arguments], environment)
+        )
+        if found["accepted"] != lines:
+            raise DoesNotCount(f"{found['accepted']} of {lines} lines were accepted")
+        return float(found["rate"])
+
+    def load(self, path: str, seconds: float, rate: float = 0.0, callers: int = _CALLERS) -> Answered:
         """What a client process of its own found. Raises DoesNotCount when something else than success was answered."""
-        load = Load(self._port, path, seconds, _CALLERS, "{}", self._headers, rate)
+        load = Load(self._port, path, seconds, callers, "{}", self._headers, rate)
         environment = clean_environment(PYTHONPATH=str(HERE.parent))
         command = [sys.executable, "-m", "benchmarks.http_load", json.dumps(asdict(load))]
         answered = Answered(**json.loads(last_line(command, environment)))

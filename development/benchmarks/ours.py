@@ -11,6 +11,7 @@ from benchmarks.contending import FIRST, LAST, Counter, Counts, number, order, w
 from mousetrap.handlers import Binding
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Queue
+from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.serve_worker import serve_worker
@@ -32,6 +33,8 @@ ENVIRON = {
     "MOUSETRAP_STORE_URL": ORDER.store,
     "MOUSETRAP_SIGNING_KEYS": "bench:a-secret-for-the-benchmark",
     "MOUSETRAP_QUEUE_TYPE": word("QUEUE_TYPE", "quorum"),
+    "MOUSETRAP_PAYLOAD_URL": word("PAYLOAD_URL", ""),
+    "MOUSETRAP_PAYLOAD_INLINE_BYTES": str(number("PAYLOAD_INLINE_BYTES", 65_536)),
     "MOUSETRAP_LOG_LEVEL": "WARNING",
     "MOUSETRAP_CONCURRENCY": str(number("CONCURRENCY", 100 if ORDER.handler == "sleep" else 200)),
     "MOUSETRAP_PREFETCH": str(number("PREFETCH", 200)),
@@ -98,7 +101,12 @@ async def opened(stack: AsyncExitStack) -> tuple[Queue, RunStore]:
     queues = [stage.queue for stage in PIPELINE.stages]
     queue = await stack.enter_async_context(open_queue(SETTINGS, queues, name="bench"))
     store = await stack.enter_async_context(
-        open_store(SETTINGS.store_url, retention=SETTINGS.retention_seconds, keyring=SETTINGS.keyring)
+        open_store(
+            SETTINGS.store_url,
+            retention=SETTINGS.retention_seconds,
+            keyring=SETTINGS.keyring,
+            payloads=PayloadOptions.of(SETTINGS),
+        )
     )
     return queue, store
 

@@ -44,19 +44,19 @@ def no_commit() -> None:
 
 def no_confirm() -> None:
     """What is sent counts as published."""
-    ask, send = _publisher.ask, _publisher.Publisher._send
+    ask, send = _publisher.ask, _publisher.Publisher._send_waiting
 
     async def ask_for_no_confirms(channel: Any, method: Callable[..., Any], *rest: Any, **named: Any) -> Any:
         return None if method == channel.confirm_delivery else await ask(channel, method, *rest, **named)
 
-    def send_and_believe(self: Any, pending: Any) -> None:
-        send(self, pending)
-        self._in_flight.lost()  # no confirm will arrive
-        if not pending.done.done():
-            pending.done.set_result(None)
+    def send_and_believe(self: Any) -> None:
+        send(self)
+        for pending in self._unconfirmed.lost():  # no confirm will arrive
+            if not pending.done.done():
+                pending.done.set_result(None)
 
     replace(_publisher, "ask", ask_for_no_confirms)
-    replace(_publisher.Publisher, "_send", send_and_believe)
+    replace(_publisher.Publisher, "_send_waiting", send_and_believe)
 
 
 def no_tracking() -> None:

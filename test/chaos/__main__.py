@@ -22,6 +22,7 @@ from chaos.deployment import Deployment, deployed
 from chaos.drive import drive, schedule
 from chaos.faults import FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
 from chaos.invariants import breaches
+from chaos.ladder import set_ladder_going
 from chaos.report import Chapter, tables, write_into
 from chaos.skew import SKEWS_S
 from support.rabbitmq_cluster import RabbitMQCluster
@@ -63,6 +64,7 @@ _COUNTS = {
     "leader cut off for a moment": 4,
     "one link cut": 2,
     "all links cut": 2,
+    "caller killed, input put": 5,
     "caller killed, run recorded": 5,
     "caller killed, first job sent": 5,
 }
@@ -164,6 +166,8 @@ def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Cha
         except AssertionError as error:  # the other faults are worth knowing about too
             missed.append(str(error))
             print(error, flush=True)
+    if isinstance(deployment.broker, RabbitMQCluster):
+        set_ladder_going(deployment.broker)
     print("coming to rest", flush=True)
     history = deployment.come_to_rest()
     return Chapter(

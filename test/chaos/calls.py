@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
@@ -43,10 +43,22 @@ class Calls:
         answered: Callable[[Answer], Asked],
     ) -> Answer:
         """Makes the call about a job and its run, with an entry before it and one for its answer."""
-        number = next(self._numbers)
-        self._note(number, asked, about)
+        return await self.made_together([(asked, about)], call, lambda answer: [answered(answer)])
+
+    async def made_together(
+        self,
+        asked: Sequence[tuple[Asked, tuple[str, str]]],
+        call: Awaitable[Answer],
+        answered: Callable[[Answer], Iterable[Asked | None]],
+    ) -> Answer:
+        """Makes one call about several jobs; what was not answered (None) has only the entry before it."""
+        begun = [(next(self._numbers), about) for _, about in asked]
+        for (number, about), (request, _) in zip(begun, asked, strict=True):
+            self._note(number, request, about)
         answer = await call
-        self._note(number, answered(answer), about)
+        for (number, about), each in zip(begun, answered(answer), strict=True):
+            if each is not None:
+                self._note(number, each, about)
         return answer
 
     def _note(self, number: int, asked: Asked, about: tuple[str, str]) -> None:

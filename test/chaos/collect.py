@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable, Mapping
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -16,7 +17,7 @@ from chaos.history import DeadLetter, History, StoredRun
 from chaos.ledger import Line
 from chaos.workload import QUEUES, Work
 from mousetrap.job_queue import connect
-from mousetrap.jobs import Delivery, JobUndecodable, Queue, dead_queue, decode
+from mousetrap.jobs import Claim, ClaimQueue, JobUndecodable, dead_queue, decode
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.shapes import RunState
 from support.valkey import administrator
@@ -25,6 +26,10 @@ from support.valkey import administrator
 _EMPTY_TIMEOUT_S = 30.0
 #: Runs that are asked for at once; each of them has a connection of its own.
 _AT_ONCE = 8
+#: Runs by when something was put for them; and before the name of each, the key of its payloads.
+_PAYLOADS = "mousetrap:payloads"
+#: A sweep removes what was put before so many seconds ago: a day ahead, since the clocks of the processes are wrong.
+_GRACE_S = -86_400.0
 #: What an embedded queue keeps as long as the queue itself, and the server's own answer to a member's life.
 _STANDING = re.compile(r"mousetrap:queue:")
 
@@ -57,8 +62,10 @@ async def collect(
     async with open_store(store_url, retention=7200.0) as store:
         known = {line.run for line in ledger} | await _listed(store)
         runs = await _runs(store, known)
+        await store.payloads.sweep(store.known, _GRACE_S)
     async with connect(broker_url, QUEUES, name="collector") as queue:
-        dead = [letter for name in QUEUES for letter in await _dead_letters(queue, name)]
+        pulled = cast(ClaimQueue, queue)
+        dead = [letter for name in QUEUES for letter in await _dead_letters(pulled, name)]
     return History(
         ledger=ledger,
         epoch=time.time() - time.monotonic(),
@@ -67,6 +74,7 @@ async def collect(
         effects=effects,
         dead=tuple(dead),
         depths=depths,
+        payloads=await _with_payloads(store_url),
         eternal=await _eternal(store_url),
         logs=logs,
         deleted=deleted,
@@ -104,34 +112,28 @@ async def _runs(store: RunStore, runs: Iterable[str]) -> dict[str, StoredRun]:
             return None
         done = msgspec.convert(run.result, Work).done if run.result is not None else None
         events = tuple(event.kind for event in run.timeline)
-        return run_id, StoredRun(str(run.state), done, events, run.expires_ms)
+        return run_id, StoredRun(str(run.state), done, events, run.expires_ms, run.unreadable)
 
     found = await asyncio.gather(*map(one, runs))
     return dict(each for each in found if each is not None)
 
 
-async def _dead_letters(queue: Queue, name: str) -> list[DeadLetter]:
-    """The messages in the dead queue of `name`, which is empty afterwards."""
-    letters: list[Delivery] = []
-    subscription = await queue.consume(dead_queue(name), 10_000, letters.append)
+async def _dead_letters(queue: ClaimQueue, name: str) -> list[DeadLetter]:
+    """The messages in the dead queue of `name`, which is empty afterwards.
+
+    Each is asked for: the broker's word that a queue is empty is certain, and silence on a busy machine is not.
+    """
+    letters: list[Claim] = []
     async with asyncio.timeout(_EMPTY_TIMEOUT_S):
-        while await queue.count_ready(dead_queue(name)) or not await _quiet(letters):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    await subscription.stop()
+        while (letter := await queue.claim(dead_queue(name), 0.0)) is not None:
+            letters.append(letter)
     for letter in letters:
         letter.acknowledge()
     return [_letter(each, name) for each in letters]
 
 
-async def _quiet(letters: list[Delivery]) -> bool:
-    """Whether nothing more arrives: what the broker has handed out may still be on its way."""
-    before = len(letters)
-    await asyncio.sleep(0.1)
-    return len(letters) == before
-
-
-def _letter(delivery: Delivery, queue: str) -> DeadLetter:
-    message = delivery.message
+def _letter(claim: Claim, queue: str) -> DeadLetter:
+    message = claim.message
     try:
         run = decode(message.body).run_id
     except JobUndecodable:
@@ -170,6 +172,13 @@ async def _stream_depths(store_url: str) -> dict[str, int]:
             + await client.zcard(f"mousetrap:queue:{name}:delayed")
             for name in QUEUES
         }
+
+
+async def _with_payloads(store_url: str) -> frozenset[str]:
+    async with _client(store_url) as client:
+        listed = await client.zrange(_PAYLOADS, 0, -1)
+        keys = [key async for key in client.scan_iter(f"{_PAYLOADS}:*", count=1000)]
+    return frozenset(run.decode().removeprefix(f"{_PAYLOADS}:") for run in (*listed, *keys))
 
 
 async def _eternal(store_url: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from chaos.ledger import Ledger, Line, Reader
 from chaos.skew import SKEWS_S, skewed
 from chaos.submitter import Caller
 from chaos.worker_pool import WorkerPool
-from chaos.workload import QUEUES, SIGNING_KEYS, Order, order
+from chaos.workload import PAYLOADS, QUEUES, SIGNING_KEYS, Order, order
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import connect
 from mousetrap.run_store import open_store
@@ -98,7 +98,9 @@ class Deployment:
     async def _submit(self, wanted: list[Order]) -> None:
         async with (
             connect(self.broker_url, QUEUES, name="special") as queue,
-            open_store(self.store.url, retention=7200.0, keyring=Keyring.parse(SIGNING_KEYS)) as store,
+            open_store(
+                self.store.url, retention=7200.0, keyring=Keyring.parse(SIGNING_KEYS), payloads=PAYLOADS
+            ) as store,
         ):
             ledger = Ledger(self.folder / "ledger.jsonl")
             try:
@@ -141,7 +143,9 @@ class Deployment:
         """Publishes what no caller lives to publish."""
         async with (
             connect(self.broker_url, QUEUES, name="finisher") as queue,
-            open_store(self.store.url, retention=7200.0, keyring=Keyring.parse(SIGNING_KEYS)) as store,
+            open_store(
+                self.store.url, retention=7200.0, keyring=Keyring.parse(SIGNING_KEYS), payloads=PAYLOADS
+            ) as store,
         ):
             ledger = Ledger(self.folder / "ledger.jsonl")
             await Caller(store, queue, ledger).finish_what_others_began(age=0.0)

@@ -33,6 +33,8 @@ _BAIT: Mapping[Point, tuple[str, int]] = {
     Point.DEAD_LETTER_PUBLISHED: ("poison", 4),
     Point.PUBLISH_SENT: ("chained", 4),
     Point.PUBLISHED: ("chained", 4),
+    Point.PAYLOAD_READ: ("large", 8),
+    Point.PAYLOAD_PUT: ("large", 4),
     Point.HANDED_BACK: ("slow", 70),
 }
 
@@ -400,6 +402,7 @@ FAULTS: tuple[Fault, ...] = (
         "caller killed",
         lambda deployment: kill_the_caller(deployment, "recorded"),
     ),
+    Fault("caller killed, input put", "caller killed", lambda w: kill_the_caller(w, "input_put")),
     Fault("caller killed, first job sent", "caller killed", lambda w: kill_the_caller(w, "first_job_sent")),
 )
 

@@ -116,6 +116,16 @@ async def expiring(work: Work, context: Context[Tools]) -> Work:
         return work.next()
 
 
+async def later(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        return work.next()
+
+
+async def large(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        return work.next()
+
+
 async def locked(work: Work, context: Context[Tools]) -> Work:
     with attempt(work, context):
         await asyncio.sleep(work.seconds)
@@ -155,7 +165,7 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     handler.__name__: handler
     for handler in (
         *(plain, chained, flaky, slow, delayed, poison, queued_off, running_off, delayed_off, expiring),
-        *(locked, isolated, killer, eater, isolated_killer, doomed, blocker),
+        *(later, large, locked, isolated, killer, eater, isolated_killer, doomed, blocker),
     )
 }
 

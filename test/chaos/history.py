@@ -20,6 +20,8 @@ class StoredRun(NamedTuple):
     events: tuple[str, ...]
     #: Milliseconds since 1970 after which no job of it may begin.
     expires_ms: int | None = None
+    #: What could not be read of it: a payload that is missing, or altered.
+    unreadable: tuple[str, ...] = ()
 
 
 class DeadLetter(NamedTuple):
@@ -44,6 +46,8 @@ class History:
     depths: Mapping[str, int]
     #: Keys of the store that never expire.
     eternal: tuple[str, ...] = ()
+    #: Runs of which payloads are left after a sweep.
+    payloads: frozenset[str] = frozenset()
     #: Seconds since 1970 at which the monotonic clock stood at zero: the clocks of the processes may be wrong.
     epoch: float = 0.0
     #: What workers asked of the store, and its answers.

@@ -105,6 +105,22 @@ def dead_letters_are_those_of_failed_runs(history: History) -> Iterator[str]:
             yield f"run {run} failed and has {len(ids[run])} dead letters"
 
 
+def every_payload_is_there(history: History) -> Iterator[str]:
+    """No job missed the payload that it refers to, and what a run's record refers to can be read."""
+    for letter in history.dead:
+        if letter.reason.startswith("payload-"):
+            yield f"{letter.queue} holds a letter of run {letter.run} for {letter.reason}"
+    for run, stored in sorted(history.runs.items()):
+        for fault in stored.unreadable:
+            yield f"run {run} cannot be read: {fault}"
+
+
+def payloads_are_those_of_known_runs(history: History) -> Iterator[str]:
+    """Orphans: payloads that a caller put and no run refers to, after a sweep."""
+    for run in sorted(history.payloads - set(history.runs)):
+        yield f"payloads of run {run} are left, which the store does not know"
+
+
 def nothing_was_begun_too_often(history: History) -> Iterator[str]:
     """Attempts are bounded by the policy, and workers killed by one attempt by the guard against such jobs."""
     attempts: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
@@ -269,6 +285,8 @@ INVARIANTS: Mapping[str, Invariant] = {
         completed_runs_did_all_their_work,
         runs_end_as_their_kind_must,
         dead_letters_are_those_of_failed_runs,
+        every_payload_is_there,
+        payloads_are_those_of_known_runs,
         nothing_was_begun_too_often,
         nothing_is_left_in_the_queues,
         fences_only_grow,

@@ -2,15 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from chaos.calls import Calls
 from chaos.claims import Asked
 from chaos.ledger import Ledger
 from chaos.points import Point, Trap
-from mousetrap.jobs import Backlog, Browsed, Delivery, Job, Message, Outcome, Queue, Subscription
-from mousetrap.run_store import Claim, Decision, Granted, RunStore
+from mousetrap.jobs import (
+    Backlog,
+    Browsed,
+    Delivery,
+    Job,
+    Message,
+    MousetrapError,
+    Queue,
+    Reference,
+    Subscription,
+)
+from mousetrap.payloads import Data, Payloads
+from mousetrap.run_store import Claim, ClaimRequest, Decision, DecisionRequest, Exchanged, Granted, RunStore
 
 
 class PointedQueue:
@@ -94,6 +104,25 @@ class PointedDelivery:
         return done
 
 
+class PointedPayloads(Payloads):
+    """The payloads that it is given, in all but the points."""
+
+    def __init__(self, inner: Payloads, trap: Trap, *, put: str, got: str = "") -> None:
+        self.__dict__.update(inner.__dict__)
+        self._trap = trap
+        self._put, self._got = put, got
+
+    async def put(self, run_id: str, data: Data) -> Reference:
+        reference = await super().put(run_id, data)
+        self._trap.passing(self._put)
+        return reference
+
+    async def get(self, reference: Reference) -> bytes:
+        data = await super().get(reference)
+        self._trap.passing(self._got)
+        return data
+
+
 class PointedStore(RunStore):
     """The store that it is given, in all but the points."""
 
@@ -106,22 +135,66 @@ class PointedStore(RunStore):
         asked: dict[tuple[str, int], float],
     ) -> None:
         self.__dict__.update(inner.__dict__)
+        self.payloads = PointedPayloads(inner.payloads, trap, put=Point.PAYLOAD_PUT, got=Point.PAYLOAD_READ)
         self._trap = trap
         self._ledger = ledger
         self._calls = calls
         #: When this process asked for the claim on a job, by job and fence.
         self._asked = asked
 
-    async def claim(self, job: Job, **how: Any) -> Claim:
-        self._trap.passing(Point.VERIFIED)
-        asked = time.monotonic()
-        claiming = asyncio.ensure_future(self._claim(job, **how))
-        await self._trap.passing_soon(Point.CLAIM_SENT)
-        claim = await claiming
+    async def exchange(
+        self, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest], *, worker: str
+    ) -> Exchanged:
+        for _ in claims:
+            self._trap.passing(Point.VERIFIED)
+        begun = time.monotonic()
+        asked = [
+            *(_to_decide(each, worker) for each in decisions),
+            *(_to_claim(each, worker) for each in claims),
+        ]
+        jobs = [each.job for each in decisions] + [each.job for each in claims]
+        about = [(job.id, job.run_id) for job in jobs]
+        calling = asyncio.ensure_future(
+            self._calls.made_together(
+                list(zip(asked, about, strict=True)),
+                super().exchange(decisions, claims, worker=worker),
+                lambda made: _answers(asked, made),
+            )
+        )
+        if claims:
+            await self._trap.passing_soon(Point.CLAIM_SENT)
+        for _ in decisions:
+            await self._trap.passing_soon(Point.DECIDE_SENT)
+        exchanged = await calling
+        for decided, decision in zip(decisions, exchanged.decisions, strict=True):
+            self._decided(decided, decision, worker)
+        for claimed, claim in zip(claims, exchanged.claims, strict=True):
+            self._claimed(claimed, claim, begun)
+        return exchanged
+
+    def _decided(self, request: DecisionRequest, decision: Decision | MousetrapError, worker: str) -> None:
+        if isinstance(decision, MousetrapError):
+            return
+        job = request.job
+        if decision == "recorded" and job.pipeline == "locked":
+            self._ledger.note(
+                "recorded",
+                run=job.run_id,
+                kind="locked",
+                stage=job.stage,
+                job=job.id,
+                attempt=job.attempt,
+                fence=request.claim.fence,
+                worker=worker,
+            )
+        self._trap.passing(Point.DECIDED)
+
+    def _claimed(self, request: ClaimRequest, claim: Claim | MousetrapError, asked_at: float) -> None:
+        if isinstance(claim, MousetrapError):
+            return
         if isinstance(claim, Granted):
-            self._asked[job.id, claim.fence] = asked
+            self._asked[request.job.id, claim.fence] = asked_at
         self._trap.passing(Point.CLAIMED)
-        return claim
 
     async def renew(self, job: Job, *, fence: int, lease: float) -> bool:
         asked_for = Asked("renew", "", job.attempt, fence=fence, lease=lease)
@@ -134,31 +207,6 @@ class PointedStore(RunStore):
         self._trap.passing(Point.LEASE_RENEWED)
         return kept
 
-    async def decide(self, job: Job, outcome: Outcome, *, fence: int, worker: str, last: bool) -> Decision:
-        asked_for = Asked("decide", worker, job.attempt, fence=fence, outcome=type(outcome).__name__)
-        recording = self._calls.made(
-            asked_for,
-            (job.id, job.run_id),
-            super().decide(job, outcome, fence=fence, worker=worker, last=last),
-            lambda decision: asked_for._replace(answer=decision),
-        )
-        deciding = asyncio.ensure_future(recording)
-        await self._trap.passing_soon(Point.DECIDE_SENT)
-        decided = await deciding
-        if decided == "recorded" and job.pipeline == "locked":
-            self._ledger.note(
-                "recorded",
-                run=job.run_id,
-                kind="locked",
-                stage=job.stage,
-                job=job.id,
-                attempt=job.attempt,
-                fence=fence,
-                worker=worker,
-            )
-        self._trap.passing(Point.DECIDED)
-        return decided
-
     async def release(self, job: Job, *, fence: int, worker: str) -> None:
         asked_for = Asked("release", worker, job.attempt, fence=fence)
         await self._calls.made(
@@ -168,13 +216,23 @@ class PointedStore(RunStore):
             lambda _: asked_for._replace(answer="released"),
         )
 
-    async def _claim(self, job: Job, **how: Any) -> Claim:
-        asked_for = Asked(
-            "claim", how["worker"], job.attempt, redelivered=how["redelivered"], lease=how["lease"]
-        )
 
-        def answered(claim: Claim) -> Asked:
-            fence = claim.fence if isinstance(claim, Granted) else 0
-            return asked_for._replace(answer=type(claim).__name__, granted=fence)
+def _to_decide(request: DecisionRequest, worker: str) -> Asked:
+    job, outcome = request.job, type(request.outcome).__name__
+    return Asked("decide", worker, job.attempt, fence=request.claim.fence, outcome=outcome)
 
-        return await self._calls.made(asked_for, (job.id, job.run_id), super().claim(job, **how), answered)
+
+def _to_claim(request: ClaimRequest, worker: str) -> Asked:
+    return Asked("claim", worker, request.job.attempt, redelivered=request.redelivered, lease=request.lease)
+
+
+def _answers(asked: Sequence[Asked], made: Exchanged) -> Iterator[Asked | None]:
+    """What each was answered; None where that is not known."""
+    for each, answer in zip(asked, (*made.decisions, *made.claims), strict=True):
+        if isinstance(answer, MousetrapError):
+            yield None
+        elif isinstance(answer, str):
+            yield each._replace(answer=answer)
+        else:
+            fence = answer.fence if isinstance(answer, Granted) else 0
+            yield each._replace(answer=type(answer).__name__, granted=fence)

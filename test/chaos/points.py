@@ -1,4 +1,4 @@
-"""Names the seventeen points of the settle path, and sets traps."""
+"""Names the nineteen points of the settle path, and sets traps."""
 
 import asyncio
 import os
@@ -17,9 +17,11 @@ class Point(StrEnum):
     VERIFIED = "verified"
     CLAIM_SENT = "claim_sent"
     CLAIMED = "claimed"
+    PAYLOAD_READ = "payload_read"
     HANDLER_BEGUN = "handler_begun"
     HANDLER_MID = "handler_mid"
     HANDLER_DONE = "handler_done"
+    PAYLOAD_PUT = "payload_put"
     LEASE_RENEWED = "lease_renewed"
     DECIDE_SENT = "decide_sent"
     DECIDED = "decided"

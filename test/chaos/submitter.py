@@ -18,20 +18,20 @@ from typing import Any
 import msgspec
 
 from chaos.ledger import Ledger, Line, Reader
-from chaos.pointed import PointedQueue
+from chaos.pointed import PointedPayloads, PointedQueue
 from chaos.points import Trap
 from chaos.skew import set_wrong
-from chaos.workload import KINDS, PIPELINES, QUEUES, SIGNING_KEYS, Order, orders
+from chaos.workload import KINDS, PAYLOADS, PIPELINES, QUEUES, SIGNING_KEYS, Order, orders
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Message, MousetrapError, Queue
 from mousetrap.run_store import Opened, RunStore, open_store
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
-from mousetrap.submit_run import Submitter
+from mousetrap.submit_run import SubmitOptions, Submitter
 from mousetrap.telemetry import log_to_stderr
 
-#: The two points of the way in at which a caller's process can die with a run half submitted.
-RECORDED, FIRST_SENT = "recorded", "first_job_sent"
+#: The three points of the way in at which a caller's process can die with a run half submitted.
+INPUT_PUT, RECORDED, FIRST_SENT = "input_put", "recorded", "first_job_sent"
 #: Seconds between two submissions of a run that was refused, and the most of them under way at once.
 _AGAIN, _AT_ONCE = 0.5, 200
 _RETENTION, _CONFIRM = 7200.0, 5.0
@@ -51,10 +51,11 @@ class _Queue(PointedQueue):
 
 
 class _Store(RunStore):
-    """A store that passes the trap's point when a run is recorded and nothing is published."""
+    """A store that passes the trap's points when an input is put, and when a run is recorded and nothing is published."""
 
     def __init__(self, inner: RunStore, trap: Trap) -> None:
         self.__dict__.update(inner.__dict__)
+        self.payloads = PointedPayloads(inner.payloads, trap, put=INPUT_PUT)
         self._trap = trap
 
     async def open_run(self, run_id: str, *about: Any, **how: Any) -> Opened:
@@ -75,9 +76,10 @@ class Caller:
         """Returns once the run is accepted, however often that takes, and called off if it is to be."""
         self._ledger.note("attempted", run=order.run, kind=order.kind)
         pipeline, body = KINDS[order.kind].pipeline, msgspec.json.encode(order.work)
+        options = SubmitOptions(delay_s=order.later, expires_in=order.expires)
         while True:
             try:
-                await self._submitter.submit(pipeline, body, run_id=order.run, expires_in=order.expires)
+                await self._submitter.submit(pipeline, body, run_id=order.run, options=options)
             except MousetrapError:
                 self._ledger.note("refused", run=order.run, kind=order.kind)
                 if order.work.order % 10 in _GIVES_UP:
@@ -116,7 +118,9 @@ async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, r
     options = QueueOptions(confirm_deadline=_CONFIRM)
     async with (
         connect(broker_url, QUEUES, name="caller", options=options) as queue,
-        open_store(store_url, retention=_RETENTION, keyring=Keyring.parse(SIGNING_KEYS)) as store,
+        open_store(
+            store_url, retention=_RETENTION, keyring=Keyring.parse(SIGNING_KEYS), payloads=PAYLOADS
+        ) as store,
     ):
         ledger = folder / "ledger.jsonl"
         caller = Caller(_Store(store, trap), _Queue(queue, trap), Ledger(ledger))

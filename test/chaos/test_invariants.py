@@ -178,6 +178,21 @@ BAD: list[tuple[str, str, Spoil]] = [
         "two under different ids",
         with_letters(DeadLetter("another", "x", "poison_1.dead", "max-retries")),
     ),
+    (
+        "every_payload_is_there",
+        "a letter",
+        with_letters(DeadLetter("i", "x", "poison_1.dead", "payload-missing")),
+    ),
+    (
+        "every_payload_is_there",
+        "a result",
+        with_run("p", StoredRun("completed", 1, ("completed",), unreadable=("result: altered",))),
+    ),
+    (
+        "payloads_are_those_of_known_runs",
+        "an orphan",
+        lambda history: replace(history, payloads=frozenset({"p", "?"})),
+    ),
     ("nothing_was_begun_too_often", "an attempt", with_lines(*attempt("x", "poison", 4, 9.0, "failed"))),
     (
         "nothing_was_begun_too_often",

@@ -47,6 +47,7 @@ _PARTS = {
         "store SIGKILL",
         "store paused",
         "store out of memory",
+        "caller killed, input put",
         "caller killed, run recorded",
         "caller killed, first job sent",
     ),

@@ -20,7 +20,7 @@ from chaos.pointed import PointedQueue, PointedStore
 from chaos.points import Trap
 from chaos.skew import set_wrong
 from chaos.tools import Tools
-from chaos.workload import QUEUES, SIGNING_KEYS
+from chaos.workload import PAYLOADS, QUEUES, SIGNING_KEYS
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.run_store import open_store
 from mousetrap.signing import Keyring
@@ -48,7 +48,9 @@ async def work(folder: Path, broker_url: str, store_url: str) -> bool:
     options = WorkerOptions(name=name, lease=LEASE, grace=GRACE, keyring=Keyring.parse(SIGNING_KEYS))
     async with (
         connect(broker_url, QUEUES, name=name, options=QueueOptions(confirm_deadline=CONFIRM)) as queue,
-        open_store(store_url, retention=RETENTION, keyring=Keyring.parse(SIGNING_KEYS)) as inner,
+        open_store(
+            store_url, retention=RETENTION, keyring=Keyring.parse(SIGNING_KEYS), payloads=PAYLOADS
+        ) as inner,
     ):
         tools = Tools.of(folder, worker=name, trap=trap)
         calls = Calls(folder / "calls.jsonl", name)

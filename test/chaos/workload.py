@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import Lock, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 
 #: Must never be seen in a log: it travels in every payload, and another one signs every message.
 PAYLOAD_CANARY = "canary-in-a-payload-7d1f"
 SIGNING_CANARY = "canary-that-signs-93c2a4"
+#: Payloads of the kind "large" go by reference, and have so many characters of text. Cheaper than 64 KiB, and the same way.
+PAYLOADS = PayloadOptions(inline=4_096)
+TEXT_SIZE = 10_000
 SIGNING_KEYS = f"chaos:{SIGNING_CANARY}"
 
 
@@ -27,6 +31,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     #: Which lock the locked ones need.
     key: str = ""
     secret: str = PAYLOAD_CANARY
+    #: Makes a payload large.
+    text: str = ""
 
     def next(self) -> "Work":
         return msgspec.structs.replace(self, done=self.done + 1)
@@ -51,6 +57,8 @@ class Kind:
     called_off: tuple[float, float] | None = None
     #: The range of seconds after which no job of a run may begin; None without an end.
     expires: tuple[float, float] | None = None
+    #: The range of seconds before which no job of a run may begin.
+    later: tuple[float, float] = (0.0, 0.0)
     #: Whether its handlers run in processes of their own.
     isolated: bool = False
 
@@ -64,6 +72,7 @@ class Order:
     work: Work
     called_off: float | None = None
     expires: float | None = None
+    later: float = 0.0
 
 
 def _kind(
@@ -109,6 +118,8 @@ KINDS: Mapping[str, Kind] = {
         ends=frozenset({"completed", "expired"}),
         expires=(0.5, 3.0),
     ),
+    "later": _kind("later", 2, share=6, later=(0.2, 4.0)),
+    "large": _kind("large", 2, share=6),
     "locked": _kind("locked", share=6, seconds=(0.02, 0.2), lock=Lock(name="chaos", by="key")),
     "isolated": _kind("isolated", share=4, seconds=(0.0, 0.3), isolated=True),
     # From here on: runs that are faults.
@@ -152,6 +163,7 @@ def order(kind: str, number: int, chance: random.Random, *, mark: str) -> Order:
         kind=kind,
         seconds=round(chance.uniform(*one.seconds), 3),
         key=chance.choice("abc") if one.pipeline.first.lock else "",
+        text=kind[0] * TEXT_SIZE if kind == "large" else "",
     )
     return Order(
         run=f"{mark}-{number:06d}-{kind}",
@@ -159,4 +171,5 @@ def order(kind: str, number: int, chance: random.Random, *, mark: str) -> Order:
         work=work,
         called_off=chance.uniform(*one.called_off) if one.called_off else None,
         expires=chance.uniform(*one.expires) if one.expires else None,
+        later=chance.uniform(*one.later),
     )

@@ -49,6 +49,7 @@ def test_a_worker_is_built_step_by_step(
 ) -> None:
     monkeypatch.setenv("MOUSETRAP_BROKER_URL", broker_url)
     monkeypatch.setenv("MOUSETRAP_STORE_URL", store_url)
+    monkeypatch.setenv("MOUSETRAP_SIGNING_KEYS", "off")
 
     bands, _, result, timeline, body, waiting = run_cells(NOTEBOOK)
 

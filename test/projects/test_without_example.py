@@ -3,19 +3,20 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
-from support.other_workspace import EXAMPLE, OtherWorkspace
+from support.checkout import Checkout
+from support.other_workspace import EXAMPLE, OtherWorkspace, Tree
 from support.processes import Process
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.servers]
 
 _DOOR = '"""{sentence}"""\n\n{imports}\n\n__all__ = [{names}]\n'
 
-_EMPTY_CATALOGUE = {
-    "components/mousetrap/catalogue/__init__.py": '''"""A catalogue that lists nothing."""
+_CATALOGUE = '''"""The catalogue of words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,13 +30,13 @@ SETTINGS: Sequence[Group[Any]] = ()
 WORKERS: Mapping[str, Worker] = {}
 INPUTS: Mapping[str, str] = {}
 ROOT_PIPELINE: str | None = None
+RECORDS: Mapping[str, str] = {}
 RENDERERS: Mapping[str, str] = {}
 MIGRATIONS: Mapping[str, str] = {}
 SAMPLE: str | None = None
 
-__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "SETTINGS", "WORKERS"]
+__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RECORDS", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "SETTINGS", "WORKERS"]
 '''
-}
 
 #: Five steps of a text's way, each a handler of one line.
 _STEPS = {
@@ -91,11 +92,7 @@ def bind_{name}(settings: Settings) -> Binding:
         for name, result in _STEPS.items()
     )
     + f"\n__all__ = [{', '.join(f'{chr(34)}bind_{name}{chr(34)}' for name in sorted(_STEPS))}]\n",
-    "components/mousetrap/catalogue/__init__.py": _EMPTY_CATALOGUE[
-        "components/mousetrap/catalogue/__init__.py"
-    ]
-    .replace("A catalogue that lists nothing", "The catalogue of words")
-    .replace(
+    "components/mousetrap/catalogue/__init__.py": _CATALOGUE.replace(
         "from mousetrap.settings import Group\n",
         "from mousetrap.settings import Group\nfrom mousetrap.words import WORDS, WORDS_SETTINGS\n",
     )
@@ -138,6 +135,17 @@ def main() -> int:
 ''',
     }
 
+#: Tests of what the command changes. All that is left takes minutes; `make test` runs it in the changed checkout.
+_CODE = ("bases", "components", "test", "development")
+_LEFT = (
+    "test/architecture",
+    "test/docs",
+    "test/deploy",
+    "test/bases/mousetrap/cli",
+    "test/components/mousetrap/catalogue",
+    "test/components/mousetrap/local_stack",
+)
+
 _PLACES = {
     "earthquakes_settings": ["words"],
     "run_fetch_worker": ["run_words"],
@@ -146,9 +154,12 @@ _PLACES = {
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> OtherWorkspace:
-    """The engine with an empty catalogue."""
-    return OtherWorkspace(tmp_path_factory.mktemp("empty"), _EMPTY_CATALOGUE, {})
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """This workspace, from which the example was removed as a user does it."""
+    checkout = Checkout(tmp_path_factory.mktemp("empty"))
+    done = checkout.run("mousetrap.cli", "remove", "example", "--yes")
+    assert done.returncode == 0, done.stderr
+    return checkout
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +169,14 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> OtherWorkspace:
 
 
 @pytest.fixture(params=["empty", "words"])
-def workspace(request: pytest.FixtureRequest) -> OtherWorkspace:
+def workspace(request: pytest.FixtureRequest) -> Tree:
     """Either of them."""
-    found: OtherWorkspace = request.getfixturevalue(request.param)
+    found: Tree = request.getfixturevalue(request.param)
     return found
 
 
 @contextmanager
-def up(workspace: OtherWorkspace, **variables: str) -> Iterator[tuple[Process, httpx.Client]]:
+def up(workspace: Tree, **variables: str) -> Iterator[tuple[Process, httpx.Client]]:
     """Runs the stack, and gives a client of its API."""
     with workspace.start("mousetrap.cli", "up", MOUSETRAP_API_PORT="0", **variables) as stack:
         line = stack.wait_for_line("The API is at", 60)
@@ -177,7 +188,7 @@ def up(workspace: OtherWorkspace, **variables: str) -> Iterator[tuple[Process, h
         assert stack.terminate(60) == 0, stack.output
 
 
-def test_all_bricks_can_be_imported_and_none_is_the_example_s(workspace: OtherWorkspace) -> None:
+def test_all_bricks_can_be_imported_and_none_is_the_example_s(workspace: Tree) -> None:
     modules = workspace.modules()
     (workspace.folder / "import_all.py").write_text(
         "import importlib, sys\n"
@@ -193,7 +204,7 @@ def test_all_bricks_can_be_imported_and_none_is_the_example_s(workspace: OtherWo
     assert loaded & EXAMPLE == set()
 
 
-def test_the_borders_between_bricks_hold(workspace: OtherWorkspace) -> None:
+def test_the_borders_between_bricks_hold(workspace: Tree) -> None:
     (workspace.folder / "lint_imports.py").write_text(
         "from importlinter.cli import lint_imports_command\nlint_imports_command()\n"
     )
@@ -204,7 +215,7 @@ def test_the_borders_between_bricks_hold(workspace: OtherWorkspace) -> None:
     assert "0 broken" in done.stdout
 
 
-def test_the_linter_finds_nothing(workspace: OtherWorkspace) -> None:
+def test_the_linter_finds_nothing(workspace: Tree) -> None:
     done = workspace.run("ruff", "check", "--no-cache", "bases", "components")
 
     assert done.returncode == 0, done.stdout
@@ -212,12 +223,65 @@ def test_the_linter_finds_nothing(workspace: OtherWorkspace) -> None:
 
 @pytest.mark.long
 def test_the_type_checker_finds_nothing(words: OtherWorkspace) -> None:
-    done = words.run("mypy", "--no-incremental", "bases", "components", seconds=240)
+    words.reuse_types()
+    done = words.run("mypy", "bases", "components", seconds=240)
 
     assert done.returncode == 0, done.stdout
 
 
-def test_an_empty_catalogue_starts_the_api_and_the_command_line(empty: OtherWorkspace) -> None:
+def test_nothing_but_prose_names_the_example_and_the_command_lists_it(empty: Checkout) -> None:
+    # The word `earthquakes` stays as an example in descriptions of the API.
+    named = re.compile(rf"\b({'|'.join(EXAMPLE - {'earthquakes'})})\b")
+    files = [
+        file
+        for kind in ("bases", "components", "projects", "deploy", "requirements", "pyproject.toml")
+        for file in (
+            (empty.folder / kind).rglob("*") if (empty.folder / kind).is_dir() else [empty.folder / kind]
+        )
+        if file.suffix in (".py", ".toml", ".yml", ".yaml", ".txt")
+    ]
+
+    assert [
+        str(file) for file in files if file.name != "example_tests.py" and named.search(file.read_text())
+    ] == []
+
+
+def test_all_that_is_left_is_formatted_and_its_tests_are_found(empty: Checkout) -> None:
+    checked = empty.run("ruff", "check", "--no-cache", *_CODE)
+    formatted = empty.run("ruff", "format", "--check", "--no-cache", *_CODE)
+    collected = empty.run(
+        "pytest", "--collect-only", "--quiet", "test", "-p", "no:cacheprovider", seconds=240
+    )
+
+    assert checked.returncode == formatted.returncode == 0, checked.stdout + formatted.stdout
+    assert collected.returncode == 0, collected.stdout
+
+
+def test_the_tests_that_are_left_pass(empty: Checkout) -> None:
+    tested = empty.run(
+        "pytest", "--quiet", *_LEFT, "-p", "no:cacheprovider", "-m", "not servers", seconds=240
+    )
+
+    assert tested.returncode == 0, tested.stdout
+
+
+def test_a_workspace_of_ones_own_takes_a_worker_and_a_newer_engine(tmp_path: Path) -> None:
+    mine = Checkout(tmp_path)
+    theirs = mine.branch()
+    removed = mine.run("mousetrap.cli", "remove", "example", "--yes")
+    added = mine.run("mousetrap.cli", "new", "worker", "words")
+    mine.commit()
+
+    mine.change_in(theirs, "components/mousetrap/jobs/job.py", "# newer\n")
+    mine.merge(theirs)
+
+    assert (removed.returncode, added.returncode) == (0, 0), removed.stderr + added.stderr
+    assert (mine.folder / "components/mousetrap/jobs/job.py").read_text().endswith("# newer\n")
+    assert not (mine.folder / "components/mousetrap/fetch_data").exists()
+    assert (mine.folder / "components/mousetrap/words/tasks.py").exists()
+
+
+def test_an_empty_catalogue_starts_the_api_and_the_command_line(empty: Checkout) -> None:
     helped = empty.run("mousetrap.cli", "--help")
     with up(empty) as (_, api):
         checked = empty.run("mousetrap.cli", "doctor")

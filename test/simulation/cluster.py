@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,74 +11,65 @@ import msgspec
 
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
-from mousetrap.jobs import JobUndecodable, Message, MousetrapError, dead_queue, decode
-from mousetrap.run_store import RunConflict, RunStore
+from mousetrap.jobs import Job, MousetrapError, dead_queue
+from mousetrap.run_store import RunConflict, StoredRun
 from mousetrap.shapes import RunState
-from mousetrap.signing import Keyring
-from mousetrap.submit_run import Submitter
-from mousetrap.worker import Stop, WorkerOptions, run_worker
-from simulation.broker import Broker
-from simulation.broker_client import SimulatedQueue
-from simulation.clock import SimulatedLoop
-from simulation.handlers import EXPIRES_IN_S, KINDS, PIPELINES, QUEUES, Dependencies, Work, work
+from mousetrap.submit_run import SubmitOptions, Submitter
+from mousetrap.testing.simulation.process import CrashPoint, Fault, Process
+from mousetrap.testing.simulation.simulation import KEYRING, Node, Simulation
+from mousetrap.testing.simulation.store_client import StoreClient, Transitions
+from mousetrap.worker import Runtime, WorkerOptions, run_worker
+from simulation.handlers import (
+    KINDS,
+    LARGE,
+    OPTIONS,
+    PIPELINES,
+    QUEUES,
+    Dependencies,
+    Work,
+    counted,
+    work,
+    work_in_steps,
+)
 from simulation.ledger import Ledger, RunFacts
 from simulation.patches import LoggedErrors, patch_time
-from simulation.process import CrashPoint, EventLog, Fault, Process
-from simulation.store_client import Store, StoreClient
-from simulation.store_server import StoreServer
+from simulation.payloads import PayloadFaults, payloads_in, text_of
 
-KEYRING = Keyring.parse("simulated:a-secret-for-the-simulation")
-RETENTION_S = 7 * 86_400.0
-#: After which the broker closes a connection without heartbeats.
-HEARTBEAT_TIMEOUT_S = 20.0
 #: How long a worker's claim is valid.
 LEASE_S = 30.0
 #: Between two searches of the API for runs that were recorded and not published.
 REPUBLISH_S = 30.0
-#: Until the broker notices that a process died: its machine closes the connection.
-_NOTICE_DEATH_S = 0.01
+#: Between two sweeps of the API for payloads of unknown runs, and how long ago these were put: longer than a submit takes.
+SWEEP_S, GRACE_S = 20.0, 60.0
 _LATENCY_S = {"ann": 0.0010, "bob": 0.0013}
 
 
-@dataclass
-class Node:
-    """A process with its clients of broker and store."""
-
-    process: Process
-    queue: SimulatedQueue
-    store: RunStore
-    stop: Stop
-    #: Seconds from its end to its restart.
-    back_after: float = 1.0
-    task: "asyncio.Task[Any] | None" = None
-
-
-class Cluster:
+class Cluster(Simulation):
     """Two servers, the workers and an API. Call `end` after use."""
 
-    def __init__(self) -> None:
-        self.loop = SimulatedLoop()
-        self.event_log = EventLog(self.loop)
+    def __init__(self, keep: int = 64) -> None:
+        super().__init__((name for queue in QUEUES for name in (queue, dead_queue(queue))), keep=keep)
         self.ledger = Ledger(self.loop.time)
         self.workers: dict[str, Node] = {}
         self.runs: list[str] = []
-        self._names: dict[str, str] = {}
-        self.server = StoreServer(lambda: self.loop.epoch_ms)
-        self.store = Store(self.server, self._names, partial(self.ledger.on_transitions, self.server))
-        queues = [name for queue in QUEUES for name in (queue, dead_queue(queue))]
-        self.broker = Broker(self.loop, queues, self._published)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._started = 0
         #: Redrives without a success yet, which will be repeated.
         self._redrives: set[object] = set()
-        self._nodes: list[Node] = []
+        self._payload_faults = PayloadFaults(self.server)
         self._chance = random.getstate()
         random.seed(0)
         self._undo = patch_time(self.loop)
         self._log = LoggedErrors(self.ledger.wrong)
         self.loop.set_exception_handler(self._unhandled)
-        self.api = self._open("api", 0.0009)
+        self.api = self.open("api", 0.0009)
         self._run_api()
+
+    def open(self, name: str, latency: float) -> Node:
+        node = super().open(name, latency)
+        client = StoreClient(self.store, node.process)
+        node.store.payloads = payloads_in(client, lambda: self.loop.epoch_ms / 1000)
+        return node
 
     # Time
 
@@ -111,7 +101,7 @@ class Cluster:
         """Submits a new run."""
         run = f"run{len(self.runs) + 1}"
         self.runs.append(run)
-        self.ledger.facts[run] = RunFacts(kind)
+        self.ledger.facts[run] = RunFacts(kind.removeprefix(LARGE), large=kind.startswith(LARGE))
         self._in_background(self._submit(run))
         return run
 
@@ -125,6 +115,7 @@ class Cluster:
 
     def redrive(self, repeat: bool) -> None:
         """Redrives all dead letters, after the cause of their failure was repaired; with `repeat`, until it succeeds."""
+        self._payload_faults.repair()
         self._in_background(self._redrive(repeat))
 
     # Faults of workers
@@ -132,19 +123,25 @@ class Cluster:
     def start(self, name: str) -> None:
         """Starts a worker for all stages."""
         self._started += 1
-        node = self._open(f"{name}{self._started}", _LATENCY_S[name])
+        node = self.open(f"{name}{self._started}", _LATENCY_S[name])
         bindings = [
             Binding(
                 pipeline=pipeline,
                 stage=stage.name,
-                handler=work,
+                handler=work_in_steps if stage.name == "add" else work,
+                middleware=(counted,) if stage.name == "add" else (),
                 lifespan=partial(self._dependencies, node.process),
             )
             for pipeline in PIPELINES.values()
             for stage in pipeline.stages
         ]
         options = WorkerOptions(
-            name=node.process.name, concurrency=3, prefetch=2, lease=LEASE_S, keyring=KEYRING
+            name=node.process.name,
+            concurrency=3,
+            prefetch=2,
+            lease=LEASE_S,
+            keyring=KEYRING,
+            runtime=Runtime(now=lambda: self.loop.epoch_ms / 1000),
         )
         node.process.note("starts")
         node.task = self.loop.create_task(self._work(node, bindings, options))
@@ -167,22 +164,12 @@ class Cluster:
             node.process.note("receives a stop signal")
             node.stop.ask()
 
-    def pause(self, name: str, seconds: float) -> None:
+    def pause_worker(self, name: str, seconds: float) -> None:
         """Pauses a worker; without heartbeats, the broker closes its connection."""
         node = self.workers[name]
-        if not node.process.alive or node.process.paused:
-            return
-        self.ledger.disturb(node.process)
-        node.process.pause()
-
-        def missed() -> None:
-            if node.process.alive:
-                node.process.note("misses its heartbeats; the broker closes its connection")
-                node.queue.disconnect(noticed=True)
-
-        if seconds > HEARTBEAT_TIMEOUT_S:
-            self.loop.call_later(HEARTBEAT_TIMEOUT_S, missed)
-        self.loop.call_later(seconds, node.process.resume)
+        if node.process.alive and not node.process.paused:
+            self.ledger.disturb(node.process)
+            self.pause(node, seconds)
 
     def disconnect(self, name: str) -> None:
         """Closes a worker's connection to the broker."""
@@ -199,72 +186,51 @@ class Cluster:
 
     # Faults of servers
 
-    def broker_away(self, seconds: float) -> None:
-        """Stops the broker for a while; it keeps its messages."""
-        if self.broker.away:
-            return
-        self.event_log.record("broker", "goes away")
-        self.broker.away = True
-        for node in [*self.workers.values(), self.api]:
-            node.queue.disconnect(noticed=True)
-
-        def back() -> None:
-            self.event_log.record("broker", "is back")
-            self.broker.come_back()
-
-        self.loop.call_later(seconds, back)
-
     def store_away(self, seconds: float) -> None:
-        """Stops the store for a while; it keeps its data."""
-        if self.store.away:
-            return
-        self.event_log.record("store", "goes away")
-        self.ledger.disturb()
-        self.store.away = True
+        if not self.store.away:
+            self.ledger.disturb()
+        super().store_away(seconds)
 
-        def back() -> None:
-            self.event_log.record("store", "is back")
-            self.store.away = False
-
-        self.loop.call_later(seconds, back)
+    def damage_payloads(self, run: str, altered: bool) -> None:
+        """Alters or removes the payloads of a run in the store."""
+        if self._payload_faults.damage(run, altered=altered):
+            self.event_log.record("store", f"{'alters' if altered else 'loses'} the payloads of {run}")
+            self.ledger.facts[run].damaged = True
 
     def heal(self) -> None:
         """Removes all faults that have not happened yet; a server that is away comes back in its time."""
         self.event_log.record("cluster", "has no more faults")
-        for node in self._nodes:
+        for node in self.nodes:
             node.process.crash_point = None
             for faults in node.process.faults.values():
                 faults.clear()
+
+    # After the end
+
+    def sweep_all(self) -> dict[str, StoredRun]:
+        """Removes the payloads of unknown runs, however young. Returns the large runs that are known."""
+        while self.store.away:
+            self.run(1.0)
+        return self.loop.run_until_complete(self._sweep_all(self.open("sweeper", 0.001)))
+
+    async def _sweep_all(self, node: Node) -> dict[str, StoredRun]:
+        await asyncio.sleep(1.0)
+        await node.store.payloads.sweep(node.store.known, 0.0)
+        large = [run for run, facts in self.ledger.facts.items() if facts.large]
+        return {run: stored for run in large if (stored := await node.store.get(run)) is not None}
 
     # Inside the cluster
 
     def _api(self) -> Node:
         """The API, started again if it died."""
         if not self.api.process.alive:
-            self.api = self._open("api", 0.0009)
+            self.api = self.open("api", 0.0009)
             self.api.process.note("starts")
             self._run_api()
         return self.api
 
-    def _open(self, name: str, latency: float) -> Node:
-        process = Process(name, self.loop, self.event_log, latency)
-        queue = SimulatedQueue(self.broker, process)
-        client: Any = StoreClient(self.store, process)
-        node = Node(process, queue, RunStore(client, "simulation", RETENTION_S, 64, KEYRING), Stop())
-
-        def died() -> None:
-            self.ledger.died(process)
-            self.loop.call_later(_NOTICE_DEATH_S, partial(queue.disconnect, noticed=False))
-            self._ended(node)
-            if node.task is not None:  # its task must not run on
-                self.loop.call_soon(node.task.cancel)
-
-        process.died.append(died)
-        self._nodes.append(node)
-        return node
-
     def _run_api(self) -> None:
-        self.api.task = self.loop.create_task(self._republish(self.api))
+        self.api.task = self.loop.create_task(self._duties(self.api))
         self.api.task.add_done_callback(self._done)
 
     def _process(self, who: str) -> Process:
@@ -287,9 +253,9 @@ class Cluster:
         node.process.note("has stopped")
         await node.queue.close()
         node.process.alive = False
-        self._ended(node)
+        self.process_ended(node)
 
-    def _ended(self, node: Node) -> None:
+    def process_ended(self, node: Node) -> None:
         """Starts a process again, as a supervisor does."""
         if node is self.api:
             for asked in self._tasks:  # no caller is left to receive the reply
@@ -299,19 +265,30 @@ class Cluster:
             if known is node:
                 self.loop.call_later(node.back_after, self.start, name)
 
+    async def _duties(self, node: Node) -> None:
+        async with asyncio.TaskGroup() as duties:
+            duties.create_task(self._republish(node))
+            duties.create_task(self._sweep(node))
+
     async def _republish(self, node: Node) -> None:
         while True:
             await asyncio.sleep(REPUBLISH_S)
             with suppress(MousetrapError):
                 await Submitter(node.store, node.queue, KEYRING, PIPELINES).republish()
 
+    async def _sweep(self, node: Node) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            with suppress(MousetrapError):
+                await node.store.payloads.sweep(node.store.known, GRACE_S)
+
     async def _submit(self, run: str) -> None:
         node, facts = self._api(), self.ledger.facts[run]
-        body = msgspec.json.encode(Work(facts.kind))
-        expires_in = EXPIRES_IN_S if facts.kind == "expiring" else None
+        body = msgspec.json.encode(Work(facts.kind, text=text_of(run) if facts.large else ""))
+        options = OPTIONS.get(facts.kind, SubmitOptions())
         try:
             submitter = Submitter(node.store, node.queue, KEYRING, PIPELINES)
-            await submitter.submit(KINDS[facts.kind], body, run_id=run, expires_in=expires_in)
+            await submitter.submit(KINDS[facts.kind], body, run_id=run, options=options)
         except RunConflict as error:
             self.ledger.wrong.append(f"{run} conflicts with another run of its id: {error}")
         except MousetrapError as error:
@@ -355,13 +332,16 @@ class Cluster:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.ledger.wrong.append(f"the API failed with {error!r}")
 
-    def _published(self, queue: str, message: Message) -> None:
-        try:
-            job = decode(message.body)
-        except JobUndecodable:
-            return
-        self._names[job.id] = f"{job.run_id}.{job.stage}"
-        self.ledger.published(job, message.body)
+    # What the simulation reports
+
+    def published(self, job: Job, body: bytes) -> None:
+        self.ledger.published(job, body)
+
+    def transitioned(self, process: Process, happened: Transitions) -> None:
+        self.ledger.on_transitions(self.server, process, happened)
+
+    def process_died(self, node: Node) -> None:
+        self.ledger.died(node.process)
 
     def _unhandled(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.ledger.wrong.append(f"{context.get('message')}: {context.get('exception')!r}")
@@ -370,15 +350,7 @@ class Cluster:
 
     def end(self) -> None:
         """Ends all tasks, and restores what was patched."""
-        for node in self._nodes:
-            node.process.end()
-        for _ in range(3):
-            left = asyncio.all_tasks(self.loop)
-            for task in left:
-                task.cancel()
-            if left:
-                self.loop.run_until_complete(asyncio.wait(left, timeout=5))
-        self.loop.close()
+        super().end()
         self._log.remove()
         self._undo()
         random.setstate(self._chance)

@@ -1,12 +1,15 @@
 """Checks the promises at the end, when all faults are repaired."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from mousetrap.jobs import Job, dead_queue, decode
 from simulation.cluster import LEASE_S, Cluster
-from simulation.handlers import CRASHES, QUEUES, TRIES
+from simulation.handlers import CRASHES, QUEUES, STEPS, TRIES
 from simulation.ledger import PromiseBroken, RunFacts, untimed
+from simulation.payloads import runs_with_payloads, text_of
+from simulation.stored import events, result
 
 _EXPECTED = dict.fromkeys(("poison", "hopeless", "gone", "deadly", "odd", "cancelling"), "failed")
 _ENDINGS = {"completed", "failed", "cancelled", "expired"}
@@ -22,12 +25,14 @@ def check(cluster: Cluster) -> None:
 def _complaints(cluster: Cluster) -> Iterator[str]:
     letters = _letters(cluster)
     yield from _queues(cluster)
+    yield from _payloads(cluster)
     for run, facts in cluster.ledger.facts.items():
         state = cluster.ledger.states.get(run)
         yield from _ending(cluster, run, facts, state)
         yield from _dead_letters(run, facts, state, letters[run])
         yield from _attempts(cluster, run, facts)
         yield from _timeline(cluster, run, facts)
+        yield from _yielded(cluster, run, facts, state)
     accepted = [run for run, facts in cluster.ledger.facts.items() if facts.accepted]
     endings = Counter(cluster.ledger.states.get(run) for run in accepted)
     if sum(endings[ending] for ending in _ENDINGS) != len(accepted):
@@ -46,6 +51,24 @@ def _queues(cluster: Cluster) -> Iterator[str]:
         yield f"{key} has no end"
 
 
+def _payloads(cluster: Cluster) -> Iterator[str]:
+    """None is left of a run that is not known, and those of a known run are what they were."""
+    known = cluster.sweep_all()
+    if orphans := runs_with_payloads(cluster.server) - set(known):
+        yield f"payloads are left of {sorted(orphans)}, which are not known"
+    for run, stored in known.items():
+        if cluster.ledger.facts[run].damaged:
+            continue
+        if stored.unreadable:
+            yield f"{run}: {'; '.join(stored.unreadable)}"
+        elif stored.input_reference is None or stored.input["text"] != text_of(run):
+            yield f"{run} has another input than was submitted, or a copy of it in its record"
+        elif stored.state == "completed" and (
+            stored.result_reference is None or stored.result["text"] != text_of(run)
+        ):
+            yield f"{run} has another result, or a copy of it in its record"
+
+
 def _ending(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> Iterator[str]:
     if not facts.accepted:
         if state is not None and state not in _ENDINGS | {"rejected"}:
@@ -62,6 +85,8 @@ def _ending(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> I
         may.add("cancelled")
     if facts.kind == "expiring":
         may.add("expired")
+    if facts.damaged:
+        may.add("failed")
     if _killed(cluster, run) or facts.redriven > facts.begun:  # its letter was not published, only recorded
         may.add("failed")
     if state not in may:
@@ -98,13 +123,40 @@ def _attempts(cluster: Cluster, run: str, facts: RunFacts) -> Iterator[str]:
 
 def _timeline(cluster: Cluster, run: str, facts: RunFacts) -> Iterator[str]:
     recorded: Counter[tuple[bytes, bytes]] = Counter()
-    for _, event in cluster.server.command("XRANGE", f"mousetrap:run:{run}:events", "-", "+"):
+    for event in events(cluster.server, run):
         recorded[event[b"kind"], event[b"job"]] += 1
     for (kind, job), count in recorded.items():
         if kind in (b"finished", b"completed", b"cancelled", b"expired") and count > 1:
             yield f"{run}: {kind.decode()} was recorded {count} times for {job.decode() or 'the run'}"
         if kind in (b"gave_up", b"failed") and count > 1 + facts.redriven:
             yield f"{run}: {kind.decode()} was recorded {count} times"
+
+
+def _yielded(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> Iterator[str]:
+    """Values are those of ever newer claims, each once and in its order; the claim that decided has all of its own."""
+    newest, numbers = 0, defaultdict[int, list[int]](list)
+    for event in events(cluster.server, run):
+        if event[b"kind"] != b"yielded":
+            continue
+        value = json.loads(event[b"data"])
+        if value["fence"] < newest:
+            yield f"{run}: a value of fence {value['fence']} came after one of fence {newest}"
+        newest = max(newest, value["fence"])
+        numbers[value["fence"]].append(value["number"])
+    for fence, kept in numbers.items():
+        if kept != list(range(1, len(kept) + 1)):
+            yield f"{run}: under fence {fence} the values {kept} are kept"
+    if facts.kind == "yielding" and state == "completed":
+        decided = result(cluster.server, run)["fences"][0]
+        if len(numbers[decided]) != STEPS:
+            yield f"{run}: the attempt under fence {decided} was done, and has {len(numbers[decided])} values"
+    for call in cluster.ledger.calls:
+        if (
+            call.run == run
+            and call.stage == "add"
+            and (call.job, call.fence) not in cluster.ledger.surrounded
+        ):
+            yield f"{run}: its handler was called without its middleware"
 
 
 def _letters(cluster: Cluster) -> dict[str, list[Job]]:

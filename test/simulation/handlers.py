@@ -2,31 +2,37 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
 
-from mousetrap.handlers import Context
+from mousetrap.handlers import Context, Next, Result
 from mousetrap.pipeline import Lock, Pipeline, Stage
 from mousetrap.retry import Outage, RetryPolicy
+from mousetrap.submit_run import SubmitOptions
+from mousetrap.testing.simulation.process import Process
 from simulation.ledger import HandlerCall, Ledger
-from simulation.process import Process
+from simulation.payloads import text_of
 from support import hostile_handlers as hostile
 
 #: The delay that a failed attempt asks for.
 RETRY_AFTER_S = 3.0
 #: How long a handler works, usually and by kind.
 WORK_S = 0.05
-LONG_WORK_S = {"slow": 20.0, "bitter": 20.0, "locked": 5.0}
+LONG_WORK_S = {"slow": 20.0, "bitter": 20.0, "locked": 5.0, "chained_slow": 20.0}
 #: Calls of a handler that meet an outage which ends.
 OUTAGE_CALLS = 5
 #: After which an outage that does not end is an ordinary failure.
 OUTAGE_LIMIT_S = 20.0
+#: Values that a run of the kind "yielding" yields.
+STEPS = 4
 #: Attempts of a job, and workers that it may kill.
 TRIES, CRASHES = 3, 4
 #: Expiry of a run of the kind "expiring".
 EXPIRES_IN_S = 15.0
+#: Delay of a run of the kind "later".
+LATER_S = 8.0
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -35,6 +41,8 @@ class Work(msgspec.Struct, frozen=True):
     kind: str
     #: The fence of each stage so far: the two outcomes of a job decided twice would differ in it.
     fences: tuple[int, ...] = ()
+    #: Makes the payloads of a large run large.
+    text: str = ""
 
 
 class TransientError(Exception):
@@ -64,6 +72,8 @@ async def work(given: Work, context: Context[Dependencies]) -> Work:
     call = _handler_call(context)
     deps.ledger.begins(call)
     facts = deps.ledger.facts[context.run_id]
+    if given.text != (text_of(context.run_id) if facts.large else ""):
+        deps.ledger.wrong.append(f"{where} was called with another payload")
     raising = given.kind if context.stage == "add" and not facts.redriven else ""
     try:
         await _raise(raising, context, place=1)
@@ -77,7 +87,22 @@ async def work(given: Work, context: Context[Dependencies]) -> Work:
         deps.ledger.ends(call)
     finally:
         call.over = True
-    return Work(given.kind, (*given.fences, context.fence))
+    return Work(given.kind, (*given.fences, context.fence), given.text)
+
+
+async def work_in_steps(given: Work, context: Context[Dependencies]) -> AsyncIterator[Any]:
+    """The handler of the first stage, a generator: runs of the kind "yielding" pass their steps on."""
+    if given.kind == "yielding":
+        for number in range(1, STEPS + 1):
+            yield {"fence": context.fence, "number": number}
+            await asyncio.sleep(WORK_S)
+    yield Result(await work(given, context))
+
+
+async def counted(context: Context[Dependencies], payload: Work, call_next: Next) -> Any:
+    """The middleware of the first stage."""
+    context.deps.ledger.surrounded.add((context.job_id, context.fence))
+    return await call_next(payload)
 
 
 async def _sleep(kind: str) -> None:
@@ -117,7 +142,10 @@ async def _misbehave(kind: str, context: Context[Dependencies]) -> None:
         raise Outage("it comes back")
     if kind == "gone" and context.stage == "double":
         raise Outage("it does not come back")
-    flaky = kind == "flaky" and context.stage == "add" and context.attempt < TRIES
+    flaky = (kind, context.stage) in (
+        ("flaky", "add"),
+        ("chained_flaky", "double"),
+    ) and context.attempt < TRIES
     if flaky or (kind == "poison" and context.stage == "double"):
         await deps.process.point(f"fails at {context.run_id}.{context.stage}#{context.attempt}")
         deps.ledger.failed(context.job_id, context.run_id, context.attempt, RETRY_AFTER_S)
@@ -147,7 +175,9 @@ def _stage(name: str, **more: Any) -> Stage:
         outage_limit=OUTAGE_LIMIT_S if name == "double" else math.inf,
         crashes=CRASHES,
     )
-    return Stage(name=name, queue=f"q_{name}", input=Work, output=Work, retry=policy, **more)
+    return Stage(
+        **{"name": name, "queue": f"q_{name}", "input": Work, "output": Work, "retry": policy, **more}
+    )
 
 
 #: The errors of attempts, without those that only take time.
@@ -159,7 +189,14 @@ SUMS = Pipeline(name="sums", description="Adds, then doubles.", stages=(_stage("
 TURNS = Pipeline(
     name="turns", description="One at a time.", stages=(_stage("turn", lock=Lock(name="turnstile")),)
 )
-PIPELINES = {pipeline.name: pipeline for pipeline in (SUMS, TURNS)}
+#: As the first; who serves both stages goes from one to the other in place.
+CHAINED = Pipeline(
+    name="chained",
+    description="Adds, then doubles in place.",
+    stages=(_stage("add", queue="q_chained_add"), _stage("double", queue="q_chained_double")),
+    in_place=True,
+)
+PIPELINES = {pipeline.name: pipeline for pipeline in (SUMS, TURNS, CHAINED)}
 #: The kinds of runs, and the pipeline of each.
 KINDS = {
     "plain": SUMS,
@@ -171,9 +208,19 @@ KINDS = {
     "gone": SUMS,
     "deadly": SUMS,
     "expiring": SUMS,
+    "later": SUMS,
     "odd": SUMS,
     "cancelling": SUMS,
     "bitter": SUMS,
+    "yielding": SUMS,
     "locked": TURNS,
+    "chained": CHAINED,
+    "chained_slow": CHAINED,
+    "chained_flaky": CHAINED,
 }
+#: With it before its name a kind has payloads that go by reference.
+LARGE = "large_"
+KINDS |= {f"{LARGE}{kind}": KINDS[kind] for kind in ("plain", "slow", "flaky", "hopeless", "later", "locked")}
+#: How the runs of a kind are submitted, where not at once and without an end.
+OPTIONS = {"expiring": SubmitOptions(expires_in=EXPIRES_IN_S), "later": SubmitOptions(delay_s=LATER_S)}
 QUEUES = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]

@@ -7,11 +7,25 @@ from typing import Any
 
 from mousetrap.jobs import Job
 from mousetrap.shapes import ENDS
-from simulation.process import Process
-from simulation.store_server import StoreServer
+from mousetrap.testing.simulation.process import Process
+from mousetrap.testing.simulation.store_server import StoreServer
+from simulation.stored import fences, run_number, run_states
 
 #: Transitions that change neither a run nor a fence.
-_READING = {"ended", "renew", "unpublished", "published", "progress"}
+_READING = {"ended", "look", "renew", "unpublished", "published", "progress"}
+#: Those that record an outcome, or give the job back.
+_DECISIONS = {
+    "done",
+    "complete",
+    "retry",
+    "wait_out",
+    "give_up",
+    "release",
+    "plain_decision",
+    "plain_completion",
+}
+#: How many arguments the packed `done` has.
+_PACKED_DONE = 8
 #: After the response to a cancel, a connected worker must have stopped within this time.
 _CANCEL_NOTICE_S = 2.0
 
@@ -40,6 +54,9 @@ class RunFacts:
     """The facts of a run that are known outside the system."""
 
     kind: str
+    #: True if its payloads go by reference, and if one of them was broken.
+    large: bool = False
+    damaged: bool = False
     #: True if its submitter received the acceptance.
     accepted: bool = False
     cancel_asked: bool = False
@@ -61,6 +78,8 @@ class Ledger:
     now: Callable[[], float]
     facts: dict[str, RunFacts] = field(default_factory=dict)
     calls: list[HandlerCall] = field(default_factory=list)
+    #: Job and fence of each attempt that entered its middleware.
+    surrounded: set[tuple[str, int]] = field(default_factory=set)
     #: The idempotency keys under which each (run, stage) wrote to the outside, and the greatest fence it saw of each.
     effects: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     greatest: dict[str, int] = field(default_factory=dict)
@@ -144,22 +163,38 @@ class Ledger:
         for call, args, reply in happened:
             if reply[0] == "error":
                 self._report(f"the store failed at {call}: {reply[1]}")
-            if call == "claim" and reply[0] == "granted":
-                self._taken(process, args[0], args[1], redelivered=args[10])
-                self._granted(server, process, args[0], args[1], args[4], args[7])
-            if (
-                call in ("done", "complete", "retry", "wait_out", "give_up", "release")
-                and reply[0] == "recorded"
-            ):
-                self.holders.pop(args[0], None)
-            if call == "complete" and reply[0] == "recorded":
-                self._behind_its_lock(args[0], args[1], args[4])
+            if call in ("claim", "plain_claim"):
+                self._on_claim(server, process, args, reply[0], plain=call == "plain_claim")
+            if call in _DECISIONS and reply[0] == "recorded":
+                self._on_decision(call, args)
             if call == "redrive" and reply[0] == "redriven":
                 self.facts[args[1]].redriven = int(reply[1])
         calls = {call for call, _, _ in happened}
         if not calls <= _READING:
             self._watch_runs(server, calls)
             self._watch_fences(server)
+
+    def _on_claim(
+        self, server: StoreServer, process: Process, args: list[Any], reply: str, *, plain: bool
+    ) -> None:
+        job, run = args[:2]
+        if plain and reply == "granted":
+            self._claimed_plainly(server, process, job, run)
+        elif reply == "granted":
+            # A packed claim has no pipeline among its arguments.
+            attempt = args[4] if isinstance(args[4], int) else args[3]
+            self._taken(process, job, run, redelivered=args[10])
+            self._granted(server, process, job, run, attempt, args[7])
+            self._not_before_due(server, run, accepted_ms=args[6])
+        elif reply in ("over", "locked") and self.holders.get(job) is process:
+            del self.holders[job]  # a plain claim was taken back
+
+    def _on_decision(self, call: str, args: list[Any]) -> None:
+        self.holders.pop(args[0], None)
+        if call == "complete":
+            self._behind_its_lock(args[0], args[1], args[4])
+        elif call == "done" and len(args) == _PACKED_DONE:
+            self._behind_its_lock(args[0], args[1], args[3])
 
     def died(self, process: Process) -> None:
         """Counts a death for each job that the process held, or still ran after another process took it."""
@@ -180,12 +215,26 @@ class Ledger:
         if self.states.get(run) in ENDS and not repaired:
             self._report(f"a job of {run} was granted when the run had ended: {self.states[run]}")
         facts.begun = max(facts.begun, generation)
-        expires_ms = int(server.field(f"mousetrap:run:{run}", "expires_ms") or 0)
+        expires_ms = run_number(server, run, "expires_ms")
         if expires_ms and now_ms >= expires_ms:
             self._report(f"a job of {run} was granted after it had expired")
         due = self.due.get((job, facts.redriven, attempt))
         if due is not None and self.now() < due - 0.002:
             self._report(f"attempt {attempt} of {run} was granted {due - self.now():.3f} s early")
+
+    def _claimed_plainly(self, server: StoreServer, process: Process, job: str, run: str) -> None:
+        """A plain claim was recorded. It holds in a live run alone: in another it is taken back, or the run is opened."""
+        if dict(run_states(server)).get(run) == "queued":
+            self._taken(process, job, run, redelivered=False)
+            self._granted(server, process, job, run, 1, 0)
+
+    def _not_before_due(self, server: StoreServer, run: str, accepted_ms: int) -> None:
+        # A run that was refused and then accepted is due later; a copy of its first submission may come when that was due.
+        if run_number(server, run, "accepted_ms") != accepted_ms:
+            return
+        early_ms = run_number(server, run, "due_ms") - server.now_ms()
+        if early_ms > 0:
+            self._report(f"a job of {run} was granted {early_ms} ms before the run may begin")
 
     def _taken(self, process: Process, job: str, run: str, *, redelivered: bool) -> None:
         """Checks that only a redelivered job is taken from a live, connected worker."""
@@ -204,11 +253,8 @@ class Ledger:
                 self._report(f"{run} was decided after it had lost its lock")
 
     def _watch_runs(self, server: StoreServer, calls: set[str]) -> None:
-        for key in server.names("mousetrap:run:"):
-            run = key.removeprefix("mousetrap:run:")
-            if ":" in run:
-                continue
-            state, before = server.field(key, "state"), self.states.get(run)
+        for run, state in run_states(server):
+            before = self.states.get(run)
             repaired = before == "failed" and self.facts[run].redriven and calls & {"redriven", "claim"}
             again = repaired or ("open_run" in calls and before == "rejected")
             if before in ENDS and state != before and not again:
@@ -217,12 +263,11 @@ class Ledger:
                 self.states[run] = state
 
     def _watch_fences(self, server: StoreServer) -> None:
-        for prefix, known in (("job", self.fences), ("lock", self.lock_fences)):
-            for key in server.names(f"mousetrap:{prefix}:"):
-                fence = int(server.field(key, "fence") or 0)
-                if fence < known.get(key, 0):
-                    self._report(f"the fence of {key} fell from {known[key]} to {fence}")
-                known[key] = fence
+        for key, fence in fences(server):
+            known = self.lock_fences if key.startswith("mousetrap:lock:") else self.fences
+            if fence < known.get(key, 0):
+                self._report(f"the fence of {key} fell from {known[key]} to {fence}")
+            known[key] = fence
 
     def _report(self, what: str) -> None:
         self.wrong.append(what)

@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from simulation.clock import SimulatedLoop, SimulatedTime
+from mousetrap.testing.simulation.clock import SimulatedLoop
 
 
 def patch_time(loop: SimulatedLoop) -> Callable[[], None]:
     """Patches `time` in all our modules that use it. Returns a function that restores it."""
     simulated = SimulatedTime(loop)
-    ours = [module for name, module in list(sys.modules.items()) if name.startswith("mousetrap.")]
+    ours = [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith("mousetrap.") and not name.startswith("mousetrap.testing")
+    ]
     asking: list[Any] = [module for module in ours if getattr(module, "time", None) is time]
     for module in asking:
         module.time = simulated
@@ -22,6 +26,25 @@ def patch_time(loop: SimulatedLoop) -> Callable[[], None]:
             module.time = time
 
     return undo
+
+
+class SimulatedTime:
+    """Replaces the module `time` in code that reads the clock itself."""
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        self._loop = loop
+
+    def time(self) -> float:
+        return self._loop.epoch_ms / 1000
+
+    def time_ns(self) -> int:
+        return self._loop.epoch_ms * 1_000_000
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
 
 
 class LoggedErrors(logging.Handler):

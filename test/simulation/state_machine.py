@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mousetrap.testing.simulation.clock import Livelock
+from mousetrap.testing.simulation.process import Fault
 from simulation import final_checks
-from simulation.clock import Livelock
 from simulation.cluster import Cluster
 from simulation.handlers import KINDS
 from simulation.ledger import PromiseBroken
-from simulation.process import Fault
 
 WORKERS = ("ann", "bob")
 #: Without an event for this long, none will come: longer than any lease, delay, outage and poll.
@@ -70,9 +70,12 @@ def recorded(event: Callable[..., None]) -> Callable[..., None]:
 class PromiseMachine(RuleBasedStateMachine):
     """Two workers and an API, each restarted when it ends. Every promise holds after every step."""
 
+    #: Bytes of an outcome that the store keeps once it was handed on: no outcome is so small.
+    KEEP = 64
+
     def __init__(self) -> None:
         super().__init__()
-        self.cluster = Cluster()
+        self.cluster = Cluster(keep=self.KEEP)
         for name in WORKERS:
             self.cluster.start(name)
         self.steps: list[Step] = []
@@ -143,7 +146,7 @@ class PromiseMachine(RuleBasedStateMachine):
     @rule(name=workers, seconds=a_while, then=then)
     @recorded
     def pause_worker(self, name: str, seconds: float, then: float) -> None:
-        self.cluster.pause(name, seconds)
+        self.cluster.pause_worker(name, seconds)
         self._pass_time(then)
 
     # Faults of connections and servers
@@ -176,6 +179,14 @@ class PromiseMachine(RuleBasedStateMachine):
     @recorded
     def stop_store(self, seconds: float, then: float) -> None:
         self.cluster.store_away(seconds)
+        self._pass_time(then)
+
+    @precondition(lambda self: any(facts.large for facts in self.cluster.ledger.facts.values()))
+    @rule(run=runs, altered=st.booleans(), then=then)
+    @recorded
+    def damage_payloads(self, run: int, altered: bool, then: float) -> None:
+        if self.cluster.runs:
+            self.cluster.damage_payloads(self._run(run), altered)
         self._pass_time(then)
 
     # Checks
@@ -214,3 +225,9 @@ class PromiseMachine(RuleBasedStateMachine):
         except (PromiseBroken, Livelock) as error:
             self._failed = True
             raise FailingRun(str(error), tuple(self.steps), tuple(self.cluster.event_log.lines)) from error
+
+
+class KeepingMachine(PromiseMachine):
+    """The same where the store keeps every outcome, so that chains may go on in place."""
+
+    KEEP = 65_536

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from simulation.process import Fault
+from mousetrap.testing.simulation.process import Fault
 from simulation.shrink import shrunk
-from simulation.state_machine import FailingRun, PromiseMachine
+from simulation.state_machine import FailingRun, KeepingMachine, PromiseMachine
 
 #: The number of simulations. If it is set, they are new ones each time; else always the same, so that CI is stable.
 _ASKED = os.environ.get("MOUSETRAP_SIMULATION_EXAMPLES")
@@ -26,6 +26,14 @@ def test_no_promise_breaks_whatever_goes_wrong() -> None:
         pytest.fail(str(shrunk(broken)), pytrace=False)
 
 
+@pytest.mark.slow
+def test_no_promise_of_a_chain_in_place_breaks_whatever_goes_wrong() -> None:
+    faulthandler.cancel_dump_traceback_later()
+    broken = _first_broken(int(_ASKED or 100), KeepingMachine)
+    if broken is not None:
+        pytest.fail(str(broken), pytrace=False)
+
+
 # Simulations in which a promise was broken once, as found by the test above. Each checks the promises at its end.
 
 
@@ -33,6 +41,81 @@ def test_a_claim_that_happens_after_its_asker_gave_up_loses_no_job() -> None:
     with _machine() as machine:
         machine.fail_a_store_call(who="ann", fault=Fault.LATE, then=0.0)
         machine.submit_first(kinds=["slow"], then=0.02)
+
+
+@pytest.mark.parametrize("begun", [0.01, 0.03, 0.06, 0.08, 0.11, 0.13, 0.16, 0.18])
+@pytest.mark.parametrize("fault", [Fault.REPLY_LOST, Fault.LATE])
+def test_a_yielded_value_is_kept_once_though_its_call_fails(begun: float, fault: Fault) -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["yielding"], then=begun)
+        machine.fail_a_store_call(who="ann", fault=fault, then=0.0)
+        machine.fail_a_store_call(who="bob", fault=fault, then=1.0)
+
+
+def test_a_cluster_without_work_notes_nothing() -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["plain"], then=70.0)
+        before = len(machine.cluster.event_log.lines)
+        machine.wait(seconds=200.0)
+        assert len(machine.cluster.event_log.lines) == before
+
+
+@pytest.mark.parametrize("calls", range(1, 8))
+@pytest.mark.parametrize("happened", [False, True])
+def test_a_submitter_of_delayed_runs_that_dies_at_any_call_loses_and_doubles_none(
+    calls: int, happened: bool
+) -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["plain"], then=1.0)
+        machine.crash_at_a_next_call(who="api", calls=calls, happened=happened, then=0.0)
+        machine.submit(kinds=["later", "later", "plain"], then=1.0)
+        machine.submit_again(run=1, then=100.0)
+
+
+@pytest.mark.parametrize("calls", range(1, 9))
+@pytest.mark.parametrize("happened", [False, True])
+@pytest.mark.parametrize("who", ["api", "ann"])
+def test_who_dies_at_any_call_for_a_large_run_loses_no_payload_and_leaves_none(
+    who: str, calls: int, happened: bool
+) -> None:
+    with _machine() as machine:
+        machine.crash_at_a_next_call(who=who, calls=calls, happened=happened, then=0.0)
+        machine.submit_first(kinds=["large_plain", "large_plain", "large_later"], then=100.0)
+
+
+@pytest.mark.parametrize("who", ["api", "ann"])
+@pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.REPLY_LOST, Fault.LATE])
+@pytest.mark.parametrize("calls", range(3))
+def test_a_put_and_a_get_may_fail(who: str, fault: Fault, calls: int) -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["large_plain"], then=0.0005 * calls)
+        for _ in range(3):
+            machine.fail_a_store_call(who=who, fault=fault, then=0.0)
+        machine.submit(kinds=["large_plain"], then=0.0)
+        machine.submit_again(run=1, then=1.0)
+
+
+@pytest.mark.parametrize("altered", [False, True])
+def test_a_broken_payload_reaches_no_handler_and_its_redrive_completes_the_run(altered: bool) -> None:
+    with _machine() as machine:
+        machine.pause_worker(name="ann", seconds=5.0, then=0.0)
+        machine.pause_worker(name="bob", seconds=5.0, then=0.0)
+        machine.submit_first(kinds=["large_plain", "large_plain"], then=0.5)
+        machine.damage_payloads(run=1, altered=altered, then=20.0)
+        assert machine.cluster.ledger.states["run1"] == "failed"
+        machine.repair_and_redrive(then=20.0)
+        assert machine.cluster.ledger.states["run1"] == "completed"
+
+
+@pytest.mark.parametrize("begun", [0.03, 0.08, 0.13])
+@pytest.mark.parametrize("lost", [0.0, 0.05, 0.3, 1.0])
+def test_a_worker_that_is_late_adds_no_value_to_those_of_its_successor(begun: float, lost: float) -> None:
+    with _machine() as machine:
+        machine.submit_first(kinds=["yielding", "yielding"], then=begun)
+        for name in ("ann", "bob"):
+            machine.fail_a_store_call(who=name, fault=Fault.LATE, then=0.0)
+            machine.pause_worker(name=name, seconds=35.0, then=lost)
+            machine.disconnect_worker(name=name, then=0.1)
 
 
 def test_a_claim_that_happens_after_another_worker_decided_loses_no_job() -> None:
@@ -95,18 +178,39 @@ def test_a_suspect_whose_claim_got_no_answer_is_one_still() -> None:
         machine.submit(kinds=["deadly"], then=70.0)
 
 
+@pytest.mark.parametrize("calls", range(1, 14))
+@pytest.mark.parametrize("happened", [False, True])
+def test_a_worker_that_dies_at_any_call_of_a_chain_in_place_costs_no_run(calls: int, happened: bool) -> None:
+    with _machine(KeepingMachine) as machine:
+        machine.crash_at_a_next_call(who="ann", calls=calls, happened=happened, then=0.0)
+        machine.submit_first(kinds=["chained", "chained_flaky"], then=100.0)
+        assert set(machine.cluster.ledger.states.values()) == {"completed"}
+
+
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.06, 0.09, 0.12, 0.16])
+def test_a_chain_in_place_whose_run_is_cancelled_or_whose_worker_is_cut_off_keeps_every_promise(
+    after: float,
+) -> None:
+    with _machine(KeepingMachine) as machine:
+        machine.submit_first(kinds=["chained", "chained"], then=after)
+        machine.cancel(run=1, then=0.0)
+        machine.disconnect_worker(name="ann", then=0.0)
+        machine.disconnect_worker(name="bob", then=0.3)
+        machine.stop_worker(name="ann", hurry=True, then=1.0)
+
+
 @contextmanager
-def _machine() -> Iterator[PromiseMachine]:
-    machine = PromiseMachine()
+def _machine(made: type[PromiseMachine] = PromiseMachine) -> Iterator[PromiseMachine]:
+    machine = made()
     try:
         yield machine
     finally:
         machine.teardown()
 
 
-def _first_broken(simulations: int) -> FailingRun | None:
+def _first_broken(simulations: int, machine: type[PromiseMachine] = PromiseMachine) -> FailingRun | None:
     try:
-        run_state_machine_as_test(PromiseMachine, settings=_settings(simulations))
+        run_state_machine_as_test(machine, settings=_settings(simulations))
     except FailingRun as broken:
         return broken
     return None

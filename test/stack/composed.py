@@ -17,11 +17,12 @@ from support.waiting import until
 ROOT = Path(__file__).parents[2]
 #: The deployables, by project.
 IMAGES = {
-    name: f"mousetrap-{name.replace('_', '-')}" for name in ("api", "fetch_worker", "process_worker", "cli")
+    folder.name: f"mousetrap-{folder.name.replace('_', '-')}"
+    for folder in sorted((ROOT / "projects").iterdir())
 }
 #: The same for every run of one checkout, so that what a killed run left behind is found and removed by the next.
 _PROJECT = f"mousetrap-test-{zlib.crc32(str(ROOT).encode()):08x}"
-_OURS = ("api", "fetch_worker", "process_worker")
+_OURS = tuple(name for name in IMAGES if name != "cli")
 _FEED = "http://feed:8000/earthquakes-week.geojson"
 _RUNS = "/pipelines/earthquakes/runs"
 

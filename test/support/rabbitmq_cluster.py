@@ -66,6 +66,13 @@ class RabbitMQCluster:
             list(starting.map(RabbitMQNode.start, self.nodes))
         until(self._is_whole, "all nodes of the cluster run", seconds=85)
 
+    def restart_apps(self) -> None:
+        """Stops and starts the broker on each node, one after the other, as `mousetrap doctor` advises."""
+        for node in self.nodes:
+            node.rabbitmqctl("stop_app")
+            node.rabbitmqctl("start_app")
+        until(self._is_whole, "all nodes of the cluster run", seconds=85)
+
     def cut(self, *pairs: tuple[int, int]) -> None:
         """Lets nothing pass between the two nodes of each pair, either way; all of them live on, and clients reach them."""
         for one, other in pairs:

@@ -1,12 +1,11 @@
 """Runs a private RabbitMQ node from the machine's own package."""
 
-import os
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
+from support.packages import install
 from support.ports import free_ports
 from support.processes import Process, clean_environment
 from support.rabbitmq_api import answers
@@ -14,7 +13,6 @@ from support.waiting import until
 
 #: Debian's wrappers in /usr/sbin change the user and the folder, and refuse users other than root: go past them.
 _DEBIAN = Path("/usr/lib/rabbitmq/bin")
-_REFUSE_STARTS = Path("/usr/sbin/policy-rc.d")
 #: Milliseconds; a delayed message that comes due while its next queue is not there yet is late by so much, and not by the
 #: usual three minutes, which is longer than a test may take.
 TRIED_AGAIN_MS = 10_000
@@ -32,37 +30,8 @@ def programs() -> Path | None:
 
 
 def install_rabbitmq() -> None:
-    """Installs Debian's package where we may, without the service that the package would start on port 5672."""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return
-    print(
-        "\nthe tests need RabbitMQ: installing rabbitmq-server with apt-get (once)",
-        file=sys.stderr,
-        flush=True,
-    )
-    ours = not _REFUSE_STARTS.exists()
-    if ours:
-        _REFUSE_STARTS.write_text("#!/bin/sh\nexit 101\n")
-        _REFUSE_STARTS.chmod(0o755)
-    try:
-        _apt("update")
-        _apt("install", "--yes", "--no-install-recommends", "rabbitmq-server")
-    finally:
-        if ours:
-            _REFUSE_STARTS.unlink()
-
-
-def _apt(*arguments: str) -> None:
-    done = subprocess.run(
-        ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *arguments],  # another suite may be at it
-        check=False,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        print(f"apt-get {arguments[0]} failed:\n{done.stderr[-2000:]}", file=sys.stderr)
+    """Installs Debian's package where we may."""
+    install("rabbitmq-server", "RabbitMQ")
 
 
 class RabbitMQNode:

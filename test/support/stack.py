@@ -11,6 +11,7 @@ import httpx
 
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
+from support.clients import http_client
 from support.feed import Feed
 from support.processes import Process
 from support.waiting import until
@@ -43,7 +44,7 @@ class Stack:
         line = self.api_process.wait_for_line("Uvicorn running on", seconds=30)
         address = line.partition(" running on ")[2].split()[0]
         #: Bears as many callers at once as a test has.
-        self.api = httpx.Client(base_url=address, timeout=20, limits=httpx.Limits(max_connections=100))
+        self.api = http_client(address, limits=httpx.Limits(max_connections=100))
 
     def start(self, base: str, **more: str) -> Process:
         """A base as a process with the settings of this deployment, and `more`."""
@@ -64,12 +65,17 @@ class Stack:
     def close(self) -> None:
         self.api.close()
 
+    def until_ready(self) -> None:
+        """Returns once the API reaches broker and store: on a busy machine its first connection can take seconds."""
+        until(lambda: is_ready(self.api), "the API is ready", seconds=30)
+
     def post(self, **headers: str) -> httpx.Response:
         """The API's answer to a request for a run on the feed."""
         return self.api.post(_RUNS, json={"url": self._feed.url}, headers=headers)
 
     def submit(self) -> str:
         """The id of a run that was accepted."""
+        self.until_ready()
         answer = self.post()
         assert answer.status_code == 202, answer.text
         return str(answer.json()["run_id"])
@@ -127,6 +133,11 @@ class Stack:
 
 #: `deploy(broker_url, store_url)` starts an API there.
 Deploy = Callable[[str, str], Stack]
+
+
+def is_ready(api: httpx.Client) -> bool:
+    """Return whether the API can take runs."""
+    return api.get("/health/ready").status_code == 200
 
 
 def events(run: dict[str, Any] | None, kind: str, stage: str | None = None) -> list[dict[str, Any]]:

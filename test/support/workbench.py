@@ -13,6 +13,7 @@ import pytest
 from mousetrap.handlers import Binding, Context
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Delivery, Message, Queue, QueueUnreachable, dead_queue
+from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunStore, StoredRun, open_store
@@ -128,17 +129,31 @@ async def workbench(
     queue_url: str, store_url: str, *, options: QueueOptions | None = None, **stage: Any
 ) -> AsyncIterator[Workbench]:
     """Opens a queue and a store for a new pipeline; `stage` is what its stages have in common."""
-    pipeline = a_pipeline(**stage)
+    async with workbench_for(a_pipeline(**stage), queue_url, store_url, options) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def workbench_for(
+    pipeline: Pipeline,
+    queue_url: str,
+    store_url: str,
+    options: QueueOptions | None = None,
+    payloads: PayloadOptions | None = None,
+) -> AsyncIterator[Workbench]:
+    """Opens a queue and a store for a pipeline."""
     queues = [stage.queue for stage in pipeline.stages]
     async with (
         connect(queue_url, queues, name="test", options=options or QueueOptions()) as queue,
-        open_store(store_url, retention=3600, keyring=KEYRING) as store,
+        open_store(
+            store_url, retention=3600, keyring=KEYRING, payloads=payloads or PayloadOptions()
+        ) as store,
     ):
-        await _connected(queue, queues[0])
+        await connected(queue, queues[0])
         yield Workbench(queue, store, pipeline)
 
 
-async def _connected(queue: Queue, name: str) -> None:
+async def connected(queue: Queue, name: str) -> None:
     """Returns once requests are answered. The first connection to a new virtual host declares some thirty queues.
 
     On a busy machine that takes longer than the two seconds in which a request must be answered.

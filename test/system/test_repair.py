@@ -41,6 +41,7 @@ def start_fetching(queue_url: str, own_valkey: EmbeddedValkey) -> Iterator[Start
 
 
 def submit(stack: Stack, name: str) -> str:
+    stack.until_ready()
     answer = stack.api.post("/pipelines/earthquakes/runs", json={"url": f"https://example.org/{name}"})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["run_id"])

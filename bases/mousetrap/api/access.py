@@ -81,6 +81,12 @@ def caller_of(request: Request, *wanted: str) -> Caller:
     caller = _identify(request, access, address)
     request.scope[CALLER] = caller.id
     access.count(caller, address)
+    check_scopes(caller, *wanted)
+    return caller
+
+
+def check_scopes(caller: Caller, *wanted: str) -> None:
+    """Raises Problem for a caller that lacks a wanted scope."""
     missing = set(wanted) - caller.scopes
     if missing:
         needed = ", ".join(sorted(missing))
@@ -88,7 +94,6 @@ def caller_of(request: Request, *wanted: str) -> Caller:
             Kind.SCOPE_MISSING,
             f"key {caller.id!r} lacks the scope {needed}: use a key that has it. {_SCOPES}",
         )
-    return caller
 
 
 async def _caller(

@@ -7,16 +7,17 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from mousetrap.api import dead, docs, events, fast_path, health, read, repair
+from mousetrap.api import batch, dead, docs, events, health, read, repair, start
 from mousetrap.api.access import Access
 from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
-from mousetrap.api.events import Watchers
 from mousetrap.api.key_file import follow_keys
 from mousetrap.api.middleware import BodyLimit, Head, Headers
 from mousetrap.api.problems import any_refusal
+from mousetrap.api.room import room_for_watchers
 from mousetrap.api.root import root_router
 from mousetrap.api.services import open_services
+from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.pipeline import Pipeline
 from mousetrap.settings import Settings
 from mousetrap.shutdown import end_tasks
@@ -27,18 +28,20 @@ def create_app(
     pipelines: Mapping[str, Pipeline],
     *,
     inputs: Mapping[str, bytes] | None = None,
+    records: Mapping[str, str] | None = None,
     root: str | None = None,
     keys_file: Path | None = None,
 ) -> FastAPI:
     """The API of these pipelines as an ASGI application; keys from `keys_file` are read again when it changes.
 
-    `inputs` are what an empty body means, by pipeline; `root` names the pipeline behind `GET /` and `POST /refresh`.
-    Raises SettingsWrong when other machines could call it without a key.
+    `inputs` are what an empty body means, by pipeline; `records` name what opens their records of results; `root` names the pipeline behind `GET /` and `POST /refresh`.
+    Other pipelines are those of workers' manifests. Raises SettingsWrong when other machines could call it without a key.
     """
+    known = KnownPipelines(pipelines, settings.keyring)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, pipelines, inputs or {}) as app.state.services:
+        async with open_services(settings, known, inputs or {}, records or {}) as app.state.services:
             tasks = [asyncio.create_task(follow_keys(app.state.access, keys_file))] if keys_file else []
             try:
                 yield
@@ -58,14 +61,16 @@ def create_app(
     )
     app.state.access = Access(settings)
     app.state.stopping = asyncio.Event()
-    app.state.watchers = Watchers(settings.api_max_connections * 3 // 4)
-    # fast_path starts runs, most of the API's load: it gathers a usual request's arguments without the framework.
-    for part in (fast_path, read, events, repair, dead, health, docs):
+    app.state.watchers = room_for_watchers(settings.api_max_connections)
+    app.state.batches = batch.room_for_batches()
+    app.state.max_body = settings.api_max_body
+    # Most of the API's load is to start runs: `start` gathers a usual request's arguments without the framework.
+    for part in (start, batch, read, events, repair, dead, health, docs):
         app.include_router(part.router)
     if root is not None:
         app.include_router(root_router(pipelines[root]))
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body)
     app.add_middleware(Head)
     app.add_middleware(Headers)
-    describe(app, pipelines, inputs or {})
+    describe(app, known, inputs or {})
     return app

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
+from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
 
 from mousetrap.api.access import may_operate, may_read
@@ -19,7 +20,8 @@ from mousetrap.api.problems import ABSENT, NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithDeadLetters, WithStore
 from mousetrap.dead_letters import DeadLetter, DeadLetters, NotEditable, Repaired, Selection, group, line
-from mousetrap.jobs import StoreUnreachable
+from mousetrap.jobs import PayloadUnusable, StoreUnreachable
+from mousetrap.pipeline import Payload, shown_payload
 from mousetrap.run_store import RunStore, read_json
 from mousetrap.shapes import Discarded, Letter, LetterGroups, LetterLine, LetterPage, Redriven, Run
 
@@ -95,11 +97,14 @@ async def show_dead(
         raise _unknown(letter, queue)
     run = await _run_of(found, store)
     job = found.job if found.believed else None
+    payload, missing = await _payload_of(found, dead_letters)
     shown = {field.name: getattr(found, field.name) for field in fields(LetterLine)}
     return Letter(
         **shown,
         traceback=_traceback(found, run),
-        payload=read_json(job.payload)[0] if job else None,
+        payload=read_json(shown_payload(payload))[0] if payload else None,
+        payload_reference=(job.reference or None) if job else None,
+        payload_error=missing,
         body=None if job else found.message.body.decode(errors="replace"),
         run=run,
     )
@@ -191,6 +196,14 @@ def _unknown(letter: str, queue: str) -> Problem:
     return Problem(Kind.UNKNOWN_LETTER, what)
 
 
+async def _payload_of(letter: DeadLetter, dead_letters: DeadLetters) -> tuple[Payload | None, str]:
+    """The letter's input; or why a reference's is not there."""
+    try:
+        return await dead_letters.payload_of(letter), ""
+    except (PayloadUnusable, StoreUnreachable) as error:
+        return None, error.outside()
+
+
 async def _run_of(letter: DeadLetter, store: RunStore) -> Run | None:
     """The letter's run, if the letter is signed by a key of ours and the store has the run."""
     if not letter.believed or letter.run_id is None:
@@ -211,12 +224,12 @@ def _traceback(letter: DeadLetter, run: Run | None) -> str:
 
 async def _lines(dead_letters: DeadLetters, selection: Selection) -> AsyncIterator[bytes]:
     """Queue after queue, so that only one queue's letters are in memory at once."""
-    for queue in dead_letters.queues:
-        if selection.queue not in (None, queue):
-            continue
+    for queue in await dead_letters.queues_of(selection):
         looked = await dead_letters.look(replace(selection, queue=queue))
         for letter in looked.letters:
-            yield line(letter)
+            referred = letter.job is not None and letter.job.reference is not UNSET
+            payload = (await _payload_of(letter, dead_letters))[0] if referred else None
+            yield line(letter, payload.raw if payload else None)
         if looked.unseen:
             yield msgspec.json.encode({"queue": queue, "unseen": looked.unseen}) + b"\n"
 

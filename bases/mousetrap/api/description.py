@@ -9,17 +9,15 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
+from mousetrap.api.contract_schemas import ContractSchemas
 from mousetrap.api.problems import ProblemDocument
-from mousetrap.pipeline import ContractBroken, Pipeline, read
-
-#: Keeps the names of contracts apart from those of our own answers.
-_PREFIX = "contract."
+from mousetrap.pipeline import ContractBroken, Pipeline, read, write
 
 Json = dict[str, Any]
 
 
 def describe(app: FastAPI, pipelines: Mapping[str, Pipeline], defaults: Mapping[str, bytes]) -> None:
-    """Replaces the framework's description of `app`; it is made once, at the first request for it.
+    """Replaces the framework's description of `app`; it is made at a request for it, and again when the pipelines changed.
 
     `defaults` are the inputs by pipeline that an empty body means.
     """
@@ -28,10 +26,13 @@ def describe(app: FastAPI, pipelines: Mapping[str, Pipeline], defaults: Mapping[
 
 def expand(description: Json, pipelines: Mapping[str, Pipeline], defaults: Mapping[str, bytes]) -> Json:
     """`description` with the contracts of all pipelines, and each path with {pipeline} in it once for each."""
-    contracts, components = _schemas(pipelines)
+    contracts = ContractSchemas()
+    for stage in (stage for pipeline in pipelines.values() for stage in pipeline.stages):
+        contracts.add(stage.input)
+        contracts.add(stage.output)
     paths: Json = {}
     for path, operations in description["paths"].items():
-        if "{pipeline}" not in path:
+        if "{pipeline}" not in path or not pipelines:
             paths[path] = operations
             continue
         for name, pipeline in pipelines.items():
@@ -39,43 +40,38 @@ def expand(description: Json, pipelines: Mapping[str, Pipeline], defaults: Mappi
                 method: _of(pipeline, operation, contracts, defaults.get(name, b"{}"))
                 for method, operation in operations.items()
             }
-    schemas = {**description["components"]["schemas"], **components}
+    schemas = {**description["components"]["schemas"], **contracts.components}
     return {**description, "paths": paths, "components": {**description["components"], "schemas": schemas}}
 
 
 def _described(
     app: FastAPI, by_framework: Any, pipelines: Mapping[str, Pipeline], defaults: Mapping[str, bytes]
 ) -> Json:
-    if app.openapi_schema is None:
+    now = tuple(pipelines.values())
+    if app.openapi_schema is None or app.state.described != now:
+        app.openapi_schema = None  # the framework returns its own where there is one
         description = expand(by_framework(), pipelines, defaults)
         description["components"]["schemas"]["Problem"] = ProblemDocument.model_json_schema() | {
             "title": "Problem"
         }
-        app.openapi_schema = description
+        app.openapi_schema, app.state.described = description, now
     return app.openapi_schema
 
 
-def _schemas(pipelines: Mapping[str, Pipeline]) -> tuple[Mapping[Any, Json], Json]:
-    """The schema of each contract, and the components that these refer to."""
-    stages = [stage for pipeline in pipelines.values() for stage in pipeline.stages]
-    contracts = [contract for stage in stages for contract in (stage.input, stage.output)]
-    schemas, components = msgspec.json.schema_components(
-        contracts, ref_template=f"#/components/schemas/{_PREFIX}{{name}}"
-    )
-    named = {_PREFIX + name: schema for name, schema in components.items()}
-    return dict(zip(contracts, schemas, strict=True)), named
-
-
-def _of(pipeline: Pipeline, general: Json, contracts: Mapping[Any, Json], default: bytes) -> Json:
+def _of(pipeline: Pipeline, general: Json, contracts: ContractSchemas, default: bytes) -> Json:
     operation = copy.deepcopy(general)
     operation["operationId"] += f"_{pipeline.name}"
     operation["summary"] += f": {pipeline.name}"
     operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "pipeline"]
     if "202" in operation["responses"]:
-        body = {"schema": contracts[pipeline.first.input], **_example(pipeline.first.input, default)}
+        contract = pipeline.first.input
+        body = {"schema": contracts.add(contract), **_example(contract, default)}
         operation["requestBody"] = {"content": {"application/json": body}}
-    else:
-        result = {"schema": contracts[pipeline.stages[-1].output]}
+    elif operation["operationId"].startswith("start_batch"):
+        line = operation["requestBody"]["content"]["application/x-ndjson"]["schema"]
+        line["properties"]["input"] = contracts.add(pipeline.first.input)
+    elif operation["operationId"].startswith("show_latest"):
+        result = {"schema": contracts.add(pipeline.stages[-1].output)}
         operation["responses"]["200"]["content"] = {"application/json": result}
     return operation
 
@@ -83,5 +79,5 @@ def _of(pipeline: Pipeline, general: Json, contracts: Mapping[Any, Json], defaul
 def _example(contract: Any, default: bytes) -> Json:
     """The example that an empty body means, where the contract takes one."""
     with suppress(ContractBroken):
-        return {"example": msgspec.to_builtins(read(default, contract))}
+        return {"example": msgspec.json.decode(write(read(default, contract), contract))}
     return {}

@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect
 
 from mousetrap.api.audit import note_refusal
 from mousetrap.api.middleware import OF_DATA
-from mousetrap.api.problems import Kind, Problem, absence, respond, write
+from mousetrap.api.problems import ABSENT, Kind, Problem, absence, respond, write
+from mousetrap.api.records import RecordAway
 from mousetrap.jobs import (
     MousetrapError,
     PublishUnconfirmed,
@@ -24,9 +25,10 @@ from mousetrap.jobs import (
     StoreUnreachable,
     Unroutable,
 )
+from mousetrap.payloads import PayloadTooLarge
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict
-from mousetrap.submit_run import DeadLettersFull
+from mousetrap.submit_run import DeadLettersFull, NotTried
 
 _ROUTING = {404: Kind.NO_SUCH_PATH, 405: Kind.METHOD_NOT_ALLOWED}
 
@@ -41,29 +43,71 @@ async def _problem(request: Request, problem: Problem) -> Response:
     return respond(problem)
 
 
-async def _broken_contract(_: Request, error: ContractBroken) -> Response:
-    return respond(
-        Problem(
-            Kind.CONTRACT_BROKEN,
-            f"{error.what[:300]}; GET /pipelines shows the contract as JSON Schema",
-            where=error.where[:300],
-        )
+def problem_of(error: Exception, *, local: bool) -> Problem | None:
+    """The problem that a caller is answered for an error of a component; None for an error that is a defect of ours.
+
+    A `local` caller is on this machine, and can most often start the server that is away: it gets the whole text.
+    """
+    if isinstance(error, Problem):
+        return error
+    for kind, problem in _OF_COMPONENTS.items():
+        if isinstance(error, kind):
+            return problem(error, local)
+    return None
+
+
+def _broken_contract(error: ContractBroken, _: bool) -> Problem:
+    return Problem(
+        Kind.CONTRACT_BROKEN,
+        f"{error.what[:300]}; GET /pipelines shows the contract as JSON Schema",
+        where=error.where[:300],
     )
 
 
-async def _conflict(_: Request, error: RunConflict) -> Response:
-    return respond(Problem(Kind.RUN_CONFLICT, str(error)))
+def _conflict(error: RunConflict, _: bool) -> Problem:
+    return Problem(Kind.RUN_CONFLICT, str(error))
 
 
-async def _absent(kind: Kind, part: str, request: Request, error: MousetrapError) -> Response:
-    _log.info("answered 503", extra={"kind": kind, "error": error})
-    # Without keys the caller is on this machine, and can most often start the server that is away.
-    detail = error.outside() if request.app.state.access.keys else str(error)
-    return respond(absence(kind, detail, part))
+def _too_large(error: PayloadTooLarge, _: bool) -> Problem:
+    return Problem(Kind.BODY_TOO_LARGE, str(error))
 
 
-async def _closed(_: Request, error: DeadLettersFull) -> Response:
-    return respond(absence(Kind.DEAD_LETTERS_FULL, str(error)))
+def _absent(kind: Kind, part: str, error: MousetrapError, local: bool) -> Problem:
+    return absence(kind, str(error) if local else error.outside(), part)
+
+
+def _closed(error: DeadLettersFull, _: bool) -> Problem:
+    return absence(Kind.DEAD_LETTERS_FULL, str(error))
+
+
+def _not_tried(error: NotTried, local: bool) -> Problem:
+    part = "store" if isinstance(error.__cause__, StoreUnreachable) else "broker"
+    return _absent(Kind.NOT_TRIED, part, error, local)
+
+
+#: By the error's class; a class comes before those that it derives from.
+_OF_COMPONENTS: Mapping[type[Exception], Callable[[Any, bool], Problem]] = {
+    ContractBroken: _broken_contract,
+    RunConflict: _conflict,
+    PayloadTooLarge: _too_large,
+    StoreFull: partial(_absent, Kind.STORE_FULL, "store"),
+    StoreUnreachable: partial(_absent, Kind.STORE_AWAY, "store"),
+    RecordAway: partial(_absent, Kind.RECORD_AWAY, "record"),
+    QueueUnreachable: partial(_absent, Kind.BROKER_AWAY, "broker"),
+    PublishUnconfirmed: partial(_absent, Kind.UNCONFIRMED, "broker"),
+    QueueFull: partial(_absent, Kind.QUEUE_FULL, "broker"),
+    Unroutable: partial(_absent, Kind.UNROUTABLE, "broker"),
+    NotTried: _not_tried,
+    DeadLettersFull: _closed,
+}
+
+
+async def _of_component(request: Request, error: Exception) -> Response:
+    problem = problem_of(error, local=request.app.state.access.local_only)
+    assert problem is not None  # the framework calls this only for the classes above
+    if problem.kind in (*ABSENT, Kind.RECORD_AWAY):
+        _log.info("answered 503", extra={"kind": problem.kind, "error": error})
+    return respond(problem)
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
@@ -105,15 +149,7 @@ async def _defect(_: Request, error: Exception) -> Response:
 #: By the error's class.
 HANDLERS: Mapping[Any, Handler] = {
     Problem: _problem,
-    ContractBroken: _broken_contract,
-    RunConflict: _conflict,
-    StoreFull: partial(_absent, Kind.STORE_FULL, "store"),
-    StoreUnreachable: partial(_absent, Kind.STORE_AWAY, "store"),
-    QueueUnreachable: partial(_absent, Kind.BROKER_AWAY, "broker"),
-    PublishUnconfirmed: partial(_absent, Kind.UNCONFIRMED, "broker"),
-    QueueFull: partial(_absent, Kind.QUEUE_FULL, "broker"),
-    Unroutable: partial(_absent, Kind.UNROUTABLE, "broker"),
-    DeadLettersFull: _closed,
+    **dict.fromkeys(_OF_COMPONENTS, _of_component),
     RequestValidationError: _invalid,
     HTTPException: _of_framework,
     ClientDisconnect: _left,

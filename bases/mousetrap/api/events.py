@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
@@ -12,9 +11,10 @@ from starlette.exceptions import HTTPException
 
 from mousetrap.api.access import may_read
 from mousetrap.api.known import KnownRun
-from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
+from mousetrap.api.problems import NO_ACCESS, Kind, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithStore
+from mousetrap.api.stopping import until_stopped
 from mousetrap.jobs import StoreUnreachable
 from mousetrap.run_store import RunStore
 from mousetrap.shapes import Event, Progress
@@ -27,32 +27,6 @@ _log = logging.getLogger(__name__)
 router = APIRouter(tags=["runs"], route_class=Route)
 
 News = Event | Progress
-
-
-class Watchers:
-    """Counts the clients that follow runs; their connections last, so some room is kept for others."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._count = 0
-
-    def check(self) -> None:
-        """Raises Problem where there is no room for one more."""
-        if self._count >= self._most:
-            raise Problem(
-                Kind.TOO_MANY_WATCHERS,
-                f"{self._count} are served: ask GET /runs/ID instead, or raise MOUSETRAP_API_MAX_CONNECTIONS",
-                headers={"Retry-After": "10"},
-            )
-
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Counts a watcher in this block."""
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
 
 
 def end_streams(app: FastAPI) -> None:
@@ -96,7 +70,7 @@ async def follow_run(
     _log.info("started following a run", extra={"run": run.id})
     try:
         with request.app.state.watchers.one_more():
-            async for each in _until_stopped(request.app.state.stopping, _watch(store, run.id, place)):
+            async for each in until_stopped(request.app.state.stopping, _watch(store, run.id, place)):
                 yield _sent(each)
     finally:
         _log.info("stopped following a run", extra={"run": run.id})
@@ -113,26 +87,6 @@ async def _watch(store: RunStore, run_id: str, place: str) -> AsyncIterator[News
             return
         except StoreUnreachable:
             await asyncio.sleep(_RECONNECT_DELAY_S)
-
-
-async def _until_stopped(stopping: asyncio.Event, news: AsyncIterator[News]) -> AsyncIterator[News]:
-    """The news, until they end or the server stops."""
-    stop = asyncio.create_task(stopping.wait())
-    following = asyncio.create_task(_next(news))
-    try:
-        while True:
-            await asyncio.wait({stop, following}, return_when=asyncio.FIRST_COMPLETED)
-            if stop.done() or (each := following.result()) is None:
-                return
-            yield each
-            following = asyncio.create_task(_next(news))
-    finally:
-        stop.cancel()
-        following.cancel()
-
-
-async def _next(news: AsyncIterator[News]) -> News | None:
-    return await anext(news, None)
 
 
 def _sent(each: News) -> ServerSentEvent:

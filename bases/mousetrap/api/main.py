@@ -1,6 +1,7 @@
 """Serves the API until asked to stop."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from fastapi import FastAPI
 from mousetrap.api.app import create_app
 from mousetrap.api.events import end_streams
 from mousetrap.api.protocol import BoundedConfig, end_late_ones
-from mousetrap.catalogue import INPUTS, PIPELINES, ROOT_PIPELINE, SETTINGS
+from mousetrap.catalogue import INPUTS, PIPELINES, RECORDS, ROOT_PIPELINE, SETTINGS
 from mousetrap.catalogue_entries import load
 from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.shutdown import ExitGuard, own_loop, own_signals
@@ -33,23 +34,26 @@ _log = logging.getLogger("mousetrap.api")
 _GRACE_S = 10
 #: Beyond that, for connections to close and the process to end.
 _LEAVING_S = 3.0
+#: What to do about an address that cannot be listened on, besides choosing another port.
+_TAKEN = {
+    errno.EADDRINUSE: "end the program that does, perhaps another API",
+    errno.EACCES: "give this process the right to a port below 1024",
+}
 
 
 def main() -> int:
-    """The exit code: 0 after a stop that was asked for, 2 for settings that cannot be used.
-
-    A port that is taken ends the program with 3, which is uvicorn's own.
-    """
+    """The exit code: 0 after a stop that was asked for, 2 for settings that cannot be used, as a port that is taken."""
     ArgumentParser(prog="mousetrap-api", description=_ABOUT).parse_args()
     try:
         settings = Settings.from_environ(os.environ, SETTINGS)
         unsigned = check_signing(settings)
-        _check_host(settings)
+        _check_address(settings)
         keys_file = os.environ.get("MOUSETRAP_API_KEYS_FILE")
         app = create_app(
             settings,
             PIPELINES,
             inputs={name: load(function)(settings) for name, function in INPUTS.items()},
+            records=RECORDS,
             root=ROOT_PIPELINE,
             keys_file=Path(keys_file) if keys_file else None,
         )
@@ -72,13 +76,28 @@ def main() -> int:
     return 0
 
 
-def _check_host(settings: Settings) -> None:
+def _check_address(settings: Settings) -> None:
+    """Raises SettingsWrong for an address that this machine does not have, or that another program listens on."""
+    host, port = settings.api_host, settings.api_port
     try:
-        socket.getaddrinfo(settings.api_host, settings.api_port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise SettingsWrong(
-            f"MOUSETRAP_API_HOST: cannot listen on {settings.api_host} ({error.strerror}): name an address of this machine"
+            f"MOUSETRAP_API_HOST: cannot listen on {host} ({error.strerror}): name an address of this machine"
         ) from None
+    for family, _, _, _, place in found:
+        try:
+            socket.create_server(place[:2], family=family).close()
+        except OSError as error:
+            if error.errno in _TAKEN:
+                raise SettingsWrong(
+                    f"MOUSETRAP_API_PORT: cannot listen on {place[0]}:{port} ({os.strerror(error.errno)}): "
+                    f"{_TAKEN[error.errno]}, or set another port, as MOUSETRAP_API_PORT={_another(port)}; 0 takes a free one"
+                ) from None
+
+
+def _another(port: int) -> int:
+    return port + 1 if 1024 <= port < 65_535 else 8000
 
 
 class _Server(uvicorn.Server):

@@ -1,6 +1,7 @@
 """Wraps every request: adds headers, answers HEAD, bounds bodies."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,6 +32,10 @@ OF_PAGE: Mapping[str, str] = {
 _PAGE = "/docs"
 #: From the first wait for a body to its end; the server itself has no timeout.
 _BODY_TIMEOUT_S = 30.0
+#: The same for a body that is a stream.
+_STREAM_TIMEOUT_S = 600.0
+#: Where a request's scope has the bounds of its body.
+_BODY = "mousetrap.body"
 
 
 class Headers:
@@ -102,29 +107,44 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        bounded = _Body(receive, self._max_bytes).receive if scope["type"] == "http" else receive
-        await self._app(scope, bounded, send)
+        if scope["type"] == "http":
+            scope[_BODY] = body = _Body(receive, self._max_bytes)
+            receive = body.receive
+        await self._app(scope, receive, send)
+
+
+def expect_stream(scope: Scope) -> None:
+    """Lets the request's body be of any size from now on; its route bounds the parts, and what it keeps of them."""
+    body: _Body = scope[_BODY]
+    body.expect_stream()
 
 
 class _Body:
     def __init__(self, receive: Receive, max_bytes: int) -> None:
         self._receive = receive
-        self._max_bytes = max_bytes
+        self._max_bytes: float = max_bytes
         self._received = 0
         self._complete = False
+        self._streamed = False
         self._deadline = asyncio.get_running_loop().time() + _BODY_TIMEOUT_S
+
+    def expect_stream(self) -> None:
+        """A part in each thirty seconds, of any number of bytes, and the last one within ten minutes."""
+        self._streamed, self._max_bytes = True, math.inf
+        self._deadline += _STREAM_TIMEOUT_S - _BODY_TIMEOUT_S
 
     async def receive(self) -> Message:
         """The next part of the body; once that is complete, any other message of the server."""
         if self._complete:
             return await self._receive()
+        deadline = self._deadline
+        if self._streamed:
+            deadline = min(deadline, asyncio.get_running_loop().time() + _BODY_TIMEOUT_S)
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(deadline):
                 message = await self._receive()
         except TimeoutError:
-            raise _refused(
-                Kind.BODY_TOO_SLOW, f"send the whole body within {_BODY_TIMEOUT_S:.0f} seconds"
-            ) from None
+            raise _refused(Kind.BODY_TOO_SLOW, self._advice()) from None
         self._received += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._received > self._max_bytes:
@@ -133,6 +153,11 @@ class _Body:
                 f"send at most {self._max_bytes} bytes, or raise MOUSETRAP_API_MAX_BODY",
             )
         return message
+
+    def _advice(self) -> str:
+        if self._streamed:
+            return f"send a part of the body within each {_BODY_TIMEOUT_S:.0f} seconds, and all of it within ten minutes"
+        return f"send the whole body within {_BODY_TIMEOUT_S:.0f} seconds"
 
 
 def _refused(kind: Kind, detail: str) -> Problem:

@@ -42,9 +42,13 @@ class Kind(StrEnum):
     BODY_TOO_SLOW = "body-too-slow", 408, "The body did not arrive in time"
     RUN_CONFLICT = "run-conflict", 409, "Another run has this id"
     RUN_ENDED = "run-ended", 409, "The run has ended"
+    RESULT_LEFT_OUT = "result-left-out", 409, "The result cannot be sent"
     RERUN_IMPOSSIBLE = "rerun-impossible", 409, "The run cannot be repeated in this way"
     NOT_EDITABLE = "not-editable", 409, "The dead letter cannot be edited"
+    PIPELINE_CONTRADICTED = "pipeline-contradicted", 409, "Workers contradict each other about the pipeline"
     BODY_TOO_LARGE = "body-too-large", 413, "The body is too large"
+    LINE_TOO_LONG = "line-too-long", 413, "The line is too long"
+    TOO_MANY_LINES = "too-many-lines", 413, "The batch has too many lines"
     UNKNOWN_PARAMETER = "unknown-parameter", 422, "The path has no such query parameter"
     INVALID_REQUEST = "invalid-request", 422, "The request is not valid"
     NOTHING_SELECTED = "nothing-selected", 422, "No dead letters are selected"
@@ -54,10 +58,14 @@ class Kind(StrEnum):
     INTERNAL_ERROR = "internal-error", 500, "Something unexpected happened"
     BROKER_AWAY = "broker-away", 503, "The broker is away"
     STORE_AWAY = "store-away", 503, "The store is away"
+    RECORD_AWAY = "record-away", 503, "The record of results cannot be read"
+    NOT_TRIED = "not-tried", 503, "The run was not tried"
     STORE_FULL = "store-full", 503, "The store is full"
     DEAD_LETTERS_FULL = "dead-letters-full", 503, "Too many dead letters"
     TOO_MANY_CONNECTIONS = "too-many-connections", 503, "There are too many connections"
+    TOO_MANY_BATCHES = "too-many-batches", 503, "There are too many batches"
     TOO_MANY_WATCHERS = "too-many-watchers", 503, "There are too many watchers"
+    STOPPING = "stopping", 503, "The server stops"
     NOT_READY = "not-ready", 503, "Not ready"
     UNCONFIRMED = "unconfirmed", 503, "The broker did not confirm the run"
     QUEUE_FULL = "queue-full", 503, "The queue is full"
@@ -104,7 +112,9 @@ class ProblemDocument(BaseModel):
     status: int
     detail: str = Field(description="What is wrong, and how to correct it.")
     where: str | None = Field(None, description="The place: a JSON path, or the name of a parameter.")
-    away: list[Literal["broker", "store"]] | None = Field(None, description="What the server waits for.")
+    away: list[Literal["broker", "store", "record"]] | None = Field(
+        None, description="What the server waits for."
+    )
 
 
 class Problem(Exception):
@@ -121,13 +131,18 @@ class Problem(Exception):
 
 
 def absence(kind: Kind, detail: str, *parts: str) -> Problem:
-    """A problem that passes by itself, with the parts (broker, store) that it comes from."""
+    """A problem that passes by itself, with the parts (broker, store, record) that it comes from."""
     return Problem(kind, detail, headers={"Retry-After": _RETRY_AFTER}, away=list(parts))
 
 
 def respond(problem: Problem) -> Response:
     """The problem as a response."""
-    return write({**_members(problem.kind), "detail": _cut(problem.detail), **problem.more}, problem.headers)
+    return write(document(problem), problem.headers)
+
+
+def document(problem: Problem) -> dict[str, Any]:
+    """The members of the problem's document."""
+    return {**_members(problem.kind), "detail": _cut(problem.detail), **problem.more}
 
 
 def write(members: Mapping[str, Any], headers: Mapping[str, str] | None) -> Response:

@@ -19,6 +19,8 @@ MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 100
 #: Requests that wait behind one under way on the same connection.
 MAX_PIPELINED = 32
+#: For a client to read what waits for it, some 64 KiB. One that reads nothing would hold its response and its place for good.
+READ_TIMEOUT_S = 60.0
 #: For a head to arrive, from the connection's begin or from the last response.
 HEAD_TIMEOUT_S = 10.0
 #: Between two lines of log about refusals of the same kind.
@@ -83,6 +85,8 @@ class BoundedProtocol(HttpToolsProtocol):
     config: BoundedConfig
     #: When the wait for a head began; None while a request is under way.
     waiting_since: float | None = None
+    #: When more began to wait than the connection takes; None while it takes all.
+    unread_since: float | None = None
     #: Bytes since the last head or piece of a body was complete.
     _unparsed = 0
     _problem = Problem(Kind.MALFORMED_REQUEST, "send HTTP/1.1 as RFC 9112 has it")
@@ -123,8 +127,22 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle.response_complete and not self.pipeline:
             self.waiting_since = self.loop.time()
 
+    def pause_writing(self) -> None:
+        """The client reads less than is sent."""
+        super().pause_writing()
+        self.unread_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """It has read most of it."""
+        super().resume_writing()
+        self.unread_since = None
+
     def end_if_late(self, now: float) -> None:
-        """Ends the connection if it has waited too long for a head."""
+        """Ends the connection if it has waited too long for a head, or for its client to read."""
+        if self.unread_since is not None and now - self.unread_since > READ_TIMEOUT_S:
+            self.config.refusals.note("reads nothing", self.client)
+            self.transport.abort()
+            return
         if self.waiting_since is not None and now - self.waiting_since > HEAD_TIMEOUT_S:
             self._problem = Problem(
                 Kind.HEAD_TOO_SLOW, f"send the whole head within {HEAD_TIMEOUT_S:.0f} seconds"
@@ -155,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def end_late_ones(connections: set[Any], now: float) -> None:
-    """Ends the connections that have waited too long for a head."""
+    """Ends the connections that have waited too long for a head, or for their client to read."""
     for each in tuple(connections):
         if isinstance(each, BoundedProtocol):
             each.end_if_late(now)

@@ -6,14 +6,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
-from mousetrap.api.known import PIPELINE_NAME, KnownPipeline, KnownQueue, KnownRun
+from mousetrap.api.known import PIPELINE_NAME, KnownPipeline, KnownQueue, KnownRun, known_run
+from mousetrap.api.latest import answer, find_latest
 from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import Services, WithRegistry, WithServices, WithStore
+from mousetrap.api.wait import Wait, ended_run, room_to_wait
 from mousetrap.dead_letters import Selection
 from mousetrap.jobs import MousetrapError
 from mousetrap.pipeline import Pipeline, schema
@@ -30,23 +32,45 @@ router = APIRouter(route_class=Route)
 
 @router.get("/pipelines", tags=["pipelines"], dependencies=[may_read], responses=refusals(*NO_ACCESS))
 async def list_pipelines(services: WithServices) -> list[shapes.Pipeline]:
-    """Every pipeline, with its stages, their queues and their contracts."""
+    """Every pipeline of this server and of the workers, with its stages, their queues and their contracts."""
     return [_shown(pipeline) for pipeline in services.pipelines.values()]
+
+
+@router.get(
+    "/pipelines/{pipeline}",
+    tags=["pipelines"],
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_PIPELINE, Kind.PIPELINE_CONTRADICTED, Kind.STORE_AWAY),
+)
+async def show_pipeline(pipeline: KnownPipeline) -> shapes.Pipeline:
+    """A pipeline, with its stages, their queues and their contracts."""
+    return _shown(pipeline)
 
 
 @router.get(
     "/pipelines/{pipeline}/latest",
     tags=["pipelines"],
     dependencies=[may_read],
-    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_PIPELINE, Kind.NO_RESULT, Kind.STORE_AWAY),
+    responses=refusals(
+        *NO_ACCESS,
+        Kind.UNKNOWN_PIPELINE,
+        Kind.PIPELINE_CONTRADICTED,
+        Kind.NO_RESULT,
+        Kind.RESULT_LEFT_OUT,
+        Kind.STORE_AWAY,
+        Kind.RECORD_AWAY,
+    ),
 )
-async def show_latest(pipeline: KnownPipeline, store: WithStore, response: Response) -> Any:
-    """The result of the newest run that completed; the header `Mousetrap-Run` names the run."""
-    run = await store.latest(pipeline.name)
-    if run is None:
+async def show_latest(pipeline: KnownPipeline, services: WithServices, response: Response) -> Any:
+    """The result of the newest run that completed; the header `Mousetrap-Run` names the run.
+
+    Once the run store has forgotten it, a pipeline that keeps a record of its results answers from there:
+    `Mousetrap-Source` is `record` then, and `Mousetrap-Recorded` the time at which the result was stored.
+    """
+    latest = await find_latest(services, pipeline.name)
+    if latest is None:
         raise Problem(Kind.NO_RESULT, f"start one with POST /pipelines/{pipeline.name}/runs")
-    response.headers["Mousetrap-Run"] = run.id
-    return run.result
+    return answer(latest, response)
 
 
 @router.get(
@@ -74,10 +98,20 @@ async def list_runs(
     "/runs/{run_id}",
     tags=["runs"],
     dependencies=[may_read],
-    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_RUN, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
+    responses=refusals(
+        *NO_ACCESS, Kind.UNKNOWN_RUN, Kind.INVALID_REQUEST, Kind.STORE_AWAY, Kind.TOO_MANY_WATCHERS
+    ),
 )
-async def show_run(run: KnownRun, services: WithServices) -> shapes.Run:
-    """A run with its timeline, and with the dead letter that keeps it waiting, if one does."""
+async def show_run(
+    run: KnownRun, services: WithServices, request: Request, wait: Annotated[Wait, Query()] = None
+) -> shapes.Run:
+    """A run with its timeline, and with the dead letter that keeps it waiting, if one does.
+
+    With `wait` the answer comes when the run has ended, or shows it as it is when the time is over.
+    """
+    if wait is not None and not run.state.ended:
+        with room_to_wait(request):
+            run = await ended_run(request, run.id, wait) or await known_run(run.id, services.store)
     return replace(run, letter=await _put_aside(run, services))
 
 

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from mousetrap.api.access import Starter, may_read
+from mousetrap.api.latest import answer, find_latest
 from mousetrap.api.problems import CLOSED, NO_ACCESS, Kind, refusals
 from mousetrap.api.routes import Route
-from mousetrap.api.services import WithServices, WithStore
+from mousetrap.api.services import WithServices
 from mousetrap.api.start import submit
 from mousetrap.pipeline import Pipeline
 from mousetrap.shapes import Doc
@@ -36,12 +37,12 @@ def root_router(pipeline: Pipeline) -> APIRouter:
 
     @router.get(
         "/",
-        description=f"The newest result of the pipeline {pipeline.name}; empty before there is one.",
+        description=f"The newest result of the pipeline {pipeline.name}; empty before there is one. Header `Mousetrap-Source`: `run`, or `record` once the run is forgotten.",
         dependencies=[may_read],
-        responses=refusals(*NO_ACCESS, Kind.STORE_AWAY),
+        responses=refusals(*NO_ACCESS, Kind.RESULT_LEFT_OUT, Kind.STORE_AWAY, Kind.RECORD_AWAY),
     )
-    async def show_newest(store: WithStore) -> Any:
-        run = await store.latest(pipeline.name)
-        return run.result if run else {}
+    async def show_newest(services: WithServices, response: Response) -> Any:
+        latest = await find_latest(services, pipeline.name)
+        return answer(latest, response) if latest else {}
 
     return router

@@ -1,19 +1,22 @@
 """Opens the services that the routes share; closes them at shutdown."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from mousetrap.api.records import Records
 from mousetrap.dead_letters import DeadLetters
-from mousetrap.housekeeping import discard_duty, intake_duty, republish_duty, run_duties
+from mousetrap.housekeeping import Duty, discard_duty, intake_duty, republish_duty, run_duties, sweep_duty
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Queue
-from mousetrap.pipeline import Pipeline
+from mousetrap.known_pipelines import KnownPipelines
+from mousetrap.payloads import PayloadOptions
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
+from mousetrap.shapes import BEAT_S
 from mousetrap.submit_run import Intake, IntakeBounds, Submitter
 from mousetrap.worker_registry import WorkerRegistry, open_registry
 
@@ -25,7 +28,7 @@ _CONFIRM_TIMEOUT_S = 1.5
 class Services:
     """The services that the routes share."""
 
-    pipelines: Mapping[str, Pipeline]
+    pipelines: KnownPipelines
     queue: Queue
     store: RunStore
     submitter: Submitter
@@ -34,11 +37,12 @@ class Services:
     intake: Intake
     #: What an empty body means, by pipeline; nothing means the defaults of the contract.
     defaults: Mapping[str, bytes]
+    records: Records
 
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, pipelines: Mapping[str, Pipeline], inputs: Mapping[str, bytes]
+    settings: Settings, pipelines: KnownPipelines, inputs: Mapping[str, bytes], records: Mapping[str, str]
 ) -> AsyncIterator[Services]:
     """The services, and the periodic duties, while the block is open. Broker and store need not be reachable yet."""
     queues = [stage.queue for pipeline in pipelines.values() for stage in pipeline.stages]
@@ -48,17 +52,26 @@ async def open_services(
             retention=settings.retention_seconds,
             tls=settings.tls,
             keyring=settings.keyring,
+            payloads=PayloadOptions.of(settings),
         ) as store,
         open_registry(settings.store_url, tls=settings.tls) as registry,
         open_queue(
             settings, queues, name="api", deadline=min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
         ) as queue,
+        aclosing(Records(records, settings)) as opened,
     ):
         submitter = Submitter(store, queue, settings.keyring, pipelines)
         dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
         intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
-        services = Services(pipelines, queue, store, submitter, dead_letters, registry, intake, inputs)
-        duties = [republish_duty(submitter), intake_duty(intake)]
+        services = Services(
+            pipelines, queue, store, submitter, dead_letters, registry, intake, inputs, opened
+        )
+        duties = [
+            republish_duty(submitter),
+            intake_duty(intake),
+            sweep_duty(store, settings.retention_seconds),
+            Duty(BEAT_S, lambda: pipelines.refresh(registry)),
+        ]
         if settings.dead_max_age_seconds:
             duties.append(discard_duty(dead_letters, settings.dead_max_age_seconds))
         async with run_duties(duties):

@@ -2,7 +2,9 @@
 
 import typer
 
-from mousetrap.cli import dead, keys
+from mousetrap.cli import contracts, dead, keys, new, outbox, remove
+from mousetrap.cli.dead_test import write_test
+from mousetrap.cli.debug import debug
 from mousetrap.cli.doctor import doctor
 from mousetrap.cli.migrate import migrate
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
@@ -15,7 +17,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # it would print local variables, and with them secrets
     rich_markup_mode="rich",
 )
-for command in (demo, up, run, runs, show, cancel, rerun, worker, workers, migrate, doctor):
+for command in (demo, up, run, runs, show, cancel, rerun, debug, worker, workers, migrate, doctor):
     app.command()(command)
+dead.app.command("test")(write_test)
 app.add_typer(dead.app, name="dead")
+app.add_typer(contracts.app, name="contracts")
+app.add_typer(outbox.app, name="outbox")
 app.add_typer(keys.app, name="keys")
+app.add_typer(new.app, name="new")
+app.add_typer(remove.app, name="remove")

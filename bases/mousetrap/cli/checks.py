@@ -1,6 +1,6 @@
 """Judges what the doctor found: pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -32,6 +32,20 @@ def check_dead_letters(counts: Mapping[str, int], most: int) -> Check:
         return Check("dead-letters", "ok", counted)
     found = f"{counted}; from {most} in one queue on (MOUSETRAP_DEAD_MAX_LENGTH) no run of its pipeline is accepted"
     return Check("dead-letters", "warn", found, "`mousetrap dead groups` shows why; redrive or discard them")
+
+
+def check_delays(overdue: Sequence[str]) -> Check:
+    """Whether each rung of the delay ladder that was tried passed its message on."""
+    if not overdue:
+        return Check("delays", "ok", "a message came down each short rung of the delay ladder in time")
+    found = f"no message comes down from {', '.join(overdue)}: what waits there, as for its next attempt, is not lost and does not go on"
+    return Check(
+        "delays",
+        "fail",
+        found,
+        "on each RabbitMQ node, one after the other: `rabbitmqctl stop_app`, then `rabbitmqctl start_app`; "
+        "docs/guarantees.md has the cause",
+    )
 
 
 def check_api_keys(text: str, now: float) -> Check:
@@ -90,6 +104,11 @@ def check_store_info(info: StoreInfo) -> Iterator[Check]:
         )
         found = f"{kept}: a restart of the store may lose runs"
         yield Check("persistence", "warn", found, "set appendonly yes on the server")
+    if not info.compares:
+        found = (
+            f"{info.server} lacks SET … IFEQ: it records each outcome by a function, which takes it longer"
+        )
+        yield Check("commands", "warn", found, "use Valkey 8.1 or Redis 8.4, or later")
 
 
 def _check_memory(info: StoreInfo) -> Iterator[Check]:

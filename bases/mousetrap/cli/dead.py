@@ -13,6 +13,8 @@ from mousetrap.cli.options import AsJson, read_input
 from mousetrap.cli.session import open_api
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from mousetrap.api_client import Api, LetterFilter
     from mousetrap.cli.repairs import Repaired
     from mousetrap.shapes import Discarded, Letter, Redriven
@@ -89,7 +91,8 @@ def redrive(
         return
     with open_api() as api:
         letters = _whole(api, letters)
-        _repair("redrive", lambda limit: api.redrive(letters, rate=rate, limit=limit))
+        done = _repaired("redrive", lambda limit: api.redrive(letters, rate=rate, limit=limit))
+    _print_repaired(done, letters.ids)
 
 
 @app.command(cls=FilteringCommand)
@@ -105,7 +108,8 @@ def discard(
         letters = _whole(api, letters)
         if not sure:
             _confirm(api.letters(replace(letters, all=None), limit=1).value.matched)
-        _repair("discard", lambda limit: api.discard(letters, limit=limit))
+        done = _repaired("discard", lambda limit: api.discard(letters, limit=limit))
+    _print_repaired(done, letters.ids)
 
 
 @app.command(cls=FilteringCommand)
@@ -118,15 +122,25 @@ def export(context: typer.Context) -> None:
             print_json_line(line)
 
 
+def _input_of(letter: "Letter") -> "RenderableType":
+    """The input for people: one that is not shown, by where it is."""
+    from mousetrap.cli.output import json_text
+
+    at = letter.payload_reference
+    if at is None or letter.payload is not None:
+        return json_text(letter.payload)
+    return letter.payload_error or f"an input of {at.size} bytes, in the store of payloads as {at.key}"
+
+
 def _print_letter(letter: "Letter") -> None:
-    from mousetrap.cli.output import json_text, local_time, terminal, traceback_text
+    from mousetrap.cli.output import local_time, terminal, traceback_text
     from mousetrap.cli.tables.dead import letter_facts
     from mousetrap.cli.tables.runs import timeline_table
 
     console = terminal()
     console.print(letter_facts(letter, local_time()))
     console.print()
-    console.print(json_text(letter.payload) if letter.body is None else letter.body)
+    console.print(_input_of(letter) if letter.body is None else letter.body)
     if letter.traceback:
         console.print()
         console.print(traceback_text(letter.traceback), soft_wrap=True)
@@ -179,23 +193,23 @@ def _confirm(count: int) -> None:
         raise CommandFailed("nothing was discarded")
 
 
-def _repair(action: str, request: "Callable[[int], Redriven | Discarded]") -> None:
+def _repaired(action: str, request: "Callable[[int], Redriven | Discarded]") -> "Repaired":
     from mousetrap.cli.output import terminal
     from mousetrap.cli.repairs import in_batches
 
     with terminal(stderr=True).status(f"{action}: looking") as status:
-        done = in_batches(
+        return in_batches(
             request, lambda total: status.update(f"{action}: {total.removed} of {total.matched}")
         )
-    _print_repaired(done)
 
 
-def _print_repaired(done: "Repaired") -> None:
-    from mousetrap.api_client import CommandFailed
+def _print_repaired(done: "Repaired", ids: Sequence[str] = ()) -> None:
+    """Raises Misused for `ids` that no letter has, CommandFailed for a filter that selects none."""
+    from mousetrap.api_client import CommandFailed, Misused
     from mousetrap.cli.output import print_line
 
     if not done.matched:
-        raise CommandFailed("no dead letter matches: `mousetrap dead list` lists them")
+        raise (Misused if ids else CommandFailed)("no dead letter matches: `mousetrap dead list` lists them")
     print_line(
         f"{done.redriven} redriven" if done.redriven or not done.discarded else f"{done.discarded} discarded"
     )

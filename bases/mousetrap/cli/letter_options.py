@@ -22,10 +22,12 @@ def letter_filter(
     run: Annotated[str | None, typer.Option(help="Only those of this run: its id, or its beginning.")] = None,
     stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
     older: Annotated[
-        str | None, typer.Option("--older-than", metavar="SPAN", help="As 90s, 5m, 2h or 3d.")
+        str | None,
+        typer.Option("--older-than", metavar="SPAN", help="As 90s, 5m, 2h or 3d; a plain number is seconds."),
     ] = None,
     newer: Annotated[
-        str | None, typer.Option("--newer-than", metavar="SPAN", help="As 90s, 5m, 2h or 3d.")
+        str | None,
+        typer.Option("--newer-than", metavar="SPAN", help="As 90s, 5m, 2h or 3d; a plain number is seconds."),
     ] = None,
 ) -> Any:
     """The LetterFilter that these options describe: its class is imported when called."""

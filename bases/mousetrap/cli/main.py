@@ -7,16 +7,29 @@ import re
 import sys
 from collections.abc import Sequence
 
-from mousetrap.cli.app import app
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 ok, 1 the run or a check failed, 2 bad usage or settings, 3 something cannot be reached, 130 Ctrl-C."""
+    """0 ok, 1 the run or a check failed, 2 bad usage or settings, 3 something cannot be reached, 4 a run has not
+    ended within `--wait`, 130 Ctrl-C.
+
+    What is named by an id or a name and does not exist is bad usage.
+    """
+    try:
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _run(given: list[str]) -> int:
     _accept_any_text()
     # A command prints its error itself; without a handler Python would print the bricks' warnings too.
     logging.getLogger("mousetrap").addHandler(logging.NullHandler())
     try:
-        given = sys.argv[1:] if arguments is None else list(arguments)
+        # Only now: a Ctrl-C while this loads, for 0.2 s, ends without a traceback.
+        from mousetrap.cli.app import app
+
         _check(given)
         app(given, prog_name="mousetrap")
     except SystemExit as end:

@@ -1,7 +1,8 @@
 """The command `migrate`: makes queues, and what the catalogue's migrations make."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,20 +10,33 @@ from mousetrap.cli.session import environment
 
 if TYPE_CHECKING:
     from mousetrap.cli.checks import Check
+    from mousetrap.pipeline import Pipeline
     from mousetrap.settings import Settings
 
 
-def migrate() -> None:
-    """Make the queues and the database table that the other processes need. Exits 1 when something could not be made."""
+def migrate(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TARGET", help="Files, folders, modules or packages with tasks, as `worker` takes."
+        ),
+    ] = None,
+) -> None:
+    """Make the queues and the database table that the other processes need. Exits 1 when something could not be made.
+
+    Queues of targets, or of MOUSETRAP_MODULES, are made as well.
+    """
     from mousetrap.catalogue import MIGRATIONS
     from mousetrap.catalogue_entries import load
     from mousetrap.cli.output import terminal
     from mousetrap.cli.session import read_settings
     from mousetrap.cli.tables.checks import checks_table
+    from mousetrap.cli.targets import given_modules, pipelines_of
 
     settings = read_settings(environment())
+    others = pipelines_of(targets or given_modules(settings))
     steps = {
-        "queues": _make_queues,
+        "queues": partial(_make_queues, others),
         **{name: load(migration) for name, migration in MIGRATIONS.items()},
         "store": _check_store,
     }
@@ -43,12 +57,13 @@ def _outcome(name: str, step: "Callable[[Settings], str]", settings: "Settings")
         return Check(name, "fail", str(error))
 
 
-def _make_queues(settings: "Settings") -> str:
+def _make_queues(others: "Sequence[Pipeline]", settings: "Settings") -> str:
     from mousetrap.catalogue import PIPELINES
     from mousetrap.job_queue import make_queues
     from mousetrap.settings import SettingsWrong, masked
 
-    queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
+    pipelines = (*PIPELINES.values(), *others)
+    queues = list(dict.fromkeys(stage.queue for pipeline in pipelines for stage in pipeline.stages))
     try:
         make_queues(settings, queues)
     except ValueError as error:

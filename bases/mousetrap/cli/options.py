@@ -2,6 +2,7 @@
 
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,14 @@ RunId = Annotated[
         help="The run's id, or its beginning: four characters or more that no other run's begins with.",
     ),
 ]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        metavar="TARGET",
+        help="Where the handler is: a file, a module, a folder or module:object. Else the catalogue's workers are searched.",
+    ),
+]
 
 _SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -26,8 +35,25 @@ def seconds(option: str, text: str) -> float:
     if span is None:
         from mousetrap.api_client import Misused
 
-        raise Misused(f"{option} {text}: write a span of time as 90s, 5m, 2h or 3d")
+        raise Misused(
+            f"{option} {text}: write a span of time as 90s, 5m, 2h or 3d; a plain number is seconds"
+        )
     return float(span[1]) * _SECONDS[span[2]]
+
+
+def time_of(option: str, text: str) -> datetime:
+    """A time in ISO 8601 with an offset. Raises Misused, which names the option."""
+    from mousetrap.api_client import Misused
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Misused(
+            f"{option} {text}: write ISO 8601 with an offset, as 2026-12-01T08:00+01:00 or 2026-12-01T08:00Z"
+        ) from None
+    if found.utcoffset() is None:
+        raise Misused(f"{option} {text} is without a time zone: add an offset, as {text}+01:00, or Z")
+    return found
 
 
 def read_input(given: str) -> bytes:

@@ -6,9 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mousetrap.api_client import Api, CommandFailed
 from mousetrap.catalogue import PIPELINES
-from mousetrap.cli.checks import Check, check_api_keys, check_dead_letters, check_store_info, check_workers
+from mousetrap.cli.checks import (
+    Check,
+    check_api_keys,
+    check_dead_letters,
+    check_delays,
+    check_store_info,
+    check_workers,
+)
 from mousetrap.cli.session import given_settings, read_settings
-from mousetrap.job_queue import open_queue
+from mousetrap.job_queue import open_queue, options_of, overdue_rungs
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
 from mousetrap.run_store import StoreInfo, open_store
 from mousetrap.settings import Settings, SettingsWrong, check_signing, masked
@@ -20,7 +27,7 @@ _POLL_S = 0.2
 
 
 def all_checks(environ: Mapping[str, str]) -> Iterator[Check]:
-    """Settings, signing, keys, broker, queues, dead letters, store, API and workers, in this order."""
+    """Settings, signing, keys, broker, queues, dead letters, delays, store, API and workers, in this order."""
     try:
         settings = read_settings(environ)
     except SettingsWrong as error:
@@ -70,11 +77,24 @@ async def _broker(settings: Settings) -> Sequence[Check]:
         for queue, ready in waiting.items()
     )
     answers = Check("broker", "ok", f"{masked(settings.broker_url)} answers ({ready_counts})")
+    there = [queue for queue in queues if waiting[queue] is not None]
     return [
         answers,
-        await _queues(settings, [queue for queue in queues if waiting[queue] is not None]),
+        await _queues(settings, there),
         check_dead_letters(dead, settings.dead_max_length),
+        *(_delays(settings) if there and settings.broker_url.startswith("amqp") else ()),
     ]
+
+
+def _delays(settings: Settings) -> Iterator[Check]:
+    """The ladder comes with the first queue; a process that may not declare cannot make the queue that a try ends in."""
+    if not settings.declare:
+        yield Check("delays", "ok", "not tried: that asks for MOUSETRAP_DECLARE=true, and a user who may")
+        return
+    try:
+        yield check_delays(overdue_rungs(settings.broker_url, options_of(settings)))
+    except MousetrapError as error:
+        yield Check("delays", "warn", f"not tried: {error}")
 
 
 async def _queues(settings: Settings, there: Sequence[str]) -> Check:

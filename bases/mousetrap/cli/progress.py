@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
+
+from mousetrap.settings import masked
 from mousetrap.shapes import Event, Progress
 
 
@@ -21,6 +24,9 @@ class StageSeen:
     #: The handler's progress, or why it failed.
     note: str = ""
 
+
+#: Characters of a yielded value that are shown.
+_MAX_VALUE = 200
 
 Stages = tuple[StageSeen, ...]
 
@@ -62,8 +68,20 @@ def _after(stage: StageSeen, event: Event | Progress) -> StageSeen:
         worker=event.worker or stage.worker,
         began_ms=stage.began_ms or (event.at_ms if state == "running" else None),
         ended_ms=event.at_ms if state in ("done", "failed") else None,
-        note=event.failure.summary if event.failure else "",
+        note=_note(event),
     )
+
+
+def one_line_value(value: Any) -> str:
+    """A yielded value on one line, its beginning if it is long, without passwords."""
+    text = masked(msgspec.json.encode(value).decode())
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
+
+
+def _note(event: Event) -> str:
+    if event.kind == "yielded":
+        return one_line_value(event.value)
+    return event.failure.summary if event.failure else ""
 
 
 def how_far(progress: Progress) -> str:

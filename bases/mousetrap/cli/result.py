@@ -14,6 +14,9 @@ def result_of(run: Run) -> RenderableType:
     """The result of an ended run, as its pipeline's renderer draws it, else as JSON; or its failure."""
     if run.state != "completed":
         return failure_text(run.failure)
+    at = run.result_reference
+    if at is not None and run.result is None:
+        return f"a result of {at.size} bytes, in the store of payloads as {at.key}"
     renderer = RENDERERS.get(run.pipeline)
     drawn: RenderableType | None = load(renderer)(run.result) if renderer else None
     if drawn is not None:

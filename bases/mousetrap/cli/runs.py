@@ -1,14 +1,16 @@
 """The commands for runs: run, runs, show, cancel, rerun."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from mousetrap.cli.options import AsJson, RunId, read_input, seconds
+from mousetrap.cli.options import AsJson, RunId, read_input, seconds, time_of
 from mousetrap.cli.session import open_api
 
 if TYPE_CHECKING:
-    from mousetrap.api_client import Api, Reply
+    from datetime import datetime
+
+    from mousetrap.api_client import Api, Reply, StartOptions
     from mousetrap.shapes import Accepted, Run
 
 _LIMIT = 20
@@ -20,24 +22,69 @@ def run(
         str,
         typer.Option("--input", metavar="JSON|@FILE|-", help="The input; - reads it from standard input."),
     ] = "{}",
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-",
+            help='Start a run for each line: {"input": …}, with id, unique, delay, at, expires_in or tags beside it.',
+        ),
+    ] = None,
     key: Annotated[
         str | None, typer.Option("--key", help="Idempotency key: repeating it gives the first run again.")
     ] = None,
     run_id: Annotated[str | None, typer.Option("--id", help="The id that the run will have.")] = None,
+    delay: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="Begin it after this: 90s, 5m, 2h or 3d.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Begin it then: ISO 8601 with an offset, as 2026-12-01T08:00+01:00."
+        ),
+    ] = None,
     expires_in: Annotated[
         str | None,
-        typer.Option(metavar="SPAN", help="Begin no job of it after this: 90s, 5m, 2h or 3d."),
+        typer.Option(
+            metavar="SPAN",
+            help="Begin no job of it after this: 90s, 5m, 2h or 3d; a plain number is seconds.",
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="A word of your own that is shown with it; can be repeated.")
+    ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN", help="Follow it for no longer than this; exits 4 when it has not ended."
+        ),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Stay until the run has ended.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Start a run and follow it to its result. Exits 1 when the run fails."""
-    span = seconds("--expires-in", expires_in) if expires_in else None
+    """Start a run and follow it to its result. Exits 1 when the run fails, 4 when it has not ended within --wait."""
+    from mousetrap.api_client import StartOptions
+
+    options = StartOptions(
+        unique=key,
+        id=run_id,
+        delay=seconds("--delay", delay) if delay else None,
+        at=at,
+        expires_in=seconds("--expires-in", expires_in) if expires_in else None,
+        tags=tuple(tag or ()),
+    )
+    limit = seconds("--wait", wait) if wait else None
+    due = time_of("--at", at) if at else None
     with open_api(quiet=as_json) as api:
-        reply = api.start(pipeline, read_input(given), key=key, run_id=run_id, expires_in=span)
-        _show_or_follow(api, pipeline, reply, follow=follow, as_json=as_json)
+        if batch is not None:
+            from mousetrap.cli.batch import start_batch
+
+            _check_alone(options, given, wait)
+            start_batch(api, pipeline, batch, as_json=as_json)
+            return
+        reply = api.start(pipeline, read_input(given), options)
+        _show_or_follow(api, pipeline, reply, _Following(follow, limit, as_json, _begin(options.delay, due)))
 
 
 def runs(
@@ -76,23 +123,23 @@ def show(run: RunId, as_json: AsJson = False) -> None:
 def cancel(
     run: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")],
 ) -> None:
-    """Cancel runs: no attempt of them begins any more. Exits 1 when one had ended before."""
-    from mousetrap.api_client import Misused
+    """Cancel runs: no attempt of them begins any more. Exits 1 when one had ended before, 2 when there is no such run."""
+    from mousetrap.api_client import Misused, RunEnded
     from mousetrap.cli.output import print_line
     from mousetrap.cli.short_ids import with_run
 
-    failures = 0
+    code = 0
     with open_api() as api:
         for given in run:
             try:
                 run_id = with_run(api, given, api.cancel)
-            except Misused as error:  # the other runs are cancelled all the same
+            except (Misused, RunEnded) as error:  # the other runs are cancelled all the same
                 print_line(f"mousetrap: run {given}: {error}", error=True)
-                failures += 1
+                code = max(code, error.code)
             else:
                 print_line(f"run {run_id} is cancelled")
-    if failures:
-        raise typer.Exit(1)
+    if code:
+        raise typer.Exit(code)
 
 
 def rerun(
@@ -122,7 +169,7 @@ def rerun(
         body = None if given is None else read_input(given)
         earlier = with_run(api, run, api.run).value
         reply = api.rerun(earlier.id, begin, body, key=key)
-        _show_or_follow(api, earlier.pipeline, reply, follow=follow, as_json=as_json)
+        _show_or_follow(api, earlier.pipeline, reply, _Following(follow, None, as_json))
 
 
 def _print_run(run: "Run") -> None:
@@ -142,19 +189,60 @@ def _print_run(run: "Run") -> None:
         console.print(traceback_text(run.failure.traceback), soft_wrap=True)
 
 
-def _show_or_follow(
-    api: "Api", pipeline: str, accepted: "Reply[Accepted]", *, follow: bool, as_json: bool
-) -> None:
-    """Follows the new run to its end, or shows that it was accepted. Exits 1 when the run fails."""
-    from mousetrap.cli.output import argument, print_json, print_line
+def _check_alone(options: "StartOptions", given: str, wait: str | None) -> None:
+    """Raises Misused for what each line of a batch has for itself."""
+    from mousetrap.api_client import Misused, StartOptions
 
-    if follow:
-        _follow(api, pipeline, accepted.value.run_id, as_json)
-    elif as_json:
+    if options != StartOptions() or given != "{}" or wait:
+        raise Misused(
+            "--batch takes inputs and options from its lines: leave out --input, --key, --id, --delay, --at, --expires-in, "
+            "--tag and --wait"
+        )
+
+
+class _Following(NamedTuple):
+    """How a command stays with the run that it started."""
+
+    follow: bool
+    #: Seconds; None for as long as it takes.
+    limit: float | None
+    as_json: bool
+    #: When the run begins, in words; empty for at once.
+    begins: str = ""
+
+
+def _begin(delay: float | None, at: "datetime | None") -> str:
+    """When a run with these options begins, in words; empty for at once."""
+    from mousetrap.cli.output import local_time
+    from mousetrap.cli.tables.style import about, moment
+
+    now = local_time()
+    due_s = at.timestamp() if at else now.timestamp() + (delay or 0.0)
+    left_s = due_s - now.timestamp()
+    return f"begins in {about(left_s)}, at {moment(int(due_s * 1000), now)}" if left_s > 0 else ""
+
+
+def _show_or_follow(api: "Api", pipeline: str, accepted: "Reply[Accepted]", how: _Following) -> None:
+    """Follows the new run to its end, or shows that it was accepted. Exits 1 when the run fails, 4 when the time is over."""
+    from mousetrap.cli.output import argument, print_json, print_line
+    from mousetrap.cli.time_limit import TimeOver, time_limit
+
+    run_id = accepted.value.run_id
+    if how.follow:
+        if how.begins and not how.as_json:
+            print_line(f"the run {how.begins}; this stays until it has ended, and --no-follow leaves at once")
+        try:
+            with time_limit(how.limit):
+                _follow(api, pipeline, run_id, how.as_json)
+        except TimeOver:
+            raise TimeOver(
+                f"run {run_id} has not ended within {how.limit:g} s, and goes on: `mousetrap show {argument(run_id)}`"
+            ) from None
+    elif how.as_json:
         print_json(accepted.json)
     else:
-        run_id = accepted.value.run_id
-        print_line(f"accepted as run {run_id}: `mousetrap show {argument(run_id)}`")
+        begins = f", which {how.begins}" if how.begins else ""
+        print_line(f"accepted as run {run_id}{begins}: `mousetrap show {argument(run_id)}`")
 
 
 def _follow(api: "Api", pipeline: str, run_id: str, as_json: bool) -> None:

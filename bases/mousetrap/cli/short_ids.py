@@ -19,6 +19,7 @@ def with_run(api: Api, given: str, act: Callable[[str], Done]) -> Done:
 
     Raises Misused when several of the newest thousand runs begin with it, or none.
     """
+    given = given.removesuffix("…")  # as a table cuts it
     try:
         return act(given)
     except UnknownRun:

@@ -1,6 +1,7 @@
 """The commands for the stack on this machine: demo, up."""
 
 import os
+from typing import Annotated
 
 import typer
 
@@ -12,8 +13,18 @@ def demo() -> None:
     raise typer.Exit(run_demo(os.environ))
 
 
-def up() -> None:
-    """Start broker, store, API and workers here, and leave them running until Ctrl-C."""
+def up(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TARGET", help="Files, folders, modules or packages with tasks to serve, too."
+        ),
+    ] = None,
+) -> None:
+    """Start broker, store, API and workers here, and leave them running until Ctrl-C.
+
+    A worker more serves the tasks of the targets, or of MOUSETRAP_MODULES where there are none.
+    """
     from mousetrap.cli.up import run_stack
 
-    raise typer.Exit(run_stack(os.environ))
+    raise typer.Exit(run_stack(os.environ, targets or ()))

@@ -1,6 +1,6 @@
 """Runs the stack in ./.mousetrap until it is asked to stop."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
@@ -10,24 +10,26 @@ from rich.text import Text
 
 from mousetrap.api_client import CommandFailed
 from mousetrap.catalogue import SAMPLE, SETTINGS, WORKERS
-from mousetrap.catalogue_entries import load
+from mousetrap.catalogue_entries import Worker, load
 from mousetrap.cli.output import terminal
 from mousetrap.cli.reachable import check_broker, check_store
 from mousetrap.cli.session import given_settings, read_settings
+from mousetrap.cli.targets import given_modules
 from mousetrap.local_stack import VALKEY, Parts, Plan, Stack, StopAsked, programs, running_stack, writing_in
 from mousetrap.settings import FOLDER, announced
 
 _COLOURS = ("green", "cyan", "magenta", "yellow", "blue")
 
 
-def run_stack(environ: Mapping[str, str]) -> int:
+def run_stack(environ: Mapping[str, str], targets: Sequence[str] = ()) -> int:
     """The exit code: 0 when it was asked to stop, 130 when it was killed, 1 when a program ended by itself."""
     _check_given(environ)
+    workers = _with_targets(targets or given_modules(read_settings(environ)))
     console = terminal(wrap=False)
     folder = Path(FOLDER).absolute()
-    parts = Parts(workers=WORKERS, groups=SETTINGS, sample=load(SAMPLE) if SAMPLE else None)
+    parts = Parts(workers=workers, groups=SETTINGS, sample=load(SAMPLE) if SAMPLE else None)
     with ExitStack() as opened:
-        on_line = line_printer(console, (*programs(WORKERS), VALKEY))
+        on_line = line_printer(console, (*programs(workers), VALKEY))
         stack = opened.enter_context(running_stack(environ, folder, on_line, parts))
         with writing_in(folder):
             opened.enter_context(announced(folder, stack.exports()))
@@ -62,6 +64,14 @@ def line_printer(console: Console, names: Iterable[str]) -> Callable[[str, str],
         console.print(Text.assemble((f"{name:<{width}} ", colours[name]), line))
 
     return print_line
+
+
+def _with_targets(targets: Sequence[str]) -> Mapping[str, Worker]:
+    """The workers of the catalogue, and one more for the targets under a name that none of them has."""
+    name = "tasks"
+    while name in WORKERS:
+        name += "-more"
+    return {**WORKERS, name: Worker(modules=tuple(targets))} if targets else WORKERS
 
 
 def _check_given(environ: Mapping[str, str]) -> None:

@@ -5,13 +5,17 @@ from typing import Annotated
 import typer
 
 from mousetrap.cli.options import AsJson
-from mousetrap.cli.session import environment, open_api
+from mousetrap.cli.session import environment, open_api, read_settings
 from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, WorkerFlags
 
 
 def worker(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="WORKER", help="Their names; without any, all are listed.")
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TARGET",
+            help="Workers of the catalogue; files, folders, modules or packages with tasks; module:object.",
+        ),
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(CONCURRENCY.option, min=CONCURRENCY.least, help=CONCURRENCY.help)
@@ -23,25 +27,29 @@ def worker(
     auto_kill: Annotated[
         float | None, typer.Option(AUTO_KILL.option, min=AUTO_KILL.least, help=AUTO_KILL.help)
     ] = None,
+    list_only: Annotated[bool, typer.Option("--list", help="Only print what would be served.")] = False,
 ) -> None:
-    """Run workers of the catalogue in this process until asked to stop."""
-    from mousetrap.api_client import Misused
-    from mousetrap.catalogue import SETTINGS, WORKERS
-    from mousetrap.catalogue_entries import load
+    """Run workers in this process until asked to stop: of the catalogue, or all tasks of files and modules.
+
+    Without a target, those of MOUSETRAP_MODULES. Prints what was found, and what could not be loaded and why. Exits 2 when
+    there is nothing to serve, or when a target itself could not be loaded.
+    """
+    from mousetrap.catalogue import PIPELINES, SETTINGS
+    from mousetrap.cli.targets import binders_of
     from mousetrap.job_queue import open_queue
     from mousetrap.serve_worker import serve_worker
 
-    known = ", ".join(WORKERS)
-    if not names:
-        raise Misused(f"name the workers to run: {known}")
-    if unknown := [name for name in names if name not in WORKERS]:
-        raise Misused(f"there is no worker {unknown[0]!r}: choose from {known}")
+    environ = environment()
+    binders = binders_of(targets or (), read_settings(environ))
+    if list_only:
+        return
     code = serve_worker(
         open_queue,
-        [load(WORKERS[name].binder) for name in dict.fromkeys(names)],
-        environment(),
+        binders,
+        environ,
         WorkerFlags(concurrency=concurrency, prefetch=prefetch, burst=burst, auto_kill=auto_kill),
         groups=SETTINGS,
+        pipelines=PIPELINES.values(),
     )
     raise typer.Exit(code)
 

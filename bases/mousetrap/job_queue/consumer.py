@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mousetrap.job_queue.amqp.connection import Connection, open_channel
+from mousetrap.job_queue.amqp.connection import Connection, open_channel, open_connection
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.deliveries import OpenDeliveries
 from mousetrap.job_queue.errors import explain
@@ -33,7 +33,7 @@ class Consumer:
     ) -> None:
         self._topology = topology
         self._subscriptions: list[RabbitSubscription] = []
-        self._link = Link("consume", parameters, status, _no_set_up)
+        self._link = Link("consume", lambda: open_connection(parameters()), status, _no_set_up)
 
     def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> "RabbitSubscription":
         """Begins to receive from `queue`."""
@@ -64,7 +64,12 @@ class RabbitSubscription:
     """
 
     def __init__(
-        self, link: Link, topology: Topology, queue: str, prefetch: int, receive: Callable[[Delivery], None]
+        self,
+        link: Link[Connection],
+        topology: Topology,
+        queue: str,
+        prefetch: int,
+        receive: Callable[[Delivery], None],
     ) -> None:
         self._link = link
         self._topology = topology

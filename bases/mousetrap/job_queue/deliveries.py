@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
+import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from pika.exceptions import AMQPError
 
-from mousetrap.job_queue.ack_batches import Acknowledgements
 from mousetrap.job_queue.amqp.connection import ask, close_channel
 from mousetrap.job_queue.amqp.frames import Delivered
 from mousetrap.job_queue.amqp.properties import read
@@ -34,8 +34,9 @@ class OpenDeliveries:
         self._channel = channel
         self._receive = receive
         self._loop = asyncio.get_running_loop()
-        self._acknowledgements = Acknowledgements()
-        self._unsettled = 0
+        #: The tags of open deliveries, and those settled whose acknowledgement is not sent yet.
+        self._unsettled: set[int] = set()
+        self._unsent: list[int] = []
         self._delivered = 0
         self._stopping: asyncio.Task[None] | None = None
         #: Unique, because a consumer tag that was used before could make some brokers lose deliveries.
@@ -58,7 +59,7 @@ class OpenDeliveries:
         await ask(self._channel, self._channel.basic_qos, prefetch_count=prefetch)
         self._channel.connection.deliver(self._channel, self._tag, self._on_delivered)
         consume = self._channel.basic_consume
-        await ask(self._channel, consume, self._queue, self._on_message, consumer_tag=self._tag)
+        await ask(self._channel, consume, self._queue, self.receive, consumer_tag=self._tag)
 
     async def until_quiet(self, seconds: float) -> bool:
         """True after so long without a delivery and without an open one; False when the channel is lost."""
@@ -84,30 +85,39 @@ class OpenDeliveries:
                 close_channel(self._channel)  # its open deliveries are delivered again
         self.flush()
 
-    def acknowledge(self, tag: int) -> None:
-        """Acknowledges `tag` in the loop's next turn."""
-        self._unsettled -= 1
-        if self._acknowledgements.settle(tag):
+    def acknowledge(self, tag: int) -> bool:
+        """Acknowledges `tag` in the loop's next turn. False for one that is settled, or void."""
+        # A second acknowledgement of one tag would close the channel.
+        if tag not in self._unsettled or not self._channel.is_open:
+            return False
+        self._unsettled.remove(tag)
+        self._unsent.append(tag)
+        if len(self._unsent) == 1:
             self._loop.call_soon(self.flush)
+        return True
 
-    def hand_back(self, tag: int) -> None:
-        """Returns `tag` to its queue at once."""
-        self._unsettled -= 1
-        self._acknowledgements.skip(tag)
-        self._channel.basic_nack(tag, requeue=True)
+    def give_up(self, tag: int, *, requeue: bool) -> bool:
+        """Returns `tag` to its queue at once, or to the dead queue. False for one that is settled, or void."""
+        if tag not in self._unsettled or not self._channel.is_open:
+            return False
+        self._unsettled.remove(tag)
+        self._channel.basic_nack(tag, requeue=requeue)
         if self._stopping is not None:
             self.flush()
+        return True
 
     def flush(self) -> None:
         """Sends the acknowledgements that are due."""
         if not self.open:
             return
-        for tag, multiple in self._acknowledgements.take():
+        unsent, self._unsent = self._unsent, []
+        for tag, multiple in combined(unsent, self._unsettled):
             self._channel.basic_ack(tag, multiple)
         if self._stopping is not None and not self._unsettled:
             close_channel(self._channel)
 
-    def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def receive(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        """Takes a message as pika passes it: one of the subscription's that is of another form, or one that was pulled."""
         self._deliver(
             method.delivery_tag, method.redelivered, read(properties, body), properties.timestamp or 0
         )
@@ -116,7 +126,7 @@ class OpenDeliveries:
         self._deliver(delivered.tag, delivered.redelivered, delivered.message, delivered.since)
 
     def _deliver(self, tag: int, redelivered: bool, message: Message, since: int) -> None:
-        self._unsettled += 1
+        self._unsettled.add(tag)
         self._delivered += 1
         self.waiting_since = since or self.waiting_since
         delivery = RabbitDelivery(self, tag, self._queue, message, redelivered)
@@ -134,6 +144,7 @@ class OpenDeliveries:
 
     def _lose(self, error: Exception) -> None:
         self._void = True
+        self._unsettled.clear()
         if not self.lost.done():
             self.lost.set_result(error)
 
@@ -141,28 +152,35 @@ class OpenDeliveries:
 class RabbitDelivery:
     """A message to settle; void once its channel is lost."""
 
-    __slots__ = ("_deliveries", "_settled", "_tag", "message", "queue", "redelivered")
+    __slots__ = ("_deliveries", "_tag", "message", "queue", "redelivered")
 
     def __init__(
         self, deliveries: OpenDeliveries, tag: int, queue: str, message: Message, redelivered: bool
     ) -> None:
         self._deliveries = deliveries
         self._tag = tag
-        self._settled = False
         self.queue = queue
         self.message = message
         self.redelivered = redelivered
 
     def acknowledge(self) -> bool:
-        return self._settle(self._deliveries.acknowledge)
+        return self._deliveries.acknowledge(self._tag)
 
     def hand_back(self) -> bool:
-        return self._settle(self._deliveries.hand_back)
+        return self._deliveries.give_up(self._tag, requeue=True)
 
-    def _settle(self, send: Callable[[int], None]) -> bool:
-        # A second acknowledgement of one tag would close the channel.
-        if self._settled or not self._deliveries.open:
-            return False
-        self._settled = True
-        send(self._tag)
-        return True
+    def reject(self) -> bool:
+        return self._deliveries.give_up(self._tag, requeue=False)
+
+    def is_void(self) -> bool:
+        return not self._deliveries.open
+
+
+def combined(unsent: Iterable[int], unsettled: Collection[int]) -> Sequence[tuple[int, bool]]:
+    """The fewest acknowledgements of the `unsent` tags: each a tag, and whether it includes all tags below it."""
+    tags = sorted(unsent)
+    lowest = min(unsettled, default=math.inf)
+    # The named tag must itself be unsent: a broker refuses a tag that it has already got.
+    together = [tag for tag in tags if tag < lowest]
+    singly = tags[len(together) :]
+    return [*([(together[-1], len(together) > 1)] if together else []), *((tag, False) for tag in singly)]

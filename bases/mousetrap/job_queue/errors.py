@@ -64,6 +64,14 @@ def unroutable(queue: str) -> Unroutable:
     )
 
 
+def not_declared(queue: str) -> Unroutable:
+    """The error for a queue or a topic that is missing, where we may not declare it."""
+    return Unroutable(
+        f"there is no topic {queue!r}, and this process may not declare it (MOUSETRAP_DECLARE is off): `mousetrap migrate` "
+        "makes the queues of pipelines; name a topic of your own once in a process that may declare"
+    )
+
+
 def silence_pika() -> None:
     """Turns pika's own log off: it logs each failed try as an error, and returned messages with their bodies."""
     logger = logging.getLogger("pika")

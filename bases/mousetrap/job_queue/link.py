@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
 from pika.exceptions import ChannelClosedByBroker
 
-from mousetrap.job_queue.amqp.connection import Connection, open_connection
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.retry import Backoff
 from mousetrap.shutdown import end_tasks
@@ -19,7 +18,25 @@ BACKOFF = Backoff(first_s=0.2, longest_s=5.0, jitter=1.0)
 _ATTEMPT_TIMEOUT_S = 15.0
 
 
-class Link:
+class Linked(Protocol):
+    """A connection, as far as its link needs it."""
+
+    #: Has the error that ended it.
+    lost: "asyncio.Future[Exception]"
+
+    def abort(self, error: Exception) -> None:
+        """Cuts it."""
+        ...
+
+    async def leave(self) -> None:
+        """Closes it, and cuts it if the broker does not answer."""
+        ...
+
+
+C = TypeVar("C", bound=Linked)
+
+
+class Link(Generic[C]):
     """A connection that reconnects.
 
     1. `start` begins to connect; `set_up` prepares each new connection.
@@ -31,16 +48,16 @@ class Link:
     def __init__(
         self,
         role: str,
-        parameters: Callable[[], Sequence[Any]],
+        open_one: Callable[[], Awaitable[C]],
         status: BrokerStatus,
-        set_up: Callable[[Connection], Awaitable[None]],
+        set_up: Callable[[C], Awaitable[None]],
     ) -> None:
         self._role = role
-        self._parameters = parameters
+        self._open_one = open_one
         self._status = status
         self._set_up = set_up
         #: Also set during an attempt, before it is set up.
-        self._connection: Connection | None = None
+        self._connection: C | None = None
         self._connected = False
         #: Set, and replaced, whenever `connection` changes.
         self._changed = asyncio.Event()
@@ -48,7 +65,7 @@ class Link:
         self._connecting: asyncio.Task[None] | None = None
 
     @property
-    def connection(self) -> Connection | None:
+    def connection(self) -> C | None:
         """The open connection, if there is one."""
         return self._connection if self._connected else None
 
@@ -59,13 +76,13 @@ class Link:
                 self._keep_connecting(), name=f"mousetrap {self._role} link"
             )
 
-    async def wait(self, other_than: Connection | None = None) -> Connection:
+    async def wait(self, other_than: C | None = None) -> C:
         """The open connection, as soon as there is one; not the one that the caller has lost."""
         while (connection := self.connection) is None or connection is other_than:
             await self._changed.wait()
         return connection
 
-    async def now(self) -> Connection:
+    async def now(self) -> C:
         """The connection, if it is open or the first attempt opens it. Raises QueueUnreachable."""
         await self._tried.wait()
         if self.connection is None:
@@ -94,14 +111,14 @@ class Link:
                 self._lost(loss)
             await asyncio.sleep(BACKOFF.pause(failures + 1, random.random()))
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> C:
         async with asyncio.timeout(_ATTEMPT_TIMEOUT_S):
-            self._connection = await open_connection(self._parameters())
-            await self._set_up(self._connection)
+            self._connection = connection = await self._open_one()
+            await self._set_up(connection)
         self._status.connected(self._role)
-        self._change(self._connection)
+        self._change(connection)
         self._tried.set()
-        return self._connection
+        return connection
 
     def _lost(self, error: Exception) -> None:
         if self._connection is not None:
@@ -110,7 +127,7 @@ class Link:
         self._status.lost(self._role, error)
         self._tried.set()
 
-    def _change(self, connection: Connection | None) -> None:
+    def _change(self, connection: C | None) -> None:
         self._connection = connection
         self._connected = connection is not None
         self._changed.set()

@@ -3,23 +3,95 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from mousetrap.job_queue.amqp import frames
-from mousetrap.job_queue.amqp.connection import Connection, ask, close_channel, open_channel
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.errors import BLOCKED, explain, unroutable
-from mousetrap.job_queue.in_flight import InFlight, Pending
 from mousetrap.job_queue.link import Link
+from mousetrap.job_queue.pending import Pending
 from mousetrap.job_queue.topology import delay_ladder
-from mousetrap.job_queue.topology.declare import REDECLARE_DELAY_S, declare
+from mousetrap.job_queue.topology.declare import REDECLARE_DELAY_S
 from mousetrap.job_queue.topology.topology import JOBS, Topology
-from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, check_message
+from mousetrap.job_queue.wire import OpenWire, Wire
+from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, check_delay
 from mousetrap.shutdown import end_tasks
 
 #: One timer checks all deadlines, so many times per deadline.
 _CHECKS_PER_DEADLINE = 20
+#: pika buffers without limit: above so many unconfirmed messages, or bytes of them, later messages wait.
+_MAX_MESSAGES, _MAX_BYTES = 2_000, 33_554_432
+
+
+class Unconfirmed:
+    """The messages without a confirm, oldest first: those that wait, and those in flight on the channel."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Pending] = deque()
+        self._in_flight: dict[int, Pending] = {}
+        self._bytes = 0
+        self._tag = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting or self._in_flight)
+
+    def next(self) -> Pending | None:
+        """Takes the oldest message that waits into flight; None when none waits, or too many are in flight.
+
+        The broker counts a channel's messages from one. A large message may always be sent when it is alone.
+        """
+        while self.waiting and len(self._in_flight) < _MAX_MESSAGES and self._bytes < _MAX_BYTES:
+            pending = self.waiting.popleft()
+            if pending.done.done():
+                continue  # its caller has left
+            self._tag += 1
+            self._in_flight[self._tag] = pending
+            self._bytes += len(pending.body)
+            pending.sent = True
+            return pending
+        return None
+
+    def confirmed(self, tag: int, multiple: bool) -> Sequence[Pending]:
+        """Removes the confirmed message, or with `multiple` all messages up to it."""
+        if multiple:
+            return self._remove(list(takewhile(lambda each: each <= tag, self._in_flight)))
+        pending = self._in_flight.pop(tag, None)
+        if pending is None:
+            return ()
+        self._bytes -= len(pending.body)
+        return (pending,)
+
+    def returned(self, message_id: str, key: str) -> None:
+        """Marks the message that the broker returned. Its confirm comes right after, and has no meaning."""
+        for pending in self._in_flight.values():
+            if pending.key == key and pending.id == message_id and not pending.returned:
+                pending.returned = True
+                return
+
+    def late(self, now: float) -> Sequence[Pending]:
+        """Removes the messages in flight whose deadline has passed."""
+        return self._remove([tag for tag, pending in self._in_flight.items() if pending.deadline <= now])
+
+    def lost(self) -> Sequence[Pending]:
+        """Removes all messages in flight: the channel is lost, and the next one counts from one again."""
+        self._tag = 0
+        return self._remove(list(self._in_flight))
+
+    def _remove(self, tags: Sequence[int]) -> Sequence[Pending]:
+        removed = [self._in_flight.pop(tag) for tag in tags]
+        self._bytes -= sum(len(pending.body) for pending in removed)
+        return removed
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a publisher reaches the broker."""
+
+    connect: Callable[[], Awaitable[Any]]
+    open_wire: OpenWire
 
 
 class Publisher:
@@ -28,109 +100,96 @@ class Publisher:
     A message takes this way (`Pending` has its states):
 
     1. `publish` checks it, and sends it or lets it wait for a channel, an unblocked broker or room in flight.
-    2. `_on_confirm` ends its wait: confirmed, refused, or returned by the broker before (`_on_return`).
+    2. `confirmed` ends its wait: confirmed, refused, or returned by the broker before (`returned`).
     3. Returned: the queues are declared again, and it is published once more.
     4. `_check_deadlines` ends the wait of late messages, and drops a connection that confirms nothing.
-    5. `_on_close`: the channel is lost. Its unconfirmed messages wait for the next one.
+    5. `closed`: the channel is lost. Its unconfirmed messages wait for the next one.
     """
 
     def __init__(
         self,
         topology: Topology,
         deadline: float,
-        parameters: Callable[[], Sequence[Any]],
+        way: Way,
         status: BrokerStatus,
+        why_full: Callable[[str], Awaitable[str]],
     ) -> None:
-        self._topology = topology
+        #: What each new connection declares. It grows where queues are declared when they are first named.
+        self.topology = topology
         self._deadline = deadline
         self._status = status
-        self.link = Link("publish", parameters, status, self._set_up)
+        self._why_full = why_full
+        self.link: Link[Any] = Link("publish", way.connect, status, self._set_up)
+        self._open_wire = way.open_wire
         self._loop = asyncio.get_running_loop()
-        self._channel: Any = None
-        self._in_flight = InFlight()
-        #: Not sent on this channel yet, oldest first.
-        self._waiting: deque[Pending] = deque()
+        self._wire: Wire | None = None
+        self._unconfirmed = Unconfirmed()
         self._returned: list[Pending] = []
         self._redeclaring: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def publish(self, queue: str, message: Message, after: float) -> None:
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         """Returns once the broker has the message. Raises as `Queue.publish` does."""
-        pending = self._pending(queue, message, after)
-        if self._waiting or not self._can_send():
-            self._waiting.append(pending)
-        else:
-            self._send(pending)
+        check_delay(after)
+        exchange, key = (JOBS, queue) if not after else self._way_down(queue, after)
+        pending = Pending(
+            queue=queue,
+            exchange=exchange,
+            key=key,
+            id=message.id,
+            properties=frames.properties(message, int(time.time() + after)),
+            body=message.body,
+            deadline=self._loop.time() + self._deadline,
+            done=self._loop.create_future(),
+        )
+        self._unconfirmed.waiting.append(pending)
+        self._send_waiting()
         if self._timer is None:
             self._start_timer()
-        await pending.done
+        try:
+            await pending.done
+        except QueueFull as error:
+            why = await self._why_full(queue)
+            raise QueueFull(f"{error}: {why}; add workers, or try again later") from None
 
     async def close(self) -> None:
         """Closes the connection; messages without a confirm fail."""
         await end_tasks(self._redeclaring)
         await self.link.close()
-        for pending in (*self._returned, *self._waiting):
+        for pending in (*self._returned, *self._unconfirmed.waiting):
             self._give_up(pending, "before the queue was closed")
         if self._timer is not None:
             self._timer.cancel()
 
-    def _pending(self, queue: str, message: Message, after: float) -> Pending:
-        check_message(message)
-        if after <= 0:
-            exchange, key = JOBS, queue
-        elif queue in self._topology.names:
-            exchange, key = delay_ladder.way_down(queue, after)
-        else:
-            # The ladder takes any message, so a missing queue would show only at the end of the delay.
+    def _way_down(self, queue: str, after: float) -> tuple[str, str]:
+        """The exchange and the key that delay a message. The ladder takes any: a missing queue would show only at its end."""
+        if queue not in self.topology.names:
             raise unroutable(queue)
-        return Pending(
-            queue=queue,
-            exchange=exchange,
-            key=key,
-            id=message.id,
-            properties=frames.properties(message.id, message.headers, int(time.time() + after)),
-            body=message.body,
-            deadline=self._loop.time() + self._deadline,
-            done=self._loop.create_future(),
-        )
-
-    def _can_send(self) -> bool:
-        return self._channel is not None and not self._channel.connection.blocked and self._in_flight.has_room
-
-    def _send(self, pending: Pending) -> None:
-        self._in_flight.add(pending)
-        self._channel.connection.publish(
-            self._channel, pending.exchange, pending.key, pending.properties, pending.body
-        )
+        return delay_ladder.way_down(queue, after)
 
     def _send_waiting(self) -> None:
-        while self._waiting and self._can_send():
-            pending = self._waiting.popleft()
-            if not pending.done.done():
-                self._send(pending)
+        """Sends what waits, oldest first, as far as channel, broker and room in flight allow."""
+        wire = self._wire
+        while wire is not None and not wire.blocked:
+            pending = self._unconfirmed.next()
+            if pending is None:
+                return
+            wire.send(pending)
 
-    async def _set_up(self, connection: Connection) -> None:
-        channel = await open_channel(connection)
-        declare(channel, self._topology)
-        await ask(channel, channel.confirm_delivery, self._on_confirm)
-        channel.add_on_return_callback(self._on_return)
-        channel.add_on_close_callback(self._on_close)
-        connection.add_on_connection_unblocked_callback(lambda *_: self._send_waiting())
-        self._channel = channel
+    async def _set_up(self, connection: Any) -> None:
+        self._wire = await self._open_wire(connection, self.topology, self)
         self._send_waiting()
 
-    def _on_close(self, channel: Any, error: Exception) -> None:
+    def closed(self, error: Exception) -> None:
         """Unconfirmed messages wait again, in front: the broker may have them or not."""
-        self._channel = None
-        self._waiting.extendleft(reversed(self._in_flight.lost()))
-        if channel.connection.is_open:
-            # The connection has no other channel: the link opens both again.
-            channel.connection.abort(error)
+        wire, self._wire = self._wire, None
+        self._unconfirmed.waiting.extendleft(reversed(self._unconfirmed.lost()))
+        if wire is not None:
+            wire.abort(error)  # the link opens both again
 
-    def _on_confirm(self, frame: Any) -> None:
-        method = frame.method
-        refused = method.NAME == "Basic.Nack"
-        for pending in self._in_flight.confirmed(method.delivery_tag, method.multiple):
+    def confirmed(self, tag: int, *, multiple: bool, refused: bool) -> None:
+        """Ends the wait of these messages, or publishes again what was returned."""
+        for pending in self._unconfirmed.confirmed(tag, multiple):
             if refused:
                 pending.fail(
                     QueueFull(f"queue {pending.queue!r} refused a message, most often because it is full")
@@ -139,50 +198,53 @@ class Publisher:
                 self._publish_again(pending)
             elif not pending.done.done():
                 pending.done.set_result(None)
-        if self._waiting:
+        if self._unconfirmed.waiting:
             self._send_waiting()
 
-    def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
-        self._in_flight.returned(properties.message_id, method.routing_key)
+    def returned(self, message_id: str, key: str) -> None:
+        """Its confirm comes right after, and has no meaning."""
+        self._unconfirmed.returned(message_id, key)
+
+    def unblocked(self) -> None:
+        """Sends what has waited."""
+        self._send_waiting()
 
     def _publish_again(self, pending: Pending) -> None:
         """Declares a deleted queue of ours again and publishes once more."""
-        if pending.retried or pending.queue not in self._topology.names:
+        if pending.retried or pending.queue not in self.topology.names:
             pending.fail(unroutable(pending.queue))
             return
         pending.retried, pending.returned = True, False
         self._returned.append(pending)
         if self._redeclaring is None:
-            self._redeclaring = asyncio.create_task(self._redeclare(self._channel.connection))
+            self._redeclaring = asyncio.create_task(self._redeclare(self._wire))
 
-    async def _redeclare(self, connection: Connection) -> None:
+    async def _redeclare(self, wire: Wire | None) -> None:
         await asyncio.sleep(REDECLARE_DELAY_S)
         try:
-            channel = await open_channel(connection)
-            declare(channel, self._topology)
-            await ask(channel, channel.basic_qos, prefetch_count=1)
-            close_channel(channel)
+            if wire is not None:  # else the next one declares all
+                await wire.declare(self.topology)
         except Exception as error:  # noqa: BLE001  callers wait for a result, whatever pika raises
             for pending in self._returned:
                 pending.fail(self._status.unreachable(explain(error)))
         else:
-            self._waiting.extendleft(reversed(self._returned))
+            self._unconfirmed.waiting.extendleft(reversed(self._returned))
         self._returned.clear()
         self._redeclaring = None
         self._send_waiting()
 
     def _check_deadlines(self) -> None:
         now = self._loop.time()
-        unconfirmed = self._in_flight.late(now)
-        for pending in unconfirmed:
+        waiting, late = self._unconfirmed.waiting, self._unconfirmed.late(now)
+        for pending in late:
             self._give_up(pending, f"in {self._deadline:g} s")
-        while self._waiting and self._waiting[0].deadline <= now:
-            self._give_up(self._waiting.popleft(), f"in {self._deadline:g} s")
-        if unconfirmed and self._channel is not None and not self._channel.connection.blocked:
+        while waiting and waiting[0].deadline <= now:
+            self._give_up(waiting.popleft(), f"in {self._deadline:g} s")
+        if late and self._wire is not None and not self._wire.blocked:
             # A confirm so late is probably lost; a new connection may reach a healthier node.
-            self._channel.connection.abort(TimeoutError())
+            self._wire.abort(TimeoutError())
         self._timer = None
-        if self._in_flight or self._waiting or self._returned:
+        if self._unconfirmed or self._returned:
             self._start_timer()
 
     def _start_timer(self) -> None:
@@ -200,8 +262,8 @@ class Publisher:
             pending.fail(self._status.unreachable(self._why_not_sent()))
 
     def _why_not_sent(self) -> str:
-        if self._channel is None:
+        if self._wire is None:
             return ""
-        if self._channel.connection.blocked:
+        if self._wire.blocked:
             return BLOCKED
         return "it confirms too slowly: add brokers, or publish less"

@@ -11,19 +11,20 @@ from typing import Any
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from mousetrap.job_queue.amqp import address
-from mousetrap.job_queue.amqp.connection import ask, close_channel, open_channel
+from mousetrap.job_queue.amqp.connection import ask, close_channel, open_channel, open_connection
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
-from mousetrap.job_queue.errors import BLOCKED, explain, is_missing, silence_pika, unroutable
-from mousetrap.job_queue.publisher import Publisher
+from mousetrap.job_queue.errors import BLOCKED, explain, is_missing, not_declared, silence_pika, unroutable
+from mousetrap.job_queue.publisher import Publisher, Way
+from mousetrap.job_queue.pull import Puller
+from mousetrap.job_queue.topology.declare import declare
 from mousetrap.job_queue.topology.topology import topology
+from mousetrap.job_queue.wire import open_loop_wire
 from mousetrap.jobs import (
     Backlog,
+    Claim,
     Delivery,
-    Message,
     MousetrapError,
-    Queue,
-    QueueFull,
     QueueOptions,
     limit_reached,
     possible_limits,
@@ -31,6 +32,8 @@ from mousetrap.jobs import (
 
 #: For a request to the broker; the API answers within two seconds.
 _REPLY_TIMEOUT_S = 1.5
+#: For the first declaration on a new broker, of some sixty queues and exchanges.
+_DECLARE_TIMEOUT_S = 30.0
 #: How long the cause of a refusal is taken from the last look.
 _LIMIT_KNOWN_FOR_S = 1.0
 
@@ -38,7 +41,7 @@ _LIMIT_KNOWN_FOR_S = 1.0
 @asynccontextmanager
 async def open_rabbitmq(
     url: str, queues: Iterable[str], *, name: str, options: QueueOptions
-) -> AsyncIterator[Queue]:
+) -> AsyncIterator["RabbitQueue"]:
     """The queue at `amqp://user:password@host:port,host:port/vhost`, with `queues` and their dead queues declared."""
     silence_pika()
     queue = RabbitQueue(url, queues, name, options)
@@ -53,7 +56,8 @@ class RabbitQueue:
 
     def __init__(self, url: str, queues: Iterable[str], name: str, options: QueueOptions) -> None:
         broker = address.parse(url)
-        needed = topology(queues, options)
+        self._work = tuple(queues)
+        needed = topology(self._work, options)
         self._options = options
         #: By queue: the limit that it has reached, and when that was looked up.
         self._limits_reached: dict[str, tuple[str, float]] = {}
@@ -62,26 +66,33 @@ class RabbitQueue:
         self._publisher = Publisher(
             needed,
             options.confirm_deadline,
-            lambda: address.parameters(broker, f"{process} publish", options),
+            Way(
+                lambda: open_connection(address.parameters(broker, f"{process} publish", options)),
+                open_loop_wire,
+            ),
             self._status,
+            self._limit_reached,
         )
+        self.publish = self._publisher.publish
         self._consumer = Consumer(
             needed, lambda: address.parameters(broker, f"{process} consume", options), self._status
         )
+        self._puller = Puller(
+            lambda: address.parameters(broker, f"{process} claim", options), self._status, self._declare
+        )
         self._publisher.link.start()
-
-    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
-        try:
-            await self._publisher.publish(queue, message, after)
-        except QueueFull as error:
-            raise QueueFull(
-                f"{error}: {await self._limit_reached(queue)}; add workers, or try again later"
-            ) from None
 
     async def consume(
         self, queue: str, prefetch: int, receive: Callable[[Delivery], None]
     ) -> RabbitSubscription:
         return self._consumer.consume(queue, prefetch, receive)
+
+    async def declare_queue(self, queue: str) -> None:
+        if queue not in self._publisher.topology.names:
+            await self._declare(queue)
+
+    async def claim(self, queue: str, wait: float) -> Claim | None:
+        return await self._puller.claim(queue, wait)
 
     async def count_ready(self, queue: str) -> int:
         try:
@@ -107,8 +118,19 @@ class RabbitQueue:
             pass
 
     async def close(self) -> None:
+        await self._puller.close()
         await self._consumer.close()
         await self._publisher.close()
+
+    async def _declare(self, queue: str) -> None:
+        try:
+            async with self._channel(_DECLARE_TIMEOUT_S) as channel:
+                declare(channel, topology([queue], self._options))
+                await ask(channel, channel.basic_qos, prefetch_count=1)
+        except ChannelClosedByBroker as error:
+            raise not_declared(queue) from error
+        self._work = tuple(dict.fromkeys([*self._work, queue]))
+        self._publisher.topology = topology(self._work, self._options)
 
     async def _limit_reached(self, queue: str) -> str:
         """The limit that a full queue has reached. The broker does not report it: it is looked up, at most once a second."""
@@ -121,11 +143,11 @@ class RabbitQueue:
         return self._limits_reached[queue][0]
 
     @asynccontextmanager
-    async def _channel(self) -> AsyncIterator[Any]:
+    async def _channel(self, timeout_s: float = _REPLY_TIMEOUT_S) -> AsyncIterator[Any]:
         """A channel for one request. Raises QueueUnreachable when the broker does not answer in time."""
         link = self._publisher.link
         try:
-            async with asyncio.timeout(_REPLY_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 connection = await link.now()
                 if connection.blocked:
                     raise self._status.unreachable(BLOCKED)

@@ -1,9 +1,30 @@
 """The API from Python: requests, replies, and the events of a run."""
 
 from mousetrap.api_client.client import Api
-from mousetrap.api_client.errors import CommandFailed, Misused, UnknownRun, Unreachable
+from mousetrap.api_client.credentials import authorization, may_use_proxy
+from mousetrap.api_client.errors import CommandFailed, Misused, RunEnded, UnknownRun, Unreachable
+from mousetrap.api_client.event_stream import EventReader
 from mousetrap.api_client.filters import LetterFilter
 from mousetrap.api_client.follow import follow
+from mousetrap.api_client.problems import Problem, read_problem
 from mousetrap.api_client.reply import Reply
+from mousetrap.api_client.starts import BatchReply, StartOptions
 
-__all__ = ["Api", "CommandFailed", "LetterFilter", "Misused", "Reply", "UnknownRun", "Unreachable", "follow"]
+__all__ = [
+    "Api",
+    "BatchReply",
+    "CommandFailed",
+    "EventReader",
+    "LetterFilter",
+    "Misused",
+    "Problem",
+    "Reply",
+    "RunEnded",
+    "StartOptions",
+    "UnknownRun",
+    "Unreachable",
+    "authorization",
+    "follow",
+    "may_use_proxy",
+    "read_problem",
+]

@@ -1,8 +1,8 @@
 """Sends requests to the API; its problems become errors for people."""
 
-import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -11,11 +11,13 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from mousetrap.api_client.credentials import authorization, may_use_proxy
 from mousetrap.api_client.errors import Misused, Unreachable
-from mousetrap.api_client.event_stream import lines_of, read_events
+from mousetrap.api_client.event_stream import EventReader, lines_of
 from mousetrap.api_client.filters import LetterFilter, without_empty
 from mousetrap.api_client.problems import check_response
 from mousetrap.api_client.reply import Reply, decoded
+from mousetrap.api_client.starts import BatchReply, StartOptions
 from mousetrap.shapes import (
     Accepted,
     Discarded,
@@ -35,8 +37,13 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TIMEOUT_S = 10.0
 #: Without a byte for so long, a stream of events is lost: the API sends something more often.
 _EVENTS_TIMEOUT_S = 60.0
+#: For the answers to a batch.
+_BATCH_TIMEOUT_S = 120.0
 #: A request about dead letters reads all of them.
 _LETTERS_TIMEOUT_S = 60.0
+
+
+_NO_OPTIONS = StartOptions()
 
 
 class Api:
@@ -44,11 +51,13 @@ class Api:
 
     def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
+        address = _checked(self.url)
         self._client = httpx.Client(
-            base_url=_checked(self.url),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            base_url=address,
+            verify=_trusted(address),
+            headers=authorization(self.url, key),
             timeout=_TIMEOUT_S,
-            trust_env=not _is_loopback(self.url),  # a proxy cannot reach this machine's own address
+            trust_env=may_use_proxy(self.url, key),
         )
 
     def __enter__(self) -> Self:
@@ -68,21 +77,23 @@ class Api:
         known = decoded(self._request("GET", "/pipelines"), tuple[Pipeline, ...])
         return tuple(stage.name for one in known if one.name == pipeline for stage in one.stages)
 
-    def start(
-        self,
-        pipeline: str,
-        body: bytes,
-        *,
-        key: str | None = None,
-        run_id: str | None = None,
-        expires_in: float | None = None,
-    ) -> Reply[Accepted]:
-        """Starts a run, under an idempotency key or an id where given."""
-        params = without_empty({"run_id": run_id, "expires_in": expires_in})
+    def start(self, pipeline: str, body: bytes, options: StartOptions = _NO_OPTIONS) -> Reply[Accepted]:
+        """Starts a run."""
         path = f"/pipelines/{_segment(pipeline)}/runs"
-        return Reply(
-            self._request("POST", path, content=body, headers=_headers(key), params=params), Accepted
+        reply = self._request(
+            "POST", path, content=body, headers=_headers(options.unique), params=options.params()
         )
+        return Reply(reply, Accepted)
+
+    def start_many(self, pipeline: str, lines: bytes) -> Sequence[BatchReply]:
+        """Starts a run for each of the lines, at most ten thousand: what became of each, in order.
+
+        A line is JSON: `{"input": …}` with the options of a single run beside it.
+        """
+        path = f"/pipelines/{_segment(pipeline)}/batch"
+        headers = {"Content-Type": "application/x-ndjson"}
+        reply = self._request("POST", path, content=lines, headers=headers, timeout=_BATCH_TIMEOUT_S)
+        return [BatchReply.read(line) for line in reply.splitlines()]
 
     def cancel(self, run_id: str) -> str:
         """Cancels the run, and returns its id."""
@@ -100,6 +111,10 @@ class Api:
     def run(self, run_id: str) -> Reply[Run]:
         """The run with its timeline."""
         return Reply(self._request("GET", _run_path(run_id)), Run)
+
+    def job(self, run_id: str, stage: str) -> bytes:
+        """The job that the run had at a stage (its name, `start` or `failed`), as its message carried it."""
+        return self._request("GET", f"{_run_path(run_id)}/jobs/{_segment(stage)}")
 
     def runs(
         self,
@@ -146,15 +161,16 @@ class Api:
     def export(self, letters: LetterFilter) -> Iterator[bytes]:
         """The selected dead letters, complete, one line of JSON each."""
         params, timeout = letters.params(), httpx.Timeout(_LETTERS_TIMEOUT_S)
-        with self._streamed("/dead/export", params=params, timeout=timeout) as lines:
-            yield from lines
+        with self._streamed("/dead/export", params=params, timeout=timeout) as parts:
+            yield from lines_of(parts)
 
     def events(self, run_id: str, after: str) -> Iterator[Event | Progress]:
         """The run's events after the one with the id `after`, until the connection ends."""
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
         timeout = httpx.Timeout(_TIMEOUT_S, read=_EVENTS_TIMEOUT_S)
-        with self._streamed(f"{_run_path(run_id)}/events", headers=headers, timeout=timeout) as lines:
-            for kind, data in read_events(lines):
+        with self._streamed(f"{_run_path(run_id)}/events", headers=headers, timeout=timeout) as parts:
+            reader = EventReader()
+            for kind, data in (event for part in parts for event in reader.feed(part)):
                 yield decoded(data, Progress) if kind == "progress" else decoded(data, Event)
 
     def _repair(self, path: str, fields: Mapping[str, Any]) -> bytes:
@@ -175,7 +191,7 @@ class Api:
             if response.is_error:
                 response.read()
             check_response(response)
-            yield lines_of(response.iter_bytes())
+            yield response.iter_bytes()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -220,9 +236,6 @@ def _checked(url: str) -> httpx.URL:
         raise Misused(f"MOUSETRAP_API_URL is {url}, which is no address: {error}") from error
 
 
-def _is_loopback(url: str) -> bool:
-    host = httpx.URL(url).host
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _trusted(address: httpx.URL) -> ssl.SSLContext | bool:
+    """Whom TLS trusts. Without TLS no one: loading the authorities costs each command 25 ms."""
+    return True if address.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

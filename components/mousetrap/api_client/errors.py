@@ -17,6 +17,10 @@ class UnknownRun(Misused):
     """The API knows no run with this id."""
 
 
+class RunEnded(CommandFailed):
+    """The run has ended: there is nothing to cancel."""
+
+
 class Unreachable(CommandFailed):
     """The API cannot be reached, or cannot reach what it needs: try again later."""
 

@@ -1,4 +1,4 @@
-"""Reads server-sent events from the lines of a response."""
+"""Reads server-sent events from the parts of a response."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,17 +13,28 @@ def lines_of(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def read_events(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Each event's kind and data. One that the connection's end cut short is left out, as the standard has it."""
-    kind, data = "message", list[bytes]()
-    for line in lines:
+class EventReader:
+    """The events of a response that comes in parts. One that its end cuts short is left out, as the standard has it."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._kind = "message"
+        self._data: list[bytes] = []
+
+    def feed(self, part: bytes) -> Iterator[tuple[str, bytes]]:
+        """Kind and data of each event that ends in this part."""
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        for line in lines:
+            yield from self._read(line.removesuffix(b"\r"))
+
+    def _read(self, line: bytes) -> Iterator[tuple[str, bytes]]:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if not line:
-            if data:
-                yield kind, b"\n".join(data)
-            kind, data = "message", []
+            if self._data:
+                yield self._kind, b"\n".join(self._data)
+            self._kind, self._data = "message", []
         elif field == b"event":
-            kind = value.decode(errors="replace")
+            self._kind = value.decode(errors="replace")
         elif field == b"data":
-            data.append(value)
+            self._data.append(value)

@@ -4,20 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mousetrap.shapes import LetterConditions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetterFilter:
+class LetterFilter(LetterConditions):
     """Selects the dead letters that fulfil all conditions; the API redrives or discards none without a condition or `all`."""
 
-    queue: str | None = None
-    reason: str | None = None
-    #: The error's class.
-    error: str | None = None
-    run: str | None = None
-    stage: str | None = None
-    #: Times of death, in milliseconds since 1970.
-    before_ms: int | None = None
-    after_ms: int | None = None
     ids: tuple[str, ...] = ()
     all: bool | None = None
 

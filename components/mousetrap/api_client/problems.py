@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import httpx
 import msgspec
 
-from mousetrap.api_client.errors import Misused, UnknownRun, Unreachable
+from mousetrap.api_client.errors import Misused, RunEnded, UnknownRun, Unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +16,37 @@ class Problem:
     title: str = ""
     detail: str = ""
     where: str | None = None
+    #: Of a run that has ended: how.
+    state: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The last part of its type; empty for what is no problem of ours."""
+        return self.type.rpartition(":")[2] if self.type.startswith("urn:mousetrap:") else ""
+
+    @property
+    def text(self) -> str:
+        """The problem on one line."""
+        text = ": ".join(filter(None, (self.title, self.detail)))
+        return " ".join(f"{text} (at {self.where})".split() if self.where else text.split())
+
+
+def read_problem(body: bytes) -> Problem:
+    """The problem of a response's body; an empty one for anything else."""
+    try:
+        return msgspec.json.decode(body, type=Problem)
+    except msgspec.DecodeError:
+        return Problem()
 
 
 def check_response(response: httpx.Response) -> None:
-    """Raises Unreachable for a server's error, UnknownRun or Misused for any other response without success."""
+    """Raises Unreachable for a server's error, UnknownRun, RunEnded or Misused for any other response without success."""
     if response.is_success:
         return
-    try:
-        problem = msgspec.json.decode(response.content, type=Problem)
-    except msgspec.DecodeError:
-        problem = Problem()
-    text = ": ".join(filter(None, (problem.title, problem.detail)))
-    if problem.where:
-        text = f"{text} (at {problem.where})"
-    text = " ".join(text.split()) or f"{response.url} answered {response.status_code}"
-    if problem.type.endswith(":unknown-run"):
+    problem = read_problem(response.content)
+    text = problem.text or f"{response.url} answered {response.status_code}"
+    if problem.kind == "unknown-run":
         raise UnknownRun(text)
+    if problem.kind == "run-ended":
+        raise RunEnded(text)
     raise (Unreachable if response.is_server_error else Misused)(text)

@@ -4,6 +4,7 @@ from mousetrap.catalogue.catalogue import (
     INPUTS,
     MIGRATIONS,
     PIPELINES,
+    RECORDS,
     RENDERERS,
     ROOT_PIPELINE,
     SAMPLE,
@@ -11,4 +12,14 @@ from mousetrap.catalogue.catalogue import (
     WORKERS,
 )
 
-__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "SETTINGS", "WORKERS"]
+__all__ = [
+    "INPUTS",
+    "MIGRATIONS",
+    "PIPELINES",
+    "RECORDS",
+    "RENDERERS",
+    "ROOT_PIPELINE",
+    "SAMPLE",
+    "SETTINGS",
+    "WORKERS",
+]

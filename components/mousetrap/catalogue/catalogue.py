@@ -32,6 +32,10 @@ ROOT_PIPELINE: str | None = "earthquakes"
 #: By pipeline, what draws a result for the terminal: takes the result, returns None for one that it cannot draw.
 RENDERERS: Mapping[str, str] = {"earthquakes": "mousetrap.earthquakes_tables:draw_result"}
 
+#: By pipeline, what opens its own record of results, which the API reads once the run store has forgotten the run: takes the
+#: settings, returns a `Record`, which changes nothing.
+RECORDS: Mapping[str, str] = {"earthquakes": "mousetrap.summaries:open_record"}
+
 #: Steps of `mousetrap migrate` by name: each takes the settings, may be repeated, and returns what is there now.
 MIGRATIONS: Mapping[str, str] = {"database": "mousetrap.summaries:migrate"}
 

@@ -2,19 +2,32 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mousetrap.settings import Settings
 
 
 class Worker(NamedTuple):
-    """A worker, by names that are imported when it is started."""
+    """A worker, by names that are imported when it is started: of a binder, or of modules with tasks."""
 
     #: "module:function" that takes the settings and returns the binding of a stage.
-    binder: str
-    #: The module that `python -m` runs as the worker's process.
-    program: str
+    binder: str | None = None
+    #: The module that `python -m` runs as the worker's process; None for `mousetrap worker`.
+    program: str | None = None
+    #: It serves all tasks and chains of these modules: any target of `mousetrap worker`.
+    modules: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a process of it imports by name."""
+        return tuple(name for name in (self.binder, self.program, *self.modules) if name)
+
+    def command(self, name: str) -> tuple[str, ...]:
+        """What `python -m` runs as its process: a module and its arguments; `name` is its name in the catalogue."""
+
+        return (self.program,) if self.program else ("mousetrap.cli", "worker", *(self.modules or (name,)))
 
 
 class Sample(NamedTuple):
@@ -31,6 +44,28 @@ class Sample(NamedTuple):
     results: Mapping[str, str]
     #: MOUSETRAP_ variables for all processes of the stack.
     variables: Mapping[str, str]
+
+
+class Recorded(NamedTuple):
+    """A run's result in a record of the pipeline's own."""
+
+    run_id: str
+    #: When it was stored, in UTC.
+    at: datetime
+    #: JSON.
+    result: bytes | str
+
+
+class Record(Protocol):
+    """Results that a pipeline keeps by itself; they outlive their runs in the run store. Used in threads, one at a time."""
+
+    def newest(self) -> Recorded | None:
+        """The result stored last; None before the first. Raises MousetrapError while it cannot be read."""
+        ...
+
+    def close(self) -> None:
+        """Closes its connections."""
+        ...
 
 
 #: Opens the sample of a stack: takes the stack's folder, its settings and the names of those that were given.

@@ -3,7 +3,7 @@
 from mousetrap.dead_letters.edit import NotEditable
 from mousetrap.dead_letters.export import line
 from mousetrap.dead_letters.group import group
-from mousetrap.dead_letters.letter import DeadLetter
+from mousetrap.dead_letters.letter import DeadLetter, read_letter
 from mousetrap.dead_letters.repair import DeadLetters, Looked, Repaired
 from mousetrap.dead_letters.selection import Selection
 
@@ -16,4 +16,5 @@ __all__ = [
     "Selection",
     "group",
     "line",
+    "read_letter",
 ]

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import msgspec
-
 from mousetrap.dead_letters.letter import DeadLetter
 from mousetrap.jobs import Job, MousetrapError
 from mousetrap.pipeline import Pipeline, read, write
@@ -28,4 +26,4 @@ def edited(letter: DeadLetter, payload: bytes, pipelines: Mapping[str, Pipeline]
         raise NotEditable(
             f"stage {job.stage!r} of pipeline {job.pipeline!r} is not known here: redrive the letter as it is"
         )
-    return msgspec.structs.replace(job, payload=msgspec.Raw(write(read(payload, stage.input), stage.input)))
+    return job.edited(write(read(payload, stage.input), stage.input))

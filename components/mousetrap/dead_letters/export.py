@@ -7,8 +7,11 @@ import msgspec
 from mousetrap.dead_letters.letter import DeadLetter
 
 
-def line(letter: DeadLetter) -> bytes:
-    """The letter and a line end. Its body is text, byte for byte, or `body_base64` where it is none."""
+def line(letter: DeadLetter, payload: bytes | None = None) -> bytes:
+    """The letter and a line end. Its body is text, byte for byte, or `body_base64` where it is none.
+
+    `payload` (JSON) is what a reference in the body names.
+    """
     body = letter.message.body
     try:
         content = {"body": body.decode()}
@@ -22,4 +25,5 @@ def line(letter: DeadLetter) -> bytes:
         "message_id": letter.message.id,
         "headers": dict(letter.message.headers),
     }
-    return msgspec.json.encode({**facts, **content}) + b"\n"
+    beside = {} if payload is None else {"payload": msgspec.Raw(payload)}
+    return msgspec.json.encode({**facts, **content, **beside}) + b"\n"

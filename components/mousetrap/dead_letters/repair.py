@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from msgspec import UNSET, UnsetType
+
 from mousetrap.dead_letters.edit import edited
 from mousetrap.dead_letters.held import hold
 from mousetrap.dead_letters.letter import DeadLetter, read_letter, without_story
 from mousetrap.dead_letters.selection import Selection, matches
 from mousetrap.dead_letters.shared_look import SharedLook, age
-from mousetrap.jobs import Delivery, Job, Queue, signed_message
-from mousetrap.pipeline import Pipeline
+from mousetrap.jobs import LARGEST_INLINE, Delivery, Job, Queue, Unroutable, dead_queue, signed_message
+from mousetrap.pipeline import Payload, Pipeline
 from mousetrap.run_store import RunStore
 from mousetrap.signing import Keyring
 
@@ -78,13 +80,19 @@ class DeadLetters:
         self._pipelines = pipelines
         self._now = now
         self._sleep = sleep
-        names = sorted({stage.queue for pipeline in pipelines.values() for stage in pipeline.stages})
-        self._looks = {name: SharedLook(queue, name, keyring) for name in names}
+        self._looks = {name: SharedLook(queue, name, keyring) for name in self.queues}
+        #: Those that our process declares. Others are known from workers, and the broker may not have them yet, or any more.
+        self._declared = frozenset(self._looks)
 
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues whose dead letters these are."""
-        return tuple(self._looks)
+        return tuple(sorted({stage.queue for it in self._pipelines.values() for stage in it.stages}))
+
+    async def queues_of(self, selection: Selection) -> Sequence[str]:
+        """The queue of the selection, else all: of those that other processes declare, the ones that the broker has."""
+        names = [name for name in self.queues if selection.queue in (None, name)]
+        return [it for it in names if selection.queue or it in self._declared or await self._is_there(it)]
 
     async def look(self, selection: Selection, *, stale: float = 0.0) -> Looked:
         """The selected letters; all of them stay.
@@ -93,8 +101,8 @@ class DeadLetters:
         """
         found: list[DeadLetter] = []
         seen = unseen = 0
-        for name in self._selected(selection):
-            look = await self._looks[name].look(MAX_HELD, stale)
+        for name in await self.queues_of(selection):
+            look = await self._look_at(name).look(MAX_HELD, stale)
             found += [letter for letter in look.letters if matches(letter, selection)]
             seen, unseen = seen + len(look.letters), unseen + look.beyond
         return Looked(letters=tuple(sorted(found, key=age)), seen=seen, unseen=unseen)
@@ -103,6 +111,16 @@ class DeadLetters:
         """One letter; None when it is not, or no longer, there."""
         looked = await self.look(Selection(queue=queue, ids=frozenset({letter_id})))
         return looked.letters[0] if looked.letters else None
+
+    async def payload_of(self, letter: DeadLetter, *, most: int = LARGEST_INLINE) -> Payload | None:
+        """The input of a letter that is ours, wherever it is; None for another letter, and for an input of more than `most` bytes.
+
+        Raises PayloadUnusable.
+        """
+        job = letter.job if letter.believed else None
+        if job is None or (not isinstance(job.reference, UnsetType) and job.reference.size > most):
+            return None
+        return (await self._store.payloads.resolved(job)).written
 
     async def redrive(self, selection: Selection, *, rate: float, limit: int) -> Repaired:
         """Redrives at most `limit` of the selected letters, oldest first and at most `rate` a second.
@@ -124,7 +142,9 @@ class DeadLetters:
         """Redrives one letter with another input. Raises ContractBroken or NotEditable; then the letter stays."""
 
         async def act(letter: DeadLetter) -> bool | None:
-            return await self._redrive(letter, edited(letter, payload, self._pipelines))
+            job = edited(letter, payload, self._pipelines)
+            reference = await self._store.payloads.put_large(job.run_id, bytes(job.payload))
+            return await self._redrive(letter, job if reference is UNSET else job.referring(reference))
 
         return await self._repair(Selection(queue=queue, ids=frozenset({letter_id})), 1, act)
 
@@ -140,7 +160,7 @@ class DeadLetters:
         self, selection: Selection, limit: int, act: Callable[[DeadLetter], Awaitable[bool | None]]
     ) -> Repaired:
         total = Repaired()
-        for name in self._selected(selection):
+        for name in await self.queues_of(selection):
             async with self._holding(name) as (letters, beyond):
                 selected = [each for each in letters if matches(each[0], selection)]
                 total += Repaired(matched=len(selected), unseen=beyond)
@@ -164,15 +184,23 @@ class DeadLetters:
         await self._store.mark_redriven(redriven)
         return True
 
-    def _selected(self, selection: Selection) -> Sequence[str]:
-        return [name for name in self._looks if selection.queue in (None, name)]
+    async def _is_there(self, name: str) -> bool:
+        try:
+            await self._queue.count_ready(dead_queue(name))
+        except Unroutable:
+            return False
+        return True
+
+    def _look_at(self, name: str) -> SharedLook:
+        return self._looks.setdefault(name, SharedLook(self._queue, name, self._keyring))
 
     @asynccontextmanager
     async def _holding(self, name: str) -> AsyncIterator[tuple[Found, int]]:
-        async with self._looks[name].lock:
+        look = self._look_at(name)
+        async with look.lock:
             try:
                 async with hold(self._queue, name, MAX_HELD) as held:
                     letters = [(read_letter(it.message, name, self._keyring), it) for it in held.deliveries]
                     yield sorted(letters, key=lambda each: age(each[0])), held.beyond
             finally:
-                self._looks[name].forget()
+                look.forget()

@@ -1,25 +1,10 @@
 """Selects dead letters."""
 
-from dataclasses import dataclass
-
 from mousetrap.dead_letters.letter import DeadLetter
+from mousetrap.shapes import LetterConditions
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What a letter must match; a field that is left out matches any, so an empty selection matches all."""
-
-    #: The queue that gave it up.
-    queue: str | None = None
-    ids: frozenset[str] = frozenset()
-    reason: str | None = None
-    #: The error's class, with its module or without.
-    error: str | None = None
-    run: str | None = None
-    stage: str | None = None
-    #: Milliseconds since 1970. A letter without a time counts as older than any.
-    before_ms: int | None = None
-    after_ms: int | None = None
+#: The name that this brick and its users have for the conditions.
+Selection = LetterConditions
 
 
 def matches(letter: DeadLetter, selection: Selection) -> bool:

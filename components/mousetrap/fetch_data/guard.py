@@ -52,7 +52,7 @@ class Guard(httpx.AsyncBaseTransport):
         if _names(url.host, port).isdisjoint(self._allowed) and not all(map(is_public, addresses)):
             raise FeedRefused(
                 f"{shown(url)} points to a private network, or to no public address: "
-                "give a public one, or allow its host in the settings of the fetch worker"
+                "give a public one, or name its host in MOUSETRAP_FETCH_ALLOW of the fetch worker"
             )
         return addresses
 

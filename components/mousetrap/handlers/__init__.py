@@ -1,53 +1,89 @@
 """Handlers: bound to a stage, called, and judged; no broker, no store."""
 
+from mousetrap.handlers.async_call import AsyncCall, Suspended
 from mousetrap.handlers.binding import Binding, no_dependencies
 from mousetrap.handlers.bound_handler import BoundHandler, HandlerHost
+from mousetrap.handlers.call import Call
 from mousetrap.handlers.calling import Raised, Returned, call, call_async, run_through
+from mousetrap.handlers.chain import Chain, chain
 from mousetrap.handlers.context import AttemptInfo, Context, attempt_info, context_of
+from mousetrap.handlers.error_hook import HOOK_S, AttemptFailed, call_hook
 from mousetrap.handlers.hung import Hung, HungHandlers
-from mousetrap.handlers.local_handlers import bound
+from mousetrap.handlers.local_handlers import AsyncHandler, bound
 from mousetrap.handlers.outcomes import (
     crash_loop,
     done,
+    failure_of,
     input_broken,
     judged,
     lock_held,
     locked_out,
+    output_of,
     record_refused,
     too_many,
     unknown_stage,
     waited_out,
 )
+from mousetrap.handlers.parameters import TaskRefused
 from mousetrap.handlers.progress_reporter import ProgressReporter
+from mousetrap.handlers.run_surrounded import run_surrounded
 from mousetrap.handlers.soft_timeout import SoftLimit, SoftTimeout
+from mousetrap.handlers.surroundings import Around, Middleware, Next, OnError
+from mousetrap.handlers.task import Task, task
+from mousetrap.handlers.tasks import Tasks
+from mousetrap.handlers.yields import LARGEST_VALUE, Emit, Result, YieldRefused
 
 __all__ = [
+    "HOOK_S",
+    "LARGEST_VALUE",
+    "Around",
+    "AsyncCall",
+    "AsyncHandler",
+    "AttemptFailed",
     "AttemptInfo",
     "Binding",
     "BoundHandler",
+    "Call",
+    "Chain",
     "Context",
+    "Emit",
     "HandlerHost",
     "Hung",
     "HungHandlers",
+    "Middleware",
+    "Next",
+    "OnError",
     "ProgressReporter",
     "Raised",
+    "Result",
     "Returned",
     "SoftLimit",
     "SoftTimeout",
+    "Suspended",
+    "Task",
+    "TaskRefused",
+    "Tasks",
+    "YieldRefused",
     "attempt_info",
     "bound",
     "call",
     "call_async",
+    "call_hook",
+    "chain",
     "context_of",
     "crash_loop",
     "done",
+    "failure_of",
     "input_broken",
     "judged",
     "lock_held",
     "locked_out",
     "no_dependencies",
+    "output_of",
     "record_refused",
+    "run_surrounded",
     "run_through",
+    "task",
     "too_many",
     "unknown_stage",
     "waited_out",

@@ -2,11 +2,12 @@
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from mousetrap.handlers.surroundings import Around, Middleware, OnError, check_surroundings
 from mousetrap.pipeline import Pipeline, Stage
 
 
@@ -29,6 +30,12 @@ class Binding:
     #: Whether the handler runs in a process of its own, which can be killed, and which can die without the worker. Handler
     #: and lifespan must then be importable, and the lifespan is entered in that process.
     isolated: bool
+    #: Entered around each attempt, outside of the middleware; takes the context.
+    around: Around[Any] | None
+    #: Surrounds the handler of each attempt, the first one outermost.
+    middleware: tuple[Middleware[Any], ...]
+    #: Called with context, error and outcome once a failed attempt is judged; it changes nothing.
+    on_error: OnError[Any] | None
 
     def __init__(
         self,
@@ -38,10 +45,13 @@ class Binding:
         handler: Callable[..., Any],
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] = no_dependencies,
         isolated: bool = False,
+        around: Around[Any] | None = None,
+        middleware: Sequence[Middleware[Any]] = (),
+        on_error: OnError[Any] | None = None,
     ) -> None:
         """`stage` is the stage, or its name.
 
-        Raises ValueError for a stage that the pipeline does not have, and for a handler that is a generator.
+        Raises ValueError for a stage that the pipeline does not have, and for what cannot surround a handler.
         """
         fields = {
             "pipeline": pipeline,
@@ -49,10 +59,13 @@ class Binding:
             "handler": handler,
             "lifespan": lifespan,
             "isolated": isolated,
+            "around": around,
+            "middleware": tuple(middleware),
+            "on_error": on_error,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-        _refuse_generators(self.stage_name, handler)
+        check_surroundings(self.stage_name, around, self.middleware, on_error)
 
     @property
     def stage_name(self) -> str:
@@ -62,7 +75,19 @@ class Binding:
     @property
     def is_async(self) -> bool:
         """Whether the handler runs on the event loop."""
-        return any(map(inspect.iscoroutinefunction, (self.handler, _function(self.handler))))
+        functions = (self.handler, _function(self.handler))
+        return any(map(inspect.iscoroutinefunction, functions)) or inspect.isasyncgenfunction(functions[1])
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether the handler yields values."""
+        function = _function(self.handler)
+        return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+    @property
+    def is_surrounded(self) -> bool:
+        """Whether more than the handler's call makes an attempt: around, middleware, or what takes its values."""
+        return self.around is not None or bool(self.middleware) or self.is_generator
 
     @property
     def takes_context(self) -> bool:
@@ -78,15 +103,6 @@ def _stage(pipeline: Pipeline, name: str | Stage) -> Stage:
             f"pipeline {pipeline.name!r} has no stage {getattr(name, 'name', name)!r}; it has: {known}"
         )
     return stage
-
-
-def _refuse_generators(stage: str, handler: Callable[..., Any]) -> None:
-    function = _function(handler)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ValueError(
-            f"the handler of stage {stage!r} is a generator (it has a `yield`), and a handler returns one value: "
-            "return a list of the yielded values; context.progress() reports how far the handler is"
-        )
 
 
 def _function(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from mousetrap.blobs import Chunks, chunks_in_memory
 from mousetrap.handlers.binding import Binding
+from mousetrap.handlers.context import AttemptInfo, attempt_info
 from mousetrap.handlers.hung import HungHandlers
-from mousetrap.handlers.outcomes import judged
+from mousetrap.handlers.outcomes import judged, waited_out
 from mousetrap.handlers.progress_reporter import Report
-from mousetrap.jobs import Job, Outcome
+from mousetrap.handlers.yields import Emit, drop_value
+from mousetrap.jobs import LARGEST_PAYLOAD, Job, Outcome, RetryLater
 from mousetrap.retry import TimeLimitExceeded
 
 
@@ -22,10 +25,20 @@ class HandlerHost:
     #: Runs the sync handlers.
     threads: Executor
     hung: HungHandlers
+    #: The worker's name.
+    worker: str
     #: Keeps progress reports.
     report: Report
+    #: Keeps what generator handlers yield.
+    emit: Emit = field(default=drop_value)
+    #: Bytes of an output.
+    largest: int = LARGEST_PAYLOAD
+    #: The chunks of a run's blobs, by the run's id.
+    chunks: Callable[[str], Chunks] = field(default_factory=chunks_in_memory)
     #: A number in [0, 1) that spreads retries.
     chance: Callable[[], float] = field(default=random.random)
+    #: Gets each error before it is judged, for those who need more of it than its text.
+    raised: Callable[[BaseException], None] = field(default=lambda error: None)
 
 
 class BoundHandler(ABC):
@@ -49,12 +62,17 @@ class BoundHandler(ABC):
 
     def judged(self, error: BaseException, job: Job) -> Outcome:
         """The outcome of an attempt that ended with `error`."""
+        self._host.raised(error)
         return judged(error, job.attempt, self.stage, self._host.chance(), time.time())
+
+    def waited_out(self, outcome: RetryLater, waited_s: float) -> Outcome:
+        """The outcome of an attempt that met an outage, which has lasted for so long."""
+        return waited_out(outcome, waited_s, self.stage.retry, self._host.chance())
 
     def _timed_out(self, job: Job) -> Outcome:
         error = TimeLimitExceeded(f"the attempt took longer than its {self.stage.timeout:g} s")
         return self.judged(error, job)
 
-    def _deadline(self) -> float | None:
-        """The deadline of an attempt that begins now, on time.monotonic()'s clock."""
-        return time.monotonic() + self.stage.timeout if self.stage.timeout else None
+    def _attempt(self, job: Job, fence: int, lock_fence: int) -> AttemptInfo:
+        """The attempt that begins now, as data."""
+        return attempt_info(job, self.stage, self._host.worker, (fence, lock_fence), time.monotonic())

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from mousetrap.retry import error_kind, error_text, error_traceback
-from mousetrap.shutdown import forked
+from mousetrap.shutdown import this_process
 from mousetrap.telemetry import below
 
 T = TypeVar("T")
@@ -45,10 +45,15 @@ def call(function: Callable[..., Any], *arguments: Any) -> Returned | Raised:
     and concurrent.futures.CancelledError would look like a cancellation of ours.
     """
     try:
-        return _unless_forked(Returned(function(*arguments)))
+        value = function(*arguments)
     except BaseException as error:  # noqa: BLE001  all of it is judged
+        if this_process.forked:
+            _end_fork(error)
         # No local name for the outcome: it would keep the handler's frames until a collection.
-        return _unless_forked(Raised(error))
+        return Raised(error)
+    if this_process.forked:
+        _end_fork(None)
+    return Returned(value)
 
 
 async def call_async(function: Callable[..., Awaitable[Any]], *arguments: Any) -> Returned | Raised:
@@ -58,9 +63,14 @@ async def call_async(function: Callable[..., Awaitable[Any]], *arguments: Any) -
     error whose `__class__` raises.
     """
     try:
-        return _unless_forked(Returned(await function(*arguments)))
+        value = await function(*arguments)
     except BaseException as error:  # noqa: BLE001  all of it is judged
-        return _unless_forked(Raised(error))
+        if this_process.forked:
+            _end_fork(error)
+        return Raised(error)
+    if this_process.forked:
+        _end_fork(None)
+    return Returned(value)
 
 
 def ended_within(work: "asyncio.Future[Any]", seconds: float | None) -> "asyncio.Future[bool]":
@@ -99,14 +109,8 @@ def run_through(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | 
             _log.warning("what a handler left on the event loop stopped it (%s): the loop goes on", cause)
 
 
-def _unless_forked(ended: Returned | Raised) -> Returned | Raised:
-    if forked():
-        _end_fork(ended)
-    return ended
-
-
-def _end_fork(ended: Returned | Raised) -> NoReturn:
+def _end_fork(error: BaseException | None) -> NoReturn:
     """Ends a child that the handler forked and that returned from it: it is no second worker, and has no outcome."""
-    if isinstance(ended, Raised) and not isinstance(ended.error, SystemExit):
-        print(below(error_traceback(ended.error, _MAX_TEXT).rstrip()), file=sys.stderr, flush=True)
-    os._exit(0 if isinstance(ended, Returned) else 1)
+    if error is not None and not isinstance(error, SystemExit):
+        print(below(error_traceback(error, _MAX_TEXT).rstrip()), file=sys.stderr, flush=True)
+    os._exit(0 if error is None else 1)

@@ -1,13 +1,16 @@
 """What a handler can read about its attempt, and its progress reports."""
 
+import itertools
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from mousetrap.blobs import Chunks, MemoryChunks, NewBlob
 from mousetrap.jobs import Job
+from mousetrap.pipeline import Stage
 from mousetrap.shapes import Progress
 
 Deps = TypeVar("Deps")
@@ -26,14 +29,26 @@ class AttemptInfo:
     job_id: str
     pipeline: str
     stage: str
+    #: The queue that the job came from.
+    queue: str = ""
+    #: The name of the worker, unique among all.
+    worker: str = ""
     #: 1 for the first try.
     attempt: int
+    #: How many the stage's policy allows; None for any number.
+    max_attempts: int | None = None
     #: Grows with each claim on the job: an outside system that keeps the greatest fence so far can refuse a late worker.
     fence: int
     #: As `fence`, for the stage's lock: grows from one holder to the next; 0 where the stage has no lock.
     lock_fence: int = 0
+    #: Seconds that the stage allows for an attempt; None for any time.
+    timeout: float | None = None
     #: On time.monotonic()'s clock, which all processes of a machine share; None when the stage has no timeout.
     deadline: float | None
+    #: As `deadline`, for the stage's soft timeout.
+    soft_deadline: float | None = None
+    #: Milliseconds since 1970 after which no attempt of the run is begun; None for never. It does not end this attempt.
+    expires_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +59,11 @@ class Context(AttemptInfo, Generic[Deps]):
     deps: Deps
     stopped: threading.Event = field(repr=False)
     report: Callable[[Progress], None] = field(repr=False)
+    #: Those of the run's blobs; in memory in a context that was made by hand.
+    chunks: Chunks = field(default_factory=lambda: MemoryChunks("run"), repr=False)
+    blob_count: Iterator[int] = field(default_factory=itertools.count, repr=False)
+    if TYPE_CHECKING:  # so that the types in tasks.py can exclude a Context
+        __reduce__: ClassVar[None]  # type: ignore[assignment]
 
     @property
     def idempotency_key(self) -> str:
@@ -61,6 +81,13 @@ class Context(AttemptInfo, Generic[Deps]):
         facts = {"run": self.run_id, "stage": self.stage, "attempt": self.attempt}
         return logging.LoggerAdapter(_log, facts)
 
+    def new_blob(self) -> NewBlob:
+        """A blob of this run to write as a stream: `with context.new_blob() as file`, in async code `async with`.
+
+        After the block `file.blob` is the value to return. It lives as long as the run; so does what a failed attempt wrote.
+        """
+        return NewBlob(self.chunks, f"{self.job_id}-{self.fence}-{next(self.blob_count)}")
+
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Reports how far the handler has come; call it as often as you like.
 
@@ -77,26 +104,39 @@ class Context(AttemptInfo, Generic[Deps]):
         )
 
 
-def attempt_info(job: Job, *, fence: int, lock_fence: int, deadline: float | None) -> AttemptInfo:
-    """The attempt at `job`, as data."""
+def attempt_info(job: Job, stage: Stage, worker: str, fences: tuple[int, int], now: float) -> AttemptInfo:
+    """The attempt at `job` that begins at `now` on time.monotonic()'s clock, as data; `fences` are the claim's and the lock's."""
+    fence, lock_fence = fences
     return AttemptInfo(
         run_id=job.run_id,
         job_id=job.id,
         pipeline=job.pipeline,
         stage=job.stage,
+        queue=stage.queue,
+        worker=worker,
         attempt=job.attempt,
+        max_attempts=stage.retry.attempts,
         fence=fence,
         lock_fence=lock_fence,
-        deadline=deadline,
+        timeout=stage.timeout,
+        deadline=now + stage.timeout if stage.timeout else None,
+        soft_deadline=now + stage.soft_timeout if stage.soft_timeout else None,
+        expires_ms=job.expires_ms,
     )
 
 
 def context_of(
-    info: AttemptInfo, deps: Deps, stopped: threading.Event, report: Callable[[Progress], None]
+    info: AttemptInfo,
+    deps: Deps,
+    stopped: threading.Event,
+    report: Callable[[Progress], None],
+    chunks: Chunks | None = None,
 ) -> Context[Deps]:
-    """The context of an attempt."""
+    """The context of an attempt; without `chunks` its blobs are in memory."""
     facts = {name: getattr(info, name) for name in AttemptInfo.__slots__}
-    return Context(deps=deps, stopped=stopped, report=report, **facts)
+    return Context(
+        deps=deps, stopped=stopped, report=report, chunks=chunks or MemoryChunks(info.run_id), **facts
+    )
 
 
 def _number(name: str, value: Any) -> float:

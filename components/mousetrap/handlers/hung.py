@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from mousetrap.handlers.context import AttemptInfo
 from mousetrap.jobs import Job
 
 
@@ -26,7 +27,7 @@ class Hung:
 class ThreadCall:
     """A sync handler's call, known to its thread and to the event loop."""
 
-    job: Job
+    job: Job | AttemptInfo
     thread: int = 0
     #: When the handler was asked to stop; None while its result is awaited.
     asked_at: float | None = None
@@ -62,7 +63,9 @@ class HungHandlers:
         return sorted([*in_threads, *tuple(self._tasks.values())], key=lambda each: each.asked_at)
 
 
-def _hung(job: Job, asked_at: float, *, thread: int = 0, task: "asyncio.Task[Any] | None" = None) -> Hung:
+def _hung(
+    job: Job | AttemptInfo, asked_at: float, *, thread: int = 0, task: "asyncio.Task[Any] | None" = None
+) -> Hung:
     return Hung(
         run_id=job.run_id, stage=job.stage, attempt=job.attempt, asked_at=asked_at, thread=thread, task=task
     )

@@ -7,16 +7,22 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from msgspec import UNSET
+
+from mousetrap.blobs import use_chunks
+from mousetrap.handlers.async_call import AsyncCall
 from mousetrap.handlers.binding import Binding
 from mousetrap.handlers.bound_handler import BoundHandler, HandlerHost
 from mousetrap.handlers.calling import Raised, Returned, call, call_async, ended_within
-from mousetrap.handlers.context import attempt_info, context_of
+from mousetrap.handlers.context import context_of
+from mousetrap.handlers.error_hook import HookedHandler, noting_errors
 from mousetrap.handlers.outcomes import done, input_broken
 from mousetrap.handlers.progress_reporter import ProgressReporter
 from mousetrap.handlers.soft_timeout import run_softly
+from mousetrap.handlers.surrounded import call_surrounded
 from mousetrap.handlers.threads import run_in_thread
 from mousetrap.jobs import Job, Outcome
-from mousetrap.pipeline import ContractBroken, read
+from mousetrap.pipeline import ContractBroken, SerializerMissing, read, read_payload
 
 #: Seconds that a cancelled async handler has to tidy up; then it is left, and counts as hung.
 CLEANUP_S = 1.0
@@ -24,7 +30,14 @@ CLEANUP_S = 1.0
 
 def bound(binding: Binding, deps: Any, host: HandlerHost) -> BoundHandler:
     """The binding, ready to run; `deps` is the value of its lifespan."""
-    return (AsyncHandler if binding.is_async else ThreadHandler)(binding, deps, host)
+    if binding.on_error is None:
+        return _bound(binding, deps, host)
+    return HookedHandler(binding, deps, _bound(binding, deps, noting_errors(host)), host)
+
+
+def _bound(binding: Binding, deps: Any, host: HandlerHost) -> BoundHandler:
+    is_async = binding.is_async or binding.is_surrounded
+    return (AsyncHandler if is_async else ThreadHandler)(binding, deps, host)
 
 
 class _LocalHandler(BoundHandler):
@@ -33,26 +46,31 @@ class _LocalHandler(BoundHandler):
         self._deps = deps
         self._handler = binding.handler
         self._takes_context = binding.takes_context
+        #: Raised in an async handler; a surrounded sync one has its own.
+        self._soft_timeout = binding.stage.soft_timeout if binding.is_async else None
+        if binding.is_surrounded:
+            self._handler, self._takes_context = partial(call_surrounded, binding, host), True
 
-    def _arguments(
+    def _with_context(
         self, payload: Any, job: Job, fences: tuple[int, int], stopped: threading.Event
     ) -> tuple[Any, ...]:
-        """What the handler is called with; a context is made only for those that take one."""
-        if not self._takes_context:
-            return (payload,)
-        fence, lock_fence = fences
-        info = attempt_info(job, fence=fence, lock_fence=lock_fence, deadline=self._deadline())
-        return payload, context_of(info, self._deps, stopped, ProgressReporter(self._host.report, job.run_id))
+        """The arguments of a handler that takes a context."""
+        report = ProgressReporter(self._host.report, job.run_id)
+        return payload, context_of(
+            self._attempt(job, *fences), self._deps, stopped, report, self._host.chunks(job.run_id)
+        )
 
     def _unreadable(self, error: BaseException, job: Job) -> Outcome:
         """The outcome of a job whose input cannot be read, or makes the code of its contract's class fail."""
-        return input_broken(error, self.stage) if type(error) is ContractBroken else self.judged(error, job)
+        if type(error) is ContractBroken or type(error) is SerializerMissing:
+            return input_broken(error, self.stage)
+        return self.judged(error, job)
 
     def _outcome(self, ended: Returned | Raised, job: Job, variables: ContextVars) -> Outcome:
         if isinstance(ended, Raised):
             return self.judged(ended.error, job)
         try:
-            return variables.run(done, ended.value, self.stage)
+            return variables.run(done, ended.value, self.stage, self.next_stage, self._host.largest)
         except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class
             return self.judged(error, job)
 
@@ -60,38 +78,63 @@ class _LocalHandler(BoundHandler):
 class AsyncHandler(_LocalHandler):
     """A handler on the event loop.
 
-    1. It runs in a task of its own, which it can cancel; it cannot cancel the worker's.
-    2. At its timeout, or when the attempt is cancelled, that task is cancelled and has CLEANUP_S to end.
-    3. A task that still runs then is left, and counts as hung until it ends.
+    1. `call` reads the input and makes the handler's coroutine; nothing of it runs yet.
+    2. It runs in a task of its own, which it can cancel; it cannot cancel the worker's. Until it waits for something, that
+       may be the task of handlers that have ended (`step`).
+    3. At its timeout, or when the attempt is cancelled, that task is cancelled and has CLEANUP_S to end.
+    4. A task that still runs then is left, and counts as hung until it ends.
     """
 
     async def run(self, job: Job, *, fence: int, lock_fence: int = 0) -> Outcome:
         """Makes one attempt, as BoundHandler has it."""
+        call = self.call(job, (fence, lock_fence))
+        if not isinstance(call, AsyncCall):
+            return call
+        task = asyncio.get_running_loop().create_task(call.work, context=call.variables)
+        return await self.until_ended(call, task)
+
+    def call(self, job: Job, fences: tuple[int, int]) -> AsyncCall | Outcome:
+        """The handler's call, not begun; or the outcome of a job whose input cannot be read."""
         variables = copy_context()  # what the handler sets in it is invisible to other attempts
         try:
-            payload = variables.run(read, job.payload, self.stage.input)
+            variables.run(use_chunks, self._host.chunks(job.run_id))
+            payload = (
+                variables.run(read, job.payload, self.stage.input)
+                if job.serializer is UNSET
+                else variables.run(read_payload, job.written, self.stage)
+            )
         except BaseException as error:  # noqa: BLE001  all of it is judged
             return self._unreadable(error, job)
         stopped = threading.Event()
-        arguments = self._arguments(payload, job, (fence, lock_fence), stopped)
-        if self.stage.soft_timeout is None:
+        arguments: tuple[Any, ...] = (payload,)
+        if self._takes_context:
+            arguments = self._with_context(payload, job, fences, stopped)
+        if self._soft_timeout is None:
             work = call_async(self._handler, *arguments)
         else:
-            work = call_async(run_softly, self._handler, arguments, self.stage.soft_timeout, stopped)
-        task = asyncio.get_running_loop().create_task(work, context=variables)
+            work = call_async(run_softly, self._handler, arguments, self._soft_timeout, stopped)
+        return AsyncCall(job, work, variables, stopped)
+
+    async def until_ended(self, call: AsyncCall, task: "asyncio.Task[Any]") -> Outcome:
+        """The outcome of a call that `task` makes, stopped in time."""
         try:
             in_time = await ended_within(task, self.stage.timeout)
         except asyncio.CancelledError:
-            stopped.set()
-            await self._end(task, job)
+            call.stopped.set()
+            await self._end(task, call.job)
             raise
-        stopped.set()
+        call.stopped.set()
         if not in_time:
-            await self._end(task, job)
-            return self._timed_out(job)
+            await self._end(task, call.job)
+            return self._timed_out(call.job)
         # A task is cancelled at its end only if the handler cancelled it.
         ended = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
-        return self._outcome(ended, job, variables)
+        return self._outcome(ended, call.job, call.variables)
+
+    def ended_at_once(self, call: AsyncCall, ended: Returned | Raised) -> Outcome:
+        """The outcome of a call that ended without waiting for anything."""
+        call.stopped.set()
+        return self._outcome(ended, call.job, call.variables)
 
     async def _end(self, task: "asyncio.Task[Any]", job: Job) -> None:
         if task.done():
@@ -115,11 +158,18 @@ class ThreadHandler(_LocalHandler):
         """Makes one attempt, as BoundHandler has it."""
         variables = copy_context()  # what the handler sets in it is invisible to other attempts
         try:
-            payload = variables.run(read, job.payload, self.stage.input)
+            variables.run(use_chunks, self._host.chunks(job.run_id))
+            payload = (
+                variables.run(read, job.payload, self.stage.input)
+                if job.serializer is UNSET
+                else variables.run(read_payload, job.written, self.stage)
+            )
         except BaseException as error:  # noqa: BLE001  all of it is judged
             return self._unreadable(error, job)
         stopped = threading.Event()
-        arguments = self._arguments(payload, job, (fence, lock_fence), stopped)
+        arguments: tuple[Any, ...] = (payload,)
+        if self._takes_context:
+            arguments = self._with_context(payload, job, (fence, lock_fence), stopped)
         soft_timer = self._soft_timer(stopped)
         try:
             work = partial(variables.run, call, self._handler, *arguments)

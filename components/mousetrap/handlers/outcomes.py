@@ -7,8 +7,21 @@ from typing import Any, cast
 
 import msgspec
 
+from mousetrap.blobs import BlobBroken
+from mousetrap.handlers.yields import YieldRefused
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Job, Outcome, RetryLater
-from mousetrap.pipeline import ContractBroken, Stage, write
+from mousetrap.pipeline import (
+    ContractBroken,
+    Payload,
+    Pipeline,
+    SerializerMissing,
+    SerializerName,
+    Stage,
+    read,
+    read_payload,
+    write,
+    write_payload,
+)
 from mousetrap.retry import (
     Again,
     Outage,
@@ -27,19 +40,37 @@ from mousetrap.settings import masked
 _MAX_TEXT, _MAX_TRACEBACK = 1_000, 8_000
 
 
-def done(value: Any, stage: Stage) -> Done | GiveUp:
-    """The outcome of a call that returned `value`."""
+def done(
+    value: Any, stage: Stage, next_stage: Stage | None = None, largest: int = LARGEST_PAYLOAD
+) -> Done | GiveUp:
+    """The outcome of a call that returned `value`, written with what the next stage takes; a run's result is JSON.
+
+    An output of more than `largest` bytes gives the job up.
+    """
+    name: SerializerName = msgspec.UNSET
     try:
-        output = write(value, stage.output)
+        if next_stage is None or next_stage.serializer == "json":
+            output = write(value, stage.output)
+        else:
+            output, name = write_payload(value, stage.output, next_stage)
     except ContractBroken as error:
         error = _unfinished(value) or error
         return GiveUp("contract", failure_of(error, f"the output of stage {stage.name!r}: "))
-    if len(output) > LARGEST_PAYLOAD:
+    if len(output) > largest:
         text = (
-            f"the output of stage {stage.name!r} has {len(output)} bytes, over {LARGEST_PAYLOAD}: return less"
+            f"the output of stage {stage.name!r} has {len(output)} bytes, and MOUSETRAP_PAYLOAD_MAX_BYTES allows {largest}: "
+            "return less"
         )
         return GiveUp("too-large", Failure(kind="TooLarge", text=text))
-    return Done(msgspec.Raw(output))
+    return Done(msgspec.Raw(output), name)
+
+
+def output_of(outcome: Done, pipeline: Pipeline, stage: Stage) -> Any:
+    """The value in an outcome of `stage`, as whatever follows reads it. Raises ContractBroken."""
+    next_stage = pipeline.after(stage)
+    if next_stage is None or outcome.serializer is msgspec.UNSET:
+        return read(outcome.output, stage.output)
+    return read_payload(Payload(bytes(outcome.output), outcome.serializer), next_stage)
 
 
 def _unfinished(value: Any) -> ContractBroken | None:
@@ -52,14 +83,20 @@ def _unfinished(value: Any) -> ContractBroken | None:
     return None
 
 
-def input_broken(error: ContractBroken, stage: Stage) -> GiveUp:
+def input_broken(error: ContractBroken | SerializerMissing, stage: Stage) -> GiveUp:
     """The outcome of a job whose payload its stage cannot take."""
+    if isinstance(error, SerializerMissing):
+        return GiveUp("serializer", failure_of(error))
     return GiveUp("contract", failure_of(error, f"the input of stage {stage.name!r}: "))
 
 
 def judged(error: BaseException, attempt: int, stage: Stage, chance: float, now: float) -> Outcome:
     """The outcome of attempt number `attempt` that ended with `error`; `now` is in seconds since 1970."""
     failure = failure_of(error)
+    if type(error) is YieldRefused:
+        return GiveUp("contract", failure)
+    if type(error) is BlobBroken:
+        return GiveUp(error.reason, failure)
     match _judged_safely(error, attempt, stage, chance, now):
         case Again(after):
             return RetryLater(after, failure)

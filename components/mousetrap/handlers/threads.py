@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 
 from mousetrap.handlers.calling import ended_within
+from mousetrap.handlers.context import AttemptInfo
 from mousetrap.handlers.hung import HungHandlers, ThreadCall
 from mousetrap.jobs import Job
 
@@ -16,7 +17,11 @@ T = TypeVar("T")
 
 
 async def run_in_thread(
-    threads: Executor, hung: HungHandlers, job: Job, function: Callable[[], T], timeout_s: float | None
+    threads: Executor,
+    hung: HungHandlers,
+    job: Job | AttemptInfo,
+    function: Callable[[], T],
+    timeout_s: float | None,
 ) -> T | None:
     """The value of `function`, which raises nothing; None once `timeout_s` seconds are over.
 

@@ -25,7 +25,7 @@ async def discard_older(dead_letters: DeadLetters, age_s: float, now_s: float) -
     """
     before_ms = int((now_s - age_s) * 1000)
     total = 0
-    for queue in dead_letters.queues:
+    for queue in await dead_letters.queues_of(Selection()):
         # From 1 on: a selection takes a letter without a time for older than any.
         old = Selection(queue=queue, after_ms=1, before_ms=before_ms)
         if not (await dead_letters.look(old)).letters:

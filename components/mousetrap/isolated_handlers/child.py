@@ -19,24 +19,44 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.blobs import in_run, use_chunks
 from mousetrap.handlers import (
+    HOOK_S,
+    AttemptFailed,
+    AttemptInfo,
     Binding,
+    Context,
+    OnError,
     Raised,
     Returned,
     SoftLimit,
     SoftTimeout,
     call,
     call_async,
+    call_hook,
     context_of,
     done,
     input_broken,
     judged,
+    run_surrounded,
     run_through,
 )
+from mousetrap.isolated_handlers.child_chunks import ChildChunks, ChunkCalls
 from mousetrap.isolated_handlers.child_socket import ChildSocket
-from mousetrap.isolated_handlers.protocol import Exit, Result, RunJob, Setup, SoftTimeoutOver, Started
-from mousetrap.jobs import Outcome
-from mousetrap.pipeline import ContractBroken, read
+from mousetrap.isolated_handlers.paused_loop import PausedLoopCalls
+from mousetrap.isolated_handlers.protocol import (
+    Chunk,
+    Exit,
+    Kept,
+    Result,
+    RunJob,
+    Setup,
+    SoftTimeoutOver,
+    Started,
+    Yielded,
+)
+from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater
+from mousetrap.pipeline import ContractBroken, Payload, SerializerMissing, read_payload
 from mousetrap.shutdown import own_loop, own_signals
 
 #: Interrupts the main thread for a SoftTimeoutOver or an Exit; only this process sends it.
@@ -93,6 +113,8 @@ class _Attempt:
     entered: bool = False
     task: asyncio.Task[Returned | Raised] | None = None
     soft_limit: SoftLimit = field(default_factory=SoftLimit)
+    #: Those of a surrounded handler.
+    calls: PausedLoopCalls | None = None
     #: The worker's message that is to interrupt the handler.
     interruption: Exit | SoftTimeoutOver | None = None
 
@@ -111,12 +133,19 @@ class _Child:
     def __init__(self, binding: Binding, child_socket: ChildSocket, loop: asyncio.AbstractEventLoop) -> None:
         self._binding = binding
         self._stage = binding.stage
+        self._next_stage = binding.pipeline.after(binding.stage)
         self._socket = child_socket
         self._loop = loop
         self._inbox: asyncio.Queue[RunJob | None] = asyncio.Queue()
         self._deps: asyncio.Future[Any] = loop.create_future()
         self._leaving = asyncio.Event()
         self._exit_asked = False
+        #: The error of the attempt, for the binding's hook.
+        self._error: BaseException | None = None
+        #: The number of the value that was yielded last, and what gets the reply about it.
+        self._yielded = 0
+        self._kept: asyncio.Future[Any] | None = None
+        self._chunk_calls = ChunkCalls(child_socket.send)
         self._attempt = _Attempt(0)
         self._variables = copy_context()
 
@@ -127,7 +156,10 @@ class _Child:
         threading.Thread(target=self._receive_all, name="receive", daemon=True).start()
         lifespan = self._loop.create_task(self._lifespan())
         while (job := self._loop.run_until_complete(self._inbox.get())) is not None:
+            self._error = None
             outcome, is_unfit = self._outcome(job, lifespan)
+            if self._binding.on_error is not None and not isinstance(outcome, Done):
+                self._call_hook(job, self._binding.on_error, outcome)
             self._socket.send(Result(msgspec.json.encode(outcome), last=is_unfit or lifespan.done()))
         self._leaving.set()
         if not lifespan.done():
@@ -143,24 +175,28 @@ class _Child:
     def _outcome(self, job: RunJob, lifespan: "asyncio.Task[None]") -> tuple[Outcome, bool]:
         """The outcome, and whether the job left this process unfit for another one."""
         attempt = self._attempt = _Attempt(job.number)
+        chunks = ChildChunks(job.info.run_id, self._chunk_calls)
         try:
-            payload = read(job.payload, self._stage.input)
-        except ContractBroken as broken:
+            payload = in_run(chunks, read_payload, Payload(job.payload, job.serializer), self._stage)
+        except (ContractBroken, SerializerMissing) as broken:
             return input_broken(broken, self._stage), False
         except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class
             return self._judged(job, error), False
         try:
             deps = self._opened(lifespan)
             variables = self._variables.copy()  # what the handler sets in it is invisible to other attempts
-            ended = self._call(job, attempt, variables, payload, deps)
+            variables.run(use_chunks, chunks)
+            context = context_of(job.info, deps, attempt.stopped, self._socket.report, chunks)
+            ended = self._call(attempt, variables, payload, context)
             if isinstance(ended, Returned):
-                return variables.run(done, ended.value, self._stage), False
+                return variables.run(done, ended.value, self._stage, self._next_stage, job.largest), False
         except BaseException as error:  # noqa: BLE001  the lifespan's, or an interruption as the handler ended
             ended = Raised(error)
         is_running = attempt.task is not None and not attempt.task.done()
         return self._judged(job, ended.error), is_running or issubclass(type(ended.error), MemoryError)
 
     def _judged(self, job: RunJob, error: BaseException) -> Outcome:
+        self._error = error
         return judged(error, job.info.attempt, self._stage, job.chance, time.time())
 
     def _opened(self, lifespan: "asyncio.Task[None]") -> Any:
@@ -172,15 +208,16 @@ class _Child:
         return self._deps.result()
 
     def _call(
-        self, job: RunJob, attempt: _Attempt, variables: ContextVars, payload: Any, deps: Any
+        self, attempt: _Attempt, variables: ContextVars, payload: Any, context: Context[Any]
     ) -> Returned | Raised:
-        context = context_of(job.info, deps, attempt.stopped, self._socket.report)
         arguments = (payload, context) if self._binding.takes_context else (payload,)
         try:
             attempt.entered = True  # from here on a signal raises, or finds the task: no interruption is lost
             if self._exit_asked:
                 raise Stopped
             self._socket.send(Started())
+            if self._binding.is_surrounded:
+                return self._call_surrounded(attempt, variables, payload, context)
             if not self._binding.is_async:
                 return variables.run(call, self._binding.handler, *arguments)
             coroutine = variables.run(self._binding.handler, *arguments)
@@ -191,12 +228,48 @@ class _Child:
         finally:
             attempt.entered, attempt.interruption = False, None
 
+    def _call_surrounded(
+        self, attempt: _Attempt, variables: ContextVars, payload: Any, context: Context[Any]
+    ) -> Returned | Raised:
+        """What surrounds the handler runs on the loop, which is paused while a sync handler runs."""
+        calls = attempt.calls = PausedLoopCalls(self._loop)
+        coroutine = run_surrounded(self._binding, calls, self._emit, payload, context)
+        work = call_async(attempt.soft_limit.around, coroutine)
+        attempt.task = self._loop.create_task(work, context=variables)
+        attempt.entered = False
+        while run_through(self._loop, calls.asked_before(attempt.task)):
+            attempt.entered = True
+            calls.make()
+            attempt.entered = False
+        return attempt.task.result()
+
+    async def _emit(self, attempt: AttemptInfo, number: int, value: bytes) -> Any:
+        self._yielded, self._kept = number, self._loop.create_future()
+        self._socket.send(Yielded(number, value))
+        return await self._kept
+
+    def _give_kept(self, kept: Kept) -> None:
+        if self._kept is not None and kept.number == self._yielded and not self._kept.done():
+            self._kept.set_result(kept.reply)
+
+    def _call_hook(self, job: RunJob, hook: OnError[Any], outcome: RetryLater | GiveUp) -> None:
+        deps = self._deps.result() if self._deps.done() else None
+        context = context_of(job.info, deps, self._attempt.stopped, self._socket.report)
+        error = self._error or AttemptFailed(outcome.failure)
+        work = self._loop.create_task(call_hook(hook, context, error, outcome, None))
+        run_through(self._loop, asyncio.wait([work], timeout=HOOK_S))
+        work.cancel()
+
     def _receive_all(self) -> None:
         """Passes the worker's messages on, and ends this process group when the worker is gone."""
         while (message := self._socket.receive()) is not None:
             match message:
                 case RunJob():
                     self._loop.call_soon_threadsafe(self._inbox.put_nowait, message)
+                case Kept():
+                    self._loop.call_soon_threadsafe(self._give_kept, message)
+                case Chunk():
+                    self._chunk_calls.end(message)
                 case SoftTimeoutOver(number) if number == self._attempt.number:
                     self._interrupt(message)
                 case Exit():
@@ -220,7 +293,10 @@ class _Child:
         if message is None:
             return
         if attempt.entered or (attempt.task and asyncio.current_task(self._loop) is attempt.task):
-            raise Stopped if isinstance(message, Exit) else SoftTimeout("the soft time limit is over")
+            error = Stopped() if isinstance(message, Exit) else SoftTimeout("the soft time limit is over")
+            if attempt.calls is None or not attempt.calls.interrupt(error):
+                raise error
+            return  # the function that waits gets it, and not the task around it as well
         if attempt.task:
             is_exit = isinstance(message, Exit)
             end = attempt.task.cancel if is_exit else partial(attempt.soft_limit.interrupt, attempt.task)

@@ -9,18 +9,23 @@ import subprocess
 import sys
 from contextlib import suppress
 
+from mousetrap.isolated_handlers.child_chunks import served
 from mousetrap.isolated_handlers.pickling import pickle_by_name
 from mousetrap.isolated_handlers.protocol import (
     HEADER_BYTES,
     Call,
     Exit,
     FromChild,
+    GetChunk,
+    Kept,
     ProgressReport,
+    PutChunk,
     Result,
     RunJob,
     Setup,
     SoftTimeoutOver,
     ToChild,
+    Yielded,
     framed,
     from_child,
 )
@@ -85,10 +90,24 @@ class ChildProcess:
         started, soft_timer = False, None
         self._jobs += 1
         try:
-            await self._send(RunJob(self._jobs, call.info, call.payload, call.chance))
+            await self._send(
+                RunJob(
+                    self._jobs,
+                    call.info,
+                    call.payload.raw,
+                    call.chance,
+                    call.largest,
+                    call.payload.serializer,
+                )
+            )
             while not isinstance(message := await self._receive(), Result):
                 if isinstance(message, ProgressReport):
                     call.report(message.progress)
+                elif isinstance(message, Yielded):
+                    reply = await call.emit(call.info, message.number, message.value)
+                    await self._send(Kept(message.number, reply))
+                elif isinstance(message, PutChunk | GetChunk):
+                    await self._send(await served(message, call.chunks))
                 else:
                     started = True
                     soft_timer = self._start_soft_timer(call.soft_timeout)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mousetrap.handlers import Binding, BoundHandler, HandlerHost, ProgressReporter, Raised, attempt_info
+from mousetrap.handlers import Binding, BoundHandler, HandlerHost, ProgressReporter, Raised
 from mousetrap.isolated_handlers.process_pool import ProcessPool
 from mousetrap.isolated_handlers.protocol import Call
 from mousetrap.jobs import Job, Outcome
@@ -25,11 +25,14 @@ class IsolatedHandler(BoundHandler):
     async def run(self, job: Job, *, fence: int, lock_fence: int = 0) -> Outcome:
         """Makes one attempt, as BoundHandler has it. Cancelled, it returns when the process is gone."""
         call = Call(
-            info=attempt_info(job, fence=fence, lock_fence=lock_fence, deadline=self._deadline()),
-            payload=bytes(job.payload),
+            info=self._attempt(job, fence, lock_fence),
+            payload=job.written,
             soft_timeout=self.stage.soft_timeout,
             chance=self._host.chance(),
+            largest=self._host.largest,
             report=ProgressReporter(self._host.report, job.run_id),
+            emit=self._host.emit,
+            chunks=self._host.chunks(job.run_id),
         )
         ended: Outcome | Raised
         try:

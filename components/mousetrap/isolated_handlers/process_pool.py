@@ -83,7 +83,7 @@ def _importable(binding: Binding) -> bytes:
     except ValueError as error:
         raise ValueError(
             f"stage {binding.stage_name!r} of pipeline {binding.pipeline.name!r} is isolated, and another process must import "
-            f"its handler, lifespan and contracts: {error}. Define them at the top of a module; functools.partial hands "
+            f"its handler, what surrounds it, its lifespan and contracts: {error}. Define them at the top of a module; functools.partial hands "
             "arguments over where a lambda cannot"
         ) from error
 

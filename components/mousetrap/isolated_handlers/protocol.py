@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
-from mousetrap.handlers import AttemptInfo
+from mousetrap.blobs import Chunks
+from mousetrap.handlers import AttemptInfo, Emit
+from mousetrap.pipeline import Payload, SerializerName
 from mousetrap.shapes import Progress
 
 #: Bytes in front of each message; they hold the length of the rest.
@@ -26,10 +29,32 @@ class RunJob(msgspec.Struct, frozen=True, tag="run"):
     #: Counts the jobs of this process, so that a late message about one is not taken for the next.
     number: int
     info: AttemptInfo
-    #: JSON, under the stage's input contract.
+    #: JSON, under the stage's input contract; with a serializer, the base64 text of what that wrote.
     payload: bytes
     #: See judge().
     chance: float
+    #: Bytes of an output.
+    largest: int
+    serializer: SerializerName = msgspec.UNSET
+
+
+class Kept(msgspec.Struct, frozen=True, tag="kept"):
+    """What became of a value that the handler yielded."""
+
+    #: The value's, as in Yielded: after a soft timeout the handler may wait for the next one already.
+    number: int
+    reply: Literal["recorded", "full", "stale", "over"]
+
+
+class Chunk(msgspec.Struct, frozen=True, tag="chunk"):
+    """The reply to PutChunk or GetChunk."""
+
+    number: int
+    data: bytes = b""
+    #: Why there is none; empty where there is one.
+    error: str = ""
+    #: Of a dead letter, where the blob is broken.
+    reason: Literal["payload-missing", "payload-altered", ""] = ""
 
 
 class SoftTimeoutOver(msgspec.Struct, frozen=True, tag="soft"):
@@ -52,6 +77,33 @@ class ProgressReport(msgspec.Struct, frozen=True, tag="progress"):
     progress: Progress
 
 
+class Yielded(msgspec.Struct, frozen=True, tag="yielded"):
+    """A value that the handler yielded, as JSON; the handler waits for Kept."""
+
+    number: int
+    value: bytes
+
+
+class PutChunk(msgspec.Struct, frozen=True, tag="put"):
+    """Keep a chunk of a blob of this run; Chunk is the reply."""
+
+    #: Counts the calls of this process, so that each finds its reply.
+    number: int
+    name: str
+    index: int
+    data: bytes
+
+
+class GetChunk(msgspec.Struct, frozen=True, tag="get"):
+    """Bring a chunk of a blob of this run; Chunk is the reply."""
+
+    number: int
+    name: str
+    index: int
+    #: Bytes.
+    size: int
+
+
 class Result(msgspec.Struct, frozen=True, tag="result"):
     """The job has an outcome."""
 
@@ -61,8 +113,8 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
     last: bool = False
 
 
-ToChild = Setup | RunJob | SoftTimeoutOver | Exit
-FromChild = Started | ProgressReport | Result
+ToChild = Setup | RunJob | Kept | Chunk | SoftTimeoutOver | Exit
+FromChild = Started | ProgressReport | Yielded | PutChunk | GetChunk | Result
 
 to_child = msgspec.msgpack.Decoder(ToChild)
 from_child = msgspec.msgpack.Decoder(FromChild)
@@ -73,14 +125,19 @@ class Call:
     """One attempt as the worker hands it to a process."""
 
     info: AttemptInfo
-    #: JSON, under the stage's input contract.
-    payload: bytes
+    payload: Payload
     #: Seconds.
     soft_timeout: float | None
     #: See judge().
     chance: float
+    #: Bytes of an output.
+    largest: int
     #: Gets the handler's progress reports.
     report: Callable[[Progress], None]
+    #: Keeps what the handler yields.
+    emit: Emit
+    #: Those of the run's blobs.
+    chunks: Chunks
 
 
 def framed(message: ToChild | FromChild) -> bytes:

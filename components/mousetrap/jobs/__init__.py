@@ -2,6 +2,9 @@
 
 from mousetrap.jobs.errors import (
     MousetrapError,
+    PayloadAltered,
+    PayloadMissing,
+    PayloadUnusable,
     PublishUnconfirmed,
     QueueFull,
     QueueUnreachable,
@@ -13,7 +16,10 @@ from mousetrap.jobs.errors import (
 from mousetrap.jobs.job import Job, JobTooNew, JobUndecodable, decode, encode, first_job, signed_message
 from mousetrap.jobs.message_bounds import (
     HEADER_PREFIX,
+    MAX_BODY_BYTES,
+    MAX_HEADERS_BYTES,
     bytes_limit_reached,
+    check_delay,
     check_message,
     length_limit_reached,
     limit_reached,
@@ -21,23 +27,35 @@ from mousetrap.jobs.message_bounds import (
 )
 from mousetrap.jobs.outcome import Done, GiveUp, Outcome, RetryLater
 from mousetrap.jobs.queue import (
+    LARGEST_INLINE,
     LARGEST_PAYLOAD,
+    LONGEST_DELAY_S,
     Backlog,
     Browsed,
+    Claim,
+    ClaimQueue,
     Delivery,
     Message,
+    Outlet,
+    Publishes,
     Queue,
     Subscription,
     dead_queue,
 )
 from mousetrap.jobs.queue_options import QueueOptions
-from mousetrap.shapes import Failure
+from mousetrap.shapes import Failure, Reference
 
 __all__ = [
     "HEADER_PREFIX",
+    "LARGEST_INLINE",
     "LARGEST_PAYLOAD",
+    "LONGEST_DELAY_S",
+    "MAX_BODY_BYTES",
+    "MAX_HEADERS_BYTES",
     "Backlog",
     "Browsed",
+    "Claim",
+    "ClaimQueue",
     "Delivery",
     "Done",
     "Failure",
@@ -48,18 +66,25 @@ __all__ = [
     "Message",
     "MousetrapError",
     "Outcome",
+    "Outlet",
+    "PayloadAltered",
+    "PayloadMissing",
+    "PayloadUnusable",
     "PublishUnconfirmed",
+    "Publishes",
     "Queue",
     "QueueFull",
     "QueueOptions",
     "QueueUnreachable",
     "RecordDamaged",
+    "Reference",
     "RetryLater",
     "StoreFull",
     "StoreUnreachable",
     "Subscription",
     "Unroutable",
     "bytes_limit_reached",
+    "check_delay",
     "check_message",
     "dead_queue",
     "decode",

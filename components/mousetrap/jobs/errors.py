@@ -5,7 +5,10 @@
     ├── PublishUnconfirmed      the broker did not confirm the message in time
     ├── QueueFull               the broker refused the message
     ├── Unroutable              no such queue
-    └── StoreUnreachable        the state store does not answer
+    ├── PayloadUnusable         a payload that a reference names cannot be used
+    │   ├── PayloadMissing      it is not where the reference has it
+    │   └── PayloadAltered      it is not what the reference has
+    └── StoreUnreachable        the state store, or the store of payloads, does not answer
         ├── StoreFull           it answers, and has no room
         └── RecordDamaged       it answers, and its record of one job is unusable
 
@@ -46,8 +49,40 @@ class Unroutable(MousetrapError):
     """The broker has no such queue: `mousetrap migrate` declares it, or a worker or the API that may declare."""
 
 
+class PayloadUnusable(MousetrapError):
+    """The payload that a reference names cannot be used; the text has the reason, and how to correct it."""
+
+    #: The reason of the dead letter of a job whose input it is.
+    reason = "payload-unusable"
+
+    def __init__(self, text: str, place: str = "") -> None:
+        super().__init__(text)
+        #: Where the payload is kept, as the text has it.
+        self._place = place
+
+    def outside(self) -> str:
+        """The text without the place: a folder's path and a server's address are not for callers."""
+        text = str(self)
+        return text.replace(self._place, "the store of payloads") if self._place else text
+
+
+class PayloadMissing(PayloadUnusable):
+    """The store of payloads answers, and does not have the payload."""
+
+    reason = "payload-missing"
+
+
+class PayloadAltered(PayloadUnusable):
+    """The store of payloads has other bytes than were put there."""
+
+    reason = "payload-altered"
+
+
 class StoreUnreachable(MousetrapError):
-    """The state store cannot be reached: check that it runs and that MOUSETRAP_STORE_URL names it."""
+    """The state store, or the store of payloads, cannot be reached.
+
+    Check that it runs, and that MOUSETRAP_STORE_URL (MOUSETRAP_PAYLOAD_URL) names it.
+    """
 
     def outside(self) -> str:
         """A fixed text, since an error of the store's client can contain its host in any form."""

@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from mousetrap.jobs.queue import Message
+from mousetrap.pipeline import Payload, SerializerName
+from mousetrap.shapes import Reference
 from mousetrap.signing import Keyring
 
 #: The namespace of our job ids; any constant would do, changing it would break the deduplication of jobs in flight.
@@ -35,8 +37,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     The id is deterministic: a job that is published several times, by any worker, is the same job.
     """
 
-    #: The wire format's version. 2 added `generation` and `expires_ms`; 1 is still read.
-    v: Literal[1, 2] = 2
+    #: The wire format's version. 2 added `generation` and `expires_ms`; 1 is still read. 3 has a `serializer`, and is written
+    #: only with one: a version that knows none would take its payload for the value. 4 has a `reference`, and is written only
+    #: with one, for the same reason.
+    v: Literal[1, 2, 3, 4] = 2
     id: Name
     run_id: Annotated[str, Meta(min_length=1, max_length=64)]
     pipeline: Name
@@ -51,22 +55,58 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     accepted_ms: Milliseconds
     #: Milliseconds since 1970 after which no attempt is begun; None for never.
     expires_ms: Milliseconds | None = None
-    #: JSON, under the stage's input contract.
+    #: What wrote the payload; not there for JSON.
+    serializer: Name | msgspec.UnsetType = msgspec.UNSET
+    #: Where the payload is, when it is too large for a message; then `payload` is null.
+    reference: Reference | msgspec.UnsetType = msgspec.UNSET
+    #: JSON, under the stage's input contract; with a serializer, the base64 text of what that wrote.
     payload: msgspec.Raw
+
+    @property
+    def written(self) -> Payload:
+        """The payload with the name of what wrote it; null where the job has a reference."""
+        return Payload(bytes(self.payload), self.serializer)
 
     def again(self) -> "Job":
         """The same job, with the next attempt."""
-        return msgspec.structs.replace(self, v=2, attempt=self.attempt + 1)
+        return msgspec.structs.replace(self, v=max(2, self.v), attempt=self.attempt + 1)
 
     def redriven(self, accepted_ms: int) -> "Job":
         """The same job after a redrive: its attempts count from one, and it does not expire."""
         return msgspec.structs.replace(
-            self, v=2, attempt=1, generation=self.generation + 1, accepted_ms=accepted_ms, expires_ms=None
+            self,
+            v=max(2, self.v),
+            attempt=1,
+            generation=self.generation + 1,
+            accepted_ms=accepted_ms,
+            expires_ms=None,
         )
 
-    def following(self, stage: str, payload: bytes) -> "Job":
-        """The job at the next stage that carries this one's output."""
+    def edited(self, payload: bytes) -> "Job":
+        """The same job with another payload, which is JSON."""
+        return msgspec.structs.replace(
+            self, v=2, serializer=msgspec.UNSET, reference=msgspec.UNSET, payload=msgspec.Raw(payload)
+        )
+
+    def referring(self, reference: Reference) -> "Job":
+        """The same job, with where its payload is in place of the payload."""
+        return msgspec.structs.replace(self, v=4, reference=reference, payload=_NULL)
+
+    def resolved(self, payload: bytes | msgspec.Raw) -> "Job":
+        """The same job, with the payload that its reference names."""
+        v = 2 if self.serializer is msgspec.UNSET else 3
+        return msgspec.structs.replace(self, v=v, reference=msgspec.UNSET, payload=msgspec.Raw(payload))
+
+    def following(
+        self,
+        stage: str,
+        payload: bytes,
+        serializer: SerializerName = msgspec.UNSET,
+        reference: Reference | msgspec.UnsetType = msgspec.UNSET,
+    ) -> "Job":
+        """The job at the next stage that carries this one's output, or where that is."""
         return Job(
+            v=_version_with(serializer, reference),
             id=_job_id(self.run_id, stage, self.id),
             run_id=self.run_id,
             pipeline=self.pipeline,
@@ -74,6 +114,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             parent=self.id,
             accepted_ms=self.accepted_ms,
             expires_ms=self.expires_ms,
+            serializer=serializer,
+            reference=reference,
             payload=msgspec.Raw(payload),
         )
 
@@ -86,15 +128,18 @@ def first_job(
     payload: bytes,
     accepted_ms: int,
     expires_ms: int | None = None,
+    reference: Reference | msgspec.UnsetType = msgspec.UNSET,
 ) -> Job:
     """The job that starts a run."""
     return Job(
+        v=_version_with(msgspec.UNSET, reference),
         id=_job_id(run_id, stage, ""),
         run_id=run_id,
         pipeline=pipeline,
         stage=stage,
         accepted_ms=accepted_ms,
         expires_ms=expires_ms,
+        reference=reference,
         payload=msgspec.Raw(payload),
     )
 
@@ -106,7 +151,7 @@ def encode(job: Job) -> bytes:
 
 def signed_message(job: Job, keyring: Keyring) -> Message:
     """The job as a signed message."""
-    body = encode(job)
+    body = _encoder.encode(job)
     return Message(job.id, body, keyring.headers(body))
 
 
@@ -134,12 +179,21 @@ def _version(body: bytes) -> int:
         return 0
 
 
+def _version_with(serializer: SerializerName, reference: Reference | msgspec.UnsetType) -> Literal[2, 3, 4]:
+    """The earliest wire format that has what the job has."""
+    if reference is not msgspec.UNSET:
+        return 4
+    return 2 if serializer is msgspec.UNSET else 3
+
+
 class _Versioned(msgspec.Struct):
     v: int = 0
 
 
-#: The latest wire format that this version reads, and the one that it writes.
-_NEWEST = 2
+#: The latest wire format that this version reads.
+_NEWEST = 4
+#: The payload of a job with a reference.
+_NULL = msgspec.Raw(b"null")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 

@@ -1,31 +1,48 @@
 """Checks messages and names the limits of queues, for every broker."""
 
-from collections.abc import Mapping
+import math
 
-from mousetrap.jobs.queue import Message
+from mousetrap.jobs.queue import LONGEST_DELAY_S, Message
 from mousetrap.jobs.queue_options import QueueOptions
 
 #: The start of every header name. RabbitMQ acts on some other headers: CC and BCC copy, x-death stops a message.
 HEADER_PREFIX = "mousetrap-"
 
 #: All headers must fit into one frame, which a broker makes no smaller than 8,192 bytes and usually 131,072.
-_MAX_HEADERS_BYTES = 65_536
+MAX_HEADERS_BYTES = 65_536
 #: The most that AMQP's short string holds, the type of ids and routing keys.
 _MAX_ID_BYTES = 255
 #: The most that RabbitMQ takes by default since 4.0. A larger body would close the channel, and affect all else on it.
-_MAX_BODY_BYTES = 16_777_216
+MAX_BODY_BYTES = 16_777_216
 
 
 def check_message(message: Message) -> None:
     """Raises ValueError for a message that a broker would misread or refuse, TypeError for a header that is not text."""
-    if len(message.body) > _MAX_BODY_BYTES:
+    if len(message.body) > MAX_BODY_BYTES:
         raise ValueError(
-            f"the body has {len(message.body)} bytes, and a queue takes at most {_MAX_BODY_BYTES}"
+            f"the body has {len(message.body)} bytes, and a queue takes at most {MAX_BODY_BYTES}"
         )
     if len(message.id.encode()) > _MAX_ID_BYTES:
         raise ValueError(f"the message id has more than {_MAX_ID_BYTES} bytes")
-    if message.headers:
-        _check_headers(message.headers)
+    size = 0
+    for name, value in message.headers.items():
+        if not name.startswith(HEADER_PREFIX) or len(name.encode()) > _MAX_ID_BYTES:
+            raise ValueError(
+                f"header {name[:64]!r}: its name must start with {HEADER_PREFIX} and be of {_MAX_ID_BYTES} bytes at most"
+            )
+        if not isinstance(value, str):
+            raise TypeError(f"header {name!r}: its value must be text")
+        size += len(name.encode()) + len(value.encode()) + 6
+    if size > MAX_HEADERS_BYTES:
+        raise ValueError(f"the headers have more than {MAX_HEADERS_BYTES} bytes together")
+
+
+def check_delay(after: float) -> None:
+    """Raises ValueError for a delay that no queue can give."""
+    if not 0 <= after < math.inf:
+        raise ValueError(f"a delay of {after} seconds: give a positive number, or 0 for none")
+    if after > LONGEST_DELAY_S:
+        raise ValueError(f"a delay of {after:.0f} seconds: the longest possible is {LONGEST_DELAY_S:.0f}")
 
 
 def limit_reached(ready: int, options: QueueOptions) -> str:
@@ -50,17 +67,3 @@ def length_limit_reached(max_length: int) -> str:
 def bytes_limit_reached(max_bytes: int) -> str:
     """The text for a queue that has as many bytes as it may."""
     return f"{max_bytes} bytes wait, as many as MOUSETRAP_QUEUE_MAX_BYTES allows"
-
-
-def _check_headers(headers: Mapping[str, str]) -> None:
-    size = 0
-    for name, value in headers.items():
-        if not name.startswith(HEADER_PREFIX) or len(name.encode()) > _MAX_ID_BYTES:
-            raise ValueError(
-                f"header {name[:64]!r}: its name must start with {HEADER_PREFIX} and be of {_MAX_ID_BYTES} bytes at most"
-            )
-        if not isinstance(value, str):
-            raise TypeError(f"header {name!r}: its value must be text")
-        size += len(name.encode()) + len(value.encode()) + 6
-    if size > _MAX_HEADERS_BYTES:
-        raise ValueError(f"the headers have more than {_MAX_HEADERS_BYTES} bytes together")

@@ -2,14 +2,18 @@
 
 import msgspec
 
-from mousetrap.shapes import Failure
+from mousetrap.shapes import Failure, Reference
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The handler returned a value: the payload of the next stage's job, or the result of the run."""
 
-    #: JSON, under the stage's output contract.
+    #: JSON, under the stage's output contract; with a serializer, the base64 text of what that wrote for the next stage.
     output: msgspec.Raw
+    #: What wrote the output; not there for JSON, as the result of a run always is.
+    serializer: str | msgspec.UnsetType = msgspec.UNSET
+    #: Where the output is, when it is too large for a message; then `output` is null.
+    reference: Reference | msgspec.UnsetType = msgspec.UNSET
 
 
 class RetryLater(msgspec.Struct, frozen=True, tag="retry"):

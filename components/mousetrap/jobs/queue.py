@@ -5,8 +5,12 @@ from typing import Protocol
 
 import msgspec
 
-#: Bytes of a job's payload. RabbitMQ 4 takes messages of up to 16 MiB, including the envelope and a margin.
-LARGEST_PAYLOAD = 8 * 1024 * 1024
+#: Bytes of a payload in its message. RabbitMQ 4 takes messages of up to 16 MiB, including the envelope and a margin.
+LARGEST_INLINE = 8 * 1024 * 1024
+#: Bytes of any payload, unless MOUSETRAP_PAYLOAD_MAX_BYTES has another number.
+LARGEST_PAYLOAD = 256 * 1024 * 1024
+#: Seconds that a queue delays a message at most, 291 days: what the delay ladder of RabbitMQ can.
+LONGEST_DELAY_S = 25_165_824.0
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -55,6 +59,18 @@ class Delivery(Protocol):
         ...
 
 
+class Claim(Delivery, Protocol):
+    """A delivery that was pulled, not subscribed to."""
+
+    def reject(self) -> bool:
+        """Moves the message to its queue's dead queue, in one step. Returns False once the connection is lost."""
+        ...
+
+    def is_void(self) -> bool:
+        """Whether the connection is lost: the queue delivers the message again."""
+        ...
+
+
 class Subscription(Protocol):
     """Deliveries from one queue, until stopped. It survives lost connections."""
 
@@ -67,16 +83,21 @@ class Subscription(Protocol):
         ...
 
 
-class Queue(Protocol):
-    """Named durable queues behind one address."""
+class Publishes(Protocol):
+    """Takes messages for named durable queues."""
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         """Returns once the queue has stored the message; with `after` (seconds) it is delivered no earlier.
 
-        Raises QueueUnreachable, PublishUnconfirmed, QueueFull or Unroutable. After the first two the message may be
-        there or not: publish it again under the same id.
+        Raises ValueError for an `after` that is no number from 0 to LONGEST_DELAY_S, and QueueUnreachable,
+        PublishUnconfirmed, QueueFull or Unroutable. After the first two of those the message may be there or not: publish it
+        again under the same id.
         """
         ...
+
+
+class Queue(Publishes, Protocol):
+    """Named durable queues behind one address."""
 
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
         """Calls `receive` on the event loop for each delivery, with at most `prefetch` of them unsettled."""
@@ -107,6 +128,26 @@ class Queue(Protocol):
 
     async def close(self) -> None:
         """Sends the acknowledgements that are due and disconnects; unsettled messages return to their queues."""
+        ...
+
+
+class Outlet(Publishes, Protocol):
+    """Queues that are declared when they are first named."""
+
+    async def declare_queue(self, queue: str) -> None:
+        """Makes `queue` and its dead queue, if they are missing. Raises QueueUnreachable, or Unroutable if we may not."""
+        ...
+
+    async def count_ready(self, queue: str) -> int:
+        """As `Queue.count_ready` does."""
+        ...
+
+
+class ClaimQueue(Outlet, Protocol):
+    """Queues whose messages are pulled one by one."""
+
+    async def claim(self, queue: str, wait: float) -> Claim | None:
+        """The next message of `queue`, as soon as there is one; None after `wait` seconds. Raises QueueUnreachable."""
         ...
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class Ended(NamedTuple):
 
 
 class Children:
-    """Programs by name, each a module of ours.
+    """Programs by name, each a module and its arguments.
 
     `on_line` gets each line of output and `on_end` each child's end, from any thread. All children hold the file `lock` open.
     """
@@ -47,10 +47,10 @@ class Children:
         """The id of their process group."""
         return self._guard.pid
 
-    def start(self, name: str, module: str, environment: Mapping[str, str]) -> None:
-        """Starts `python -m module`."""
+    def start(self, name: str, program: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Starts `python -m` with these arguments: a module, and its own."""
         child = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-P", "-m", *program],
             env={**environment, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -13,7 +13,10 @@ API = "api"
 #: Settings that are each process's own.
 _OWN = frozenset(
     f"MOUSETRAP_{name}"
-    for name in ("API_URL", "API_HOST", "API_PORT", "HEALTH_HOST", "HEALTH_PORT", "LOG_LEVEL", "LOG_FORMAT")
+    for name in (
+        *("API_URL", "API_HOST", "API_PORT", "HEALTH_HOST", "HEALTH_PORT", "LOG_LEVEL", "LOG_FORMAT"),
+        "MODULES",
+    )
 )
 
 
@@ -38,9 +41,12 @@ class Plan(NamedTuple):
     variables: Mapping[str, str]
 
 
-def programs(workers: Mapping[str, Worker]) -> Mapping[str, str]:
-    """The processes of a stack beside its server: the name of each, and the module that it runs."""
-    return {API: "mousetrap.api", **{f"{name}-worker": worker.program for name, worker in workers.items()}}
+def programs(workers: Mapping[str, Worker]) -> Mapping[str, Sequence[str]]:
+    """The processes of a stack beside its server: the name of each, and what `python -m` runs."""
+    return {
+        API: ("mousetrap.api",),
+        **{f"{name}-worker": worker.command(name) for name, worker in workers.items()},
+    }
 
 
 def make_plan(

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ class Supervisor:
 
     def __init__(
         self,
-        programs: Mapping[str, str],
+        programs: Mapping[str, Sequence[str]],
         environment: Mapping[str, str],
         children: Children,
         events: "SimpleQueue[Any]",
@@ -60,7 +60,7 @@ class Supervisor:
         """Starts all programs."""
         for name in self._programs:
             self._start(name)
-        self._starts = dict.fromkeys(self.workers, Start(time.monotonic()))
+        self._starts = dict.fromkeys(self._programs, Start(time.monotonic()))
 
     def stop(self) -> None:
         """Stops the API first, then the workers, which finish what they run."""
@@ -87,11 +87,10 @@ class Supervisor:
         self._children.start(name, self._programs[name], self._environment)
 
     def _handle_end(self, name: str, code: int) -> None:
-        """A worker that the watchdog ended, or that was killed, is restarted; any other end is the end of the stack."""
-        if code == 1 and (fault := loading_fault(self._programs[name], self._environment)):
+        """A program that the watchdog ended, or that was killed, is restarted; any other end is the end of the stack."""
+        if code == 1 and (fault := loading_fault(self._programs[name][0], self._environment)):
             raise ProgramEnded(f"{name} cannot be loaded: {fault}")
-        last = self._starts.get(name)
-        start = next_start(last, code, time.monotonic()) if last else None
+        start = next_start(self._starts[name], code, time.monotonic())
         if start is None:
             raise ProgramEnded(f"{name} ended by itself, with {end_of(code)}")
         self._starts[name] = start

@@ -1,7 +1,62 @@
 """Pipelines and stages as frozen data, without handler code."""
 
-from mousetrap.pipeline.contract import ContractBroken, read, schema, write
+from mousetrap.pipeline.contract import read, require_json_form, schema, write
+from mousetrap.pipeline.contract_broken import ContractBroken
+from mousetrap.pipeline.json_schema import JsonSchema, all_of
 from mousetrap.pipeline.lock import Lock
+from mousetrap.pipeline.manifest import (
+    ManifestBroken,
+    PipelineManifest,
+    RetryManifest,
+    StageManifest,
+    manifest_of,
+    pipeline_of,
+    read_manifests,
+    write_manifests,
+)
 from mousetrap.pipeline.model import Pipeline, Stage
+from mousetrap.pipeline.named_fields import REQUIRED, named_fields
+from mousetrap.pipeline.payload import (
+    Payload,
+    SerializerName,
+    lock_key,
+    payload_as_json,
+    payload_size,
+    read_payload,
+    shown_payload,
+    write_payload,
+)
+from mousetrap.pipeline.serializer import Serializer, SerializerMissing
 
-__all__ = ["ContractBroken", "Lock", "Pipeline", "Stage", "read", "schema", "write"]
+__all__ = [
+    "REQUIRED",
+    "ContractBroken",
+    "JsonSchema",
+    "Lock",
+    "ManifestBroken",
+    "Payload",
+    "Pipeline",
+    "PipelineManifest",
+    "RetryManifest",
+    "Serializer",
+    "SerializerMissing",
+    "SerializerName",
+    "Stage",
+    "StageManifest",
+    "all_of",
+    "lock_key",
+    "manifest_of",
+    "named_fields",
+    "payload_as_json",
+    "payload_size",
+    "pipeline_of",
+    "read",
+    "read_manifests",
+    "read_payload",
+    "require_json_form",
+    "schema",
+    "shown_payload",
+    "write",
+    "write_manifests",
+    "write_payload",
+]

@@ -1,28 +1,27 @@
-"""Reads and writes values under a contract."""
+"""Reads and writes values under a contract of any kind."""
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 
-from mousetrap.pipeline.non_finite import non_finite
-from mousetrap.retry import error_kind, error_text
+from mousetrap.pipeline.contract_broken import MAX_TEXT, ContractBroken, broken
+from mousetrap.pipeline.json_schema import JsonSchema
+from mousetrap.pipeline.msgspec_contract import MsgspecContract
+from mousetrap.pipeline.pydantic_contract import PydanticContract, is_pydantic
+from mousetrap.retry import error_text
 
-#: Characters of an error's text that are kept.
-_MAX_TEXT = 1_000
 
+class _Checked(Protocol):
+    """A contract, ready to check values. Its constructor raises TypeError, with the place, for one without a JSON form."""
 
-class ContractBroken(Exception):
-    """The value does not fit the contract: correct the part that `where` names, or the contract."""
+    @property
+    def read(self) -> Callable[[bytes | memoryview | msgspec.Raw], Any]: ...
 
-    def __init__(self, what: str, where: str = "$") -> None:
-        super().__init__(what, where)
-        self.what = what
-        #: A JSON path; `$` is the whole value.
-        self.where = where
+    def write(self, value: Any) -> bytes: ...
 
-    def __str__(self) -> str:
-        return f"{self.what} (at {self.where})"
+    def schema(self) -> dict[str, Any]: ...
 
 
 def read(raw: bytes | memoryview | msgspec.Raw, contract: Any) -> Any:
@@ -31,11 +30,13 @@ def read(raw: bytes | memoryview | msgspec.Raw, contract: Any) -> Any:
     Raises ContractBroken, with the place, for anything that is not JSON or does not fit.
     """
     try:
-        return _decoder(contract).decode(raw)
+        return _reader(contract)(raw)
+    except ContractBroken:
+        raise
     except (
         Exception
     ) as error:  # ours to expect are msgspec's; a check of the contract's own class can raise any
-        raise _broken(error) from error
+        raise broken(error) from error
 
 
 def write(value: Any, contract: Any) -> bytes:
@@ -43,39 +44,43 @@ def write(value: Any, contract: Any) -> bytes:
 
     Raises ContractBroken for a value that has no JSON form or does not fit, NaN and infinities among them.
     """
-    try:
-        raw = _encoder.encode(value)
-    except (msgspec.EncodeError, TypeError, ValueError, RecursionError) as error:
-        raise ContractBroken(f"no JSON form: {error_text(error, _MAX_TEXT)}") from error
-    if b"null" in raw and (found := non_finite(value)) is not None:
-        raise ContractBroken(*found)
-    read(raw, contract)
-    if _has_raw(contract):
-        read(raw, Any)  # its Raw parts are checked here alone
-    return raw
+    return _writer(contract)(value)
 
 
 def schema(contract: Any) -> dict[str, Any]:
-    """The contract as JSON Schema (draft 2020-12)."""
-    return msgspec.json.schema(contract)
+    """The contract as JSON Schema (draft 2020-12). Raises TypeError for one without a JSON form."""
+    return _checked(contract).schema()
 
 
-_encoder = msgspec.json.Encoder()
+def require_json_form(what: str, contract: Any) -> None:
+    """Raises ValueError, with the part of it and the fix, for a contract whose values have no JSON form."""
+    try:
+        _checked(contract)
+    except Exception as error:  # resolving the names in a class's annotations runs its module's code
+        raise ValueError(
+            f"{what} is {contract!r}, which has no JSON form: {error_text(error, MAX_TEXT)}. Use a msgspec.Struct, a "
+            "dataclass, a TypedDict, a NamedTuple, a pydantic model or built-in types"
+        ) from error
+
+
+def has_msgpack_form(contract: Any) -> bool:
+    """Whether msgspec itself can read the contract from msgpack; others are read by way of JSON."""
+    ready = _checked(contract)
+    return isinstance(ready, MsgspecContract) and not ready.has_raw  # a msgspec.Raw holds JSON
 
 
 @functools.cache
-def _decoder(contract: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(contract)
+def _reader(contract: Any) -> Callable[[bytes | memoryview | msgspec.Raw], Any]:
+    return _checked(contract).read
 
 
 @functools.cache
-def _has_raw(contract: Any) -> bool:
-    return "RawType()" in repr(msgspec.inspect.type_info(contract))
+def _writer(contract: Any) -> Callable[[Any], bytes]:
+    return _checked(contract).write
 
 
-def _broken(error: Exception) -> ContractBroken:
-    text = error_text(error, _MAX_TEXT)
-    if not isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
-        return ContractBroken(f"its own check raised {error_kind(error)}: {text}")
-    what, _, where = text.partition(" - at `")
-    return ContractBroken(what, where.rstrip("`") or "$")
+@functools.cache
+def _checked(contract: Any) -> _Checked:
+    if isinstance(contract, JsonSchema):
+        return contract
+    return PydanticContract(contract) if is_pydantic(contract) else MsgspecContract(contract)

@@ -1,28 +1,30 @@
 """Pipelines and stages, checked where they are written."""
 
-import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from mousetrap.pipeline.contract import require_json_form
 from mousetrap.pipeline.lock import Lock
+from mousetrap.pipeline.names import check_name
+from mousetrap.pipeline.serializer import JSON, MSGPACK, Serializer
 from mousetrap.retry import RetryPolicy
 
 #: Seconds; a hundred years.
 _LONGEST_S = 100 * 365 * 86_400.0
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A named step of a pipeline, bound to one durable queue.
 
-    Raises ValueError for a name or a queue that a broker, a URL or a key could misread, and for limits that make no sense.
+    Raises ValueError for a name or a queue that a broker, a URL or a key could misread, for a contract whose values have
+    no JSON form, for an unknown serializer, and for limits that make no sense.
     """
 
     name: str
     #: The queue's plain name, as `rabbitmqctl list_queues` shows it.
     queue: str
-    #: The contract of the payload that the handler takes: any type msgspec can read from JSON.
+    #: The contract of the payload that the handler takes: any type that msgspec or pydantic can read from JSON.
     input: Any
     #: The contract of the value that the handler gives.
     output: Any
@@ -34,12 +36,20 @@ class Stage:
     soft_timeout: float | None = None
     #: What its jobs hold while they run.
     lock: Lock | None = None
+    #: What the stage before writes its input with; a first stage's jobs, and edited ones, are JSON.
+    serializer: Literal["json", "msgpack"] | Serializer = "json"
 
     def __post_init__(self) -> None:
         for what, name in (("stage", self.name), ("queue", self.queue)):
-            _check_name(what, name)
+            check_name(what, name)
+        for what, contract in (("input", self.input), ("output", self.output)):
+            require_json_form(f"stage {self.name!r}: its {what}", contract)
         if self.lock is not None:
-            _check_name("lock", self.lock.name)
+            check_name("lock", self.lock.name)
+        if not isinstance(self.serializer, Serializer) and self.serializer not in (JSON, MSGPACK):
+            raise ValueError(
+                f"stage {self.name!r}: serializer is {self.serializer!r}: write 'json', 'msgpack' or Serializer(name, dumps, loads)"
+            )
         soft = 1e-9 if self.soft_timeout is None else self.soft_timeout
         if not 0 < soft <= (float("inf") if self.timeout is None else self.timeout):
             raise ValueError(
@@ -61,9 +71,12 @@ class Pipeline:
     stages: tuple[Stage, ...]
     #: Seconds after which a run's jobs are not begun any more, unless its submitter sets another time; None for never.
     expires_after: float | None = None
+    #: Whether a worker that serves a stage and the next one goes on with the next job at once, under the message that it has:
+    #: that job passes no queue, so neither its queue's length nor other workers see it. Only what fails or waits is queued.
+    in_place: bool = False
 
     def __post_init__(self) -> None:
-        _check_name("pipeline", self.name)
+        check_name("pipeline", self.name)
         if not self.stages:
             raise ValueError(f"pipeline {self.name!r} has no stages: give it at least one")
         if self.expires_after is not None and not 0 < self.expires_after < _LONGEST_S:
@@ -94,10 +107,3 @@ class Pipeline:
         """The stage that takes what `stage` gives; None after the last."""
         following = self.stages.index(stage) + 1
         return self.stages[following] if following < len(self.stages) else None
-
-
-def _check_name(what: str, name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{what} name {name!r}: use a-z, 0-9, _ and -, a letter first, at most 63 characters"
-        )

@@ -19,11 +19,16 @@ def non_finite(value: Any) -> tuple[str, str] | None:
     Costs about half of what it costs to write the value as JSON; more only if there is one.
     """
     try:
-        if _IN_MESSAGEPACK.search(msgspec.msgpack.encode(value)) is None:
+        if not may_have_non_finite(msgspec.msgpack.encode(value)):
             return None
     except (OverflowError, TypeError, ValueError, msgspec.EncodeError):  # JSON knows longer numbers
         pass
     return _find(msgspec.to_builtins(value, enc_hook=_nothing), "$")
+
+
+def may_have_non_finite(data: bytes) -> bool:
+    """Whether a value written as MessagePack may hold NaN or an infinity; False is certain."""
+    return _IN_MESSAGEPACK.search(data) is not None
 
 
 def _find(value: Any, where: str) -> tuple[str, str] | None:

@@ -1,15 +1,21 @@
 """Binds fetch_data, within the bounds of the settings."""
 
+from collections.abc import Iterable
+
 from mousetrap.earthquakes import EARTHQUAKES, Feed, FeedRequest, default_request
 from mousetrap.earthquakes_settings import FEED, FETCH
 from mousetrap.fetch_data import FetchBounds, Fetcher, fetch_data, open_fetcher
 from mousetrap.handlers import Binding, Context
+from mousetrap.pipeline import Pipeline
 from mousetrap.serve_worker import Connect, Groups, worker_main
 from mousetrap.settings import Settings
 
 
-def run_fetch_worker(connect: Connect, groups: Groups = (FEED, FETCH)) -> int:
-    """Serves `start_fetch` until asked to stop; `groups` are all settings that the environment may hold.
+def run_fetch_worker(
+    connect: Connect, groups: Groups = (FEED, FETCH), pipelines: Iterable[Pipeline] = ()
+) -> int:
+    """Serves `start_fetch` until asked to stop; `groups` are all settings that the environment may hold, `pipelines` all
+    of the workspace.
 
     Returns the exit code.
     """
@@ -19,6 +25,7 @@ def run_fetch_worker(connect: Connect, groups: Groups = (FEED, FETCH)) -> int:
         "mousetrap-fetch-worker",
         "Serves the stage `fetch` of earthquakes (queue start_fetch) until asked to stop.",
         groups,
+        pipelines,
     )
 
 

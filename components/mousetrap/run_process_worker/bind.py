@@ -1,20 +1,24 @@
 """Binds process_data, and saves each summary once."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 
 from mousetrap.earthquakes import EARTHQUAKES, Feed, Summary
 from mousetrap.earthquakes_settings import DATABASE
 from mousetrap.handlers import Binding, Context
+from mousetrap.pipeline import Pipeline
 from mousetrap.process_data import process_data
 from mousetrap.serve_worker import Connect, Groups, worker_main
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.summaries import Summaries, check_address, open_summaries
 
 
-def run_process_worker(connect: Connect, groups: Groups = (DATABASE,)) -> int:
-    """Serves `data_processing` until asked to stop; `groups` are all settings that the environment may hold.
+def run_process_worker(
+    connect: Connect, groups: Groups = (DATABASE,), pipelines: Iterable[Pipeline] = ()
+) -> int:
+    """Serves `data_processing` until asked to stop; `groups` are all settings that the environment may hold, `pipelines` all
+    of the workspace.
 
     Returns the exit code.
     """
@@ -24,6 +28,7 @@ def run_process_worker(connect: Connect, groups: Groups = (DATABASE,)) -> int:
         "mousetrap-process-worker",
         "Serves the stage `process` of earthquakes (queue data_processing) until asked to stop.",
         groups,
+        pipelines,
     )
 
 

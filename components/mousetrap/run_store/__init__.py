@@ -4,18 +4,23 @@ from mousetrap.run_store.claim_replies import Busy, Claim, Decided, Forgotten, G
 from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.decode_run import StoredRun
 from mousetrap.run_store.info import StoreInfo
+from mousetrap.run_store.requests import ClaimRequest, Decision, DecisionRequest, Exchanged
 from mousetrap.run_store.signed_records import Opening
 from mousetrap.run_store.store import RunStore, open_store
-from mousetrap.run_store.submissions import Opened, RunConflict
-from mousetrap.run_store.work import Decision
+from mousetrap.run_store.submissions import Opened, RunConflict, Terms
+from mousetrap.run_store.work import Kept
 
 __all__ = [
     "Busy",
     "Claim",
+    "ClaimRequest",
     "Decided",
     "Decision",
+    "DecisionRequest",
+    "Exchanged",
     "Forgotten",
     "Granted",
+    "Kept",
     "Locked",
     "Opened",
     "Opening",
@@ -24,6 +29,7 @@ __all__ = [
     "RunStore",
     "StoreInfo",
     "StoredRun",
+    "Terms",
     "Unsigned",
     "open_store",
     "read_json",

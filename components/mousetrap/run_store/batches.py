@@ -22,6 +22,9 @@ _NOTE_DELAY_S = 1.0
 _FILES = ("keys", "clock", "runs", "locks", "repair", "claims", "decisions", "library")
 LIBRARY = Library.read("mousetrap", "mousetrap.run_store", [f"lua/{name}.lua" for name in _FILES])
 
+#: The first member of a reply that is an error.
+_ERRORS = ("damaged", "error")
+
 #: A transition as it is sent: its name and its arguments.
 Call = Transition | tuple[str, ...]
 _Waiting = tuple[Call, "asyncio.Future[list[Any]]"]
@@ -49,7 +52,13 @@ class Batches:
         """The reply to come. It raises StoreUnreachable, after which the transition may have happened or not, and RecordDamaged."""
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append((transition, future))
-        self._begin()
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+        elif len(self._waiting) >= _MOST and len(self._beside) < _BESIDE:
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            beside = asyncio.create_task(self._send(batch))
+            self._beside.add(beside)
+            beside.add_done_callback(self._beside.discard)
         return future
 
     def note(self, transition: Call) -> None:
@@ -59,70 +68,62 @@ class Batches:
         future.add_done_callback(_ignore_error)
         self._waiting.append((transition, future))
         if self._sending is None and self._soon is None:
-            self._soon = loop.call_later(_NOTE_DELAY_S, self._begin)
+            self._soon = loop.call_later(_NOTE_DELAY_S, self._send_notes)
 
     async def close(self) -> None:
         """Sends the remaining notes and waits for all replies."""
-        if self._waiting:
-            self._begin()
+        self._send_notes()
         if under_way := {*self._beside, *filter(None, [self._sending])}:
             await asyncio.wait(under_way)
 
-    def _begin(self) -> None:
+    def _send_notes(self) -> None:
+        if self._waiting and self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all())
-        elif len(self._waiting) >= _MOST and len(self._beside) < _BESIDE:
-            beside = asyncio.create_task(self._send(self._take()))
-            self._beside.add(beside)
-            beside.add_done_callback(self._beside.discard)
-
-    async def _send_all(self) -> None:
         try:
             while self._waiting:
-                await self._send(self._take())
+                batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                await self._send(batch)
         finally:
             self._sending = None
 
-    def _take(self) -> list[_Waiting]:
-        batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-        return batch
-
     async def _send(self, batch: list[_Waiting]) -> None:
         try:
-            replies = await self._apply(msgspec.msgpack.encode([transition for transition, _ in batch]))
-        except (RedisError, OSError, TimeoutError) as error:
+            blob = msgspec.msgpack.encode([transition for transition, _ in batch])
+            reply = await LIBRARY.call(self._client.execute_command, blob)
+            try:
+                replies: list[list[Any]] = msgspec.msgpack.decode(reply)
+            except (
+                UnicodeDecodeError
+            ):  # the reply that is no text fails alone, not the batch that it came with
+                replies = [_one(each) for each in msgspec.msgpack.decode(reply, type=list[msgspec.Raw])]
+        except Exception as error:  # noqa: BLE001  without a reply or an error, a caller would wait without end
+            await self._fail_batch(batch, error)
+            return
+        for (_, future), each in zip(batch, replies, strict=True):
+            if each[0] in _ERRORS:
+                _fail(future, self._error(*each))
+            elif not future.done():
+                future.set_result(each)
+
+    async def _fail_batch(self, batch: list[_Waiting], error: Exception) -> None:
+        if isinstance(error, RedisError | OSError | TimeoutError):
             for _, future in batch:
                 _fail(future, unreachable(self._address, error))
-            return
-        except Exception as error:  # noqa: BLE001  a number too large to be sent, an unforeseen reply
-            # Each alone, so that the others get their replies; without one, a caller would wait without end.
-            for each in batch if len(batch) > 1 else ():
-                await self._send([each])
-            if len(batch) == 1:
-                _fail(batch[0][1], error)
-            return
-        for (_, future), reply in zip(batch, replies, strict=True):
-            if reply[0] == "damaged":
-                _fail(future, RecordDamaged(f"what the store keeps of the job is damaged: {reply[1]}"))
-            elif reply[0] == "error":
-                _fail(future, unreachable(self._address, reply[1]))
-            elif not future.done():
-                future.set_result(reply)
+        elif len(batch) == 1:
+            _fail(batch[0][1], error)
+        else:  # a number too large to be sent, an unforeseen reply: each alone, so that the others get their replies
+            for waiting in batch:
+                await self._send([waiting])
 
-    async def _apply(self, blob: bytes) -> list[list[Any]]:
-        return _decoded(await LIBRARY.call(self._client.execute_command, blob))
-
-
-def _decoded(reply: bytes) -> list[list[Any]]:
-    """Each transition's reply: one that holds bytes which are no text fails alone, not the batch that it came with."""
-    try:
-        replies: list[list[Any]] = msgspec.msgpack.decode(reply)
-    except UnicodeDecodeError:
-        return [_one(each) for each in msgspec.msgpack.decode(reply, type=list[msgspec.Raw])]
-    return replies
+    def _error(self, kind: str, text: str) -> Exception:
+        if kind == "damaged":
+            return RecordDamaged(f"what the store keeps of the job is damaged: {text}")
+        return unreachable(self._address, text)
 
 
 def _one(reply: msgspec.Raw) -> list[Any]:

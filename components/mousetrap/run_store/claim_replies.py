@@ -23,6 +23,8 @@ class Granted(msgspec.Struct, frozen=True):
     locked_by: str = ""
     #: Milliseconds since this attempt first met an outage of what its handler depends on; 0 where it has not.
     away_ms: int = 0
+    #: The claim as it is recorded, where it can be compared with the record when its outcome is; else empty.
+    record: bytes = b""
 
 
 class Busy(msgspec.Struct, frozen=True):
@@ -42,6 +44,8 @@ class Decided(msgspec.Struct, frozen=True):
     """The outcome is recorded. Its worker may have died before acting on it: act on it again; the ids make that harmless."""
 
     outcome: Outcome
+    #: The fence that it was decided under, which the next stage's message carries; 0 where no message does.
+    fence: int = 0
 
 
 class Unsigned(msgspec.Struct, frozen=True):
@@ -64,29 +68,27 @@ class Over(msgspec.Struct, frozen=True):
 Claim = Granted | Busy | Locked | Decided | Unsigned | Forgotten | Over
 
 
-def read_claim(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
-    """The claim on `job` from the store's reply."""
+def read_refusal(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
+    """Why `job` was not granted, from the store's reply."""
     match reply:
-        case ["granted", *facts]:
-            return Granted(*facts)
         case ["busy", milliseconds]:
             return Busy(milliseconds / 1000)
         case ["locked", holder, milliseconds]:
             return Locked(holder, milliseconds / 1000)
         case ["forgotten"]:
             return Forgotten()
-        case ["decided", verdict, milliseconds] if verdict:
-            return _decided(verdict, milliseconds / 1000, job, keyring)
+        case ["decided", verdict, milliseconds, *fence] if verdict:
+            return _decided(verdict, milliseconds / 1000, job, keyring, *fence)
         case _:
             return Over()
 
 
-def _decided(record: str, seconds: float, job: Job, keyring: Keyring) -> Decided | Unsigned:
+def _decided(record: str, seconds: float, job: Job, keyring: Keyring, fence: int = 0) -> Decided | Unsigned:
     try:
         outcome = read_verdict(record.encode(), job, keyring)
     except SignatureRefused as error:
         return Unsigned(record, str(error))
     if isinstance(outcome, RetryLater):
         # The store knows when it is due, but it is never later than what was decided.
-        return Decided(RetryLater(min(seconds, outcome.after), outcome.failure))
-    return Decided(outcome)
+        return Decided(RetryLater(min(seconds, outcome.after), outcome.failure), fence)
+    return Decided(outcome, fence)

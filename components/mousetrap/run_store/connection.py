@@ -1,9 +1,16 @@
 """Connects the faces of the run store to its server."""
 
-import msgspec
+import asyncio
+from functools import partial
+
 from redis.asyncio import Redis
 
+from mousetrap.payloads import PayloadOptions, StoreBackend, open_payloads
 from mousetrap.run_store.batches import Batches
+from mousetrap.run_store.notifications import ENDS, Notifications
+from mousetrap.run_store.packed.runs import PackedRuns
+from mousetrap.run_store.packed.sender import Sender
+from mousetrap.run_store.packed.work import PackedWork
 from mousetrap.run_store.reader import RunReader
 from mousetrap.signing import Keyring
 
@@ -14,15 +21,25 @@ class StoreConnection(RunReader):
     """What all faces of the run store share: the client, the batches, the keys, and how long a run is kept."""
 
     def __init__(
-        self, client: Redis, address: str, retention: float, keep: int, keyring: Keyring = NO_KEYS
+        self,
+        client: Redis,
+        address: str,
+        retention: float,
+        keep: int,
+        keyring: Keyring = NO_KEYS,
+        payloads: PayloadOptions | None = None,
     ) -> None:
-        super().__init__(client, address, retention)
+        in_store = partial(StoreBackend, client, address, retention)
+        super().__init__(client, address, retention, open_payloads(payloads or PayloadOptions(), in_store))
         self._ttl = int(retention * 1000)
         self._keep = keep
         self._keyring = keyring
         self._batches = Batches(client, address)
+        self._sender = Sender(client, address, _loop_time)
+        self._packed_runs = PackedRuns(self._sender, self._ttl)
+        self._packed_work = PackedWork(self._sender, keyring, self._ttl, keep)
+        self._ends = Notifications(client, ENDS)
 
 
-def text_of(value: object) -> str:
-    """JSON as text: the server's msgpack knows texts, not byte strings."""
-    return msgspec.json.encode(value).decode()
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mousetrap.run_store.damage import Fields
-from mousetrap.shapes import Event, Failure, Progress, Run, RunState
+from mousetrap.shapes import Event, Failure, Progress, Reference, Run, RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,13 @@ def read_run(
         first=read.text("first", stage),
         rerun_of=read.text("rerun_of", "") or None,
         input=read.json("input"),
+        input_reference=read.json("input_reference", Reference),
         result=read.json("result"),
+        result_reference=read.json("result_reference", Reference),
         failure=_whole(read.json("failure", Failure), timeline),
         progress=read.json("progress", Progress),
+        due_ms=read.number("due_ms", 0) or None,
+        tags=read.json("tags", tuple[str, ...]) or (),
         timeline=timeline,
         unreadable=(*damage, *read.faults),
     )
@@ -48,15 +52,18 @@ def read_event(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> Event:
     """The event in an entry of a run's stream."""
     place, fields = entry
     read = Fields(fields or {})
+    kind = read.text("kind")
+    is_value = kind == "yielded"
     return Event(
         id=place.decode(),
-        kind=read.text("kind"),
+        kind=kind,
         at_ms=int(place.partition(b"-")[0]),
         stage=read.text("stage", "") or None,
         job=read.text("job", "") or None,
         attempt=read.number("attempt", 0) or None,
         worker=read.text("worker", "") or None,
-        failure=read.json("data", Failure),
+        failure=None if is_value else read.json("data", Failure),
+        value=read.json("data") if is_value else None,
         unreadable=tuple(read.faults),
     )
 

@@ -6,6 +6,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from mousetrap.run_store.packed.sender import can_compare
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
@@ -22,6 +24,8 @@ class StoreInfo:
     #: Bytes of memory that it uses, and that it may use; 0 for no bound.
     used_bytes: int | None = None
     max_bytes: int | None = None
+    #: Whether it sets a string only if that has a given value, so that outcomes go by plain commands.
+    compares: bool = True
 
 
 async def read_info(client: Redis) -> StoreInfo:
@@ -35,6 +39,7 @@ async def read_info(client: Redis) -> StoreInfo:
         snapshots=await _setting(client, "save"),
         used_bytes=info.get("used_memory"),
         max_bytes=info.get("maxmemory"),
+        compares=can_compare(info),
     )
 
 

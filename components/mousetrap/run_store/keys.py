@@ -1,4 +1,14 @@
-"""Names the store's keys that Python reads; `lua/keys.lua` lists all."""
+"""Names the store's keys that Python uses.
+
+`lua/keys.lua` lists all of the older family. Runs of wire format 5 have packed records. All keys of such a run begin with `mousetrap:{RUN}:`, so that they share a slot.
+"""
+
+#: The longest delay of the runs that are kept, in milliseconds.
+LONGEST_DELAY = "mousetrap:longest_delay"
+#: The server's time when the Lua functions last noted it, and how far their clock was ahead of it.
+CLOCK = "mousetrap:clock"
+#: Packed runs that are not known to be published yet, by time: at once, and with a delay.
+OPENED, OPENED_DELAYED = "mousetrap:opened", "mousetrap:opened:delayed"
 
 
 def run_key(run_id: str) -> str:
@@ -24,3 +34,33 @@ def latest_key(pipeline: str) -> str:
 def index_key(pipeline: str | None, day: int) -> str:
     """The sorted set of the runs accepted on a day (since 1970), of one pipeline or of all."""
     return f"mousetrap:runs:{pipeline}:{day}" if pipeline else f"mousetrap:runs:{day}"
+
+
+def packed_run_key(run_id: str) -> str:
+    """The string of a packed run: see `records`."""
+    return f"mousetrap:{{{run_id}}}:run"
+
+
+def packed_job_key(run_id: str, job_id: str) -> str:
+    """The string of a packed job: see `records`."""
+    return f"mousetrap:{{{run_id}}}:job:{job_id}"
+
+
+def packed_events_key(run_id: str) -> str:
+    """The stream of a packed run's unusual events."""
+    return f"mousetrap:{{{run_id}}}:events"
+
+
+def packed_progress_key(run_id: str) -> str:
+    """The hash of what changes while a packed run goes on: `progress` (JSON), and counts of the values that it yielded."""
+    return f"mousetrap:{{{run_id}}}:progress"
+
+
+def newest_key(pipeline: str) -> str:
+    """The sorted set of a pipeline's newest completed packed runs, by when they were accepted."""
+    return f"mousetrap:newest:{pipeline}"
+
+
+def payloads_key(run_id: str) -> str:
+    """The hash of what is too large for a run's records and messages: see the component `payloads`."""
+    return f"mousetrap:payloads:{run_id}"

@@ -10,9 +10,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from mousetrap.jobs import LONGEST_DELAY_S
 from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.decode_run import StoredRun, read_run
-from mousetrap.run_store.keys import index_key, run_key
+from mousetrap.run_store.keys import LONGEST_DELAY, index_key, run_key
 from mousetrap.shapes import RunPage, RunState
 
 _DAY_MS = 86_400_000
@@ -21,7 +22,18 @@ _DAYS = 32
 #: A member of an index. The bounds of the range leave out nearly all that is none.
 _MEMBER = re.compile(rb"\d{13}:[A-Za-z0-9_-]{1,64}")
 _NEWEST, _OLDEST = "(:", "[0"
-_SHOWN = ("pipeline", "state", "stage", "accepted_ms", "updated_ms", "finished_ms", "failure", "progress")
+_SHOWN = (
+    "pipeline",
+    "state",
+    "stage",
+    "accepted_ms",
+    "updated_ms",
+    "finished_ms",
+    "failure",
+    "progress",
+    "due_ms",
+    "tags",
+)
 #: Runs that one call reads to filter by state, and how many of them in one round trip.
 MAX_SCANNED, _CHUNK = 2_000, 200
 
@@ -65,10 +77,11 @@ async def _slice(
 ) -> tuple[list[bytes], bool]:
     """The next members of the index, and whether there are more."""
     members: list[bytes] = []
-    today = await _today(client)
+    today, delay_ms = await _today(client)
     # No run was accepted after today. A later `after` would read each day back from there.
     first = min(today, int(after.partition(":")[0]) // _DAY_MS) if after else today
-    oldest = today - int(retention * 1000) // _DAY_MS - 1
+    # A delayed run was accepted that much earlier than it is forgotten.
+    oldest = today - (int(retention * 1000) + delay_ms) // _DAY_MS - 1
     days = iter(range(first, oldest - 1, -1))
     while len(members) <= limit and (some := list(islice(days, _DAYS))):
         members += await _members(client, pipeline, some, limit + 1, after)
@@ -79,10 +92,16 @@ def _run_id(member: bytes) -> str:
     return member.partition(b":")[2].decode()
 
 
-async def _today(client: Redis) -> int:
-    """The day after the server's, for the clock that runs are recorded by may be as far ahead of it."""
-    seconds, _ = await client.time()
-    return int(seconds) * 1000 // _DAY_MS + 1
+async def _today(client: Redis) -> tuple[int, int]:
+    """The day after the server's, for the clock that runs are recorded by may be as far ahead of it; and the longest delay of a
+    run that is kept, in milliseconds."""
+    async with client.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.get(LONGEST_DELAY)
+        (seconds, _), delay = await pipe.execute(raise_on_error=False)
+    # A number from outside could make a page read each day since 1970.
+    delay_ms = int(delay) if isinstance(delay, bytes) and delay.isdigit() and len(delay) < 15 else 0
+    return int(seconds) * 1000 // _DAY_MS + 1, min(delay_ms, int(LONGEST_DELAY_S * 1000))
 
 
 async def _members(

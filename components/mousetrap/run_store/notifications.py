@@ -1,51 +1,85 @@
-"""Notifies the watchers of runs, over one subscription per process."""
+"""Notifies those who wait for runs, over one subscription per process."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from mousetrap.shutdown import end_tasks
 
-_CHANNEL = "mousetrap:nudge"
+#: The channels, each with a run's id: that it has ended, and that something else of it changed. Earlier versions notify of both
+#: on the first.
+ENDS, CHANGES = "mousetrap:nudge", "mousetrap:changes"
+#: A subscription on which nothing came for so long is asked for an answer, and is lost when none comes for as long again.
+_CHECK_EVERY_S = 5.0
 _RESUBSCRIBE_DELAY_S = 0.5
 
 
-class RunChanges:
-    """One subscription to the changes of all runs.
+class Watcher:
+    """One that waits for news of a run."""
 
-    1. It opens with the first watcher and reopens when it is lost.
-    2. A notification holds only a run's id: watchers read the change from the store, so a lost notification loses nothing.
-    3. After each new subscription all watchers look, because changes before it were missed.
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+        self._named = False
+
+    def wake(self, named: bool) -> None:
+        """Ends the wait of `news`; `named` where a notification had the run's id."""
+        self._named = self._named or named
+        self._woken.set()
+
+    async def news(self) -> None:
+        """Returns once it was woken, after the last look."""
+        await self._woken.wait()
+
+    def look(self) -> bool:
+        """Called before a look, which finds all that was notified before. Whether a notification had the run's id."""
+        named, self._named = self._named, False
+        self._woken.clear()
+        return named
+
+
+class Notifications:
+    """One subscription to channels of all runs.
+
+    1. It opens with the first watcher and reopens when it is lost, which it finds out by itself.
+    2. A notification holds only a run's id: its watchers read the change from the store, so a lost one loses nothing.
+    3. Each loss and each new subscription wakes all watchers, because notifications in between were missed.
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, *channels: str) -> None:
         self._client = client
-        self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._channels = channels
+        self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
+        self._subscribed = asyncio.Event()
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the server has accepted the subscription, as far as is known."""
+        return self._subscribed.is_set()
+
+    async def subscribed_within(self, seconds: float) -> None:
+        """Returns once the subscription is accepted, or after so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._subscribed.wait(), seconds)
 
     @asynccontextmanager
-    async def of(self, run_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever the run changed."""
+    async def of(self, run_id: str) -> AsyncIterator[Watcher]:
+        """A watcher of the run, in this block."""
         if self._listening is None:
-            self._listening = asyncio.create_task(self._listen())
-        event = asyncio.Event()
-        self._watchers[run_id].add(event)
+            self._listening = asyncio.create_task(self._listen(), name="run changes")
+        watcher = Watcher()
+        self._watchers[run_id].add(watcher)
         try:
-            yield event
+            yield watcher
         finally:
-            self._watchers[run_id].discard(event)
+            self._watchers[run_id].discard(watcher)
             if not self._watchers[run_id]:
                 del self._watchers[run_id]
-
-    @staticmethod
-    async def wait(event: asyncio.Event, seconds: float) -> None:
-        """Returns on a notification, or after so many seconds."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
 
     async def close(self) -> None:
         """Ends the subscription."""
@@ -53,20 +87,40 @@ class RunChanges:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(RedisError, OSError):
-                async with self._client.pubsub() as channel:
-                    await channel.subscribe(_CHANNEL)
-                    while True:
-                        message = await channel.get_message(timeout=1.0)
-                        if message is not None:
-                            self._pass_on(message)
+            with suppress(RedisError, OSError, TimeoutError):
+                async with self._client.pubsub() as subscription:
+                    await subscription.subscribe(*self._channels)
+                    await self._receive(subscription)
+            self._subscribed.clear()
+            self._wake_all()
             await asyncio.sleep(_RESUBSCRIBE_DELAY_S)
 
-    def _pass_on(self, message: dict[str, object]) -> None:
-        data = message.get("data")
-        if message.get("type") == "message" and isinstance(data, bytes):
-            events = self._watchers.get(data.decode(), set())
-        else:
-            events = {event for each in self._watchers.values() for event in each}
-        for event in events:
-            event.set()
+    async def _receive(self, subscription: Any) -> None:
+        """Passes on what comes, until the subscription is lost. Raises TimeoutError when its server does not answer."""
+        asked = False
+        while True:
+            message = await subscription.get_message(timeout=_CHECK_EVERY_S)
+            if message is not None:
+                asked = False
+                self._pass_on(message)
+            elif asked:
+                raise TimeoutError
+            else:
+                asked = True
+                await subscription.ping()
+
+    def _pass_on(self, message: dict[str, Any]) -> None:
+        kind, data = message.get("type"), message.get("data")
+        if kind == "message" and isinstance(data, bytes):
+            # One notification can name many runs. What is no id of a run that is watched has no watcher.
+            for run_id in data.decode(errors="replace").split(" "):
+                for watcher in self._watchers.get(run_id, ()):
+                    watcher.wake(named=True)
+        elif kind == "subscribe" and data == len(self._channels):
+            self._subscribed.set()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.wake(named=False)

@@ -3,23 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from mousetrap.run_store.damage import is_damage
+from mousetrap.jobs import LARGEST_INLINE, PayloadUnusable
+from mousetrap.payloads import Payloads
+from mousetrap.run_store.damage import is_damage, read_json
 from mousetrap.run_store.decode_run import StoredRun, read_event, read_progress, read_run
 from mousetrap.run_store.info import StoreInfo, read_info
 from mousetrap.run_store.keys import events_key, latest_key, run_key
 from mousetrap.run_store.listing import RunFilter, list_runs
-from mousetrap.run_store.notifications import RunChanges
-from mousetrap.shapes import Event, Progress, RunPage, RunState
+from mousetrap.run_store.notifications import CHANGES, ENDS, Notifications
+from mousetrap.shapes import Event, Progress, Reference, RunPage, RunState
 from mousetrap.store_client import unreachable
 
 #: Reads at a time, each on a connection of its own: the client keeps every connection that it ever opened.
 _READS = 16
-#: Between two reads of a watched run without a notification: those can be lost with a connection.
-_POLL_S = 5.0
 
 
 class RunReader:
@@ -28,11 +30,13 @@ class RunReader:
     Every method raises StoreUnreachable when the server does not answer within two seconds.
     """
 
-    def __init__(self, client: Redis, address: str, retention: float) -> None:
+    def __init__(self, client: Redis, address: str, retention: float, payloads: Payloads) -> None:
         self._client = client
+        #: What is too large for a record or a message.
+        self.payloads = payloads
         self._address = address
         self._retention = retention
-        self._changes = RunChanges(client)
+        self._changes = Notifications(client, ENDS, CHANGES)
         self._reads = asyncio.Semaphore(_READS)
         #: The last error of a read.
         self._failed: Exception | None = None
@@ -42,8 +46,11 @@ class RunReader:
         async with self._reaching():
             return await read_info(self._client)
 
-    async def get(self, run_id: str) -> StoredRun | None:
-        """The run with its timeline, oldest event first; None for an unknown or forgotten run."""
+    async def get(self, run_id: str, *, most: int = LARGEST_INLINE) -> StoredRun | None:
+        """The run with its timeline, oldest event first; None for an unknown or forgotten run.
+
+        An input or a result that a reference names is in it as any other, unless it has more than `most` bytes.
+        """
         async with self._reaching():
             async with self._client.pipeline(transaction=False) as pipe:
                 pipe.hgetall(run_key(run_id))
@@ -57,7 +64,18 @@ class RunReader:
         if not fields:
             return None
         timeline = () if is_damage(entries) else tuple(map(read_event, entries))
-        return read_run(run_id, {} if is_damage(fields) else fields, timeline, tuple(damage))
+        run = read_run(run_id, {} if is_damage(fields) else fields, timeline, tuple(damage))
+        if run.input_reference is None and run.result_reference is None:
+            return run
+        named = {"input": run.input_reference, "result": run.result_reference}
+        return await self._resolved(run, {name: at for name, at in named.items() if at and at.size <= most})
+
+    async def with_result(self, run: StoredRun) -> StoredRun:
+        """The run with a result that `get` left out for its size. One larger than a payload may be here stays left out."""
+        at = run.left_out
+        if at is None or not LARGEST_INLINE < at.size <= self.payloads.largest:
+            return run
+        return await self._resolved(run, {"result": at})
 
     async def latest(self, pipeline: str) -> StoredRun | None:
         """The newest run of the pipeline that completed, by when it was accepted."""
@@ -87,9 +105,9 @@ class RunReader:
     async def watch(self, run_id: str, after: str = "0") -> AsyncIterator[Event | Progress]:
         """The run's events after the one with the id `after`, as they happen, and its progress; ends with the run."""
         reported: bytes | None = None
-        async with self._changes.of(run_id) as changed:
+        async with self._changes.of(run_id) as watcher:
             while True:
-                changed.clear()
+                watcher.look()
                 entries, progress = await self._read_after(run_id, after)
                 event = None
                 for event in map(read_event, entries):
@@ -101,7 +119,20 @@ class RunReader:
                     reported = progress
                     if (read := read_progress(progress)) is not None:
                         yield read
-                await self._changes.wait(changed, _POLL_S)
+                await watcher.news()
+
+    async def _resolved(self, run: StoredRun, references: Mapping[str, Reference]) -> StoredRun:
+        """The run with what its references name; what cannot be used is listed as unreadable."""
+        values: dict[str, Any] = {}
+        faults: list[str] = []
+        for name, reference in references.items():
+            try:
+                values[name], fault = read_json(await self.payloads.get(reference))
+            except PayloadUnusable as error:
+                fault = error.outside()
+            if fault:
+                faults.append(f"{name}: {fault}")
+        return replace(run, **values, unreadable=(*run.unreadable, *faults))
 
     async def _read_after(
         self, run_id: str, after: str

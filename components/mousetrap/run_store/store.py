@@ -4,7 +4,9 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from mousetrap.payloads import PayloadOptions
 from mousetrap.run_store.connection import NO_KEYS
+from mousetrap.run_store.endings import Endings
 from mousetrap.run_store.repairs import Repairs
 from mousetrap.run_store.submissions import Submissions
 from mousetrap.run_store.transitions import ENDED
@@ -21,27 +23,32 @@ async def open_store(
     keep: int = 65_536,
     tls: ssl.SSLContext | None = None,
     keyring: Keyring = NO_KEYS,
+    payloads: PayloadOptions | None = None,
 ) -> AsyncIterator["RunStore"]:
     """The run store at `url`, which need not be reachable yet; `retention` (seconds) is how long a run is remembered.
 
     Outputs of at most `keep` bytes stay after they were handed on, for re-runs from a later stage. `keyring` signs what a
-    message may be made from later: give it the keys that sign messages.
+    message may be made from later: give it the keys that sign messages. `payloads` is where large payloads are; None for the
+    defaults.
     """
     client = open_client(url, tls)
-    store = RunStore(client, address(url), retention, keep, keyring)
+    store = RunStore(client, address(url), retention, keep, keyring, payloads)
     try:
         yield store
     finally:
         await store.close()
 
 
-class RunStore(Submissions, Repairs, Work):
+class RunStore(Submissions, Repairs, Endings, Work):
     """Every method raises StoreUnreachable when the server does not answer within two seconds."""
 
     async def close(self) -> None:
         """Sends the remaining notes and closes the connections."""
+        await self._packed_runs.close()
         await self._batches.close()
         await self._changes.close()
+        await self._ends.close()
+        await self.payloads.close()
         await self._client.aclose()
 
     async def check(self) -> None:

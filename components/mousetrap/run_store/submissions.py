@@ -3,28 +3,64 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
 
-from mousetrap.jobs import Failure, MousetrapError
-from mousetrap.run_store.connection import StoreConnection, text_of
+import msgspec
+
+from mousetrap.jobs import Failure, MousetrapError, Reference, first_job
+from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.keys import run_key
-from mousetrap.run_store.signed_records import OPENING, Opening, read_opening, sign_opening
-from mousetrap.run_store.transitions import OpenRun, Published, RejectRun, Unpublished
+from mousetrap.run_store.packed.openings import NewRun
+from mousetrap.run_store.records import RunFacts, packs_new_runs
+from mousetrap.run_store.signed_records import (
+    OPENING,
+    Opening,
+    Span,
+    opening_body,
+    packed_opening,
+    read_opening,
+    sign_opening,
+)
+from mousetrap.run_store.transitions import OpenRun, Published, RejectRun, Unpublished, text_of
 
 
 class RunConflict(MousetrapError):
     """Another run has this id, or this idempotency key came with another body before: use a new one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """When a run may begin and must have begun, in seconds from when it is opened, and what is kept with it."""
+
+    delay_s: float = 0.0
+    expires_in: float | None = None
+    rerun_of: str = ""
+    tags: tuple[str, ...] = ()
+
+
 class Opened(NamedTuple):
     """The state of a run after `open_run`."""
 
-    #: `new`; `waiting` when it exists but no worker has met it yet; `known` when it is further.
+    #: `new`; `waiting` when it exists, no worker has met it yet, and its first job may not be published; `known` when it is
+    #: further.
     state: Literal["new", "waiting", "known"]
     #: Milliseconds since 1970, when the run was accepted first.
     accepted_ms: int
     #: Milliseconds since 1970 after which no job of it starts; None for never.
     expires_ms: int | None = None
+    #: Milliseconds since 1970 before which no job of it starts; None for at once.
+    due_ms: int | None = None
+    #: Seconds from now until then.
+    due_in_s: float = 0.0
+
+
+class Abandoned(NamedTuple):
+    """Runs that their submitters left recorded and perhaps not published."""
+
+    #: The store's time, in milliseconds since 1970.
+    now_ms: int
+    run_ids: Sequence[str]
 
 
 class Submissions(StoreConnection):
@@ -37,24 +73,62 @@ class Submissions(StoreConnection):
         stage: str,
         input: bytes,
         *,
-        expires_in: float | None = None,
-        rerun_of: str = "",
+        reference: Reference | msgspec.UnsetType = msgspec.UNSET,
+        terms: Terms = Terms(),
     ) -> Opened:
-        """Records a run before its first job is published. Raises RunConflict when the id is another run's."""
-        digest = hashlib.sha256(input).hexdigest()
-        expires = math.ceil(expires_in * 1000) if expires_in else 0
-        signature = sign_opening(run_id, pipeline, stage, input, expires, self._keyring)
-        state, at, expires = await self._batches.call(
-            OpenRun(run_id, pipeline, stage, input.decode(), digest, expires, rerun_of, signature, self._ttl)
-        )
-        if state == "conflict":
-            raise RunConflict(
-                f"run {run_id} exists with another input or pipeline: use a new id or idempotency key"
+        """Records a run before its first job is published. Raises RunConflict when the id is another run's.
+
+        With a `reference` to its input, the run's record holds that in place of the input.
+        """
+        if isinstance(reference, msgspec.UnsetType):
+            digest, referred = hashlib.sha256(input).hexdigest(), ""
+        else:
+            input, digest, referred = b"null", reference.sha256, text_of(reference)
+        first = first_job(run_id=run_id, pipeline=pipeline, stage=stage, payload=b"null", accepted_ms=0)
+        span = Span(math.ceil((terms.expires_in or 0) * 1000), math.ceil(terms.delay_s * 1000))
+        body = opening_body(input, referred.encode())
+        signature = sign_opening(run_id, pipeline, stage, body, span, self._keyring)
+        tags = text_of(terms.tags) if terms.tags else ""
+        if packs_new_runs():
+            now = await self._packed_runs.now_ms()
+            facts = RunFacts(
+                pipeline=pipeline,
+                stage=stage,
+                accepted_ms=now,
+                expires_ms=now + span.expires if span.expires else 0,
+                due_ms=now + span.delay if span.delay else 0,
+                digest=digest,
+                rerun_of=terms.rerun_of,
+                tags=tags,
+                signature=signature,
+                input_reference=referred,
             )
-        return Opened("new" if state == "opened" else state, at, expires or None)
+            state, at, expires, due = await self._packed_runs.open(NewRun(run_id, facts, input, first.id))
+            left = max(0, due - now)
+            return _opened(run_id, state, at, expires, due, left)
+        state, at, expires, due, left = await self._batches.call(
+            OpenRun(
+                run=run_id,
+                pipeline=pipeline,
+                stage=stage,
+                input=input.decode(),
+                input_reference=referred,
+                digest=digest,
+                expires_in=span.expires,
+                delay=span.delay,
+                rerun_of=terms.rerun_of,
+                tags=tags,
+                signature=signature,
+                ttl=self._ttl,
+            )
+        )
+        return _opened(run_id, state, at, expires, due, left)
 
     async def opening(self, run_id: str) -> Opening | None:
         """The start of the run; None for an unknown one. Raises SignatureRefused for a record that is not ours."""
+        record = await self._packed_runs.record(run_id)
+        if record is not None:
+            return packed_opening(run_id, record, self._keyring)
         async with self._reaching():
             fields = cast(list[bytes | None], await self._client.hmget(run_key(run_id), OPENING))
         return read_opening(run_id, fields, self._keyring) if fields[0] is not None else None
@@ -64,13 +138,37 @@ class Submissions(StoreConnection):
 
         If the note is lost, the job is published once more, under the same id.
         """
-        self._batches.note(Published(run_id))
+        if not self._packed_runs.mark_published(run_id):
+            self._batches.note(Published(run_id))
 
-    async def unpublished(self, *, age: float, limit: int = 100) -> Sequence[str]:
-        """At most `limit` runs recorded at least `age` seconds ago whose first job may not be published: their submitter died."""
-        _, *run_ids = await self._batches.call(Unpublished(int(age * 1000), limit))
-        return run_ids
+    async def unpublished(self, *, age: float, limit: int = 100) -> "Abandoned":
+        """Runs recorded at least `age` seconds ago whose first job may not be published: their submitter died.
+
+        At most `limit` with a delay, and as many without.
+        """
+        _, now_ms, *run_ids = await self._batches.call(Unpublished(int(age * 1000), limit))
+        packed = await self._packed_runs.unpublished(int(age * 1000), limit)
+        return Abandoned(now_ms, [*run_ids, *packed])
+
+    async def known(self, run_ids: Sequence[str]) -> set[str]:
+        """Those of the runs that are remembered."""
+        return await self._packed_runs.known(run_ids)
 
     async def reject_run(self, run_id: str, why: Failure) -> None:
         """Withdraws one submission: ends the run unless another submission holds, or a worker has met the run."""
-        await self._batches.call(RejectRun(run_id, text_of(why), self._ttl))
+        failure = text_of(why)
+        if await self._packed_runs.is_older(run_id) or not (
+            packs_new_runs() or await self._packed_runs.record(run_id)
+        ):
+            await self._batches.call(RejectRun(run_id, failure, self._ttl))
+        else:
+            await self._packed_runs.reject(run_id, failure)
+
+
+def _opened(run_id: str, state: str, at: int, expires: int, due: int, left: int) -> Opened:
+    if state == "conflict":
+        raise RunConflict(
+            f"run {run_id} exists with another input or pipeline: use a new id or idempotency key"
+        )
+    known: Any = "new" if state == "opened" else state
+    return Opened(known, at, expires or None, due or None, left / 1000)

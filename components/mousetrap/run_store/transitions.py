@@ -7,6 +7,11 @@ milliseconds; `ttl` is how long from now the run is kept.
 import msgspec
 
 
+def text_of(value: object) -> str:
+    """JSON as text: the server's msgpack knows texts, not byte strings."""
+    return msgspec.json.encode(value).decode()
+
+
 class Transition(msgspec.Struct, frozen=True, array_like=True):
     """One change of a run or a job, as its Lua function takes it."""
 
@@ -16,9 +21,12 @@ class OpenRun(Transition, frozen=True, array_like=True, tag="open_run"):
     pipeline: str
     stage: str
     input: str
+    input_reference: str
     digest: str
     expires_in: int
+    delay: int
     rerun_of: str
+    tags: str
     signature: str
     ttl: int
 
@@ -36,6 +44,10 @@ class Published(Transition, frozen=True, array_like=True, tag="published"):
 class Unpublished(Transition, frozen=True, array_like=True, tag="unpublished"):
     age: int
     limit: int
+
+
+class Look(Transition, frozen=True, array_like=True, tag="look"):
+    run: str
 
 
 class CancelRun(Transition, frozen=True, array_like=True, tag="cancel_run"):
@@ -84,6 +96,17 @@ class Survived(Transition, frozen=True, array_like=True, tag="survived"):
     attempt: int
 
 
+class YieldValue(Transition, frozen=True, array_like=True, tag="yield_value"):
+    job: str
+    run: str
+    stage: str
+    attempt: int
+    fence: int
+    worker: str
+    number: int
+    value: str
+
+
 class RenewClaim(Transition, frozen=True, array_like=True, tag="renew"):
     job: str
     run: str
@@ -110,6 +133,7 @@ class RecordDone(_Decision, frozen=True, array_like=True, tag="done"):
 
 class CompleteRun(_Decision, frozen=True, array_like=True, tag="complete"):
     result: str
+    result_reference: str
     ttl: int
 
 

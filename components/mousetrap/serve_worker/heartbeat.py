@@ -49,6 +49,10 @@ class Heartbeat:
         self._line_seconds = line_seconds
         self._store_outage = OutageLog(_log, "waiting for the store", "the store answers again")
 
+    async def begin(self) -> None:
+        """Sends the first beat: our pipelines are known once we serve. A store that is away gets the next one."""
+        await _failure(self._registry.beat(self._now()))
+
     async def beat_forever(self) -> None:
         """Beats every few seconds, until it is cancelled."""
         line_due = time.monotonic() + self._line_seconds

@@ -8,26 +8,30 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
-from importlib import metadata
 from typing import Any, Protocol
 
 import uvloop
 
 from mousetrap.handlers import Binding, run_through
 from mousetrap.jobs import Queue
+from mousetrap.payloads import PayloadOptions
+from mousetrap.pipeline import ManifestBroken, Pipeline, write_manifests
 from mousetrap.run_store import open_store
 from mousetrap.serve_worker.health import serve_health
 from mousetrap.serve_worker.heartbeat import Heartbeat, turn_forever
+from mousetrap.serve_worker.shared_queues import check_shared_queues
 from mousetrap.serve_worker.stop_signals import LEAVING_S, StopSignals, close_loop
+from mousetrap.serve_worker.version import version_of_program
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import Watchdog
 from mousetrap.settings import Group, Settings, SettingsWrong, check_signing, overridden
 from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks
+from mousetrap.signing import Keyring
 from mousetrap.telemetry import log_to_stderr, printable
 from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 from mousetrap.worker_flags import NO_FLAGS, WorkerFlags
-from mousetrap.worker_registry import open_registry
+from mousetrap.worker_registry import NOTHING, Published, open_registry
 
 _ENDS = {
     ExitCode.FINISHED: "all work finished",
@@ -58,10 +62,12 @@ def serve_worker(
     flags: WorkerFlags = NO_FLAGS,
     *,
     groups: Groups = (),
+    pipelines: Iterable[Pipeline] = (),
 ) -> int:
     """Serves the stages that `binders` bind until SIGTERM or SIGINT; a second signal ends it at once. Returns the exit code.
 
-    The options win over the environment's settings.
+    The options win over the environment's settings. `pipelines` are all of the workspace: a worker that takes from a queue
+    must serve every stage that they have on it.
     """
     try:
         settings = Settings.from_environ(overridden(environ, flags.settings()), groups)
@@ -69,13 +75,19 @@ def serve_worker(
         log_to_stderr(settings.log_level, settings.log_format)
         if unsigned:
             _log.warning(unsigned)
-        return _served(connect, settings, binders, flags.burst)
+        return _served(connect, settings, binders, flags.burst, pipelines)
     except SettingsWrong as error:
         print(printable(str(error)), file=sys.stderr)
         return ExitCode.SETTINGS_WRONG
 
 
-def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], burst: bool) -> int:
+def _served(
+    connect: Connect,
+    settings: Settings,
+    binders: Sequence[Binder],
+    burst: bool,
+    pipelines: Iterable[Pipeline],
+) -> int:
     guard = ExitGuard()
     guard.start()
     vitals = Vitals(stats=WorkerStats(), auto_kill_s=settings.auto_kill_seconds)
@@ -88,6 +100,7 @@ def _served(connect: Connect, settings: Settings, binders: Sequence[Binder], bur
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         stopping.listen(runner.get_loop())
         bindings = [bind(settings) for bind in binders]
+        check_shared_queues(bindings, pipelines)
         try:
             serving = _serve(connect, settings, bindings, burst, vitals, stopping)
             code = run_through(runner.get_loop(), serving)
@@ -120,13 +133,19 @@ async def _serve(
                 keep=settings.keep_output_bytes,
                 tls=settings.tls,
                 keyring=settings.keyring,
+                payloads=PayloadOptions.of(settings),
             )
         )
-        registry = await opened.enter_async_context(open_registry(settings.store_url, tls=settings.tls))
+        registry = await opened.enter_async_context(
+            open_registry(
+                settings.store_url, tls=settings.tls, published=_published(bindings, settings.keyring)
+            )
+        )
         heartbeat = Heartbeat(
             _first_beat(options, bindings), vitals, queue, registry, settings.health_line_seconds
         )
         opened.push_async_callback(heartbeat.leave)
+        await heartbeat.begin()
         await opened.enter_async_context(_in_background(heartbeat.beat_forever()))
         finished = await run_worker(queue, store, bindings, options, stopping.stop, vitals.stats)
     if watchdog.gave_up:
@@ -161,7 +180,7 @@ def _first_beat(options: WorkerOptions, bindings: Sequence[Binding]) -> Beat:
         name=options.name,
         host=socket.gethostname(),
         pid=os.getpid(),
-        version=_version(),
+        version=version_of_program(),
         stages=tuple(f"{binding.pipeline.name}.{binding.stage_name}" for binding in bindings),
         queues=tuple(sorted({binding.stage.queue for binding in bindings})),
         concurrency=options.concurrency,
@@ -173,7 +192,11 @@ def _first_beat(options: WorkerOptions, bindings: Sequence[Binding]) -> Beat:
     )
 
 
-def _version() -> str:
-    """The version of the distribution that contains this brick; a checkout has none."""
-    names = metadata.packages_distributions().get("mousetrap")
-    return metadata.version(names[0]) if names else "unreleased"
+def _published(bindings: Sequence[Binding], keyring: Keyring) -> Published:
+    """The manifests of the pipelines that these bind; none where they have no form that others could read."""
+    pipelines = {binding.pipeline.name: binding.pipeline for binding in bindings}
+    try:
+        return Published.of(write_manifests(pipelines), keyring)
+    except (ManifestBroken, TypeError) as error:
+        _log.warning("publishes no manifest, so an API without these pipelines cannot start them: %s", error)
+        return NOTHING

@@ -95,6 +95,23 @@ def check_http(url: str) -> None:
     _check_hosts(parts)
 
 
+def check_bucket(url: str) -> None:
+    """Raises ValueError for an invalid address of a bucket: s3://bucket, with a prefix or without."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if "@" in url:
+        raise ValueError(
+            "it has a user or a password: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
+        )
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        raise ValueError(
+            "write the name of a bucket as in s3://bucket: 3 to 63 small letters, digits, - and ."
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_./-]{0,512}", prefix) or {"", ".", ".."} & set(
+        prefix.strip("/").split("/")[1:]
+    ):
+        raise ValueError("the prefix behind the bucket's name is of letters, digits, _, -, . and single /")
+
+
 def check_host(text: str) -> None:
     """Raises ValueError for a text that is neither a host name nor an IP address."""
     if not _is_host(text):

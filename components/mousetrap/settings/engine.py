@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from mousetrap.settings.addresses import (
     check_amqp,
+    check_bucket,
     check_host,
     check_networks,
     check_scheme,
@@ -76,6 +77,11 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     api_url: str = "http://127.0.0.1:8000"
     api_key: str = ""
 
+    #: The database whose outbox `mousetrap outbox` relays: sqlite:///FILE or postgresql://…
+    outbox_url: str = ""
+    #: What `mousetrap worker` and `mousetrap up` load where no target is given: files, folders, modules, packages and
+    #: module:object, separated by commas.
+    modules: str = ""
     #: Jobs that a worker runs at once.
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 10
     #: Jobs that a worker holds, running or waiting to; 0 means twice the concurrency.
@@ -95,6 +101,12 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     retention_seconds: Annotated[float, Meta(ge=60, le=3_155_760_000)] = 7 * 86_400.0
     #: Bytes; a stage's output is kept for re-runs unless it is larger.
     keep_output_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
+    #: Where payloads are that are too large for a message: empty for the store, file:///folder, or s3://bucket/prefix.
+    payload_url: str = ""
+    #: Bytes of a payload that is still a part of its message.
+    payload_inline_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
+    #: Bytes of a payload.
+    payload_max_bytes: Annotated[int, Meta(ge=1, le=1_099_511_627_776)] = 268_435_456
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
@@ -108,6 +120,13 @@ def check_broker(url: str) -> None:
 def _check_store(url: str) -> None:
     check_scheme(url, _STORES)
     check_valkey(url)
+
+
+def _check_payloads(url: str) -> None:
+    if url.startswith("s3://"):
+        check_bucket(url)
+    elif url and not (url.startswith("file:///") and url.rstrip("/") != "file:"):
+        raise ValueError("write file:///folder, s3://bucket/prefix, or nothing to keep payloads in the store")
 
 
 def _check_port(text: str) -> None:
@@ -148,6 +167,7 @@ ENGINE = Group(
     checks={
         "broker_url": check_broker,
         "store_url": _check_store,
+        "payload_url": _check_payloads,
         "signing_keys": _check_signing_keys,
         "api_host": check_host,
         "api_keys": _check_api_keys,

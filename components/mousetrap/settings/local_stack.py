@@ -54,17 +54,35 @@ def local_environment(
 ) -> Mapping[str, str]:
     """`environ`, completed from the stack that runs in this folder, unless `environ` has an address of another stack.
 
-    `notify` is called with a line that names the stack, if it is used.
+    `notify` is called with a line that names the stack, if it is used, or the file of one that has ended.
     """
     given = {name.removesuffix("_FILE") for name in environ}
     stack = None if given.intersection(_PLACES) else find_stack(Path.cwd())
     if stack is None:
+        if not given.intersection(_PLACES) and (left := _left_behind(Path.cwd())):
+            notify(f"the stack of {left} has ended: start it again with `mousetrap up`, or remove that file")
         return environ
     notify(f"using the stack in {stack.folder}")
     missing = {
         name: value for name, value in stack.variables.items() if name.removesuffix("_FILE") not in given
     }
     return Completed(environ, missing)
+
+
+def _left_behind(folder: Path) -> Path | None:
+    """The nearest file of a stack that ended without removing it, as one that was killed."""
+    files = (place / FOLDER / _FILE for place in (folder, *folder.parents))
+    return next(filter(_is_left, files), None)
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        check_private(path.parent)
+        check_private(path)
+        with path.open("rb") as file:
+            return not _is_locked(file.fileno())
+    except (OSError, NotPrivate):
+        return False
 
 
 def _read(folder: Path) -> Mapping[str, str] | None:

@@ -5,6 +5,7 @@ from mousetrap.shapes.failure import Failure, FailureLine
 from mousetrap.shapes.letter import (
     Discarded,
     Letter,
+    LetterConditions,
     LetterGroup,
     LetterGroups,
     LetterLine,
@@ -13,6 +14,7 @@ from mousetrap.shapes.letter import (
 )
 from mousetrap.shapes.pipeline import Pipeline, Stage
 from mousetrap.shapes.queue import Queue
+from mousetrap.shapes.reference import Reference
 from mousetrap.shapes.run import (
     ENDS,
     Accepted,
@@ -40,6 +42,7 @@ __all__ = [
     "Failure",
     "FailureLine",
     "Letter",
+    "LetterConditions",
     "LetterGroup",
     "LetterGroups",
     "LetterLine",
@@ -49,6 +52,7 @@ __all__ = [
     "PutAside",
     "Queue",
     "Redriven",
+    "Reference",
     "Run",
     "RunLine",
     "RunPage",

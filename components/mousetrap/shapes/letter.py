@@ -1,9 +1,11 @@
 """A dead letter, groups of them, and the result of a repair."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from mousetrap.shapes.doc import Doc
+from mousetrap.shapes.reference import Reference
 from mousetrap.shapes.run import Run
 
 _SEEN = Doc("How many letters were looked at.")
@@ -37,6 +39,11 @@ class Letter(LetterLine):
 
     traceback: str = ""
     payload: Annotated[Any, Doc("The input of the stage.")] = None
+    payload_reference: Annotated[
+        Reference | None,
+        Doc("Where it is, when it is too large for a message; one of more than 8 MiB is not shown."),
+    ] = None
+    payload_error: Annotated[str, Doc("Why it cannot be read from there.")] = ""
     body: Annotated[str | None, Doc("The whole message, where it is no job of ours.")] = None
     run: Run | None = None
 
@@ -94,3 +101,20 @@ class Discarded(_Repaired):
     """The result of discarding the selected letters."""
 
     discarded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterConditions:
+    """What a letter must match; a field that is left out matches any, so none at all match every letter."""
+
+    #: The queue that gave it up.
+    queue: str | None = None
+    ids: Collection[str] = frozenset()
+    reason: str | None = None
+    #: The error's class, with its module or without.
+    error: str | None = None
+    run: str | None = None
+    stage: str | None = None
+    #: Milliseconds since 1970. A letter without a time counts as older than any.
+    before_ms: int | None = None
+    after_ms: int | None = None

@@ -6,9 +6,13 @@ from typing import Annotated, Any
 
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.failure import Failure, FailureLine
+from mousetrap.shapes.reference import Reference
 
 _RUN = Doc(examples=("019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b",))
 _UNREADABLE = "Fields that cannot be read because the store's data is damaged, each with the reason."
+_LARGE = (
+    "Where it is, when it is too large for the run's record; one of more than 8 MiB is not shown beside it."
+)
 
 
 class RunState(StrEnum):
@@ -58,8 +62,8 @@ class Event:
 
     #: Its place in the timeline: a later event has a greater one.
     id: Annotated[str, Doc(examples=("1765432100123-0",))]
-    #: accepted, started, finished, retrying, waiting, handed_back, gave_up, redriven, or how the run ended: completed,
-    #: failed, rejected, cancelled, expired.
+    #: accepted, started, yielded, truncated, finished, retrying, waiting, handed_back, gave_up, redriven, or how the run
+    #: ended: completed, failed, rejected, cancelled, expired.
     kind: Annotated[str, Doc(examples=("started",))]
     at_ms: int
     stage: str | None = None
@@ -67,6 +71,7 @@ class Event:
     attempt: int | None = None
     worker: str | None = None
     failure: Failure | None = None
+    value: Annotated[Any, Doc("What the handler yielded.")] = None
     unreadable: Annotated[tuple[str, ...], Doc(_UNREADABLE)] = ()
 
     @property
@@ -99,6 +104,10 @@ class RunLine:
     finished_ms: int | None = None
     failure: FailureLine | None = None
     progress: Progress | None = None
+    due_ms: Annotated[
+        int | None, Doc("When its first job may begin, where it was submitted with a delay.")
+    ] = None
+    tags: Annotated[tuple[str, ...], Doc("The submitter's own words for it.", (["nightly"],))] = ()
     unreadable: Annotated[tuple[str, ...], Doc(_UNREADABLE, ([],))] = ()
 
 
@@ -121,12 +130,21 @@ class Run(RunLine):
     expires_ms: Annotated[int | None, Doc("When no job of it is begun any more.")] = None
     rerun_of: Annotated[str | None, Doc("The run that it repeats.", _RUN.examples)] = None
     input: Any = None
+    input_reference: Annotated[Reference | None, Doc(_LARGE)] = None
     failure: Failure | None = None
     result: Any = None
+    result_reference: Annotated[Reference | None, Doc(_LARGE)] = None
     timeline: tuple[Event, ...] = ()
     letter: Annotated[
         PutAside | None, Doc("The dead letter that holds its message, when that is why the run waits.")
     ] = None
+
+    @property
+    def left_out(self) -> Reference | None:
+        """Where its result is, if that is not in `result`: it is too large, or cannot be read."""
+        at = self.result_reference
+        # Where every payload is kept by reference, so are the four bytes of `null`.
+        return at if at is not None and self.result is None and at.size > len("null") else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,25 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+
+@dataclass(slots=True)
+class ThisProcess:
+    """The process that runs this code."""
+
+    #: Whether it was forked after the first call of a function below. An attribute, because each job asks.
+    forked: bool = False
+
+
+this_process = ThisProcess()
 _handlers: dict[int, Any] = {}
 _descriptors: set[int] = set()
 _loops: set[asyncio.AbstractEventLoop] = set()
 _blocked = threading.local()
-_pid = 0
+_registered = False
 #: The last of standard input, output and error, which every process shares.
 _LAST_STANDARD = 2
 
@@ -47,15 +58,10 @@ def keep_in_forks(descriptor: int) -> None:
     _descriptors.discard(descriptor)
 
 
-def forked() -> bool:
-    """Whether this process was forked after the first call of a function above."""
-    return _pid not in (0, os.getpid())
-
-
 def _begin() -> None:
-    global _pid
-    if not _pid:
-        _pid = os.getpid()
+    global _registered
+    if not _registered:
+        _registered = True
         os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_separate)
 
 
@@ -69,6 +75,7 @@ def _unblock() -> None:
 
 
 def _separate() -> None:
+    this_process.forked = True
     signal.set_wakeup_fd(-1)
     for number, handler in _handlers.items():
         if signal.getsignal(number) == handler:  # else the handler of the stage has set one of its own

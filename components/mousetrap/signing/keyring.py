@@ -60,64 +60,54 @@ class Keyring:
 
     def headers(self, body: bytes) -> dict[str, str]:
         """The header that signs `body`; none with an empty ring."""
-        signature = self._sign(_MESSAGE, body)
-        return {HEADER: signature} if signature else {}
+        return {HEADER: self._sign(_MESSAGE, body)} if self.keys else {}
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Returns if `body` is signed by a key of the ring, or the ring is empty. Raises SignatureRefused.
 
         There is no replay window: a redelivery or a long delay is legitimate. A repeated job is recognised by its id.
         """
-        self._check(_MESSAGE, "the message", body, headers.get(HEADER, ""))
+        if self.keys:
+            self._check(_MESSAGE, "the message", body, headers.get(HEADER, ""))
 
     def sign_record(self, about: Sequence[str | int], value: bytes) -> str:
         """The signature of `value` as the store's record `about` something; empty with an empty ring.
 
         It is valid for that value and subject only, so that a record of one job cannot replace another's.
         """
-        return self._sign(_RECORD, _record(about, value)) if self.keys else ""
+        # The end of a JSON list is unambiguous: no part of it can be moved into its neighbour or into the value.
+        return self._sign(_RECORD, msgspec.json.encode(about) + value) if self.keys else ""
 
     def verify_record(self, about: Sequence[str | int], value: bytes, signature: str) -> None:
         """Returns if `signature` is from `sign_record` with a key of the ring, or the ring is empty. Raises SignatureRefused."""
         if self.keys:
-            self._check(_RECORD, "the record in the store", _record(about, value), signature)
-
-    def _sign(self, version: str, body: bytes) -> str:
-        if not self.keys:
-            return ""
-        key_id, secret = next(iter(self.keys.items()))
-        return _signature(f"{version}.{key_id}.", secret, body)
+            body = msgspec.json.encode(about) + value
+            self._check(_RECORD, "the record in the store", body, signature)
 
     def _check(self, version: str, what: str, body: bytes, signature: str) -> None:
-        if not self.keys:
-            return
         signed_version, _, rest = signature.partition(".")
         if not rest:
             raise SignatureRefused(f"{what} is not signed")
         key_id = rest.partition(".")[0]
-        secret = self.keys.get(key_id)
-        if signed_version != version or secret is None:
+        if signed_version != version or key_id not in self.keys:
             raise SignatureRefused(f"{what} is signed with a key that is not in MOUSETRAP_SIGNING_KEYS")
-        expected = _signature(f"{version}.{key_id}.", secret, body)
+        expected = self._sign(version, body, key_id)
         if not hmac.compare_digest(expected.encode(), signature.encode("ascii", "replace")):
             raise SignatureRefused(f"the signature does not fit {what}: it was changed after it was signed")
+
+    def _sign(self, version: str, body: bytes, key_id: str = "") -> str:
+        """The signature by this key, or by the first one."""
+        key_id = key_id or next(iter(self.keys))
+        # A key id has only letters and digits, so that the dot after it cannot be moved into the body.
+        start = f"{version}.{key_id}."
+        mac = _keyed_hmac(start, self.keys[key_id]).copy()
+        mac.update(body)
+        return start + b2a_base64(mac.digest(), newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def new_signing_key() -> str:
     """A new key for MOUSETRAP_SIGNING_KEYS, `id:secret`; the id is random, so that old and new keys have different ids."""
     return f"{secrets.token_hex(4)}:{secrets.token_urlsafe(32)}"
-
-
-def _record(about: Sequence[str | int], value: bytes) -> bytes:
-    # The end of a JSON list is unambiguous: no part of it can be moved into its neighbour or into the value.
-    return msgspec.json.encode(about) + value
-
-
-def _signature(start: str, secret: bytes, body: bytes) -> str:
-    # A key id has only letters and digits, so that the dot after it cannot be moved into the body.
-    mac = _keyed_hmac(start, secret).copy()
-    mac.update(body)
-    return start + b2a_base64(mac.digest(), newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 @lru_cache(maxsize=64)

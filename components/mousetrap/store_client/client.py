@@ -56,7 +56,7 @@ def address(url: str) -> str:
 def unreachable(place: str, error: Exception | str) -> StoreUnreachable:
     """The StoreUnreachable for an error of the client or the server; StoreFull if the store has no room."""
     # An error raised in a Lua function has the function's line after the server's text.
-    reason = str(error)
+    reason = str(error).rstrip(".")
     if isinstance(error, OutOfMemoryError) or reason.startswith("OOM "):
         return StoreFull(
             f"the store at {place} is full, it holds as much as its maxmemory allows: give it more memory, "

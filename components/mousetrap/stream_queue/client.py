@@ -154,4 +154,4 @@ def _parse(url: str) -> dict[str, Any]:
 def _explain(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it does not answer in time"
-    return str(error) or type(error).__name__
+    return str(error).rstrip(".") or type(error).__name__

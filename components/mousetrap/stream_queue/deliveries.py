@@ -64,6 +64,12 @@ class StreamDelivery:
     def hand_back(self) -> bool:
         return self._settle(self._deliveries.outbox.hand_back)
 
+    def reject(self) -> bool:
+        return self._settle(self._deliveries.outbox.reject)
+
+    def is_void(self) -> bool:
+        return not self._deliveries.member.is_active()
+
     def _settle(self, send: Callable[[str, str], None]) -> bool:
         if self._settled or not self._deliveries.member.is_active():
             return False

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
@@ -31,7 +32,7 @@ class Member:
 
     def renewed(self) -> None:
         """The server has renewed the key."""
-        self._expires_at = asyncio.get_running_loop().time() + MEMBER_LIFETIME_S
+        self._expires_at = time.monotonic() + MEMBER_LIFETIME_S
 
     def end(self) -> None:
         """Makes its deliveries void."""
@@ -40,7 +41,7 @@ class Member:
     def is_active(self) -> bool:
         """False once the key must have expired, and after that for good."""
         # The server set the key before its reply arrived here, so the key expires no later than this.
-        if asyncio.get_running_loop().time() > self._expires_at:
+        if time.monotonic() > self._expires_at:
             self._ended = True
         return not self._ended
 

@@ -53,6 +53,7 @@ class _Batch:
     #: Stream entries by queue.
     acknowledged: dict[str, list[str]]
     handed_back: dict[str, list[str]]
+    rejected: dict[str, list[str]]
     publishes: list[_Publish]
 
 
@@ -71,6 +72,7 @@ class Outbox:
         self._publishes: deque[_Publish] = deque()
         self._acknowledged: dict[str, list[str]] = {}
         self._handed_back: dict[str, list[str]] = {}
+        self._rejected: dict[str, list[str]] = {}
         self._work = asyncio.Event()
         self._closing = False
         self._sender = asyncio.create_task(self._send_all(), name="mousetrap outbox")
@@ -111,6 +113,11 @@ class Outbox:
         self._handed_back.setdefault(queue, []).append(entry)
         self._work.set()
 
+    def reject(self, queue: str, entry: str) -> None:
+        """Moves a stream's entry to the dead queue."""
+        self._rejected.setdefault(queue, []).append(entry)
+        self._work.set()
+
     async def close(self) -> None:
         """Sends what waits, if the server answers."""
         self._closing = True
@@ -146,6 +153,7 @@ class Outbox:
             "send",
             batch.acknowledged,
             batch.handed_back,
+            batch.rejected,
             payload=[part for publish in batch.publishes for part in (publish.description, publish.body)],
             timeout_s=timeout_s,
         )
@@ -155,8 +163,8 @@ class Outbox:
             _finish(publish)
 
     def _take(self) -> _Batch:
-        batch = _Batch(self._acknowledged, self._handed_back, [])
-        self._acknowledged, self._handed_back = {}, {}
+        batch = _Batch(self._acknowledged, self._handed_back, self._rejected, [])
+        self._acknowledged, self._handed_back, self._rejected = {}, {}, {}
         size = 0
         while self._publishes and len(batch.publishes) < _BATCH_MESSAGES and size < _BATCH_BYTES:
             publish = self._publishes.popleft()
@@ -184,6 +192,8 @@ class Outbox:
             self._acknowledged.setdefault(queue, []).extend(entries)
         for queue, entries in batch.handed_back.items():
             self._handed_back.setdefault(queue, []).extend(entries)
+        for queue, entries in batch.rejected.items():
+            self._rejected.setdefault(queue, []).extend(entries)
         self._publishes.extendleft(reversed(batch.publishes))
         self._work.set()
 
@@ -216,7 +226,7 @@ class Outbox:
         )
 
     def _is_empty(self) -> bool:
-        return not (self._publishes or self._acknowledged or self._handed_back)
+        return not (self._publishes or self._acknowledged or self._handed_back or self._rejected)
 
 
 def _time_left(publishes: Sequence[_Publish], now: float) -> float:

@@ -66,6 +66,19 @@ local function put_back(queue, entry)
   redis.call('XDEL', stream(queue), entry)
 end
 
+-- The entry moves to the dead queue, with the reason that RabbitMQ gives.
+local function reject(queue, entry)
+  local found = redis.call('XRANGE', stream(queue), entry, entry)[1]
+  if redis.call('XACK', stream(queue), GROUP, entry) == 0 or not found then return end
+  local fields = {}
+  for i = 1, #found[2], 2 do fields[found[2][i]] = found[2][i + 1] end
+  local readable, headers = pcall(cjson.decode, fields.headers or '')
+  if not readable or type(headers) ~= 'table' then headers = {} end
+  headers['mousetrap-reason'] = 'rejected'
+  add(queue .. '.dead', fields.id or '', fields.body or '', cjson.encode(headers))
+  redis.call('XDEL', stream(queue), entry)
+end
+
 -- By the time in its key: the key itself outlives that where the server's clock was set back. Older versions write no time.
 local function is_alive(consumer)
   local till = redis.call('GET', alive(consumer))
@@ -113,10 +126,13 @@ end
 
 -- Settles and publishes. A message is two arguments: its description as msgpack, and its body.
 -- Returns the refused messages in pairs of place and reason.
-function functions.send(acknowledged, handed_back)
+function functions.send(acknowledged, handed_back, rejected)
   for queue, entries in pairs(acknowledged) do remove(queue, entries) end
   for queue, entries in pairs(handed_back) do
     for _, entry in ipairs(entries) do put_back(queue, entry) end
+  end
+  for queue, entries in pairs(rejected) do
+    for _, entry in ipairs(entries) do reject(queue, entry) end
   end
   local waiting, now, moment, refused = {}, clock(), microseconds(), {}
   for place = 3, #ARGV, 2 do

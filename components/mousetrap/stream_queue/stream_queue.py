@@ -1,6 +1,5 @@
 """The queue of the embedded run, on streams in Valkey."""
 
-import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -8,12 +7,13 @@ from typing import Any
 from mousetrap.jobs import (
     Backlog,
     Browsed,
+    Claim,
     Delivery,
     Message,
-    Queue,
     QueueOptions,
     Subscription,
     Unroutable,
+    check_delay,
     check_message,
     dead_queue,
 )
@@ -21,6 +21,7 @@ from mousetrap.stream_queue.client import LOST, Client, Server
 from mousetrap.stream_queue.deliveries import read_entry
 from mousetrap.stream_queue.membership import Membership
 from mousetrap.stream_queue.outbox import Outbox
+from mousetrap.stream_queue.pull import Puller
 from mousetrap.stream_queue.subscription import Shared, StreamSubscription
 
 _NO_LIMITS = (0, 0)
@@ -33,7 +34,7 @@ _REPLY_TIMEOUT_S = 1.5
 @asynccontextmanager
 async def open_stream_queue(
     url: str, queues: Iterable[str], *, name: str, options: QueueOptions | None = None
-) -> AsyncIterator[Queue]:
+) -> AsyncIterator["StreamQueue"]:
     """The queue at `valkey://user:password@host:port/database`, with `queues` and their dead queues declared.
 
     It opens even if the server is away, and goes on trying. It needs one server, not a cluster. What a crash of that server
@@ -58,26 +59,28 @@ class StreamQueue:
         self._limits = dict.fromkeys(queues, (options.max_length, options.max_bytes)) | {
             dead_queue(queue): _NO_LIMITS for queue in queues
         }
+        #: The limits of a queue that another process declares: the settings are the same for all.
+        self._of_others = (options.max_length, options.max_bytes)
         self._client = Client(server)
         self._outbox = Outbox(Client(server), options.confirm_deadline)
         self._consumed: set[str] = set()
         self._subscriptions: list[StreamSubscription] = []
         self._membership = Membership(self._client, name, self._consumed)
         self._shared = Shared(self._membership, self._outbox, self.declare)
+        self._pullers: dict[str, Puller] = {}
 
     async def declare(self) -> None:
         """Makes the queues that are missing. Raises one of LOST."""
         await self._client.call("declare", list(self._limits), timeout_s=_REPLY_TIMEOUT_S)
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
-        if not 0 <= after < math.inf:
-            raise ValueError(f"a delay of {after} seconds: give a positive number, or 0 for none")
+        check_delay(after)
         check_message(message)
-        limits = self._limits.get(queue)
+        limits = self._limits.get(queue, self._of_others)
         try:
-            await self._outbox.publish(queue, limits or _NO_LIMITS, message, after)
+            await self._outbox.publish(queue, limits, message, after)
         except Unroutable:
-            if limits is None:
+            if queue not in self._limits:
                 raise
             # The queue was there when we connected, or the server was away: it has no data now, and declaring harms none.
             with suppress(*LOST):
@@ -91,6 +94,20 @@ class StreamQueue:
         )
         self._subscriptions = [*(each for each in self._subscriptions if not each.ended), subscription]
         return subscription
+
+    async def declare_queue(self, queue: str) -> None:
+        if queue not in self._limits:
+            limits = {queue: self._of_others, dead_queue(queue): _NO_LIMITS}
+            with self._reaching():
+                await self._client.call("declare", list(limits), timeout_s=_REPLY_TIMEOUT_S)
+            self._limits |= limits
+
+    async def claim(self, queue: str, wait: float) -> Claim | None:
+        self._consumed.add(queue)
+        if queue not in self._pullers:
+            self._pullers[queue] = Puller(queue, Client(self._server), self._shared)
+        with self._reaching():
+            return await self._pullers[queue].claim(wait)
 
     async def count_ready(self, queue: str) -> int:
         with self._reaching():
@@ -136,6 +153,8 @@ class StreamQueue:
     async def close(self) -> None:
         for subscription in self._subscriptions:
             await subscription.abandon()
+        for puller in self._pullers.values():
+            await puller.close()
         await self._outbox.close()
         await self._membership.leave()
         await self._client.close()

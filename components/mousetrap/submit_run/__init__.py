@@ -1,20 +1,56 @@
 """Starts, repeats and republishes runs, and bounds how many are accepted."""
 
+from mousetrap.submit_run.gate import Gate, NotTried
 from mousetrap.submit_run.intake import STORE_SHARE, WARN_SHARE, DeadLettersFull, Intake, IntakeBounds
+from mousetrap.submit_run.options import OptionInvalid, SubmitOptions, delay_until
 from mousetrap.submit_run.rerun import RerunImpossible
-from mousetrap.submit_run.run_ids import new_run_id, run_id_of_key
-from mousetrap.submit_run.submitter import Accepted, Submitter, submit_run
+from mousetrap.submit_run.start_options import (
+    KEY_FORM,
+    KEY_OWNER,
+    RUN_ID_FORM,
+    CommonOptions,
+    RunOptions,
+    Span,
+    StartOptions,
+    check_identity,
+    read_options,
+    seconds,
+)
+from mousetrap.submit_run.submitter import (
+    Accepted,
+    Submission,
+    Submitter,
+    new_run_id,
+    run_id_of_key,
+    submit_run,
+)
 
 __all__ = [
+    "KEY_FORM",
+    "KEY_OWNER",
+    "RUN_ID_FORM",
     "STORE_SHARE",
     "WARN_SHARE",
     "Accepted",
+    "CommonOptions",
     "DeadLettersFull",
+    "Gate",
     "Intake",
     "IntakeBounds",
+    "NotTried",
+    "OptionInvalid",
     "RerunImpossible",
+    "RunOptions",
+    "Span",
+    "StartOptions",
+    "Submission",
+    "SubmitOptions",
     "Submitter",
+    "check_identity",
+    "delay_until",
     "new_run_id",
+    "read_options",
     "run_id_of_key",
+    "seconds",
     "submit_run",
 ]

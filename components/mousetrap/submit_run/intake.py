@@ -4,8 +4,9 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
-from mousetrap.jobs import MousetrapError, Queue, StoreFull, dead_queue
+from mousetrap.jobs import MousetrapError, StoreFull, dead_queue
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunStore
 
@@ -22,6 +23,14 @@ class DeadLettersFull(MousetrapError):
     """As many dead letters are in a queue as the settings allow: redrive or discard some."""
 
 
+class CountsMessages(Protocol):
+    """What counts the messages of a queue."""
+
+    async def count_ready(self, queue: str) -> int:
+        """As `Queue.count_ready` does."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeBounds:
     """What new runs may lead to."""
@@ -34,12 +43,17 @@ class Intake:
     """Checks each new run against the last measurement, which takes no round trip."""
 
     def __init__(
-        self, queue: Queue, store: RunStore, pipelines: Mapping[str, Pipeline], bounds: IntakeBounds
+        self,
+        queue: CountsMessages,
+        store: RunStore,
+        pipelines: Mapping[str, Pipeline],
+        bounds: IntakeBounds,
     ) -> None:
         self._queue = queue
         self._store = store
         self._bounds = bounds
-        self._queues = sorted({stage.queue for each in pipelines.values() for stage in each.stages})
+        #: It can grow: the queues are those of now.
+        self._pipelines = pipelines
         #: Dead letters by queue, as far as they are known.
         self._dead: dict[str, int] = {}
         #: Bytes that the store may still take for new runs; None for any number.
@@ -49,7 +63,7 @@ class Intake:
     async def measure(self) -> None:
         """Counts what is bounded, and warns before a bound is reached; the last count of an absent server stays."""
         if self._bounds.dead_letters:
-            for queue in self._queues:
+            for queue in sorted({stage.queue for it in self._pipelines.values() for stage in it.stages}):
                 with suppress(MousetrapError):
                     self._dead[queue] = await self._queue.count_ready(dead_queue(queue))
         share = 0.0

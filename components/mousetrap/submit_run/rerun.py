@@ -1,7 +1,7 @@
 """Finds the stage and the input that a re-run begins with."""
 
-from mousetrap.jobs import MousetrapError
-from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.jobs import Job, MousetrapError, PayloadUnusable
+from mousetrap.pipeline import ContractBroken, Payload, Pipeline, SerializerMissing, Stage, payload_as_json
 from mousetrap.run_store import RunStore, StoredRun
 from mousetrap.shapes import RunState
 from mousetrap.signing import SignatureRefused
@@ -28,21 +28,28 @@ def stage_of(pipeline: Pipeline, run: StoredRun, begin: str) -> Stage:
     return stage
 
 
-async def stored_input(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> bytes:
-    """The input of `stage` in `run`: the run's own, or the output of the stage before. Raises RerunImpossible."""
+async def stored_job(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> Job:
+    """The job of `stage` in `run`: its input, as JSON, is the run's own, or the output of the stage before.
+
+    Raises RerunImpossible.
+    """
     try:
         return await _follow_outputs(store, pipeline, run, stage)
     except SignatureRefused as error:
         raise RerunImpossible(
             f"the store's data of run {run.id} is not ours to repeat: {error}. Give an input"
         ) from error
+    except PayloadUnusable as error:
+        raise RerunImpossible(
+            f"the input of stage {stage.name!r} in run {run.id} is gone: {error.outside()}"
+        ) from error
 
 
-async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> bytes:
+async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> Job:
     opening = await store.opening(run.id)
     if opening is None or (opening.pipeline, opening.stage) != (pipeline.name, run.first):
         raise RerunImpossible(f"the input of run {run.id} is not kept any more: give an input")
-    job, payload = opening.first_job(run.id), opening.input
+    job, payload = opening.first_job(run.id), None
     here = pipeline.stage(opening.stage)
     while here is not None and here.name != stage.name:
         output, before = await store.output(job), here
@@ -52,8 +59,21 @@ async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, s
                 f"the input of stage {stage.name!r} in run {run.id} is not kept: {_why_missing(run, before)}. "
                 "Give another (`--input @FILE`), begin at an earlier stage, or redrive its dead letter if it has one"
             )
-        job, payload = job.following(here.name, output), output
-    return payload
+        job, payload = job.following(here.name, *output), _as_json(output, here)
+    if payload is None:
+        payload = bytes((await store.payloads.resolved(job)).payload)
+    return job.edited(payload)
+
+
+def _as_json(output: Payload, stage: Stage) -> bytes:
+    """The input of `stage` as a submitter gives it."""
+    try:
+        return payload_as_json(output, stage)
+    except (ContractBroken, SerializerMissing) as error:
+        raise RerunImpossible(
+            f"the input of stage {stage.name!r} was written with serializer {output.serializer!r} and cannot be read here: "
+            f"{error}. Give another input (`--input @FILE`), or begin at an earlier stage"
+        ) from error
 
 
 def _why_missing(run: StoredRun, before: Stage) -> str:

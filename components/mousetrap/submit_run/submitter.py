@@ -1,26 +1,37 @@
 """Starts, repeats and republishes runs."""
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
+from uuid import UUID, uuid5
+
+import msgspec
 
 from mousetrap.jobs import (
+    LONGEST_DELAY_S,
     Failure,
     Job,
     MousetrapError,
-    Queue,
+    Publishes,
     StoreUnreachable,
     signed_message,
 )
 from mousetrap.pipeline import Pipeline, Stage, read, write
-from mousetrap.run_store import Opening, RunStore, StoredRun
+from mousetrap.run_store import Opening, RunStore, StoredRun, Terms
 from mousetrap.signing import Keyring, SignatureRefused
-from mousetrap.submit_run.rerun import START, RerunImpossible, stage_of, stored_input
-from mousetrap.submit_run.run_ids import RUN_ID
+from mousetrap.submit_run.blobs import with_own_blobs
+from mousetrap.submit_run.gate import Gate
+from mousetrap.submit_run.options import NOW, SubmitOptions
+from mousetrap.submit_run.rerun import START, RerunImpossible, stage_of, stored_job
+from mousetrap.submit_run.window import in_a_window
 
-#: A hundred years; the store counts in milliseconds, which have an end as well.
-_LONGEST_S = 100 * 365 * 86_400.0
+#: Any constant would do; changing it would break the promise that a repeated key returns the first run.
+_KEYS = UUID("0b1d4d6e-2f55-5d3c-8a7e-93c5a6f1e204")
+#: What a run id may be: safe in a URL, a log line and a key.
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Age from which on the submitter of a run that is recorded and not published is taken for dead.
 ABANDONED_S = 60.0
 
@@ -35,25 +46,30 @@ class Accepted(NamedTuple):
     new: bool
 
 
-class Repeat(NamedTuple):
-    """What a re-run repeats: which run, and from which stage on."""
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One run to submit: as the arguments of `Submitter.submit`."""
 
+    pipeline: Pipeline
+    #: JSON; empty for the contract's defaults.
+    body: bytes
     run_id: str
-    stage: Stage
+    options: SubmitOptions = NOW
 
 
 class Submitter:
     """Submits runs of pipelines.
 
-    1. `RunStore.open_run` records the run, so that a reader finds it right after it was accepted.
-    2. Its first job is published, and confirmed.
-    3. The store notes that the run is published.
+    1. An input that is too large for a message is put among the payloads; message and record hold a reference to it.
+    2. `RunStore.open_run` records the run, so that a reader finds it right after it was accepted.
+    3. Its first job is published, and confirmed.
+    4. The store notes that the run is published.
 
-    Where a submitter dies between 1 and 3, `republish` does the rest.
+    Where a submitter dies between 2 and 4, `republish` does the rest.
     """
 
     def __init__(
-        self, store: RunStore, queue: Queue, keyring: Keyring, pipelines: Mapping[str, Pipeline]
+        self, store: RunStore, queue: Publishes, keyring: Keyring, pipelines: Mapping[str, Pipeline]
     ) -> None:
         self._store = store
         self._queue = queue
@@ -66,64 +82,59 @@ class Submitter:
         body: bytes,
         *,
         run_id: str,
-        expires_in: float | None = None,
-        repeat: Repeat | None = None,
+        options: SubmitOptions = NOW,
     ) -> Accepted:
         """Accepts one run of `pipeline` on `body` (JSON; empty means the contract's defaults) under the id `run_id`.
 
-        After `expires_in` seconds (the pipeline's own number where not given) no job of it is begun any more.
-
-        A repeat with the same id and input returns the first run. Raises ValueError for an id of the wrong form and for an
-        `expires_in` that is no span of time, ContractBroken for a body that the stage does not take, RunConflict when the
-        id is another run's, StoreUnreachable, and what Queue.publish raises: then the run is not accepted, and repeating
-        the call is safe.
+        A repeat with the same id and input returns the first run, which keeps its own options. The blobs of files in it are uploaded
+        first. Raises ValueError for an id of the wrong form, ContractBroken for a body that the stage does not take and for
+        another run's blob, RunConflict when the id is another run's,
+        PayloadTooLarge, StoreUnreachable, and what Queue.publish raises: then the run is not accepted, and repeating the
+        call is safe.
         """
-        if not RUN_ID.fullmatch(run_id):
-            raise ValueError("a run id is 1 to 64 letters, digits, _ or -")
-        if expires_in is not None and not 0 < expires_in < _LONGEST_S:
-            raise ValueError(
-                f"expires_in is {expires_in}: give seconds, more than 0 and less than a hundred years"
-            )
-        stage = repeat.stage if repeat else pipeline.stages[0]
-        payload = write(read(body or b"{}", stage.input), stage.input)
-        opened = await self._store.open_run(
-            run_id,
-            pipeline.name,
-            stage.name,
-            payload,
-            expires_in=pipeline.expires_after if expires_in is None else expires_in,
-            rerun_of=repeat.run_id if repeat else "",
+        return await self._accept(Submission(pipeline, body, run_id, options), pipeline.first)
+
+    async def submit_many(
+        self, submissions: Sequence[Submission], gate: Gate | None = None
+    ) -> list[Accepted | Exception]:
+        """Accepts many runs as one: for each, in order, that it is accepted, or the error that `submit` raises for it.
+
+        No more than a few hundred are under way at once. While broker or store is away, one a second is tried; after a
+        few seconds all others get NotTried. Calls with one `gate` share what they know of it. To repeat the call is safe,
+        with the same ids.
+        """
+        return await in_a_window(
+            submissions, lambda each: self._accept(each, each.pipeline.first), gate or Gate()
         )
-        if opened.state != "known":
-            opening = Opening(
-                pipeline=pipeline.name,
-                stage=stage.name,
-                input=payload,
-                accepted_ms=opened.accepted_ms,
-                expires_ms=opened.expires_ms,
-            )
-            try:
-                await self._publish(opening.first_job(run_id), stage)
-            except MousetrapError as error:
-                await self._reject(run_id, error)
-                raise
-        return Accepted(run_id, opened.state == "new")
 
     async def rerun(
         self, run: StoredRun, *, run_id: str, begin: str = START, body: bytes | None = None
     ) -> Accepted:
         """Accepts a run under the new id `run_id` that begins at `begin`: "start", "failed", or a stage's name.
 
-        Its input is `body` (JSON) where given, else the input of that stage in `run`, which stays as it is.
+        Its input is `body` (JSON) where given, else the input of that stage in `run`, which stays as it is; blobs of `run` are copied.
         Raises RerunImpossible, and as `submit` does.
         """
+        pipeline, stage = self._stage(run, begin)
+        if body is None:
+            body = bytes((await stored_job(self._store, pipeline, run, stage)).payload)
+        return await self._accept(Submission(pipeline, body, run_id), stage, rerun_of=run.id)
+
+    async def job_of(self, run: StoredRun, begin: str = START) -> Job:
+        """The job that `run` had at the stage `begin`, with its latest attempt, its input as JSON. Changes nothing.
+
+        Raises RerunImpossible.
+        """
+        pipeline, stage = self._stage(run, begin)
+        job = await stored_job(self._store, pipeline, run, stage)
+        attempts = [event.attempt for event in run.timeline if event.job == job.id and event.attempt]
+        return msgspec.structs.replace(job, attempt=max(attempts, default=1))
+
+    def _stage(self, run: StoredRun, begin: str) -> tuple[Pipeline, Stage]:
         pipeline = self._pipelines.get(run.pipeline)
         if pipeline is None:
             raise RerunImpossible(f"there is no pipeline {run.pipeline!r} here: rerun it where there is")
-        stage = stage_of(pipeline, run, begin)
-        if body is None:
-            body = await stored_input(self._store, pipeline, run, stage)
-        return await self.submit(pipeline, body, run_id=run_id, repeat=Repeat(run.id, stage))
+        return pipeline, stage_of(pipeline, run, begin)
 
     async def republish(self, *, age: float = ABANDONED_S) -> int:
         """Publishes the first job of each run that was recorded `age` seconds ago and may not be published; how many.
@@ -133,7 +144,8 @@ class Submitter:
         Queue.publish does, and StoreUnreachable.
         """
         published = 0
-        for run_id in await self._store.unpublished(age=age):
+        abandoned = await self._store.unpublished(age=age)
+        for run_id in abandoned.run_ids:
             try:
                 opening = await self._store.opening(run_id)
             except SignatureRefused as error:
@@ -143,12 +155,47 @@ class Submitter:
             stage = pipeline.stage(opening.stage) if opening and pipeline else None
             if opening is None or stage is None:
                 continue  # another version's pipeline: its own API publishes it
-            await self._publish(opening.first_job(run_id), stage)
+            # When it was accepted is the store's word: the delay is bounded here, since a queue refuses one without end.
+            left_s = ((opening.due_ms or 0) - abandoned.now_ms) / 1000
+            await self._publish(opening.first_job(run_id), stage, min(max(left_s, 0.0), LONGEST_DELAY_S))
             published += 1
         return published
 
-    async def _publish(self, job: Job, stage: Stage) -> None:
-        await self._queue.publish(stage.queue, signed_message(job, self._keyring))
+    async def _accept(self, submission: Submission, stage: Stage, rerun_of: str = "") -> Accepted:
+        """Records the run, and publishes its first job, unless it is known."""
+        run_id, pipeline = submission.run_id, submission.pipeline
+        if not _RUN_ID.fullmatch(run_id):
+            raise ValueError("a run id is 1 to 64 letters, digits, _ or -")
+        payload = write(read(submission.body or b"{}", stage.input), stage.input)
+        # Before the run is known to anyone: what dies in between leaves a payload without a run, which a sweep removes.
+        payload = await with_own_blobs(payload, self._store.payloads, run_id, rerun_of)
+        reference = await self._store.payloads.put_large(run_id, payload)
+        opened = await self._store.open_run(
+            run_id,
+            pipeline.name,
+            stage.name,
+            payload,
+            reference=reference,
+            terms=_terms(submission, rerun_of),
+        )
+        if opened.state != "known":
+            opening = Opening(
+                pipeline=pipeline.name,
+                stage=stage.name,
+                input=payload if reference is msgspec.UNSET else b"null",
+                reference=reference,
+                accepted_ms=opened.accepted_ms,
+                expires_ms=opened.expires_ms,
+            )
+            try:
+                await self._publish(opening.first_job(run_id), stage, opened.due_in_s)
+            except MousetrapError as error:
+                await self._reject(run_id, error)
+                raise
+        return Accepted(run_id, opened.state == "new")
+
+    async def _publish(self, job: Job, stage: Stage, after: float) -> None:
+        await self._queue.publish(stage.queue, signed_message(job, self._keyring), after=after)
         self._store.mark_published(job.run_id)
 
     async def _reject(self, run_id: str, error: MousetrapError) -> None:
@@ -165,14 +212,32 @@ class Submitter:
 
 async def submit_run(
     store: RunStore,
-    queue: Queue,
+    queue: Publishes,
     keyring: Keyring,
     pipeline: Pipeline,
     body: bytes,
     *,
     run_id: str,
-    expires_in: float | None = None,
+    options: SubmitOptions = NOW,
 ) -> Accepted:
     """Submits one run. A `Submitter` does it for many, and repeats them as well."""
     submitter = Submitter(store, queue, keyring, {pipeline.name: pipeline})
-    return await submitter.submit(pipeline, body, run_id=run_id, expires_in=expires_in)
+    return await submitter.submit(pipeline, body, run_id=run_id, options=options)
+
+
+def _terms(submission: Submission, rerun_of: str) -> Terms:
+    options, its_own = submission.options, submission.pipeline.expires_after
+    expires_in = options.expires_in
+    if expires_in is None and its_own is not None:
+        expires_in = options.delay_s + its_own
+    return Terms(delay_s=options.delay_s, expires_in=expires_in, rerun_of=rerun_of, tags=options.tags)
+
+
+def new_run_id(now_ms: int, chance: bytes) -> str:
+    """An id of 32 hexadecimal digits: the time in milliseconds, then ten bytes of `chance`."""
+    return f"{now_ms:012x}{chance[:10].hex()}"
+
+
+def run_id_of_key(owner: str, pipeline: str, key: str) -> str:
+    """The id that `owner` gets for this idempotency key, always the same; two owners' equal keys do not meet."""
+    return uuid5(_KEYS, f"{owner}|{pipeline}|{key}").hex

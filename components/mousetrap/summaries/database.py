@@ -3,9 +3,12 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.event import listen
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -15,6 +18,8 @@ _FORMS = "give sqlite:///path/to/file.db or postgresql+psycopg://user:password@h
 
 #: Raised by databases that are unreachable, locked, full, shutting down or a read-only replica.
 _AWAY = (OperationalError, InterfaceError, InternalError)
+#: Seconds that a reader of SQLite's file waits for a writer: its caller waits for the answer.
+_READER: dict[str, Any] = {"timeout": 1.0}
 #: The options of a connection, by kind of database.
 _CONNECT: dict[str, dict[str, Any]] = {
     # Seconds that a writer waits for another writer.
@@ -32,6 +37,27 @@ def open_engine(url: str) -> Engine:
     parsed = parse(url)
     kind = _kind(parsed)
     return create_engine(parsed, connect_args=_CONNECT[kind], pool_pre_ping=kind == "postgresql")
+
+
+def open_reader(url: str) -> Engine | None:
+    """An engine for `url` that can change nothing; None where SQLite's file is not there, which is not made.
+
+    Raises ValueError for an unsupported address.
+    """
+    parsed = parse(url)
+    if _kind(parsed) == "postgresql":
+        read_only = {**_CONNECT["postgresql"], "options": "-c default_transaction_read_only=on"}
+        return create_engine(parsed, connect_args=read_only, pool_pre_ping=True, pool_size=1)
+    file = Path(parsed.database or "").absolute()
+    if not file.exists():
+        return None
+    # Not SQLite's own read-only mode: in the file's journal mode a reader must be able to make the files beside it.
+    engine = create_engine(
+        URL.create("sqlite", database=f"file:{quote(str(file))}", query={"mode": "rw", "uri": "true"}),
+        connect_args=_READER,
+    )
+    listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    return engine
 
 
 def parse(url: str) -> URL:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, Insert, func, select
+from sqlalchemy import Connection, Engine, Insert, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from mousetrap.catalogue_entries import Recorded
 from mousetrap.earthquakes import Summary
 from mousetrap.summaries.database import open_engine, reached
 from mousetrap.summaries.table import SUMMARIES, create_table
@@ -47,21 +48,25 @@ class Summaries:
 
     def newest(self) -> StoredSummary | None:
         """The one stored last; None before the first."""
-        columns = SUMMARIES.c
-        query = select(columns.run_id, columns.created_at, columns.summary)
-        query = query.order_by(columns.created_at.desc(), columns.key.desc()).limit(1)
         with reached(self._engine.url), self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
+            row = newest_row(connection)
         return row and StoredSummary(
-            run_id=row.run_id,
-            created_at=_in_utc(row.created_at),
-            summary=msgspec.json.decode(row.summary, type=Summary),
+            run_id=row.run_id, created_at=row.at, summary=msgspec.json.decode(row.result, type=Summary)
         )
 
     def count(self) -> int:
         """How many there are."""
         with reached(self._engine.url), self._engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(SUMMARIES)).scalar_one()
+
+
+def newest_row(connection: Connection) -> Recorded | None:
+    """The summary stored last, as JSON; None before the first."""
+    columns = SUMMARIES.c
+    query = select(columns.run_id, columns.created_at, columns.summary)
+    query = query.order_by(columns.created_at.desc(), columns.key.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return row and Recorded(run_id=row.run_id, at=_in_utc(row.created_at), result=row.summary)
 
 
 def _insert_new(dialect: str, row: dict[str, Any]) -> Insert:

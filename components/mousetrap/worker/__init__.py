@@ -1,7 +1,7 @@
 """Verifies, claims, runs, records and settles jobs."""
 
 from mousetrap.handlers import Binding, Context, SoftTimeout  # for users of before; their home is `handlers`
-from mousetrap.worker.options import WorkerOptions
+from mousetrap.worker.options import Runtime, WorkerOptions
 from mousetrap.worker.run import run_worker
 from mousetrap.worker.stats import Running, WorkerStats
 from mousetrap.worker.stop import Stop
@@ -10,6 +10,7 @@ __all__ = [
     "Binding",
     "Context",
     "Running",
+    "Runtime",
     "SoftTimeout",
     "Stop",
     "WorkerOptions",

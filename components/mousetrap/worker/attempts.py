@@ -2,29 +2,34 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
-from mousetrap.handlers import BoundHandler
-from mousetrap.jobs import Delivery, Job, StoreUnreachable
+from mousetrap.handlers import AsyncCall, BoundHandler
+from mousetrap.jobs import Delivery, Job, Outcome, StoreUnreachable
 from mousetrap.pipeline import Stage
-from mousetrap.run_store import RunStore
+from mousetrap.run_store import Claim, RunStore
 from mousetrap.telemetry import Observer
+from mousetrap.worker.settle import Ending
 from mousetrap.worker.stats import Running
 
 #: Seconds between two questions whether runs under way were cancelled: a cancel takes effect so late at most.
 _CANCEL_POLL_S = 0.5
+#: The same for every copy of a message, another one for the job's next attempt and its next round.
+_key: Callable[[Job], tuple[str, int, int]] = attrgetter("id", "generation", "attempt")
 
 
 @dataclass(slots=True)
 class Attempt:
     """One job under way, the only thing of a worker that changes.
 
-    1. It begins when a delivery brings its job, and is in the table from then on.
-    2. `fence` is set once the store has granted the claim.
-    3. `running` is true from just before the handler's start until its end.
+    1. It begins when a delivery brings its job, and is in the table from then on. It may go on with others of its turn, or
+       alone: then `task` is the runner that has it.
+    2. `claim` is the store's reply; `fence` is set once it has granted the claim.
+    3. `running` is true from just before the handler's start until its end; `outcome` is what it ended with.
     4. It may be stopped: `lost` to another worker, or `cancelled` with its run.
     5. It ends when its deliveries are settled, and leaves the table.
     """
@@ -38,11 +43,26 @@ class Attempt:
     next_stage: Stage | None
     #: Usually one. After a lost connection the queue delivers the message again, and this attempt takes that delivery over.
     deliveries: list[Delivery]
-    task: "asyncio.Task[Any]"
+    #: The task that has it alone; None while it goes on with others, or waits for a runner.
+    task: "asyncio.Task[Any] | None" = None
+    #: The job with the payload that its reference names, once that is read.
+    whole_job: Job | None = None
+    #: The store's reply to its claim.
+    claim: Claim | None = None
     #: 0 until the store granted the claim.
     fence: int = 0
-    #: On time.monotonic()'s clock.
-    began: float = field(default_factory=time.monotonic)
+    #: The handler's call that a task of its own goes on with, where it was begun with others.
+    suspended: "tuple[AsyncCall, asyncio.Task[Any]] | None" = None
+    #: What the handler ended with, where it ran with others.
+    outcome: Outcome | None = None
+    #: What becomes of its deliveries, once that is known.
+    ending: Ending | None = None
+    #: Whether it counts towards the jobs that may run at once.
+    holds: bool = True
+    #: Whether it goes on alone, from where it was.
+    alone: bool = False
+    #: On time.monotonic()'s clock, asked for through its module: the simulation replaces that.
+    began: float = field(default_factory=lambda: time.monotonic())
     running: bool = False
     #: Whether the store has counted its start: a suspect's only once it is alone.
     counted: bool = False
@@ -67,8 +87,12 @@ class Attempt:
     def _stop(self) -> None:
         # An async handler is cancelled, an isolated one killed, a sync one sees it in its context. Once: a second
         # cancellation would interrupt what settles the attempt.
-        if not self.obsolete:
+        if self.obsolete:
+            return
+        if self.task is not None:
             self.task.cancel()
+        elif self.suspended is not None:
+            self.suspended[1].cancel()
 
 
 class Attempts:
@@ -86,24 +110,53 @@ class Attempts:
         self._lease = lease
         self._observer = observer
         self._table: dict[tuple[str, int, int], Attempt] = {}
+        #: How many of them count towards the jobs that may run at once.
+        self.held = 0
+        #: Whether there are any: without one, the tasks below sleep, and an idle worker does not wake for them.
+        self._some = asyncio.Event()
+        #: Set while there is none.
+        self.none = asyncio.Event()
+        self.none.set()
 
-    def find(self, job: Job) -> Attempt | None:
-        """The attempt under way for another delivery of the same message."""
-        return self._table.get(_key(job))
-
-    def begin(self, job: Job, delivery: Delivery) -> Attempt:
-        """A new attempt, made by the running task."""
-        task = asyncio.current_task()
-        assert task is not None
+    def begin(self, job: Job, delivery: Delivery) -> Attempt | None:
+        """A new attempt; None when one of the same message is under way, which takes the delivery over."""
+        key = _key(job)
+        if (running := self._table.get(key)) is not None:
+            running.deliveries.append(delivery)
+            return None
         queue = delivery.queue
         handler = self._handlers.get((queue, job.pipeline, job.stage))
         next_stage = handler.next_stage if handler else None
-        attempt = self._table[_key(job)] = Attempt(job, queue, handler, next_stage, [delivery], task)
+        if not self._table:
+            self._some.set()
+            self.none.clear()
+        attempt = self._table[key] = Attempt(job, queue, handler, next_stage, [delivery])
+        self.held += 1
         return attempt
+
+    def serves_next(self, attempt: Attempt) -> bool:
+        """Whether this worker serves the stage that follows as well, and goes on with it at once."""
+        handler, following = attempt.handler, attempt.next_stage
+        if handler is None or following is None or not handler.pipeline.in_place:
+            return False
+        return (following.queue, handler.pipeline.name, following.name) in self._handlers
+
+    def hold(self, attempt: Attempt, holds: bool) -> None:
+        """Counts the attempt towards the jobs that may run at once, or no longer."""
+        self.held += holds - attempt.holds
+        attempt.holds = holds
 
     def end(self, attempt: Attempt) -> None:
         """Takes it out of the table."""
         del self._table[_key(attempt.job)]
+        self.hold(attempt, False)
+        if not self._table:
+            self._some.clear()
+            self.none.set()
+
+    def left(self) -> Sequence[Attempt]:
+        """Those under way."""
+        return list(self._table.values())
 
     def running(self) -> Sequence[Running]:
         """The attempts that have their claim, oldest first."""
@@ -114,19 +167,26 @@ class Attempts:
         ]
 
     async def renew_leases(self) -> None:
-        """Renews each claim three times a lease; stops an attempt whose job another worker has claimed."""
+        """Renews each claim three times a lease; stops an attempt whose job another worker has claimed.
+
+        A young attempt is left alone: most end before, under the record that they were claimed with. Young is a sixth of the lease:
+        each claim has half of its lease left at least.
+        """
         while True:
+            await self._some.wait()
             await asyncio.sleep(self._lease / 3)
-            held = [attempt for attempt in self._table.values() if attempt.fence]
+            latest = time.monotonic() - self._lease / 6
+            held = [each for each in self._table.values() if each.fence and each.began <= latest]
             renewed = await asyncio.gather(*map(self._renew, held), return_exceptions=True)
             for attempt, result in zip(held, renewed, strict=True):
-                if result is False and self.find(attempt.job) is attempt:
+                if result is False and self._table.get(_key(attempt.job)) is attempt:
                     self._observer.lease_lost(attempt.job)
                     attempt.lose()
 
     async def stop_cancelled(self) -> None:
         """Stops the running handlers whose run was ended from outside."""
         while True:
+            await self._some.wait()
             await asyncio.sleep(_CANCEL_POLL_S)
             runs = list({attempt.job.run_id for attempt in self._table.values() if attempt.running})
             ended: set[str] = set()
@@ -139,8 +199,3 @@ class Attempts:
 
     async def _renew(self, attempt: Attempt) -> bool:
         return await self._store.renew(attempt.job, fence=attempt.fence, lease=self._lease)
-
-
-def _key(job: Job) -> tuple[str, int, int]:
-    """The same for every copy of a message, another one for the job's next attempt and its next round."""
-    return job.id, job.generation, job.attempt

@@ -1,16 +1,38 @@
 """Claims jobs in the run store and records their outcomes, through outages."""
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
+
+import msgspec
 
 from mousetrap.handlers import record_refused
-from mousetrap.jobs import Failure, Job, MousetrapError, Outcome
+from mousetrap.jobs import Done, Failure, Job, MousetrapError, Outcome
+from mousetrap.pipeline import lock_key
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import Busy, Claim, Decided, Decision, Granted, Over, RunStore, Unsigned
+from mousetrap.run_store import (
+    Busy,
+    Claim,
+    ClaimRequest,
+    Decided,
+    Decision,
+    DecisionRequest,
+    Granted,
+    Over,
+    RunStore,
+    Unsigned,
+)
 from mousetrap.telemetry import Observer
 from mousetrap.worker.attempts import Attempt
+from mousetrap.worker.exchange import Exchange, Replies
+from mousetrap.worker.in_place import StandIn
+from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
+from mousetrap.worker.settle import Drop, Ending, ending_of, unrecorded
 
+#: Bytes that a recorded outcome has beside its output, at most.
+_AROUND_OUTPUT = 1_024
 #: For a job whose stage has no handler here.
 _DEFAULT_POLICY = RetryPolicy()
 
@@ -18,13 +40,23 @@ _DEFAULT_POLICY = RetryPolicy()
 class Claims:
     """A worker's side of the run store.
 
-    1. `claim` asks for the job; granted, it sets the attempt's fence. A record that is not ours is replaced.
+    1. `claim` asks for the job; granted, it sets the attempt's fence. `replace_unsigned` replaces a record that is not ours.
     2. `begin` notes the start of a suspect.
-    3. `record` records an outcome, or `release` gives the claim back.
+    3. `record` records an outcome and returns what follows, or `release` gives the claim back.
+
+    Jobs that go on together ask by `claim_request` and `decision_request`, and give the replies to `claimed` and `recorded`.
     """
 
-    def __init__(self, store: RunStore, options: WorkerOptions, outages: Outages, observer: Observer) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        options: WorkerOptions,
+        outages: Outages,
+        observer: Observer,
+        payloads: LargePayloads,
+    ) -> None:
         self._store = store
+        self._payloads = payloads
         self._worker = options.name
         self._lease = options.lease
         self._outages = outages
@@ -32,25 +64,60 @@ class Claims:
 
     async def claim(self, attempt: Attempt) -> Claim:
         """Asks the store for the job."""
-        job, handler = attempt.job, attempt.handler
-        lock = handler.stage.lock if handler else None
-        claim = await self._outages.retry_until_up(
-            "claim jobs",
-            self._store.claim,
-            job,
-            worker=self._worker,
+        handler = attempt.handler
+        if handler and handler.stage.lock and attempt.job.reference is not msgspec.UNSET:
+            # A payload that cannot be used is a failure of the attempt, and not of the claim.
+            await self._payloads.input_of(attempt)
+        request = self.claim_request(attempt)
+        claim: Claim = await self._outages.retry_until_up("claim jobs", self._exchange_one, (), [request])
+        self.claimed(attempt, claim)
+        return claim
+
+    async def _exchange_one(
+        self, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest]
+    ) -> Any:
+        """The result of the one request; raises its error."""
+        results = await self._store.exchange(decisions, claims, worker=self._worker)
+        result: Any = [*results.decisions, *results.claims][0]
+        if isinstance(result, MousetrapError):
+            raise result
+        return result
+
+    def claim_request(self, attempt: Attempt) -> ClaimRequest:
+        """What the store is asked for; a field of the payload can select the lock."""
+        job, stage = attempt.whole_job or attempt.job, attempt.handler.stage if attempt.handler else None
+        lock = stage.lock if stage else None
+        return ClaimRequest(
+            job=attempt.job,
             redelivered=attempt.deliveries[0].redelivered,
             lease=self._lease,
-            lock=lock.key(bytes(job.payload)) if lock else "",
+            lock=lock_key(job.written, stage) if stage and lock else "",
             waits=lock is not None and lock.on_conflict == "wait",
-            crashes=(handler.stage.retry if handler else _DEFAULT_POLICY).crashes,
+            crashes=(stage.retry if stage else _DEFAULT_POLICY).crashes,
+            in_place=isinstance(attempt.deliveries[0], StandIn),
         )
+
+    def claimed(self, attempt: Attempt, claim: Claim) -> None:
+        """Notes the store's reply."""
+        attempt.claim = claim
         if isinstance(claim, Granted):
             attempt.fence = claim.fence
-            self._observer.claimed(job, claim.fence)
-        return await self._give_up(job, claim) if isinstance(claim, Unsigned) else claim
+            self._observer.claimed(attempt.job, claim.fence)
 
-    async def _give_up(self, job: Job, record: Unsigned) -> Claim:
+    def exchange(self, take: Callable[[Replies, Replies], None]) -> Exchange:
+        """Claims and records the outcomes of jobs that go on together; `take` gets the replies."""
+        return Exchange(self._store, self._worker, take)
+
+    def is_kept(self, outcome: Done) -> bool:
+        """Whether the outcome stays recorded once what follows from it is claimed."""
+        return memoryview(outcome.output).nbytes + _AROUND_OUTPUT <= self._store.keep
+
+    def is_lock_elsewhere(self, attempt: Attempt) -> bool:
+        """Whether the lock that the job needs may depend on a payload that must be read first."""
+        locked = attempt.handler is not None and attempt.handler.stage.lock is not None
+        return locked and attempt.job.reference is not msgspec.UNSET
+
+    async def replace_unsigned(self, job: Job, record: Unsigned) -> Claim:
         """Gives up a job whose recorded outcome is not ours: no message of ours may follow from that."""
         outcome = record_refused(record.why)
         decision = await self._outages.retry_until_up(
@@ -65,31 +132,40 @@ class Claims:
             case _:  # another worker has recorded something since
                 return Busy(self._lease)
 
-    async def begin(self, attempt: Attempt) -> bool:
-        """Notes that a suspect begins, for its start counts only now; False when another worker has it."""
+    async def begin(self, attempt: Attempt) -> Ending | None:
+        """Notes that a suspect begins, for its start counts only now; its ending when another worker has it."""
         starts = await self._outages.retry_until_up(
             "begin jobs", self._store.begin, attempt.job, fence=attempt.fence, worker=self._worker
         )
         attempt.counted = bool(starts)
-        return attempt.counted
+        return None if starts else unrecorded("stale", attempt.job, self._lease)
 
-    async def record(self, attempt: Attempt, outcome: Outcome) -> Decision:
+    async def record(self, attempt: Attempt, outcome: Outcome) -> Ending:
         """Records the outcome before anyone acts on it: a crash from here on repeats the act, not the work."""
-        decision = await self._outages.retry_until_up(
-            "record outcomes",
-            self._store.decide,
-            attempt.job,
-            outcome,
-            fence=attempt.fence,
-            worker=self._worker,
-            last=attempt.handler is not None and attempt.next_stage is None,
+        request = self.decision_request(attempt, outcome)
+        decision: Decision = await self._outages.retry_until_up(
+            "record outcomes", self._exchange_one, [request], ()
         )
-        self._observer.recorded(attempt.job, outcome, decision)
-        return decision
+        return self.recorded(attempt, outcome, decision)
 
-    async def end_run(self, job: Job, why: Failure) -> None:
+    def decision_request(self, attempt: Attempt, outcome: Outcome) -> DecisionRequest:
+        """What the store is to record."""
+        claim, next_stage = attempt.claim, attempt.next_stage
+        assert isinstance(claim, Granted)
+        last = attempt.handler is not None and next_stage is None
+        return DecisionRequest(attempt.job, outcome, claim, last, next_stage.name if next_stage else None)
+
+    def recorded(self, attempt: Attempt, outcome: Outcome, decision: Decision) -> Ending:
+        """What follows from the store's reply."""
+        self._observer.recorded(attempt.job, outcome, decision)
+        if decision != "recorded":
+            return unrecorded(decision, attempt.job, self._lease)
+        return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage)
+
+    async def end_run(self, job: Job, why: Failure) -> Ending:
         """Ends the job's run as cancelled."""
         await self._outages.retry_until_up("end runs", self._store.cancel, job.run_id, why)
+        return Drop()
 
     async def release(self, attempt: Attempt) -> None:
         """Gives a claim back undecided, once: without it a lock ends with its lease, and a redelivered job is taken over."""

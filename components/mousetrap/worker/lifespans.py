@@ -4,14 +4,15 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
-from mousetrap.handlers import Binding, BoundHandler, HandlerHost, HungHandlers, bound
+from mousetrap.handlers import AttemptInfo, Binding, BoundHandler, HandlerHost, HungHandlers, bound
 from mousetrap.isolated_handlers import IsolatedHandler
+from mousetrap.payloads import chunks_of
 from mousetrap.retry import error_kind, error_text
-from mousetrap.run_store import RunStore
+from mousetrap.run_store import Kept, RunStore
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages, stopped_by
 from mousetrap.worker.stop import Stop
@@ -38,9 +39,21 @@ async def open_handlers(
     Raises StoppedWaiting when `stop` is asked for before all are open.
     """
     async with _closed_in_time(stop) as stack:
-        threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="handler")
+        runtime = options.runtime
+        threads = runtime.threads(options.concurrency)
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-        host = HandlerHost(threads=threads, hung=hung, report=store.report)
+        host = HandlerHost(
+            threads=threads,
+            hung=hung,
+            worker=options.name,
+            largest=store.payloads.largest,
+            report=store.report,
+            chance=runtime.chance,
+            raised=runtime.raised,
+            emit=partial(_keep, store, outages),
+            chunks=chunks_of(store.payloads, outages.retry_until_up),
+        )
+        opened: dict[Callable[[], AbstractAsyncContextManager[Any]], Any] = {}
         handlers: list[BoundHandler] = []
         for binding in bindings:
             if binding.isolated:
@@ -48,11 +61,30 @@ async def open_handlers(
                 stack.push_async_callback(isolated.close)
                 handlers.append(isolated)
                 continue
-            act = f"open what stage {binding.stage_name} needs"
-            async with stopped_by(stop.asked):
-                deps = await outages.retry_until_up(act, _enter, stack, binding.lifespan, binding.stage_name)
-            handlers.append(bound(binding, deps, host))
+            if binding.lifespan not in opened:  # one that several bindings share is entered once
+                act = f"open what stage {binding.stage_name} needs"
+                async with stopped_by(stop.asked):
+                    opened[binding.lifespan] = await outages.retry_until_up(
+                        act, _enter, stack, binding.lifespan, binding.stage_name
+                    )
+            handlers.append(bound(binding, opened[binding.lifespan], host))
         yield handlers
+
+
+async def _keep(store: RunStore, outages: Outages, attempt: AttemptInfo, number: int, value: bytes) -> Kept:
+    """Keeps a value that a handler yielded; it waits while the store is away, as far as its stage's timeout lets it."""
+    return await outages.retry_until_up(
+        "keep yielded values",
+        store.keep_value,
+        attempt.job_id,
+        attempt.run_id,
+        attempt.stage,
+        attempt.attempt,
+        attempt.fence,
+        attempt.worker,
+        number,
+        value,
+    )
 
 
 async def _enter(stack: AsyncExitStack, lifespan: Callable[[], Any], stage: str) -> Any:

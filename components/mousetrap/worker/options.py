@@ -1,9 +1,31 @@
 """Holds the numbers of a worker."""
 
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mousetrap.retry import encodable
 from mousetrap.signing import Keyring
+
+
+def _handler_threads(most: int) -> Executor:
+    return ThreadPoolExecutor(most, thread_name_prefix="handler")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What a worker takes from its process; a simulation gives its own."""
+
+    #: Seconds since 1970.
+    now: Callable[[], float] = time.time
+    #: A number in [0, 1) that spreads pauses.
+    chance: Callable[[], float] = random.random
+    #: Runs so many sync handlers at once.
+    threads: Callable[[int], Executor] = _handler_threads
+    #: Gets each error of a handler before it is judged.
+    raised: Callable[[BaseException], None] = lambda error: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +45,7 @@ class WorkerOptions:
     #: Whether to end when the queues are empty.
     burst: bool = False
     keyring: Keyring = field(default_factory=Keyring)
+    runtime: Runtime = field(default_factory=Runtime)
 
     def __post_init__(self) -> None:
         # It goes to the store and the broker, and can contain a host name that is not text.

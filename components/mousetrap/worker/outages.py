@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
-from mousetrap.jobs import MousetrapError, RecordDamaged
+from mousetrap.jobs import MousetrapError, PayloadUnusable, RecordDamaged
 from mousetrap.retry import Backoff
 from mousetrap.shutdown import AGAIN_S
 from mousetrap.telemetry import OutageLog
@@ -56,21 +56,27 @@ async def stopped_by(stop: asyncio.Event) -> AsyncIterator[None]:
 class Outages:
     """Shared by all jobs of a worker: a hundred jobs that wait for one outage to end make one line of log."""
 
-    def __init__(self) -> None:
+    def __init__(self, chance: Callable[[], float] = random.random) -> None:
+        self._chance = chance
         self._logs: dict[str, OutageLog] = {}
+
+    def __bool__(self) -> bool:
+        """Whether a call waits for the end of an outage."""
+        return bool(self._logs)
 
     async def retry_until_up(
         self, act: str, call: Callable[P, Awaitable[T]], *arguments: P.args, **named: P.kwargs
     ) -> T:
         """The result of `call`, repeated while it raises an error of broker or store; ended by cancellation alone.
 
-        `act` names the call in the log. RecordDamaged is raised at once: it concerns one job, and does not end by itself.
+        `act` names the call in the log. RecordDamaged and PayloadUnusable are raised at once: they concern one job, and do not
+        end by themselves.
         """
         failures = 0
         while True:
             try:
                 result = await call(*arguments, **named)
-            except RecordDamaged:
+            except (RecordDamaged, PayloadUnusable):
                 raise
             except MousetrapError as error:
                 self._began(act, error)
@@ -79,7 +85,7 @@ class Outages:
                     self._logs.pop(act).ended()
                 return result
             failures += 1
-            await asyncio.sleep(_BACKOFF.pause(failures, random.random()))
+            await asyncio.sleep(_BACKOFF.pause(failures, self._chance()))
 
     def _began(self, act: str, error: MousetrapError) -> None:
         if act not in self._logs:

@@ -1,16 +1,16 @@
-"""Takes one message from its delivery to its acknowledgement."""
+"""Takes one job from its delivery to its acknowledgement."""
 
 import asyncio
 
-from mousetrap.jobs import Delivery, Outcome, RecordDamaged
-from mousetrap.run_store import Busy, Claim, Decided, Decision, Forgotten, Granted, Locked
-from mousetrap.telemetry import Observer
+from mousetrap.jobs import Delivery, Done, Outcome, RecordDamaged
+from mousetrap.run_store import Busy, Claim, Decided, Forgotten, Granted, Locked, Unsigned
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.options import WorkerOptions
+from mousetrap.worker.refusals import damaged, forgotten
 from mousetrap.worker.run_claimed import ClaimedRunner
 from mousetrap.worker.settle import Drop, Ending, HandBack, Refuse, Settler, ending_of, unrecorded, waiting
-from mousetrap.worker.verify import damaged, forgotten, verify
+from mousetrap.worker.turns import Turns
 
 
 class Processor:
@@ -22,53 +22,71 @@ class Processor:
     4. With the claim its handler runs, and the outcome is recorded.
     5. What follows from the record is published; then the deliveries are acknowledged.
     6. An attempt that is stopped gives its claim up, and its deliveries are handed back, parked or dropped.
+
+    Usual jobs take the same steps together, in `Turns`; whatever is not usual goes on here, from where it is.
     """
 
     def __init__(
-        self, attempts: Attempts, claims: Claims, settler: Settler, options: WorkerOptions, observer: Observer
+        self,
+        attempts: Attempts,
+        claims: Claims,
+        runner: ClaimedRunner,
+        settler: Settler,
+        turns: Turns,
+        options: WorkerOptions,
     ) -> None:
         self._attempts = attempts
         self._claims = claims
-        self._run = ClaimedRunner(claims, attempts, observer).run
+        self._run = runner.run
         self._settle = settler.settle
+        self._turns = turns
         self._options = options
 
-    async def process(self, delivery: Delivery) -> None:
-        """Verify, claim, run, record, publish, acknowledge."""
-        job = verify(delivery.message, self._options.keyring)
-        if isinstance(job, Refuse):
-            await self._settle([delivery], job)
-            return
-        if (running := self._attempts.find(job)) is not None:
-            running.deliveries.append(delivery)  # the queue delivered it again: the attempt settles both
-            return
-        attempt = self._attempts.begin(job, delivery)
+    async def refuse(self, delivery: Delivery, why: Refuse) -> None:
+        """Makes a dead letter of a message that is no job of ours."""
+        await self._settle([delivery], why)
+
+    async def process(self, attempt: Attempt) -> None:
+        """Claim, run, record, publish, acknowledge."""
+        attempt.task = asyncio.current_task()
         try:
             try:
-                claim = await self._claims.claim(attempt)
-                if isinstance(claim, Granted):
-                    outcome = await self._run(attempt, claim)
-                    ending = await self._record(attempt, outcome)
-                else:
-                    ending = self._without_claim(attempt, claim)
+                ran = attempt.ending or await self._claimed_and_run(attempt)
+                if isinstance(ran, Done) and attempt.outcome is None:
+                    self._turns.finish(attempt, ran)
+                    return
+                ending = await self._claims.record(attempt, ran) if isinstance(ran, Outcome) else ran
             except RecordDamaged as error:
-                ending = damaged(job, error)
+                ending = damaged(attempt.job, error)
             await self._settle(attempt.deliveries, ending)
         except asyncio.CancelledError:
             await self._settle(attempt.deliveries, await self._stopped(attempt))
             if not attempt.obsolete:
                 raise
         finally:
+            if attempt.alone:
+                self._attempts.end(attempt)
+
+    async def hand_back(self, attempt: Attempt) -> None:
+        """Hands an attempt back that no runner has."""
+        attempt.alone = True
+        if attempt.suspended is not None:
+            attempt.suspended[1].cancel()
+        try:
+            await self._claims.release(attempt)
+            await self._settle(attempt.deliveries, HandBack())
+        finally:
             self._attempts.end(attempt)
 
-    async def _record(self, attempt: Attempt, outcome: Outcome | Decision) -> Ending:
-        """Records the outcome of a job that ran; a Decision is what the store would have answered for one that did not."""
-        if isinstance(outcome, str):
-            return unrecorded(outcome, attempt.job, self._options.lease)
-        decision = await self._claims.record(attempt, outcome)
-        if decision != "recorded":
-            return unrecorded(decision, attempt.job, self._options.lease)
-        return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage)
+    async def _claimed_and_run(self, attempt: Attempt) -> Outcome | Ending:
+        claim = attempt.claim or await self._claims.claim(attempt)
+        if attempt.obsolete and attempt.outcome is None and attempt.suspended is None:
+            return await self._stopped(attempt)  # while it waited for its turn
+        if isinstance(claim, Unsigned):
+            claim = await self._claims.replace_unsigned(attempt.job, claim)
+        if isinstance(claim, Granted):
+            return await self._run(attempt, claim)
+        return self._without_claim(attempt, claim)
 
     def _without_claim(self, attempt: Attempt, claim: Claim) -> Ending:
         """The ending of a job that the store did not grant."""
@@ -84,8 +102,9 @@ class Processor:
 
     async def _stopped(self, attempt: Attempt) -> Ending:
         """Gives up the claim of an attempt that was cancelled: by the worker's end, or because it is obsolete."""
-        if attempt.obsolete:
-            attempt.task.uncancel()
+        task = attempt.task
+        if attempt.obsolete and task is not None:
+            task.uncancel()
         if attempt.lost:
             await self._claims.mark_survived(attempt)
             return unrecorded("stale", attempt.job, self._options.lease)

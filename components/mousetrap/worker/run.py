@@ -6,26 +6,27 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from mousetrap.handlers import Binding
-from mousetrap.jobs import Delivery, Queue, Subscription
+from mousetrap.jobs import Queue, Subscription
 from mousetrap.run_store import RunStore
 from mousetrap.shutdown import end_tasks, uncancel
 from mousetrap.telemetry import EventLog, Observers
-from mousetrap.worker.attempts import Attempts
+from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
+from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.lifespans import open_handlers
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
 from mousetrap.worker.process import Processor
+from mousetrap.worker.run_claimed import ClaimedRunner
 from mousetrap.worker.settle import Settler
 from mousetrap.worker.stats import WorkerStats
 from mousetrap.worker.stop import Stop
+from mousetrap.worker.turns import DEFECT_PAUSE_S, Alone, Turns
 
 _log = logging.getLogger("mousetrap.worker")
 
 #: Seconds between two questions, in burst mode, whether the queues are empty.
 _EMPTY_POLL_S = 0.1
-#: Seconds that a message waits after a defect of ours, so that it is not redelivered without a pause.
-_DEFECT_PAUSE_S = 1.0
 #: Seconds to unsubscribe where nothing is left of the grace period.
 _UNSUBSCRIBE_S = 0.5
 #: Seconds to hand back the running jobs at a forced end, and after which they are cancelled again: a handler has one of them
@@ -45,22 +46,27 @@ async def run_worker(
 
     `stats` is kept up to date.
     """
-    outages, stats = Outages(), stats or WorkerStats()
+    outages, stats = Outages(options.runtime.chance), stats or WorkerStats()
     observer = Observers(EventLog(), stats)
     try:
         async with open_handlers(bindings, store, stats.hung_handlers, options, outages, stop) as handlers:
             attempts = Attempts(store, handlers, options.lease, observer)
             stats.running = attempts.running
-            claims = Claims(store, options, outages, observer)
+            queues = sorted({handler.stage.queue for handler in handlers})
+            payloads = LargePayloads(store.payloads, outages, queues)
+            claims = Claims(store, options, outages, observer, payloads)
             settler = Settler(queue, options, outages, observer)
-            processor = Processor(attempts, claims, settler, options, observer)
+            runner = ClaimedRunner(claims, attempts, payloads, observer)
+            alone: asyncio.Queue[Alone | None] = asyncio.Queue()
+            turns = Turns(attempts, claims, runner, settler, options, alone.put_nowait)
+            processor = Processor(attempts, claims, runner, settler, turns, options)
             background = [
                 asyncio.create_task(attempts.renew_leases(), name="renew leases"),
                 asyncio.create_task(attempts.stop_cancelled(), name="stop cancelled attempts"),
             ]
-            queues = sorted({handler.stage.queue for handler in handlers})
             try:
-                return await _Worker(queue, queues, processor, attempts, options, stats, outages).run(stop)
+                worker = _Worker(queue, queues, processor, turns, alone, attempts, options, stats, outages)
+                return await worker.run(stop)
             finally:
                 await end_tasks(*background)
     except StoppedWaiting:
@@ -71,9 +77,10 @@ class _Worker:
     """The tasks that take messages.
 
     1. As many runners start as jobs may run at once; a runner that ends early is replaced.
-    2. The queues are subscribed; deliveries wait in `_received` for a runner.
+    2. The queues are subscribed; the jobs of each turn of the event loop go together (`Turns`). What is not usual of them waits
+       in `_alone` for a runner.
     3. A stop, or in burst mode an empty queue, begins the drain: it unsubscribes and hands back what waits.
-    4. The runners finish their jobs within the grace period; then they are cancelled and hand them back.
+    4. What has begun is finished within the grace period; then it is handed back, and the runners are cancelled.
     """
 
     def __init__(
@@ -81,6 +88,8 @@ class _Worker:
         queue: Queue,
         queues: Sequence[str],
         processor: Processor,
+        turns: Turns,
+        alone: "asyncio.Queue[Alone | None]",
         attempts: Attempts,
         options: WorkerOptions,
         stats: WorkerStats,
@@ -89,11 +98,12 @@ class _Worker:
         self._queue = queue
         self._queues = queues
         self._processor = processor
+        self._turns = turns
+        self._alone = alone
         self._attempts = attempts
         self._options = options
         self._stats = stats
         self._outages = outages
-        self._received: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._busy = 0
         self._runners: set[asyncio.Task[None]] = set()
 
@@ -105,11 +115,12 @@ class _Worker:
             return await self._serve(stop)
         finally:
             self._attempts.handing_back = True
+            self._turns.close()
             for runner in self._runners:
                 runner.cancel()
 
     async def _serve(self, stop: Stop) -> bool:
-        receive = self._received.put_nowait
+        receive = self._turns.receive
         subscriptions = [
             await self._queue.consume(name, self._options.prefetch, receive) for name in self._queues
         ]
@@ -134,12 +145,12 @@ class _Worker:
         _log.info("serving %s", ", ".join(self._queues))
 
     async def _unsubscribe(self, subscriptions: Sequence[Subscription], stop: Stop) -> None:
-        waiting = self._take_waiting()
+        waiting = self._turns.take_waiting()
         stopping = [asyncio.create_task(subscription.stop()) for subscription in subscriptions]
         await self._in_time(stopping, stop)
         await asyncio.wait(stopping, timeout=_UNSUBSCRIBE_S)
         await end_tasks(*stopping, timeout_s=_UNSUBSCRIBE_S)
-        for delivery in (*waiting, *self._take_waiting()):
+        for delivery in (*waiting, *self._turns.take_waiting()):
             delivery.hand_back()
 
     async def _in_time(self, tasks: Sequence["asyncio.Task[None]"], stop: Stop) -> None:
@@ -165,37 +176,41 @@ class _Worker:
 
     async def _run(self) -> None:
         """One of the runners."""
-        while (delivery := await self._received.get()) is not None:
+        while (alone := await self._alone.get()) is not None:
             self._busy += 1
             try:
-                await self._processor.process(delivery)
+                if isinstance(alone, Attempt):
+                    await self._processor.process(alone)
+                else:
+                    await self._processor.refuse(*alone)
             except BaseException:  # a defect of ours must cost neither the worker nor the message
                 if self._attempts.handing_back:
                     raise
                 uncancel()
-                _log.exception("could not handle a message of %s; it goes back", delivery.queue)
-                await asyncio.sleep(_DEFECT_PAUSE_S)
-                delivery.hand_back()
+                deliveries = alone.deliveries if isinstance(alone, Attempt) else [alone[0]]
+                _log.exception("could not handle a message of %s; it goes back", deliveries[0].queue)
+                await asyncio.sleep(DEFECT_PAUSE_S)
+                for delivery in deliveries:
+                    delivery.hand_back()
             finally:
                 self._busy -= 1
-
-    def _take_waiting(self) -> list[Delivery]:
-        waiting = []
-        while not self._received.empty():
-            if (delivery := self._received.get_nowait()) is not None:
-                waiting.append(delivery)
-        return waiting
+                self._turns.soon()
 
     async def _finish(self, stop: Stop) -> bool:
-        for _ in self._runners:
-            self._received.put_nowait(None)
         await self._in_time([asyncio.create_task(self._all_finished())], stop)
         in_time = not self._runners
         self._attempts.handing_back = True
+        left = [each for each in self._attempts.left() if each.task is None]
+        handing_back = [asyncio.create_task(self._processor.hand_back(each)) for each in left]
         await end_tasks(*self._runners, timeout_s=_HAND_BACK_S, again_s=_AGAIN_S)
+        if handing_back:
+            await asyncio.wait(handing_back, timeout=_HAND_BACK_S)
         return in_time
 
     async def _all_finished(self) -> None:
+        await self._attempts.none.wait()
+        for _ in self._runners:
+            self._alone.put_nowait(None)
         while self._runners:
             await asyncio.wait(self._runners)
 
@@ -210,7 +225,12 @@ class _Worker:
 
     @property
     def _idle(self) -> bool:
-        return not self._busy and self._received.empty()
+        return (
+            not self._busy
+            and self._alone.empty()
+            and self._attempts.none.is_set()
+            and not self._turns.waiting
+        )
 
     async def _waiting(self) -> int:
         counts = [

@@ -1,25 +1,28 @@
 """Runs a claimed job; a suspect runs alone."""
 
 import asyncio
-import random
-from typing import Literal
+from collections.abc import Callable
+
+from msgspec import UNSET
 
 from mousetrap.handlers import (
+    AsyncHandler,
     BoundHandler,
     crash_loop,
     lock_held,
     locked_out,
     too_many,
     unknown_stage,
-    waited_out,
 )
-from mousetrap.jobs import Job, Outcome, RetryLater
-from mousetrap.retry import RetryPolicy
+from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
 from mousetrap.run_store import Granted
 from mousetrap.shutdown import uncancel
 from mousetrap.telemetry import Observer
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
+from mousetrap.worker.large_payloads import LargePayloads
+from mousetrap.worker.settle import Ending
+from mousetrap.worker.steps import Steps
 from mousetrap.worker.suspects import SuspectGate
 
 
@@ -40,68 +43,117 @@ class ClaimedRunner:
     """Takes a claimed job to its outcome.
 
     1. A job that may not run gets its outcome at once: no handler, no lock, too many attempts or crashes.
-    2. It passes the gate; a suspect waits until it is alone, and its start is recorded.
-    3. Its handler runs; what it raises is an outcome, and so is a cancellation by code that is not ours.
+    2. The payload that it refers to is read, while others pass the gate.
+    3. It passes the gate; a suspect waits until it is alone, and its start is recorded.
+    4. Its handler runs. What it raises is an outcome, and so is a cancellation by code that is not ours.
+    5. An output that is too large for a message is put, and its outcome refers to it.
     """
 
-    def __init__(self, claims: Claims, attempts: Attempts, observer: Observer) -> None:
+    def __init__(
+        self, claims: Claims, attempts: Attempts, payloads: LargePayloads, observer: Observer
+    ) -> None:
         self._claims = claims
+        self._payloads = payloads
         self._attempts = attempts
         self._observer = observer
         self._gate = SuspectGate()
 
-    async def run(self, attempt: Attempt, claim: Granted) -> Outcome | Literal["stale", "over"]:
-        """The outcome; or why there is none: another claim has won, or the run has ended, before the handler began."""
-        job, handler = attempt.job, attempt.handler
+    async def run(self, attempt: Attempt, claim: Granted) -> Outcome | Ending:
+        """The outcome; or the ending, where another claim has won or the run has ended before the handler began."""
+        job, handler, gate = attempt.job, attempt.handler, self._gate
         if handler is None:
             return unknown_stage(job, attempt.queue)
-        if claim.locked_by:
-            return await self._without_lock(job, handler, claim.locked_by)
-        if (refused := _refused(job, handler.stage.retry, claim)) is not None:
-            return refused
+        if (early := await self._before(attempt, claim, handler)) is not None:
+            return early
         attempt.running, attempt.counted = True, not claim.suspect
         try:
-            await self._gate.enter(suspect=claim.suspect)
+            if attempt.suspended is None:  # else it has passed the gate, and goes on in a task of its own
+                await self._pass_gate(claim)
             try:
-                if claim.suspect and not await self._claims.begin(attempt):
-                    return "stale"
-                self._observer.started(job)
-                outcome = await self._handled(attempt, handler, claim)
+                if claim.suspect and (lost := await self._claims.begin(attempt)) is not None:
+                    return lost
+                outcome = await self._handled(attempt, claim, handler)
             finally:
-                self._gate.exit(suspect=claim.suspect)
-        finally:
-            attempt.running = False
-        self._observer.ended(job, outcome)
-        if isinstance(outcome, RetryLater) and not outcome.counted:
-            return waited_out(outcome, claim.away_ms / 1000, handler.stage.retry, random.random())
-        return outcome
-
-    async def _handled(self, attempt: Attempt, handler: BoundHandler, claim: Granted) -> Outcome:
-        try:
-            return await handler.run(attempt.job, fence=claim.fence, lock_fence=claim.lock_fence)
+                if gate.suspects:
+                    gate.exit(suspect=claim.suspect)
+                else:
+                    gate.running -= 1
         except asyncio.CancelledError:
             if attempt.obsolete or self._attempts.handing_back:
                 raise
             # Other code in this process cancels tasks that are not its own, as all of asyncio.all_tasks().
             uncancel()
-            return handler.judged(CancelledByOthers(_CANCELLED), attempt.job)
+            outcome = handler.judged(CancelledByOthers(_CANCELLED), job)
+        finally:
+            attempt.running = False
+        self._observer.ended(job, outcome)
+        return await self._after(attempt, claim, handler, outcome)
 
-    async def _without_lock(self, job: Job, handler: BoundHandler, holder: str) -> Outcome | Literal["over"]:
+    async def _before(
+        self, attempt: Attempt, claim: Granted, handler: BoundHandler
+    ) -> Outcome | Ending | None:
+        """What becomes of a job whose handler has ended already, or is not to begin; else its payload is there."""
+        job = attempt.job
+        if attempt.outcome is not None:
+            return await self._after(attempt, claim, handler, attempt.outcome)
+        is_usual = job.attempt == 1 and not claim.suspect and not claim.locked_by  # then it may run
+        if not is_usual and (refused := await self._refused(job, handler, claim)) is not None:
+            return refused
+        whole_job = job if job.reference is UNSET else await self._payloads.input_of(attempt)
+        return whole_job if isinstance(whole_job, GiveUp) else None
+
+    async def _pass_gate(self, claim: Granted) -> None:
+        if claim.suspect or self._gate.suspects:
+            await self._gate.enter(suspect=claim.suspect)
+        else:
+            self._gate.running += 1
+
+    async def _handled(self, attempt: Attempt, claim: Granted, handler: BoundHandler) -> Outcome:
+        if attempt.suspended is not None and isinstance(handler, AsyncHandler):
+            return await handler.until_ended(*attempt.suspended)
+        self._observer.started(attempt.job)
+        job = attempt.whole_job or attempt.job
+        return await handler.run(job, fence=claim.fence, lock_fence=claim.lock_fence)
+
+    async def _after(
+        self, attempt: Attempt, claim: Granted, handler: BoundHandler, outcome: Outcome
+    ) -> Outcome:
+        if isinstance(outcome, RetryLater) and not outcome.counted:
+            return handler.waited_out(outcome, claim.away_ms / 1000)
+        return await self._payloads.with_reference(attempt, outcome)
+
+    def steps(self, ended: Callable[[Attempt, Outcome], None], suspended: Callable[[Attempt], None]) -> Steps:
+        """Runs the handlers of usual attempts in place, as far as they go without waiting."""
+        return Steps(ended, suspended, self._gate, self._observer)
+
+    def is_usual(self, attempt: Attempt, claim: Granted) -> bool:
+        """Whether the attempt's handler may be stepped with others."""
+        job = attempt.job
+        unusual = claim.suspect or claim.locked_by or job.attempt > 1 or job.reference is not UNSET
+        return not unusual and isinstance(attempt.handler, AsyncHandler)
+
+    def is_large(self, outcome: Done) -> bool:
+        """Whether the output has to be put before the outcome is recorded."""
+        return self._payloads.is_large(outcome)
+
+    async def _refused(self, job: Job, handler: BoundHandler, claim: Granted) -> Outcome | Ending | None:
+        """What becomes of a job that may not run: without its lock, or after too many crashes or attempts."""
+        if claim.locked_by:
+            return await self._without_lock(job, handler, claim.locked_by)
+        policy = handler.stage.retry
+        if claim.suspect and claim.starts >= policy.crashes:
+            return crash_loop(claim.starts)
+        if policy.attempts is not None and job.attempt > policy.attempts:
+            return too_many(job.attempt, policy.attempts)
+        return None
+
+    async def _without_lock(self, job: Job, handler: BoundHandler, holder: str) -> Outcome | Ending:
         lock = handler.stage.lock
         assert lock is not None
         match lock.on_conflict:
             case "skip":
-                await self._claims.end_run(job, lock_held(holder))
-                return "over"
+                return await self._claims.end_run(job, lock_held(holder))
             case "fail":
                 return handler.judged(LockHeld(f"run {holder} holds the lock that this job needs"), job)
             case _:
                 return locked_out(holder)
-
-
-def _refused(job: Job, policy: RetryPolicy, claim: Granted) -> Outcome | None:
-    if claim.suspect and claim.starts >= policy.crashes:
-        return crash_loop(claim.starts)
-    if policy.attempts is not None and job.attempt > policy.attempts:
-        return too_many(job.attempt, policy.attempts)
-    return None

@@ -1,8 +1,9 @@
 """Settles a delivery: publishes what follows, then acknowledges."""
 
-import time
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -13,8 +14,10 @@ from mousetrap.jobs import (
     GiveUp,
     Job,
     Message,
+    MousetrapError,
     Outcome,
     Queue,
+    QueueUnreachable,
     RetryLater,
     dead_queue,
     signed_message,
@@ -85,7 +88,10 @@ def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None) 
     """The ending of a job from `queue` whose outcome is recorded; always the same for the same outcome."""
     match outcome:
         case Done(output) if next_stage is not None:
-            return Publish(job.following(next_stage.name, bytes(output)), next_stage.queue)
+            return Publish(
+                job.following(next_stage.name, bytes(output), outcome.serializer, outcome.reference),
+                next_stage.queue,
+            )
         case Done():
             return Drop()
         case RetryLater(seconds):
@@ -150,6 +156,7 @@ class Settler:
         self._options = options
         self._outages = outages
         self._observer = observer
+        self._publishing: set[asyncio.Future[None]] = set()
 
     async def settle(self, deliveries: Sequence[Delivery], ending: Ending) -> None:
         """Publishes what follows, then acknowledges: a crash between the two repeats a message, and loses none."""
@@ -160,18 +167,47 @@ class Settler:
         queue, observer = deliveries[0].queue, self._observer
         if isinstance(ending, Refuse):
             observer.refused(queue, ending.failure)
-        message = outgoing(ending, deliveries[0], self._options, int(time.time() * 1000))
+        message = outgoing(ending, deliveries[0], self._options, int(self._options.runtime.now() * 1000))
         if message is not None:
             act = f"publish to {message.queue}"
             await self._outages.retry_until_up(
                 act, self._queue.publish, message.queue, message.message, after=message.after
             )
         match ending:
-            case Publish(job, next_queue):
-                observer.published(job, next_queue)
+            case Publish():
+                self.published(ending)
             case Park(job, seconds):
                 observer.parked(job, queue, seconds)
             case Bury(job, reason) | Refuse(job, reason):
                 observer.buried(job, queue, reason)
+        self.acknowledge(deliveries)
+
+    def post(self, ending: Publish, settled: Callable[[MousetrapError | None], None]) -> None:
+        """Publishes the job with others of this turn; `settled` gets None once the queue has it, else the error."""
+        message = signed_message(ending.job, self._options.keyring)
+        publishing = asyncio.ensure_future(self._queue.publish(ending.queue, message, after=ending.after))
+        self._publishing.add(publishing)
+        publishing.add_done_callback(partial(self._pass_on, settled))
+
+    def close(self) -> None:
+        """Ends the publishes that `post` began."""
+        for publishing in self._publishing:
+            publishing.cancel()
+
+    def published(self, ending: Publish) -> None:
+        """The queue has the job."""
+        self._observer.published(ending.job, ending.queue)
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Removes the messages: what follows from them is with the broker."""
         for delivery in deliveries:
             delivery.acknowledge()
+
+    def _pass_on(
+        self, settled: Callable[[MousetrapError | None], None], publishing: "asyncio.Future[None]"
+    ) -> None:
+        self._publishing.discard(publishing)
+        if publishing.cancelled():
+            settled(QueueUnreachable("the publish was cancelled"))
+        else:
+            settled(publishing.exception())  # type: ignore[arg-type]  # a defect goes on alone, too

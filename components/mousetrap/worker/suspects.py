@@ -11,31 +11,34 @@ class SuspectGate:
     3. When it leaves, or is cancelled while it waits, the others pass again.
 
     Each job that has entered leaves. A job that was cancelled in `enter` has not entered.
+    While there is no suspect, which is the usual case, it is enough to count a job in and out.
     """
 
     def __init__(self) -> None:
-        self._running = 0
-        self._suspects = 0
+        #: The jobs that have entered.
+        self.running = 0
+        #: The suspects that wait or have entered.
+        self.suspects = 0
         #: Set, and replaced, when a job leaves for which others wait.
         self._changed = asyncio.Event()
 
     async def enter(self, *, suspect: bool) -> None:
         """Returns when the job may run."""
-        self._suspects += suspect
+        self.suspects += suspect
         try:
-            while self._running if suspect else self._suspects:
+            while self.running if suspect else self.suspects:
                 await self._changed.wait()
         except asyncio.CancelledError:
-            self._suspects -= suspect
+            self.suspects -= suspect
             self._wake()
             raise
-        self._running += 1
+        self.running += 1
 
     def exit(self, *, suspect: bool) -> None:
         """Lets the next job pass."""
-        self._running -= 1
-        if self._suspects:  # otherwise no job waits, which is the usual case
-            self._suspects -= suspect
+        self.running -= 1
+        if self.suspects:  # otherwise no job waits
+            self.suspects -= suspect
             self._wake()
 
     def _wake(self) -> None:

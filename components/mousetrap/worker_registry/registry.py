@@ -13,23 +13,29 @@ from redis.exceptions import ResponseError
 from mousetrap.jobs import Backlog
 from mousetrap.shapes import Beat, Worker
 from mousetrap.store_client import Library, address, open_client, reaching
-from mousetrap.worker_registry.beat import read_worker
+from mousetrap.worker_registry.beat import read_in_use, read_worker
+from mousetrap.worker_registry.published import NOTHING, InUse, Published
 
 #: How long a stale worker is still listed, and an observation of a queue is used.
 _KEEP_MS = 3_600_000
+#: How long manifests are kept after the last beat of a worker with them.
+MANIFEST_KEEP_MS = 7 * 86_400_000
 
 _log = logging.getLogger("mousetrap.worker_registry")
 
 _NAMES = "mousetrap:workers"
+_MANIFESTS = "mousetrap:manifests"
 _LIBRARY = Library.read("mousetrap_registry", "mousetrap.worker_registry", ["registry.lua"])
 
 
 @asynccontextmanager
-async def open_registry(url: str, *, tls: ssl.SSLContext | None = None) -> AsyncIterator["WorkerRegistry"]:
-    """The registry in the store at `url`, which need not be reachable yet."""
+async def open_registry(
+    url: str, *, tls: ssl.SSLContext | None = None, published: Published = NOTHING
+) -> AsyncIterator["WorkerRegistry"]:
+    """The registry in the store at `url`, which need not be reachable yet; workers that beat in it have `published`."""
     client = open_client(url, tls)
     try:
-        yield WorkerRegistry(client, address(url))
+        yield WorkerRegistry(client, address(url), published)
     finally:
         await client.aclose()
 
@@ -37,19 +43,31 @@ async def open_registry(url: str, *, tls: ssl.SSLContext | None = None) -> Async
 class WorkerRegistry:
     """Workers and queues in the store. Every method raises StoreUnreachable if the server does not answer within two seconds."""
 
-    def __init__(self, client: Redis, place: str) -> None:
+    def __init__(self, client: Redis, place: str, published: Published) -> None:
         self._client = client
         self._place = place
+        self._published = published
 
     async def beat(self, beat: Beat) -> None:
-        """Records a heartbeat. The worker is listed until it leaves, or for an hour after its last heartbeat."""
+        """Records a heartbeat. The worker is listed until it leaves, or for an hour after its last heartbeat.
+
+        Its manifests are sent when the store lacks them. They stay for a week after the last beat of a worker with them,
+        whether it leaves or not.
+        """
         with reaching(self._place):
-            await _LIBRARY.call(
-                self._client.execute_command,
-                *(beat.name, msgspec.json.encode(beat), _KEEP_MS),
-                function="_beat",
-                keys=[_NAMES, _key(beat.name)],
-            )
+            if not await self._beat(beat):
+                key, record = _manifests(self._published.digest), self._published.record
+                await self._client.set(key, record, px=MANIFEST_KEEP_MS)
+
+    async def _beat(self, beat: Beat) -> bool:
+        digest = self._published.digest
+        there = await _LIBRARY.call(
+            self._client.execute_command,
+            *(beat.name, msgspec.json.encode(beat), _KEEP_MS, digest, MANIFEST_KEEP_MS),
+            function="_beat",
+            keys=[_NAMES, _key(beat.name), _MANIFESTS, _manifests(digest)],
+        )
+        return bool(there)
 
     async def leave(self, name: str) -> None:
         """Removes a worker that has ended in order."""
@@ -85,6 +103,26 @@ class WorkerRegistry:
         seen = [_seen(name, answer, now_ms) for name, answer in zip(names, known, strict=True)]
         return tuple(worker for worker in seen if worker is not None)
 
+    async def in_use(self) -> tuple[InUse, ...]:
+        """All manifests that workers had within a week, and the live workers that have them now."""
+        with reaching(self._place):
+            listed = await self._client.zrange(_NAMES, 0, -1)
+            found = [name for name in listed if isinstance(name, bytes)]
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.zrange(_MANIFESTS, 0, -1, withscores=True)
+                for name in found:
+                    pipe.hmget(_key(name.decode(errors="replace")), "manifests", "started_ms", "seen_ms")
+                (seconds, microseconds), digests, *records = await pipe.execute(raise_on_error=False)
+        now_ms = seconds * 1000 + microseconds // 1000
+        return read_in_use(dict(zip(found, records, strict=True)), digests, now_ms)
+
+    async def manifests(self, digest: str) -> Published | None:
+        """The manifests of this digest; None where the store does not have them."""
+        with reaching(self._place):
+            record = await self._client.get(_manifests(digest))
+        return Published.read(record) if isinstance(record, bytes) else None
+
 
 def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:
     """The worker of a record; None if it cannot be read, or if the worker left between two commands."""
@@ -99,6 +137,10 @@ def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:
         return None
     started, last = map(int, times)
     return read_worker(beat, started_ms=started, seen_ms=last, now_ms=now_ms)
+
+
+def _manifests(digest: str) -> str:
+    return f"mousetrap:manifests:{digest}"
 
 
 def _key(name: str) -> str:

@@ -66,7 +66,9 @@ def letter_facts(letter: Letter, now: datetime) -> Table:
             f"{letter.attempts}" + (f", by {letter.worker} last" if letter.worker else ""),
         )
     if letter.generation:
-        facts.add_row("redriven", f"{letter.generation} times before")
+        facts.add_row(
+            "redriven", "once before" if letter.generation == 1 else f"{letter.generation} times before"
+        )
     if not letter.believed:
         facts.add_row(
             "", Text("no key of ours signed it: it can be redriven as it is, and not edited", "yellow")

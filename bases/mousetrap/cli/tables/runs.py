@@ -9,12 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mousetrap.cli.output import argument
-from mousetrap.cli.progress import Stages, StageSeen
-from mousetrap.cli.tables.style import COLOURS, coloured, duration, in_words, moment, table_of
+from mousetrap.cli.progress import Stages, StageSeen, one_line_value
+from mousetrap.cli.tables.style import COLOURS, about, coloured, duration, in_words, moment, table_of
 from mousetrap.settings import masked
 from mousetrap.shapes import Event, FailureLine, PutAside, Run, RunLine, RunPage
 
 _MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
+#: Of a list; `mousetrap show` has all of them.
+_TAGS_WIDTH = 16
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -44,9 +46,7 @@ def event_line(event: Event, began_ms: int) -> Text:
         line.append(f", attempt {event.attempt}")
     if event.worker and event.kind == "started":
         line.append(f" by {event.worker}")
-    if event.failure:
-        line.append(f": {' '.join(event.failure.summary.split())}")
-    return line
+    return line.append(_what_of(event))
 
 
 def runs_table(page: RunPage, now: datetime, filters: str = "") -> RenderableType:
@@ -56,10 +56,23 @@ def runs_table(page: RunPage, now: datetime, filters: str = "") -> RenderableTyp
         return Group("no run matches" if not more else "no run matches of those that were looked at", *more)
     if not page.runs:
         return "no runs: start one with `mousetrap run PIPELINE`"
-    table = table_of("run", "pipeline", "state", "accepted", "took")
+    tags = ["tags"] if any(run.tags for run in page.runs) else []
+    table = table_of("run", "pipeline", "state", "accepted", "took", *tags)
+    # The longest of these is cut where a line would not fit; commands take the beginning of an id.
+    for column in (*table.columns[:2], *table.columns[5:]):
+        column.no_wrap, column.overflow = False, "ellipsis"
+    for column in table.columns[5:]:
+        column.max_width = _TAGS_WIDTH
     for run in page.runs:
         accepted = moment(run.accepted_ms, now)
-        table.add_row(run.id, run.pipeline, coloured(run.state, ""), accepted, _took(run))
+        table.add_row(
+            run.id,
+            run.pipeline,
+            _state_or_begin(run, now),
+            accepted,
+            _took(run),
+            *([",".join(run.tags)] if tags else []),
+        )
     return Group(table, *more, *_why_failed(page.runs))
 
 
@@ -82,6 +95,10 @@ def run_heading(run: Run, now: datetime) -> Table:
     if run.rerun_of:
         facts.add_row("repeats", run.rerun_of)
     facts.add_row("state", coloured(run.state, "" if run.finished_ms else f": {run.stage}"))
+    if _begins_in(run, now) > 0:
+        facts.add_row("begins", f"in {about(_begins_in(run, now))}, at {moment(run.due_ms or 0, now)}")
+    if run.tags:
+        facts.add_row("tags", ", ".join(run.tags))
     facts.add_row("input", Text(_input_of(run), no_wrap=True, overflow="ellipsis"))
     facts.add_row("accepted", moment(run.accepted_ms, now))
     if run.finished_ms:
@@ -91,6 +108,16 @@ def run_heading(run: Run, now: datetime) -> Table:
     for what in run.unreadable:
         facts.add_row("unreadable", Text(what, "bold red"))
     return facts
+
+
+def _begins_in(run: RunLine, now: datetime) -> float:
+    """Seconds until the run may begin; 0 or less for one that may now, or has ended."""
+    return 0.0 if run.finished_ms or not run.due_ms else run.due_ms / 1000 - now.timestamp()
+
+
+def _state_or_begin(run: RunLine, now: datetime) -> Text:
+    left = _begins_in(run, now)
+    return Text(f"begins in {about(left)}", "dim") if left > 0 else coloured(run.state, "")
 
 
 def _put_aside(letter: PutAside) -> Text:
@@ -112,11 +139,18 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
         table.add_row(
             f"{(event.at_ms - began_ms) / 1000:.2f} s",
             event.stage or "",
-            coloured(event.kind, f": {event.failure.summary}" if event.failure else ""),
+            coloured(event.kind, _what_of(event)),
             str(event.attempt or ""),
             Text(event.worker or "", "dim"),
         )
     return table
+
+
+def _what_of(event: Event) -> str:
+    """The failure or the yielded value of an event on one line, without passwords; the API's answer has all of it."""
+    if event.failure:
+        return f": {' '.join(event.failure.summary.split())}"
+    return f": {one_line_value(event.value)}" if event.kind == "yielded" else ""
 
 
 def failure_text(failure: FailureLine | None) -> Text:

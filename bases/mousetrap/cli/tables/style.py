@@ -63,6 +63,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def about(seconds: float) -> str:
+    """`12 s`, `4 min`, `3 h`, `5 days`."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
 def moment(at_ms: int, now: datetime) -> str:
     """In the time zone of `now`; today's without the day, and no year: runs are not kept that long."""
     at = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)

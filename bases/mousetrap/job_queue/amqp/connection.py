@@ -66,12 +66,26 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
             self.abort(ConnectionClosedByClient(200, "closed"))
             await asyncio.wait([self.lost], timeout=_CLOSE_TIMEOUT_S)
 
-    def publish(self, channel: Any, exchange: str, key: str, properties: bytes, body: bytes) -> None:
-        """Publishes a message as mandatory; `properties` are encoded by `frames.properties`."""
-        number = channel.channel_number
-        self._output_marshaled_frames(
-            (frames.publish(number, exchange, key, properties, body, self._body_max_length),)
-        )
+    @property
+    def max_body(self) -> int:
+        """Bytes of a body that one frame may have, as agreed with the broker."""
+        return int(self._body_max_length)
+
+    def send(self, data: bytes) -> None:
+        """Collects what is written until the loop's next turn.
+
+        pika sends each frame by itself, and that system call is the most expensive part of a publish: this halves the cost
+        of a message in a burst.
+        """
+        if not self._unsent:
+            self._loop.call_soon(self._emit)
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes > _MAX_UNSENT_BYTES:
+            self._emit()
+
+    #: pika's own frames take the same way.
+    _adapter_emit_data = send
 
     def deliver(self, channel: Any, consumer_tag: str, receive: Callable[[frames.Delivered], None]) -> None:
         """Passes deliveries of our form to `receive`, until the channel closes; others arrive at pika's callback."""
@@ -130,19 +144,6 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
                 raise
             (body_size,) = _BODY_SIZE.unpack_from(self._frame_buffer, frames.BEGIN)
             return frames.end(self._frame_buffer), Header(channel, body_size, BasicProperties())
-
-    def _adapter_emit_data(self, data: bytes) -> None:
-        """Collects what pika writes until the loop's next turn.
-
-        pika sends each frame by itself, three for a message, and that system call is the most expensive part of a
-        publish: this halves the cost of a message in a burst.
-        """
-        if not self._unsent:
-            self._loop.call_soon(self._emit)
-        self._unsent.append(data)
-        self._unsent_bytes += len(data)
-        if self._unsent_bytes > _MAX_UNSENT_BYTES:
-            self._emit()
 
     def _emit(self) -> None:
         data, self._unsent, self._unsent_bytes = b"".join(self._unsent), [], 0

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pika.frame import Method
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, Basic
 
-from mousetrap.jobs import HEADER_PREFIX, Message
+from mousetrap.jobs import HEADER_PREFIX, MAX_BODY_BYTES, MAX_HEADERS_BYTES, Message, check_message
 
 #: The start of every frame: its kind, its channel, and its size without this start and the end mark.
 _FRAME = struct.Struct(">BHL")
@@ -63,13 +63,30 @@ def end(data: bytes, start: int = 0) -> int:
     return end
 
 
-def properties(message_id: str, headers: Mapping[str, str], since: int) -> bytes:
-    """The properties of a header frame: JSON, persistent, with this id, these headers and this time."""
-    end = _short(message_id) + _TIME.pack(since)
-    if not headers:
-        return b"\x90\xc0" + _JSON + _PERSISTENT + end
-    table = b"".join([_short(name) + b"S" + _long(value) for name, value in headers.items()])
-    return b"\xb0\xc0" + _JSON + _LONG.pack(len(table)) + table + _PERSISTENT + end
+# One function, since a call would cost as much as the work in it.
+def properties(message: Message, since: int) -> bytes:
+    """The properties of a header frame: JSON, persistent, with the message's id, its headers and this time.
+
+    Raises as `check_message` does. Encoding meets all that it looks for, so only a message that does not fit is looked
+    through a second time, for the text.
+    """
+    table = b""
+    try:
+        id = message.id.encode()
+        for name, value in message.headers.items():
+            short, long = name.encode(), value.encode()
+            table += b"".join((bytes((len(short),)), short, b"S", _LONG.pack(len(long)), long))
+            if not short.startswith(_OURS):
+                raise ValueError(name)
+        end = _PERSISTENT + bytes((len(id),)) + id + _TIME.pack(since)
+        if len(table) > MAX_HEADERS_BYTES or len(message.body) > MAX_BODY_BYTES:
+            raise ValueError(message.id)
+    except (AttributeError, ValueError):
+        check_message(message)
+        raise
+    if not table:
+        return b"\x90\xc0" + _JSON + end
+    return b"\xb0\xc0" + _JSON + _LONG.pack(len(table)) + table + end
 
 
 def publish(channel: int, exchange: str, key: str, properties: bytes, body: bytes, max_body: int) -> bytes:
@@ -97,7 +114,8 @@ def _publish_method(channel: int, exchange: str, key: str) -> bytes:
 
 def delivery_start(consumer_tag: str) -> bytes:
     """The start of a method frame that delivers to that consumer, after the frame's own start."""
-    return b"\x00\x3c\x00\x3c" + _short(consumer_tag)
+    tag = consumer_tag.encode()
+    return b"\x00\x3c\x00\x3c" + bytes((len(tag),)) + tag
 
 
 # One function, since a call would cost as much as the work in it.
@@ -164,13 +182,3 @@ def _read_properties(
         return data[message_id:end].decode(), headers, since
     except (UnicodeDecodeError, IndexError, struct.error):
         return None
-
-
-def _short(text: str) -> bytes:
-    encoded = text.encode()
-    return bytes([len(encoded)]) + encoded
-
-
-def _long(text: str) -> bytes:
-    encoded = text.encode()
-    return _LONG.pack(len(encoded)) + encoded

@@ -1,6 +1,11 @@
 """Declares a topology on the broker, or checks that it is there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError
 
 from mousetrap.job_queue.topology import delay_ladder
 from mousetrap.job_queue.topology.topology import DEAD, Topology
@@ -23,6 +28,31 @@ def declare(channel: Any, topology: Topology) -> None:
         _declare(channel, topology)
     else:
         _check(channel, topology)
+
+
+def declare_apart(channel: Any, topology: Topology) -> None:
+    """Declares on another channel of a blocking channel's connection: a refusal closes that one alone."""
+    with channel_apart(channel) as other:
+        declare(other, topology)
+
+
+def count_apart(channel: Any, queue: str) -> int:
+    """How many messages of a queue are ready, asked for on another channel, as `declare_apart` does."""
+    with channel_apart(channel) as other:
+        ready: int = other.queue_declare(queue, passive=True).method.message_count
+        return ready
+
+
+@contextmanager
+def channel_apart(channel: Any) -> Iterator[Any]:
+    """Another channel of a blocking channel's connection."""
+    other = channel.connection.channel()
+    try:
+        yield other
+    finally:
+        if other.is_open:
+            with suppress(AMQPError):
+                BlockingChannel.close(other)  # its own close would end the connection
 
 
 def _declare(channel: Any, topology: Topology) -> None:

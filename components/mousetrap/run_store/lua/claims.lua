@@ -65,7 +65,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
   -- The process that redrove it may have died before it could record the publish.
   if held.state == 'redriving' then reopen_run(run, pipeline, stage, job, accepted_ms, ttl) end
 
-  local run_state, kept_ms = read(run_key(run), 'state', 'kept_ms')
+  local run_state, kept_ms, due_ms = read(run_key(run), 'state', 'kept_ms', 'due_ms')
   local recorded = recorded_reply(held, attempt, run_state)
   if recorded then return recorded end
   local same_attempt = tonumber(held.attempt or 0) == attempt
@@ -83,7 +83,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
     restore_run(run, pipeline, stage, accepted_ms, expires_ms, ttl)
     kept_ms = now
   end
-  if parent == '' then redis.call('ZREM', OPENINGS, run) else note_arrival(parent, keep) end
+  if parent == '' then redis.call('ZREM', due_ms and DELAYED_OPENINGS or OPENINGS, run) else note_arrival(parent, keep) end
   if late then
     redis.call('HINCRBY', job_key(job), 'fence', 1)
     redis.call('PEXPIRE', job_key(job), ttl)
@@ -129,6 +129,27 @@ function transitions.survived(job, attempt)
   if state == 'running' and tonumber(reached) == attempt and tonumber(starts or 0) > 1 then
     redis.call('HINCRBY', job_key(job), 'starts', -1)
   end
+  return { 'recorded' }
+end
+
+-- A value that a handler yielded is an event, and changes no state. Only the newest claim may add one, and each number once,
+-- for a call whose reply was lost comes again. Beyond what a run keeps, one event notes that values are missing.
+function transitions.yield_value(job, run, stage, attempt, fence, worker, number, value)
+  local newest_fence, state, under, reached = read(job_key(job), 'fence', 'state', 'yield_fence', 'yields')
+  if tonumber(newest_fence or 0) ~= fence or state ~= 'running' then return { 'stale' } end
+  if tonumber(under or 0) == fence and number <= tonumber(reached) then return { 'recorded' } end
+  local run_state, values, bytes = read(run_key(run), 'state', 'yields', 'yield_bytes')
+  if not run_state or ENDED[run_state] then return { 'over' } end
+  if tonumber(values or 0) >= MOST_VALUES or tonumber(bytes or 0) + #value > MOST_VALUE_BYTES then
+    if redis.call('HSETNX', run_key(run), 'truncated', 1) == 1 then
+      record_event(run, 'truncated', stage, job, attempt, worker, '')
+    end
+    return { 'full' }
+  end
+  record_event(run, 'yielded', stage, job, attempt, worker, value)
+  redis.call('HSET', job_key(job), 'yield_fence', fence, 'yields', number)
+  redis.call('HINCRBY', run_key(run), 'yields', 1)
+  redis.call('HINCRBY', run_key(run), 'yield_bytes', #value)
   return { 'recorded' }
 end
 

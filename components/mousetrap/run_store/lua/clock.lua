@@ -16,7 +16,8 @@ local function note_clock(at)
   -- At most a day: a clock that leapt further and came back is not followed for years.
   ahead_ms = math.min(math.max(ahead_ms, theirs), DAY)
   noted_ms = at
-  redis.call('SET', CLOCK, string.format('%d %d', at, ahead_ms), 'PX', 2 * DAY)
+  -- A node of a cluster may not have this key: it notes nothing.
+  pcall(redis.call, 'SET', CLOCK, string.format('%d %d', at, ahead_ms), 'PX', 2 * DAY)
 end
 
 local function read_clock()

@@ -32,11 +32,12 @@ function transitions.done(job, run, stage, attempt, fence, worker, verdict, ttl)
 end
 
 -- The output is the run's result.
-function transitions.complete(job, run, stage, attempt, fence, worker, result, ttl)
+function transitions.complete(job, run, stage, attempt, fence, worker, result, result_reference, ttl)
   local refused, kept_ms, pipeline, accepted_ms = refusal(job, run, fence)
   if refused then return refused end
   redis.call('HSET', job_key(job), 'state', 'done')
   change_run(run, due_extension(kept_ms, ttl), 'state', 'completed', 'result', result, 'finished_ms', now)
+  if result_reference ~= '' then redis.call('HSET', run_key(run), 'result_reference', result_reference) end
   record_event(run, 'finished', stage, job, attempt, worker, '')
   record_event(run, 'completed', '', '', 0, '', '')
   if pipeline then note_latest(run, pipeline, accepted_ms, ttl) end

@@ -2,7 +2,7 @@
 
 -- Transitions that a worker asks for about one job.
 local OF_JOBS = { claim = true, begin = true, done = true, complete = true, retry = true, wait_out = true, give_up = true,
-  distrust = true }
+  distrust = true, yield_value = true }
 
 -- Texts of errors that are caused by what is kept of this one job or its run, and do not pass as a full disk or memory does:
 -- a key of another type, a field that is no number. Any other error may be over later and buries nothing: rights, a replica.
@@ -24,7 +24,8 @@ end
 -- repeat completes it. One that fails does not stop the others of its call.
 local function apply(_, args)
   now = read_clock()
-  watched = redis.call('PUBSUB', 'NUMSUB', NOTIFICATIONS)[2] > 0
+  local counts = redis.call('PUBSUB', 'NUMSUB', ENDS, CHANGES)
+  subscribers[ENDS], subscribers[CHANGES] = counts[2], counts[4]
   local replies = {}
   for place, call in ipairs(cmsgpack.unpack(args[1])) do
     local name = table.remove(call, 1)

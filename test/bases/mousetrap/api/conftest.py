@@ -1,26 +1,22 @@
 """Serves the API in a thread, with a real store and queue."""
 
 import asyncio
-import socket
-import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
-import uvicorn
 
-from mousetrap.api.protocol import BoundedConfig
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, first_job
 from mousetrap.run_store import Granted, RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.shapes import Progress
-from support.catalogue_app import catalogue_app
+from support.api_server import serving
+from support.clients import http_client
 from support.processes import Process
-from support.waiting import until
 from support.workbench import just_now_ms
 
 Serve = Callable[..., httpx.Client]
@@ -33,9 +29,7 @@ def serve(store_url: str) -> Iterator[Serve]:
 
         def start(**settings: Any) -> httpx.Client:
             given = Settings(**{"broker_url": store_url, "store_url": store_url, **settings})
-            return stack.enter_context(
-                httpx.Client(base_url=stack.enter_context(_serving(given)), timeout=20)
-            )
+            return stack.enter_context(http_client(stack.enter_context(serving(given))))
 
         yield start
 
@@ -57,7 +51,7 @@ def start_api(
             servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
             process = start_base("api", **{**servers, "MOUSETRAP_API_PORT": "0", **settings})
             url = process.wait_for_line("Uvicorn running on").partition(" running on ")[2].split()[0]
-            return process, stack.enter_context(httpx.Client(base_url=url, timeout=20))
+            return process, stack.enter_context(http_client(url))
 
         yield start
 
@@ -86,6 +80,12 @@ class Worker:
 
     def report(self, run_id: str, progress: Progress) -> None:
         self._with_store(lambda store: store.report(run_id, progress))
+
+    def keep_value(self, run_id: str, value: object) -> None:
+        """The first stage's handler, which has begun, yielded its first value."""
+        raw = msgspec.json.encode(value)
+        job = _job(run_id, "fetch")
+        self._with_store(lambda store: store.keep_value(job.id, run_id, "fetch", 1, 1, "w1", 1, raw))
 
     def complete(self, run_id: str, result: object) -> None:
         """The run's last stage is done, with this result."""
@@ -121,25 +121,3 @@ async def _claim(store: RunStore, job: Job) -> int:
     claim = await store.claim(job, worker="w1", redelivered=False, lease=30)
     assert isinstance(claim, Granted)
     return claim.fence
-
-
-@contextmanager
-def _serving(settings: Settings) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = BoundedConfig(
-            catalogue_app(settings),
-            settings,
-            ws="none",
-            log_config=None,
-            timeout_graceful_shutdown=5,
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            until(lambda: server.started or not thread.is_alive(), "the API serves")
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()

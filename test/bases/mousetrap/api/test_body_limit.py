@@ -39,6 +39,20 @@ def test_a_longer_body_is_refused(serve: Serve) -> None:
     assert answer.headers["connection"] == "close"
 
 
+def test_an_input_larger_than_a_payload_may_be_is_refused_and_nothing_of_it_is_kept(serve: Serve) -> None:
+    api = serve(payload_inline_bytes=10, payload_max_bytes=100)
+    feed = {"url": f"https://example.org/{'x' * 100}"}
+
+    answer = api.post(RUNS, json=feed)
+    lines = api.post("/pipelines/earthquakes/batch", json={"input": feed})
+
+    assert answer.status_code == 413
+    assert answer.json()["type"] == "urn:mousetrap:problem:body-too-large"
+    assert "bytes, and MOUSETRAP_PAYLOAD_MAX_BYTES allows 100" in answer.json()["detail"]
+    assert lines.json()["problem"]["type"] == answer.json()["type"]
+    assert api.get("/runs").json()["runs"] == []
+
+
 def test_a_chunked_body_of_no_stated_length_is_cut(serve: Serve) -> None:
     api = serve(api_max_body=MOST)
 

@@ -48,11 +48,20 @@ def test_starting_a_run_is_described_with_the_contract_and_its_defaults(descript
     assert body["schema"] == {"$ref": "#/components/schemas/contract.FeedRequest"}
     assert body["example"]["url"].startswith("https://earthquake.usgs.gov/")
     assert {parameter["name"] for parameter in operation["parameters"]} == {
-        "run_id",
-        "expires_in",
+        *("run_id", "delay", "at", "expires_in", "tags", "wait"),
         "Idempotency-Key",
     }
-    assert {"202", "401", "403", "404", "409", "413", "422", "503"} <= set(operation["responses"])
+    assert {"200", "202", "401", "403", "404", "409", "413", "422", "503"} <= set(operation["responses"])
+
+
+def test_a_batch_is_described_by_its_lines_with_the_contract(description: dict[str, Any]) -> None:
+    operation = description["paths"]["/pipelines/earthquakes/batch"]["post"]
+
+    line = operation["requestBody"]["content"]["application/x-ndjson"]["schema"]
+    assert line["properties"]["input"] == {"$ref": "#/components/schemas/contract.FeedRequest"}
+    assert set(line["properties"]) == {"input", "id", "unique", "delay", "at", "expires_in", "tags"}
+    assert line["additionalProperties"] is False
+    assert list(operation["responses"]["200"]["content"]) == ["application/x-ndjson"]
 
 
 def test_the_latest_result_is_described_with_the_last_contract(description: dict[str, Any]) -> None:

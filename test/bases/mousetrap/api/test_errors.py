@@ -13,7 +13,7 @@ from redis import Redis
 from mousetrap.api.errors import HANDLERS
 from mousetrap.api_keys import new_key
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.jobs import MousetrapError
+from mousetrap.jobs import MousetrapError, PayloadUnusable
 from mousetrap.run_store import RunStore
 from support.ports import free_ports
 from support.valkey import OwnValkey, administrator
@@ -41,7 +41,9 @@ def check(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     return problem
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/runs/", "/runs/a/b", "/pipelines/earthquakes", "/health"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/runs/", "/runs/a/b", "/pipelines/earthquakes/nothing", "/health"]
+)
 def test_a_path_that_is_not_there_is_a_problem(api: httpx.Client, path: str) -> None:
     assert path in check(api.get(path), 404, "no-such-path")["detail"]
 
@@ -159,7 +161,8 @@ def test_every_error_of_the_queue_and_the_store_has_a_problem() -> None:
         error for error in MousetrapError.__subclasses__() if error.__module__ == "mousetrap.jobs.errors"
     }
 
-    assert shared and shared <= set(HANDLERS)
+    # Reader, re-runs and dead letters show a payload that is gone as a text of their own.
+    assert shared - {PayloadUnusable} <= set(HANDLERS) and PayloadUnusable in shared
 
 
 def test_a_defect_is_in_the_log_and_not_in_the_response(

@@ -66,6 +66,33 @@ def test_a_running_run_is_followed_as_it_goes(api: httpx.Client, worker: Any) ->
     assert "id" not in received[2]
 
 
+def test_a_yielded_value_is_streamed_with_its_attempt_and_stays_in_the_timeline(
+    api: httpx.Client, worker: Any
+) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+    worker.begin(run_id)
+
+    with api.stream("GET", f"/runs/{run_id}/events") as answer:
+        happening = events(answer)
+        received = [next(happening), next(happening)]
+        worker.keep_value(run_id, {"page": 1})
+        received.append(next(happening))
+        worker.complete(run_id, {})
+        received += happening
+
+    assert kinds(received)[:3] == ["accepted", "started", "yielded"]
+    data = received[2]["data"]
+    assert (data["kind"], data["stage"], data["attempt"], data["value"]) == (
+        "yielded",
+        "fetch",
+        1,
+        {"page": 1},
+    )
+    assert received[2]["id"] == data["id"]
+    timeline = api.get(f"/runs/{run_id}").json()["timeline"]
+    assert [event["value"] for event in timeline if event["kind"] == "yielded"] == [{"page": 1}]
+
+
 @pytest.mark.parametrize("how", ["header", "query"])
 def test_a_watcher_goes_on_after_the_last_event_it_saw(api: httpx.Client, worker: Any, how: str) -> None:
     run_id = api.post(RUNS).json()["run_id"]

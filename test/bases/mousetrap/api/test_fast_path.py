@@ -10,7 +10,7 @@ from mousetrap.api_keys import new_key
 
 RUNS = "/pipelines/earthquakes/runs"
 #: A query is what leaves a request to the framework.
-BY_FRAMEWORK = {"expires_in": "3600"}
+BY_FRAMEWORK = {"expires_in": "3600", "tags": "x"}
 READ, READ_ENTRY = new_key("reader", ["read"], bytes(32))
 RUN, RUN_ENTRY = new_key("starter", ["run", "read"], bytes(range(32)))
 

@@ -1,6 +1,7 @@
 """Runs are cancelled and repeated over HTTP."""
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -8,8 +9,9 @@ import msgspec
 import pytest
 
 from mousetrap.earthquakes import EARTHQUAKES, Earthquake, Feed
-from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, first_job
+from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, decode, first_job
 from mousetrap.run_store import Granted, RunStore, open_store
+from support.waiting import until
 
 RUNS = "/pipelines/earthquakes/runs"
 FEED = {"url": "https://example.org/feed.geojson"}
@@ -64,6 +66,20 @@ def test_a_waiting_run_is_cancelled_and_again_changes_nothing(api: httpx.Client)
     run = api.get(f"/runs/{run_id}").json()
     assert [event["kind"] for event in run["timeline"]] == ["accepted", "cancelled"]
     assert run["finished_ms"] is not None
+
+
+def test_a_rerun_that_takes_long_goes_on_and_its_answer_names_the_new_run(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+    monkeypatch.setattr("mousetrap.api.start._TIMEOUT_S", 0.0)
+
+    detail = check(api.post(f"/runs/{run_id}/rerun", json={}), 503, "unconfirmed")
+
+    named = re.search(r"GET /runs/(\w+) until", detail)
+    assert named is not None
+    until(lambda: api.get(f"/runs/{named[1]}").status_code == 200, "the re-run is there")
+    assert api.get(f"/runs/{named[1]}").json()["rerun_of"] == run_id
 
 
 def test_an_ended_run_cannot_be_cancelled(api: httpx.Client, worker: Any) -> None:
@@ -184,3 +200,22 @@ def test_a_time_that_is_none_is_refused(api: httpx.Client, seconds: str) -> None
     check(api.post(RUNS, params={"expires_in": seconds}), 422, "invalid-request")
 
     assert api.get("/runs").json()["runs"] == []
+
+
+def test_the_job_of_each_stage_is_shown_as_its_message_carried_it(api: httpx.Client, store_url: str) -> None:
+    run_id = api.post(RUNS, json=FEED).json()["run_id"]
+    early = check(api.get(f"/runs/{run_id}/jobs/process"), 409, "rerun-impossible")
+    lead_to(store_url, run_id, FETCHED, BROKEN)
+
+    first = api.get(f"/runs/{run_id}/jobs/start")
+    failed = api.get(f"/runs/{run_id}/jobs/failed")
+
+    assert "the run did not finish stage 'fetch'" in early
+    assert (first.status_code, first.json()["payload"], first.json()["stage"]) == (200, FEED, "fetch")
+    assert decode(failed.content).payload == msgspec.Raw(FETCHED)
+    assert (failed.json()["stage"], failed.json()["attempt"], failed.json()["parent"]) == (
+        *("process", 1),
+        first.json()["id"],
+    )
+    check(api.get("/runs/unknown/jobs/start"), 404, "unknown-run")
+    check(api.get(f"/runs/{run_id}/jobs/paint"), 409, "rerun-impossible")

@@ -1,6 +1,7 @@
 """Shows how runs are started, started again, found and listed."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,16 @@ def test_on_rabbitmq_nothing_else_changes(serve: Callable[..., httpx.Client], br
     assert api.get("/health/ready").status_code == 200
     (message,) = messages(broker_url, 1)
     assert decode(message.body).run_id == run_id
+
+
+def test_a_delayed_run_reaches_no_worker_before_its_time(api: httpx.Client, store_url: str) -> None:
+    began = time.monotonic()
+    run_id = api.post(RUNS, params={"delay": 1.5}).json()["run_id"]
+
+    (message,) = messages(store_url, 1)
+
+    assert decode(message.body).run_id == run_id
+    assert time.monotonic() - began >= 1.5
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])

@@ -5,7 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mousetrap.api_keys import new_key
-from mousetrap.cli.checks import check_api_keys, check_dead_letters, check_store_info, check_workers
+from mousetrap.cli.checks import (
+    check_api_keys,
+    check_dead_letters,
+    check_delays,
+    check_store_info,
+    check_workers,
+)
 from mousetrap.run_store import StoreInfo
 from mousetrap.shapes import Worker, WorkerState
 
@@ -64,6 +70,13 @@ def test_a_store_is_warned_of_long_before_it_is_full(
     assert [check.state for check in check_store_info(facts) if check.name == "memory"] == states
 
 
+@pytest.mark.parametrize(("compares", "states"), [(True, []), (False, ["warn"])])
+def test_a_store_that_cannot_compare_is_warned_of(compares: bool, states: list[str]) -> None:
+    facts = StoreInfo(server="Redis 7.2", policy="noeviction", appends=True, snapshots="", compares=compares)
+
+    assert [check.state for check in check_store_info(facts) if check.name == "commands"] == states
+
+
 @pytest.mark.parametrize(
     ("count", "most", "state"), [(59, 100, "ok"), (60, 100, "warn"), (100, 100, "warn"), (1_000_000, 0, "ok")]
 )
@@ -110,3 +123,13 @@ def test_a_queue_without_a_live_worker_is_warned_of_and_the_silent_are_named() -
     found = check_workers(["a", "b"], [fetch, frozen])
     assert (found.state, found.found) == ("warn", "none serves b; silent: w2")
     assert check_workers(["a"], [fetch]).state == "ok"
+
+
+def test_rungs_that_pass_nothing_on_fail_with_the_commands_that_set_them_going() -> None:
+    assert check_delays([]).state == "ok"
+
+    check = check_delays(["mousetrap.delay.0", "mousetrap.delay.3"])
+
+    assert (check.name, check.state) == ("delays", "fail")
+    assert "mousetrap.delay.0, mousetrap.delay.3" in check.found
+    assert "rabbitmqctl stop_app" in check.advice

@@ -8,10 +8,18 @@ from pathlib import Path
 import pytest
 
 from mousetrap.api_keys import Scope
+from mousetrap.catalogue import SAMPLE, WORKERS
 from support.ports import free_ports
 from support.processes import base_command, clean_environment
 
 pytestmark = pytest.mark.slow
+
+#: Commands that need no API: of those of the catalogue, one.
+_READ_SETTINGS = [
+    *[("up",), ("runs",), ("migrate",)],
+    *([("demo",)] if SAMPLE else []),
+    *[("worker", name) for name in WORKERS][:1],
+]
 
 
 def mousetrap(
@@ -40,6 +48,8 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
     for command in (
         *("demo", "up", "run", "runs", "show", "cancel", "rerun", "dead", "worker", "workers", "doctor"),
         "keys",
+        "new",
+        "remove",
     ):
         assert f" {command} " in help
 
@@ -84,7 +94,7 @@ def test_bad_usage_is_reported_without_a_traceback_and_exits_2(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [("up",), ("demo",), ("runs",), ("worker", "fetch"), ("migrate",)])
+@pytest.mark.parametrize("command", _READ_SETTINGS)
 def test_a_wrong_setting_is_one_line_that_hides_its_secret_and_exits_2(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -112,8 +122,14 @@ def test_without_an_api_the_command_that_starts_one_is_named_and_the_exit_code_i
     ("base", "usage"),
     [
         ("api", "usage: mousetrap-api "),
-        ("fetch_worker", "usage: mousetrap-fetch-worker "),
-        ("process_worker", "usage: mousetrap-process-worker "),
+        *(
+            (
+                worker.program.removeprefix("mousetrap."),
+                f"usage: {worker.program.replace('.', '-').replace('_', '-')} ",
+            )
+            for worker in WORKERS.values()
+            if worker.program
+        ),
         ("cli", "Usage: mousetrap "),
     ],
 )
@@ -124,7 +140,10 @@ def test_each_program_names_itself_as_it_is_called(base: str, usage: str) -> Non
 
 
 def test_a_worker_without_a_name_sees_all_that_there_are(tmp_path: Path) -> None:
-    assert mousetrap(tmp_path, "worker").stderr == "mousetrap: name the workers to run: fetch, process\n"
+    assert mousetrap(tmp_path, "worker").stderr == (
+        f"mousetrap: name the workers to run ({', '.join(WORKERS)}), or a file or module with tasks, as words.py; without any, "
+        "MOUSETRAP_MODULES names them\n"
+    )
 
 
 def test_every_scope_of_a_key_is_named_where_one_is_made() -> None:
@@ -141,15 +160,3 @@ def test_a_signing_key_is_printed_alone(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert len(done.stdout.split(":")) == 2
     assert len(done.stdout.splitlines()) == 1
-
-
-def test_a_worker_in_burst_serves_several_stages_and_leaves_when_nothing_waits(
-    tmp_path: Path, store_url: str
-) -> None:
-    done = mousetrap(
-        tmp_path, "worker", "fetch", "process", "--burst", "--concurrency", "2", "--prefetch", "3",
-        MOUSETRAP_BROKER_URL=store_url, MOUSETRAP_STORE_URL=store_url,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    assert "serving data_processing, start_fetch" in done.stderr

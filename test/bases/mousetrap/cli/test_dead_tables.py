@@ -79,6 +79,13 @@ def test_none_is_shown_as_what_it_is(seen: int, text: str) -> None:
     assert shown(groups_table(LetterGroups(groups=(), seen=seen, unseen=0), NOW)) == text
 
 
+@pytest.mark.parametrize(("generation", "text"), [(1, "once before"), (2, "2 times before")])
+def test_a_letter_shows_how_often_it_was_redriven(generation: int, text: str) -> None:
+    again = replace(LETTER, generation=generation)
+
+    assert f"redriven     {text}" in shown(letter_facts(again, NOW))
+
+
 def test_a_letter_shows_what_happened() -> None:
     again = replace(LETTER, generation=2)
 

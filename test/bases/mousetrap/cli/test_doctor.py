@@ -138,6 +138,19 @@ def test_queues_that_are_as_they_should_be_are_well(
     done = mousetrap("doctor", settings=environ(store_url, MOUSETRAP_BROKER_URL=broker_url))
 
     assert states(done.out)["queues"] == "ok"
+    assert states(done.out)["delays"] == "ok"
+
+
+def test_a_process_that_may_not_declare_reports_that_it_tried_no_delay(
+    mousetrap: Command, broker_url: str, store_url: str
+) -> None:
+    open_channel(broker_url, ["start_fetch"]).close()
+
+    given = environ(store_url, MOUSETRAP_BROKER_URL=broker_url, MOUSETRAP_DECLARE="false")
+    done = mousetrap("doctor", "--json", settings=given)
+
+    delays = next(check for check in json.loads(done.out) if check["name"] == "delays")
+    assert (delays["state"], delays["found"][:9]) == ("ok", "not tried")
 
 
 def test_messages_without_a_signature_are_warned_of(mousetrap: Command, store_url: str) -> None:
@@ -157,3 +170,14 @@ def test_a_store_that_may_forget_is_found(mousetrap: Command, own_valkey: Embedd
 
     found = states(done.out)
     assert (found["eviction"], found["persistence"]) == ("fail", "warn")
+
+
+def test_the_error_of_a_server_that_is_away_has_no_full_stop_before_ours(mousetrap: Command) -> None:
+    away = f"valkey://127.0.0.1:{free_ports(1)[0]}/0"
+
+    done = mousetrap("doctor", settings=environ(away))
+
+    shown = " ".join(done.out.split())
+    assert "Connect call failed" in shown
+    assert ".." not in shown
+    assert "). →" not in shown

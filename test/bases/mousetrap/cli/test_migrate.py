@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -55,6 +56,27 @@ def test_all_that_other_processes_need_is_made_and_made_again_without_a_change(
         assert states(done.out) == {"queues": "ok", "database": "ok", "store": "ok"}
         assert asyncio.run(waiting(queue_url)) == [0, 0, 0, 0]
         assert tables(tmp_path) == ["mousetrap_summaries"]
+
+
+def test_the_queues_of_targets_are_made_as_well(
+    mousetrap: Command, queue_url: str, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "from mousetrap.handlers import task\n@task(queue='of_a_target')\ndef twice(a: int) -> int: return 2 * a"
+    name = f"{tmp_path.name}.py"  # another one for each queue: modules are imported once
+    (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+
+    done = mousetrap("migrate", name, settings=environ(queue_url, store_url, tmp_path))
+
+    assert done.code == 0, done.err
+    assert "mousetrap: found twice: twice (queue of_a_target)" in done.err
+
+    async def there() -> int:
+        async with connect(queue_url, [], name="test", options=QueueOptions(declare=False)) as queue:
+            return await queue.count_ready("of_a_target.dead")
+
+    assert asyncio.run(there()) == 0
 
 
 def test_a_queue_that_differs_is_named_and_the_other_steps_are_taken(

@@ -61,12 +61,28 @@ def test_why_a_stage_failed_is_shown_whole_and_all_else_is_cut_to_the_line() -> 
             ),
             "    0.50 s  fetch       retrying, attempt 2: E: no [b]",
         ),
+        (
+            Event(id="1", kind="yielded", at_ms=AT, stage="fetch", attempt=1, value={"page": [1, "a b"]}),
+            '    0.00 s  fetch       yielded: {"page":[1,"a b"]}',
+        ),
+        (
+            Event(id="1", kind="yielded", at_ms=AT, stage="fetch", value="amqp://me:secret@host"),
+            '    0.00 s  fetch       yielded: "amqp://me:***@host"',
+        ),
         (Event(id="1", kind="handed_back", at_ms=AT, stage="process"), "    0.00 s  process     handed back"),
         (Event(id="1", kind="completed", at_ms=AT + 61_000), "   61.00 s              completed"),
     ],
 )
 def test_an_event_is_a_line_where_there_is_no_terminal(event: Event, line: str) -> None:
     assert shown(event_line(event, AT)) == line
+
+
+def test_a_long_yielded_value_is_shown_by_its_beginning() -> None:
+    event = Event(id="1", kind="yielded", at_ms=AT, stage="fetch", value="x" * 300)
+
+    line = "".join(shown(event_line(event, AT)).split())
+
+    assert line.endswith('yielded:"' + "x" * 199 + "…")
 
 
 def test_runs_fit_into_80_columns() -> None:
@@ -88,6 +104,38 @@ def test_runs_fit_into_80_columns() -> None:
         "mine                              earthquakes  completed  01-01 03:04  0.72 s\n"
         "more: mousetrap runs --after 1767323045000:mine"
     )
+
+
+def test_when_a_run_begins_and_its_tags_fit_into_its_line() -> None:
+    later = Run(
+        id=RUN, pipeline="earthquakes", state=RunState.QUEUED, stage="fetch", updated_ms=AT, accepted_ms=AT,
+        due_ms=int(NOW.timestamp() * 1000) + 240_000, tags=("nightly", "customer-17"),
+    )  # fmt: skip
+
+    assert shown(runs_table(RunPage(runs=(later,), next=None), NOW)).splitlines()[2:] == [
+        f"{RUN[:15]}…  earthquakes  begins in 4 min  03:04:05        nightly,custome…"
+    ]
+    heading = shown(run_heading(later, NOW)).splitlines()
+    assert "begins    in 4 min, at 12:04:00" in heading
+    assert "tags      nightly, customer-17" in heading
+
+
+def test_a_run_is_one_line_of_80_columns_however_long_its_id_and_its_pipeline() -> None:
+    runs = [
+        Run(
+            id=run_id, pipeline=pipeline, state=RunState.COMPLETED, stage="process",
+            updated_ms=AT, accepted_ms=AT - 86_400_000, finished_ms=AT - 86_200_000,
+        )
+        for run_id, pipeline in ((RUN, "earthquakes"), ("i" * 64, "p" * 63))
+    ]  # fmt: skip
+
+    assert shown(runs_table(RunPage(runs=(runs[0],), next=None), NOW)).splitlines()[2] == (
+        f"{RUN[:30]}…  earthquakes  completed  01-01 03:04  3 min 20 s"
+    )
+    assert shown(runs_table(RunPage(runs=tuple(runs), next=None), NOW)).splitlines()[2:] == [
+        "019b1f0c6a7e4d5f8a9b…  earthquakes            completed  01-01 03:04  3 min 20 s",
+        "iiiiiiiiiiiiiiiiiiii…  pppppppppppppppppppp…  completed  01-01 03:04  3 min 20 s",
+    ]
 
 
 def test_runs_that_do_not_fit_are_shown_with_how_to_look_further() -> None:

@@ -1,13 +1,15 @@
-"""The contract of a queue, on RabbitMQ and on Valkey."""
+"""The contract of a queue: on RabbitMQ, on Valkey, and simulated."""
 
 import asyncio
+import math
 import os
 
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.job_queue import QueueOptions, connect, open_queue
+from mousetrap.job_queue import QueueOptions, open_queue
 from mousetrap.jobs import (
+    LONGEST_DELAY_S,
     Delivery,
     Message,
     PublishUnconfirmed,
@@ -20,7 +22,8 @@ from mousetrap.jobs import (
 from mousetrap.settings import Settings
 from support.inbox import Inbox, eventually
 from support.rabbitmq import ON_OWN_RABBITMQ, OwnRabbitMQ
-from support.relay import relay
+from support.simulated_queue import connect, relay, simulated_url
+from support.workbench import connected
 
 pytestmark = pytest.mark.servers
 
@@ -34,6 +37,17 @@ def server(request: pytest.FixtureRequest) -> OwnRabbitMQ | EmbeddedValkey:
     return found
 
 
+@pytest.fixture(params=["streams", "rabbitmq", "simulated"])
+def queue_url(request: pytest.FixtureRequest) -> str:
+    """The address of each queue in turn, with nothing on it."""
+    if request.param == "simulated":
+        return simulated_url()
+    url: str = request.getfixturevalue({"streams": "store_url", "rabbitmq": "broker_url"}[request.param])
+    return url
+
+
+#: For what needs a server's settings, or its own restart.
+on_servers = pytest.mark.parametrize("queue_url", ["streams", "rabbitmq"], indirect=True)
 SHORT_DEADLINE = QueueOptions(confirm_deadline=0.5)
 
 
@@ -79,6 +93,7 @@ async def test_headers_that_a_broker_could_act_on_are_refused(queue_url: str, wo
     async with connect(queue_url, [work], name="test") as queue:
         with pytest.raises(ValueError, match=name):
             await queue.publish(work, Message("m", b"x", {name: "value"}))
+        await connected(queue, work)
         assert await queue.count_ready(work) == 0
 
 
@@ -224,7 +239,7 @@ async def test_stopping_in_full_flow_loses_nothing(queue_url: str, work: str) ->
 
 async def test_a_caller_who_gives_up_on_a_publish_disturbs_no_other(queue_url: str, work: str) -> None:
     async with connect(queue_url, [work], name="test") as queue:
-        await queue.check()
+        await connected(queue, work)
         publishing = [asyncio.create_task(queue.publish(work, Message(f"m{n}", b"x"))) for n in range(100)]
         await asyncio.sleep(0)
         for each in publishing[::2]:
@@ -329,6 +344,20 @@ async def test_a_short_delay_is_not_held_up_by_a_long_one(queue_url: str, work: 
         assert await inbox.acknowledge(1) == ["short"]
 
 
+async def test_the_longest_delay_is_taken_and_a_longer_one_refused(queue_url: str, work: str) -> None:
+    async with connect(queue_url, [work], name="test") as queue:
+        await queue.publish(work, Message("longest", b"x"), after=LONGEST_DELAY_S)
+        for after in (LONGEST_DELAY_S + 1, math.inf, math.nan, -1.0):
+            with pytest.raises(ValueError, match="a delay of"):
+                await queue.publish(work, Message("refused", b"x"), after=after)
+
+        assert await queue.count_ready(work) == 0
+        await queue.publish(work, Message("now", b"x"))
+        inbox = Inbox()
+        await queue.consume(work, 10, inbox)
+        assert await inbox.acknowledge(1) == ["now"]
+
+
 async def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(queue_url: str, work: str) -> None:
     async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
@@ -342,6 +371,7 @@ async def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(queue_url: str
         assert now.acknowledge() and later.acknowledge()
 
 
+@on_servers
 async def test_the_length_that_the_settings_allow_pushes_back_on_submitters_until_there_is_room(
     queue_url: str, work: str
 ) -> None:
@@ -370,6 +400,7 @@ async def test_the_length_that_the_settings_allow_pushes_back_on_submitters_unti
         assert await inbox.acknowledge(1) == ["again"]
 
 
+@on_servers
 @pytest.mark.parametrize(
     ("bounds", "size", "met"),
     [
@@ -589,7 +620,7 @@ async def test_a_browse_shows_what_is_there_and_takes_nothing_or_reports_that_it
         whole, some = await queue.browse(work, 1000, 1_000_000), await queue.browse(work, 70, 1_000_000)
         few = await queue.browse(work, 1000, 1)
 
-        if queue_url.startswith("amqp"):
+        if not queue_url.startswith("valkey"):
             assert whole is some is few is None
         else:
             assert whole is not None and some is not None and few is not None

@@ -12,6 +12,7 @@ from pika.frame import Body, Header, Method, decode_frame
 from pika.spec import Basic
 
 from mousetrap.job_queue.amqp import frames
+from mousetrap.jobs import MAX_BODY_BYTES, MAX_HEADERS_BYTES, Message, check_message
 
 MINE = frames.delivery_start("me")
 texts = st.text(max_size=60)
@@ -30,7 +31,7 @@ def test_what_is_published_in_one_step_is_what_pika_reads(
     body: bytes,
     most: int,
 ) -> None:
-    properties = frames.properties(name, headers, since)
+    properties = frames.properties(Message(name, body, headers), since)
 
     method, header, *parts = decoded(frames.publish(channel, exchange, key, properties, body, most))
 
@@ -44,6 +45,45 @@ def test_what_is_published_in_one_step_is_what_pika_reads(
     assert header.body_size == len(body)
     assert b"".join(part.fragment for part in parts) == body
     assert all(len(part.fragment) <= most for part in parts)
+
+
+UNFIT = [
+    Message("x" * 256, b""),
+    Message("ä" * 128, b""),
+    Message("\udc80", b""),
+    Message("id", bytes(MAX_BODY_BYTES + 1)),
+    Message("id", b"", {"CC": "elsewhere"}),
+    Message("id", b"", {f"mousetrap-{'x' * 255}": "name"}),
+    Message("id", b"", {"mousetrap-a": 1}),  # type: ignore[dict-item]
+    Message("id", b"", {"mousetrap-a": b"bytes"}),  # type: ignore[dict-item]
+    Message("id", b"", {"mousetrap-a": "x" * (MAX_HEADERS_BYTES - 11 - 6 + 1)}),
+]
+
+
+@pytest.mark.parametrize("message", UNFIT, ids=range(len(UNFIT)))
+def test_a_message_that_does_not_fit_is_refused_as_on_every_broker(message: Message) -> None:
+    with pytest.raises((TypeError, ValueError)) as everywhere:
+        check_message(message)
+
+    with pytest.raises(everywhere.type) as here:
+        frames.properties(message, 0)
+
+    assert str(here.value) == str(everywhere.value)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("x" * 255, bytes(MAX_BODY_BYTES)),
+        Message("id", b"", {"mousetrap-a": "x" * (MAX_HEADERS_BYTES - 11 - 6)}),
+        Message("id", b"", {f"mousetrap-{'x' * 245}": ""}),
+    ],
+    ids=["id and body", "headers", "name"],
+)
+def test_a_message_that_just_fits_is_not_refused(message: Message) -> None:
+    check_message(message)
+
+    assert frames.properties(message, 0)
 
 
 @given(

@@ -21,6 +21,7 @@ from support.inbox import Inbox, eventually
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 from support.rabbitmq_node import TRIED_AGAIN_MS
 from support.relay import relay
+from support.workbench import connected
 
 SHORT_DEADLINE = QueueOptions(confirm_deadline=1.0)
 
@@ -325,7 +326,7 @@ async def test_a_foreign_message_without_an_id_is_delivered_as_it_is(broker_url:
     async with connect(broker_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
-        await eventually(lambda: queue.count_ready(work), 0)
+        await connected(queue, work)
         await asyncio.to_thread(publish_plainly, broker_url, work)
 
         message = (await inbox.take()).message
@@ -538,6 +539,7 @@ async def test_of_several_hosts_one_that_answers_will_do(broker_url: str, work: 
 
     for _ in range(3):  # in a new order each time
         async with connect(url, [work], name="test") as queue:
+            await connected(queue, work)
             await queue.check()
 
 

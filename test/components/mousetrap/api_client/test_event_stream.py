@@ -1,8 +1,8 @@
-"""Server-sent events, read from lines."""
+"""Server-sent events, read from parts of any size."""
 
 import pytest
 
-from mousetrap.api_client.event_stream import read_events
+from mousetrap.api_client.event_stream import EventReader
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,8 @@ from mousetrap.api_client.event_stream import read_events
     ],
 )
 def test_events_are_read_as_the_standard_has_it(lines: list[bytes], events: list[tuple[str, bytes]]) -> None:
-    assert list(read_events(lines)) == events
+    body = b"".join(line + b"\n" for line in lines).removesuffix(b"\n" if lines[-1:] != [b""] else b"")
+
+    assert list(EventReader().feed(body)) == events
+    by_bytes = EventReader()
+    assert [event for byte in body for event in by_bytes.feed(bytes([byte]))] == events

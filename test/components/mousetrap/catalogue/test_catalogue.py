@@ -9,10 +9,11 @@ from mousetrap import catalogue
 from mousetrap.catalogue_entries import load
 
 NAMES = [
-    *(worker.binder for worker in catalogue.WORKERS.values()),
+    *(worker.binder for worker in catalogue.WORKERS.values() if worker.binder),
     *catalogue.INPUTS.values(),
     *catalogue.RENDERERS.values(),
     *catalogue.MIGRATIONS.values(),
+    *catalogue.RECORDS.values(),
     *([catalogue.SAMPLE] if catalogue.SAMPLE else []),
 ]
 
@@ -23,7 +24,12 @@ def test_a_name_leads_to_something_that_can_be_called(name: str) -> None:
 
 
 def test_what_is_listed_by_pipeline_is_of_a_pipeline_that_there_is() -> None:
-    listed = {*catalogue.INPUTS, *catalogue.RENDERERS, *filter(None, [catalogue.ROOT_PIPELINE])}
+    listed = {
+        *catalogue.INPUTS,
+        *catalogue.RECORDS,
+        *catalogue.RENDERERS,
+        *filter(None, [catalogue.ROOT_PIPELINE]),
+    }
 
     assert listed <= set(catalogue.PIPELINES)
 
@@ -33,5 +39,5 @@ def test_the_catalogue_loads_no_worker_and_no_library_of_one() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     loaded = set(done.stdout.split())
-    unwanted = {"polars", "sqlalchemy", "httpx", "rich", "mousetrap.worker", "mousetrap.run_fetch_worker"}
+    unwanted = {"polars", "sqlalchemy", "httpx", "rich", "mousetrap.worker", "mousetrap.handlers"}
     assert unwanted & loaded == set()

@@ -16,6 +16,7 @@ import pytest
 from mousetrap.handlers import Binding, BoundHandler, Context, HandlerHost, HungHandlers, SoftTimeout, bound
 from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater, first_job
 from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.retry import RetryPolicy
 from mousetrap.shapes import Progress
 from support.waiting import until
 
@@ -28,14 +29,16 @@ class Host:
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self.hung = HungHandlers()
         self.reports: list[tuple[str, Progress]] = []
-        self._host = HandlerHost(threads=threads, hung=self.hung, report=self._keep, chance=lambda: 0.5)
+        self._host = HandlerHost(
+            threads=threads, hung=self.hung, worker="w", report=self._keep, chance=lambda: 0.5
+        )
 
     async def _keep(self, run_id: str, progress: Progress) -> None:
         self.reports.append((run_id, progress))
 
     def bind(self, handler: Callable[..., Any], deps: Any = None, **stage: Any) -> BoundHandler:
-        chosen: dict[str, Any] = {"input": int, "output": Any, **stage}
-        stages = (Stage(name="add", queue="add", **chosen),)
+        chosen: dict[str, Any] = {"queue": "add", "input": int, "output": Any, **stage}
+        stages = (Stage(name="add", **chosen),)
         pipeline = Pipeline(name="sums", description="One stage.", stages=stages)
         return bound(Binding(pipeline=pipeline, stage="add", handler=handler), deps, self._host)
 
@@ -54,6 +57,9 @@ def facts(number: int, context: Context[str]) -> dict[str, Any]:
         "key": context.idempotency_key,
         "fences": [context.fence, context.lock_fence],
         "left": round(context.deadline - time.monotonic()),
+        "left softly": round((context.soft_deadline or 0) - time.monotonic()),
+        "where": [context.queue, context.worker],
+        "limits": [context.max_attempts, context.timeout, context.expires_ms],
         "cancelled": context.cancelled,
     }
 
@@ -64,7 +70,14 @@ async def facts_later(number: int, context: Context[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("handler", [facts, facts_later])
 async def test_a_handler_gets_its_input_and_its_context(handler: Callable[..., Any], host: Host) -> None:
-    outcome = await host.bind(handler, "a client", timeout=100.0).run(JOB, fence=7, lock_fence=8)
+    stage: dict[str, Any] = {
+        "queue": "sums",
+        "timeout": 100.0,
+        "soft_timeout": 50.0,
+        "retry": RetryPolicy(attempts=4),
+    }
+    job = msgspec.structs.replace(JOB, expires_ms=2)
+    outcome = await host.bind(handler, "a client", **stage).run(job, fence=7, lock_fence=8)
 
     assert isinstance(outcome, Done)
     assert value(outcome) == {
@@ -73,6 +86,9 @@ async def test_a_handler_gets_its_input_and_its_context(handler: Callable[..., A
         "key": JOB.id,
         "fences": [7, 8],
         "left": 100,
+        "left softly": 50,
+        "where": ["sums", "w"],
+        "limits": [4, 100.0, 2],
         "cancelled": False,
     }
 

@@ -18,7 +18,7 @@ from mousetrap.handlers import (
     waited_out,
 )
 from mousetrap.handlers.outcomes import failure_of
-from mousetrap.jobs import LARGEST_PAYLOAD, Done, GiveUp, Outcome, RetryLater, first_job
+from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater, first_job
 from mousetrap.pipeline import ContractBroken, Stage
 from mousetrap.retry import Outage, RetryPolicy, TimeLimitExceeded, TryAgain
 
@@ -58,11 +58,11 @@ def test_a_value_outside_the_contract_is_given_up_with_advice(
 
 
 def test_a_value_within_the_contract_is_done_up_to_the_largest_payload() -> None:
-    fits, is_too_large = "x" * (LARGEST_PAYLOAD - 2), "x" * (LARGEST_PAYLOAD - 1)
+    fits, is_too_large = "x" * 998, "x" * 999
 
     assert done(3, STAGE) == Done(msgspec.Raw(b"3"))
-    assert isinstance(done(fits, TEXT_STAGE), Done)
-    outcome = done(is_too_large, TEXT_STAGE)
+    assert isinstance(done(fits, TEXT_STAGE, largest=1_000), Done)
+    outcome = done(is_too_large, TEXT_STAGE, largest=1_000)
     assert isinstance(outcome, GiveUp)
     assert outcome.reason == "too-large"
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from mousetrap.handlers import Binding, HandlerHost, HungHandlers
 from mousetrap.isolated_handlers import IsolatedHandler
-from mousetrap.jobs import LARGEST_PAYLOAD, Done, GiveUp, Outcome, RetryLater, first_job
+from mousetrap.jobs import LARGEST_INLINE, Done, GiveUp, Outcome, RetryLater, first_job
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.shapes import Progress
@@ -48,7 +48,9 @@ class Bench:
             bench.reported.set()
 
         threads = ThreadPoolExecutor(1)  # starts none, as an isolated handler needs none
-        host = HandlerHost(threads=threads, hung=HungHandlers(), report=report, chance=lambda: 0.5)
+        host = HandlerHost(
+            threads=threads, hung=HungHandlers(), worker="w", report=report, chance=lambda: 0.5
+        )
         bench = cls(IsolatedHandler(binding, host, processes=processes))
         return bench
 
@@ -113,6 +115,7 @@ async def test_the_value_and_the_context_cross_and_the_handler_runs_in_another_p
             "key": "j1",
             "where": ["r1", "p", "s"],
             "counts": [2, 7, 8],
+            "of": ["q", "w", 3, 100.0],
             "cancelled": False,
         }
 
@@ -208,7 +211,7 @@ async def test_a_constraint_in_a_contract_crosses_as_well() -> None:
 
 async def test_the_largest_payload_crosses_both_ways() -> None:
     async with isolated(handlers.longer, input=str, output=str) as bench:
-        text = "é" * (LARGEST_PAYLOAD // 2 - 2)
+        text = "é" * (LARGEST_INLINE // 2 - 2)
 
         assert await bench.value(text) == text + "x"
 

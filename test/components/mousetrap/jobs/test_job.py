@@ -1,13 +1,15 @@
 """The job keeps its identity on the wire."""
 
 import uuid
+from typing import Literal
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.jobs import Job, JobTooNew, JobUndecodable, decode, encode, first_job
+from mousetrap.jobs import Job, JobTooNew, JobUndecodable, Reference, decode, encode, first_job
+from mousetrap.pipeline import Payload
 
 
 def a_job(payload: bytes = b'{"n":1}') -> Job:
@@ -75,8 +77,64 @@ def test_a_job_of_the_first_wire_format_is_still_read() -> None:
 
 
 def test_a_job_of_a_later_wire_format_is_refused_with_advice() -> None:
-    with pytest.raises(JobTooNew, match="wire format 3, and this version reads up to 2: upgrade this worker"):
-        decode(encode(a_job()).replace(b'"v":2', b'"v":3'))
+    with pytest.raises(JobTooNew, match="wire format 5, and this version reads up to 4: upgrade this worker"):
+        decode(encode(a_job()).replace(b'"v":2', b'"v":5'))
+
+
+def test_a_job_with_a_reference_is_of_format_4_and_none_without_is() -> None:
+    reference = Reference(key="run1/" + "a" * 64, sha256="a" * 64, size=70_000)
+    referring = a_job().following("double", b"null", "msgpack", reference)
+
+    assert decode(encode(referring)) == referring
+    assert (referring.v, a_job().following("double", b"2").v) == (4, 2)
+    for later in (referring.again(), referring.redriven(accepted_ms=7), a_job().referring(reference)):
+        assert (later.v, later.reference, later.payload) == (4, reference, msgspec.Raw(b"null"))
+    whole = referring.resolved(b'"gQ=="')
+    assert (whole.v, whole.reference, whole.written) == (3, msgspec.UNSET, Payload(b'"gQ=="', "msgpack"))
+    assert (referring.edited(b"3").v, referring.edited(b"3").reference) == (2, msgspec.UNSET)
+
+
+@pytest.mark.parametrize(
+    "key", ["../../etc/passwd", "/etc/passwd", "run1/../other/x", "run1/x/y", "run1", r"run1/x\n"]
+)
+def test_a_reference_that_leads_elsewhere_is_no_job_of_ours(key: str) -> None:
+    referring = a_job().referring(Reference(key="KEY", sha256="a" * 64, size=1))
+
+    with pytest.raises(JobUndecodable, match=r"reference\.key"):
+        decode(encode(referring).replace(b"KEY", key.encode()))
+
+
+def test_a_job_in_json_is_written_as_before_and_one_in_another_form_names_its_serializer() -> None:
+    plain = a_job().following("double", b"2")
+    packed = a_job().following("double", b'"gQ=="', "msgpack")
+
+    assert b"serializer" not in encode(plain)
+    assert b'"v":2' in encode(plain)
+    assert b'"v":3' in encode(packed)
+    assert b'"serializer":"msgpack"' in encode(packed)
+    assert decode(encode(packed)).written == Payload(b'"gQ=="', "msgpack")
+    assert plain.written == Payload(b"2")
+    for later in (packed.again(), packed.redriven(accepted_ms=7)):
+        assert (later.v, later.serializer) == (3, "msgpack")
+
+
+def test_an_edited_job_is_json_again() -> None:
+    edited = a_job().following("double", b'"gQ=="', "msgpack").edited(b"3")
+
+    assert (edited.v, edited.written) == (2, Payload(b"3"))
+    assert decode(encode(edited)) == edited
+
+
+def test_an_earlier_version_refuses_what_it_cannot_read_as_too_new() -> None:
+    """As that version's own struct has it: it would take the base64 text of a payload for a value."""
+
+    class Earlier(msgspec.Struct):
+        v: Literal[1, 2]
+        payload: msgspec.Raw
+
+    msgspec.json.decode(encode(a_job().following("double", b"2")), type=Earlier)
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.v"):
+        msgspec.json.decode(encode(a_job().following("double", b'"gQ=="', "msgpack")), type=Earlier)
 
 
 def test_a_run_s_time_to_live_goes_with_each_of_its_jobs() -> None:

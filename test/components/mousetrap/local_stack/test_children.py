@@ -26,8 +26,8 @@ PARENT = """
 import os, time
 from mousetrap.local_stack.children import Children
 children = Children(lambda name, line: print(name, line, flush=True), print, 1.0)
-children.start("one", "obedient", os.environ)
-children.start("two", "stubborn", os.environ)
+children.start("one", ["obedient"], os.environ)
+children.start("two", ["stubborn"], os.environ)
 time.sleep(600)
 """
 
@@ -71,14 +71,14 @@ def children(seen: Seen) -> Iterator[Children]:
 def test_both_streams_of_a_child_are_read_line_by_line(
     children: Children, seen: Seen, environment: dict[str, str]
 ) -> None:
-    children.start("one", "obedient", environment)
+    children.start("one", ["obedient"], environment)
 
     assert seen.all_lines.wait(20)
     assert sorted(seen.lines) == [("one", "here"), ("one", "there")]
 
 
 def test_the_end_of_a_child_is_reported_with_its_exit_code(children: Children, seen: Seen) -> None:
-    children.start("one", "no.such.module", clean_environment())
+    children.start("one", ["no.such.module"], clean_environment())
 
     assert seen.ended.get(timeout=20) == Ended("one", 1)
     assert "No module named" in seen.lines[-1][1]
@@ -88,7 +88,7 @@ def test_the_end_of_a_child_is_reported_with_its_exit_code(children: Children, s
 def test_a_child_that_is_stopped_may_finish_and_is_killed_after_the_timeout(
     children: Children, seen: Seen, environment: dict[str, str], module: str, code: int
 ) -> None:
-    children.start("one", module, environment)
+    children.start("one", [module], environment)
     assert seen.all_lines.wait(20)
 
     children.stop(["one"])
@@ -99,7 +99,7 @@ def test_a_child_that_is_stopped_may_finish_and_is_killed_after_the_timeout(
 def test_closing_leaves_no_process(
     children: Children, seen: Seen, environment: dict[str, str], living: Callable[[], dict[int, str]]
 ) -> None:
-    children.start("one", "stubborn", environment)
+    children.start("one", ["stubborn"], environment)
     assert seen.all_lines.wait(20)
     assert living()
 

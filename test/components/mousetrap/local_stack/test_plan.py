@@ -68,10 +68,23 @@ def test_a_stack_runs_the_api_and_each_worker_of_the_catalogue() -> None:
     workers = {name: Worker(f"{name}:bind", f"{name}.program") for name in ("read", "sort", "send")}
 
     assert programs(workers) == {
-        "api": "mousetrap.api",
-        "read-worker": "read.program",
-        "sort-worker": "sort.program",
-        "send-worker": "send.program",
+        "api": ("mousetrap.api",),
+        "read-worker": ("read.program",),
+        "sort-worker": ("sort.program",),
+        "send-worker": ("send.program",),
+    }
+
+
+def test_a_worker_of_modules_without_a_program_is_run_by_the_command_line() -> None:
+    workers = {
+        "words": Worker(modules=("my.words",)),
+        "pages": Worker(modules=("my.pages",), program="my.pages_worker"),
+    }
+
+    assert programs(workers) == {
+        "api": ("mousetrap.api",),
+        "words-worker": ("mousetrap.cli", "worker", "my.words"),
+        "pages-worker": ("my.pages_worker",),
     }
 
 

@@ -1,5 +1,9 @@
 """A pipeline that cannot work is refused where it is written."""
 
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
 import pytest
 
 from mousetrap.pipeline import Pipeline, Stage
@@ -56,3 +60,38 @@ def test_a_time_limit_of_nothing_is_refused(limit: str, seconds: float) -> None:
 def test_an_expiry_that_is_no_span_of_time_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match=r"expires_after is .* need more than 0"):
         Pipeline(name="sums", description="Adds.", stages=(stage("first"),), expires_after=seconds)
+
+
+class Plain:
+    """A class that no reader knows."""
+
+
+class Tree(msgspec.Struct):
+    """A struct that holds itself, and something without a JSON form."""
+
+    leaves: "list[Tree]"
+    grow: Callable[[], None]
+
+
+@pytest.mark.parametrize(
+    ("contract", "what"),
+    [
+        (object, r"msgspec cannot read <class 'object'>, at \$\. Use a msgspec.Struct"),
+        (Plain, r"<class '.*Plain'>, at \$"),
+        (list[Plain], r"<class '.*Plain'>, at \$\[\]"),
+        (dict[str, Plain | None], r"<class '.*Plain'>, at \$\{\}"),
+        (set[Callable[[], int]], r"Callable'>, at \$\[\]"),
+        (Tree, r"Callable'>, at \$\.grow"),
+        (dict[tuple[int, int], str], r"the keys of \$ cannot be texts"),
+        ("Tree", "''Tree'' is not supported"),
+        (Annotated[int, {}], "unhashable"),
+    ],
+)
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_a_contract_without_a_json_form_is_refused_where_it_is_written(
+    contract: Any, what: str, side: str
+) -> None:
+    contracts = {"input": int, "output": int, side: contract}
+
+    with pytest.raises(ValueError, match=rf"stage 'a': its {side} is .*{what}"):
+        Stage(name="a", queue="q", **contracts)

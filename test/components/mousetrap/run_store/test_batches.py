@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mousetrap.run_store import open_store
+from mousetrap.run_store import Terms, open_store
 
 #: Seconds; without an end there would be none.
 _ENDS = 20
@@ -13,8 +13,8 @@ async def test_what_cannot_be_sent_fails_alone_and_leaves_no_call_waiting(store_
         await store.open_run("r1", "sums", "add", b"1")
         ended, number, text, opened = await asyncio.gather(
             store.ended(["r1"]),
-            store.open_run("r2", "sums", "add", b"1", expires_in=1e30),
-            store.open_run("r3", "sums", "add", b"1", rerun_of="\udc80"),
+            store.open_run("r2", "sums", "add", b"1", terms=Terms(expires_in=1e30)),
+            store.open_run("r3", "sums", "add", b"1", terms=Terms(rerun_of="\udc80")),
             store.open_run("r4", "sums", "add", b"1"),
             return_exceptions=True,
         )

@@ -148,7 +148,7 @@ async def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_
     await step("join", "w1", 5000, "", ["q"])
     delayed = msgspec.msgpack.encode(("q", 0, 0, 10_000, "m1", ""))
     at_once = msgspec.msgpack.encode(("q", 0, 0, 0, "m2", ""))
-    await step("send", {}, {}, with_bytes=[delayed, b"x", at_once, b"x"])
+    await step("send", {}, {}, {}, with_bytes=[delayed, b"x", at_once, b"x"])
     given = await valkey.command(
         *("XREADGROUP", "GROUP", "workers", "w1", "COUNT", 1, "STREAMS", "mousetrap:queue:q", ">"),
         timeout_s=5,

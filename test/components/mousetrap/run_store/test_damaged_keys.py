@@ -27,7 +27,7 @@ async def test_a_damaged_run_keeps_no_other_from_being_published(store_url: str,
         for _ in range(times):
             found = await store.unpublished(age=0)
 
-    assert list(found) == ["r1", "r3"]
+    assert list(found.run_ids) == ["r1", "r3"]
 
 
 async def test_a_damaged_run_keeps_no_watcher_from_learning_that_others_have_ended(store_url: str) -> None:

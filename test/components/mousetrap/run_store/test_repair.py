@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, StoreUnreachable, first_job
-from mousetrap.run_store import Busy, Granted, Locked, Over, RunStore, open_store
+from mousetrap.pipeline import Payload
+from mousetrap.run_store import Busy, Granted, Locked, Over, RunStore, Terms, open_store
 from mousetrap.shapes import RunState
 from support.inbox import eventually
 from support.valkey import administrator
@@ -27,7 +29,7 @@ def a_store(url: str, keep: int = 65_536) -> AbstractAsyncContextManager[RunStor
 
 async def opened(store: RunStore, run_id: str = "r1", expires_in: float | None = None) -> Job:
     """A run that was accepted, by its first job."""
-    accepted = await store.open_run(run_id, "sums", "add", b"[1,2]", expires_in=expires_in)
+    accepted = await store.open_run(run_id, "sums", "add", b"[1,2]", terms=Terms(expires_in=expires_in))
     return first_job(
         run_id=run_id,
         pipeline="sums",
@@ -649,8 +651,8 @@ async def test_runs_whose_submitter_died_are_found_until_they_are_published_or_m
         await store.cancel("off")
         await passed(jobs["off"].accepted_ms + 1)
 
-        assert await store.unpublished(age=0) == ["lost"]
-        assert await store.unpublished(age=60) == []
+        assert (await store.unpublished(age=0)).run_ids == ["lost"]
+        assert (await store.unpublished(age=60)).run_ids == []
 
 
 @pytest.mark.parametrize("leaves", [False, True])
@@ -660,13 +662,17 @@ async def test_that_a_run_is_published_is_noted_though_its_submitter_asks_nothin
     async with a_store(store_url) as other, open_store(store_url, retention=3600) as submitter:
         accepted = await submitter.open_run("r1", "sums", "add", b"1")
         await passed(accepted.accepted_ms + 1)
-        assert await other.unpublished(age=0) == ["r1"]
+        assert (await other.unpublished(age=0)).run_ids == ["r1"]
 
         submitter.mark_published("r1")
         if leaves:
             await submitter.close()
-            assert await other.unpublished(age=0) == []
-        await eventually(lambda: other.unpublished(age=0), [])
+            assert (await other.unpublished(age=0)).run_ids == []
+
+        async def unpublished() -> Sequence[str]:
+            return (await other.unpublished(age=0)).run_ids
+
+        await eventually(unpublished, [])
 
 
 # What is kept for re-runs
@@ -680,11 +686,11 @@ async def test_what_was_handed_on_is_kept_unless_it_is_large(
         job = await opened(store)
         claim = await claimed(store, job)
         await store.decide(job, OUTPUT, fence=claim.fence, worker="w1", last=False)
-        assert await store.output(job) == b'{"sum":3}'
+        assert await store.output(job) == Payload(b'{"sum":3}')
 
         await claimed(store, job.following("double", b'{"sum":3}'))
 
-        assert await store.output(job) == kept
+        assert await store.output(job) == (kept and Payload(kept))
         assert await claimed(store, job, redelivered=True) == Over()
 
 

@@ -7,9 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, StoreUnreachable, first_job
-from mousetrap.run_store import Busy, Decided, Granted, Over, RunConflict, RunStore, open_store
+from mousetrap.run_store import (
+    Busy,
+    ClaimRequest,
+    Decided,
+    DecisionRequest,
+    Granted,
+    Opened,
+    Over,
+    RunConflict,
+    RunStore,
+    open_store,
+)
 from mousetrap.shapes import Event, Progress, RunState
 from support.ports import free_ports
 from support.valkey import administrator
@@ -193,7 +205,7 @@ async def test_the_same_submission_is_one_run_and_another_under_its_id_is_a_conf
     async with a_store(store_url) as store:
         first = await store.open_run("r1", "sums", "add", b"[1]")
 
-        assert (await store.open_run("r1", "sums", "add", b"[1]")) == ("waiting", first.accepted_ms, None)
+        assert (await store.open_run("r1", "sums", "add", b"[1]")) == Opened("waiting", first.accepted_ms)
         for pipeline, body in [("sums", b"[2]"), ("products", b"[1]")]:
             with pytest.raises(RunConflict):
                 await store.open_run("r1", pipeline, "add", body)
@@ -382,3 +394,33 @@ async def test_a_store_reports_whether_it_may_forget(store_url: str) -> None:
 
         assert facts.server.startswith(("Valkey ", "Redis "))
         assert (facts.policy, facts.appends, facts.snapshots) == ("noeviction", True, "")
+        assert facts.compares == _takes_ifeq(store_url)
+
+
+async def test_one_exchange_decides_and_claims_and_keeps_each_result_apart(store_url: str) -> None:
+    async with open_store(store_url, retention=600) as store:
+        first, second = [await opened(store, run_id) for run_id in ("r1", "r2")]
+        claim = await claimed(store, first)
+        assert isinstance(claim, Granted)
+
+        exchanged = await store.exchange(
+            [
+                DecisionRequest(first, OUTPUT, claim, last=True),
+                DecisionRequest(first, OUTPUT, Granted(claim.fence + 1, 1), last=True),
+            ],
+            [ClaimRequest(second, redelivered=False, lease=60.0)],
+            worker="w1",
+        )
+
+        assert exchanged.decisions == ["recorded", "stale"]
+        assert isinstance(exchanged.claims[0], Granted)
+
+
+def _takes_ifeq(store_url: str) -> bool:
+    """Whether the server takes the command, whatever version it reports."""
+    with Redis.from_url(administrator(store_url)) as client:
+        try:
+            client.execute_command("SET", "mousetrap:probe", "1", "IFEQ", "0", "PX", 1)
+        except ResponseError:
+            return False
+    return True

@@ -1,16 +1,19 @@
 """Compares what Python declares with the Lua library."""
 
 import re
+from types import ModuleType
 
 import msgspec
 
 from mousetrap.run_store import transitions
 from mousetrap.run_store.batches import LIBRARY
+from mousetrap.run_store.packed import sender
+from mousetrap.run_store.packed import transitions as packed
 from mousetrap.shapes import ENDS
 
 
-def _declared() -> dict[str, list[str]]:
-    kinds = [kind for kind in vars(transitions).values() if isinstance(kind, type)]
+def _declared(module: ModuleType) -> dict[str, list[str]]:
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type)]
     tagged = [
         kind for kind in kinds if issubclass(kind, transitions.Transition) and kind.__struct_config__.tag
     ]
@@ -20,17 +23,24 @@ def _declared() -> dict[str, list[str]]:
     }
 
 
-def _taken() -> dict[str, list[str]]:
-    heads = re.findall(r"^function transitions\.(\w+)\(([^)]*)\)", LIBRARY.source, re.MULTILINE)
+def _taken(source: str) -> dict[str, list[str]]:
+    heads = re.findall(r"^function transitions\.(\w+)\(([^)]*)\)", source, re.MULTILINE)
     return {name: re.split(r",\s*", arguments) for name, arguments in heads}
 
 
 def test_each_transition_takes_the_arguments_that_python_declares_in_their_order() -> None:
-    taken = _taken()
+    taken = _taken(LIBRARY.source)
 
     assert taken.pop(transitions.ENDED) == ["..."]
     assert len(taken) > 15
-    assert _declared() == taken
+    assert _declared(transitions) == taken
+
+
+def test_each_packed_transition_takes_the_arguments_that_python_declares_in_their_order() -> None:
+    taken = _taken(sender.LIBRARY.source)
+
+    assert len(taken) > 15
+    assert _declared(packed) == taken
 
 
 def test_python_and_lua_name_the_same_states_in_which_a_run_has_ended() -> None:

@@ -18,6 +18,7 @@ from mousetrap.shapes import Run, Worker
 from mousetrap.worker_registry import open_registry
 from support import blocking_worker
 from support.blocking_worker import IN_LOOP, IN_THREAD, Order
+from support.clients import NO_ONE
 from support.processes import Process, clean_environment
 from support.stack import SIGNING_KEYS
 from support.workbench import Workbench
@@ -86,7 +87,7 @@ class Runs:
         address = (
             worker.wait_for_line("health endpoint: ", 30).partition("endpoint: ")[2].partition("/health")[0]
         )
-        answer = httpx.get(f"{address}/health/{what}", trust_env=False)
+        answer = httpx.get(f"{address}/health/{what}", trust_env=False, verify=NO_ONE)
         body = answer.json()
         return answer.status_code, body.get("reason", body["status"])
 

@@ -50,6 +50,7 @@ def test_the_hard_time_limit_wins_over_an_async_handler_and_the_watchdog_ends_it
     assert worker.wait(ENDED) == 70
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["stay", "sleep"])
 def test_a_second_signal_ends_a_worker_though_its_handler_swallows_it_or_stops_the_loop(
     start_hanging: Start, runs: Any, how: str
@@ -131,7 +132,7 @@ def test_a_cancelled_run_s_handler_that_goes_on_keeps_no_worker_from_its_end(
     ("pipeline", "how", "named"),
     [
         (LEAVES, "thread", "thread left by a handler"),
-        (LEAVES, "process", "process left child (pid "),
+        pytest.param(LEAVES, "process", "process left child (pid ", marks=pytest.mark.long),
         (LEAVES, "atexit", "MainThread"),
         (SWALLOWS, "default-executor", "left behind: thread "),
         (SWALLOWS, "background", "stays: cancelled, and still running"),

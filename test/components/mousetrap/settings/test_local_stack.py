@@ -104,13 +104,25 @@ with announced(Path(sys.argv[1]), {"MOUSETRAP_FEED_URL": "http://dead/"}):
 """
 
 
-def test_the_file_of_a_stack_that_was_killed_is_not_believed(tmp_path: Path) -> None:
+def test_the_file_of_a_stack_that_was_killed_is_not_believed_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".mousetrap").mkdir(mode=0o700)
     killed = subprocess.run([sys.executable, "-c", _KILLED, tmp_path / ".mousetrap"], check=False)
 
     assert killed.returncode < 0
-    assert "http://dead/" in (tmp_path / ".mousetrap" / "environment").read_text()
+    left = tmp_path / ".mousetrap" / "environment"
+    assert "http://dead/" in left.read_text()
     assert find_stack(tmp_path) is None
+
+    monkeypatch.chdir(tmp_path)
+    notes: list[str] = []
+    assert local_environment({}, notes.append) == {}
+    assert notes == [
+        f"the stack of {left} has ended: start it again with `mousetrap up`, or remove that file"
+    ]
+    local_environment({"MOUSETRAP_BROKER_URL": "valkey://here/0"}, notes.append)
+    assert len(notes) == 1, "with an address of its own, no stack is looked for"
 
 
 def test_a_file_that_others_may_have_written_is_not_believed(folder: Path) -> None:

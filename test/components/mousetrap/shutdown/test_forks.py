@@ -54,7 +54,7 @@ def test_a_signal_ends_the_process_it_was_sent_to_and_no_other(loop: str) -> Non
 _CUT_OFF = """
 import asyncio, os, socket, sys
 import uvloop
-from mousetrap.shutdown import close_in_forks, forked, own_loop
+from mousetrap.shutdown import close_in_forks, own_loop, this_process
 
 async def main():
     mine, theirs = socket.socketpair()      # as a connection to a broker
@@ -66,12 +66,12 @@ async def main():
     child = os.fork()
     if not child:
         os.close(kept)
-        seen = [forked(), *(os.fstat(fd).st_rdev == os.stat(os.devnull).st_rdev
+        seen = [this_process.forked, *(os.fstat(fd).st_rdev == os.stat(os.devnull).st_rdev
                             for fd in (writer.get_extra_info("socket").fileno(), listening.fileno()))]
         os.write(its, repr(seen).encode())
         os._exit(0)
     os.waitpid(child, 0)
-    print(os.read(kept, 100).decode(), forked())
+    print(os.read(kept, 100).decode(), this_process.forked)
     writer.write(b"still here")             # and the parent's own is as it was
     theirs.setblocking(False)
     print(await asyncio.get_running_loop().sock_recv(theirs, 100))

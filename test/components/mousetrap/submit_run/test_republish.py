@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from mousetrap.run_store import Terms
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import Submitter
 from support.workbench import KEYRING, Workbench, add, double, on_streams
@@ -30,6 +31,7 @@ async def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_
         """The real store, until the moment."""
 
         open_run = bench.store.open_run
+        payloads = bench.store.payloads
 
         def mark_published(self, run_id: str) -> None:
             raise Died
@@ -53,7 +55,7 @@ async def test_a_run_whose_submitter_died_after_publishing_is_done_once_all_the_
 
 @on_streams
 async def test_a_run_whose_time_was_over_before_it_was_published_is_not_begun(bench: Workbench) -> None:
-    await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", expires_in=0.001)
+    await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", terms=Terms(expires_in=0.001))
     assert await bench.submitter.republish(age=0.0) == 1
 
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):
@@ -74,4 +76,4 @@ async def test_a_run_of_a_pipeline_that_is_not_ours_is_left_to_those_who_know_it
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")
 
     assert await Submitter(bench.store, bench.queue, KEYRING, {}).republish(age=0.0) == 0
-    assert await bench.store.unpublished(age=0.0) == ["r1"]
+    assert (await bench.store.unpublished(age=0.0)).run_ids == ["r1"]

@@ -9,7 +9,7 @@ from mousetrap.jobs import Message, QueueFull, QueueUnreachable
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict, open_store
 from mousetrap.shapes import RunState
-from mousetrap.submit_run import new_run_id, run_id_of_key, submit_run
+from mousetrap.submit_run import SubmitOptions, new_run_id, run_id_of_key, submit_run
 from support.ports import free_ports
 from support.workbench import KEYRING, Workbench, a_pipeline, add, double, on_streams
 
@@ -48,7 +48,8 @@ async def test_a_time_to_expire_that_is_no_span_is_refused_and_leaves_no_trace(
     bench: Workbench, expires_in: float
 ) -> None:
     with pytest.raises(ValueError, match="expires_in is"):
-        await bench.submitter.submit(bench.pipeline, b"1", run_id="r1", expires_in=expires_in)
+        options = SubmitOptions(expires_in=expires_in)
+        await bench.submitter.submit(bench.pipeline, b"1", run_id="r1", options=options)
 
     assert await bench.store.get("r1") is None
 
@@ -104,7 +105,7 @@ async def test_a_run_that_the_broker_did_not_take_is_not_accepted_and_can_be_rep
             raise QueueFull(f"queue {queue} is full: try again later")
 
     with pytest.raises(QueueFull):
-        await submit_run(bench.store, Full(), KEYRING, bench.pipeline, b"1", run_id="r1")  # type: ignore[arg-type]
+        await submit_run(bench.store, Full(), KEYRING, bench.pipeline, b"1", run_id="r1")
 
     run = await bench.store.get("r1")
     assert run is not None

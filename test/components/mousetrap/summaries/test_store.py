@@ -139,6 +139,7 @@ def test_threads_that_repeat_each_others_jobs_store_each_once(summaries: Summari
     assert summaries.count() == 25
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_database_at_once_store_each_job_once(url: str) -> None:
     # given processes that are ready, and wait for the word
     writers = [

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, decode, encode, first_job
-from mousetrap.run_store import Unsigned
+from mousetrap.run_store import Terms, Unsigned
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import RerunImpossible, Submitter
@@ -173,7 +173,7 @@ async def test_a_run_that_somebody_wrote_into_the_store_is_not_published(
         assert (await bench.ended(await bench.submit(b"1"))).result == 4
         rejected = await bench.ended("forged")
     assert (rejected.state, noting.given) == (RunState.REJECTED, [("add", 1), ("double", 2)])
-    assert await bench.store.unpublished(age=0.0) == []
+    assert (await bench.store.unpublished(age=0.0)).run_ids == []
     assert any("will not publish" in record.message for record in caplog.records)
 
 
@@ -210,7 +210,7 @@ async def test_a_run_whose_start_somebody_changed_in_the_store_is_neither_publis
 async def test_the_time_that_a_run_has_cannot_be_changed_in_the_store(
     bench: Workbench, store_url: str
 ) -> None:
-    await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", expires_in=60)
+    await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", terms=Terms(expires_in=60))
     async with forger(store_url) as store:
         await store.hset("mousetrap:run:r1", "expires_ms", 10**14)
     assert await bench.submitter.republish(age=0.0) == 1

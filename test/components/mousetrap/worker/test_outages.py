@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 
 from mousetrap.handlers import Context
+from mousetrap.jobs import GiveUp, RetryLater
 from mousetrap.retry import Outage, RetryPolicy
 from mousetrap.shapes import Run, RunState
-from mousetrap.submit_run import submit_run
+from mousetrap.submit_run import SubmitOptions, submit_run
 from support import isolated_handlers
 from support.waiting import until
 from support.workbench import KEYRING, TIMEOUT_S, Workbench
@@ -128,7 +129,12 @@ async def test_attempts_before_and_after_an_outage_count(bench: Workbench) -> No
 @pytest.mark.stages(retry=quick(attempts=1, outage_limit=0.1))
 async def test_an_outage_without_end_is_given_up_for_that_reason(bench: Workbench) -> None:
     database = Database()
-    async with bench.working(bench.bind("add", database.add)):
+    outcomes: list[RetryLater | GiveUp] = []
+
+    async def note(context: Context[Any], error: BaseException, outcome: RetryLater | GiveUp) -> None:
+        outcomes.append(outcome)
+
+    async with bench.working(bench.bind("add", database.add, on_error=note)):
         run = await bench.ended(await bench.submit())
         letter = await bench.dead_letter("add")
 
@@ -136,6 +142,8 @@ async def test_an_outage_without_end_is_given_up_for_that_reason(bench: Workbenc
     assert len(database.attempts) > 1
     assert letter.headers["mousetrap-reason"] == "outage"
     assert letter.headers["mousetrap-attempts"] == "1"
+    assert len(outcomes) == len(database.attempts)
+    assert all(isinstance(outcome, RetryLater) and not outcome.counted for outcome in outcomes)
 
 
 async def cancelled(bench: Workbench, run_id: str) -> None:
@@ -163,7 +171,7 @@ async def test_a_run_that_has_ended_waits_for_no_outage(
             bench.pipeline,
             b"1",
             run_id=uuid4().hex,
-            expires_in=expires_in,
+            options=SubmitOptions(expires_in=expires_in),
         )
         await database.asked(2)
         await end(bench, accepted.run_id)

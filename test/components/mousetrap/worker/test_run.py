@@ -5,6 +5,8 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from importlib import import_module
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from msgspec import structs
 
 from mousetrap.handlers import Context
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, decode, encode, first_job
+from mousetrap.pipeline import Lock
 from mousetrap.run_store import Granted
 from mousetrap.shapes import RunState
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, just_now_ms
@@ -431,17 +434,39 @@ async def test_a_job_that_no_living_worker_has_claimed_comes_again(bench: Workbe
 async def test_a_message_that_met_a_defect_of_ours_comes_again(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = bench.store.claim
+    exchange, calls = bench.store.exchange, count()
 
-    async def broken_once(*job: Any, **how: Any) -> Any:
-        monkeypatch.setattr(bench.store, "claim", claim)
+    async def broken_twice(*requests: Any, **how: Any) -> Any:
+        if next(calls) == 1:  # with others, and then alone
+            monkeypatch.setattr(bench.store, "exchange", exchange)
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(bench.store, "claim", broken_once)
+    monkeypatch.setattr(bench.store, "exchange", broken_twice)
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):
         run = await bench.ended(await bench.submit())
 
     assert (run.state, run.result) == (RunState.COMPLETED, 4)
+
+
+@pytest.mark.parametrize("place", ["claims.lock_key", "turns.verified", "claims.ending_of"])
+@pytest.mark.stages(lock=Lock(name="only-one"))
+async def test_a_defect_of_ours_in_one_job_costs_none_of_those_that_go_with_it(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    module, name = place.split(".")
+    working, calls = getattr(import_module(f"mousetrap.worker.{module}"), name), count(1)
+
+    def broken_at_the_second_call(*given: Any) -> Any:
+        if next(calls) == 2:
+            raise RuntimeError("a defect")
+        return working(*given)
+
+    monkeypatch.setattr(f"mousetrap.worker.{place}", broken_at_the_second_call)
+    runs = [await bench.submit(b"%d" % number) for number in range(4)]
+    async with bench.working(bench.bind("add", add), bench.bind("double", double), lease=3.0):
+        ended = [await bench.ended(run) for run in runs]
+
+    assert [run.result for run in ended] == [2, 4, 6, 8]
 
 
 @pytest.mark.stages(timeout=0.05)

@@ -17,7 +17,7 @@ from mousetrap.jobs import Queue, QueueUnreachable
 from mousetrap.pipeline import Lock
 from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.shapes import RunState
-from mousetrap.submit_run import submit_run
+from mousetrap.submit_run import SubmitOptions, submit_run
 from support import isolated_handlers as handlers
 from support.valkey import administrator
 from support.waiting import until
@@ -184,7 +184,13 @@ async def test_a_run_whose_time_is_over_is_not_begun(bench: Workbench) -> None:
         return number
 
     accepted = await submit_run(
-        bench.store, bench.queue, KEYRING, bench.pipeline, b"1", run_id="late", expires_in=0.001
+        bench.store,
+        bench.queue,
+        KEYRING,
+        bench.pipeline,
+        b"1",
+        run_id="late",
+        options=SubmitOptions(expires_in=0.001),
     )
     async with bench.working(bench.bind("add", note), bench.bind("double", double)):
         run = await bench.ended(accepted.run_id)

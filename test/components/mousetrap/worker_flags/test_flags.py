@@ -4,9 +4,11 @@ import subprocess
 
 import pytest
 
+from mousetrap.catalogue import WORKERS
 from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, WorkerFlags
 from support.processes import base_command, clean_environment
 
+_PROGRAMS = [(worker.program.removeprefix("mousetrap."),) for worker in WORKERS.values() if worker.program]
 FLAGS = (CONCURRENCY, PREFETCH, AUTO_KILL, BURST)
 
 
@@ -24,7 +26,8 @@ def test_only_chosen_options_override_a_setting(flags: WorkerFlags, settings: di
     assert flags.settings() == settings
 
 
-@pytest.mark.parametrize("command", [("fetch_worker",), ("process_worker",), ("cli", "worker")])
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [*_PROGRAMS, ("cli", "worker")])
 def test_every_program_has_the_same_options_with_the_same_help(command: tuple[str, ...]) -> None:
     text = subprocess.check_output(
         base_command(*command, "--help"), env=clean_environment(COLUMNS="300"), text=True, timeout=60

@@ -1,0 +1,42 @@
+"""Starts runs from Python, and waits for their results."""
+
+from mousetrap.client.async_client import AsyncClient
+from mousetrap.client.backend import Backend, Repetition, Submission
+from mousetrap.client.client import Client, Handle
+from mousetrap.client.core import Submitted
+from mousetrap.client.errors import (
+    ApiRefused,
+    ClientClosed,
+    ResultLeftOut,
+    RunCancelled,
+    RunExpired,
+    RunFailed,
+    RunNotCompleted,
+    UnknownPipeline,
+    UnknownRun,
+    WaitTimeout,
+)
+from mousetrap.client.handle import AsyncHandle
+from mousetrap.submit_run import StartOptions
+
+__all__ = [
+    "ApiRefused",
+    "AsyncClient",
+    "AsyncHandle",
+    "Backend",
+    "Client",
+    "ClientClosed",
+    "Handle",
+    "Repetition",
+    "ResultLeftOut",
+    "RunCancelled",
+    "RunExpired",
+    "RunFailed",
+    "RunNotCompleted",
+    "StartOptions",
+    "Submission",
+    "Submitted",
+    "UnknownPipeline",
+    "UnknownRun",
+    "WaitTimeout",
+]

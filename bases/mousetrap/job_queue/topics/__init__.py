@@ -1,0 +1,1 @@
+"""Named topics for scripts and services: publish, claim, ack and nack."""

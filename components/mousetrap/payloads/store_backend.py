@@ -1,0 +1,97 @@
+"""Keeps payloads in the run store's server."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis.asyncio import Redis
+
+from mousetrap.jobs import Reference
+from mousetrap.payloads.backend import Data, RunsPage
+from mousetrap.store_client import Library, reaching
+
+#: Bytes of one field: a client waits a second and a half for a reply, and the server does nothing else meanwhile.
+_PART = 1024 * 1024
+#: Parts that are written or read at once: more would take longer together than a client waits for each.
+_AT_ONCE = 4
+#: About so many runs are looked at together.
+_PAGE = 500
+#: Runs by when something was put for them last, in milliseconds since 1970.
+_INDEX = "mousetrap:payloads"
+
+LIBRARY = Library.read("mousetrap_payloads", "mousetrap.payloads", ["lua/delete_run.lua"])
+
+
+class StoreBackend:
+    """As in the protocol Backend, with the client of the run store.
+
+    The payloads of a run are one hash, which has an expiry as the run's record does: whatever extends one extends the
+    other (`run_store/lua/runs.lua`). So what no sweep removes goes by itself.
+    """
+
+    def __init__(
+        self, client: Redis, place: str, retention: float, now: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
+        self._place = place
+        self._ttl = int(retention * 1000)
+        self._now = now
+        self._calls = asyncio.Semaphore(_AT_ONCE)
+
+    @property
+    def place(self) -> str:
+        return f"the store at {self._place}"
+
+    async def write(self, reference: Reference, data: Data) -> None:
+        key = _key(reference.run_id)
+        for number in range(_parts(reference.size)):
+            part = data if len(data) <= _PART else data[number * _PART : (number + 1) * _PART]
+            async with self._calls, self._client.pipeline(transaction=True) as pipe:
+                with reaching(self._place):
+                    # Together: a sweep between them could take away what is put here.
+                    pipe.execute_command("ZADD", _INDEX, int(self._now() * 1000), reference.run_id)
+                    pipe.execute_command("HSET", key, _field(reference, number), part)
+                    # The run may be kept for longer already: an expiry is set or extended, and never shortened.
+                    pipe.execute_command("PEXPIRE", key, self._ttl, "NX")
+                    pipe.execute_command("PEXPIRE", key, self._ttl, "GT")
+                    pipe.execute_command("PEXPIRE", _INDEX, self._ttl)
+                    await pipe.execute()
+
+    async def read(self, reference: Reference) -> bytes | None:
+        parts: list[Any] = []
+        for number in range(_parts(reference.size)):
+            async with self._calls:
+                with reaching(self._place):
+                    part = await self._client.hget(_key(reference.run_id), _field(reference, number))
+            if part is None:
+                return None
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def runs(self, put_before: float, after: str) -> RunsPage:
+        with reaching(self._place):
+            scanned: Any = await self._client.zscan(_INDEX, cursor=int(after or 0), count=_PAGE)
+        cursor, found = scanned
+        old = [run.decode(errors="replace") for run, put_ms in found if put_ms < put_before * 1000]
+        return RunsPage(old, str(cursor) if cursor else "")
+
+    async def delete_run(self, run_id: str, put_before: float) -> None:
+        with reaching(self._place):
+            execute: Any = self._client.execute_command
+            await LIBRARY.call(execute, run_id, int(put_before * 1000), keys=(_INDEX, _key(run_id)))
+
+    async def close(self) -> None:
+        """Nothing: the client is the run store's."""
+
+
+def _key(run_id: str) -> str:
+    return f"mousetrap:payloads:{run_id}"
+
+
+def _field(reference: Reference, number: int) -> str:
+    return f"{reference.name}.{number}" if number else reference.name
+
+
+def _parts(size: int) -> int:
+    return max(1, -(-size // _PART))

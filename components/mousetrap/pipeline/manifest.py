@@ -1,0 +1,142 @@
+"""Writes a pipeline as plain data, readable without its code."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mousetrap.pipeline.contract import schema
+from mousetrap.pipeline.json_schema import JsonSchema
+from mousetrap.pipeline.lock import Lock
+from mousetrap.pipeline.model import Pipeline, Stage
+from mousetrap.retry import RetryPolicy
+
+#: Bytes of JSON of all manifests of one worker; the example's takes five thousand.
+MAX_MANIFEST_BYTES = 1_048_576
+
+
+class ManifestBroken(ValueError):
+    """The manifest is no pipeline: its text names the place and the fix."""
+
+
+class RetryManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of a retry policy; its classes of errors are code, and stay with the worker."""
+
+    attempts: int | None
+    #: Seconds.
+    base: float
+    cap: float
+    on_timeout: bool
+
+
+class StageManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage; the contracts are JSON Schemas (draft 2020-12), times are seconds."""
+
+    name: str
+    queue: str
+    input: dict[str, Any]
+    output: dict[str, Any]
+    retry: RetryManifest
+    timeout: float | None = None
+    soft_timeout: float | None = None
+    lock: Lock | None = None
+    #: The name of what writes its input; a submitter may write JSON all the same.
+    serializer: str = "json"
+
+
+class PipelineManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline. A member that this version does not know is ignored: a later one may write more."""
+
+    name: str
+    description: str
+    stages: tuple[StageManifest, ...]
+    expires_after: float | None = None
+
+
+def manifest_of(pipeline: Pipeline) -> PipelineManifest:
+    """The pipeline as data. Raises TypeError for a contract that has no JSON Schema."""
+    return PipelineManifest(
+        name=pipeline.name,
+        description=pipeline.description,
+        stages=tuple(map(_stage, pipeline.stages)),
+        expires_after=pipeline.expires_after,
+    )
+
+
+def write_manifests(pipelines: Mapping[str, Pipeline]) -> bytes:
+    """The manifests of these pipelines as JSON, the same bytes for the same pipelines.
+
+    Raises ManifestBroken for more than MAX_MANIFEST_BYTES, and TypeError for a contract that has no JSON Schema.
+    """
+    manifests = [manifest_of(pipelines[name]) for name in sorted(pipelines)]
+    raw = msgspec.json.encode(manifests, order="deterministic")
+    _check_size(raw)
+    return raw
+
+
+def read_manifests(raw: bytes) -> tuple[PipelineManifest, ...]:
+    """What `write_manifests` wrote. Raises ManifestBroken for anything else."""
+    _check_size(raw)
+    try:
+        return msgspec.json.decode(raw, type=tuple[PipelineManifest, ...])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestBroken(f"it is no manifest: {error}") from error
+
+
+def pipeline_of(manifest: PipelineManifest) -> Pipeline:
+    """The pipeline for those who submit to it: its contracts are JSON Schemas.
+
+    Raises ManifestBroken for a schema that is none, and for what no pipeline may be, as a queue's name or a limit.
+    """
+    try:
+        return Pipeline(
+            name=manifest.name,
+            description=manifest.description,
+            stages=tuple(map(_known_stage, manifest.stages)),
+            expires_after=manifest.expires_after,
+        )
+    except ValueError as error:
+        raise ManifestBroken(
+            f"the manifest of pipeline {manifest.name[:64]!r} cannot be used: {str(error)[:500]}"
+        ) from error
+
+
+def _known_stage(stage: StageManifest) -> Stage:
+    retry = stage.retry
+    return Stage(
+        name=stage.name,
+        queue=stage.queue,
+        input=JsonSchema(stage.input),
+        output=JsonSchema(stage.output),
+        retry=RetryPolicy(
+            attempts=retry.attempts, base=retry.base, cap=retry.cap, on_timeout=retry.on_timeout
+        ),
+        timeout=stage.timeout,
+        soft_timeout=stage.soft_timeout,
+        lock=stage.lock,
+    )
+
+
+def _stage(stage: Stage) -> StageManifest:
+    retry = stage.retry
+    return StageManifest(
+        name=stage.name,
+        queue=stage.queue,
+        input=schema(stage.input),
+        output=schema(stage.output),
+        retry=RetryManifest(
+            attempts=retry.attempts, base=retry.base, cap=retry.cap, on_timeout=retry.on_timeout
+        ),
+        timeout=stage.timeout,
+        soft_timeout=stage.soft_timeout,
+        lock=stage.lock,
+        serializer=stage.serializer if isinstance(stage.serializer, str) else stage.serializer.name,
+    )
+
+
+def _check_size(raw: bytes) -> None:
+    if len(raw) > MAX_MANIFEST_BYTES:
+        raise ManifestBroken(
+            f"the manifests of one worker take {len(raw):,} bytes, and at most {MAX_MANIFEST_BYTES:,} are read: "
+            "serve fewer pipelines with it, or shorten their contracts' descriptions"
+        )

@@ -1,0 +1,86 @@
+"""Checks values against types that msgspec reads."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from mousetrap.pipeline.contract_broken import MAX_TEXT, ContractBroken, broken
+from mousetrap.pipeline.non_finite import non_finite
+from mousetrap.retry import error_text
+
+_encode = msgspec.json.Encoder().encode
+_read_any = msgspec.json.Decoder(Any).decode
+
+#: What a key of a JSON object, which is text, cannot stand for.
+_NO_KEYS = (
+    inspect.CollectionType,
+    inspect.TupleType,
+    inspect.DictType,
+    inspect.DataclassType,
+    inspect.StructType,
+    inspect.TypedDictType,
+    inspect.NamedTupleType,
+)
+
+
+class MsgspecContract:
+    """Structs, dataclasses, typed dictionaries, named tuples, built-in types, and unions of them.
+
+    Raises TypeError, with the place, for a type without a JSON form.
+    """
+
+    def __init__(self, contract: Any) -> None:
+        self._contract = contract
+        #: Whether a part of its values is JSON that is not read.
+        self.has_raw = False
+        for where, part in _parts(inspect.type_info(contract), "$", set()):
+            _refuse(where, part)
+            self.has_raw |= isinstance(part, inspect.RawType)
+        #: The value of some JSON; the decoder's own method, as a function around it costs a tenth of the reading.
+        self.read = msgspec.json.Decoder(contract).decode
+
+    def write(self, value: Any) -> bytes:
+        """`value` as JSON, read back. Raises ContractBroken for a value that does not fit or has no JSON form."""
+        try:
+            raw = _encode(value)
+        except (msgspec.EncodeError, TypeError, ValueError, RecursionError) as error:
+            raise ContractBroken(f"no JSON form: {error_text(error, MAX_TEXT)}") from error
+        if b"null" in raw and (found := non_finite(value)) is not None:
+            raise ContractBroken(*found)
+        try:
+            self.read(raw)
+            if self.has_raw:  # its Raw parts are checked here alone
+                _read_any(raw)
+        except Exception as error:  # the check of a contract's own class can raise any
+            raise broken(error) from error
+        return raw
+
+    def schema(self) -> dict[str, Any]:
+        """The type as JSON Schema."""
+        return msgspec.json.schema(self._contract)
+
+
+def _refuse(where: str, part: inspect.Type) -> None:
+    if isinstance(part, inspect.CustomType):
+        raise TypeError(f"msgspec cannot read {part.cls!r}, at {where}")
+    if isinstance(part, inspect.DictType) and isinstance(part.key_type, _NO_KEYS):
+        raise TypeError(f"the keys of {where} cannot be texts, as keys of a JSON object are")
+
+
+def _parts(part: Any, where: str, seen: set[int]) -> Iterator[tuple[str, inspect.Type]]:
+    """The type and all types in it, each with its JSON path."""
+    if id(part) in seen or not isinstance(part, inspect.Type):
+        return
+    seen.add(id(part))  # a type can contain itself
+    yield where, part
+    for field in getattr(part, "fields", ()):
+        yield from _parts(field.type, f"{where}.{field.encode_name}", seen)
+    for name in ("key_type", "value_type"):
+        yield from _parts(getattr(part, name, None), f"{where}{{}}", seen)
+    yield from _parts(getattr(part, "item_type", None), f"{where}[]", seen)
+    for each in getattr(part, "item_types", ()):
+        yield from _parts(each, f"{where}[]", seen)
+    for each in getattr(part, "types", ()):
+        yield from _parts(each, where, seen)

@@ -1,0 +1,197 @@
+-- Gives jobs to workers: claim, begin, renew.
+
+-- Whether the parent has the outcome that a message carries, sent under `fence`. A claim under the fence of a running
+-- parent implies that parent's decision: it was made, and its record is still under way. Any other fence's outcome is lost.
+local function agrees_with_parent(run, parent, fence, stage, keep, ttl)
+  local held = load_job(run, parent)
+  if not held then return true end
+  if held.fence ~= fence then return false end
+  if held.state == 'running' and not held.facts.lock then
+    held.state, held.facts.decided_ms, held.facts.next, held.facts.arrived = 'done', now, stage, true
+    record_job_event(run, parent, held, 'finished', held.facts.attempt or 1, held.facts.worker or '', '')
+    save_job(run, parent, held, ttl)
+    return true
+  end
+  -- Its output has arrived in the next queue; a re-run may still use it unless it is large.
+  if held.state == 'done' and #(held.verdict or '') > keep then
+    held.verdict, held.facts.arrived = nil, true
+    save_job(run, parent, held)
+  end
+  return held.state == 'done'
+end
+
+-- The reply where an outcome is on record, or the run has ended, or a later attempt is under way; else nil.
+local function recorded_reply(held, attempt, state)
+  if STOPPED[state] then return { 'over' } end
+  if held.state == 'done' then
+    -- The last stage's is the run's result: nothing follows from it.
+    return { 'decided', held.facts.next and not held.facts.arrived and held.verdict or '', 0, held.fence }
+  end
+  if held.state == 'dead' then return { 'decided', held.verdict or '', 0, held.fence } end
+  if ENDED[state] then return { 'over' } end
+  if held.facts.attempt <= attempt then return nil end
+  if held.state ~= 'retrying' then return { 'over' } end
+  return { 'decided', held.verdict or '', math.max(0, held.facts.due_ms - now), held.fence }
+end
+
+-- Redelivered means that the last holder's connection is gone; but a message can have copies, and before a job is given up
+-- for killing its workers, the last one has the time of its claim to show that it lives.
+local function held_by_another(facts, worker, redelivered, crashes)
+  local crash_limit_reached = facts.starts >= crashes
+  return facts.worker ~= worker and (not redelivered or crash_limit_reached) and facts.until_ms > now
+end
+
+-- Claimed twice by one worker because the first reply was lost: a new fence would void the one in use.
+local function grant_again(run, job, held, lease, ttl)
+  held.facts.until_ms = now + lease
+  save_job(run, job, held, ttl)
+  local lock = held.facts.lock
+  local lock_fence = lock and redis.call('HGET', lock_key(lock), 'fence') or 0
+  return { 'granted', held.fence, held.facts.starts, held.facts.suspect or false, tonumber(lock_fence), '' }
+end
+
+-- A message that is older than any run is kept, and of which nothing is known, may be a stored copy: whether it was done is
+-- not known any more. An hour is left for clocks that step.
+local function is_forgotten(accepted_ms, ttl) return now - accepted_ms > extended(ttl) + HOUR end
+
+-- A job whose facts a plain command wrote lacks those of no value.
+local function load_claimable(run, job, taken)
+  local held = load_job(run, job)
+  if held and held.record == taken then  -- by this very claim, which is judged only now
+    redis.call('DEL', job_key(run, job))
+    held = nil
+  end
+  if held then
+    local facts = held.facts
+    facts.attempt, facts.starts = facts.attempt or 1, facts.starts or 1
+    facts.generation, facts.until_ms = facts.generation or 0, facts.until_ms or 0
+  end
+  return held
+end
+
+-- `taken` is what a plain command recorded of this claim, `restore` the record of a run that the store does not know: without
+-- it the reply to such a claim is `unopened`.
+function transitions.claim(job, run, stage, attempt, parent, parent_fence, accepted_ms, generation, expires_ms, worker,
+    redelivered, lock, waits, crashes, lease, keep, taken, restore, ttl)
+  local known = load_claimable(run, job, taken)
+  local owner = load_run(run)
+  if not known and not owner and is_forgotten(accepted_ms, ttl) then return { 'forgotten' } end
+  if not owner then
+    if restore == '' then return { 'unopened' } end
+    redis.call('SET', run_key(run), restore, 'PX', extended(ttl))
+    owner = load_run(run)
+  end
+  local held = known or new_job(stage)
+  if generation < held.facts.generation then return { 'over' } end
+  if parent ~= '' and not STOPPED[owner.state]
+    and not agrees_with_parent(run, parent, parent_fence, stage, keep, ttl) then return { 'over' } end
+  -- The store has lost the redrive, as one can that syncs once a second.
+  if generation > held.facts.generation then begin_generation(run, job, held, generation, ttl) end
+  -- The process that redrove it may have died before it could record the publish.
+  if held.state == 'redriving' then reopen_run(run, owner, job, held, stage, ttl) end
+
+  local recorded = recorded_reply(held, attempt, owner.state)
+  if recorded then return recorded end
+  local facts = held.facts
+  facts.stage = stage
+  local same_attempt = facts.attempt == attempt
+  local running = held.state == 'running' and same_attempt
+  if running and held_by_another(facts, worker, redelivered, crashes) then return { 'busy', facts.until_ms - now } end
+  local mine = running and facts.worker == worker
+  local late = expires_ms > 0 and now >= expires_ms
+  if mine and not redelivered and not late and (lock == '' or facts.lock == lock) then
+    return grant_again(run, job, held, lease, ttl)
+  end
+
+  if late then
+    held.state, held.fence = held.state or 'waiting', held.fence + 1
+    save_job(run, job, held, ttl)
+    end_run(run, owner, 'expired', '', ttl)
+    record_event(run, 'expired', stage, job, attempt, worker, '')
+    return { 'over' }
+  end
+  local lock_fence, holder = 0, ''
+  if lock ~= '' then
+    lock_fence, holder = take_lock(lock, job, run, lease, ttl)
+    if not lock_fence and waits then return wait_for_lock(run, job, held, attempt, worker, holder, ttl) end
+  end
+
+  local before = (running or held.state == 'waiting') and same_attempt and facts.starts or 0
+  local starts = mine and before or before + 1
+  local suspect = starts > STARTS_BESIDE_OTHERS or (mine and facts.suspect or false)
+  local counted = suspect and before or starts
+  -- An attempt that waits for an outage to end is one attempt, however often it is made.
+  local in_outage = held.state == 'outage'
+  local away_ms = in_outage and now - facts.outage_ms or 0
+  log_before(run, job, held)
+  held.state, held.fence, held.verdict = 'running', held.fence + 1, nil
+  facts.attempt, facts.worker, facts.until_ms, facts.claimed_ms = attempt, worker, now + lease, now
+  facts.starts, facts.suspect, facts.waiting_ms, facts.due_ms = counted, suspect or nil, nil, nil
+  if lock_fence and lock ~= '' then facts.lock = lock end
+  save_job(run, job, held, ttl)
+  if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
+  if not suspect and not in_outage then record_event(run, 'started', stage, job, attempt, worker, '') end
+  return { 'granted', held.fence, counted, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms }
+end
+
+-- A suspect starts, alone in its worker: if the worker dies from here on, the job is the cause.
+function transitions.begin(job, run, stage, attempt, fence, worker, ttl)
+  local held = load_job(run, job)
+  if not held or held.fence ~= fence then return { 'stale', 0 } end
+  if held.facts.begun == fence then return { 'begun', held.facts.starts } end
+  held.facts.begun, held.facts.starts = fence, held.facts.starts + 1
+  save_job(run, job, held, ttl)
+  record_event(run, 'started', stage, job, attempt, worker, '')
+  return { 'begun', held.facts.starts }
+end
+
+-- A worker that lost a job and is still alive did not die of it.
+function transitions.survived(job, run, attempt)
+  local held = load_job(run, job)
+  if held and held.state == 'running' and (held.facts.attempt or 1) == attempt and (held.facts.starts or 1) > 1 then
+    held.facts.starts = held.facts.starts - 1
+    save_job(run, job, held)
+  end
+  return { 'recorded' }
+end
+
+-- A value that a handler yielded is an event, and changes no state. Only the newest claim may add one, and each number once,
+-- for a call whose reply was lost comes again. Beyond what a run keeps, one event notes that values are missing.
+function transitions.yield_value(job, run, stage, attempt, fence, worker, number, value)
+  local held = load_job(run, job)
+  if not held then return { 'unknown' } end
+  if held.fence ~= fence or held.state ~= 'running' then return { 'stale' } end
+  if held.facts.yield_fence == fence and number <= held.facts.yields then return { 'recorded' } end
+  local state = run_state(run)
+  if not state or ENDED[state] then return { 'over' } end
+  local progress = progress_key(run)
+  local values, bytes = read(progress, 'yields', 'yield_bytes')
+  if tonumber(values or 0) >= MOST_VALUES or tonumber(bytes or 0) + #value > MOST_VALUE_BYTES then
+    if redis.call('HSETNX', progress, 'truncated', 1) == 1 then
+      record_job_event(run, job, held, 'truncated', attempt, worker, '')
+      save_job(run, job, held)
+    end
+    return { 'full' }
+  end
+  record_job_event(run, job, held, 'yielded', attempt, worker, value)
+  held.facts.yield_fence, held.facts.yields = fence, number
+  save_job(run, job, held)
+  redis.call('HINCRBY', progress, 'yields', 1)
+  redis.call('HINCRBY', progress, 'yield_bytes', #value)
+  redis.call('PEXPIRE', progress, math.max(redis.call('PTTL', run_key(run)), HOUR))
+  return { 'recorded' }
+end
+
+-- Returns `lost` only if a later claim exists. A decided job still belongs to its holder, who must act on the outcome.
+function transitions.renew(job, run, fence, lease, ttl)
+  local held = load_job(run, job)
+  if not held or held.fence ~= fence then return { 'lost' } end
+  if held.state == 'running' then
+    local lock = held.facts.lock
+    if lock and holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
+    held.facts.until_ms = now + lease
+    save_job(run, job, held, ttl)
+  end
+  keep_run(run, ttl)
+  return { 'renewed' }
+end

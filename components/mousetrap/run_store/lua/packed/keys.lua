@@ -1,0 +1,48 @@
+-- Names the keys of packed runs and decides how long they live.
+--
+-- Runs of wire format 5. All keys of a run share its hash tag, so that they are in one slot; all have a time-to-live:
+--   mousetrap:{<run>}:run           string  a run: state, facts, input (see records.lua)
+--   mousetrap:{<run>}:job:<job>     string  a job: state, fence, facts, verdict
+--   mousetrap:{<run>}:events        stream  its unusual events; the usual ones follow from the records
+--   mousetrap:{<run>}:progress      hash    what changes while it goes on: progress, counts of the values that it yielded
+-- Shared by all runs:
+--   mousetrap:opened                zset    recorded runs that are not known to be published yet, by time
+--   mousetrap:opened:delayed        zset    the same of runs with a delay
+--   mousetrap:newest:<pipeline>     zset    its newest completed runs, by when they were accepted (written by Python alone)
+--   mousetrap:longest_delay, mousetrap:lock:<key>, mousetrap:clock: as the older family has them, and shared with it
+--
+-- Python sends each transition as a call of its own: [name, argument, ...] in msgpack, and gets one reply. The usual claims and
+-- decisions are plain commands, and come here only when they are refused.
+-- These files are one function library: keys, ../clock, records, runs, locks, repair, claims, decisions, library, in this order.
+
+local DAY, HOUR = 86400000, 3600000
+local OPENED, DELAYED = 'mousetrap:opened', 'mousetrap:opened:delayed'
+local LONGEST_DELAY = 'mousetrap:longest_delay'
+local CLOCK = 'mousetrap:clock'
+-- Channels of notifications, each with ids of runs: that they have ended, and that something else of them changed.
+local ENDS, CHANGES = 'mousetrap:nudge', 'mousetrap:changes'
+-- The states in which a run has ended.
+local ENDED = { completed = true, failed = true, rejected = true, cancelled = true, expired = true }
+-- Ended from outside: nothing follows from any outcome of such a run's jobs.
+local STOPPED = { rejected = true, cancelled = true, expired = true }
+-- What a run keeps of the values that its handlers yielded; and how many events, so that these never push others out.
+local MOST_VALUES, MOST_VALUE_BYTES, MOST_EVENTS = 1000, 1048576, 3000
+-- A job that was started more often than this without an end is a suspect: it runs alone, and each start of it is counted
+-- only once it runs.
+local STARTS_BESIDE_OTHERS = 2
+
+local function run_key(run) return 'mousetrap:{' .. run .. '}:run' end
+local function job_key(run, job) return 'mousetrap:{' .. run .. '}:job:' .. job end
+local function events_key(run) return 'mousetrap:{' .. run .. '}:events' end
+local function progress_key(run) return 'mousetrap:{' .. run .. '}:progress' end
+local function lock_key(lock) return 'mousetrap:lock:' .. lock end
+local function payloads_key(run) return 'mousetrap:payloads:' .. run end
+
+-- The values of a hash's fields, in the order of their names; a missing one is false.
+local function read(key, ...) return unpack(redis.call('HMGET', key, ...)) end
+
+-- Set once for a call: the time.
+local now
+
+-- As the older family's: a time-to-live is a little longer than asked for, and is extended once that little has passed.
+local function extended(ttl) return ttl + math.floor(ttl / 64) end

@@ -1,0 +1,36 @@
+-- Takes, extends and frees locks, shared with the older family.
+
+-- Each together with its claim or decision.
+-- The lock's fence, or nil and the run that holds it. A fence never falls, even when the lock was forgotten in between,
+-- because it is never less than the clock.
+local function take_lock(lock, job, run, lease, ttl)
+  local holder, until_ms, last_fence, holder_run = read(lock_key(lock), 'job', 'until_ms', 'fence', 'run')
+  if holder and holder ~= job and tonumber(until_ms) > now then return nil, holder_run end
+  local fence = math.max(tonumber(last_fence or 0) + 1, now)
+  redis.call('HSET', lock_key(lock), 'job', job, 'run', run, 'until_ms', now + lease, 'fence', fence)
+  redis.call('PEXPIRE', lock_key(lock), ttl)
+  return fence
+end
+
+local function holds_lock(job, lock) return redis.call('HGET', lock_key(lock), 'job') == job end
+
+-- The caller saves the job.
+local function free_lock(job, held)
+  local lock = held.facts.lock
+  held.facts.lock = nil
+  if holds_lock(job, lock) then redis.call('HDEL', lock_key(lock), 'job', 'run', 'until_ms') end
+end
+
+-- The job comes again later; its worker chooses the delay by how long it has waited so far.
+local function wait_for_lock(run, job, held, attempt, worker, holder, ttl)
+  if not held.facts.waiting_ms then
+    held.facts.waiting_ms = now
+    local reason = cjson.encode({ kind = 'LockHeld', text = 'waits for a lock that run ' .. holder .. ' holds' })
+    record_job_event(run, job, held, 'waiting', attempt, worker, reason)
+  end
+  -- The fence grows, so that a holder that lost the lock and still runs can decide nothing.
+  held.state, held.fence, held.facts.attempt = 'waiting', held.fence + 1, attempt
+  save_job(run, job, held, ttl)
+  keep_run(run, ttl)
+  return { 'locked', holder, now - held.facts.waiting_ms }
+end

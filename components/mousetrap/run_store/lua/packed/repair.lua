@@ -1,0 +1,47 @@
+-- Sends dead jobs through their queue again.
+
+-- Records of an earlier generation no longer count, and a late worker of one can decide nothing.
+local function begin_generation(run, job, held, generation, ttl)
+  log_before(run, job, held)
+  held.state, held.fence, held.verdict = 'redriving', held.fence + 1, nil
+  held.facts = { stage = held.facts.stage, generation = generation, attempt = 0, starts = 0 }
+  save_job(run, job, held, ttl)
+end
+
+-- A run continues because its dead job is in its queue again: once for each generation, and not if the run has ended
+-- otherwise since. `owner` is the run as it is loaded.
+local function reopen_run(run, owner, job, held, stage, ttl)
+  held.state, held.facts.reopened, held.facts.stage = 'redriven', true, stage
+  save_job(run, job, held, ttl)
+  if ENDED[owner.state] and owner.state ~= 'failed' then return end
+  owner.state, owner.facts.finished_ms, owner.facts.failure, owner.facts.expires_ms = 'queued', nil, nil, nil
+  save_run(run, owner, ttl)
+  record_event(run, 'redriven', stage, job, 0, '', '')
+end
+
+-- A dead letter is redriven once for each time that its job died; a letter of an older generation is stale. A job that the
+-- broker itself put aside was never decided: it is redriven unless a worker has it now. Until the job is in its queue, the
+-- letter is all there is, and the run stays failed.
+function transitions.redrive(job, run, generation, ttl)
+  local held = load_job(run, job) or new_job('')
+  local reached = held.facts.generation or 0
+  if (held.state == 'redriving' or held.state == 'redriven') and reached == generation + 1 then
+    return { 'redriven', held.facts.redriven_ms or now }
+  end
+  if reached > generation or held.state == 'done' or STOPPED[run_state(run) or ''] then return { 'stale', 0 } end
+  if held.state == 'running' and (held.facts.until_ms or 0) > now then return { 'busy', 0 } end
+  begin_generation(run, job, held, generation + 1, ttl)
+  held.facts.redriven_ms = now
+  save_job(run, job, held, ttl)
+  return { 'redriven', now }
+end
+
+-- `restore` is the record of a run that the store has lost.
+function transitions.redriven(job, run, stage, generation, restore, ttl)
+  local held = load_job(run, job)
+  if held and held.state == 'redriving' and held.facts.generation == generation then
+    if not run_state(run) then redis.call('SET', run_key(run), restore, 'PX', extended(ttl)) end
+    reopen_run(run, load_run(run), job, held, stage, ttl)
+  end
+  return { 'recorded' }
+end

@@ -1,0 +1,132 @@
+-- Opens and ends runs, and writes their timelines.
+
+local transitions = {}
+
+local function notify(run, channel) redis.call('PUBLISH', channel, run) end
+
+local function add_event(run, id, kind, stage, job, attempt, worker, data)
+  redis.call('XADD', events_key(run), 'MAXLEN', '~', MOST_EVENTS, id, 'kind', kind, 'stage', stage, 'job', job,
+    'attempt', attempt, 'worker', worker, 'data', data)
+end
+
+-- An entry's id is its time. For an id that is not greater than the last one the server makes a greater one.
+local function record_event_at(at, run, kind, ...)
+  if not pcall(add_event, run, string.format('%d-*', at), kind, ...) then add_event(run, '*', kind, ...) end
+  if redis.call('PTTL', events_key(run)) < 0 then
+    redis.call('PEXPIRE', events_key(run), math.max(redis.call('PTTL', run_key(run)), HOUR))
+  end
+end
+
+local function record_event(run, kind, ...)
+  record_event_at(now, run, kind, ...)
+  notify(run, ENDED[kind] and ENDS or CHANGES)
+end
+
+-- What plain commands recorded of a job comes into the timeline before anything else of it does.
+local function log_before(run, job, held)
+  local before = held.before
+  held.before = nil
+  if not before then return end
+  record_event_at(before.claimed_ms or now, run, 'started', before.stage or '', job, before.attempt, before.worker or '', '')
+  if before.state == 'done' then
+    record_event_at(before.decided_ms or now, run, 'finished', before.stage or '', job, before.attempt,
+      before.worker or '', '')
+    if not before.next then record_event_at(before.decided_ms or now, run, 'completed', '', '', 0, '', '') end
+  end
+end
+
+-- All events of a job that is saved here are in the timeline.
+local function save_job(run, job, held, ttl)
+  log_before(run, job, held)
+  held.facts.logged = true
+  local record = JOB_BYTES[held.state] .. string.format('%08x', held.fence) .. cjson.encode(held.facts)
+  if held.verdict then record = record .. '\n' .. held.verdict end
+  write(job_key(run, job), record, ttl)
+end
+
+local function record_job_event(run, job, held, kind, attempt, worker, data)
+  log_before(run, job, held)
+  record_event(run, kind, held.facts.stage or '', job, attempt, worker, data)
+end
+
+local function end_run(run, held, state, failure, ttl)
+  held.state, held.facts.finished_ms = state, now
+  if failure ~= '' then held.facts.failure = failure end
+  save_run(run, held, ttl)
+end
+
+-- Until its first job is due, the run is kept so that the claim of that job finds how it ended.
+local function until_due(held) return math.max(0, (held.facts.due_ms or 0) - now) end
+
+-- Lists of runs look back for as long as the longest delay of a run that is kept.
+local function note_delay(delay, ttl)
+  if delay > tonumber(redis.call('GET', LONGEST_DELAY) or 0) then
+    redis.call('SET', LONGEST_DELAY, delay, 'PX', ttl + delay + 2 * DAY)
+  else
+    redis.call('PEXPIRE', LONGEST_DELAY, ttl + delay + 2 * DAY, 'GT')
+  end
+end
+
+-- A run whose id is recorded, or that has a delay. A repeat of a run that no worker has met yet may be published again: its
+-- first job has the same id. A tombstone has no facts to compare: its run was never recorded.
+function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
+  local held = load_run(run)
+  local facts = facts_of(held)
+  local tombstone = held and held.state == 'rejected' and not facts.pipeline
+  local same = tombstone or (facts.pipeline == pipeline and (facts.digest or '') == digest)
+  if not held or (held.state == 'rejected' and same) then
+    if held then redis.call('DEL', events_key(run), progress_key(run)) end
+    redis.call('SET', run_key(run), record, 'PX', extended(ttl + delay))
+    if delay > 0 then note_delay(delay, ttl) end
+    local opened = delay > 0 and DELAYED or OPENED
+    redis.call('ZADD', opened, now, run)
+    redis.call('PEXPIRE', opened, ttl + delay)
+    return { 'opened', 0, 0, 0 }
+  end
+  if not same then return { 'conflict', 0, 0, 0 } end
+  -- A second copy of a delayed job would come due after its run is over, perhaps when that is forgotten.
+  local published = facts.due_ms and not redis.call('ZSCORE', DELAYED, run)
+  local waiting = held.state == 'queued' and not published and redis.call('EXISTS', job_key(run, first)) == 0
+  if waiting then
+    facts.submitters = (facts.submitters or 1) + 1
+    save_run(run, held)
+  end
+  return { waiting and 'waiting' or 'known', facts.accepted_ms or 0, facts.expires_ms or 0, facts.due_ms or 0 }
+end
+
+-- The caller got an error: the run is not accepted. When that was the last submitter, and no worker has met the run, a
+-- message that did arrive must not run it. A success that another caller got stays valid. Of a run that is not recorded a
+-- tombstone stays, for its message may be in the queue.
+function transitions.reject_run(run, first, failure, ttl)
+  local held = load_run(run)
+  if not held then
+    end_run(run, { facts = {}, input = 'null' }, 'rejected', failure, ttl)
+    return { 'rejected' }
+  end
+  held.facts.submitters = (held.facts.submitters or 1) - 1
+  if held.facts.submitters > 0 or redis.call('EXISTS', job_key(run, first)) == 1 or held.state ~= 'queued' then
+    save_run(run, held)
+    return { 'kept' }
+  end
+  end_run(run, held, 'rejected', failure, ttl + until_due(held))
+  record_event(run, 'rejected', '', '', 0, '', failure)
+  return { 'rejected' }
+end
+
+-- Ends a run from outside. Workers that run a job of it learn it by its state; waiting jobs at their claim.
+function transitions.cancel_run(run, failure, ttl)
+  local held = load_run(run)
+  if not held then return { 'unknown' } end
+  if ENDED[held.state] then return { held.state } end
+  end_run(run, held, 'cancelled', failure, ttl + until_due(held))
+  record_event(run, 'cancelled', '', '', 0, '', failure)
+  return { 'cancelled' }
+end
+
+function transitions.progress(run, progress)
+  if redis.call('EXISTS', run_key(run)) == 0 then return { 'unknown' } end
+  redis.call('HSET', progress_key(run), 'progress', progress)
+  redis.call('PEXPIRE', progress_key(run), math.max(redis.call('PTTL', run_key(run)), HOUR))
+  notify(run, CHANGES)
+  return { 'recorded' }
+end

@@ -1,0 +1,1 @@
+"""Writes the packed records of runs of wire format 5."""

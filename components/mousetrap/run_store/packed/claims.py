@@ -1,0 +1,200 @@
+"""Claims packed jobs, by plain commands where nothing is unusual."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mousetrap.jobs import Job, MousetrapError
+from mousetrap.run_store.claim_replies import Claim, Granted, read_refusal
+from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, packed_job_key, packed_run_key
+from mousetrap.run_store.packed.call import Call
+from mousetrap.run_store.packed.index import add_to_lists
+from mousetrap.run_store.packed.sender import Sender, function_call
+from mousetrap.run_store.packed.transitions import ClaimJob
+from mousetrap.run_store.records import HEAD, JobFacts, RunFacts, encode_claim, encode_run
+from mousetrap.run_store.requests import ClaimRequest
+from mousetrap.run_store.signed_records import Span, opening_body, sign_opening
+from mousetrap.run_store.transitions import text_of
+from mousetrap.signing import Keyring
+
+#: A job that expires sooner is claimed by Lua, whose time is the server's own.
+_EXPIRES_SOON_MS = 60_000
+#: The fence of the first claim of a job.
+_FIRST_FENCE = 1
+
+
+class Planned(NamedTuple):
+    """A claim, and where its replies are."""
+
+    request: ClaimRequest
+    #: What a plain claim records; empty where Lua judges from the start.
+    record: bytes
+    place: int
+    run: int = 0
+    parent: int = 0
+
+
+class Claims:
+    """Claims a batch: first by plain commands, then what they did not settle by Lua."""
+
+    def __init__(self, sender: Sender, keyring: Keyring, ttl: int, keep: int) -> None:
+        self._sender = sender
+        self._keyring = keyring
+        self._ttl = ttl
+        self._keep = keep
+
+    def plan(self, call: Call, requests: Sequence[ClaimRequest], worker: str) -> list[Planned]:
+        """Puts the claims into the call.
+
+        The order counts: a rejection leaves a run alone whose first job is there, and the run is looked at after that is
+        recorded, so that an earlier rejection is seen.
+        """
+        now = self._sender.now_ms()
+        planned = [self._first(call, request, worker, now) for request in requests]
+        if started := [it.request.job.run_id for it in planned if not it.request.job.parent]:
+            call.add("ZREM", OPENED, *started)
+            call.add("ZREM", OPENED_DELAYED, *started)
+        return [self._looks(call, it, now) if it.record else it for it in planned]
+
+    async def judge(
+        self, planned: Sequence[Planned], replies: Sequence[Any], worker: str
+    ) -> list[Claim | MousetrapError]:
+        """The results of the claims; those that the plain commands did not settle are judged by Lua."""
+        results: list[Claim | MousetrapError | ClaimJob] = [
+            self._result(it, replies, worker) for it in planned
+        ]
+        while unsettled := [place for place, it in enumerate(results) if isinstance(it, ClaimJob)]:
+            call = Call()
+            for place in unsettled:
+                transition = results[place]
+                assert isinstance(transition, ClaimJob)
+                call.add(*function_call(transition))
+            for place in unsettled:
+                job = planned[place].request.job
+                if results[place].restore:  # type: ignore[union-attr]
+                    add_to_lists(call, [(job.pipeline, job.accepted_ms, job.run_id)], self._ttl)
+            again = await self._sender.send(call.commands)
+            for place, reply in zip(unsettled, again, strict=False):
+                results[place] = self._settled(planned[place].request, reply, results[place], worker)
+        return results  # type: ignore[return-value]
+
+    def restored(self, job: Job) -> str:
+        """The record of a run of which the store knows nothing, though a job of it is here: its input is the first job's."""
+        facts = RunFacts(
+            pipeline=job.pipeline,
+            stage=job.stage,
+            accepted_ms=job.accepted_ms,
+            expires_ms=job.expires_ms or 0,
+        )
+        if job.parent or job.generation:
+            return encode_run(facts, b"null").decode()
+        payload = bytes(job.payload)
+        if isinstance(job.reference, msgspec.UnsetType):
+            digest, referred = hashlib.sha256(payload).hexdigest(), ""
+        else:
+            digest, referred = job.reference.sha256, text_of(job.reference)
+        span = Span(job.expires_ms - job.accepted_ms if job.expires_ms else 0)
+        body = opening_body(payload, referred.encode())
+        signature = sign_opening(job.run_id, job.pipeline, job.stage, body, span, self._keyring)
+        facts = msgspec.structs.replace(facts, digest=digest, input_reference=referred, signature=signature)
+        return encode_run(facts, payload).decode()
+
+    def _first(self, call: Call, request: ClaimRequest, worker: str, now: int) -> Planned:
+        job = request.job
+        if not self._is_plain(request, now):
+            return Planned(request, b"", call.add(*function_call(self._transition(request, worker))))
+        lease = int(request.lease * 1000)
+        facts = JobFacts(stage=job.stage, worker=worker, claimed_ms=now, until_ms=now + lease)
+        record = encode_claim(_FIRST_FENCE, facts)
+        key = packed_job_key(job.run_id, job.id)
+        return Planned(request, record, call.add("SET", key, record, "NX", "GET", "PX", self._ttl))
+
+    def _is_plain(self, request: ClaimRequest, now: int) -> bool:
+        """Whether nothing of the claim needs more than its job's, its run's and its parent's first bytes."""
+        job = request.job
+        return (
+            job.attempt == 1
+            and job.generation == 0
+            and not request.lock
+            and (job.expires_ms is None or job.expires_ms > now + _EXPIRES_SOON_MS)
+            and now - job.accepted_ms < self._ttl
+            # Lua removes the copy of a large output once it has arrived.
+            and (job.parent is None or len(job.payload) <= self._keep)
+        )
+
+    def _looks(self, call: Call, planned: Planned, now: int) -> Planned:
+        job = planned.request.job
+        run = call.add("GETRANGE", packed_run_key(job.run_id), 0, 0)
+        parent = 0
+        if job.parent:
+            parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), 0, HEAD - 1)
+        call.keep(job.run_id, job.accepted_ms, now, self._ttl)
+        return planned._replace(run=run, parent=parent)
+
+    def _result(
+        self, planned: Planned, replies: Sequence[Any], worker: str
+    ) -> Claim | MousetrapError | ClaimJob:
+        request, record, place, *_ = planned
+        if not record:
+            return self._settled(request, replies[place], self._transition(request, worker), worker)
+        held, run = replies[place], replies[planned.run]
+        if held is None and run == b"Q" and self._follows(planned, replies):
+            return Granted(fence=_FIRST_FENCE, starts=1, record=record)
+        if isinstance(held, Exception) and not str(held).startswith("WRONGTYPE"):
+            return self._sender.error(held)
+        return self._transition(
+            request,
+            worker,
+            taken=record.decode() if held is None else "",
+            restore=self.restored(request.job) if run == b"" else "",
+        )
+
+    def _follows(self, planned: Planned, replies: Sequence[Any]) -> bool:
+        """Whether the parent is done under the fence that the message names, or not known."""
+        job = planned.request.job
+        return not job.parent or replies[planned.parent] in (b"", b"D%08x" % _parent_fence(job))
+
+    def _settled(
+        self, request: ClaimRequest, reply: Any, asked: Any, worker: str
+    ) -> Claim | MousetrapError | ClaimJob:
+        try:
+            answer = self._sender.answer(reply)
+        except MousetrapError as error:
+            return error
+        if answer[0] == "unopened":
+            return self._transition(request, worker, taken=asked.taken, restore=self.restored(request.job))
+        if answer[0] == "granted":
+            return Granted(*answer[1:])
+        return read_refusal(answer, request.job, self._keyring)
+
+    def _transition(
+        self, request: ClaimRequest, worker: str, *, taken: str = "", restore: str = ""
+    ) -> ClaimJob:
+        job = request.job
+        return ClaimJob(
+            job=job.id,
+            run=job.run_id,
+            stage=job.stage,
+            attempt=job.attempt,
+            parent=job.parent or "",
+            parent_fence=_parent_fence(job),
+            accepted_ms=job.accepted_ms,
+            generation=job.generation,
+            expires_ms=job.expires_ms or 0,
+            worker=worker,
+            redelivered=request.redelivered,
+            lock=request.lock,
+            waits=request.waits,
+            crashes=request.crashes,
+            lease=int(request.lease * 1000),
+            keep=self._keep,
+            taken=taken,
+            restore=restore,
+            ttl=self._ttl,
+        )
+
+
+def _parent_fence(job: Job) -> int:
+    return getattr(job, "parent_fence", 0)

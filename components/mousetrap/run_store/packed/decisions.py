@@ -1,0 +1,144 @@
+"""Records the outcomes of packed jobs."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mousetrap.jobs import Done, GiveUp, MousetrapError
+from mousetrap.run_store.keys import newest_key, packed_job_key, packed_run_key
+from mousetrap.run_store.notifications import CHANGES, ENDS
+from mousetrap.run_store.packed.call import Call
+from mousetrap.run_store.packed.sender import LIBRARY, Sender, function_call
+from mousetrap.run_store.packed.transitions import RecordDone, RecordGiveUp, RecordRetry, WaitOut
+from mousetrap.run_store.records import STOPPED
+from mousetrap.run_store.requests import Decision, DecisionRequest
+from mousetrap.run_store.signed_records import write_verdict
+from mousetrap.run_store.transitions import Transition, text_of
+from mousetrap.signing import Keyring
+
+
+class Planned(NamedTuple):
+    """A decision, and where its reply is."""
+
+    request: DecisionRequest
+    place: int
+    #: Whether it is a plain one.
+    plain: bool
+    #: Where the run's first byte is; 0 where it was not asked for.
+    run: int = 0
+
+
+class Decisions:
+    """Records a batch: first by plain commands, then what they refused by Lua."""
+
+    def __init__(self, sender: Sender, keyring: Keyring, ttl: int) -> None:
+        self._sender = sender
+        self._keyring = keyring
+        self._ttl = ttl
+
+    def plan(self, call: Call, requests: Sequence[DecisionRequest], worker: str) -> list[Planned]:
+        """Puts the decisions into the call, and notifies those who wait for their runs."""
+        now = self._sender.now_ms()
+        planned = [self._first(call, request, worker, now) for request in requests]
+        newest: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+        for request in requests:
+            if _completes(request):
+                newest[request.job.pipeline].append((request.job.accepted_ms, request.job.run_id))
+        for pipeline, runs in newest.items():
+            call.note_newest(pipeline, runs, self._ttl)
+        call.publish(ENDS, [it.job.run_id for it in requests if _completes(it)])
+        call.publish(CHANGES, [it.job.run_id for it in requests if not _completes(it)])
+        return planned
+
+    async def judge(
+        self, planned: Sequence[Planned], replies: Sequence[Any], worker: str
+    ) -> list[Decision | MousetrapError]:
+        """The results of the decisions; those that the plain commands refused are judged by Lua."""
+        results = [self._result(it, replies) for it in planned]
+        if refused := [place for place, it in enumerate(results) if it is None]:
+            call = Call()
+            for place in refused:
+                call.add(*function_call(self._transition(planned[place].request, worker)))
+            again = await self._sender.send(call.commands)
+            for place, reply in zip(refused, again, strict=True):
+                results[place] = self._answer(reply)
+        await self._forget_newest(planned, results)
+        return results  # type: ignore[return-value]
+
+    def _first(self, call: Call, request: DecisionRequest, worker: str, now: int) -> Planned:
+        job, claim = request.job, request.claim.record
+        if not claim or not isinstance(request.outcome, Done):
+            transition = self._transition(request, worker)
+            return Planned(request, call.add(*function_call(transition)), plain=False)
+        key, run = packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)
+        following = b"" if request.last else b',"next":%b' % msgspec.json.encode(request.next_stage)
+        facts = b'%b,"decided_ms":%d%b}' % (claim[1:-1], now, following)
+        record = b"D%b\n%b" % (facts, self._verdict(request).encode())
+        if request.last:
+            call.keep(job.run_id, job.accepted_ms, now, self._ttl)
+            place = call.add("FCALL", f"{LIBRARY.name}_decide", 2, key, run, claim, record, self._ttl)
+            return Planned(request, place, plain=True)
+        if self._sender.compares:
+            place = call.add("SET", key, record, "IFEQ", claim, "PX", self._ttl)
+        else:
+            place = call.add("FCALL", f"{LIBRARY.name}_decide", 1, key, claim, record, self._ttl)
+        return Planned(request, place, plain=True, run=call.add("GETRANGE", run, 0, 0))
+
+    def _result(self, planned: Planned, replies: Sequence[Any]) -> Decision | MousetrapError | None:
+        """None where it is for Lua to judge."""
+        reply = replies[planned.place]
+        if not planned.plain:
+            return self._answer(reply)
+        if isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
+            return self._sender.error(reply)
+        if not reply or isinstance(reply, Exception):
+            return None
+        return "over" if planned.run and replies[planned.run] in STOPPED else "recorded"
+
+    def _answer(self, reply: Any) -> Decision | MousetrapError:
+        try:
+            decision: Decision = self._sender.answer(reply)[0]
+        except MousetrapError as error:
+            return error
+        return decision
+
+    async def _forget_newest(
+        self, planned: Sequence[Planned], results: Sequence[Decision | MousetrapError | None]
+    ) -> None:
+        """A run that was named as completed before its decision was refused is so no more."""
+        refused = [
+            it.request.job
+            for it, result in zip(planned, results, strict=True)
+            if _completes(it.request) and result != "recorded"
+        ]
+        if refused:
+            await self._sender.send([("ZREM", newest_key(job.pipeline), job.run_id) for job in refused])
+
+    def _verdict(self, request: DecisionRequest) -> str:
+        """The outcome as it is recorded; nothing follows from the last stage's, so it is not signed."""
+        if request.last:
+            return text_of(request.outcome)
+        return write_verdict(request.outcome, request.job, self._keyring)
+
+    def _transition(self, request: DecisionRequest, worker: str) -> Transition:
+        """The transition that records it. A traceback is kept once, in the timeline."""
+        job, outcome, ttl = request.job, request.outcome, self._ttl
+        about = (job.id, job.run_id, job.attempt, request.claim.fence, worker)
+        if isinstance(outcome, Done):
+            following = "" if request.last else request.next_stage or "?"
+            return RecordDone(*about, self._verdict(request), following, ttl)
+        story = text_of(outcome.failure)
+        short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
+        verdict = write_verdict(short, job, self._keyring)
+        if isinstance(short, GiveUp):
+            return RecordGiveUp(*about, verdict, text_of(short.failure), story, ttl)
+        delay = int(short.after * 1000)
+        if short.counted:
+            return RecordRetry(*about, verdict, story, delay, ttl)
+        return WaitOut(*about, story, delay, ttl)
+
+
+def _completes(request: DecisionRequest) -> bool:
+    return request.last and isinstance(request.outcome, Done)

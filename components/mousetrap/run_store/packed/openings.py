@@ -1,0 +1,133 @@
+"""Opens packed runs, those of one tick of the event loop together."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from mousetrap.jobs import MousetrapError
+from mousetrap.run_store.keys import OPENED, packed_run_key
+from mousetrap.run_store.packed.call import Call, extended
+from mousetrap.run_store.packed.index import Listed, add_to_lists, lists_of, member_of
+from mousetrap.run_store.packed.sender import Sender, function_call
+from mousetrap.run_store.packed.transitions import OpenRun
+from mousetrap.run_store.records import RunFacts, encode_run
+
+
+class NewRun(NamedTuple):
+    """A run to open."""
+
+    run_id: str
+    facts: RunFacts
+    input: bytes
+    #: The id of its first job.
+    first: str
+
+
+class Found(NamedTuple):
+    """What `open` found: the run as it was accepted, perhaps earlier."""
+
+    state: Literal["opened", "waiting", "known", "conflict"]
+    accepted_ms: int
+    expires_ms: int
+    due_ms: int
+
+
+class Openings:
+    """Opens runs: the records each by a command of its own, lists and openings by one command for all.
+
+    A run with a delay goes by Lua: a repeat of it must not name it as unpublished.
+    """
+
+    def __init__(self, sender: Sender, ttl: int) -> None:
+        self._sender = sender
+        self._ttl = ttl
+        self._waiting: list[tuple[NewRun, asyncio.Future[Any]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def open(self, run: NewRun) -> Found:
+        """Records the run unless its id is recorded. Raises StoreUnreachable."""
+        delay = run.facts.due_ms - run.facts.accepted_ms if run.facts.due_ms else 0
+        if delay:
+            return await self._by_lua(run, delay)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((run, future))
+        if len(self._waiting) == 1:
+            sending = asyncio.create_task(self._send())
+            self._sending.add(sending)
+            sending.add_done_callback(self._sending.discard)
+        reply = await future
+        if reply is None:
+            return _opened(run)
+        if isinstance(reply, Exception):
+            raise reply if isinstance(reply, MousetrapError) else self._sender.error(reply)
+        found = await self._by_lua(run, 0)
+        if found.state != "opened":
+            await self._unlist(run, found)
+        return found
+
+    async def close(self) -> None:
+        """Waits for those under way."""
+        if self._sending:
+            await asyncio.wait(set(self._sending))
+
+    async def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        call = Call()
+        runs = [run for run, _ in waiting]
+        # Named before they are recorded: a run that is recorded and not named would never be published.
+        call.add(
+            "ZADD", OPENED, "NX", *(part for run in runs for part in (run.facts.accepted_ms, run.run_id))
+        )
+        call.add("PEXPIRE", OPENED, self._ttl)
+        add_to_lists(call, map(_listed, runs), self._ttl)
+        first = len(call.commands)
+        for run in runs:
+            record = encode_run(run.facts, run.input)
+            call.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", extended(self._ttl))
+        try:
+            replies: Sequence[Any] = (await self._sender.send(call.commands))[first:]
+        except Exception as error:  # noqa: BLE001  each of those who wait gets it
+            replies = [error] * len(waiting)
+        for (_, future), reply in zip(waiting, replies, strict=True):
+            if not future.done():
+                future.set_result(reply)
+
+    async def _by_lua(self, run: NewRun, delay: int) -> Found:
+        facts = run.facts
+        transition = OpenRun(
+            run=run.run_id,
+            record=encode_run(facts, run.input).decode(),
+            first=run.first,
+            pipeline=facts.pipeline,
+            digest=facts.digest,
+            delay=delay,
+            ttl=self._ttl,
+        )
+        call = Call()
+        call.add(*function_call(transition))
+        if delay:
+            add_to_lists(call, [_listed(run)], self._ttl + delay, longer=True)
+        reply, *_ = await self._sender.send(call.commands)
+        state, *times = self._sender.answer(reply)
+        found = _opened(run) if state == "opened" else Found(state, *times)
+        if delay and state != "opened":
+            await self._unlist(run, found)
+        return found
+
+    async def _unlist(self, run: NewRun, found: Found) -> None:
+        """Takes back what named a run that was recorded before."""
+        commands: list[tuple[str, ...]] = []
+        if found.accepted_ms != run.facts.accepted_ms or found.state == "conflict":
+            commands = [("ZREM", key, member_of(_listed(run))) for key in lists_of(_listed(run))]
+        if found.state == "known":
+            commands.append(("ZREM", OPENED, run.run_id))
+        if commands:
+            await self._sender.send(commands)
+
+
+def _listed(run: NewRun) -> Listed:
+    return run.facts.pipeline, run.facts.accepted_ms, run.run_id
+
+
+def _opened(run: NewRun) -> Found:
+    return Found("opened", run.facts.accepted_ms, run.facts.expires_ms, run.facts.due_ms)

@@ -1,0 +1,203 @@
+"""Opens, ends and finds packed runs."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from mousetrap.jobs import first_job
+from mousetrap.run_store.keys import (
+    OPENED,
+    OPENED_DELAYED,
+    packed_job_key,
+    packed_run_key,
+    run_key,
+)
+from mousetrap.run_store.packed.openings import Found, NewRun, Openings
+from mousetrap.run_store.packed.sender import Sender
+from mousetrap.run_store.packed.transitions import RejectRun
+from mousetrap.run_store.records import RUN_STATES, STOPPED, RecordBroken, RunFacts, RunRecord, decode_run
+from mousetrap.run_store.transitions import CancelRun, ReportProgress, YieldValue
+from mousetrap.signing import SignatureRefused
+
+#: How long a note waits for others to go with.
+_NOTE_DELAY_S = 1.0
+_LIVE = b"Q"
+
+
+class PackedRuns:
+    """What submitters, operators and handlers do with packed runs; `unknown` and None stand for a run that is not packed."""
+
+    def __init__(self, sender: Sender, ttl: int) -> None:
+        self._sender = sender
+        self._ttl = ttl
+        self._openings = Openings(sender, ttl)
+        #: Runs opened or found here, whose publish is not noted yet.
+        self._unpublished: set[str] = set()
+        self._published: list[str] = []
+        self._noting: asyncio.TimerHandle | None = None
+
+    async def now_ms(self) -> int:
+        """The server's time. Raises StoreUnreachable."""
+        await self._sender.server_known()
+        return self._sender.now_ms()
+
+    async def open(self, run: NewRun) -> Found:
+        """Records the run unless its id is recorded."""
+        found = await self._openings.open(run)
+        self._unpublished.add(run.run_id)
+        return found
+
+    def mark_published(self, run_id: str) -> bool:
+        """Notes that a run's first job is with the broker, within a second; False where the run may not be packed."""
+        known = run_id in self._unpublished
+        self._unpublished.discard(run_id)
+        self._published.append(run_id)
+        if self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(_NOTE_DELAY_S, self._note)
+        return known
+
+    async def unpublished(self, age_ms: int, limit: int) -> list[str]:
+        """Live runs recorded that long ago whose first job may not be published."""
+        self._note()
+        until = await self.now_ms() - age_ms
+        keys = (OPENED, OPENED_DELAYED)
+        named = await self._sender.send(
+            [("ZRANGE", key, "-inf", until, "BYSCORE", "LIMIT", 0, limit) for key in keys]
+        )
+        members = [(key, run) for key, runs in zip(keys, named, strict=True) for run in self._listed(runs)]
+        states = await self.states([run for _, run in members])
+        gone = [member for member, state in zip(members, states, strict=True) if state != _LIVE]
+        if gone:
+            await self._sender.send([("ZREM", key, run) for key, run in gone])
+        found = [run for (_, run), state in zip(members, states, strict=True) if state == _LIVE]
+        self._unpublished.update(found)
+        return found
+
+    async def states(self, run_ids: Sequence[str]) -> list[bytes | Exception]:
+        """The first byte of each run's record; empty for one that is not packed, an error for a damaged one."""
+        if not run_ids:
+            return []
+        return await self._sender.send([("GETRANGE", packed_run_key(run_id), 0, 0) for run_id in run_ids])
+
+    async def look(self, run_id: str) -> str:
+        """The state of a run, all that who waits for its end needs; empty for one that is not packed or not readable."""
+        (state,) = await self.states([run_id])
+        if isinstance(state, Exception):
+            if not isinstance(state, ResponseError):
+                raise self._sender.error(state)
+            return ""
+        return RUN_STATES.get(state.decode("ascii", "replace"), "")
+
+    async def known(self, run_ids: Sequence[str]) -> set[str]:
+        """Those of the runs that are remembered, packed or not."""
+        if not run_ids:
+            return set()
+        there = await self._sender.send(
+            [("EXISTS", key(run_id)) for run_id in run_ids for key in (packed_run_key, run_key)]
+        )
+        return {
+            run_id
+            for run_id, packed, older in zip(run_ids, there[::2], there[1::2], strict=True)
+            if self._value(packed) or self._value(older)
+        }
+
+    async def is_older(self, run_id: str) -> bool:
+        """Whether the run is one of the older family; one that is not known is not."""
+        packed, older = await self._sender.send(
+            [("EXISTS", packed_run_key(run_id)), ("EXISTS", run_key(run_id))]
+        )
+        return bool(self._value(older)) and not self._value(packed)
+
+    async def ended(self, run_ids: Sequence[str]) -> tuple[set[str], list[str]]:
+        """Those of the runs that were ended from outside, and those that are not packed.
+
+        A run that failed is not among them: another worker may have died before it published the dead letter, and the message
+        that is here is then the only one. Its claim is lost, which the next renewal shows.
+        """
+        states = await self.states(run_ids)
+        found = list(zip(run_ids, states, strict=True))
+        for _, state in found:
+            if isinstance(state, Exception) and not isinstance(state, ResponseError):
+                raise self._sender.error(state)
+        return {run_id for run_id, state in found if state in STOPPED}, [
+            run_id for run_id, state in found if state == b""
+        ]
+
+    async def record(self, run_id: str) -> RunRecord | None:
+        """The run; None for one that is not packed. Raises SignatureRefused for what is no record of ours."""
+        (record,) = await self._sender.send([("GET", packed_run_key(run_id))])
+        if self._value(record) is None:
+            return None
+        try:
+            return decode_run(record)
+        except RecordBroken as error:
+            raise SignatureRefused(f"the record in the store is not ours: {error}") from error
+
+    async def job(self, run_id: str, job_id: str) -> bytes | None:
+        """The record of a job."""
+        (record,) = await self._sender.send([("GET", packed_job_key(run_id, job_id))])
+        found: bytes | None = self._value(record)
+        return found
+
+    async def reject(self, run_id: str, failure: str) -> None:
+        """Ends the run unless another submission holds or a worker has met it; of an unknown one a tombstone stays."""
+        self._unpublished.discard(run_id)
+        known = None
+        with suppress(SignatureRefused):  # a damaged one is refused there too
+            known = await self.record(run_id)
+        first = _first_job_id(run_id, known.facts) if known else ""
+        await self._sender.call(RejectRun(run_id, first, failure, self._ttl))
+
+    async def cancel(self, run_id: str, failure: str) -> str:
+        """The state after this."""
+        (state,) = await self._sender.call(CancelRun(run_id, failure, self._ttl))
+        return str(state)
+
+    async def report(self, run_id: str, progress: str) -> str:
+        """Records the progress of a running handler: `recorded` or `unknown`."""
+        (reply,) = await self._sender.call(ReportProgress(run_id, progress))
+        return str(reply)
+
+    async def keep_value(self, value: YieldValue) -> str:
+        """Keeps a value that a handler yielded."""
+        (reply,) = await self._sender.call(value)
+        return str(reply)
+
+    async def close(self) -> None:
+        """Sends the remaining notes and waits for all replies."""
+        self._note()
+        await self._openings.close()
+        await self._sender.close()
+
+    def _note(self) -> None:
+        if self._noting is not None:
+            self._noting.cancel()
+            self._noting = None
+        published, self._published = self._published, []
+        if published:
+            noted = self._sender.send([("ZREM", OPENED, *published), ("ZREM", OPENED_DELAYED, *published)])
+            noted.add_done_callback(_ignore_error)
+
+    def _value(self, reply: Any) -> Any:
+        if isinstance(reply, Exception):
+            raise self._sender.error(reply)
+        return reply
+
+    def _listed(self, members: Any) -> Iterable[str]:
+        return [member.decode("utf-8", "replace") for member in self._value(members)]
+
+
+def _first_job_id(run_id: str, facts: RunFacts) -> str:
+    named = first_job(
+        run_id=run_id, pipeline=facts.pipeline, stage=facts.stage, payload=b"null", accepted_ms=0
+    )
+    return named.id
+
+
+def _ignore_error(noted: "asyncio.Future[list[Any]]") -> None:
+    """Retrieves the error of a note, so that it is not logged as never retrieved."""
+    if not noted.cancelled():
+        noted.exception()

@@ -1,0 +1,175 @@
+"""Sends plain commands and packed transitions in pipelined calls."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from mousetrap.jobs import MousetrapError, RecordDamaged
+from mousetrap.run_store.keys import CLOCK, packed_run_key
+from mousetrap.run_store.packed.server_time import ServerTime
+from mousetrap.run_store.transitions import Transition
+from mousetrap.store_client import Library, unreachable
+
+#: One command: its name and its arguments.
+Command = Sequence[bytes | str | int]
+
+_FILES = ("keys", "../clock", "records", "runs", "locks", "repair", "claims", "decisions", "library")
+LIBRARY = Library.read(
+    "mousetrap_packed",
+    "mousetrap.run_store",
+    ["lua/clock.lua" if name == "../clock" else f"lua/packed/{name}.lua" for name in _FILES],
+)
+#: The first member of a reply that is an error.
+_ERRORS = ("damaged", "error")
+#: Groups of commands in one call: each group keeps the server busy for a few µs.
+_MOST = 256
+
+
+class Sender:
+    """Gathers the groups of commands of one tick of the event loop into one pipelined call.
+
+    1. `send` puts a group into the waiting list; the first of a tick starts a task that sends all.
+    2. The server's time comes with each call: `now_ms` counts on from there.
+    3. A server that lacks our functions gets them, and those calls again.
+    """
+
+    def __init__(self, client: "Redis", address: str, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._address = address
+        self._time = ServerTime(clock)
+        #: Whether the server can set a string only if it has a given value; None until it was asked.
+        self._compares: bool | None = None
+        self._waiting: list[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def server_known(self) -> None:
+        """Returns once the server's time and abilities are known. Raises StoreUnreachable."""
+        if self._compares is None:
+            info, note = await self.send([("INFO", "server"), ("GET", CLOCK)])
+            if isinstance(note, bytes):
+                self._time.follow(note)
+            self._compares = can_compare(info)
+
+    @property
+    def compares(self) -> bool:
+        """Whether the server can compare and set by itself: Valkey 8.1, Redis 8.4."""
+        return bool(self._compares)
+
+    def now_ms(self) -> int:
+        """The server's time, in milliseconds since 1970, after `server_known`."""
+        return self._time.now_ms()
+
+    def send(self, commands: Sequence[Command]) -> "asyncio.Future[list[Any]]":
+        """The replies to come; an error of one command is a value in the list. Raises StoreUnreachable."""
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((commands, future))
+        if len(self._waiting) == 1:
+            sending = asyncio.create_task(self._send_waiting())
+            self._sending.add(sending)
+            sending.add_done_callback(self._sending.discard)
+        return future
+
+    async def call(self, transition: Transition) -> list[Any]:
+        """The reply of a transition. Raises StoreUnreachable, after which it may have happened or not, and RecordDamaged."""
+        (reply,) = await self.send([function_call(transition)])
+        return self.answer(reply)
+
+    def answer(self, reply: Any) -> list[Any]:
+        """The reply of a transition, decoded. Raises the error that it stands for."""
+        if isinstance(reply, Exception):
+            raise self.error(reply)
+        try:
+            decoded: list[Any] = msgspec.msgpack.decode(reply)
+        except UnicodeDecodeError as error:
+            raise RecordDamaged(
+                f"what the store keeps of the job is damaged: it is no text: {error}"
+            ) from error
+        if decoded[0] == "damaged":
+            raise RecordDamaged(f"what the store keeps of the job is damaged: {decoded[1]}")
+        if decoded[0] == "error":
+            raise unreachable(self._address, decoded[1])
+        return decoded
+
+    def error(self, reply: Exception) -> MousetrapError:
+        """The error that a command's reply is, as ours."""
+        return unreachable(self._address, reply)
+
+    async def close(self) -> None:
+        """Waits for all replies."""
+        if self._sending:
+            await asyncio.wait(set(self._sending))
+
+    async def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), _MOST):
+            await self._send(waiting[start : start + _MOST])
+
+    async def _send(self, groups: list[tuple[Sequence[Command], "asyncio.Future[list[Any]]"]]) -> None:
+        commands: list[Command] = [command for group, _ in groups for command in group]
+        try:
+            replies = await self._replies(commands)
+        except Exception as error:  # noqa: BLE001  without a reply or an error, a caller would wait without end
+            known = isinstance(error, RedisError | OSError | TimeoutError)
+            for _, future in groups:
+                if not future.done():
+                    future.set_exception(unreachable(self._address, error) if known else error)
+            return
+        start = 0
+        for group, future in groups:
+            if not future.done():
+                future.set_result(replies[start : start + len(group)])
+            start += len(group)
+
+    async def _replies(self, commands: list[Command]) -> list[Any]:
+        *replies, time = await _pipelined(self._client, [*commands, ("TIME",)])
+        if not isinstance(time, Exception):
+            self._time.measure(int(time[0]) + int(time[1]) / 1e6)
+        lacking = [place for place, reply in enumerate(replies) if _lacks_library(reply)]
+        if lacking:
+            load = ("FUNCTION", "LOAD", "REPLACE", LIBRARY.source)
+            loaded, *again = await _pipelined(self._client, [load, *(commands[place] for place in lacking)])
+            for place, reply in zip(lacking, again, strict=True):
+                replies[place] = loaded if isinstance(loaded, Exception) else reply
+        return replies
+
+
+def function_call(transition: Transition) -> Command:
+    """The command that makes a transition; a cluster routes it by its key."""
+    run: str = transition.run  # type: ignore[attr-defined]
+    return ("FCALL", LIBRARY.name, 1, packed_run_key(run), msgspec.msgpack.encode(transition))
+
+
+def can_compare(info: Any) -> bool:
+    """Whether a server with this INFO has SET … IFEQ: Valkey 8.1 or later, Redis 8.4 or later."""
+    if isinstance(info, dict):
+        facts = {str(name): str(value) for name, value in info.items()}
+    else:
+        text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
+        facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    if valkey := facts.get("valkey_version"):
+        return _version(valkey) >= (8, 1)
+    return _version(facts.get("redis_version", "")) >= (8, 4)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+
+
+def _lacks_library(reply: Any) -> bool:
+    return isinstance(reply, ResponseError) and "Function not found" in str(reply)
+
+
+async def _pipelined(client: "Redis", commands: Sequence[Command]) -> list[Any]:
+    """The replies of all commands, sent in one write."""
+    async with client.pipeline(transaction=False) as pipe:
+        for command in commands:
+            if command[0] == "SET" and "GET" in command:
+                pipe.execute_command(*command, get=True)
+            else:
+                pipe.execute_command(*command)
+        replies: list[Any] = await pipe.execute(raise_on_error=False)
+        return replies

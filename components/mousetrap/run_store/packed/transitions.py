@@ -1,0 +1,128 @@
+"""Declares the arguments of each transition in `lua/packed/`.
+
+As the older family's: an array of a name and its arguments, in milliseconds. A test compares them with the Lua functions.
+"""
+
+from mousetrap.run_store.transitions import (
+    BeginSuspect,
+    CancelRun,
+    RedriveJob,
+    RenewClaim,
+    ReportProgress,
+    Transition,
+    YieldValue,
+)
+
+
+class OpenRun(Transition, frozen=True, array_like=True, tag="open_run"):
+    run: str
+    record: str
+    first: str
+    pipeline: str
+    digest: str
+    delay: int
+    ttl: int
+
+
+class RejectRun(Transition, frozen=True, array_like=True, tag="reject_run"):
+    run: str
+    #: The id of its first job; empty where the run is not known.
+    first: str
+    failure: str
+    ttl: int
+
+
+class ClaimJob(Transition, frozen=True, array_like=True, tag="claim"):
+    job: str
+    run: str
+    stage: str
+    attempt: int
+    parent: str
+    parent_fence: int
+    accepted_ms: int
+    generation: int
+    expires_ms: int
+    worker: str
+    redelivered: bool
+    lock: str
+    waits: bool
+    crashes: int
+    lease: int
+    keep: int
+    #: The record that a plain claim left, to be taken back; else empty.
+    taken: str
+    #: The record of the run, where the store does not know it; empty until that is known.
+    restore: str
+    ttl: int
+
+
+class Survived(Transition, frozen=True, array_like=True, tag="survived"):
+    job: str
+    run: str
+    attempt: int
+
+
+class _Decision(Transition, frozen=True, array_like=True):
+    """What every decision of a claim holder begins with."""
+
+    job: str
+    run: str
+    attempt: int
+    fence: int
+    worker: str
+
+
+class RecordDone(_Decision, frozen=True, array_like=True, tag="done"):
+    verdict: str
+    #: The next stage; empty where the output is the run's result.
+    following: str
+    ttl: int
+
+
+class RecordRetry(_Decision, frozen=True, array_like=True, tag="retry"):
+    verdict: str
+    story: str
+    delay: int
+    ttl: int
+
+
+class WaitOut(_Decision, frozen=True, array_like=True, tag="wait_out"):
+    story: str
+    delay: int
+    ttl: int
+
+
+class RecordGiveUp(_Decision, frozen=True, array_like=True, tag="give_up"):
+    verdict: str
+    failure: str
+    story: str
+    ttl: int
+
+
+class ReleaseClaim(_Decision, frozen=True, array_like=True, tag="release"):
+    ttl: int
+
+
+class DistrustRecord(Transition, frozen=True, array_like=True, tag="distrust"):
+    job: str
+    run: str
+    attempt: int
+    worker: str
+    refused: str
+    verdict: str
+    failure: str
+    restore: str
+    ttl: int
+
+
+class JobRedriven(Transition, frozen=True, array_like=True, tag="redriven"):
+    job: str
+    run: str
+    stage: str
+    generation: int
+    restore: str
+    ttl: int
+
+
+#: Those of the older family whose arguments are the same.
+SHARED = (BeginSuspect, CancelRun, RedriveJob, RenewClaim, ReportProgress, YieldValue)

@@ -1,0 +1,89 @@
+"""Claims packed jobs and records their outcomes."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from mousetrap.jobs import GiveUp, Job
+from mousetrap.run_store.claim_replies import Unsigned
+from mousetrap.run_store.notifications import CHANGES
+from mousetrap.run_store.packed.call import Call
+from mousetrap.run_store.packed.claims import Claims
+from mousetrap.run_store.packed.decisions import Decisions
+from mousetrap.run_store.packed.sender import Sender
+from mousetrap.run_store.packed.transitions import DistrustRecord, JobRedriven, ReleaseClaim, Survived
+from mousetrap.run_store.requests import ClaimRequest, Decision, DecisionRequest, Exchanged
+from mousetrap.run_store.signed_records import write_verdict
+from mousetrap.run_store.transitions import BeginSuspect, RedriveJob, RenewClaim, text_of
+from mousetrap.signing import Keyring
+
+
+class PackedWork:
+    """What a worker does with jobs of wire format 5; each method is as the one of the same name of `Work` or `Repairs`."""
+
+    def __init__(self, sender: Sender, keyring: Keyring, ttl: int, keep: int) -> None:
+        self._sender = sender
+        self._keyring = keyring
+        self._ttl = ttl
+        self._claims = Claims(sender, keyring, ttl, keep)
+        self._decisions = Decisions(sender, keyring, ttl)
+
+    async def exchange(
+        self, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest], worker: str
+    ) -> Exchanged:
+        """Decides and claims, usually in one call."""
+        await self._sender.server_known()
+        call = Call()
+        decided = self._decisions.plan(call, decisions, worker)
+        claimed = self._claims.plan(call, claims, worker)
+        call.publish(CHANGES, [it.job.run_id for it in claims])
+        replies = await self._sender.send(call.commands)
+        return Exchanged(
+            await self._decisions.judge(decided, replies, worker),
+            await self._claims.judge(claimed, replies, worker),
+        )
+
+    async def replace_unsigned(self, job: Job, refused: Unsigned, why: GiveUp, worker: str) -> Decision:
+        reply = await self._sender.call(
+            DistrustRecord(
+                job=job.id,
+                run=job.run_id,
+                attempt=job.attempt,
+                worker=worker,
+                refused=refused.record,
+                verdict=write_verdict(why, job, self._keyring),
+                failure=text_of(why.failure),
+                restore=self._claims.restored(job),
+                ttl=self._ttl,
+            )
+        )
+        decision: Decision = reply[0]
+        return decision
+
+    async def begin(self, job: Job, fence: int, worker: str) -> int:
+        _, starts = await self._sender.call(
+            BeginSuspect(job.id, job.run_id, job.stage, job.attempt, fence, worker, self._ttl)
+        )
+        return int(starts)
+
+    async def mark_survived(self, job: Job) -> None:
+        await self._sender.call(Survived(job.id, job.run_id, job.attempt))
+
+    async def renew(self, job: Job, fence: int, lease: float) -> bool:
+        reply = await self._sender.call(RenewClaim(job.id, job.run_id, fence, int(lease * 1000), self._ttl))
+        return bool(reply[0] == "renewed")
+
+    async def release(self, job: Job, fence: int, worker: str) -> None:
+        await self._sender.call(ReleaseClaim(job.id, job.run_id, job.attempt, fence, worker, self._ttl))
+
+    async def redrive(self, job: Job) -> Job | Literal["stale", "busy"]:
+        reply, accepted_ms = await self._sender.call(
+            RedriveJob(job.id, job.run_id, job.generation, self._ttl)
+        )
+        if reply == "redriven":
+            return job.redriven(accepted_ms)
+        return "busy" if reply == "busy" else "stale"
+
+    async def mark_redriven(self, job: Job) -> None:
+        await self._sender.call(
+            JobRedriven(job.id, job.run_id, job.stage, job.generation, self._claims.restored(job), self._ttl)
+        )

@@ -1,0 +1,1 @@
+"""The simulated machines: clock, broker, store server, processes."""

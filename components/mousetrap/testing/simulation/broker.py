@@ -1,0 +1,159 @@
+"""Simulates a broker: durable queues with at-least-once delivery, in order."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+from mousetrap.jobs import Message
+
+
+@dataclass(slots=True)
+class Stored:
+    """A message in a queue."""
+
+    message: Message
+    serial: int
+    #: How often a delivery of it ended without an acknowledgement.
+    returned: int = 0
+
+
+@dataclass(slots=True)
+class Consumer:
+    """The broker's end of a subscription."""
+
+    queue: str
+    prefetch: int
+    #: Sends a message to the client.
+    send: Callable[["Consumer", Stored], None]
+    unsettled: dict[int, Stored] = field(default_factory=dict)
+
+
+class Broker:
+    """Queues by name. An accepted message is never lost; while `away`, the broker neither answers nor delivers."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        queues: Iterable[str],
+        on_published: Callable[[str, Message], None],
+    ) -> None:
+        self.away = False
+        #: How many messages each queue has been given.
+        self.arrived: Counter[str] = Counter()
+        #: Called after each change of what is left.
+        self.changed: Callable[[], None] = lambda: None
+        self._loop = loop
+        #: Called with each published message.
+        self._on_published = on_published
+        self._ready: dict[str, deque[Stored]] = {}
+        self._delayed: dict[int, str] = {}
+        self._consumers: dict[str, list[Consumer]] = {}
+        self._serials = count(1)
+        for queue in queues:
+            self.declare(queue)
+
+    def __contains__(self, queue: str) -> bool:
+        return queue in self._ready
+
+    def declare(self, queue: str) -> None:
+        """Makes the queue, unless it is there."""
+        self._ready.setdefault(queue, deque())
+        self._consumers.setdefault(queue, [])
+
+    def take(self, queue: str, message: Message, after: float) -> None:
+        """Stores a message, and delivers it when its delay is over."""
+        stored = Stored(message, next(self._serials))
+        self.arrived[queue] += 1
+        self._on_published(queue, message)
+        if after > 0:
+            self._delayed[stored.serial] = queue
+            self._loop.call_later(after, self._release, stored)
+        else:
+            self._ready[queue].append(stored)
+            self.deliver(queue)
+
+    def subscribe(self, consumer: Consumer) -> None:
+        self._consumers[consumer.queue].append(consumer)
+        self.deliver(consumer.queue)
+
+    def unsubscribe(self, consumer: Consumer) -> None:
+        """Ends deliveries; what is unsettled stays so."""
+        if consumer in self._consumers[consumer.queue]:
+            self._consumers[consumer.queue].remove(consumer)
+
+    def drop(self, consumer: Consumer) -> None:
+        """Returns a lost connection's unsettled messages to their old places in the queue."""
+        self.unsubscribe(consumer)
+        for stored in sorted(consumer.unsettled.values(), key=lambda stored: -stored.serial):
+            self._return(consumer, stored)
+        self.deliver(consumer.queue)
+
+    def settle(self, consumer: Consumer, serial: int) -> None:
+        """Forgets an acknowledged message."""
+        consumer.unsettled.pop(serial, None)
+        self.changed()
+        self.deliver(consumer.queue)
+
+    def hand_back(self, consumer: Consumer, serial: int) -> None:
+        """Puts an unsettled message back."""
+        if (stored := consumer.unsettled.get(serial)) is not None:
+            self._return(consumer, stored)
+            self.deliver(consumer.queue)
+
+    def deliver(self, queue: str) -> None:
+        """Delivers ready messages to the consumers in turn."""
+        while not self.away and self._ready[queue]:
+            free = [each for each in self._consumers[queue] if len(each.unsettled) < each.prefetch]
+            if not free:
+                return
+            consumer = free[0]
+            self._consumers[queue].remove(consumer)
+            self._consumers[queue].append(consumer)
+            stored = self._ready[queue].popleft()
+            consumer.unsettled[stored.serial] = stored
+            consumer.send(consumer, stored)
+
+    def come_back(self) -> None:
+        """Delivers again."""
+        self.away = False
+        for queue in self._ready:
+            self.deliver(queue)
+
+    def waiting(self, queue: str) -> list[Message]:
+        """The ready messages of a queue."""
+        return [stored.message for stored in self._ready[queue]]
+
+    def left(self) -> dict[str, int]:
+        """The number of messages of each queue that has any: ready, delayed or unsettled."""
+        unsettled = [
+            name for name, consumers in self._consumers.items() for each in consumers for _ in each.unsettled
+        ]
+        delayed = [*self._delayed.values()]
+        return {
+            name: count
+            for name, ready in self._ready.items()
+            if (count := len(ready) + unsettled.count(name) + delayed.count(name))
+        }
+
+    @property
+    def max_returned(self) -> int:
+        """The largest number of returns of one message."""
+        unsettled = [
+            stored for takers in self._consumers.values() for t in takers for stored in t.unsettled.values()
+        ]
+        ready = [stored for queue in self._ready.values() for stored in queue]
+        return max((stored.returned for stored in [*ready, *unsettled]), default=0)
+
+    def _return(self, consumer: Consumer, stored: Stored) -> None:
+        del consumer.unsettled[stored.serial]
+        stored.returned += 1
+        queue = self._ready[consumer.queue]
+        later = sum(other.serial < stored.serial for other in queue)
+        queue.insert(later, stored)
+
+    def _release(self, stored: Stored) -> None:
+        queue = self._delayed.pop(stored.serial)
+        self._ready[queue].append(stored)
+        self.deliver(queue)

@@ -1,0 +1,59 @@
+"""Reads the transitions of packed records from the commands of a call."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+_JOB_KEY = re.compile(r"mousetrap:\{(.+)\}:job:(.+)")
+
+#: A transition: its name, its arguments, its reply.
+Transition = tuple[str, list[Any], list[Any]]
+
+
+def packed_calls(commands: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
+    """The name and the arguments of each transition that the commands ask for.
+
+    Plain ones are `plain_claim` and `plain_decision`, with the ids of job and run.
+    """
+    for command in commands:
+        if (call := _call(command)) is not None:
+            yield call
+
+
+def packed_transitions(commands: Sequence[Sequence[Any]], replies: Sequence[Any]) -> list[Transition]:
+    """The transitions that the commands asked for, with the reply to each."""
+    happened: list[Transition] = []
+    for command, reply in zip(commands, replies, strict=True):
+        call = _call(command)
+        if call is not None and not isinstance(reply, Exception):
+            happened.append((call[0], call[1:], _answer(call[0], reply)))
+    return happened
+
+
+def _call(command: Sequence[Any]) -> list[Any] | None:
+    match command:
+        case ["SET", key, record, "NX", "GET", *_] if job := _JOB_KEY.fullmatch(key):
+            return ["plain_claim", job[2], job[1], record]
+        case ["SET", key, record, "IFEQ", *_] if job := _JOB_KEY.fullmatch(key):
+            return ["plain_decision", job[2], job[1], record]
+        case ["FCALL", name, 1, key, _, record, _] if name.endswith("_decide"):
+            job = _JOB_KEY.fullmatch(key)
+            return ["plain_decision", job[2], job[1], record] if job else None
+        case ["FCALL", name, 2, key, _, _, record, _] if name.endswith("_decide"):
+            job = _JOB_KEY.fullmatch(key)
+            return ["plain_completion", job[2], job[1], record] if job else None
+        case ["FCALL", _, 1, _, blob]:
+            decoded: list[Any] = msgspec.msgpack.decode(blob)
+            return decoded
+    return None
+
+
+def _answer(name: str, reply: Any) -> list[Any]:
+    if name == "plain_claim":
+        return ["granted" if reply is None else "refused"]
+    if name.startswith("plain_"):
+        return ["recorded" if reply else "refused"]
+    decoded: list[Any] = msgspec.msgpack.decode(reply)
+    return decoded

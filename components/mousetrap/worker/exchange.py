@@ -1,0 +1,83 @@
+"""Asks the store for jobs and records outcomes, a turn's together."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+from mousetrap.jobs import StoreUnreachable
+from mousetrap.run_store import ClaimRequest, DecisionRequest, Exchanged, RunStore
+from mousetrap.worker.attempts import Attempt
+
+#: Claims, and outcomes, in one call.
+_MOST = 128
+#: Calls under way: the store works at one while we write the next and read the last.
+_BESIDE = 2
+
+#: What the store replied to an attempt's request, or the error.
+Replies = Sequence[tuple[Attempt, Any]]
+
+
+class Exchange:
+    """Gathers the requests of one turn of the event loop into one call.
+
+    1. `claim` and `record` put a request into the list.
+    2. `send` begins a call with all of the list, while fewer than two are under way; otherwise the end of one does.
+    3. `take` gets what the store replied: the attempts whose outcome was recorded, and those that were claimed, each with its
+       result or its error.
+    """
+
+    def __init__(self, store: RunStore, worker: str, take: Callable[[Replies, Replies], None]) -> None:
+        self._store = store
+        self._worker = worker
+        self._take = take
+        self._decisions: list[tuple[Attempt, DecisionRequest]] = []
+        self._claims: list[tuple[Attempt, ClaimRequest]] = []
+        self._under_way: set[asyncio.Task[Exchanged]] = set()
+        self._is_closed = False
+
+    def claim(self, attempt: Attempt, request: ClaimRequest) -> None:
+        """Asks for the attempt's job with the next call."""
+        self._claims.append((attempt, request))
+
+    def record(self, attempt: Attempt, request: DecisionRequest) -> None:
+        """Records the attempt's outcome with the next call."""
+        self._decisions.append((attempt, request))
+
+    def close(self) -> None:
+        """Ends the calls under way; their replies are dropped."""
+        self._is_closed = True
+        for call in self._under_way:
+            call.cancel()
+
+    def send(self) -> None:
+        """Begins a call, unless as many are under way as may be."""
+        while self._waits and len(self._under_way) < _BESIDE:
+            decisions, self._decisions = self._decisions[:_MOST], self._decisions[_MOST:]
+            claims, self._claims = self._claims[:_MOST], self._claims[_MOST:]
+            requests = [it for _, it in decisions], [it for _, it in claims]
+            call = asyncio.create_task(
+                self._store.exchange(*requests, worker=self._worker), name="exchange with the store"
+            )
+            self._under_way.add(call)
+            call.add_done_callback(
+                partial(self._ended, [it for it, _ in decisions], [it for it, _ in claims])
+            )
+
+    @property
+    def _waits(self) -> bool:
+        return not self._is_closed and bool(self._decisions or self._claims)
+
+    def _ended(
+        self, decided: Sequence[Attempt], claimed: Sequence[Attempt], call: "asyncio.Task[Exchanged]"
+    ) -> None:
+        """Passes the replies on. Code that is not ours can have cancelled the call, even before it began."""
+        self._under_way.discard(call)
+        if self._is_closed:
+            return
+        error = StoreUnreachable("the call was cancelled") if call.cancelled() else call.exception()
+        replies = (*call.result().decisions, *call.result().claims) if error is None else repeat(error)
+        together = list(zip((*decided, *claimed), replies, strict=False))
+        self._take(together[: len(decided)], together[len(decided) :])
+        self.send()

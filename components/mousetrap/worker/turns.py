@@ -1,0 +1,223 @@
+"""Takes the usual jobs of a turn through their steps together."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from mousetrap.jobs import Delivery, Done, MousetrapError, Outcome, RecordDamaged
+from mousetrap.run_store import Claim, Decided, Decision, Granted
+from mousetrap.worker.attempts import Attempt, Attempts
+from mousetrap.worker.claims import Claims
+from mousetrap.worker.exchange import Replies
+from mousetrap.worker.in_place import StandIn
+from mousetrap.worker.options import WorkerOptions
+from mousetrap.worker.refusals import damaged, verified
+from mousetrap.worker.run_claimed import ClaimedRunner
+from mousetrap.worker.settle import Ending, Publish, Refuse, Settler, ending_of
+
+_log = logging.getLogger("mousetrap.worker")
+
+#: Seconds that a message waits after a defect of ours, so that it is not redelivered without a pause.
+DEFECT_PAUSE_S = 1.0
+#: Who goes on alone: an attempt from where it is, or a message that is refused.
+Alone = Attempt | tuple[Delivery, Refuse]
+
+
+class Turns:
+    """The usual way of many jobs at once: the steps of `Processor`, taken together.
+
+    1. What has arrived is verified, and attempts begin, as far as jobs may run.
+    2. One exchange with the store records the outcomes of the last jobs and claims these.
+    3. Granted, the handlers are stepped in place (`Steps`).
+    4. The outcome is recorded with the next exchange, and what follows is published; when both are done, the deliveries are
+       acknowledged.
+    5. In place of that, a pipeline's next job begins under the same deliveries where the pipeline asks for it (`in_place`) and this
+       worker serves that stage.
+    6. Whatever is not usual goes on alone, from where it is: `alone` gets it.
+    """
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        claims: Claims,
+        runner: ClaimedRunner,
+        settler: Settler,
+        options: WorkerOptions,
+        alone: Callable[[Alone], None],
+    ) -> None:
+        self._attempts = attempts
+        self._claims = claims
+        self._runner = runner
+        self._settler = settler
+        self._options = options
+        self._alone = alone
+        self._exchange = claims.exchange(self._replied)
+        self._steps = runner.steps(self._ran, self._go_alone)
+        self._received: deque[Delivery] = deque()
+        self._scheduled = False
+        self._is_leaving = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether deliveries wait for their turn."""
+        return bool(self._received)
+
+    def receive(self, delivery: Delivery) -> None:
+        """Takes a delivery, for the end of this turn of the event loop."""
+        self._received.append(delivery)
+        self.soon()
+
+    def take_waiting(self) -> list[Delivery]:
+        """The deliveries that wait, and are not to be begun any more; nor is a next job, from now on."""
+        self._is_leaving = True
+        waiting = list(self._received)
+        self._received.clear()
+        return waiting
+
+    def soon(self) -> None:
+        """Has the next turn begin what may begin, and ask the store."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def close(self) -> None:
+        """Ends what is under way; the messages go to another worker when the connection closes."""
+        self._exchange.close()
+        self._settler.close()
+        for attempt in self._attempts.left():
+            if attempt.task is None and attempt.suspended is not None:
+                attempt.suspended[1].cancel()
+
+    def finish(self, attempt: Attempt, outcome: Done) -> None:
+        """Records and publishes the attempt's outcome with others."""
+        attempt.task, attempt.alone, attempt.outcome = None, False, outcome
+        self._attempts.hold(attempt, self._goes_on(attempt, outcome))
+        self._exchange.record(attempt, self._claims.decision_request(attempt, outcome))
+        self.soon()
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        while self._received and self._attempts.held < self._options.concurrency:
+            delivery = self._received.popleft()
+            try:
+                self._begin(delivery)
+            except Exception:  # noqa: BLE001  a defect of ours must not cost the others of this turn
+                _log.exception("could not begin a message of %s; it goes back", delivery.queue)
+                asyncio.get_running_loop().call_later(DEFECT_PAUSE_S, delivery.hand_back)
+        self._exchange.send()
+
+    def _begin(self, delivery: Delivery) -> None:
+        job = verified(delivery.message, self._options.keyring)
+        if isinstance(job, Refuse):
+            self._alone((delivery, job))
+        elif (attempt := self._attempts.begin(job, delivery)) is None:
+            return  # the queue delivered it again: the attempt under way settles both
+        else:
+            self._ask(attempt)
+
+    def _ask(self, attempt: Attempt) -> None:
+        if self._claims.is_lock_elsewhere(attempt):
+            self._go_alone(attempt)
+        else:
+            self._safely(attempt, self._ask_together)
+
+    def _ask_together(self, attempt: Attempt) -> None:
+        self._exchange.claim(attempt, self._claims.claim_request(attempt))
+
+    def _safely(self, attempt: Attempt, step: Callable[..., None], *more: Any) -> None:
+        """Takes the step. After a defect of ours the attempt goes on alone, where the defect shows again or not."""
+        try:
+            step(attempt, *more)
+        except Exception:  # noqa: BLE001  a defect of ours must not cost those that go with it
+            _log.exception("a job of stage %s goes on alone", attempt.job.stage)
+            self._go_alone(attempt)
+
+    def _replied(self, decided: Replies, claimed: Replies) -> None:
+        for attempt, result in decided:
+            self._safely(attempt, self._recorded, result)
+        for attempt, result in claimed:
+            self._safely(attempt, self._claimed, result)
+        self._steps.start()
+
+    def _claimed(self, attempt: Attempt, claim: Claim | BaseException) -> None:
+        if attempt.alone:
+            return  # handed back meanwhile
+        if isinstance(claim, BaseException):
+            self._failed(attempt, claim)
+            return
+        self._claims.claimed(attempt, claim)
+        if isinstance(claim, Granted) and self._runner.is_usual(attempt, claim):
+            self._steps.add(attempt)
+        elif isinstance(claim, Decided) and self._goes_on(attempt, claim.outcome):
+            self._go_on(attempt, ending_of(claim.outcome, attempt.job, attempt.queue, attempt.next_stage))
+        else:
+            self._go_alone(attempt)
+
+    def _ran(self, attempt: Attempt, outcome: Outcome) -> None:
+        if isinstance(outcome, Done) and not self._runner.is_large(outcome):
+            self.finish(attempt, outcome)
+        else:
+            attempt.outcome = outcome
+            self._go_alone(attempt)
+
+    def _recorded(self, attempt: Attempt, decision: Decision | BaseException) -> None:
+        if attempt.alone or attempt.outcome is None:
+            return  # handed back meanwhile
+        if isinstance(decision, BaseException):
+            self._failed(attempt, decision)
+            return
+        ending = self._claims.recorded(attempt, attempt.outcome, decision)
+        if decision != "recorded":
+            attempt.ending = ending
+            self._go_alone(attempt)
+        elif isinstance(ending, Publish) and self._goes_on(attempt, attempt.outcome):
+            self._go_on(attempt, ending)
+        elif isinstance(ending, Publish):
+            self._settler.post(ending, partial(self._safely, attempt, self._posted, ending))
+        else:
+            self._end(attempt)
+
+    def _goes_on(self, attempt: Attempt, outcome: Outcome) -> bool:
+        """Whether the next job begins under the attempt's deliveries. A worker that leaves begins none."""
+        if self._is_leaving or not isinstance(outcome, Done) or not self._attempts.serves_next(attempt):
+            return False
+        # Delivered again, the message must find the outcome: the store must not drop it when the next job is claimed.
+        return self._claims.is_kept(outcome)
+
+    def _go_on(self, attempt: Attempt, ending: Ending) -> None:
+        """Begins the next job under the deliveries of the attempt, which is over."""
+        assert isinstance(ending, Publish)
+        job, queue = ending.job, ending.queue
+        self._attempts.end(attempt)
+        for delivery in attempt.deliveries:
+            stand_in = StandIn(delivery, job, queue, self._options.keyring)
+            if (following := self._attempts.begin(job, stand_in)) is not None:
+                self._ask(following)
+        self.soon()
+
+    def _posted(self, attempt: Attempt, ending: Publish, error: MousetrapError | None) -> None:
+        if attempt.alone:
+            return  # handed back meanwhile
+        if error is None:
+            self._settler.published(ending)
+            self._end(attempt)
+        else:
+            attempt.ending = ending
+            self._go_alone(attempt)
+
+    def _end(self, attempt: Attempt) -> None:
+        self._settler.acknowledge(attempt.deliveries)
+        self._attempts.end(attempt)
+
+    def _failed(self, attempt: Attempt, error: BaseException) -> None:
+        if isinstance(error, RecordDamaged):  # it does not end by itself
+            attempt.ending = damaged(attempt.job, error)
+        self._go_alone(attempt)
+
+    def _go_alone(self, attempt: Attempt) -> None:
+        attempt.alone = True
+        self._attempts.hold(attempt, True)
+        self._alone(attempt)

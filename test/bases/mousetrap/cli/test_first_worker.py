@@ -1,0 +1,61 @@
+"""The page of discovery is run as it is written."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.processes import Process
+
+pytestmark = pytest.mark.servers
+
+PAGE = Path(__file__).parents[4] / "docs" / "discovery.md"
+#: As the page writes it.
+RESULT = ['  "to": 2,', '  "be": 2,', '  "or": 1,', '  "not": 1']
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> list[list[str]]:
+    """The three commands of the page, with its file in the folder that they are run in."""
+    text = PAGE.read_text()
+    code = re.search(r"```python\n# words\.py\n(.*?)```", text, re.DOTALL)
+    assert code
+    (tmp_path / "words.py").write_text(code[1])
+    found = re.findall(r"^    mousetrap (.*)$", text, re.MULTILINE)[:3]
+    return [shlex.split(line) for line in found]
+
+
+def test_a_file_is_served_and_run_in_three_terminals_without_an_export(
+    start_base: Callable[..., Process], commands: list[list[str]]
+) -> None:
+    up, worker, run = commands
+    stack = start_base("cli", *up, MOUSETRAP_API_PORT="0")
+    stack.wait_for_line("The API is at", seconds=60)
+    serving = start_base("cli", *worker)
+    serving.wait_for_line("serving count, split", seconds=30)
+    assert "mousetrap: found wordcount: split (queue split) -> count (queue count)" in serving.lines
+
+    done = start_base("cli", *run)
+
+    assert done.wait(60) == 0, done.output
+    assert [line for line in done.lines if line in RESULT] == RESULT
+    assert serving.terminate() == 0
+    assert stack.terminate(60) == 0
+
+
+def test_up_starts_a_worker_of_the_file_by_itself_and_ends_where_it_cannot_be_loaded(
+    start_base: Callable[..., Process], commands: list[list[str]], tmp_path: Path
+) -> None:
+    stack = start_base("cli", "up", "words.py", MOUSETRAP_API_PORT="0")
+    stack.wait_for_line("serving count, split", seconds=60)
+    stack.wait_for_line("The API is at", seconds=60)
+    done = start_base("cli", *commands[2])
+    assert done.wait(60) == 0, done.output
+    assert stack.terminate(60) == 0
+
+    (tmp_path / "words.py").write_text("raise ValueError('not now')")
+    stack = start_base("cli", "up", "words.py", MOUSETRAP_API_PORT="0")
+    assert stack.wait(60) == 1
+    assert f"not loaded: words ({tmp_path}/words.py:1): ValueError: not now" in stack.output

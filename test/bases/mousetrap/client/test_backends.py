@@ -1,0 +1,268 @@
+"""Over the broker and over HTTP a client does the same."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mousetrap.api import create_app
+from mousetrap.client import (
+    AsyncClient,
+    RunCancelled,
+    RunExpired,
+    RunFailed,
+    UnknownPipeline,
+    UnknownRun,
+    WaitTimeout,
+)
+from mousetrap.jobs import MousetrapError, QueueUnreachable, StoreUnreachable
+from mousetrap.pipeline import ContractBroken
+from mousetrap.run_store import RunConflict
+from mousetrap.settings import Settings
+from mousetrap.shapes import Event, RunState
+from mousetrap.submit_run import NotTried, OptionInvalid, RerunImpossible
+from support.api_server import serving
+from support.workbench import Workbench, add, double, on_streams
+
+KEYS = "test:a-secret-for-the-tests"
+
+
+Open = Callable[[Workbench], AbstractAsyncContextManager[AsyncClient]]
+
+
+@pytest.fixture
+def settings(queue_url: str, store_url: str) -> Settings:
+    return Settings(broker_url=queue_url, store_url=store_url, signing_keys=KEYS)
+
+
+@pytest.fixture(params=["broker", "http"])
+def open_client(request: pytest.FixtureRequest, settings: Settings) -> Open:
+    """Opens a client of a bench's stack."""
+
+    @asynccontextmanager
+    async def over_http(bench: Workbench) -> AsyncIterator[AsyncClient]:
+        app = create_app(settings, {bench.pipeline.name: bench.pipeline})
+        with serving(settings, app) as url:
+            async with AsyncClient(via="http", settings=Settings(api_url=url)) as client:
+                yield client
+
+    def over_broker(_: Workbench) -> AsyncClient:
+        return AsyncClient(via="broker", settings=settings)
+
+    return over_http if request.param == "http" else over_broker
+
+
+async def test_a_run_is_started_and_its_result_waited_for(bench: Workbench, open_client: Open) -> None:
+    async with (
+        open_client(bench) as client,
+        bench.working(bench.bind("add", add), bench.bind("double", double)),
+    ):
+        run = await client.submit(bench.pipeline, 20)
+
+        assert await run.wait(timeout=20) == 42
+        assert (await run.status()).state == RunState.COMPLETED
+        assert run.new
+        assert await client.run(run.id).wait(20) == 42
+
+
+@on_streams
+async def test_options_are_kept_with_the_run(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+        at = datetime.now(UTC) + timedelta(hours=1)
+        by_delay = await client.submit(bench.pipeline, 1, delay=60, tags=["nightly", "a b"], id="mine")
+        by_time = await client.submit(bench.pipeline, 1, at=at, expires_in=7200)
+
+        first, second = await by_delay.status(), await by_time.status()
+        assert (first.id, first.tags) == ("mine", ("nightly", "a b"))
+        assert first.due_ms and abs(first.due_ms - first.accepted_ms - 60_000) < 2_000
+        assert second.due_ms and abs(second.due_ms - at.timestamp() * 1000) < 5_000
+        assert second.expires_ms and second.expires_ms > second.due_ms
+
+
+@on_streams
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"at": datetime(2020, 1, 1, tzinfo=UTC)}, "at"),
+        ({"at": datetime(2999, 1, 1)}, "at"),
+        ({"at": datetime(2999, 1, 1, tzinfo=UTC), "delay": 1}, "at"),
+        ({"delay": 366 * 86_400}, "delay"),
+        ({"delay": float("nan")}, "delay"),
+        ({"delay": 60, "expires_in": 30}, "expires_in"),
+        ({"tags": ["x" * 65]}, "tags"),
+        ({"tags": ["x"] * 17}, "tags"),
+    ],
+)
+async def test_an_option_without_meaning_is_named(
+    bench: Workbench, open_client: Open, options: dict[str, Any], option: str
+) -> None:
+    async with open_client(bench) as client:
+        with pytest.raises(OptionInvalid) as error:
+            await client.submit(bench.pipeline, 1, **options)
+        (report,) = await client.submit_many(bench.pipeline, [1], **options)
+
+        assert error.value.option == option
+        assert isinstance(report.error, OptionInvalid)
+        assert report.error.option == option
+
+
+@on_streams
+async def test_a_key_or_an_id_of_another_form_starts_no_run(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+        for key in ("", "Größe", "x" * 256):
+            with pytest.raises(OptionInvalid, match="1 to 255 printable ASCII"):
+                await client.submit(bench.pipeline, 1, unique=key)
+            good, bad = await client.submit_many(bench.pipeline, [1, 2], unique=["good", key])
+            assert good.run
+            assert isinstance(bad.error, OptionInvalid)
+            with pytest.raises(OptionInvalid, match="1 to 255 printable ASCII"):
+                await good.run.rerun(unique=key)
+        with pytest.raises(OptionInvalid, match="1 to 64 letters"):
+            await client.submit(bench.pipeline, 1, id="")
+
+
+@on_streams
+async def test_an_id_and_a_unique_key_give_the_first_run_again(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+        await client.submit(bench.pipeline, 1, id="chosen")
+        keyed = await client.submit(bench.pipeline, 1, unique="order 17")
+
+        again = await client.submit(bench.pipeline, 1, unique="order 17")
+
+        assert (again.id, again.new) == (keyed.id, False)
+        for wrong in ({"id": "chosen"}, {"unique": "order 17"}):
+            with pytest.raises(RunConflict):
+                await client.submit(bench.pipeline, 2, **wrong)  # type: ignore[call-overload]
+
+
+@on_streams
+async def test_an_input_that_does_not_fit_is_refused_by_name_too(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+        with pytest.raises(ContractBroken):
+            await client.submit(bench.pipeline, "twenty")
+        with pytest.raises(UnknownPipeline):
+            await client.submit("nowhere", 1)
+
+
+@on_streams
+async def test_many_are_reported_each_in_order(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+        await client.submit(bench.pipeline, 0, unique="c")
+        inputs = [1, "two", 3, *range(4, 3_000)]
+        reports = await client.submit_many(
+            bench.pipeline, inputs, unique=["a", "b", "c", *map(str, range(4, 3_000))]
+        )
+
+        assert [place for place, report in enumerate(reports) if report.error] == [1, 2]
+        assert isinstance(reports[1].error, ContractBroken)
+        assert isinstance(reports[2].error, RunConflict)
+        for place in (0, 3, 2_000, 2_998):
+            run = reports[place].run
+            assert run is not None
+            assert (await run.status()).input == inputs[place]
+        (again,) = await client.submit_many(bench.pipeline, [1], unique=["a"])
+        assert again.id == reports[0].id
+
+
+@on_streams
+async def test_a_failed_run_is_raised_with_its_story(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+
+        def fails(number: int) -> int:
+            raise ZeroDivisionError("no")
+
+        async with bench.working(bench.bind("add", add), bench.bind("double", fails)):
+            run = await client.submit(bench.pipeline, 1)
+            with pytest.raises(RunFailed, match="ZeroDivisionError: no") as failed:
+                await run.wait(20)
+            assert failed.value.run.state == RunState.FAILED
+            with pytest.raises(RerunImpossible, match="no stage 'none'"):
+                await run.rerun(begin="none")
+
+
+@on_streams
+async def test_a_cancelled_and_an_expired_run_are_errors_of_their_own(
+    bench: Workbench, open_client: Open
+) -> None:
+    async with open_client(bench) as client:
+        cancelled = await client.submit(bench.pipeline, 1)
+        expired = await client.submit(bench.pipeline, 1, expires_in=0.001)
+
+        assert await cancelled.cancel() == RunState.CANCELLED
+        assert await cancelled.cancel() == RunState.CANCELLED
+        with pytest.raises(RunCancelled, match="is cancelled"):
+            await cancelled.wait(20)
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            with pytest.raises(RunExpired, match="is expired"):
+                await expired.wait(20)
+        assert await expired.cancel() == RunState.EXPIRED
+
+
+@on_streams
+async def test_a_wait_that_is_over_names_the_state(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+        run = await client.submit(bench.pipeline, 1)
+
+        for timeout in (0.2, 0):
+            with pytest.raises(WaitTimeout, match="goes on: it is queued"):
+                await run.wait(timeout)
+
+
+@on_streams
+async def test_a_run_that_is_not_known_is_a_clear_error(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+        run = client.run("forgotten")
+        for call in (run.wait(5), run.status(), run.cancel(), run.rerun()):
+            with pytest.raises(UnknownRun, match=r"no run forgotten: .* MOUSETRAP_RETENTION_SECONDS"):
+                await call
+        with pytest.raises(UnknownRun):
+            async for _ in run.follow():
+                pass
+
+
+@on_streams
+async def test_a_run_is_repeated_with_another_input(bench: Workbench, open_client: Open) -> None:
+    async with (
+        open_client(bench) as client,
+        bench.working(bench.bind("add", add), bench.bind("double", double)),
+    ):
+        run = await client.submit(bench.pipeline, 1)
+        assert await run.wait(20) == 4
+        again = await run.rerun(begin="double", input=40, unique="once")
+
+        assert await again.wait(20) == 80
+        assert (await again.status()).rerun_of == run.id
+        assert (await run.rerun(begin="double", input=40, unique="once")).id == again.id
+
+
+@on_streams
+async def test_the_events_of_a_run_are_followed(bench: Workbench, open_client: Open) -> None:
+    async with open_client(bench) as client:
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            run = await client.submit(bench.pipeline, 1)
+            kinds = [each.kind async for each in run.follow() if isinstance(each, Event)]
+
+        assert kinds == ["accepted", "started", "finished", "started", "finished", "completed"]
+        assert [each.kind async for each in run.follow() if isinstance(each, Event)] == kinds
+
+
+@pytest.mark.parametrize("via", ["broker", "http"])
+async def test_a_stack_that_is_away_is_an_error_for_each_run(via: Any) -> None:
+    away = Settings(
+        broker_url="valkey://127.0.0.1:1/0",
+        store_url="valkey://127.0.0.1:1/0",
+        api_url="http://127.0.0.1:1",
+        signing_keys=KEYS,
+    )
+    async with AsyncClient(via=via, settings=away) as client:
+        reports = await client.submit_many("earthquakes", [{}] * 5_000)
+        with pytest.raises((StoreUnreachable, QueueUnreachable)):  # both are away
+            await client.submit("earthquakes", {})
+        with pytest.raises(StoreUnreachable):
+            await client.run("a").status()
+
+    assert len(reports) == 5_000
+    assert all(isinstance(report.error, MousetrapError) and report.id for report in reports)
+    assert via == "http" or isinstance(reports[-1].error, NotTried)

@@ -1,0 +1,115 @@
+"""Unconfirmed messages after a confirm, a return or a loss."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from mousetrap.job_queue.pending import Pending
+from mousetrap.job_queue.publisher import Unconfirmed
+
+
+@pytest.mark.parametrize(
+    ("confirms", "settled", "left"),
+    [
+        ([(2, False)], ["m2"], ["m1", "m3", "m4"]),
+        ([(3, True)], ["m1", "m2", "m3"], ["m4"]),
+        ([(2, False), (3, True)], ["m2", "m1", "m3"], ["m4"]),
+        ([(4, True), (2, False)], ["m1", "m2", "m3", "m4"], []),
+        ([(9, False)], [], ["m1", "m2", "m3", "m4"]),
+    ],
+)
+def test_a_confirm_is_for_one_message_or_for_all_up_to_it(
+    confirms: list[tuple[int, bool]], settled: list[str], left: list[str]
+) -> None:
+    table = in_flight("m1", "m2", "m3", "m4")
+
+    taken = [pending for tag, multiple in confirms for pending in table.confirmed(tag, multiple)]
+
+    assert ids(taken) == settled
+    assert ids(table.lost()) == left
+
+
+def test_a_return_marks_the_oldest_of_that_id_and_queue_that_is_not_marked() -> None:
+    table = in_flight("a", "b", "b", "c")
+
+    table.returned("b", "q")
+    table.returned("b", "q")
+    table.returned("c", "elsewhere")
+
+    assert [pending.returned for pending in table.lost()] == [False, True, True, False]
+
+
+def test_after_a_loss_the_next_channel_counts_from_one() -> None:
+    table = in_flight("old1", "old2")
+    table.lost()
+
+    send(table, message("new"))
+
+    assert ids(table.confirmed(1, False)) == ["new"]
+
+
+def test_a_late_message_is_removed_and_its_confirm_has_no_effect() -> None:
+    table = Unconfirmed()
+    for each, deadline in (("early", 10.0), ("late", 5.0)):
+        assert send(table, message(each, deadline=deadline))
+
+    assert ids(table.late(7.0)) == ["late"]
+    assert ids(table.confirmed(2, False)) == []
+    assert ids(table.lost()) == ["early"]
+
+
+def test_there_is_room_until_messages_or_bytes_are_too_many_and_again_after_a_confirm() -> None:
+    many, large = Unconfirmed(), Unconfirmed()
+    for _ in range(2_000):
+        assert send(many, message("small"))
+    for _ in range(2):
+        assert send(large, message("large", body=bytes(16_777_216)))
+
+    assert not send(many, message("small"))
+    assert not send(large, message("large"))
+    many.confirmed(1, False)
+    large.confirmed(1, True)
+    assert many.next()
+    assert large.next()
+
+
+def test_a_message_whose_caller_has_left_while_it_waited_is_not_sent() -> None:
+    table = Unconfirmed()
+    table.waiting.extend([message("left"), message("stays")])
+    table.waiting[0].done.cancel()
+
+    assert ids([sent for _ in range(2) if (sent := table.next())]) == ["stays"]
+    assert ids(table.confirmed(1, False)) == ["stays"]
+
+
+def message(name: str, *, deadline: float = 1.0, body: bytes = b"x") -> Pending:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    return Pending(
+        queue="q",
+        exchange="mousetrap.jobs",
+        key="q",
+        id=name,
+        properties=b"",
+        body=body,
+        deadline=deadline,
+        done=loop.create_future(),
+    )
+
+
+def in_flight(*names: str) -> Unconfirmed:
+    table = Unconfirmed()
+    for name in names:
+        send(table, message(name))
+    return table
+
+
+def send(table: Unconfirmed, pending: Pending) -> bool:
+    """Whether there was room for the message, which waits otherwise."""
+    table.waiting.append(pending)
+    return table.next() is pending
+
+
+def ids(pending: Sequence[Pending]) -> list[str]:
+    return [each.id for each in pending]

@@ -1,0 +1,89 @@
+"""Manifests of several workers are one pipeline, or a contradiction."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from mousetrap.known_pipelines import Source, judge
+from mousetrap.known_pipelines.judge import Read
+from mousetrap.pipeline import ContractBroken, Pipeline, manifest_of, pipeline_of, read, schema
+from support.published import a_pipeline
+
+SHORT = Annotated[str, msgspec.Meta(max_length=5)]
+
+
+def source(pipeline: Pipeline, *workers: str, started_ms: int = 1, seen_ms: int = 1) -> Source:
+    """The manifests of workers that have this pipeline alone."""
+    manifest = manifest_of(pipeline)
+    return Source({pipeline.name: Read(manifest, pipeline_of(manifest))}, workers, started_ms, seen_ms)
+
+
+def test_a_pipeline_that_we_do_not_have_is_the_workers() -> None:
+    known = judge({}, [source(a_pipeline(), "w1")])
+
+    assert manifest_of(known.pipelines["words"]) == manifest_of(a_pipeline())
+    assert known.contradictions == {}
+
+
+def test_our_own_wins_and_a_worker_that_differs_is_named() -> None:
+    own = a_pipeline()
+
+    known = judge({"words": own}, [source(a_pipeline(queue="elsewhere"), "w1"), source(a_pipeline(), "w2")])
+
+    assert known.pipelines == {"words": own}
+    (difference,) = known.differences
+    assert difference.startswith(
+        "w1 serves words with count on queue elsewhere as stage 1, and this server has it with count on queue texts, "
+    )
+    assert known.contradictions == {}
+
+
+def test_while_contracts_differ_an_input_must_fit_each_and_the_newest_worker_sets_the_limits() -> None:
+    older = source(a_pipeline(contract=SHORT, expires_after=5.0), "old", started_ms=1)
+    newer = source(a_pipeline(expires_after=9.0), "new", started_ms=2)
+
+    for order in ([older, newer], [newer, older]):
+        words = judge({}, order).pipelines["words"]
+
+        assert words.expires_after == 9.0
+        assert bytes(read(b'"short"', words.first.input)) == b'"short"'
+        with pytest.raises(ContractBroken):
+            read(b'"far too long"', words.first.input)
+        assert schema(words.stages[1].output) == schema(int)
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        (
+            a_pipeline(queue="elsewhere"),
+            "with count on queue texts as stage 1, and w9 with count on queue elsewhere: stop the worker ",
+        ),
+        (
+            replace(a_pipeline(), stages=a_pipeline().stages[:1]),
+            "with keep on queue texts_kept as stage 2, and w9 with none: stop the worker that is not to be, or rename ",
+        ),
+    ],
+)
+def test_other_stages_or_queues_are_a_contradiction_that_names_both_the_difference_and_the_fix(
+    other: Pipeline, text: str
+) -> None:
+    known = judge({}, [source(a_pipeline(), "w1", "w2", "w3"), source(other, "w9", started_ms=2)])
+
+    assert known.pipelines == {}
+    assert known.contradictions["words"].startswith(f"w3 (and 2 more) serves words {text}")
+
+
+def test_a_worker_that_has_left_contradicts_none_and_is_enough_alone() -> None:
+    left = source(a_pipeline(queue="elsewhere"), seen_ms=9)
+
+    assert judge({}, [left, source(a_pipeline(), "w1")]).pipelines["words"].first.queue == "texts"
+    assert judge({}, [left, source(a_pipeline())]).pipelines["words"].first.queue == "elsewhere"
+
+
+def test_a_contradiction_about_one_pipeline_costs_no_other() -> None:
+    sources = [source(a_pipeline(), "w1"), source(a_pipeline(queue="b"), "w2"), source(a_pipeline("x"), "w3")]
+
+    assert set(judge({}, sources).pipelines) == {"x"}

@@ -1,0 +1,654 @@
+"""Tests packed records in a real store."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Self
+
+import msgspec
+import pytest
+from redis import Redis
+
+from mousetrap.jobs import Done, Failure, GiveUp, Job, RecordDamaged, RetryLater
+from mousetrap.pipeline import Payload
+from mousetrap.run_store import (
+    Busy,
+    ClaimRequest,
+    Decided,
+    DecisionRequest,
+    Forgotten,
+    Granted,
+    Locked,
+    Over,
+    RunConflict,
+    RunStore,
+    Terms,
+    Unsigned,
+    open_store,
+    records,
+)
+from mousetrap.run_store.keys import OPENED, newest_key, packed_job_key, packed_run_key
+from mousetrap.run_store.notifications import ENDS, Notifications
+from mousetrap.shapes import Progress, RunState
+from mousetrap.signing import Keyring, SignatureRefused
+from mousetrap.store_client import open_client
+from support.packed import (
+    PackedJob,
+    events,
+    job_facts,
+    job_record,
+    packed_child,
+    packed_first,
+    run_record,
+    untimed,
+)
+from support.valkey import administrator
+
+BROKEN = Failure(kind="ValueError", text="no")
+OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
+RESULT = Done(msgspec.Raw(b"6"))
+DEAD = GiveUp("max-retries", BROKEN)
+KEYRING = Keyring({"k1": b"k" * 32})
+
+
+@pytest.fixture(autouse=True)
+def new_runs_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "_OPENED_AS", 5)
+
+
+@pytest.fixture(params=["compares", "without IFEQ"])
+def compares(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+    """Servers that can compare and set, and older ones."""
+    if request.param != "compares":
+        monkeypatch.setattr("mousetrap.run_store.packed.sender.can_compare", lambda _: False)
+    yield request.param == "compares"
+
+
+def a_store(url: str) -> AbstractAsyncContextManager[RunStore]:
+    return open_store(url, retention=3600)
+
+
+class Watched(Notifications):
+    """Notifications of ends, over a connection of their own."""
+
+    def __init__(self, url: str) -> None:
+        self._own = open_client(url, None)
+        super().__init__(self._own, ENDS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+        await self._own.aclose()
+
+
+async def opened(store: RunStore, run_id: str = "r1", **terms: Any) -> PackedJob:
+    """A run that was accepted, by its first job."""
+    accepted = await store.open_run(run_id, "sums", "add", b"[1,2]", terms=Terms(**terms))
+    return packed_first(run_id, accepted_ms=accepted.accepted_ms, expires_ms=accepted.expires_ms)
+
+
+async def claimed(store: RunStore, job: Job, worker: str = "w1", **more: Any) -> Any:
+    return await store.claim(job, worker=worker, **{"redelivered": False, "lease": 60.0, **more})
+
+
+async def decided(
+    store: RunStore, job: Job, outcome: Any, claim: Granted, worker: str = "w1", *, last: bool = False
+) -> Any:
+    request = DecisionRequest(job, outcome, claim, last, None if last else "double")
+    (decision,) = (await store.exchange([request], (), worker=worker)).decisions
+    return decision
+
+
+# The usual path
+
+
+async def test_a_run_goes_from_its_opening_to_its_result_without_an_event(
+    store_url: str, compares: bool
+) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        assert (claim.fence, claim.starts, claim.record[:9]) == (1, 1, b"R00000001")
+        assert await decided(store, job, OUTPUT, claim) == "recorded"
+        child = packed_child(job, claim.fence)
+        second = await claimed(store, child, "w2")
+        assert second.fence == 1
+        assert await decided(store, child, RESULT, second, "w2", last=True) == "recorded"
+
+        run, first, last = (
+            run_record(store_url, "r1"),
+            job_record(store_url, job),
+            job_record(store_url, child),
+        )
+        assert run is not None and first is not None and last is not None
+        assert (run.state, run.facts.pipeline, run.facts.stage, run.input) == (
+            "completed",
+            "sums",
+            "add",
+            b"[1,2]",
+        )
+        assert (first.state, first.facts.next, first.facts.worker) == ("done", "double", "w1")
+        assert first.verdict == b'{"type":"done","output":{"sum":3}}'
+        assert (last.state, last.facts.next, last.verdict) == ("done", "", b'{"type":"done","output":6}')
+        assert first.facts.claimed_ms <= first.facts.decided_ms <= last.facts.decided_ms
+        assert events(store_url, "r1") == []
+        assert untimed(store_url) == []
+        with Redis.from_url(administrator(store_url)) as client:
+            assert client.zrange(newest_key("sums"), 0, -1) == [b"r1"]
+            assert client.exists(OPENED) == 0
+
+
+async def test_a_batch_is_one_exchange(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        jobs = [await opened(store, f"r{number}") for number in range(20)]
+        wanted = [ClaimRequest(job, redelivered=False, lease=60.0) for job in jobs]
+        claims = (await store.exchange((), wanted, worker="w1")).claims
+        done = [
+            DecisionRequest(job, RESULT, claim, last=True)
+            for job, claim in zip(jobs, claims, strict=True)
+            if isinstance(claim, Granted)
+        ]
+
+        exchanged = await store.exchange(done, [], worker="w1")
+
+        assert exchanged.decisions == ["recorded"] * 20
+        assert {run_record(store_url, job.run_id).state for job in jobs} == {"completed"}  # type: ignore[union-attr]
+
+
+async def test_a_decision_that_is_repeated_is_the_first_one(store_url: str, compares: bool) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        for _ in range(2):
+            assert await decided(store, job, OUTPUT, claim) == "recorded"
+        child = packed_child(job, 1)
+        second = await claimed(store, child)
+        for _ in range(2):
+            assert await decided(store, child, RESULT, second, last=True) == "recorded"
+        assert await claimed(store, child, redelivered=True) == Over()
+
+
+async def test_a_recorded_outcome_is_the_reply_to_a_claim(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        await decided(store, job, OUTPUT, await claimed(store, job))
+
+        assert await claimed(store, job, "w2", redelivered=True) == Decided(OUTPUT, fence=1)
+
+
+# Claims that plain commands do not settle
+
+
+async def test_a_claim_whose_reply_was_lost_is_granted_again_under_its_fence(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        first = await claimed(store, job)
+
+        again = await claimed(store, job)
+
+        assert (again.fence, again.starts, again.record) == (1, 1, b"")
+        assert await decided(store, job, OUTPUT, first) == "recorded"
+        assert events(store_url, "r1") == ["started", "finished"]
+
+
+async def test_only_the_newest_claim_decides(store_url: str, compares: bool) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        first = await claimed(store, job)
+        assert isinstance(await claimed(store, job, "w2"), Busy)
+        second = await claimed(store, job, "w2", redelivered=True)
+        assert (second.fence, second.starts) == (2, 2)
+
+        assert await decided(store, job, OUTPUT, first) == "stale"
+        assert await decided(store, job, OUTPUT, second, "w2") == "recorded"
+        assert events(store_url, "r1") == ["started", "started", "finished"]
+
+
+async def test_a_claim_that_its_worker_did_not_renew_ends(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        await claimed(store, job, lease=0.0)
+
+        assert isinstance(await claimed(store, job, "w2"), Granted)
+
+
+async def test_a_renewed_claim_decides_still(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job, lease=0.0)
+        assert await store.renew(job, fence=1, lease=60.0)
+        assert isinstance(await claimed(store, job, "w2"), Busy)
+
+        assert await decided(store, job, RESULT, claim, last=True) == "recorded"
+        assert not await store.renew(job, fence=0, lease=60.0)
+
+
+async def test_a_released_job_goes_to_the_next_worker_as_its_first_start(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        await store.release(job, fence=claim.fence, worker="w1")
+
+        again = await claimed(store, job, "w2")
+
+        assert (again.fence, again.starts) == (2, 1)
+        assert events(store_url, "r1") == ["started", "handed_back", "started"]
+
+
+async def test_a_cancelled_run_starts_nothing_and_decides_nothing(store_url: str, compares: bool) -> None:
+    async with a_store(store_url) as store:
+        waiting, running, last = [await opened(store, f"r{number}") for number in (1, 2, 3)]
+        claim, final = await claimed(store, running), await claimed(store, last)
+        for run in ("r1", "r2", "r3"):
+            assert await store.cancel(run) == RunState.CANCELLED
+        assert await store.cancel("r1") == RunState.CANCELLED
+
+        assert await claimed(store, waiting) == Over()
+        assert job_record(store_url, waiting) is None
+        assert await decided(store, running, OUTPUT, claim) == "over"
+        assert await decided(store, last, RESULT, final, last=True) == "over"
+        assert await store.ended(["r1", "r2", "r9"]) == {"r1", "r2"}
+        with Redis.from_url(administrator(store_url)) as client:
+            assert client.zrange(newest_key("sums"), 0, -1) == []
+
+
+async def test_a_run_that_failed_was_not_ended_from_outside(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        jobs = [await opened(store, run) for run in ("r1", "r2", "r3")]
+        await decided(store, jobs[0], DEAD, await claimed(store, jobs[0]))
+        await decided(store, jobs[1], RESULT, await claimed(store, jobs[1]), last=True)
+        await store.cancel("r3")
+
+        assert await store.ended(["r1", "r2", "r3"]) == {"r3"}
+
+
+async def test_a_completed_run_cannot_be_cancelled(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        await decided(store, job, RESULT, await claimed(store, job), last=True)
+
+        assert await store.cancel("r1") == RunState.COMPLETED
+        assert await store.cancel("r2") is None
+
+
+async def test_a_job_that_has_expired_ends_its_run(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store, expires_in=0.001)
+
+        assert await claimed(store, job, lease=1.0) in (Over(),)
+        run = run_record(store_url, "r1")
+        assert run is not None
+        assert run.state == "expired"
+
+
+async def test_a_message_older_than_any_run_is_forgotten(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        assert await claimed(store, packed_first("r1", accepted_ms=1)) == Forgotten()
+
+
+async def test_who_waits_learns_of_the_ends_of_a_batch(store_url: str) -> None:
+    async with a_store(store_url) as store, Watched(store_url) as watched:
+        jobs = [await opened(store, run) for run in ("r1", "r2")]
+        claims = [await claimed(store, job) for job in jobs]
+        done = [
+            DecisionRequest(job, RESULT, claim, last=True) for job, claim in zip(jobs, claims, strict=True)
+        ]
+        async with watched.of("r1") as first, watched.of("r2") as second:
+            await watched.subscribed_within(5.0)
+            for watcher in (first, second):
+                watcher.look()
+
+            await store.exchange(done, [], worker="w1")
+
+            await asyncio.wait_for(asyncio.gather(first.news(), second.news()), 5.0)
+            assert first.look() and second.look()
+
+
+# The parent's fence
+
+
+async def test_a_claim_under_the_fence_of_a_running_parent_implies_its_decision(
+    store_url: str, compares: bool
+) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+
+        child = await claimed(store, packed_child(job, claim.fence), "w2")
+
+        assert child.fence == 1
+        parent = job_record(store_url, job)
+        assert parent is not None
+        assert (parent.state, parent.facts.next, parent.verdict) == ("done", "double", b"")
+        assert await claimed(store, job, "w3", redelivered=True) == Over()
+        assert await decided(store, job, OUTPUT, claim) == "recorded"
+        assert job_record(store_url, job).verdict == b'{"type":"done","output":{"sum":3}}'  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_message_from_a_parent_whose_outcome_was_lost_starts_nothing(
+    store_url: str, done: bool
+) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        await claimed(store, job)
+        taken = await claimed(store, job, "w2", redelivered=True)
+        if done:
+            assert await decided(store, job, OUTPUT, taken, "w2") == "recorded"
+
+        assert await claimed(store, packed_child(job, 1)) == Over()
+        assert job_record(store_url, packed_child(job, 1)) is None
+        assert isinstance(await claimed(store, packed_child(job, 2)), Granted)
+
+
+async def test_a_parent_that_the_store_has_lost_holds_up_no_child(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+
+        assert isinstance(await claimed(store, packed_child(job, 7)), Granted)
+
+
+async def test_a_large_output_is_removed_once_it_has_arrived(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keep=20) as store:
+        job = await opened(store)
+        large = b'"%b"' % (b"x" * 40)
+        await decided(store, job, Done(msgspec.Raw(large)), await claimed(store, job))
+        assert isinstance(await claimed(store, packed_child(job, 1, large)), Granted)
+
+        assert job_record(store_url, job).verdict == b""  # type: ignore[union-attr]
+        assert await claimed(store, job, redelivered=True) == Over()
+
+
+# Runs that the store does not know, or knows already
+
+
+async def test_a_claim_opens_a_run_from_its_message_and_its_submitter_finds_it(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        run = await store.open_run("r0", "sums", "add", b"0")
+        job = packed_first("r1", accepted_ms=run.accepted_ms)
+        assert isinstance(await claimed(store, job), Granted)
+
+        found = run_record(store_url, "r1")
+        assert found is not None
+        assert (found.state, found.facts.pipeline, found.input) == ("queued", "sums", b"[1,2]")
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "known"
+        with pytest.raises(RunConflict):
+            await store.open_run("r1", "sums", "add", b"[3]")
+        with Redis.from_url(administrator(store_url)) as client:
+            (index,) = client.keys("mousetrap:runs:sums:*")
+            assert [member[14:] for member in client.zrange(index, 0, -1)] == [b"r0", b"r1"]
+
+
+async def test_a_repeat_of_a_run_that_no_worker_has_met_is_published_again(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        first = await store.open_run("r1", "sums", "add", b"1")
+        again = await store.open_run("r1", "sums", "add", b"1")
+
+        assert (first.state, again.state) == ("new", "waiting")
+        assert again.accepted_ms == first.accepted_ms
+
+
+async def test_a_rejected_run_is_not_run_and_may_be_accepted_later(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        await store.reject_run("r1", BROKEN)
+        assert await claimed(store, job) == Over()
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "new"
+        assert isinstance(await claimed(store, job), Granted)
+
+
+async def test_a_submission_that_was_refused_before_it_was_recorded_leaves_a_tombstone(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        seen = await store.open_run("r0", "sums", "add", b"0")
+        await store.reject_run("r1", BROKEN)
+
+        assert await claimed(store, packed_first("r1", accepted_ms=seen.accepted_ms)) == Over()
+        assert untimed(store_url) == []
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "new"
+
+
+async def test_a_rejection_leaves_a_run_that_a_worker_or_another_submitter_has(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        await opened(store)
+        await store.reject_run("r1", BROKEN)
+        await claimed(store, job)
+        await store.reject_run("r1", BROKEN)
+
+        assert await store.ended(["r1"]) == set()
+
+
+async def test_a_run_whose_publish_was_not_noted_is_found(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        for run in ("r1", "r2", "r3"):
+            await opened(store, run)
+        await opened(store, "r4", delay_s=60.0)
+        await claimed(store, packed_first("r2", accepted_ms=1))
+        await store.cancel("r3")
+
+        found = await store.unpublished(age=0)
+
+        assert list(found.run_ids) == ["r1", "r4"]
+        assert await store.known(["r1", "r9"]) == {"r1"}
+        assert (await store.opening("r1")).first_job("r1").payload == msgspec.Raw(b"[1,2]")  # type: ignore[union-attr]
+
+
+async def test_a_noted_publish_is_not_found(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        await opened(store)
+        store.mark_published("r1")
+    async with open_store(store_url, retention=3600) as store:
+        assert list((await store.unpublished(age=0)).run_ids) == []
+
+
+async def test_a_delayed_run_that_is_published_is_not_published_again(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        first = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
+        again = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
+        store.mark_published("r1")
+    async with open_store(store_url, retention=3600) as store:
+        later = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
+
+    assert (first.state, again.state, later.state) == ("new", "waiting", "known")
+    assert first.due_ms == first.accepted_ms + 60_000 == later.due_ms
+    assert untimed(store_url) == []
+
+
+# Attempts that fail
+
+
+async def test_a_failed_attempt_is_made_again_and_its_job_given_up(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        assert await decided(store, job, RetryLater(0.0, BROKEN), claim) == "recorded"
+        assert isinstance(await claimed(store, job, redelivered=True), Decided)
+        again = job.again()
+        second = await claimed(store, again)
+        assert (second.fence, second.starts) == (2, 1)
+        assert await decided(store, again, DEAD, second) == "recorded"
+
+        run, dead = run_record(store_url, "r1"), job_record(store_url, job)
+        assert run is not None and dead is not None
+        assert (run.state, msgspec.json.decode(run.facts.failure)["text"]) == ("failed", "no")
+        assert (dead.state, dead.facts.attempt) == ("dead", 2)
+        assert events(store_url, "r1") == ["started", "retrying", "started", "gave_up", "failed"]
+        assert untimed(store_url) == []
+
+
+async def test_an_outage_is_one_attempt_and_one_event(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        away = RetryLater(0.0, BROKEN, counted=False)
+        for _ in range(3):
+            assert await decided(store, job, away, await claimed(store, job)) == "recorded"
+
+        claim = await claimed(store, job)
+
+        assert claim.starts == 1
+        assert claim.away_ms >= 0
+        assert events(store_url, "r1") == ["started", "retrying"]
+
+
+async def test_a_job_that_kills_its_workers_is_a_suspect(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        for worker in ("w1", "w2"):
+            assert not (await claimed(store, job, worker, redelivered=True)).suspect
+        claim = await claimed(store, job, "w3", redelivered=True)
+        assert (claim.suspect, claim.starts) == (True, 2)
+
+        assert await store.begin(job, fence=claim.fence, worker="w3") == 3
+        assert isinstance(await claimed(store, job, "w4", redelivered=True, crashes=3), Busy)
+        await store.mark_survived(job)
+        assert job_facts(store_url, job)["starts"] == 2
+
+
+async def test_a_dead_job_is_redriven_once(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        await decided(store, job, DEAD, await claimed(store, job))
+        again = await store.redrive(job)
+        assert isinstance(again, Job)
+        assert run_record(store_url, "r1").state == "failed"  # type: ignore[union-attr]
+        await store.mark_redriven(again)
+        assert run_record(store_url, "r1").state == "queued"  # type: ignore[union-attr]
+
+        claim = await claimed(store, again)
+        assert claim.fence == 3
+        assert await store.redrive(job) == "stale" or isinstance(await store.redrive(job), Job)
+        assert await decided(store, again, RESULT, claim, last=True) == "recorded"
+        assert await store.redrive(job) == "stale"
+        assert events(store_url, "r1") == [
+            "started",
+            "gave_up",
+            "failed",
+            "redriven",
+            "started",
+            "finished",
+            "completed",
+        ]
+
+
+async def test_a_lock_excludes_jobs_of_both_families(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        older = packed_first("r2", accepted_ms=1_800_000_000_000)
+        older_job = Job(**{name: getattr(older, name) for name in Job.__struct_fields__ if name != "v"}, v=2)
+        job = await opened(store)
+        claim = await claimed(store, job, lock="one", waits=True)
+        assert claim.lock_fence > 0
+
+        assert isinstance(await claimed(store, older_job, "w2", lock="one", waits=True), Locked)
+        assert await decided(store, job, OUTPUT, claim) == "recorded"
+        assert isinstance(await claimed(store, older_job, "w2", lock="one", waits=True), Granted)
+        assert isinstance(await claimed(store, await opened(store, "r3"), lock="one", waits=True), Locked)
+
+
+async def test_a_job_that_lost_its_lock_decides_nothing(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job, other = await opened(store), await opened(store, "r2")
+        claim = await claimed(store, job, lock="one", lease=0.0)
+        assert isinstance(await claimed(store, other, "w2", lock="one"), Granted)
+
+        assert await decided(store, job, OUTPUT, claim) == "unlocked"
+        assert isinstance(await claimed(store, job, lock="one"), Locked)
+        assert events(store_url, "r1") == ["started", "waiting"]
+
+
+async def test_values_and_progress_of_a_run_are_kept(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        for number in (1, 2, 2):
+            kept = await store.keep_value(job.id, "r1", "add", 1, claim.fence, "w1", number, b'"x"')
+            assert kept == "recorded"
+        assert await store.keep_value(job.id, "r1", "add", 1, 9, "w1", 1, b'"x"') == "stale"
+        await store.report("r1", Progress(stage="add", done=0.5))
+
+        assert await decided(store, job, RESULT, claim, last=True) == "recorded"
+        assert events(store_url, "r1") == ["started", "yielded", "yielded", "finished", "completed"]
+        assert untimed(store_url) == []
+
+
+# Forged
+
+
+async def test_an_outcome_that_is_not_ours_is_given_up_and_nothing_follows_from_it(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        assert await decided(store, job, OUTPUT, claim) == "recorded"
+        assert await claimed(store, job, redelivered=True) == Decided(OUTPUT, fence=1)
+        key = packed_job_key("r1", job.id)
+        with Redis.from_url(administrator(store_url)) as client:
+            record: Any = client.get(key)
+            client.set(key, record.replace(b'{"sum":3}', b'{"sum":4}'), keepttl=True)
+        refused = await claimed(store, job, redelivered=True)
+        assert isinstance(refused, Unsigned)
+
+        assert await store.replace_unsigned(job, refused, DEAD, worker="w1") == "recorded"
+
+        assert await store.replace_unsigned(job, refused, DEAD, worker="w1") == "stale"
+        assert await claimed(store, job, redelivered=True) == Decided(DEAD, fence=2)
+        assert run_record(store_url, "r1").state == "failed"  # type: ignore[union-attr]
+        assert await claimed(store, packed_child(job, 1)) == Over()
+
+
+@pytest.mark.parametrize("forged", [b'Q{"pipeline":"sums","stage":"add"}\n[3]', b"nonsense"])
+async def test_an_opening_that_is_not_ours_is_refused(store_url: str, forged: bytes) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        await opened(store)
+        assert (await store.opening("r1")).input == b"[1,2]"  # type: ignore[union-attr]
+        with Redis.from_url(administrator(store_url)) as client:
+            client.set(packed_run_key("r1"), forged, keepttl=True)
+
+        with pytest.raises(SignatureRefused):
+            await store.opening("r1")
+
+
+async def test_an_opening_made_from_a_message_is_signed_as_its_submitter_would(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        known = await opened(store, "r0")
+        await claimed(store, packed_first("r1", accepted_ms=known.accepted_ms))
+
+        opening = await store.opening("r1")
+
+        assert opening is not None
+        assert opening.first_job("r1").payload == msgspec.Raw(b"[1,2]")
+
+
+async def test_the_output_of_a_job_is_there_for_a_run_that_begins_after_it(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        job = await opened(store)
+        assert await store.output(job) is None
+        await decided(store, job, OUTPUT, await claimed(store, job))
+
+        assert await store.output(job) == Payload(b'{"sum":3}')
+
+
+# Damage
+
+
+@pytest.mark.parametrize("key", ["run", "job"])
+@pytest.mark.parametrize("damage", ["of another type", "no record", "facts of another type"])
+async def test_a_damaged_record_is_one_jobs_fault(store_url: str, key: str, damage: str) -> None:
+    async with a_store(store_url) as store:
+        bad, good = await opened(store), await opened(store, "r2")
+        name = packed_run_key("r1") if key == "run" else packed_job_key("r1", bad.id)
+        with Redis.from_url(administrator(store_url)) as client:
+            client.delete(name)
+            if damage == "of another type":
+                client.hset(name, "state", "running")
+            else:
+                head = b"Q" if key == "run" else b"R00000001"
+                client.set(name, b"?" if damage == "no record" else head + b'{"starts":[],"attempt":"x"}\n1')
+        wanted = [ClaimRequest(job, redelivered=False, lease=60.0) for job in (bad, good)]
+
+        damaged, granted = (await store.exchange((), wanted, worker="w1")).claims
+
+        assert isinstance(damaged, RecordDamaged) or (key, damage) == ("run", "facts of another type")
+        assert isinstance(granted, Granted)

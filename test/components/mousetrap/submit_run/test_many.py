@@ -1,0 +1,209 @@
+"""Many runs submitted at once: order, refusals, repeats, outages."""
+
+import asyncio
+import time
+from collections import Counter
+
+from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueOptions, QueueUnreachable
+from mousetrap.pipeline import ContractBroken
+from mousetrap.run_store import RunConflict
+from mousetrap.shapes import RunState
+from mousetrap.submit_run import Accepted, NotTried, Submission, SubmitOptions, Submitter
+from mousetrap.submit_run.window import WINDOW
+from support.workbench import KEYRING, Workbench, add, double, on_streams, workbench
+
+
+def submissions(bench: Workbench, count: int, **options: float) -> list[Submission]:
+    return [
+        Submission(bench.pipeline, b"%d" % number, f"r{number}", SubmitOptions(**options))  # type: ignore[arg-type]
+        for number in range(count)
+    ]
+
+
+async def test_each_run_of_a_batch_is_accepted_in_its_order_and_done(bench: Workbench) -> None:
+    reports = await bench.submitter.submit_many(submissions(bench, 40))
+
+    assert reports == [Accepted(f"r{number}", True) for number in range(40)]
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        results = [(await bench.ended(f"r{number}")).result for number in range(40)]
+    assert results == [2 * (number + 1) for number in range(40)]
+
+
+@on_streams
+async def test_each_line_of_a_batch_has_its_own_error(bench: Workbench) -> None:
+    await bench.submit(b"7", run_id="taken")
+    good, pipeline = submissions(bench, 2), bench.pipeline
+    wrong = [Submission(pipeline, b'"one"', "w1"), Submission(pipeline, b"1", "a b")]
+
+    reports = await bench.submitter.submit_many(
+        [good[0], *wrong, Submission(pipeline, b"8", "taken"), good[1]]
+    )
+
+    assert [type(report) for report in reports] == [
+        Accepted,
+        ContractBroken,
+        ValueError,
+        RunConflict,
+        Accepted,
+    ]
+    assert await bench.store.get("w1") is None
+
+
+@on_streams
+async def test_a_batch_of_nothing_is_nothing(bench: Workbench) -> None:
+    assert await bench.submitter.submit_many([]) == []
+
+
+async def test_a_queue_that_is_full_refuses_the_rest_of_a_batch_and_a_repeat_accepts_only_these(
+    queue_url: str, store_url: str
+) -> None:
+    async with workbench(queue_url, store_url, options=QueueOptions(max_length=10)) as bench:
+        # RabbitMQ takes what is under way at once, and finds its limit then.
+        batch = submissions(bench, 40 if queue_url == store_url else WINDOW + 40)
+
+        reports = await bench.submitter.submit_many(batch)
+
+        refused = [item for item, report in zip(batch, reports, strict=True) if isinstance(report, QueueFull)]
+        accepted = [report for report in reports if isinstance(report, Accepted)]
+        assert len(accepted) >= 10
+        assert len(refused) == len(batch) - len(accepted) > 0
+        assert {await _state(bench, item.run_id) for item in refused} == {RunState.REJECTED}
+
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            left = refused
+            async with asyncio.timeout(60):
+                while left:
+                    again = await bench.submitter.submit_many(left)
+                    left = [
+                        item
+                        for item, report in zip(left, again, strict=True)
+                        if not isinstance(report, Accepted)
+                    ]
+                runs = [await bench.ended(item.run_id) for item in [*refused, *batch[:10]]]
+        assert {run.state for run in runs} == {RunState.COMPLETED}
+        assert all(Counter(event.kind for event in run.timeline)["completed"] == 1 for run in runs)
+
+
+async def _state(bench: Workbench, run_id: str) -> RunState:
+    run = await bench.store.get(run_id)
+    assert run is not None
+    return run.state
+
+
+@on_streams
+async def test_the_second_of_two_equal_ids_is_the_first_ones_repeat_or_conflict(bench: Workbench) -> None:
+    pipeline = bench.pipeline
+    batch = [
+        Submission(pipeline, b"1", "r1"),
+        Submission(pipeline, b"1", "r1"),
+        Submission(pipeline, b"2", "r1"),
+        Submission(pipeline, b"2", "r2"),
+    ]
+
+    first, second, third, fourth = await bench.submitter.submit_many(batch)
+
+    assert (first, second, fourth) == (
+        Accepted("r1", True),
+        Accepted("r1", False),
+        Accepted("r2", True),
+    )
+    assert isinstance(third, RunConflict)
+
+
+class GoesAway:
+    """A queue that takes some messages and is away then."""
+
+    def __init__(self, inner: Queue, takes: int) -> None:
+        self._inner = inner
+        self._takes = takes
+        self.tried = 0
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        self.tried += 1
+        if self.tried > self._takes:
+            await asyncio.sleep(0)  # as a deadline, which others of the window reach as well
+            raise QueueUnreachable("the broker cannot be reached: check that it runs")
+        await self._inner.publish(queue, message, after=after)
+
+
+@on_streams
+async def test_a_broker_that_goes_away_in_the_middle_is_not_tried_for_each_that_is_left(
+    bench: Workbench,
+) -> None:
+    queue = GoesAway(bench.queue, takes=700)
+    submitter = Submitter(bench.store, queue, KEYRING, {})
+    batch = submissions(bench, 5 * WINDOW)
+
+    reports = await submitter.submit_many(batch)
+
+    accepted = [report for report in reports if isinstance(report, Accepted)]
+    assert len(accepted) == 700
+    assert all(isinstance(report, Accepted | QueueUnreachable | NotTried) for report in reports)
+    assert queue.tried <= 700 + WINDOW + 5
+    untried = next(report for report in reports if isinstance(report, NotTried))
+    assert "was not tried, and nothing of it is kept" in str(untried)
+    assert "the broker cannot be reached" in str(untried)
+    assert await bench.store.get(batch[-1].run_id) is None
+    again = await bench.submitter.submit_many(batch)
+    assert [report.new for report in again if isinstance(report, Accepted)].count(False) == 700
+    assert len({report.run_id for report in again if isinstance(report, Accepted)}) == len(batch)
+
+
+class AwayForAMoment:
+    """A queue that does not confirm one message, and takes all others."""
+
+    def __init__(self, inner: Queue) -> None:
+        self._inner = inner
+        self._tried = 0
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        self._tried += 1
+        if self._tried == 5:
+            raise PublishUnconfirmed(
+                "message m5 is not confirmed in time: publish it again under the same id"
+            )
+        await self._inner.publish(queue, message, after=after)
+
+
+@on_streams
+async def test_a_moment_of_the_broker_costs_a_batch_no_more_than_what_was_under_way(bench: Workbench) -> None:
+    submitter = Submitter(bench.store, AwayForAMoment(bench.queue), KEYRING, {})
+
+    reports = await submitter.submit_many(submissions(bench, 3 * WINDOW))
+
+    (refused,) = [report for report in reports if not isinstance(report, Accepted)]
+    assert isinstance(refused, PublishUnconfirmed)
+
+
+async def test_a_batch_is_at_least_three_times_as_fast_as_one_after_the_other(bench: Workbench) -> None:
+    count = 300
+    ratios = []
+    for round in range(3):
+        one_by_one = [replaced(item, f"s{round}") for item in submissions(bench, count)]
+        batch = [replaced(item, f"b{round}") for item in submissions(bench, count)]
+        begin = time.perf_counter()
+        for item in one_by_one:
+            await bench.submitter.submit(item.pipeline, item.body, run_id=item.run_id)
+        between = time.perf_counter()
+        reports = await bench.submitter.submit_many(batch)
+        end = time.perf_counter()
+        assert all(isinstance(report, Accepted) for report in reports)
+        ratios.append((between - begin) / (end - between))
+
+    assert sorted(ratios)[1] >= 3, ratios
+
+
+def replaced(item: Submission, mark: str) -> Submission:
+    return Submission(item.pipeline, item.body, f"{mark}-{item.run_id}", item.options)
+
+
+async def test_a_batch_may_be_delayed(bench: Workbench) -> None:
+    reports = await bench.submitter.submit_many(submissions(bench, 20, delay_s=0.5))
+
+    assert all(isinstance(report, Accepted) for report in reports)
+    async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+        runs = [await bench.ended(f"r{number}") for number in range(20)]
+    for run in runs:
+        (started, *_) = [event.at_ms for event in run.timeline if event.kind == "started"]
+        assert run.due_ms is not None
+        assert started >= run.due_ms

@@ -1,0 +1,55 @@
+"""Keeps the large payloads of a simulated cluster, breaks and repairs them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from mousetrap.payloads import Payloads, StoreBackend
+from mousetrap.testing.simulation.simulation import RETENTION_S
+from mousetrap.testing.simulation.store_server import StoreServer
+
+#: Bytes above which a payload goes by reference: every payload of a large run has more, and no other.
+INLINE = 300
+_PREFIX = "mousetrap:payloads:"
+
+
+def text_of(run: str) -> str:
+    """What makes the payloads of a large run large."""
+    return f"{run}, " * 60
+
+
+def payloads_in(client: Any, now: Callable[[], float]) -> Payloads:
+    """The payloads in the simulated store; `now` is the clock, in seconds since 1970."""
+    return Payloads(StoreBackend(client, "simulation", RETENTION_S, now), inline=INLINE, now=now)
+
+
+class PayloadFaults:
+    """Breaks payloads in the server, and puts the original ones back."""
+
+    def __init__(self, server: StoreServer) -> None:
+        self._server = server
+        #: The payloads that were broken, by their run and name.
+        self._originals: dict[tuple[str, bytes], bytes] = {}
+
+    def damage(self, run: str, *, altered: bool) -> bool:
+        """Alters or removes all payloads that a run has now. Returns False if it has none."""
+        found = self._server.command("HGETALL", _PREFIX + run)
+        for name, data in found.items():
+            self._originals.setdefault((run, name), data)
+            if altered:
+                self._server.command("HSET", _PREFIX + run, name, data.replace(b"run", b"bun"))
+            else:
+                self._server.command("HDEL", _PREFIX + run, name)
+        return bool(found)
+
+    def repair(self) -> None:
+        """Puts all that was broken back."""
+        for (run, name), data in self._originals.items():
+            self._server.command("HSET", _PREFIX + run, name, data)
+            self._server.command("PEXPIRE", _PREFIX + run, int(RETENTION_S * 1000))
+        self._originals.clear()
+
+
+def runs_with_payloads(server: StoreServer) -> set[str]:
+    """The runs of which the server has payloads, or thinks so."""
+    _, listed = server.command("ZSCAN", _PREFIX.rstrip(":"), 0)
+    return {run.decode() for run, _ in listed} | {key.removeprefix(_PREFIX) for key in server.names(_PREFIX)}

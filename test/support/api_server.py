@@ -1,0 +1,37 @@
+"""Serves the API in a thread of the test's process."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from mousetrap.api.protocol import BoundedConfig
+from mousetrap.settings import Settings
+from support.catalogue_app import catalogue_app
+from support.waiting import until
+
+
+@contextmanager
+def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
+    """The address of the catalogue's API, or of `app`, until the block ends."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = BoundedConfig(
+            app or catalogue_app(settings),
+            settings,
+            ws="none",
+            log_config=None,
+            timeout_graceful_shutdown=5,
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            until(lambda: server.started or not thread.is_alive(), "the API serves")
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

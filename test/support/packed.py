@@ -1,0 +1,74 @@
+"""Makes jobs of wire format 5, and reads their packed records."""
+
+from typing import Any, Literal
+
+import msgspec
+from redis import Redis
+
+from mousetrap.jobs import Job, first_job
+from mousetrap.run_store.keys import packed_events_key, packed_job_key, packed_run_key
+from mousetrap.run_store.records import JobRecord, RunRecord, decode_job, decode_run
+from support.valkey import administrator
+
+
+class PackedJob(Job, frozen=True, kw_only=True):
+    """A job of wire format 5."""
+
+    v: Literal[5] = 5  # type: ignore[assignment]
+    parent_fence: int = 0
+
+
+def packed(job: Job, parent_fence: int = 0) -> PackedJob:
+    """The job as one of wire format 5."""
+    fields = {name: getattr(job, name) for name in job.__struct_fields__ if name not in ("v", "parent_fence")}
+    return PackedJob(**fields, parent_fence=parent_fence)
+
+
+def packed_first(run_id: str, payload: bytes = b"[1,2]", accepted_ms: int = 0, **more: Any) -> PackedJob:
+    """The first job of a run of the pipeline `sums`."""
+    return packed(
+        first_job(
+            run_id=run_id, pipeline="sums", stage="add", payload=payload, accepted_ms=accepted_ms, **more
+        )
+    )
+
+
+def packed_child(job: Job, fence: int, payload: bytes = b'{"sum":3}') -> PackedJob:
+    """The job at stage `double` that follows from a decision under `fence`."""
+    return packed(job.following("double", payload), fence)
+
+
+def run_record(url: str, run_id: str) -> RunRecord | None:
+    """The run as the store has it."""
+    with Redis.from_url(administrator(url)) as client:
+        record: Any = client.get(packed_run_key(run_id))
+    return None if record is None else decode_run(record)
+
+
+def job_record(url: str, job: Job) -> JobRecord | None:
+    """The job as the store has it."""
+    with Redis.from_url(administrator(url)) as client:
+        record: Any = client.get(packed_job_key(job.run_id, job.id))
+    return None if record is None else decode_job(record)
+
+
+def job_facts(url: str, job: Job) -> dict[str, Any]:
+    """All facts of the job, those too that only Lua reads."""
+    with Redis.from_url(administrator(url)) as client:
+        record: Any = client.get(packed_job_key(job.run_id, job.id))
+    facts: dict[str, Any] = msgspec.json.decode(record[9:].partition(b"\n")[0])
+    return facts
+
+
+def events(url: str, run_id: str) -> list[str]:
+    """The kinds of the run's unusual events."""
+    with Redis.from_url(administrator(url)) as client:
+        entries: Any = client.xrange(packed_events_key(run_id))
+    return [fields[b"kind"].decode() for _, fields in entries]
+
+
+def untimed(url: str) -> list[str]:
+    """The keys without a time-to-live."""
+    with Redis.from_url(administrator(url)) as client:
+        keys: Any = client.keys("mousetrap:*")
+        return [key.decode() for key in keys if client.pttl(key) == -1]
