@@ -44,7 +44,7 @@ class WaitTimeout(MousetrapError, TimeoutError):
     def __init__(self, run_id: str, timeout_s: float, run: Run | None) -> None:
         state = f"it is {ending_of(run)}" if run else "its state could not be read"
         super().__init__(
-            f"run {run_id} has not ended within {timeout_s:g} s, and goes on: {state}. Wait again with "
+            f"run {run_id} has not ended within {timeout_s:g} s, and goes on: {state}. {_why_not_begun(run)}Wait again with "
             f'client.run("{run_id}").wait(), or see it with `mousetrap show {run_id}`'
         )
         self.run_id = run_id
@@ -93,3 +93,13 @@ _ENDS = {RunState.CANCELLED: RunCancelled, RunState.EXPIRED: RunExpired}
 def not_completed(run: Run) -> RunNotCompleted:
     """The error for a run that ended without a result."""
     return _ENDS.get(run.state, RunFailed)(run)
+
+
+def _why_not_begun(run: Run | None) -> str:
+    """What to look at where no worker has begun the run, though it is due."""
+    if run is None or run.due_ms or any(event.kind == "started" for event in run.timeline):
+        return ""
+    return (
+        "No worker has begun it: see whether one serves its stage (`mousetrap workers`), and whether one refused its message, "
+        "as it does when its MOUSETRAP_SIGNING_KEYS has not your key (`mousetrap dead groups`). "
+    )

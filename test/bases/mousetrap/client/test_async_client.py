@@ -194,6 +194,7 @@ async def test_a_wait_that_is_over_names_the_state_and_how_to_wait_again(
             await run.wait(0.01)
         assert isinstance(late.value, WaitTimeout)
         assert f'client.run("{run.id}").wait()' in str(late.value)
+        assert "No worker has begun it" in str(late.value) and "`mousetrap dead groups`" in str(late.value)
 
 
 @on_streams
