@@ -1,6 +1,6 @@
 """Makes jobs of wire format 5, and reads their packed records."""
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from redis import Redis
@@ -11,20 +11,12 @@ from mousetrap.run_store.records import JobRecord, RunRecord, decode_job, decode
 from support.valkey import administrator
 
 
-class PackedJob(Job, frozen=True, kw_only=True):
-    """A job of wire format 5."""
-
-    v: Literal[5] = 5  # type: ignore[assignment]
-    parent_fence: int = 0
-
-
-def packed(job: Job, parent_fence: int = 0) -> PackedJob:
+def packed(job: Job, parent_fence: int = 0) -> Job:
     """The job as one of wire format 5."""
-    fields = {name: getattr(job, name) for name in job.__struct_fields__ if name not in ("v", "parent_fence")}
-    return PackedJob(**fields, parent_fence=parent_fence)
+    return msgspec.structs.replace(job, v=5, parent_fence=parent_fence or msgspec.UNSET)
 
 
-def packed_first(run_id: str, payload: bytes = b"[1,2]", accepted_ms: int = 0, **more: Any) -> PackedJob:
+def packed_first(run_id: str, payload: bytes = b"[1,2]", accepted_ms: int = 0, **more: Any) -> Job:
     """The first job of a run of the pipeline `sums`."""
     return packed(
         first_job(
@@ -33,9 +25,9 @@ def packed_first(run_id: str, payload: bytes = b"[1,2]", accepted_ms: int = 0, *
     )
 
 
-def packed_child(job: Job, fence: int, payload: bytes = b'{"sum":3}') -> PackedJob:
+def packed_child(job: Job, fence: int, payload: bytes = b'{"sum":3}') -> Job:
     """The job at stage `double` that follows from a decision under `fence`."""
-    return packed(job.following("double", payload), fence)
+    return job.following("double", payload, fence=fence)
 
 
 def run_record(url: str, run_id: str) -> RunRecord | None:

@@ -21,7 +21,7 @@ from mousetrap.api.routes import Route
 from mousetrap.api.services import WithDeadLetters, WithStore
 from mousetrap.dead_letters import DeadLetter, DeadLetters, NotEditable, Repaired, Selection, group, line
 from mousetrap.jobs import PayloadUnusable, StoreUnreachable
-from mousetrap.pipeline import Payload, shown_payload
+from mousetrap.pipeline import Payload, payload_as_text, shown_payload
 from mousetrap.run_store import RunStore, read_json
 from mousetrap.shapes import Discarded, Letter, LetterGroups, LetterLine, LetterPage, Redriven, Run
 
@@ -229,7 +229,7 @@ async def _lines(dead_letters: DeadLetters, selection: Selection) -> AsyncIterat
         for letter in looked.letters:
             referred = letter.job is not None and letter.job.reference is not UNSET
             payload = (await _payload_of(letter, dead_letters))[0] if referred else None
-            yield line(letter, payload.raw if payload else None)
+            yield line(letter, payload_as_text(payload) if payload else None)
         if looked.unseen:
             yield msgspec.json.encode({"queue": queue, "unseen": looked.unseen}) + b"\n"
 

@@ -83,7 +83,7 @@ async def show_job(
         job = await services.submitter.job_of(run, stage)
     except RerunImpossible as error:
         raise Problem(Kind.RERUN_IMPOSSIBLE, str(error)) from error
-    return Response(encode(job), media_type="application/json")
+    return Response(encode(job.as_json()), media_type="application/json")
 
 
 @router.post(

@@ -52,7 +52,7 @@ def done(
         if next_stage is None or next_stage.serializer == "json":
             output = write(value, stage.output)
         else:
-            output, name = write_payload(value, stage.output, next_stage)
+            output, name, _ = write_payload(value, stage.output, next_stage)
     except ContractBroken as error:
         error = _unfinished(value) or error
         return GiveUp("contract", failure_of(error, f"the output of stage {stage.name!r}: "))

@@ -177,7 +177,8 @@ class _Child:
         attempt = self._attempt = _Attempt(job.number)
         chunks = ChildChunks(job.info.run_id, self._chunk_calls)
         try:
-            payload = in_run(chunks, read_payload, Payload(job.payload, job.serializer), self._stage)
+            written = Payload(job.payload, job.serializer, job.is_text)
+            payload = in_run(chunks, read_payload, written, self._stage)
         except (ContractBroken, SerializerMissing) as broken:
             return input_broken(broken, self._stage), False
         except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class

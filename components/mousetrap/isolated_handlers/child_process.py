@@ -98,6 +98,7 @@ class ChildProcess:
                     call.chance,
                     call.largest,
                     call.payload.serializer,
+                    call.payload.is_text,
                 )
             )
             while not isinstance(message := await self._receive(), Result):

@@ -29,13 +29,14 @@ class RunJob(msgspec.Struct, frozen=True, tag="run"):
     #: Counts the jobs of this process, so that a late message about one is not taken for the next.
     number: int
     info: AttemptInfo
-    #: JSON, under the stage's input contract; with a serializer, the base64 text of what that wrote.
+    #: The payload's bytes, as Payload has them.
     payload: bytes
     #: See judge().
     chance: float
     #: Bytes of an output.
     largest: int
     serializer: SerializerName = msgspec.UNSET
+    is_text: bool = True
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept"):

@@ -1,5 +1,6 @@
 """Jobs, their messages, their outcomes, and the protocols of a queue."""
 
+from mousetrap.jobs.envelope import JobTooNew, JobUndecodable, decode, encode, signed_message
 from mousetrap.jobs.errors import (
     MousetrapError,
     PayloadAltered,
@@ -13,7 +14,7 @@ from mousetrap.jobs.errors import (
     StoreUnreachable,
     Unroutable,
 )
-from mousetrap.jobs.job import Job, JobTooNew, JobUndecodable, decode, encode, first_job, signed_message
+from mousetrap.jobs.job import Job, first_job, new_runs
 from mousetrap.jobs.message_bounds import (
     HEADER_PREFIX,
     MAX_BODY_BYTES,
@@ -92,6 +93,7 @@ __all__ = [
     "first_job",
     "length_limit_reached",
     "limit_reached",
+    "new_runs",
     "possible_limits",
     "signed_message",
 ]

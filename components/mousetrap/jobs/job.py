@@ -1,52 +1,50 @@
-"""The job, and its JSON envelope on the wire."""
+"""The job: one message's work at one stage of one run."""
 
 import hashlib
+from contextlib import suppress
 from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from mousetrap.jobs.queue import Message
-from mousetrap.pipeline import Payload, SerializerName
+from mousetrap.jobs.errors import PayloadAltered
+from mousetrap.pipeline import ContractBroken, Payload, SerializerName, payload_as_text, payload_as_written
 from mousetrap.shapes import Reference
-from mousetrap.signing import Keyring
 
 #: The namespace of our job ids; any constant would do, changing it would break the deduplication of jobs in flight.
 _JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
 
-
-class JobUndecodable(Exception):
-    """The message is not a job that we can read: not our JSON envelope."""
-
-
-class JobTooNew(JobUndecodable):
-    """The message is a job of a later wire format than this version reads."""
-
+#: The wire format from which on a job's payload is beside its head, and its run's records in the store are packed.
+PAYLOAD_BESIDE: Literal[5] = 5
+#: The wire format of the runs that this version begins: 2, whose jobs are of 3 or 4 where they need it, or 5. A job that
+#: follows is of its parent's kind, so that a run is of one kind from its first job to its last.
+NEW_RUNS: Literal[2, 5] = 2
 
 #: No job of ours reaches these: an attempt each millisecond for a day, and a redrive each second for ten days.
 MAX_ATTEMPTS, MAX_GENERATIONS = 100_000_000, 1_000_000
+#: The store writes a fence as eight hexadecimal digits.
+MAX_FENCE = 0xFFFF_FFFF
 #: Up to the year 9999, within the range of every clock and of the store's numbers. In UTF-8 a name fits into 255 bytes.
 Milliseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One message's work at one stage of one run.
-
-    The id is deterministic: a job that is published several times, by any worker, is the same job.
-    """
+class JobHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job without its payload: what a message of format 5 begins with."""
 
     #: The wire format's version. 2 added `generation` and `expires_ms`; 1 is still read. 3 has a `serializer`, and is written
     #: only with one: a version that knows none would take its payload for the value. 4 has a `reference`, and is written only
-    #: with one, for the same reason.
-    v: Literal[1, 2, 3, 4] = 2
+    #: with one, for the same reason. 5 has the payload beside the head, and may have a serializer and a reference.
+    v: Literal[1, 2, 3, 4, 5] = 2
     id: Name
     run_id: Annotated[str, Meta(min_length=1, max_length=64)]
     pipeline: Name
     stage: Name
     #: The job whose output this one's payload is; None for a run's first.
     parent: Name | None = None
+    #: The fence under which the parent's outcome was decided, which is what this job carries; since format 5, with a parent.
+    parent_fence: Annotated[int, Meta(ge=1, le=MAX_FENCE)] | msgspec.UnsetType = msgspec.UNSET
     #: 1 for the first try.
     attempt: Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)] = 1
     #: How often it was redriven; a message of an earlier generation is stale.
@@ -59,13 +57,39 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     serializer: Name | msgspec.UnsetType = msgspec.UNSET
     #: Where the payload is, when it is too large for a message; then `payload` is null.
     reference: Reference | msgspec.UnsetType = msgspec.UNSET
-    #: JSON, under the stage's input contract; with a serializer, the base64 text of what that wrote.
+
+
+class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
+    """One message's work at one stage of one run.
+
+    The id is deterministic: a job that is published several times, by any worker, is the same job. What repeats it keeps the
+    parent's fence, for it carries the same outcome of the same parent: the next attempt, a redrive, and an edit, which
+    changes the input of this job and not what its parent decided. A re-run is another run, whose first job has no parent.
+    """
+
+    #: JSON, under the stage's input contract. With a serializer: since format 5 the bytes that it wrote, before that their
+    #: base64 text. A payload of format 5 is not checked when its message is read.
     payload: msgspec.Raw
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether the payload is JSON, be it base64 text, and not the bytes of a serializer."""
+        return (
+            self.v < PAYLOAD_BESIDE or self.serializer is msgspec.UNSET or self.reference is not msgspec.UNSET
+        )
 
     @property
     def written(self) -> Payload:
         """The payload with the name of what wrote it; null where the job has a reference."""
-        return Payload(bytes(self.payload), self.serializer)
+        return Payload(bytes(self.payload), self.serializer, is_text=self.holds_text)
+
+    def as_json(self) -> "Job":
+        """The same job with a payload that is JSON, as formats 2 to 4 have it: for people, and for attempts by hand."""
+        if self.v < PAYLOAD_BESIDE:
+            return self
+        payload = msgspec.Raw(payload_as_text(self.written))
+        v = _version_with(self.serializer, self.reference)
+        return msgspec.structs.replace(self, v=v, payload=payload)
 
     def again(self) -> "Job":
         """The same job, with the next attempt."""
@@ -85,16 +109,30 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def edited(self, payload: bytes) -> "Job":
         """The same job with another payload, which is JSON."""
         return msgspec.structs.replace(
-            self, v=2, serializer=msgspec.UNSET, reference=msgspec.UNSET, payload=msgspec.Raw(payload)
+            self,
+            v=self._version_with(),
+            serializer=msgspec.UNSET,
+            reference=msgspec.UNSET,
+            payload=msgspec.Raw(payload),
         )
 
     def referring(self, reference: Reference) -> "Job":
         """The same job, with where its payload is in place of the payload."""
-        return msgspec.structs.replace(self, v=4, reference=reference, payload=_NULL)
+        return msgspec.structs.replace(
+            self, v=self._version_with(reference=reference), reference=reference, payload=_NULL
+        )
 
     def resolved(self, payload: bytes | msgspec.Raw) -> "Job":
-        """The same job, with the payload that its reference names."""
-        v = 2 if self.serializer is msgspec.UNSET else 3
+        """The same job, with the payload that its reference names: JSON, or the base64 text of what a serializer wrote.
+
+        Raises PayloadAltered for what is no such text.
+        """
+        v = self._version_with(self.serializer)
+        if v == PAYLOAD_BESIDE and self.serializer is not msgspec.UNSET:
+            try:
+                payload = payload_as_written(Payload(bytes(payload), self.serializer))
+            except ContractBroken as error:
+                raise PayloadAltered(f"the payload of job {self.id} is not what was put: {error}") from error
         return msgspec.structs.replace(self, v=v, reference=msgspec.UNSET, payload=msgspec.Raw(payload))
 
     def following(
@@ -103,21 +141,46 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         payload: bytes,
         serializer: SerializerName = msgspec.UNSET,
         reference: Reference | msgspec.UnsetType = msgspec.UNSET,
+        *,
+        fence: int = 0,
     ) -> "Job":
-        """The job at the next stage that carries this one's output, or where that is."""
+        """The job at the next stage that carries this one's output, or where that is.
+
+        `payload` is as outcomes hold it: JSON, or base64 text. `fence` is the one that the output was decided under; a job of
+        format 5 must have it to be published, and earlier ones do not carry it.
+        """
+        v = self._version_with(serializer, reference)
+        if v == PAYLOAD_BESIDE and serializer is not msgspec.UNSET and reference is msgspec.UNSET:
+            # What is no base64 goes on as it is: the next stage refuses it, with its own reason.
+            with suppress(ContractBroken):
+                payload = payload_as_written(Payload(payload, serializer))
         return Job(
-            v=_version_with(serializer, reference),
+            v=v,
             id=_job_id(self.run_id, stage, self.id),
             run_id=self.run_id,
             pipeline=self.pipeline,
             stage=stage,
             parent=self.id,
+            parent_fence=fence if fence and v == PAYLOAD_BESIDE else msgspec.UNSET,
             accepted_ms=self.accepted_ms,
             expires_ms=self.expires_ms,
             serializer=serializer,
             reference=reference,
             payload=msgspec.Raw(payload),
         )
+
+    def _version_with(
+        self,
+        serializer: SerializerName = msgspec.UNSET,
+        reference: Reference | msgspec.UnsetType = msgspec.UNSET,
+    ) -> Literal[2, 3, 4, 5]:
+        """The wire format of this job's kind that has these."""
+        return PAYLOAD_BESIDE if self.v >= PAYLOAD_BESIDE else _version_with(serializer, reference)
+
+
+def new_runs() -> Literal[2, 5]:
+    """The wire format of the runs that this version begins."""
+    return NEW_RUNS
 
 
 def first_job(
@@ -129,10 +192,11 @@ def first_job(
     accepted_ms: int,
     expires_ms: int | None = None,
     reference: Reference | msgspec.UnsetType = msgspec.UNSET,
+    v: Literal[2, 5] | None = None,
 ) -> Job:
-    """The job that starts a run."""
+    """The job that starts a run. `v` is the wire format of a run that was opened before; None for that of new runs."""
     return Job(
-        v=_version_with(msgspec.UNSET, reference),
+        v=PAYLOAD_BESIDE if (v or NEW_RUNS) == PAYLOAD_BESIDE else _version_with(msgspec.UNSET, reference),
         id=_job_id(run_id, stage, ""),
         run_id=run_id,
         pipeline=pipeline,
@@ -144,41 +208,6 @@ def first_job(
     )
 
 
-def encode(job: Job) -> bytes:
-    """The job as its envelope."""
-    return _encoder.encode(job)
-
-
-def signed_message(job: Job, keyring: Keyring) -> Message:
-    """The job as a signed message."""
-    body = _encoder.encode(job)
-    return Message(job.id, body, keyring.headers(body))
-
-
-def decode(body: bytes) -> Job:
-    """The job in the envelope `body`.
-
-    Raises JobTooNew or another JobUndecodable, which names the fault and its place; never the body, which may hold secrets.
-    """
-    try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if (version := _version(body)) > _NEWEST:
-            raise JobTooNew(
-                f"the job is of wire format {version}, and this version reads up to {_NEWEST}: upgrade this worker, "
-                "then redrive the dead letter"
-            ) from None
-        raise JobUndecodable(str(error)) from error
-
-
-def _version(body: bytes) -> int:
-    """The envelope's wire format; 0 where it cannot be read."""
-    try:
-        return msgspec.json.decode(body, type=_Versioned).v
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 0
-
-
 def _version_with(serializer: SerializerName, reference: Reference | msgspec.UnsetType) -> Literal[2, 3, 4]:
     """The earliest wire format that has what the job has."""
     if reference is not msgspec.UNSET:
@@ -186,16 +215,8 @@ def _version_with(serializer: SerializerName, reference: Reference | msgspec.Uns
     return 2 if serializer is msgspec.UNSET else 3
 
 
-class _Versioned(msgspec.Struct):
-    v: int = 0
-
-
-#: The latest wire format that this version reads.
-_NEWEST = 4
 #: The payload of a job with a reference.
 _NULL = msgspec.Raw(b"null")
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Job)
 
 
 def _job_id(run_id: str, stage: str, parent: str) -> str:

@@ -20,11 +20,13 @@ SerializerName = str | msgspec.UnsetType
 
 
 class Payload(NamedTuple):
-    """A written value, as envelopes and the store hold it."""
+    """A written value, as messages and the store hold it."""
 
-    #: JSON: the value's own, or the base64 text of what another serializer wrote.
+    #: JSON: the value's own, or the base64 text of what another serializer wrote; where it is no text, what that wrote.
     raw: bytes
     serializer: SerializerName = msgspec.UNSET
+    #: Whether `raw` is JSON. The store's always is; a message of format 5 has the bytes of a serializer as they are.
+    is_text: bool = True
 
 
 def write_payload(value: Any, contract: Any, stage: Stage) -> Payload:
@@ -48,7 +50,7 @@ def read_payload(payload: Payload, stage: Stage) -> Any:
     if payload.serializer in (msgspec.UNSET, JSON):
         return read(payload.raw, stage.input)
     if payload.serializer == MSGPACK:
-        return _reader(stage.input)(_unpacked(payload.raw))
+        return _reader(stage.input)(payload_as_written(payload))
     return read(_load(payload, stage), stage.input)
 
 
@@ -60,13 +62,13 @@ def payload_as_json(payload: Payload, stage: Stage | None) -> bytes:
     if payload.serializer in (msgspec.UNSET, JSON):
         return payload.raw
     if payload.serializer == MSGPACK:
-        return _as_json(_unpacked(payload.raw))
+        return _as_json(payload_as_written(payload))
     return _load(payload, stage)
 
 
 def payload_size(payload: Payload) -> int:
     """How many bytes its serializer wrote. Raises ContractBroken for what is no such payload."""
-    return len(payload.raw if payload.serializer in (msgspec.UNSET, JSON) else _unpacked(payload.raw))
+    return len(payload_as_written(payload))
 
 
 def shown_payload(payload: Payload) -> bytes:
@@ -76,7 +78,19 @@ def shown_payload(payload: Payload) -> bytes:
             return payload_as_json(payload, None)
         except SerializerMissing:
             return msgspec.json.encode({"serializer": payload.serializer, "bytes": payload_size(payload)})
-    return payload.raw  # it is no payload of its serializer
+    return payload_as_text(payload)  # it is no payload of its serializer
+
+
+def payload_as_text(payload: Payload) -> bytes:
+    """The payload as the store holds it: JSON, or the base64 text of what a serializer wrote."""
+    return payload.raw if payload.is_text else _packed(payload.raw)
+
+
+def payload_as_written(payload: Payload) -> bytes:
+    """The bytes that its serializer wrote. Raises ContractBroken for what is no text of such."""
+    if payload.serializer in (msgspec.UNSET, JSON) or not payload.is_text:
+        return payload.raw
+    return _unpacked(payload.raw)
 
 
 def lock_key(payload: Payload, stage: Stage) -> str:
@@ -93,9 +107,9 @@ def _packed(data: bytes) -> bytes:
     return b'"' + binascii.b2a_base64(data, newline=False) + b'"'
 
 
-def _unpacked(raw: bytes) -> bytes:
+def _unpacked(text: bytes) -> bytes:
     try:
-        return binascii.a2b_base64(msgspec.json.decode(raw, type=str), strict_mode=True)
+        return binascii.a2b_base64(msgspec.json.decode(text, type=str), strict_mode=True)
     except (msgspec.DecodeError, ValueError) as error:
         raise ContractBroken(f"it is not the base64 text of a payload: {error}") from error
 
@@ -118,7 +132,7 @@ def _load(payload: Payload, stage: Stage | None) -> bytes:
     serializer = stage.serializer if stage else None
     if not isinstance(serializer, Serializer) or serializer.name != payload.serializer:
         raise SerializerMissing(str(payload.serializer), stage.name if stage else "")
-    data = _unpacked(payload.raw)
+    data = payload_as_written(payload)
     try:
         plain = serializer.loads(data)
     except Exception as error:

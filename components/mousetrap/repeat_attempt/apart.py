@@ -35,7 +35,7 @@ def repeat_apart(binding: Callable[[], Target], job: Job) -> None:
     limit = (binding_of(binding(), job).stage.timeout or _NO_LIMIT_S) + _AROUND_S
     with TemporaryDirectory(prefix="mousetrap-attempt-") as folder:
         job_file = Path(folder, "job.json")
-        job_file.write_bytes(encode(job))
+        job_file.write_bytes(encode(job.as_json()))
         source = inspect.getsourcefile(binding)
         command = [sys.executable, "-c", _CHILD, str(source), binding.__name__, str(job_file), *sys.path]
         try:

@@ -115,8 +115,8 @@ def _whole(job: Job, letter: _Letter) -> Job:
 def _as_json(job: Job) -> Job:
     """The job with its input as JSON where that needs no code of its stage: it reads the same."""
     with suppress(ContractBroken, SerializerMissing):
-        return job if job.serializer is msgspec.UNSET else job.edited(payload_as_json(job.written, None))
-    return job
+        job = job if job.serializer is msgspec.UNSET else job.edited(payload_as_json(job.written, None))
+    return job.as_json()
 
 
 def _not_called(letter: _Letter, reason: str) -> NotRepeatable:

@@ -9,14 +9,12 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from mousetrap.jobs import Job, first_job
+from mousetrap.jobs import Job, new_runs
 
 Facts = TypeVar("Facts")
 
 #: The wire format of jobs from which on their records are packed.
 PACKED_SINCE = 5
-#: The wire format of the first jobs that this version writes.
-_OPENED_AS = first_job(run_id="r", pipeline="p", stage="s", payload=b"null", accepted_ms=0).v
 #: The states of runs, by their first byte. A live run is queued: its job records have how far it is.
 RUN_STATES = {
     "Q": "queued",
@@ -120,7 +118,7 @@ def is_packed(job: Job) -> bool:
 
 def packs_new_runs() -> bool:
     """Whether the runs that this version opens have packed records."""
-    return _OPENED_AS >= PACKED_SINCE
+    return new_runs() >= PACKED_SINCE
 
 
 def encode_run(facts: RunFacts, input: bytes) -> bytes:

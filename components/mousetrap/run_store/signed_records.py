@@ -1,7 +1,7 @@
 """Writes and reads signed records: outcomes of jobs, openings of runs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -48,6 +48,8 @@ class Opening:
     expires_ms: int | None
     #: Milliseconds since 1970 before which no job of it starts; None for at once.
     due_ms: int | None = None
+    #: Whether the run's record is packed, and so its jobs of wire format 5; None for a run that is opened now.
+    is_packed: bool | None = None
 
     def first_job(self, run_id: str) -> Job:
         """The job that starts the run."""
@@ -59,6 +61,7 @@ class Opening:
             accepted_ms=self.accepted_ms,
             expires_ms=self.expires_ms,
             reference=self.reference,
+            v=None if self.is_packed is None else 5 if self.is_packed else 2,
         )
 
 
@@ -121,6 +124,7 @@ def read_opening(run_id: str, fields: Sequence[bytes | None], keyring: Keyring) 
         accepted_ms=accepted_ms,
         expires_ms=until_ms or None,
         due_ms=due_ms or None,
+        is_packed=False,
     )
 
 
@@ -137,7 +141,8 @@ def packed_opening(run_id: str, record: RunRecord, keyring: Keyring) -> Opening:
         facts.signature,
         facts.input_reference,
     )
-    return read_opening(run_id, [str(field).encode() for field in fields], keyring)
+    opening = read_opening(run_id, [str(field).encode() for field in fields], keyring)
+    return replace(opening, is_packed=True)
 
 
 def _split(record: bytes) -> tuple[bytes, str]:

@@ -60,7 +60,7 @@ class Keyring:
 
     def headers(self, body: bytes) -> dict[str, str]:
         """The header that signs `body`; none with an empty ring."""
-        return {HEADER: self._sign(_MESSAGE, body)} if self.keys else {}
+        return {HEADER: self._sign(_MESSAGE, (body,))} if self.keys else {}
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Returns if `body` is signed by a key of the ring, or the ring is empty. Raises SignatureRefused.
@@ -68,7 +68,7 @@ class Keyring:
         There is no replay window: a redelivery or a long delay is legitimate. A repeated job is recognised by its id.
         """
         if self.keys:
-            self._check(_MESSAGE, "the message", body, headers.get(HEADER, ""))
+            self._check(_MESSAGE, "the message", (body,), headers.get(HEADER, ""))
 
     def sign_record(self, about: Sequence[str | int], value: bytes) -> str:
         """The signature of `value` as the store's record `about` something; empty with an empty ring.
@@ -76,32 +76,33 @@ class Keyring:
         It is valid for that value and subject only, so that a record of one job cannot replace another's.
         """
         # The end of a JSON list is unambiguous: no part of it can be moved into its neighbour or into the value.
-        return self._sign(_RECORD, msgspec.json.encode(about) + value) if self.keys else ""
+        return self._sign(_RECORD, (msgspec.json.encode(about), value)) if self.keys else ""
 
     def verify_record(self, about: Sequence[str | int], value: bytes, signature: str) -> None:
         """Returns if `signature` is from `sign_record` with a key of the ring, or the ring is empty. Raises SignatureRefused."""
         if self.keys:
-            body = msgspec.json.encode(about) + value
-            self._check(_RECORD, "the record in the store", body, signature)
+            parts = (msgspec.json.encode(about), value)
+            self._check(_RECORD, "the record in the store", parts, signature)
 
-    def _check(self, version: str, what: str, body: bytes, signature: str) -> None:
+    def _check(self, version: str, what: str, parts: Sequence[bytes], signature: str) -> None:
         signed_version, _, rest = signature.partition(".")
         if not rest:
             raise SignatureRefused(f"{what} is not signed")
         key_id = rest.partition(".")[0]
         if signed_version != version or key_id not in self.keys:
             raise SignatureRefused(f"{what} is signed with a key that is not in MOUSETRAP_SIGNING_KEYS")
-        expected = self._sign(version, body, key_id)
+        expected = self._sign(version, parts, key_id)
         if not hmac.compare_digest(expected.encode(), signature.encode("ascii", "replace")):
             raise SignatureRefused(f"the signature does not fit {what}: it was changed after it was signed")
 
-    def _sign(self, version: str, body: bytes, key_id: str = "") -> str:
-        """The signature by this key, or by the first one."""
+    def _sign(self, version: str, parts: Sequence[bytes], key_id: str = "") -> str:
+        """The signature by this key, or by the first one, of the parts in a row; they are not joined for it."""
         key_id = key_id or next(iter(self.keys))
         # A key id has only letters and digits, so that the dot after it cannot be moved into the body.
         start = f"{version}.{key_id}."
         mac = _keyed_hmac(start, self.keys[key_id]).copy()
-        mac.update(body)
+        for part in parts:
+            mac.update(part)
         return start + b2a_base64(mac.digest(), newline=False).translate(_URL_SAFE, b"=").decode()
 
 

@@ -59,7 +59,7 @@ async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, s
                 f"the input of stage {stage.name!r} in run {run.id} is not kept: {_why_missing(run, before)}. "
                 "Give another (`--input @FILE`), begin at an earlier stage, or redrive its dead letter if it has one"
             )
-        job, payload = job.following(here.name, *output), _as_json(output, here)
+        job, payload = job.following(here.name, output.raw, output.serializer), _as_json(output, here)
     if payload is None:
         payload = bytes((await store.payloads.resolved(job)).payload)
     return job.edited(payload)

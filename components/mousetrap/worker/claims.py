@@ -160,7 +160,7 @@ class Claims:
         self._observer.recorded(attempt.job, outcome, decision)
         if decision != "recorded":
             return unrecorded(decision, attempt.job, self._lease)
-        return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage)
+        return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, attempt.fence)
 
     async def end_run(self, job: Job, why: Failure) -> Ending:
         """Ends the job's run as cancelled."""

@@ -52,7 +52,8 @@ class LargePayloads:
         if not isinstance(outcome, Done) or not self.is_large(outcome):
             return outcome
         reference, given = attempt.job.reference, attempt.whole_job
-        if isinstance(reference, msgspec.UnsetType) or given is None or given.payload != outcome.output:
+        same = given is not None and given.holds_text and given.payload == outcome.output
+        if isinstance(reference, msgspec.UnsetType) or not same:
             reference = await self._outages.retry_until_up(
                 "put payloads", self._payloads.put, attempt.job.run_id, memoryview(outcome.output)
             )

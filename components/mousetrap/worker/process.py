@@ -91,8 +91,8 @@ class Processor:
     def _without_claim(self, attempt: Attempt, claim: Claim) -> Ending:
         """The ending of a job that the store did not grant."""
         match claim:
-            case Decided(outcome):
-                return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage)
+            case Decided(outcome, fence):
+                return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, fence)
             case Busy() | Locked():
                 return waiting(claim, attempt.job)
             case Forgotten():

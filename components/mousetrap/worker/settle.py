@@ -84,14 +84,17 @@ class HandBack:
 Ending = Publish | Park | Bury | Refuse | Drop | HandBack
 
 
-def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None) -> Ending:
-    """The ending of a job from `queue` whose outcome is recorded; always the same for the same outcome."""
+def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None, fence: int) -> Ending:
+    """The ending of a job from `queue` whose outcome is recorded; always the same for the same outcome.
+
+    `fence` is the one that it is recorded under, which the next stage's job carries.
+    """
     match outcome:
         case Done(output) if next_stage is not None:
-            return Publish(
-                job.following(next_stage.name, bytes(output), outcome.serializer, outcome.reference),
-                next_stage.queue,
+            following = job.following(
+                next_stage.name, bytes(output), outcome.serializer, outcome.reference, fence=fence
             )
+            return Publish(following, next_stage.queue)
         case Done():
             return Drop()
         case RetryLater(seconds):

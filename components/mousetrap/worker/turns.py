@@ -152,7 +152,8 @@ class Turns:
         if isinstance(claim, Granted) and self._runner.is_usual(attempt, claim):
             self._steps.add(attempt)
         elif isinstance(claim, Decided) and self._goes_on(attempt, claim.outcome):
-            self._go_on(attempt, ending_of(claim.outcome, attempt.job, attempt.queue, attempt.next_stage))
+            job, queue, next_stage = attempt.job, attempt.queue, attempt.next_stage
+            self._go_on(attempt, ending_of(claim.outcome, job, queue, next_stage, claim.fence))
         else:
             self._go_alone(attempt)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mousetrap.jobs import Job, MousetrapError
+from mousetrap.pipeline import payload_as_text
 from mousetrap.run_store.claim_replies import Claim, Granted, read_refusal
 from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, packed_job_key, packed_run_key
 from mousetrap.run_store.packed.call import Call
@@ -90,7 +91,7 @@ class Claims:
         )
         if job.parent or job.generation:
             return encode_run(facts, b"null").decode()
-        payload = bytes(job.payload)
+        payload = payload_as_text(job.written)
         if isinstance(job.reference, msgspec.UnsetType):
             digest, referred = hashlib.sha256(payload).hexdigest(), ""
         else:
@@ -99,7 +100,8 @@ class Claims:
         body = opening_body(payload, referred.encode())
         signature = sign_opening(job.run_id, job.pipeline, job.stage, body, span, self._keyring)
         facts = msgspec.structs.replace(facts, digest=digest, input_reference=referred, signature=signature)
-        return encode_run(facts, payload).decode()
+        # A message that we did not sign can hold any bytes, and they are no text of a record.
+        return encode_run(facts, payload).decode(errors="replace")
 
     def _first(self, call: Call, request: ClaimRequest, worker: str, now: int) -> Planned:
         job = request.job
@@ -197,4 +199,4 @@ class Claims:
 
 
 def _parent_fence(job: Job) -> int:
-    return getattr(job, "parent_fence", 0)
+    return job.parent_fence or 0

@@ -25,7 +25,6 @@ from mousetrap.run_store import (
     Terms,
     Unsigned,
     open_store,
-    records,
 )
 from mousetrap.run_store.keys import OPENED, newest_key, packed_job_key, packed_run_key
 from mousetrap.run_store.notifications import ENDS, Notifications
@@ -33,7 +32,6 @@ from mousetrap.shapes import Progress, RunState
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.store_client import open_client
 from support.packed import (
-    PackedJob,
     events,
     job_facts,
     job_record,
@@ -53,7 +51,7 @@ KEYRING = Keyring({"k1": b"k" * 32})
 
 @pytest.fixture(autouse=True)
 def new_runs_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "_OPENED_AS", 5)
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5)
 
 
 @pytest.fixture(params=["compares", "without IFEQ"])
@@ -83,7 +81,7 @@ class Watched(Notifications):
         await self._own.aclose()
 
 
-async def opened(store: RunStore, run_id: str = "r1", **terms: Any) -> PackedJob:
+async def opened(store: RunStore, run_id: str = "r1", **terms: Any) -> Job:
     """A run that was accepted, by its first job."""
     accepted = await store.open_run(run_id, "sums", "add", b"[1,2]", terms=Terms(**terms))
     return packed_first(run_id, accepted_ms=accepted.accepted_ms, expires_ms=accepted.expires_ms)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
-from mousetrap.run_store import RunConflict, RunStore, Terms, Unsigned, connection, records
+from mousetrap.run_store import RunConflict, RunStore, Terms, Unsigned, connection
 from mousetrap.shapes import Progress
 from mousetrap.testing.simulation.clock import EPOCH_MS, SimulatedLoop
 from mousetrap.testing.simulation.process import EventLog, Process
@@ -100,7 +100,7 @@ def test_the_stand_in_answers_as_the_real_server_does(
     private_url: str, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if family == "packed":
-        monkeypatch.setattr(records, "_OPENED_AS", 5)
+        monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5)
         monkeypatch.setattr(f"{__name__}._form", packed)
         # So that the time of a plain command is the server's of the last call, in both.
         monkeypatch.setattr(connection, "_loop_time", lambda: 0.0)

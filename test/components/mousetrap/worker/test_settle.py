@@ -82,7 +82,7 @@ class AddDelivery:
 def test_each_recorded_outcome_has_one_ending(
     outcome: Outcome, next_stage: Stage | None, ending: Ending
 ) -> None:
-    assert ending_of(outcome, JOB, "adds", next_stage) == ending
+    assert ending_of(outcome, JOB, "adds", next_stage, 3) == ending
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""Encodes and decodes messages of jobs.
+
+Up to format 4 a message is one JSON object with the payload in it. Format 5 is a byte that begins no JSON, the head (the job
+without its payload, as JSON), a line feed, and the payload as it is: JSON, the bytes of a serializer, or nothing where
+the head has a reference. The payload is not looked at here: a stage's contract reads it once.
+"""
+
+import msgspec
+
+from mousetrap.jobs.job import PAYLOAD_BESIDE, Job, JobHead
+from mousetrap.jobs.queue import Message
+from mousetrap.signing import Keyring
+
+#: The first byte of a message of format 5. No JSON begins with a capital letter.
+MARK = b"M"
+#: Bytes of a head at most, without its line feed. The fields of a job have room in it, whatever is in them.
+MAX_HEAD_BYTES = 8_192
+#: The latest wire format that this version reads.
+_NEWEST = PAYLOAD_BESIDE
+
+
+class JobUndecodable(Exception):
+    """The message is not a job that we can read: not our envelope."""
+
+
+class JobTooNew(JobUndecodable):
+    """The message is a job of a later wire format than this version reads."""
+
+
+def encode(job: Job) -> bytes:
+    """The job as the body of its message."""
+    if job.v < PAYLOAD_BESIDE:
+        return _encoder.encode(job)
+    payload = b"" if job.reference is not msgspec.UNSET else job.payload
+    return b"".join((MARK, _encoder.encode(_head(job)), b"\n", payload))
+
+
+def signed_message(job: Job, keyring: Keyring) -> Message:
+    """The job as a signed message."""
+    body = encode(job)
+    return Message(job.id, body, keyring.headers(body))
+
+
+def decode(body: bytes) -> Job:
+    """The job in the body of a message. The payload of format 5 is a view of the body, and not checked.
+
+    Raises JobTooNew or another JobUndecodable, which names the fault and its place; never the body, which may hold secrets.
+    """
+    if body.startswith(MARK):
+        return _beside(body)
+    try:
+        job = _decoder.decode(body)
+    except _ERRORS as error:
+        raise _refused(body, error) from error
+    if job.v == PAYLOAD_BESIDE:
+        raise JobUndecodable(f"a job of wire format {job.v} begins with a head, and this is JSON alone")
+    return job
+
+
+def _beside(body: bytes) -> Job:
+    """The job in a body of format 5."""
+    feed = body.find(b"\n", 0, 1 + MAX_HEAD_BYTES + 1)
+    if feed < 0:
+        too_long = len(body) > 1 + MAX_HEAD_BYTES
+        raise JobUndecodable(
+            f"its head is longer than {MAX_HEAD_BYTES} bytes" if too_long else "no line feed ends its head"
+        )
+    text = body[1:feed]
+    try:
+        head = _head_decoder.decode(text)
+    except _ERRORS as error:
+        raise _refused(text, error) from error
+    _check(head)
+    payload = memoryview(body)[feed + 1 :]
+    if head.reference is not msgspec.UNSET:
+        if payload:
+            raise JobUndecodable(f"it has a reference, and {len(payload)} bytes of a payload as well")
+        return _job(head, _NULL)
+    if not payload and head.serializer is msgspec.UNSET:
+        raise JobUndecodable("nothing follows its head: the payload is missing")
+    return _job(head, msgspec.Raw(payload))
+
+
+def _check(head: JobHead) -> None:
+    if head.v != PAYLOAD_BESIDE:
+        raise JobUndecodable(f"its head is of wire format {head.v}, whose messages have none")
+    if (head.parent is None) != (head.parent_fence is msgspec.UNSET):
+        raise JobUndecodable("a job has `parent` and `parent_fence`, or neither")
+
+
+def _refused(text: bytes, error: Exception) -> JobUndecodable:
+    """Why the JSON of a job cannot be read."""
+    if (version := _version(text)) > _NEWEST:
+        return JobTooNew(
+            f"the job is of wire format {version}, and this version reads up to {_NEWEST}: upgrade this worker, "
+            "then redrive the dead letter"
+        )
+    return JobUndecodable(str(error))
+
+
+def _version(text: bytes) -> int:
+    """The wire format; 0 where it cannot be read."""
+    try:
+        return msgspec.json.decode(text, type=_Versioned).v
+    except _ERRORS:
+        return 0
+
+
+def _head(job: Job) -> JobHead:
+    return JobHead(
+        v=job.v,
+        id=job.id,
+        run_id=job.run_id,
+        pipeline=job.pipeline,
+        stage=job.stage,
+        parent=job.parent,
+        parent_fence=job.parent_fence,
+        attempt=job.attempt,
+        generation=job.generation,
+        accepted_ms=job.accepted_ms,
+        expires_ms=job.expires_ms,
+        serializer=job.serializer,
+        reference=job.reference,
+    )
+
+
+def _job(head: JobHead, payload: msgspec.Raw) -> Job:
+    return Job(
+        v=head.v,
+        id=head.id,
+        run_id=head.run_id,
+        pipeline=head.pipeline,
+        stage=head.stage,
+        parent=head.parent,
+        parent_fence=head.parent_fence,
+        attempt=head.attempt,
+        generation=head.generation,
+        accepted_ms=head.accepted_ms,
+        expires_ms=head.expires_ms,
+        serializer=head.serializer,
+        reference=head.reference,
+        payload=payload,
+    )
+
+
+class _Versioned(msgspec.Struct):
+    v: int = 0
+
+
+_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+#: The payload of a job with a reference.
+_NULL = msgspec.Raw(b"null")
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Job)
+_head_decoder = msgspec.json.Decoder(JobHead)
