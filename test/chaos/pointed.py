@@ -17,6 +17,7 @@ from mousetrap.jobs import (
     MousetrapError,
     Queue,
     Reference,
+    Settled,
     Subscription,
 )
 from mousetrap.payloads import Data, Payloads
@@ -29,6 +30,7 @@ class PointedQueue:
     def __init__(self, inner: Queue, trap: Trap) -> None:
         self._inner = inner
         self._trap = trap
+        self._posting: set[asyncio.Task[None]] = set()
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         sending = asyncio.ensure_future(self._inner.publish(queue, message, after=after))
@@ -45,6 +47,20 @@ class PointedQueue:
                 self._trap.passing(Point.PUBLISHED)
         finally:
             sending.cancel()
+
+    def post(self, queue: str, message: Message, settled: Settled) -> None:
+        confirmed: asyncio.Future[MousetrapError | None] = asyncio.get_running_loop().create_future()
+        self._inner.post(queue, message, confirmed.set_result)
+        passing = asyncio.ensure_future(self._passed(confirmed, settled))
+        self._posting.add(passing)
+        passing.add_done_callback(self._posting.discard)
+
+    async def _passed(self, confirmed: "asyncio.Future[MousetrapError | None]", settled: Settled) -> None:
+        await self._trap.passing_soon(Point.PUBLISH_SENT)
+        error = await confirmed
+        if error is None:
+            self._trap.passing(Point.PUBLISHED)
+        settled(error)
 
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
         def received(delivery: Delivery) -> None:

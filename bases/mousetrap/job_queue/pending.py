@@ -1,16 +1,17 @@
 """Follows one message until the broker confirms it."""
 
-import asyncio
 from dataclasses import dataclass
+
+from mousetrap.jobs import Posted
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Pending:
-    """A message to publish, and its caller, who awaits `done`.
+class Pending(Posted):
+    """A message to publish, and its caller.
 
     1. Waiting: no channel, a blocked broker, or too many messages in flight.
     2. Sent: the broker may have it.
-    3. One of these sets `done`:
+    3. One of these settles it:
        confirmed   the broker has it
        refused     its queue is full
        returned    its queue is missing; declared again and published once more (waiting), then unroutable
@@ -26,15 +27,9 @@ class Pending:
     properties: bytes
     body: bytes
     deadline: float
-    done: "asyncio.Future[None]"
     #: Whether a broker may have it.
     sent: bool = False
     #: Whether the broker returned it because no queue takes it.
     returned: bool = False
     #: Whether it was published again after its queue was declared again.
     retried: bool = False
-
-    def fail(self, error: Exception) -> None:
-        """Raises `error` at the caller, unless the caller has left or has its result."""
-        if not self.done.done():
-            self.done.set_exception(error)

@@ -17,7 +17,7 @@ from mousetrap.job_queue.topology import delay_ladder
 from mousetrap.job_queue.topology.declare import REDECLARE_DELAY_S
 from mousetrap.job_queue.topology.topology import JOBS, Topology
 from mousetrap.job_queue.wire import OpenWire, Wire
-from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, check_delay
+from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, Settled, check_delay, until_settled
 from mousetrap.shutdown import end_tasks
 
 #: One timer checks all deadlines, so many times per deadline.
@@ -45,7 +45,7 @@ class Unconfirmed:
         """
         while self.waiting and len(self._in_flight) < _MAX_MESSAGES and self._bytes < _MAX_BYTES:
             pending = self.waiting.popleft()
-            if pending.done.done():
+            if pending.settled is None:
                 continue  # its caller has left
             self._tag += 1
             self._in_flight[self._tag] = pending
@@ -99,7 +99,7 @@ class Publisher:
 
     A message takes this way (`Pending` has its states):
 
-    1. `publish` checks it, and sends it or lets it wait for a channel, an unblocked broker or room in flight.
+    1. `post`, or `publish`, checks it, and sends it or lets it wait for a channel, an unblocked broker or room in flight.
     2. `confirmed` ends its wait: confirmed, refused, or returned by the broker before (`returned`).
     3. Returned: the queues are declared again, and it is published once more.
     4. `_check_deadlines` ends the wait of late messages, and drops a connection that confirms nothing.
@@ -127,12 +127,25 @@ class Publisher:
         self._returned: list[Pending] = []
         self._redeclaring: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         """Returns once the broker has the message. Raises as `Queue.publish` does."""
         check_delay(after)
+        try:
+            await until_settled(lambda settled: self._begin(queue, message, after, settled))
+        except QueueFull as error:
+            why = await self._why_full(queue)
+            raise QueueFull(f"{error}: {why}; add workers, or try again later") from None
+
+    def post(self, queue: str, message: Message, settled: Settled) -> None:
+        """As `Queue.post`. The error of a full queue does not name the limit: that takes a look at the broker."""
+        self._begin(queue, message, 0.0, settled)
+
+    def _begin(self, queue: str, message: Message, after: float, settled: Settled) -> Pending:
         exchange, key = (JOBS, queue) if not after else self._way_down(queue, after)
         pending = Pending(
+            settled=settled,
             queue=queue,
             exchange=exchange,
             key=key,
@@ -140,20 +153,19 @@ class Publisher:
             properties=frames.properties(message, int(time.time() + after)),
             body=message.body,
             deadline=self._loop.time() + self._deadline,
-            done=self._loop.create_future(),
         )
+        if self._closed:
+            self._loop.call_soon(self._give_up, pending, "before the queue was closed")
+            return pending
         self._unconfirmed.waiting.append(pending)
         self._send_waiting()
         if self._timer is None:
             self._start_timer()
-        try:
-            await pending.done
-        except QueueFull as error:
-            why = await self._why_full(queue)
-            raise QueueFull(f"{error}: {why}; add workers, or try again later") from None
+        return pending
 
     async def close(self) -> None:
         """Closes the connection; messages without a confirm fail."""
+        self._closed = True
         await end_tasks(self._redeclaring)
         await self.link.close()
         for pending in (*self._returned, *self._unconfirmed.waiting):
@@ -191,13 +203,13 @@ class Publisher:
         """Ends the wait of these messages, or publishes again what was returned."""
         for pending in self._unconfirmed.confirmed(tag, multiple):
             if refused:
-                pending.fail(
+                pending.settle(
                     QueueFull(f"queue {pending.queue!r} refused a message, most often because it is full")
                 )
             elif pending.returned:
                 self._publish_again(pending)
-            elif not pending.done.done():
-                pending.done.set_result(None)
+            else:
+                pending.settle()
         if self._unconfirmed.waiting:
             self._send_waiting()
 
@@ -212,7 +224,7 @@ class Publisher:
     def _publish_again(self, pending: Pending) -> None:
         """Declares a deleted queue of ours again and publishes once more."""
         if pending.retried or pending.queue not in self.topology.names:
-            pending.fail(unroutable(pending.queue))
+            pending.settle(unroutable(pending.queue))
             return
         pending.retried, pending.returned = True, False
         self._returned.append(pending)
@@ -226,7 +238,7 @@ class Publisher:
                 await wire.declare(self.topology)
         except Exception as error:  # noqa: BLE001  callers wait for a result, whatever pika raises
             for pending in self._returned:
-                pending.fail(self._status.unreachable(explain(error)))
+                pending.settle(self._status.unreachable(explain(error)))
         else:
             self._unconfirmed.waiting.extendleft(reversed(self._returned))
         self._returned.clear()
@@ -252,16 +264,18 @@ class Publisher:
 
     def _give_up(self, pending: Pending, when: str) -> None:
         if pending.sent:
-            pending.fail(
+            pending.settle(
                 PublishUnconfirmed(
                     f"queue {pending.queue!r}: the broker did not confirm message {pending.id!r} {when}; "
                     "it may have it or not: publish the same id again"
                 )
             )
         else:
-            pending.fail(self._status.unreachable(self._why_not_sent()))
+            pending.settle(self._status.unreachable(self._why_not_sent()))
 
     def _why_not_sent(self) -> str:
+        if self._closed:
+            return "the queue is closed"
         if self._wire is None:
             return ""
         if self._wire.blocked:

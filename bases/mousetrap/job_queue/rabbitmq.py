@@ -73,7 +73,7 @@ class RabbitQueue:
             self._status,
             self._limit_reached,
         )
-        self.publish = self._publisher.publish
+        self.publish, self.post = self._publisher.publish, self._publisher.post
         self._consumer = Consumer(
             needed, lambda: address.parameters(broker, f"{process} consume", options), self._status
         )

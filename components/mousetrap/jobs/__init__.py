@@ -27,6 +27,7 @@ from mousetrap.jobs.message_bounds import (
     possible_limits,
 )
 from mousetrap.jobs.outcome import Done, GiveUp, Outcome, RetryLater
+from mousetrap.jobs.posted import Posted, Settled, until_settled
 from mousetrap.jobs.queue import (
     LARGEST_INLINE,
     LARGEST_PAYLOAD,
@@ -71,6 +72,7 @@ __all__ = [
     "PayloadAltered",
     "PayloadMissing",
     "PayloadUnusable",
+    "Posted",
     "PublishUnconfirmed",
     "Publishes",
     "Queue",
@@ -80,6 +82,7 @@ __all__ = [
     "RecordDamaged",
     "Reference",
     "RetryLater",
+    "Settled",
     "StoreFull",
     "StoreUnreachable",
     "Subscription",
@@ -96,4 +99,5 @@ __all__ = [
     "new_runs",
     "possible_limits",
     "signed_message",
+    "until_settled",
 ]

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import msgspec
 
+from mousetrap.jobs.posted import Settled
+
 #: Bytes of a payload in its message. RabbitMQ 4 takes messages of up to 16 MiB, including the envelope and a margin.
 LARGEST_INLINE = 8 * 1024 * 1024
 #: Bytes of any payload, unless MOUSETRAP_PAYLOAD_MAX_BYTES has another number.
@@ -98,6 +100,14 @@ class Publishes(Protocol):
 
 class Queue(Publishes, Protocol):
     """Named durable queues behind one address."""
+
+    def post(self, queue: str, message: Message, settled: Settled) -> None:
+        """Publishes with all others of this turn of the event loop; the result, or an error as of `publish`, goes to `settled`.
+
+        That is called in a later turn, once, on the event loop; what it raises is logged. Messages leave in the order of their posts.
+        Raises ValueError for a message that no queue takes.
+        """
+        ...
 
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
         """Calls `receive` on the event loop for each delivery, with at most `prefetch` of them unsettled."""

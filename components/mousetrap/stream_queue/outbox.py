@@ -4,8 +4,10 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from redis.exceptions import ResponseError
@@ -13,8 +15,10 @@ from redis.exceptions import ResponseError
 from mousetrap.jobs import (
     Message,
     MousetrapError,
+    Posted,
     PublishUnconfirmed,
     QueueFull,
+    Settled,
     Unroutable,
     bytes_limit_reached,
     length_limit_reached,
@@ -28,24 +32,36 @@ _SEND_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 3.0
 
 
-@dataclass(slots=True, eq=False)
-class _Publish:
+class Target(NamedTuple):
+    """A queue to publish to."""
+
+    queue: str
+    #: Its messages and bytes at most; 0 for no limit.
+    limits: tuple[int, int]
+    #: Whether we declare it, and so declare it again where it is missing.
+    ours: bool
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Publish(Posted):
     """A message to send.
 
     1. Waiting in the outbox.
     2. Sent: the server may have it, even if no reply arrives. Without a reply it waits and is sent again.
-    3. Confirmed, refused, or late: `done` is set, and the caller continues.
+    3. Its queue is missing, and is one of ours: declared again, and it is sent once more.
+    4. Confirmed, refused, or late: it is settled, and the caller continues.
     """
 
     id: str
-    queue: str
+    target: Target
     #: The message without its body, as queue.lua takes it.
     description: bytes
     body: bytes
     deadline: float
-    done: asyncio.Future[None]
-    limits: tuple[int, int]
+    #: Whether the server may have it.
     sent: bool = False
+    #: Whether it is sent again after its queue was declared again.
+    retried: bool = False
 
 
 @dataclass(slots=True)
@@ -66,8 +82,11 @@ class Outbox:
     4. `close` sends what waits, if the server answers, and fails the rest.
     """
 
-    def __init__(self, client: Client, confirm_deadline: float) -> None:
+    def __init__(
+        self, client: Client, confirm_deadline: float, declare: Callable[[], Awaitable[None]]
+    ) -> None:
         self._client = client
+        self._declare = declare
         self._confirm_deadline = confirm_deadline
         self._publishes: deque[_Publish] = deque()
         self._acknowledged: dict[str, list[str]] = {}
@@ -77,31 +96,26 @@ class Outbox:
         self._closing = False
         self._sender = asyncio.create_task(self._send_all(), name="mousetrap outbox")
 
-    def publish(
-        self, queue: str, limits: tuple[int, int], message: Message, after: float
-    ) -> "asyncio.Future[None]":
-        """Done when the server has the message; `limits` are the queue's messages and bytes, 0 for no limit."""
+    def post(self, target: Target, message: Message, after: float, settled: Settled) -> Posted:
+        """Sends the message with all other work of this turn; settled when the server has it, or not."""
         loop = asyncio.get_running_loop()
         headers = msgspec.json.encode(message.headers).decode() if message.headers else ""
         publish = _Publish(
+            settled=settled,
             id=message.id,
-            queue=queue,
+            target=target,
             description=msgspec.msgpack.encode(
-                (queue, *limits, math.ceil(after * 1000), message.id, headers)
+                (target.queue, *target.limits, math.ceil(after * 1000), message.id, headers)
             ),
             body=message.body,
             deadline=loop.time() + self._confirm_deadline,
-            done=loop.create_future(),
-            limits=limits,
         )
         if self._closing:
-            publish.done.set_exception(
-                self._client.server.unreachable(ConnectionError("the queue is closed"))
-            )
+            loop.call_soon(self._give_up, [publish], ConnectionError("the queue is closed"))
         else:
             self._publishes.append(publish)
             self._work.set()
-        return publish.done
+        return publish
 
     def acknowledge(self, queue: str, entry: str) -> None:
         """Removes a stream's entry."""
@@ -133,7 +147,7 @@ class Outbox:
             await self._work.wait()
             batch = self._take()
             try:
-                await self._send(batch)
+                missing = await self._send(batch)
                 failures = 0
             except asyncio.CancelledError:
                 self._put_back(batch)
@@ -143,8 +157,12 @@ class Outbox:
                 self._report(batch, error)
                 self._put_back(batch)
                 await self._wait(failures, error)
+            else:
+                if missing:
+                    await self._send_again(missing)
 
-    async def _send(self, batch: _Batch) -> None:
+    async def _send(self, batch: _Batch) -> Sequence[_Publish]:
+        """Sends and settles the batch, except for the messages that it returns: their queues are to be declared again."""
         timeout_s = min(_SEND_TIMEOUT_S, _time_left(batch.publishes, asyncio.get_running_loop().time()))
         await self._client.connect(timeout_s)
         for publish in batch.publishes:
@@ -157,10 +175,26 @@ class Outbox:
             payload=[part for publish in batch.publishes for part in (publish.description, publish.body)],
             timeout_s=timeout_s,
         )
+        missing = []
         for place, reason in zip(refused[::2], refused[1::2], strict=True):
-            _finish(batch.publishes[place], self._refusal(batch.publishes[place], reason))
+            publish = batch.publishes[place]
+            if reason == b"unroutable" and publish.target.ours and not publish.retried:
+                missing.append(publish)
+            else:
+                publish.settle(self._refusal(publish, reason))
         for publish in batch.publishes:
-            _finish(publish)
+            if publish not in missing:
+                publish.settle()
+        return missing
+
+    async def _send_again(self, publishes: Sequence[_Publish]) -> None:
+        """The queue was there when we connected, or the server was away: it has no data now, and declaring harms none."""
+        for publish in publishes:
+            publish.retried = True
+        self._publishes.extendleft(reversed(publishes))
+        self._work.set()
+        with suppress(*LOST):
+            await self._declare()
 
     def _take(self) -> _Batch:
         batch = _Batch(self._acknowledged, self._handed_back, self._rejected, [])
@@ -168,9 +202,8 @@ class Outbox:
         size = 0
         while self._publishes and len(batch.publishes) < _BATCH_MESSAGES and size < _BATCH_BYTES:
             publish = self._publishes.popleft()
-            if (
-                publish.sent or not publish.done.done()
-            ):  # otherwise its caller has left, and it was never sent
+            # Otherwise its caller has left, and it was never sent.
+            if publish.sent or publish.settled is not None:
                 batch.publishes.append(publish)
                 size += len(publish.body)
         if not self._publishes and not self._closing:
@@ -183,7 +216,7 @@ class Outbox:
             self._client.server.failed(error)
             return
         for publish in batch.publishes:
-            _finish(publish, QueueFull(f"Valkey at {self._client.server} refused the message: {error}"))
+            publish.settle(QueueFull(f"Valkey at {self._client.server} refused the message: {error}"))
         batch.publishes.clear()
 
     def _put_back(self, batch: _Batch) -> None:
@@ -209,13 +242,13 @@ class Outbox:
         for publish in publishes:
             unconfirmed = PublishUnconfirmed(
                 f"Valkey at {self._client.server} has not confirmed in time that it has message {publish.id!r} "
-                f"for queue {publish.queue!r}: publish it again under the same id"
+                f"for queue {publish.target.queue!r}: publish it again under the same id"
             )
-            _finish(publish, unconfirmed if publish.sent else self._client.server.unreachable(error))
+            publish.settle(unconfirmed if publish.sent else self._client.server.unreachable(error))
 
     def _refusal(self, publish: _Publish, reason: bytes) -> MousetrapError:
-        queue, server = publish.queue, self._client.server
-        max_length, max_bytes = publish.limits
+        queue, server = publish.target.queue, self._client.server
+        max_length, max_bytes = publish.target.limits
         limits = {b"length": length_limit_reached(max_length), b"bytes": bytes_limit_reached(max_bytes)}
         if reason in limits:
             return QueueFull(
@@ -231,12 +264,3 @@ class Outbox:
 
 def _time_left(publishes: Sequence[_Publish], now: float) -> float:
     return max(0.0, publishes[0].deadline - now) if publishes else math.inf
-
-
-def _finish(publish: _Publish, error: MousetrapError | None = None) -> None:
-    if publish.done.done():
-        return
-    if error is None:
-        publish.done.set_result(None)
-    else:
-        publish.done.set_exception(error)

@@ -11,16 +11,18 @@ from mousetrap.jobs import (
     Delivery,
     Message,
     QueueOptions,
+    Settled,
     Subscription,
     Unroutable,
     check_delay,
     check_message,
     dead_queue,
+    until_settled,
 )
 from mousetrap.stream_queue.client import LOST, Client, Server
 from mousetrap.stream_queue.deliveries import read_entry
 from mousetrap.stream_queue.membership import Membership
-from mousetrap.stream_queue.outbox import Outbox
+from mousetrap.stream_queue.outbox import Outbox, Target
 from mousetrap.stream_queue.pull import Puller
 from mousetrap.stream_queue.subscription import Shared, StreamSubscription
 
@@ -62,7 +64,7 @@ class StreamQueue:
         #: The limits of a queue that another process declares: the settings are the same for all.
         self._of_others = (options.max_length, options.max_bytes)
         self._client = Client(server)
-        self._outbox = Outbox(Client(server), options.confirm_deadline)
+        self._outbox = Outbox(Client(server), options.confirm_deadline, self.declare)
         self._consumed: set[str] = set()
         self._subscriptions: list[StreamSubscription] = []
         self._membership = Membership(self._client, name, self._consumed)
@@ -76,16 +78,14 @@ class StreamQueue:
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         check_delay(after)
         check_message(message)
-        limits = self._limits.get(queue, self._of_others)
-        try:
-            await self._outbox.publish(queue, limits, message, after)
-        except Unroutable:
-            if queue not in self._limits:
-                raise
-            # The queue was there when we connected, or the server was away: it has no data now, and declaring harms none.
-            with suppress(*LOST):
-                await self.declare()
-            await self._outbox.publish(queue, limits, message, after)
+        await until_settled(lambda settled: self._outbox.post(self._target(queue), message, after, settled))
+
+    def post(self, queue: str, message: Message, settled: Settled) -> None:
+        check_message(message)
+        self._outbox.post(self._target(queue), message, 0.0, settled)
+
+    def _target(self, queue: str) -> Target:
+        return Target(queue, self._limits.get(queue, self._of_others), queue in self._limits)
 
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
         self._consumed.add(queue)

@@ -1,9 +1,7 @@
 """Settles a delivery: publishes what follows, then acknowledges."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 
@@ -14,11 +12,10 @@ from mousetrap.jobs import (
     GiveUp,
     Job,
     Message,
-    MousetrapError,
     Outcome,
     Queue,
-    QueueUnreachable,
     RetryLater,
+    Settled,
     dead_queue,
     signed_message,
 )
@@ -159,7 +156,6 @@ class Settler:
         self._options = options
         self._outages = outages
         self._observer = observer
-        self._publishing: set[asyncio.Future[None]] = set()
 
     async def settle(self, deliveries: Sequence[Delivery], ending: Ending) -> None:
         """Publishes what follows, then acknowledges: a crash between the two repeats a message, and loses none."""
@@ -185,17 +181,9 @@ class Settler:
                 observer.buried(job, queue, reason)
         self.acknowledge(deliveries)
 
-    def post(self, ending: Publish, settled: Callable[[MousetrapError | None], None]) -> None:
-        """Publishes the job with others of this turn; `settled` gets None once the queue has it, else the error."""
-        message = signed_message(ending.job, self._options.keyring)
-        publishing = asyncio.ensure_future(self._queue.publish(ending.queue, message, after=ending.after))
-        self._publishing.add(publishing)
-        publishing.add_done_callback(partial(self._pass_on, settled))
-
-    def close(self) -> None:
-        """Ends the publishes that `post` began."""
-        for publishing in self._publishing:
-            publishing.cancel()
+    def post(self, following: Publish, settled: Settled) -> None:
+        """Publishes the next stage's job with others of this turn; `settled` gets None once the queue has it, else the error."""
+        self._queue.post(following.queue, signed_message(following.job, self._options.keyring), settled)
 
     def published(self, ending: Publish) -> None:
         """The queue has the job."""
@@ -205,12 +193,3 @@ class Settler:
         """Removes the messages: what follows from them is with the broker."""
         for delivery in deliveries:
             delivery.acknowledge()
-
-    def _pass_on(
-        self, settled: Callable[[MousetrapError | None], None], publishing: "asyncio.Future[None]"
-    ) -> None:
-        self._publishing.discard(publishing)
-        if publishing.cancelled():
-            settled(QueueUnreachable("the publish was cancelled"))
-        else:
-            settled(publishing.exception())  # type: ignore[arg-type]  # a defect goes on alone, too

@@ -86,7 +86,6 @@ class Turns:
     def close(self) -> None:
         """Ends what is under way; the messages go to another worker when the connection closes."""
         self._exchange.close()
-        self._settler.close()
         for attempt in self._attempts.left():
             if attempt.task is None and attempt.suspended is not None:
                 attempt.suspended[1].cancel()

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from mousetrap.jobs import (
     Backlog,
     Message,
+    MousetrapError,
     PublishUnconfirmed,
     QueueFull,
     QueueUnreachable,
+    Settled,
     Unroutable,
     check_delay,
     check_message,
@@ -163,6 +166,7 @@ class SimulatedQueue:
         self._subscriptions: list[SimulatedSubscription] = []
         self._connected = asyncio.Event()
         self._connected.set()
+        self._publishing: set[asyncio.Future[None]] = set()
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         check_delay(after)
@@ -171,6 +175,13 @@ class SimulatedQueue:
         later = f", to be delivered {after:.3f} s later" if after else ""
         what = f"publishes {self.process.name_of(message)} to {queue}{later}"
         await self.process.ask("publish", what, lambda: self._take(queue, message, after), _unconfirmed)
+
+    def post(self, queue: str, message: Message, settled: Settled) -> None:
+        check_message(message)
+        publishing = asyncio.ensure_future(self.publish(queue, message))
+        self._publishing.add(publishing)
+        publishing.add_done_callback(self._publishing.discard)
+        publishing.add_done_callback(partial(_pass_on, settled))
 
     async def _reconnected(self) -> None:
         """Returns once there is a connection. Raises QueueUnreachable at the deadline."""
@@ -251,6 +262,15 @@ class SimulatedQueue:
 
     def _unreachable(self) -> QueueUnreachable:
         return QueueUnreachable(f"cannot reach the broker at {self._where}: it is away")
+
+
+def _pass_on(settled: Settled, publishing: "asyncio.Future[None]") -> None:
+    if publishing.cancelled():
+        return  # the simulation has ended
+    error = publishing.exception()
+    if error is not None and not isinstance(error, MousetrapError):
+        raise error
+    settled(error)
 
 
 def _unconfirmed(lost: Fault) -> tuple[float, Exception]:

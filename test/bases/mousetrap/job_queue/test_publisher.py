@@ -1,6 +1,5 @@
 """Unconfirmed messages after a confirm, a return or a loss."""
 
-import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -77,16 +76,15 @@ def test_there_is_room_until_messages_or_bytes_are_too_many_and_again_after_a_co
 def test_a_message_whose_caller_has_left_while_it_waited_is_not_sent() -> None:
     table = Unconfirmed()
     table.waiting.extend([message("left"), message("stays")])
-    table.waiting[0].done.cancel()
+    table.waiting[0].leave()
 
     assert ids([sent for _ in range(2) if (sent := table.next())]) == ["stays"]
     assert ids(table.confirmed(1, False)) == ["stays"]
 
 
 def message(name: str, *, deadline: float = 1.0, body: bytes = b"x") -> Pending:
-    loop = asyncio.new_event_loop()
-    loop.close()
     return Pending(
+        settled=lambda _: None,
         queue="q",
         exchange="mousetrap.jobs",
         key="q",
@@ -94,7 +92,6 @@ def message(name: str, *, deadline: float = 1.0, body: bytes = b"x") -> Pending:
         properties=b"",
         body=body,
         deadline=deadline,
-        done=loop.create_future(),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mousetrap.handlers import Context, chain, task
-from mousetrap.jobs import Message, Queue, decode
+from mousetrap.jobs import Message, Queue, Settled, decode
 from mousetrap.shapes import RunState
 from support.workbench import TIMEOUT_S, Workbench, a_pipeline, add, double, on_streams, workbench_for
 
@@ -33,6 +33,10 @@ class Noting:
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         self.published.append((queue, decode(message.body).attempt))
         await self._queue.publish(queue, message, after=after)
+
+    def post(self, queue: str, message: Message, settled: Settled) -> None:
+        self.published.append((queue, decode(message.body).attempt))
+        self._queue.post(queue, message, settled)
 
 
 def published(bench: Workbench) -> list[tuple[str, int]]:

@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from mousetrap.handlers import Context
-from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, decode, encode, first_job
+from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, Settled, decode, encode, first_job
 from mousetrap.pipeline import Lock
 from mousetrap.run_store import Granted
 from mousetrap.shapes import RunState
@@ -211,6 +211,13 @@ class Away:
             raise QueueUnreachable("away")
         await self._queue.publish(queue, message, after=after)
 
+    def post(self, queue: str, message: Message, settled: Settled) -> None:
+        if self.back:
+            self._queue.post(queue, message, settled)
+        else:
+            self.refused.set()
+            asyncio.get_running_loop().call_soon(settled, QueueUnreachable("away"))
+
 
 async def test_an_outcome_on_record_is_acted_on_however_long_the_broker_stays_away(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
@@ -252,6 +259,9 @@ async def test_a_letter_sent_round_while_its_worker_still_writes_it_is_not_taken
             if queue.endswith(".dead"):
                 repaired.set()
                 await again.wait()
+
+        def post(self, queue: str, message: Message, settled: Settled) -> None:
+            bench.queue.post(queue, message, settled)
 
     async def handle(number: int) -> int:
         if not repaired.is_set():
