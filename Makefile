@@ -34,7 +34,7 @@ chaos: .venv/.develop  ## the chaos suite's long form: under half an hour, its t
 check: .venv/.develop  ## style, types, borders between bricks, brick lists and locks
 	@tools/check
 
-bench: .venv/.develop  ## us beside our peers on one broker, under 40 minutes; BENCH="--help" lists what can be chosen
+bench: .venv/.develop  ## us beside our peers on one broker, under 45 minutes; BENCH="--help" lists what can be chosen
 	@PYTHONPATH=development:test .venv/bin/python -m benchmarks $(BENCH)
 
 sbom:  ## what each deployable is made of, as CycloneDX, into dist/

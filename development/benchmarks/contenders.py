@@ -22,14 +22,34 @@ class Contender:
     extra: bool = False
     #: Whether `left` knows how many runs are not done, because the broker alone does not.
     reports_left: bool = False
+    #: Another checkout whose code it runs; None means this one's.
+    tree: Path | None = None
 
     @property
     def python(self) -> Path:
         """Its interpreter."""
-        return ENVIRONMENTS / self.peer / "bin" / "python" if self.peer else Path(sys.executable)
+        if self.peer:
+            return ENVIRONMENTS / self.peer / "bin" / "python"
+        own = self.tree / ".venv" / "bin" / "python" if self.tree else None
+        return own if own and own.exists() else Path(sys.executable)
+
+    @property
+    def path(self) -> str:
+        """Where its interpreter looks for modules before all else."""
+        if self.tree is None:
+            return str(HERE.parent)
+        return ":".join(str(self.tree / part) for part in ("bases", "components", "development"))
 
 
 OURS = Contender("mousetrap", "benchmarks.ours", reports_left=True)
+#: One message stands for both stages, which no peer does: a row of its own, and in no comparison of rates.
+IN_PLACE = Contender(
+    "mousetrap (in place)",
+    "benchmarks.ours",
+    settings={"BENCH_IN_PLACE": "yes"},
+    extra=True,
+    reports_left=True,
+)
 
 CONTENDERS = (
     OURS,
@@ -40,6 +60,7 @@ CONTENDERS = (
         extra=True,
         reports_left=True,
     ),
+    IN_PLACE,
     Contender(
         "mousetrap (embedded)",
         "benchmarks.ours",
@@ -60,9 +81,11 @@ CONTENDERS = (
             settings={"BENCH_QUEUE_TYPE": "quorum"},
             extra=True,
         )
-        for name in ("celery", "faststream", "taskiq")
+        for name in ("celery", "faststream", "taskiq")  # Dramatiq does not support them; streaQ has no broker
     ),
 )
 
 #: Who is compared with the fastest: every peer by its best settings.
 PEERS = tuple(each.name for each in CONTENDERS if each.peer and not each.extra)
+#: The peers that can use quorum queues, as our jobs do.
+QUORUM_PEERS = tuple(each.name for each in CONTENDERS if each.settings.get("BENCH_QUEUE_TYPE") == "quorum")

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -11,12 +13,17 @@ def memory(pid: int) -> float:
 
 
 def cpu(pid: int) -> float:
-    """Seconds that a process and its children have computed."""
-    ticks = 0
-    for each in family(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # user and system
+    """Seconds that a process and its children have computed. Raises OSError when there is no such process."""
+    ticks = _ticks(pid)
+    for child in family(pid)[1:]:
+        with suppress(OSError):  # a broker starts little programs that end at once
+            ticks += _ticks(child)
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def used(pids: Mapping[str, int], before: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Seconds that each has computed, since `before` where given."""
+    return {name: cpu(pid) - (before[name] if before else 0) for name, pid in pids.items()}
 
 
 def family(pid: int) -> list[int]:
@@ -24,8 +31,15 @@ def family(pid: int) -> list[int]:
     found = [pid]
     for each in found:
         for children in Path(f"/proc/{each}/task").glob("*/children"):
-            found += map(int, children.read_text().split())
+            with suppress(OSError):  # a thread that has ended meanwhile
+                found += map(int, children.read_text().split())
     return found
+
+
+def _ticks(pid: int) -> int:
+    """Of the user's and the system's time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def _proportional(pid: int) -> int:

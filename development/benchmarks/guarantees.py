@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterator
 
-from benchmarks.bench import TROUBLE, Bench, DoesNotCount
+from benchmarks.bench import Bench
 from benchmarks.contenders import Contender
 from benchmarks.figures import Figure
 from benchmarks.footprint import cpu
+from benchmarks.place import TROUBLE, DoesNotCount
 
 ABOUT = """The first measure's work with one worker process, where the benchmark replaces one part of the worker by one that does
 nothing; the product has no such options. Without the **signature** messages are believed as they come; without the **claim** two
@@ -27,7 +28,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         Contender(name, "benchmarks.without", settings={"BENCH_WITHOUT": parts})
         for name, parts in _ROWS.items()
     ]
-    for number in range(1, min(3, bench.rounds) + 1):
+    for number in bench.numbered(min(3, bench.rounds)):
         variants = contenders[:: 1 if number % 2 else -1]
         took: dict[str, tuple[float, float]] = {}
         for variant in variants:

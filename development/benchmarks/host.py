@@ -25,7 +25,7 @@ def describe(broker: str, api: str, store: str) -> dict[str, str]:
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "host": f"{os.cpu_count()} cores ({_cpu()}), {_memory()} GiB, Linux {_kernel()}",
-        "load before": f"{os.getloadavg()[0]:.2f} (1 minute)",
+        "load before": f"{os.getloadavg()[0]:.2f} (1 minute); during the rounds: at the end of each section",
         "Python": platform.python_version(),
         "broker": f"RabbitMQ {overview['rabbitmq_version']} on Erlang {overview['erlang_version']}, one node",
         "store": f"Valkey {server.get('valkey_version', server['redis_version'])}, appendfsync always, allocating with "

@@ -9,12 +9,13 @@ from dataclasses import asdict
 
 import httpx
 
-from benchmarks.bench import Bench, DoesNotCount, Place
+from benchmarks.bench import Bench
 from benchmarks.contenders import HERE, OURS
 from benchmarks.figures import Figure, Shown, ratio, some
 from benchmarks.footprint import cpu
 from benchmarks.http_load import Answered, Load
 from benchmarks.http_server import EMPTY
+from benchmarks.place import DoesNotCount, Place
 from mousetrap.api_keys import new_key
 from support.ports import free_ports
 from support.processes import Process, clean_environment
@@ -24,19 +25,24 @@ ABOUT = """One API process as it is deployed, with a key that every caller sends
 on connections that stay, from a process of their own. The empty route is an `async def` of FastAPI without arguments, in the same
 server and behind the same middleware. The waits are at half the rate that the same round had reached, counted from when a request
 was due. “Four callers” and “a batch” take turns: the same request on four connections, and one request of 10,000 lines.
-“In one process” is a Python program that starts runs with `submit_run`, 200 at a time, without HTTP."""
+“In one process” is a Python program that starts runs with `submit_run`, 200 at a time, without HTTP. The client's rows are an
+`AsyncClient` over broker and store in one process: one run after another, 200 calls at once, and one call of `submit_many`. A figure
+counts only if as many messages are queued as runs were accepted."""
 
-RATES, RATIO, WAITS, CPU = (
-    "Requests a second",
-    "A run beside the empty route",
-    "Milliseconds at half the rate",
-    "CPU",
-)
+RATES, WAITS, CPU = "Requests a second", "Milliseconds at half the rate", "CPU"
 RUNS = "/pipelines/earthquakes/runs"
 BATCH = "/pipelines/earthquakes/batch"
 EMPTY_ROW, RUN_ROW, BATCH_ROW = "empty route", "a run", "a run, in one process"
 FEW_ROW, LINES_ROW = "a run, four callers", "a run of a batch"
 _CALLERS, _FEW = 200, 4
+#: How a process of its own starts runs, in the words of `submits.py`, and how many: one after another, a tenth are enough.
+_WAYS = {
+    BATCH_ROW: ("plain", 10_000),
+    "a run, by a client, one by one": ("one", 1_000),
+    "a run, by a client, 200 at once": ("at once", 10_000),
+    "a run of `submit_many`": ("many", 10_000),
+}
+_, ONE_ROW, AT_ONCE_ROW, MANY_ROW = _WAYS
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
@@ -45,22 +51,27 @@ def measure(bench: Bench) -> Iterator[Figure]:
     with bench.place(OURS) as place, serving(bench, place) as server:
         for path in (EMPTY, RUNS):
             server.load(path, seconds)  # warms
-        for number in range(1, bench.rounds + 1):
+        for number in bench.numbered(bench.rounds):
             yield from _round(bench, server, number, seconds)
             yield from _lines(bench, server, number, seconds)
-    for number in range(1, bench.rounds + 1):
-        yield from _batch(bench, number)
+            check_queued(place, server.accepted)
+    for number in bench.numbered(bench.rounds):
+        for row in list(_WAYS)[:: 1 if number % 2 else -1]:
+            yield from _in_a_process(bench, row, number)
 
 
 def shown(figures: Sequence[Figure]) -> list[Shown]:
     """A run beside what costs nothing but HTTP."""
-    run, empty, few, lines = (
-        some(figures, RATES, "a second", [row]) for row in (RUN_ROW, EMPTY_ROW, FEW_ROW, LINES_ROW)
-    )
+    rows = (RUN_ROW, EMPTY_ROW, FEW_ROW, LINES_ROW, ONE_ROW, AT_ONCE_ROW, MANY_ROW)
+    run, empty, few, lines, one, at_once, many = (some(figures, RATES, "a second", [row]) for row in rows)
     return [
-        Shown("runs/s started by HTTP by the empty route's requests/s", "at least 0.5", ratio(run, empty)),
+        Shown("runs/s started by HTTP by the empty route's requests/s", "at least 0.57", ratio(run, empty)),
         Shown("runs/s of a batch by those of four callers", "at least 3", ratio(lines, few)),
-        Shown("runs/s of a batch by those of 200 callers", "at least 1.5", ratio(lines, run)),
+        Shown("runs/s of a batch by those of 200 callers", "", ratio(lines, run)),
+        Shown(
+            "runs/s of `submit_many` by those of one `submit` after another", "at least 3", ratio(many, one)
+        ),
+        Shown("runs/s of `submit_many` by those of 200 `submit` at once", "", ratio(many, at_once)),
     ]
 
 
@@ -96,14 +107,24 @@ def _lines(bench: Bench, server: "Server", number: int, seconds: float) -> Itera
         yield Figure(CPU, row, "µs", (cpu(server.pid) - before) / count * 1e6, "µs", number)
 
 
-def _batch(bench: Bench, number: int) -> Iterator[Figure]:
+def _in_a_process(bench: Bench, row: str, number: int) -> Iterator[Figure]:
+    """One way of a program that starts runs by itself."""
+    way, runs = _WAYS[row]
     with bench.place(OURS) as place:
         environment = clean_environment(**place.settings, PYTHONPATH=str(HERE.parent))
-        runs = "400" if bench.quick else "10000"
-        found = json.loads(last_line([sys.executable, "-m", "benchmarks.submits", runs], environment))
-    bench.log(f"round {number}: {found['rate']:,.0f} runs/s in one process, without HTTP")
-    yield Figure(RATES, BATCH_ROW, "a second", found["rate"], "/s", number)
-    yield Figure(CPU, BATCH_ROW, "µs", found["cpu_us"], "µs", number)
+        arguments = [way, str(400 if bench.quick else runs)]
+        found = json.loads(last_line([sys.executable, "-m", "benchmarks.submits", *arguments], environment))
+        check_queued(place, found["submitted"])
+    bench.log(f"round {number}: {found['rate']:,.0f} runs/s, {found['cpu_us']:.0f} µs of CPU each: {row}")
+    yield Figure(RATES, row, "a second", found["rate"], "/s", number)
+    yield Figure(CPU, row, "µs", found["cpu_us"], "µs", number)
+
+
+def check_queued(place: Place, runs: int) -> None:
+    """Raises DoesNotCount unless that many messages are in the queues."""
+    queued = sum(place.waiting().values())
+    if queued != runs:
+        raise DoesNotCount(f"{queued} messages are queued of {runs} runs")
 
 
 class Server:
@@ -111,6 +132,8 @@ class Server:
 
     def __init__(self, process: Process, port: int, key: str) -> None:
         self.pid = process.pid
+        #: Runs that it has accepted.
+        self.accepted = 0
         self._port = port
         self._key = key
         self._headers = {"Authorization": f"Bearer {key}"}
@@ -124,6 +147,7 @@ class Server:
         )
         if found["accepted"] != lines:
             raise DoesNotCount(f"{found['accepted']} of {lines} lines were accepted")
+        self.accepted += lines
         return float(found["rate"])
 
     def load(self, path: str, seconds: float, rate: float = 0.0, callers: int = _CALLERS) -> Answered:
@@ -134,6 +158,7 @@ class Server:
         answered = Answered(**json.loads(last_line(command, environment)))
         if set(answered.statuses) - {"200", "202"}:
             raise DoesNotCount(f"{path} answered {answered.statuses}")
+        self.accepted += answered.count if path == RUNS else 0
         return answered
 
     def ready(self) -> bool:

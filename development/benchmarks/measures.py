@@ -40,7 +40,12 @@ MEASURES = (
         compares=True,
     ),
     Measure(
-        name="loads", title="Other loads", about=chain.ABOUT_LOADS, run=chain.measure_loads, compares=True
+        name="loads",
+        title="Other loads",
+        about=chain.ABOUT_LOADS,
+        run=chain.measure_loads,
+        shown=chain.shown_of_loads,
+        compares=True,
     ),
     Measure(
         name="latency",

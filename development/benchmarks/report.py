@@ -24,7 +24,12 @@ def ratios(shown: Sequence[Shown]) -> str:
 def _table(title: str, figures: Sequence[Figure]) -> str:
     rows, columns = _unique(f.row for f in figures), _unique(f.column for f in figures)
     unit = next((f.unit for f in figures if f.unit), "")
-    lines = [f"**{title}** ({unit})", "", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    lines = [
+        f"**{title}** ({unit})" if unit else f"**{title}**",
+        "",
+        f"| | {' | '.join(columns)} |",
+        f"|---|{'---:|' * len(columns)}",
+    ]
     for row in rows:
         there = [[f for f in figures if f.row == row and f.column == column] for column in columns]
         lines.append(f"| {row} | {' | '.join(map(_shown, there))} |")

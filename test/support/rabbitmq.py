@@ -35,6 +35,11 @@ class OwnRabbitMQ(Broker, Protocol):
     @property
     def running(self) -> bool: ...
 
+    @property
+    def pid(self) -> int | None:
+        """The node's process where it is one of this machine's own; None in a container."""
+        ...
+
     def start(self) -> None:
         """Returns once it takes connections, on the same port and with the same data as before."""
         ...

@@ -65,6 +65,10 @@ class RabbitMQContainer:
         self._wrapped.reload()
         return bool(self._wrapped.status == "running")
 
+    @property
+    def pid(self) -> None:
+        return None
+
     def start(self) -> None:
         if not self.running:
             self._wrapped.start()

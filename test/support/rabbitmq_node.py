@@ -56,6 +56,10 @@ class RabbitMQNode:
     def running(self) -> bool:
         return self._node is not None and self._node.running
 
+    @property
+    def pid(self) -> int | None:
+        return self._node.pid if self._node else None
+
     def start(self) -> None:
         if self.running:
             return

@@ -1,0 +1,181 @@
+"""Tests the benchmarks' own arithmetic, tables and other load."""
+
+import argparse
+import os
+
+import pytest
+
+from benchmarks import ab, chain, growth, latency
+from benchmarks.busy import busy
+from benchmarks.conditions import Condition, Ticks, figures_of
+from benchmarks.contenders import IN_PLACE, OURS, PEERS, QUORUM_PEERS
+from benchmarks.figures import Figure, Shown, ratio
+from benchmarks.measures import MEASURES
+from benchmarks.page import Found, page
+from benchmarks.picture import picture
+from benchmarks.verdict import Verdict
+
+
+def rates(row: str, column: str, *values: float | None) -> list[Figure]:
+    """Jobs a second of each round, in the table of the first measure."""
+    return [Figure(chain.JOBS, row, column, value, "jobs/s", at) for at, value in enumerate(values, 1)]
+
+
+def waits(row: str, column: str, *values: float | None) -> list[Figure]:
+    """Milliseconds of each round, in the table of idle runs."""
+    return [Figure(latency.LATENCY, row, column, value, "ms", at) for at, value in enumerate(values, 1)]
+
+
+def found_of(shown: list[Shown], what: str) -> float | None:
+    """The median of the one ratio of that name."""
+    (one,) = [each for each in shown if each.what == what]
+    return one.found.median if one.found else None
+
+
+def test_a_ratio_is_of_one_round_and_the_best_of_it() -> None:
+    of = rates("mousetrap", "one process", 10, 40, None)
+    to = rates("celery", "one process", 2, 4, 5) + rates("dramatiq", "one process", 1, 8, 5)
+
+    found = ratio(of, to)
+
+    assert found is not None
+    assert (found.lowest, found.highest, found.rounds) == (5, 5, 2)
+
+
+def test_a_chain_in_place_is_in_no_comparison_of_rates() -> None:
+    figures = rates(OURS.name, chain.ONE.column, 50) + rates(IN_PLACE.name, chain.ONE.column, 900)
+    figures += rates("dramatiq", chain.ONE.column, 10)
+
+    shown = chain.shown(figures)
+
+    assert IN_PLACE.name not in PEERS
+    assert found_of(shown, "jobs/s by the fastest peer's, one process") == 5
+    assert found_of(shown, "jobs/s of a chain in place by our own of a usual one") == 18
+
+
+def test_loads_are_compared_one_by_one() -> None:
+    figures = rates(OURS.name, "64 KiB", 12) + rates("faststream", "64 KiB", 10)
+    figures += rates(OURS.name, "1 MiB", 1) + rates("taskiq", "1 MiB", 4)
+
+    shown = chain.shown_of_loads(figures)
+
+    assert found_of(shown, "jobs/s by the fastest peer's, 64 KiB") == 1.2
+    assert found_of(shown, "jobs/s by the fastest peer's, 1 MiB") == 0.25
+    assert found_of(shown, "jobs/s by the fastest peer's, threads") is None
+
+
+def test_idle_runs_are_compared_with_quorum_queues_and_with_all() -> None:
+    last, placed = (latency.row_of(each.name, latency.LAST) for each in (OURS, IN_PLACE))
+    quorum = QUORUM_PEERS[0]
+    figures = waits(last, latency.P50, 3.0) + waits(placed, latency.P50, 1.5)
+    figures += waits(quorum, latency.P50, 4.0) + waits("dramatiq", latency.P50, 2.0)
+
+    shown = latency.shown(figures)
+
+    what = "p50 of an idle run to the last handler"
+    assert found_of(shown, f"{what} by the quickest peer's on quorum queues") == 0.75
+    assert found_of(shown, f"{what} by the quickest peer's of all") == 1.5
+    assert found_of(shown, f"{what}, chain in place, by the quickest peer's of all") == 0.75
+
+
+def test_the_quickest_peer_of_each_round_is_the_one_whose_slowing_counts() -> None:
+    figures = waits("celery", latency.P50, 1, 9) + waits("dramatiq", latency.P50, 2, 2)
+    figures += waits("celery", latency.BUSY_P50, 3, 9) + waits("dramatiq", latency.BUSY_P50, 2, 4)
+
+    found = latency.slowed(figures, ["celery", "dramatiq"])
+
+    assert found is not None
+    assert (found.lowest, found.highest) == (2, 3)
+
+
+def test_a_peer_without_a_figure_slows_nothing() -> None:
+    figures = waits("celery", latency.P50, None, 2) + waits("celery", latency.BUSY_P50, 5, None)
+
+    assert latency.slowed(figures, ["celery"]) is None
+
+
+def test_growth_is_compared_within_a_round() -> None:
+    row = "1,000 queued"
+    figures = [
+        Figure(growth.JOBS, row, column, value, "jobs/s", at)
+        for column, values in ((growth.LITTLE, (10, 100)), (growth.GROWN, (9, 95)))
+        for at, value in enumerate(values, 1)
+    ]
+
+    (found,) = [each.found for each in growth.shown(figures) if each.what.startswith(f"jobs/s, {row}")]
+
+    assert found is not None
+    assert (found.lowest, found.highest) == (0.9, 0.95)
+
+
+def test_stolen_and_idle_time_are_shares_of_what_has_passed() -> None:
+    before = Ticks.read("cpu  100 0 50 800 20 0 0 30 7 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+    after = Ticks.read("cpu  150 0 60 825 25 0 0 40 9 0\n")
+
+    condition = Condition.between(before, after, 3, 1.25)
+
+    assert before == Ticks(total=1000, idle=820, stolen=30)
+    assert condition == Condition(round=3, load=1.25, stolen=10.0, idle=30.0)
+    assert str(condition) == "load 1.2, 10.0 % stolen, 30 % idle"
+
+
+def test_ticks_are_read_of_this_machine() -> None:
+    before = Ticks.now()
+
+    assert 0 < before.idle < before.total <= Ticks.now().total
+
+
+def test_a_difference_within_the_spread_is_not_quoted() -> None:
+    noisy = Verdict.of([0.9, 1.2, 1.0, 1.1, 1.05])
+    clear = Verdict.of([1.5, 1.6, 1.55, 1.4, 1.6])
+
+    assert not noisy.counts
+    assert "no difference to quote" in str(noisy)
+    assert clear.counts
+    assert str(clear) == "1.550 (spread 0.100, rounds 1.400 to 1.600)"
+
+
+@pytest.mark.parametrize("ratios", [[], [2.0], [2.0, 2.0]])
+def test_few_rounds_are_not_quoted(ratios: list[float]) -> None:
+    assert str(Verdict.of(ratios)).startswith("not quoted")
+
+
+def test_two_checkouts_are_summed_up_value_by_value() -> None:
+    rounds = [({"jobs/s": 100.0, "CPU": 10.0}, {"jobs/s": 200.0, "CPU": 10.0})] * 3
+
+    heading, rate, cpu = ab.summary("chain", rounds)
+
+    assert heading == "chain: 3 rounds that count"
+    assert rate == "  jobs/s: A 100.00, B 200.00; B by A: 2.000 (spread 0.000, rounds 2.000 to 2.000)"
+    assert "no difference to quote" in cpu
+
+
+def test_no_round_that_counts_is_no_ratio() -> None:
+    assert ab.summary("chain", []) == ["chain: 0 rounds that count"]
+
+
+def test_subjects_are_named_by_a_list() -> None:
+    assert sorted(ab.subjects("chain,idle, in place,1 MiB")) == ["1 MiB", "chain", "idle", "in place"]
+    with pytest.raises(argparse.ArgumentTypeError, match="unknown: nothing"):
+        ab.subjects("chain,nothing")
+
+
+def test_another_load_computes_on_the_last_core_and_ends_with_the_block() -> None:
+    with busy() as pid:
+        assert os.sched_getaffinity(pid) == {max(os.sched_getaffinity(0))}
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_the_page_has_a_row_for_what_was_measured() -> None:
+    figures = rates(OURS.name, chain.ONE.column, 50, 60) + rates(IN_PLACE.name, chain.ONE.column, 70)
+    figures += figures_of([Condition(1, 2.0, 0.5, 10.0), Condition(2, 4.0, 1.5, 20.0)])
+    found = Found({"host": "2 cores"}, {"chain": figures})
+
+    text = page(found)
+
+    assert "| mousetrap | 55 (50 to 60) |" in text
+    assert f"| {IN_PLACE.name} | 70 |" in text
+    assert "| all rounds | 3 (2 to 4) | 1 (0.5 to 1.5) | 15 (10 to 20) |" in text
+    assert IN_PLACE.name in picture(found)
+    assert [measure.name for measure in MEASURES if measure.title not in text] == []
