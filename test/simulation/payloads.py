@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mousetrap.payloads import Payloads, StoreBackend
+from mousetrap.run_store.decode_run import by_name
 from mousetrap.testing.simulation.simulation import RETENTION_S
 from mousetrap.testing.simulation.store_server import StoreServer
 
@@ -33,7 +34,7 @@ class PayloadFaults:
     def damage(self, run: str, *, altered: bool) -> bool:
         """Alters or removes all payloads that a run has now. Returns False if it has none."""
         found = self._server.command("HGETALL", _PREFIX + run)
-        for name, data in found.items():
+        for name, data in by_name(found).items():
             self._originals.setdefault((run, name), data)
             if altered:
                 self._server.command("HSET", _PREFIX + run, name, data.replace(b"run", b"bun"))
@@ -52,4 +53,6 @@ class PayloadFaults:
 def runs_with_payloads(server: StoreServer) -> set[str]:
     """The runs of which the server has payloads, or thinks so."""
     _, listed = server.command("ZSCAN", _PREFIX.rstrip(":"), 0)
-    return {run.decode() for run, _ in listed} | {key.removeprefix(_PREFIX) for key in server.names(_PREFIX)}
+    return {run.decode() for run in listed[::2]} | {
+        key.removeprefix(_PREFIX) for key in server.names(_PREFIX)
+    }

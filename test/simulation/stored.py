@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from mousetrap.run_store.decode_run import by_name
 from mousetrap.run_store.keys import packed_events_key, packed_job_key, packed_run_key
 from mousetrap.run_store.records import RUN_STATES, decode_job, decode_run
 from mousetrap.testing.simulation.store_server import StoreServer
@@ -43,7 +44,7 @@ def fences(server: StoreServer) -> Iterator[tuple[str, int]]:
 def events(server: StoreServer, run: str) -> list[dict[bytes, bytes]]:
     """The events of a run that are recorded; of a packed run only those that do not follow from its records."""
     keys = (f"{_HASH}{run}:events", packed_events_key(run))
-    return [fields for key in keys for _, fields in server.command("XRANGE", key, "-", "+")]
+    return [by_name(fields) for key in keys for _, fields in server.command("XRANGE", key, "-", "+")]
 
 
 def result(server: StoreServer, run: str) -> Any:

@@ -5,11 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import Redis
-
 from mousetrap.jobs import Reference
 from mousetrap.payloads.backend import Data, RunsPage
-from mousetrap.store_client import Library, reaching
+from mousetrap.store_client import Library, StoreClient, reaching
 
 #: Bytes of one field: a client waits a second and a half for a reply, and the server does nothing else meanwhile.
 _PART = 1024 * 1024
@@ -31,7 +29,7 @@ class StoreBackend:
     """
 
     def __init__(
-        self, client: Redis, place: str, retention: float, now: Callable[[], float] = time.time
+        self, client: StoreClient, place: str, retention: float, now: Callable[[], float] = time.time
     ) -> None:
         self._client = client
         self._place = place
@@ -47,23 +45,26 @@ class StoreBackend:
         key = _key(reference.run_id)
         for number in range(_parts(reference.size)):
             part = data if len(data) <= _PART else data[number * _PART : (number + 1) * _PART]
-            async with self._calls, self._client.pipeline(transaction=True) as pipe:
+            async with self._calls:
                 with reaching(self._place):
                     # Together: a sweep between them could take away what is put here.
-                    pipe.execute_command("ZADD", _INDEX, int(self._now() * 1000), reference.run_id)
-                    pipe.execute_command("HSET", key, _field(reference, number), part)
-                    # The run may be kept for longer already: an expiry is set or extended, and never shortened.
-                    pipe.execute_command("PEXPIRE", key, self._ttl, "NX")
-                    pipe.execute_command("PEXPIRE", key, self._ttl, "GT")
-                    pipe.execute_command("PEXPIRE", _INDEX, self._ttl)
-                    await pipe.execute()
+                    await self._client.transaction(
+                        [
+                            ("ZADD", _INDEX, int(self._now() * 1000), reference.run_id),
+                            ("HSET", key, _field(reference, number), part),
+                            # The run may be kept for longer already: an expiry is set or extended, and never shortened.
+                            ("PEXPIRE", key, self._ttl, "NX"),
+                            ("PEXPIRE", key, self._ttl, "GT"),
+                            ("PEXPIRE", _INDEX, self._ttl),
+                        ]
+                    )
 
     async def read(self, reference: Reference) -> bytes | None:
         parts: list[Any] = []
         for number in range(_parts(reference.size)):
             async with self._calls:
                 with reaching(self._place):
-                    part = await self._client.hget(_key(reference.run_id), _field(reference, number))
+                    part = await self._client.call("HGET", _key(reference.run_id), _field(reference, number))
             if part is None:
                 return None
             parts.append(part)
@@ -71,15 +72,14 @@ class StoreBackend:
 
     async def runs(self, put_before: float, after: str) -> RunsPage:
         with reaching(self._place):
-            scanned: Any = await self._client.zscan(_INDEX, cursor=int(after or 0), count=_PAGE)
-        cursor, found = scanned
-        old = [run.decode(errors="replace") for run, put_ms in found if put_ms < put_before * 1000]
-        return RunsPage(old, str(cursor) if cursor else "")
+            cursor, found = await self._client.call("ZSCAN", _INDEX, int(after or 0), "COUNT", _PAGE)
+        put = zip(found[::2], map(float, found[1::2]), strict=True)
+        old = [run.decode(errors="replace") for run, put_ms in put if put_ms < put_before * 1000]
+        return RunsPage(old, "" if cursor == b"0" else cursor.decode())
 
     async def delete_run(self, run_id: str, put_before: float) -> None:
         with reaching(self._place):
-            execute: Any = self._client.execute_command
-            await LIBRARY.call(execute, run_id, int(put_before * 1000), keys=(_INDEX, _key(run_id)))
+            await LIBRARY.call(self._client.call, run_id, int(put_before * 1000), keys=(_INDEX, _key(run_id)))
 
     async def close(self) -> None:
         """Nothing: the client is the run store's."""

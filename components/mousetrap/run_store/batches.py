@@ -4,12 +4,10 @@ import asyncio
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from mousetrap.jobs import RecordDamaged
 from mousetrap.run_store.transitions import Transition
-from mousetrap.store_client import Library, unreachable
+from mousetrap.store_client import Library, ReplyError, StoreClient, unreachable
 
 #: Transitions in one call; each keeps the server busy for about 15 µs, during which all other clients wait.
 _MOST = 32
@@ -40,7 +38,7 @@ class Batches:
     Order is guaranteed only if you await the first reply before sending the second.
     """
 
-    def __init__(self, client: "Redis", address: str) -> None:
+    def __init__(self, client: StoreClient, address: str) -> None:
         self._client = client
         self._address = address
         self._waiting: list[_Waiting] = []
@@ -94,7 +92,7 @@ class Batches:
     async def _send(self, batch: list[_Waiting]) -> None:
         try:
             blob = msgspec.msgpack.encode([transition for transition, _ in batch])
-            reply = await LIBRARY.call(self._client.execute_command, blob)
+            reply = await LIBRARY.call(self._client.call, blob)
             try:
                 replies: list[list[Any]] = msgspec.msgpack.decode(reply)
             except (
@@ -111,7 +109,7 @@ class Batches:
                 future.set_result(each)
 
     async def _fail_batch(self, batch: list[_Waiting], error: Exception) -> None:
-        if isinstance(error, RedisError | OSError | TimeoutError):
+        if isinstance(error, ReplyError | OSError):
             for _, future in batch:
                 _fail(future, unreachable(self._address, error))
         elif len(batch) == 1:

@@ -3,8 +3,6 @@
 import asyncio
 from functools import partial
 
-from redis.asyncio import Redis
-
 from mousetrap.payloads import PayloadOptions, StoreBackend, open_payloads
 from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.notifications import ENDS, Notifications
@@ -13,6 +11,7 @@ from mousetrap.run_store.packed.sender import Sender
 from mousetrap.run_store.packed.work import PackedWork
 from mousetrap.run_store.reader import RunReader
 from mousetrap.signing import Keyring
+from mousetrap.store_client import StoreClient
 
 NO_KEYS = Keyring()
 
@@ -22,7 +21,7 @@ class StoreConnection(RunReader):
 
     def __init__(
         self,
-        client: Redis,
+        client: StoreClient,
         address: str,
         retention: float,
         keep: int,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from redis.exceptions import ResponseError
+
+from mousetrap.store_client import ReplyError
 
 Kind = TypeVar("Kind")
 
@@ -78,7 +79,7 @@ def is_damage(answer: object) -> bool:
     """Whether the reply means that a key is of another type than ours; raises any other error."""
     if not isinstance(answer, Exception):
         return False
-    if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
+    if isinstance(answer, ReplyError) and answer.code == "WRONGTYPE":
         return True
     raise answer
 

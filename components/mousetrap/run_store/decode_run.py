@@ -1,6 +1,6 @@
 """Reads runs, events and progress from the store's hashes and streams."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mousetrap.run_store.damage import Fields
@@ -48,10 +48,15 @@ def read_run(
     )
 
 
-def read_event(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> Event:
+def by_name(fields: Sequence[bytes]) -> dict[bytes, bytes]:
+    """The fields of a hash or of a stream's entry, which come as names and values in turn."""
+    return dict(zip(fields[::2], fields[1::2], strict=True))
+
+
+def read_event(entry: tuple[bytes, Sequence[bytes] | None]) -> Event:
     """The event in an entry of a run's stream."""
     place, fields = entry
-    read = Fields(fields or {})
+    read = Fields(by_name(fields or ()))
     kind = read.text("kind")
     is_value = kind == "yielded"
     return Event(

@@ -1,12 +1,9 @@
 """Reads what the store's server reports about itself."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
-
-from mousetrap.run_store.packed.sender import can_compare
+from mousetrap.run_store.packed.sender import can_compare, info_facts
+from mousetrap.store_client import ReplyError, StoreClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,25 +25,30 @@ class StoreInfo:
     compares: bool = True
 
 
-async def read_info(client: Redis) -> StoreInfo:
+async def read_info(client: StoreClient) -> StoreInfo:
     """Asks the server now."""
-    info: dict[str, Any] = await client.info()
+    reply = await client.call("INFO")
+    info = info_facts(reply)
     valkey, appends = info.get("valkey_version"), info.get("aof_enabled")
     return StoreInfo(
         server=f"Valkey {valkey}" if valkey else f"Redis {info.get('redis_version', 'of unknown version')}",
         policy=info.get("maxmemory_policy"),
-        appends=None if appends is None else bool(appends),
+        appends=None if appends is None else appends != "0",
         snapshots=await _setting(client, "save"),
-        used_bytes=info.get("used_memory"),
-        max_bytes=info.get("maxmemory"),
-        compares=can_compare(info),
+        used_bytes=_number(info.get("used_memory")),
+        max_bytes=_number(info.get("maxmemory")),
+        compares=can_compare(reply),
     )
 
 
-async def _setting(client: Redis, name: str) -> str | None:
+async def _setting(client: StoreClient, name: str) -> str | None:
     """None where the server hides its settings, as hosted ones do."""
     try:
-        found: dict[Any, Any] = await client.config_get(name)
-    except ResponseError:
+        found: list[bytes] = await client.call("CONFIG", "GET", name)
+    except ReplyError:
         return None
-    return next((value if isinstance(value, str) else value.decode() for value in found.values()), None)
+    return found[1].decode(errors="replace") if len(found) > 1 else None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None

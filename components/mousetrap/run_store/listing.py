@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from redis.asyncio import Redis
-
 from mousetrap.jobs import LONGEST_DELAY_S
 from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.decode_run import StoredRun, read_run
 from mousetrap.run_store.keys import LONGEST_DELAY, index_key, run_key
 from mousetrap.shapes import RunPage, RunState
+from mousetrap.store_client import ReplyError, StoreClient
 
 _DAY_MS = 86_400_000
 #: Days read in one round trip.
@@ -47,7 +46,7 @@ class RunFilter:
 
 
 async def list_runs(
-    client: Redis, wanted: RunFilter, limit: int, after: str | None, retention: float
+    client: StoreClient, wanted: RunFilter, limit: int, after: str | None, retention: float
 ) -> RunPage:
     """At most `limit` runs accepted before the one that `after` names, newest first.
 
@@ -73,7 +72,7 @@ async def list_runs(
 
 
 async def _slice(
-    client: Redis, pipeline: str | None, limit: int, after: str | None, retention: float
+    client: StoreClient, pipeline: str | None, limit: int, after: str | None, retention: float
 ) -> tuple[list[bytes], bool]:
     """The next members of the index, and whether there are more."""
     members: list[bytes] = []
@@ -92,45 +91,29 @@ def _run_id(member: bytes) -> str:
     return member.partition(b":")[2].decode()
 
 
-async def _today(client: Redis) -> tuple[int, int]:
+async def _today(client: StoreClient) -> tuple[int, int]:
     """The day after the server's, for the clock that runs are recorded by may be as far ahead of it; and the longest delay of a
     run that is kept, in milliseconds."""
-    async with client.pipeline(transaction=False) as pipe:
-        pipe.time()
-        pipe.get(LONGEST_DELAY)
-        (seconds, _), delay = await pipe.execute(raise_on_error=False)
+    time, delay = await client.pipeline([("TIME",), ("GET", LONGEST_DELAY)])
+    if isinstance(time, ReplyError):
+        raise time
     # A number from outside could make a page read each day since 1970.
     delay_ms = int(delay) if isinstance(delay, bytes) and delay.isdigit() and len(delay) < 15 else 0
-    return int(seconds) * 1000 // _DAY_MS + 1, min(delay_ms, int(LONGEST_DELAY_S * 1000))
+    return int(time[0]) * 1000 // _DAY_MS + 1, min(delay_ms, int(LONGEST_DELAY_S * 1000))
 
 
 async def _members(
-    client: Redis, pipeline: str | None, days: list[int], limit: int, after: str | None
+    client: StoreClient, pipeline: str | None, days: list[int], limit: int, after: str | None
 ) -> list[bytes]:
-    async with client.pipeline(transaction=False) as pipe:
-        for day in days:
-            pipe.zrange(
-                index_key(pipeline, day),
-                f"({after}" if after else _NEWEST,
-                _OLDEST,
-                desc=True,
-                bylex=True,
-                offset=0,
-                num=limit,
-            )
-        answers = await pipe.execute(raise_on_error=False)
+    bounds = (f"({after}" if after else _NEWEST, _OLDEST, "BYLEX", "REV", "LIMIT", 0, limit)
+    answers = await client.pipeline([("ZRANGE", index_key(pipeline, day), *bounds) for day in days])
     # An index of another type was overwritten from outside: the runs of that day are found by their ids alone.
     found = [members for members in answers if not is_damage(members)]
     return [member for members in found for member in members if _MEMBER.fullmatch(member)]
 
 
-async def _read(client: Redis, run_ids: list[str]) -> list[StoredRun | None]:
-    if not run_ids:
-        return []
-    async with client.pipeline(transaction=False) as pipe:
-        for run_id in run_ids:
-            pipe.hmget(run_key(run_id), _SHOWN)
-        rows = await pipe.execute(raise_on_error=False)
+async def _read(client: StoreClient, run_ids: list[str]) -> list[StoredRun | None]:
+    rows = await client.pipeline([("HMGET", run_key(run_id), *_SHOWN) for run_id in run_ids])
     return [_line(run_id, row) for run_id, row in zip(run_ids, rows, strict=True)]
 
 

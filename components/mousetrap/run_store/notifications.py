@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from mousetrap.shutdown import end_tasks
+from mousetrap.store_client import StoreClient
 
 #: The channels, each with a run's id: that it has ended, and that something else of it changed. Earlier versions notify of both
 #: on the first.
@@ -50,7 +48,7 @@ class Notifications:
     3. Each loss and each new subscription wakes all watchers, because notifications in between were missed.
     """
 
-    def __init__(self, client: Redis, *channels: str) -> None:
+    def __init__(self, client: StoreClient, *channels: str) -> None:
         self._client = client
         self._channels = channels
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
@@ -87,38 +85,22 @@ class Notifications:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(RedisError, OSError, TimeoutError):
-                async with self._client.pubsub() as subscription:
-                    await subscription.subscribe(*self._channels)
-                    await self._receive(subscription)
+            with suppress(OSError):
+                await self._client.subscribe(self._channels, self._pass_on, _CHECK_EVERY_S)
             self._subscribed.clear()
             self._wake_all()
             await asyncio.sleep(_RESUBSCRIBE_DELAY_S)
 
-    async def _receive(self, subscription: Any) -> None:
-        """Passes on what comes, until the subscription is lost. Raises TimeoutError when its server does not answer."""
-        asked = False
-        while True:
-            message = await subscription.get_message(timeout=_CHECK_EVERY_S)
-            if message is not None:
-                asked = False
-                self._pass_on(message)
-            elif asked:
-                raise TimeoutError
-            else:
-                asked = True
-                await subscription.ping()
-
-    def _pass_on(self, message: dict[str, Any]) -> None:
-        kind, data = message.get("type"), message.get("data")
-        if kind == "message" and isinstance(data, bytes):
-            # One notification can name many runs. What is no id of a run that is watched has no watcher.
-            for run_id in data.decode(errors="replace").split(" "):
-                for watcher in self._watchers.get(run_id, ()):
-                    watcher.wake(named=True)
-        elif kind == "subscribe" and data == len(self._channels):
-            self._subscribed.set()
-            self._wake_all()
+    def _pass_on(self, came: list[Any]) -> None:
+        match came:
+            case [b"message", _, bytes(data)]:
+                # One notification can name many runs. What is no id of a run that is watched has no watcher.
+                for run_id in data.decode(errors="replace").split(" "):
+                    for watcher in self._watchers.get(run_id, ()):
+                        watcher.wake(named=True)
+            case [b"subscribe", _, number] if number == len(self._channels):
+                self._subscribed.set()
+                self._wake_all()
 
     def _wake_all(self) -> None:
         for watchers in self._watchers.values():

@@ -6,19 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from mousetrap.jobs import LARGEST_INLINE, PayloadUnusable
 from mousetrap.payloads import Payloads
 from mousetrap.run_store.damage import is_damage, read_json
-from mousetrap.run_store.decode_run import StoredRun, read_event, read_progress, read_run
+from mousetrap.run_store.decode_run import StoredRun, by_name, read_event, read_progress, read_run
 from mousetrap.run_store.info import StoreInfo, read_info
 from mousetrap.run_store.keys import events_key, latest_key, run_key
 from mousetrap.run_store.listing import RunFilter, list_runs
 from mousetrap.run_store.notifications import CHANGES, ENDS, Notifications
 from mousetrap.shapes import Event, Progress, Reference, RunPage, RunState
-from mousetrap.store_client import unreachable
+from mousetrap.store_client import ReplyError, StoreClient, unreachable
 
 #: Reads at a time, each on a connection of its own: the client keeps every connection that it ever opened.
 _READS = 16
@@ -30,7 +27,7 @@ class RunReader:
     Every method raises StoreUnreachable when the server does not answer within two seconds.
     """
 
-    def __init__(self, client: Redis, address: str, retention: float, payloads: Payloads) -> None:
+    def __init__(self, client: StoreClient, address: str, retention: float, payloads: Payloads) -> None:
         self._client = client
         #: What is too large for a record or a message.
         self.payloads = payloads
@@ -52,10 +49,9 @@ class RunReader:
         An input or a result that a reference names is in it as any other, unless it has more than `most` bytes.
         """
         async with self._reaching():
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.hgetall(run_key(run_id))
-                pipe.xrange(events_key(run_id))
-                fields, entries = await pipe.execute(raise_on_error=False)
+            fields, entries = await self._client.pipeline(
+                [("HGETALL", run_key(run_id)), ("XRANGE", events_key(run_id), "-", "+")]
+            )
             damage = [
                 f"{what}: {answer}"
                 for what, answer in (("the run", fields), ("its timeline", entries))
@@ -64,7 +60,7 @@ class RunReader:
         if not fields:
             return None
         timeline = () if is_damage(entries) else tuple(map(read_event, entries))
-        run = read_run(run_id, {} if is_damage(fields) else fields, timeline, tuple(damage))
+        run = read_run(run_id, {} if is_damage(fields) else by_name(fields), timeline, tuple(damage))
         if run.input_reference is None and run.result_reference is None:
             return run
         named = {"input": run.input_reference, "result": run.result_reference}
@@ -80,9 +76,7 @@ class RunReader:
     async def latest(self, pipeline: str) -> StoredRun | None:
         """The newest run of the pipeline that completed, by when it was accepted."""
         async with self._reaching():
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.hget(latest_key(pipeline), "run")
-                (run_id,) = await pipe.execute(raise_on_error=False)
+            (run_id,) = await self._client.pipeline([("HGET", latest_key(pipeline), "run")])
             if run_id is None or is_damage(run_id):
                 return None
         return await self.get(run_id.decode(errors="replace"))
@@ -134,14 +128,12 @@ class RunReader:
                 faults.append(f"{name}: {fault}")
         return replace(run, **values, unreadable=(*run.unreadable, *faults))
 
-    async def _read_after(
-        self, run_id: str, after: str
-    ) -> tuple[list[tuple[bytes, Mapping[bytes, bytes]]], bytes | None]:
+    async def _read_after(self, run_id: str, after: str) -> tuple[list[Any], bytes | None]:
         async with self._reaching():
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.xrange(events_key(run_id), min=f"({after}" if after != "0" else "-")
-                pipe.hget(run_key(run_id), "progress")
-                entries, progress = await pipe.execute(raise_on_error=False)
+            first = f"({after}" if after != "0" else "-"
+            entries, progress = await self._client.pipeline(
+                [("XRANGE", events_key(run_id), first, "+"), ("HGET", run_key(run_id), "progress")]
+            )
             return (
                 [] if is_damage(entries) else entries,
                 None if is_damage(progress) else progress,
@@ -160,6 +152,6 @@ class RunReader:
                 raise unreachable(self._address, self._failed)
             try:
                 yield
-            except (RedisError, OSError, TimeoutError) as error:
+            except (ReplyError, OSError) as error:
                 self._failed = error
                 raise unreachable(self._address, error) from error

@@ -77,7 +77,7 @@ class Repairs(StoreConnection):
 
     async def _verdict(self, job: Job) -> tuple[bytes, int]:
         async with self._reaching():
-            held = await self._client.hmget(job_key(job.id), "verdict", "generation")
+            held = await self._client.call("HMGET", job_key(job.id), "verdict", "generation")
         verdict, reached = cast(list[bytes | None], held)
         return verdict or b"", int(reached) if reached and reached.isdigit() else 0
 

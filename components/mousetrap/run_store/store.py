@@ -49,7 +49,7 @@ class RunStore(Submissions, Repairs, Endings, Work):
         await self._changes.close()
         await self._ends.close()
         await self.payloads.close()
-        await self._client.aclose()
+        await self._client.close()
 
     async def check(self) -> None:
         """Returns if the server accepts transitions now, which a full one does not."""

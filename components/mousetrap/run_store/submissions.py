@@ -130,7 +130,7 @@ class Submissions(StoreConnection):
         if record is not None:
             return packed_opening(run_id, record, self._keyring)
         async with self._reaching():
-            fields = cast(list[bytes | None], await self._client.hmget(run_key(run_id), OPENING))
+            fields = cast(list[bytes | None], await self._client.call("HMGET", run_key(run_id), *OPENING))
         return read_opening(run_id, fields, self._keyring) if fields[0] is not None else None
 
     def mark_published(self, run_id: str) -> None:

@@ -1,6 +1,24 @@
 """The client of the state store, with timeouts, errors and Lua libraries."""
 
-from mousetrap.store_client.client import address, open_client, reaching, unreachable
+from mousetrap.store_client.address import Address
+from mousetrap.store_client.client import StoreClient, address, open_client
+from mousetrap.store_client.connection import Command, Connection, Server, Word, packed
+from mousetrap.store_client.errors import ConnectionLost, ReplyError, reaching, unreachable
 from mousetrap.store_client.library import Library
 
-__all__ = ["Library", "address", "open_client", "reaching", "unreachable"]
+__all__ = [
+    "Address",
+    "Command",
+    "Connection",
+    "ConnectionLost",
+    "Library",
+    "ReplyError",
+    "Server",
+    "StoreClient",
+    "Word",
+    "address",
+    "open_client",
+    "packed",
+    "reaching",
+    "unreachable",
+]

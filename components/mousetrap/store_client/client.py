@@ -1,78 +1,172 @@
-"""Opens the store's client, with timeouts, and translates its errors."""
+"""Calls the store's server over a few shared connections."""
 
+import asyncio
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import SSLConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, OutOfMemoryError, RedisError
+from mousetrap.store_client.address import Address
+from mousetrap.store_client.connection import Command, Connection, Server, packed
+from mousetrap.store_client.errors import ConnectionLost, ReplyError
 
-from mousetrap.jobs import StoreFull, StoreUnreachable
-
-#: The client's names for the schemes: Redis has the same protocol and commands.
-_SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 #: The API must report within two seconds that the store is away.
 _CONNECT_TIMEOUT_S = 1.0
 _REPLY_TIMEOUT_S = 1.5
+#: The server works at one call while we write the next and read the last. More connections would only cost memory.
+_CONNECTIONS = 4
 
 
-def open_client(url: str, tls: ssl.SSLContext | None) -> Redis:
+def open_client(url: str, tls: ssl.SSLContext | None) -> "StoreClient":
     """A client that connects when first used; `tls` replaces the default context of a TLS address."""
-    scheme, _, rest = url.partition("://")
-    client = Redis.from_url(
-        f"{_SCHEMES.get(scheme, scheme)}://{rest}",
-        socket_connect_timeout=_CONNECT_TIMEOUT_S,
-        socket_timeout=_REPLY_TIMEOUT_S,
-        # A connection lost while idle is noticed at its next command, which is sent again over a new one: every
-        # transition may be repeated. After a timeout the command is not sent again, since its caller waits.
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
-    )
-    pool = client.connection_pool
-    if tls is not None and issubclass(pool.connection_class, SSLConnection):
-        pool.connection_class = _Encrypted
-        pool.connection_kwargs["context"] = tls
-    return client
-
-
-class _Encrypted(SSLConnection):
-    """Uses our TLS context, made and checked with the settings; the client would make one from file names."""
-
-    def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:
-        super().__init__(**options)
-        self.ssl_context.context = context
+    return StoreClient(Server(Address.parse(url), tls, "", _CONNECT_TIMEOUT_S, _REPLY_TIMEOUT_S))
 
 
 def address(url: str) -> str:
     """The server's host and port, or its socket, without any password."""
-    parts = urlsplit(url)
-    return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
+    return str(Address.parse(url))
 
 
-def unreachable(place: str, error: Exception | str) -> StoreUnreachable:
-    """The StoreUnreachable for an error of the client or the server; StoreFull if the store has no room."""
-    # An error raised in a Lua function has the function's line after the server's text.
-    reason = str(error).rstrip(".")
-    if isinstance(error, OutOfMemoryError) or reason.startswith("OOM "):
-        return StoreFull(
-            f"the store at {place} is full, it holds as much as its maxmemory allows: give it more memory, "
-            "or remember runs for a shorter time (MOUSETRAP_RETENTION_SECONDS)"
-        )
-    if reason.startswith("MISCONF "):
-        return StoreFull(
-            f"the store at {place} takes no writes, most often because its disk is full: {reason}"
-        )
-    return StoreUnreachable(f"cannot reach the store at {place}: {reason}")
+class StoreClient:
+    """Sends commands to one server.
+
+    1. A call takes the connection with the fewest calls under way; the first three of them open others when they are busy.
+    2. A call whose connection is lost is sent once more over a new one, so each command may happen twice: all of ours may. After
+       a timeout it is not, since its caller waits.
+    3. Every method raises ConnectionError or TimeoutError when the server does not answer.
+
+    Connections are those of the event loop that they were opened in: after a fork, or in another loop, new ones are opened.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._slots: list[_Slot] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def call(self, *command: Any) -> Any:
+        """The reply to one command: bytes, int, None or a list of these. Raises ReplyError."""
+        (reply,) = await self.pipeline([command])
+        if isinstance(reply, ReplyError):
+            raise reply
+        return reply
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands that are sent in one write; an error of one is a ReplyError in the list."""
+        if not commands:
+            return []
+        sent = packed(commands)
+        try:
+            return await self._slot().exchange(sent)
+        except ConnectionLost:
+            return await self._slot().exchange(sent)
+
+    async def transaction(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands that happen together or not at all. Raises the first ReplyError."""
+        *queued, done = await self.pipeline([("MULTI",), *commands, ("EXEC",)])
+        replies: list[Any] = [*queued, done] if isinstance(done, ReplyError) else done
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise reply
+        return replies
+
+    async def subscribe(
+        self, channels: Sequence[str], receive: Callable[[list[Any]], None], silence_s: float
+    ) -> None:
+        """Gives `receive` what comes from the channels, over a connection of its own, until that is lost, which raises.
+
+        It is given `[b"subscribe", channel, number]` for each, then `[b"message", channel, data]`. A server from which nothing
+        came for `silence_s` is asked, and is lost if nothing comes for as long again.
+        """
+        came = asyncio.Event()
+
+        def push(reply: Any) -> None:
+            came.set()
+            if isinstance(reply, list):
+                receive(reply)
+
+        connection = await self._server.connect()
+        try:
+            connection.listen(push)
+            connection.send(packed([("SUBSCRIBE", *channels)]))
+            await _until_silent(connection, came, silence_s)
+        finally:
+            connection.close()
+            await connection.ended
+
+    async def close(self) -> None:
+        """Closes the connections; calls under way raise ConnectionError."""
+        slots, self._slots = self._slots, []
+        if self._loop is not asyncio.get_running_loop():
+            return  # they ended with their event loop
+        for slot in slots:
+            await slot.close()
+
+    def _slot(self) -> "_Slot":
+        """The connection for the next call. With a cluster, this is where the server of a command's key would be chosen."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop or not self._slots:
+            self._loop = loop
+            self._slots = [_Slot(self._server) for _ in range(_CONNECTIONS)]
+        return min(self._slots, key=_load)
 
 
-@contextmanager
-def reaching(place: str) -> Iterator[None]:
-    """Translates the client's errors in this block to StoreUnreachable."""
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise unreachable(place, error) from error
+async def _until_silent(connection: Connection, came: asyncio.Event, silence_s: float) -> None:
+    asked = False
+    while True:
+        came.clear()
+        await asyncio.wait([connection.ended], timeout=silence_s)
+        if connection.ended.done():
+            raise ConnectionLost("it closed the subscription")
+        if came.is_set():
+            asked = False
+        elif asked:
+            raise TimeoutError("it does not answer in time")
+        else:
+            asked = True
+            connection.send(packed([("PING",)]))
+
+
+class _Slot:
+    """The place of one connection, which is opened when it is needed."""
+
+    def __init__(self, server: Server) -> None:
+        self.load = 0
+        self._server = server
+        self._connection: Connection | None = None
+        self._opening: asyncio.Task[Connection] | None = None
+
+    async def exchange(self, sent: Sequence[bytes]) -> list[Any]:
+        self.load += 1
+        try:
+            connection = self._connection
+            if connection is None or not connection.usable:
+                connection = await self._opened()
+            return await connection.exchange(sent)
+        finally:
+            self.load -= 1
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            with suppress(asyncio.CancelledError, OSError):
+                await self._opening
+        if self._connection is not None:
+            self._connection.close()
+            await self._connection.ended
+
+    async def _opened(self) -> Connection:
+        """All that need the connection wait for the same attempt, and fail with it."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Connection:
+        try:
+            self._connection = await self._server.connect()
+            return self._connection
+        finally:
+            self._opening = None
+
+
+def _load(slot: _Slot) -> int:
+    return slot.load

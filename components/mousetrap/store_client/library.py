@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from redis.exceptions import ResponseError
+from mousetrap.store_client.errors import ReplyError
 
-#: Sends one command to the server, as a client's `execute_command` does.
+#: Sends one command to the server, as the client's `call` does.
 Execute = Callable[..., Awaitable[Any]]
 
 
@@ -41,7 +41,7 @@ class Library:
         command = ("FCALL", self.name + function, len(keys), *keys, *args)
         try:
             return await execute(*command)
-        except ResponseError as error:
+        except ReplyError as error:
             if "Function not found" not in str(error):
                 raise
         await execute("FUNCTION", "LOAD", "REPLACE", self.source)

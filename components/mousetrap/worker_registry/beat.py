@@ -45,8 +45,6 @@ def read_in_use(
             case [bytes(digest), bytes(started), bytes(seen)] if _is_time(started) and _is_time(seen):
                 if abs(now_ms - int(seen)) <= STALE_S * 1000:
                     live.setdefault(digest, []).append((int(started), name.decode(errors="replace")))
-    if not isinstance(digests, list):
-        return ()  # the key is of another type
     return tuple(
         _in_use(digest.decode(errors="replace"), sorted(live.get(digest, ())), int(seen_ms))
         for digest, seen_ms in digests

@@ -7,12 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from mousetrap.jobs import Backlog
 from mousetrap.shapes import Beat, Worker
-from mousetrap.store_client import Library, address, open_client, reaching
+from mousetrap.store_client import Library, ReplyError, StoreClient, address, open_client, reaching
 from mousetrap.worker_registry.beat import read_in_use, read_worker
 from mousetrap.worker_registry.published import NOTHING, InUse, Published
 
@@ -37,13 +35,13 @@ async def open_registry(
     try:
         yield WorkerRegistry(client, address(url), published)
     finally:
-        await client.aclose()
+        await client.close()
 
 
 class WorkerRegistry:
     """Workers and queues in the store. Every method raises StoreUnreachable if the server does not answer within two seconds."""
 
-    def __init__(self, client: Redis, place: str, published: Published) -> None:
+    def __init__(self, client: StoreClient, place: str, published: Published) -> None:
         self._client = client
         self._place = place
         self._published = published
@@ -57,12 +55,12 @@ class WorkerRegistry:
         with reaching(self._place):
             if not await self._beat(beat):
                 key, record = _manifests(self._published.digest), self._published.record
-                await self._client.set(key, record, px=MANIFEST_KEEP_MS)
+                await self._client.call("SET", key, record, "PX", MANIFEST_KEEP_MS)
 
     async def _beat(self, beat: Beat) -> bool:
         digest = self._published.digest
         there = await _LIBRARY.call(
-            self._client.execute_command,
+            self._client.call,
             *(beat.name, msgspec.json.encode(beat), _KEEP_MS, digest, MANIFEST_KEEP_MS),
             function="_beat",
             keys=[_NAMES, _key(beat.name), _MANIFESTS, _manifests(digest)],
@@ -72,17 +70,14 @@ class WorkerRegistry:
     async def leave(self, name: str) -> None:
         """Removes a worker that has ended in order."""
         with reaching(self._place):
-            async with self._client.pipeline() as pipe:
-                pipe.delete(_key(name))
-                pipe.zrem(_NAMES, name)
-                await pipe.execute()
+            await self._client.transaction([("DEL", _key(name)), ("ZREM", _NAMES, name)])
 
     async def look(self, queue: str, backlog: Backlog) -> float:
         """Records what a worker observed of a queue. Returns how many seconds its oldest message can have waited."""
         seen = (backlog.ready, backlog.since_ms or 0)
         with reaching(self._place):
             waited = await _LIBRARY.call(
-                self._client.execute_command,
+                self._client.call,
                 *(*seen, _KEEP_MS),
                 function="_observe",
                 keys=[f"mousetrap:waiting:{queue}"],
@@ -92,41 +87,40 @@ class WorkerRegistry:
     async def workers(self) -> tuple[Worker, ...]:
         """All workers, by name; those without heartbeats that did not leave are stale."""
         with reaching(self._place):
-            found = await self._client.zrange(_NAMES, 0, -1)
-            names = sorted(name.decode(errors="replace") for name in found if isinstance(name, bytes))
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.time()
-                for name in names:
-                    pipe.hmget(_key(name), "beat", "started_ms", "seen_ms")
-                (seconds, microseconds), *known = await pipe.execute(raise_on_error=False)
-        now_ms = seconds * 1000 + microseconds // 1000
+            found = await self._client.call("ZRANGE", _NAMES, 0, -1)
+            names = sorted(name.decode(errors="replace") for name in found)
+            looks = [("HMGET", _key(name), "beat", "started_ms", "seen_ms") for name in names]
+            time, *known = await self._client.pipeline([("TIME",), *looks])
+            now_ms = _milliseconds(time)
         seen = [_seen(name, answer, now_ms) for name, answer in zip(names, known, strict=True)]
         return tuple(worker for worker in seen if worker is not None)
 
     async def in_use(self) -> tuple[InUse, ...]:
         """All manifests that workers had within a week, and the live workers that have them now."""
         with reaching(self._place):
-            listed = await self._client.zrange(_NAMES, 0, -1)
-            found = [name for name in listed if isinstance(name, bytes)]
-            async with self._client.pipeline(transaction=False) as pipe:
-                pipe.time()
-                pipe.zrange(_MANIFESTS, 0, -1, withscores=True)
-                for name in found:
-                    pipe.hmget(_key(name.decode(errors="replace")), "manifests", "started_ms", "seen_ms")
-                (seconds, microseconds), digests, *records = await pipe.execute(raise_on_error=False)
-        now_ms = seconds * 1000 + microseconds // 1000
-        return read_in_use(dict(zip(found, records, strict=True)), digests, now_ms)
+            found = await self._client.call("ZRANGE", _NAMES, 0, -1)
+            keys = [_key(name.decode(errors="replace")) for name in found]
+            looks = [("HMGET", key, "manifests", "started_ms", "seen_ms") for key in keys]
+            manifests = ("ZRANGE", _MANIFESTS, 0, -1, "WITHSCORES")
+            time, digests, *records = await self._client.pipeline([("TIME",), manifests, *looks])
+            now_ms = _milliseconds(time)
+        listed = (
+            list(zip(digests[::2], map(float, digests[1::2]), strict=True))
+            if isinstance(digests, list)
+            else ()
+        )
+        return read_in_use(dict(zip(found, records, strict=True)), listed, now_ms)
 
     async def manifests(self, digest: str) -> Published | None:
         """The manifests of this digest; None where the store does not have them."""
         with reaching(self._place):
-            record = await self._client.get(_manifests(digest))
+            record = await self._client.call("GET", _manifests(digest))
         return Published.read(record) if isinstance(record, bytes) else None
 
 
 def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:
     """The worker of a record; None if it cannot be read, or if the worker left between two commands."""
-    if isinstance(answer, ResponseError):
+    if isinstance(answer, ReplyError):
         _log.warning("the record of worker %s in the store cannot be read: %s", name, answer)
         return None
     beat, *times = answer
@@ -137,6 +131,14 @@ def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:
         return None
     started, last = map(int, times)
     return read_worker(beat, started_ms=started, seen_ms=last, now_ms=now_ms)
+
+
+def _milliseconds(time: Any) -> int:
+    """The reply to TIME. Raises the error that it is."""
+    if isinstance(time, ReplyError):
+        raise time
+    seconds, microseconds = map(int, time)
+    return seconds * 1000 + microseconds // 1000
 
 
 def _manifests(digest: str) -> str:

@@ -9,7 +9,7 @@ from mousetrap.run_store.keys import (
     packed_run_key,
     payloads_key,
 )
-from mousetrap.run_store.packed.sender import Command
+from mousetrap.store_client import Command, Word
 
 #: The share of its time-to-live after which a run's is extended: to extend it is a write like any other.
 _SHARE = 64
@@ -28,7 +28,7 @@ class Call:
     def __init__(self) -> None:
         self.commands: list[Command] = []
 
-    def add(self, *command: bytes | str | int) -> int:
+    def add(self, *command: Word) -> int:
         """The place of the command's reply."""
         self.commands.append(command)
         return len(self.commands) - 1

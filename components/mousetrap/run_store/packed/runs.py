@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from mousetrap.jobs import first_job
 from mousetrap.run_store.keys import (
     OPENED,
@@ -86,8 +84,6 @@ class PackedRuns:
         """The state of a run, all that who waits for its end needs; empty for one that is not packed or not readable."""
         (state,) = await self.states([run_id])
         if isinstance(state, Exception):
-            if not isinstance(state, ResponseError):
-                raise self._sender.error(state)
             return ""
         return RUN_STATES.get(state.decode("ascii", "replace"), "")
 
@@ -119,9 +115,6 @@ class PackedRuns:
         """
         states = await self.states(run_ids)
         found = list(zip(run_ids, states, strict=True))
-        for _, state in found:
-            if isinstance(state, Exception) and not isinstance(state, ResponseError):
-                raise self._sender.error(state)
         return {run_id for run_id, state in found if state in STOPPED}, [
             run_id for run_id, state in found if state == b""
         ]

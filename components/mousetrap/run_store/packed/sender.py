@@ -5,17 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from mousetrap.jobs import MousetrapError, RecordDamaged
 from mousetrap.run_store.keys import CLOCK, packed_run_key
 from mousetrap.run_store.packed.server_time import ServerTime
 from mousetrap.run_store.transitions import Transition
-from mousetrap.store_client import Library, unreachable
-
-#: One command: its name and its arguments.
-Command = Sequence[bytes | str | int]
+from mousetrap.store_client import Command, Library, ReplyError, StoreClient, unreachable
 
 _FILES = ("keys", "../clock", "records", "runs", "locks", "repair", "claims", "decisions", "library")
 LIBRARY = Library.read(
@@ -37,7 +32,7 @@ class Sender:
     3. A server that lacks our functions gets them, and those calls again.
     """
 
-    def __init__(self, client: "Redis", address: str, clock: Callable[[], float]) -> None:
+    def __init__(self, client: StoreClient, address: str, clock: Callable[[], float]) -> None:
         self._client = client
         self._address = address
         self._time = ServerTime(clock)
@@ -113,7 +108,7 @@ class Sender:
         try:
             replies = await self._replies(commands)
         except Exception as error:  # noqa: BLE001  without a reply or an error, a caller would wait without end
-            known = isinstance(error, RedisError | OSError | TimeoutError)
+            known = isinstance(error, ReplyError | OSError)
             for _, future in groups:
                 if not future.done():
                     future.set_exception(unreachable(self._address, error) if known else error)
@@ -125,13 +120,13 @@ class Sender:
             start += len(group)
 
     async def _replies(self, commands: list[Command]) -> list[Any]:
-        *replies, time = await _pipelined(self._client, [*commands, ("TIME",)])
+        *replies, time = await self._client.pipeline([*commands, ("TIME",)])
         if not isinstance(time, Exception):
             self._time.measure(int(time[0]) + int(time[1]) / 1e6)
         lacking = [place for place, reply in enumerate(replies) if _lacks_library(reply)]
         if lacking:
             load = ("FUNCTION", "LOAD", "REPLACE", LIBRARY.source)
-            loaded, *again = await _pipelined(self._client, [load, *(commands[place] for place in lacking)])
+            loaded, *again = await self._client.pipeline([load, *(commands[place] for place in lacking)])
             for place, reply in zip(lacking, again, strict=True):
                 replies[place] = loaded if isinstance(loaded, Exception) else reply
         return replies
@@ -143,13 +138,15 @@ def function_call(transition: Transition) -> Command:
     return ("FCALL", LIBRARY.name, 1, packed_run_key(run), msgspec.msgpack.encode(transition))
 
 
+def info_facts(info: Any) -> dict[str, str]:
+    """The lines of a reply to INFO; none of another reply."""
+    text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
 def can_compare(info: Any) -> bool:
     """Whether a server with this INFO has SET … IFEQ: Valkey 8.1 or later, Redis 8.4 or later."""
-    if isinstance(info, dict):
-        facts = {str(name): str(value) for name, value in info.items()}
-    else:
-        text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
-        facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    facts = info_facts(info)
     if valkey := facts.get("valkey_version"):
         return _version(valkey) >= (8, 1)
     return _version(facts.get("redis_version", "")) >= (8, 4)
@@ -160,16 +157,4 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _lacks_library(reply: Any) -> bool:
-    return isinstance(reply, ResponseError) and "Function not found" in str(reply)
-
-
-async def _pipelined(client: "Redis", commands: Sequence[Command]) -> list[Any]:
-    """The replies of all commands, sent in one write."""
-    async with client.pipeline(transaction=False) as pipe:
-        for command in commands:
-            if command[0] == "SET" and "GET" in command:
-                pipe.execute_command(*command, get=True)
-            else:
-                pipe.execute_command(*command)
-        replies: list[Any] = await pipe.execute(raise_on_error=False)
-        return replies
+    return isinstance(reply, ReplyError) and "Function not found" in str(reply)

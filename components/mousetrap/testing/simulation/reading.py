@@ -1,6 +1,6 @@
 """Reads the simulated store at once, without network and time."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from mousetrap.run_store import RunStore, StoredRun
@@ -27,7 +27,7 @@ class _DirectClient(StoreClient):
         super().__init__(simulation.store, simulation.open("reader", 0.0).process)
         self._server = simulation.server
 
-    async def read(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+    async def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         return [self._server.command(*command) for command in commands]
 
     async def _ask(self, what: str, act: Callable[[], Any]) -> Any:

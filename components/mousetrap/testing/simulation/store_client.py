@@ -1,12 +1,11 @@
 """Simulates the store's client over the simulated network."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import msgspec
-from redis.exceptions import ConnectionError as Refused
-from redis.exceptions import TimeoutError as NoReply
 
+from mousetrap.store_client import ReplyError
 from mousetrap.testing.simulation.packed_calls import packed_calls, packed_transitions
 from mousetrap.testing.simulation.process import Fault, Process
 from mousetrap.testing.simulation.store_server import StoreServer
@@ -34,25 +33,26 @@ class Store:
     def reached(self) -> StoreServer:
         """The server. Raises ConnectionError while it is away."""
         if self.away:
-            raise Refused("connection refused")
+            raise ConnectionError("connection refused")
         return self.server
 
 
 class StoreClient:
-    """The part of `redis.asyncio.Redis` that `RunStore` uses."""
+    """The store's client, as `RunStore` uses it."""
 
     def __init__(self, store: Store, process: Process) -> None:
         self._store = store
         self._process = process
 
-    async def execute_command(self, command: str, *args: Any) -> Any:
-        """Sends FCALL or FUNCTION LOAD, the only commands that are sent by name."""
+    async def call(self, command: str, *args: Any) -> Any:
+        """Sends one command."""
+        if command not in ("FUNCTION", "FCALL"):
+            return await self._ask(f"-read {args[0]}", lambda: self._store.reached().command(command, *args))
         if command == "FUNCTION":
             *_, source = args
             return await self._ask(
                 "-loads the library into the store", lambda: self._store.reached().load(source)
             )
-        assert command == "FCALL", command
         function, count, *rest = args
         if count:
             return await self._ask(
@@ -76,21 +76,10 @@ class StoreClient:
         asked = ", ".join(self._described(call) for call in calls)
         return await self._ask(f"-asks the store to {asked}", act)
 
-    async def hget(self, key: str, name: str) -> Any:
-        return await self._ask(f"-read {key}", lambda: self._store.reached().command("HGET", key, name))
-
-    async def hmget(self, key: str, names: Sequence[str], *more: str) -> Any:
-        fields = (names, *more) if isinstance(names, str) else names
-        return await self._ask(f"-read {key}", lambda: self._store.reached().command("HMGET", key, *fields))
-
-    async def zscan(self, key: str, cursor: int, count: int) -> Any:
-        return await self._ask(f"-read {key}", lambda: self._store.reached().command("ZSCAN", key, cursor))
-
-    def pipeline(self, transaction: bool = True) -> "Pipeline":
-        return Pipeline(self)
-
-    async def read(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+    async def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Sends several commands together. Returns their replies."""
+        if not commands:
+            return []
 
         def act() -> list[Any]:
             found = self._store.reached().replies(commands)
@@ -105,7 +94,15 @@ class StoreClient:
         replies: list[Any] = await self._ask(f"-asks the store to {named or 'read'}", act)
         return replies
 
-    async def aclose(self) -> None:
+    async def transaction(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Sends several commands that happen together, as all do here. Raises the first error."""
+        replies = await self.pipeline(commands)
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise reply
+        return replies
+
+    async def close(self) -> None:
         """Closes nothing: the simulated client has no connections."""
 
     async def _ask(self, what: str, act: Callable[[], Any]) -> Any:
@@ -124,38 +121,5 @@ class StoreClient:
         return f"{call[0]} {named}".strip()
 
 
-class Pipeline:
-    """Commands that are sent together."""
-
-    def __init__(self, client: StoreClient) -> None:
-        self._client = client
-        self._commands: list[tuple[Any, ...]] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._commands.clear()
-
-    def hgetall(self, key: str) -> None:
-        self._commands.append(("HGETALL", key))
-
-    def xrange(self, key: str, min: str = "-", max: str = "+") -> None:
-        self._commands.append(("XRANGE", key, min, max))
-
-    def exists(self, key: str) -> None:
-        self._commands.append(("EXISTS", key))
-
-    def execute_command(self, *command: Any, **_: Any) -> None:
-        self._commands.append(command)
-
-    async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        replies = await self._client.read(self._commands)
-        for reply in replies:
-            if raise_on_error and isinstance(reply, Exception):
-                raise reply
-        return replies
-
-
 def _no_reply(_: Fault) -> tuple[float, Exception]:
-    return REPLY_TIMEOUT_S, NoReply("timeout reading from the store")
+    return REPLY_TIMEOUT_S, TimeoutError("timeout reading from the store")

@@ -2,12 +2,13 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
 import msgspec
-from redis.exceptions import ResponseError
+
+from mousetrap.store_client import ReplyError
 
 
 class CommandUnknown(AssertionError):
@@ -47,14 +48,14 @@ class StoreServer:
                 self.load(args[-1])
                 return b"OK"
             return self.command(name, *args)
-        except ResponseError as error:
+        except ReplyError as error:
             return error
 
     def fcall(self, name: str, *args: Any, keys: Sequence[str] = ()) -> Any:
-        """As FCALL. Raises ResponseError as the client does."""
+        """As FCALL. Raises ReplyError as the client does."""
         function = self._functions.get(name.encode())
         if function is None:
-            raise ResponseError("Function not found")
+            raise ReplyError("Function not found")
         return function(*(self._lua.table_from([_bytes(each) for each in given]) for given in (keys, args)))
 
     def command(self, name: str, *args: Any) -> Any:
@@ -98,16 +99,14 @@ class StoreServer:
                 return False, b"ERR Command arguments must be strings or integers"
         try:
             return True, self._to_lua(self.command(name.decode().upper(), *args))
-        except ResponseError as error:
-            return False, str(error).encode()
+        except ReplyError as error:
+            return False, str(error.args[0]).encode()
 
     def _to_lua(self, reply: Any) -> Any:
         if reply is None:
             return False
         if isinstance(reply, list):
             return self._lua.table_from([self._to_lua(item) for item in reply])
-        if isinstance(reply, dict):
-            return self._to_lua([part for item in reply.items() for part in item])
         return reply
 
     def _unpack(self, blob: bytes) -> Any:
@@ -129,7 +128,7 @@ class StoreServer:
         try:
             found = msgspec.json.decode(text, type=dict[str, Any])
         except msgspec.DecodeError as error:
-            raise ResponseError(f"ERR {error}") from error
+            raise ReplyError(f"ERR {error}") from error
         return self._lua.table_from({name.encode(): self._as_lua(value) for name, value in found.items()})
 
     def _from_lua(self, value: Any) -> Any:
@@ -154,7 +153,7 @@ class StoreServer:
             return kind()
         found = self._keys[key]
         if not isinstance(found, kind):
-            raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+            raise ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
         return found
 
     def _own(self, key: bytes, kind: type) -> Any:
@@ -238,7 +237,7 @@ class StoreServer:
 
     def _hset(self, key: bytes, *pairs: bytes) -> int:
         if not pairs or len(pairs) % 2:
-            raise ResponseError("ERR wrong number of arguments for 'hset' command")
+            raise ReplyError("ERR wrong number of arguments for 'hset' command")
         held = self._own(key, dict)
         before = len(held)
         held.update(zip(pairs[::2], pairs[1::2], strict=True))
@@ -251,8 +250,8 @@ class StoreServer:
     def _hmget(self, key: bytes, *names: bytes) -> list[bytes | None]:
         return [self._at(key, dict).get(name) for name in names]
 
-    def _hgetall(self, key: bytes) -> dict[bytes, bytes]:
-        return dict(self._at(key, dict))
+    def _hgetall(self, key: bytes) -> list[bytes]:
+        return _in_turn(self._at(key, dict).items())
 
     def _hstrlen(self, key: bytes, name: bytes) -> int:
         return len(self._at(key, dict).get(name, b""))
@@ -315,8 +314,11 @@ class StoreServer:
             chosen = chosen[skip : skip + most]
         return chosen
 
-    def _zscan(self, key: bytes, _cursor: bytes, *_: bytes) -> tuple[int, list[tuple[bytes, float]]]:
-        return 0, self._at(key, _Sorted).in_order()
+    def _zscan(self, key: bytes, _cursor: bytes, *_: bytes) -> list[Any]:
+        return [
+            b"0",
+            _in_turn((member, _bytes(score)) for member, score in self._at(key, _Sorted).in_order()),
+        ]
 
     # Streams
 
@@ -342,18 +344,17 @@ class StoreServer:
         else:
             assert entry_id.endswith(b"-*"), "only the server numbers entries of one time"
             if (at := _integer(entry_id.removesuffix(b"-*"))) < last_ms:
-                raise ResponseError(
+                raise ReplyError(
                     "ERR The ID specified in XADD is equal or smaller than the target stream top item"
                 )
         return at, last_number + 1 if at == last_ms else 0
 
-    def _xrange(
-        self, key: bytes, first: bytes, last: bytes, *_: bytes
-    ) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    def _xrange(self, key: bytes, first: bytes, last: bytes, *_: bytes) -> list[Any]:
         low = _place(first.lstrip(b"(")) if first != b"-" else (0, -1)
         low = (low[0], low[1] + 1) if first.startswith(b"(") else low
         high = _place(last) if last != b"+" else (1 << 63, 0)
-        return [entry for entry in self._at(key, list) if low <= _place(entry[0]) <= high]
+        found = [entry for entry in self._at(key, list) if low <= _place(entry[0]) <= high]
+        return [[place, _in_turn(fields.items())] for place, fields in found]
 
 
 class _Sorted(dict[bytes, float]):
@@ -391,9 +392,13 @@ def _bytes(value: Any) -> bytes:
     return str(int(value) if isinstance(value, float) else value).encode()
 
 
+def _in_turn(pairs: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    return [each for pair in pairs for each in pair]
+
+
 def _integer(text: bytes, otherwise: str = "ERR value is not an integer or out of range") -> int:
     if not re.fullmatch(rb"-?\d+", text):
-        raise ResponseError(otherwise)
+        raise ReplyError(otherwise)
     return int(text)
 
 
@@ -401,7 +406,7 @@ def _number(text: bytes) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ResponseError("ERR value is not a valid float") from None
+        raise ReplyError("ERR value is not a valid float") from None
 
 
 def _place(entry: bytes) -> tuple[int, int]:

@@ -42,8 +42,8 @@ async def test_payloads_of_unknown_runs_go_after_the_retention_an_hour_at_least_
     with caplog.at_level("INFO"):
         await sweep_duty(bench.store, retention).act()
 
-    kept = [await client.exists(f"mousetrap:payloads:{reference.run_id}") for reference in references]
-    await client.aclose()
+    kept = [await client.call("EXISTS", f"mousetrap:payloads:{reference.run_id}") for reference in references]
+    await client.close()
     assert kept == [1, int(stays)]
     assert ("removed the payloads of 1 forgotten runs" in caplog.text) is not stays
 

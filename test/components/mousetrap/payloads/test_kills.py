@@ -80,9 +80,9 @@ async def kept(store_url: str, folder: str, run_id: str) -> int:
         return len(files_of(folder, run_id))
     client = open_client(store_url, None)
     try:
-        return int(await client.hlen(f"mousetrap:payloads:{run_id}"))
+        return int(await client.call("HLEN", f"mousetrap:payloads:{run_id}"))
     finally:
-        await client.aclose()
+        await client.close()
 
 
 def files_of(folder: str, run_id: str) -> list[Path]:

@@ -33,7 +33,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
         try:
             yield StoreBackend(client, "here", 3600)
         finally:
-            await client.aclose()
+            await client.close()
 
     @asynccontextmanager
     async def in_folder() -> AsyncIterator[Backend]:
@@ -155,7 +155,7 @@ async def test_a_store_that_is_away_is_no_missing_payload() -> None:
     for call in (payloads.put("run", b"data"), payloads.get(Reference(key="run/x", sha256="0" * 64, size=1))):
         with pytest.raises(StoreUnreachable):
             await call
-    await client.aclose()
+    await client.close()
 
 
 async def swept(payloads: Payloads, known: object, grace: float) -> int:

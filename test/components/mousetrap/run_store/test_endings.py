@@ -15,7 +15,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from mousetrap.jobs import Done, Job, StoreUnreachable, first_job
-from mousetrap.run_store import Granted, RunStore, notifications, open_store
+from mousetrap.run_store import Granted, RunStore, StoredRun, notifications, open_store
 from mousetrap.run_store.endings import Outage
 from mousetrap.shapes import Event, Progress, RunState
 from support.inbox import eventually
@@ -219,13 +219,16 @@ async def wait_begun(
     store: RunStore, run_id: str, within: float = WITHIN_S, outage: float = 60
 ) -> "asyncio.Task[Any]":
     """A wait that has looked, and is notified of from now on."""
+    looked = asyncio.Event()
+    go_on = store._until_ended
+
+    async def until_ended(*args: Any) -> StoredRun | None:
+        looked.set()
+        return await go_on(*args)
+
+    store._until_ended = until_ended  # type: ignore[method-assign, assignment]
     waiting = asyncio.create_task(store.wait_ended(run_id, within, outage))
-
-    async def subscribed() -> bool:
-        return store._ends.subscribed
-
-    await eventually(subscribed, True)
-    await store.check()  # goes by the way of the look, and after it
+    await looked.wait()
     return waiting
 
 

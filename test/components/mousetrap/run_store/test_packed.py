@@ -78,7 +78,7 @@ class Watched(Notifications):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-        await self._own.aclose()
+        await self._own.close()
 
 
 async def opened(store: RunStore, run_id: str = "r1", **terms: Any) -> Job:

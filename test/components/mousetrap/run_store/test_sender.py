@@ -15,10 +15,10 @@ from support.valkey import administrator
 @pytest.mark.parametrize(
     ("info", "compares"),
     [
-        ({"redis_version": "7.2.4", "valkey_version": "8.1.0"}, True),
-        ({"redis_version": "7.2.4", "valkey_version": "8.0.9"}, False),
-        ({"redis_version": "8.4.0"}, True),
-        ({"redis_version": "8.2.1"}, False),
+        (b"redis_version:7.2.4\r\nvalkey_version:8.1.0\r\n", True),
+        (b"redis_version:7.2.4\r\nvalkey_version:8.0.9\r\n", False),
+        (b"redis_version:8.4.0\r\n", True),
+        (b"redis_version:8.2.1\r\n", False),
         (b"# Server\r\nredis_version:7.2.4\r\nvalkey_version:9.1.2\r\n", True),
         (b"", False),
         (ConnectionError("no"), False),

@@ -1,7 +1,7 @@
 """Compares the simulated store server with the real one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ from redis.asyncio import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
 from mousetrap.run_store import RunConflict, RunStore, Terms, Unsigned, connection
+from mousetrap.run_store.decode_run import by_name
 from mousetrap.shapes import Progress
+from mousetrap.store_client import StoreClient as RealClient
+from mousetrap.store_client import open_client
 from mousetrap.testing.simulation.clock import EPOCH_MS, SimulatedLoop
 from mousetrap.testing.simulation.process import EventLog, Process
 from mousetrap.testing.simulation.store_client import Store, StoreClient
@@ -256,12 +259,12 @@ def _content(server: StoreServer, key: str) -> Any:
     if key == "mousetrap:clock":
         return key, server.command("GET", key).decode()
     if key.endswith(":events"):
-        return key, [_text(fields) for _, fields in server.command("XRANGE", key, "-", "+")]
+        return key, [_text(by_name(fields)) for _, fields in server.command("XRANGE", key, "-", "+")]
     if _is_record(key):
         return key, _record(server.command("GET", key))
     if ":runs:" in key or key.endswith(":openings") or key.startswith(_SETS):
         return key, [member.decode() for member in server.command("ZRANGE", key, "0", "-1")]
-    return key, _text(server.command("HGETALL", key))
+    return key, _text(by_name(server.command("HGETALL", key)))
 
 
 def _real(url: str, ask: Ask) -> list[Any]:
@@ -277,8 +280,9 @@ def _real(url: str, ask: Ask) -> list[Any]:
                 clock.now_ms += milliseconds
                 await _set(client, clock)
 
-            patched: Any = _ClientWithClock(client)
+            patched: Any = _ClientWithClock(open_client(administrator(url), None))
             answers = await ask(RunStore(patched, "real", TTL_S, 20), wait)
+            await patched.close()
             keys = sorted(key.decode() for key in await client.keys() if key != b"clock")
             ends = [(key, await client.pttl(key) > 0) for key in keys]
             return [*answers, *ends, *[await _real_content(client, key) for key in keys]]
@@ -335,34 +339,15 @@ async def _set(client: Any, clock: _Clock) -> None:
 class _ClientWithClock:
     """The real client, whose library uses the test's clock."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: RealClient) -> None:
         self._client = client
+        self.transaction, self.close = client.transaction, client.close
 
-    async def execute_command(self, command: str, *args: Any) -> Any:
-        return await self._client.execute_command(*_with_clock(command, *args))
+    async def call(self, *command: Any) -> Any:
+        return await self._client.call(*_with_clock(*command))
 
-    def pipeline(self, transaction: bool) -> Any:
-        return _PipelineWithClock(self._client.pipeline(transaction=transaction))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
-class _PipelineWithClock:
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
-
-    async def __aenter__(self) -> Any:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pipeline.reset()
-
-    def execute_command(self, *command: Any, **options: Any) -> None:
-        self._pipeline.execute_command(*_with_clock(*command), **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pipeline, name)
+    async def pipeline(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        return await self._client.pipeline([_with_clock(*command) for command in commands])
 
 
 def _with_clock(command: str, *args: Any) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from mousetrap.payloads import FolderBackend, Payloads
 from mousetrap.pipeline import Lock, Pipeline, Stage
 from mousetrap.repeat_attempt import case_of_letter
 from mousetrap.shapes import RunState
-from mousetrap.store_client import open_client
+from mousetrap.store_client import StoreClient, open_client
 from mousetrap.submit_run import RerunImpossible
 from support.large_handlers import Order, handle
 from support.serializers import BACKWARDS
@@ -268,27 +268,27 @@ async def test_an_input_that_is_too_large_is_refused_and_such_an_output_is_a_dea
 
 async def stored_fields(store_url: str, run_id: str) -> Mapping[bytes, bytes]:
     async with a_client(store_url) as client:
-        fields: Mapping[bytes, bytes] = await client.hgetall(f"mousetrap:run:{run_id}")
-        return fields
+        fields = await client.call("HGETALL", f"mousetrap:run:{run_id}")
+        return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 async def first_payload(store_url: str, run_id: str) -> bytes:
     async with a_client(store_url) as client:
         field: bytes
-        (field,) = await client.hkeys(f"mousetrap:payloads:{run_id}")
+        (field,) = await client.call("HKEYS", f"mousetrap:payloads:{run_id}")
         return field
 
 
 async def change(store_url: str, run_id: str, field: bytes, value: bytes | None) -> None:
     key = f"mousetrap:payloads:{run_id}"
     async with a_client(store_url) as client:
-        await (client.hdel(key, field) if value is None else client.hset(key, field, value))
+        await client.call(*(("HDEL", key, field) if value is None else ("HSET", key, field, value)))
 
 
 @asynccontextmanager
-async def a_client(store_url: str) -> AsyncIterator[Any]:
+async def a_client(store_url: str) -> AsyncIterator[StoreClient]:
     client = open_client(store_url, None)
     try:
         yield client
     finally:
-        await client.aclose()
+        await client.close()

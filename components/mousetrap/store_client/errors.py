@@ -1,0 +1,59 @@
+"""Translates a server's refusals, and its absence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mousetrap.jobs import StoreFull, StoreUnreachable
+
+#: Codes of a server that cannot serve now: it loads its data, lost its primary, or is a replica since a failover.
+PASSING = frozenset(("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"))
+#: What these refusals come from.
+_MEANING = {
+    "READONLY": "it is a replica: name the primary, or an address that follows it",
+    "MOVED": "it is one of a cluster, which is not supported: name a single server",
+    "ASK": "it is one of a cluster, which is not supported: name a single server",
+}
+
+
+class ReplyError(Exception):
+    """The server's refusal of a command. As text it is the server's, without the general `ERR`."""
+
+    @property
+    def code(self) -> str:
+        """The first word, which names the kind: `ERR`, `OOM`, `WRONGTYPE`, `NOSCRIPT`, …"""
+        return str(self.args[0]).partition(" ")[0]
+
+    def __str__(self) -> str:
+        return str(self.args[0]).removeprefix("ERR ")
+
+
+class ConnectionLost(ConnectionError):
+    """The connection ended before the reply: the command may have happened or not."""
+
+
+def unreachable(place: str, error: Exception | str) -> StoreUnreachable:
+    """The StoreUnreachable for an error of the client or the server; StoreFull if the store has no room."""
+    # An error raised in a Lua function has the function's line after the server's text.
+    reason = str(error).rstrip(".")
+    code = reason.partition(" ")[0]
+    if code == "OOM":
+        return StoreFull(
+            f"the store at {place} is full, it holds as much as its maxmemory allows: give it more memory, "
+            "or remember runs for a shorter time (MOUSETRAP_RETENTION_SECONDS)"
+        )
+    if code == "MISCONF":
+        return StoreFull(
+            f"the store at {place} takes no writes, most often because its disk is full: {reason}"
+        )
+    if meaning := _MEANING.get(code):
+        return StoreUnreachable(f"cannot use the store at {place}: {meaning} ({reason})")
+    return StoreUnreachable(f"cannot reach the store at {place}: {reason}")
+
+
+@contextmanager
+def reaching(place: str) -> Iterator[None]:
+    """Translates the client's errors in this block to StoreUnreachable."""
+    try:
+        yield
+    except (ReplyError, OSError) as error:  # TimeoutError and lost connections are OSErrors
+        raise unreachable(place, error) from error
