@@ -62,7 +62,8 @@ def read_event(entry: tuple[bytes, Sequence[bytes] | None]) -> Event:
     return Event(
         id=place.decode(),
         kind=kind,
-        at_ms=int(place.partition(b"-")[0]),
+        # An entry with a time of its own came after one of a later time.
+        at_ms=read.number("at", 0) or int(place.partition(b"-")[0]),
         stage=read.text("stage", "") or None,
         job=read.text("job", "") or None,
         attempt=read.number("attempt", 0) or None,

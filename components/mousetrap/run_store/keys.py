@@ -47,7 +47,7 @@ def packed_job_key(run_id: str, job_id: str) -> str:
 
 
 def packed_events_key(run_id: str) -> str:
-    """The stream of a packed run's unusual events."""
+    """The stream of a packed run's timeline up to the last unusual event."""
     return f"mousetrap:{{{run_id}}}:events"
 
 

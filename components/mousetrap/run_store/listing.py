@@ -12,8 +12,11 @@ from mousetrap.jobs import LONGEST_DELAY_S
 from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.decode_run import StoredRun, read_run
 from mousetrap.run_store.keys import LONGEST_DELAY, index_key, run_key
+from mousetrap.run_store.packed.chain import Routes
+from mousetrap.run_store.packed.heads import ask, run_head
+from mousetrap.run_store.packed.lines import read_lines
 from mousetrap.shapes import RunPage, RunState
-from mousetrap.store_client import ReplyError, StoreClient
+from mousetrap.store_client import Command, ReplyError, StoreClient
 
 _DAY_MS = 86_400_000
 #: Days read in one round trip.
@@ -45,46 +48,63 @@ class RunFilter:
     state: RunState | None = None
 
 
-async def list_runs(
-    client: StoreClient, wanted: RunFilter, limit: int, after: str | None, retention: float
-) -> RunPage:
-    """At most `limit` runs accepted before the one that `after` names, newest first.
+class Lists:
+    """Lists the runs of one store."""
 
-    With a state, one call reads no more than `MAX_SCANNED` runs: its page can be short, or empty, and still have a next.
-    """
-    if wanted.state is None:
-        members, more = await _slice(client, wanted.pipeline, limit, after, retention)
-        runs = await _read(client, [_run_id(member) for member in members])
-        return RunPage(runs=tuple(filter(None, runs)), next=members[-1].decode() if more else None)
-    found: list[StoredRun] = []
-    for _ in range(MAX_SCANNED // _CHUNK):
-        members, more = await _slice(client, wanted.pipeline, _CHUNK, after, retention)
-        runs = await _read(client, [_run_id(member) for member in members])
-        for member, run in zip(members, runs, strict=True):
-            if len(found) == limit:
-                return RunPage(runs=tuple(found), next=after)
-            after = member.decode()
-            if run is not None and run.state == wanted.state:
-                found.append(run)
-        if not more:
-            return RunPage(runs=tuple(found), next=None)
-    return RunPage(runs=tuple(found), next=after)
+    def __init__(self, client: StoreClient, routes: Routes, retention: float) -> None:
+        self._client = client
+        self._routes = routes
+        self._retention = retention
 
+    async def page(self, wanted: RunFilter, limit: int, after: str | None) -> RunPage:
+        """At most `limit` runs accepted before the one that `after` names, newest first.
 
-async def _slice(
-    client: StoreClient, pipeline: str | None, limit: int, after: str | None, retention: float
-) -> tuple[list[bytes], bool]:
-    """The next members of the index, and whether there are more."""
-    members: list[bytes] = []
-    today, delay_ms = await _today(client)
-    # No run was accepted after today. A later `after` would read each day back from there.
-    first = min(today, int(after.partition(":")[0]) // _DAY_MS) if after else today
-    # A delayed run was accepted that much earlier than it is forgotten.
-    oldest = today - (int(retention * 1000) + delay_ms) // _DAY_MS - 1
-    days = iter(range(first, oldest - 1, -1))
-    while len(members) <= limit and (some := list(islice(days, _DAYS))):
-        members += await _members(client, pipeline, some, limit + 1, after)
-    return members[:limit], len(members) > limit
+        With a state, one call reads no more than `MAX_SCANNED` runs: its page can be short, or empty, and still have a next.
+        """
+        if wanted.state is None:
+            members, more = await self._slice(wanted.pipeline, limit, after)
+            runs = await self._read([_run_id(member) for member in members])
+            return RunPage(runs=tuple(filter(None, runs)), next=members[-1].decode() if more else None)
+        found: list[StoredRun] = []
+        for _ in range(MAX_SCANNED // _CHUNK):
+            members, more = await self._slice(wanted.pipeline, _CHUNK, after)
+            runs = await self._read([_run_id(member) for member in members])
+            for member, run in zip(members, runs, strict=True):
+                if len(found) == limit:
+                    return RunPage(runs=tuple(found), next=after)
+                after = member.decode()
+                if run is not None and run.state == wanted.state:
+                    found.append(run)
+            if not more:
+                return RunPage(runs=tuple(found), next=None)
+        return RunPage(runs=tuple(found), next=after)
+
+    async def _slice(self, pipeline: str | None, limit: int, after: str | None) -> tuple[list[bytes], bool]:
+        """The next members of the index, and whether there are more."""
+        members: list[bytes] = []
+        today, delay_ms = await _today(self._client)
+        # No run was accepted after today. A later `after` would read each day back from there.
+        first = min(today, int(after.partition(":")[0]) // _DAY_MS) if after else today
+        # A delayed run was accepted that much earlier than it is forgotten.
+        oldest = today - (int(self._retention * 1000) + delay_ms) // _DAY_MS - 1
+        days = iter(range(first, oldest - 1, -1))
+        while len(members) <= limit and (some := list(islice(days, _DAYS))):
+            members += await _members(self._client, pipeline, some, limit + 1, after)
+        return members[:limit], len(members) > limit
+
+    async def _read(self, run_ids: list[str]) -> list[StoredRun | None]:
+        """The runs of both families, in one order."""
+        if not run_ids:
+            return []
+        older: list[Command] = [("HMGET", run_key(run_id), *_SHOWN) for run_id in run_ids]
+        replies = await ask(self._client, [*map(run_head, run_ids), *older])
+        heads, rows = replies[: len(run_ids)], replies[len(run_ids) :]
+        packed = {run_id: head for run_id, head in zip(run_ids, heads, strict=True) if head}
+        lines = await read_lines(self._client, self._routes, packed)
+        return [
+            lines.get(run_id) if run_id in packed else _line(run_id, row)
+            for run_id, row in zip(run_ids, rows, strict=True)
+        ]
 
 
 def _run_id(member: bytes) -> str:
@@ -110,11 +130,6 @@ async def _members(
     # An index of another type was overwritten from outside: the runs of that day are found by their ids alone.
     found = [members for members in answers if not is_damage(members)]
     return [member for members in found for member in members if _MEMBER.fullmatch(member)]
-
-
-async def _read(client: StoreClient, run_ids: list[str]) -> list[StoredRun | None]:
-    rows = await client.pipeline([("HMGET", run_key(run_id), *_SHOWN) for run_id in run_ids])
-    return [_line(run_id, row) for run_id, row in zip(run_ids, rows, strict=True)]
 
 
 def _line(run_id: str, row: Any) -> StoredRun | None:

@@ -1,7 +1,7 @@
 """Reads runs and their timelines from the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,9 +11,13 @@ from mousetrap.payloads import Payloads
 from mousetrap.run_store.damage import is_damage, read_json
 from mousetrap.run_store.decode_run import StoredRun, by_name, read_event, read_progress, read_run
 from mousetrap.run_store.info import StoreInfo, read_info
-from mousetrap.run_store.keys import events_key, latest_key, run_key
-from mousetrap.run_store.listing import RunFilter, list_runs
+from mousetrap.run_store.keys import events_key, run_key
+from mousetrap.run_store.listing import Lists, RunFilter
 from mousetrap.run_store.notifications import CHANGES, ENDS, Notifications
+from mousetrap.run_store.packed.chain import Routes
+from mousetrap.run_store.packed.heads import run_head
+from mousetrap.run_store.packed.latest import find_latest
+from mousetrap.run_store.packed.snapshot import take_snapshot
 from mousetrap.shapes import Event, Progress, Reference, RunPage, RunState
 from mousetrap.store_client import ReplyError, StoreClient, unreachable
 
@@ -33,6 +37,7 @@ class RunReader:
         self.payloads = payloads
         self._address = address
         self._retention = retention
+        self._routes = Routes()
         self._changes = Notifications(client, ENDS, CHANGES)
         self._reads = asyncio.Semaphore(_READS)
         #: The last error of a read.
@@ -49,19 +54,14 @@ class RunReader:
         An input or a result that a reference names is in it as any other, unless it has more than `most` bytes.
         """
         async with self._reaching():
-            fields, entries = await self._client.pipeline(
-                [("HGETALL", run_key(run_id)), ("XRANGE", events_key(run_id), "-", "+")]
+            head, fields, entries = await self._client.pipeline(
+                [run_head(run_id), ("HGETALL", run_key(run_id)), ("XRANGE", events_key(run_id), "-", "+")]
             )
-            damage = [
-                f"{what}: {answer}"
-                for what, answer in (("the run", fields), ("its timeline", entries))
-                if is_damage(answer)
-            ]
-        if not fields:
-            return None
-        timeline = () if is_damage(entries) else tuple(map(read_event, entries))
-        run = read_run(run_id, {} if is_damage(fields) else by_name(fields), timeline, tuple(damage))
-        if run.input_reference is None and run.result_reference is None:
+            if head:
+                run = (await take_snapshot(self._client, self._routes, run_id, head)).read()
+            else:
+                run = _older(run_id, fields, entries)
+        if run is None or (run.input_reference is None and run.result_reference is None):
             return run
         named = {"input": run.input_reference, "result": run.result_reference}
         return await self._resolved(run, {name: at for name, at in named.items() if at and at.size <= most})
@@ -76,10 +76,8 @@ class RunReader:
     async def latest(self, pipeline: str) -> StoredRun | None:
         """The newest run of the pipeline that completed, by when it was accepted."""
         async with self._reaching():
-            (run_id,) = await self._client.pipeline([("HGET", latest_key(pipeline), "run")])
-            if run_id is None or is_damage(run_id):
-                return None
-        return await self.get(run_id.decode(errors="replace"))
+            run_id = await find_latest(self._client, pipeline)
+        return None if run_id is None else await self.get(run_id)
 
     async def page(
         self,
@@ -94,17 +92,19 @@ class RunReader:
         With `state` a page can hold fewer than `limit`, or none, and still have a next: one call reads 2,000 runs.
         """
         async with self._reaching():
-            return await list_runs(self._client, RunFilter(pipeline, state), limit, after, self._retention)
+            lists = Lists(self._client, self._routes, self._retention)
+            return await lists.page(RunFilter(pipeline, state), limit, after)
 
     async def watch(self, run_id: str, after: str = "0") -> AsyncIterator[Event | Progress]:
         """The run's events after the one with the id `after`, as they happen, and its progress; ends with the run."""
         reported: bytes | None = None
+        head: Any = None
         async with self._changes.of(run_id) as watcher:
             while True:
                 watcher.look()
-                entries, progress = await self._read_after(run_id, after)
+                events, progress, head = await self._read_after(run_id, after, head)
                 event = None
-                for event in map(read_event, entries):
+                for event in events:
                     after = event.id
                     yield event
                 if event is not None and event.last:  # an end with something after it was redriven
@@ -128,16 +128,22 @@ class RunReader:
                 faults.append(f"{name}: {fault}")
         return replace(run, **values, unreadable=(*run.unreadable, *faults))
 
-    async def _read_after(self, run_id: str, after: str) -> tuple[list[Any], bytes | None]:
+    async def _read_after(
+        self, run_id: str, after: str, head: Any
+    ) -> tuple[Sequence[Event], bytes | None, Any]:
+        """The events after `after`, the progress, and the head of the record of a packed run, for the next read."""
         async with self._reaching():
-            first = f"({after}" if after != "0" else "-"
-            entries, progress = await self._client.pipeline(
-                [("XRANGE", events_key(run_id), first, "+"), ("HGET", run_key(run_id), "progress")]
-            )
-            return (
-                [] if is_damage(entries) else entries,
-                None if is_damage(progress) else progress,
-            )
+            if not head:
+                first = f"({after}" if after != "0" else "-"
+                key = run_key(run_id)
+                head, entries, progress = await self._client.pipeline(
+                    [run_head(run_id), ("XRANGE", events_key(run_id), first, "+"), ("HGET", key, "progress")]
+                )
+            if head:
+                snapshot = await take_snapshot(self._client, self._routes, run_id, head, after)
+                return snapshot.after(after), snapshot.progress, head
+            events = () if is_damage(entries) else tuple(map(read_event, entries))
+            return events, None if is_damage(progress) else progress, None
 
     @asynccontextmanager
     async def _reaching(self) -> AsyncIterator[None]:
@@ -155,3 +161,13 @@ class RunReader:
             except (ReplyError, OSError) as error:
                 self._failed = error
                 raise unreachable(self._address, error) from error
+
+
+def _older(run_id: str, fields: Any, entries: Any) -> StoredRun | None:
+    """The run of the older family in these replies; None for an unknown one."""
+    answers = (("the run", fields), ("its timeline", entries))
+    damage = tuple(f"{what}: {answer}" for what, answer in answers if is_damage(answer))
+    if not fields:
+        return None
+    timeline = () if is_damage(entries) else tuple(map(read_event, entries))
+    return read_run(run_id, {} if is_damage(fields) else by_name(fields), timeline, damage)

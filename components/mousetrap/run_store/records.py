@@ -91,6 +91,7 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     claimed_ms: int = 0
     #: When the claim ends unless it is renewed.
     until_ms: int = 0
+    #: When it last changed otherwise than by a claim.
     decided_ms: int = 0
     #: The stage that follows; of a done job empty where it was the run's last.
     next: str = ""

@@ -62,12 +62,21 @@ class StoreClient:
 
     async def transaction(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands that happen together or not at all. Raises the first ReplyError."""
-        *queued, done = await self.pipeline([("MULTI",), *commands, ("EXEC",)])
-        replies: list[Any] = [*queued, done] if isinstance(done, ReplyError) else done
+        replies = await self.together(commands)
         for reply in replies:
             if isinstance(reply, ReplyError):
                 raise reply
         return replies
+
+    async def together(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands between which no other client's come; an error of one is a ReplyError in the list.
+
+        Raises ReplyError where the server refused them all.
+        """
+        *queued, done = await self.pipeline([("MULTI",), *commands, ("EXEC",)])
+        if not isinstance(done, ReplyError):
+            return list(done)
+        raise next((reply for reply in queued if isinstance(reply, ReplyError)), done)
 
     async def subscribe(
         self, channels: Sequence[str], receive: Callable[[list[Any]], None], silence_s: float

@@ -1,1 +1,1 @@
-"""Writes the packed records of runs of wire format 5."""
+"""Writes and reads the packed records of runs of wire format 5."""

@@ -12,7 +12,18 @@ from mousetrap.run_store.packed.server_time import ServerTime
 from mousetrap.run_store.transitions import Transition
 from mousetrap.store_client import Command, Library, ReplyError, StoreClient, unreachable
 
-_FILES = ("keys", "../clock", "records", "runs", "locks", "repair", "claims", "decisions", "library")
+_FILES = (
+    "keys",
+    "../clock",
+    "records",
+    "timeline",
+    "runs",
+    "locks",
+    "repair",
+    "claims",
+    "decisions",
+    "library",
+)
 LIBRARY = Library.read(
     "mousetrap_packed",
     "mousetrap.run_store",

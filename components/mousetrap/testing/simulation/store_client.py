@@ -94,6 +94,10 @@ class StoreClient:
         replies: list[Any] = await self._ask(f"-asks the store to {named or 'read'}", act)
         return replies
 
+    async def together(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Sends several commands that happen together, as all do here."""
+        return await self.pipeline(commands)
+
     async def transaction(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Sends several commands that happen together, as all do here. Raises the first error."""
         replies = await self.pipeline(commands)

@@ -1,5 +1,6 @@
 """Simulates the store server: runs the real Lua on a dictionary."""
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -87,7 +88,11 @@ class StoreServer:
         wrap = self._lua.eval(_WRAP)
         world = self._lua.globals()
         world[b"redis"] = self._lua.table_from(
-            {b"call": wrap(self._call_from_lua), b"register_function": self._functions.__setitem__}
+            {
+                b"call": wrap(self._call_from_lua),
+                b"register_function": self._functions.__setitem__,
+                b"sha1hex": lambda text: hashlib.sha1(text, usedforsecurity=False).hexdigest().encode(),
+            }
         )
         world[b"cmsgpack"] = self._lua.table_from({b"unpack": self._unpack, b"pack": self._pack})
         world[b"cjson"] = self._lua.table_from({b"encode": self._json, b"decode": self._facts})
@@ -355,6 +360,9 @@ class StoreServer:
         high = _place(last) if last != b"+" else (1 << 63, 0)
         found = [entry for entry in self._at(key, list) if low <= _place(entry[0]) <= high]
         return [[place, _in_turn(fields.items())] for place, fields in found]
+
+    def _xrevrange(self, key: bytes, last: bytes, first: bytes, _count: bytes, most: bytes) -> list[Any]:
+        return self._xrange(key, first, last)[::-1][: _integer(most)]
 
 
 class _Sorted(dict[bytes, float]):

@@ -50,6 +50,7 @@ function transitions.retry(job, run, attempt, fence, worker, verdict, story, del
   record_job_event(run, job, held, 'retrying', attempt, worker, story)
   held.state, held.verdict = 'retrying', verdict
   held.facts.attempt, held.facts.due_ms, held.facts.outage_ms = attempt + 1, now + delay, nil
+  held.facts.decided_ms = now
   save_job(run, job, held, ttl + delay)
   keep_run(run, ttl + delay)
   return { 'recorded' }
@@ -64,7 +65,7 @@ function transitions.wait_out(job, run, attempt, fence, worker, story, delay, tt
     record_job_event(run, job, held, 'retrying', attempt, worker, story)
     held.facts.outage_ms = now
   end
-  held.state = 'outage'
+  held.state, held.facts.decided_ms = 'outage', now
   save_job(run, job, held, ttl + delay)
   keep_run(run, ttl + delay)
   return { 'recorded' }
@@ -94,6 +95,7 @@ function transitions.distrust(job, run, attempt, worker, refused, verdict, failu
   local state = run_state(run)
   if state and ENDED[state] and state ~= 'failed' then return { 'over' } end
   if not state then redis.call('SET', run_key(run), restore, 'PX', extended(ttl)) end
+  held.caught_up = false  -- a job that follows from it may be claimed
   log_before(run, job, held)
   held.fence, held.facts.arrived = held.fence + 1, nil
   return record_death(run, load_run(run), job, held, attempt, worker, verdict, failure, failure, ttl)
@@ -106,7 +108,7 @@ function transitions.release(job, run, attempt, fence, worker, ttl)
   record_job_event(run, job, held, 'handed_back', attempt, worker, '')
   local facts = held.facts
   if not facts.suspect or facts.begun == fence then facts.starts = (facts.starts or 1) - 1 end
-  facts.until_ms, facts.worker = 0, ''
+  facts.until_ms, facts.worker, facts.decided_ms = 0, '', now
   save_job(run, job, held, ttl)
   keep_run(run, ttl)
   return { 'recorded' }

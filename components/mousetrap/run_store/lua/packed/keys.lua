@@ -3,7 +3,7 @@
 -- Runs of wire format 5. All keys of a run share its hash tag, so that they are in one slot; all have a time-to-live:
 --   mousetrap:{<run>}:run           string  a run: state, facts, input (see records.lua)
 --   mousetrap:{<run>}:job:<job>     string  a job: state, fence, facts, verdict
---   mousetrap:{<run>}:events        stream  its unusual events; the usual ones follow from the records
+--   mousetrap:{<run>}:events        stream  its timeline up to the last unusual event; the rest follows from the records
 --   mousetrap:{<run>}:progress      hash    what changes while it goes on: progress, counts of the values that it yielded
 -- Shared by all runs:
 --   mousetrap:opened                zset    recorded runs that are not known to be published yet, by time
@@ -13,7 +13,8 @@
 --
 -- Python sends each transition as a call of its own: [name, argument, ...] in msgpack, and gets one reply. The usual claims and
 -- decisions are plain commands, and come here only when they are refused.
--- These files are one function library: keys, ../clock, records, runs, locks, repair, claims, decisions, library, in this order.
+-- These files are one function library: keys, ../clock, records, timeline, runs, locks, repair, claims, decisions, library, in
+-- this order.
 
 local DAY, HOUR = 86400000, 3600000
 local OPENED, DELAYED = 'mousetrap:opened', 'mousetrap:opened:delayed'
@@ -37,6 +38,15 @@ local function events_key(run) return 'mousetrap:{' .. run .. '}:events' end
 local function progress_key(run) return 'mousetrap:{' .. run .. '}:progress' end
 local function lock_key(lock) return 'mousetrap:lock:' .. lock end
 local function payloads_key(run) return 'mousetrap:payloads:' .. run end
+
+-- The id of a job, as `jobs` makes it: a UUID of version 5 in a namespace of ours.
+local JOBS = '\111\060\026\082\013\014\090\134\159\011\124\029\046\075\138\144'
+
+local function job_id(run, stage, parent)
+  local digest = redis.sha1hex(JOBS .. run .. '|' .. stage .. '|' .. parent)
+  local variant = string.format('%x', tonumber(string.sub(digest, 17, 17), 16) % 4 + 8)
+  return string.sub(digest, 1, 12) .. '5' .. string.sub(digest, 14, 16) .. variant .. string.sub(digest, 18, 32)
+end
 
 -- The values of a hash's fields, in the order of their names; a missing one is false.
 local function read(key, ...) return unpack(redis.call('HMGET', key, ...)) end

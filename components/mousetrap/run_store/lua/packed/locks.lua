@@ -29,7 +29,7 @@ local function wait_for_lock(run, job, held, attempt, worker, holder, ttl)
     record_job_event(run, job, held, 'waiting', attempt, worker, reason)
   end
   -- The fence grows, so that a holder that lost the lock and still runs can decide nothing.
-  held.state, held.fence, held.facts.attempt = 'waiting', held.fence + 1, attempt
+  held.state, held.fence, held.facts.attempt, held.facts.decided_ms = 'waiting', held.fence + 1, attempt, now
   save_job(run, job, held, ttl)
   keep_run(run, ttl)
   return { 'locked', holder, now - held.facts.waiting_ms }

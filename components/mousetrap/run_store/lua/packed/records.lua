@@ -55,8 +55,8 @@ local function save_run(run, held, ttl)
   if ttl then keep_run(run, ttl) end
 end
 
--- A job as { state, fence, facts, verdict, record, before }; nil for an unknown one. `before` is there until what a plain
--- command recorded of it is in the timeline.
+-- A job as { state, fence, facts, verdict, record, before, caught_up }; nil for an unknown one. `before` is what a plain command
+-- recorded of it and the timeline does not have; `caught_up` is set once the timeline has all that was recorded before.
 local function load_job(run, job)
   local record = redis.call('GET', job_key(run, job))
   if not record then return nil end
@@ -68,7 +68,13 @@ local function load_job(run, job)
   local before = not facts.logged and { state = state, stage = facts.stage, attempt = facts.attempt or 1,
     worker = facts.worker, claimed_ms = facts.claimed_ms, decided_ms = facts.decided_ms, next = facts.next } or nil
   return { state = state, fence = fence, facts = facts, verdict = feed and string.sub(record, feed + 1) or nil,
-    record = record, before = before }
+    record = record, before = before, caught_up = facts.logged }
+end
+
+local function write_job(run, job, held, ttl)
+  local record = JOB_BYTES[held.state] .. string.format('%08x', held.fence) .. cjson.encode(held.facts)
+  if held.verdict then record = record .. '\n' .. held.verdict end
+  write(job_key(run, job), record, ttl)
 end
 
 local function new_job(stage) return { fence = 0, facts = { stage = stage, attempt = 0, starts = 0, generation = 0 } } end

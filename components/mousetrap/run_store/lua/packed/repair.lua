@@ -11,7 +11,7 @@ end
 -- A run continues because its dead job is in its queue again: once for each generation, and not if the run has ended
 -- otherwise since. `owner` is the run as it is loaded.
 local function reopen_run(run, owner, job, held, stage, ttl)
-  held.state, held.facts.reopened, held.facts.stage = 'redriven', true, stage
+  held.state, held.facts.reopened, held.facts.stage, held.facts.decided_ms = 'redriven', true, stage, now
   save_job(run, job, held, ttl)
   if ENDED[owner.state] and owner.state ~= 'failed' then return end
   owner.state, owner.facts.finished_ms, owner.facts.failure, owner.facts.expires_ms = 'queued', nil, nil, nil

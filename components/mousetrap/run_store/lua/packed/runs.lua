@@ -1,53 +1,6 @@
--- Opens and ends runs, and writes their timelines.
+-- Opens and ends runs.
 
 local transitions = {}
-
-local function notify(run, channel) redis.call('PUBLISH', channel, run) end
-
-local function add_event(run, id, kind, stage, job, attempt, worker, data)
-  redis.call('XADD', events_key(run), 'MAXLEN', '~', MOST_EVENTS, id, 'kind', kind, 'stage', stage, 'job', job,
-    'attempt', attempt, 'worker', worker, 'data', data)
-end
-
--- An entry's id is its time. For an id that is not greater than the last one the server makes a greater one.
-local function record_event_at(at, run, kind, ...)
-  if not pcall(add_event, run, string.format('%d-*', at), kind, ...) then add_event(run, '*', kind, ...) end
-  if redis.call('PTTL', events_key(run)) < 0 then
-    redis.call('PEXPIRE', events_key(run), math.max(redis.call('PTTL', run_key(run)), HOUR))
-  end
-end
-
-local function record_event(run, kind, ...)
-  record_event_at(now, run, kind, ...)
-  notify(run, ENDED[kind] and ENDS or CHANGES)
-end
-
--- What plain commands recorded of a job comes into the timeline before anything else of it does.
-local function log_before(run, job, held)
-  local before = held.before
-  held.before = nil
-  if not before then return end
-  record_event_at(before.claimed_ms or now, run, 'started', before.stage or '', job, before.attempt, before.worker or '', '')
-  if before.state == 'done' then
-    record_event_at(before.decided_ms or now, run, 'finished', before.stage or '', job, before.attempt,
-      before.worker or '', '')
-    if not before.next then record_event_at(before.decided_ms or now, run, 'completed', '', '', 0, '', '') end
-  end
-end
-
--- All events of a job that is saved here are in the timeline.
-local function save_job(run, job, held, ttl)
-  log_before(run, job, held)
-  held.facts.logged = true
-  local record = JOB_BYTES[held.state] .. string.format('%08x', held.fence) .. cjson.encode(held.facts)
-  if held.verdict then record = record .. '\n' .. held.verdict end
-  write(job_key(run, job), record, ttl)
-end
-
-local function record_job_event(run, job, held, kind, attempt, worker, data)
-  log_before(run, job, held)
-  record_event(run, kind, held.facts.stage or '', job, attempt, worker, data)
-end
 
 local function end_run(run, held, state, failure, ttl)
   held.state, held.facts.finished_ms = state, now
@@ -100,7 +53,7 @@ end
 function transitions.reject_run(run, first, failure, ttl)
   local held = load_run(run)
   if not held then
-    end_run(run, { facts = {}, input = 'null' }, 'rejected', failure, ttl)
+    end_run(run, { facts = {}, input = 'null' }, 'rejected', '', ttl)
     return { 'rejected' }
   end
   held.facts.submitters = (held.facts.submitters or 1) - 1
@@ -108,7 +61,7 @@ function transitions.reject_run(run, first, failure, ttl)
     save_run(run, held)
     return { 'kept' }
   end
-  end_run(run, held, 'rejected', failure, ttl + until_due(held))
+  end_run(run, held, 'rejected', '', ttl + until_due(held))
   record_event(run, 'rejected', '', '', 0, '', failure)
   return { 'rejected' }
 end
@@ -116,8 +69,11 @@ end
 -- Ends a run from outside. Workers that run a job of it learn it by its state; waiting jobs at their claim.
 function transitions.cancel_run(run, failure, ttl)
   local held = load_run(run)
-  if not held then return { 'unknown' } end
+  -- A tombstone is no run.
+  if not held or not held.facts.pipeline then return { 'unknown' } end
   if ENDED[held.state] then return { held.state } end
+  -- A decision that comes by a plain command from now on meets another record than it compares: no outcome follows.
+  log_records(run)
   end_run(run, held, 'cancelled', failure, ttl + until_due(held))
   record_event(run, 'cancelled', '', '', 0, '', failure)
   return { 'cancelled' }

@@ -1,0 +1,105 @@
+"""Reads all of a packed run at one moment."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mousetrap.run_store.damage import is_damage
+from mousetrap.run_store.decode_run import StoredRun, read_run
+from mousetrap.run_store.keys import packed_events_key, packed_job_key, packed_progress_key, packed_run_key
+from mousetrap.run_store.packed.chain import Chain, Routes, follow
+from mousetrap.run_store.packed.fields import shown
+from mousetrap.run_store.packed.heads import read_run_head
+from mousetrap.run_store.packed.timeline import NEWEST, Entry, job_of, order, read_events
+from mousetrap.run_store.records import RecordBroken, RunRecord
+from mousetrap.shapes import Event
+from mousetrap.store_client import StoreClient
+
+
+class Snapshot(NamedTuple):
+    """What the store has of a run at one moment."""
+
+    run_id: str
+    #: None where it is damaged, or there is none.
+    run: RunRecord | None
+    #: The entries of its stream that were asked for, and the last ones, newest first.
+    entries: Sequence[Entry]
+    newest: Sequence[Entry]
+    #: Its jobs.
+    chain: Chain
+    progress: bytes | None
+    damage: tuple[str, ...]
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events of the entries, and those that are not written yet."""
+        return tuple(read_events(self.run, self.entries, self.newest, self.chain))
+
+    def read(self) -> StoredRun | None:
+        """The run; None for an unknown one."""
+        if self.run is None:
+            return read_run(self.run_id, {}, self.events, self.damage) if self.damage else None
+        return shown(
+            self.run_id, self.run, self.chain, self.progress, timeline=self.events, damage=self.damage
+        )
+
+    def after(self, event_id: str) -> list[Event]:
+        """The events after the one with this id."""
+        seen = order(event_id)
+        return [event for event in self.events if order(event.id) > seen]
+
+
+async def take_snapshot(
+    client: StoreClient, routes: Routes, run_id: str, head: Any, after: str = "0"
+) -> Snapshot:
+    """The run with the events after `after`; `head` is the reply for the head of its record.
+
+    One transaction reads the run and the jobs that it is guessed to have; where it has others, one more for each stage.
+    """
+    asked: dict[str, None] = {}
+    try:
+        known = read_run_head(head)
+    except RecordBroken:  # or its facts go on beyond the head
+        known = None
+    if known is not None:
+        asked.update(dict.fromkeys(routes.first(run_id, known.facts)))
+    while True:
+        snapshot = await _read(client, run_id, list(asked), after)
+        chain, run = snapshot.chain, snapshot.run
+        if run is None:
+            return snapshot
+        routes.learn(run.facts.pipeline, chain)
+        if not chain.lacking:
+            return snapshot
+        asked.update(dict.fromkeys(routes.more(run_id, run.facts, chain)))
+
+
+async def _read(client: StoreClient, run_id: str, job_ids: Sequence[str], after: str) -> Snapshot:
+    events = packed_events_key(run_id)
+    record, entries, newest, progress, *jobs = await client.together(
+        [
+            ("GET", packed_run_key(run_id)),
+            ("XRANGE", events, f"({after}" if after != "0" else "-", "+"),
+            ("XREVRANGE", events, "+", "-", "COUNT", NEWEST),
+            ("HGET", packed_progress_key(run_id), "progress"),
+            *(("GET", packed_job_key(run_id, job_id)) for job_id in job_ids),
+        ]
+    )
+    run, damage = _run(record)
+    if is_damage(entries):
+        damage.append(f"its timeline: {entries}")
+        entries, newest = [], []
+    if is_damage(progress):
+        damage.append(f"its progress: {progress}")
+        progress = None
+    chain = Chain()
+    if run is not None:
+        records = dict(zip(job_ids, jobs, strict=True))
+        chain = follow(run_id, run.facts.stage, job_of(newest), records)
+    return Snapshot(run_id, run, entries, newest, chain, progress, tuple(damage))
+
+
+def _run(record: Any) -> tuple[RunRecord | None, list[str]]:
+    try:
+        return read_run_head(record), []
+    except RecordBroken as error:
+        return None, [f"the run: {error}"]
