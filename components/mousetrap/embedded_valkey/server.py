@@ -13,17 +13,13 @@ from ctypes.util import find_library
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError
-from redis.retry import Retry
+from typing import Any, Self
 
 from mousetrap.embedded_valkey.executable import find_executable
 from mousetrap.embedded_valkey.memory import half_of_the_memory
 from mousetrap.jobs import MousetrapError
 from mousetrap.settings import NotPrivate, make_private_folder, write_private
+from mousetrap.store_client import ReplyError, ask_blocking
 
 #: Our user on the server: it may use our keys and channels only, and no command that manages a server.
 _USER = "mousetrap"
@@ -32,6 +28,7 @@ _RIGHTS = "~mousetrap:* &mousetrap:* +@all -@admin -@dangerous +info +config|get
 _START_TIMEOUT_S = 30.0
 #: For the server to end, its data written.
 _STOP_TIMEOUT_S = 10.0
+_REPLY_TIMEOUT_S = 1.0
 _PROBE_BYTES = 1 << 20
 
 
@@ -151,26 +148,26 @@ class EmbeddedValkey:
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
-        # Another server may have our port and answer in place of ours, so the reply must name our process.
-        url = self.url.replace("valkey", "redis", 1)
-        with Redis.from_url(url, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
-            while (pid := self.pid) and time.monotonic() < deadline:
-                try:
-                    # Only the ping is refused while the data are still being loaded.
-                    if client.ping() and client.info("server")["process_id"] == pid:
-                        return
-                except BusyLoadingError:
-                    deadline = (
-                        time.monotonic() + _START_TIMEOUT_S
-                    )  # it is at work: large data take long to load
-                except RedisError:
-                    pass  # not listening yet
-                time.sleep(0.01)
+        while (pid := self.pid) and time.monotonic() < deadline:
+            match self._first_replies():
+                # Another server may have our port and answer in place of ours, so the reply must name our process.
+                case [b"PONG", bytes(info)] if b"\r\nprocess_id:%d\r\n" % pid in info:
+                    return
+                # Only the ping is refused while the data are still being loaded. Large data take long.
+                case [ReplyError(code="LOADING"), _]:
+                    deadline = time.monotonic() + _START_TIMEOUT_S
+            time.sleep(0.01)
         raise EmbeddedValkeyFailed(
             f"the embedded Valkey server {'gives no answer' if self.pid else 'ended'} on 127.0.0.1:{self._port}; "
             + (f"the disk of {self._directory} is full; " if self.disk_is_full() else "")
             + self.end_of_log()
         )
+
+    def _first_replies(self) -> list[Any]:
+        try:
+            return ask_blocking(self.url, [("PING",), ("INFO", "server")], _REPLY_TIMEOUT_S)
+        except OSError:
+            return []  # not listening yet
 
     def _run(self) -> subprocess.Popen[bytes]:
         lock = _lock(self._directory)

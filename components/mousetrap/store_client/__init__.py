@@ -1,6 +1,7 @@
 """The client of the state store, with timeouts, errors and Lua libraries."""
 
 from mousetrap.store_client.address import Address
+from mousetrap.store_client.blocking import ask_blocking
 from mousetrap.store_client.client import StoreClient, address, open_client
 from mousetrap.store_client.connection import Command, Connection, Server, Word, packed
 from mousetrap.store_client.errors import ConnectionLost, ReplyError, reaching, unreachable
@@ -17,6 +18,7 @@ __all__ = [
     "StoreClient",
     "Word",
     "address",
+    "ask_blocking",
     "open_client",
     "packed",
     "reaching",

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from redis.asyncio import Connection, SSLConnection
-from redis.asyncio.connection import parse_url
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from mousetrap.jobs import QueueUnreachable
 from mousetrap.retry import Backoff
+from mousetrap.store_client import Address, Connection, ReplyError, packed
+from mousetrap.store_client import Server as StoreServer
 from mousetrap.telemetry import OutageLog
 
-#: What a command can raise. A ResponseError is a reply: the server is there and refuses.
-LOST = (RedisError, OSError)
+#: What a command can raise. A ReplyError is a reply: the server is there and refuses.
+LOST = (ReplyError, OSError)
 
 #: Between tries to reach the server.
 BACKOFF = Backoff(first_s=0.1, longest_s=2.0)
 
 _log = logging.getLogger("mousetrap.stream_queue")
-_SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
+_SCHEMES = ("valkey", "valkeys", "redis", "rediss")
 _UNREADABLE = (
     "the broker's address cannot be read: write valkey://user:password@host:port/database, or valkeys:// for TLS, "
     "with special characters of the password percent-encoded"
@@ -40,10 +39,9 @@ class Server:
     """The address of a Valkey server, and the log of its outages."""
 
     def __init__(self, url: str, name: str, tls: ssl.SSLContext | None) -> None:
-        self._arguments = _parse(url)
-        self._encrypted = self._arguments.pop("connection_class", None) is SSLConnection
-        self._tls = tls
-        self._name = re.sub(r"[^!-~]", "-", name)  # Valkey accepts no other characters
+        listed_as = re.sub(r"[^!-~]", "-", name)  # Valkey accepts no other characters
+        # Without bounds: each command of `Client` has its own.
+        self._server = StoreServer(_parse(url), tls, listed_as)
         self._outage = OutageLog(
             _log,
             down=f"Valkey at {self} cannot be used, trying until it can",
@@ -51,17 +49,11 @@ class Server:
         )
 
     def __str__(self) -> str:
-        return f"{self._arguments.get('host', 'localhost')}:{self._arguments.get('port', 6379)}"
+        return str(self._server.address)
 
-    def connection(self) -> Connection:
-        """A new connection, not yet open. It has no timeout and never retries: `Client` does both."""
-        arguments = {**self._arguments, "socket_timeout": None, "client_name": self._name, "protocol": 2}
-        if not self._encrypted:
-            return Connection(**arguments)
-        connection = SSLConnection(**arguments)
-        if self._tls is not None:
-            connection.ssl_context.context = self._tls
-        return connection
+    async def connect(self) -> Connection:
+        """A new connection, logged in. Raises ConnectionError."""
+        return await self._server.connect()
 
     def failed(self, error: Exception) -> None:
         """Logs the beginning of an outage."""
@@ -91,14 +83,14 @@ class Client:
     def __init__(self, server: Server, *, report_loss: bool = False) -> None:
         self.server = server
         self._report_loss = report_loss
-        self._connection = server.connection()
+        self._connection: Connection | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def connect(self, timeout_s: float) -> None:
         """Opens the connection, if it is not open."""
         async with asyncio.timeout(timeout_s), self._one_at_a_time:
-            await self.detect_close()
-            await self._connection.connect()  # type: ignore[no-untyped-call]
+            self.detect_close()
+            await self._opened()
 
     async def command(self, *words: Any, timeout_s: float) -> Any:
         """The reply to a command."""
@@ -114,39 +106,55 @@ class Client:
         words = (0, function, msgspec.msgpack.encode(arguments), *payload)
         try:
             return await self.command("EVALSHA", _SCRIPT_SHA, *words, timeout_s=timeout_s)
-        except NoScriptError:  # a server that restarts loses its scripts
+        except ReplyError as error:
+            if error.code != "NOSCRIPT":
+                raise
+            # A server that restarts loses its scripts.
             return await self.command("EVAL", _SCRIPT, *words, timeout_s=timeout_s)
 
-    async def detect_close(self) -> None:
+    def detect_close(self) -> None:
         """Detects without a request that the server has closed the connection."""
-        if self._connection.is_connected and await self._connection.can_read():
-            await self._connection.disconnect(nowait=True)
+        if self._connection is not None and not self._connection.usable:
+            self._drop()
             if self._report_loss:
                 raise ConnectionResetError("it closed the connection")
 
     async def close(self) -> None:
         """Closes the connection."""
-        await self._connection.disconnect(nowait=True)
+        if connection := self._drop():
+            await connection.ended
 
     async def _exchange(self, words: tuple[Any, ...]) -> Any:
-        await self.detect_close()
+        self.detect_close()
         try:
-            await self._connection.send_command(*words)
-            return await self._connection.read_response()
-        except ResponseError:
-            raise
+            connection = await self._opened()
+            (reply,) = await connection.exchange(packed([words]))
         except BaseException:
-            await self._connection.disconnect(nowait=True)
+            self._drop()
             raise
+        if isinstance(reply, ReplyError):
+            raise reply
+        return reply
+
+    async def _opened(self) -> Connection:
+        if self._connection is None:
+            self._connection = await self.server.connect()
+        return self._connection
+
+    def _drop(self) -> Connection | None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        return connection
 
 
-def _parse(url: str) -> dict[str, Any]:
-    """The arguments of a connection. Raises ValueError, which never holds the address: a password may be in it."""
+def _parse(url: str) -> Address:
+    """Raises ValueError, which never holds the address: a password may be in it."""
     scheme, _, rest = url.partition("://")
     if scheme not in _SCHEMES or "?" in rest or "#" in rest:
         raise ValueError(_UNREADABLE)
     try:
-        return {**parse_url(f"{_SCHEMES[scheme]}://{rest}")}
+        return Address.parse(url)
     except ValueError:
         raise ValueError(_UNREADABLE) from None
 

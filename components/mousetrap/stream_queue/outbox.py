@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from mousetrap.jobs import (
     Message,
@@ -24,6 +23,7 @@ from mousetrap.jobs import (
     length_limit_reached,
 )
 from mousetrap.shutdown import end_tasks
+from mousetrap.store_client import ReplyError
 from mousetrap.stream_queue.client import BACKOFF, LOST, Client
 
 #: More messages, or bytes of bodies, in one step would keep the server from its other clients for too long.
@@ -212,7 +212,7 @@ class Outbox:
 
     def _report(self, batch: _Batch, error: Exception) -> None:
         """A refusal goes to the callers of the batch; every other error to the log."""
-        if not isinstance(error, ResponseError) or not batch.publishes:
+        if not isinstance(error, ReplyError) or not batch.publishes:
             self._client.server.failed(error)
             return
         for publish in batch.publishes:

@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from redis.exceptions import ResponseError
-
 from mousetrap.jobs import Delivery
 from mousetrap.shutdown import end_tasks
+from mousetrap.store_client import ReplyError
 from mousetrap.stream_queue.client import BACKOFF, LOST, Client
 from mousetrap.stream_queue.deliveries import OpenDeliveries
 from mousetrap.stream_queue.membership import Membership
@@ -88,7 +87,7 @@ class StreamSubscription:
         failures = 0
         while not self._stopping:
             try:
-                await self._client.detect_close()
+                self._client.detect_close()
                 deliveries = await self._current_deliveries()
                 await self._release_due()
                 self._begun.set()
@@ -138,5 +137,5 @@ class StreamSubscription:
                 await self._shared.declare()
             return
         self._client.server.failed(error)
-        if self._deliveries is not None and not isinstance(error, ResponseError):
+        if self._deliveries is not None and not isinstance(error, ReplyError):
             self._deliveries.member.end()

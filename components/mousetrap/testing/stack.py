@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
-from redis import Redis
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import Queue
@@ -20,6 +19,7 @@ from mousetrap.pipeline import Pipeline, read, write
 from mousetrap.repeat_attempt import FROM_LIFESPAN
 from mousetrap.run_store import RunStore, StoredRun, open_store
 from mousetrap.signing import Keyring
+from mousetrap.store_client import ReplyError, ask_blocking
 from mousetrap.stream_queue import open_stream_queue
 from mousetrap.submit_run import Submitter
 from mousetrap.testing.work import Work, pipeline_of, prepared
@@ -30,6 +30,8 @@ _RETENTION_S = 3_600.0
 _ADMINISTRATOR = "administrator"
 #: Seconds that a worker has to finish its jobs when its block ends.
 _GRACE_S = 2.0
+#: For the server to drop what it holds.
+_REPLY_TIMEOUT_S = 30.0
 
 
 class Stack:
@@ -154,6 +156,7 @@ class _Server(EmbeddedValkey):
 
     def empty(self) -> None:
         parts = urlsplit(self.url)
-        url = f"redis://{_ADMINISTRATOR}:{self._secret}@{parts.hostname}:{parts.port}/0"
-        with Redis.from_url(url) as client:
-            client.flushdb()
+        url = f"valkey://{_ADMINISTRATOR}:{self._secret}@{parts.hostname}:{parts.port}/0"
+        (done,) = ask_blocking(url, [("FLUSHDB",)], _REPLY_TIMEOUT_S)
+        if isinstance(done, ReplyError):
+            raise done

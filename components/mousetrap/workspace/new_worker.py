@@ -21,8 +21,6 @@ from mousetrap.workspace.templates import filled
 from mousetrap.workspace.toml_text import with_entry, with_importer, with_sibling
 from mousetrap.workspace.yaml_text import before_service, with_line, with_name
 
-#: It makes the store's client faster, which imports it by itself.
-_UNSEEN = {"redis": "hiredis"}
 _POLICIES = "deploy/kubernetes/network.yaml"
 
 
@@ -107,10 +105,7 @@ def _add_project(edits: Edits, words: dict[str, str]) -> None:
 
 
 def _libraries(edits: Edits, bricks: list[str]) -> set[str]:
-    imported = {
-        library(module.replace("_", "-")) for folder in bricks for module in imports_of(edits, folder)
-    }
-    return imported | {more for known, more in _UNSEEN.items() if known in imported}
+    return {library(module.replace("_", "-")) for folder in bricks for module in imports_of(edits, folder)}
 
 
 def _add_service(edits: Edits, words: dict[str, str]) -> None:

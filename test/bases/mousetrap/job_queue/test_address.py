@@ -89,7 +89,7 @@ def understand(url: str) -> None:
     if url.startswith("amqp"):
         parameters(parse(url), "me", QueueOptions())
     else:
-        Server(url, "me", None).connection()
+        Server(url, "me", None)
 
 
 @settings(max_examples=400, deadline=None)
