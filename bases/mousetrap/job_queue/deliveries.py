@@ -9,8 +9,8 @@ from typing import Any
 
 from pika.exceptions import AMQPError
 
+from mousetrap.job_queue.amqp import frames
 from mousetrap.job_queue.amqp.connection import ask, close_channel
-from mousetrap.job_queue.amqp.frames import Delivered
 from mousetrap.job_queue.amqp.properties import read
 from mousetrap.jobs import Delivery, Message
 
@@ -111,8 +111,9 @@ class OpenDeliveries:
         if not self.open:
             return
         unsent, self._unsent = self._unsent, []
+        channel = self._channel
         for tag, multiple in combined(unsent, self._unsettled):
-            self._channel.basic_ack(tag, multiple)
+            channel.connection.send(frames.acknowledge(channel.channel_number, tag, multiple))
         if self._stopping is not None and not self._unsettled:
             close_channel(self._channel)
 
@@ -122,7 +123,7 @@ class OpenDeliveries:
             method.delivery_tag, method.redelivered, read(properties, body), properties.timestamp or 0
         )
 
-    def _on_delivered(self, delivered: Delivered) -> None:
+    def _on_delivered(self, delivered: frames.Delivered) -> None:
         self._deliver(delivered.tag, delivered.redelivered, delivered.message, delivered.since)
 
     def _deliver(self, tag: int, redelivered: bool, message: Message, since: int) -> None:

@@ -86,6 +86,7 @@ async def open_loop_wire(connection: Connection, topology: Topology, events: Wir
     channel = await open_channel(connection)
     declare(channel, topology)
     await ask(channel, channel.confirm_delivery, lambda frame: pass_on_confirm(events, frame))
+    connection.confirm(channel, lambda tag, multiple: events.confirmed(tag, multiple=multiple, refused=False))
     channel.add_on_return_callback(
         lambda _, method, properties, _body: events.returned(properties.message_id, method.routing_key)
     )

@@ -3,9 +3,11 @@
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ConnectionClosedByClient
 from pika.frame import Header
@@ -34,7 +36,8 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
     2. While the broker lacks memory or disk, `blocked` is True: it does not read.
     3. `leave` closes it, `abort` cuts it; `lost` then has the error that ended it. It is not opened again.
 
-    Our own form of publishes and deliveries passes it as whole messages (`frames`); pika handles all other frames.
+    Our own form of publishes and deliveries passes it as whole messages (`frames`), and so do confirms and acknowledgements; pika
+    handles all other frames.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -43,8 +46,10 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
         self.lost: asyncio.Future[Exception] = self._loop.create_future()
         #: Whether the broker does not read, since it lacks memory or disk.
         self.blocked = False
-        #: By channel number: the channel, the start of deliveries to its consumer, and the function that receives them.
-        self._consumers: dict[int, tuple[Any, bytes, Callable[[frames.Delivered], None]]] = {}
+        #: By channel number: what reads the frames from a place on, and gives where they end; 0 for those that pika handles.
+        self._readers: dict[int, Callable[[bytes, int], int]] = {}
+        #: The socket's side of a connection without TLS.
+        self._plain: Any = None
         self._unread = b""
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
@@ -72,7 +77,7 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
         return int(self._body_max_length)
 
     def send(self, data: bytes) -> None:
-        """Collects what is written until the loop's next turn.
+        """Collects what is written until the loop's next turn; then it is one write.
 
         pika sends each frame by itself, and that system call is the most expensive part of a publish: this halves the cost
         of a message in a burst.
@@ -89,29 +94,57 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
 
     def deliver(self, channel: Any, consumer_tag: str, receive: Callable[[frames.Delivered], None]) -> None:
         """Passes deliveries of our form to `receive`, until the channel closes; others arrive at pika's callback."""
+        self._read(
+            channel, partial(self._take_delivery, channel, frames.delivery_start(consumer_tag), receive)
+        )
+
+    def confirm(self, channel: Any, receive: Callable[[int, bool], None]) -> None:
+        """Passes confirms to `receive`, until the channel closes; refusals arrive at pika's callback."""
+        self._read(channel, partial(self._take_confirm, channel, receive))
+
+    def _read(self, channel: Any, reader: Callable[[bytes, int], int]) -> None:
         number = channel.channel_number
-        self._consumers[number] = channel, frames.delivery_start(consumer_tag), receive
-        channel.add_on_close_callback(lambda *_: self._consumers.pop(number, None))
+        self._readers[number] = reader
+        channel.add_on_close_callback(lambda *_: self._readers.pop(number, None))
 
     def _on_data_available(self, data_in: bytes) -> None:
-        """Reads deliveries of our form, and passes all other frames to pika, each when it is complete."""
+        """Reads deliveries of our form and confirms, and passes all other frames to pika, each when it is complete."""
         data, self._unread = self._unread + data_in, b""
         start = 0
         try:
-            while self._consumers and start < len(data):
-                start = self._take_delivery(data, start) or self._pass_to_pika(data, start)
+            while self._readers and start < len(data):
+                start = self._take(data, start) or self._pass_to_pika(data, start)
         except EOFError:
             self._unread = data[start:]
         else:
             if start < len(data):
                 super()._on_data_available(data[start:])
 
-    def _take_delivery(self, data: bytes, start: int) -> int:
-        """The end of the delivery at `start`; 0 when it is not of our form. Raises EOFError while it is incomplete."""
+    def _take(self, data: bytes, start: int) -> int:
+        """The end of what is read at `start`; 0 where that is left to pika. Raises EOFError while it is incomplete."""
         kind, number, _ = frames.begin(data, start)
-        if kind != FRAME_METHOD or number not in self._consumers:
+        reader = self._readers.get(number) if kind == FRAME_METHOD else None
+        return reader(data, start) if reader is not None else 0
+
+    def _take_confirm(
+        self, channel: Any, receive: Callable[[int, bool], None], data: bytes, start: int
+    ) -> int:
+        end = frames.end(data, start)
+        confirmed = frames.read_confirm(data, start, end)
+        if confirmed is None or not channel.is_open:
             return 0
-        channel, method_start, receive = self._consumers[number]
+        self.bytes_received += end - start
+        receive(*confirmed)
+        return end
+
+    def _take_delivery(
+        self,
+        channel: Any,
+        method_start: bytes,
+        receive: Callable[[frames.Delivered], None],
+        data: bytes,
+        start: int,
+    ) -> int:
         if not (data.startswith(method_start, start + frames.BEGIN) and channel.is_open):
             return 0
         delivered = frames.read_delivery(data, start, method_start)
@@ -129,6 +162,10 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
     def _proto_connection_made(self, transport: Any) -> None:
         super()._proto_connection_made(transport)
         transport._MAX_RECV_BYTES = _READ_BYTES
+        if isinstance(transport, _AsyncPlaintextTransport):
+            self._plain = transport
+            # One read a turn: what is left shows itself again. pika would read until an error reports that nothing is left.
+            transport._MAX_CONSUME_BYTES = 1
 
     def _read_frame(self) -> tuple[int, Any]:
         """Survives message properties that pika cannot read.
@@ -147,8 +184,21 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
 
     def _emit(self) -> None:
         data, self._unsent, self._unsent_bytes = b"".join(self._unsent), [], 0
-        if data and self._transport is not None:
+        if self._transport is not None and (data := self._write(data)):
             super()._adapter_emit_data(data)
+
+    def _write(self, data: bytes) -> bytes:
+        """Writes what the socket takes at once, and returns the rest.
+
+        pika first asks the loop whether the socket takes anything: two system calls more, and a turn later.
+        """
+        plain = self._plain
+        if plain is None or plain._state != plain._STATE_ACTIVE or plain.get_write_buffer_size():
+            return data
+        try:
+            return data[plain._sock.send(data) :]
+        except OSError:
+            return data  # the socket is full, and pika waits; or it is lost, and pika meets the same error
 
     def _set_blocked(self, blocked: bool) -> None:
         self.blocked = blocked

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pika.frame import Method
-from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, Basic
+from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD, Basic
 
 from mousetrap.jobs import HEADER_PREFIX, MAX_BODY_BYTES, MAX_HEADERS_BYTES, Message, check_message
 
@@ -22,6 +22,9 @@ _HEADER = struct.Struct(">BHLHHQH")
 _DELIVERED = struct.Struct(">QB")
 _LONG = struct.Struct(">L")
 _TIME = struct.Struct(">Q")
+#: A whole frame that acknowledges: its start, class and method, the tag, whether it is for all up to it, and the end mark.
+_ACK = struct.Struct(">BHLHHQBB")
+_ACK_SIZE, _BASIC, _ACK_METHOD = 13, 60, 80
 
 #: Content type, delivery mode, message id and time, without headers and with them.
 _BARE, _WITH_HEADERS = 0x90C0, 0xB0C0
@@ -110,6 +113,21 @@ def _publish_method(channel: int, exchange: str, key: str) -> bytes:
     method = Basic.Publish(exchange=exchange, routing_key=key, mandatory=True)
     marshalled: bytes = Method(channel, method).marshal()
     return marshalled
+
+
+def acknowledge(channel: int, tag: int, multiple: bool) -> bytes:
+    """The frame that acknowledges one delivery, or with `multiple` all up to it."""
+    return _ACK.pack(FRAME_METHOD, channel, _ACK_SIZE, _BASIC, _ACK_METHOD, tag, multiple, FRAME_END)
+
+
+def read_confirm(data: bytes, start: int, end: int) -> tuple[int, bool] | None:
+    """The tag that the frame there confirms, and whether all up to it; None for another frame."""
+    if end - start != _ACK.size:
+        return None
+    _, _, _, kind, method, tag, multiple, mark = _ACK.unpack_from(data, start)
+    if (kind, method, mark) != (_BASIC, _ACK_METHOD, FRAME_END):
+        return None
+    return tag, bool(multiple & 1)
 
 
 def delivery_start(consumer_tag: str) -> bytes:

@@ -188,3 +188,22 @@ def decoded(data: bytes) -> Sequence[Any]:
         found.append(frame)
         data = data[size:]
     return found
+
+
+@given(st.integers(1, 65_535), st.integers(1, (1 << 64) - 1), st.booleans())
+def test_an_acknowledgement_written_in_one_step_is_what_pika_writes(
+    channel: int, tag: int, multiple: bool
+) -> None:
+    written = frames.acknowledge(channel, tag, multiple)
+
+    assert written == Method(channel, Basic.Ack(tag, multiple)).marshal()
+    assert frames.read_confirm(b"x" + written, 1, 1 + len(written)) == (tag, multiple)
+
+
+@pytest.mark.parametrize(
+    "method", [Basic.Nack(7, True), Basic.QosOk(), Basic.Return(312, "NO_ROUTE", "", "q"), Basic.Reject(7)]
+)
+def test_another_frame_is_no_confirm(method: Any) -> None:
+    written = Method(1, method).marshal()
+
+    assert frames.read_confirm(written, 0, len(written)) is None
