@@ -199,10 +199,29 @@ async def test_all_that_is_published_in_one_turn_of_the_loop_goes_in_one_step(st
         assert steps(store_url) - before == 1
 
 
-def steps(url: str) -> int:
+async def test_all_that_is_acknowledged_in_one_turn_of_the_loop_is_one_command(store_url: str) -> None:
+    inbox = Inbox()
+    async with opened(store_url) as queue:
+        await queue.consume("work", 300, inbox.receive)
+        await asyncio.gather(*(queue.publish("work", Message(str(n), b"body")) for n in range(300)))
+        deliveries = [await inbox.next() for _ in range(300)]
+        before = steps(store_url, "xack"), steps(store_url, "xdel")
+
+        for delivery in deliveries[1::2]:
+            assert delivery.acknowledge()
+        await queue.publish("work", Message("after", b"body"))  # sent with them, so they are done
+
+        assert (steps(store_url, "xack"), steps(store_url, "xdel")) == (before[0] + 1, before[1] + 1)
+        with raw(store_url) as client:
+            assert client.xlen("mousetrap:queue:work") == 151
+
+
+def steps(url: str, *commands: str) -> int:
+    """How often the server has called a function, or these commands."""
     with raw(url) as client:
         statistics: dict[str, dict[str, int]] = client.info("commandstats")
-        return sum(statistics.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("eval", "evalsha"))
+        names = commands or ("eval", "evalsha")
+        return sum(statistics.get(f"cmdstat_{name}", {}).get("calls", 0) for name in names)
 
 
 async def test_equal_messages_that_are_delayed_stay_two(store_url: str) -> None:
