@@ -16,11 +16,13 @@ def packed(job: Job, parent_fence: int = 0) -> Job:
     return msgspec.structs.replace(job, v=5, parent_fence=parent_fence or msgspec.UNSET)
 
 
-def packed_first(run_id: str, payload: bytes = b"[1,2]", accepted_ms: int = 0, **more: Any) -> Job:
-    """The first job of a run of the pipeline `sums`."""
+def packed_first(
+    run_id: str, payload: bytes = b"[1,2]", accepted_ms: int = 0, pipeline: str = "sums", **more: Any
+) -> Job:
+    """The first job of a run."""
     return packed(
         first_job(
-            run_id=run_id, pipeline="sums", stage="add", payload=payload, accepted_ms=accepted_ms, **more
+            run_id=run_id, pipeline=pipeline, stage="add", payload=payload, accepted_ms=accepted_ms, **more
         )
     )
 
