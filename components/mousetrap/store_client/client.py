@@ -165,9 +165,16 @@ class _Slot:
 
     async def _opened(self) -> Connection:
         """All that need the connection wait for the same attempt, and fail with it."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open())
-        return await asyncio.shield(self._opening)
+        opening = self._opening
+        if opening is None:
+            opening = self._opening = asyncio.create_task(self._open())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if opening.cancelled() and not (task and task.cancelling()):
+                raise ConnectionError("the connection was closed") from None
+            raise
 
     async def _open(self) -> Connection:
         try:

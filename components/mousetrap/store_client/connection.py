@@ -104,16 +104,19 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
-        self._unread += len(data)
+        unread = self._unread + len(data)
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not _NOTHING:
-                self._unread = 0
+                unread = 0
                 self._take(reply)
         except (hiredis.HiredisError, MemoryError) as error:
             self._drop(ConnectionError(f"its replies cannot be read: {error}"))
             return
-        if self._unread > _LARGEST_REPLY:
+        if not unread:
+            self._replied_at = self._loop.time()
+        self._unread = unread
+        if unread > _LARGEST_REPLY:
             self._drop(ConnectionError("a reply is larger than a gigabyte"))
 
     def eof_received(self) -> None:
@@ -135,7 +138,6 @@ class Connection(asyncio.Protocol):
         due.replies.append(reply)
         if len(due.replies) == due.count:
             self._due.popleft()
-            self._replied_at = self._loop.time()
             unfit, self._unfit = self._unfit, None
             if due.future.done():
                 pass
