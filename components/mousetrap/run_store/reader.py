@@ -21,7 +21,7 @@ from mousetrap.run_store.packed.snapshot import take_snapshot
 from mousetrap.shapes import Event, Progress, Reference, RunPage, RunState
 from mousetrap.store_client import ReplyError, StoreClient, unreachable
 
-#: Reads at a time, each on a connection of its own: the client keeps every connection that it ever opened.
+#: Reads at a time: their replies can be large, and share connections with claims and decisions.
 _READS = 16
 
 
