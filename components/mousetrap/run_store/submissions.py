@@ -127,7 +127,8 @@ class Submissions(StoreConnection):
     async def opening(self, run_id: str) -> Opening | None:
         """The start of the run; None for an unknown one. Raises SignatureRefused for a record that is not ours."""
         record = await self._packed_runs.record(run_id)
-        if record is not None:
+        # A tombstone is no run.
+        if record is not None and record.facts.pipeline:
             return packed_opening(run_id, record, self._keyring)
         async with self._reaching():
             fields = cast(list[bytes | None], await self._client.call("HMGET", run_key(run_id), *OPENING))
