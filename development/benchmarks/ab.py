@@ -17,7 +17,8 @@ from benchmarks.place import TROUBLE
 from benchmarks.verdict import Verdict
 
 HOW = """Alternating rounds of two checkouts: `python -m benchmarks ab TREE_A TREE_B --only chain,idle`. Each runs its own code,
-with its own .venv where it has one. A ratio is B's value by A's of the same round."""
+with its own .venv where it has one. A ratio is B's value by A's of the same round. One checkout may be given twice, with a
+setting that B alone has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,17 @@ Found = dict[str, float]
 def main(arguments: Sequence[str]) -> int:
     """Reads the arguments and measures."""
     chosen = _arguments(arguments)
-    trees = {name: path.resolve() for name, path in (("A", chosen.a), ("B", chosen.b))}
-    for name, tree in trees.items():
-        print(f"{name}: {tree}, commit {commit_of(tree)}")
-        _check(tree)
+    sides = (Side("A", chosen.a.resolve(), {}), Side("B", chosen.b.resolve(), dict(chosen.b_with)))
+    for side in sides:
+        print(f"{side.name}: {side.tree}, commit {commit_of(side.tree)}", *side.settings.items())
+        _check(side)
     with open_bench((), chosen.rounds, quick=chosen.quick) as bench:
         for what, text in bench.describe().items():
             if what not in ("peers", "Mousetrap"):
                 print(f"{what}: {text}")
         for subject in SUBJECTS:
             if subject.name in chosen.only:
-                print("\n".join(_measure(bench, subject, trees)), flush=True)
+                print("\n".join(_measure(bench, subject, sides)), flush=True)
     return 0
 
 
@@ -69,6 +70,14 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("b", type=Path, metavar="TREE_B")
     parser.add_argument(
         "--only", type=subjects, default=["chain"], help=f"separated by commas: {names} (chain)"
+    )
+    parser.add_argument(
+        "--b-with",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="BENCH_NAME=VALUE",
+        help="a setting of B alone",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="few runs: shows that it works")
@@ -83,9 +92,26 @@ def subjects(text: str) -> list[str]:
     return names
 
 
-def contender(tree: Path, name: str, subject: Subject) -> Contender:
-    """The checkout's own contender."""
-    return Contender(name, "benchmarks.ours", settings=subject.settings, reports_left=True, tree=tree)
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two."""
+
+    name: str
+    tree: Path
+    settings: Mapping[str, str]
+
+    def contender(self, subject: Subject) -> Contender:
+        """The checkout's own."""
+        settings = {**subject.settings, **self.settings}
+        return Contender(self.name, "benchmarks.ours", settings=settings, reports_left=True, tree=self.tree)
+
+
+def setting(text: str) -> tuple[str, str]:
+    """Its name and its value."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.startswith("BENCH_"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no BENCH_NAME=VALUE")
+    return name, value
 
 
 def commit_of(tree: Path) -> str:
@@ -94,22 +120,22 @@ def commit_of(tree: Path) -> str:
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
-def _check(tree: Path) -> None:
+def _check(side: Side) -> None:
     """Raises SystemExit unless the code that would run is that of the checkout."""
-    one = contender(tree, "", SUBJECTS[0])
+    one = side.contender(SUBJECTS[0])
     code = "import benchmarks.contending as ours, mousetrap.jobs as jobs; print(ours.__file__, jobs.__file__)"
     environment = {**os.environ, "PYTHONPATH": one.path}
     command = [str(one.python), "-c", code]
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     files = done.stdout.split()
-    if len(files) != 2 or not all(Path(file).is_relative_to(tree) for file in files):
-        sys.exit(f"{tree} would not run its own code: {done.stdout or done.stderr}")
+    if len(files) != 2 or not all(Path(file).is_relative_to(side.tree) for file in files):
+        sys.exit(f"{side.tree} would not run its own code: {done.stdout or done.stderr}")
 
 
-def _measure(bench: Bench, subject: Subject, trees: Mapping[str, Path]) -> list[str]:
+def _measure(bench: Bench, subject: Subject, sides: Sequence[Side]) -> list[str]:
     """The summary; each round is logged as it is done."""
     bench.log(f"— {subject.name} —")
-    contenders = [contender(tree, name, subject) for name, tree in trees.items()]
+    contenders = [side.contender(subject) for side in sides]
     runs = 0
     if subject.load is not None:
         bench.rates.clear()  # of the subject before, which had the same names

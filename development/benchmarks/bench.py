@@ -65,12 +65,10 @@ class Bench:
             self.conditions.append(condition := Condition.since(before, number))
             self.log(f"round {number} took {time.monotonic() - began:.0f} s: {condition}")
 
-    def turns(
-        self, rounds: int, contenders: Sequence[Contender], variants: int = EXTRA_ROUNDS
-    ) -> Iterator[tuple[int, list[Contender]]]:
-        """All of them round by round, each round in another order; variants in the first rounds alone."""
+    def turns(self, rounds: int, contenders: Sequence[Contender]) -> Iterator[tuple[int, list[Contender]]]:
+        """All of them round by round, each round in another order; variants in the first two alone."""
         for number in self.numbered(rounds):
-            taking_part = [each for each in contenders if not each.extra or number <= variants]
+            taking_part = [each for each in contenders if not each.extra or number <= EXTRA_ROUNDS]
             start = (number - 1) * 2 % max(1, len(taking_part))
             order = [*taking_part[start:], *taking_part[:start]]
             yield number, order if number % 2 else order[::-1]

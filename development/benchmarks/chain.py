@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks import raw_mark
-from benchmarks.bench import Bench
+from benchmarks.bench import EXTRA_ROUNDS, Bench
 from benchmarks.contenders import IN_PLACE, OURS, PEERS, Contender
 from benchmarks.figures import Figure, Shown, ratio, some
 from benchmarks.footprint import memory, used
@@ -100,10 +100,11 @@ def shown_of_loads(figures: Sequence[Figure]) -> list[Shown]:
 
 
 def measure_loads(bench: Bench) -> Iterator[Figure]:
-    """Load by load, all contenders in turns, without the variants."""
+    """Load by load, all contenders in turns, without the variants; fewer rounds where no ratio is asked for."""
     regular = [contender for contender in bench.contenders if not contender.extra]
     for load in OTHERS:
-        for number, contenders in bench.turns(bench.rounds, regular):
+        rounds = bench.rounds if load.asked else min(EXTRA_ROUNDS, bench.rounds)
+        for number, contenders in bench.turns(rounds, regular):
             for contender in contenders:
                 yield from _round(bench, contender, load, number, runs_of(bench, contender, load))
 

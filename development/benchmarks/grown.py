@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from benchmarks import ours
 from benchmarks.contending import word
 from mousetrap.job_queue import open_queue
-from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, encode, first_job
+from mousetrap.jobs import Job, Queue, QueueUnreachable, first_job, signed_message
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.run_store import RunStore
 from mousetrap.settings import Settings
@@ -24,16 +24,24 @@ from mousetrap.submit_run import new_run_id, submit_run
 #: Runs that are made in one call, and how many such calls are under way.
 _TOGETHER, _AT_ONCE = 1_000, 3
 
-#: Copies the keys of one run under other names, bit by bit, and lists each copy by its own time of acceptance.
+#: Copies one run under other ids, and lists each copy by its own time of acceptance. What is copied is given as a text before
+#: that time and one after it, in which case it is a string, or else as a dump, bit by bit.
 _COPY = """
-local ttl, pipeline, first = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local parts = first - 4
+local ttl, pipeline, parts = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local first = 4 + 2 * parts
 for place = first, #ARGV, 2 + parts do
   local run, at = ARGV[place], tonumber(ARGV[place + 1])
   for part = 1, parts do
-    redis.call('RESTORE', ARGV[place + 1 + part], ttl, ARGV[3 + part])
+    local key, before, after = ARGV[place + 1 + part], ARGV[2 + 2 * part], ARGV[3 + 2 * part]
+    if after == '' then
+      redis.call('RESTORE', key, ttl, before)
+    else
+      redis.call('SET', key, before .. ARGV[place + 1] .. after, 'PX', ttl)
+    end
+    if key == 'mousetrap:run:' .. run then
+      redis.call('HSET', key, 'accepted_ms', at)
+    end
   end
-  redis.call('HSET', 'mousetrap:run:' .. run, 'accepted_ms', at)
   for _, index in ipairs({ 'mousetrap:runs:', 'mousetrap:runs:' .. pipeline .. ':' }) do
     redis.call('ZADD', index .. math.floor(at / 86400000), 0, string.format('%013d:%s', at, run))
   end
@@ -64,28 +72,52 @@ class Copies:
         self._model = model
         self._done = done
         self._copy: Any = client.register_script(_COPY)
+        #: Whether it has packed records; known once it was looked at.
+        self._packed = False
 
     async def of(self, times: range) -> list[tuple[str, int]]:
         """Copies that were accepted at these times: their ids and times."""
-        keys = run_keys(self._model.id, done=self._done)
-        contents = [await self._client.dump(key) for key in keys]
+        self._packed = bool(await self._client.exists(packed_keys(self._model.id, done=False)[0]))
+        contents = [part for key in self._keys(self._model.id) for part in await self._content(key)]
         made = [(new_run_id(at, os.urandom(10)), at) for at in times]
         names: list[Any] = []
         for run_id, at in made:
-            names += [run_id, at, *run_keys(run_id, done=self._done)]
-        ttl = await self._client.pttl(keys[0])
-        await self._copy(args=[ttl, self._model.pipeline, 4 + len(contents), *contents, *names])
+            names += [run_id, at, *self._keys(run_id)]
+        ttl = await self._client.pttl(self._keys(self._model.id)[0])
+        await self._copy(args=[ttl, self._model.pipeline, len(contents) // 2, *contents, *names])
         return made
+
+    def _keys(self, run_id: str) -> list[str]:
+        return (packed_keys if self._packed else run_keys)(run_id, done=self._done)
+
+    async def _content(self, key: str) -> tuple[bytes, bytes]:
+        """What is there; of the record of a packed run what is before its time of acceptance and after it."""
+        if not key.endswith(":run"):
+            dumped: Any = await self._client.dump(key)
+            return dumped, b""
+        seam = b'"accepted_ms":'
+        record: Any = await self._client.get(key)
+        before, _, rest = record.partition(seam)
+        return before + seam, rest.lstrip(b"0123456789")
 
 
 def run_keys(run_id: str, *, done: bool) -> list[str]:
     """Every key of a run: itself, its timeline and, once workers have had them, its jobs."""
     keys = [f"mousetrap:run:{run_id}", f"mousetrap:run:{run_id}:events"]
-    if not done:
-        return keys
+    return [*keys, *(f"mousetrap:job:{job}" for job in job_ids(run_id))] if done else keys
+
+
+def packed_keys(run_id: str, *, done: bool) -> list[str]:
+    """The same of a run with packed records, which has no timeline of its own."""
+    keys = [f"mousetrap:{{{run_id}}}:run"]
+    return [*keys, *(f"mousetrap:{{{run_id}}}:job:{job}" for job in job_ids(run_id))] if done else keys
+
+
+def job_ids(run_id: str) -> list[str]:
+    """Of each stage's job."""
     jobs = [first_of(run_id, 0)]
     jobs += [jobs[0].following(stage.name, b"0") for stage in ours.PIPELINE.stages[1:]]
-    return [*keys, *(f"mousetrap:job:{job.id}" for job in jobs)]
+    return [job.id for job in jobs]
 
 
 def first_of(run_id: str, at: int) -> Job:
@@ -132,8 +164,7 @@ async def publish(queue: Queue, runs: list[tuple[str, int]]) -> None:
     """Publishes the first job of each run as its submission would, signed and confirmed."""
 
     async def one(job: Job) -> None:
-        body = encode(job)
-        await queue.publish(ours.PIPELINE.first.queue, Message(job.id, body, ours.KEYRING.headers(body)))
+        await queue.publish(ours.PIPELINE.first.queue, signed_message(job, ours.KEYRING))
 
     await asyncio.gather(*(one(first_of(run_id, at)) for run_id, at in runs))
 

@@ -3,6 +3,7 @@
 import json
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from benchmarks.bench import Bench
 from benchmarks.busy import busy
@@ -31,8 +32,10 @@ LAST = "last handler"
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """All contenders in turns, the variants in every round: some are what is compared."""
-    for number, contenders in bench.turns(bench.rounds, bench.contenders, variants=bench.rounds):
+    """All contenders in turns; of the variants those in every round that are compared."""
+    compared = (IN_PLACE.name, *QUORUM_PEERS)
+    taking_part = [replace(each, extra=each.extra and each.name not in compared) for each in bench.contenders]
+    for number, contenders in bench.turns(bench.rounds, taking_part):
         for contender in contenders:
             try:
                 with bench.place(contender) as place:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,20 @@ def test_subjects_are_named_by_a_list() -> None:
     assert sorted(ab.subjects("chain,idle, in place,1 MiB")) == ["1 MiB", "chain", "idle", "in place"]
     with pytest.raises(argparse.ArgumentTypeError, match="unknown: nothing"):
         ab.subjects("chain,nothing")
+
+
+def test_a_setting_of_one_side_has_a_name_of_ours(tmp_path: Path) -> None:
+    side = ab.Side("B", tmp_path, dict([ab.setting("BENCH_FORMAT=5")]))
+    in_place = next(subject for subject in ab.SUBJECTS if subject.name == "in place")
+
+    contender = side.contender(in_place)
+
+    assert contender.settings == {"BENCH_IN_PLACE": "yes", "BENCH_FORMAT": "5"}
+    assert contender.path.split(":") == [
+        str(tmp_path / part) for part in ("bases", "components", "development")
+    ]
+    with pytest.raises(argparse.ArgumentTypeError):
+        ab.setting("PATH=elsewhere")
 
 
 def test_another_load_computes_on_the_last_core_and_ends_with_the_block() -> None:
