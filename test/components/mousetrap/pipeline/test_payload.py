@@ -21,6 +21,8 @@ from mousetrap.pipeline import (
     SerializerMissing,
     Stage,
     payload_as_json,
+    payload_as_text,
+    payload_as_written,
     payload_size,
     read_payload,
     shown_payload,
@@ -91,6 +93,27 @@ def test_a_payload_has_the_same_json_form_whatever_wrote_it(serializer: Any) -> 
         "at": "2026-01-02T03:00:00Z",
         "counts": {"x": 1},
     }
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_the_bytes_that_a_serializer_wrote_are_read_as_their_text_is(serializer: Any) -> None:
+    taken = stage(Page, serializer)
+    text = write_payload(PAGE, Page, taken)
+    written = Payload(payload_as_written(text), text.serializer, is_text=serializer == "json")
+
+    assert read_payload(written, taken) == PAGE
+    assert payload_as_json(written, taken) == payload_as_json(text, taken)
+    assert (payload_size(written), shown_payload(written)) == (payload_size(text), shown_payload(text))
+    assert payload_as_text(written) == payload_as_text(text) == text.raw
+    assert payload_as_written(written) == written.raw
+
+
+def test_bytes_that_no_serializer_wrote_are_refused_and_shown_as_text() -> None:
+    broken = Payload(b"\xc1", "msgpack", is_text=False)
+
+    with pytest.raises(ContractBroken):
+        read_payload(broken, stage(Page, "msgpack"))
+    assert shown_payload(broken) == b'"wQ=="'
 
 
 def test_a_payload_is_read_by_the_name_that_it_has_and_not_by_what_its_stage_takes_now() -> None:
