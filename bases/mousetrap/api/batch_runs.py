@@ -65,7 +65,8 @@ class BatchRuns:
             asked = read_line(line.text)
             run_id = self._id_of(asked)
             body = checked_input(self._services, self._pipeline, asked.body)
-            return Submission(self._pipeline, body, run_id, read_options(asked, "$", now))
+            is_new = asked.id is None and asked.unique is None
+            return Submission(self._pipeline, body, run_id, read_options(asked, "$", now), is_new)
         except Exception as error:  # noqa: BLE001  each line has its own result, whatever it is
             return _Refused(run_id, error)
 

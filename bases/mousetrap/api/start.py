@@ -162,7 +162,9 @@ async def submit(
 ) -> Accepted:
     """Starts a run, under a new id unless one is given. Raises DeadLettersFull or StoreFull where none is accepted now."""
     body = checked_input(services, pipeline, body)
-    submission = services.submitter.submit(pipeline, body, run_id=run_id or new_id(), options=options)
+    submission = services.submitter.submit(
+        pipeline, body, run_id=run_id or new_id(), options=options, is_new=run_id is None
+    )
     return await accepted_in_time(submission, pipeline)
 
 

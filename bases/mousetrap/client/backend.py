@@ -21,6 +21,8 @@ class Submission:
     options: StartOptions = field(default_factory=StartOptions)
     #: The pipeline itself where the caller has its code: then no worker needs to have published it.
     known: Pipeline | None = None
+    #: Whether the id in the options was made for this submission.
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,7 @@ class Broker:
     async def start(self, submission: Submission) -> Accepted:
         job = await self._prepared(submission)
         return await self._submitter(job.pipeline).submit(
-            job.pipeline, job.body, run_id=job.run_id, options=job.options
+            job.pipeline, job.body, run_id=job.run_id, options=job.options, is_new=job.is_new
         )
 
     async def start_many(self, submissions: Sequence[Submission]) -> Sequence[Accepted | Exception]:
@@ -151,7 +151,7 @@ class Broker:
         pipeline = await self._pipeline(name, submission.known)
         body = submission.input or self._default(name)
         await self._room.check(pipeline, len(body))
-        return Ready(pipeline, body, options.run_id(name, new_id()), terms)
+        return Ready(pipeline, body, options.run_id(name, new_id()), terms, submission.is_new)
 
     async def _pipeline(self, name: str, known: Pipeline | None) -> Pipeline:
         pipeline = known or await self._pipelines.named(name)

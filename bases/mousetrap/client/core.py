@@ -95,10 +95,11 @@ class Core:
     async def submit(self, target: Target, given: Any, options: Mapping[str, Any]) -> AsyncHandle[Any]:
         """Starts one run. Its error has a note with the id under which the call can be repeated."""
         aim = aim_of(target)
-        of_run = _with_id(read_options(options))
+        asked = read_options(options)
+        of_run = _with_id(asked)
         try:
             body = input_of(target, given)
-            submission = Submission(pipeline=aim.name, input=body, options=of_run, known=aim.pipeline)
+            submission = _submission(aim, body, of_run, is_new=of_run is not asked)
             accepted = await (await self.backend()).start(submission)
         except (QueueUnreachable, StoreUnreachable, PublishUnconfirmed) as error:
             error.add_note(_repeat(of_run))
@@ -129,7 +130,8 @@ class Core:
             except (ContractBroken, OptionInvalid) as error:
                 submissions.append(Submitted(of_this.id or "", error=error))
                 continue
-            submissions.append(Submission(pipeline=aim.name, input=body, options=of_this, known=aim.pipeline))
+            is_new = not unique and of_this is not common
+            submissions.append(_submission(aim, body, of_this, is_new=is_new))
         sent = [each for each in submissions if isinstance(each, Submission)]
         replies = iter(await (await self.backend()).start_many(sent))
         return [
@@ -143,6 +145,10 @@ class Core:
         if isinstance(reply, Exception):
             return Submitted(submission.options.id or "", error=reply)
         return Submitted(reply.run_id, AsyncHandle(self.backend, reply.run_id, aim, new=reply.new))
+
+
+def _submission(aim: Aim, body: bytes, options: StartOptions, *, is_new: bool) -> Submission:
+    return Submission(pipeline=aim.name, input=body, options=options, known=aim.pipeline, is_new=is_new)
 
 
 def _with_id(options: StartOptions) -> StartOptions:

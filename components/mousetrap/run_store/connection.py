@@ -8,6 +8,7 @@ from mousetrap.run_store.batches import Batches
 from mousetrap.run_store.notifications import ENDS, Notifications
 from mousetrap.run_store.packed.runs import PackedRuns
 from mousetrap.run_store.packed.sender import Sender
+from mousetrap.run_store.packed.withdrawals import Withdrawals
 from mousetrap.run_store.packed.work import PackedWork
 from mousetrap.run_store.reader import RunReader
 from mousetrap.signing import Keyring
@@ -36,6 +37,7 @@ class StoreConnection(RunReader):
         self._batches = Batches(client, address)
         self._sender = Sender(client, address, _loop_time)
         self._packed_runs = PackedRuns(self._sender, self._ttl)
+        self._withdrawals = Withdrawals(self._packed_runs)
         self._packed_work = PackedWork(self._sender, keyring, self._ttl, keep)
         self._ends = Notifications(client, ENDS)
 

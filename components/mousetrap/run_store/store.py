@@ -44,6 +44,7 @@ class RunStore(Submissions, Repairs, Endings, Work):
 
     async def close(self) -> None:
         """Sends the remaining notes and closes the connections."""
+        await self._withdrawals.close()
         await self._packed_runs.close()
         await self._batches.close()
         await self._changes.close()

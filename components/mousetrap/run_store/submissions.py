@@ -24,6 +24,10 @@ from mousetrap.run_store.signed_records import (
 )
 from mousetrap.run_store.transitions import OpenRun, Published, RejectRun, Unpublished, text_of
 
+#: For so long after the store failed, a run is recorded before it is published: each message of a run that the store then
+#: refuses would need a tombstone.
+_AWAY_S = 5.0
+
 
 class RunConflict(MousetrapError):
     """Another run has this id, or this idempotency key came with another body before: use a new one."""
@@ -55,6 +59,15 @@ class Opened(NamedTuple):
     due_in_s: float = 0.0
 
 
+class _Undated(NamedTuple):
+    """A run to open, without its times."""
+
+    run_id: str
+    facts: RunFacts
+    input: bytes
+    span: Span
+
+
 class Abandoned(NamedTuple):
     """Runs that their submitters left recorded and perhaps not published."""
 
@@ -80,49 +93,90 @@ class Submissions(StoreConnection):
 
         With a `reference` to its input, the run's record holds that in place of the input.
         """
-        if isinstance(reference, msgspec.UnsetType):
-            digest, referred = hashlib.sha256(input).hexdigest(), ""
-        else:
-            input, digest, referred = b"null", reference.sha256, text_of(reference)
-        first = first_job(run_id=run_id, pipeline=pipeline, stage=stage, payload=b"null", accepted_ms=0)
-        span = Span(math.ceil((terms.expires_in or 0) * 1000), math.ceil(terms.delay_s * 1000))
-        body = opening_body(input, referred.encode())
-        signature = sign_opening(run_id, pipeline, stage, body, span, self._keyring)
-        tags = text_of(terms.tags) if terms.tags else ""
+        asked = self._undated(run_id, pipeline, stage, input, reference=reference, terms=terms)
         if packs_new_runs():
-            now = await self._packed_runs.now_ms()
-            facts = RunFacts(
-                pipeline=pipeline,
-                stage=stage,
-                accepted_ms=now,
-                expires_ms=now + span.expires if span.expires else 0,
-                due_ms=now + span.delay if span.delay else 0,
-                digest=digest,
-                rerun_of=terms.rerun_of,
-                tags=tags,
-                signature=signature,
-                input_reference=referred,
-            )
-            state, at, expires, due = await self._packed_runs.open(NewRun(run_id, facts, input, first.id))
-            left = max(0, due - now)
-            return _opened(run_id, state, at, expires, due, left)
+            return await self.open_drafted(await self._dated(asked))
         state, at, expires, due, left = await self._batches.call(
             OpenRun(
                 run=run_id,
                 pipeline=pipeline,
                 stage=stage,
-                input=input.decode(),
-                input_reference=referred,
-                digest=digest,
-                expires_in=span.expires,
-                delay=span.delay,
+                input=asked.input.decode(),
+                input_reference=asked.facts.input_reference,
+                digest=asked.facts.digest,
+                expires_in=asked.span.expires,
+                delay=asked.span.delay,
                 rerun_of=terms.rerun_of,
-                tags=tags,
-                signature=signature,
+                tags=asked.facts.tags,
+                signature=asked.facts.signature,
                 ttl=self._ttl,
             )
         )
         return _opened(run_id, state, at, expires, due, left)
+
+    def opens_beside(self) -> bool:
+        """Whether a run may be published while its record is on its way: it is packed, and the store is not known to be away."""
+        return packs_new_runs() and not self._sender.failed_within(_AWAY_S)
+
+    async def draft_run(
+        self, run_id: str, pipeline: str, stage: str, input: bytes, *, terms: Terms = Terms()
+    ) -> NewRun:
+        """The packed record of a run as of now, which `open_drafted` writes. Raises StoreUnreachable."""
+        return await self._dated(self._undated(run_id, pipeline, stage, input, terms=terms))
+
+    async def open_drafted(self, draft: NewRun) -> Opened:
+        """As `open_run`. Where the run's first job was claimed before, its record gets what only the draft has."""
+        state, at, expires, due = await self._packed_runs.open(draft)
+        return _opened(draft.run_id, state, at, expires, due, max(0, due - draft.facts.accepted_ms))
+
+    def withdraw_run(self, draft: NewRun, why: Failure) -> None:
+        """As `reject_run`, of a run that `open_drafted` may have recorded: as soon as the store can.
+
+        It is tried for an hour, while this store is open; then its message runs.
+        """
+        self._withdrawals.add(draft, text_of(why))
+
+    def _undated(
+        self,
+        run_id: str,
+        pipeline: str,
+        stage: str,
+        input: bytes,
+        *,
+        reference: Reference | msgspec.UnsetType = msgspec.UNSET,
+        terms: Terms,
+    ) -> "_Undated":
+        if isinstance(reference, msgspec.UnsetType):
+            digest, referred = hashlib.sha256(input).hexdigest(), ""
+        else:
+            input, digest, referred = b"null", reference.sha256, text_of(reference)
+        span = Span(math.ceil((terms.expires_in or 0) * 1000), math.ceil(terms.delay_s * 1000))
+        body = opening_body(input, referred.encode())
+        facts = RunFacts(
+            pipeline=pipeline,
+            stage=stage,
+            digest=digest,
+            rerun_of=terms.rerun_of,
+            tags=text_of(terms.tags) if terms.tags else "",
+            signature=sign_opening(run_id, pipeline, stage, body, span, self._keyring),
+            input_reference=referred,
+        )
+        return _Undated(run_id, facts, input, span)
+
+    async def _dated(self, asked: "_Undated") -> NewRun:
+        """Raises StoreUnreachable."""
+        run_id, facts, input, span = asked
+        now = await self._packed_runs.now_ms()
+        first = first_job(
+            run_id=run_id, pipeline=facts.pipeline, stage=facts.stage, payload=b"null", accepted_ms=0
+        )
+        dated = msgspec.structs.replace(
+            facts,
+            accepted_ms=now,
+            expires_ms=now + span.expires if span.expires else 0,
+            due_ms=now + span.delay if span.delay else 0,
+        )
+        return NewRun(run_id, dated, input, first.id)
 
     async def opening(self, run_id: str) -> Opening | None:
         """The start of the run; None for an unknown one. Raises SignatureRefused for a record that is not ours."""

@@ -1,5 +1,6 @@
 """Starts, repeats and republishes runs."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from mousetrap.blobs import has_blobs
 from mousetrap.jobs import (
     LONGEST_DELAY_S,
     Failure,
@@ -55,6 +57,8 @@ class Submission:
     body: bytes
     run_id: str
     options: SubmitOptions = NOW
+    #: Whether the id was made for this submission: no other can have it, so nothing needs to be known before it is published.
+    is_new: bool = False
 
 
 class Submitter:
@@ -65,7 +69,8 @@ class Submitter:
     3. Its first job is published, and confirmed.
     4. The store notes that the run is published.
 
-    Where a submitter dies between 2 and 4, `republish` does the rest.
+    2 and 3 go beside each other where the id is new: the claim of a message that is there first opens the run. Where a
+    submitter dies between 2 and 4, `republish` does the rest.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class Submitter:
         *,
         run_id: str,
         options: SubmitOptions = NOW,
+        is_new: bool = False,
     ) -> Accepted:
         """Accepts one run of `pipeline` on `body` (JSON; empty means the contract's defaults) under the id `run_id`.
 
@@ -90,9 +96,9 @@ class Submitter:
         first. Raises ValueError for an id of the wrong form, ContractBroken for a body that the stage does not take and for
         another run's blob, RunConflict when the id is another run's,
         PayloadTooLarge, StoreUnreachable, and what Queue.publish raises: then the run is not accepted, and repeating the
-        call is safe.
+        call is safe. After StoreUnreachable, QueueUnreachable and PublishUnconfirmed it may run all the same.
         """
-        return await self._accept(Submission(pipeline, body, run_id, options), pipeline.first)
+        return await self._accept(Submission(pipeline, body, run_id, options, is_new), pipeline.first)
 
     async def submit_many(
         self, submissions: Sequence[Submission], gate: Gate | None = None
@@ -170,6 +176,8 @@ class Submitter:
         # Before the run is known to anyone: what dies in between leaves a payload without a run, which a sweep removes.
         payload = await with_own_blobs(payload, self._store.payloads, run_id, rerun_of)
         reference = await self._store.payloads.put_large(run_id, payload)
+        if self._goes_beside(submission, payload) and reference is msgspec.UNSET:
+            return await self._accept_beside(submission, payload)
         opened = await self._store.open_run(
             run_id,
             pipeline.name,
@@ -194,6 +202,34 @@ class Submitter:
                 raise
         return Accepted(run_id, opened.state == "new")
 
+    def _goes_beside(self, submission: Submission, payload: bytes) -> bool:
+        """Whether record and message go out together. A blob without a record is swept away, and a run's delay is in its record."""
+        return (
+            submission.is_new
+            and not submission.options.delay_s
+            and self._store.opens_beside()
+            and not has_blobs(payload)
+        )
+
+    async def _accept_beside(self, submission: Submission, payload: bytes) -> Accepted:
+        """Records the run while its first job is published. A store that failed gets a tombstone, for the message may be there."""
+        run_id, name, stage = submission.run_id, submission.pipeline.name, submission.pipeline.first
+        draft = await self._store.draft_run(run_id, name, stage.name, payload, terms=_terms(submission, ""))
+        opened, published = await asyncio.gather(
+            self._store.open_drafted(draft),
+            self._queue.publish(stage.queue, signed_message(draft.first_job(), self._keyring)),
+            return_exceptions=True,
+        )
+        if isinstance(opened, StoreUnreachable):
+            self._store.withdraw_run(draft, _failure(opened))
+        elif isinstance(published, MousetrapError):
+            await self._reject(run_id, published)
+        for result in (opened, published):
+            if isinstance(result, BaseException):
+                raise result
+        self._store.mark_published(run_id)
+        return Accepted(run_id, True)
+
     async def _publish(self, job: Job, stage: Stage, after: float) -> None:
         await self._queue.publish(stage.queue, signed_message(job, self._keyring), after=after)
         self._store.mark_published(job.run_id)
@@ -201,7 +237,7 @@ class Submitter:
     async def _reject(self, run_id: str, error: MousetrapError) -> None:
         """The caller gets an error; if the message exists after all, its worker must find the run ended."""
         with suppress(StoreUnreachable):
-            await self._store.reject_run(run_id, Failure(kind=type(error).__qualname__, text=error.outside()))
+            await self._store.reject_run(run_id, _failure(error))
 
     async def _refuse(self, run_id: str, error: SignatureRefused) -> None:
         """Ends a run whose record is not ours. No caller was answered that it is accepted."""
@@ -231,6 +267,10 @@ def _terms(submission: Submission, rerun_of: str) -> Terms:
     if expires_in is None and its_own is not None:
         expires_in = options.delay_s + its_own
     return Terms(delay_s=options.delay_s, expires_in=expires_in, rerun_of=rerun_of, tags=options.tags)
+
+
+def _failure(error: MousetrapError) -> Failure:
+    return Failure(kind=type(error).__qualname__, text=error.outside())
 
 
 def new_run_id(now_ms: int, chance: bytes) -> str:

@@ -99,7 +99,9 @@ class Claims:
         span = Span(job.expires_ms - job.accepted_ms if job.expires_ms else 0)
         body = opening_body(payload, referred.encode())
         signature = sign_opening(job.run_id, job.pipeline, job.stage, body, span, self._keyring)
-        facts = msgspec.structs.replace(facts, digest=digest, input_reference=referred, signature=signature)
+        facts = msgspec.structs.replace(
+            facts, digest=digest, input_reference=referred, signature=signature, restored=True
+        )
         # A message that we did not sign can hold any bytes, and they are no text of a record.
         return encode_run(facts, payload).decode(errors="replace")
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from mousetrap.jobs import MousetrapError
+from mousetrap.jobs import Job, MousetrapError, first_job
 from mousetrap.run_store.keys import OPENED, packed_run_key
 from mousetrap.run_store.packed.call import Call, extended
 from mousetrap.run_store.packed.index import Listed, add_to_lists, lists_of, member_of
@@ -21,6 +21,18 @@ class NewRun(NamedTuple):
     input: bytes
     #: The id of its first job.
     first: str
+
+    def first_job(self) -> Job:
+        """The job that starts the run. Only of one without a reference."""
+        return first_job(
+            run_id=self.run_id,
+            pipeline=self.facts.pipeline,
+            stage=self.facts.stage,
+            payload=self.input,
+            accepted_ms=self.facts.accepted_ms,
+            expires_ms=self.facts.expires_ms or None,
+            v=5,
+        )
 
 
 class Found(NamedTuple):

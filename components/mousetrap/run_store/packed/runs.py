@@ -135,6 +135,11 @@ class PackedRuns:
         found: bytes | None = self._value(record)
         return found
 
+    async def withdraw(self, run: NewRun, failure: str) -> None:
+        """As `reject`, whether or not this submission has been recorded: one of another that has leaves the run as it is."""
+        self._unpublished.discard(run.run_id)
+        await self._sender.call(RejectRun(run.run_id, run.first, run.facts.accepted_ms, failure, self._ttl))
+
     async def reject(self, run_id: str, failure: str) -> None:
         """Ends the run unless another submission holds or a worker has met it; of an unknown one a tombstone stays."""
         self._unpublished.discard(run_id)
@@ -142,7 +147,7 @@ class PackedRuns:
         with suppress(SignatureRefused):  # a damaged one is refused there too
             known = await self.record(run_id)
         first = _first_job_id(run_id, known.facts) if known else ""
-        await self._sender.call(RejectRun(run_id, first, failure, self._ttl))
+        await self._sender.call(RejectRun(run_id, first, 0, failure, self._ttl))
 
     async def cancel(self, run_id: str, failure: str) -> str:
         """The state after this."""

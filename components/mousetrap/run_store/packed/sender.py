@@ -1,6 +1,7 @@
 """Sends plain commands and packed transitions in pipelined calls."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,6 +52,9 @@ class Sender:
         self._compares: bool | None = None
         self._waiting: list[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = []
         self._sending: set[asyncio.Task[None]] = set()
+        self._clock = clock
+        #: When the server last failed to do what was asked.
+        self._failed_s = -math.inf
 
     async def server_known(self) -> None:
         """Returns once the server's time and abilities are known. Raises StoreUnreachable."""
@@ -68,6 +72,10 @@ class Sender:
     def now_ms(self) -> int:
         """The server's time, in milliseconds since 1970, after `server_known`."""
         return self._time.now_ms()
+
+    def failed_within(self, seconds: float) -> bool:
+        """Whether the server has lately been away, full, or otherwise unable to do what it was asked."""
+        return self._clock() - self._failed_s < seconds
 
     def send(self, commands: Sequence[Command]) -> "asyncio.Future[list[Any]]":
         """The replies to come; an error of one command is a value in the list. Raises StoreUnreachable."""
@@ -97,11 +105,12 @@ class Sender:
         if decoded[0] == "damaged":
             raise RecordDamaged(f"what the store keeps of the job is damaged: {decoded[1]}")
         if decoded[0] == "error":
-            raise unreachable(self._address, decoded[1])
+            raise self.error(decoded[1])
         return decoded
 
-    def error(self, reply: Exception) -> MousetrapError:
+    def error(self, reply: Exception | str) -> MousetrapError:
         """The error that a command's reply is, as ours."""
+        self._failed_s = self._clock()
         return unreachable(self._address, reply)
 
     async def close(self) -> None:
@@ -120,6 +129,7 @@ class Sender:
             replies = await self._replies(commands)
         except Exception as error:  # noqa: BLE001  without a reply or an error, a caller would wait without end
             known = isinstance(error, ReplyError | OSError)
+            self._failed_s = self._clock()
             for _, future in groups:
                 if not future.done():
                     future.set_exception(unreachable(self._address, error) if known else error)
@@ -134,11 +144,10 @@ class Sender:
         *replies, time = await self._client.pipeline([*commands, ("TIME",)])
         if not isinstance(time, Exception):
             self._time.measure(int(time[0]) + int(time[1]) / 1e6)
-        lacking = [place for place, reply in enumerate(replies) if _lacks_library(reply)]
-        if lacking:
+        if repeated := _to_repeat(commands, replies):
             load = ("FUNCTION", "LOAD", "REPLACE", LIBRARY.source)
-            loaded, *again = await self._client.pipeline([load, *(commands[place] for place in lacking)])
-            for place, reply in zip(lacking, again, strict=True):
+            loaded, *again = await self._client.pipeline([load, *(commands[place] for place in repeated)])
+            for place, reply in zip(repeated, again, strict=True):
                 replies[place] = loaded if isinstance(loaded, Exception) else reply
         return replies
 
@@ -165,6 +174,16 @@ def can_compare(info: Any) -> bool:
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+
+
+def _to_repeat(commands: Sequence[Command], replies: Sequence[Any]) -> list[int]:
+    """The places of the calls that lacked our functions, and of the notifications after them, which came too early."""
+    lacking = {place for place, reply in enumerate(replies) if _lacks_library(reply)}
+    return [
+        place
+        for place, command in enumerate(commands)
+        if place in lacking or (lacking and command[0] == "PUBLISH" and place > min(lacking))
+    ]
 
 
 def _lacks_library(reply: Any) -> bool:

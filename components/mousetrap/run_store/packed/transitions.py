@@ -28,6 +28,8 @@ class RejectRun(Transition, frozen=True, array_like=True, tag="reject_run"):
     run: str
     #: The id of its first job; empty where the run is not known.
     first: str
+    #: When the submission to reject was dated; 0 for whichever recorded the run.
+    accepted_ms: int
     failure: str
     ttl: int
 

@@ -30,7 +30,7 @@ from mousetrap.run_store.keys import OPENED, newest_key, packed_job_key, packed_
 from mousetrap.run_store.notifications import ENDS, Notifications
 from mousetrap.shapes import Progress, RunState
 from mousetrap.signing import Keyring, SignatureRefused
-from mousetrap.store_client import open_client
+from mousetrap.store_client import StoreClient, open_client
 from support.packed import (
     events,
     job_facts,
@@ -650,3 +650,82 @@ async def test_a_damaged_record_is_one_jobs_fault(store_url: str, key: str, dama
 
         assert isinstance(damaged, RecordDamaged) or (key, damage) == ("run", "facts of another type")
         assert isinstance(granted, Granted)
+
+
+# A run whose message is there before its record
+
+
+async def test_the_record_of_a_run_that_a_claim_opened_adds_its_facts_and_counts_no_other_submission(
+    store_url: str, compares: bool
+) -> None:
+    async with a_store(store_url) as store:
+        draft = await store.draft_run(
+            "r1", "sums", "add", b"[1,2]", terms=Terms(tags=("blue",), expires_in=900)
+        )
+        claim = await claimed(store, draft.first_job())
+        assert claim.fence == 1
+        assert (await store.open_drafted(draft)).state == "known"
+
+        run = run_record(store_url, "r1")
+        assert run is not None
+        assert run.facts == draft.facts  # the signature and the digest too
+        assert await decided(store, draft.first_job(), OUTPUT, claim) == "recorded"
+        with pytest.raises(RunConflict):
+            await store.open_run("r1", "sums", "add", b"[1,3]")
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "known"
+        with Redis.from_url(administrator(store_url)) as client:
+            assert client.exists(OPENED) == 0
+        assert untimed(store_url) == []
+
+
+async def test_a_withdrawn_run_that_was_never_recorded_starts_nothing_and_can_be_opened_again(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        draft = await store.draft_run("r1", "sums", "add", b"[1,2]")
+        store.withdraw_run(draft, BROKEN)
+        await store._withdrawals.close()
+        assert isinstance(await claimed(store, draft.first_job()), Over)
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "new"
+
+
+async def test_a_withdrawal_leaves_the_run_of_another_submission_and_one_that_a_worker_has_met(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        refused = await store.draft_run("r1", "sums", "add", b"[1,2]")
+        earlier = msgspec.structs.replace(refused.facts, accepted_ms=refused.facts.accepted_ms - 1)
+        await store.open_drafted(refused)  # it repeats the other
+        met = await store.draft_run("r2", "sums", "add", b"[1,2]")
+        await claimed(store, met.first_job())
+        store.withdraw_run(refused._replace(facts=earlier), BROKEN)
+        store.withdraw_run(met, BROKEN)
+        await store._withdrawals.close()
+
+        for run_id in ("r1", "r2"):
+            run = run_record(store_url, run_id)
+            assert run is not None
+            assert run.state == "queued"
+
+
+async def test_an_end_that_first_needed_our_functions_is_notified_of_after_it(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+
+    async def noted(self: StoreClient, commands: Any) -> list[Any]:
+        calls.append([str(command[0]) for command in commands])
+        return await pipeline(self, commands)
+
+    pipeline = StoreClient.pipeline
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        with Redis.from_url(administrator(store_url)) as client:
+            client.function_flush()
+        monkeypatch.setattr(StoreClient, "pipeline", noted)
+        assert await decided(store, job, RESULT, claim, last=True) == "recorded"
+
+    first, again = calls
+    assert "PUBLISH" in first
+    assert again == ["FUNCTION", "FCALL", "PUBLISH"]

@@ -1,8 +1,5 @@
 """Kills a submitter at each step of a batch."""
 
-import asyncio
-import os
-import sys
 from collections import Counter
 from uuid import uuid4
 
@@ -11,10 +8,10 @@ import pytest
 from mousetrap.handlers import Binding
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import Accepted
-from support.dying_submitter import STEPS, batch, pipeline_named
+from support.dying_submitter import STEPS, batch, dies, pipeline_named
 from support.workbench import workbench_for
 
-RUNS, DELAY_S, TIMEOUT_S = 60, 1.5, 60.0
+RUNS, DELAY_S = 60, 1.5
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -29,7 +26,7 @@ async def test_a_submitter_killed_in_the_middle_of_a_batch_loses_and_doubles_no_
 
     pipeline = pipeline_named(f"batch_{uuid4().hex[:8]}")
     async with workbench_for(pipeline, queue_url, store_url) as bench:
-        await dies(step, queue_url, store_url, pipeline.name)
+        await dies(step, queue_url, store_url, pipeline.name, runs=RUNS, delay=DELAY_S)
         recorded = [run.id for run in (await bench.store.page(limit=RUNS)).runs]
         await bench.submitter.republish(age=0.0)
         async with bench.working(Binding(pipeline=pipeline, stage="only", handler=count)):
@@ -45,13 +42,3 @@ async def test_a_submitter_killed_in_the_middle_of_a_batch_loses_and_doubles_no_
     for run in runs:
         (began,) = [event.at_ms for event in run.timeline if event.kind == "started"]
         assert began >= (run.due_ms or run.accepted_ms)
-
-
-async def dies(step: str, queue_url: str, store_url: str, name: str) -> None:
-    """Runs the submitter until it has killed itself, in the middle of its batch."""
-    words = (step, str(RUNS // 2), queue_url, store_url, name, str(DELAY_S), str(RUNS))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["test", *sys.path])}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "support.dying_submitter", *words, env=environment
-    )
-    assert await asyncio.wait_for(process.wait(), TIMEOUT_S) == -9

@@ -20,15 +20,18 @@ local function decode_facts(text, what)
   return facts
 end
 
--- A run as { state, facts, input }; nil for an unknown one.
-local function load_run(run)
-  local record = redis.call('GET', run_key(run))
-  if not record then return nil end
+local function decode_run(record)
   local feed = string.find(record, '\n', 2, true)
   local state = RUN_STATES[string.sub(record, 1, 1)]
   if not state or not feed then damaged('the run') end
   return { state = state, facts = decode_facts(string.sub(record, 2, feed - 1), 'the run'),
     input = string.sub(record, feed + 1) }
+end
+
+-- A run as { state, facts, input }; nil for an unknown one.
+local function load_run(run)
+  local record = redis.call('GET', run_key(run))
+  return record and decode_run(record) or nil
 end
 
 -- The state of a run; nil for an unknown one.

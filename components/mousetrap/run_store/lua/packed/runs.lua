@@ -20,6 +20,15 @@ local function note_delay(delay, ttl)
   end
 end
 
+-- The message was there before the record of its submission: what only the submitter knows joins what the claim recorded.
+local function complete(run, held, record)
+  for name, value in pairs(decode_run(record).facts) do
+    if held.facts[name] == nil then held.facts[name] = value end
+  end
+  held.facts.restored = nil
+  save_run(run, held)
+end
+
 -- A run whose id is recorded, or that has a delay. A repeat of a run that no worker has met yet may be published again: its
 -- first job has the same id. A tombstone has no facts to compare: its run was never recorded.
 function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
@@ -37,6 +46,7 @@ function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
     return { 'opened', 0, 0, 0 }
   end
   if not same then return { 'conflict', 0, 0, 0 } end
+  if facts.restored then complete(run, held, record) end
   -- A second copy of a delayed job would come due after its run is over, perhaps when that is forgotten.
   local published = facts.due_ms and not redis.call('ZSCORE', DELAYED, run)
   local waiting = held.state == 'queued' and not published and redis.call('EXISTS', job_key(run, first)) == 0
@@ -50,12 +60,14 @@ end
 -- The caller got an error: the run is not accepted. When that was the last submitter, and no worker has met the run, a
 -- message that did arrive must not run it. A success that another caller got stays valid. Of a run that is not recorded a
 -- tombstone stays, for its message may be in the queue.
-function transitions.reject_run(run, first, failure, ttl)
+function transitions.reject_run(run, first, accepted_ms, failure, ttl)
   local held = load_run(run)
   if not held then
     end_run(run, { facts = {}, input = 'null' }, 'rejected', '', ttl)
     return { 'rejected' }
   end
+  -- A repeat recorded the run; the submission that is rejected never was.
+  if accepted_ms > 0 and held.facts.accepted_ms ~= accepted_ms then return { 'kept' } end
   held.facts.submitters = (held.facts.submitters or 1) - 1
   if held.facts.submitters > 0 or redis.call('EXISTS', job_key(run, first)) == 1 or held.state ~= 'queued' then
     save_run(run, held)
