@@ -304,6 +304,23 @@ async def test_who_waits_learns_of_the_ends_of_a_batch(store_url: str) -> None:
             assert first.look() and second.look()
 
 
+async def test_an_end_is_notified_again_where_the_server_had_to_get_the_library_first(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        with Redis.from_url(administrator(store_url)) as client, client.pubsub() as notices:
+            notices.subscribe(ENDS)
+            assert notices.get_message(timeout=5.0) is not None
+            client.function_flush()
+
+            assert await decided(store, job, RESULT, claim, last=True) == "recorded"
+
+            # The first came before the decision, which that server did not know how to make.
+            found = [notices.get_message(timeout=5.0) for _ in range(2)]
+
+    assert [it and it["data"] for it in found] == [b"r1"] * 2
+
+
 # The parent's fence
 
 
