@@ -19,6 +19,8 @@ from chaos.workload import QUEUES, Work
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Claim, ClaimQueue, JobUndecodable, dead_queue, decode
 from mousetrap.run_store import RunStore, open_store
+from mousetrap.run_store.keys import packed_run_key, run_key
+from mousetrap.run_store.records import RUN_STATES
 from mousetrap.shapes import RunState
 from support.valkey import administrator
 
@@ -87,10 +89,16 @@ async def left_open(store_url: str, runs: Iterable[str]) -> set[str]:
     asked = list(runs)
     async with _client(store_url) as client, client.pipeline(transaction=False) as pipe:
         for run in asked:
-            pipe.hget(f"mousetrap:run:{run}", "state")
-        states = await pipe.execute()
-    found = zip(asked, states, strict=True)
-    return {run for run, state in found if state and not RunState(state.decode()).ended}
+            pipe.hget(run_key(run), "state")
+            pipe.getrange(packed_run_key(run), 0, 0)
+        replies = await pipe.execute()
+    found = zip(asked, map(_state, replies[::2], replies[1::2]), strict=True)
+    return {run for run, state in found if state and not RunState(state).ended}
+
+
+def _state(older: bytes | None, packed: bytes) -> str:
+    """The state of a run in either family of records; empty for an unknown one. A live packed run is queued."""
+    return older.decode() if older else RUN_STATES.get(packed.decode(), "")
 
 
 async def _listed(store: RunStore) -> set[str]:
