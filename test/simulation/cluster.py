@@ -11,7 +11,7 @@ import msgspec
 
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
-from mousetrap.jobs import Job, MousetrapError, dead_queue
+from mousetrap.jobs import Job, MousetrapError, dead_queue, first_job
 from mousetrap.run_store import RunConflict, StoredRun
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import SubmitOptions, Submitter
@@ -32,8 +32,9 @@ from simulation.handlers import (
     work_in_steps,
 )
 from simulation.ledger import Ledger, RunFacts
-from simulation.patches import LoggedErrors, patch_time
+from simulation.patches import LoggedErrors, patch_format, patch_time
 from simulation.payloads import PayloadFaults, payloads_in, text_of
+from simulation.stored import decided_fence
 
 #: How long a worker's claim is valid.
 LEASE_S = 30.0
@@ -45,9 +46,9 @@ _LATENCY_S = {"ann": 0.0010, "bob": 0.0013}
 
 
 class Cluster(Simulation):
-    """Two servers, the workers and an API. Call `end` after use."""
+    """Two servers, the workers and an API. With `packed`, new runs are of wire format 5. Call `end` after use."""
 
-    def __init__(self, keep: int = 64) -> None:
+    def __init__(self, keep: int = 64, *, packed: bool = False) -> None:
         super().__init__((name for queue in QUEUES for name in (queue, dead_queue(queue))), keep=keep)
         self.ledger = Ledger(self.loop.time)
         self.workers: dict[str, Node] = {}
@@ -59,7 +60,7 @@ class Cluster(Simulation):
         self._payload_faults = PayloadFaults(self.server)
         self._chance = random.getstate()
         random.seed(0)
-        self._undo = patch_time(self.loop)
+        self._undo = [patch_time(self.loop), patch_format(5 if packed else 2)]
         self._log = LoggedErrors(self.ledger.wrong)
         self.loop.set_exception_handler(self._unhandled)
         self.api = self.open("api", 0.0009)
@@ -242,7 +243,11 @@ class Cluster(Simulation):
             just_now = self.loop.time() < process.resumed_at + 1.0
             return self.store.away or process.paused or just_now or bool(process.faults["store"])
 
-        yield Dependencies(process, self.ledger, disturbed)
+        yield Dependencies(process, self.ledger, disturbed, self._recorded)
+
+    def _recorded(self, run: str) -> int:
+        first = first_job(run_id=run, pipeline="sums", stage="add", payload=b"null", accepted_ms=0)
+        return decided_fence(self.server, run, first.id)
 
     async def _work(self, node: Node, bindings: list[Binding], options: WorkerOptions) -> None:
         try:
@@ -352,5 +357,6 @@ class Cluster(Simulation):
         """Ends all tasks, and restores what was patched."""
         super().end()
         self._log.remove()
-        self._undo()
+        for undo in self._undo:
+            undo()
         random.setstate(self._chance)

@@ -58,9 +58,17 @@ class PermanentError(Exception):
 class Dependencies:
     """The dependencies of a handler: its process and the ledger."""
 
-    def __init__(self, process: Process, ledger: Ledger, disturbed: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        process: Process,
+        ledger: Ledger,
+        disturbed: Callable[[], bool],
+        recorded: Callable[[str], int],
+    ) -> None:
         self.process = process
         self.ledger = ledger
+        #: The fence under which the first stage of a run is recorded as done; else 0.
+        self.recorded = recorded
         #: True if the worker cannot receive news in time.
         self.disturbed = disturbed
 
@@ -71,6 +79,8 @@ async def work(given: Work, context: Context[Dependencies]) -> Work:
     await deps.process.point(f"begins {where}#{context.attempt} under fence {context.fence}")
     call = _handler_call(context)
     deps.ledger.begins(call)
+    if given.fences:
+        deps.ledger.follows(call, given.fences[-1], deps.recorded(context.run_id))
     facts = deps.ledger.facts[context.run_id]
     if given.text != (text_of(context.run_id) if facts.large else ""):
         deps.ledger.wrong.append(f"{where} was called with another payload")

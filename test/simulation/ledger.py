@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import UNSET
+
 from mousetrap.jobs import Job
 from mousetrap.shapes import ENDS
 from mousetrap.testing.simulation.process import Process
@@ -94,7 +96,7 @@ class Ledger:
     fences: dict[str, int] = field(default_factory=dict)
     lock_fences: dict[str, int] = field(default_factory=dict)
     due: dict[tuple[str, int, int], float] = field(default_factory=dict)
-    bodies: dict[tuple[str, int, int, int], bytes] = field(default_factory=dict)
+    bodies: dict[tuple[str, int, int, int, int], bytes] = field(default_factory=dict)
     #: Broken promises; reported after the step, since an exception inside the event loop would be lost.
     wrong: list[str] = field(default_factory=list)
 
@@ -109,6 +111,12 @@ class Ledger:
         late = facts.cancelled_at is not None and now > facts.cancelled_at + _CANCEL_NOTICE_S
         if late and call.undisturbed:
             self._report(f"{call.run}.{call.stage} began long after the response to its cancel")
+
+    def follows(self, call: HandlerCall, fence: int, recorded: int) -> None:
+        """Checks that a later stage begins on the recorded outcome; `fence` is the one that its input was decided under."""
+        if fence != recorded:
+            on = f"the outcome under fence {recorded} is recorded" if recorded else "no outcome is recorded"
+            self._report(f"{call.run}.{call.stage} began on an outcome under fence {fence}, and {on}")
 
     def ends(self, call: HandlerCall) -> None:
         """A handler ended by itself."""
@@ -150,7 +158,9 @@ class Ledger:
     def published(self, job: Job, body: bytes) -> None:
         """A job was published; each publication must have the same content."""
         # A run that was refused can be accepted later, at another time.
-        about = (job.id, job.accepted_ms, job.generation, job.attempt)
+        # Another outcome of the parent follows from another fence, and names it.
+        fence = 0 if job.parent_fence is UNSET else job.parent_fence
+        about = (job.id, job.accepted_ms, job.generation, job.attempt, fence)
         if self.bodies.setdefault(about, body) != body:
             self._report(f"{job.run_id}.{job.stage}#{job.attempt} was published with two contents")
 

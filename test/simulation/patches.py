@@ -1,11 +1,12 @@
-"""Patches the clock and the log of the real process."""
+"""Patches clock, log and wire format of the real process."""
 
 import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
+from mousetrap.jobs import job
 from mousetrap.testing.simulation.clock import SimulatedLoop
 
 
@@ -24,6 +25,16 @@ def patch_time(loop: SimulatedLoop) -> Callable[[], None]:
     def undo() -> None:
         for module in asking:
             module.time = time
+
+    return undo
+
+
+def patch_format(version: Literal[2, 5]) -> Callable[[], None]:
+    """Makes new runs those of this wire format. Returns a function that restores it."""
+    before, job.NEW_RUNS = job.NEW_RUNS, version
+
+    def undo() -> None:
+        job.NEW_RUNS = before
 
     return undo
 

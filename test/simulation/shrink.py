@@ -8,19 +8,19 @@ from simulation.state_machine import FailingRun, PromiseMachine, Step
 Steps = tuple[Step, ...]
 
 
-def shrunk(broken: FailingRun) -> FailingRun:
+def shrunk(broken: FailingRun, made: type[PromiseMachine] = PromiseMachine) -> FailingRun:
     """The shortest run found in which the same promise is broken."""
     best = broken
-    while (shorter := _one_step_smaller(best)) is not None:
+    while (shorter := _one_step_smaller(best, made)) is not None:
         best = shorter
     return best
 
 
-def replay(steps: Sequence[Step]) -> FailingRun | None:
+def replay(steps: Sequence[Step], made: type[PromiseMachine]) -> FailingRun | None:
     """Replays the steps. Returns the failing run; None if no promise is broken."""
     machine: PromiseMachine | None = None
     try:
-        machine = PromiseMachine()
+        machine = made()
         for step in steps:
             getattr(machine, step.what)(**step.how)
     except FailingRun as broken:
@@ -39,9 +39,9 @@ def _end(machine: PromiseMachine) -> FailingRun | None:
     return None
 
 
-def _one_step_smaller(broken: FailingRun) -> FailingRun | None:
+def _one_step_smaller(broken: FailingRun, made: type[PromiseMachine]) -> FailingRun | None:
     for steps in _attempts(broken.steps):
-        again = replay(steps)
+        again = replay(steps, made)
         if again is not None and _same(again, broken):
             return again
     return None

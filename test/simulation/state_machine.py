@@ -72,10 +72,12 @@ class PromiseMachine(RuleBasedStateMachine):
 
     #: Bytes of an outcome that the store keeps once it was handed on: no outcome is so small.
     KEEP = 64
+    #: Whether runs are of wire format 5.
+    PACKED = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.cluster = Cluster(keep=self.KEEP)
+        self.cluster = Cluster(self.KEEP, packed=self.PACKED)
         for name in WORKERS:
             self.cluster.start(name)
         self.steps: list[Step] = []
@@ -231,3 +233,15 @@ class KeepingMachine(PromiseMachine):
     """The same where the store keeps every outcome, so that chains may go on in place."""
 
     KEEP = 65_536
+
+
+class PackedMachine(PromiseMachine):
+    """Runs of wire format 5. No outcome is kept once it was handed on, so each is recorded before what follows is published."""
+
+    PACKED = True
+
+
+class BesideMachine(KeepingMachine):
+    """The same where every outcome is kept: what follows is published while it is being recorded."""
+
+    PACKED = True

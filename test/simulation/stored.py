@@ -41,6 +41,15 @@ def fences(server: StoreServer) -> Iterator[tuple[str, int]]:
             yield key, decode_job(_string(server, key)).fence
 
 
+def decided_fence(server: StoreServer, run: str, job: str) -> int:
+    """The fence under which a job is done; 0 for one that is not."""
+    if (record := _string(server, packed_job_key(run, job))) is not None:
+        held = decode_job(record)
+        return held.fence if held.state == "done" else 0
+    key = f"mousetrap:job:{job}"
+    return int(server.field(key, "fence") or 0) if server.field(key, "state") == "done" else 0
+
+
 def events(server: StoreServer, run: str) -> list[dict[bytes, bytes]]:
     """The events of a run that are recorded; of a packed run only those that do not follow from its records."""
     keys = (f"{_HASH}{run}:events", packed_events_key(run))

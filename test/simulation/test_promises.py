@@ -9,9 +9,19 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from mousetrap.run_store.packed import sender
+from mousetrap.run_store.packed.claims import Claims
+from mousetrap.run_store.packed.sender import LIBRARY
+from mousetrap.store_client import Library
 from mousetrap.testing.simulation.process import Fault
 from simulation.shrink import shrunk
-from simulation.state_machine import FailingRun, KeepingMachine, PromiseMachine
+from simulation.state_machine import (
+    BesideMachine,
+    FailingRun,
+    KeepingMachine,
+    PackedMachine,
+    PromiseMachine,
+)
 
 #: The number of simulations. If it is set, they are new ones each time; else always the same, so that CI is stable.
 _ASKED = os.environ.get("MOUSETRAP_SIMULATION_EXAMPLES")
@@ -32,6 +42,15 @@ def test_no_promise_of_a_chain_in_place_breaks_whatever_goes_wrong() -> None:
     broken = _first_broken(int(_ASKED or 100), KeepingMachine)
     if broken is not None:
         pytest.fail(str(broken), pytrace=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", [PackedMachine, BesideMachine])
+def test_no_promise_of_wire_format_5_breaks_whatever_goes_wrong(machine: type[PromiseMachine]) -> None:
+    faulthandler.cancel_dump_traceback_later()
+    broken = _first_broken(int(_ASKED or 60), machine)
+    if broken is not None:
+        pytest.fail(str(shrunk(broken, machine)), pytrace=False)
 
 
 # Simulations in which a promise was broken once, as found by the test above. Each checks the promises at its end.
@@ -197,6 +216,63 @@ def test_a_chain_in_place_whose_run_is_cancelled_or_whose_worker_is_cut_off_keep
         machine.disconnect_worker(name="ann", then=0.0)
         machine.disconnect_worker(name="bob", then=0.3)
         machine.stop_worker(name="ann", hurry=True, then=1.0)
+
+
+@pytest.mark.parametrize("calls", range(1, 14))
+@pytest.mark.parametrize("happened", [False, True])
+def test_a_worker_that_dies_at_any_call_of_what_is_recorded_beside_its_publish_costs_no_run(
+    calls: int, happened: bool
+) -> None:
+    with _machine(BesideMachine) as machine:
+        machine.crash_at_a_next_call(who="ann", calls=calls, happened=happened, then=0.0)
+        machine.submit_first(kinds=["plain", "plain", "flaky"], then=100.0)
+        assert set(machine.cluster.ledger.states.values()) == {"completed"}
+
+
+@pytest.mark.parametrize("record", [None, Fault.REQUEST_LOST, Fault.REPLY_LOST, Fault.LATE])
+@pytest.mark.parametrize("publish", [None, *Fault])
+def test_a_record_and_the_publish_beside_it_may_fail_in_any_pair(
+    record: Fault | None, publish: Fault | None
+) -> None:
+    with _machine(BesideMachine) as machine:
+        machine.submit_first(kinds=["plain"], then=0.04)  # its first handler is at work
+        for name in ("ann", "bob"):
+            if record:
+                machine.fail_a_store_call(who=name, fault=record, then=0.0)
+            if publish:
+                machine.fail_a_publish(who=name, fault=publish, then=0.0)
+        machine.wait(seconds=100.0)
+        assert set(machine.cluster.ledger.states.values()) == {"completed"}
+
+
+def test_what_follows_from_the_outcome_of_a_worker_that_lost_its_claim_is_refused() -> None:
+    with _machine(BesideMachine) as machine:
+        _publish_what_another_worker_does_again(machine)
+        assert machine.cluster.ledger.states == {"run1": "completed"}
+
+
+def test_a_claim_that_does_not_look_at_its_parent_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The story before this one depends on that look, and so does each job that left before its parent's record."""
+    look = "local held = load_job(run, parent)"
+    assert LIBRARY.source.count(look) == 1
+    blind = Library(LIBRARY.name, LIBRARY.source.replace(look, "local held = nil"))
+    monkeypatch.setattr(sender, "LIBRARY", blind)
+    monkeypatch.setattr(Claims, "_follows", lambda *_: True)
+
+    breach = "began on an outcome under fence 1, and no outcome is recorded"
+    with pytest.raises(FailingRun, match=breach), _machine(BesideMachine) as machine:
+        _publish_what_another_worker_does_again(machine)
+
+
+def _publish_what_another_worker_does_again(machine: PromiseMachine) -> None:
+    """A paused worker wakes, publishes what follows from its outcome, and learns that it has lost the job."""
+    machine.submit_first(kinds=["slow"], then=0.05)
+    machine.pause_worker(name="ann", seconds=25.0, then=26.0)
+    lines = [line.split(maxsplit=1)[1] for line in machine.cluster.event_log.lines]
+    done, published = "ann1    asks the store to done run1.add run1: stale", "ann1    publishes run1.double#1"
+    assert any(line.startswith(done) for line in lines)
+    assert any(line.startswith(published) for line in lines)
+    machine.wait(seconds=100.0)
 
 
 @contextmanager

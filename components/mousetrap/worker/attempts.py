@@ -8,18 +8,23 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from msgspec import UnsetType
+
 from mousetrap.handlers import AsyncCall, BoundHandler
 from mousetrap.jobs import Delivery, Job, Outcome, StoreUnreachable
 from mousetrap.pipeline import Stage
 from mousetrap.run_store import Claim, RunStore
 from mousetrap.telemetry import Observer
-from mousetrap.worker.settle import Ending
+from mousetrap.worker.beside import Beside
+from mousetrap.worker.settle import Ending, Publish
 from mousetrap.worker.stats import Running
 
 #: Seconds between two questions whether runs under way were cancelled: a cancel takes effect so late at most.
 _CANCEL_POLL_S = 0.5
-#: The same for every copy of a message, another one for the job's next attempt and its next round.
-_key: Callable[[Job], tuple[str, int, int]] = attrgetter("id", "generation", "attempt")
+#: The same for every copy of a message, another one for the job's next attempt and its next round. The message of a worker
+#: that had lost the parent is no copy: it is refused for its fence, and another one of the same job must not go with it.
+_Key = tuple[str, int, int, int | UnsetType]
+_key: Callable[[Job], _Key] = attrgetter("id", "generation", "attempt", "parent_fence")
 
 
 @dataclass(slots=True)
@@ -55,6 +60,8 @@ class Attempt:
     suspended: "tuple[AsyncCall, asyncio.Task[Any]] | None" = None
     #: What the handler ended with, where it ran with others.
     outcome: Outcome | None = None
+    #: Where what follows from the outcome left while that was being recorded: the replies of both.
+    beside: Beside | None = None
     #: What becomes of its deliveries, once that is known.
     ending: Ending | None = None
     #: Whether it counts towards the jobs that may run at once.
@@ -73,6 +80,11 @@ class Attempt:
     def obsolete(self) -> bool:
         """Whether it was stopped because nothing would follow from its outcome."""
         return self.lost or self.cancelled
+
+    @property
+    def posted(self) -> Publish | None:
+        """What follows from its outcome, where the queue has that before the outcome is recorded."""
+        return self.beside.posted if self.beside else None
 
     def lose(self) -> None:
         """Stops the handler: another worker has the job."""
@@ -109,7 +121,7 @@ class Attempts:
         }
         self._lease = lease
         self._observer = observer
-        self._table: dict[tuple[str, int, int], Attempt] = {}
+        self._table: dict[_Key, Attempt] = {}
         #: How many of them count towards the jobs that may run at once.
         self.held = 0
         #: Whether there are any: without one, the tasks below sleep, and an idle worker does not wake for them.

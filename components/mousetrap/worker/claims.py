@@ -24,12 +24,13 @@ from mousetrap.run_store import (
 )
 from mousetrap.telemetry import Observer
 from mousetrap.worker.attempts import Attempt
+from mousetrap.worker.beside import Beside
 from mousetrap.worker.exchange import Exchange, Replies
 from mousetrap.worker.in_place import StandIn
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
-from mousetrap.worker.settle import Drop, Ending, ending_of, unrecorded
+from mousetrap.worker.settle import Drop, Ending, Publish, ending_of, unrecorded
 
 #: Bytes that a recorded outcome has beside its output, at most.
 _AROUND_OUTPUT = 1_024
@@ -112,6 +113,20 @@ class Claims:
         """Whether the outcome stays recorded once what follows from it is claimed."""
         return memoryview(outcome.output).nbytes + _AROUND_OUTPUT <= self._store.keep
 
+    def beside(self, attempt: Attempt, outcome: Done) -> Beside | None:
+        """What follows from the outcome, where that may leave while the outcome is being recorded; else the record is first.
+
+        Its job names the fence, so that nothing is done on an outcome which the store refuses. Only after a plain claim, so not
+        for formats before 5, with a lock, or after the first attempt. Only where the record keeps the whole output, and
+        while no server is known to be away: most such messages would come to nothing, or be published twice.
+        """
+        if attempt.next_stage is None or not isinstance(attempt.claim, Granted) or not attempt.claim.record:
+            return None
+        if self._outages or outcome.reference is not msgspec.UNSET or not self.is_kept(outcome):
+            return None
+        following = ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, attempt.fence)
+        return Beside(following) if isinstance(following, Publish) else None
+
     def is_lock_elsewhere(self, attempt: Attempt) -> bool:
         """Whether the lock that the job needs may depend on a payload that must be read first."""
         locked = attempt.handler is not None and attempt.handler.stage.lock is not None
@@ -160,6 +175,8 @@ class Claims:
         self._observer.recorded(attempt.job, outcome, decision)
         if decision != "recorded":
             return unrecorded(decision, attempt.job, self._lease)
+        if attempt.beside is not None:
+            return attempt.beside.following
         return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, attempt.fence)
 
     async def end_run(self, job: Job, why: Failure) -> Ending:

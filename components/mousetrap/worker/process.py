@@ -58,7 +58,7 @@ class Processor:
                 ending = await self._claims.record(attempt, ran) if isinstance(ran, Outcome) else ran
             except RecordDamaged as error:
                 ending = damaged(attempt.job, error)
-            await self._settle(attempt.deliveries, ending)
+            await self._settle(attempt.deliveries, ending, attempt.posted)
         except asyncio.CancelledError:
             await self._settle(attempt.deliveries, await self._stopped(attempt))
             if not attempt.obsolete:

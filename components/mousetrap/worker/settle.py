@@ -157,8 +157,13 @@ class Settler:
         self._outages = outages
         self._observer = observer
 
-    async def settle(self, deliveries: Sequence[Delivery], ending: Ending) -> None:
-        """Publishes what follows, then acknowledges: a crash between the two repeats a message, and loses none."""
+    async def settle(
+        self, deliveries: Sequence[Delivery], ending: Ending, posted: Publish | None = None
+    ) -> None:
+        """Publishes what follows, unless that is `posted`, which the queue has; then acknowledges.
+
+        A crash between the two repeats a message, and loses none.
+        """
         if isinstance(ending, HandBack):
             for delivery in deliveries:
                 delivery.hand_back()
@@ -166,7 +171,8 @@ class Settler:
         queue, observer = deliveries[0].queue, self._observer
         if isinstance(ending, Refuse):
             observer.refused(queue, ending.failure)
-        message = outgoing(ending, deliveries[0], self._options, int(self._options.runtime.now() * 1000))
+        now_ms = int(self._options.runtime.now() * 1000)
+        message = None if ending is posted else outgoing(ending, deliveries[0], self._options, now_ms)
         if message is not None:
             act = f"publish to {message.queue}"
             await self._outages.retry_until_up(

@@ -10,6 +10,7 @@ from typing import Any
 from mousetrap.jobs import Delivery, Done, MousetrapError, Outcome, RecordDamaged
 from mousetrap.run_store import Claim, Decided, Decision, Granted
 from mousetrap.worker.attempts import Attempt, Attempts
+from mousetrap.worker.beside import Beside
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.exchange import Replies
 from mousetrap.worker.in_place import StandIn
@@ -32,8 +33,9 @@ class Turns:
     1. What has arrived is verified, and attempts begin, as far as jobs may run.
     2. One exchange with the store records the outcomes of the last jobs and claims these.
     3. Granted, the handlers are stepped in place (`Steps`).
-    4. The outcome is recorded with the next exchange, and what follows is published; when both are done, the deliveries are
-       acknowledged.
+    4. The outcome is recorded with the next exchange, and what follows is published: in the same turn where its job names the
+       fence that it follows from (`Claims.beside`), else once the outcome is recorded. When both are done, the
+       deliveries are acknowledged.
     5. In place of that, a pipeline's next job begins under the same deliveries where the pipeline asks for it (`in_place`) and this
        worker serves that stage.
     6. Whatever is not usual goes on alone, from where it is: `alone` gets it.
@@ -93,8 +95,11 @@ class Turns:
     def finish(self, attempt: Attempt, outcome: Done) -> None:
         """Records and publishes the attempt's outcome with others."""
         attempt.task, attempt.alone, attempt.outcome = None, False, outcome
-        self._attempts.hold(attempt, self._goes_on(attempt, outcome))
+        goes_on = self._goes_on(attempt, outcome)
+        self._attempts.hold(attempt, goes_on)
         self._exchange.record(attempt, self._claims.decision_request(attempt, outcome))
+        if not goes_on and (beside := self._claims.beside(attempt, outcome)) is not None:
+            self._post_beside(attempt, beside)
         self.soon()
 
     def _turn(self) -> None:
@@ -163,7 +168,26 @@ class Turns:
             attempt.outcome = outcome
             self._go_alone(attempt)
 
+    def _post_beside(self, attempt: Attempt, beside: Beside) -> None:
+        try:
+            self._settler.post(beside.following, partial(self._safely, attempt, self._posted_beside, beside))
+            attempt.beside = beside
+        except Exception:  # noqa: BLE001  a defect of ours: it shows again once the outcome is recorded
+            _log.exception("a job that follows stage %s waits for the record", attempt.job.stage)
+
+    def _posted_beside(self, attempt: Attempt, beside: Beside, error: MousetrapError | None) -> None:
+        beside.settled(error)
+        if beside.decision is not None:
+            self._decided(attempt, beside.decision)
+
     def _recorded(self, attempt: Attempt, decision: Decision | BaseException) -> None:
+        if (beside := attempt.beside) is not None:
+            beside.decision = decision
+        if beside is None or beside.is_settled:
+            self._decided(attempt, decision)
+
+    def _decided(self, attempt: Attempt, decision: Decision | BaseException) -> None:
+        """Acts on the store's reply, and on the queue's where what follows was posted beside the record."""
         if attempt.alone or attempt.outcome is None:
             return  # handed back meanwhile
         if isinstance(decision, BaseException):
@@ -173,12 +197,14 @@ class Turns:
         if decision != "recorded":
             attempt.ending = ending
             self._go_alone(attempt)
-        elif isinstance(ending, Publish) and self._goes_on(attempt, attempt.outcome):
-            self._go_on(attempt, ending)
-        elif isinstance(ending, Publish):
-            self._settler.post(ending, partial(self._safely, attempt, self._posted, ending))
-        else:
+        elif not isinstance(ending, Publish):
             self._end(attempt)
+        elif attempt.beside is not None:
+            self._posted(attempt, ending, attempt.beside.error)
+        elif self._goes_on(attempt, attempt.outcome):
+            self._go_on(attempt, ending)
+        else:
+            self._settler.post(ending, partial(self._safely, attempt, self._posted, ending))
 
     def _goes_on(self, attempt: Attempt, outcome: Outcome) -> bool:
         """Whether the next job begins under the attempt's deliveries. A worker that leaves begins none."""
