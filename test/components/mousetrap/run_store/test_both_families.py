@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
-from mousetrap.run_store import DecisionRequest, Granted, RunStore, StoredRun, Terms, open_store
+from mousetrap.run_store import ClaimRequest, DecisionRequest, Granted, RunStore, StoredRun, Terms, open_store
 from mousetrap.shapes import Event, Progress
 from support.valkey import administrator
 
@@ -259,6 +259,20 @@ async def waiting_for_a_lock(teller: Teller) -> AsyncIterator[object]:
     yield "completed"
 
 
+async def a_chain_in_place(teller: Teller) -> AsyncIterator[object]:
+    job = await teller.open()
+    claim = await teller.claim(job)
+    child = teller.child(job, claim.fence)
+    decision = DecisionRequest(job, OUTPUT, claim, last=False, next_stage="double")
+    wanted = ClaimRequest(child, redelivered=False, lease=60.0, in_place=True)
+    assert (await teller.store.exchange([decision], [], worker="w1")).decisions == ["recorded"]
+    (second,) = (await teller.store.exchange([], [wanted], worker="w1")).claims
+    assert isinstance(second, Granted)
+    yield "goes on in place"
+    await teller.decide(child, RESULT, second, following=None)
+    yield "completed"
+
+
 async def restored_from_a_later_job(teller: Teller) -> AsyncIterator[object]:
     job = await teller.open("r2")
     lost = first_job(run_id="r1", pipeline="sums", stage="add", payload=b"1", accepted_ms=job.accepted_ms)
@@ -291,6 +305,7 @@ STORIES: list[Story] = [
     taken_over_until_it_is_a_suspect,
     with_references,
     waiting_for_a_lock,
+    a_chain_in_place,
     restored_from_a_later_job,
 ]
 
