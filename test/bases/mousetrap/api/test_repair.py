@@ -44,16 +44,24 @@ def lead_to(store_url: str, run_id: str, handed_on: bytes, outcome: Outcome) -> 
                 payload=b"{}",
                 accepted_ms=run.accepted_ms,
             )
-            await decide(store, fetch, Done(msgspec.Raw(handed_on)), last=False)
-            await decide(store, fetch.following("process", handed_on), outcome, last=True)
+            fence = await decide(store, fetch, Done(msgspec.Raw(handed_on)), next_stage="process")
+            await decide(store, fetch.following("process", handed_on, fence=fence), outcome)
 
     asyncio.run(act())
 
 
-async def decide(store: RunStore, job: Job, outcome: Outcome, *, last: bool) -> None:
+async def decide(store: RunStore, job: Job, outcome: Outcome, *, next_stage: str | None = None) -> int:
+    """Records the outcome of the job, and gives the fence that it is recorded under."""
     claim = await store.claim(job, worker="w1", redelivered=False, lease=30)
     assert isinstance(claim, Granted)
-    assert await store.decide(job, outcome, fence=claim.fence, worker="w1", last=last) == "recorded"
+    how: dict[str, Any] = {"worker": "w1", "last": next_stage is None, "next_stage": next_stage}
+    assert await store.decide(job, outcome, fence=claim.fence, **how) == "recorded"
+    return claim.fence
+
+
+@pytest.fixture(params=[2, 5], ids=["format 2", "format 5"])
+def kind_of_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", request.param)
 
 
 def test_a_waiting_run_is_cancelled_and_again_changes_nothing(api: httpx.Client) -> None:
@@ -122,6 +130,7 @@ def test_a_re_run_can_have_another_input(api: httpx.Client) -> None:
     assert api.get(again.headers["location"]).json()["input"] == other
 
 
+@pytest.mark.usefixtures("kind_of_runs")
 def test_a_failed_run_goes_on_where_it_failed_with_what_that_stage_was_given(
     api: httpx.Client, store_url: str
 ) -> None:
@@ -135,6 +144,7 @@ def test_a_failed_run_goes_on_where_it_failed_with_what_that_stage_was_given(
     assert again["input"] == msgspec.json.decode(FETCHED)
 
 
+@pytest.mark.usefixtures("kind_of_runs")
 def test_a_re_run_begins_at_a_stage_of_choice(api: httpx.Client, store_url: str) -> None:
     first = api.post(RUNS, json=FEED).json()["run_id"]
     lead_to(store_url, first, FETCHED, Done(msgspec.Raw(b"{}")))
@@ -144,6 +154,7 @@ def test_a_re_run_begins_at_a_stage_of_choice(api: httpx.Client, store_url: str)
     assert api.get(answer.headers["location"]).json()["stage"] == "process"
 
 
+@pytest.mark.usefixtures("kind_of_runs")
 def test_a_re_run_that_cannot_be_is_refused_with_what_can(
     api: httpx.Client, store_url: str, worker: Any
 ) -> None:
@@ -202,6 +213,7 @@ def test_a_time_that_is_none_is_refused(api: httpx.Client, seconds: str) -> None
     assert api.get("/runs").json()["runs"] == []
 
 
+@pytest.mark.usefixtures("kind_of_runs")
 def test_the_job_of_each_stage_is_shown_as_its_message_carried_it(api: httpx.Client, store_url: str) -> None:
     run_id = api.post(RUNS, json=FEED).json()["run_id"]
     early = check(api.get(f"/runs/{run_id}/jobs/process"), 409, "rerun-impossible")
