@@ -103,7 +103,7 @@ class Cluster(Simulation):
         run = f"run{len(self.runs) + 1}"
         self.runs.append(run)
         self.ledger.facts[run] = RunFacts(kind.removeprefix(LARGE), large=kind.startswith(LARGE))
-        self._in_background(self._submit(run))
+        self._in_background(self._submit(run, is_new=True))
         return run
 
     def submit_again(self, run: str) -> None:
@@ -287,13 +287,13 @@ class Cluster(Simulation):
             with suppress(MousetrapError):
                 await node.store.payloads.sweep(node.store.known, GRACE_S)
 
-    async def _submit(self, run: str) -> None:
+    async def _submit(self, run: str, *, is_new: bool = False) -> None:
         node, facts = self._api(), self.ledger.facts[run]
         body = msgspec.json.encode(Work(facts.kind, text=text_of(run) if facts.large else ""))
         options = OPTIONS.get(facts.kind, SubmitOptions())
         try:
             submitter = Submitter(node.store, node.queue, KEYRING, PIPELINES)
-            await submitter.submit(KINDS[facts.kind], body, run_id=run, options=options)
+            await submitter.submit(KINDS[facts.kind], body, run_id=run, options=options, is_new=is_new)
         except RunConflict as error:
             self.ledger.wrong.append(f"{run} conflicts with another run of its id: {error}")
         except MousetrapError as error:

@@ -187,6 +187,54 @@ def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accept
         machine.submit_again(run=1, then=0.0)
 
 
+@pytest.mark.parametrize("calls", range(1, 8))
+@pytest.mark.parametrize("happened", [False, True])
+def test_a_submitter_of_new_runs_that_dies_at_any_call_loses_and_doubles_none(
+    calls: int, happened: bool
+) -> None:
+    with _machine(PackedMachine) as machine:
+        machine.submit_first(kinds=["plain"], then=1.0)
+        machine.crash_at_a_next_call(who="api", calls=calls, happened=happened, then=0.0)
+        machine.submit(kinds=["plain", "later", "plain"], then=1.0)
+        machine.submit_again(run=1, then=100.0)
+
+
+@pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.REPLY_LOST, Fault.LATE])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_a_new_run_whose_record_got_no_reply_runs_only_if_its_repeat_was_accepted(
+    fault: Fault, repeated: bool
+) -> None:
+    with _machine(PackedMachine) as machine:
+        machine.submit_first(kinds=["plain"], then=5.0)
+        machine.pause_worker(name="ann", seconds=45.0, then=0.0)
+        machine.pause_worker(name="bob", seconds=45.0, then=0.0)
+        machine.fail_a_store_call(who="api", fault=fault, then=0.0)
+        machine.submit(
+            kinds=["plain"], then=2.005
+        )  # the caller has the error, and the tombstone is under way
+        if repeated:
+            machine.submit_again(run=2, then=0.0)
+        machine.wait(seconds=100.0)
+        facts, ledger = machine.cluster.ledger.facts["run2"], machine.cluster.ledger
+        assert facts.accepted == repeated
+        assert ledger.states["run2"] == ("completed" if repeated else "rejected")
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5.0, 25.0])
+def test_of_runs_that_a_store_that_was_away_refused_none_is_done(seconds: float) -> None:
+    with _machine(PackedMachine) as machine:
+        machine.submit_first(kinds=["plain"], then=5.0)
+        machine.pause_worker(name="ann", seconds=45.0, then=0.0)
+        machine.pause_worker(name="bob", seconds=45.0, then=0.0)
+        machine.stop_store(seconds=seconds, then=0.0)
+        machine.submit(kinds=["plain", "plain"], then=0.02)
+        machine.submit(kinds=["plain"], then=100.0)
+        ledger = machine.cluster.ledger
+        assert not any(ledger.facts[run].accepted for run in ("run2", "run3", "run4"))
+        assert {ledger.states.get(run) for run in ("run2", "run3")} == {"rejected"}
+        assert {call.run for call in ledger.calls} == {"run1"}
+
+
 def test_a_suspect_whose_claim_got_no_answer_is_one_still() -> None:
     with _machine() as machine:
         machine.submit_first(kinds=["plain"], then=0.0)
