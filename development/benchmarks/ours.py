@@ -118,7 +118,7 @@ async def opened(stack: AsyncExitStack) -> tuple[Queue, RunStore]:
 async def submit_one(queue: Queue, store: RunStore, body: bytes) -> str:
     """Starts a run and gives its id; returns when broker and store have it."""
     run_id = new_run_id(time.time_ns() // 1_000_000, os.urandom(10))
-    await submit_run(store, queue, KEYRING, PIPELINE, body, run_id=run_id)
+    await submit_run(store, queue, KEYRING, PIPELINE, body, run_id=run_id, is_new=True)
     return run_id
 
 

@@ -4,6 +4,7 @@ from mousetrap.run_store.claim_replies import Busy, Claim, Decided, Forgotten, G
 from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.decode_run import StoredRun
 from mousetrap.run_store.info import StoreInfo
+from mousetrap.run_store.packed.openings import NewRun
 from mousetrap.run_store.requests import ClaimRequest, Decision, DecisionRequest, Exchanged
 from mousetrap.run_store.signed_records import Opening
 from mousetrap.run_store.store import RunStore, open_store
@@ -22,6 +23,7 @@ __all__ = [
     "Granted",
     "Kept",
     "Locked",
+    "NewRun",
     "Opened",
     "Opening",
     "Over",

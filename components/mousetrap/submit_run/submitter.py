@@ -22,7 +22,7 @@ from mousetrap.jobs import (
     signed_message,
 )
 from mousetrap.pipeline import Pipeline, Stage, read, write
-from mousetrap.run_store import Opening, RunStore, StoredRun, Terms
+from mousetrap.run_store import NewRun, Opening, RunStore, StoredRun, Terms
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.submit_run.blobs import with_own_blobs
 from mousetrap.submit_run.gate import Gate
@@ -215,20 +215,29 @@ class Submitter:
         """Records the run while its first job is published. A store that failed gets a tombstone, for the message may be there."""
         run_id, name, stage = submission.run_id, submission.pipeline.name, submission.pipeline.first
         draft = await self._store.draft_run(run_id, name, stage.name, payload, terms=_terms(submission, ""))
-        opened, published = await asyncio.gather(
-            self._store.open_drafted(draft),
-            self._queue.publish(stage.queue, signed_message(draft.first_job(), self._keyring)),
-            return_exceptions=True,
-        )
-        if isinstance(opened, StoreUnreachable):
-            self._store.withdraw_run(draft, _failure(opened))
-        elif isinstance(published, MousetrapError):
-            await self._reject(run_id, published)
-        for result in (opened, published):
-            if isinstance(result, BaseException):
-                raise result
+        publish = self._queue.publish(stage.queue, signed_message(draft.first_job(), self._keyring))
+        publishing = asyncio.create_task(publish)
+        publishing.add_done_callback(_ignore_error)  # the store's is raised in its place
+        try:
+            await self._kept(draft, publishing)
+        finally:
+            publishing.cancel()  # its caller may have left
         self._store.mark_published(run_id)
         return Accepted(run_id, True)
+
+    async def _kept(self, draft: NewRun, publishing: "asyncio.Task[None]") -> None:
+        """Returns once the run is recorded and its message confirmed. Raises what either raises, the store's error first."""
+        try:
+            await self._store.open_drafted(draft)
+        except StoreUnreachable as error:
+            self._store.withdraw_run(draft, _failure(error))
+            await asyncio.wait([publishing])
+            raise
+        try:
+            await publishing
+        except MousetrapError as error:
+            await self._reject(draft.run_id, error)
+            raise
 
     async def _publish(self, job: Job, stage: Stage, after: float) -> None:
         await self._queue.publish(stage.queue, signed_message(job, self._keyring), after=after)
@@ -255,10 +264,11 @@ async def submit_run(
     *,
     run_id: str,
     options: SubmitOptions = NOW,
+    is_new: bool = False,
 ) -> Accepted:
     """Submits one run. A `Submitter` does it for many, and repeats them as well."""
     submitter = Submitter(store, queue, keyring, {pipeline.name: pipeline})
-    return await submitter.submit(pipeline, body, run_id=run_id, options=options)
+    return await submitter.submit(pipeline, body, run_id=run_id, options=options, is_new=is_new)
 
 
 def _terms(submission: Submission, rerun_of: str) -> Terms:
@@ -267,6 +277,11 @@ def _terms(submission: Submission, rerun_of: str) -> Terms:
     if expires_in is None and its_own is not None:
         expires_in = options.delay_s + its_own
     return Terms(delay_s=options.delay_s, expires_in=expires_in, rerun_of=rerun_of, tags=options.tags)
+
+
+def _ignore_error(publishing: "asyncio.Task[None]") -> None:
+    if not publishing.cancelled():
+        publishing.exception()
 
 
 def _failure(error: MousetrapError) -> Failure:
