@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+_RUN_KEY = re.compile(r"mousetrap:\{(.+)\}:run")
 _JOB_KEY = re.compile(r"mousetrap:\{(.+)\}:job:(.+)")
 
 #: A transition: its name, its arguments, its reply.
@@ -15,7 +16,8 @@ Transition = tuple[str, list[Any], list[Any]]
 def packed_calls(commands: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
     """The name and the arguments of each transition that the commands ask for.
 
-    Plain ones are `plain_claim` and `plain_decision`, with the ids of job and run.
+    Plain ones are `plain_open` with the id of the run, and `plain_claim`, `plain_decision` and `plain_completion` with the
+    ids of job and run.
     """
     for command in commands:
         if (call := _call(command)) is not None:
@@ -34,6 +36,8 @@ def packed_transitions(commands: Sequence[Sequence[Any]], replies: Sequence[Any]
 
 def _call(command: Sequence[Any]) -> list[Any] | None:
     match command:
+        case ["SET", key, record, "NX", "GET", *_] if run := _RUN_KEY.fullmatch(key):
+            return ["plain_open", run[1]]
         case ["SET", key, record, "NX", "GET", *_] if job := _JOB_KEY.fullmatch(key):
             return ["plain_claim", job[2], job[1], record]
         case ["SET", key, record, "IFEQ", *_] if job := _JOB_KEY.fullmatch(key):
@@ -51,6 +55,8 @@ def _call(command: Sequence[Any]) -> list[Any] | None:
 
 
 def _answer(name: str, reply: Any) -> list[Any]:
+    if name == "plain_open":
+        return ["opened" if reply is None else "found"]
     if name == "plain_claim":
         return ["granted" if reply is None else "refused"]
     if name.startswith("plain_"):

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -92,9 +92,9 @@ class WorldSimulation(Simulation):
             self._repairing = self.loop.create_task(self._republish())
 
     def transitioned(self, process: Process, happened: Transitions) -> None:
-        self.run_ids += [
-            given[0] for name, given, reply in happened if name == "open_run" and reply[0] == "opened"
-        ]
+        for run_id in _recorded(happened):
+            if run_id not in self.run_ids:
+                self.run_ids.append(run_id)
         self.changed.set()
 
     def process_ended(self, node: Node) -> None:
@@ -136,10 +136,21 @@ class WorldSimulation(Simulation):
                 await self.submitter.republish()
 
 
+def _recorded(happened: Transitions) -> Iterator[str]:
+    """The runs that are recorded now: opened by a submission, or by the claim of a message that came first."""
+    for name, given, (answer, *_) in happened:
+        if name in ("open_run", "plain_open") and answer == "opened":
+            yield given[0]
+        elif name == "claim" and answer == "granted":
+            yield given[1]
+
+
 #: Where a worker can be killed: how the event log describes the call.
 _POINTS = {
-    "claim": re.compile(r"asks the store to (.*, )?claim "),
-    "record": re.compile(r"asks the store to (.*, )?(done|complete|retry|wait_out|give_up) "),
+    "claim": re.compile(r"asks the store to (.*, )?(plain_)?claim "),
+    "record": re.compile(
+        r"asks the store to (.*, )?(plain_decision|plain_completion|done|complete|retry|wait_out|give_up) "
+    ),
     "publish": re.compile(r"^publishes "),
     "acknowledge": re.compile(r"^acknowledges "),
 }
