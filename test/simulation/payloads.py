@@ -43,8 +43,11 @@ class PayloadFaults:
         return bool(found)
 
     def repair(self) -> None:
-        """Puts all that was broken back."""
+        """Puts all that was broken back, but for what was swept meanwhile."""
+        there = runs_with_payloads(self._server)
         for (run, name), data in self._originals.items():
+            if run not in there:
+                continue
             self._server.command("HSET", _PREFIX + run, name, data)
             self._server.command("PEXPIRE", _PREFIX + run, int(RETENTION_S * 1000))
         self._originals.clear()

@@ -370,6 +370,19 @@ async def test_a_worker_that_is_forced_to_stop_meanwhile_leaves_one_outcome(
     assert [fence for stage, fence in late.calls if stage == "double"] == [record.fence]
 
 
+async def test_a_stage_that_goes_on_in_place_is_recorded_first(bench: Workbench) -> None:
+    late = Late(replace(bench, pipeline=replace(bench.pipeline, in_place=True)))
+    async with late.working("add", "double"):
+        run_id = await late.bench.submit(b"7")
+        await asyncio.wait_for(late.store.gate.reached.wait(), TIMEOUT_S)
+        assert not late.queue.gate.reached.is_set()
+        late.reply("store")
+        run = await bench.ended(run_id)
+
+    assert run.result == 107
+    assert late.queue.published == ["add"]
+
+
 def test_a_message_of_another_outcome_of_the_parent_does_not_go_with_the_attempt() -> None:
     attempts = Attempts(cast(RunStore, None), [], 30.0, Observer())
     parent = packed_first("r1")
