@@ -55,9 +55,12 @@ class StoreClient:
         if not commands:
             return []
         sent = packed(commands)
+        slot, slots = self._slot(), self._slots
         try:
-            return await self._slot().exchange(sent)
+            return await slot.exchange(sent)
         except ConnectionLost:
+            if self._slots is not slots:  # we were closed meanwhile: another connection would stay open
+                raise
             return await self._slot().exchange(sent)
 
     async def transaction(self, commands: Sequence[Command]) -> list[Any]:
@@ -84,7 +87,7 @@ class StoreClient:
         """Gives `receive` what comes from the channels, over a connection of its own, until that is lost, which raises.
 
         It is given `[b"subscribe", channel, number]` for each, then `[b"message", channel, data]`. A server from which nothing
-        came for `silence_s` is asked, and is lost if nothing comes for as long again.
+        came for `silence_s` is asked, and is lost if nothing comes for as long again. A refusal ends it too, as ConnectionError.
         """
         came = asyncio.Event()
 
@@ -124,8 +127,8 @@ async def _until_silent(connection: Connection, came: asyncio.Event, silence_s: 
     while True:
         came.clear()
         await asyncio.wait([connection.ended], timeout=silence_s)
-        if connection.ended.done():
-            raise ConnectionLost("it closed the subscription")
+        if connection.lost is not None:
+            raise connection.lost
         if came.is_set():
             asked = False
         elif asked:

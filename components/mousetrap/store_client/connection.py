@@ -12,7 +12,7 @@ from typing import Any
 import hiredis
 
 from mousetrap.store_client.address import Address
-from mousetrap.store_client.errors import PASSING, ConnectionLost, ReplyError
+from mousetrap.store_client.errors import ConnectionLost, ReplyError
 
 Word = str | bytes | int | float | memoryview
 #: One command: its name and its arguments.
@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
     1. `exchange` writes commands; the future has their replies, errors as values. Who does not wait for them keeps the place in
        the order. A server that cannot serve now is as one that is away.
     2. Without a reply for `timeout_s` all fail with TimeoutError, and the connection is dropped: no late reply can be another's.
-    3. After `listen`, whatever comes goes to a function, as a subscription wants it.
+    3. After `listen`, whatever comes goes to a function, as a subscription wants it; a refusal ends the connection.
     """
 
     def __init__(self, timeout_s: float | None) -> None:
@@ -70,6 +70,11 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether commands can be sent, as far as is known here."""
         return self._lost is None and not self._retired
+
+    @property
+    def lost(self) -> OSError | None:
+        """Why it ended; None while it lasts."""
+        return self._lost
 
     def exchange(self, sent: Sequence[bytes]) -> "asyncio.Future[list[Any]]":
         """The replies to come of packed commands. It raises ConnectionLost, TimeoutError, or another ConnectionError."""
@@ -131,9 +136,9 @@ class Connection(asyncio.Protocol):
 
     def _take(self, reply: Any) -> None:
         if self._push is not None:
-            return self._push(reply)
+            return self._listened(reply)
         if not self._due:
-            return self._drop(ConnectionError("it sent a reply to no command"))
+            return self._drop(ConnectionError(str(self._unfit or "it sent a reply to no command")))
         due = self._due[0]
         due.replies.append(reply)
         if len(due.replies) == due.count:
@@ -149,9 +154,15 @@ class Connection(asyncio.Protocol):
                 self.close()
         return None
 
+    def _listened(self, reply: Any) -> None:
+        if isinstance(reply, ReplyError):  # nothing would ever come
+            self._drop(ConnectionError(str(reply)))
+        elif self._push is not None:
+            self._push(reply)
+
     def _refusal(self, text: str) -> ReplyError:
         error = ReplyError(text)
-        if error.code in PASSING:
+        if error.passing:
             self._unfit = error
         # After a failover the address may lead to the new primary, which only a new connection finds.
         self._retired = self._retired or error.code == "READONLY"
@@ -181,6 +192,8 @@ class Connection(asyncio.Protocol):
         self._lost = error
         if self._timer is not None:
             self._timer.cancel()
+        if self._unfit is not None:  # it hung up after a refusal, which has the reason
+            error = ConnectionError(str(self._unfit))
         while self._due:
             due = self._due.popleft()
             if not due.future.done():
@@ -207,7 +220,8 @@ class Server:
             if login := self.address.login(self.name):
                 for reply in await connection.exchange(packed(login)):
                     if isinstance(reply, ReplyError):
-                        raise ConnectionError(str(reply))
+                        # A server without the command repeats its arguments, and a password is one.
+                        raise ConnectionError(str(reply).partition(", with args")[0])
         except BaseException:
             connection.close()
             raise

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from mousetrap.jobs import StoreFull, StoreUnreachable
 
 #: Codes of a server that cannot serve now: it loads its data, lost its primary, or is a replica since a failover.
-PASSING = frozenset(("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"))
+_PASSING = frozenset(("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"))
+#: The refusal of one that has as many clients as it may: it hangs up then.
+_FULL = "max number of clients"
 #: What these refusals come from.
 _MEANING = {
     "READONLY": "it is a replica: name the primary, or an address that follows it",
@@ -22,6 +24,11 @@ class ReplyError(Exception):
     def code(self) -> str:
         """The first word, which names the kind: `ERR`, `OOM`, `WRONGTYPE`, `NOSCRIPT`, …"""
         return str(self.args[0]).partition(" ")[0]
+
+    @property
+    def passing(self) -> bool:
+        """Whether the server cannot serve now, whatever the command."""
+        return self.code in _PASSING or str(self).startswith(_FULL)
 
     def __str__(self) -> str:
         return str(self.args[0]).removeprefix("ERR ")

@@ -17,8 +17,9 @@ SHORT_S = 1.0
 class Fake:
     """A server that answers each command as the test wants: bytes to send, None for silence, or an empty text to hang up."""
 
-    def __init__(self, answer: Callable[[list[bytes]], bytes | None]) -> None:
+    def __init__(self, answer: Callable[[list[bytes]], bytes | None], hang_up: bool = False) -> None:
         self._answer = answer
+        self._hang_up = hang_up
         self.commands: list[list[bytes]] = []
         self.connections = 0
         self.port = 0
@@ -35,6 +36,8 @@ class Fake:
                     if answer == b"":
                         return
                     writer.write(answer or b"")
+                    if self._hang_up:
+                        return
         finally:
             writer.close()
 
@@ -51,8 +54,11 @@ class Fake:
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[list[bytes]], bytes | None]) -> AsyncIterator[Fake]:
-    fake = Fake(answer)
+async def serving(
+    answer: Callable[[list[bytes]], bytes | None], *, hang_up: bool = False
+) -> AsyncIterator[Fake]:
+    """`hang_up`: after the first answer on each connection."""
+    fake = Fake(answer, hang_up)
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
     fake.port = server.sockets[0].getsockname()[1]
     try:
@@ -169,6 +175,47 @@ async def test_a_subscription_that_the_server_ends_is_lost() -> None:
     async with serving(lambda _: b"") as fake, fake.client() as client:
         with pytest.raises(ConnectionLost):
             await client.subscribe(["a"], lambda _: None, silence_s=60.0)
+
+
+async def test_a_subscription_that_is_refused_ends_with_the_refusal() -> None:
+    """A user of a server may have rights to keys and none to channels: then nothing would ever come."""
+
+    def answer(command: list[bytes]) -> bytes:
+        return b"+PONG\r\n" if command == [b"PING"] else b"-NOPERM no permissions to access a channel\r\n"
+
+    async with serving(answer) as fake, fake.client() as client, asyncio.timeout(10.0):
+        with pytest.raises(ConnectionError, match="NOPERM"):
+            await client.subscribe(["a"], lambda _: None, silence_s=0.05)
+
+
+@pytest.mark.parametrize("commands", [[("A",)], [("A",), ("B",)]], ids=["call", "pipeline"])
+async def test_a_server_with_too_many_clients_is_away_and_named_so(commands: list[tuple[str]]) -> None:
+    refused = b"-ERR max number of clients reached\r\n"
+    async with serving(lambda _: refused, hang_up=True) as fake, fake.client() as client:
+        with pytest.raises(ConnectionError, match="max number of clients"):
+            await client.pipeline(commands)
+
+
+async def test_a_server_without_the_login_command_gets_no_password_into_an_error() -> None:
+    refused = b"-ERR unknown command 'AUTH', with args beginning with: 'me' 'hunter2' \r\n"
+    async with serving(lambda _: refused) as fake:
+        at = Address("127.0.0.1", fake.port, user="me", password="hunter2")
+        with pytest.raises(ConnectionError, match=r"^unknown command 'AUTH'$"):
+            await Server(at).connect()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_no_call_under_way_opens_a_connection_after_the_client_was_closed(turns: int) -> None:
+    async with serving(lambda it: b"+%b\r\n" % it[0]) as fake:
+        client = StoreClient(fake.server())
+        calls = [asyncio.create_task(client.call("GET")) for _ in range(4)]
+        for _ in range(turns + 1):
+            await asyncio.sleep(0)
+        await client.close()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert all(end == b"GET" or isinstance(end, ConnectionError) for end in ends)
+    assert not client._slots
 
 
 async def test_closing_ends_calls_under_way() -> None:
