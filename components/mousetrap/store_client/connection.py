@@ -69,6 +69,8 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether commands can be sent, as far as is known here."""
+        if self._transport is not None and self._transport.is_closing():
+            return False  # its socket failed in this turn of the event loop, `connection_lost` comes in the next one
         return self._lost is None and not self._retired
 
     @property
@@ -189,11 +191,11 @@ class Connection(asyncio.Protocol):
     def _drop(self, error: OSError) -> None:
         if self._lost is not None:
             return
+        if self._unfit is not None:  # it hung up after a refusal, which has the reason
+            error = ConnectionError(str(self._unfit))
         self._lost = error
         if self._timer is not None:
             self._timer.cancel()
-        if self._unfit is not None:  # it hung up after a refusal, which has the reason
-            error = ConnectionError(str(self._unfit))
         while self._due:
             due = self._due.popleft()
             if not due.future.done():

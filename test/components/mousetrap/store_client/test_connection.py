@@ -157,6 +157,21 @@ async def test_a_server_that_loads_its_data_is_away() -> None:
     assert fake.connections == 1
 
 
+async def test_nothing_is_written_to_a_socket_that_has_failed_in_this_turn() -> None:
+    """The event loop reports a failed write in its next turn: what was written before that would be lost, and logged."""
+    async with serving(lambda it: b"+%b\r\n" % it[0]) as fake, fake.client() as client:
+        assert await client.call("FIRST") == b"FIRST"
+        link = client._slots[0]._connection
+        assert link is not None
+        assert link._transport is not None
+        link._transport.abort()  # as the event loop does after a failed write
+        assert not link.usable
+        assert await client.call("SECOND") == b"SECOND"
+
+    assert fake.commands == [[b"FIRST"], [b"SECOND"]]
+    assert fake.connections == 2
+
+
 async def test_a_silent_subscription_is_lost() -> None:
     def answer(command: list[bytes]) -> bytes | None:
         return b"*3\r\n+subscribe\r\n+a\r\n:1\r\n" if command[0] == b"SUBSCRIBE" else None
