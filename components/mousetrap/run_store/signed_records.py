@@ -48,8 +48,8 @@ class Opening:
     expires_ms: int | None
     #: Milliseconds since 1970 before which no job of it starts; None for at once.
     due_ms: int | None = None
-    #: Whether the run's record is packed, and so its jobs of wire format 5; None for a run that is opened now.
-    is_packed: bool | None = None
+    #: Whether the run's record is packed, and so its jobs of wire format 5.
+    is_packed: bool
 
     def first_job(self, run_id: str) -> Job:
         """The job that starts the run."""
@@ -61,7 +61,7 @@ class Opening:
             accepted_ms=self.accepted_ms,
             expires_ms=self.expires_ms,
             reference=self.reference,
-            v=None if self.is_packed is None else 5 if self.is_packed else 2,
+            v=5 if self.is_packed else 2,
         )
 
 

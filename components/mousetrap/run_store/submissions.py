@@ -57,6 +57,8 @@ class Opened(NamedTuple):
     due_ms: int | None = None
     #: Seconds from now until then.
     due_in_s: float = 0.0
+    #: Whether its record is packed, and so its first job of wire format 5: as it was opened first, by whichever version.
+    is_packed: bool = False
 
 
 class _Undated(NamedTuple):
@@ -94,7 +96,8 @@ class Submissions(StoreConnection):
         With a `reference` to its input, the run's record holds that in place of the input.
         """
         asked = self._undated(run_id, pipeline, stage, input, reference=reference, terms=terms)
-        if packs_new_runs():
+        # The version before may have opened it: recorded a second time, it would run a second time.
+        if packs_new_runs() and not await self._packed_runs.is_older(run_id):
             return await self.open_drafted(await self._dated(asked))
         state, at, expires, due, left = await self._batches.call(
             OpenRun(
@@ -112,6 +115,8 @@ class Submissions(StoreConnection):
                 ttl=self._ttl,
             )
         )
+        if state == "packed":
+            return await self.open_drafted(await self._dated(asked))
         return _opened(run_id, state, at, expires, due, left)
 
     def opens_beside(self) -> bool:
@@ -127,7 +132,8 @@ class Submissions(StoreConnection):
     async def open_drafted(self, draft: NewRun) -> Opened:
         """As `open_run`. Where the run's first job was claimed before, its record gets what only the draft has."""
         state, at, expires, due = await self._packed_runs.open(draft)
-        return _opened(draft.run_id, state, at, expires, due, max(0, due - draft.facts.accepted_ms))
+        opened = _opened(draft.run_id, state, at, expires, due, max(0, due - draft.facts.accepted_ms))
+        return opened._replace(is_packed=True)
 
     def withdraw_run(self, draft: NewRun, why: Failure) -> None:
         """As `reject_run`, of a run that `open_drafted` may have recorded: as soon as the store can.

@@ -194,6 +194,7 @@ class Submitter:
                 reference=reference,
                 accepted_ms=opened.accepted_ms,
                 expires_ms=opened.expires_ms,
+                is_packed=opened.is_packed,
             )
             try:
                 await self._publish(opening.first_job(run_id), stage, opened.due_in_s)

@@ -36,6 +36,8 @@ local MOST_VALUES, MOST_VALUE_BYTES, MOST_EVENTS = 1000, 1048576, 3000
 local STARTS_BESIDE_OTHERS = 2
 
 local function run_key(run) return 'mousetrap:run:' .. run end
+-- Runs of wire format 5 have another library, and their records another key.
+local function packed_run_key(run) return 'mousetrap:{' .. run .. '}:run' end
 local function job_key(job) return 'mousetrap:job:' .. job end
 local function lock_key(lock) return 'mousetrap:lock:' .. lock end
 local function payloads_key(run) return 'mousetrap:payloads:' .. run end

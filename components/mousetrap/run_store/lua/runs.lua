@@ -74,12 +74,14 @@ local function change_run(run, ttl, ...)
   end
 end
 
--- A repeat of a run that no worker has met yet may be published again: its first job has the same id.
+-- A repeat of a run that no worker has met yet may be published again: its first job has the same id. A run that another
+-- version opened as a packed one stays so.
 function transitions.open_run(run, pipeline, stage, input, input_reference, digest, expires_in, delay, rerun_of, tags,
   signature, ttl)
   local state, known_pipeline, known_digest, accepted_ms, known_expires_ms, due_ms =
     read(run_key(run), 'state', 'pipeline', 'digest', 'accepted_ms', 'expires_ms', 'due_ms')
   local same = known_pipeline == pipeline and known_digest == digest
+  if not state and redis.call('EXISTS', packed_run_key(run)) == 1 then return { 'packed', 0, 0, 0, 0 } end
   if not state or (state == 'rejected' and same) then
     local expires_ms = expires_in > 0 and now + expires_in or 0
     if state then redis.call('DEL', run_key(run), events_key(run)) end
