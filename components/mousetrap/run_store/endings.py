@@ -80,9 +80,8 @@ class Endings(StoreConnection):
     async def _may_have_ended(self, run_id: str, outage: Outage) -> bool:
         """A look, which a new subscription asks for; while there is none, it would be in vain."""
         if not self._ends.subscribed:  # each try to subscribe that fails ends here
-            outage.check(
-                _now_s(), StoreUnreachable(f"cannot reach the store at {self._address}: nothing is notified")
-            )
+            why = f"nothing is notified: {self._ends.loss}"
+            outage.check(_now_s(), StoreUnreachable(f"cannot reach the store at {self._address}: {why}"))
             return False
         return await _through_outage(self._state, run_id, outage) in (*ENDS, "")
 

@@ -54,6 +54,8 @@ class Notifications:
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
+        #: Why the subscription was last lost or refused.
+        self.loss = ""
 
     @property
     def subscribed(self) -> bool:
@@ -85,8 +87,10 @@ class Notifications:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(OSError):
+            try:
                 await self._client.subscribe(self._channels, self._pass_on, _CHECK_EVERY_S)
+            except OSError as error:
+                self.loss = str(error)
             self._subscribed.clear()
             self._wake_all()
             await asyncio.sleep(_RESUBSCRIBE_DELAY_S)

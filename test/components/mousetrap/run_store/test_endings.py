@@ -141,6 +141,25 @@ async def test_a_wait_without_a_limit_ends_when_the_store_stays_away(store: RunS
         proxy.release()
 
 
+async def test_a_wait_without_a_limit_ends_where_the_store_refuses_to_notify(
+    store: RunStore, store_url: str
+) -> None:
+    """A user of a server has no rights to channels unless they are given."""
+    place = urlsplit(store_url)
+    with Redis.from_url(administrator(store_url)) as server:
+        server.acl_setuser(
+            "deaf", enabled=True, passwords=["+word"], keys=["*"], commands=["+@all"], reset=True
+        )
+    async with open_store(
+        f"valkey://deaf:word@{place.hostname}:{place.port}{place.path}", retention=600
+    ) as waiter:
+        await begun(store, "r1")
+        waiting = asyncio.create_task(waiter.wait_ended("r1", math.inf, outage=0.2))
+
+        with pytest.raises(StoreUnreachable, match="NOPERM"):
+            await asyncio.wait_for(waiting, WITHIN_S)
+
+
 def test_an_outage_is_counted_from_its_start_and_ends_with_an_answer() -> None:
     outage, error = Outage(60), StoreUnreachable("away")
     outage.check(100, error)
