@@ -24,6 +24,8 @@ from mousetrap.shutdown import end_tasks
 _CHECKS_PER_DEADLINE = 20
 #: pika buffers without limit: above so many unconfirmed messages, or bytes of them, later messages wait.
 _MAX_MESSAGES, _MAX_BYTES = 2_000, 33_554_432
+#: The most that AMQP's short string holds, the type of a queue's name.
+_MAX_NAME_BYTES = 255
 
 
 class Unconfirmed:
@@ -50,7 +52,8 @@ class Unconfirmed:
             self._tag += 1
             self._in_flight[self._tag] = pending
             self._bytes += len(pending.body)
-            pending.sent = True
+            # A channel that was lost may have returned it, and this one has not.
+            pending.sent, pending.returned = True, False
             return pending
         return None
 
@@ -157,6 +160,10 @@ class Publisher:
         if self._closed:
             self._loop.call_soon(self._give_up, pending, "before the queue was closed")
             return pending
+        if len(queue.encode()) > _MAX_NAME_BYTES:
+            # No queue has it. Encoded later, it would raise once it is counted, and all confirms after it would be off by one.
+            self._loop.call_soon(pending.settle, unroutable(queue))
+            return pending
         self._unconfirmed.waiting.append(pending)
         self._send_waiting()
         if self._timer is None:
@@ -226,7 +233,7 @@ class Publisher:
         if pending.retried or pending.queue not in self.topology.names:
             pending.settle(unroutable(pending.queue))
             return
-        pending.retried, pending.returned = True, False
+        pending.retried = True
         self._returned.append(pending)
         if self._redeclaring is None:
             self._redeclaring = asyncio.create_task(self._redeclare(self._wire))

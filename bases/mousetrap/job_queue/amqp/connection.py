@@ -40,6 +40,9 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
     handles all other frames.
     """
 
+    #: pika's: the start of a frame that has arrived in part.
+    _frame_buffer: bytes
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._loop = asyncio.get_running_loop()
@@ -109,6 +112,9 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
 
     def _on_data_available(self, data_in: bytes) -> None:
         """Reads deliveries of our form and confirms, and passes all other frames to pika, each when it is complete."""
+        if self._readers and self._frame_buffer:
+            # pika has the start of a frame, from before there was a reader.
+            data_in, self._frame_buffer = self._frame_buffer + data_in, b""
         data, self._unread = self._unread + data_in, b""
         start = 0
         try:

@@ -253,6 +253,23 @@ async def test_a_message_that_no_queue_takes_is_refused_at_once(queue_url: str, 
         assert await results.all() == {"m2": None}
 
 
+@on_servers
+async def test_a_queue_whose_name_is_too_long_for_any_is_not_there_and_costs_no_other(
+    queue_url: str, work: str
+) -> None:
+    """The broker counts what it gets: a message that was counted and not sent would take the confirm of the next."""
+    async with connect(queue_url, [work], name="test") as queue:
+        await connected(queue, work)
+        with pytest.raises(Unroutable):
+            await queue.publish("q" * 256, Message("m1", b"x"))
+        results = Results(queue, work)
+        results.post("m2")
+
+        assert await results.all() == {"m2": None}
+        results.post("m3")
+        assert await results.all() == {"m2": None, "m3": None}
+
+
 def delete(url: str, work: str) -> None:
     """Deletes a queue behind the back of all who use it."""
     if url.startswith("amqp"):

@@ -1,11 +1,16 @@
 """Unconfirmed messages after a confirm, a return or a loss."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
+from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.pending import Pending
-from mousetrap.job_queue.publisher import Unconfirmed
+from mousetrap.job_queue.publisher import Publisher, Unconfirmed, Way
+from mousetrap.job_queue.topology.topology import Topology, topology
+from mousetrap.job_queue.wire import Wire, WireEvents, encoded
+from mousetrap.jobs import Message, MousetrapError, QueueOptions, Unroutable
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,17 @@ def test_after_a_loss_the_next_channel_counts_from_one() -> None:
     assert ids(table.confirmed(1, False)) == ["new"]
 
 
+def test_what_was_returned_on_a_lost_channel_is_no_longer_returned_once_it_is_sent_again() -> None:
+    table = in_flight("m1")
+    table.returned("m1", "q")
+    table.waiting.extend(table.lost())
+
+    again = table.next()
+
+    assert again is not None
+    assert not again.returned
+
+
 def test_a_late_message_is_removed_and_its_confirm_has_no_effect() -> None:
     table = Unconfirmed()
     for each, deadline in (("early", 10.0), ("late", 5.0)):
@@ -80,6 +96,58 @@ def test_a_message_whose_caller_has_left_while_it_waited_is_not_sent() -> None:
 
     assert ids([sent for _ in range(2) if (sent := table.next())]) == ["stays"]
     assert ids(table.confirmed(1, False)) == ["stays"]
+
+
+async def test_a_queue_whose_name_is_too_long_for_any_is_not_there_and_takes_no_confirm_of_another() -> None:
+    """The broker counts what it gets: what is counted here and cannot be sent would take the confirm of the next."""
+    publisher, wire = await connected()
+    found: dict[str, MousetrapError | None] = {}
+
+    with pytest.raises(Unroutable, match="there is no queue"):
+        async with asyncio.timeout(10.0):
+            await publisher.publish("q" * 256, Message("m1", b"x"))
+    publisher.post("q", Message("m2", b"x"), lambda error: found.update(m2=error))
+    publisher.confirmed(len(wire.sent), multiple=False, refused=False)
+
+    assert found == {"m2": None}
+    await publisher.close()
+
+
+class CountingWire:
+    """A wire that encodes what it sends, as one to a broker does."""
+
+    blocked = False
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send(self, pending: Pending) -> None:
+        self.sent.append(encoded(pending, 1, 131_072))
+
+    async def declare(self, topology: Topology) -> None:
+        """All is there."""
+
+    def abort(self, error: Exception) -> None:
+        """Nothing to cut."""
+
+
+async def connected() -> tuple[Publisher, CountingWire]:
+    """A publisher whose wire is open."""
+    wire = CountingWire()
+
+    async def never() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def open_wire(_connection: object, _topology: Topology, _events: WireEvents) -> Wire:
+        return wire
+
+    async def why_full(_queue: str) -> str:
+        return ""
+
+    way = Way(never, open_wire)
+    publisher = Publisher(topology(["q"], QueueOptions()), 30.0, way, BrokerStatus("test"), why_full)
+    await publisher._set_up(None)
+    return publisher, wire
 
 
 def message(name: str, *, deadline: float = 1.0, body: bytes = b"x") -> Pending:
