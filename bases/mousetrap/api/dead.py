@@ -98,13 +98,14 @@ async def show_dead(
     run = await _run_of(found, store)
     job = found.job if found.believed else None
     payload, missing = await _payload_of(found, dead_letters)
+    value, broken = read_json(shown_payload(payload)) if payload else (None, None)
     shown = {field.name: getattr(found, field.name) for field in fields(LetterLine)}
     return Letter(
         **shown,
         traceback=_traceback(found, run),
-        payload=read_json(shown_payload(payload))[0] if payload else None,
+        payload=value,
         payload_reference=(job.reference or None) if job else None,
-        payload_error=missing,
+        payload_error=missing or (f"it cannot be shown as JSON: {broken}" if broken else ""),
         body=None if job else found.message.body.decode(errors="replace"),
         run=run,
     )

@@ -126,10 +126,12 @@ def _input_of(letter: "Letter") -> "RenderableType":
     """The input for people: one that is not shown, by where it is."""
     from mousetrap.cli.output import json_text
 
+    if letter.payload_error:
+        return letter.payload_error
     at = letter.payload_reference
     if at is None or letter.payload is not None:
         return json_text(letter.payload)
-    return letter.payload_error or f"an input of {at.size} bytes, in the store of payloads as {at.key}"
+    return f"an input of {at.size} bytes, in the store of payloads as {at.key}"
 
 
 def _print_letter(letter: "Letter") -> None:

@@ -43,7 +43,9 @@ class Letter(LetterLine):
         Reference | None,
         Doc("Where it is, when it is too large for a message; one of more than 8 MiB is not shown."),
     ] = None
-    payload_error: Annotated[str, Doc("Why it cannot be read from there.")] = ""
+    payload_error: Annotated[
+        str, Doc("Why it is not there: its reference leads to none, or it is no JSON.")
+    ] = ""
     body: Annotated[str | None, Doc("The whole message, where it is no job of ours.")] = None
     run: Run | None = None
 

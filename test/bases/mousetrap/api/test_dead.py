@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from mousetrap.api_keys import new_key
@@ -174,6 +175,23 @@ def test_the_page_of_a_message_that_is_not_ours_shows_it_and_no_run(
     assert pages["signature"]["body"] == forged.body.decode()
     for page in pages.values():
         assert (page["believed"], page["payload"], page["run"]) == (False, None, None)
+
+
+@pytest.mark.parametrize("payload", [b'{"url": NaN}', b"{} and more", b"\xff"])
+def test_the_page_of_a_letter_whose_payload_is_no_json_gives_the_reason(
+    api: httpx.Client, store_url: str, payload: bytes
+) -> None:
+    """Its message is a job of format 5, and only its contract looks at what is beside the head."""
+    job = msgspec.structs.replace(job_of("r1"), v=5, payload=msgspec.Raw(payload))
+    body = encode(job)
+    headers = {"mousetrap-reason": "contract", **KEYRING.headers(body)}
+    bury(store_url, Message(job.id, body, headers))
+
+    letter = api.get(f"/dead/{QUEUE}/{job.id}").json()
+
+    assert letter["payload"] is None
+    assert letter["payload_error"].startswith("it cannot be shown as JSON: ")
+    assert "and more" not in letter["payload_error"]
 
 
 def test_a_letter_or_a_queue_that_is_not_there_is_a_problem(api: httpx.Client, store_url: str) -> None:

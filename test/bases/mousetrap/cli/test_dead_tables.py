@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mousetrap.cli.dead import _input_of
 from mousetrap.cli.output import traceback_text
 from mousetrap.cli.tables.dead import groups_table, letter_facts, letters_table
 from mousetrap.shapes import Letter, LetterGroup, LetterGroups, LetterPage
@@ -118,3 +119,9 @@ def test_what_somebody_put_into_a_queue_does_not_steer_the_terminal() -> None:
         traceback_text(evil.traceback),
     ):
         assert not {"\x1b", "\x07", "\x9b"} & set(shown(what, width=300))
+
+
+def test_an_input_that_is_not_there_is_its_reason() -> None:
+    broken = replace(LETTER, payload_error="it cannot be shown as JSON: Input data was truncated")
+
+    assert _input_of(broken) == "it cannot be shown as JSON: Input data was truncated"
