@@ -53,16 +53,17 @@ class Openings:
     def __init__(self, sender: Sender, ttl: int) -> None:
         self._sender = sender
         self._ttl = ttl
-        self._waiting: list[tuple[NewRun, asyncio.Future[Any]]] = []
+        #: Each with its record.
+        self._waiting: list[tuple[NewRun, bytes, asyncio.Future[Any]]] = []
         self._sending: set[asyncio.Task[None]] = set()
 
     async def open(self, run: NewRun) -> Found:
-        """Records the run unless its id is recorded. Raises StoreUnreachable."""
+        """Records the run unless its id is recorded. Raises StoreUnreachable, and at once what no record can be made of."""
         delay = run.facts.due_ms - run.facts.accepted_ms if run.facts.due_ms else 0
         if delay:
             return await self._by_lua(run, delay)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((run, future))
+        self._waiting.append((run, encode_run(run.facts, run.input), future))
         if len(self._waiting) == 1:
             sending = asyncio.create_task(self._send())
             self._sending.add(sending)
@@ -85,7 +86,7 @@ class Openings:
     async def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
         call = Call()
-        runs = [run for run, _ in waiting]
+        runs = [run for run, *_ in waiting]
         # Named before they are recorded: a run that is recorded and not named would never be published.
         call.add(
             "ZADD", OPENED, "NX", *(part for run in runs for part in (run.facts.accepted_ms, run.run_id))
@@ -93,14 +94,13 @@ class Openings:
         call.add("PEXPIRE", OPENED, self._ttl)
         add_to_lists(call, map(_listed, runs), self._ttl)
         first = len(call.commands)
-        for run in runs:
-            record = encode_run(run.facts, run.input)
+        for run, record, _ in waiting:
             call.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", extended(self._ttl))
         try:
             replies: Sequence[Any] = (await self._sender.send(call.commands))[first:]
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
             replies = [error] * len(waiting)
-        for (_, future), reply in zip(waiting, replies, strict=True):
+        for (*_, future), reply in zip(waiting, replies, strict=True):
             if not future.done():
                 future.set_result(reply)
 

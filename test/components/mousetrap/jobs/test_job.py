@@ -13,7 +13,8 @@ from mousetrap.pipeline import Payload
 
 
 def a_job(payload: bytes = b'{"n":1}') -> Job:
-    return first_job(run_id="run1", pipeline="sums", stage="add", payload=payload, accepted_ms=5)
+    """A job of format 2; `test_envelope` has those of format 5."""
+    return first_job(run_id="run1", pipeline="sums", stage="add", payload=payload, accepted_ms=5, v=2)
 
 
 def test_a_job_comes_back_as_it_was_sent() -> None:

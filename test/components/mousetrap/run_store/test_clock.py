@@ -42,6 +42,12 @@ class Clock:
         self._client.function_flush()
 
 
+@pytest.fixture(autouse=True)
+def new_runs_are_of_the_older_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their times are the Lua functions'; `test_server_time` is about those of packed runs."""
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 2)
+
+
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """A server for this test alone, since its functions use the test's clock."""

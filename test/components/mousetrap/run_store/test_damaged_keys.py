@@ -4,14 +4,24 @@ import pytest
 from redis import Redis
 
 from mousetrap.run_store import RunStore, open_store
+from mousetrap.run_store.keys import packed_run_key, run_key
 from mousetrap.shapes import RunState
 from support.valkey import administrator
 
 
+@pytest.fixture(params=[2, 5], autouse=True)
+def new_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of either family."""
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", request.param)
+
+
 def damage(store_url: str, run_id: str) -> None:
-    """What anybody with the store's password can do to it."""
+    """What anybody with the store's password can do to it: the key of a record is of another type."""
     with Redis.from_url(administrator(store_url)) as client:
-        client.set(f"mousetrap:run:{run_id}", "no hash")
+        if client.delete(packed_run_key(run_id)):
+            client.rpush(packed_run_key(run_id), "no string")
+        else:
+            client.set(run_key(run_id), "no hash")
 
 
 async def three_runs(store: RunStore, store_url: str) -> None:

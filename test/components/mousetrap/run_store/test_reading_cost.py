@@ -63,7 +63,11 @@ async def costs(url: str) -> dict[str, tuple[int, int]]:
         return cost
 
 
-async def test_a_run_of_the_older_family_is_read_in_one_round_trip(store_url: str) -> None:
+async def test_a_run_of_the_older_family_is_read_in_one_round_trip(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 2)
+
     assert await costs(store_url) == {
         "the first run": (1, 3),
         "another run": (1, 3),
