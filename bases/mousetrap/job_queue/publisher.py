@@ -255,7 +255,8 @@ class Publisher:
     def _check_deadlines(self) -> None:
         now = self._loop.time()
         waiting, late = self._unconfirmed.waiting, self._unconfirmed.late(now)
-        for pending in late:
+        # A broker that blocks does not read the declaration that the returned messages wait for.
+        for pending in (*late, *(it for it in self._returned if it.deadline <= now)):
             self._give_up(pending, f"in {self._deadline:g} s")
         while waiting and waiting[0].deadline <= now:
             self._give_up(waiting.popleft(), f"in {self._deadline:g} s")

@@ -10,7 +10,7 @@ from mousetrap.job_queue.pending import Pending
 from mousetrap.job_queue.publisher import Publisher, Unconfirmed, Way
 from mousetrap.job_queue.topology.topology import Topology, topology
 from mousetrap.job_queue.wire import Wire, WireEvents, encoded
-from mousetrap.jobs import Message, MousetrapError, QueueOptions, Unroutable
+from mousetrap.jobs import Message, MousetrapError, PublishUnconfirmed, QueueOptions, Unroutable
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,21 @@ async def test_a_queue_whose_name_is_too_long_for_any_is_not_there_and_takes_no_
     await publisher.close()
 
 
+async def test_a_returned_message_ends_at_its_deadline_while_its_queue_cannot_be_declared() -> None:
+    """As where the broker blocks the connection before it has read the declaration."""
+    publisher, wire = await connected(deadline=0.1)
+    wire.declared.clear()
+    result: asyncio.Future[MousetrapError | None] = asyncio.get_running_loop().create_future()
+
+    publisher.post("q", Message("m1", b"x"), result.set_result)
+    publisher.returned("m1", "q")
+    publisher.confirmed(1, multiple=False, refused=False)
+
+    async with asyncio.timeout(10.0):
+        assert isinstance(await result, PublishUnconfirmed)
+    await publisher.close()
+
+
 class CountingWire:
     """A wire that encodes what it sends, as one to a broker does."""
 
@@ -120,18 +135,21 @@ class CountingWire:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.declared = asyncio.Event()
+        self.declared.set()
 
     def send(self, pending: Pending) -> None:
         self.sent.append(encoded(pending, 1, 131_072))
 
     async def declare(self, topology: Topology) -> None:
-        """All is there."""
+        """Returns once the broker has read it."""
+        await self.declared.wait()
 
     def abort(self, error: Exception) -> None:
         """Nothing to cut."""
 
 
-async def connected() -> tuple[Publisher, CountingWire]:
+async def connected(deadline: float = 30.0) -> tuple[Publisher, CountingWire]:
     """A publisher whose wire is open."""
     wire = CountingWire()
 
@@ -145,7 +163,7 @@ async def connected() -> tuple[Publisher, CountingWire]:
         return ""
 
     way = Way(never, open_wire)
-    publisher = Publisher(topology(["q"], QueueOptions()), 30.0, way, BrokerStatus("test"), why_full)
+    publisher = Publisher(topology(["q"], QueueOptions()), deadline, way, BrokerStatus("test"), why_full)
     await publisher._set_up(None)
     return publisher, wire
 
