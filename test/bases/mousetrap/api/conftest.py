@@ -17,7 +17,6 @@ from mousetrap.shapes import Progress
 from support.api_server import serving
 from support.clients import http_client
 from support.processes import Process
-from support.workbench import just_now_ms
 
 Serve = Callable[..., httpx.Client]
 
@@ -56,6 +55,14 @@ def start_api(
         yield start
 
 
+@pytest.fixture(params=[2, 5], ids=["format 2", "format 5"])
+def kind_of_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The wire format of the runs that the API begins in this test's process."""
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", request.param)
+    kind: int = request.param
+    return kind
+
+
 @pytest.fixture
 def worker(store_url: str) -> "Worker":
     """What a worker would do to the store that the API uses."""
@@ -73,10 +80,16 @@ class Worker:
 
     def __init__(self, store_url: str) -> None:
         self._url = store_url
+        #: The claims of first stages that are not decided, by run.
+        self._begun: dict[str, int] = {}
 
     def begin(self, run_id: str) -> None:
         """The run's first stage is started."""
-        self._with_store(lambda store: _claim(store, _job(run_id, "fetch")))
+
+        async def begin(store: RunStore) -> None:
+            self._begun[run_id] = await _claim(store, await _first_job(store, run_id))
+
+        self._with_store(begin)
 
     def report(self, run_id: str, progress: Progress) -> None:
         self._with_store(lambda store: store.report(run_id, progress))
@@ -84,22 +97,32 @@ class Worker:
     def keep_value(self, run_id: str, value: object) -> None:
         """The first stage's handler, which has begun, yielded its first value."""
         raw = msgspec.json.encode(value)
-        job = _job(run_id, "fetch")
-        self._with_store(lambda store: store.keep_value(job.id, run_id, "fetch", 1, 1, "w1", 1, raw))
+
+        async def keep(store: RunStore) -> None:
+            job = await _first_job(store, run_id)
+            await store.keep_value(job.id, run_id, "fetch", 1, self._begun[run_id], "w1", 1, raw)
+
+        self._with_store(keep)
 
     def complete(self, run_id: str, result: object) -> None:
-        """The run's last stage is done, with this result."""
+        """Both of the run's stages are done, with this result."""
         self._end(run_id, Done(msgspec.Raw(msgspec.json.encode(result))))
 
     def fail(self, run_id: str, text: str, traceback: str = "") -> None:
-        """The run's last stage is given up."""
+        """The run's first stage is done, and its last one given up."""
         self._end(run_id, GiveUp("not-retryable", Failure(kind="Broken", text=text, traceback=traceback)))
 
     def _end(self, run_id: str, outcome: Outcome) -> None:
         async def end(store: RunStore) -> None:
-            job = _job(run_id, "process")
-            fence = await _claim(store, job)
-            assert await store.decide(job, outcome, fence=fence, worker="w1", last=True) == "recorded"
+            first, output = await _first_job(store, run_id), msgspec.Raw(b"{}")
+            fence = self._begun.pop(run_id, 0) or await _claim(store, first)
+            decided = await store.decide(
+                first, Done(output), fence=fence, worker="w1", last=False, next_stage="process"
+            )
+            assert decided == "recorded"
+            last = first.following("process", bytes(output), fence=fence)
+            fence = await _claim(store, last)
+            assert await store.decide(last, outcome, fence=fence, worker="w1", last=True) == "recorded"
 
         self._with_store(end)
 
@@ -111,9 +134,15 @@ class Worker:
         asyncio.run(run())
 
 
-def _job(run_id: str, stage: str) -> Job:
+async def _first_job(store: RunStore, run_id: str) -> Job:
+    run = await store.get(run_id)
+    assert run is not None
     return first_job(
-        run_id=run_id, pipeline=EARTHQUAKES.name, stage=stage, payload=b"{}", accepted_ms=just_now_ms()
+        run_id=run_id,
+        pipeline=EARTHQUAKES.name,
+        stage="fetch",
+        payload=b"{}",
+        accepted_ms=run.accepted_ms,
     )
 
 

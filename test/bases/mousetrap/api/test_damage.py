@@ -6,11 +6,19 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from mousetrap.run_store.keys import (
+    events_key,
+    packed_events_key,
+    packed_progress_key,
+    packed_run_key,
+    run_key,
+)
 from mousetrap.shapes import Beat
 from mousetrap.worker_registry import open_registry
 from support.valkey import administrator
@@ -44,6 +52,11 @@ FIELDS = [
     *("pipeline", "state", "stage", "first", "input", "result", "failure", "progress", "accepted_ms"),
     *("updated_ms", "finished_ms", "expires_ms", "rerun_of"),
 ]
+#: Those of a packed run's record.
+FACTS = [
+    *("pipeline", "stage", "accepted_ms", "expires_ms", "due_ms", "digest", "rerun_of", "tags", "signature"),
+    *("input_reference", "restored", "submitters", "finished_ms", "failure"),
+]
 broken = st.one_of(st.sampled_from(BROKEN_VALUES), st.binary(max_size=20))
 property_of_the_store = settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -57,6 +70,18 @@ def store(store_url: str) -> Iterator[Redis]:
         yield client
 
 
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New runs are of the older family."""
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 2)
+
+
+@pytest.fixture
+def packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New runs have packed records."""
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5)
+
+
 def started(api: httpx.Client) -> str:
     run_id: str = api.post(RUNS, json=FEED).json()["run_id"]
     return run_id
@@ -68,6 +93,7 @@ def listed(api: httpx.Client) -> dict[str, Any]:
     return {run["id"]: run for run in answer.json()["runs"]}
 
 
+@pytest.mark.usefixtures("hashes")
 @property_of_the_store
 @given(
     values=st.dictionaries(st.sampled_from(FIELDS), broken),
@@ -78,18 +104,44 @@ def test_a_damaged_run_fails_no_list_and_no_page(
 ) -> None:
     good, bad = started(api), started(api)
     for name, value in values.items():
-        store.hset(f"mousetrap:run:{bad}", name, value)
+        store.hset(run_key(bad), name, value)
     if missing:
-        store.hdel(f"mousetrap:run:{bad}", *missing)
+        store.hdel(run_key(bad), *missing)
 
+    check_shown(api, good, bad)
+    store.delete(run_key(good), run_key(bad))
+
+
+@pytest.mark.usefixtures("packed")
+@property_of_the_store
+@given(
+    state=st.sampled_from([b"Q", b"C", b"F", b"X", b"", b"q", b"\xff"]),
+    values=st.dictionaries(st.sampled_from(FACTS), broken),
+    missing=st.sets(st.sampled_from(FACTS), max_size=5),
+    rest=st.one_of(st.sampled_from([b"\n{}", b"", b"\n"]), broken),
+)
+def test_a_damaged_packed_run_fails_no_list_and_no_page(
+    api: httpx.Client, store: Redis, state: bytes, values: dict[str, bytes], missing: set[str], rest: bytes
+) -> None:
+    good, bad = started(api), started(api)
+    record: Any = store.get(packed_run_key(bad))
+    facts: dict[str, Any] = msgspec.json.decode(record[1:].partition(b"\n")[0])
+    kept = {name: msgspec.json.encode(value) for name, value in facts.items() if name not in missing}
+    written = b",".join(b'"%b":%b' % (name.encode(), value) for name, value in {**kept, **values}.items())
+    store.set(packed_run_key(bad), b"%b{%b}%b" % (state, written, rest))
+
+    check_shown(api, good, bad)
+    store.delete(packed_run_key(good), packed_run_key(bad))
+
+
+def check_shown(api: httpx.Client, good: str, bad: str) -> None:
+    """Both are listed, the good one as it is, and the bad one has a page."""
     runs = listed(api)
-
     assert runs[good]["state"] == "queued" and runs[good]["unreadable"] == []
     assert bad in runs
     shown = api.get(f"/runs/{bad}")
     assert shown.status_code == 200
     assert shown.json()["id"] == bad
-    store.delete(*(f"mousetrap:run:{run}" for run in (good, bad)))
 
 
 @property_of_the_store
@@ -101,12 +153,18 @@ def test_a_damaged_run_fails_no_list_and_no_page(
 @example(values={"kind": b"a\r"})
 @example(values={"kind": b"a\nevent: cancelled"})
 def test_a_damaged_event_spoils_neither_its_run_nor_the_events_after_it(
-    api: httpx.Client, store: Redis, values: dict[str, bytes]
+    api: httpx.Client, store: Redis, kind_of_runs: int, values: dict[str, bytes]
 ) -> None:
     run_id = started(api)
-    events = f"mousetrap:run:{run_id}:events"
+    nothing: dict[Any, Any] = {"stage": "", "job": "", "attempt": 0, "worker": "", "data": ""}
+    events = events_key(run_id)
+    if kind_of_runs == 5:
+        events = packed_events_key(run_id)
+        store.xadd(
+            events, {"kind": "accepted", **nothing}
+        )  # what is unusual is written after all that is usual
     store.xadd(events, dict(values.items()))
-    store.xadd(events, {"kind": "cancelled", "stage": "", "job": "", "attempt": 0, "worker": "", "data": ""})
+    store.xadd(events, {"kind": "cancelled", **nothing})
 
     timeline = api.get(f"/runs/{run_id}").json()["timeline"]
     with api.stream("GET", f"/runs/{run_id}/events") as stream:
@@ -116,20 +174,26 @@ def test_a_damaged_event_spoils_neither_its_run_nor_the_events_after_it(
     assert len(timeline) == len(lines) == 3
 
 
-def test_progress_that_is_no_number_is_reported_as_unreadable(api: httpx.Client, store: Redis) -> None:
+def test_progress_that_is_no_number_is_reported_as_unreadable(
+    api: httpx.Client, store: Redis, kind_of_runs: int
+) -> None:
     run_id = started(api)
-    store.hset(f"mousetrap:run:{run_id}", "progress", b'{"stage":"fetch","done":null}')
+    key = packed_progress_key if kind_of_runs == 5 else run_key
+    store.hset(key(run_id), "progress", b'{"stage":"fetch","done":null}')
 
     (line,) = (listed(api)[run_id]["unreadable"], api.get(f"/runs/{run_id}").json()["unreadable"])[:1]
 
     assert len(line) == 1 and line[0].startswith("progress: ") and "$.done" in line[0]
 
 
-@pytest.mark.parametrize("key", ["mousetrap:run:{}", "mousetrap:run:{}:events"])
-def test_a_key_of_another_type_is_reported_as_unreadable(api: httpx.Client, store: Redis, key: str) -> None:
+@pytest.mark.parametrize("keys", [(run_key, packed_run_key), (events_key, packed_events_key)])
+def test_a_key_of_another_type_is_reported_as_unreadable(
+    api: httpx.Client, store: Redis, kind_of_runs: int, keys: tuple[Callable[[str], str], ...]
+) -> None:
     good, bad = started(api), started(api)
-    store.delete(key.format(bad))
-    store.set(key.format(bad), "something else")
+    key = keys[kind_of_runs == 5](bad)
+    store.delete(key)
+    store.rpush(key, "something else")
 
     runs = listed(api)
     shown = api.get(f"/runs/{bad}").json()

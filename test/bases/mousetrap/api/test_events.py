@@ -29,6 +29,10 @@ def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
             fields = {}
 
 
+#: The timeline of a run whose two stages were done.
+WHOLE = ["accepted", "started", "finished", "started", "finished", "completed"]
+
+
 def kinds(found: list[dict[str, Any]]) -> list[str]:
     return [event["event"] for event in found]
 
@@ -42,7 +46,7 @@ def test_an_ended_run_shows_its_whole_story_at_once(api: httpx.Client, worker: A
 
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-store"
-    assert kinds(received) == ["accepted", "started", "finished", "completed"]
+    assert kinds(received) == WHOLE
     timeline = api.get(f"/runs/{run_id}").json()["timeline"]
     assert [event["data"] for event in received] == timeline
     assert [event["id"] for event in received] == [event["id"] for event in timeline]
@@ -61,7 +65,7 @@ def test_a_running_run_is_followed_as_it_goes(api: httpx.Client, worker: Any) ->
         worker.complete(run_id, {})
         received += happening
 
-    assert kinds(received) == ["accepted", "started", "progress", "started", "finished", "completed"]
+    assert kinds(received) == ["accepted", "started", "progress", *WHOLE[2:]]
     assert received[2]["data"] == {"stage": "fetch", "done": 2.0, "total": 4.0, "note": "half"}
     assert "id" not in received[2]
 
@@ -105,7 +109,7 @@ def test_a_watcher_goes_on_after_the_last_event_it_saw(api: httpx.Client, worker
     with api.stream("GET", f"/runs/{run_id}/events", **place) as answer:
         received = list(events(answer))
 
-    assert kinds(received) == ["finished", "completed"]
+    assert kinds(received) == WHOLE[2:]
 
 
 def test_a_watcher_that_saw_all_of_an_ended_run_is_asked_not_to_come_again(
@@ -165,7 +169,7 @@ def test_many_watchers_all_see_the_end(api: httpx.Client, worker: Any) -> None:
     for watcher in watchers:
         watcher.join(20)
 
-    assert received == [["accepted", "started", "finished", "completed"]] * 20
+    assert received == [WHOLE] * 20
 
 
 def test_a_store_that_goes_away_and_comes_back_only_delays_a_watcher(
@@ -181,7 +185,7 @@ def test_a_store_that_goes_away_and_comes_back_only_delays_a_watcher(
         worker_of(own_valkey.url).complete(run_id, {})
         received += happening
 
-    assert kinds(received) == ["accepted", "started", "finished", "completed"]
+    assert kinds(received) == WHOLE
 
 
 def test_a_watcher_that_leaves_is_forgotten(start_api: Any) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from redis import Redis
 
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Failure, Message, dead_queue, decode, encode, first_job
+from mousetrap.run_store.keys import packed_run_key, run_key
 from mousetrap.worker.dead_letter import dead_letter
 from support.inbox import Inbox
 from support.valkey import administrator
@@ -17,6 +19,8 @@ from support.valkey import administrator
 RUNS = "/pipelines/earthquakes/runs"
 QUEUE = "start_fetch"
 KEYS = "k1:sixteen-characters"
+
+pytestmark = pytest.mark.usefixtures("kind_of_runs")
 
 
 def put_aside(url: str, reason: str | None, body: bytes | None = None) -> None:
@@ -38,8 +42,15 @@ def put_aside(url: str, reason: str | None, body: bytes | None = None) -> None:
 
 
 def wait_for_long(store_url: str, run_id: str) -> None:
+    """Lets the run be one that last changed long ago."""
     with Redis.from_url(administrator(store_url)) as client:
-        client.hset(f"mousetrap:run:{run_id}", "updated_ms", 1)
+        record: Any = client.get(packed_run_key(run_id))
+        if record is None:
+            client.hset(run_key(run_id), "updated_ms", 1)
+        else:
+            facts, _, input = record[1:].partition(b"\n")
+            old = {**msgspec.json.decode(facts), "accepted_ms": 1}
+            client.set(packed_run_key(run_id), record[:1] + msgspec.json.encode(old) + b"\n" + input)
 
 
 @pytest.mark.parametrize("reason", [None, "signature", "undecodable"])

@@ -59,11 +59,6 @@ async def decide(store: RunStore, job: Job, outcome: Outcome, *, next_stage: str
     return claim.fence
 
 
-@pytest.fixture(params=[2, 5], ids=["format 2", "format 5"])
-def kind_of_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", request.param)
-
-
 def test_a_waiting_run_is_cancelled_and_again_changes_nothing(api: httpx.Client) -> None:
     run_id = api.post(RUNS).json()["run_id"]
 

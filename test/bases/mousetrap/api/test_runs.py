@@ -216,7 +216,7 @@ def test_a_run_is_shown_with_its_timeline_progress_and_result(api: httpx.Client,
     assert running["result"] is running["finished_ms"] is None
     assert (completed["state"], completed["result"]) == ("completed", {"earthquakes": 7})
     kinds = [event["kind"] for event in completed["timeline"]]
-    assert kinds == ["accepted", "started", "started", "finished", "completed"]
+    assert kinds == ["accepted", "started", "finished", "started", "finished", "completed"]
     assert completed["timeline"][1]["worker"] == "w1"
     assert completed["finished_ms"] >= completed["accepted_ms"]
 

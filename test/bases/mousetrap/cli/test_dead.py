@@ -10,7 +10,7 @@ import pytest
 
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
-from mousetrap.jobs import Message, dead_queue, encode, first_job
+from mousetrap.jobs import Message, dead_queue, decode, encode, first_job
 from support.processes import Process, base_command, clean_environment
 from support.workbench import just_now_ms
 
@@ -130,7 +130,8 @@ def test_letters_are_exported_a_line_each(mousetrap: Command, store_url: str) ->
     lines = mousetrap("dead", "export").stdout.splitlines()
 
     assert {json.loads(line)["id"] for line in lines} == set(ids)
-    assert json.loads(json.loads(lines[0])["body"])["payload"] == json.loads(FEED)
+    job = decode(json.loads(lines[0])["body"].encode())
+    assert json.loads(bytes(job.payload)) == json.loads(FEED)
 
 
 def test_a_letter_that_is_not_there_is_reported(mousetrap: Command) -> None:

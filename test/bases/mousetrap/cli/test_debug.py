@@ -79,12 +79,16 @@ class Deployment:
                     payload=msgspec.json.encode(FEED),
                     accepted_ms=run.accepted_ms,
                 )
+                fence = 0
                 for number, outcome in enumerate(outcomes):
-                    job = job if number == 0 else job.following("process", FETCHED)
+                    job = job if number == 0 else job.following("process", FETCHED, fence=fence)
                     claim = await store.claim(job, worker="w1", redelivered=False, lease=30)
                     assert isinstance(claim, Granted)
                     last = number == 1 or isinstance(outcome, GiveUp)
-                    await store.decide(job, outcome, fence=claim.fence, worker="w1", last=last)
+                    fence, following = claim.fence, None if last else "process"
+                    await store.decide(
+                        job, outcome, fence=fence, worker="w1", last=last, next_stage=following
+                    )
                 return job
 
         return asyncio.run(act())
@@ -105,7 +109,7 @@ class Deployment:
     def kept(self) -> dict[bytes, bytes | None]:
         """What the store and the embedded queue hold, without what the API itself renews."""
         with Redis.from_url(administrator(self.store_url)) as store:
-            keys = [key for kind in ("run", "job") for key in store.keys(f"mousetrap:{kind}:*")]
+            keys = [key for kind in ("run:", "job:", "{") for key in store.keys(f"mousetrap:{kind}*")]
             return {key: store.dump(key) for key in keys}
 
     def waiting(self) -> list[int]:
