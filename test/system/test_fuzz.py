@@ -96,9 +96,11 @@ _job = msgspec.json.decode(
             stage="fetch",
             payload=b'{"url":"x"}',
             accepted_ms=just_now_ms(),
+            v=2,
         )
     )
 )
+_head = {**{name: value for name, value in _job.items() if name != "payload"}, "v": 5}
 _anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
@@ -111,6 +113,22 @@ _nearly_jobs = st.builds(
     ),
     st.dictionaries(st.sampled_from(sorted(_job)), _anything, max_size=3),
     st.sets(st.sampled_from(sorted(_job)), max_size=1),
+)
+#: Messages of format 5: a head with some fields replaced or left out, and any payload.
+_nearly_packed = st.builds(
+    lambda changed, left_out, payload: (
+        b"M"
+        + msgspec.json.encode(
+            {name: value for name, value in {**_head, **changed}.items() if name not in left_out}
+        )
+        + b"\n"
+        + payload
+    ),
+    st.dictionaries(
+        st.sampled_from([*sorted(_head), "parent", "parent_fence", "serializer"]), _anything, max_size=3
+    ),
+    st.sets(st.sampled_from(sorted(_head)), max_size=1),
+    st.just(b'{"url":"x"}') | st.binary(max_size=30),
 )
 #: Text that a frame can carry, under names of ours and of strangers.
 _headers = st.dictionaries(
@@ -129,7 +147,9 @@ def test_no_message_whatever_stops_a_worker(
     with open_channel(broker_url) as channel:
 
         @settings(bounded, max_examples=10 * EXAMPLES)
-        @given(body=st.binary(max_size=200) | _nearly_jobs, signed=st.booleans(), more=_headers)
+        @given(
+            body=st.binary(max_size=200) | _nearly_jobs | _nearly_packed, signed=st.booleans(), more=_headers
+        )
         def put(body: bytes, signed: bool, more: dict[str, Any]) -> None:
             headers = {**more, **(_KEYRING.headers(body) if signed else {})}
             channel.basic_publish("", "start_fetch", body, pika.BasicProperties(headers=headers))
