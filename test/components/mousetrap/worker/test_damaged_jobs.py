@@ -1,19 +1,20 @@
 """A job with a damaged record is buried, and delays no other."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import pytest
 from redis.asyncio import Redis
 
 from mousetrap.jobs import Job, encode, first_job, signed_message
+from mousetrap.run_store.keys import packed_job_key, packed_run_key
 from mousetrap.shapes import RunState
 from support.workbench import KEYRING, Workbench, add, double, just_now_ms
 
 
-def a_job(bench: Workbench) -> Job:
+def a_job(bench: Workbench, v: Literal[2, 5] = 2) -> Job:
     return first_job(
-        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=just_now_ms()
+        run_id="r1", pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=just_now_ms(), v=v
     )
 
 
@@ -79,6 +80,30 @@ async def test_a_job_whose_record_is_damaged_is_buried_with_its_story_and_done_o
 
     await delete(store_url, key)
     if key.endswith(job.id):  # else the job is claimed already, until its lease is over
+        async with bench.working(bench.bind("add", add), bench.bind("double", double)):
+            await bench.queue.publish(bench.queue_of("add"), signed_message(job, KEYRING))
+            assert (await bench.ended("r1")).result == 4
+
+
+@pytest.mark.parametrize("key", [packed_run_key, packed_job_key])
+async def test_a_packed_job_whose_record_is_damaged_is_buried_and_done_once_that_is_deleted(
+    bench: Workbench, store_url: str, key: Callable[..., str]
+) -> None:
+    job = a_job(bench, v=5)
+    damaged = key("r1", job.id) if key is packed_job_key else key("r1")
+    async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
+        await client.set(damaged, "no record")
+    async with bench.working(bench.bind("add", add), bench.bind("double", double), concurrency=1):
+        await bench.queue.publish(bench.queue_of("add"), signed_message(job, KEYRING))
+        letter = await bench.dead_letter("add")
+        neighbour = await bench.ended(await bench.submit(b"7"))
+
+    assert letter.headers["mousetrap-reason"] == "store-damaged"
+    assert job.id in letter.headers["mousetrap-error"]
+    assert neighbour.state is RunState.COMPLETED
+
+    if key is packed_job_key:  # else the job is claimed already, until its lease is over
+        await delete(store_url, damaged)
         async with bench.working(bench.bind("add", add), bench.bind("double", double)):
             await bench.queue.publish(bench.queue_of("add"), signed_message(job, KEYRING))
             assert (await bench.ended("r1")).result == 4

@@ -4,20 +4,29 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec import Raw, structs
+from msgspec import Raw, json, structs
 from redis.asyncio import Redis
 
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, decode, encode, first_job
-from mousetrap.run_store import Terms, Unsigned
+from mousetrap.run_store import Terms, Unsigned, open_store
+from mousetrap.run_store.keys import job_key, packed_job_key, packed_run_key, run_key
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import RerunImpossible, Submitter
 from support.workbench import KEYRING, Workbench, on_streams
+
+
+@pytest.fixture(params=[2, 5], ids=["hashes", "packed"], autouse=True)
+def new_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of either family."""
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", request.param)
+
 
 FORGED = 1_000_000
 FORGERY = b'{"type":"done","output":%d}' % FORGED
@@ -28,6 +37,38 @@ async def forger(store_url: str) -> AsyncIterator[Any]:
     """A client of the store that anybody could have."""
     async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
         yield client
+
+
+async def forge(store: Any, job: Job, verdict: bytes) -> None:
+    """Puts the outcome on record of the job, as one that was decided."""
+    if job.v < 5:
+        await store.hset(job_key(job.id), mapping={"state": "done", "verdict": verdict})
+        return
+    facts = b'{"stage":"%b","generation":%d,"decided_ms":1,"next":"double"}' % (
+        job.stage.encode(),
+        job.generation,
+    )
+    await store.set(packed_job_key(job.run_id, job.id), b"D00000001" + facts + b"\n" + verdict)
+
+
+async def verdict_of(store: Any, job: Job) -> bytes:
+    """The outcome on record of the job."""
+    if job.v < 5:
+        return bytes(await store.hget(job_key(job.id), "verdict"))
+    return bytes((await store.get(packed_job_key(job.run_id, job.id))).partition(b"\n")[2])
+
+
+async def change_run(store: Any, run_id: str, change: dict[str, Any]) -> None:
+    """Changes fields on record of the run, by the names of the older family."""
+    record = await store.get(packed_run_key(run_id))
+    if record is None:
+        await store.hset(run_key(run_id), mapping=change)
+        return
+    head, _, body = record.partition(b"\n")
+    facts = {**json.decode(head[1:]), **change}
+    body = str(facts.pop("input", body.decode())).encode()
+    facts["stage"] = facts.pop("first", facts["stage"])
+    await store.set(packed_run_key(run_id), head[:1] + json.encode(facts) + b"\n" + body)
 
 
 def the_first_job(bench: Workbench, run_id: str) -> Job:
@@ -85,9 +126,7 @@ async def test_an_outcome_that_somebody_wrote_into_the_store_is_never_signed(
     run_id = await bench.submit(b"20")
     job = the_first_job(bench, run_id)
     async with forger(store_url) as store:
-        await store.hset(
-            f"mousetrap:job:{job.id}", mapping={"state": "done", "verdict": forgeries(job)[kind]}
-        )
+        await forge(store, job, forgeries(job)[kind])
 
     async with bench.working(*noting.bindings()):
         failed = await bench.ended(run_id)
@@ -118,9 +157,8 @@ async def test_an_outcome_of_another_job_is_no_outcome_of_this_one(bench: Workbe
         await bench.ended(donor)
     run_id = await bench.submit(b"20")
     async with forger(store_url) as store:
-        theirs = await store.hget(f"mousetrap:job:{the_first_job(bench, donor).id}", "verdict")
-        mine = f"mousetrap:job:{the_first_job(bench, run_id).id}"
-        await store.hset(mine, mapping={"state": "done", "verdict": theirs})
+        theirs = await verdict_of(store, the_first_job(bench, donor))
+        await forge(store, the_first_job(bench, run_id), theirs)
     noting.given.clear()
 
     async with bench.working(*noting.bindings()):
@@ -143,7 +181,7 @@ async def test_an_outcome_of_an_earlier_round_is_no_outcome_of_this_one(
     again = await bench.store.redrive(job)
     assert isinstance(again, Job)
     async with forger(store_url) as store:
-        await store.hset(f"mousetrap:job:{job.id}", mapping={"state": "done", "verdict": record})
+        await forge(store, again, record)
     asked = await bench.store.claim(again, worker="w", redelivered=False, lease=60)
 
     assert isinstance(asked, Unsigned)
@@ -193,7 +231,7 @@ async def test_a_run_whose_start_somebody_changed_in_the_store_is_neither_publis
 ) -> None:
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"20")  # and its submitter dies here
     async with forger(store_url) as store:
-        await store.hset("mousetrap:run:r1", mapping=change)
+        await change_run(store, "r1", change)
     pipelines = {bench.pipeline.name: bench.pipeline, "another": bench.pipeline}
     submitter = Submitter(bench.store, bench.queue, KEYRING, pipelines)
 
@@ -212,7 +250,7 @@ async def test_the_time_that_a_run_has_cannot_be_changed_in_the_store(
 ) -> None:
     await bench.store.open_run("r1", bench.pipeline.name, "add", b"20", terms=Terms(expires_in=60))
     async with forger(store_url) as store:
-        await store.hset("mousetrap:run:r1", "expires_ms", 10**14)
+        await change_run(store, "r1", {"expires_ms": 10**14})
     assert await bench.submitter.republish(age=0.0) == 1
 
     delivery = await bench.next_of(bench.queue_of("add"))
@@ -229,7 +267,7 @@ async def test_a_stage_is_not_repeated_on_an_output_that_somebody_changed_in_the
         run = await bench.ended(await bench.submit(b"20"))
     job = the_first_job(bench, run.id)
     async with forger(store_url) as store:
-        await store.hset(f"mousetrap:job:{job.id}", "verdict", FORGERY)
+        await forge(store, job, FORGERY)
 
     with pytest.raises(RerunImpossible, match="not ours to repeat"):
         await bench.submitter.rerun(run, run_id="r2", begin="double")
@@ -265,18 +303,23 @@ async def test_a_letter_that_somebody_changed_is_never_signed(bench: Workbench, 
 
 
 @on_streams
-async def test_an_outcome_of_ours_is_taken_also_after_the_keys_were_rotated(bench: Workbench) -> None:
+async def test_an_outcome_of_ours_is_taken_also_after_the_keys_were_rotated(
+    bench: Workbench, store_url: str
+) -> None:
     """The older key is in the ring still, behind the new one: what it signed is valid."""
 
     run_id = await bench.submit(b"20")
     job = the_first_job(bench, run_id)
     claim: Any = await bench.store.claim(job, worker="dead", redelivered=False, lease=60)
-    await bench.store.decide(job, Done(Raw(b"21")), fence=claim.fence, worker="dead", last=False)
+    done = Done(Raw(b"21"))
+    await bench.store.decide(job, done, fence=claim.fence, worker="dead", last=False, next_stage="double")
     noting = Noting(bench)
     rotated = Keyring({"new": b"a-new-secret-of-the-tests", **KEYRING.keys})
-    bench.store._keyring = rotated
 
-    async with bench.working(*noting.bindings(), keyring=rotated):
+    async with (
+        open_store(store_url, retention=600, keyring=rotated) as store,
+        replace(bench, store=store).working(*noting.bindings(), keyring=rotated),
+    ):
         run = await bench.ended(run_id)
 
     assert (run.result, noting.given) == (42, [("double", 21)])
