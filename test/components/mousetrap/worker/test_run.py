@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import Raw, structs
 
 from mousetrap.handlers import Context
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, Settled, decode, encode, first_job
@@ -100,12 +100,15 @@ def poisons(bench: Workbench) -> dict[str, Message]:
     stranger = encode(replace_stage(job, "unknown"))
     return {
         "undecodable": signed(b"\x00 not json"),
-        "signature": structs.replace(
-            signed(encode(job)), body=encode(job).replace(b'"payload":1', b'"payload":2')
-        ),
+        "signature": structs.replace(signed(encode(job)), body=encode(with_payload(job, b"2"))),
         "unknown-stage": signed(stranger),
-        "contract": signed(encode(job).replace(b'"payload":1', b'"payload":"one"')),
+        "contract": signed(encode(with_payload(job, b'"one"'))),
     }
+
+
+def with_payload(job: Job, payload: bytes) -> Job:
+    """The job with another payload."""
+    return structs.replace(job, payload=Raw(payload))
 
 
 def replace_stage(job: Any, stage: str) -> Any:
@@ -188,7 +191,7 @@ async def record_and_die(bench: Workbench, delivery: Any) -> None:
     claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60)
     assert isinstance(claim, Granted)
     decision = await bench.store.decide(
-        job, Done(msgspec.Raw(b"50")), fence=claim.fence, worker="dead", last=False
+        job, Done(msgspec.Raw(b"50")), fence=claim.fence, worker="dead", last=False, next_stage="double"
     )
     assert decision == "recorded"
     delivery.hand_back()

@@ -71,7 +71,7 @@ class AddDelivery:
 @pytest.mark.parametrize(
     ("outcome", "next_stage", "ending"),
     [
-        (Done(msgspec.Raw(b"2")), NEXT, Publish(JOB.following("double", b"2"), "doubles")),
+        (Done(msgspec.Raw(b"2")), NEXT, Publish(JOB.following("double", b"2", fence=3), "doubles")),
         (Done(msgspec.Raw(b"2")), None, Drop()),
         (RetryLater(3.0, WHY), NEXT, Publish(JOB.again(), "adds", 3.0)),
         (RetryLater(3.0, WHY), None, Publish(JOB.again(), "adds", 3.0)),
@@ -110,7 +110,12 @@ def test_a_job_that_another_one_holds_is_parked(claim: Busy | Locked, seconds: f
     ("ending", "queue", "job", "seconds"),
     [
         (Publish(JOB.again(), "adds", 3.0), "adds", JOB.again(), 3.0),
-        (Publish(JOB.following("double", b"2"), "doubles"), "doubles", JOB.following("double", b"2"), 0.0),
+        (
+            Publish(JOB.following("double", b"2", fence=3), "doubles"),
+            "doubles",
+            JOB.following("double", b"2", fence=3),
+            0.0,
+        ),
         (Park(JOB, 7.0), "adds", JOB, 7.0),
         (Bury(JOB, "contract", WHY), "adds.dead", JOB, 0.0),
     ],

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from mousetrap.dead_letters import DeadLetters, Looked, Selection
-from mousetrap.jobs import Job, JobUndecodable, Message, decode, encode, first_job
+from mousetrap.jobs import Job, JobUndecodable, Message, decode, encode, first_job, new_runs
+from mousetrap.run_store.keys import job_key, packed_job_key, packed_run_key, run_key
 from mousetrap.shapes import RunState
 from support.workbench import (
     KEYRING,
@@ -43,8 +44,14 @@ def signed(body: bytes, name: str = "m1") -> Message:
 
 
 def a_job(bench: Workbench, **changed: Any) -> Job:
+    """A job of format 2, whose message is JSON as a whole; `test_envelope` has what is refused in a head of format 5."""
     job = first_job(
-        run_id=uuid4().hex, pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=just_now_ms()
+        run_id=uuid4().hex,
+        pipeline=bench.pipeline.name,
+        stage="add",
+        payload=b"1",
+        accepted_ms=just_now_ms(),
+        v=2,
     )
     return msgspec.structs.replace(job, **changed)
 
@@ -159,7 +166,7 @@ async def test_a_signed_job_that_cannot_be_is_a_letter_and_is_not_dropped(
 
 def an_old_job(bench: Workbench, seconds: float) -> Job:
     """One whose run was accepted so long ago; the store of the workbench remembers for an hour."""
-    return a_job(bench, accepted_ms=just_now_ms() - int(seconds * 1000))
+    return a_job(bench, accepted_ms=just_now_ms() - int(seconds * 1000), v=new_runs())
 
 
 async def test_a_message_that_somebody_kept_until_its_run_was_forgotten_is_not_done_again(
@@ -194,7 +201,8 @@ async def test_a_redriven_job_is_done_though_the_store_has_lost_all_since(
     again = await bench.store.redrive(an_old_job(bench, 8_000))
     assert isinstance(again, Job)
     async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as server:
-        await server.delete(f"mousetrap:job:{again.id}", f"mousetrap:run:{again.run_id}")
+        await server.delete(job_key(again.id), run_key(again.run_id))
+        await server.delete(packed_job_key(again.run_id, again.id), packed_run_key(again.run_id))
     await bench.queue.publish(bench.queue_of("add"), signed(encode(again)))
 
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):
