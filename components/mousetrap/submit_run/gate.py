@@ -12,6 +12,7 @@ from mousetrap.jobs import (
     StoreFull,
     StoreUnreachable,
 )
+from mousetrap.submit_run.order import Order
 
 Result = TypeVar("Result")
 
@@ -37,6 +38,8 @@ class Gate:
         self._next_s = 0.0
         self._pauses = _PAUSES
         self._one = asyncio.Lock()
+        #: Of all that it lets through.
+        self.order = Order()
 
     async def run(self, act: Callable[[], Awaitable[Result]]) -> Result | Exception:
         """What `act` returns or raises; NotTried where broker or store stays away."""

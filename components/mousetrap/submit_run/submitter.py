@@ -106,8 +106,8 @@ class Submitter:
         """Accepts many runs as one: for each, in order, that it is accepted, or the error that `submit` raises for it.
 
         No more than a few hundred are under way at once. While broker or store is away, one a second is tried; after a
-        few seconds all others get NotTried. Calls with one `gate` share what they know of it. To repeat the call is safe,
-        with the same ids.
+        few seconds all others get NotTried. Calls with one `gate` share what they know of it, and keep the order of what has
+        the same id. To repeat the call is safe, with the same ids.
         """
         return await in_a_window(
             submissions, lambda each: self._accept(each, each.pipeline.first), gate or Gate()

@@ -23,35 +23,29 @@ Result = TypeVar("Result")
 async def in_a_window(
     items: Sequence[Item], act: Callable[[Item], Awaitable[Result]], gate: Gate
 ) -> list[Result | Exception]:
-    """What `act` returns or raises for each item, in their order. Two items of one id are done one after the other.
+    """What `act` returns or raises for each item, in their order. Items of one id are done one after the other.
 
-    While broker or store is away, the gate holds the items that have not begun: each would wait for its own deadline.
+    So are those of several calls with one gate, in the order of the calls. While broker or store is away, the gate holds the
+    items that have not begun: each would wait for its own deadline.
     """
     results: list[Result | Exception] = [RuntimeError("not tried")] * len(items)
-    places = iter(range(len(items)))
-    before = _earlier(items)
-    done = {place: asyncio.Event() for place in before.values()}
+    places = [
+        gate.order.line_up(item.run_id) for item in items
+    ]  # all at once: what another call has comes after
+    numbers = iter(range(len(items)))
 
     async def work() -> None:
-        for place in places:
-            if place in before:
-                await done[before[place]].wait()
-            results[place] = await gate.run(partial(act, items[place]))
-            if place in done:
-                done[place].set()
+        for number in numbers:
+            if (before := places[number].before) is not None:
+                await before.wait()
+            results[number] = await gate.run(partial(act, items[number]))
+            gate.order.end(places[number])
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(WINDOW, len(items))):
-            workers.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(WINDOW, len(items))):
+                workers.create_task(work())
+    finally:
+        for place in places:  # where the call was cancelled, others may wait for what did not begin
+            gate.order.end(place)
     return results
-
-
-def _earlier(items: Sequence[Item]) -> dict[int, int]:
-    """For the place of each item whose id came before: the place where it came last."""
-    last: dict[str, int] = {}
-    before: dict[int, int] = {}
-    for place, item in enumerate(items):
-        if item.run_id in last:
-            before[place] = last[item.run_id]
-        last[item.run_id] = place
-    return before

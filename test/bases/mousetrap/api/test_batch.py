@@ -21,6 +21,7 @@ from mousetrap.api.batch_runs import BatchRuns
 from mousetrap.api.stopping import until_stopped
 from mousetrap.api.unsent import Unsent
 from mousetrap.api_keys import new_key
+from mousetrap.run_store import Opened, RunStore
 from mousetrap.submit_run import run_id_of_key
 from support.valkey import OwnValkey
 from support.waiting import until
@@ -247,6 +248,38 @@ def test_a_line_is_answered_before_the_next_one_is_sent(api: httpx.Client) -> No
         connection.end()
 
         assert connection.read_line() is None
+
+
+@pytest.mark.usefixtures("kind_of_runs")
+def test_a_line_waits_for_an_earlier_one_of_its_id_and_no_other_does(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, went_on = threading.Event(), threading.Event()
+    open_run, mark_published = RunStore.open_run, RunStore.mark_published
+
+    async def opened(store: RunStore, run_id: str, *args: Any, **more: Any) -> Opened:
+        if run_id == "one" and not asked.is_set():
+            asked.set()
+            assert await asyncio.to_thread(went_on.wait, 20), "the line of another id waits as well"
+        return await open_run(store, run_id, *args, **more)
+
+    def published(store: RunStore, run_id: str) -> None:
+        mark_published(store, run_id)
+        if run_id == "other":
+            went_on.set()
+
+    monkeypatch.setattr(RunStore, "open_run", opened)
+    monkeypatch.setattr(RunStore, "mark_published", published)
+    with Connection(api) as connection:
+        connection.send(written({"input": feed(1), "id": "one"}) + b"\n")
+        assert asked.wait(20)
+        connection.send(written({"input": feed(2), "id": "one"}, {"id": "other"}) + b"\n")
+        connection.end()
+        first, again, other = (connection.read_line() for _ in range(3))
+
+    assert first["new"]
+    assert problem(again)[:2] == (2, "run-conflict")
+    assert other["new"]
 
 
 class Held:

@@ -3,14 +3,17 @@
 import asyncio
 import time
 from collections import Counter
+from typing import Any, NamedTuple
+
+import pytest
 
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueOptions, QueueUnreachable
 from mousetrap.pipeline import ContractBroken
-from mousetrap.run_store import RunConflict
+from mousetrap.run_store import Opened, RunConflict, RunStore
 from mousetrap.shapes import RunState
-from mousetrap.submit_run import Accepted, NotTried, Submission, SubmitOptions, Submitter
-from mousetrap.submit_run.window import WINDOW
-from support.workbench import KEYRING, Workbench, add, double, on_streams, workbench
+from mousetrap.submit_run import Accepted, Gate, NotTried, Submission, SubmitOptions, Submitter
+from mousetrap.submit_run.window import WINDOW, in_a_window
+from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, on_streams, workbench
 
 
 def submissions(bench: Workbench, count: int, **options: float) -> list[Submission]:
@@ -108,6 +111,78 @@ async def test_the_second_of_two_equal_ids_is_the_first_ones_repeat_or_conflict(
         Accepted("r2", True),
     )
     assert isinstance(third, RunConflict)
+
+
+class SlowForOne(RunStore):
+    """A real store that records a run r1 only once it may, the first time that it is to."""
+
+    def __init__(self, inner: RunStore) -> None:
+        self.__dict__.update(inner.__dict__)
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+        #: Set once a run r2 is published.
+        self.went_on = asyncio.Event()
+
+    async def open_run(self, run_id: str, *args: Any, **more: Any) -> Opened:
+        if run_id == "r1" and not self.asked.is_set():
+            self.asked.set()
+            await self.may.wait()
+        return await super().open_run(run_id, *args, **more)
+
+    def mark_published(self, run_id: str) -> None:
+        super().mark_published(run_id)
+        if run_id == "r2":
+            self.went_on.set()
+
+
+@pytest.mark.parametrize("kind", [2, 5], ids=["format 2", "format 5"])
+async def test_one_id_in_two_calls_of_a_batch_is_done_in_their_order_and_no_other_waits(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", kind)
+    store, pipeline, gate = SlowForOne(bench.store), bench.pipeline, Gate()
+    submitter = Submitter(store, bench.queue, KEYRING, {})
+    first = [Submission(pipeline, b"1", "r1")]
+    then = [Submission(pipeline, b"2", "r1"), Submission(pipeline, b"3", "r2")]
+
+    async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as calls:
+        one = calls.create_task(submitter.submit_many(first, gate))
+        await store.asked.wait()
+        other = calls.create_task(submitter.submit_many(then, gate))
+        await store.went_on.wait()
+        store.may.set()
+
+    assert one.result() == [Accepted("r1", True)]
+    conflict, accepted = other.result()
+    assert isinstance(conflict, RunConflict)
+    assert accepted == Accepted("r2", True)
+
+
+async def test_what_waits_for_a_call_that_is_cancelled_begins_then() -> None:
+    gate, begun, never = Gate(), asyncio.Event(), asyncio.Event()
+    items = [Named("r1"), Named("r1")]
+
+    async def hang(item: Named) -> None:
+        begun.set()
+        await never.wait()
+
+    async def name(item: Named) -> str:
+        return item.run_id
+
+    first = asyncio.create_task(in_a_window(items, hang, gate))
+    await begun.wait()
+    second = asyncio.create_task(in_a_window(items, name, gate))
+    await asyncio.sleep(0)  # it has begun, and waits
+    first.cancel()
+
+    async with asyncio.timeout(TIMEOUT_S):
+        assert await second == ["r1", "r1"]
+    assert first.cancelled()
+
+
+class Named(NamedTuple):
+    """An item that has an id alone."""
+
+    run_id: str
 
 
 class GoesAway:
