@@ -54,7 +54,7 @@ class Attempt:
     whole_job: Job | None = None
     #: The store's reply to its claim.
     claim: Claim | None = None
-    #: 0 until the store granted the claim.
+    #: 0 until the store granted the claim, and once it has replied that another worker has the job.
     fence: int = 0
     #: The handler's call that a task of its own goes on with, where it was begun with others.
     suspended: "tuple[AsyncCall, asyncio.Task[Any]] | None" = None
@@ -182,7 +182,8 @@ class Attempts:
         """Renews each claim three times a lease; stops an attempt whose job another worker has claimed.
 
         A young attempt is left alone: most end before, under the record that they were claimed with. Young is a sixth of the lease:
-        each claim has half of its lease left at least.
+        each claim has half of its lease left at least. One whose outcome was refused is left alone too: stopped now, it would
+        be parked twice.
         """
         while True:
             await self._some.wait()
@@ -191,7 +192,7 @@ class Attempts:
             held = [each for each in self._table.values() if each.fence and each.began <= latest]
             renewed = await asyncio.gather(*map(self._renew, held), return_exceptions=True)
             for attempt, result in zip(held, renewed, strict=True):
-                if result is False and self._table.get(_key(attempt.job)) is attempt:
+                if result is False and attempt.fence and self._table.get(_key(attempt.job)) is attempt:
                     self._observer.lease_lost(attempt.job)
                     attempt.lose()
 

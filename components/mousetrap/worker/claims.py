@@ -153,7 +153,7 @@ class Claims:
             "begin jobs", self._store.begin, attempt.job, fence=attempt.fence, worker=self._worker
         )
         attempt.counted = bool(starts)
-        return None if starts else unrecorded("stale", attempt.job, self._lease)
+        return None if starts else self._unrecorded(attempt, "stale")
 
     async def record(self, attempt: Attempt, outcome: Outcome) -> Ending:
         """Records the outcome before anyone acts on it: a crash from here on repeats the act, not the work."""
@@ -174,10 +174,15 @@ class Claims:
         """What follows from the store's reply."""
         self._observer.recorded(attempt.job, outcome, decision)
         if decision != "recorded":
-            return unrecorded(decision, attempt.job, self._lease)
+            return self._unrecorded(attempt, decision)
         if attempt.beside is not None:
             return attempt.beside.following
         return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, attempt.fence)
+
+    def _unrecorded(self, attempt: Attempt, decision: Decision) -> Ending:
+        if decision == "stale":
+            attempt.fence = 0
+        return unrecorded(decision, attempt.job, self._lease)
 
     async def end_run(self, job: Job, why: Failure) -> Ending:
         """Ends the job's run as cancelled."""

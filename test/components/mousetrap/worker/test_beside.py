@@ -91,6 +91,9 @@ class LateQueue:
         self._inner = inner
         self._passing: set[asyncio.Task[None]] = set()
         self.gate = Gate()
+        #: Holds messages that are to come later; it is open.
+        self.parking = Gate()
+        self.parking.opened.set()
         #: What becomes of that post: nothing, or its request or its reply is lost.
         self.loses = ""
         #: The stages of the jobs that were published, and of the messages that were acknowledged.
@@ -102,6 +105,8 @@ class LateQueue:
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         self.published.append(decode(message.body).stage)
+        if after:
+            await self.parking.passed()
         await self._inner.publish(queue, message, after=after)
 
     def post(self, queue: str, message: Message, settled: Settled) -> None:
@@ -306,6 +311,7 @@ async def test_a_job_that_follows_from_the_outcome_of_a_worker_that_lost_its_cla
     bench: Workbench, order: tuple[str, str]
 ) -> None:
     late = Late(bench)
+    late.queue.parking.opened.clear()
     async with late.working("add"):
         run_id = await late.under_way()
         job = late.first_job
@@ -313,7 +319,7 @@ async def test_a_job_that_follows_from_the_outcome_of_a_worker_that_lost_its_cla
         assert isinstance(taken, Granted)
         async with late.working("double"):
             late.reply(*order)
-            await late.stats.until("parked")
+            await asyncio.wait_for(late.queue.parking.reached.wait(), TIMEOUT_S)
             recorded = await bench.store.decide(
                 job,
                 Done(msgspec.Raw(b"207")),
@@ -322,6 +328,7 @@ async def test_a_job_that_follows_from_the_outcome_of_a_worker_that_lost_its_cla
                 last=False,
                 next_stage="double",
             )
+            late.queue.parking.opened.set()
             run = await bench.ended(run_id)
 
     assert (taken.fence, recorded) == (2, "recorded")
