@@ -10,5 +10,5 @@ NO_ONE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def http_client(url: str, **options: Any) -> httpx.Client:
-    """A client of the server at `url`; it waits 20 seconds unless `timeout` is among httpx's options."""
-    return httpx.Client(base_url=url, verify=NO_ONE, **{"timeout": 20, **options})
+    """A client of the server at `url`; it waits 60 seconds unless `timeout` is among httpx's options."""
+    return httpx.Client(base_url=url, verify=NO_ONE, **{"timeout": 60, **options})

@@ -78,6 +78,6 @@ class HandlerBench:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Returns once the condition holds, while the event loop turns."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  a thread sets it
             await asyncio.sleep(0.005)

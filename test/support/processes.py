@@ -54,7 +54,7 @@ class Process:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for_line(self, text: str, seconds: float = 10.0, *, after: int = 0) -> str:
+    def wait_for_line(self, text: str, seconds: float = 60.0, *, after: int = 0) -> str:
         """The first line that holds `text`, the first `after` lines left out."""
         deadline = time.monotonic() + seconds
         with self._news:
@@ -71,7 +71,7 @@ class Process:
         """Signals the program alone, not what it started; an ended one gets no signal."""
         self._child.send_signal(number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = 60.0) -> int:
         """The exit code, all output read."""
         try:
             code = self._child.wait(seconds)
@@ -82,7 +82,7 @@ class Process:
         self._reader.join(seconds)
         return code
 
-    def terminate(self, seconds: float = 20.0) -> int:
+    def terminate(self, seconds: float = 60.0) -> int:
         """Asks the program to end; its exit code."""
         self.send(signal.SIGTERM)
         return self.wait(seconds)

@@ -22,7 +22,7 @@ from mousetrap.submit_run import Submitter
 from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 #: For a test that needs no second queue: its fixtures `queue_url` and `bench` are on streams in Valkey alone.
 on_streams = pytest.mark.parametrize("queue_url", ["streams"], indirect=True)
 

@@ -23,7 +23,7 @@ from support.workbench import connected
 
 pytestmark = pytest.mark.servers
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 SHORT_DEADLINE = QueueOptions(confirm_deadline=0.5)
 
 #: For what the simulated queue does not have: limits, a deletion, and a close with messages under way.

@@ -35,7 +35,7 @@ def plain_channel(url: str) -> Iterator[BlockingChannel]:
 
 async def test_queues_are_quorum_queues_that_refuse_rather_than_drop(broker_url: str, work: str) -> None:
     async with connect(broker_url, [work], name="test") as queue:
-        await queue.check()
+        await connected(queue, work)
 
     # A broker lets a queue be declared again with the very same arguments only.
     with plain_channel(broker_url) as channel:
@@ -300,7 +300,7 @@ async def test_a_queue_deleted_under_its_publishers_is_declared_again_for_all_of
     broker_url: str, work: str
 ) -> None:
     async with connect(broker_url, [work], name="test") as queue:
-        await queue.check()
+        await connected(queue, work)
         await asyncio.to_thread(delete, broker_url, work)
 
         await asyncio.gather(*(queue.publish(work, Message(f"m{n}", b"x")) for n in range(20)))
@@ -401,8 +401,8 @@ async def test_lost_confirms_end_in_an_error_at_the_deadline_and_in_a_fresh_conn
             await queue.publish(work, Message("m", b"x"))
 
         async with connect(broker_url, [work], name="other") as other:
-            assert await other.count_ready(work) == 1
-        async with asyncio.timeout(20):
+            await eventually(lambda: other.count_ready(work), 1)
+        async with asyncio.timeout(60):
             while proxy.connections < 2:  # noqa: ASYNC110  the relay announces nothing
                 await asyncio.sleep(0.02)
 
@@ -414,7 +414,7 @@ async def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
         inbox = Inbox()
         await queue.consume(work, 10, inbox)
         await eventually(failure_of(queue.check), None)
-        await queue.publish(work, Message("before", b"x"))
+        await eventually(failure_of(lambda: queue.publish(work, Message("before", b"x"))), None)
         await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0")
         try:
             # Consumers go on, and publishers are blocked with their next message.
@@ -429,7 +429,7 @@ async def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
                 with pytest.raises(PublishUnconfirmed):
                     await other.publish(work, Message("other", b"x"))
                 leaving = asyncio.get_running_loop().time()
-            assert asyncio.get_running_loop().time() - leaving < 10
+            assert asyncio.get_running_loop().time() - leaving < 30
         finally:
             await asyncio.to_thread(own_rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.4")
 
@@ -507,7 +507,7 @@ async def test_a_server_that_never_answers_is_reported_and_left_in_time(work: st
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, asyncio.timeout(10):
+    async with server, asyncio.timeout(60):
         async with connect(f"amqp://127.0.0.1:{port}", [work], name="test") as queue:
             await came.wait()
             with pytest.raises(QueueUnreachable, match=f"127.0.0.1:{port}"):
@@ -545,7 +545,7 @@ async def test_of_several_hosts_one_that_answers_will_do(broker_url: str, work: 
 
 async def failed_check(queue: Queue, why: str) -> str:
     """The text of the check that fails for the cause `why`."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await queue.check()

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.servers
 def test_after_a_close_every_verb_is_a_clear_error(queue_url: str, work: str) -> None:
     with open_topics(queue_url) as topics:
         topics.publish(work, 1)
-        message = topics.claim(work, wait=5)
+        message = topics.claim(work, wait=60)
         assert message is not None
     topics.close()
 
@@ -53,7 +53,7 @@ def test_after_a_fork_the_child_has_a_clear_error_and_the_parent_its_claims(
                 topics.close()
                 os._exit(0)
         os.waitpid(child, 0)
-        message = topics.claim(work, wait=5)
+        message = topics.claim(work, wait=60)
 
         assert "forked" in (tmp_path / "error").read_text()
         assert message is not None and message.id == message_id
@@ -69,7 +69,7 @@ async def test_a_claim_that_is_cancelled_takes_no_message(queue_url: str, work: 
             with pytest.raises(asyncio.CancelledError):
                 await waiting
         message_id = await topics.publish(work, 1)
-        message = await topics.claim(work, wait=20)
+        message = await topics.claim(work, wait=60)
         assert message is not None and message.id == message_id
 
 
@@ -101,7 +101,7 @@ def test_a_blocking_claim_whose_caller_gave_up_holds_no_message(
         go.set()
         queue._thread.call(lambda _: None)
 
-        message = others.claim(work, wait=20)
+        message = others.claim(work, wait=60)
         assert message is not None and message.id == message_id
         assert topics.claim(work, wait=0.2) is None
 
@@ -114,7 +114,7 @@ async def test_a_topic_that_was_deleted_is_made_again(broker_url: str, work: str
 
         assert await topics.claim(work) is None
         message_id = await topics.publish(work, 2)
-        message = await topics.claim(work, wait=20)
+        message = await topics.claim(work, wait=60)
         assert message is not None and message.id == message_id
 
 
@@ -129,7 +129,7 @@ async def test_a_topic_that_exists_otherwise_is_explained_and_costs_no_claim(
     ):
         await _until_declared(broker_url, "other")
         await topics.publish(work, 1)
-        message = await topics.claim(work, wait=20)
+        message = await topics.claim(work, wait=60)
         assert message is not None
 
         with pytest.raises(MousetrapError, match="has x-max-length 7"):
@@ -145,7 +145,7 @@ async def test_what_may_not_be_declared_is_an_error_with_the_fix(
     async with any_topics(face, broker_url) as topics:
         await topics.publish(work, 1)
     async with any_topics(face, broker_url, options=QueueOptions(declare=False)) as topics:
-        assert await topics.claim(work, wait=20)
+        assert await topics.claim(work, wait=60)
         with pytest.raises(Unroutable, match="there is no topic 'nowhere'"):
             await topics.publish("nowhere", 1)
 
@@ -157,7 +157,7 @@ def _delete(url: str, queue: str) -> None:
 
 async def _until_declared(url: str, queue: str) -> None:
     async with connect(url, [], name="test") as looking:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await looking.count_ready(queue)

@@ -30,7 +30,9 @@ from support.waiting import until
 
 # Each test starts processes.
 pytestmark = pytest.mark.slow
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
+#: Seconds, in which a handler begins on a busy machine too: a limit that is over before is met outside of its `try`.
+SOFT_S = 0.5
 
 
 @dataclass
@@ -108,7 +110,7 @@ async def test_the_value_and_the_context_cross_and_the_handler_runs_in_another_p
         value = await bench.value(21, attempt=2)
 
         assert value.pop("process") not in (0, os.getpid())
-        assert value.pop("left") in (99, 100)
+        assert 40 <= value.pop("left") <= 100
         assert value == {
             "number": 21,
             "deps": None,
@@ -301,11 +303,11 @@ async def test_a_cancelled_handler_that_heeds_nothing_is_gone_with_all_that_it_s
         await asyncio.to_thread(until, processes.exists, "the handler runs")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(task), 5.0)
+            await asyncio.wait_for(asyncio.shield(task), TIMEOUT_S)
 
         handler_, program = map(int, processes.read_text().split())
         assert is_gone(handler_)
-        until(lambda: is_gone(program), "what the handler started is gone", 5.0)
+        until(lambda: is_gone(program), "what the handler started is gone")
 
 
 async def test_a_second_cancel_does_not_leave_the_process_behind(tmp_path: Path) -> None:
@@ -318,7 +320,7 @@ async def test_a_second_cancel_does_not_leave_the_process_behind(tmp_path: Path)
             task.cancel()
             await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(task), 5.0)
+            await asyncio.wait_for(asyncio.shield(task), TIMEOUT_S)
 
         assert is_gone(int(processes.read_text().split()[0]))
 
@@ -394,7 +396,7 @@ async def test_a_time_limit_around_it_ends_the_process(tmp_path: Path) -> None:
 async def test_at_its_soft_limit_a_handler_is_notified_wherever_it_is_and_can_still_answer(
     handler: Callable[..., Any],
 ) -> None:
-    async with isolated(handler, soft_timeout=0.05) as bench:
+    async with isolated(handler, soft_timeout=SOFT_S) as bench:
         for _ in range(2):  # the second one by the same process: the first limit has left no trace
             assert await bench.value(1) == "True the soft time limit is over"
 

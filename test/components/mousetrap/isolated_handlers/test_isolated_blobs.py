@@ -119,7 +119,7 @@ async def isolated(
     try:
         yield Bench(isolated, KEPT)
     finally:
-        await asyncio.wait_for(isolated.close(), 20)
+        await asyncio.wait_for(isolated.close(), 60)
 
 
 def stored(run_id: str) -> Blob:

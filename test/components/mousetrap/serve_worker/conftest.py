@@ -84,10 +84,8 @@ class Runs:
 
     def ask(self, worker: Process, what: str) -> tuple[int, str]:
         """The worker's answer to a supervisor: the HTTP status, and the reason or else the good status."""
-        address = (
-            worker.wait_for_line("health endpoint: ", 30).partition("endpoint: ")[2].partition("/health")[0]
-        )
-        answer = httpx.get(f"{address}/health/{what}", trust_env=False, verify=NO_ONE)
+        address = worker.wait_for_line("health endpoint: ").partition("endpoint: ")[2].partition("/health")[0]
+        answer = httpx.get(f"{address}/health/{what}", trust_env=False, verify=NO_ONE, timeout=60)
         body = answer.json()
         return answer.status_code, body.get("reason", body["status"])
 

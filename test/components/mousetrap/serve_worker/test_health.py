@@ -32,16 +32,16 @@ def test_a_worker_lives_without_broker_or_store_and_reports_which_is_away(
     start_worker: Start, runs: Any, another_valkey: EmbeddedValkey, part: str
 ) -> None:
     worker = start_worker(**OFTEN, **{f"MOUSETRAP_{part.upper()}_URL": another_valkey.url})
-    until(lambda: runs.ask(worker, "ready") == (200, "ready"), "it is ready", 30)
+    until(lambda: runs.ask(worker, "ready") == (200, "ready"), "it is ready")
     assert runs.ask(worker, "live") == (200, "live")
 
     another_valkey.stop()
-    until(lambda: runs.ask(worker, "ready") == (503, f"waiting for: {part}"), f"it misses its {part}", 30)
+    until(lambda: runs.ask(worker, "ready") == (503, f"waiting for: {part}"), f"it misses its {part}")
     assert runs.ask(worker, "live") == (200, "live")
     worker.wait_for_line(f"{part} away")
 
     another_valkey.start()
-    until(lambda: runs.ask(worker, "ready") == (200, "ready"), "it is ready again", 30)
+    until(lambda: runs.ask(worker, "ready") == (200, "ready"), "it is ready again")
     assert worker.terminate() == 0
 
 
@@ -57,20 +57,20 @@ def test_a_worker_that_never_found_anybody_lives(start_worker: Start, runs: Any)
     absent = f"valkey://127.0.0.1:{port}/0"
     worker = start_worker(**OFTEN, MOUSETRAP_BROKER_URL=absent, MOUSETRAP_STORE_URL=absent)
 
-    until(lambda: runs.ask(worker, "ready")[0] == 503, "it is not ready", 30)
+    until(lambda: runs.ask(worker, "ready")[0] == 503, "it is not ready")
     assert runs.ask(worker, "live") == (200, "live")
 
 
 def test_a_worker_whose_loop_is_blocked_reports_it_until_it_ends(start_worker: Start, runs: Any) -> None:
-    worker = start_worker(**OFTEN, MOUSETRAP_AUTO_KILL_SECONDS="6")
-    worker.wait_for_line("serving test_in_loop", 30)
+    worker = start_worker(**OFTEN, MOUSETRAP_AUTO_KILL_SECONDS="10")
+    worker.wait_for_line("serving test_in_loop")
     runs.submit(IN_LOOP, "block")
 
-    until(lambda: runs.ask(worker, "live")[0] == 503, "it is not live", 30)
+    until(lambda: runs.ask(worker, "live")[0] == 503, "it is not live")
     for what in ("live", "ready"):
         status, reason = runs.ask(worker, what)
         assert (status, reason[:29]) == (503, "the event loop is blocked for")
-    assert worker.wait(30) == 70
+    assert worker.wait() == 70
 
 
 def test_an_unknown_path_is_reported(start_worker: Start, runs: Any) -> None:

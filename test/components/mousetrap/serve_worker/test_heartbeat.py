@@ -22,7 +22,7 @@ def test_a_worker_is_listed_with_what_it_serves_and_runs_and_leaves_when_it_is_s
     worker = start_worker(MOUSETRAP_HEALTH_LINE_SECONDS="0.1", MOUSETRAP_CONCURRENCY="3")
     run_id = runs.submit(IN_LOOP, "wait")
 
-    seen: Worker = until(lambda: next((w for w in runs.workers() if w.running), None), "it is listed", 30)
+    seen: Worker = until(lambda: next((w for w in runs.workers() if w.running), None), "it is listed")
     assert (seen.pid, seen.concurrency, seen.state) == (worker.pid, 3, "serving")
     assert seen.stages == ("in_loop.do", "in_thread.do")
     assert seen.queues == ("test_in_loop", "test_in_thread")
@@ -38,11 +38,11 @@ def test_a_worker_is_listed_with_what_it_serves_and_runs_and_leaves_when_it_is_s
 def test_a_killed_worker_is_listed_as_stale_with_its_job(start_worker: Start, runs: Any) -> None:
     worker = start_worker(MOUSETRAP_HEALTH_LINE_SECONDS="0.1")
     run_id = runs.submit(IN_LOOP, "wait")
-    until(lambda: [w.running for w in runs.workers()] == [1], "it is listed with its job", 30)
+    until(lambda: [w.running for w in runs.workers()] == [1], "it is listed with its job")
 
     worker.send(signal.SIGKILL)
 
-    (seen,) = until(lambda: [w for w in runs.workers() if w.state == "stale"], "it is stale", 30)
+    (seen,) = until(lambda: [w for w in runs.workers() if w.state == "stale"], "it is stale")
     assert (seen.pid, [each.run_id for each in seen.doing]) == (worker.pid, [run_id])
 
 
@@ -50,9 +50,9 @@ def test_a_store_that_is_away_for_a_while_costs_beats_and_nothing_else(
     start_worker: Start, runs: Any, own_valkey: EmbeddedValkey, store_url: str
 ) -> None:
     worker = start_worker(MOUSETRAP_HEALTH_LINE_SECONDS="0.1", MOUSETRAP_STORE_URL=own_valkey.url)
-    worker.wait_for_line("store ok", 30)
+    worker.wait_for_line("store ok")
     own_valkey.stop()
-    worker.wait_for_line("store away", 30)
+    worker.wait_for_line("store away")
     own_valkey.start()
 
     worker.wait_for_line("store ok", 30, after=len(worker.lines))

@@ -32,10 +32,10 @@ def test_a_worker_whose_loop_is_blocked_shows_its_stack_and_ends_and_the_next_do
     start_worker: Start, runs: Any, how: str, code: int, text: str, place: str
 ) -> None:
     first = start_worker(MOUSETRAP_AUTO_KILL_SECONDS="2")
-    first.wait_for_line("serving test_in_loop", 30)
+    first.wait_for_line("serving test_in_loop")
     run_id = runs.submit(IN_LOOP, how)
 
-    assert first.wait(30) == code
+    assert first.wait() == code
     first.wait_for_line(text)
     first.wait_for_line(place)
 
@@ -47,10 +47,10 @@ def test_a_worker_whose_loop_is_blocked_shows_its_stack_and_ends_and_the_next_do
 
 def test_the_stacks_are_logged_once_before_the_end(start_worker: Start, runs: Any) -> None:
     worker = start_worker("--auto-kill-timeout", "4")
-    worker.wait_for_line("serving test_in_loop", 30)
+    worker.wait_for_line("serving test_in_loop")
     runs.submit(IN_LOOP, "block")
 
-    assert worker.wait(30) == 70
+    assert worker.wait() == 70
     (first,) = (n for n, line in enumerate(worker.lines) if "what the threads do:" in line)
     (last,) = (n for n, line in enumerate(worker.lines) if "this worker ends with exit code 70" in line)
     assert first < last
@@ -59,7 +59,7 @@ def test_the_stacks_are_logged_once_before_the_end(start_worker: Start, runs: An
 
 def test_a_worker_that_was_paused_goes_on(start_worker: Start, runs: Any) -> None:
     worker = start_worker(MOUSETRAP_AUTO_KILL_SECONDS="2")
-    worker.wait_for_line("serving test_in_loop", 30)
+    worker.wait_for_line("serving test_in_loop")
 
     worker.send(signal.SIGSTOP)
     paused = time.monotonic()
@@ -75,18 +75,18 @@ def test_a_handler_that_does_not_stop_ends_its_worker_once_the_others_have_finis
     start_worker: Start, runs: Any
 ) -> None:
     first = start_worker(MOUSETRAP_AUTO_KILL_SECONDS="2", MOUSETRAP_HEALTH_PORT="0")
-    first.wait_for_line("serving test_in_loop", 30)
+    first.wait_for_line("serving test_in_loop")
     waiting = runs.submit(IN_LOOP, "wait")
     hanging = runs.submit(IN_THREAD, "hang")
 
-    first.wait_for_line("a handler was asked to stop", 30)
+    first.wait_for_line("a handler was asked to stop")
     first.wait_for_line("time.sleep(3600)")
-    until(lambda: runs.ask(first, "ready") == (503, "draining"), "it takes no more", 20)
+    until(lambda: runs.ask(first, "ready") == (503, "draining"), "it takes no more")
     runs.mark("late").touch()
     late = runs.submit(IN_LOOP, "late")
     runs.mark("wait").touch()
 
-    assert first.wait(30) == 70
+    assert first.wait() == 70
     assert workers_of(runs.ended(waiting)) == [first.pid]
     second = start_worker()
     assert workers_of(runs.ended(late)) == [second.pid]
@@ -96,7 +96,7 @@ def test_a_handler_that_does_not_stop_ends_its_worker_once_the_others_have_finis
 
 def test_a_hung_handler_does_not_keep_a_worker_that_is_asked_to_stop(start_worker: Start, runs: Any) -> None:
     worker = start_worker()
-    worker.wait_for_line("serving test_in_loop", 30)
+    worker.wait_for_line("serving test_in_loop")
     run = runs.ended(runs.submit(IN_THREAD, "hang"))
     assert [event.kind for event in run.timeline].count("started") == 2
 

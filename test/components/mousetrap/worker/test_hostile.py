@@ -16,7 +16,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.shapes import RunState
 from mousetrap.worker import WorkerStats
 from support import hostile_handlers as hostile
-from support.workbench import Workbench, a_pipeline, on_streams, workbench
+from support.workbench import TIMEOUT_S, Workbench, a_pipeline, on_streams, workbench
 
 _QUICK = RetryPolicy(attempts=2, base=0.001, cap=0.001)
 _with_text = pytest.mark.stages(input=str, output=str, retry=_QUICK)
@@ -189,4 +189,4 @@ async def test_a_lifespan_that_raises_what_is_no_ordinary_error_ends_the_worker_
 
     with pytest.raises(RuntimeError, match="the lifespan of stage 'add' raised"):
         async with bench.working(bench.bind("add", echo, lifespan=failing)) as worker:
-            await asyncio.wait_for(worker.task, 20)
+            await asyncio.wait_for(worker.task, TIMEOUT_S)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from mousetrap.shapes import RunState
-from support.workbench import Workbench, double, on_streams
+from support.workbench import TIMEOUT_S, Workbench, double, on_streams
 
 
 @on_streams
@@ -67,7 +67,7 @@ async def test_handlers_that_end_at_once_share_a_task_and_one_that_waits_has_it_
         begun.append(None)
         before = id(asyncio.current_task())
         if number % 2:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(TIMEOUT_S):
                 await asyncio.sleep(0.01)
         at_ends.append(id(asyncio.current_task()) == before)
         return number

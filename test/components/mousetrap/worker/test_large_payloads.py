@@ -240,7 +240,7 @@ async def test_what_is_handed_on_unchanged_is_put_once_and_read_once(queue_url: 
         bench.store.payloads.get = counted  # type: ignore[method-assign]
         async with bench.working(bench.bind("grow", same), bench.bind("shout", same)):
             run_id = await bench.submit(body())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 async for _ in bench.store.watch(run_id):
                     pass
         assert reads == 1

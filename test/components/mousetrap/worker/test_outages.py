@@ -146,12 +146,13 @@ async def test_an_outage_without_end_is_given_up_for_that_reason(bench: Workbenc
     assert all(isinstance(outcome, RetryLater) and not outcome.counted for outcome in outcomes)
 
 
-async def cancelled(bench: Workbench, run_id: str) -> None:
+async def cancelled(bench: Workbench, database: Database, run_id: str) -> None:
+    await database.asked(2)
     await bench.store.cancel(run_id)
 
 
-async def expired(bench: Workbench, run_id: str) -> None:
-    """Its time ends by itself."""
+async def expired(bench: Workbench, database: Database, run_id: str) -> None:
+    """Its time ends by itself: in the middle of the outage, unless the machine stops for as long."""
 
 
 @pytest.mark.parametrize(
@@ -173,8 +174,7 @@ async def test_a_run_that_has_ended_waits_for_no_outage(
             run_id=uuid4().hex,
             options=SubmitOptions(expires_in=expires_in),
         )
-        await database.asked(2)
-        await end(bench, accepted.run_id)
+        await end(bench, database, accepted.run_id)
         run = await bench.ended(accepted.run_id)
     calls = len(database.attempts)
     async with bench.working(bench.bind("add", database.add), burst=True):

@@ -21,7 +21,7 @@ from mousetrap.submit_run import SubmitOptions, submit_run
 from support import isolated_handlers as handlers
 from support.valkey import administrator
 from support.waiting import until
-from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, workbench
+from support.workbench import KEYRING, TIMEOUT_S, Workbench, Working, add, double, workbench
 
 #: Seconds; a broker drops a connection that is silent for two heartbeats.
 HEARTBEAT = 2
@@ -157,23 +157,30 @@ async def test_a_run_cancelled_while_no_worker_was_up_never_starts(bench: Workbe
 
 
 async def test_a_run_cancelled_before_its_next_attempt_is_not_tried_again(bench: Workbench) -> None:
-    attempts: list[int] = []
+    attempts: list[tuple[str, int]] = []
+    workers: list[Working] = []
 
-    def once(number: int, context: Context[None]) -> int:
-        attempts.append(context.attempt)
-        raise TryAgain(after=0.3)
+    async def twice(number: int, context: Context[None]) -> int:
+        attempts.append((context.run_id, context.attempt))
+        if context.attempt == 1:
+            workers[0].stop.ask()  # it takes no second attempt, however long the test takes to cancel
+            raise TryAgain(after=0.3)
+        return number
 
     run_id = await bench.submit()
-    async with bench.working(bench.bind("add", once)):
+    async with bench.working(bench.bind("add", twice)) as worker:
+        workers[:] = [worker]
         await bench.until(run_id, "retrying")
-        await bench.store.cancel(run_id)
-    async with bench.working(bench.bind("add", once), bench.bind("double", double), burst=False):
-        later = await bench.submit()  # its own first pause is as long: by its end the other's is over
+    await bench.store.cancel(run_id)
+    later = await bench.submit()
+    async with bench.working(bench.bind("add", twice)) as worker:
+        workers[:] = [worker]
         await bench.until(later, "retrying")
-        await bench.store.cancel(later)
+    async with bench.working(bench.bind("add", twice), bench.bind("double", double)):
+        assert (await bench.ended(later)).state == RunState.COMPLETED  # its pause ended after the other's
 
     assert (await bench.ended(run_id)).state == RunState.CANCELLED
-    assert attempts.count(2) == 0
+    assert attempts == [(run_id, 1), (later, 1), (later, 2)]
 
 
 async def test_a_run_whose_time_is_over_is_not_begun(bench: Workbench) -> None:

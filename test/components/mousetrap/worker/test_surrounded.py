@@ -12,7 +12,7 @@ from mousetrap.handlers import Context, Next, Result
 from mousetrap.jobs import decode
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import Event, RunState
-from support.workbench import Workbench, add, double, on_streams
+from support.workbench import TIMEOUT_S, Workbench, add, double, on_streams
 
 
 def yielded(run: StoredRun) -> list[tuple[Any, ...]]:
@@ -81,7 +81,7 @@ async def test_what_is_yielded_after_the_run_was_cancelled_is_no_event(bench: Wo
         await bench.until(run_id, "yielded")
         await bench.store.cancel(run_id)
         go_on.set()
-        await asyncio.wait_for(ended.wait(), 20)
+        await asyncio.wait_for(ended.wait(), TIMEOUT_S)
         run = await bench.ended(run_id)
 
     assert run.state == RunState.CANCELLED
@@ -105,7 +105,7 @@ async def test_a_cancelled_run_closes_a_sync_generator(bench: Workbench) -> None
         await bench.until(run_id, "yielded")
         await bench.store.cancel(run_id)
         run = await bench.ended(run_id)
-        await asyncio.wait_for(asyncio.to_thread(closed.wait, 20), 25)
+        await asyncio.to_thread(closed.wait, TIMEOUT_S)
 
     assert run.state == RunState.CANCELLED
     assert closed.is_set()
