@@ -20,7 +20,7 @@ from redis import Redis
 from chaos.controlled import Controlled
 from chaos.deployment import Deployment, deployed
 from chaos.drive import drive, schedule
-from chaos.faults import FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
+from chaos.faults import AT_POINTS, FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
 from chaos.invariants import breaches
 from chaos.ladder import set_ladder_going
 from chaos.report import Chapter, tables, write_into
@@ -30,8 +30,8 @@ from support.rabbitmq_node import RabbitMQNode
 from support.valkey import OwnValkey, administrator
 
 _PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
-#: Runs a second that a caller submits.
-_RATE = 12.0
+#: Runs a second that a caller submits, and one whose runs are of the version before.
+_RATE, _RATE_OF_BEFORE = 12.0, 1.0
 #: How often each fault strikes; those that take long strike less often.
 _COUNTS = {
     "worker SIGKILL": 30,
@@ -150,13 +150,15 @@ def _chosen(
 ) -> list[Fault]:
     """The faults that the command line names, or a share of all."""
     if only is not None:
-        return schedule(dict.fromkeys(only.split(";"), 1), 0, 0, seed, among=among)
+        named = (*among, *AT_POINTS["kill"], *AT_POINTS["abort"])
+        return schedule(dict.fromkeys(only.split(";"), 1), 0, 0, seed, among=named)
     counts = {name: math.ceil(count * share) for name, count in _COUNTS.items()}
     return schedule(counts, kills, aborts, seed, among=among)
 
 
 def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Chapter:
     begin = time.monotonic()
+    deployment.start_caller_of_before(_RATE_OF_BEFORE)
     deployment.start_caller(_RATE)
     applied, missed = [], []
     for number, fault in enumerate(faults, start=1):

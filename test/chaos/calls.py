@@ -78,7 +78,10 @@ def read_calls(path: Path) -> tuple[Entry, ...]:
 def by_job(
     entries: Iterable[Entry], stoppable: Callable[[str], bool]
 ) -> Mapping[str, list[Operation[Asked]]]:
-    """The calls about each job; `stoppable` is true of a run that may be ended from outside."""
+    """The calls about each job; `stoppable` is true of a run that may be ended from outside.
+
+    A claim that names its parent's outcome is about that as well.
+    """
     ends: dict[tuple[str, int], Entry] = {}
     begins: dict[tuple[str, int], Entry] = {}
     for entry in entries:
@@ -88,7 +91,17 @@ def by_job(
         end = ends.get(which)
         asked = (end or begin).asked._replace(stoppable=stoppable(begin.run))
         jobs.setdefault(begin.job, []).append(Operation(asked, begin.at, end.at if end else None))
+        if asked.parent_fence:
+            jobs.setdefault(asked.parent, []).append(_implied(asked, begin.at, end.at if end else None))
     return jobs
+
+
+def _implied(claim: Asked, begin: float, end: float | None) -> Operation[Asked]:
+    """What the claim implies of the parent; of one that was not granted, and has not found its job granted, perhaps nothing."""
+    implied = Asked("imply", claim.worker, claim.attempt, fence=claim.parent_fence, stoppable=claim.stoppable)
+    if claim.answer in ("", "Over"):
+        return Operation(implied, begin, None)
+    return Operation(implied._replace(answer="implied"), begin, end)
 
 
 _decoder = msgspec.json.Decoder(Entry)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 from chaos.calls import read_calls
@@ -29,6 +30,8 @@ from support.processes import Process, clean_environment
 from support.proxy import Proxy, open_door
 from support.waiting import until
 
+#: The wire format of the runs that are submitted, and of those of the version before.
+NEW_RUNS, RUNS_OF_BEFORE = 5, 2
 #: Seconds until all that was accepted must have ended once the faults are over.
 _REST = 60.0
 #: Lines of the ledger among which news are looked for.
@@ -82,7 +85,14 @@ class Deployment:
     def start_caller(self, rate: float) -> Process:
         """A caller that submits the seeded orders, so many a second."""
         self._rate = rate
-        self.callers.append(self._start("chaos.submitter", str(self.seed), str(rate)))
+        return self._start_caller(self.seed, rate, NEW_RUNS)
+
+    def start_caller_of_before(self, rate: float) -> Process:
+        """The same whose runs are of the version before: an upgrade leaves such runs under way. It comes before the other one."""
+        return self._start_caller(self.seed + 1_000, rate, RUNS_OF_BEFORE)
+
+    def _start_caller(self, seed: int, rate: float, new_runs: int) -> Process:
+        self.callers.append(self._start("chaos.submitter", str(seed), str(rate), str(new_runs)))
         self.callers[-1].wait_for_line("caller is up", seconds=30)
         return self.callers[-1]
 
@@ -92,7 +102,8 @@ class Deployment:
     def submit(self, kind: str, count: int = 1) -> list[str]:
         """Submits runs of one kind beside the caller's; their ids, once they are accepted."""
         wanted = [self._special(kind) for _ in range(count)]
-        asyncio.run(self._submit(wanted))
+        with patch("mousetrap.jobs.job.NEW_RUNS", NEW_RUNS):
+            asyncio.run(self._submit(wanted))
         return [each.run for each in wanted]
 
     async def _submit(self, wanted: list[Order]) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
+from msgspec import UnsetType
+
 from chaos.calls import Calls
 from chaos.claims import Asked
 from chaos.ledger import Ledger
@@ -22,6 +24,7 @@ from mousetrap.jobs import (
 )
 from mousetrap.payloads import Data, Payloads
 from mousetrap.run_store import Claim, ClaimRequest, Decision, DecisionRequest, Exchanged, Granted, RunStore
+from mousetrap.run_store.records import is_packed
 
 
 class PointedQueue:
@@ -239,7 +242,12 @@ def _to_decide(request: DecisionRequest, worker: str) -> Asked:
 
 
 def _to_claim(request: ClaimRequest, worker: str) -> Asked:
-    return Asked("claim", worker, request.job.attempt, redelivered=request.redelivered, lease=request.lease)
+    job = request.job
+    asked = Asked("claim", worker, job.attempt, redelivered=request.redelivered, lease=request.lease)
+    if not is_packed(job):
+        return asked
+    fence = 0 if isinstance(job.parent_fence, UnsetType) else job.parent_fence
+    return asked._replace(is_packed=True, parent=job.parent or "", parent_fence=fence)
 
 
 def _answers(asked: Sequence[Asked], made: Exchanged) -> Iterator[Asked | None]:

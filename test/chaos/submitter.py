@@ -1,8 +1,9 @@
 """Submits seeded orders at a steady rate, and repeats refused ones.
 
-`python -m chaos.submitter FOLDER BROKER_URL STORE_URL SEED RATE`. SIGTERM: submit nothing new, end when all is answered.
-SIGUSR1 sets the trap that FOLDER/trap.<pid> describes. Started again, it goes on after its last attempt in the ledger,
-and first asks again for much of what it never had an answer to, as a caller with an Idempotency-Key does.
+`python -m chaos.submitter FOLDER BROKER_URL STORE_URL SEED RATE NEW_RUNS`; NEW_RUNS is the wire format of the runs that it begins.
+SIGTERM: submit nothing new, end when all is answered. SIGUSR1 sets the trap that FOLDER/trap.<pid> describes. Started again, it
+goes on after its last attempt in the ledger, and first asks again for much of what it never had an answer to, as a caller with
+an Idempotency-Key does.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -24,7 +25,7 @@ from chaos.skew import set_wrong
 from chaos.workload import KINDS, PAYLOADS, PIPELINES, QUEUES, SIGNING_KEYS, Order, orders
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.jobs import Message, MousetrapError, Queue
-from mousetrap.run_store import Opened, RunStore, open_store
+from mousetrap.run_store import NewRun, Opened, RunStore, open_store
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import SubmitOptions, Submitter
@@ -51,15 +52,15 @@ class _Queue(PointedQueue):
 
 
 class _Store(RunStore):
-    """A store that passes the trap's points when an input is put, and when a run is recorded and nothing is published."""
+    """A store that passes the trap's points when an input is put, and when a run is recorded and not known to be published."""
 
     def __init__(self, inner: RunStore, trap: Trap) -> None:
         self.__dict__.update(inner.__dict__)
         self.payloads = PointedPayloads(inner.payloads, trap, put=INPUT_PUT)
         self._trap = trap
 
-    async def open_run(self, run_id: str, *about: Any, **how: Any) -> Opened:
-        opened = await super().open_run(run_id, *about, **how)
+    async def open_drafted(self, draft: NewRun) -> Opened:
+        opened = await super().open_drafted(draft)
         self._trap.passing(RECORDED)
         return opened
 
@@ -72,15 +73,20 @@ class Caller:
         self._ledger = ledger
         self._submitter = Submitter(store, queue, Keyring.parse(SIGNING_KEYS), PIPELINES)
 
-    async def submit(self, order: Order) -> None:
-        """Returns once the run is accepted, however often that takes, and called off if it is to be."""
+    async def submit(self, order: Order, *, asked_before: bool = False) -> None:
+        """Returns once the run is accepted, however often that takes, and called off if it is to be.
+
+        Every second one has an id that nothing else can have, as far as it was not asked for before.
+        """
         self._ledger.note("attempted", run=order.run, kind=order.kind)
         pipeline, body = KINDS[order.kind].pipeline, msgspec.json.encode(order.work)
         options = SubmitOptions(delay_s=order.later, expires_in=order.expires)
+        is_new = not asked_before and order.work.order % 2 == 0
         while True:
             try:
-                await self._submitter.submit(pipeline, body, run_id=order.run, options=options)
+                await self._submitter.submit(pipeline, body, run_id=order.run, options=options, is_new=is_new)
             except MousetrapError:
+                is_new = False
                 self._ledger.note("refused", run=order.run, kind=order.kind)
                 if order.work.order % 10 in _GIVES_UP:
                     return
@@ -127,14 +133,17 @@ async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, r
         await _at_a_rate(caller, _left(ledger, seed), rate, stop)
 
 
-async def _at_a_rate(caller: Caller, plan: Iterator[Order], rate: float, stop: asyncio.Event) -> None:
+async def _at_a_rate(
+    caller: Caller, plan: Iterator[tuple[Order, bool]], rate: float, stop: asyncio.Event
+) -> None:
     room = asyncio.Semaphore(_AT_ONCE)
     print("caller is up", flush=True)
     async with asyncio.TaskGroup() as under_way:
         finishing = under_way.create_task(_finish_again_and_again(caller))
         while not stop.is_set():
             await room.acquire()
-            task = under_way.create_task(caller.submit(next(plan)))
+            order, asked_before = next(plan)
+            task = under_way.create_task(caller.submit(order, asked_before=asked_before))
             task.add_done_callback(lambda _: room.release())
             await asyncio.sleep(1 / rate)
         finishing.cancel()
@@ -146,15 +155,16 @@ async def _finish_again_and_again(caller: Caller) -> None:
         await caller.finish_what_others_began(_OLD_S)
 
 
-def _left(ledger: Path, seed: int) -> Iterator[Order]:
-    """The orders without an answer, then those that were never asked for."""
+def _left(ledger: Path, seed: int) -> Iterator[tuple[Order, bool]]:
+    """The orders without an answer, then those that were never asked for; each with whether it was asked for before."""
     lines = Reader(ledger).all()
     asked = _runs(lines, "attempted", seed)
     answered = _runs(lines, "accepted", seed) | _runs(lines, "refused", seed)
     for order in islice(orders(seed), len(asked)):
         if order.run not in answered and order.work.order % 10 not in _FORGOTTEN:
-            yield order
-    yield from islice(orders(seed), len(asked), None)
+            yield order, True
+    for order in islice(orders(seed), len(asked), None):
+        yield order, False
 
 
 def _runs(lines: list[Line], what: str, seed: int) -> set[str]:
@@ -164,5 +174,6 @@ def _runs(lines: list[Line], what: str, seed: int) -> set[str]:
 if __name__ == "__main__":
     set_wrong(os.environ)
     log_to_stderr("INFO", "text")
-    folder, broker_url, store_url, seed, rate = sys.argv[1:]
+    folder, broker_url, store_url, seed, rate, new_runs = sys.argv[1:]
+    import_module("mousetrap.jobs.job").NEW_RUNS = int(new_runs)  # type: ignore[attr-defined]
     asyncio.run(submit_all(Path(folder), broker_url, store_url, int(seed), float(rate)))

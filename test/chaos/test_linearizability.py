@@ -19,6 +19,16 @@ def claim(worker: str, begin: float, end: float | None, granted: int = 0, **more
     return Operation(Asked(granted=granted, **asked), begin, end)  # type: ignore[arg-type]
 
 
+def follows(worker: str, begin: float, end: float | None, on: int, granted: int = 0, **more: object) -> Call:
+    """A claim of a later stage's job, whose message carries its parent's outcome under the fence `on`."""
+    return claim(worker, begin, end, granted, is_packed=True, parent="p", parent_fence=on, **more)
+
+
+def imply(fence: int, begin: float, end: float | None) -> Call:
+    answer = "implied" if end is not None else ""
+    return Operation(Asked("imply", "c", attempt=1, fence=fence, answer=answer), begin, end)
+
+
 def decide(
     worker: str, fence: int, begin: float, end: float | None, answer: str, outcome: str = "Done"
 ) -> Call:
@@ -60,6 +70,27 @@ POSSIBLE = {
         decide("a", 1, 2, 3, "recorded", "RetryLater"),
         claim("b", 4, 5, 2, attempt=2),
     ],
+    "what follows from a lost outcome is refused, and what follows from the decided one is granted": [
+        follows("b", 0, 1, on=1, answer="Over"),
+        follows("a", 0, 2, on=2, granted=1),
+        decide("a", 1, 3, 4, "recorded"),
+    ],
+    "a claim that is to be refused is on record for a moment": [
+        follows("a", 0, 3, on=1, answer="Over"),
+        follows("b", 1, 2, on=2, answer="Busy"),
+        follows("c", 1, 2, on=2, granted=2, redelivered=True),
+        decide("c", 2, 4, 5, "recorded"),
+    ],
+    "the claim of what follows is there before the outcome is recorded": [
+        claim("a", 0, 1, 1),
+        imply(1, 2, 3),
+        decide("a", 1, 2, 5, "recorded"),
+    ],
+    "a claim of what follows records the outcome of a worker that died": [
+        claim("a", 0, 1, 1),
+        imply(1, 2, None),
+        claim("b", 4, 5, answer="Over", redelivered=True),
+    ],
 }
 
 IMPOSSIBLE = {
@@ -84,6 +115,25 @@ IMPOSSIBLE = {
         claim("a", 0, 1, 1),
         decide("a", 1, 2, 3, "recorded"),
         decide("a", 1, 4, 5, "recorded", "GiveUp"),
+    ],
+    "what follows is granted on two outcomes": [
+        follows("a", 0, 1, on=1, granted=1),
+        follows("b", 5, 6, on=2, granted=2),
+    ],
+    "what follows is granted on an outcome that was refused": [
+        follows("a", 0, 1, on=1, answer="Over"),
+        follows("b", 2, 3, on=1, granted=1),
+    ],
+    "what follows is granted on the outcome of a worker that lost its claim": [
+        claim("a", 0, 1, 1),
+        claim("b", 5, 6, 2),
+        imply(1, 7, 8),
+    ],
+    "an outcome is recorded although one was implied before": [
+        claim("a", 0, 1, 1),
+        imply(1, 2, 3),
+        claim("b", 5, 6, 2),
+        decide("b", 2, 7, 8, "recorded"),
     ],
 }
 
@@ -124,7 +174,17 @@ def _played(chance: random.Random, count: int) -> list[Call]:
         begin, end = now - chance.uniform(0, 2.0), now + chance.uniform(0, 2.0)
         possible = [
             (asked._replace(answer=answer, granted=after.fence if answer == "Granted" else 0), after)
-            for answer in ("Granted", "Busy", "Decided", "Over", "kept", "lost", "recorded", "stale")
+            for answer in (
+                "Granted",
+                "Busy",
+                "Decided",
+                "Over",
+                "kept",
+                "lost",
+                "recorded",
+                "stale",
+                "implied",
+            )
             if answer in _OF[asked.call]
             for after in step(job, Operation(asked._replace(answer=answer), begin, end))
         ]
@@ -141,14 +201,17 @@ _OF = {
     "claim": ("Granted", "Busy", "Decided", "Over"),
     "renew": ("kept", "lost"),
     "decide": ("recorded", "stale"),
+    "imply": ("implied",),
 }
 
 
 def _any_call(chance: random.Random, job: Job) -> Asked:
-    call, worker = chance.choice(["claim", "claim", "renew", "decide"]), chance.choice("abc")
+    call, worker = chance.choice(["claim", "claim", "renew", "decide", "imply"]), chance.choice("abc")
     attempt = max(1, job.attempt - (chance.random() < 0.2))
     if call == "claim":
-        return Asked(call, worker, attempt, redelivered=chance.random() < 0.5, lease=3.0)
+        on = chance.choice([0, 0, 1, 2])
+        redelivered = chance.random() < 0.5
+        return Asked(call, worker, attempt, 0, "", redelivered, lease=3.0, parent_fence=on, is_packed=on > 0)
     fence = max(1, job.fence - (chance.random() < 0.3))
     outcome = chance.choice(["Done", "RetryLater", "GiveUp"]) if call == "decide" else ""
     return Asked(call, worker, attempt, fence=fence, outcome=outcome, lease=3.0)

@@ -41,7 +41,8 @@ def test_a_worker_is_killed_at_each_point_on_the_embedded_queue(
 
 
 def strike_at_each(deployment: Deployment, points: Iterable[Point]) -> None:
-    deployment.start_caller(rate=15.0)
+    deployment.start_caller_of_before(rate=3.0)
+    deployment.start_caller(rate=12.0)
     for point in points:
         sprung_at = strike_at(deployment, point, "kill")
         deployment.done_after(sprung_at, seconds=20)
