@@ -12,8 +12,9 @@ from benchmarks.place import TROUBLE, DoesNotCount
 ABOUT = """The first measure's work with one worker process, where the benchmark replaces one part of the worker by one that does
 nothing; the product has no such options. Without the **signature** messages are believed as they come; without the **claim** two
 workers may do the same job; without the **confirm** a publish counts when it is sent; without the **commit** no outcome is on
-record, so a crash repeats the work; without **tracking** a run has neither timeline nor current state. Cost is what a
-job takes with everything less what it takes without that part, in the same round; parts overlap, so they do not add up."""
+record, so a crash repeats the work; without **tracking** a run keeps the state that it began with, and no watcher is notified.
+Cost is what a job takes with everything less what it takes without that part, in the same round; parts overlap, so they do not
+add up."""
 
 JOBS, COST = "Jobs a second", "Cost of a guarantee for each job"
 COSTS = ("time of the pipeline", "CPU of the worker")
@@ -25,7 +26,7 @@ _ROWS = {ALL: "", **{f"without {part}": part for part in PARTS}, BARE: "+".join(
 def measure(bench: Bench) -> Iterator[Figure]:
     """All variants in turns."""
     contenders = [
-        Contender(name, "benchmarks.without", settings={"BENCH_WITHOUT": parts})
+        Contender(name, "benchmarks.without", settings={"BENCH_WITHOUT": parts, "BENCH_FORMAT": "5"})
         for name, parts in _ROWS.items()
     ]
     for number in bench.numbered(min(3, bench.rounds)):

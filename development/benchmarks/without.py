@@ -1,5 +1,6 @@
 """A Mousetrap contender with some guarantees switched off."""
 
+import asyncio
 import dataclasses
 import os
 import sys
@@ -10,9 +11,13 @@ from typing import Any
 
 from benchmarks import ours
 from mousetrap.jobs import new_runs
-from mousetrap.run_store import ClaimRequest, DecisionRequest, Exchanged, Granted, RunStore
+from mousetrap.run_store import ClaimRequest, Granted
 
-_batches: Any = import_module("mousetrap.run_store.batches")
+_call: Any = import_module("mousetrap.run_store.packed.call")
+_claims: Any = import_module("mousetrap.run_store.packed.claims")
+_decisions: Any = import_module("mousetrap.run_store.packed.decisions")
+_sender: Any = import_module("mousetrap.run_store.packed.sender")
+_records: Any = import_module("mousetrap.run_store.records")
 _publisher: Any = import_module("mousetrap.job_queue.publisher")
 _wire: Any = import_module("mousetrap.job_queue.wire")
 
@@ -23,34 +28,45 @@ def no_signature() -> None:
 
 
 def no_claim() -> None:
-    """Every message is processed without a claim, and any outcome is accepted."""
-    exchange = RunStore.exchange
+    """Every message is processed without a claim or a look at its run and its parent, and any outcome is accepted."""
+    add = _call.Call.add
 
-    async def only_decide(
-        store: RunStore, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest], *, worker: str
-    ) -> Exchanged:
-        recorded = await exchange(store, decisions, (), worker=worker) if decisions else Exchanged((), ())
-        return Exchanged(recorded.decisions, [Granted(1, 1) for _ in claims])
+    def add_without_comparing(call: Any, *command: Any) -> int:
+        place: int = add(call, *(command[:3] + command[5:] if "IFEQ" in command else command))
+        return place
 
-    replace(RunStore, "exchange", only_decide)
-    instead_of(
-        "local function refusal(",
-        "local function refusal(_, run)\n"
-        "  return nil, read(run_key(run), 'kept_ms', 'pipeline', 'accepted_ms')\nend",
+    async def grant(
+        _: Any, planned: Sequence[ClaimRequest], replies: object, worker: str
+    ) -> Sequence[Granted]:
+        return [Granted(1, 1, record=_claim_of(request, worker)) for request in planned]
+
+    replace(_claims.Claims, "plan", lambda _claims, _call, requests, _worker: requests)
+    replace(_claims.Claims, "judge", grant)
+    replace(_call.Call, "add", add_without_comparing)
+    leave_out("  if redis.call('GET', job) ~= claim then return 0 end\n")
+    leave_out(
+        "  if run and redis.call('GETRANGE', run, 0, 0) ~= RUN_BYTES.queued then return 0 end\n",
     )
 
 
+def _claim_of(request: ClaimRequest, worker: str) -> bytes:
+    facts = _records.JobFacts(stage=request.job.stage, worker=worker)
+    record: bytes = _records.encode_claim(1, facts)
+    return record
+
+
 def no_commit() -> None:
-    """Nothing is recorded of what a job came to: a crash before its acknowledgement does the work again."""
-    exchange = RunStore.exchange
+    """Nothing is recorded of what a job came to: a crash before its acknowledgement does the work again.
 
-    async def only_claim(
-        store: RunStore, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest], *, worker: str
-    ) -> Exchanged:
-        granted = await exchange(store, (), claims, worker=worker) if claims else Exchanged((), ())
-        return Exchanged(["recorded"] * len(decisions), granted.claims)
+    Nor is what follows compared with it.
+    """
 
-    replace(RunStore, "exchange", only_claim)
+    async def believe(_: Any, planned: Sequence[object], replies: object, worker: str) -> Sequence[str]:
+        return ["recorded"] * len(planned)
+
+    replace(_decisions.Decisions, "plan", lambda _decisions, _call, requests, _worker: requests)
+    replace(_decisions.Decisions, "judge", believe)
+    replace(_claims.Claims, "_follows", lambda *_: True)
 
 
 def no_confirm() -> None:
@@ -63,16 +79,20 @@ def no_confirm() -> None:
     def send_and_believe(self: Any) -> None:
         send(self)
         for pending in self._unconfirmed.lost():  # no confirm will arrive
-            pending.settle()
+            asyncio.get_running_loop().call_soon(pending.settle)
 
     replace(_wire, "ask", ask_for_no_confirms)
     replace(_publisher.Publisher, "_send_waiting", send_and_believe)
 
 
 def no_tracking() -> None:
-    """Runs have no timeline and keep the state that they began with; no watcher is notified."""
-    instead_of("local function record_event(", "local function record_event() end")
-    instead_of("local function change_run(", "local function change_run() end")
+    """Runs keep the state that they began with, none is listed as completed, and no watcher is notified.
+
+    The usual timeline costs nothing that could be left out: it follows from the records.
+    """
+    for name in ("publish", "note_newest"):
+        replace(_call.Call, name, lambda *_: None)
+    leave_out("  if run then redis.call('SETRANGE', run, 0, RUN_BYTES.completed) end\n")
 
 
 GUARANTEES = {
@@ -91,21 +111,21 @@ def replace(owner: type | ModuleType, name: str, by: object) -> None:
     setattr(owner, name, by)
 
 
-def instead_of(head: str, source: str) -> None:
-    """Puts a Lua function in the place of the one that begins with `head`."""
-    library = _batches.LIBRARY
-    if library.source.count(f"\n{head}") != 1:
-        raise SystemExit(f"the transitions have no `{head}` any more: correct {__file__}")
-    name = f"{library.name}_{len(GUARANTEES)}{abs(hash(head))}"
-    text = library.source.replace(f"\n{head}", f"\n{source}\n{head.replace('function ', 'function unused_')}")
-    _batches.LIBRARY = dataclasses.replace(library, name=name, source=text.replace(library.name, name))
+def leave_out(line: str) -> None:
+    """Takes a line out of the Lua functions."""
+    library = _sender.LIBRARY
+    if library.source.count(line) != 1:
+        raise SystemExit(f"the transitions have no `{line}` any more: correct {__file__}")
+    name = f"{library.name}_{abs(hash(line))}"
+    text = library.source.replace(line, "").replace(library.name, name)
+    without = dataclasses.replace(library, name=name, source=text)
+    for module in (_sender, _decisions):  # each has imported it by name
+        replace(module, "LIBRARY", without)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "work" and new_runs() >= 5:
-        sys.exit(
-            f"packed records are claimed and decided by plain commands, not by these functions: correct {__file__}"
-        )
+    if sys.argv[1] == "work" and new_runs() < _records.PACKED_SINCE:
+        sys.exit(f"runs of an older format are claimed and decided by other functions: correct {__file__}")
     if sys.argv[1] == "work":
         for guarantee in filter(None, os.environ["BENCH_WITHOUT"].split("+")):
             GUARANTEES[guarantee]()
