@@ -30,6 +30,7 @@ from support.rabbitmq_api import Broker
 from support.s3_server import Bucket, S3Server
 from support.shared_node import SharedNode, borrow
 from support.valkey import GivenValkey, OwnValkey, empty
+from support.valkey_cluster import ON_ONE_CLUSTER, ValkeyCluster
 from support.workbench import Workbench, workbench
 
 pytest_plugins = ["mousetrap.testing.plugin"]
@@ -41,6 +42,7 @@ _SERVERS = {
     "own_rabbitmq",
     "valkey",
     "own_valkey",
+    "valkey_cluster",
     "queue_url",
     "s3_server",
 }
@@ -87,6 +89,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("servers")
         if "own_rabbitmq" in getattr(item, "fixturenames", ()):
             item.add_marker(ON_OWN_RABBITMQ)
+        if "valkey_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(ON_ONE_CLUSTER)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -203,6 +207,21 @@ def own_valkey(_own_valkey: EmbeddedValkey) -> Iterator[EmbeddedValkey]:
 def _own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
     with OwnValkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
+
+
+@pytest.fixture
+def valkey_cluster(_valkey_cluster: ValkeyCluster) -> Iterator[ValkeyCluster]:
+    """An empty cluster whose primaries a test may kill; it is whole again afterwards."""
+    _valkey_cluster.empty()
+    yield _valkey_cluster
+    _valkey_cluster.make_whole()
+
+
+@pytest.fixture(scope="session")
+def _valkey_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("valkey_cluster"))
+    yield cluster
+    cluster.remove()
 
 
 @pytest.fixture(scope="session")

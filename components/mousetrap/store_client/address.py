@@ -36,6 +36,21 @@ class Address:
             raise ValueError(_UNREADABLE) from None
 
     @classmethod
+    def parse_all(cls, url: str) -> "tuple[Address, ...]":
+        """The servers that an address names, a cluster's with commas between their hosts; as `parse`."""
+        if url.startswith("unix:"):
+            return (cls.parse(url),)
+        scheme, _, rest = url.partition("://")
+        place, slash, path = rest.partition("/")
+        login, at, hosts = place.rpartition("@")
+        found = tuple(cls.parse(f"{scheme}://{login}{at}{host}{slash}{path}") for host in hosts.split(","))
+        if len(found) > 1 and found[0].database:
+            raise ValueError(
+                "a cluster has no numbered databases: leave the number out of the store's address"
+            )
+        return found
+
+    @classmethod
     def _of_host(cls, parts: SplitResult, user: str, password: str) -> "Address":
         if parts.scheme not in (*_PLAIN, *_ENCRYPTED):
             raise ValueError

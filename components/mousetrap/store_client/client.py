@@ -1,30 +1,17 @@
 """Calls the store's server over a few shared connections."""
 
 import asyncio
-import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from mousetrap.store_client.address import Address
 from mousetrap.store_client.connection import Command, Connection, Server, packed
 from mousetrap.store_client.errors import ConnectionLost, ReplyError
 
-#: The API must report within two seconds that the store is away.
-_CONNECT_TIMEOUT_S = 1.0
-_REPLY_TIMEOUT_S = 1.5
 #: The server works at one call while we write the next and read the last. More connections would only cost memory.
 _CONNECTIONS = 4
 
-
-def open_client(url: str, tls: ssl.SSLContext | None) -> "StoreClient":
-    """A client that connects when first used; `tls` replaces the default context of a TLS address."""
-    return StoreClient(Server(Address.parse(url), tls, "", _CONNECT_TIMEOUT_S, _REPLY_TIMEOUT_S))
-
-
-def address(url: str) -> str:
-    """The server's host and port, or its socket, without any password."""
-    return str(Address.parse(url))
+Done = TypeVar("Done")
 
 
 class StoreClient:
@@ -37,6 +24,9 @@ class StoreClient:
 
     Connections are those of the event loop that they were opened in: after a fork, or in another loop, new ones are opened.
     """
+
+    #: Whether keys are on several servers, so that commands for different keys happen in no order.
+    is_cluster = False
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -114,12 +104,23 @@ class StoreClient:
             await slot.close()
 
     def _slot(self) -> "_Slot":
-        """The connection for the next call. With a cluster, this is where the server of a command's key would be chosen."""
+        """The connection for the next call."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop or not self._slots:
             self._loop = loop
             self._slots = [_Slot(self._server) for _ in range(_CONNECTIONS)]
         return min(self._slots, key=_load)
+
+
+async def shared(work: "asyncio.Task[Done]") -> Done:
+    """The result of a task that others wait for too. Raises ConnectionError where the client was closed meanwhile."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if work.cancelled() and not (task and task.cancelling()):
+            raise ConnectionError("the connection was closed") from None
+        raise
 
 
 async def _until_silent(connection: Connection, came: asyncio.Event, silence_s: float) -> None:
@@ -171,13 +172,7 @@ class _Slot:
         opening = self._opening
         if opening is None:
             opening = self._opening = asyncio.create_task(self._open())
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if opening.cancelled() and not (task and task.cancelling()):
-                raise ConnectionError("the connection was closed") from None
-            raise
+        return await shared(opening)
 
     async def _open(self) -> Connection:
         try:

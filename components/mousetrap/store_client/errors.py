@@ -12,8 +12,8 @@ _FULL = "max number of clients"
 #: What these refusals come from.
 _MEANING = {
     "READONLY": "it is a replica: name the primary, or an address that follows it",
-    "MOVED": "it is one of a cluster, which is not supported: name a single server",
-    "ASK": "it is one of a cluster, which is not supported: name a single server",
+    "MOVED": "it is one of a cluster: name several of its servers, with commas between their hosts",
+    "ASK": "it is one of a cluster: name several of its servers, with commas between their hosts",
 }
 
 

@@ -1,0 +1,198 @@
+"""Runs a Valkey Cluster of three primaries, each with a replica."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mousetrap.embedded_valkey.executable import find_executable
+from mousetrap.embedded_valkey.server import _RIGHTS
+from mousetrap.store_client import ReplyError, ask_blocking
+from mousetrap.store_client.slots import SLOTS
+from support.ports import free_ports
+from support.waiting import until
+
+#: One process of a parallel run starts the cluster, for all its tests.
+ON_ONE_CLUSTER = pytest.mark.xdist_group("valkey cluster")
+_PASSWORD = "for-the-tests-alone"
+_REPLY_TIMEOUT_S = 5.0
+#: Until servers take one that does not answer for dead. Long: on a busy machine none may be replaced that lives.
+_NODE_TIMEOUT_MS = 60_000
+
+
+class Node:
+    """One server."""
+
+    def __init__(self, directory: Path, port: int, bus: int) -> None:
+        directory.mkdir(parents=True)
+        self._directory = directory
+        self.port, self.bus = port, bus
+        users = (f"user default on >{_PASSWORD} ~* &* +@all", f"user mousetrap on >{_PASSWORD} {_RIGHTS}")
+        (directory / "users.acl").write_text("\n".join([*users, ""]))
+        self._process = self._run()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def ask(self, *command: str | int) -> Any:
+        """The reply to a command of an administrator."""
+        (reply,) = ask_blocking(f"valkey://default:{_PASSWORD}@{self.host}/0", [command], _REPLY_TIMEOUT_S)
+        if isinstance(reply, ReplyError):
+            raise reply
+        return reply
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.ask("PING") == b"PONG")
+        except (OSError, ReplyError):
+            return False
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
+    def start(self) -> None:
+        """Starts it again; it joins its cluster by what it wrote down of that."""
+        self._process = self._run()
+
+    def _run(self) -> subprocess.Popen[bytes]:
+        options = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "cluster-port": self.bus,
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": _NODE_TIMEOUT_MS,
+            "dir": self._directory,
+            "aclfile": self._directory / "users.acl",
+            "primaryauth": _PASSWORD,
+            "save": "",
+            "repl-diskless-sync-delay": 0,
+            "maxmemory-policy": "noeviction",
+        }
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        with (self._directory / "valkey.log").open("ab") as log:
+            return subprocess.Popen(
+                [str(find_executable()), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.arena_max=1"},
+            )
+
+
+class ValkeyCluster:
+    """Three primaries, each with a replica, until `remove`."""
+
+    def __init__(self, directory: Path) -> None:
+        ports = free_ports(12)
+        self.nodes = [Node(directory / str(n), ports[2 * n], ports[2 * n + 1]) for n in range(6)]
+        for node in self.nodes:
+            until(node.answers, f"{node.host} answers", 30)
+        self._share_slots()
+        self._introduce()
+        self._add_replicas()
+
+    @property
+    def url(self) -> str:
+        """Its address, for our own user."""
+        return f"valkey://mousetrap:{_PASSWORD}@{','.join(node.host for node in self.nodes[:3])}/0"
+
+    def primary_of(self, key: str) -> Node:
+        """The server that has the key now."""
+        slot = next(node for node in self.nodes if node.is_alive()).ask("CLUSTER", "KEYSLOT", key)
+        return next(
+            node
+            for node in self.nodes
+            if node.is_alive()
+            and any(
+                start <= slot <= end and primary[1] == node.port
+                for start, end, primary, *_ in node.ask("CLUSTER", "SLOTS")
+            )
+        )
+
+    def primaries(self) -> list[Node]:
+        return [node for node in self.nodes if node.is_alive() and node.ask("ROLE")[0] == b"master"]
+
+    def replica_of(self, primary: Node) -> Node:
+        """A replica that has all that its primary had."""
+
+        return until(
+            lambda: next((node for node in self.nodes if _has_all_of(node, primary)), None),
+            f"a replica follows {primary.host}",
+            30,
+        )
+
+    def promote_replica_of(self, primary: Node) -> None:
+        """The replica of a primary that was killed takes over, as it does by itself once the others take that one for dead."""
+        replica = next(node for node in self.nodes if node.is_alive() and _follows(node, primary))
+        replica.ask("CLUSTER", "FAILOVER", "TAKEOVER")
+        alive = [node for node in self.nodes if node.is_alive()]
+        until(lambda: all(primary.port not in _primary_ports(node) for node in alive), "all know", 30)
+
+    def make_whole(self) -> None:
+        """Starts those that were killed, as replicas of those that took over."""
+        for node in self.nodes:
+            if not node.is_alive():
+                node.start()
+                until(node.answers, f"{node.host} answers", 30)
+        for primary in until(self._three, "three primaries", 30):
+            self.replica_of(primary)
+
+    def empty(self) -> None:
+        """Deletes what it holds."""
+        for node in self.primaries():
+            node.ask("FLUSHALL")
+
+    def remove(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
+    def _three(self) -> "list[Node] | None":
+        primaries = self.primaries()
+        return primaries if len(primaries) == 3 else None
+
+    def _share_slots(self) -> None:
+        share = SLOTS // 3 + 1
+        for number, node in enumerate(self.nodes):
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            if number < 3:
+                node.ask("CLUSTER", "ADDSLOTSRANGE", number * share, min(number * share + share, SLOTS) - 1)
+
+    def _introduce(self) -> None:
+        for node in self.nodes:
+            for other in self.nodes:
+                if node is not other:
+                    node.ask("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus)
+        for node in self.nodes:
+            until(lambda node=node: _is_whole(node), f"{node.host} knows all", 30)  # type: ignore[misc]
+
+    def _add_replicas(self) -> None:
+        for primary, replica in zip(self.nodes[:3], self.nodes[3:], strict=True):
+            replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID").decode())
+        for primary in self.nodes[:3]:
+            self.replica_of(primary)
+
+
+def _is_whole(node: Node) -> bool:
+    info = node.ask("CLUSTER", "INFO").decode()
+    return "cluster_state:ok" in info and "cluster_known_nodes:6" in info
+
+
+def _primary_ports(node: Node) -> list[int]:
+    return [primary[1] for _, _, primary, *_ in node.ask("CLUSTER", "SLOTS")]
+
+
+def _follows(node: Node, primary: Node) -> bool:
+    role = node.ask("ROLE")
+    return bool(role[0] == b"slave" and role[2] == primary.port)
+
+
+def _has_all_of(node: Node, primary: Node) -> bool:
+    return node.is_alive() and _follows(node, primary) and bool(node.ask("ROLE")[3] == b"connected")
