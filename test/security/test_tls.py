@@ -14,6 +14,7 @@ from mousetrap.job_queue import QueueOptions, connect, open_channel
 from mousetrap.jobs import Message, QueueUnreachable, StoreUnreachable
 from mousetrap.run_store import open_store
 from mousetrap.settings import Settings
+from support.inbox import eventually
 
 #: They start servers, and wait for refusals.
 pytestmark = pytest.mark.slow
@@ -86,7 +87,7 @@ def try_queue(url: str, server_context: ssl.SSLContext, tls: ssl.SSLContext | No
             options = QueueOptions(tls=tls, confirm_deadline=3.0)
             async with connect(secure, ["work"], name="test", options=options) as queue:
                 await queue.publish("work", Message("1", b"{}"))
-                assert await queue.count_ready("work") == 1
+                await eventually(lambda: queue.count_ready("work"), 1)
 
     asyncio.run(story())
 

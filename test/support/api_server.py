@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from mousetrap.api.protocol import BoundedConfig
 from mousetrap.settings import Settings
 from support.catalogue_app import catalogue_app
+from support.clients import http_client
 from support.waiting import until
 
 
@@ -31,7 +32,19 @@ def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
         thread.start()
         try:
             until(lambda: server.started or not thread.is_alive(), "the API serves")
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            if settings.broker_url.startswith("amqp"):
+                _until_connected(url)
+            yield url
         finally:
             server.should_exit = True
             thread.join()
+
+
+def _until_connected(url: str) -> None:
+    """Returns once the API's connection to RabbitMQ is there: it declares some thirty queues first.
+
+    On a busy machine that takes longer than the two seconds in which a request must be answered.
+    """
+    with http_client(url) as api:
+        until(lambda: "broker" not in api.get("/health/ready").json().get("away", ()), "it has its broker")

@@ -15,6 +15,7 @@ from support.clients import http_client
 from support.feed import Feed
 from support.processes import Process
 from support.waiting import until
+from support.workbench import connected
 
 SIGNING_KEYS = "test:a-secret-for-the-tests"
 
@@ -135,6 +136,14 @@ class Stack:
 Deploy = Callable[[str, str], Stack]
 
 
+def url_once_ready(api: Process) -> str:
+    """Where the API serves, once it reaches broker and store."""
+    url = api.wait_for_line("Uvicorn running on").partition(" running on ")[2].split()[0]
+    with http_client(url) as client:
+        until(lambda: is_ready(client), "the API is ready")
+    return url
+
+
 def is_ready(api: httpx.Client) -> bool:
     """Return whether the API can take runs."""
     return api.get("/health/ready").status_code == 200
@@ -162,6 +171,7 @@ def waiting(queue_url: str, *names: str) -> list[int]:
 
     async def count() -> list[int]:
         async with connect(queue_url, work, name="test") as queue:
+            await connected(queue, work[0])
             return [await queue.count_ready(name) for name in names]
 
     return asyncio.run(count())

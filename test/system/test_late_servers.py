@@ -42,13 +42,13 @@ def test_all_were_started_before_the_store_and_the_broker(
     own_valkey.kill()
     stack = deploy(own_rabbitmq_url, own_valkey.url)
     workers = stack.start_workers_early()
-    assert _away(stack) == ["broker", "store"]
+    until(lambda: _away(stack) == ["broker", "store"], "the API waits for both")
     _wait_for_broker((*workers, stack.api_process))
     _wait_for_store(workers)
     assert [count_lines_with(worker, "serving") for worker in workers] == [0, 0]
 
     own_valkey.start()
-    assert _away(stack) == ["broker"]
+    until(lambda: _away(stack) == ["broker"], "the API has its store")
     assert _refusal(stack) == ("urn:mousetrap:problem:broker-away", ["broker"])
     own_rabbitmq.start()
 

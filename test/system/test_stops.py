@@ -39,7 +39,7 @@ def test_a_second_signal_ends_a_busy_worker_at_once_and_the_next_one_does_its_jo
     _until_waiting(queue_url, WAITING)
     first.send(signal.SIGTERM)
     assert first.wait() == 75
-    assert waiting(queue_url, "start_fetch") == [RUNNING + WAITING]
+    _until_waiting(queue_url, RUNNING + WAITING)
 
     feed.release()
     stack.start_workers()
@@ -60,4 +60,4 @@ def _busy_worker(stack: Stack, feed: Feed) -> tuple[Process, list[str]]:
 
 
 def _until_waiting(queue_url: str, count: int) -> None:
-    until(lambda: waiting(queue_url, "start_fetch") == [count], f"{count} jobs are back in the queue", 20)
+    until(lambda: waiting(queue_url, "start_fetch") == [count], f"{count} jobs are back in the queue")

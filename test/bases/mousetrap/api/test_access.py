@@ -97,7 +97,7 @@ def test_a_caller_who_may_not_is_refused_before_the_body_is_sent(serve: Serve, k
     api = serve(api_keys=ENTRIES)
     address = (api.base_url.host, api.base_url.port or 80)
 
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(
             f"POST {RUNS} HTTP/1.1\r\nHost: 127.0.0.1\r\n{key}Content-Length: 1000\r\n\r\n".encode()
         )

@@ -200,7 +200,7 @@ class Connection:
 
     def __init__(self, api: httpx.Client, key: str = "-") -> None:
         address = api.base_url.host, api.base_url.port or 80
-        self._socket = socket.create_connection(address, timeout=20)
+        self._socket = socket.create_connection(address, timeout=60)
         self._socket.sendall(
             f"POST {BATCH} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
@@ -293,7 +293,7 @@ class Held:
         async def started(runs: BatchRuns, lines: Any, *, local: bool) -> bytes:
             if lines:
                 self.groups += 1
-                await asyncio.to_thread(self.go.wait, 20)
+                await asyncio.to_thread(self.go.wait, 60)
             return await start(runs, lines, local=local)
 
         async def parts(stopping: asyncio.Event, stream: Any) -> AsyncIterator[bytes]:

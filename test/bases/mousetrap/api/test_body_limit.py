@@ -15,7 +15,7 @@ Serve = Callable[..., httpx.Client]
 def exchange(api: httpx.Client, *parts: bytes) -> bytes:
     """Everything that comes back for these bytes until the server closes the connection."""
     address = (api.base_url.host, api.base_url.port or 80)
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         for part in parts:
             connection.sendall(part)
         return b"".join(iter(lambda: connection.recv(65_536), b""))

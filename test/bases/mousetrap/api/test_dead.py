@@ -354,7 +354,7 @@ def test_a_caller_who_may_not_act_is_refused_before_the_body_is_sent(serve: Serv
     _, entry = new_key("reader", ["read"], bytes(32))
     api = serve(api_keys=entry)
 
-    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=10) as connection:
+    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=60) as connection:
         connection.sendall(
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n".encode()
         )

@@ -158,16 +158,16 @@ def test_many_watchers_all_see_the_end(api: httpx.Client, worker: Any) -> None:
         with api.stream("GET", f"/runs/{run_id}/events") as answer:
             happening = events(answer)
             first = next(happening)
-            began.wait(20)
+            began.wait(60)
             received.append(kinds([first, *happening]))
 
     watchers = [threading.Thread(target=follow) for _ in range(20)]
     for watcher in watchers:
         watcher.start()
-    began.wait(20)
+    began.wait(60)
     worker.complete(run_id, {})
     for watcher in watchers:
-        watcher.join(20)
+        watcher.join(60)
 
     assert received == [WHOLE] * 20
 

@@ -74,7 +74,7 @@ def test_so_does_a_defect(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_so_does_what_is_refused_before_it_is_a_request(api: httpx.Client) -> None:
-    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=20) as connection:
+    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=60) as connection:
         connection.sendall(b"no request\r\n\r\n")
         answer = connection.makefile("rb").read().decode().lower()
 

@@ -36,7 +36,7 @@ def messages(store_url: str, count: int) -> list[Message]:
 
         async with connect(store_url, ["start_fetch"], name="test") as queue:
             await queue.consume("start_fetch", 10, receive)
-            await asyncio.wait_for(enough.wait(), 10)
+            await asyncio.wait_for(enough.wait(), 60)
             assert await queue.count_ready("start_fetch") == 0
         return taken
 

@@ -37,7 +37,7 @@ class Asking:
         self._thread.start()
 
     def answer(self) -> httpx.Response:
-        self._thread.join(20)
+        self._thread.join(60)
         assert self._answer is not None
         return self._answer
 
@@ -54,7 +54,7 @@ def test_a_run_that_ends_in_time_is_the_answer(api: httpx.Client, worker: Any) -
     worker.complete("a", {"events": 3})
 
     answer = asking.answer()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25  # it waited for the end, and not for its half minute
     assert answer.status_code == 200
     assert answer.headers["location"] == "/runs/a"
     assert answer.json() == api.get("/runs/a").json()
@@ -139,7 +139,7 @@ def test_a_server_that_stops_lets_none_wait(start_api: Any) -> None:
 
     assert asking.answer().status_code == 202
     assert process.wait() == 0
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 50  # and not for the minute that was asked for
     assert "Traceback" not in process.output
 
 

@@ -15,6 +15,8 @@ from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Job, Message, dead_queue, encode, first_job
 from support.processes import Process, base_command, clean_environment
+from support.stack import url_once_ready
+from support.waiting import until
 from support.workbench import just_now_ms, on_streams
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,7 +38,7 @@ def command(start_base: Callable[..., Process], queue_url: str, store_url: str, 
     """Runs a command against an API on either queue in turn."""
     servers = {"MOUSETRAP_BROKER_URL": queue_url, "MOUSETRAP_STORE_URL": store_url}
     api = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    url = api.wait_for_line("Uvicorn running on", seconds=30).partition(" running on ")[2].split()[0]
+    url = url_once_ready(api)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -189,7 +191,7 @@ def test_the_dead_letter_of_a_chain_of_tasks_becomes_a_test(
 ) -> None:
     servers = {"MOUSETRAP_BROKER_URL": queue_url, "MOUSETRAP_STORE_URL": store_url}
     api = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    url = api.wait_for_line("Uvicorn running on", seconds=30).partition(" running on ")[2].split()[0]
+    url = url_once_ready(api)
     file = tmp_path / "words.py"
     file.write_text(_WORDS.format(does="return len(words) // 0"))
     start_base("cli", "worker", "words.py", **servers).wait_for_line("serving count", seconds=30)
@@ -209,7 +211,10 @@ def test_the_dead_letter_of_a_chain_of_tasks_becomes_a_test(
         )
 
     failed = run("run", "wordcount", "--input", '"two words"', "--json")
-    letter = json.loads(run("dead", "list", "--json").stdout)["letters"][0]
+    # The failure is recorded first, and its letter published then.
+    letter = until(
+        lambda: json.loads(run("dead", "list", "--json").stdout)["letters"], "its letter is there"
+    )[0]
     written = run("dead", "test", letter["id"], "--module", "words.py", "--output", "test_it.py")
     debugged = run("debug", letter["run_id"], "--module", "words.py")
 

@@ -16,9 +16,9 @@ from mousetrap.job_queue import connect
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, Outcome, dead_queue, encode, first_job
 from mousetrap.run_store import Granted, open_store
 from support.processes import Process, base_command, clean_environment
+from support.stack import url_once_ready
 from support.valkey import administrator
-from support.waiting import until
-from support.workbench import on_streams
+from support.workbench import connected, on_streams
 
 FEED = {"url": "https://example.org/feed"}
 FETCHED = msgspec.json.encode(Feed("One", 1, []))
@@ -62,7 +62,7 @@ class Deployment:
         )
 
     def start(self) -> str:
-        answer = httpx.post(f"{self.url}/pipelines/earthquakes/runs", json=FEED)
+        answer = httpx.post(f"{self.url}/pipelines/earthquakes/runs", json=FEED, timeout=60)
         return str(answer.raise_for_status().json()["run_id"])
 
     def lead(self, run_id: str, *outcomes: Outcome) -> Job:
@@ -116,6 +116,7 @@ class Deployment:
         async def count() -> list[int]:
             names = ["start_fetch", "data_processing"]
             async with connect(self.queue_url, names, name="test") as queue:
+                await connected(queue, names[0])
                 return [await queue.count_ready(each) for name in names for each in (name, dead_queue(name))]
 
         return asyncio.run(count())
@@ -127,10 +128,7 @@ def deployment(
 ) -> Deployment:
     servers = {"MOUSETRAP_BROKER_URL": queue_url, "MOUSETRAP_STORE_URL": store_url}
     api = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    url = api.wait_for_line("Uvicorn running on", seconds=30).partition(" running on ")[2].split()[0]
-    # On a busy machine its first connection to the broker can take seconds.
-    until(lambda: httpx.get(f"{url}/health/ready").status_code == 200, "the API is ready", seconds=30)
-    return Deployment(url, queue_url, store_url, tmp_path)
+    return Deployment(url_once_ready(api), queue_url, store_url, tmp_path)
 
 
 def test_a_dead_job_is_at_hand_and_nothing_runs_or_is_written(deployment: Deployment) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mousetrap.job_queue import QueueOptions, connect, open_channel
+from support.workbench import connected
 
 #: Runs a command; `conftest.py` has it.
 Command = Callable[..., Any]
@@ -41,6 +42,7 @@ def tables(folder: Path) -> list[str]:
 async def waiting(url: str) -> list[int]:
     """How many wait in each queue, as those see it who make none."""
     async with connect(url, [], name="test", options=QueueOptions(declare=False)) as queue:
+        await connected(queue, QUEUES[0])
         return [await queue.count_ready(each) for name in QUEUES for each in (name, f"{name}.dead")]
 
 
@@ -74,6 +76,7 @@ def test_the_queues_of_targets_are_made_as_well(
 
     async def there() -> int:
         async with connect(queue_url, [], name="test", options=QueueOptions(declare=False)) as queue:
+            await connected(queue, "of_a_target.dead")
             return await queue.count_ready("of_a_target.dead")
 
     assert asyncio.run(there()) == 0

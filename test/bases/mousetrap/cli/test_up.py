@@ -276,7 +276,7 @@ def test_a_second_ctrl_c_ends_it_at_once(up: Start, living: Living) -> None:
     stack.wait_for_line("stopping: ")
     stack.send(signal.SIGINT)
 
-    assert stack.wait(20) == 130
+    assert stack.wait() == 130
     assert living() == {}
 
 
@@ -396,7 +396,7 @@ def test_a_second_stack_in_the_same_folder_is_refused_with_the_first_ones_addres
 
     second = start_base("cli", "up", MOUSETRAP_API_PORT="0")
 
-    assert second.wait(20) == 2
+    assert second.wait() == 2
     (line,) = second.lines
     assert line.startswith(
         f"mousetrap: a stack runs in {tmp_path}/.mousetrap already, its API at http://127.0.0.1:"
@@ -417,7 +417,7 @@ def test_what_is_left_of_a_stack_whose_guards_were_killed_too_is_reported_with_h
     seen.wait(60)
     assert "using the stack" not in seen.output  # the file of a dead stack is not believed
     again = start_base("cli", "up", MOUSETRAP_API_PORT="0")
-    assert again.wait(20) == 2
+    assert again.wait() == 2
     (line,) = again.lines
     advice = re.search(
         r"a stack that was killed left processes in .*: end them with `(.*)`, and start again", line

@@ -58,7 +58,7 @@ async def test_a_run_is_started_and_its_result_waited_for(bench: Workbench, sett
     ):
         run = await client.submit(bench.pipeline, 20)
 
-        assert await run.wait(timeout=20) == 42
+        assert await run.wait(timeout=60) == 42
         assert (await run.status()).state == RunState.COMPLETED
         assert run.new
 
@@ -74,9 +74,9 @@ async def test_the_result_is_a_value_of_the_last_contract(
     ):
         run = await client.submit(words, "a b a")
 
-        assert await run.wait(20) == {"a": 2, "b": 1}
-        assert await client.run(run.id).wait(20) == {"a": 2, "b": 1}
-        assert await client.run(run.id, words).wait(20) == {"a": 2, "b": 1}
+        assert await run.wait(60) == {"a": 2, "b": 1}
+        assert await client.run(run.id).wait(60) == {"a": 2, "b": 1}
+        assert await client.run(run.id, words).wait(60) == {"a": 2, "b": 1}
 
 
 @on_streams
@@ -91,8 +91,8 @@ async def test_a_task_takes_the_value_of_its_first_parameter_or_a_call(
         first = await client.submit(resize, "u")
         call = await client.submit(resize.call("u", sharp=True))
 
-        assert await first.wait(20) == "u 3 False"
-        assert await call.wait(20) == "u 3 True"
+        assert await first.wait(60) == "u 3 False"
+        assert await call.wait(60) == "u 3 True"
 
 
 @on_streams
@@ -158,7 +158,7 @@ async def test_a_failed_run_is_raised_with_its_story(bench: Workbench, settings:
     ):
         run = await client.submit(bench.pipeline, 1)
         with pytest.raises(RunFailed) as failed:
-            await run.wait(20)
+            await run.wait(60)
 
     story = str(failed.value)
     assert f"run {run.id} of {bench.pipeline.name} failed at stage 'double' after 1 attempt" in story
@@ -178,10 +178,10 @@ async def test_a_cancelled_and_an_expired_run_are_errors_of_their_own(
 
         assert await cancelled.cancel() == RunState.CANCELLED
         with pytest.raises(RunCancelled, match="is cancelled"):
-            await cancelled.wait(20)
+            await cancelled.wait(60)
         async with bench.working(bench.bind("add", add), bench.bind("double", double)):
             with pytest.raises(RunExpired, match="is expired"):
-                await expired.wait(20)
+                await expired.wait(60)
 
 
 async def test_a_wait_that_is_over_names_the_state_and_how_to_wait_again(
@@ -201,7 +201,7 @@ async def test_a_wait_that_is_over_names_the_state_and_how_to_wait_again(
 async def test_a_run_that_is_not_known_is_a_clear_error(bench: Workbench, settings: Settings) -> None:
     async with AsyncClient(settings=settings) as client:
         run = client.run("forgotten")
-        for call in (run.wait(5), run.status(), run.cancel(), run.rerun()):
+        for call in (run.wait(60), run.status(), run.cancel(), run.rerun()):
             with pytest.raises(UnknownRun, match=r"no run forgotten: .* MOUSETRAP_RETENTION_SECONDS"):
                 await call
         with pytest.raises(UnknownRun):
@@ -224,10 +224,10 @@ async def test_a_run_is_repeated_from_where_it_failed(bench: Workbench, settings
     ):
         run = await client.submit(bench.pipeline, 1)
         with pytest.raises(RunFailed):
-            await run.wait(20)
+            await run.wait(60)
         again = await run.rerun(begin="failed", input=40, unique="once")
 
-        assert await again.wait(20) == 40
+        assert await again.wait(60) == 40
         assert (await again.status()).rerun_of == run.id
         assert (await run.rerun(begin="failed", input=40, unique="once")).id == again.id
 
@@ -347,9 +347,9 @@ async def test_a_broken_contract_names_the_pipeline_and_a_wrong_name_the_nearest
             await client.submit("earthquake", {})
         run = await client.submit(bench.pipeline, 1)
         async with bench.working(bench.bind("add", add), bench.bind("double", double)):
-            await run.wait(20)
+            await run.wait(60)
         with pytest.raises(ContractBroken) as unfit:
-            await client.run(run.id, split).wait(20)
+            await client.run(run.id, split).wait(60)
 
     assert broken.value.__notes__ == [f"it is the input of pipeline {bench.pipeline.name!r}"]
     assert run.id in unfit.value.__notes__[0]

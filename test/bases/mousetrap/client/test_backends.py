@@ -61,10 +61,10 @@ async def test_a_run_is_started_and_its_result_waited_for(bench: Workbench, open
     ):
         run = await client.submit(bench.pipeline, 20)
 
-        assert await run.wait(timeout=20) == 42
+        assert await run.wait(timeout=60) == 42
         assert (await run.status()).state == RunState.COMPLETED
         assert run.new
-        assert await client.run(run.id).wait(20) == 42
+        assert await client.run(run.id).wait(60) == 42
 
 
 @on_streams
@@ -176,7 +176,7 @@ async def test_a_failed_run_is_raised_with_its_story(bench: Workbench, open_clie
         async with bench.working(bench.bind("add", add), bench.bind("double", fails)):
             run = await client.submit(bench.pipeline, 1)
             with pytest.raises(RunFailed, match="ZeroDivisionError: no") as failed:
-                await run.wait(20)
+                await run.wait(60)
             assert failed.value.run.state == RunState.FAILED
             with pytest.raises(RerunImpossible, match="no stage 'none'"):
                 await run.rerun(begin="none")
@@ -193,10 +193,10 @@ async def test_a_cancelled_and_an_expired_run_are_errors_of_their_own(
         assert await cancelled.cancel() == RunState.CANCELLED
         assert await cancelled.cancel() == RunState.CANCELLED
         with pytest.raises(RunCancelled, match="is cancelled"):
-            await cancelled.wait(20)
+            await cancelled.wait(60)
         async with bench.working(bench.bind("add", add), bench.bind("double", double)):
             with pytest.raises(RunExpired, match="is expired"):
-                await expired.wait(20)
+                await expired.wait(60)
         assert await expired.cancel() == RunState.EXPIRED
 
 
@@ -214,7 +214,7 @@ async def test_a_wait_that_is_over_names_the_state(bench: Workbench, open_client
 async def test_a_run_that_is_not_known_is_a_clear_error(bench: Workbench, open_client: Open) -> None:
     async with open_client(bench) as client:
         run = client.run("forgotten")
-        for call in (run.wait(5), run.status(), run.cancel(), run.rerun()):
+        for call in (run.wait(60), run.status(), run.cancel(), run.rerun()):
             with pytest.raises(UnknownRun, match=r"no run forgotten: .* MOUSETRAP_RETENTION_SECONDS"):
                 await call
         with pytest.raises(UnknownRun):
@@ -229,10 +229,10 @@ async def test_a_run_is_repeated_with_another_input(bench: Workbench, open_clien
         bench.working(bench.bind("add", add), bench.bind("double", double)),
     ):
         run = await client.submit(bench.pipeline, 1)
-        assert await run.wait(20) == 4
+        assert await run.wait(60) == 4
         again = await run.rerun(begin="double", input=40, unique="once")
 
-        assert await again.wait(20) == 80
+        assert await again.wait(60) == 80
         assert (await again.status()).rerun_of == run.id
         assert (await run.rerun(begin="double", input=40, unique="once")).id == again.id
 

@@ -63,10 +63,10 @@ def client(settings: Settings) -> Iterator[Client]:
 def test_a_run_is_started_and_its_result_waited_for(client: Client) -> None:
     run = client.submit(named, 7)
 
-    assert run.wait(20) == {"half": 3.5}
+    assert run.wait(60) == {"half": 3.5}
     assert run.status().state == RunState.COMPLETED
     assert [each.kind for each in run.follow() if isinstance(each, Event)][-1] == "completed"
-    assert run.rerun("label", input=1.0).wait(20) == {"half": 1.0}
+    assert run.rerun("label", input=1.0).wait(60) == {"half": 1.0}
 
 
 def test_many_are_submitted_at_once(client: Client) -> None:
@@ -92,11 +92,11 @@ def test_over_http_the_verbs_are_the_same(settings: Settings) -> None:
         Client(via="http", settings=Settings(api_url=url)) as client,
     ):
         run = client.submit(named, 7, tags=["a"], unique="once")
-        assert run.wait(20) == {"half": 3.5}
+        assert run.wait(60) == {"half": 3.5}
         assert run.status().tags == ("a",)
         assert not client.submit("named", 7, unique="once").new
         assert [each.kind for each in run.follow() if isinstance(each, Event)][-1] == "completed"
-        assert run.rerun("label", input=1.0).wait(20) == {"half": 1.0}
+        assert run.rerun("label", input=1.0).wait(60) == {"half": 1.0}
         reports = client.submit_many(named, range(100))
         assert [each.run.wait(60)["half"] for each in reports if each.run] == [n / 2 for n in range(100)]
         later = client.submit(named, 7, delay=3600)
@@ -106,7 +106,7 @@ def test_over_http_the_verbs_are_the_same(settings: Settings) -> None:
 @on_streams
 def test_the_errors_are_those_of_the_asynchronous_client(client: Client) -> None:
     with pytest.raises(RunFailed, match="no number"):
-        client.submit(fails, 1).wait(20)
+        client.submit(fails, 1).wait(60)
     with pytest.raises(UnknownRun):
         client.run("nowhere").wait(1)
     with pytest.raises(WaitTimeout):
@@ -141,7 +141,7 @@ def test_a_close_ends_the_waits_of_other_threads(settings: Settings) -> None:
         assert run.status().state == RunState.QUEUED
         client.close()
         with pytest.raises(ClientClosed):
-            waiting.result(20)
+            waiting.result(60)
 
 
 @pytest.fixture
@@ -163,4 +163,4 @@ def test_an_interruption_ends_the_wait_and_not_the_run(client: Client) -> None:
     timer.join()
     released.set()
 
-    assert run.wait(20) == 7
+    assert run.wait(60) == 7

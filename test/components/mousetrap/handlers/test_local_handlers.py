@@ -80,13 +80,13 @@ async def test_a_handler_gets_its_input_and_its_context(handler: Callable[..., A
     outcome = await host.bind(handler, "a client", **stage).run(job, fence=7, lock_fence=8)
 
     assert isinstance(outcome, Done)
-    assert value(outcome) == {
+    seen = value(outcome)
+    assert 50 < seen.pop("left") <= 100 and 0 < seen.pop("left softly") <= 50
+    assert seen == {
         "number": 1,
         "deps": "a client",
         "key": JOB.id,
         "fences": [7, 8],
-        "left": 100,
-        "left softly": 50,
         "where": ["sums", "w"],
         "limits": [4, 100.0, 2],
         "cancelled": False,
@@ -185,7 +185,7 @@ async def test_a_sync_handler_is_asked_to_stop_at_its_timeout_and_counts_as_hung
         contexts.append(context)
         end.wait(60)
 
-    outcome = await host.bind(work, timeout=0.05).run(JOB, fence=1)
+    outcome = await host.bind(work, timeout=0.5).run(JOB, fence=1)
 
     assert isinstance(outcome, RetryLater)
     assert contexts[0].cancelled

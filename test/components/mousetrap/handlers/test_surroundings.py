@@ -199,9 +199,9 @@ async def test_at_the_timeout_a_surrounded_thread_goes_on_and_counts_as_hung(han
     let_go = threading.Event()
 
     def endless(number: int, context: Context[None]) -> None:
-        let_go.wait(20)
+        let_go.wait(60)
 
-    outcome = await handlers.run(endless, stage={"timeout": 0.05}, around=entered([]))
+    outcome = await handlers.run(endless, stage={"timeout": 0.5}, around=entered([]))
 
     assert isinstance(outcome, RetryLater)
     assert [(each.run_id, each.stage, each.attempt) for each in handlers.hung.list()] == [("r", "add", 1)]
@@ -212,12 +212,12 @@ async def test_at_the_timeout_a_surrounded_thread_goes_on_and_counts_as_hung(han
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_soft_timeout_reaches_a_surrounded_handler(handlers: HandlerBench, is_async: bool) -> None:
     def patient(number: int, context: Context[None]) -> str:
-        context.stopped.wait(20)
+        context.stopped.wait(60)
         return "stopped" if context.cancelled else "late"
 
     async def patient_later(number: int, context: Context[None]) -> str:
         try:
-            await asyncio.sleep(20)
+            await asyncio.sleep(60)
         except SoftTimeout:
             return "stopped" if context.cancelled else "early"
         return "late"

@@ -171,7 +171,7 @@ async def test_at_the_timeout_an_async_generator_is_closed(handlers: HandlerBenc
         finally:
             notes.append("closed")
 
-    outcome = await handlers.run(endless, stage={"timeout": 0.1})
+    outcome = await handlers.run(endless, stage={"timeout": 0.3})
 
     assert isinstance(outcome, RetryLater)
     assert notes == ["closed"]
@@ -186,7 +186,7 @@ async def test_at_the_timeout_or_a_cancel_a_sync_generator_is_closed_at_its_next
     def slow(number: int) -> Iterator[int]:
         try:
             yield 1
-            go_on.wait(20)
+            go_on.wait(60)
             yield 2
             yield 3
         finally:

@@ -62,8 +62,8 @@ def environment(tmp_path: Path, mark: str) -> dict[str, str]:
 @pytest.fixture
 def children(seen: Seen) -> Iterator[Children]:
     made = Children(
-        seen.add_line, seen.ended.put, -4.5
-    )  # a stop times out after half a second: 5 s more than the grace
+        seen.add_line, seen.ended.put, -3.0
+    )  # a stop times out after two seconds: 5 s more than the grace
     yield made
     made.close()
 
@@ -73,14 +73,14 @@ def test_both_streams_of_a_child_are_read_line_by_line(
 ) -> None:
     children.start("one", ["obedient"], environment)
 
-    assert seen.all_lines.wait(20)
+    assert seen.all_lines.wait(60)
     assert sorted(seen.lines) == [("one", "here"), ("one", "there")]
 
 
 def test_the_end_of_a_child_is_reported_with_its_exit_code(children: Children, seen: Seen) -> None:
     children.start("one", ["no.such.module"], clean_environment())
 
-    assert seen.ended.get(timeout=20) == Ended("one", 1)
+    assert seen.ended.get(timeout=60) == Ended("one", 1)
     assert "No module named" in seen.lines[-1][1]
 
 
@@ -89,18 +89,18 @@ def test_a_child_that_is_stopped_may_finish_and_is_killed_after_the_timeout(
     children: Children, seen: Seen, environment: dict[str, str], module: str, code: int
 ) -> None:
     children.start("one", [module], environment)
-    assert seen.all_lines.wait(20)
+    assert seen.all_lines.wait(60)
 
     children.stop(["one"])
 
-    assert seen.ended.get(timeout=20) == Ended("one", code)
+    assert seen.ended.get(timeout=60) == Ended("one", code)
 
 
 def test_closing_leaves_no_process(
     children: Children, seen: Seen, environment: dict[str, str], living: Callable[[], dict[int, str]]
 ) -> None:
     children.start("one", ["stubborn"], environment)
-    assert seen.all_lines.wait(20)
+    assert seen.all_lines.wait(60)
     assert living()
 
     children.close()

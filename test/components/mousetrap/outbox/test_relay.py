@@ -24,7 +24,7 @@ from support.outbox import make_outbox, write_rows
 from support.postgres import PostgresServer
 from support.waiting import until
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Runs:

@@ -24,7 +24,7 @@ from support.proxy import Proxy, open_door
 from support.valkey import administrator
 
 RESULT = Done(msgspec.Raw(b"2"))
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -85,7 +85,8 @@ async def test_a_store_that_is_away_at_the_start_is_an_error_and_not_a_wait() ->
 async def test_a_thousand_waits_cost_a_look_and_a_read_each_and_nothing_while_they_wait(
     store_url: str, store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications, "_CHECK_EVERY_S", 0.1)
+    # Long enough that a busy machine's store is not silent for it: a subscription that is lost costs a look of each wait.
+    monkeypatch.setattr(notifications, "_CHECK_EVERY_S", 1.0)
     monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 2)  # a look at a packed run is no function call
     run_ids = [f"r{number}" for number in range(1_000)]
     jobs = await asyncio.gather(*(begun(store, run_id) for run_id in run_ids))
@@ -95,7 +96,7 @@ async def test_a_thousand_waits_cost_a_look_and_a_read_each_and_nothing_while_th
     with commands_of(urlsplit(watched).username or "", watched) as commands:
         async with open_store(watched, retention=600) as waiter:
             waits = [asyncio.create_task(waiter.wait_ended(run_id, WITHIN_S)) for run_id in run_ids]
-            await eventually(lambda: number_of(commands, "PING", at_least=5), True)
+            await eventually(lambda: number_of(commands, "PING", at_least=2), True)
 
             await asyncio.gather(*(complete(store, job) for job in jobs))
             runs = await asyncio.gather(*waits)

@@ -294,13 +294,13 @@ async def test_who_waits_learns_of_the_ends_of_a_batch(store_url: str) -> None:
             DecisionRequest(job, RESULT, claim, last=True) for job, claim in zip(jobs, claims, strict=True)
         ]
         async with watched.of("r1") as first, watched.of("r2") as second:
-            await watched.subscribed_within(5.0)
+            await watched.subscribed_within(60.0)
             for watcher in (first, second):
                 watcher.look()
 
             await store.exchange(done, [], worker="w1")
 
-            await asyncio.wait_for(asyncio.gather(first.news(), second.news()), 5.0)
+            await asyncio.wait_for(asyncio.gather(first.news(), second.news()), 60.0)
             assert first.look() and second.look()
 
 
@@ -310,13 +310,13 @@ async def test_an_end_is_notified_again_where_the_server_had_to_get_the_library_
         claim = await claimed(store, job)
         with Redis.from_url(administrator(store_url)) as client, client.pubsub() as notices:
             notices.subscribe(ENDS)
-            assert notices.get_message(timeout=5.0) is not None
+            assert notices.get_message(timeout=60.0) is not None
             client.function_flush()
 
             assert await decided(store, job, RESULT, claim, last=True) == "recorded"
 
             # The first came before the decision, which that server did not know how to make.
-            found = [notices.get_message(timeout=5.0) for _ in range(2)]
+            found = [notices.get_message(timeout=60.0) for _ in range(2)]
 
     assert [it and it["data"] for it in found] == [b"r1"] * 2
 

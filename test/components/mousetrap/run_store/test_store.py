@@ -257,7 +257,7 @@ async def test_a_watcher_sees_each_event_once_and_the_progress_and_ends_with_the
                     changed.notify_all()
 
         async def until(news: str) -> None:
-            async with asyncio.timeout(10), changed:
+            async with asyncio.timeout(60), changed:
                 await changed.wait_for(lambda: news in seen)
 
         watching = asyncio.create_task(watch())
@@ -267,7 +267,7 @@ async def test_a_watcher_sees_each_event_once_and_the_progress_and_ends_with_the
         await store.report("r1", Progress(stage="add", done=1, total=2))
         await until("1/2")
         await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
-        await asyncio.wait_for(watching, 10)
+        await asyncio.wait_for(watching, 60)
 
         assert seen == ["accepted", "started", "1/2", "finished", "completed"]
 

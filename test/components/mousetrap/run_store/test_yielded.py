@@ -149,6 +149,6 @@ async def test_a_value_reaches_those_who_watch(store_url: str) -> None:
 
         watching = asyncio.create_task(watch())
         await kept(store, job, fence, 1, {"page": 1})
-        await asyncio.wait_for(watching, 20)
+        await asyncio.wait_for(watching, 60)
 
         assert seen == [{"page": 1}]

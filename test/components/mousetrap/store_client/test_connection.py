@@ -198,7 +198,7 @@ async def test_a_subscription_that_is_refused_ends_with_the_refusal() -> None:
     def answer(command: list[bytes]) -> bytes:
         return b"+PONG\r\n" if command == [b"PING"] else b"-NOPERM no permissions to access a channel\r\n"
 
-    async with serving(answer) as fake, fake.client() as client, asyncio.timeout(10.0):
+    async with serving(answer) as fake, fake.client() as client, asyncio.timeout(60.0):
         with pytest.raises(ConnectionError, match="NOPERM"):
             await client.subscribe(["a"], lambda _: None, silence_s=0.05)
 

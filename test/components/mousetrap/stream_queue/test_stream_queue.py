@@ -63,7 +63,7 @@ class Inbox:
         self.receive = self._received.put_nowait
 
     async def next(self) -> Delivery:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self._received.get()
 
 
@@ -238,7 +238,7 @@ async def test_a_message_whose_time_has_come_is_ready_even_without_a_consumer(st
     async with opened(store_url) as queue:
         await queue.publish("work", Message("soon", b"body"), after=0.05)
         await queue.publish("work", Message("late", b"body"), after=3600)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await queue.count_ready("work") != 1:
                 pass
 
@@ -336,7 +336,7 @@ async def test_a_server_that_goes_silent_leaves_a_sent_message_unconfirmed_and_f
     own_valkey: EmbeddedValkey,
 ) -> None:
     assert own_valkey.pid is not None
-    async with opened(own_valkey.url, confirm_deadline=0.3) as queue:
+    async with opened(own_valkey.url, confirm_deadline=2.0) as queue:
         await queue.check()
         await queue.publish("work", Message("kept", b"body"))
         os.kill(own_valkey.pid, signal.SIGSTOP)

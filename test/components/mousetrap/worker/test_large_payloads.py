@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from mousetrap.dead_letters import DeadLetters, Selection, line
+from mousetrap.dead_letters import DeadLetter, DeadLetters, Selection, line
 from mousetrap.jobs import Reference, StoreUnreachable, decode, new_runs
 from mousetrap.payloads import FolderBackend, Payloads
 from mousetrap.pipeline import Lock, Pipeline, Stage
@@ -19,6 +19,7 @@ from mousetrap.run_store.keys import packed_run_key, run_key
 from mousetrap.shapes import RunState
 from mousetrap.store_client import StoreClient, open_client
 from mousetrap.submit_run import RerunImpossible
+from support.inbox import eventually
 from support.large_handlers import Order, handle
 from support.serializers import BACKWARDS
 from support.workbench import KEYRING, Workbench, on_streams, workbench_for
@@ -141,7 +142,7 @@ async def test_a_payload_that_cannot_be_used_is_a_dead_letter_until_it_is_put_ba
         async with bench.working(bench.bind("grow", grow), bench.bind("shout", shout)):
             run = await bench.ended(run_id)
             letters = DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
-            (letter,) = (await letters.look(Selection(run=run_id))).letters
+            letter = await letter_of(letters, run_id)
             assert (run.state, letter.reason, letter.attempts) == (RunState.FAILED, f"payload-{how}", 1)
             assert "copy, or give another input" in letter.error
             assert run.unreadable
@@ -167,7 +168,7 @@ async def test_a_dead_letter_with_a_reference_is_shown_exported_edited_and_teste
         run_id = await bench.submit(body())
         await bench.ended(run_id)
         letters = DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
-        (letter,) = (await letters.look(Selection(run=run_id))).letters
+        letter = await letter_of(letters, run_id)
         payload = await letters.payload_of(letter)
         assert payload is not None
         assert payload.raw == body()
@@ -265,6 +266,17 @@ async def test_an_input_that_is_too_large_is_refused_and_such_an_output_is_a_dea
     assert run.state == RunState.FAILED
     assert letter.headers["mousetrap-reason"] == "too-large"
     assert "MOUSETRAP_PAYLOAD_MAX_BYTES" in letter.headers["mousetrap-error"]
+
+
+async def letter_of(letters: DeadLetters, run_id: str) -> DeadLetter:
+    """The run's dead letter, once it is there: the failure is recorded first, and the letter published then."""
+
+    async def count() -> int:
+        return len((await letters.look(Selection(run=run_id))).letters)
+
+    await eventually(count, 1)
+    (letter,) = (await letters.look(Selection(run=run_id))).letters
+    return letter
 
 
 async def recorded_bytes(store_url: str, run_id: str) -> int:
