@@ -43,7 +43,7 @@ class Feed:
     def release(self) -> None:
         self._open.set()
 
-    def wait_for_requests(self, count: int, seconds: float = 30.0) -> None:
+    def wait_for_requests(self, count: int, seconds: float = 60.0) -> None:
         """Returns once it was asked for so often."""
         with self._asked:
             came = self._asked.wait_for(lambda: self._requests >= count, seconds)

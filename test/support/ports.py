@@ -1,4 +1,4 @@
-"""Finds free ports."""
+"""Finds ports for servers, and ports where none is."""
 
 import socket
 from contextlib import ExitStack
@@ -11,3 +11,15 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+def closed_port() -> int:
+    """A port of the loopback interface that refuses connections as long as this process lives.
+
+    It is taken, and nothing listens there: a port that is merely free can be another test's server in the next moment.
+    """
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    port: int = taken.getsockname()[1]
+    taken.detach()  # for good: no collector closes it
+    return port

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.ports import free_ports
+from support.ports import closed_port
 from support.processes import Process, base_command, clean_environment
 from support.stack import SIGNING_KEYS
 
@@ -39,7 +39,7 @@ def test_a_process_ends_when_it_is_asked_to_at_any_moment_of_its_start(
     moments: random.Random,
     tmp_path: Any,
 ) -> None:
-    url = request.getfixturevalue("store_url") if there else f"valkey://127.0.0.1:{free_ports(1)[0]}"
+    url = request.getfixturevalue("store_url") if there else f"valkey://127.0.0.1:{closed_port()}"
     settings = {
         "MOUSETRAP_BROKER_URL": url,
         "MOUSETRAP_STORE_URL": url,

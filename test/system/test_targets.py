@@ -12,7 +12,7 @@ from redis import Redis
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.clients import http_client
 from support.processes import Process
-from support.stack import SIGNING_KEYS
+from support.stack import SIGNING_KEYS, url_once_ready
 from support.valkey import administrator
 from support.waiting import until
 
@@ -53,9 +53,7 @@ class Deployment:
 
     def start_api(self) -> None:
         self.process = self._start("api", **self._settings)
-        line = self.process.wait_for_line("Uvicorn running on", seconds=30)
-        address = line.partition(" running on ")[2].split()[0]
-        self.api = self._opened.enter_context(http_client(address))
+        self.api = self._opened.enter_context(http_client(url_once_ready(self.process)))
 
     def start_worker(self) -> Process:
         worker = self._start("cli", "worker", "words.py", **self._settings)

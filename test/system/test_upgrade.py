@@ -16,7 +16,7 @@ import pytest
 from mousetrap.jobs import new_runs
 from support.feed import Feed
 from support.processes import Process
-from support.stack import Stack, events
+from support.stack import Stack, events, url_once_ready
 from support.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -85,14 +85,13 @@ def serving(worker: Process) -> Process:
 
 def ended(worker: Process) -> None:
     worker.send(signal.SIGTERM)
-    assert worker.wait(30) == 0
+    assert worker.wait() == 0
 
 
 def submitted_to(api: Process, feed: Feed) -> str:
     """The id of a run that this API accepted."""
-    line = api.wait_for_line("Uvicorn running on", seconds=30)
-    address = line.partition(" running on ")[2].split()[0]
-    answer = httpx.post(f"{address}/pipelines/earthquakes/runs", json={"url": feed.url}, timeout=20)
+    address = url_once_ready(api)
+    answer = httpx.post(f"{address}/pipelines/earthquakes/runs", json={"url": feed.url}, timeout=60)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["run_id"])
 

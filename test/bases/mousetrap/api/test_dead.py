@@ -16,7 +16,7 @@ from mousetrap.job_queue import connect
 from mousetrap.jobs import Job, Message, dead_queue, decode, encode, first_job
 from mousetrap.signing import Keyring
 from support.inbox import Inbox
-from support.ports import free_ports
+from support.ports import closed_port
 from support.workbench import just_now_ms
 
 KEYS = "k1:sixteen-characters"
@@ -376,7 +376,7 @@ def test_a_caller_who_may_not_act_is_refused_before_the_body_is_sent(serve: Serv
     ],
 )
 def test_without_the_broker_each_path_reports_it(serve: Serve, method: str, path: str, body: Any) -> None:
-    api = serve(broker_url=f"valkey://user:hidden@127.0.0.1:{free_ports(1)[0]}/0")
+    api = serve(broker_url=f"valkey://user:hidden@127.0.0.1:{closed_port()}/0")
 
     answer = api.request(method, path, json=body)
 
@@ -386,7 +386,7 @@ def test_without_the_broker_each_path_reports_it(serve: Serve, method: str, path
 
 
 def test_without_the_store_letters_are_shown_and_none_is_lost(serve: Serve, store_url: str) -> None:
-    api = serve(signing_keys=KEYS, store_url=f"valkey://127.0.0.1:{free_ports(1)[0]}/0")
+    api = serve(signing_keys=KEYS, store_url=f"valkey://127.0.0.1:{closed_port()}/0")
     bury(store_url, letter_of("r0"))
 
     page = api.get(f"/dead/{QUEUE}/{job_of('r0').id}").json()

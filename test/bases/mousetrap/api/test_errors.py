@@ -15,7 +15,7 @@ from mousetrap.api_keys import new_key
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import MousetrapError, PayloadUnusable
 from mousetrap.run_store import RunStore
-from support.ports import free_ports
+from support.ports import closed_port
 from support.valkey import OwnValkey, administrator
 from support.waiting import until
 
@@ -58,7 +58,7 @@ def test_a_method_that_a_path_does_not_take_is_a_problem(api: httpx.Client, meth
 
 def closed() -> str:
     """An address without a server."""
-    (port,) = free_ports(1)
+    port = closed_port()
     return f"valkey://user:hidden@127.0.0.1:{port}/0"
 
 

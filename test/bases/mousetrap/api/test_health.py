@@ -5,14 +5,14 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from support.ports import free_ports
+from support.ports import closed_port
 
 Serve = Callable[..., httpx.Client]
 
 
 def closed() -> str:
     """An address without a server."""
-    (port,) = free_ports(1)
+    port = closed_port()
     return f"valkey://127.0.0.1:{port}/0"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mousetrap.api_keys import new_key
-from support.ports import free_ports
+from support.ports import closed_port
 from support.processes import Process
 from support.waiting import until
 
@@ -20,7 +20,7 @@ Start = Callable[..., Process]
 
 
 def test_a_store_that_cannot_be_used_is_named_in_the_log_with_the_reason(start_base: Start) -> None:
-    place = f"127.0.0.1:{free_ports(1)[0]}"
+    place = f"127.0.0.1:{closed_port()}"
     process = start_base("api", MOUSETRAP_API_PORT="0", MOUSETRAP_STORE_URL=f"valkey://{place}/99")
 
     line = process.wait_for_line("waiting for the store", 30)
@@ -115,7 +115,7 @@ def test_with_keys_it_serves_other_machines(start_api: Any) -> None:
 
 
 def test_it_starts_and_stops_without_broker_and_store(start_api: Any) -> None:
-    (port,) = free_ports(1)
+    port = closed_port()
     away = f"valkey://user:hidden@127.0.0.1:{port}/0"
 
     process, api = start_api(MOUSETRAP_BROKER_URL=away, MOUSETRAP_STORE_URL=away)

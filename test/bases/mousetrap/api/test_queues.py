@@ -9,7 +9,7 @@ import pytest
 from mousetrap.api_keys import new_key
 from mousetrap.job_queue import connect
 from support.inbox import Inbox
-from support.ports import free_ports
+from support.ports import closed_port
 from support.waiting import until
 
 Serve = Callable[..., httpx.Client]
@@ -72,7 +72,7 @@ def test_a_key_that_may_read_is_enough_and_one_that_may_not_is_refused_with_the_
 
 @pytest.mark.parametrize("absent", ["broker", "store"])
 def test_without_broker_or_store_no_number_is_given(serve: Serve, absent: str) -> None:
-    (port,) = free_ports(1)
+    port = closed_port()
     api = serve(**{f"{absent}_url": f"valkey://127.0.0.1:{port}/0"})
 
     answer = api.get(QUEUE)

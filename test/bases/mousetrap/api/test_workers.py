@@ -8,7 +8,7 @@ import httpx
 from mousetrap.shapes import Doing
 from mousetrap.worker_registry import open_registry
 from support.heartbeats import a_heartbeat
-from support.ports import free_ports
+from support.ports import closed_port
 
 
 def beat(url: str) -> None:
@@ -48,7 +48,7 @@ def test_workers_are_listed_with_what_they_serve_and_run(api: httpx.Client, stor
 
 
 def test_without_the_store_no_worker_can_be_listed(serve: Callable[..., httpx.Client]) -> None:
-    (port,) = free_ports(1)
+    port = closed_port()
 
     answer = serve(store_url=f"valkey://127.0.0.1:{port}/0").get("/workers")
 

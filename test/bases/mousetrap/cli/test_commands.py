@@ -9,7 +9,7 @@ import pytest
 
 from mousetrap.api_keys import Scope
 from mousetrap.catalogue import SAMPLE, WORKERS
-from support.ports import free_ports
+from support.ports import closed_port
 from support.processes import base_command, clean_environment
 
 pytestmark = pytest.mark.slow
@@ -110,7 +110,7 @@ def test_a_wrong_setting_is_one_line_that_hides_its_secret_and_exits_2(
 def test_without_an_api_the_command_that_starts_one_is_named_and_the_exit_code_is_3(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    url = f"http://127.0.0.1:{closed_port()}"
     done = mousetrap(tmp_path, *command, MOUSETRAP_API_URL=url)
 
     assert done.returncode == 3

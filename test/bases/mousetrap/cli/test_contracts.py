@@ -14,6 +14,7 @@ import pytest
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, encode, first_job
 from support.processes import Process, base_command, clean_environment
+from support.stack import url_once_ready
 
 pytestmark = pytest.mark.slow
 
@@ -216,7 +217,7 @@ def start_api(start_base: Callable[..., Process], store_url: str) -> str:
     api = start_base(
         "api", MOUSETRAP_BROKER_URL=store_url, MOUSETRAP_STORE_URL=store_url, MOUSETRAP_API_PORT="0"
     )
-    return api.wait_for_line("Uvicorn running on", seconds=30).partition(" running on ")[2].split()[0]
+    return url_once_ready(api)
 
 
 def test_inputs_in_flight_are_read_under_the_contracts_of_now(

@@ -10,7 +10,7 @@ from redis import Redis
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import QueueOptions, open_channel
 from mousetrap.jobs import QueueUnreachable
-from support.ports import free_ports
+from support.ports import closed_port
 from support.valkey import administrator
 
 #: Runs a command; `conftest.py` has it.
@@ -18,7 +18,7 @@ Command = Callable[..., Any]
 
 
 def environ(store_url: str, **more: str) -> dict[str, str]:
-    nowhere = f"http://127.0.0.1:{free_ports(1)[0]}"
+    nowhere = f"http://127.0.0.1:{closed_port()}"
     return {
         "MOUSETRAP_BROKER_URL": store_url,
         "MOUSETRAP_STORE_URL": store_url,
@@ -173,7 +173,7 @@ def test_a_store_that_may_forget_is_found(mousetrap: Command, own_valkey: Embedd
 
 
 def test_the_error_of_a_server_that_is_away_has_no_full_stop_before_ours(mousetrap: Command) -> None:
-    away = f"valkey://127.0.0.1:{free_ports(1)[0]}/0"
+    away = f"valkey://127.0.0.1:{closed_port()}/0"
 
     done = mousetrap("doctor", settings=environ(away))
 

@@ -18,7 +18,7 @@ import pytest
 from mousetrap.embedded_valkey import running_server
 from mousetrap.signing import Keyring
 from support.clients import http_client
-from support.ports import free_ports
+from support.ports import closed_port
 from support.processes import Process, clean_environment
 from support.waiting import until
 
@@ -187,7 +187,7 @@ def test_a_run_of_an_earlier_start_can_be_repeated(up: Start, start_base: Start)
 def test_a_server_that_is_away_is_reported_before_anything_starts(
     start_base: Start, living: Living, tmp_path: Path, what: str, variable: str
 ) -> None:
-    (port,) = free_ports(1)
+    port = closed_port()
     scheme = "amqp" if what == "broker" else "valkey"
     away = {f"MOUSETRAP_{variable}": f"{scheme}://me:s3cret@127.0.0.1:{port}/"}
 

@@ -13,14 +13,14 @@ from mousetrap.api_client.errors import CommandFailed, Misused, Unreachable
 from mousetrap.api_client.reply import decoded
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.shapes import Accepted, RunPage
-from support.ports import free_ports
+from support.ports import closed_port
 from support.settings import ANY_VALUE
 
 Serving = Callable[..., AbstractContextManager[tuple[str, list[str | None]]]]
 
 
 def test_no_api_is_reported_with_the_command_that_starts_one() -> None:
-    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    url = f"http://127.0.0.1:{closed_port()}"
     with (
         Api(url) as api,
         pytest.raises(Unreachable, match=f"cannot reach the API at {url}: .*`mousetrap up`"),
@@ -92,7 +92,7 @@ def test_an_address_that_is_none_is_a_wrong_setting() -> None:
 def test_a_proxy_is_not_paths_for_this_machines_own_api(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
     with serving((200, "{}")) as (url, _), Api(url) as api:
         api.ready()
 

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from mousetrap.jobs import PayloadAltered, PayloadMissing, Reference, StoreUnreachable
 from mousetrap.payloads import Backend, FolderBackend, Payloads, PayloadTooLarge, S3Backend, StoreBackend
 from mousetrap.store_client import open_client
-from support.ports import free_ports
+from support.ports import closed_port
 
 _MIB = 1024 * 1024
 Opened = Callable[[], AbstractAsyncContextManager[Backend]]
@@ -150,7 +150,7 @@ async def test_many_runs_are_swept_page_by_page(opened: Opened) -> None:
 
 
 async def test_a_store_that_is_away_is_no_missing_payload() -> None:
-    client = open_client(f"valkey://127.0.0.1:{free_ports(1)[0]}/0", None)
+    client = open_client(f"valkey://127.0.0.1:{closed_port()}/0", None)
     payloads = Payloads(StoreBackend(client, "here", 3600), inline=0)
     for call in (payloads.put("run", b"data"), payloads.get(Reference(key="run/x", sha256="0" * 64, size=1))):
         with pytest.raises(StoreUnreachable):

@@ -157,7 +157,7 @@ async def cancelled_while_running(teller: Teller) -> AsyncIterator[object]:
 
 
 async def expired(teller: Teller) -> AsyncIterator[object]:
-    first = await teller.open(expires_in=0.5)
+    first = await teller.open(expires_in=1.0)
     fence = await teller.do(first, OUTPUT)
     assert first.expires_ms is not None
     while await teller.now_ms() < first.expires_ms:

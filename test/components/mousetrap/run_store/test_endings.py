@@ -19,7 +19,7 @@ from mousetrap.run_store import Granted, RunStore, StoredRun, notifications, ope
 from mousetrap.run_store.endings import Outage
 from mousetrap.shapes import Event, Progress, RunState
 from support.inbox import eventually
-from support.ports import free_ports
+from support.ports import closed_port
 from support.proxy import Proxy, open_door
 from support.valkey import administrator
 
@@ -77,7 +77,7 @@ async def test_a_cancelled_run_has_ended_too(store: RunStore) -> None:
 
 
 async def test_a_store_that_is_away_at_the_start_is_an_error_and_not_a_wait() -> None:
-    async with open_store(f"valkey://127.0.0.1:{free_ports(1)[0]}", retention=600) as store:
+    async with open_store(f"valkey://127.0.0.1:{closed_port()}", retention=600) as store:
         with pytest.raises(StoreUnreachable):
             await store.wait_ended("r1", 60)
 

@@ -211,7 +211,7 @@ async def test_a_job_is_not_begun_after_its_run_s_time_is_over(store_url: str) -
 
 async def test_a_job_begun_in_time_may_end_late_but_not_begin_again(store_url: str) -> None:
     async with a_store(store_url) as store:
-        job, other = await opened(store, "r1", expires_in=0.2), await opened(store, "r2", expires_in=0.2)
+        job, other = await opened(store, "r1", expires_in=1.0), await opened(store, "r2", expires_in=1.0)
         claim, lost = await claimed(store, job), await claimed(store, other)
         await passed((other.expires_ms or 0) + 1)
 
@@ -225,7 +225,7 @@ async def test_a_worker_whose_claim_got_lost_does_not_begin_when_it_asks_again_t
     store_url: str,
 ) -> None:
     async with a_store(store_url) as store:
-        job = await opened(store, expires_in=0.2)
+        job = await opened(store, expires_in=1.0)
         await claimed(store, job)  # and the answer never arrives
         await passed((job.expires_ms or 0) + 1)
 

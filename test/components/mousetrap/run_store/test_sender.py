@@ -8,7 +8,7 @@ from redis import Redis
 from mousetrap.jobs import StoreUnreachable
 from mousetrap.run_store import open_store
 from mousetrap.run_store.packed.sender import can_compare
-from support.ports import free_ports
+from support.ports import closed_port
 from support.valkey import administrator
 
 
@@ -40,7 +40,7 @@ async def test_a_server_that_was_emptied_gets_the_library_again(store_url: str) 
 
 
 async def test_each_of_a_tick_learns_that_the_store_is_away() -> None:
-    (port,) = free_ports(1)
+    port = closed_port()
     async with open_store(f"valkey://127.0.0.1:{port}", retention=600) as store:
         asked = await asyncio.gather(
             *(store.known([f"r{number}"]) for number in range(3)), return_exceptions=True

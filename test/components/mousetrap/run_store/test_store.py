@@ -23,7 +23,7 @@ from mousetrap.run_store import (
 )
 from mousetrap.run_store.keys import job_key, packed_job_key
 from mousetrap.shapes import Event, Progress, RunState
-from support.ports import free_ports
+from support.ports import closed_port
 from support.valkey import administrator
 
 DAY = 86_400.0
@@ -361,7 +361,7 @@ async def test_every_key_has_a_time_to_live(store_url: str) -> None:
 
 
 async def test_a_store_that_is_away_is_reported_as_away_without_its_password() -> None:
-    async with a_store(f"valkey://:sesame@127.0.0.1:{free_ports(1)[0]}/0") as store:
+    async with a_store(f"valkey://:sesame@127.0.0.1:{closed_port()}/0") as store:
         for question in (
             store.check(),
             store.get("r1"),

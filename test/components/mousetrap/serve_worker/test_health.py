@@ -9,7 +9,7 @@ import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.blocking_worker import IN_LOOP, IN_THREAD
-from support.ports import free_ports
+from support.ports import closed_port
 from support.processes import Process
 from support.waiting import until
 
@@ -53,7 +53,7 @@ def test_a_worker_answers_on_an_address_of_ipv6(start_worker: Start, runs: Any) 
 
 
 def test_a_worker_that_never_found_anybody_lives(start_worker: Start, runs: Any) -> None:
-    (port,) = free_ports(1)
+    port = closed_port()
     absent = f"valkey://127.0.0.1:{port}/0"
     worker = start_worker(**OFTEN, MOUSETRAP_BROKER_URL=absent, MOUSETRAP_STORE_URL=absent)
 

@@ -29,7 +29,7 @@ from mousetrap.jobs import (
 )
 from mousetrap.stream_queue import open_stream_queue
 from support.inbox import eventually
-from support.ports import free_ports
+from support.ports import closed_port
 from support.valkey import administrator
 from support.waiting import until
 
@@ -314,7 +314,7 @@ async def test_a_delayed_message_and_a_held_one_survive_a_restart_of_the_server(
 async def test_a_server_that_is_away_is_named_without_its_password_in_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    [port] = free_ports(1)
+    port = closed_port()
 
     with caplog.at_level(logging.INFO, "mousetrap.stream_queue"):
         async with opened(f"valkey://user:secret@127.0.0.1:{port}/0", confirm_deadline=0.3) as queue:

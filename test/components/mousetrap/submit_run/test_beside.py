@@ -19,7 +19,7 @@ from mousetrap.shapes import RunState
 from mousetrap.submit_run import Accepted, Submission, SubmitOptions, Submitter
 from support.dying_submitter import STEPS, batch, dies, pipeline_named
 from support.packed import run_record
-from support.ports import free_ports
+from support.ports import closed_port
 from support.proxy import Proxy, open_door
 from support.valkey import administrator
 from support.waiting import until
@@ -79,7 +79,7 @@ async def apart(store_url: str) -> AsyncIterator[tuple[Proxy, RunStore]]:
 
 
 def cut_off(door: Proxy) -> None:
-    door.aim(f"valkey://127.0.0.1:{free_ports(1)[0]}")
+    door.aim(f"valkey://127.0.0.1:{closed_port()}")
     door.cut()
 
 

@@ -10,7 +10,7 @@ from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict, open_store
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import SubmitOptions, new_run_id, run_id_of_key, submit_run
-from support.ports import free_ports
+from support.ports import closed_port
 from support.workbench import KEYRING, Workbench, a_pipeline, add, double, on_streams
 
 
@@ -125,7 +125,7 @@ async def test_a_broker_that_is_away_is_an_error_soon_and_the_run_is_not_accepte
     from mousetrap.job_queue import QueueOptions, connect
 
     pipeline = a_pipeline()
-    away = f"amqp://guest:sesame@127.0.0.1:{free_ports(1)[0]}/"
+    away = f"amqp://guest:sesame@127.0.0.1:{closed_port()}/"
     async with (
         connect(away, [pipeline.first.queue], name="t", options=QueueOptions(confirm_deadline=0.2)) as queue,
         open_store(store_url, retention=3600) as store,

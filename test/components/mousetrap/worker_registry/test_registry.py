@@ -9,7 +9,7 @@ from mousetrap.jobs import Backlog, StoreUnreachable
 from mousetrap.shapes import Doing
 from mousetrap.worker_registry import open_registry
 from support.heartbeats import a_heartbeat
-from support.ports import free_ports
+from support.ports import closed_port
 from support.valkey import administrator
 
 
@@ -113,7 +113,7 @@ async def test_looks_are_forgotten_after_an_hour_without_a_look(store_url: str) 
 
 
 async def test_an_absent_store_is_reported() -> None:
-    (port,) = free_ports(1)
+    port = closed_port()
 
     async with open_registry(f"valkey://127.0.0.1:{port}/0") as registry:
         for act in (
