@@ -23,11 +23,14 @@ def ask(broker: Broker, method: str, path: str, **members: str) -> None:
     """Raises httpx.HTTPError unless the API does it; `members` are the body's."""
     parts = urlsplit(broker.url)
     login = (parts.username or "guest", parts.password or "guest")
-    with httpx.Client(timeout=20, verify=_certificates()) as client:
+    with httpx.Client(timeout=60, verify=_certificates()) as client:
         try:
             answer = client.request(method, broker.api + path, auth=login, json=members or None)
-        except httpx.ReadError:  # a busy node resets a connection now and then; what we ask can be repeated
+        except (httpx.ReadError, httpx.RemoteProtocolError):
+            # A busy node resets a connection now and then. What we ask can be repeated: what was deleted is not there.
             answer = client.request(method, broker.api + path, auth=login, json=members or None)
+            if method == "DELETE" and answer.status_code == httpx.codes.NOT_FOUND:
+                return
     answer.raise_for_status()
 
 

@@ -59,7 +59,7 @@ async def test_a_file_goes_in_and_a_stream_comes_out(settings: Settings, path: P
         AsyncClient(settings=settings) as client,
     ):
         run = await client.submit(copy, Film("film", Blob.of(path)))
-        film = await run.wait(timeout=30)
+        film = await run.wait(timeout=60)
 
         assert b"".join([chunk async for chunk in film.frames]) == DATA
         shown = await run.status()
@@ -67,7 +67,7 @@ async def test_a_file_goes_in_and_a_stream_comes_out(settings: Settings, path: P
         assert shown.input["frames"]["blob"].startswith(f"{run.id}/")
 
         again = await run.rerun()
-        copied = await again.wait(timeout=30)
+        copied = await again.wait(timeout=60)
         assert copied.frames.run_id == again.id
         assert b"".join([chunk async for chunk in copied.frames]) == DATA
 
@@ -78,7 +78,7 @@ async def test_a_file_goes_in_and_a_stream_comes_out(settings: Settings, path: P
 async def test_the_blocking_client_reads_it_as_a_file(settings: Settings, path: Path) -> None:
     def script() -> bytes:
         with Client(settings=settings) as client:
-            film = client.submit(copy, Film("film", Blob.of(path))).wait(timeout=30)
+            film = client.submit(copy, Film("film", Blob.of(path))).wait(timeout=60)
             with film.frames.open() as file:
                 return file.read()
 
@@ -112,7 +112,7 @@ async def test_a_blob_that_was_altered_fails_the_run_with_its_reason(settings: S
         chunk.write_bytes(bytes(chunk.stat().st_size))
         async with bench.working(copy.binding):
             with pytest.raises(RunFailed, match="was altered"):
-                await run.wait(timeout=30)
+                await run.wait(timeout=60)
         letter = await bench.dead_letter("copy")
         assert letter.headers["mousetrap-reason"] == "payload-altered"
 

@@ -157,8 +157,8 @@ def _interruptible() -> Iterator[None]:
 def test_an_interruption_ends_the_wait_and_not_the_run(client: Client) -> None:
     run = client.submit(held, 7)
     timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
+        timer.start()
         run.wait(60)
     timer.join()
     released.set()
