@@ -1,12 +1,9 @@
 """Follows one message until the broker confirms it."""
 
-from dataclasses import dataclass
-
 from mousetrap.jobs import Posted
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Pending(Posted):
+class Pending(Posted, eq=False, kw_only=True):
     """A message to publish, and its caller.
 
     1. Waiting: no channel, a blocked broker, or too many messages in flight.

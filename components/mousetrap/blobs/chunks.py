@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from mousetrap.blobs.errors import BlobBroken
 
 T = TypeVar("T")
@@ -36,8 +38,7 @@ class Chunks(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LoopChunks:
+class LoopChunks(msgspec.Struct, frozen=True):
     """Chunks of a store that is used on one event loop."""
 
     run_id: str

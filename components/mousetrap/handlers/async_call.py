@@ -4,42 +4,46 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Generator
 from contextvars import Context as ContextVars
-from dataclasses import dataclass
 from functools import partial
 from types import coroutine
 from typing import Any
+
+import msgspec
 
 from mousetrap.handlers.calling import Raised, Returned
 from mousetrap.jobs import Job
 
 
-@dataclass(frozen=True, slots=True)
-class Suspended:
+class Suspended(msgspec.Struct, frozen=True):
     """A handler waits for something."""
 
     awaited: Any
 
 
-@dataclass(frozen=True, slots=True)
-class AsyncCall:
+class AsyncCall(msgspec.Struct, frozen=True):
     """One call of an async handler: its coroutine, and what that runs in."""
 
     job: Job
     work: Coroutine[Any, Any, Returned | Raised]
     #: What the handler sets is set here alone.
     variables: ContextVars
-    stopped: threading.Event
+    #: Set when the handler is to stop; None where it is given nothing to see that by.
+    stopped: threading.Event | None
 
-    def step(self) -> Returned | Raised | Suspended:
-        """Runs the handler in the running task until it ends, or waits for something for the first time.
+    def end(self) -> None:
+        """Lets what the handler has left running see that its attempt is over."""
+        if self.stopped is not None:
+            self.stopped.set()
+
+    def step(self, task: "asyncio.Task[Any]") -> Returned | Raised | Suspended:
+        """Runs the handler in `task`, the running one, until it ends, or waits for something for the first time.
 
         A handler that cancels that task and ends has failed, as in a task of its own.
         """
         try:
             awaited = self.variables.run(self.work.send, None)
         except StopIteration as end:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if task.cancelling():
                 return Raised(asyncio.CancelledError())
             ended: Returned | Raised = end.value
             return ended

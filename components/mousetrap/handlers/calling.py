@@ -8,9 +8,10 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn, TypeVar
+
+import msgspec
 
 from mousetrap.retry import error_kind, error_text, error_traceback
 from mousetrap.shutdown import this_process
@@ -24,15 +25,13 @@ _log = logging.getLogger("mousetrap.worker")
 _MAX_TEXT = 8_000
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(msgspec.Struct, frozen=True):
     """The handler's value."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(msgspec.Struct, frozen=True):
     """The handler's error: any BaseException."""
 
     error: BaseException

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
@@ -105,25 +106,32 @@ class AsyncHandler(_LocalHandler):
             )
         except BaseException as error:  # noqa: BLE001  all of it is judged
             return self._unreadable(error, job)
-        stopped = threading.Event()
+        # An event costs a tenth of a small job: there is one where the handler can look at it.
+        stopped = threading.Event() if self._takes_context or self._soft_timeout is not None else None
+        return AsyncCall(job, self._work(payload, job, fences, stopped), variables, stopped)
+
+    def _work(
+        self, payload: Any, job: Job, fences: tuple[int, int], stopped: threading.Event | None
+    ) -> Coroutine[Any, Any, Returned | Raised]:
+        """The handler's coroutine, not begun; one without a context and a soft timeout has nothing that `stopped` would reach."""
+        if stopped is None:
+            return call_async(self._handler, payload)
         arguments: tuple[Any, ...] = (payload,)
         if self._takes_context:
             arguments = self._with_context(payload, job, fences, stopped)
         if self._soft_timeout is None:
-            work = call_async(self._handler, *arguments)
-        else:
-            work = call_async(run_softly, self._handler, arguments, self._soft_timeout, stopped)
-        return AsyncCall(job, work, variables, stopped)
+            return call_async(self._handler, *arguments)
+        return call_async(run_softly, self._handler, arguments, self._soft_timeout, stopped)
 
     async def until_ended(self, call: AsyncCall, task: "asyncio.Task[Any]") -> Outcome:
         """The outcome of a call that `task` makes, stopped in time."""
         try:
             in_time = await ended_within(task, self.stage.timeout)
         except asyncio.CancelledError:
-            call.stopped.set()
+            call.end()
             await self._end(task, call.job)
             raise
-        call.stopped.set()
+        call.end()
         if not in_time:
             await self._end(task, call.job)
             return self._timed_out(call.job)
@@ -133,7 +141,7 @@ class AsyncHandler(_LocalHandler):
 
     def ended_at_once(self, call: AsyncCall, ended: Returned | Raised) -> Outcome:
         """The outcome of a call that ended without waiting for anything."""
-        call.stopped.set()
+        call.end()
         return self._outcome(ended, call.job, call.variables)
 
     async def _end(self, task: "asyncio.Task[Any]", job: Job) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from mousetrap.jobs.errors import MousetrapError
 
@@ -14,8 +15,7 @@ _log = logging.getLogger("mousetrap.jobs")
 Settled = Callable[[MousetrapError | None], None]
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Posted:
+class Posted(msgspec.Struct, eq=False, kw_only=True):
     """A message on its way, and who waits for its result: no one once it is settled, or its caller has left."""
 
     settled: Settled | None

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from mousetrap.jobs import Job, MousetrapError, Outcome
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.claim_replies import Claim, Granted
@@ -11,7 +13,7 @@ from mousetrap.run_store.claim_replies import Claim, Granted
 Decision = Literal["recorded", "stale", "unlocked", "over"]
 
 
-class ClaimRequest(NamedTuple):
+class ClaimRequest(msgspec.Struct, frozen=True):
     """A job that a worker wants."""
 
     job: Job
@@ -29,7 +31,7 @@ class ClaimRequest(NamedTuple):
     in_place: bool = False
 
 
-class DecisionRequest(NamedTuple):
+class DecisionRequest(msgspec.Struct, frozen=True):
     """The outcome of an attempt, to be recorded."""
 
     job: Job

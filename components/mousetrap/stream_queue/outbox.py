@@ -42,8 +42,7 @@ class Target(NamedTuple):
     ours: bool
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Publish(Posted):
+class _Publish(Posted, eq=False, kw_only=True):
     """A message to send.
 
     1. Waiting in the outbox.

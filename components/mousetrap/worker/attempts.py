@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 from msgspec import UnsetType
 
 from mousetrap.handlers import AsyncCall, BoundHandler
@@ -27,8 +27,7 @@ _Key = tuple[str, int, int, int | UnsetType]
 _key: Callable[[Job], _Key] = attrgetter("id", "generation", "attempt", "parent_fence")
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One job under way, the only thing of a worker that changes.
 
     1. It begins when a delivery brings its job, and is in the table from then on. It may go on with others of its turn, or
@@ -69,7 +68,7 @@ class Attempt:
     #: Whether it goes on alone, from where it was.
     alone: bool = False
     #: On time.monotonic()'s clock, asked for through its module: the simulation replaces that.
-    began: float = field(default_factory=lambda: time.monotonic())
+    began: float = msgspec.field(default_factory=lambda: time.monotonic())
     running: bool = False
     #: Whether the store has counted its start: a suspect's only once it is alone.
     counted: bool = False

@@ -1,14 +1,13 @@
 """Holds the two replies of an outcome recorded beside its publish."""
 
-from dataclasses import dataclass
+import msgspec
 
 from mousetrap.jobs import MousetrapError
 from mousetrap.run_store import Decision
 from mousetrap.worker.settle import Publish
 
 
-@dataclass(slots=True)
-class Beside:
+class Beside(msgspec.Struct):
     """What became of an outcome's record and of the message that follows, which left in one turn.
 
     Either may be first, and either may fail. They are judged together, once both are known.

@@ -1,7 +1,6 @@
 """Settles a delivery: publishes what follows, then acknowledges."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -30,8 +29,7 @@ from mousetrap.worker.outages import Outages
 _LOCK_POLL_MIN_S, _LOCK_POLL_MAX_S = 0.2, 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(msgspec.Struct, frozen=True):
     """Another job follows: the next stage's, or the next attempt."""
 
     job: Job
@@ -40,8 +38,7 @@ class Publish:
     after: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Park:
+class Park(msgspec.Struct, frozen=True):
     """The same job is delivered again later, and not counted as a try."""
 
     job: Job
@@ -49,8 +46,7 @@ class Park:
     after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bury:
+class Bury(msgspec.Struct, frozen=True):
     """The job becomes a dead letter, signed with the first key."""
 
     job: Job
@@ -58,8 +54,7 @@ class Bury:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True):
     """The message becomes a dead letter as it was delivered, and touches no run; `job` is None where it is not ours."""
 
     job: Job | None
@@ -67,13 +62,11 @@ class Refuse:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """Nothing follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class HandBack:
+class HandBack(msgspec.Struct, frozen=True):
     """The queue delivers the message to another worker; it is not acknowledged."""
 
 

@@ -104,7 +104,7 @@ class Steps:
         self._observer.started(job)
         call = handler.call(job, (claim.fence, claim.lock_fence))
         if isinstance(call, AsyncCall):
-            step = call.step()
+            step = call.step(task)
             if isinstance(step, Suspended):
                 self._gate.running += 1
                 attempt.suspended = (call, task)

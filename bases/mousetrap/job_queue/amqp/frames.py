@@ -6,8 +6,8 @@ pika does it frame by frame and field by field, at several times the cost.
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
+import msgspec
 from pika.frame import Method
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD, Basic
 
@@ -38,7 +38,7 @@ _OURS = HEADER_PREFIX.encode()
 _MAX_BODY_BYTES = 65_536
 
 
-class Delivered(NamedTuple):
+class Delivered(msgspec.Struct, frozen=True):
     """One delivered message, and where in the data it ends."""
 
     tag: int

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -26,7 +26,7 @@ _EXPIRES_SOON_MS = 60_000
 _FIRST_FENCE = 1
 
 
-class Planned(NamedTuple):
+class Planned(msgspec.Struct, frozen=True):
     """A claim, and where its replies are."""
 
     request: ClaimRequest
@@ -53,11 +53,15 @@ class Claims:
         recorded, so that an earlier rejection is seen.
         """
         now = self._sender.now_ms()
-        planned = [self._first(call, request, worker, now) for request in requests]
-        if started := [it.request.job.run_id for it in planned if not it.request.job.parent]:
+        first = [self._first(call, request, worker, now) for request in requests]
+        if started := [it.job.run_id for it in requests if not it.job.parent]:
             call.add("ZREM", OPENED, *started)
             call.add("ZREM", OPENED_DELAYED, *started)
-        return [self._looks(call, it, now) if it.record else it for it in planned]
+        asked = zip(requests, first, strict=True)
+        return [
+            self._looks(call, request, record, place, now) if record else Planned(request, record, place)
+            for request, (record, place) in asked
+        ]
 
     async def judge(
         self, planned: Sequence[Planned], replies: Sequence[Any], worker: str
@@ -105,15 +109,16 @@ class Claims:
         # A message that we did not sign can hold any bytes, and they are no text of a record.
         return encode_run(facts, payload).decode(errors="replace")
 
-    def _first(self, call: Call, request: ClaimRequest, worker: str, now: int) -> Planned:
+    def _first(self, call: Call, request: ClaimRequest, worker: str, now: int) -> tuple[bytes, int]:
+        """What a plain claim records, and the place of the reply."""
         job = request.job
         if not self._is_plain(request, now):
-            return Planned(request, b"", call.add(*function_call(self._transition(request, worker))))
+            return b"", call.add(*function_call(self._transition(request, worker)))
         lease = int(request.lease * 1000)
         facts = JobFacts(stage=job.stage, worker=worker, claimed_ms=now, until_ms=now + lease)
         record = encode_claim(_FIRST_FENCE, facts)
         key = packed_job_key(job.run_id, job.id)
-        return Planned(request, record, call.add("SET", key, record, "NX", "GET", "PX", self._ttl))
+        return record, call.add("SET", key, record, "NX", "GET", "PX", self._ttl)
 
     def _is_plain(self, request: ClaimRequest, now: int) -> bool:
         """Whether nothing of the claim needs more than its job's, its run's and its parent's first bytes."""
@@ -128,19 +133,19 @@ class Claims:
             and (job.parent is None or len(job.payload) <= self._keep)
         )
 
-    def _looks(self, call: Call, planned: Planned, now: int) -> Planned:
-        job = planned.request.job
+    def _looks(self, call: Call, request: ClaimRequest, record: bytes, place: int, now: int) -> Planned:
+        job = request.job
         run = call.add("GETRANGE", packed_run_key(job.run_id), 0, 0)
         parent = 0
         if job.parent:
             parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), 0, HEAD - 1)
         call.keep(job.run_id, job.accepted_ms, now, self._ttl)
-        return planned._replace(run=run, parent=parent)
+        return Planned(request, record, place, run, parent)
 
     def _result(
         self, planned: Planned, replies: Sequence[Any], worker: str
     ) -> Claim | MousetrapError | ClaimJob:
-        request, record, place, *_ = planned
+        request, record, place = planned.request, planned.record, planned.place
         if not record:
             return self._settled(request, replies[place], self._transition(request, worker), worker)
         held, run = replies[place], replies[planned.run]

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -19,7 +19,7 @@ from mousetrap.run_store.transitions import Transition, text_of
 from mousetrap.signing import Keyring
 
 
-class Planned(NamedTuple):
+class Planned(msgspec.Struct, frozen=True):
     """A decision, and where its reply is."""
 
     request: DecisionRequest
