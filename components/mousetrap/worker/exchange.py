@@ -76,6 +76,7 @@ class Exchange:
         self._under_way.discard(call)
         if self._is_closed:
             return
+        self.send()  # what has waited: the store works at it while we act on these replies
         error = StoreUnreachable("the call was cancelled") if call.cancelled() else call.exception()
         replies = (*call.result().decisions, *call.result().claims) if error is None else repeat(error)
         together = list(zip((*decided, *claimed), replies, strict=False))

@@ -144,7 +144,8 @@ class Turns:
             self._safely(attempt, self._recorded, result)
         for attempt, result in claimed:
             self._safely(attempt, self._claimed, result)
-        self._steps.start()
+        # A turn later: a call to the store that has just begun is written first, and not after five milliseconds of handlers.
+        asyncio.get_running_loop().call_soon(self._steps.start)
 
     def _claimed(self, attempt: Attempt, claim: Claim | BaseException) -> None:
         if attempt.alone:
