@@ -1,5 +1,6 @@
 """Signs with the first key of a ring, and verifies with any."""
 
+import hashlib
 import hmac
 import secrets
 from binascii import b2a_base64
@@ -17,6 +18,9 @@ _MESSAGE, _RECORD = "v1", "r1"
 _MIN_SECRET_LENGTH = 16
 #: Base64 for URLs and file names, without the padding.
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+#: Of HMAC: bytes in a block of SHA-256, and what the key is combined with for the inner and for the outer hash.
+_BLOCK = 64
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 class SignatureRefused(Exception):
@@ -100,10 +104,12 @@ class Keyring:
         key_id = key_id or next(iter(self.keys))
         # A key id has only letters and digits, so that the dot after it cannot be moved into the body.
         start = f"{version}.{key_id}."
-        mac = _keyed_hmac(start, self.keys[key_id]).copy()
+        inner, outer = _begun(start, self.keys[key_id])
+        inner, outer = inner.copy(), outer.copy()
         for part in parts:
-            mac.update(part)
-        return start + b2a_base64(mac.digest(), newline=False).translate(_URL_SAFE, b"=").decode()
+            inner.update(part)
+        outer.update(inner.digest())
+        return start + b2a_base64(outer.digest(), newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def new_signing_key() -> str:
@@ -112,6 +118,11 @@ def new_signing_key() -> str:
 
 
 @lru_cache(maxsize=64)
-def _keyed_hmac(start: str, secret: bytes) -> hmac.HMAC:
-    # Kept and copied: 2.1 instead of 2.5 microseconds for the signature of a small message.
-    return hmac.new(secret, start.encode(), "sha256")
+def _begun(start: str, secret: bytes) -> tuple["hashlib._Hash", "hashlib._Hash"]:
+    """The inner and the outer hash of an HMAC-SHA-256 (RFC 2104) whose message begins with `start`; to be copied.
+
+    Three Python calls less for each signature than with an `hmac.HMAC` that is kept and copied, at half its cost; the C
+    function `hmac.digest` begins with the key each time, which costs as much as the `HMAC`.
+    """
+    key = (secret if len(secret) <= _BLOCK else hashlib.sha256(secret).digest()).ljust(_BLOCK, b"\0")
+    return hashlib.sha256(key.translate(_INNER) + start.encode()), hashlib.sha256(key.translate(_OUTER))

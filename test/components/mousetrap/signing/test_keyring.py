@@ -1,5 +1,8 @@
 """Signatures: only those of a key of ours are accepted."""
 
+import hmac
+from base64 import urlsafe_b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +17,22 @@ def test_our_own_signature_is_accepted(body: bytes) -> None:
     ring = Keyring.parse(NEW)
 
     ring.verify(body, ring.headers(body))
+
+
+@given(
+    st.text("abcXYZ019-_", min_size=16, max_size=200),
+    st.lists(st.binary(max_size=300), min_size=2, max_size=2),
+)
+def test_a_signature_is_the_hmac_of_its_parts(secret: str, parts: list[bytes]) -> None:
+    """As the standard library computes it: every version signs alike, with a secret shorter and longer than a block."""
+    ring = Keyring.parse(f"k:{secret}")
+    about, value = parts[0].hex(), parts[1]
+
+    message = hmac.digest(secret.encode(), b"v1.k." + value, "sha256")
+    record = hmac.digest(secret.encode(), b'r1.k.["%b"]%b' % (about.encode(), value), "sha256")
+
+    assert ring.headers(value) == {HEADER: f"v1.k.{urlsafe_b64encode(message).decode().rstrip('=')}"}
+    assert ring.sign_record([about], value) == f"r1.k.{urlsafe_b64encode(record).decode().rstrip('=')}"
 
 
 def test_during_a_rotation_both_keys_are_taken_and_the_first_one_signs() -> None:
