@@ -23,6 +23,7 @@ from support.rabbitmq import (
     GivenRabbitMQ,
     NoRabbitMQ,
     OwnRabbitMQ,
+    SharedHost,
     find_own_rabbitmq,
     virtual_host,
 )
@@ -65,6 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers", "long: takes half a minute or more; `make test` leaves these out, CI does not"
+    )
+    config.addinivalue_line(
+        "markers",
+        "own_queues: its queues have names that no other test uses, so that it may share a virtual host with others",
     )
     config.addinivalue_line("markers", "stages(**fields): what the stages of the test's bench have in common")
 
@@ -128,10 +133,21 @@ def rabbitmq(request: pytest.FixtureRequest) -> Broker:
 
 
 @pytest.fixture
-def broker_url(rabbitmq: Broker) -> Iterator[str]:
-    """The address of an empty virtual host for this test alone."""
+def broker_url(request: pytest.FixtureRequest, rabbitmq: Broker) -> Iterator[str]:
+    """The address of an empty virtual host for this test alone, or of one for tests with `own_queues`."""
+    if request.node.get_closest_marker("own_queues"):
+        shared: SharedHost = request.getfixturevalue("_shared_host")
+        yield shared.lend()
+        return
     with virtual_host(rabbitmq) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def _shared_host(rabbitmq: Broker) -> Iterator[SharedHost]:
+    host = SharedHost(rabbitmq)
+    yield host
+    host.close()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from support.rabbitmq import ON_OWN_RABBITMQ, OwnRabbitMQ
 from support.simulated_queue import connect, relay, simulated_url
 from support.workbench import connected
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.own_queues]
 
 
 @pytest.fixture(params=[pytest.param("rabbitmq", marks=ON_OWN_RABBITMQ), "streams"])

@@ -21,7 +21,7 @@ from support.inbox import Inbox
 from support.simulated_queue import connect, relay, simulated_url
 from support.workbench import connected
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.own_queues]
 
 TIMEOUT_S = 60.0
 SHORT_DEADLINE = QueueOptions(confirm_deadline=0.5)

@@ -15,7 +15,7 @@ from support.any_topics import AnyTopics, any_topics
 from support.inbox import Inbox
 from support.relay import relay
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.own_queues]
 
 Open = Callable[..., AbstractAsyncContextManager[AnyTopics]]
 

@@ -19,6 +19,8 @@ from mousetrap.pipeline import ContractBroken
 from mousetrap.shapes import RunState
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, just_now_ms
 
+pytestmark = pytest.mark.own_queues
+
 ALL = Selection()
 
 

@@ -11,6 +11,8 @@ from mousetrap.jobs import Browsed, Message, dead_queue, encode, first_job
 from support.valkey import administrator
 from support.workbench import KEYRING, Workbench, on_streams
 
+pytestmark = pytest.mark.own_queues
+
 ALL = Selection()
 
 

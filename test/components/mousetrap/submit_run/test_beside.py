@@ -25,6 +25,8 @@ from support.valkey import administrator
 from support.waiting import until
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, on_streams, workbench_for
 
+pytestmark = pytest.mark.own_queues
+
 TAGGED = SubmitOptions(tags=("blue",))
 
 

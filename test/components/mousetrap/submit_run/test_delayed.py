@@ -14,6 +14,8 @@ from support.inbox import eventually
 from support.valkey import administrator
 from support.workbench import KEYRING, Workbench, add, double, on_streams
 
+pytestmark = pytest.mark.own_queues
+
 DAY_S = 86_400.0
 RETENTION_S = 3600
 

@@ -11,6 +11,8 @@ from mousetrap.submit_run import Accepted
 from support.dying_submitter import STEPS, batch, dies, pipeline_named
 from support.workbench import workbench_for
 
+pytestmark = pytest.mark.own_queues
+
 RUNS, DELAY_S = 60, 1.5
 
 

@@ -39,6 +39,8 @@ from mousetrap.worker.settle import Publish
 from support.packed import job_record, packed_child, packed_first
 from support.workbench import TIMEOUT_S, Workbench
 
+pytestmark = pytest.mark.own_queues
+
 #: How long an unfinished job stays with a worker that lost it.
 LEASE_S = 0.5
 

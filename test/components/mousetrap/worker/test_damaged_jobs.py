@@ -11,6 +11,8 @@ from mousetrap.run_store.keys import packed_job_key, packed_run_key
 from mousetrap.shapes import RunState
 from support.workbench import KEYRING, Workbench, add, double, just_now_ms
 
+pytestmark = pytest.mark.own_queues
+
 
 def a_job(bench: Workbench, v: Literal[2, 5] = 2) -> Job:
     return first_job(

@@ -21,6 +21,8 @@ from mousetrap.signing import Keyring
 from mousetrap.submit_run import RerunImpossible, Submitter
 from support.workbench import KEYRING, Workbench, on_streams
 
+pytestmark = pytest.mark.own_queues
+
 
 @pytest.fixture(params=[2, 5], ids=["hashes", "packed"], autouse=True)
 def new_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from mousetrap.shapes import RunState
 from support.packed import job_record, packed_first
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, just_now_ms, on_streams
 
+pytestmark = pytest.mark.own_queues
+
 
 @pytest.fixture(autouse=True)
 def new_runs_are_of_format_5(monkeypatch: pytest.MonkeyPatch) -> None:

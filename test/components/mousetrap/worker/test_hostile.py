@@ -18,6 +18,8 @@ from mousetrap.worker import WorkerStats
 from support import hostile_handlers as hostile
 from support.workbench import TIMEOUT_S, Workbench, a_pipeline, on_streams, workbench
 
+pytestmark = pytest.mark.own_queues
+
 _QUICK = RetryPolicy(attempts=2, base=0.001, cap=0.001)
 _with_text = pytest.mark.stages(input=str, output=str, retry=_QUICK)
 

@@ -6,10 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from mousetrap.handlers import Context, chain, task
 from mousetrap.jobs import Message, Queue, Settled, decode
 from mousetrap.shapes import RunState
 from support.workbench import TIMEOUT_S, Workbench, a_pipeline, add, double, on_streams, workbench_for
+
+pytestmark = pytest.mark.own_queues
 
 
 @asynccontextmanager

@@ -24,6 +24,8 @@ from support.large_handlers import Order, handle
 from support.serializers import BACKWARDS
 from support.workbench import KEYRING, Workbench, on_streams, workbench_for
 
+pytestmark = pytest.mark.own_queues
+
 #: In UTF-8 twice as many bytes as characters, and far above what is inline.
 TEXT = "é" * 50_000
 

@@ -19,6 +19,8 @@ from support import isolated_handlers
 from support.waiting import until
 from support.workbench import KEYRING, TIMEOUT_S, Workbench
 
+pytestmark = pytest.mark.own_queues
+
 
 class Database:
     """What the handler of these tests depends on."""

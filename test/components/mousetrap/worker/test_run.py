@@ -19,6 +19,8 @@ from mousetrap.run_store import Granted
 from mousetrap.shapes import RunState
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, just_now_ms
 
+pytestmark = pytest.mark.own_queues
+
 
 async def test_a_run_goes_through_its_stages_to_its_result(bench: Workbench) -> None:
     async with bench.working(bench.bind("add", add), bench.bind("double", double)):

@@ -16,6 +16,8 @@ from mousetrap.submit_run import RerunImpossible
 from support.serializers import BACKWARDS, Page, fetch, pass_on
 from support.workbench import KEYRING, Workbench, on_streams
 
+pytestmark = pytest.mark.own_queues
+
 
 def of(bench: Workbench, *serializers: Any, **more: Any) -> Workbench:
     """The bench with a pipeline fetch -> one stage for each serializer, over the bench's own queues."""

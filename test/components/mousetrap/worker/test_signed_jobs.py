@@ -25,6 +25,8 @@ from support.workbench import (
     workbench,
 )
 
+pytestmark = pytest.mark.own_queues
+
 FIELDS = Job.__struct_fields__
 NUMBERS = st.integers() | st.sampled_from((-5, -1, 0, 1, 2, 3, 4, 10**8, 10**9, 2**53, 2**63, 2**64, 10**30))
 VALUES = (

@@ -23,6 +23,8 @@ from support.valkey import administrator
 from support.waiting import until
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, Working, add, double, workbench
 
+pytestmark = pytest.mark.own_queues
+
 #: Seconds; a broker drops a connection that is silent for two heartbeats.
 HEARTBEAT = 2
 #: Seconds, as text; some minutes of it are to be had by asking.

@@ -14,6 +14,8 @@ from mousetrap.run_store import StoredRun
 from mousetrap.shapes import Event, RunState
 from support.workbench import TIMEOUT_S, Workbench, add, double, on_streams
 
+pytestmark = pytest.mark.own_queues
+
 
 def yielded(run: StoredRun) -> list[tuple[Any, ...]]:
     """Stage, attempt and value of each yielded value."""
