@@ -5,7 +5,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from support.other_workspace import Tree
+from support.other_workspace import Tree, copy_bytecode
 
 _ROOT = Path(__file__).parents[2]
 _AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -29,6 +29,7 @@ class Checkout(Tree):
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="tar")
         archive.unlink()
+        copy_bytecode(folder)
         _git(folder, "init", "--quiet")
         (folder / ".git/info/exclude").write_text("/environment/\n/.venv\n")
         super().__init__(folder)

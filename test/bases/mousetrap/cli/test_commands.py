@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ _READ_SETTINGS = [
 ]
 
 
-def mousetrap(
+def in_a_process(
     folder: Path, *arguments: str, given: str = "", **settings: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -84,21 +85,31 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
     ],
 )
 def test_bad_usage_is_reported_without_a_traceback_and_exits_2(
-    tmp_path: Path, arguments: tuple[str, ...]
+    mousetrap: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
 ) -> None:
-    done = mousetrap(tmp_path, *arguments)
+    monkeypatch.chdir(tmp_path)
 
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr
-    assert "Traceback" not in done.stderr
+    code, printed, reported = mousetrap(*arguments, settings={"COLUMNS": "200"})
+
+    assert (code, printed) == (2, "")
+    assert reported and "Traceback" not in reported
+
+
+def test_the_code_and_the_text_of_bad_usage_are_those_of_the_process(tmp_path: Path) -> None:
+    done = in_a_process(tmp_path, "runs", "--limit", "0")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--limit" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", _READ_SETTINGS)
 def test_a_wrong_setting_is_one_line_that_hides_its_secret_and_exits_2(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    done = mousetrap(tmp_path, *command, MOUSETRAP_BROKER_URL="ftp://me:secret@there")
+    done = in_a_process(tmp_path, *command, MOUSETRAP_BROKER_URL="ftp://me:secret@there")
 
     assert done.returncode == 2
     assert "MOUSETRAP_BROKER_URL: write an address" in done.stderr
@@ -111,7 +122,7 @@ def test_without_an_api_the_command_that_starts_one_is_named_and_the_exit_code_i
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     url = f"http://127.0.0.1:{closed_port()}"
-    done = mousetrap(tmp_path, *command, MOUSETRAP_API_URL=url)
+    done = in_a_process(tmp_path, *command, MOUSETRAP_API_URL=url)
 
     assert done.returncode == 3
     assert done.stderr.startswith(f"mousetrap: cannot reach the API at {url}: start it with `mousetrap up`")
@@ -140,7 +151,7 @@ def test_each_program_names_itself_as_it_is_called(base: str, usage: str) -> Non
 
 
 def test_a_worker_without_a_name_sees_all_that_there_are(tmp_path: Path) -> None:
-    assert mousetrap(tmp_path, "worker").stderr == (
+    assert in_a_process(tmp_path, "worker").stderr == (
         f"mousetrap: name the workers to run ({', '.join(WORKERS)}), or a file or module with tasks, as words.py; without any, "
         "MOUSETRAP_MODULES names them\n"
     )
@@ -156,7 +167,7 @@ def test_every_scope_of_a_key_is_named_where_one_is_made() -> None:
 
 
 def test_a_signing_key_is_printed_alone(tmp_path: Path) -> None:
-    done = mousetrap(tmp_path, "keys", "signing")
+    done = in_a_process(tmp_path, "keys", "signing")
     assert done.returncode == 0
     assert len(done.stdout.split(":")) == 2
     assert len(done.stdout.splitlines()) == 1
