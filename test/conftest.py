@@ -43,6 +43,7 @@ _SERVERS = {
     "own_rabbitmq",
     "valkey",
     "own_valkey",
+    "store_url",
     "valkey_cluster",
     "queue_url",
     "s3_server",

@@ -3,12 +3,11 @@
 from typing import Any
 
 import msgspec
-from redis import Redis
 
 from mousetrap.jobs import Job, first_job
 from mousetrap.run_store.keys import packed_events_key, packed_job_key, packed_run_key
 from mousetrap.run_store.records import JobRecord, RunRecord, decode_job, decode_run
-from support.valkey import administrator
+from support.valkey import console, names
 
 
 def packed(job: Job, parent_fence: int = 0) -> Job:
@@ -34,21 +33,21 @@ def packed_child(job: Job, fence: int, payload: bytes = b'{"sum":3}') -> Job:
 
 def run_record(url: str, run_id: str) -> RunRecord | None:
     """The run as the store has it."""
-    with Redis.from_url(administrator(url)) as client:
+    with console(url) as client:
         record: Any = client.get(packed_run_key(run_id))
     return None if record is None else decode_run(record)
 
 
 def job_record(url: str, job: Job) -> JobRecord | None:
     """The job as the store has it."""
-    with Redis.from_url(administrator(url)) as client:
+    with console(url) as client:
         record: Any = client.get(packed_job_key(job.run_id, job.id))
     return None if record is None else decode_job(record)
 
 
 def job_facts(url: str, job: Job) -> dict[str, Any]:
     """All facts of the job, those too that only Lua reads."""
-    with Redis.from_url(administrator(url)) as client:
+    with console(url) as client:
         record: Any = client.get(packed_job_key(job.run_id, job.id))
     facts: dict[str, Any] = msgspec.json.decode(record[9:].partition(b"\n")[0])
     return facts
@@ -56,7 +55,7 @@ def job_facts(url: str, job: Job) -> dict[str, Any]:
 
 def events(url: str, run_id: str) -> list[str]:
     """The kinds of the events that the run's stream has after the one that it begins with."""
-    with Redis.from_url(administrator(url)) as client:
+    with console(url) as client:
         entries: Any = client.xrange(packed_events_key(run_id))
     kinds = [fields[b"kind"].decode() for _, fields in entries]
     assert kinds[:1] in ([], ["accepted"])
@@ -65,6 +64,5 @@ def events(url: str, run_id: str) -> list[str]:
 
 def untimed(url: str) -> list[str]:
     """The keys without a time-to-live."""
-    with Redis.from_url(administrator(url)) as client:
-        keys: Any = client.keys("mousetrap:*")
-        return [key.decode() for key in keys if client.pttl(key) == -1]
+    with console(url) as client:
+        return [key for key in names(url, "mousetrap:*") if client.pttl(key) == -1]

@@ -1,9 +1,11 @@
 """Finds or starts the Valkey that tests run against."""
 
 import hashlib
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from redis import Redis
+from redis.cluster import RedisCluster
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 
@@ -44,6 +46,23 @@ def administrator(url: str) -> str:
         return parts.geturl()
     netloc = f"{_ADMINISTRATOR}:{_PASSWORD}@{parts.hostname}:{parts.port}"
     return parts._replace(netloc=netloc).geturl()
+
+
+def console(url: str) -> Redis:
+    """A client that may look at everything in a store, be it a cluster."""
+    login, _, hosts = url.rpartition("@")
+    if "," not in hosts:
+        return _client(url)
+    one = administrator(f"{login}@{hosts.partition(',')[0]}/0")
+    return cast(Redis, RedisCluster.from_url(one))
+
+
+def names(url: str, pattern: str) -> list[str]:
+    """The keys that match, on all servers of a cluster."""
+    with console(url) as client:
+        options = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(client, RedisCluster) else {}
+        found: Any = client.keys(pattern, **options)
+    return sorted(key.decode() for key in found)
 
 
 def _client(url: str) -> Redis:

@@ -15,7 +15,7 @@ from support.ports import free_ports
 from support.waiting import until
 
 #: One process of a parallel run starts the cluster, for all its tests.
-ON_ONE_CLUSTER = pytest.mark.xdist_group("valkey cluster")
+ON_ONE_CLUSTER = pytest.mark.xdist_group("valkey_cluster")
 _PASSWORD = "for-the-tests-alone"
 _REPLY_TIMEOUT_S = 5.0
 #: Until servers take one that does not answer for dead. Long: on a busy machine none may be replaced that lives.
@@ -29,7 +29,11 @@ class Node:
         directory.mkdir(parents=True)
         self._directory = directory
         self.port, self.bus = port, bus
-        users = (f"user default on >{_PASSWORD} ~* &* +@all", f"user mousetrap on >{_PASSWORD} {_RIGHTS}")
+        users = (
+            f"user default on >{_PASSWORD} ~* &* +@all",
+            f"user mousetrap on >{_PASSWORD} {_RIGHTS}",
+            f"user administrator on >{_PASSWORD} ~* &* +@all",
+        )
         (directory / "users.acl").write_text("\n".join([*users, ""]))
         self._process = self._run()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mousetrap.jobs import Reference
 from mousetrap.payloads.backend import Data, RunsPage
-from mousetrap.store_client import Library, StoreClient, reaching
+from mousetrap.store_client import Command, Library, StoreClient, reaching
 
 #: Bytes of one field: a client waits a second and a half for a reply, and the server does nothing else meanwhile.
 _PART = 1024 * 1024
@@ -42,29 +42,34 @@ class StoreBackend:
         return f"the store at {self._place}"
 
     async def write(self, reference: Reference, data: Data) -> None:
-        key = _key(reference.run_id)
+        key = self._key(reference.run_id)
         for number in range(_parts(reference.size)):
             part = data if len(data) <= _PART else data[number * _PART : (number + 1) * _PART]
+            now_ms = int(self._now() * 1000)
+            name: list[Command] = [("ZADD", _INDEX, now_ms, reference.run_id), ("PEXPIRE", _INDEX, self._ttl)]
+            put: list[Command] = [
+                ("HSET", key, _field(reference, number), part),
+                # The run may be kept for longer already: an expiry is set or extended, and never shortened.
+                ("PEXPIRE", key, self._ttl, "NX"),
+                ("PEXPIRE", key, self._ttl, "GT"),
+            ]
             async with self._calls:
                 with reaching(self._place):
-                    # Together: a sweep between them could take away what is put here.
-                    await self._client.transaction(
-                        [
-                            ("ZADD", _INDEX, int(self._now() * 1000), reference.run_id),
-                            ("HSET", key, _field(reference, number), part),
-                            # The run may be kept for longer already: an expiry is set or extended, and never shortened.
-                            ("PEXPIRE", key, self._ttl, "NX"),
-                            ("PEXPIRE", key, self._ttl, "GT"),
-                            ("PEXPIRE", _INDEX, self._ttl),
-                        ]
-                    )
+                    if self._client.is_cluster:
+                        # Named first: what is put and not named would never be swept.
+                        await self._client.transaction(name)
+                        await self._client.transaction([("HSET", key, ".put_ms", now_ms), *put])
+                    else:  # together: a sweep between them could take away what is put here
+                        await self._client.transaction([*name, *put])
 
     async def read(self, reference: Reference) -> bytes | None:
         parts: list[Any] = []
         for number in range(_parts(reference.size)):
             async with self._calls:
                 with reaching(self._place):
-                    part = await self._client.call("HGET", _key(reference.run_id), _field(reference, number))
+                    part = await self._client.call(
+                        "HGET", self._key(reference.run_id), _field(reference, number)
+                    )
             if part is None:
                 return None
             parts.append(part)
@@ -79,14 +84,21 @@ class StoreBackend:
 
     async def delete_run(self, run_id: str, put_before: float) -> None:
         with reaching(self._place):
-            await LIBRARY.call(self._client.call, run_id, int(put_before * 1000), keys=(_INDEX, _key(run_id)))
+            call, key, before_ms = self._client.call, self._key(run_id), int(put_before * 1000)
+            if self._client.is_cluster:
+                await LIBRARY.call(call, before_ms, function="_payloads", keys=(key,))
+                await LIBRARY.call(call, run_id, before_ms, function="_name", keys=(_INDEX,))
+            else:
+                await LIBRARY.call(call, run_id, before_ms, keys=(_INDEX, key))
+
+    def _key(self, run_id: str) -> str:
+        """In a cluster in the slot of the run, whose functions extend its expiry."""
+        return (
+            f"mousetrap:{{{run_id}}}:payloads" if self._client.is_cluster else f"mousetrap:payloads:{run_id}"
+        )
 
     async def close(self) -> None:
         """Nothing: the client is the run store's."""
-
-
-def _key(run_id: str) -> str:
-    return f"mousetrap:payloads:{run_id}"
 
 
 def _field(reference: Reference, number: int) -> str:

@@ -5,8 +5,16 @@ from typing import Any
 
 import msgspec
 
-from mousetrap.jobs import RecordDamaged
-from mousetrap.run_store.transitions import Transition
+from mousetrap.jobs import RecordDamaged, StoreUnreachable
+from mousetrap.run_store.transitions import (
+    ENDED,
+    CancelRun,
+    Look,
+    ReportProgress,
+    Transition,
+    Unpublished,
+    YieldValue,
+)
 from mousetrap.store_client import Library, ReplyError, StoreClient, unreachable
 
 #: Transitions in one call; each keeps the server busy for about 15 µs, during which all other clients wait.
@@ -122,6 +130,39 @@ class Batches:
         if kind == "damaged":
             return RecordDamaged(f"what the store keeps of the job is damaged: {text}")
         return unreachable(self._address, text)
+
+
+class NothingOlder(Batches):
+    """Stands for the older family where there is none of it: in a cluster, for its keys have no hash tag."""
+
+    def call(self, transition: Call) -> "asyncio.Future[list[Any]]":
+        if transition == (ENDED,):  # whether the server accepts transitions
+            return super().call(transition)
+        return asyncio.ensure_future(self._answer(transition))
+
+    def note(self, transition: Call) -> None:
+        """Nothing: there is no run that the note could be about."""
+
+    async def _answer(self, transition: Call) -> list[Any]:
+        if isinstance(transition, Unpublished):
+            return ["unpublished", 0]
+        for kind, answer in _OF_NO_RUN.items():
+            if isinstance(transition, kind):
+                return [answer]
+        if isinstance(transition, tuple):
+            return [ENDED]
+        raise StoreUnreachable(
+            f"cannot use the store at {self._address}: runs before wire format 5 are not kept in a cluster"
+        )
+
+
+#: What the older family answers for a run that it does not know.
+_OF_NO_RUN: dict[type[Transition], str] = {
+    Look: "",
+    CancelRun: "unknown",
+    ReportProgress: "recorded",
+    YieldValue: "over",
+}
 
 
 def _one(reply: msgspec.Raw) -> list[Any]:

@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 from mousetrap.payloads import PayloadOptions, StoreBackend, open_payloads
-from mousetrap.run_store.batches import Batches
+from mousetrap.run_store.batches import Batches, NothingOlder
 from mousetrap.run_store.notifications import ENDS, Notifications
 from mousetrap.run_store.packed.runs import PackedRuns
 from mousetrap.run_store.packed.sender import Sender
@@ -34,7 +34,7 @@ class StoreConnection(RunReader):
         self._ttl = int(retention * 1000)
         self._keep = keep
         self._keyring = keyring
-        self._batches = Batches(client, address)
+        self._batches = (NothingOlder if client.is_cluster else Batches)(client, address)
         self._sender = Sender(client, address, _loop_time)
         self._packed_runs = PackedRuns(self._sender, self._ttl)
         self._withdrawals = Withdrawals(self._packed_runs)

@@ -23,6 +23,8 @@ class StoreInfo:
     max_bytes: int | None = None
     #: Whether it sets a string only if that has a given value, so that outcomes go by plain commands.
     compares: bool = True
+    #: Whether it is one of a cluster; the others were not asked.
+    in_cluster: bool = False
 
 
 async def read_info(client: StoreClient) -> StoreInfo:
@@ -38,6 +40,7 @@ async def read_info(client: StoreClient) -> StoreInfo:
         used_bytes=_number(info.get("used_memory")),
         max_bytes=_number(info.get("maxmemory")),
         compares=can_compare(reply),
+        in_cluster=info.get("cluster_enabled") == "1",
     )
 
 

@@ -64,3 +64,8 @@ def newest_key(pipeline: str) -> str:
 def payloads_key(run_id: str) -> str:
     """The hash of what is too large for a run's records and messages: see the component `payloads`."""
     return f"mousetrap:payloads:{run_id}"
+
+
+def cluster_payloads_key(run_id: str) -> str:
+    """The same in a cluster, in the slot of the run."""
+    return f"mousetrap:{{{run_id}}}:payloads"

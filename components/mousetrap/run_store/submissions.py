@@ -209,7 +209,7 @@ class Submissions(StoreConnection):
         """
         _, now_ms, *run_ids = await self._batches.call(Unpublished(int(age * 1000), limit))
         packed = await self._packed_runs.unpublished(int(age * 1000), limit)
-        return Abandoned(now_ms, [*run_ids, *packed])
+        return Abandoned(now_ms or await self._packed_runs.now_ms(), [*run_ids, *packed])
 
     async def known(self, run_ids: Sequence[str]) -> set[str]:
         """Those of the runs that are remembered."""

@@ -19,6 +19,7 @@ from mousetrap.pipeline import ManifestBroken, Pipeline, write_manifests
 from mousetrap.run_store import open_store
 from mousetrap.serve_worker.health import serve_health
 from mousetrap.serve_worker.heartbeat import Heartbeat, turn_forever
+from mousetrap.serve_worker.locks import check_locks
 from mousetrap.serve_worker.shared_queues import check_shared_queues
 from mousetrap.serve_worker.stop_signals import LEAVING_S, StopSignals, close_loop
 from mousetrap.serve_worker.version import version_of_program
@@ -101,6 +102,7 @@ def _served(
         stopping.listen(runner.get_loop())
         bindings = [bind(settings) for bind in binders]
         check_shared_queues(bindings, pipelines)
+        check_locks(bindings, settings.store_url)
         try:
             serving = _serve(connect, settings, bindings, burst, vitals, stopping)
             code = run_through(runner.get_loop(), serving)

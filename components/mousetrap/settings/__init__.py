@@ -1,6 +1,6 @@
 """Reads and checks the environment, finds the local stack, masks secrets."""
 
-from mousetrap.settings.addresses import check_address, check_http, check_places
+from mousetrap.settings.addresses import check_address, check_http, check_places, is_cluster
 from mousetrap.settings.engine import ENGINE, OFF, NetworkSeconds, Seconds
 from mousetrap.settings.environment import SettingsWrong, overridden
 from mousetrap.settings.groups import Group, SettingsGroup, entries
@@ -31,6 +31,7 @@ __all__ = [
     "check_signing",
     "entries",
     "find_stack",
+    "is_cluster",
     "local_environment",
     "make_private_folder",
     "masked",

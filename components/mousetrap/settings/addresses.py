@@ -65,13 +65,20 @@ def check_amqp(url: str) -> None:
 
 def check_valkey(url: str) -> None:
     """Raises ValueError for an invalid address of Valkey: valkey(s)://user:password@host:port/database, or unix:///path?db=0."""
+    if is_cluster(url):
+        raise ValueError("it has several hosts: give one")
+    check_store(url)
+
+
+def check_store(url: str) -> None:
+    """As `check_valkey`, or raises it for that of a cluster: valkey(s)://user:password@host:port,host:port."""
     check_address(url)
     parts = _split(url)
     if parts.scheme == "unix":
         return _check_socket(parts)
     _check_hosts(parts)
-    if "," in parts.netloc.rpartition("@")[2]:
-        raise ValueError("it has several hosts: give one")
+    if is_cluster(url) and int(parts.path.strip("/") or 0):
+        raise ValueError("a cluster, which several hosts stand for, has no numbered databases: leave it out")
     if not re.fullmatch(r"(/[0-9]{0,5})?", parts.path):
         raise ValueError("its path is not the number of a database: write it as in valkey://host:6379/0")
     return _check_options(url)
@@ -147,6 +154,11 @@ def _check_hosts(parts: SplitResult) -> None:
         host = _host(text, login=bool(at))
         if not _is_host(host):
             raise ValueError(f"{host!r} is not a host name or an IP address" if host else "it names no host")
+
+
+def is_cluster(url: str) -> bool:
+    """Whether an address that passed its check has several hosts, which are those of one cluster."""
+    return "," in _split(url).netloc.rpartition("@")[2]
 
 
 def _check_socket(parts: SplitResult) -> None:

@@ -11,6 +11,7 @@ from mousetrap.settings.addresses import (
     check_host,
     check_networks,
     check_scheme,
+    check_store,
     check_valkey,
     check_web,
 )
@@ -119,7 +120,7 @@ def check_broker(url: str) -> None:
 
 def _check_store(url: str) -> None:
     check_scheme(url, _STORES)
-    check_valkey(url)
+    check_store(url)
 
 
 def _check_payloads(url: str) -> None:

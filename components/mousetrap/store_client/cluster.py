@@ -132,11 +132,7 @@ class ClusterClient(StoreClient):
         for it in group:
             sent += [("ASKING",), it.command] if it.asking else [it.command]
         places = [to]
-        if (
-            all(key_of(it.command) is None for it in group)
-            and self._map
-            and group[0].command[0] != "FUNCTION"
-        ):
+        if self._map and all(_is_for_any(it.command) for it in group):
             places += [place for place in self._map.primaries if place != to]
         failed: OSError | None = None
         for place in places:
@@ -203,13 +199,15 @@ class ClusterClient(StoreClient):
 class _Unreached(ReplyError):
     """In place of the reply of a server that was not reached."""
 
+    passing = True
+
 
 def _route(wave: Sequence[tuple[int, Command]], known: SlotMap) -> list[_Routed]:
-    """Where each command goes: what names no key goes with the first that does, and functions to all servers."""
+    """Where each command goes: what names no key goes with the first that does, or to all servers."""
     routed: list[_Routed] = []
     keyless: list[tuple[int, Command]] = []
     for number, command in wave:
-        if command[0] == "FUNCTION":
+        if _is_for_all(command):
             routed += [_Routed(number, command, place) for place in known.primaries]
         elif (key := key_of(command)) is None:
             keyless.append((number, command))
@@ -217,6 +215,16 @@ def _route(wave: Sequence[tuple[int, Command]], known: SlotMap) -> list[_Routed]
             routed.append(_Routed(number, command, _primary(known, key)))
     to = routed[0].to if routed else known.primaries[0]
     return [*routed, *(_Routed(number, command, to) for number, command in keyless)]
+
+
+def _is_for_all(command: Command) -> bool:
+    """Whether each server is to do it: to load functions, or to show that they can be called."""
+    return command[0] == "FUNCTION" or (command[0] == "FCALL" and not command[2])
+
+
+def _is_for_any(command: Command) -> bool:
+    """Whether one server does it as well as another."""
+    return key_of(command) is None and not _is_for_all(command)
 
 
 def _primary(known: SlotMap, key: Any) -> Place:

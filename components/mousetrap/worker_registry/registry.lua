@@ -5,21 +5,14 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Keys: the names of all workers, this worker, the digests of all manifests, this worker's manifests. Arguments: its name, its
--- heartbeat, milliseconds to keep both, its manifests' digest, milliseconds to keep them. Returns 0 where they are missing.
+-- Keys: a worker. Arguments: its heartbeat, milliseconds to keep it, its manifests' digest. Returns the time in ms. What else a
+-- heartbeat writes is under other keys, which a cluster may have elsewhere: plain commands do that.
 local function beat(keys, args)
   local now = now_ms()
-  redis.call('HSETNX', keys[2], 'started_ms', now)
-  redis.call('HSET', keys[2], 'seen_ms', now, 'beat', args[2], 'manifests', args[4])
-  redis.call('PEXPIRE', keys[2], args[3])
-  redis.call('ZADD', keys[1], now, args[1])
-  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', now - args[3])
-  redis.call('PEXPIRE', keys[1], args[3])
-  if args[4] == '' then return 1 end
-  redis.call('ZADD', keys[3], now, args[4])
-  redis.call('ZREMRANGEBYSCORE', keys[3], '-inf', now - args[5])
-  redis.call('PEXPIRE', keys[3], args[5])
-  return redis.call('PEXPIRE', keys[4], args[5])
+  redis.call('HSETNX', keys[1], 'started_ms', now)
+  redis.call('HSET', keys[1], 'seen_ms', now, 'beat', args[1], 'manifests', args[3])
+  redis.call('PEXPIRE', keys[1], args[2])
+  return now
 end
 
 -- One time is kept for a queue: no message that waits in it now arrived before that. Keys: the queue. Arguments: how many

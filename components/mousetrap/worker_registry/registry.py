@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,15 @@ import msgspec
 
 from mousetrap.jobs import Backlog
 from mousetrap.shapes import Beat, Worker
-from mousetrap.store_client import Library, ReplyError, StoreClient, address, open_client, reaching
+from mousetrap.store_client import (
+    Command,
+    Library,
+    ReplyError,
+    StoreClient,
+    address,
+    open_client,
+    reaching,
+)
 from mousetrap.worker_registry.beat import read_in_use, read_worker
 from mousetrap.worker_registry.published import NOTHING, InUse, Published
 
@@ -58,19 +66,33 @@ class WorkerRegistry:
                 await self._client.call("SET", key, record, "PX", MANIFEST_KEEP_MS)
 
     async def _beat(self, beat: Beat) -> bool:
+        """Whether the store has its manifests, or there are none."""
         digest = self._published.digest
-        there = await _LIBRARY.call(
+        now = await _LIBRARY.call(
             self._client.call,
-            *(beat.name, msgspec.json.encode(beat), _KEEP_MS, digest, MANIFEST_KEEP_MS),
+            *(msgspec.json.encode(beat), _KEEP_MS, digest),
             function="_beat",
-            keys=[_NAMES, _key(beat.name), _MANIFESTS, _manifests(digest)],
+            keys=[_key(beat.name)],
         )
-        return bool(there)
+        commands = _listed(_NAMES, beat.name, int(now), _KEEP_MS)
+        if digest:
+            commands += _listed(_MANIFESTS, digest, int(now), MANIFEST_KEEP_MS)
+            commands.append(("PEXPIRE", _manifests(digest), MANIFEST_KEEP_MS))
+        replies = await self._all(commands)
+        return not digest or bool(replies[-1])
+
+    async def _all(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands for different keys. Raises the first error."""
+        replies = await self._client.pipeline(commands)
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise reply
+        return replies
 
     async def leave(self, name: str) -> None:
         """Removes a worker that has ended in order."""
         with reaching(self._place):
-            await self._client.transaction([("DEL", _key(name)), ("ZREM", _NAMES, name)])
+            await self._all([("ZREM", _NAMES, name), ("DEL", _key(name))])
 
     async def look(self, queue: str, backlog: Backlog) -> float:
         """Records what a worker observed of a queue. Returns how many seconds its oldest message can have waited."""
@@ -116,6 +138,15 @@ class WorkerRegistry:
         with reaching(self._place):
             record = await self._client.call("GET", _manifests(digest))
         return Published.read(record) if isinstance(record, bytes) else None
+
+
+def _listed(key: str, member: str, now: int, keep_ms: int) -> list[Command]:
+    """Names a member as of now, and removes those that were named too long ago."""
+    return [
+        ("ZADD", key, now, member),
+        ("ZREMRANGEBYSCORE", key, "-inf", now - keep_ms),
+        ("PEXPIRE", key, keep_ms),
+    ]
 
 
 def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:

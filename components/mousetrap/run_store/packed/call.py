@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from mousetrap.run_store.keys import (
+    cluster_payloads_key,
     newest_key,
     packed_events_key,
     packed_progress_key,
@@ -15,6 +16,8 @@ from mousetrap.store_client import Command, Word
 _SHARE = 64
 #: Completed runs of a pipeline that stay named: the newest that did complete is among them, though some were refused.
 _NEWEST = 16
+#: What lives as long as a run's record.
+_WITH_RUN = (packed_run_key, packed_events_key, packed_progress_key, payloads_key, cluster_payloads_key)
 
 
 def extended(ttl: int) -> int:
@@ -41,7 +44,7 @@ class Call:
     def keep(self, run_id: str, accepted_ms: int, now_ms: int, ttl: int) -> None:
         """Keeps a run's record for `ttl` from now, unless it was opened a moment ago."""
         if now_ms - accepted_ms > ttl // _SHARE:
-            for key in (packed_run_key, packed_events_key, packed_progress_key, payloads_key):
+            for key in _WITH_RUN:
                 self.add("PEXPIRE", key(run_id), extended(ttl), "GT")
 
     def note_newest(self, pipeline: str, runs: Iterable[tuple[int, str]], ttl: int) -> None:

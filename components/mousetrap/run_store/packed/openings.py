@@ -60,6 +60,8 @@ class Openings:
     async def open(self, run: NewRun) -> Found:
         """Records the run unless its id is recorded. Raises StoreUnreachable, and at once what no record can be made of."""
         delay = run.facts.due_ms - run.facts.accepted_ms if run.facts.due_ms else 0
+        if delay and self._sender.is_cluster:
+            raise self._sender.unusable("runs with a delay are not kept in a cluster")
         if delay:
             return await self._by_lua(run, delay)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -85,19 +87,18 @@ class Openings:
 
     async def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
-        call = Call()
+        names, records = Call(), Call()
         runs = [run for run, *_ in waiting]
         # Named before they are recorded: a run that is recorded and not named would never be published.
-        call.add(
+        names.add(
             "ZADD", OPENED, "NX", *(part for run in runs for part in (run.facts.accepted_ms, run.run_id))
         )
-        call.add("PEXPIRE", OPENED, self._ttl)
-        add_to_lists(call, map(_listed, runs), self._ttl)
-        first = len(call.commands)
+        names.add("PEXPIRE", OPENED, self._ttl)
+        add_to_lists(names, map(_listed, runs), self._ttl)
         for run, record, _ in waiting:
-            call.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", extended(self._ttl))
+            records.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", extended(self._ttl))
         try:
-            replies: Sequence[Any] = (await self._sender.send(call.commands))[first:]
+            replies: Sequence[Any] = await self._sender.send_in_order(names.commands, records.commands)
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
             replies = [error] * len(waiting)
         for (*_, future), reply in zip(waiting, replies, strict=True):

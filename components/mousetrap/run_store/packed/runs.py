@@ -14,7 +14,7 @@ from mousetrap.run_store.keys import (
     run_key,
 )
 from mousetrap.run_store.packed.openings import Found, NewRun, Openings
-from mousetrap.run_store.packed.sender import Sender
+from mousetrap.run_store.packed.sender import Sender, is_away
 from mousetrap.run_store.packed.transitions import RejectRun
 from mousetrap.run_store.records import RUN_STATES, STOPPED, RecordBroken, RunFacts, RunRecord, decode_run
 from mousetrap.run_store.transitions import CancelRun, ReportProgress, YieldValue
@@ -67,7 +67,11 @@ class PackedRuns:
         )
         members = [(key, run) for key, runs in zip(keys, named, strict=True) for run in self._listed(runs)]
         states = await self.states([run for _, run in members])
-        gone = [member for member, state in zip(members, states, strict=True) if state != _LIVE]
+        gone = [
+            member
+            for member, state in zip(members, states, strict=True)
+            if state != _LIVE and not is_away(state)
+        ]
         if gone:
             await self._sender.send([("ZREM", key, run) for key, run in gone])
         found = [run for (_, run), state in zip(members, states, strict=True) if state == _LIVE]
@@ -83,6 +87,8 @@ class PackedRuns:
     async def look(self, run_id: str) -> str:
         """The state of a run, all that who waits for its end needs; empty for one that is not packed or not readable."""
         (state,) = await self.states([run_id])
+        if is_away(state):
+            self._value(state)
         if isinstance(state, Exception):
             return ""
         return RUN_STATES.get(state.decode("ascii", "replace"), "")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mousetrap.jobs import MousetrapError, RecordDamaged
+from mousetrap.jobs import MousetrapError, RecordDamaged, StoreUnreachable
 from mousetrap.run_store.keys import CLOCK, packed_run_key
 from mousetrap.run_store.packed.server_time import ServerTime
 from mousetrap.run_store.transitions import Transition
@@ -60,9 +60,16 @@ class Sender:
         """Returns once the server's time and abilities are known. Raises StoreUnreachable."""
         if self._compares is None:
             info, note = await self.send([("INFO", "server"), ("GET", CLOCK)])
+            if is_away(info):
+                raise self.error(info)
             if isinstance(note, bytes):
                 self._time.follow(note)
             self._compares = can_compare(info)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys of different slots are on different servers."""
+        return self._client.is_cluster
 
     @property
     def compares(self) -> bool:
@@ -86,6 +93,18 @@ class Sender:
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
         return future
+
+    async def send_in_order(self, first: Sequence[Command], then: Sequence[Command]) -> list[Any]:
+        """The replies to the second commands, none of which happens before all of the first have.
+
+        One server does a call's commands in their order; a cluster does not, and gets two calls. Raises StoreUnreachable.
+        """
+        if not self._client.is_cluster:
+            return (await self.send([*first, *then]))[len(first) :]
+        for reply in await self.send(first):
+            if isinstance(reply, Exception):
+                raise self.error(reply)
+        return await self.send(then)
 
     async def call(self, transition: Transition) -> list[Any]:
         """The reply of a transition. Raises StoreUnreachable, after which it may have happened or not, and RecordDamaged."""
@@ -112,6 +131,10 @@ class Sender:
         """The error that a command's reply is, as ours."""
         self._failed_s = self._clock()
         return unreachable(self._address, reply)
+
+    def unusable(self, reason: str) -> MousetrapError:
+        """The error for what this store cannot do at all."""
+        return StoreUnreachable(f"cannot use the store at {self._address}: {reason}")
 
     async def close(self) -> None:
         """Waits for all replies."""
@@ -156,6 +179,11 @@ def function_call(transition: Transition) -> Command:
     """The command that makes a transition; a cluster routes it by its key."""
     run: str = transition.run  # type: ignore[attr-defined]
     return ("FCALL", LIBRARY.name, 1, packed_run_key(run), msgspec.msgpack.encode(transition))
+
+
+def is_away(reply: Any) -> bool:
+    """Whether it stands for the reply of a server of a cluster that cannot be reached now."""
+    return isinstance(reply, ReplyError) and reply.passing
 
 
 def info_facts(info: Any) -> dict[str, str]:

@@ -40,6 +40,8 @@ class Store:
 class StoreClient:
     """The store's client, as `RunStore` uses it."""
 
+    is_cluster = False
+
     def __init__(self, store: Store, process: Process) -> None:
         self._store = store
         self._process = process

@@ -133,3 +133,13 @@ def test_rungs_that_pass_nothing_on_fail_with_the_commands_that_set_them_going()
     assert (check.name, check.state) == ("delays", "fail")
     assert "mousetrap.delay.0, mousetrap.delay.3" in check.found
     assert "rabbitmqctl stop_app" in check.advice
+
+
+@pytest.mark.parametrize(("new_runs", "state"), [(2, "fail"), (5, "ok")])
+def test_a_cluster_is_named_with_what_it_keeps(
+    monkeypatch: pytest.MonkeyPatch, new_runs: int, state: str
+) -> None:
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", new_runs)
+    facts = StoreInfo(server="Valkey 9", policy="noeviction", appends=True, snapshots="", in_cluster=True)
+    *_, found = check_store_info(facts)
+    assert (found.name, found.state) == ("cluster", state)

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import msgspec
 import pytest
-from redis import Redis
 
+from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RecordDamaged, RetryLater
 from mousetrap.pipeline import Payload
 from mousetrap.run_store import (
@@ -40,7 +40,8 @@ from support.packed import (
     run_record,
     untimed,
 )
-from support.valkey import administrator
+from support.valkey import GivenValkey, console, empty, names
+from support.valkey_cluster import ON_ONE_CLUSTER, ValkeyCluster
 
 BROKEN = Failure(kind="ValueError", text="no")
 OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
@@ -52,6 +53,23 @@ KEYRING = Keyring({"k1": b"k" * 32})
 @pytest.fixture(autouse=True)
 def new_runs_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5)
+
+
+@pytest.fixture(params=["one server", pytest.param("cluster", marks=ON_ONE_CLUSTER)])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The address of either kind of store in turn, with nothing in it."""
+    if request.param == "cluster":
+        cluster: ValkeyCluster = request.getfixturevalue("valkey_cluster")
+        return cluster.url
+    url: str = request.getfixturevalue("single_url")
+    return url
+
+
+@pytest.fixture
+def single_url(valkey: GivenValkey | EmbeddedValkey) -> str:
+    """The address of an empty server, for what a cluster does not do."""
+    empty(valkey.url)
+    return valkey.url
 
 
 @pytest.fixture(params=["compares", "without IFEQ"])
@@ -133,7 +151,7 @@ async def test_a_run_goes_from_its_opening_to_its_result_without_an_event(
         assert first.facts.claimed_ms <= first.facts.decided_ms <= last.facts.decided_ms
         assert events(store_url, "r1") == []
         assert untimed(store_url) == []
-        with Redis.from_url(administrator(store_url)) as client:
+        with console(store_url) as client:
             assert client.zrange(newest_key("sums"), 0, -1) == [b"r1"]
             assert client.exists(OPENED) == 0
 
@@ -248,7 +266,7 @@ async def test_a_cancelled_run_starts_nothing_and_decides_nothing(store_url: str
         assert await decided(store, running, OUTPUT, claim) == "over"
         assert await decided(store, last, RESULT, final, last=True) == "over"
         assert await store.ended(["r1", "r2", "r9"]) == {"r1", "r2"}
-        with Redis.from_url(administrator(store_url)) as client:
+        with console(store_url) as client:
             assert client.zrange(newest_key("sums"), 0, -1) == []
 
 
@@ -308,7 +326,7 @@ async def test_an_end_is_notified_again_where_the_server_had_to_get_the_library_
     async with a_store(store_url) as store:
         job = await opened(store)
         claim = await claimed(store, job)
-        with Redis.from_url(administrator(store_url)) as client, client.pubsub() as notices:
+        with console(store_url) as client, client.pubsub() as notices:
             notices.subscribe(ENDS)
             assert notices.get_message(timeout=60.0) is not None
             client.function_flush()
@@ -391,8 +409,8 @@ async def test_a_claim_opens_a_run_from_its_message_and_its_submitter_finds_it(s
         assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "known"
         with pytest.raises(RunConflict):
             await store.open_run("r1", "sums", "add", b"[3]")
-        with Redis.from_url(administrator(store_url)) as client:
-            (index,) = client.keys("mousetrap:runs:sums:*")
+        (index,) = names(store_url, "mousetrap:runs:sums:*")
+        with console(store_url) as client:
             assert [member[14:] for member in client.zrange(index, 0, -1)] == [b"r0", b"r1"]
 
 
@@ -437,8 +455,8 @@ async def test_a_rejection_leaves_a_run_that_a_worker_or_another_submitter_has(s
         assert await store.ended(["r1"]) == set()
 
 
-async def test_a_run_whose_publish_was_not_noted_is_found(store_url: str) -> None:
-    async with a_store(store_url) as store:
+async def test_a_run_whose_publish_was_not_noted_is_found(single_url: str) -> None:
+    async with a_store(single_url) as store:
         for run in ("r1", "r2", "r3"):
             await opened(store, run)
         await opened(store, "r4", delay_s=60.0)
@@ -460,17 +478,17 @@ async def test_a_noted_publish_is_not_found(store_url: str) -> None:
         assert list((await store.unpublished(age=0)).run_ids) == []
 
 
-async def test_a_delayed_run_that_is_published_is_not_published_again(store_url: str) -> None:
-    async with open_store(store_url, retention=3600) as store:
+async def test_a_delayed_run_that_is_published_is_not_published_again(single_url: str) -> None:
+    async with open_store(single_url, retention=3600) as store:
         first = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
         again = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
         store.mark_published("r1")
-    async with open_store(store_url, retention=3600) as store:
+    async with open_store(single_url, retention=3600) as store:
         later = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
 
     assert (first.state, again.state, later.state) == ("new", "waiting", "known")
     assert first.due_ms == first.accepted_ms + 60_000 == later.due_ms
-    assert untimed(store_url) == []
+    assert untimed(single_url) == []
 
 
 # Attempts that fail
@@ -549,8 +567,8 @@ async def test_a_dead_job_is_redriven_once(store_url: str) -> None:
         ]
 
 
-async def test_a_lock_excludes_jobs_of_both_families(store_url: str) -> None:
-    async with a_store(store_url) as store:
+async def test_a_lock_excludes_jobs_of_both_families(single_url: str) -> None:
+    async with a_store(single_url) as store:
         older = packed_first("r2", accepted_ms=1_800_000_000_000)
         older_job = Job(**{name: getattr(older, name) for name in Job.__struct_fields__ if name != "v"}, v=2)
         job = await opened(store)
@@ -563,15 +581,15 @@ async def test_a_lock_excludes_jobs_of_both_families(store_url: str) -> None:
         assert isinstance(await claimed(store, await opened(store, "r3"), lock="one", waits=True), Locked)
 
 
-async def test_a_job_that_lost_its_lock_decides_nothing(store_url: str) -> None:
-    async with a_store(store_url) as store:
+async def test_a_job_that_lost_its_lock_decides_nothing(single_url: str) -> None:
+    async with a_store(single_url) as store:
         job, other = await opened(store), await opened(store, "r2")
         claim = await claimed(store, job, lock="one", lease=0.0)
         assert isinstance(await claimed(store, other, "w2", lock="one"), Granted)
 
         assert await decided(store, job, OUTPUT, claim) == "unlocked"
         assert isinstance(await claimed(store, job, lock="one"), Locked)
-        assert events(store_url, "r1") == ["started", "waiting"]
+        assert events(single_url, "r1") == ["started", "waiting"]
 
 
 async def test_values_and_progress_of_a_run_are_kept(store_url: str) -> None:
@@ -599,7 +617,7 @@ async def test_an_outcome_that_is_not_ours_is_given_up_and_nothing_follows_from_
         assert await decided(store, job, OUTPUT, claim) == "recorded"
         assert await claimed(store, job, redelivered=True) == Decided(OUTPUT, fence=1)
         key = packed_job_key("r1", job.id)
-        with Redis.from_url(administrator(store_url)) as client:
+        with console(store_url) as client:
             record: Any = client.get(key)
             client.set(key, record.replace(b'{"sum":3}', b'{"sum":4}'), keepttl=True)
         refused = await claimed(store, job, redelivered=True)
@@ -618,7 +636,7 @@ async def test_an_opening_that_is_not_ours_is_refused(store_url: str, forged: by
     async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
         await opened(store)
         assert (await store.opening("r1")).input == b"[1,2]"  # type: ignore[union-attr]
-        with Redis.from_url(administrator(store_url)) as client:
+        with console(store_url) as client:
             client.set(packed_run_key("r1"), forged, keepttl=True)
 
         with pytest.raises(SignatureRefused):
@@ -654,7 +672,7 @@ async def test_a_damaged_record_is_one_jobs_fault(store_url: str, key: str, dama
     async with a_store(store_url) as store:
         bad, good = await opened(store), await opened(store, "r2")
         name = packed_run_key("r1") if key == "run" else packed_job_key("r1", bad.id)
-        with Redis.from_url(administrator(store_url)) as client:
+        with console(store_url) as client:
             client.delete(name)
             if damage == "of another type":
                 client.hset(name, "state", "running")
@@ -690,7 +708,7 @@ async def test_the_record_of_a_run_that_a_claim_opened_adds_its_facts_and_counts
         with pytest.raises(RunConflict):
             await store.open_run("r1", "sums", "add", b"[1,3]")
         assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "known"
-        with Redis.from_url(administrator(store_url)) as client:
+        with console(store_url) as client:
             assert client.exists(OPENED) == 0
         assert untimed(store_url) == []
 
@@ -726,7 +744,7 @@ async def test_a_withdrawal_leaves_the_run_of_another_submission_and_one_that_a_
 
 
 async def test_an_end_that_first_needed_our_functions_is_notified_of_after_it(
-    store_url: str, monkeypatch: pytest.MonkeyPatch
+    single_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[list[str]] = []
 
@@ -735,10 +753,10 @@ async def test_an_end_that_first_needed_our_functions_is_notified_of_after_it(
         return await pipeline(self, commands)
 
     pipeline = StoreClient.pipeline
-    async with a_store(store_url) as store:
+    async with a_store(single_url) as store:
         job = await opened(store)
         claim = await claimed(store, job)
-        with Redis.from_url(administrator(store_url)) as client:
+        with console(single_url) as client:
             client.function_flush()
         monkeypatch.setattr(StoreClient, "pipeline", noted)
         assert await decided(store, job, RESULT, claim, last=True) == "recorded"

@@ -339,6 +339,8 @@ async def _set(client: Any, clock: _Clock) -> None:
 class _ClientWithClock:
     """The real client, whose library uses the test's clock."""
 
+    is_cluster = False
+
     def __init__(self, client: RealClient) -> None:
         self._client = client
         self.transaction, self.close = client.transaction, client.close

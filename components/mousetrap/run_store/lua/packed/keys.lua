@@ -4,6 +4,7 @@
 --   mousetrap:{<run>}:run           string  a run: state, facts, input (see records.lua)
 --   mousetrap:{<run>}:job:<job>     string  a job: state, fence, facts, verdict
 --   mousetrap:{<run>}:events        stream  its timeline up to the last unusual event; the rest follows from the records
+--   mousetrap:{<run>}:payloads      hash    in a cluster, what is too large for its records and messages (component payloads)
 --   mousetrap:{<run>}:progress      hash    what changes while it goes on: progress, counts of the values that it yielded
 -- Shared by all runs:
 --   mousetrap:opened                zset    recorded runs that are not known to be published yet, by time
@@ -17,7 +18,7 @@
 -- this order.
 
 local DAY, HOUR = 86400000, 3600000
-local OPENED, DELAYED = 'mousetrap:opened', 'mousetrap:opened:delayed'
+local DELAYED = 'mousetrap:opened:delayed'
 local LONGEST_DELAY = 'mousetrap:longest_delay'
 local CLOCK = 'mousetrap:clock'
 -- Channels of notifications, each with ids of runs: that they have ended, and that something else of them changed.
@@ -37,7 +38,8 @@ local function job_key(run, job) return 'mousetrap:{' .. run .. '}:job:' .. job 
 local function events_key(run) return 'mousetrap:{' .. run .. '}:events' end
 local function progress_key(run) return 'mousetrap:{' .. run .. '}:progress' end
 local function lock_key(lock) return 'mousetrap:lock:' .. lock end
-local function payloads_key(run) return 'mousetrap:payloads:' .. run end
+local function payloads_key(run) return 'mousetrap:{' .. run .. '}:payloads' end
+local function single_payloads_key(run) return 'mousetrap:payloads:' .. run end
 
 -- The id of a job, as `jobs` makes it: a UUID of version 5 in a namespace of ours.
 local JOBS = '\111\060\026\082\013\014\090\134\159\011\124\029\046\075\138\144'

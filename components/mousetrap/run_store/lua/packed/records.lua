@@ -45,7 +45,8 @@ local function keep_run(run, ttl)
   redis.call('PEXPIRE', run_key(run), extended(ttl))
   redis.call('PEXPIRE', events_key(run), extended(ttl))
   redis.call('PEXPIRE', progress_key(run), extended(ttl))
-  pcall(redis.call, 'PEXPIRE', payloads_key(run), extended(ttl))  -- in another slot, which a cluster may have elsewhere
+  redis.call('PEXPIRE', payloads_key(run), extended(ttl))
+  pcall(redis.call, 'PEXPIRE', single_payloads_key(run), extended(ttl))  -- of another slot: a cluster has none, and refuses
 end
 
 local function write(key, record, ttl)

@@ -39,10 +39,11 @@ function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
   if not held or (held.state == 'rejected' and same) then
     if held then redis.call('DEL', events_key(run), progress_key(run)) end
     redis.call('SET', run_key(run), record, 'PX', extended(ttl + delay))
-    if delay > 0 then note_delay(delay, ttl) end
-    local opened = delay > 0 and DELAYED or OPENED
-    redis.call('ZADD', opened, now, run)
-    redis.call('PEXPIRE', opened, ttl + delay)
+    if delay > 0 then  -- one without a delay was named before
+      note_delay(delay, ttl)
+      redis.call('ZADD', DELAYED, now, run)
+      redis.call('PEXPIRE', DELAYED, ttl + delay)
+    end
     return { 'opened', 0, 0, 0 }
   end
   if not same then return { 'conflict', 0, 0, 0 } end

@@ -1,0 +1,215 @@
+"""Tests what differs where the store is a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from mousetrap.jobs import Done, Failure, Job, MousetrapError, StoreUnreachable, first_job
+from mousetrap.payloads import StoreBackend
+from mousetrap.run_store import Granted, RunStore, Terms, open_store
+from mousetrap.run_store.keys import OPENED, packed_run_key
+from mousetrap.shapes import Beat, Reference, RunState
+from mousetrap.store_client import open_client
+from mousetrap.worker_registry import open_registry
+from support.packed import packed_first
+from support.valkey import console
+from support.valkey_cluster import Node, ValkeyCluster
+
+OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
+RESULT = Done(msgspec.Raw(b"6"))
+
+
+@pytest.fixture(autouse=True)
+def new_runs_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5)
+
+
+@asynccontextmanager
+async def a_store(cluster: ValkeyCluster) -> AsyncIterator[RunStore]:
+    async with open_store(cluster.url, retention=3600) as store:
+        yield store
+
+
+def run_on(cluster: ValkeyCluster, node: Node, wanted: bool) -> str:
+    """The id of a run that the server has, or has not."""
+    run_ids = (f"r{number}" for number in range(100))
+    return next(
+        run_id for run_id in run_ids if (cluster.primary_of(packed_run_key(run_id)) is node) == wanted
+    )
+
+
+async def persistently(call: Any, *args: Any, **options: Any) -> Any:
+    """The reply, once the store has one: as workers and submitters ask again."""
+    while True:
+        try:
+            return await call(*args, **options)
+        except StoreUnreachable:
+            await asyncio.sleep(0.01)
+
+
+async def go_through(store: RunStore, run_id: str, steps: Sequence[asyncio.Event]) -> None:
+    """A run of two stages from its opening to its end; the last step is set once it has its first claim."""
+    opened = await persistently(store.open_run, run_id, "sums", "add", b"[1,2]")
+    job: Job = packed_first(run_id, accepted_ms=opened.accepted_ms)
+    claim = await persistently(store.claim, job, worker="w1", redelivered=True, lease=60.0)
+    for step in steps:
+        step.set()
+    options = {"worker": "w1", "last": False, "next_stage": "double"}
+    await persistently(store.decide, job, OUTPUT, fence=claim.fence, **options)
+    child = job.following("double", b'{"sum":3}', fence=claim.fence)
+    claim = await persistently(store.claim, child, worker="w1", redelivered=True, lease=60.0)
+    if isinstance(claim, Granted):
+        await persistently(store.decide, child, RESULT, fence=claim.fence, worker="w1", last=True)
+
+
+async def test_no_run_stands_still_when_a_primary_dies_under_load(valkey_cluster: ValkeyCluster) -> None:
+    run_ids = [f"r{number}" for number in range(60)]
+    begun = [asyncio.Event() for _ in run_ids]
+    async with a_store(valkey_cluster) as store:
+        going = [
+            asyncio.create_task(go_through(store, run_id, [event]))
+            for run_id, event in zip(run_ids, begun, strict=True)
+        ]
+        await asyncio.gather(*(event.wait() for event in begun[:20]))
+        primary = valkey_cluster.primary_of(packed_run_key("r0"))
+        await asyncio.to_thread(primary.kill)
+        await asyncio.to_thread(valkey_cluster.promote_replica_of, primary)
+        await asyncio.gather(*going)
+
+        for run_id in run_ids:
+            run = await persistently(store.get, run_id)
+            assert run is not None
+            assert run.state is RunState.COMPLETED, run
+
+
+async def test_a_run_is_named_before_it_is_recorded(
+    valkey_cluster: ValkeyCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server of the names is away, that of the run is not: a run that is recorded then would never be published."""
+    names = valkey_cluster.primary_of(OPENED)
+    elsewhere = run_on(valkey_cluster, names, False)
+    async with a_store(valkey_cluster) as store:
+        await store.open_run("known", "sums", "add", b"1")
+        valkey_cluster.replica_of(names)
+        names.kill()
+        with pytest.raises(StoreUnreachable):
+            await store.open_run(elsewhere, "sums", "add", b"1")
+        with console(valkey_cluster.url) as client:
+            assert client.exists(packed_run_key(elsewhere)) == 0
+
+        valkey_cluster.promote_replica_of(names)
+        await persistently(store.open_run, elsewhere, "sums", "add", b"1")
+        abandoned = await persistently(store.unpublished, age=0.0)
+        assert elsewhere in abandoned.run_ids
+        assert abandoned.now_ms > 0
+
+
+async def test_a_run_whose_server_is_away_is_neither_forgotten_nor_unknown(
+    valkey_cluster: ValkeyCluster,
+) -> None:
+    names = valkey_cluster.primary_of(OPENED)
+    near, far = run_on(valkey_cluster, names, True), run_on(valkey_cluster, names, False)
+    primary = valkey_cluster.primary_of(packed_run_key(far))
+    async with a_store(valkey_cluster) as store:
+        for run_id in (near, far):
+            await store.open_run(run_id, "sums", "add", b"1")
+        valkey_cluster.replica_of(primary)
+        primary.kill()
+
+        assert (await store.unpublished(age=0.0)).run_ids == [near]
+        assert await store.ended([near, far]) == set()
+        with pytest.raises(StoreUnreachable):
+            await store.wait_ended(far, 5.0)
+        with pytest.raises(StoreUnreachable):
+            await store.get(far)
+        with pytest.raises(StoreUnreachable):
+            await store.check()
+
+        valkey_cluster.promote_replica_of(primary)
+        assert (await persistently(store.get, far)).state is RunState.QUEUED
+        assert set((await store.unpublished(age=0.0)).run_ids) == {near, far}
+
+
+async def test_what_a_cluster_does_not_keep_is_refused_by_name(valkey_cluster: ValkeyCluster) -> None:
+    async with a_store(valkey_cluster) as store:
+        with pytest.raises(StoreUnreachable, match="runs with a delay are not kept in a cluster"):
+            await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
+        opened = await store.open_run("r2", "sums", "add", b"1")
+        with pytest.raises(MousetrapError, match=r"same slot|non local key"):
+            await store.claim(
+                packed_first("r2", b"1", accepted_ms=opened.accepted_ms),
+                worker="w1",
+                redelivered=False,
+                lease=60.0,
+                lock="one",
+            )
+        older = first_job(run_id="r3", pipeline="sums", stage="add", payload=b"1", accepted_ms=0, v=2)
+        with pytest.raises(StoreUnreachable, match="before wire format 5"):
+            await store.claim(older, worker="w1", redelivered=False, lease=60.0)
+
+
+async def test_no_new_run_of_an_older_format_is_recorded(
+    valkey_cluster: ValkeyCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 2)
+    async with a_store(valkey_cluster) as store:
+        with pytest.raises(StoreUnreachable, match="before wire format 5"):
+            await store.open_run("r1", "sums", "add", b"1")
+
+
+async def test_of_runs_before_wire_format_5_there_are_none(valkey_cluster: ValkeyCluster) -> None:
+    async with a_store(valkey_cluster) as store:
+        await store.check()
+        assert await store.get("r1") is None
+        assert await store.cancel("r1") is None
+        assert await store.ended(["r1"]) == set()
+        assert await store.wait_ended("r1", 5.0) is None
+        store.mark_published("r1")
+        await store.reject_run("r1", Failure(kind="a", text="b"))
+
+
+async def test_payloads_are_put_read_and_swept(valkey_cluster: ValkeyCluster) -> None:
+    client = open_client(valkey_cluster.url, None)
+    now = [1000.0]
+    backend = StoreBackend(client, "h:1", 3600.0, lambda: now[0])
+    reference = Reference(key="r1/input", sha256="0" * 64, size=3)
+    await backend.write(reference, b"abc")
+    assert await backend.read(reference) == b"abc"
+    assert (await backend.runs(1001.0, "")).run_ids == ["r1"]
+
+    now[0] = 2000.0
+    await backend.write(reference, b"abc")
+    await backend.delete_run("r1", 1500.0)
+    assert await backend.read(reference) == b"abc"
+    assert (await backend.runs(2001.0, "")).run_ids == ["r1"]
+
+    await backend.delete_run("r1", 2001.0)
+    assert await backend.read(reference) is None
+    assert (await backend.runs(2001.0, "")).run_ids == []
+    await client.close()
+
+
+async def test_workers_are_listed(valkey_cluster: ValkeyCluster) -> None:
+    beat = Beat(
+        name="w1",
+        host="h",
+        pid=1,
+        version="1",
+        stages=("sums.add",),
+        queues=("add",),
+        concurrency=1,
+        state="serving",
+        done=0,
+        failed=0,
+        running=0,
+        doing=(),
+    )
+    async with open_registry(valkey_cluster.url) as registry:
+        await registry.beat(beat)
+        assert [worker.name for worker in await registry.workers()] == ["w1"]
+        await registry.leave("w1")
+        assert await registry.workers() == ()

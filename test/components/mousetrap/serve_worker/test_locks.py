@@ -1,0 +1,27 @@
+"""A worker of a lock does not start on a cluster."""
+
+import pytest
+
+from mousetrap.handlers import Binding
+from mousetrap.pipeline import Lock, Pipeline, Stage
+from mousetrap.serve_worker.locks import check_locks
+from mousetrap.settings import SettingsWrong
+
+CLUSTER = "valkey://me:word@a:1,b:2/0"
+
+
+def binding(lock: Lock | None) -> Binding:
+    stage = Stage(name="count", queue="words", input=int, output=int, lock=lock)
+    pipeline = Pipeline(name="alone", description="alone", stages=(stage,))
+    return Binding(pipeline=pipeline, stage="count", handler=lambda number: number)
+
+
+def test_a_lock_that_the_store_cannot_keep_is_named() -> None:
+    with pytest.raises(SettingsWrong, match=r"alone\.count has a lock") as refused:
+        check_locks([binding(None), binding(Lock(name="one"))], CLUSTER)
+    assert "word" not in str(refused.value)
+
+
+def test_others_start() -> None:
+    check_locks([binding(None)], CLUSTER)
+    check_locks([binding(Lock(name="one"))], "valkey://me:word@a:1/0")
