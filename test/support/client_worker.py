@@ -12,7 +12,7 @@ from mousetrap.run_store import open_store
 from mousetrap.settings import Settings
 from mousetrap.worker import Stop, WorkerOptions, run_worker
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 60.0
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def fork(order: Order) -> str:
             child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
             child.start()
             child.terminate()
-            child.join(20)
+            child.join(60)
             return str(child.exitcode)
         case "pool":
             with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -115,7 +115,7 @@ def fork(order: Order) -> str:
         case "preexec":
             program = subprocess.Popen(["sleep", "3600"], preexec_fn=lambda: None)  # noqa: PLW1509
             program.terminate()
-            return str(program.wait(20))
+            return str(program.wait(60))
         case "os.fork":
             pid = os.fork()
             if not pid:

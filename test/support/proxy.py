@@ -83,7 +83,7 @@ class Proxy:
         done = threading.Event()
         self._loop.call_soon_threadsafe(act)
         self._loop.call_soon_threadsafe(done.set)
-        assert done.wait(10), "the proxy's loop stands still"
+        assert done.wait(60), "the proxy's loop stands still"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._released.wait()
@@ -124,7 +124,7 @@ def open_door(url: str, *, amqp: bool = False) -> Iterator[Proxy]:
     up = threading.Event()
     thread = threading.Thread(target=proxy._run, args=(up,), name="proxy")
     thread.start()
-    assert up.wait(10), "the proxy did not open"
+    assert up.wait(60), "the proxy did not open"
     try:
         yield proxy
     finally:
