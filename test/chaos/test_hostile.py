@@ -28,6 +28,7 @@ from mousetrap.submit_run import submit_run
 from support import hostile_handlers as hostile
 from support.processes import Process, clean_environment
 from support.stack import SIGNING_KEYS
+from support.waiting import until
 
 JOBS = int(os.environ.get("MOUSETRAP_HOSTILE_JOBS", "600"))
 #: Bytes that the worker's memory may grow by after the first quarter of the jobs.
@@ -112,20 +113,24 @@ class Load:
             started = [event.kind for event in run.timeline].count("started")
             assert started == (1 if good or kind in BROKEN else 2), (kind, started)
 
+    @property
+    def bad(self) -> set[str]:
+        """The runs that are to fail."""
+        return {run for run, kind in self.kinds.items() if not kind.startswith(("good", "meet"))}
+
     async def letters(self) -> list[Message]:
-        """All dead letters, taken off their queues."""
+        """All dead letters, taken off their queues: a failure is recorded first, and its letter published then."""
         received: asyncio.Queue[Message] = asyncio.Queue()
 
         def take(delivery: Delivery) -> None:
             received.put_nowait(delivery.message)
             delivery.acknowledge()
 
-        found: list[Message] = []
-        for queue in map(dead_queue, QUEUES):
-            count = await self._queue.count_ready(queue)
-            subscription = await self._queue.consume(queue, 100, take)
-            found += [await asyncio.wait_for(received.get(), 30) for _ in range(count)]
+        subscriptions = [await self._queue.consume(queue, 100, take) for queue in map(dead_queue, QUEUES)]
+        found = [await asyncio.wait_for(received.get(), 60) for _ in self.bad]
+        for subscription in subscriptions:
             await subscription.stop()
+        assert received.empty()
         return found
 
 
@@ -135,9 +140,9 @@ def memory(pid: int) -> int:
 
 
 def is_ready(process: Process) -> bool:
-    line = process.wait_for_line("health endpoint: ", 30)
+    line = process.wait_for_line("health endpoint: ")
     address = line.partition("endpoint: ")[2].partition("/health")[0]
-    return httpx.get(f"{address}/health/ready", trust_env=False).status_code == 200
+    return httpx.get(f"{address}/health/ready", trust_env=False, timeout=60).status_code == 200
 
 
 @pytest.mark.long
@@ -156,7 +161,7 @@ async def test_good_jobs_are_done_and_hostile_ones_kept_and_the_worker_is_as_bef
             await load.ended()
             grown.append(memory(worker.pid))
         took = time.monotonic() - began
-        assert is_ready(worker)
+        await asyncio.to_thread(until, lambda: is_ready(worker), "the worker is ready")
         await asyncio.gather(*(load.submit(IN_THREAD, f"meet-{place}") for place in range(CONCURRENCY)))
         await load.ended()
         await load.check()
@@ -171,14 +176,13 @@ async def test_good_jobs_are_done_and_hostile_ones_kept_and_the_worker_is_as_bef
 
 def report(url: str, load: Load, letters: list[Message], took: float, grown: list[int]) -> None:
     """Prints the figures; raises AssertionError where they are wrong."""
-    bad = {run for run, kind in load.kinds.items() if not kind.startswith(("good", "meet"))}
-    assert Counter(letter.headers["mousetrap-run"] for letter in letters) == Counter(bad)
+    assert Counter(letter.headers["mousetrap-run"] for letter in letters) == Counter(load.bad)
     reasons = Counter(letter.headers["mousetrap-reason"] for letter in letters)
     assert set(reasons) == {"max-retries", "contract"}
     assert all(letter.headers["mousetrap-error-type"] for letter in letters)
     steps = ", ".join(f"{each / 2**20:.1f}" for each in grown)
     print(
         f"\n{url.partition(':')[0]}: {len(load.kinds)} jobs of {len(set(_QUICK + _IN_LOOP))} hostile kinds, "
-        f"{len(bad)} dead ({dict(reasons)}), {JOBS / took:.0f} jobs/s; memory after each quarter: {steps} MB"
+        f"{len(load.bad)} dead ({dict(reasons)}), {JOBS / took:.0f} jobs/s; memory after each quarter: {steps} MB"
     )
     assert max(grown) - grown[0] < MAX_GROWTH, grown

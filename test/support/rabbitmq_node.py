@@ -16,9 +16,9 @@ _DEBIAN = Path("/usr/lib/rabbitmq/bin")
 #: Milliseconds; a delayed message that comes due while its next queue is not there yet is late by so much, and not by the
 #: usual three minutes, which is longer than a test may take.
 TRIED_AGAIN_MS = 10_000
-#: Seconds that a node may take to start: on a machine that does much else, ten times the usual. Less than pytest's own end
+#: Seconds that a node may take to start: on a machine that does much else, twenty times the usual. Less than pytest's own end
 #: of a test's time, so that the error names the node and contains its output.
-_START_TIMEOUT_S = 105.0
+_START_TIMEOUT_S = 180.0
 
 
 def programs() -> Path | None:
