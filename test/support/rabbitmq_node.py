@@ -83,7 +83,7 @@ class RabbitMQNode:
     def rabbitmqctl(self, *arguments: str) -> str:
         command = [str(_found() / "rabbitmqctl"), "--quiet", *arguments]
         done = subprocess.run(
-            command, env=self._environment, check=False, capture_output=True, text=True, timeout=60
+            command, env=self._environment, check=False, capture_output=True, text=True, timeout=150
         )
         assert done.returncode == 0, f"rabbitmqctl {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}"
         return done.stdout

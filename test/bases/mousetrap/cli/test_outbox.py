@@ -54,9 +54,9 @@ def test_committed_rows_become_runs_once_a_worker_has_their_pipeline(
     }
     run_ids = write_rows(url, "k", "k", "", pipeline="triple")
     relay = start_base("cli", "outbox", **settings, MOUSETRAP_OUTBOX_URL=url)
-    relay.wait_for_line("keeps the rows of pipeline triple for later", 40)
+    relay.wait_for_line("keeps the rows of pipeline triple for later")
     worker = start_base("cli", "worker", "tripling.py", **settings)
-    worker.wait_for_line("serving", 40)
+    worker.wait_for_line("serving")
     relay.wait_for_line("runs of pipeline triple are accepted again", 60)
     with open_rows(url, DEFAULT_TABLE) as rows:
         until(lambda: rows.status().waiting == 0, "all rows are submitted", 60)
@@ -66,7 +66,7 @@ def test_committed_rows_become_runs_once_a_worker_has_their_pipeline(
         assert [client.run(run_id).wait(timeout=60) for run_id in run_ids] == [0, 3, 6]
 
     relay.send(signal.SIGTERM)
-    assert relay.wait(30) == 0
+    assert relay.wait() == 0
     assert "stopped: 3 runs submitted" in relay.output
     with open_rows(url, DEFAULT_TABLE) as rows:
         assert rows.status() == (0, None, 0, 0)
@@ -137,7 +137,7 @@ def test_what_cannot_be_done_is_one_line_with_the_fix(
         MOUSETRAP_STORE_URL="valkey://127.0.0.1:1/0",
     )
 
-    assert command.wait(40) == code
+    assert command.wait() == code
     assert text in command.output
     assert "Traceback" not in command.output and "secret" not in command.output
 

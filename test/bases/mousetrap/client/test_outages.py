@@ -99,7 +99,7 @@ async def test_a_wait_ends_in_time_though_nothing_can_be_reached(bench: Workbenc
         with pytest.raises(WaitTimeout, match="its state could not be read"):
             await run.wait(1.0)
 
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 45
 
 
 @on_streams
@@ -159,7 +159,7 @@ def test_a_broker_short_of_memory_is_an_error_in_time_and_used_again_afterwards(
             with pytest.raises((PublishUnconfirmed, QueueUnreachable)):
                 left.submit(waits, 4)
             left.close()
-            assert time.monotonic() - begun < 30
+            assert time.monotonic() - begun < 90
             assert first.value.__notes__ == ["to repeat it is safe: submit the same input with id='first'"]
 
         for number, run_id in ((1, "first"), (2, "second"), (3, report.id)):
@@ -168,7 +168,7 @@ def test_a_broker_short_of_memory_is_an_error_in_time_and_used_again_afterwards(
 
 def _submitted(client: Client, number: int, run_id: str) -> RunState:
     """The state of the run, once the broker takes it: it takes a second to notice that it may."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             return client.submit(waits, number, id=run_id).status().state

@@ -28,6 +28,11 @@ WITHIN_S = 60.0
 
 
 @pytest.fixture
+def patient_clients() -> None:
+    """Clients as they are: some of these tests are about servers that do not answer."""
+
+
+@pytest.fixture
 def store(store_url: str) -> AbstractAsyncContextManager[RunStore]:
     return open_store(store_url, retention=600)
 

@@ -55,6 +55,11 @@ asyncio.run(work())
 """
 
 
+@pytest.fixture
+def patient_clients() -> None:
+    """Clients as they are: some of these tests are about servers that do not answer."""
+
+
 class Inbox:
     """The deliveries of a subscription."""
 

@@ -30,6 +30,11 @@ pytestmark = pytest.mark.own_queues
 TAGGED = SubmitOptions(tags=("blue",))
 
 
+@pytest.fixture
+def patient_clients() -> None:
+    """Clients as they are: some of these tests are about servers that do not answer."""
+
+
 @pytest.fixture(autouse=True)
 def new_runs_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5)
