@@ -10,8 +10,8 @@ def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     The API must report an absent store within two seconds, so a reply has one and a half. A module whose tests are about
     servers that do not answer has a fixture of this name that changes nothing.
     """
-    monkeypatch.setattr("mousetrap.store_client.client._CONNECT_TIMEOUT_S", 30.0)
-    monkeypatch.setattr("mousetrap.store_client.client._REPLY_TIMEOUT_S", 30.0)
+    monkeypatch.setattr("mousetrap.store_client.opening._CONNECT_TIMEOUT_S", 30.0)
+    monkeypatch.setattr("mousetrap.store_client.opening._REPLY_TIMEOUT_S", 30.0)
     monkeypatch.setattr("mousetrap.stream_queue.stream_queue._REPLY_TIMEOUT_S", 30.0)
 
 
