@@ -49,6 +49,8 @@ def explain(history: Sequence[Operation[What]], state: State, step: Step[State, 
         best = max(best, order, key=len)
         for place in _next(calls, taken):
             for after in step(now, calls[place]):
+                if calls[place].end is None and after == now:
+                    continue  # as if it never happened
                 if (reached := (taken | 1 << place, after)) in seen:
                     continue
                 seen.add(reached)
