@@ -188,11 +188,16 @@ def test_ten_thousand_lines_are_answered_and_the_rest_is_refused(api: httpx.Clie
         for _ in range(10_002):
             yield b"{}\n"
 
-    found = answers(api.post(BATCH, content=lines(), timeout=120))
+    *found, last = answers(api.post(BATCH, content=lines(), timeout=120))
 
-    assert len(found) == 10_001
-    assert all(each["new"] for each in found[:10_000])
-    assert problem(found[-1])[:2] == (10_001, "too-many-lines")
+    assert [each["line"] for each in found] == list(range(1, 10_001))
+    assert len({each["run_id"] for each in found}) == 10_000
+    assert problem(last)[:2] == (10_001, "too-many-lines")
+    # A busy machine's servers may answer some too late, which are then sent again, as their answers advise.
+    late = [each for each in found if not each.get("new")]
+    assert {problem(each)[1] for each in late} <= {"store-away", "broker-away", "unconfirmed", "not-tried"}
+    again = answers(api.post(BATCH, content=written(*({"id": each["run_id"]} for each in late)), timeout=120))
+    assert [each for each in again if "problem" in each] == []
 
 
 class Connection:
