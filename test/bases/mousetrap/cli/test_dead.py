@@ -1,6 +1,7 @@
 """The commands for repair, over a real API."""
 
 import asyncio
+import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, decode, encode, first_job
-from support.processes import Process, base_command, clean_environment
+from support.processes import Process
 from support.workbench import just_now_ms
 
 QUEUE = "start_fetch"
@@ -21,25 +22,24 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def mousetrap(start_base: Callable[..., Process], store_url: str, tmp_path: Path) -> Command:
-    """Runs a command against an API that has no workers."""
+def mousetrap(
+    mousetrap: Callable[..., tuple[int, str, str]],
+    start_base: Callable[..., Process],
+    store_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Command:
+    """Runs a command in this process, against an API that has no workers."""
     servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
     line = start_base("api", **servers, MOUSETRAP_API_PORT="0").wait_for_line(
-        "Uvicorn running on", seconds=30
+        "Uvicorn running on", seconds=60
     )
-    url = line.partition(" running on ")[2].split()[0]
+    settings = {"COLUMNS": "80", "MOUSETRAP_API_URL": line.partition(" running on ")[2].split()[0]}
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            base_command("cli", *arguments),
-            env=clean_environment(COLUMNS="80", MOUSETRAP_API_URL=url),
-            cwd=tmp_path,
-            input=given,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode()), "utf-8"))
+        return subprocess.CompletedProcess(arguments, *mousetrap(*arguments, settings=settings))
 
     return run
 
