@@ -60,8 +60,18 @@ def _task_options(decorator: ast.expr) -> dict[str, str] | None:
     }
 
 
+def statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements at any depth: a tenth of the nodes that `ast.walk` visits, and every import is among them."""
+    left: list[ast.AST] = [tree]
+    while left:
+        node = left.pop()
+        yield node
+        for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
+            left += getattr(node, inner, ())
+
+
 def _imported(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from (
                 [f"mousetrap.{alias.name}" for alias in node.names]

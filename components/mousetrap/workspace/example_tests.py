@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Sequence
 
+from mousetrap.workspace.bricks import statements
 from mousetrap.workspace.edits import Edits
 
 #: These need the example by more than an import: they run its workers, or expect what the catalogue lists of it.
@@ -52,7 +53,7 @@ def _conftest_of(path: str, gone: set[str]) -> bool:
 
 def _imported(text: str) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in statements(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
