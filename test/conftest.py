@@ -50,6 +50,8 @@ _SERVERS = {
 }
 #: Of an asynchronous test; less than pytest's own bound, so that the test's name and line are in the report.
 TEST_TIMEOUT_S = 90.0
+#: Characters of a parameter that are its test's name.
+_LONGEST_ID = 200
 # How long an example takes depends on what else the machine does: no deadline for one.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
@@ -82,6 +84,13 @@ def pytest_configure_node(node: Any) -> None:
         config.shared_node = SharedNode(lambda: find_own_rabbitmq(Path(mkdtemp(prefix="mousetrap-shared-"))))
         config.add_cleanup(config.shared_node.remove)
     node.workerinput["shared_node"] = config.shared_node.address
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """An id for a long text: pytest would take all of it, and send 64 MiB from process to process with each report."""
+    if isinstance(val, str | bytes) and len(val) > _LONGEST_ID:
+        return f"{argname} of {len(val)}"
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)
