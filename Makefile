@@ -19,10 +19,10 @@ SIDE_BY_SIDE = -n $(PROCESSES) --dist loadgroup --max-worker-restart 0
 # Tests start hundreds of processes: each would compile what it imports where Python keeps no bytecode.
 test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
 
-test: .venv/.develop  ## all but the long tests, against real RabbitMQ and real Valkey; under 8 minutes on two idle cores
+test: .venv/.develop  ## all but the long tests, against real RabbitMQ and real Valkey
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(PYTEST)
 
-test-fast: .venv/.develop  ## the tests that need no server, in under 45 seconds on two idle cores
+test-fast: .venv/.develop  ## the tests that need no server, in under two minutes on two idle cores
 	@.venv/bin/python -m pytest -n 2 -m "not servers and not slow and not long" $(PYTEST)
 
 test-all: .venv/.develop  ## every test, the long ones too, as CI runs them; PYTEST="-m long" runs those alone
@@ -34,7 +34,7 @@ chaos: .venv/.develop  ## the chaos suite's long form: under half an hour, its t
 check: .venv/.develop  ## style, types, borders between bricks, brick lists and locks
 	@tools/check
 
-bench: .venv/.develop  ## us beside our peers on one broker, under 45 minutes; BENCH="--help" lists what can be chosen
+bench: .venv/.develop  ## us beside our peers on one broker; BENCH="--help" lists what can be chosen
 	@PYTHONPATH=development:test .venv/bin/python -m benchmarks $(BENCH)
 
 sbom:  ## what each deployable is made of, as CycloneDX, into dist/
@@ -49,7 +49,7 @@ images:  ## the images of the API, the workers and the command line
 stack:  ## the whole stack in containers, built and started; WITH="cluster offline" lays those files of deploy/ over it
 	@tools/stack up
 
-stack-test: .venv/.develop  ## that stack, killed and stopped on real containers, each run accounted for; under 5 minutes
+stack-test: .venv/.develop  ## that stack, killed and stopped on real containers, each run accounted for; about 5 minutes
 	@tools/stack build
 	@.venv/bin/python -m pytest test/stack -o faulthandler_timeout=600 $(PYTEST)
 

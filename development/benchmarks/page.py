@@ -13,7 +13,7 @@ from benchmarks.report import ratios, tables
 HEAD = """# Benchmarks
 
 Mousetrap beside Celery, Dramatiq, FastStream, Taskiq and streaQ: the same work, on the same broker, in turns. `make bench` made
-this page, and makes it again on another machine in less than 45 minutes; it sets the peers up by itself.
+this page, and makes it again on another machine; it sets the peers up by itself.
 
 Read the ratios, not the rates: every figure is the median of its rounds, with the lowest and the highest in brackets, and a
 ratio is taken within each round before its median is. What slows a round on a busy machine slows all who take part in it. A value
