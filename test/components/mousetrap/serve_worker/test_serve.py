@@ -1,4 +1,7 @@
-"""A wrong setting of a worker is reported before anything opens."""
+"""Wrong settings are reported, and imports frozen, before anything opens."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -35,3 +38,24 @@ def test_an_option_wins_over_the_environment_and_is_checked_like_it(
 
     assert code == 2
     assert "MOUSETRAP_CONCURRENCY" in capsys.readouterr().err
+
+
+_PROGRAM = """
+import gc, os
+from mousetrap.serve_worker import serve_worker
+
+def connect(*_, **__):
+    # Most of what is there was there before; it is not among what a collection looks through.
+    print(gc.get_freeze_count() > len(gc.get_objects()), flush=True)
+    os._exit(0)
+
+serve_worker(connect, [], {"MOUSETRAP_SIGNING_KEYS": "k:a-secret-for-the-test"})
+"""
+
+
+def test_what_a_worker_has_imported_is_no_work_for_the_collector() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], check=False, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.stdout == "True\n", done.stderr
