@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from mousetrap.jobs import Failure, GiveUp, Job, Outcome, RetryLater
+from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
 
 _log = logging.getLogger("mousetrap.worker")
 
@@ -59,7 +59,8 @@ class Observers(Observer):
         for name in EVENTS:
             ignored = getattr(Observer, name)
             calls = [getattr(each, name) for each in observers if getattr(type(each), name) is not ignored]
-            setattr(self, name, calls[0] if len(calls) == 1 else _all_of(calls))
+            if calls:
+                setattr(self, name, calls[0] if len(calls) == 1 else _all_of(calls))
 
 
 def _all_of(calls: list[Any]) -> Any:
@@ -77,6 +78,8 @@ class EventLog(Observer):
         """How the attempt ended."""
         facts = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
         match outcome:
+            case Done() if decision == "recorded":
+                _log.info("done", extra=facts)
             case _ if decision == "over":
                 _log.info("dropped an outcome: the run has ended", extra=facts)
             case _ if decision == "stale":
@@ -93,8 +96,6 @@ class EventLog(Observer):
                 )
             case GiveUp(reason, failure):
                 _log.error("gave up (%s): %s: %s", reason, failure.kind, failure.text, extra=facts)
-            case _:
-                _log.info("done", extra=facts)
 
     def refused(self, queue: str, failure: Failure) -> None:
         """Why a message is not processed."""

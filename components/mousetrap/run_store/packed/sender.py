@@ -206,13 +206,12 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _to_repeat(commands: Sequence[Command], replies: Sequence[Any]) -> list[int]:
     """The places of the calls that lacked our functions, and of the notifications after them, which came too early."""
-    lacking = {place for place, reply in enumerate(replies) if _lacks_library(reply)}
+    errors = [place for place, reply in enumerate(replies) if isinstance(reply, ReplyError)]
+    lacking = {place for place in errors if "Function not found" in str(replies[place])}
+    if not lacking:
+        return []
     return [
         place
         for place, command in enumerate(commands)
-        if place in lacking or (lacking and command[0] == "PUBLISH" and place > min(lacking))
+        if place in lacking or (command[0] == "PUBLISH" and place > min(lacking))
     ]
-
-
-def _lacks_library(reply: Any) -> bool:
-    return isinstance(reply, ReplyError) and "Function not found" in str(reply)
