@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mousetrap.embedded_valkey.executable import find_executable
-from mousetrap.embedded_valkey.server import _RIGHTS
+from mousetrap.embedded_valkey.server import _RIGHTS, _guard
 from mousetrap.store_client import ReplyError, ask_blocking
 from mousetrap.store_client.slots import SLOTS
 from support.ports import free_ports
@@ -36,6 +36,8 @@ class Node:
         )
         (directory / "users.acl").write_text("\n".join([*users, ""]))
         self._process = self._run()
+        #: Ends it when this process ends in any way.
+        self._ending = _guard(self._process.pid)
 
     @property
     def host(self) -> str:
@@ -59,12 +61,14 @@ class Node:
 
     def kill(self) -> None:
         """Ends it at once, as a crash would."""
-        self._process.kill()
-        self._process.wait()
+        for process in (self._ending, self._process):
+            process.kill()
+            process.communicate()
 
     def start(self) -> None:
         """Starts it again; it joins its cluster by what it wrote down of that."""
         self._process = self._run()
+        self._ending = _guard(self._process.pid)
 
     def _run(self) -> subprocess.Popen[bytes]:
         options = {
