@@ -107,7 +107,9 @@ class PackedRuns:
         }
 
     async def is_older(self, run_id: str) -> bool:
-        """Whether the run is one of the older family; one that is not known is not."""
+        """Whether the run is one of the older family; one that is not known is not, nor is any in a cluster."""
+        if self._sender.is_cluster:  # the older key is in another slot, and its server may be away
+            return False
         packed, older = await self._sender.send(
             [("EXISTS", packed_run_key(run_id)), ("EXISTS", run_key(run_id))]
         )
