@@ -2,8 +2,6 @@
 
 import io
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mousetrap.jobs import new_runs
 from support.feed import Feed
 from support.processes import Process
 from support.stack import Stack, events, url_once_ready
-from support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 #: The last commit in which `worker` was one brick and the store's Lua one file. Its code runs with today's libraries.
@@ -25,9 +21,6 @@ EARLIER = "0e4e1bf079db3ed2aecadd4895aef535022a67ce"
 #: A commit that reads and does jobs of wire format 5, and begins none: docs/upgrading.md asks for such a version everywhere
 #: before the first run of format 5 begins.
 READING_5 = "6fdedd9c7dbdfb99f5e103e42f8652028bd3ac90"
-
-#: What docs/upgrading.md asks of this version's processes while earlier workers run: these read no references.
-UPGRADING = {"MOUSETRAP_PAYLOAD_INLINE_BYTES": "8388608"}
 
 pytestmark = [pytest.mark.long]
 
@@ -44,19 +37,6 @@ def reading_5(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return unpacked(READING_5, tmp_path_factory.mktemp("reading_5"))
 
 
-@pytest.fixture(scope="module")
-def beginning_5(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a process needs to run this version and begin runs of format 5."""
-    folder = tmp_path_factory.mktemp("beginning_5")
-    for each in ("components", "bases"):
-        shutil.copytree(ROOT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__"))
-    file = folder / "components/mousetrap/jobs/job.py"
-    code, changed = re.subn(r"(?m)^(NEW_RUNS: .*) = \d$", r"\1 = 5", file.read_text())
-    assert changed == 1
-    file.write_text(code)
-    return found_in(folder)
-
-
 def unpacked(commit: str, folder: Path) -> dict[str, str]:
     """What a process needs to run the code of this commit, which is put into the folder."""
     archive = subprocess.run(
@@ -66,11 +46,6 @@ def unpacked(commit: str, folder: Path) -> dict[str, str]:
         pytest.skip("the history of this checkout does not hold the earlier version")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
-    return found_in(folder)
-
-
-def found_in(folder: Path) -> dict[str, str]:
-    """What a process needs to run the code in this folder."""
     found = {"PYTHONPATH": f"{folder}/components:{folder}/bases"}
     proof = "import mousetrap.worker as it; print(it.__file__)"
     where = subprocess.check_output([sys.executable, "-c", proof], env={**os.environ, **found}, text=True)
@@ -110,10 +85,10 @@ def test_a_run_that_the_earlier_version_began_is_finished_by_this_one(
 
 
 def test_a_run_of_format_5_is_finished_by_a_version_that_begins_none(
-    stack: Stack, feed: Feed, reading_5: dict[str, str], beginning_5: dict[str, str]
+    stack: Stack, reading_5: dict[str, str]
 ) -> None:
-    run_id = submitted_to(stack.start("api", **beginning_5), feed)
-    new = serving(stack.start("fetch_worker", **beginning_5))
+    run_id = stack.submit()
+    new = serving(stack.start("fetch_worker"))
     stack.until_event(run_id, "finished", "fetch")
     ended(new)
 
@@ -123,66 +98,27 @@ def test_a_run_of_format_5_is_finished_by_a_version_that_begins_none(
 
 
 def test_a_run_of_format_2_is_finished_by_a_version_that_begins_runs_of_format_5(
-    stack: Stack, feed: Feed, reading_5: dict[str, str], beginning_5: dict[str, str]
+    stack: Stack, feed: Feed, reading_5: dict[str, str]
 ) -> None:
     run_id = submitted_to(stack.start("api", **reading_5), feed)
     old = serving(stack.start("fetch_worker", **reading_5))
     stack.until_event(run_id, "finished", "fetch")
     ended(old)
 
-    serving(stack.start("process_worker", **beginning_5))
+    serving(stack.start("process_worker"))
     run = stack.completed(run_id)
     assert [len(events(run, "finished", stage)) for stage in ("fetch", "process")] == [1, 1]
 
 
 def test_versions_that_begin_runs_of_format_2_and_of_5_work_side_by_side(
-    stack: Stack, feed: Feed, reading_5: dict[str, str], beginning_5: dict[str, str]
+    stack: Stack, feed: Feed, reading_5: dict[str, str]
 ) -> None:
-    apis = [stack.start("api", **version) for version in (reading_5, beginning_5)]
+    old_api = stack.start("api", **reading_5)
     workers = [
         stack.start(base, **version)
         for base in ("fetch_worker", "process_worker")
-        for version in (reading_5, beginning_5)
+        for version in (reading_5, {})
     ]
-    stack.until_ready()
-    run_ids = [submitted_to(api, feed) for _ in range(10) for api in apis]
-
-    for run_id in run_ids:
-        run = stack.completed(run_id)
-        assert len(events(run, "finished", "process")) == 1
-    for worker in workers:
-        ended(serving(worker))
-
-
-@pytest.mark.skipif(
-    new_runs() == 5, reason="the earlier version does no jobs of format 5, as docs/upgrading.md has it"
-)
-def test_a_run_that_this_version_began_is_finished_by_the_earlier_one(
-    stack: Stack, earlier: dict[str, str]
-) -> None:
-    run_id = stack.submit()
-    new = serving(stack.start("fetch_worker", **UPGRADING))
-    stack.until_event(run_id, "finished", "fetch")
-    ended(new)
-
-    serving(stack.start("process_worker", **earlier))
-    run = stack.completed(run_id)
-    assert [len(events(run, "finished", stage)) for stage in ("fetch", "process")] == [1, 1]
-
-
-@pytest.mark.skipif(
-    new_runs() == 5, reason="the earlier version does no jobs of format 5, as docs/upgrading.md has it"
-)
-def test_both_versions_work_side_by_side(stack: Stack, feed: Feed, earlier: dict[str, str]) -> None:
-    old_api = stack.start("api", **earlier)
-    workers = [
-        stack.start(base, **version)
-        for base in ("fetch_worker", "process_worker")
-        for version in (earlier, UPGRADING)
-    ]
-    until(
-        lambda: stack.api.get("/health/ready").status_code == 200, "the API has its connections", seconds=30
-    )
     run_ids = [run_id for _ in range(10) for run_id in (stack.submit(), submitted_to(old_api, feed))]
 
     for run_id in run_ids:

@@ -17,9 +17,9 @@ _JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
 
 #: The wire format from which on a job's payload is beside its head, and its run's records in the store are packed.
 PAYLOAD_BESIDE: Literal[5] = 5
-#: The wire format of the runs that this version begins: 2, whose jobs are of 3 or 4 where they need it, or 5. A job that
-#: follows is of its parent's kind, so that a run is of one kind from its first job to its last.
-NEW_RUNS: Literal[2, 5] = 2
+#: The wire format of the runs that this version begins: 5; versions before it begin runs of 2, whose jobs are of 3 or 4 where
+#: they need it. A job that follows is of its parent's kind, so that a run is of one kind from its first job to its last.
+NEW_RUNS: Literal[2, 5] = 5
 
 #: No job of ours reaches these: an attempt each millisecond for a day, and a redrive each second for ten days.
 MAX_ATTEMPTS, MAX_GENERATIONS = 100_000_000, 1_000_000
