@@ -3,14 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from mousetrap.handlers import Binding
 from mousetrap.job_queue import connect
-from mousetrap.jobs import Queue, QueueUnreachable
 from mousetrap.run_store import open_store
 from mousetrap.settings import Settings
 from mousetrap.worker import Stop, WorkerOptions, run_worker
+from support.workbench import connected
 
 _TIMEOUT_S = 60.0
 
@@ -45,8 +45,7 @@ class _Worker:
             connect(settings.broker_url, queues, name="worker") as queue,
             open_store(settings.store_url, retention=3600, keyring=settings.keyring) as store,
         ):
-            async with asyncio.timeout(_TIMEOUT_S):
-                await _until_declared(queue, queues[-1])
+            await connected(queue, queues[-1])
             self.ready.set()
             options = WorkerOptions(name="w", keyring=settings.keyring)
             await run_worker(queue, store, self._bindings, options, self._stop)
@@ -54,11 +53,3 @@ class _Worker:
     def end(self) -> None:
         if self._loop and self._stop:
             self._loop.call_soon_threadsafe(self._stop.ask)
-
-
-async def _until_declared(queue: Queue, name: str) -> None:
-    """Returns once requests are answered: the first connection to a new virtual host declares some thirty queues."""
-    while True:
-        with suppress(QueueUnreachable):
-            await queue.count_ready(name)
-            return
