@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.retry import Backoff
@@ -16,6 +16,8 @@ BACKOFF = Backoff(first_s=0.2, longest_s=5.0, jitter=1.0)
 #: For a whole attempt, over all hosts. A broker that is still starting can accept connections and not answer; and what an
 #: interrupted attempt has declared need not be declared again.
 _ATTEMPT_TIMEOUT_S = 15.0
+#: The broker stops, or an operator has closed the connection.
+_CONNECTION_FORCED = 320
 
 
 class Linked(Protocol):
@@ -106,8 +108,7 @@ class Link(Generic[C]):
                 self._lost(error)
             else:
                 loss = await asyncio.shield(connection.lost)
-                # A broker that refuses what it is sent, as for a missing right, will refuse it on the next connection too.
-                failures = failures + 1 if isinstance(loss, ChannelClosedByBroker) else 0
+                failures = failures + 1 if _comes_again(loss) else 0
                 self._lost(loss)
             await asyncio.sleep(BACKOFF.pause(failures + 1, random.random()))
 
@@ -132,3 +133,14 @@ class Link(Generic[C]):
         self._connected = connection is not None
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _comes_again(loss: Exception) -> bool:
+    """Whether the next connection will most likely end like this one, since it is sent the same.
+
+    The broker has refused something, as for a missing right, or has failed at it: a node that cannot make a queue any more
+    answers each declaration with INTERNAL_ERROR, and closes the connection.
+    """
+    if isinstance(loss, ConnectionClosedByBroker):
+        return int(loss.reply_code) != _CONNECTION_FORCED
+    return isinstance(loss, ChannelClosedByBroker)
