@@ -743,6 +743,21 @@ async def test_a_withdrawal_leaves_the_run_of_another_submission_and_one_that_a_
             assert run.state == "queued"
 
 
+async def test_a_withdrawal_that_comes_twice_leaves_the_run_that_a_repeat_was_accepted_for(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        draft = await store.draft_run("r1", "sums", "add", b"[1,2]")
+        await store.open_drafted(draft)
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "waiting"
+        for _ in range(2):  # the first reply is lost
+            await store._packed_runs.withdraw(draft, "no")
+
+        run = run_record(store_url, "r1")
+        assert run is not None
+        assert run.state == "queued"
+
+
 async def test_an_end_that_first_needed_our_functions_is_notified_of_after_it(
     single_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,8 +67,12 @@ function transitions.reject_run(run, first, accepted_ms, failure, ttl)
     end_run(run, { facts = {}, input = 'null' }, 'rejected', '', ttl)
     return { 'rejected' }
   end
-  -- A repeat recorded the run; the submission that is rejected never was.
-  if accepted_ms > 0 and held.facts.accepted_ms ~= accepted_ms then return { 'kept' } end
+  -- A repeat recorded the run; the submission that is rejected never was. One whose reply was lost is rejected again: counted
+  -- twice, it would end the run that a repeat was accepted for.
+  if accepted_ms > 0 then
+    if held.facts.accepted_ms ~= accepted_ms or held.facts.withdrawn then return { 'kept' } end
+    held.facts.withdrawn = true
+  end
   held.facts.submitters = (held.facts.submitters or 1) - 1
   if held.facts.submitters > 0 or redis.call('EXISTS', job_key(run, first)) == 1 or held.state ~= 'queued' then
     save_run(run, held)
