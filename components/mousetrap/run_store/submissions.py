@@ -98,7 +98,7 @@ class Submissions(StoreConnection):
         asked = self._undated(run_id, pipeline, stage, input, reference=reference, terms=terms)
         # The version before may have opened it: recorded a second time, it would run a second time.
         if packs_new_runs() and not await self._packed_runs.is_older(run_id):
-            return await self.open_drafted(await self._dated(asked))
+            return await self._open_packed(asked)
         state, at, expires, due, left = await self._batches.call(
             OpenRun(
                 run=run_id,
@@ -116,8 +116,14 @@ class Submissions(StoreConnection):
             )
         )
         if state == "packed":
-            return await self.open_drafted(await self._dated(asked))
+            return await self._open_packed(asked)
         return _opened(run_id, state, at, expires, due, left)
+
+    async def _open_packed(self, asked: "_Undated") -> Opened:
+        opened = await self.open_drafted(await self._dated(asked))
+        if opened.state == "known":  # its submitter publishes nothing, and so notes nothing
+            self._packed_runs.forget_unpublished(asked.run_id)
+        return opened
 
     def opens_beside(self) -> bool:
         """Whether a run may be published while its record is on its way: it is packed, and the store is not known to be away."""

@@ -45,8 +45,13 @@ class PackedRuns:
     async def open(self, run: NewRun) -> Found:
         """Records the run unless its id is recorded."""
         found = await self._openings.open(run)
-        self._unpublished.add(run.run_id)
+        if found.state != "conflict":
+            self._unpublished.add(run.run_id)
         return found
+
+    def forget_unpublished(self, run_id: str) -> None:
+        """Nothing will be published of a run that was opened or found here."""
+        self._unpublished.discard(run_id)
 
     def mark_published(self, run_id: str) -> bool:
         """Notes that a run's first job is with the broker, within a second; False where the run may not be packed."""

@@ -758,6 +758,18 @@ async def test_a_withdrawal_that_comes_twice_leaves_the_run_that_a_repeat_was_ac
         assert run.state == "queued"
 
 
+async def test_a_submission_that_publishes_nothing_leaves_nothing_in_memory(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        store.mark_published("r1")
+        await claimed(store, job)
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "known"
+        with pytest.raises(RunConflict):
+            await store.open_run("r1", "sums", "add", b"[1,3]")
+
+        assert store._packed_runs._unpublished == set()
+
+
 async def test_an_end_that_first_needed_our_functions_is_notified_of_after_it(
     single_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
