@@ -5,6 +5,7 @@ from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.decode_run import StoredRun
 from mousetrap.run_store.info import StoreInfo
 from mousetrap.run_store.packed.openings import NewRun
+from mousetrap.run_store.records import record_keys
 from mousetrap.run_store.requests import ClaimRequest, Decision, DecisionRequest, Exchanged
 from mousetrap.run_store.signed_records import Opening
 from mousetrap.run_store.store import RunStore, open_store
@@ -35,4 +36,5 @@ __all__ = [
     "Unsigned",
     "open_store",
     "read_json",
+    "record_keys",
 ]

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from mousetrap.jobs import Job, new_runs
+from mousetrap.run_store.keys import job_key, packed_job_key, packed_run_key, run_key
 
 Facts = TypeVar("Facts")
 
@@ -117,6 +118,13 @@ class JobRecord(NamedTuple):
 def is_packed(job: Job) -> bool:
     """Whether the store has packed records of the job and its run: since wire format 5."""
     return job.v >= PACKED_SINCE
+
+
+def record_keys(job: Job) -> tuple[str, str]:
+    """The keys of what the store keeps of a job and of its run."""
+    if is_packed(job):
+        return packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)
+    return job_key(job.id), run_key(job.run_id)
 
 
 def packs_new_runs() -> bool:

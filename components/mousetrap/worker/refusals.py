@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from mousetrap.jobs import Failure, Job, JobTooNew, JobUndecodable, Message, RecordDamaged, decode
+from mousetrap.run_store import record_keys
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.worker.settle import Refuse
 
@@ -40,8 +41,6 @@ def forgotten(job: Job) -> Refuse:
 
 def damaged(job: Job, error: RecordDamaged) -> Refuse:
     """Refuses a job whose record in the store is not ours."""
-    what = (
-        f"{error}. Delete mousetrap:job:{job.id} in the store, or the key of its run {job.run_id} if that is it; redriven then, "
-        "the job is done"
-    )
+    of_job, of_run = record_keys(job)
+    what = f"{error}. Delete {of_job} in the store, or the key of its run, {of_run}, if that is it; redriven then, the job is done"
     return Refuse(job, "store-damaged", Failure(kind="RecordDamaged", text=what))
