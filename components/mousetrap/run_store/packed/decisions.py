@@ -33,10 +33,11 @@ class Planned(msgspec.Struct, frozen=True):
 class Decisions:
     """Records a batch: first by plain commands, then what they refused by Lua."""
 
-    def __init__(self, sender: Sender, keyring: Keyring, ttl: int) -> None:
+    def __init__(self, sender: Sender, keyring: Keyring, ttl: int, keep: int) -> None:
         self._sender = sender
         self._keyring = keyring
         self._ttl = ttl
+        self._keep = keep
 
     def plan(self, call: Call, requests: Sequence[DecisionRequest], worker: str) -> list[Planned]:
         """Puts the decisions into the call, and notifies those who wait for their runs."""
@@ -128,7 +129,7 @@ class Decisions:
         about = (job.id, job.run_id, job.attempt, request.claim.fence, worker)
         if isinstance(outcome, Done):
             following = "" if request.last else request.next_stage or "?"
-            return RecordDone(*about, self._verdict(request), following, ttl)
+            return RecordDone(*about, self._verdict(request), following, self._keep, ttl)
         story = text_of(outcome.failure)
         short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
         verdict = write_verdict(short, job, self._keyring)

@@ -78,6 +78,7 @@ class RecordDone(_Decision, frozen=True, array_like=True, tag="done"):
     verdict: str
     #: The next stage; empty where the output is the run's result.
     following: str
+    keep: int
     ttl: int
 
 

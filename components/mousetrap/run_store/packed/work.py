@@ -25,7 +25,7 @@ class PackedWork:
         self._keyring = keyring
         self._ttl = ttl
         self._claims = Claims(sender, keyring, ttl, keep)
-        self._decisions = Decisions(sender, keyring, ttl)
+        self._decisions = Decisions(sender, keyring, ttl, keep)
 
     async def exchange(
         self, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest], worker: str

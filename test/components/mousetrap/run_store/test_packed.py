@@ -663,6 +663,20 @@ async def test_the_output_of_a_job_is_there_for_a_run_that_begins_after_it(store
         assert await store.output(job) == Payload(b'{"sum":3}')
 
 
+@pytest.mark.parametrize(("keep", "kept"), [(150_000, True), (50_000, False)])
+async def test_an_output_that_is_recorded_after_its_child_s_claim_is_kept_as_the_setting_has_it(
+    store_url: str, keep: int, kept: bool
+) -> None:
+    output = b'"%b"' % (b"a" * 100_000)
+    async with open_store(store_url, retention=3600, keep=keep, keyring=KEYRING) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        assert isinstance(await claimed(store, packed_child(job, claim.fence), "w2"), Granted)
+        assert await decided(store, job, Done(msgspec.Raw(output)), claim) == "recorded"
+
+        assert await store.output(job) == (Payload(output) if kept else None)
+
+
 # Damage
 
 

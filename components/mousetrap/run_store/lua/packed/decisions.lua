@@ -23,11 +23,11 @@ local function refusal(run, job, fence, ttl)
 end
 
 -- The output goes to the next stage, or is the run's result: then `following` is empty.
-function transitions.done(job, run, attempt, fence, worker, verdict, following, ttl)
+function transitions.done(job, run, attempt, fence, worker, verdict, following, keep, ttl)
   local refused, held = refusal(run, job, fence, ttl)
   if refused then
-    if held and held.state == 'done' and not held.verdict and #verdict <= 65536 then
-      -- A child's claim implied this decision, and had no verdict to record.
+    if held and held.state == 'done' and not held.verdict and #verdict <= keep then
+      -- A child's claim implied this decision, and had no verdict to record. A re-run may use it unless it is large.
       held.verdict = verdict
       save_job(run, job, held)
     end
