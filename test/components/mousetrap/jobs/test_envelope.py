@@ -39,13 +39,7 @@ def a_child(v: Literal[2, 5] = 5, payload: bytes = b"2", *more: Any) -> Job:
     return a_job(v).following("double", payload, *more, fence=3)
 
 
-def test_a_run_begins_with_a_job_of_this_version_s_format() -> None:
-    assert first_job(run_id="r", pipeline="p", stage="s", payload=b"1", accepted_ms=0).v == new_runs()
-
-
-def test_a_trial_can_begin_runs_of_format_5(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5)
-
+def test_a_run_begins_with_a_job_of_format_5_and_one_that_began_before_stays_of_its_own() -> None:
     started = first_job(
         run_id="r", pipeline="p", stage="s", payload=b"null", accepted_ms=0, reference=REFERENCE
     )

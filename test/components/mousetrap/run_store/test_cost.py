@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from redis import Redis
 
 from mousetrap.jobs import Failure, GiveUp, RetryLater, first_job
@@ -38,6 +39,7 @@ async def failed(store: RunStore, run_id: str) -> None:
         job = job.again()
 
 
+@pytest.mark.usefixtures("both_families")
 async def test_each_traceback_is_kept_once_and_shown_with_its_run(store_url: str) -> None:
     found: list[Any] = []
     async with open_store(store_url, retention=600) as store:
@@ -50,12 +52,12 @@ async def test_each_traceback_is_kept_once_and_shown_with_its_run(store_url: str
         keys: Any = client.keys()
         hashes: Any = [client.hgetall(key) for key in keys if client.type(key) == b"hash"]
         streams: Any = [client.xrange(key) for key in keys if client.type(key) == b"stream"]
-        everything = f"{hashes}{streams}"
+        strings: Any = [client.get(key) for key in keys if client.type(key) == b"string"]
+        everything = f"{hashes}{streams}{strings}"
         size = sum(client.memory_usage(key) or 0 for key in keys)
     assert everything.count("attempt 1") == everything.count("attempt 2") == 1
-    assert (
-        size < 24_000
-    )  # two tracebacks, and what a stream takes beside them; four copies were 28,000 and more
+    # Two tracebacks, and what a stream takes beside them; four copies were 28,000 and more.
+    assert size < 24_000
     assert [
         event.failure.traceback[-9:] for event in run.timeline if event.failure and event.failure.traceback
     ] == [

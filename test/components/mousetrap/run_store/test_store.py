@@ -26,6 +26,8 @@ from mousetrap.shapes import Event, Progress, RunState
 from support.ports import closed_port
 from support.valkey import administrator
 
+pytestmark = pytest.mark.usefixtures("both_families")
+
 DAY = 86_400.0
 BROKEN = Failure(kind="ValueError", text="no")
 OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))

@@ -5,10 +5,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
+import pytest
 
 from mousetrap.jobs import Done, Failure, Job, RetryLater, first_job
 from mousetrap.run_store import Granted, RunStore, open_store
 from mousetrap.shapes import RunState
+
+pytestmark = pytest.mark.usefixtures("both_families")
 
 BROKEN = Failure(kind="ValueError", text="no")
 
