@@ -252,8 +252,8 @@ async def test_a_moment_of_the_broker_costs_a_batch_no_more_than_what_was_under_
 
 async def test_a_batch_is_at_least_three_times_as_fast_as_one_after_the_other(bench: Workbench) -> None:
     count = 300
-    ratios = []
-    for round in range(5):  # what else the machine does in one of them is no matter
+    singles, batches = list[float](), list[float]()
+    for round in range(5):
         one_by_one = [replaced(item, f"s{round}") for item in submissions(bench, count)]
         batch = [replaced(item, f"b{round}") for item in submissions(bench, count)]
         begin = time.perf_counter()
@@ -263,10 +263,12 @@ async def test_a_batch_is_at_least_three_times_as_fast_as_one_after_the_other(be
         reports = await bench.submitter.submit_many(batch)
         end = time.perf_counter()
         assert all(isinstance(report, Accepted) for report in reports)
-        ratios.append((between - begin) / (end - between))
-        if ratios[-1] >= 3:
+        singles.append(between - begin)
+        batches.append(end - between)
+        # What else the machine does only ever adds time, to either: the quickest of each has the least of it.
+        if round >= 2 and min(singles) / min(batches) >= 3:
             return
-    raise AssertionError(ratios)
+    raise AssertionError((singles, batches))
 
 
 def replaced(item: Submission, mark: str) -> Submission:
