@@ -17,7 +17,7 @@ from support.waiting import until
 #: One process of a parallel run starts the cluster, for all its tests.
 ON_ONE_CLUSTER = pytest.mark.xdist_group("valkey_cluster")
 _PASSWORD = "for-the-tests-alone"
-_REPLY_TIMEOUT_S = 5.0
+_REPLY_TIMEOUT_S = 30.0
 #: Until servers take one that does not answer for dead. Long: on a busy machine none may be replaced that lives.
 _NODE_TIMEOUT_MS = 60_000
 
@@ -102,7 +102,7 @@ class ValkeyCluster:
         ports = free_ports(12)
         self.nodes = [Node(directory / str(n), ports[2 * n], ports[2 * n + 1]) for n in range(6)]
         for node in self.nodes:
-            until(node.answers, f"{node.host} answers", 30)
+            until(node.answers, f"{node.host} answers")
         self._share_slots()
         self._introduce()
         self._add_replicas()
@@ -130,11 +130,10 @@ class ValkeyCluster:
 
     def replica_of(self, primary: Node) -> Node:
         """A replica that has all that its primary had."""
-
+        _, offset, *_ = primary.ask("ROLE")
         return until(
-            lambda: next((node for node in self.nodes if _has_all_of(node, primary)), None),
+            lambda: next((node for node in self.nodes if _has_all_of(node, primary, offset)), None),
             f"a replica follows {primary.host}",
-            30,
         )
 
     def promote_replica_of(self, primary: Node) -> None:
@@ -142,15 +141,15 @@ class ValkeyCluster:
         replica = next(node for node in self.nodes if node.is_alive() and _follows(node, primary))
         replica.ask("CLUSTER", "FAILOVER", "TAKEOVER")
         alive = [node for node in self.nodes if node.is_alive()]
-        until(lambda: all(primary.port not in _primary_ports(node) for node in alive), "all know", 30)
+        until(lambda: all(primary.port not in _primary_ports(node) for node in alive), "all know")
 
     def make_whole(self) -> None:
         """Starts those that were killed, as replicas of those that took over."""
         for node in self.nodes:
             if not node.is_alive():
                 node.start()
-                until(node.answers, f"{node.host} answers", 30)
-        for primary in until(self._three, "three primaries", 30):
+                until(node.answers, f"{node.host} answers")
+        for primary in until(self._three, "three primaries"):
             self.replica_of(primary)
 
     def empty(self) -> None:
@@ -179,7 +178,7 @@ class ValkeyCluster:
                 if node is not other:
                     node.ask("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus)
         for node in self.nodes:
-            until(lambda node=node: _is_whole(node), f"{node.host} knows all", 30)  # type: ignore[misc]
+            until(lambda node=node: _is_whole(node), f"{node.host} knows all")  # type: ignore[misc]
 
     def _add_replicas(self) -> None:
         for primary, replica in zip(self.nodes[:3], self.nodes[3:], strict=True):
@@ -202,5 +201,9 @@ def _follows(node: Node, primary: Node) -> bool:
     return bool(role[0] == b"slave" and role[2] == primary.port)
 
 
-def _has_all_of(node: Node, primary: Node) -> bool:
-    return node.is_alive() and _follows(node, primary) and bool(node.ask("ROLE")[3] == b"connected")
+def _has_all_of(node: Node, primary: Node, offset: int) -> bool:
+    """Whether the node is a replica that has got so many bytes of its primary's writes."""
+    if not node.is_alive() or not _follows(node, primary):
+        return False
+    *_, link, received = node.ask("ROLE")
+    return bool(link == b"connected" and received >= offset)
