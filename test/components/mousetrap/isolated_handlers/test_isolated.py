@@ -402,7 +402,7 @@ async def test_at_its_soft_limit_a_handler_is_notified_wherever_it_is_and_can_st
 
 
 async def test_a_handler_that_lets_its_soft_limit_end_it_has_failed() -> None:
-    async with isolated(handlers.overrun, soft_timeout=0.05) as bench:
+    async with isolated(handlers.overrun, soft_timeout=SOFT_S) as bench:
         outcome = await bench.run(1)
 
         assert isinstance(outcome, RetryLater)
