@@ -56,23 +56,32 @@ def test_no_promise_of_wire_format_5_breaks_whatever_goes_wrong(machine: type[Pr
 # Simulations in which a promise was broken once, as found by the test above. Each checks the promises at its end.
 
 
-def test_a_claim_that_happens_after_its_asker_gave_up_loses_no_job() -> None:
-    with _machine() as machine:
+@pytest.fixture(params=[PromiseMachine, BesideMachine], ids=["format 2", "format 5"])
+def made(request: pytest.FixtureRequest) -> type[PromiseMachine]:
+    """A simulation of runs that began before wire format 5, and one of new runs."""
+    machine: type[PromiseMachine] = request.param
+    return machine
+
+
+def test_a_claim_that_happens_after_its_asker_gave_up_loses_no_job(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
         machine.fail_a_store_call(who="ann", fault=Fault.LATE, then=0.0)
         machine.submit_first(kinds=["slow"], then=0.02)
 
 
 @pytest.mark.parametrize("begun", [0.01, 0.03, 0.06, 0.08, 0.11, 0.13, 0.16, 0.18])
 @pytest.mark.parametrize("fault", [Fault.REPLY_LOST, Fault.LATE])
-def test_a_yielded_value_is_kept_once_though_its_call_fails(begun: float, fault: Fault) -> None:
-    with _machine() as machine:
+def test_a_yielded_value_is_kept_once_though_its_call_fails(
+    made: type[PromiseMachine], begun: float, fault: Fault
+) -> None:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["yielding"], then=begun)
         machine.fail_a_store_call(who="ann", fault=fault, then=0.0)
         machine.fail_a_store_call(who="bob", fault=fault, then=1.0)
 
 
-def test_a_cluster_without_work_notes_nothing() -> None:
-    with _machine() as machine:
+def test_a_cluster_without_work_notes_nothing(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["plain"], then=70.0)
         before = len(machine.cluster.event_log.lines)
         machine.wait(seconds=200.0)
@@ -82,9 +91,9 @@ def test_a_cluster_without_work_notes_nothing() -> None:
 @pytest.mark.parametrize("calls", range(1, 8))
 @pytest.mark.parametrize("happened", [False, True])
 def test_a_submitter_of_delayed_runs_that_dies_at_any_call_loses_and_doubles_none(
-    calls: int, happened: bool
+    made: type[PromiseMachine], calls: int, happened: bool
 ) -> None:
-    with _machine() as machine:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["plain"], then=1.0)
         machine.crash_at_a_next_call(who="api", calls=calls, happened=happened, then=0.0)
         machine.submit(kinds=["later", "later", "plain"], then=1.0)
@@ -95,9 +104,9 @@ def test_a_submitter_of_delayed_runs_that_dies_at_any_call_loses_and_doubles_non
 @pytest.mark.parametrize("happened", [False, True])
 @pytest.mark.parametrize("who", ["api", "ann"])
 def test_who_dies_at_any_call_for_a_large_run_loses_no_payload_and_leaves_none(
-    who: str, calls: int, happened: bool
+    made: type[PromiseMachine], who: str, calls: int, happened: bool
 ) -> None:
-    with _machine() as machine:
+    with _machine(made) as machine:
         machine.crash_at_a_next_call(who=who, calls=calls, happened=happened, then=0.0)
         machine.submit_first(kinds=["large_plain", "large_plain", "large_later"], then=100.0)
 
@@ -105,8 +114,8 @@ def test_who_dies_at_any_call_for_a_large_run_loses_no_payload_and_leaves_none(
 @pytest.mark.parametrize("who", ["api", "ann"])
 @pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.REPLY_LOST, Fault.LATE])
 @pytest.mark.parametrize("calls", range(3))
-def test_a_put_and_a_get_may_fail(who: str, fault: Fault, calls: int) -> None:
-    with _machine() as machine:
+def test_a_put_and_a_get_may_fail(made: type[PromiseMachine], who: str, fault: Fault, calls: int) -> None:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["large_plain"], then=0.0005 * calls)
         for _ in range(3):
             machine.fail_a_store_call(who=who, fault=fault, then=0.0)
@@ -115,8 +124,10 @@ def test_a_put_and_a_get_may_fail(who: str, fault: Fault, calls: int) -> None:
 
 
 @pytest.mark.parametrize("altered", [False, True])
-def test_a_broken_payload_reaches_no_handler_and_its_redrive_completes_the_run(altered: bool) -> None:
-    with _machine() as machine:
+def test_a_broken_payload_reaches_no_handler_and_its_redrive_completes_the_run(
+    made: type[PromiseMachine], altered: bool
+) -> None:
+    with _machine(made) as machine:
         machine.pause_worker(name="ann", seconds=5.0, then=0.0)
         machine.pause_worker(name="bob", seconds=5.0, then=0.0)
         machine.submit_first(kinds=["large_plain", "large_plain"], then=0.5)
@@ -128,8 +139,10 @@ def test_a_broken_payload_reaches_no_handler_and_its_redrive_completes_the_run(a
 
 @pytest.mark.parametrize("begun", [0.03, 0.08, 0.13])
 @pytest.mark.parametrize("lost", [0.0, 0.05, 0.3, 1.0])
-def test_a_worker_that_is_late_adds_no_value_to_those_of_its_successor(begun: float, lost: float) -> None:
-    with _machine() as machine:
+def test_a_worker_that_is_late_adds_no_value_to_those_of_its_successor(
+    made: type[PromiseMachine], begun: float, lost: float
+) -> None:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["yielding", "yielding"], then=begun)
         for name in ("ann", "bob"):
             machine.fail_a_store_call(who=name, fault=Fault.LATE, then=0.0)
@@ -137,15 +150,17 @@ def test_a_worker_that_is_late_adds_no_value_to_those_of_its_successor(begun: fl
             machine.disconnect_worker(name=name, then=0.1)
 
 
-def test_a_claim_that_happens_after_another_worker_decided_loses_no_job() -> None:
-    with _machine() as machine:
+def test_a_claim_that_happens_after_another_worker_decided_loses_no_job(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
         machine.fail_a_store_call(who="ann", fault=Fault.LATE, then=0.0)
         machine.submit(kinds=["locked"], then=0.0)
         machine.disconnect_worker(name="bob", then=0.02)
 
 
-def test_a_job_sent_round_again_is_not_taken_for_the_attempt_that_still_buries_it() -> None:
-    with _machine() as machine:
+def test_a_job_sent_round_again_is_not_taken_for_the_attempt_that_still_buries_it(
+    made: type[PromiseMachine],
+) -> None:
+    with _machine(made) as machine:
         machine.fail_a_publish(who="ann", fault=Fault.REPLY_LOST, then=0.0)
         machine.kill_worker(name="bob", back_after=45.0, then=0.02)
         machine.submit_first(kinds=["hopeless"], then=4.0)
@@ -154,24 +169,26 @@ def test_a_job_sent_round_again_is_not_taken_for_the_attempt_that_still_buries_i
 
 @pytest.mark.parametrize("calls", [2, 3, 4, 5, 6, 7, 8])
 def test_a_redrive_without_a_repeat_leaves_a_run_that_goes_on_or_one_that_failed_with_its_letter(
-    calls: int,
+    made: type[PromiseMachine], calls: int
 ) -> None:
-    with _machine() as machine:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["hopeless"], then=4.0)
         machine.crash_at_a_next_call(who="api", calls=calls, happened=True, then=0.0)
         machine.repair_and_redrive(repeat=False, then=4.0)
 
 
-def test_a_job_that_kills_workers_kills_no_more_when_one_of_them_stood_still() -> None:
-    with _machine() as machine:
+def test_a_job_that_kills_workers_kills_no_more_when_one_of_them_stood_still(
+    made: type[PromiseMachine],
+) -> None:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["slow", "plain", "plain"], then=0.0)
         machine.submit(kinds=["deadly"], then=0.0)
         machine.pause_worker(name="bob", seconds=0.0, then=12.0)
         machine.pause_worker(name="bob", seconds=25.0, then=0.0)
 
 
-def test_two_copies_of_a_message_convict_no_job_that_a_living_worker_has() -> None:
-    with _machine() as machine:
+def test_two_copies_of_a_message_convict_no_job_that_a_living_worker_has(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["plain", "slow", "slow"], then=0.0015)
         machine.submit_again(run=3, then=0.02)
         machine.kill_worker(name="bob", back_after=0.5, then=0.6)
@@ -179,8 +196,10 @@ def test_two_copies_of_a_message_convict_no_job_that_a_living_worker_has() -> No
         machine.kill_worker(name="bob", back_after=0.0, then=0.0)
 
 
-def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accepted_for() -> None:
-    with _machine() as machine:
+def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accepted_for(
+    made: type[PromiseMachine],
+) -> None:
+    with _machine(made) as machine:
         machine.fail_a_publish(who="api", fault=Fault.REPLY_LOST, then=0.0)
         machine.pause_worker(name="ann", seconds=25.0, then=0.0)
         machine.submit(kinds=["plain"], then=0.02)
@@ -235,8 +254,8 @@ def test_of_runs_that_a_store_that_was_away_refused_none_is_done(seconds: float)
         assert {call.run for call in ledger.calls} == {"run1"}
 
 
-def test_a_suspect_whose_claim_got_no_answer_is_one_still() -> None:
-    with _machine() as machine:
+def test_a_suspect_whose_claim_got_no_answer_is_one_still(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["plain"], then=0.0)
         machine.pause_worker(name="bob", seconds=45.0, then=4.0)
         machine.pause_worker(name="ann", seconds=0.0, then=35.0)
@@ -324,7 +343,7 @@ def _publish_what_another_worker_does_again(machine: PromiseMachine) -> None:
 
 
 @contextmanager
-def _machine(made: type[PromiseMachine] = PromiseMachine) -> Iterator[PromiseMachine]:
+def _machine(made: type[PromiseMachine]) -> Iterator[PromiseMachine]:
     machine = made()
     try:
         yield machine
@@ -352,8 +371,8 @@ def _settings(simulations: int) -> settings:
     )
 
 
-def test_a_claim_asked_again_after_the_expiry_begins_nothing() -> None:
-    with _machine() as machine:
+def test_a_claim_asked_again_after_the_expiry_begins_nothing(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
         machine.submit_first(kinds=["plain"], then=0.0)
         machine.fail_a_store_call(who="bob", fault=Fault.REPLY_LOST, then=0.0)
         machine.submit(kinds=["expiring"], then=0.0015)
