@@ -31,7 +31,7 @@ _ASKED = os.environ.get("MOUSETRAP_SIMULATION_EXAMPLES")
 def test_no_promise_breaks_whatever_goes_wrong() -> None:
     # Thousands of simulations take minutes; one that hangs is ended by its own clock.
     faulthandler.cancel_dump_traceback_later()
-    broken = _first_broken(int(_ASKED or 200))
+    broken = _first_broken(int(_ASKED or 100))
     if broken is not None:
         pytest.fail(str(shrunk(broken)), pytrace=False)
 
@@ -48,7 +48,7 @@ def test_no_promise_of_a_chain_in_place_breaks_whatever_goes_wrong() -> None:
 @pytest.mark.parametrize("machine", [PackedMachine, BesideMachine])
 def test_no_promise_of_wire_format_5_breaks_whatever_goes_wrong(machine: type[PromiseMachine]) -> None:
     faulthandler.cancel_dump_traceback_later()
-    broken = _first_broken(int(_ASKED or 60), machine)
+    broken = _first_broken(int(_ASKED or 100), machine)
     if broken is not None:
         pytest.fail(str(shrunk(broken, machine)), pytrace=False)
 
