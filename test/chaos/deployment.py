@@ -93,7 +93,7 @@ class Deployment:
 
     def _start_caller(self, seed: int, rate: float, new_runs: int) -> Process:
         self.callers.append(self._start("chaos.submitter", str(seed), str(rate), str(new_runs)))
-        self.callers[-1].wait_for_line("caller is up", seconds=30)
+        self.callers[-1].wait_for_line("caller is up")
         return self.callers[-1]
 
     def start_caller_again(self) -> Process:

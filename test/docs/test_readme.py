@@ -36,7 +36,7 @@ def test_a_file_of_twelve_lines_is_served_and_gives_the_result_that_the_readme_s
     stack = start_base("cli", *up, MOUSETRAP_API_PORT="0")
     stack.wait_for_line("The API is at", seconds=60)
     serving = start_base("cli", *worker)
-    serving.wait_for_line("serving counts, split", seconds=30)
+    serving.wait_for_line("serving counts, split")
     done = start_base("cli", *run)
 
     assert done.wait(60) == 0, done.output

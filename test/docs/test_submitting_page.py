@@ -35,7 +35,7 @@ def test_every_block_of_code_runs_without_an_export(
     stack = start_base("cli", "up", MOUSETRAP_API_PORT="0")
     stack.wait_for_line("The API is at", seconds=60)
     serving = start_base("cli", "worker", "words.py")
-    serving.wait_for_line("serving counts, split", seconds=30)
+    serving.wait_for_line("serving counts, split")
 
     done = subprocess.run(
         [sys.executable, "page.py"],

@@ -42,7 +42,7 @@ class Stack:
         }
         self._processes: list[Process] = []
         self.api_process = self.start("api")
-        line = self.api_process.wait_for_line("Uvicorn running on", seconds=30)
+        line = self.api_process.wait_for_line("Uvicorn running on")
         address = line.partition(" running on ")[2].split()[0]
         #: Bears as many callers at once as a test has.
         self.api = http_client(address, limits=httpx.Limits(max_connections=100))
@@ -55,8 +55,8 @@ class Stack:
     def start_workers(self, **more: str) -> tuple[Process, Process]:
         """One for each stage; both serve."""
         fetch, process = self.start_workers_early(**more)
-        fetch.wait_for_line("serving start_fetch", seconds=30)
-        process.wait_for_line("serving data_processing", seconds=30)
+        fetch.wait_for_line("serving start_fetch")
+        process.wait_for_line("serving data_processing")
         return fetch, process
 
     def start_workers_early(self, **more: str) -> tuple[Process, Process]:
@@ -68,7 +68,7 @@ class Stack:
 
     def until_ready(self) -> None:
         """Returns once the API reaches broker and store: on a busy machine its first connection can take seconds."""
-        until(lambda: is_ready(self.api), "the API is ready", seconds=30)
+        until(lambda: is_ready(self.api), "the API is ready")
 
     def post(self, **headers: str) -> httpx.Response:
         """The API's answer to a request for a run on the feed."""
@@ -91,7 +91,7 @@ class Stack:
 
     def until_event(self, run_id: str, kind: str, stage: str) -> None:
         """Returns once the run's timeline has such an event."""
-        until(lambda: events(self.run(run_id), kind, stage), f"{kind} {stage}", seconds=30)
+        until(lambda: events(self.run(run_id), kind, stage), f"{kind} {stage}")
 
     def completed(self, run_id: str) -> dict[str, Any]:
         """The run, once it has ended, which it must have done well and once."""

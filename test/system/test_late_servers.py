@@ -81,7 +81,7 @@ def _wait_for_broker(processes: Sequence[Process]) -> None:
 
 def _wait_for_store(workers: Sequence[Process]) -> None:
     for worker in workers:
-        line = worker.wait_for_line("waiting for the store: ", 30)
+        line = worker.wait_for_line("waiting for the store: ")
         assert "cannot reach the store" in line
         assert "MOUSETRAP_STORE_URL" in line
 

@@ -93,7 +93,7 @@ def test_a_broker_that_takes_no_messages_when_a_handler_finishes(
 
     with out_of_memory(own_rabbitmq):
         feed.release()
-        until(lambda: blocked(own_rabbitmq, workers[0]), "the fetch worker cannot publish", 30)
+        until(lambda: blocked(own_rabbitmq, workers[0]), "the fetch worker cannot publish")
 
     _went_through_at_the_first_attempt(stack, run_ids, feed, workers)
 

@@ -98,7 +98,7 @@ def test_a_poison_message_and_one_that_kills_its_worker_are_kept_repaired_and_co
 
 
 def _completed_after_redrive(stack: Stack, run_id: str) -> None:
-    until(lambda: state(stack, run_id) == "completed", f"run {run_id} completes", seconds=30)
+    until(lambda: state(stack, run_id) == "completed", f"run {run_id} completes")
     assert len(events(stack.run(run_id), "redriven", "fetch")) == 1
 
 

@@ -57,7 +57,7 @@ class Deployment:
 
     def start_worker(self) -> Process:
         worker = self._start("cli", "worker", "words.py", **self._settings)
-        worker.wait_for_line("serving target_pages, target_words", seconds=30)
+        worker.wait_for_line("serving target_pages, target_words")
         return worker
 
     def submit(self, text: str, status: int = 202) -> str:
@@ -116,7 +116,7 @@ def test_after_the_loss_of_the_store_s_data_the_worker_publishes_again(
     deployment.process.kill()
     deployment.start_api()  # it has no memory of the pipeline
 
-    until(lambda: deployment.api.get("/pipelines/wordcount").status_code == 200, "it is published again", 30)
+    until(lambda: deployment.api.get("/pipelines/wordcount").status_code == 200, "it is published again")
     assert deployment.result(deployment.submit("b b")) == {"b": 2}
     worker.send(signal.SIGTERM)
     assert worker.wait() == 0

@@ -24,8 +24,8 @@ def test_a_process_without_keys_reports_it_at_its_start(
     servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
     process = start_base(base, **servers, **keys, MOUSETRAP_API_PORT="0")
 
-    assert "WARNING" in process.wait_for_line(line, 30)
-    process.wait_for_line("Uvicorn running on" if base == "api" else "serving", 30)
+    assert "WARNING" in process.wait_for_line(line)
+    process.wait_for_line("Uvicorn running on" if base == "api" else "serving")
     assert process.terminate() == 0
     assert process.output.count(line) == 1
 
@@ -50,6 +50,6 @@ def test_a_process_with_keys_logs_nothing_about_signing(
     servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
     process = start_base(base, **servers, MOUSETRAP_SIGNING_KEYS=KEY, MOUSETRAP_API_PORT="0")
 
-    process.wait_for_line("Uvicorn running on" if base == "api" else "serving", 30)
+    process.wait_for_line("Uvicorn running on" if base == "api" else "serving")
     assert process.terminate() == 0
     assert "sign" not in process.output

@@ -54,7 +54,7 @@ def unpacked(commit: str, folder: Path) -> dict[str, str]:
 
 
 def serving(worker: Process) -> Process:
-    worker.wait_for_line("serving ", seconds=30)
+    worker.wait_for_line("serving ")
     return worker
 
 

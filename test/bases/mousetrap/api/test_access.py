@@ -215,16 +215,16 @@ def test_a_key_is_given_and_taken_away_while_the_api_runs(start_api: Any, tmp_pa
 
     assert (status(READ), status(BOTH)) == (200, 401)
     file.write_text(BOTH_ENTRY)
-    process.wait_for_line("read the keys again", 30)
+    process.wait_for_line("read the keys again")
     assert (status(READ), status(BOTH)) == (401, 200)
 
     # What cannot be used changes nothing: above all it opens nothing.
     for content in ("", ",", "no key"):
         before = len(process.lines)
         file.write_text(content)
-        process.wait_for_line("the keys stay as they were", 30, after=before)
+        process.wait_for_line("the keys stay as they were", after=before)
         assert (status(READ), status(BOTH), api.get("/runs").status_code) == (401, 200, 401)
     before = len(process.lines)
     file.unlink()
-    process.wait_for_line("the keys stay as they were", 30, after=before)
+    process.wait_for_line("the keys stay as they were", after=before)
     assert (status(BOTH), api.get("/runs").status_code) == (200, 401)

@@ -23,7 +23,7 @@ def test_a_store_that_cannot_be_used_is_named_in_the_log_with_the_reason(start_b
     place = f"127.0.0.1:{closed_port()}"
     process = start_base("api", MOUSETRAP_API_PORT="0", MOUSETRAP_STORE_URL=f"valkey://{place}/99")
 
-    line = process.wait_for_line("waiting for the store", 30)
+    line = process.wait_for_line("waiting for the store")
 
     assert f"cannot reach the store at {place}" in line
     assert "MOUSETRAP_STORE_URL" in line

@@ -194,7 +194,7 @@ def test_the_dead_letter_of_a_chain_of_tasks_becomes_a_test(
     url = url_once_ready(api)
     file = tmp_path / "words.py"
     file.write_text(_WORDS.format(does="return len(words) // 0"))
-    start_base("cli", "worker", "words.py", **servers).wait_for_line("serving count", seconds=30)
+    start_base("cli", "worker", "words.py", **servers).wait_for_line("serving count")
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = base_command("cli", *arguments)

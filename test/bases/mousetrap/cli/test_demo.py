@@ -148,10 +148,10 @@ def test_a_broker_that_accepts_connections_and_is_silent_is_given_up_too(demo: S
 @contextmanager
 def held_up(living: Living) -> Iterator[None]:
     """A demo whose fetch worker is stopped, and whose API serves."""
-    worker = until(lambda: pids_of(living, "mousetrap.fetch_worker"), "the worker has started", seconds=30)[0]
+    worker = until(lambda: pids_of(living, "mousetrap.fetch_worker"), "the worker has started")[0]
     os.kill(worker, signal.SIGSTOP)
     try:
-        until(lambda: api_answers(living), "the API has started", seconds=30)
+        until(lambda: api_answers(living), "the API has started")
         yield
     finally:
         with suppress(ProcessLookupError):

@@ -34,7 +34,7 @@ def test_a_file_is_served_and_run_in_three_terminals_without_an_export(
     stack = start_base("cli", *up, MOUSETRAP_API_PORT="0")
     stack.wait_for_line("The API is at", seconds=60)
     serving = start_base("cli", *worker)
-    serving.wait_for_line("serving count, split", seconds=30)
+    serving.wait_for_line("serving count, split")
     assert "mousetrap: found wordcount: split (queue split) -> count (queue count)" in serving.lines
 
     done = start_base("cli", *run)

@@ -13,7 +13,7 @@ def test_ctrl_c_while_a_command_loads_ends_it_quietly_with_130(
     start_base: Callable[..., Process], module: str
 ) -> None:
     command = start_base("cli", "demo", PYTHONPROFILEIMPORTTIME="1")
-    command.wait_for_line(f" {module}", 30)
+    command.wait_for_line(f" {module}")
 
     command.send(signal.SIGINT)
 

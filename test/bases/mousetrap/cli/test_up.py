@@ -130,7 +130,7 @@ def test_ctrl_c_leaves_the_run_and_reports_where_it_is(up: Start, start_base: St
     up(MOUSETRAP_FETCH_ALLOW="127.0.0.1:1")
     refused = '{"url": "http://127.0.0.1:1/"}'  # nothing listens there: it is retried for many seconds
     run = start_base("cli", "run", "earthquakes", "--input", refused)
-    run.wait_for_line("retrying", seconds=30)
+    run.wait_for_line("retrying")
 
     run.send(signal.SIGINT)
 
@@ -220,11 +220,9 @@ def test_an_api_that_was_killed_is_started_again_at_the_same_address(
 
     os.kill(killed, signal.SIGKILL)
 
-    line = stack.wait_for_line(
-        "ended by itself, with SIGKILL; starting it again in 1 s", 30, after=lines_before
-    )
+    line = stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", after=lines_before)
     assert line.startswith("api ")
-    stack.wait_for_line("Uvicorn running on", 30, after=lines_before)
+    stack.wait_for_line("Uvicorn running on", after=lines_before)
     assert pid_of_api(living) != killed
     run = start_base("cli", "run", "earthquakes")
     assert run.wait(60) == 0, run.output
@@ -234,14 +232,14 @@ def test_an_api_that_was_killed_is_started_again_at_the_same_address(
 
 def test_a_worker_that_was_killed_is_started_again(up: Start, start_base: Start, living: Living) -> None:
     stack = up()
-    stack.wait_for_line("serving start_fetch", 30)
+    stack.wait_for_line("serving start_fetch")
     (worker,) = (pid for pid, line in living().items() if "-m mousetrap.fetch_worker" in line)
     lines_before = len(stack.lines)
 
     os.kill(worker, signal.SIGKILL)
 
-    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=lines_before)
-    stack.wait_for_line("serving start_fetch", 30, after=lines_before)
+    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", after=lines_before)
+    stack.wait_for_line("serving start_fetch", after=lines_before)
     run = start_base("cli", "run", "earthquakes")
     assert run.wait(60) == 0
     assert stack.terminate(60) == 0
@@ -321,9 +319,9 @@ def test_the_embedded_server_that_was_killed_is_started_again_with_its_data(
 
     os.kill(server_pid(tmp_path), signal.SIGKILL)
 
-    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", 30, after=lines_before)
-    until(lambda: server_answers(tmp_path), "the server is there again", seconds=30)
-    until(lambda: start_base("cli", "runs").wait(60) == 0, "the API has its store again", seconds=30)
+    stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", after=lines_before)
+    until(lambda: server_answers(tmp_path), "the server is there again")
+    until(lambda: start_base("cli", "runs").wait(60) == 0, "the API has its store again")
     shown = start_base("cli", "show", "before", "--json")
     assert shown.wait(60) == 0
     assert json.loads(shown.output)["state"] == "completed"

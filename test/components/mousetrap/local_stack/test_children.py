@@ -122,8 +122,8 @@ def test_a_killed_parent_leaves_no_process(
     environment: dict[str, str], living: Callable[[], dict[int, str]]
 ) -> None:
     with Process([sys.executable, "-c", PARENT], environment) as parent:
-        parent.wait_for_line("one there", seconds=30)
-        parent.wait_for_line("two there", seconds=30)
+        parent.wait_for_line("one there")
+        parent.wait_for_line("two there")
 
         parent.send(signal.SIGKILL)
         parent.wait()
