@@ -107,9 +107,8 @@ def installed(
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     into = ("--python", str(environment / "bin" / "python"), "install", "--no-compile")
     locked = str(_ROOT / "requirements" / f"{project.name}.txt")
-    _pip(
-        *into, "--no-deps", "--require-hashes", "--requirement", locked
-    )  # `pip check` finds what a lock lacks
+    # `pip check` finds what a lock lacks.
+    _pip(*into, "--no-deps", "--require-hashes", "--requirement", locked)
     _pip(*into, "--no-deps", str(wheels[project.name]))
     yield project, environment / "bin"
     shutil.rmtree(environment)  # some hundred megabytes

@@ -125,9 +125,8 @@ class SharedHost:
             self._opened.close()
             self._url = self._opened.enter_context(virtual_host(self._broker))
             self._left = self._TESTS
-            open_channel(
-                self._url, [], options=QueueOptions()
-            ).close()  # so that no test waits for the queues that all have
+            # So that no test waits for the queues that all have.
+            open_channel(self._url, [], options=QueueOptions()).close()
         self._left -= 1
         return self._url
 

@@ -163,9 +163,8 @@ async def connected(queue: Queue, name: str) -> None:
             with suppress(QueueUnreachable):
                 await queue.count_ready(name)
                 return
-            await asyncio.sleep(
-                0.01
-            )  # a refusal may come in the same turn, and this loop's timeout would never come
+            # A refusal may come in the same turn, and this loop's timeout would never come.
+            await asyncio.sleep(0.01)
 
 
 async def add(number: int) -> int:
