@@ -30,8 +30,11 @@ async def behind_tls(url: str, context: ssl.SSLContext) -> AsyncIterator[str]:
     plain = urlsplit(url)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, away = await asyncio.open_connection(plain.hostname, plain.port)
-        await asyncio.gather(pump(reader, away), pump(there, writer))
+        try:
+            there, away = await asyncio.open_connection(plain.hostname, plain.port)
+            await asyncio.gather(pump(reader, away), pump(there, writer))
+        finally:
+            writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server_context:
         port = server_context.sockets[0].getsockname()[1]

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+from support.accepting import close_server
+
 #: The class and method of Basic.Ack: a client's acknowledgement one way, a broker's confirm the other.
 BASIC_ACK = (60, 80)
 
@@ -86,10 +88,10 @@ class Proxy:
         assert done.wait(60), "the proxy's loop stands still"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._released.wait()
         try:
+            await self._released.wait()
             to_server = await asyncio.open_connection(*self.target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # there is no server, or the proxy ends
             writer.transport.abort()
             return
         passage = _Passage(self, (reader, writer), to_server)
@@ -106,14 +108,14 @@ class Proxy:
         self.port = server.sockets[0].getsockname()[1]
         up.set()
         self._loop.run_forever()
-        server.close()
+        self._loop.run_until_complete(close_server(server))
         for passage in set(self._open):
             passage.abort()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0.05))  # lets the transports close
+        while tasks := asyncio.all_tasks(self._loop):
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(asyncio.sleep(0.05))  # lets the transports close
         self._loop.close()
 
 

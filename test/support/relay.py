@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
+from support.accepting import close_server
+
 #: Takes what a server sent and gives what the client shall see of it.
 Edit = Callable[[bytes], bytes]
 
@@ -22,7 +24,7 @@ class Relay:
         self._port = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         #: How many connections have come so far.
         self.connections = 0
 
@@ -45,24 +47,28 @@ class Relay:
     async def shut(self) -> None:
         """Cuts, and accepts no new connection."""
         assert self._server
-        self._server.close()
+        await close_server(self._server)
         self.cut()
-        if self._pumps:
-            await asyncio.wait(self._pumps)
+        while self._serving:
+            await asyncio.wait(self._serving)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.add(writer)  # at once: it may be cut before the server has answered
+        task = asyncio.current_task()
+        assert task
+        self._serving.add(task)
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._target)
+            self._writers.add(server_writer)
+            to_server = _pump(reader, server_writer, bytes)
+            await asyncio.gather(to_server, _pump(server_reader, writer, self._new_edit()))
         except OSError:
+            pass  # no server: the client sees its connection end
+        finally:
             writer.transport.abort()
-            return
-        self._writers |= {writer, server_writer}
-        for pump in (_pump(reader, server_writer, bytes), _pump(server_reader, writer, self._new_edit())):
-            task = asyncio.create_task(pump)
-            self._pumps.add(task)
-            task.add_done_callback(self._pumps.discard)
+            self._serving.discard(task)
 
 
 @asynccontextmanager
