@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,26 @@ class ValkeyCluster:
         replica.ask("CLUSTER", "FAILOVER", "TAKEOVER")
         alive = [node for node in self.nodes if node.is_alive()]
         until(lambda: all(primary.port not in _primary_ports(node) for node in alive), "all know")
+
+    @contextmanager
+    def moving(self, key: str) -> Iterator[Callable[..., None]]:
+        """The slot of the key is on its way to another server in this block; a function moves keys of it. They are deleted after it."""
+        source = self.primary_of(key)
+        target = next(node for node in self.primaries() if node is not source)
+        slot = source.ask("CLUSTER", "KEYSLOT", key)
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.ask("CLUSTER", "MYID").decode())
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.ask("CLUSTER", "MYID").decode())
+
+        def move(*keys: str) -> None:
+            login = ("AUTH2", "default", _PASSWORD)
+            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *login, "KEYS", *keys)
+
+        try:
+            yield move
+        finally:
+            for node in (source, target):
+                node.ask("FLUSHALL")
+                node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
 
     def make_whole(self) -> None:
         """Starts those that were killed, as replicas of those that took over."""

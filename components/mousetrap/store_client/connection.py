@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def _refusal(self, text: str) -> ReplyError:
         error = ReplyError(text)
-        if error.passing:
+        if error.unfit:
             self._unfit = error
         # After a failover the address may lead to the new primary, which only a new connection finds.
         self._retired = self._retired or error.code == "READONLY"

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from mousetrap.jobs import StoreFull, StoreUnreachable
 
 #: Codes of a server that cannot serve now: it loads its data, lost its primary, or is a replica since a failover.
-_PASSING = frozenset(("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"))
+_UNFIT = frozenset(("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN"))
+#: That of the keys of one command: some of them have moved to another server of the cluster.
+_KEYS_MOVE = "TRYAGAIN"
 #: The refusal of one that has as many clients as it may: it hangs up then.
 _FULL = "max number of clients"
 #: What these refusals come from.
@@ -26,9 +28,14 @@ class ReplyError(Exception):
         return str(self.args[0]).partition(" ")[0]
 
     @property
-    def passing(self) -> bool:
+    def unfit(self) -> bool:
         """Whether the server cannot serve now, whatever the command."""
-        return self.code in _PASSING or str(self).startswith(_FULL)
+        return self.code in _UNFIT or str(self).startswith(_FULL)
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same command may be done later."""
+        return self.unfit or self.code == _KEYS_MOVE
 
     def __str__(self) -> str:
         return str(self.args[0]).removeprefix("ERR ")

@@ -8,7 +8,13 @@ from typing import Any
 import msgspec
 
 from mousetrap.jobs import MousetrapError, RecordDamaged, StoreUnreachable
-from mousetrap.run_store.keys import CLOCK, packed_run_key
+from mousetrap.run_store.keys import (
+    CLOCK,
+    packed_events_key,
+    packed_job_key,
+    packed_progress_key,
+    packed_run_key,
+)
 from mousetrap.run_store.packed.server_time import ServerTime
 from mousetrap.run_store.transitions import Transition
 from mousetrap.store_client import Command, Library, ReplyError, StoreClient, unreachable
@@ -32,6 +38,9 @@ LIBRARY = Library.read(
 )
 #: The first member of a reply that is an error.
 _ERRORS = ("damaged", "error")
+#: Keys of a run that its functions judge by, and the arguments that name jobs whose keys are judged by too.
+_JUDGED = (packed_run_key, packed_events_key, packed_progress_key)
+_NAMING_JOBS = ("job", "parent", "first")
 #: Groups of commands in one call: each group keeps the server busy for a few µs.
 _MOST = 256
 
@@ -176,9 +185,15 @@ class Sender:
 
 
 def function_call(transition: Transition) -> Command:
-    """The command that makes a transition; a cluster routes it by its key."""
+    """The command that makes a transition; a cluster routes it by its first key.
+
+    It names the keys that the function judges by: keys of a slot that moves to another server go there one by one, and a function
+    that is not known to use one would take it for missing. With them named, it is refused until all have arrived.
+    """
     run: str = transition.run  # type: ignore[attr-defined]
-    return ("FCALL", LIBRARY.name, 1, packed_run_key(run), msgspec.msgpack.encode(transition))
+    jobs = filter(None, (getattr(transition, name, "") for name in _NAMING_JOBS))
+    keys = [key(run) for key in _JUDGED] + [packed_job_key(run, job) for job in jobs]
+    return ("FCALL", LIBRARY.name, len(keys), *keys, msgspec.msgpack.encode(transition))
 
 
 def is_away(reply: Any) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from mousetrap.jobs import Done, Failure, Job, MousetrapError, StoreUnreachable, first_job
 from mousetrap.payloads import StoreBackend
-from mousetrap.run_store import Granted, RunStore, Terms, open_store
+from mousetrap.run_store import ClaimRequest, Granted, RunStore, Terms, open_store
 from mousetrap.run_store.keys import OPENED, packed_run_key
 from mousetrap.shapes import Beat, Reference, RunState
 from mousetrap.store_client import open_client
@@ -34,9 +34,9 @@ async def a_store(cluster: ValkeyCluster) -> AsyncIterator[RunStore]:
         yield store
 
 
-def run_on(cluster: ValkeyCluster, node: Node, wanted: bool) -> str:
-    """The id of a run that the server has, or has not."""
-    run_ids = (f"r{number}" for number in range(100))
+def run_on(cluster: ValkeyCluster, node: Node, wanted: bool, but: str = "") -> str:
+    """The id of a run that the server has, or has not; another one than `but`."""
+    run_ids = (f"r{number}" for number in range(100) if f"r{number}" != but)
     return next(
         run_id for run_id in run_ids if (cluster.primary_of(packed_run_key(run_id)) is node) == wanted
     )
@@ -213,3 +213,26 @@ async def test_workers_are_listed(valkey_cluster: ValkeyCluster) -> None:
         assert [worker.name for worker in await registry.workers()] == ["w1"]
         await registry.leave("w1")
         assert await registry.workers() == ()
+
+
+async def test_a_job_that_is_done_is_not_granted_again_while_its_slot_moves(
+    valkey_cluster: ValkeyCluster,
+) -> None:
+    """Keys move one by one: the run's record has arrived at the next server, and its job's has not."""
+    moves = packed_run_key("r1")
+    beside = run_on(valkey_cluster, valkey_cluster.primary_of(moves), True, but="r1")
+    async with a_store(valkey_cluster) as store:
+        jobs = []
+        for run_id in ("r1", beside):
+            opened = await store.open_run(run_id, "sums", "add", b"1")
+            jobs.append(packed_first(run_id, b"1", accepted_ms=opened.accepted_ms))
+        claim = await store.claim(jobs[0], worker="w1", redelivered=False, lease=60.0)
+        assert isinstance(claim, Granted)
+        await store.decide(jobs[0], OUTPUT, fence=claim.fence, worker="w1", last=False, next_stage="double")
+        with valkey_cluster.moving(moves) as move:
+            move(moves)
+            again = [ClaimRequest(job, redelivered=True, lease=60.0) for job in jobs]
+            waits, granted = (await store.exchange((), again, worker="w2")).claims
+
+            assert isinstance(waits, StoreUnreachable), waits
+            assert isinstance(granted, Granted), granted
