@@ -45,7 +45,8 @@ class Notifications:
 
     1. It opens with the first watcher and reopens when it is lost, which it finds out by itself.
     2. A notification holds only a run's id: its watchers read the change from the store, so a lost one loses nothing.
-    3. Each loss and each new subscription wakes all watchers, because notifications in between were missed.
+    3. Each loss and each new subscription wakes all watchers, because notifications in between were missed. In a cluster a
+       new one follows every few seconds.
     """
 
     def __init__(self, client: StoreClient, *channels: str) -> None:
@@ -91,9 +92,9 @@ class Notifications:
                 await self._client.subscribe(self._channels, self._pass_on, _CHECK_EVERY_S)
             except OSError as error:
                 self.loss = str(error)
-            self._subscribed.clear()
-            self._wake_all()
-            await asyncio.sleep(_RESUBSCRIBE_DELAY_S)
+                self._subscribed.clear()
+                self._wake_all()
+                await asyncio.sleep(_RESUBSCRIBE_DELAY_S)
 
     def _pass_on(self, came: list[Any]) -> None:
         match came:

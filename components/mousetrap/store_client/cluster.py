@@ -14,6 +14,9 @@ from mousetrap.store_client.slots import Place, SlotMap, key_of, slot_of
 
 #: Redirects of one command: a slot that moves is found with two.
 _MOST_REDIRECTS = 5
+#: A subscription lasts so long, and the next is with another server: a server that was taken out of the cluster, or cut off from
+#: the others, still has its clients, and passes on nothing.
+_SUBSCRIBED_S = 10.0
 #: The order within one call: functions are there before they are called, and what is notified of was done before.
 _WAVES = {"FUNCTION": 0, "PUBLISH": 2}
 _USUAL = 1
@@ -84,15 +87,17 @@ class ClusterClient(StoreClient):
     async def subscribe(
         self, channels: Sequence[str], receive: Callable[[list[Any]], None], silence_s: float
     ) -> None:
-        """As of a single server; each subscription is with the next one, which has all notifications too."""
+        """As of a single server, but it returns after a while, in which notifications may have been missed."""
         primaries = (await self._known()).primaries
         self._turn += 1
         to = primaries[self._turn % len(primaries)]
         try:
-            await self._client(to).subscribe(channels, receive, silence_s)
+            async with asyncio.timeout(_SUBSCRIBED_S) as lasting:
+                await self._client(to).subscribe(channels, receive, silence_s)
         except OSError:
-            self._refresh_soon(to)
-            raise
+            if not lasting.expired():
+                self._refresh_soon(to)
+                raise
 
     async def close(self) -> None:
         refreshing, self._refreshing = self._refreshing, None

@@ -236,3 +236,28 @@ async def test_a_job_that_is_done_is_not_granted_again_while_its_slot_moves(
 
             assert isinstance(waits, StoreUnreachable), waits
             assert isinstance(granted, Granted), granted
+
+
+async def test_an_end_that_no_server_passes_on_is_found(
+    valkey_cluster: ValkeyCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a server that is cut off from the others: it keeps its subscribers and passes on nothing."""
+    monkeypatch.setattr("mousetrap.store_client.cluster._SUBSCRIBED_S", 0.5)
+    async with a_store(valkey_cluster) as store:
+        await store.open_run("r1", "sums", "add", b"1")
+        looked, look = asyncio.Event(), store._packed_runs.look
+
+        async def noted(run_id: str) -> str:
+            state = await look(run_id)
+            looked.set()
+            return state
+
+        monkeypatch.setattr(store._packed_runs, "look", noted)
+        waiting = asyncio.create_task(store.wait_ended("r1", 30.0))
+        await looked.wait()
+        with console(valkey_cluster.url) as client:
+            client.setrange(packed_run_key("r1"), 0, "X")
+
+        run = await waiting
+        assert run is not None
+        assert run.state is RunState.CANCELLED
