@@ -112,7 +112,7 @@ class WorkerRegistry:
             found = await self._client.call("ZRANGE", _NAMES, 0, -1)
             names = sorted(name.decode(errors="replace") for name in found)
             looks = [("HMGET", _key(name), "beat", "started_ms", "seen_ms") for name in names]
-            time, *known = await self._client.pipeline([("TIME",), *looks])
+            time, *known = _reached(await self._client.pipeline([("TIME",), *looks]))
             now_ms = _milliseconds(time)
         seen = [_seen(name, answer, now_ms) for name, answer in zip(names, known, strict=True)]
         return tuple(worker for worker in seen if worker is not None)
@@ -124,7 +124,7 @@ class WorkerRegistry:
             keys = [_key(name.decode(errors="replace")) for name in found]
             looks = [("HMGET", key, "manifests", "started_ms", "seen_ms") for key in keys]
             manifests = ("ZRANGE", _MANIFESTS, 0, -1, "WITHSCORES")
-            time, digests, *records = await self._client.pipeline([("TIME",), manifests, *looks])
+            time, digests, *records = _reached(await self._client.pipeline([("TIME",), manifests, *looks]))
             now_ms = _milliseconds(time)
         listed = (
             list(zip(digests[::2], map(float, digests[1::2]), strict=True))
@@ -147,6 +147,14 @@ def _listed(key: str, member: str, now: int, keep_ms: int) -> list[Command]:
         ("ZREMRANGEBYSCORE", key, "-inf", now - keep_ms),
         ("PEXPIRE", key, keep_ms),
     ]
+
+
+def _reached(replies: list[Any]) -> list[Any]:
+    """The replies. Raises the error of a server of a cluster that is away: a live worker of its would be left out."""
+    for reply in replies:
+        if isinstance(reply, ReplyError) and reply.passing:
+            raise reply
+    return replies
 
 
 def _seen(name: str, answer: Any, now_ms: int) -> Worker | None:

@@ -14,7 +14,7 @@ from mousetrap.run_store import ClaimRequest, Granted, RunStore, Terms, open_sto
 from mousetrap.run_store.keys import OPENED, packed_run_key
 from mousetrap.shapes import Beat, Reference, RunState
 from mousetrap.store_client import open_client
-from mousetrap.worker_registry import open_registry
+from mousetrap.worker_registry import Published, open_registry
 from support.packed import packed_first
 from support.valkey import console
 from support.valkey_cluster import Node, ValkeyCluster
@@ -193,9 +193,9 @@ async def test_payloads_are_put_read_and_swept(valkey_cluster: ValkeyCluster) ->
     await client.close()
 
 
-async def test_workers_are_listed(valkey_cluster: ValkeyCluster) -> None:
-    beat = Beat(
-        name="w1",
+def a_beat(name: str) -> Beat:
+    return Beat(
+        name=name,
         host="h",
         pid=1,
         version="1",
@@ -208,11 +208,34 @@ async def test_workers_are_listed(valkey_cluster: ValkeyCluster) -> None:
         running=0,
         doing=(),
     )
+
+
+async def test_workers_are_listed(valkey_cluster: ValkeyCluster) -> None:
     async with open_registry(valkey_cluster.url) as registry:
-        await registry.beat(beat)
+        await registry.beat(a_beat("w1"))
         assert [worker.name for worker in await registry.workers()] == ["w1"]
         await registry.leave("w1")
         assert await registry.workers() == ()
+
+
+async def test_a_worker_whose_server_is_away_is_not_left_out(valkey_cluster: ValkeyCluster) -> None:
+    names = valkey_cluster.primary_of("mousetrap:workers")
+    manifests = valkey_cluster.primary_of("mousetrap:manifests")
+    primary = next(node for node in valkey_cluster.primaries() if node not in (names, manifests))
+    far = next(
+        name
+        for name in (f"w{number}" for number in range(100))
+        if valkey_cluster.primary_of(f"mousetrap:worker:{name}") is primary
+    )
+    async with open_registry(valkey_cluster.url, published=Published("digest", b"record")) as registry:
+        await registry.beat(a_beat(far))
+        assert [found.workers for found in await registry.in_use()] == [(far,)]
+        valkey_cluster.replica_of(primary)
+        primary.kill()
+        for look in (registry.workers, registry.in_use):
+            with pytest.raises(StoreUnreachable):
+                await look()
+
 
 
 async def test_a_job_that_is_done_is_not_granted_again_while_its_slot_moves(
