@@ -173,6 +173,8 @@ class ValkeyCluster:
                 until(node.answers, f"{node.host} answers")
         for primary in until(self._three, "three primaries"):
             self.replica_of(primary)
+        for node in self.nodes:  # one that begins again as a primary serves nothing for two seconds
+            until(lambda node=node: _is_whole(node), f"{node.host} knows all", 30)  # type: ignore[misc]
 
     def empty(self) -> None:
         """Deletes what it holds."""

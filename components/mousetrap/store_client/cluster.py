@@ -244,9 +244,19 @@ def _taken(group: Iterable[_Routed], found: Sequence[Any], replies: dict[int, An
         if isinstance(reply, ReplyError) and reply.code in ("MOVED", "ASK"):
             to = _named(reply, it.to)
             redirected.append(_Routed(it.number, it.command, to, asking=reply.code == "ASK"))
-        elif not isinstance(replies.get(it.number), ReplyError):  # of a function, the first error counts
+        elif it.number not in replies or _weight(it, reply) > _weight(it, replies[it.number]):
             replies[it.number] = reply
     return redirected
+
+
+def _weight(it: _Routed, reply: Any) -> int:
+    """Of the replies of several servers the heaviest counts, which is the first error.
+
+    A server that is away gets functions when one is called there again: the others are not to wait for it.
+    """
+    if isinstance(reply, _Unreached) and it.command[0] == "FUNCTION":
+        return 0
+    return 2 if isinstance(reply, ReplyError) else 1
 
 
 def _named(redirect: ReplyError, asked: Place) -> Place:

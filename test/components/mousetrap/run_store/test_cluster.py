@@ -235,6 +235,7 @@ async def test_a_worker_whose_server_is_away_is_not_left_out(valkey_cluster: Val
         for look in (registry.workers, registry.in_use):
             with pytest.raises(StoreUnreachable):
                 await look()
+    valkey_cluster.promote_replica_of(primary)
 
 
 

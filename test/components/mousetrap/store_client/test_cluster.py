@@ -109,6 +109,22 @@ async def test_functions_are_loaded_on_all_servers_before_they_are_called(
         assert [await library.call(client.call, keys=[key]) for key in KEYS] == [2] * len(KEYS)
 
 
+async def test_a_dead_server_keeps_no_other_from_getting_functions(valkey_cluster: ValkeyCluster) -> None:
+    """As when a new version of a program starts while one server is away."""
+    library = Library.of("late", "redis.register_function('NAME', function(keys) return keys[1] end)")
+    primary = valkey_cluster.primary_of(KEYS[0])
+    elsewhere = next(key for key in KEYS if valkey_cluster.primary_of(key) is not primary)
+    valkey_cluster.replica_of(primary)
+    async with opened(valkey_cluster.url) as client:
+        await client.call("GET", elsewhere)
+        primary.kill()
+
+        assert await library.call(client.call, keys=[elsewhere]) == elsewhere.encode()
+        with pytest.raises(ConnectionError):
+            await library.call(client.call, keys=[KEYS[0]])
+    valkey_cluster.promote_replica_of(primary)
+
+
 async def test_who_is_notified_finds_what_was_written_before(valkey_cluster: ValkeyCluster) -> None:
     came: asyncio.Queue[Any] = asyncio.Queue()
     async with opened(valkey_cluster.url) as client:
