@@ -71,6 +71,7 @@ class ClusterClient(StoreClient):
         """As of a single server. While the slot is on its way to another one, it raises ConnectionError."""
         key = next(filter(None, map(key_of, commands)))
         to = _primary(await self._known(), key)
+        clients = self._clients
         for _ in range(_MOST_REDIRECTS):
             try:
                 return await self._client(to).together(commands)
@@ -80,7 +81,7 @@ class ClusterClient(StoreClient):
                 to = _named(error, to)
                 self._refresh_soon(None)
             except OSError:
-                self._refresh_soon(to)
+                self._failed(to, clients)
                 raise
         raise ConnectionError("it was redirected too often")
 
@@ -89,6 +90,7 @@ class ClusterClient(StoreClient):
     ) -> None:
         """As of a single server, but it returns after a while, in which notifications may have been missed."""
         primaries = (await self._known()).primaries
+        clients = self._clients
         self._turn += 1
         to = primaries[self._turn % len(primaries)]
         try:
@@ -96,15 +98,15 @@ class ClusterClient(StoreClient):
                 await self._client(to).subscribe(channels, receive, silence_s)
         except OSError:
             if not lasting.expired():
-                self._refresh_soon(to)
+                self._failed(to, clients)
                 raise
 
     async def close(self) -> None:
+        clients, self._clients = self._clients, {}
         refreshing, self._refreshing = self._refreshing, None
         if refreshing is not None and refreshing.get_loop() is asyncio.get_running_loop():
             refreshing.cancel()
             await asyncio.wait([refreshing])
-        clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.close()
 
@@ -136,7 +138,7 @@ class ClusterClient(StoreClient):
         sent: list[Command] = []
         for it in group:
             sent += [("ASKING",), it.command] if it.asking else [it.command]
-        places = [to]
+        clients, places = self._clients, [to]
         if self._map and all(_is_for_any(it.command) for it in group):
             places += [place for place in self._map.primaries if place != to]
         failed: OSError | None = None
@@ -145,7 +147,8 @@ class ClusterClient(StoreClient):
                 replies = await self._client(place).pipeline(sent)
             except OSError as error:
                 failed = failed or error
-                self._refresh_soon(place)
+                if not self._failed(place, clients):
+                    break
             else:
                 return [reply for command, reply in zip(sent, replies, strict=True) if command != ("ASKING",)]
         assert failed is not None
@@ -167,6 +170,13 @@ class ClusterClient(StoreClient):
             await shared(self._refreshing)
             assert self._map is not None
         return self._map
+
+    def _failed(self, place: Place, clients: dict[Place, StoreClient]) -> bool:
+        """Asks again who has what. False where we were closed meanwhile: other connections would stay open."""
+        if self._clients is not clients:
+            return False
+        self._refresh_soon(place)
+        return True
 
     def _refresh_soon(self, failed: Place | None) -> None:
         """Asks again who has what, unless that is under way; a server that has `failed` is asked last."""

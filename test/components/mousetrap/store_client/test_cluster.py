@@ -212,6 +212,27 @@ async def found_again(client: ClusterClient, key: str) -> None:
             return
 
 
+async def test_what_fails_because_it_was_closed_opens_nothing(valkey_cluster: ValkeyCluster) -> None:
+    async with opened(valkey_cluster.url) as client:
+        await client.pipeline([("SET", key, key) for key in KEYS])
+        for node in valkey_cluster.primaries():
+            node.ask("CLIENT", "PAUSE", 60_000, "WRITE")
+        try:
+            calls = [client.call("SET", KEYS[0], 1), client.together([("SET", KEYS[0], 1)])]
+            calls += [client.call("PUBLISH", "mousetrap:nudge", "")]
+            waiting = [asyncio.create_task(call) for call in calls]
+            await client.call("GET", KEYS[0])  # what was written before it is sent
+            await client.close()
+
+            failed = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(error) for error in failed] == [ConnectionError] * 3
+            assert client._clients == {}
+            assert client._refreshing is None
+        finally:
+            for node in valkey_cluster.primaries():
+                node.ask("CLIENT", "UNPAUSE")
+
+
 async def test_one_server_that_answers_is_enough_to_begin(valkey_cluster: ValkeyCluster) -> None:
     login, _, hosts = valkey_cluster.url.rpartition("@")
     only = hosts.partition("/")[0].split(",")[1]
