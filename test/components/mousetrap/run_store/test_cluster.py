@@ -11,7 +11,7 @@ import pytest
 from mousetrap.jobs import Done, Failure, Job, MousetrapError, StoreUnreachable, first_job
 from mousetrap.payloads import StoreBackend
 from mousetrap.run_store import ClaimRequest, Granted, RunStore, Terms, open_store
-from mousetrap.run_store.keys import OPENED, packed_run_key
+from mousetrap.run_store.keys import OPENED, index_key, packed_run_key
 from mousetrap.shapes import Beat, Reference, RunState
 from mousetrap.store_client import open_client
 from mousetrap.worker_registry import Published, open_registry
@@ -106,6 +106,18 @@ async def test_a_run_is_named_before_it_is_recorded(
         abandoned = await persistently(store.unpublished, age=0.0)
         assert elsewhere in abandoned.run_ids
         assert abandoned.now_ms > 0
+
+
+async def test_a_list_that_was_overwritten_keeps_no_run_from_being_recorded(
+    valkey_cluster: ValkeyCluster,
+) -> None:
+    async with a_store(valkey_cluster) as store:
+        opened = await store.open_run("r1", "sums", "add", b"1")
+        with console(valkey_cluster.url) as client:
+            for day in (opened.accepted_ms // 86_400_000, opened.accepted_ms // 86_400_000 + 1):
+                client.set(index_key("sums", day), "of another type")
+
+        assert (await store.open_run("r2", "sums", "add", b"1")).state == "new"
 
 
 async def test_a_run_whose_server_is_away_is_neither_forgotten_nor_unknown(
@@ -236,7 +248,6 @@ async def test_a_worker_whose_server_is_away_is_not_left_out(valkey_cluster: Val
             with pytest.raises(StoreUnreachable):
                 await look()
     valkey_cluster.promote_replica_of(primary)
-
 
 
 async def test_a_job_that_is_done_is_not_granted_again_while_its_slot_moves(
