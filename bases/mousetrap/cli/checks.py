@@ -118,9 +118,7 @@ def _check_cluster() -> Check:
     if new_runs() < 5:
         found = "the store is a cluster, which keeps no runs of the wire format that this version begins"
         return Check("cluster", "fail", found, "name a single server in MOUSETRAP_STORE_URL")
-    return Check(
-        "cluster", "ok", "one server was asked for all of them; runs with a delay or a lock are refused"
-    )
+    return Check("cluster", "ok", "one server was asked for all of them; stages with a lock are refused")
 
 
 def _check_memory(info: StoreInfo) -> Iterator[Check]:

@@ -118,7 +118,8 @@ async def _today(client: StoreClient) -> tuple[int, int]:
     if isinstance(time, ReplyError):
         raise time
     # A number from outside could make a page read each day since 1970.
-    delay_ms = int(delay) if isinstance(delay, bytes) and delay.isdigit() and len(delay) < 15 else 0
+    is_number = not is_damage(delay) and isinstance(delay, bytes)
+    delay_ms = int(delay) if is_number and delay.isdigit() and len(delay) < 15 else 0
     return int(time[0]) * 1000 // _DAY_MS + 1, min(delay_ms, int(LONGEST_DELAY_S * 1000))
 
 

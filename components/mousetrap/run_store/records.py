@@ -65,6 +65,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_reference: str = ""
     #: Whether a claim opened it from its first job's message; the record of its submission, which comes later, completes it.
     restored: bool = False
+    #: Of a run with a delay: whether its first job is known to be with the broker, so that a repeat publishes no copy.
+    published: bool = False
     #: How many submissions of it hold.
     submitters: int = 1
     #: Only of a run that did not complete: a completed one ended when its last job was decided.

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from mousetrap.jobs import Job, MousetrapError, first_job
-from mousetrap.run_store.keys import OPENED, packed_run_key
+from mousetrap.run_store.keys import LONGEST_DELAY, OPENED, OPENED_DELAYED, packed_run_key
 from mousetrap.run_store.packed.call import Call, extended
 from mousetrap.run_store.packed.index import Listed, add_to_lists, lists_of, member_of
-from mousetrap.run_store.packed.sender import Sender, function_call
+from mousetrap.run_store.packed.sender import LIBRARY, Sender
 from mousetrap.run_store.packed.transitions import OpenRun
 from mousetrap.run_store.records import RunFacts, encode_run
 
@@ -45,10 +45,7 @@ class Found(NamedTuple):
 
 
 class Openings:
-    """Opens runs: the records each by a command of its own, lists and openings by one command for all.
-
-    A run with a delay goes by Lua: a repeat of it must not name it as unpublished.
-    """
+    """Opens runs: the records each by a command of its own, lists and openings by one command for all."""
 
     def __init__(self, sender: Sender, ttl: int) -> None:
         self._sender = sender
@@ -59,11 +56,6 @@ class Openings:
 
     async def open(self, run: NewRun) -> Found:
         """Records the run unless its id is recorded. Raises StoreUnreachable, and at once what no record can be made of."""
-        delay = run.facts.due_ms - run.facts.accepted_ms if run.facts.due_ms else 0
-        if delay and self._sender.is_cluster:
-            raise self._sender.unusable("runs with a delay are not kept in a cluster")
-        if delay:
-            return await self._by_lua(run, delay)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((run, encode_run(run.facts, run.input), future))
         if len(self._waiting) == 1:
@@ -75,7 +67,7 @@ class Openings:
             return _opened(run)
         if isinstance(reply, Exception):
             raise reply if isinstance(reply, MousetrapError) else self._sender.error(reply)
-        found = await self._by_lua(run, 0)
+        found = await self._by_lua(run)
         if found.state != "opened":
             await self._unlist(run, found)
         return found
@@ -90,13 +82,15 @@ class Openings:
         names, records = Call(), Call()
         runs = [run for run, *_ in waiting]
         # Named before they are recorded: a run that is recorded and not named would never be published.
-        names.add(
-            "ZADD", OPENED, "NX", *(part for run in runs for part in (run.facts.accepted_ms, run.run_id))
-        )
-        names.add("PEXPIRE", OPENED, self._ttl)
-        add_to_lists(names, map(_listed, runs), self._ttl)
+        if at_once := [run for run in runs if not run.facts.due_ms]:
+            names.add("ZADD", OPENED, "NX", *_dated(at_once))
+            names.add("PEXPIRE", OPENED, self._ttl)
+            add_to_lists(names, map(_listed, at_once), self._ttl)
+        if delayed := [run for run in runs if run.facts.due_ms]:
+            self._name_delayed(names, delayed)
         for run, record, _ in waiting:
-            records.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", extended(self._ttl))
+            kept = extended(self._ttl + _delay(run))
+            records.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", kept)
         try:
             replies: Sequence[Any] = await self._sender.send_in_order(names.commands, records.commands)
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
@@ -105,7 +99,16 @@ class Openings:
             if not future.done():
                 future.set_result(reply)
 
-    async def _by_lua(self, run: NewRun, delay: int) -> Found:
+    def _name_delayed(self, names: Call, runs: Sequence[NewRun]) -> None:
+        longest = max(map(_delay, runs))
+        kept = self._ttl + longest
+        names.add("ZADD", OPENED_DELAYED, "NX", *_dated(runs))
+        names.add("PEXPIRE", OPENED_DELAYED, kept, "NX")
+        names.add("PEXPIRE", OPENED_DELAYED, kept, "GT")
+        names.add("FCALL", f"{LIBRARY.name}_note_delay", 1, LONGEST_DELAY, longest, self._ttl)
+        add_to_lists(names, map(_listed, runs), kept, longer=True)
+
+    async def _by_lua(self, run: NewRun) -> Found:
         facts = run.facts
         transition = OpenRun(
             run=run.run_id,
@@ -113,19 +116,11 @@ class Openings:
             first=run.first,
             pipeline=facts.pipeline,
             digest=facts.digest,
-            delay=delay,
+            delay=_delay(run),
             ttl=self._ttl,
         )
-        call = Call()
-        call.add(*function_call(transition))
-        if delay:
-            add_to_lists(call, [_listed(run)], self._ttl + delay, longer=True)
-        reply, *_ = await self._sender.send(call.commands)
-        state, *times = self._sender.answer(reply)
-        found = _opened(run) if state == "opened" else Found(state, *times)
-        if delay and state != "opened":
-            await self._unlist(run, found)
-        return found
+        state, *times = await self._sender.call(transition)
+        return _opened(run) if state == "opened" else Found(state, *times)
 
     async def _unlist(self, run: NewRun, found: Found) -> None:
         """Takes back what named a run that was recorded before."""
@@ -133,9 +128,18 @@ class Openings:
         if found.accepted_ms != run.facts.accepted_ms or found.state == "conflict":
             commands = [("ZREM", key, member_of(_listed(run))) for key in lists_of(_listed(run))]
         if found.state == "known":
-            commands.append(("ZREM", OPENED, run.run_id))
+            commands.append(("ZREM", OPENED_DELAYED if run.facts.due_ms else OPENED, run.run_id))
         if commands:
             await self._sender.send(commands)
+
+
+def _delay(run: NewRun) -> int:
+    return run.facts.due_ms - run.facts.accepted_ms if run.facts.due_ms else 0
+
+
+def _dated(runs: Sequence[NewRun]) -> list[int | str]:
+    """Scores and members of a sorted set."""
+    return [part for run in runs for part in (run.facts.accepted_ms, run.run_id)]
 
 
 def _listed(run: NewRun) -> Listed:

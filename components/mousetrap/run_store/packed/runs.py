@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from mousetrap.jobs import first_job
+from mousetrap.jobs import MousetrapError, first_job
 from mousetrap.run_store.keys import (
     OPENED,
     OPENED_DELAYED,
@@ -13,12 +13,14 @@ from mousetrap.run_store.keys import (
     packed_run_key,
     run_key,
 )
+from mousetrap.run_store.packed.heads import run_head
 from mousetrap.run_store.packed.openings import Found, NewRun, Openings
-from mousetrap.run_store.packed.sender import Sender, is_away
-from mousetrap.run_store.packed.transitions import RejectRun
+from mousetrap.run_store.packed.sender import Sender, function_call, is_away
+from mousetrap.run_store.packed.transitions import MarkPublished, RejectRun
 from mousetrap.run_store.records import RUN_STATES, STOPPED, RecordBroken, RunFacts, RunRecord, decode_run
 from mousetrap.run_store.transitions import CancelRun, ReportProgress, YieldValue
 from mousetrap.signing import SignatureRefused
+from mousetrap.store_client import Command
 
 #: How long a note waits for others to go with.
 _NOTE_DELAY_S = 1.0
@@ -32,10 +34,13 @@ class PackedRuns:
         self._sender = sender
         self._ttl = ttl
         self._openings = Openings(sender, ttl)
-        #: Runs opened or found here, whose publish is not noted yet.
-        self._unpublished: set[str] = set()
+        #: Runs opened or found here, whose publish is not noted yet, and whether each may have a delay.
+        self._unpublished: dict[str, bool] = {}
+        #: What the next note is about: runs that began at once, and those with a delay.
         self._published: list[str] = []
+        self._delayed: list[str] = []
         self._noting: asyncio.TimerHandle | None = None
+        self._marking: set[asyncio.Task[None]] = set()
 
     async def now_ms(self) -> int:
         """The server's time. Raises StoreUnreachable."""
@@ -46,42 +51,37 @@ class PackedRuns:
         """Records the run unless its id is recorded."""
         found = await self._openings.open(run)
         if found.state != "conflict":
-            self._unpublished.add(run.run_id)
+            self._unpublished[run.run_id] = bool(found.due_ms)
         return found
 
     def forget_unpublished(self, run_id: str) -> None:
         """Nothing will be published of a run that was opened or found here."""
-        self._unpublished.discard(run_id)
+        self._unpublished.pop(run_id, None)
 
     def mark_published(self, run_id: str) -> bool:
         """Notes that a run's first job is with the broker, within a second; False where the run may not be packed."""
-        known = run_id in self._unpublished
-        self._unpublished.discard(run_id)
-        self._published.append(run_id)
+        delayed = self._unpublished.pop(run_id, None)
+        (self._delayed if delayed else self._published).append(run_id)
         if self._noting is None:
             self._noting = asyncio.get_running_loop().call_later(_NOTE_DELAY_S, self._note)
-        return known
+        return delayed is not None
 
     async def unpublished(self, age_ms: int, limit: int) -> list[str]:
         """Live runs recorded that long ago whose first job may not be published."""
-        self._note()
+        await self._noted()
         until = await self.now_ms() - age_ms
         keys = (OPENED, OPENED_DELAYED)
         named = await self._sender.send(
             [("ZRANGE", key, "-inf", until, "BYSCORE", "LIMIT", 0, limit) for key in keys]
         )
         members = [(key, run) for key, runs in zip(keys, named, strict=True) for run in self._listed(runs)]
-        states = await self.states([run for _, run in members])
-        gone = [
-            member
-            for member, state in zip(members, states, strict=True)
-            if state != _LIVE and not is_away(state)
-        ]
-        if gone:
+        heads = await self._sender.send([run_head(run) for _, run in members])
+        named = list(zip(members, heads, strict=True))
+        if gone := [member for member, head in named if not is_away(head) and not _may_wait(head)]:
             await self._sender.send([("ZREM", key, run) for key, run in gone])
-        found = [run for (_, run), state in zip(members, states, strict=True) if state == _LIVE]
+        found = {run: key == OPENED_DELAYED for (key, run), head in named if _may_wait(head)}
         self._unpublished.update(found)
-        return found
+        return list(found)
 
     async def states(self, run_ids: Sequence[str]) -> list[bytes | Exception]:
         """The first byte of each run's record; empty for one that is not packed, an error for a damaged one."""
@@ -150,12 +150,12 @@ class PackedRuns:
 
     async def withdraw(self, run: NewRun, failure: str) -> None:
         """As `reject`, whether or not this submission has been recorded: one of another that has leaves the run as it is."""
-        self._unpublished.discard(run.run_id)
+        self._unpublished.pop(run.run_id, None)
         await self._sender.call(RejectRun(run.run_id, run.first, run.facts.accepted_ms, failure, self._ttl))
 
     async def reject(self, run_id: str, failure: str) -> None:
         """Ends the run unless another submission holds or a worker has met it; of an unknown one a tombstone stays."""
-        self._unpublished.discard(run_id)
+        self._unpublished.pop(run_id, None)
         known = None
         with suppress(SignatureRefused):  # a damaged one is refused there too
             known = await self.record(run_id)
@@ -179,7 +179,7 @@ class PackedRuns:
 
     async def close(self) -> None:
         """Sends the remaining notes and waits for all replies."""
-        self._note()
+        await self._noted()
         await self._openings.close()
         await self._sender.close()
 
@@ -189,8 +189,24 @@ class PackedRuns:
             self._noting = None
         published, self._published = self._published, []
         if published:
-            noted = self._sender.send([("ZREM", OPENED, *published), ("ZREM", OPENED_DELAYED, *published)])
-            noted.add_done_callback(_ignore_error)
+            self._sender.send(_unnamed(published)).add_done_callback(_ignore_error)
+        delayed, self._delayed = self._delayed, []
+        if delayed:
+            marking = asyncio.create_task(self._mark(delayed))
+            self._marking.add(marking)
+            marking.add_done_callback(self._marking.discard)
+
+    async def _mark(self, run_ids: Sequence[str]) -> None:
+        """Notes that the runs are published, of which the names are taken away only after: they lead to those not noted."""
+        marks = [function_call(MarkPublished(run_id)) for run_id in run_ids]
+        with suppress(MousetrapError):  # then they are published once more
+            await self._sender.send_in_order(marks, _unnamed(run_ids))
+
+    async def _noted(self) -> None:
+        """Sends the notes, and waits for the marks among them."""
+        self._note()
+        if self._marking:
+            await asyncio.wait(set(self._marking))
 
     def _value(self, reply: Any) -> Any:
         if isinstance(reply, Exception):
@@ -199,6 +215,23 @@ class PackedRuns:
 
     def _listed(self, members: Any) -> Iterable[str]:
         return [member.decode("utf-8", "replace") for member in self._value(members)]
+
+
+def _unnamed(run_ids: Sequence[str]) -> list[Command]:
+    return [("ZREM", key, *run_ids) for key in (OPENED, OPENED_DELAYED)]
+
+
+def _may_wait(head: Any) -> bool:
+    """Whether the head of a record is that of a live run whose first job is not known to be published.
+
+    Who publishes it looks closer at one that cannot be read.
+    """
+    if not isinstance(head, bytes) or not head.startswith(_LIVE):
+        return False
+    try:
+        return not decode_run(head).facts.published
+    except RecordBroken:
+        return True
 
 
 def _first_job_id(run_id: str, facts: RunFacts) -> str:

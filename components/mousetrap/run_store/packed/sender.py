@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mousetrap.jobs import MousetrapError, RecordDamaged, StoreUnreachable
+from mousetrap.jobs import MousetrapError, RecordDamaged
 from mousetrap.run_store.keys import (
     CLOCK,
     packed_events_key,
@@ -141,10 +141,6 @@ class Sender:
         """The error that a command's reply is, as ours."""
         self._failed_s = self._clock()
         return unreachable(self._address, reply)
-
-    def unusable(self, reason: str) -> MousetrapError:
-        """The error for what this store cannot do at all."""
-        return StoreUnreachable(f"cannot use the store at {self._address}: {reason}")
 
     async def close(self) -> None:
         """Waits for all replies."""

@@ -24,6 +24,10 @@ class OpenRun(Transition, frozen=True, array_like=True, tag="open_run"):
     ttl: int
 
 
+class MarkPublished(Transition, frozen=True, array_like=True, tag="mark_published"):
+    run: str
+
+
 class RejectRun(Transition, frozen=True, array_like=True, tag="reject_run"):
     run: str
     #: The id of its first job; empty where the run is not known.

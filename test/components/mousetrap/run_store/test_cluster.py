@@ -11,7 +11,7 @@ import pytest
 from mousetrap.jobs import Done, Failure, Job, MousetrapError, StoreUnreachable, first_job
 from mousetrap.payloads import StoreBackend
 from mousetrap.run_store import ClaimRequest, Granted, RunStore, Terms, open_store
-from mousetrap.run_store.keys import OPENED, index_key, packed_run_key
+from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, index_key, packed_run_key
 from mousetrap.shapes import Beat, Reference, RunState
 from mousetrap.store_client import open_client
 from mousetrap.worker_registry import Published, open_registry
@@ -108,6 +108,29 @@ async def test_a_run_is_named_before_it_is_recorded(
         assert abandoned.now_ms > 0
 
 
+async def test_a_delayed_run_stays_named_until_its_record_has_that_it_is_published(
+    valkey_cluster: ValkeyCluster,
+) -> None:
+    names = valkey_cluster.primary_of(OPENED_DELAYED)
+    near, far = run_on(valkey_cluster, names, True), run_on(valkey_cluster, names, False)
+    primary = valkey_cluster.primary_of(packed_run_key(far))
+    later = Terms(delay_s=60.0)
+    async with a_store(valkey_cluster) as store:
+        for run_id in (near, far):
+            await store.open_run(run_id, "sums", "add", b"1", terms=later)
+        valkey_cluster.replica_of(primary)
+        primary.kill()
+        store.mark_published(far)
+        assert (await store.unpublished(age=0.0)).run_ids == [near]  # whether the other is live is not known
+
+        valkey_cluster.promote_replica_of(primary)
+        assert (await persistently(store.get, far)).state is RunState.QUEUED
+        assert set((await store.unpublished(age=0.0)).run_ids) == {near, far}
+        store.mark_published(far)
+        assert (await store.unpublished(age=0.0)).run_ids == [near]
+        assert (await store.open_run(far, "sums", "add", b"1", terms=later)).state == "known"
+
+
 async def test_a_list_that_was_overwritten_keeps_no_run_from_being_recorded(
     valkey_cluster: ValkeyCluster,
 ) -> None:
@@ -148,8 +171,6 @@ async def test_a_run_whose_server_is_away_is_neither_forgotten_nor_unknown(
 
 async def test_what_a_cluster_does_not_keep_is_refused_by_name(valkey_cluster: ValkeyCluster) -> None:
     async with a_store(valkey_cluster) as store:
-        with pytest.raises(StoreUnreachable, match="runs with a delay are not kept in a cluster"):
-            await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
         opened = await store.open_run("r2", "sums", "add", b"1")
         with pytest.raises(MousetrapError, match=r"same slot|non local key"):
             await store.claim(

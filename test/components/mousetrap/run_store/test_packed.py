@@ -26,8 +26,9 @@ from mousetrap.run_store import (
     Unsigned,
     open_store,
 )
-from mousetrap.run_store.keys import OPENED, newest_key, packed_job_key, packed_run_key
+from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, newest_key, packed_job_key, packed_run_key
 from mousetrap.run_store.notifications import ENDS, Notifications
+from mousetrap.run_store.packed.transitions import MarkPublished
 from mousetrap.shapes import Progress, RunState
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.store_client import StoreClient, open_client
@@ -455,8 +456,8 @@ async def test_a_rejection_leaves_a_run_that_a_worker_or_another_submitter_has(s
         assert await store.ended(["r1"]) == set()
 
 
-async def test_a_run_whose_publish_was_not_noted_is_found(single_url: str) -> None:
-    async with a_store(single_url) as store:
+async def test_a_run_whose_publish_was_not_noted_is_found(store_url: str) -> None:
+    async with a_store(store_url) as store:
         for run in ("r1", "r2", "r3"):
             await opened(store, run)
         await opened(store, "r4", delay_s=60.0)
@@ -478,17 +479,44 @@ async def test_a_noted_publish_is_not_found(store_url: str) -> None:
         assert list((await store.unpublished(age=0)).run_ids) == []
 
 
-async def test_a_delayed_run_that_is_published_is_not_published_again(single_url: str) -> None:
-    async with open_store(single_url, retention=3600) as store:
+async def test_a_delayed_run_that_is_published_is_not_published_again(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
         first = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
         again = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
         store.mark_published("r1")
-    async with open_store(single_url, retention=3600) as store:
+    async with open_store(store_url, retention=3600) as store:
         later = await store.open_run("r1", "sums", "add", b"1", terms=Terms(delay_s=60.0))
 
     assert (first.state, again.state, later.state) == ("new", "waiting", "known")
     assert first.due_ms == first.accepted_ms + 60_000 == later.due_ms
-    assert untimed(single_url) == []
+    assert untimed(store_url) == []
+
+
+async def test_a_delayed_run_whose_process_died_once_it_had_marked_it_is_not_published_again(
+    store_url: str,
+) -> None:
+    later = Terms(delay_s=60.0)
+    async with a_store(store_url) as store:
+        await store.open_run("r1", "sums", "add", b"1", terms=later)
+        await store._sender.call(MarkPublished("r1"))
+
+        assert list((await store.unpublished(age=0)).run_ids) == []
+        with console(store_url) as client:
+            assert client.zrange(OPENED_DELAYED, 0, -1) == []
+        assert (await store.open_run("r1", "sums", "add", b"1", terms=later)).state == "known"
+
+
+async def test_what_was_published_or_known_is_not_remembered_here(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        for delay_s in (0.0, 60.0):
+            terms = Terms(delay_s=delay_s)
+            for _ in range(2):
+                opened = await store.open_run(f"r{delay_s:.0f}", "sums", "add", b"1", terms=terms)
+                if opened.state == "new":
+                    store.mark_published(f"r{delay_s:.0f}")
+                    await claimed(store, packed_first(f"r{delay_s:.0f}", accepted_ms=opened.accepted_ms))
+
+        assert store._packed_runs._unpublished == {}
 
 
 # Attempts that fail
@@ -781,7 +809,7 @@ async def test_a_submission_that_publishes_nothing_leaves_nothing_in_memory(stor
         with pytest.raises(RunConflict):
             await store.open_run("r1", "sums", "add", b"[1,3]")
 
-        assert store._packed_runs._unpublished == set()
+        assert store._packed_runs._unpublished == {}
 
 
 async def test_an_end_that_first_needed_our_functions_is_notified_of_after_it(

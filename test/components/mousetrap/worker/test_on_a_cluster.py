@@ -8,6 +8,7 @@ from mousetrap.jobs import StoreUnreachable
 from mousetrap.run_store import StoredRun
 from mousetrap.run_store.keys import packed_run_key
 from mousetrap.shapes import RunState
+from mousetrap.submit_run import SubmitOptions
 from support.valkey_cluster import ValkeyCluster
 from support.workbench import Workbench, workbench
 
@@ -24,6 +25,23 @@ async def ended(bench: Workbench, run_id: str) -> StoredRun:
             return await bench.ended(run_id)
         except StoreUnreachable:
             await asyncio.sleep(0.01)
+
+
+async def test_a_run_with_a_delay_begins_no_earlier(store_url: str, valkey_cluster: ValkeyCluster) -> None:
+    async with workbench(store_url, valkey_cluster.url) as bench:
+        options = SubmitOptions(delay_s=0.5)
+        await bench.submitter.submit(bench.pipeline, b"1", run_id="r1", options=options)
+        bindings = [
+            bench.bind("add", lambda number: number + 1),
+            bench.bind("double", lambda number: number * 2),
+        ]
+        async with bench.working(*bindings):
+            run = await bench.ended("r1")
+
+    (started, *_) = [event.at_ms for event in run.timeline if event.kind == "started"]
+    assert run.result == 4
+    assert run.due_ms is not None
+    assert started >= run.due_ms == run.accepted_ms + 500
 
 
 async def test_runs_go_through_their_stages_while_a_primary_is_replaced(

@@ -8,7 +8,7 @@
 --   mousetrap:{<run>}:progress      hash    what changes while it goes on: progress, counts of the values that it yielded
 -- Shared by all runs:
 --   mousetrap:opened                zset    recorded runs that are not known to be published yet, by time
---   mousetrap:opened:delayed        zset    the same of runs with a delay
+--   mousetrap:opened:delayed        zset    the same of runs with a delay, whose records have whether they are published
 --   mousetrap:newest:<pipeline>     zset    its newest completed runs, by when they were accepted (written by Python alone)
 --   mousetrap:longest_delay, mousetrap:lock:<key>, mousetrap:clock: as the older family has them, and shared with it
 --
@@ -18,8 +18,6 @@
 -- this order.
 
 local DAY, HOUR = 86400000, 3600000
-local DELAYED = 'mousetrap:opened:delayed'
-local LONGEST_DELAY = 'mousetrap:longest_delay'
 local CLOCK = 'mousetrap:clock'
 -- Channels of notifications, each with ids of runs: that they have ended, and that something else of them changed.
 local ENDS, CHANGES = 'mousetrap:nudge', 'mousetrap:changes'

@@ -35,3 +35,4 @@ end
 
 redis.register_function('NAME', apply)
 redis.register_function('NAME_decide', decide)
+redis.register_function('NAME_note_delay', note_delay)

@@ -11,13 +11,16 @@ end
 -- Until its first job is due, the run is kept so that the claim of that job finds how it ended.
 local function until_due(held) return math.max(0, (held.facts.due_ms or 0) - now) end
 
--- Lists of runs look back for as long as the longest delay of a run that is kept.
-local function note_delay(delay, ttl)
-  if delay > tonumber(redis.call('GET', LONGEST_DELAY) or 0) then
-    redis.call('SET', LONGEST_DELAY, delay, 'PX', ttl + delay + 2 * DAY)
+-- Lists of runs look back for as long as the longest delay of a run that is kept. A function of its own, for a cluster has its key
+-- elsewhere. The key: the longest delay. Arguments: another delay, and how long runs are kept.
+local function note_delay(keys, args)
+  local delay, kept = tonumber(args[1]), args[1] + args[2] + 2 * DAY
+  if delay > (tonumber(redis.call('GET', keys[1]) or 0) or 0) then
+    redis.call('SET', keys[1], args[1], 'PX', kept)
   else
-    redis.call('PEXPIRE', LONGEST_DELAY, ttl + delay + 2 * DAY, 'GT')
+    redis.call('PEXPIRE', keys[1], kept, 'GT')
   end
+  return 1
 end
 
 -- The message was there before the record of its submission: what only the submitter knows joins what the claim recorded.
@@ -29,7 +32,7 @@ local function complete(run, held, record)
   save_run(run, held)
 end
 
--- A run whose id is recorded, or that has a delay. A repeat of a run that no worker has met yet may be published again: its
+-- A run whose id is recorded. A repeat of a run that no worker has met yet may be published again: its
 -- first job has the same id. A tombstone has no facts to compare: its run was never recorded.
 function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
   local held = load_run(run)
@@ -39,23 +42,27 @@ function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
   if not held or (held.state == 'rejected' and same) then
     if held then redis.call('DEL', events_key(run), progress_key(run)) end
     redis.call('SET', run_key(run), record, 'PX', extended(ttl + delay))
-    if delay > 0 then  -- one without a delay was named before
-      note_delay(delay, ttl)
-      redis.call('ZADD', DELAYED, now, run)
-      redis.call('PEXPIRE', DELAYED, ttl + delay)
-    end
     return { 'opened', 0, 0, 0 }
   end
   if not same then return { 'conflict', 0, 0, 0 } end
   if facts.restored then complete(run, held, record) end
   -- A second copy of a delayed job would come due after its run is over, perhaps when that is forgotten.
-  local published = facts.due_ms and not redis.call('ZSCORE', DELAYED, run)
-  local waiting = held.state == 'queued' and not published and redis.call('EXISTS', job_key(run, first)) == 0
+  local waiting = held.state == 'queued' and not facts.published and redis.call('EXISTS', job_key(run, first)) == 0
   if waiting then
     facts.submitters = (facts.submitters or 1) + 1
     save_run(run, held)
   end
   return { waiting and 'waiting' or 'known', facts.accepted_ms or 0, facts.expires_ms or 0, facts.due_ms or 0 }
+end
+
+-- The broker has the first job. Of a run with a delay the record has that, for until its claim nothing else shows it.
+function transitions.mark_published(run)
+  local held = load_run(run)
+  if held and held.facts.due_ms and not held.facts.published then
+    held.facts.published = true
+    save_run(run, held)
+  end
+  return { 'recorded' }
 end
 
 -- The caller got an error: the run is not accepted. When that was the last submitter, and no worker has met the run, a
