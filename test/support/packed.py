@@ -1,10 +1,13 @@
 """Makes jobs of wire format 5, and reads their packed records."""
 
+import asyncio
+import time
 from typing import Any
 
 import msgspec
 
 from mousetrap.jobs import Job, first_job
+from mousetrap.run_store import RunStore
 from mousetrap.run_store.keys import packed_events_key, packed_job_key, packed_run_key
 from mousetrap.run_store.records import JobRecord, RunRecord, decode_job, decode_run
 from support.valkey import console, names
@@ -66,3 +69,9 @@ def untimed(url: str) -> list[str]:
     """The keys without a time-to-live."""
     with console(url) as client:
         return [key for key in names(url, "mousetrap:*") if client.pttl(key) == -1]
+
+
+async def passed(store: RunStore, moment_ms: int) -> None:
+    """Returns once the moment is over for the machine, and for the store's client, whose time lags by a reply's way."""
+    while min(time.time() * 1000, await store._packed_runs.now_ms()) <= moment_ms:  # noqa: ASYNC110  time alone ends it
+        await asyncio.sleep(0.001)

@@ -1,7 +1,6 @@
 """Tests cancel, expiry, redrive and locks in a real store."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -16,8 +15,8 @@ from mousetrap.run_store import Busy, Decided, Granted, Locked, Over, RunStore, 
 from mousetrap.run_store.keys import job_key, packed_job_key
 from mousetrap.shapes import RunState
 from support.inbox import eventually
+from support.packed import passed
 from support.valkey import administrator
-from support.waiting import until
 
 BROKEN = Failure(kind="ValueError", text="no")
 OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
@@ -86,11 +85,6 @@ def damage_verdict(url: str, job: Job) -> None:
         key = packed_job_key(job.run_id, job.id)
         record: Any = client.get(key)
         client.set(key, record.partition(b"\n")[0] + b"\n\xff\xfe")
-
-
-async def passed(moment_ms: int) -> None:
-    """Returns once the machine's clock, which is the store's as well, is past the moment."""
-    await asyncio.to_thread(until, lambda: time.time() * 1000 > moment_ms, "the moment passes")
 
 
 # Damaged
@@ -192,7 +186,7 @@ async def test_a_job_is_not_begun_after_its_run_s_time_is_over(store_url: str) -
     async with a_store(store_url) as store:
         job = await opened(store, expires_in=0.001)
         assert job.expires_ms == job.accepted_ms + 1
-        await passed(job.expires_ms + 1)
+        await passed(store, job.expires_ms + 1)
 
         assert await claimed(store, job) == Over()
         assert await state(store) == RunState.EXPIRED
@@ -212,7 +206,7 @@ async def begun_in_time(store: RunStore, name: str) -> tuple[Job, Granted]:
 async def test_a_job_begun_in_time_may_end_late_but_not_begin_again(store_url: str) -> None:
     async with a_store(store_url) as store:
         (job, claim), (other, lost) = await begun_in_time(store, "r1"), await begun_in_time(store, "r2")
-        await passed(max(job.expires_ms or 0, other.expires_ms or 0) + 1)
+        await passed(store, max(job.expires_ms or 0, other.expires_ms or 0) + 1)
 
         assert await decided(store, job, OUTPUT, claim) == "recorded"
         assert await claimed(store, other, "w2", redelivered=True) == Over()
@@ -226,7 +220,7 @@ async def test_a_worker_whose_claim_got_lost_does_not_begin_when_it_asks_again_t
 ) -> None:
     async with a_store(store_url) as store:
         job, _ = await begun_in_time(store, "r1")  # and the answer never arrives
-        await passed((job.expires_ms or 0) + 1)
+        await passed(store, (job.expires_ms or 0) + 1)
 
         assert await claimed(store, job) == Over()
         assert await state(store, job.run_id) == RunState.EXPIRED
@@ -672,7 +666,7 @@ async def test_runs_whose_submitter_died_are_found_until_they_are_published_or_m
         await claimed(store, jobs["met"])
         await store.reject_run("rejected", BROKEN)
         await store.cancel("off")
-        await passed(jobs["off"].accepted_ms + 1)
+        await passed(store, jobs["off"].accepted_ms + 1)
 
         assert (await store.unpublished(age=0)).run_ids == ["lost"]
         assert (await store.unpublished(age=60)).run_ids == []
@@ -684,7 +678,7 @@ async def test_that_a_run_is_published_is_noted_though_its_submitter_asks_nothin
 ) -> None:
     async with a_store(store_url) as other, open_store(store_url, retention=3600) as submitter:
         accepted = await submitter.open_run("r1", "sums", "add", b"1")
-        await passed(accepted.accepted_ms + 1)
+        await passed(other, accepted.accepted_ms + 1)
         assert (await other.unpublished(age=0)).run_ids == ["r1"]
 
         submitter.mark_published("r1")
