@@ -31,6 +31,7 @@ PIPELINE = Pipeline(
     stages=tuple(
         Stage(name=name, queue=f"bench_{name}", input=str, output=str) for name in ("first", "second")
     ),
+    in_place=word("IN_PLACE", "no") == "yes",
 )
 ENVIRON = {
     "MOUSETRAP_BROKER_URL": ORDER.store if word("EMBEDDED", "no") == "yes" else ORDER.broker,

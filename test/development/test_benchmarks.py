@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from benchmarks import ab, chain, growth, latency
 from benchmarks.busy import busy
 from benchmarks.conditions import Condition, Ticks, figures_of
-from benchmarks.contenders import IN_PLACE, OURS, PEERS, QUORUM_PEERS
+from benchmarks.contenders import CONTENDERS, IN_PLACE, OURS, PEERS, QUORUM_PEERS, Contender
 from benchmarks.figures import Figure, Shown, ratio
 from benchmarks.measures import MEASURES
 from benchmarks.page import Found, page
@@ -173,6 +175,30 @@ def test_a_setting_of_one_side_has_a_name_of_ours(tmp_path: Path) -> None:
     ]
     with pytest.raises(argparse.ArgumentTypeError):
         ab.setting("PATH=elsewhere")
+
+
+def settings_read_by(module: str) -> set[str]:
+    """The settings that a contender's own files ask for."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    origin = Path(spec.origin)
+    files = origin.parent.glob("*.py") if origin.name == "__init__.py" else [origin]
+    return {
+        f"BENCH_{name}"
+        for file in files
+        for name in re.findall(r'\b(?:word|number)\(\s*"(\w+)"', file.read_text())
+    }
+
+
+@pytest.mark.parametrize(
+    "contender",
+    [*CONTENDERS, *(ab.Side("A", Path(), {}).contender(subject) for subject in ab.SUBJECTS)],
+    ids=lambda each: f"{each.name}-{','.join(each.settings)}",
+)
+def test_a_contender_reads_each_setting_that_it_is_given(contender: Contender) -> None:
+    # One that nothing reads measures the usual way, under another name.
+    assert set(contender.settings) <= settings_read_by(contender.module)
 
 
 def test_another_load_computes_on_the_last_core_and_ends_with_the_block() -> None:
