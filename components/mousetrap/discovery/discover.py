@@ -1,6 +1,5 @@
 """Loads what targets name: an allow-list, for nothing else causes an import."""
 
-import difflib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -91,6 +90,8 @@ class _Loading:
         self._keep(found)
         if not found:
             known = [it.name.rpartition(".")[2] for it in found_in(module)]
+            import difflib  # for the advice alone
+
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"write {near[0]}" if near else f"it has: {', '.join(known) or 'none'}"
             self._fail(text, f"{module.__name__} has no task, chain or binding {name!r}", advice)

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from mousetrap.discovery import discover
 from mousetrap.handlers import Binding
 from mousetrap.pipeline import Pipeline
 from mousetrap.serve_worker.serve import Binder, Connect, Groups, serve_worker
@@ -56,6 +55,8 @@ def tasks_main(
 
     It is that of wrong settings where a module cannot be imported, or has no task.
     """
+    from mousetrap.discovery import discover  # for workers of tasks alone
+
     discovered = discover(modules)
     for failure in discovered.failures:
         print(printable(f"{name}: not loaded: {failure}"), file=sys.stderr)

@@ -1,13 +1,14 @@
 """Collects MOUSETRAP_… variables, and the files that MOUSETRAP_…_FILE variables name."""
 
-import difflib
-import unicodedata
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 PREFIX = "MOUSETRAP_"
 #: Characters of a file that holds a setting; no setting is longer.
 _MAX_CHARACTERS = 1_048_576
+#: Characters that are no text: controls without the two of a line's end, and halves of a pair, as of bytes that are not UTF-8.
+_NO_TEXT = re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class SettingsWrong(Exception):
@@ -60,6 +61,8 @@ def variable(name: str) -> str:
 
 def _nearest(key: str, plain: str, known: Iterable[str]) -> str:
     """Advice: the nearest setting, with `_FILE` if that was written; else where all are listed."""
+    import difflib  # 0.2 MiB that a worker with the right settings does not hold
+
     near = difflib.get_close_matches(plain, known, n=1, cutoff=0.85)
     return f": write {near[0]}{key.removeprefix(plain)}" if near else "; docs/settings.md lists them"
 
@@ -81,7 +84,7 @@ def _content(key: str, path: str) -> str:
 def _clean(key: str, value: str) -> str:
     """The value without blanks around it. Raises SettingsWrong, without the value, for quotes and control characters."""
     text = value.strip()
-    if any(unicodedata.category(each) in ("Cc", "Cs") and each not in "\r\n" for each in text):
+    if _NO_TEXT.search(text):
         raise SettingsWrong(f"{key}: it holds a character that is not text: write it in UTF-8")
     if text[:1] in ("'", '"') and text[:1] == text[-1:]:
         raise SettingsWrong(f"{key}: it is in quotes: leave them out")

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from pkgutil import get_data
 from typing import Any
 
 from mousetrap.store_client.errors import ReplyError
@@ -31,8 +31,7 @@ class Library:
     @classmethod
     def read(cls, title: str, package: str, files: Sequence[str]) -> "Library":
         """The library `title`, made of these files of a package, in this order."""
-        folder = resources.files(package)
-        return cls.of(title, "\n".join(folder.joinpath(file).read_text(encoding="utf-8") for file in files))
+        return cls.of(title, "\n".join(_text(package, file) for file in files))
 
     async def call(
         self, execute: Execute, *args: Any, function: str = "", keys: Sequence[str | bytes] = ()
@@ -46,3 +45,11 @@ class Library:
                 raise
         await execute("FUNCTION", "LOAD", "REPLACE", self.source)
         return await execute(*command)
+
+
+def _text(package: str, file: str) -> str:
+    """The text of a package's file; `importlib.resources` would load the libraries of archives and of temporary files."""
+    data = get_data(package, file)
+    if data is None:
+        raise FileNotFoundError(f"{package} cannot give its {file}")
+    return data.decode()
