@@ -22,8 +22,8 @@ test test-fast test-all: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.develop  ## all but the long tests, against real RabbitMQ and real Valkey
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(PYTEST)
 
-test-fast: .venv/.develop  ## the tests that need no server, in under two minutes on two idle cores
-	@.venv/bin/python -m pytest -n 2 -m "not servers and not slow and not long" $(PYTEST)
+test-fast: .venv/.develop  ## for each save: the tests that need no server and start no program; under a minute on two idle cores
+	@.venv/bin/python -m pytest -n 2 --hypothesis-profile=fast -m "not servers and not slow and not long" $(PYTEST)
 
 test-all: .venv/.develop  ## every test, the long ones too, as CI runs them; PYTEST="-m long" runs those alone
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)

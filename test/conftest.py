@@ -48,12 +48,19 @@ _SERVERS = {
     "queue_url",
     "s3_server",
 }
+#: Fixtures that start programs of ours: half a second of processor time each.
+_PROGRAMS = {"start_base", "start_api"}
 #: Of an asynchronous test; less than pytest's own bound, so that the test's name and line are in the report.
 TEST_TIMEOUT_S = 90.0
 #: Characters of a parameter that are its test's name.
 _LONGEST_ID = 200
-# How long an example takes depends on what else the machine does: no deadline for one.
-hypothesis.settings.register_profile("tests", deadline=None)
+# How long an example takes depends on what else the machine does: no bound on making one, none on trying it.
+_SLOW_MACHINE = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=_SLOW_MACHINE)
+# What a developer runs at each save tries a fifth of them, other ones each time; all are tried by `make test`.
+hypothesis.settings.register_profile(
+    "fast", deadline=None, suppress_health_check=_SLOW_MACHINE, max_examples=20
+)
 hypothesis.settings.load_profile("tests")
 
 
@@ -65,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.SIGTERM, signal.default_int_handler
     )  # CI's way to say Ctrl-C: the servers are to end then too
     config.addinivalue_line(
-        "markers", "slow: builds, installs or starts many programs; `make test-fast` leaves these out"
+        "markers",
+        "slow: builds, installs or starts programs; set by itself where a fixture starts them. `make test-fast` leaves these out",
     )
     config.addinivalue_line(
         "markers", "long: takes half a minute or more; `make test` leaves these out, CI does not"
@@ -100,11 +108,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ):  # where several processes share the tests, none is to begin a long one last
         items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
-        if _SERVERS & set(getattr(item, "fixturenames", ())):
+        asked = set(getattr(item, "fixturenames", ()))
+        if asked & _SERVERS:
             item.add_marker("servers")
-        if "own_rabbitmq" in getattr(item, "fixturenames", ()):
+        if asked & _PROGRAMS:
+            item.add_marker("slow")
+        if "own_rabbitmq" in asked:
             item.add_marker(ON_OWN_RABBITMQ)
-        if "valkey_cluster" in getattr(item, "fixturenames", ()):
+        if "valkey_cluster" in asked:
             item.add_marker(ON_ONE_CLUSTER)
 
 

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _TESTS = """
 import os
 import pytest
@@ -16,6 +18,7 @@ def test_it(n):
 """
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_group_run_in_one_process(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(_TESTS)
     command = [

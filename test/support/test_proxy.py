@@ -15,4 +15,4 @@ def test_connections_that_are_held_when_a_proxy_ends_are_closed() -> None:
                 clients = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(5)]
             for client in clients:
                 client.close()
-            gc.collect()
+        gc.collect()

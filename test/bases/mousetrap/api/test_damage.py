@@ -59,7 +59,9 @@ FACTS = [
 ]
 broken = st.one_of(st.sampled_from(BROKEN_VALUES), st.binary(max_size=20))
 property_of_the_store = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -266,7 +266,11 @@ def any_api(serve: Callable[..., httpx.Client], request: Any) -> httpx.Client:
     return serve(api_keys=request.param)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(
     headers=st.lists(st.tuples(st.sampled_from(NAMES), st.binary(max_size=40)), max_size=4),
     path=st.sampled_from([b"/runs", b"/runs/x/events", RUNS.encode(), b"/dead", b"/", b"/nowhere"]),

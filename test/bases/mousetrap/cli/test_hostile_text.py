@@ -157,7 +157,11 @@ def printed(url: str, *arguments: str, **environment: str) -> str:
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(text=ANY_TEXT.map(lambda text: text.encode(errors="replace").decode()))
 @example(text=EVIL)
 def test_no_command_prints_what_steers_a_terminal(

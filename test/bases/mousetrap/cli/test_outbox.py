@@ -126,20 +126,22 @@ def test_rows_are_counted_listed_retried_and_discarded(
     ],
 )
 def test_what_cannot_be_done_is_one_line_with_the_fix(
-    start_base: Callable[..., Process], tmp_path: Path, arguments: tuple[str, ...], code: int, text: str
+    mousetrap: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    text: str,
 ) -> None:
     make_outbox(f"sqlite:///{tmp_path}/made.db")
-    command = start_base(
-        "cli",
-        "outbox",
-        *arguments,
-        MOUSETRAP_SIGNING_KEYS="off",
-        MOUSETRAP_STORE_URL="valkey://127.0.0.1:1/0",
-    )
+    monkeypatch.chdir(tmp_path)
+    settings = {"MOUSETRAP_SIGNING_KEYS": "off", "MOUSETRAP_STORE_URL": "valkey://127.0.0.1:1/0"}
 
-    assert command.wait() == code
-    assert text in command.output
-    assert "Traceback" not in command.output and "secret" not in command.output
+    ended, out, err = mousetrap("outbox", *arguments, settings=settings)
+
+    assert ended == code
+    assert text in out + err
+    assert "Traceback" not in out + err and "secret" not in out + err
 
 
 def test_a_new_table_is_made_once(tmp_path: Path, mousetrap: Callable[..., object]) -> None:

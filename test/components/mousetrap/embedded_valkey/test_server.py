@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from mousetrap.embedded_valkey import EmbeddedValkey, EmbeddedValkeyFailed, find_executable
 
+pytestmark = pytest.mark.servers
 _OWNER = """
 import sys, time
 from pathlib import Path

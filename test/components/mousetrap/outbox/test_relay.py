@@ -316,6 +316,7 @@ async def test_a_cancelled_relay_settles_what_was_accepted(url: str, runs: Runs)
     assert status(url).waiting == 1
 
 
+@pytest.mark.servers
 async def test_a_database_that_comes_back_is_waited_for(runs: Runs, caplog: pytest.LogCaptureFixture) -> None:
     server = await asyncio.to_thread(PostgresServer)
     try:

@@ -12,7 +12,7 @@ import pytest
 from msgspec import UNSET
 
 from mousetrap.jobs import PayloadAltered, PayloadMissing, Reference, StoreUnreachable
-from mousetrap.payloads import Backend, FolderBackend, Payloads, PayloadTooLarge, S3Backend, StoreBackend
+from mousetrap.payloads import Backend, FolderBackend, Payloads, PayloadTooLarge, StoreBackend
 from mousetrap.store_client import open_client
 from support.ports import closed_port
 
@@ -20,7 +20,13 @@ _MIB = 1024 * 1024
 Opened = Callable[[], AbstractAsyncContextManager[Backend]]
 
 
-@pytest.fixture(params=["store", "folder", "s3"])
+@pytest.fixture(
+    params=[
+        pytest.param("store", marks=pytest.mark.servers),
+        "folder",
+        pytest.param("s3", marks=pytest.mark.servers),
+    ]
+)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     """Opens the backend of the test; each time the same."""
     if request.param == "s3":
@@ -135,12 +141,14 @@ async def test_a_payload_that_was_put_again_meanwhile_is_not_swept(opened: Opene
         assert await payloads.get(before) == b"data"
 
 
-async def test_many_runs_are_swept_page_by_page(opened: Opened) -> None:
+async def test_many_runs_are_swept_page_by_page(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mousetrap.payloads.folder_backend._PAGE", 4)  # each run waits for the disk twice
+
     async def none_is_known(run_ids: object) -> set[str]:
         return set()
 
     async with opened() as backend:
-        runs = [a_run() for _ in range(10 if isinstance(backend, S3Backend) else 600)]
+        runs = [a_run() for _ in range(600 if isinstance(backend, StoreBackend) else 10)]
         payloads = Payloads(backend, inline=0, now=lambda: time.time() + 1_000)
         references = [await payloads.put(run, b"x") for run in runs]
         assert await swept(payloads, none_is_known, 500.0) >= len(runs)

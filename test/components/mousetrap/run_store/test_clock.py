@@ -20,6 +20,7 @@ _NOW = "redis.call('TIME')"
 _TEST_TIME = "redis.call('HMGET', 'mousetrap:test_time', 'seconds', 'rest')"
 HOUR = 3_600.0
 START = 1_800_000_000.0
+pytestmark = pytest.mark.servers
 
 
 class Clock:

@@ -12,7 +12,9 @@ from support.characters import ANY_TEXT
 from support.settings import ANY_VALUE, NAMES
 
 # Each value is given to every setting: making it takes longer than reading it.
-_EACH = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_EACH = settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @_EACH

@@ -140,7 +140,11 @@ def test_a_file_that_others_may_have_written_is_not_believed(folder: Path) -> No
         os.chown(path.parent, 0, 0)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    derandomize=True,
+)
 @given(value=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_whatever_a_setting_holds_is_found_as_it_is_and_a_shell_reads_the_same(
     tmp_path: Path, value: str

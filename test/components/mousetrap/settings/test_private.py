@@ -26,7 +26,11 @@ def test_a_new_folder_is_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
     assert (mode(tmp_path / "new"), mode(tmp_path / "new" / "key")) == (0o700, 0o600)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    derandomize=True,
+)
 @given(bits=st.integers(0, 0o77))
 def test_any_bit_for_others_makes_a_folder_and_a_file_refused(tmp_path: Path, bits: int) -> None:
     (tmp_path / "file").touch()

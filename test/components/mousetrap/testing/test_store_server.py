@@ -98,6 +98,7 @@ def private_url(tmp_path: Path) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("family", ["hashes", "packed"])
 def test_the_stand_in_answers_as_the_real_server_does(
     private_url: str, family: str, monkeypatch: pytest.MonkeyPatch
