@@ -12,6 +12,7 @@ from mousetrap.jobs import Failure, MousetrapError, Reference, first_job
 from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.keys import run_key
 from mousetrap.run_store.packed.openings import NewRun
+from mousetrap.run_store.packed.unpublished import BEGIN, Mark
 from mousetrap.run_store.records import RunFacts, packs_new_runs
 from mousetrap.run_store.signed_records import (
     OPENING,
@@ -59,6 +60,8 @@ class Opened(NamedTuple):
     due_in_s: float = 0.0
     #: Whether its record is packed, and so its first job of wire format 5: as it was opened first, by whichever version.
     is_packed: bool = False
+    #: Of a packed one that is new or waits: the number of this submission among those of the run.
+    number: int = 0
 
 
 class _Undated(NamedTuple):
@@ -76,6 +79,8 @@ class Abandoned(NamedTuple):
     #: The store's time, in milliseconds since 1970.
     now_ms: int
     run_ids: Sequence[str]
+    #: Where the next page begins; empty after the last one.
+    marks: Sequence[Mark]
 
 
 class Submissions(StoreConnection):
@@ -137,9 +142,9 @@ class Submissions(StoreConnection):
 
     async def open_drafted(self, draft: NewRun) -> Opened:
         """As `open_run`. Where the run's first job was claimed before, its record gets what only the draft has."""
-        state, at, expires, due = await self._packed_runs.open(draft)
+        state, at, expires, due, number = await self._packed_runs.open(draft)
         opened = _opened(draft.run_id, state, at, expires, due, max(0, due - draft.facts.accepted_ms))
-        return opened._replace(is_packed=True)
+        return opened._replace(is_packed=True, number=number)
 
     def withdraw_run(self, draft: NewRun, why: Failure) -> None:
         """As `reject_run`, of a run that `open_drafted` may have recorded: as soon as the store can.
@@ -208,28 +213,37 @@ class Submissions(StoreConnection):
         if not self._packed_runs.mark_published(run_id):
             self._batches.note(Published(run_id))
 
-    async def unpublished(self, *, age: float, limit: int = 100) -> "Abandoned":
-        """Runs recorded at least `age` seconds ago whose first job may not be published: their submitter died.
+    async def unpublished(
+        self, *, age: float, limit: int = 100, marks: Sequence[Mark] = BEGIN
+    ) -> "Abandoned":
+        """A page of the runs recorded at least `age` seconds ago whose first job may not be published: their submitter died.
 
-        At most `limit` with a delay, and as many without.
+        At most `limit` with a delay, and as many without; `marks` are those of the page before.
         """
-        _, now_ms, *run_ids = await self._batches.call(Unpublished(int(age * 1000), limit))
-        packed = await self._packed_runs.unpublished(int(age * 1000), limit)
-        return Abandoned(now_ms or await self._packed_runs.now_ms(), [*run_ids, *packed])
+        now_ms, older = 0, []
+        if marks is BEGIN:  # of runs before wire format 5 there is no other page: they end, and none is added
+            _, now_ms, *older = await self._batches.call(Unpublished(int(age * 1000), limit))
+        page = await self._packed_runs.unpublished(int(age * 1000), limit, marks)
+        run_ids = [*older, *(it.run_id for it in page.names)]
+        return Abandoned(now_ms or await self._packed_runs.now_ms(), run_ids, page.following)
 
     async def known(self, run_ids: Sequence[str]) -> set[str]:
         """Those of the runs that are remembered."""
         return await self._packed_runs.known(run_ids)
 
-    async def reject_run(self, run_id: str, why: Failure) -> None:
-        """Withdraws one submission: ends the run unless another submission holds, or a worker has met the run."""
+    async def reject_run(self, run_id: str, why: Failure, opened: Opened | None = None) -> None:
+        """Withdraws one submission: ends the run unless another submission holds, or a worker has met the run.
+
+        With what it `opened`, a call that comes twice counts once.
+        """
         failure = text_of(why)
         if await self._packed_runs.is_older(run_id) or not (
             packs_new_runs() or await self._packed_runs.record(run_id)
         ):
             await self._batches.call(RejectRun(run_id, failure, self._ttl))
         else:
-            await self._packed_runs.reject(run_id, failure)
+            accepted_ms, number = (opened.accepted_ms, opened.number) if opened else (0, 0)
+            await self._packed_runs.reject(run_id, accepted_ms, number, failure)
 
 
 def _opened(run_id: str, state: str, at: int, expires: int, due: int, left: int) -> Opened:

@@ -18,11 +18,12 @@ from mousetrap.jobs import (
     Job,
     MousetrapError,
     Publishes,
+    QueueUnreachable,
     StoreUnreachable,
     signed_message,
 )
 from mousetrap.pipeline import Pipeline, Stage, read, write
-from mousetrap.run_store import NewRun, Opening, RunStore, StoredRun, Terms
+from mousetrap.run_store import NewRun, Opened, Opening, RunStore, StoredRun, Terms
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.submit_run.blobs import with_own_blobs
 from mousetrap.submit_run.gate import Gate
@@ -146,26 +147,44 @@ class Submitter:
         """Publishes the first job of each run that was recorded `age` seconds ago and may not be published; how many.
 
         The submitter of such a run got no answer. If its job is in the queue after all, the second one has the same id and
-        changes nothing. The store's data of a run counts only if a key of ours signed it; another run is rejected. Raises as
-        Queue.publish does, and StoreUnreachable.
+        changes nothing. The store's data of a run counts only if a key of ours signed it; another run is rejected. A queue that
+        takes none holds up no other. Raises as Queue.publish does, once all others are published, QueueUnreachable at once,
+        and StoreUnreachable.
         """
         published = 0
-        abandoned = await self._store.unpublished(age=age)
-        for run_id in abandoned.run_ids:
-            try:
-                opening = await self._store.opening(run_id)
-            except SignatureRefused as error:
-                await self._refuse(run_id, error)
-                continue
-            pipeline = self._pipelines.get(opening.pipeline) if opening else None
-            stage = pipeline.stage(opening.stage) if opening and pipeline else None
-            if opening is None or stage is None:
-                continue  # another version's pipeline: its own API publishes it
-            # When it was accepted is the store's word: the delay is bounded here, since a queue refuses one without end.
-            left_s = ((opening.due_ms or 0) - abandoned.now_ms) / 1000
-            await self._publish(opening.first_job(run_id), stage, min(max(left_s, 0.0), LONGEST_DELAY_S))
-            published += 1
+        failed: dict[str, MousetrapError] = {}
+        page = await self._store.unpublished(age=age)
+        while True:
+            for run_id in page.run_ids:
+                published += await self._published_again(run_id, page.now_ms, failed)
+            if not page.marks:
+                break
+            page = await self._store.unpublished(age=age, marks=page.marks)
+        for error in failed.values():
+            raise error
         return published
+
+    async def _published_again(self, run_id: str, now_ms: int, failed: dict[str, MousetrapError]) -> bool:
+        """Whether the run's first job is published now. `failed` are the queues that took none, each with the error."""
+        try:
+            opening = await self._store.opening(run_id)
+        except SignatureRefused as error:
+            await self._refuse(run_id, error)
+            return False
+        pipeline = self._pipelines.get(opening.pipeline) if opening else None
+        stage = pipeline.stage(opening.stage) if opening and pipeline else None
+        if opening is None or stage is None or stage.queue in failed:
+            return False  # it may be another version's pipeline, whose own API publishes it
+        # When it was accepted is the store's word: the delay is bounded here, since a queue refuses one without end.
+        left_s = ((opening.due_ms or 0) - now_ms) / 1000
+        try:
+            await self._publish(opening.first_job(run_id), stage, min(max(left_s, 0.0), LONGEST_DELAY_S))
+        except QueueUnreachable:
+            raise
+        except MousetrapError as error:
+            failed[stage.queue] = error
+            return False
+        return True
 
     async def _accept(self, submission: Submission, stage: Stage, rerun_of: str = "") -> Accepted:
         """Records the run, and publishes its first job, unless it is known."""
@@ -199,7 +218,7 @@ class Submitter:
             try:
                 await self._publish(opening.first_job(run_id), stage, opened.due_in_s)
             except MousetrapError as error:
-                await self._reject(run_id, error)
+                await self._reject(run_id, error, opened)
                 raise
         return Accepted(run_id, opened.state == "new")
 
@@ -229,7 +248,7 @@ class Submitter:
     async def _kept(self, draft: NewRun, publishing: "asyncio.Task[None]") -> None:
         """Returns once the run is recorded and its message confirmed. Raises what either raises, the store's error first."""
         try:
-            await self._store.open_drafted(draft)
+            opened = await self._store.open_drafted(draft)
         except StoreUnreachable as error:
             self._store.withdraw_run(draft, _failure(error))
             await asyncio.wait([publishing])
@@ -237,17 +256,17 @@ class Submitter:
         try:
             await publishing
         except MousetrapError as error:
-            await self._reject(draft.run_id, error)
+            await self._reject(draft.run_id, error, opened)
             raise
 
     async def _publish(self, job: Job, stage: Stage, after: float) -> None:
         await self._queue.publish(stage.queue, signed_message(job, self._keyring), after=after)
         self._store.mark_published(job.run_id)
 
-    async def _reject(self, run_id: str, error: MousetrapError) -> None:
+    async def _reject(self, run_id: str, error: MousetrapError, opened: Opened) -> None:
         """The caller gets an error; if the message exists after all, its worker must find the run ended."""
         with suppress(StoreUnreachable):
-            await self._store.reject_run(run_id, _failure(error))
+            await self._store.reject_run(run_id, _failure(error), opened)
 
     async def _refuse(self, run_id: str, error: SignatureRefused) -> None:
         """Ends a run whose record is not ours. No caller was answered that it is accepted."""

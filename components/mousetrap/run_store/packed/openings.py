@@ -8,7 +8,7 @@ from mousetrap.jobs import Job, MousetrapError, first_job
 from mousetrap.run_store.keys import LONGEST_DELAY, OPENED, OPENED_DELAYED, packed_run_key
 from mousetrap.run_store.packed.call import Call, extended
 from mousetrap.run_store.packed.index import Listed, add_to_lists, lists_of, member_of
-from mousetrap.run_store.packed.sender import LIBRARY, Sender
+from mousetrap.run_store.packed.sender import LIBRARY, Sender, function_call
 from mousetrap.run_store.packed.transitions import OpenRun
 from mousetrap.run_store.records import RunFacts, encode_run
 
@@ -42,6 +42,8 @@ class Found(NamedTuple):
     accepted_ms: int
     expires_ms: int
     due_ms: int
+    #: Of a run that is opened or waits: the number of this submission among those of the run. A rejection names it.
+    number: int
 
 
 class Openings:
@@ -82,12 +84,8 @@ class Openings:
         names, records = Call(), Call()
         runs = [run for run, *_ in waiting]
         # Named before they are recorded: a run that is recorded and not named would never be published.
-        if at_once := [run for run in runs if not run.facts.due_ms]:
-            names.add("ZADD", OPENED, "NX", *_dated(at_once))
-            names.add("PEXPIRE", OPENED, self._ttl)
-            add_to_lists(names, map(_listed, at_once), self._ttl)
-        if delayed := [run for run in runs if run.facts.due_ms]:
-            self._name_delayed(names, delayed)
+        self._name(names, runs)
+        self._list(names, runs)
         for run, record, _ in waiting:
             kept = extended(self._ttl + _delay(run))
             records.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", kept)
@@ -99,14 +97,24 @@ class Openings:
             if not future.done():
                 future.set_result(reply)
 
-    def _name_delayed(self, names: Call, runs: Sequence[NewRun]) -> None:
-        longest = max(map(_delay, runs))
-        kept = self._ttl + longest
-        names.add("ZADD", OPENED_DELAYED, "NX", *_dated(runs))
-        names.add("PEXPIRE", OPENED_DELAYED, kept, "NX")
-        names.add("PEXPIRE", OPENED_DELAYED, kept, "GT")
-        names.add("FCALL", f"{LIBRARY.name}_note_delay", 1, LONGEST_DELAY, longest, self._ttl)
-        add_to_lists(names, map(_listed, runs), kept, longer=True)
+    def _name(self, names: Call, runs: Sequence[NewRun]) -> None:
+        """Names the runs as not published. A time that grows keeps who has seen an older one from taking the name away."""
+        if at_once := [run for run in runs if not run.facts.due_ms]:
+            names.add("ZADD", OPENED, *_dated(at_once))
+            names.add("PEXPIRE", OPENED, self._ttl)
+        if delayed := [run for run in runs if run.facts.due_ms]:
+            kept = self._ttl + max(map(_delay, delayed))
+            names.add("ZADD", OPENED_DELAYED, *_dated(delayed))
+            names.add("PEXPIRE", OPENED_DELAYED, kept, "NX")
+            names.add("PEXPIRE", OPENED_DELAYED, kept, "GT")
+
+    def _list(self, names: Call, runs: Sequence[NewRun]) -> None:
+        if at_once := [run for run in runs if not run.facts.due_ms]:
+            add_to_lists(names, map(_listed, at_once), self._ttl)
+        if delayed := [run for run in runs if run.facts.due_ms]:
+            longest = max(map(_delay, delayed))
+            names.add("FCALL", f"{LIBRARY.name}_note_delay", 1, LONGEST_DELAY, longest, self._ttl)
+            add_to_lists(names, map(_listed, delayed), self._ttl + longest, longer=True)
 
     async def _by_lua(self, run: NewRun) -> Found:
         facts = run.facts
@@ -119,8 +127,13 @@ class Openings:
             delay=_delay(run),
             ttl=self._ttl,
         )
-        state, *times = await self._sender.call(transition)
-        return _opened(run) if state == "opened" else Found(state, *times)
+        call = Call()
+        call.add(*function_call(transition))
+        # A message of the submission that was rejected may have been claimed meanwhile, which takes its run's name away.
+        self._name(call, [run])
+        reply, *_ = await self._sender.send(call.commands)
+        state, *found = self._sender.answer(reply)
+        return _opened(run) if state == "opened" else Found(state, *found)
 
     async def _unlist(self, run: NewRun, found: Found) -> None:
         """Takes back what named a run that was recorded before."""
@@ -147,4 +160,4 @@ def _listed(run: NewRun) -> Listed:
 
 
 def _opened(run: NewRun) -> Found:
-    return Found("opened", run.facts.accepted_ms, run.facts.expires_ms, run.facts.due_ms)
+    return Found("opened", run.facts.accepted_ms, run.facts.expires_ms, run.facts.due_ms, 1)

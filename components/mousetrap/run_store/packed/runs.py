@@ -1,7 +1,7 @@
 """Opens, ends and finds packed runs."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,10 +13,10 @@ from mousetrap.run_store.keys import (
     packed_run_key,
     run_key,
 )
-from mousetrap.run_store.packed.heads import run_head
 from mousetrap.run_store.packed.openings import Found, NewRun, Openings
 from mousetrap.run_store.packed.sender import Sender, function_call, is_away
 from mousetrap.run_store.packed.transitions import MarkPublished, RejectRun
+from mousetrap.run_store.packed.unpublished import Mark, Page, read_page
 from mousetrap.run_store.records import RUN_STATES, STOPPED, RecordBroken, RunFacts, RunRecord, decode_run
 from mousetrap.run_store.transitions import CancelRun, ReportProgress, YieldValue
 from mousetrap.signing import SignatureRefused
@@ -24,7 +24,8 @@ from mousetrap.store_client import Command
 
 #: How long a note waits for others to go with.
 _NOTE_DELAY_S = 1.0
-_LIVE = b"Q"
+#: The number of the submission that recorded its run.
+_RECORDED_FIRST = 1
 
 
 class PackedRuns:
@@ -66,22 +67,12 @@ class PackedRuns:
             self._noting = asyncio.get_running_loop().call_later(_NOTE_DELAY_S, self._note)
         return delayed is not None
 
-    async def unpublished(self, age_ms: int, limit: int) -> list[str]:
+    async def unpublished(self, age_ms: int, limit: int, marks: Sequence[Mark]) -> Page:
         """Live runs recorded that long ago whose first job may not be published."""
         await self._noted()
-        until = await self.now_ms() - age_ms
-        keys = (OPENED, OPENED_DELAYED)
-        named = await self._sender.send(
-            [("ZRANGE", key, "-inf", until, "BYSCORE", "LIMIT", 0, limit) for key in keys]
-        )
-        members = [(key, run) for key, runs in zip(keys, named, strict=True) for run in self._listed(runs)]
-        heads = await self._sender.send([run_head(run) for _, run in members])
-        named = list(zip(members, heads, strict=True))
-        if gone := [member for member, head in named if not is_away(head) and not _may_wait(head)]:
-            await self._sender.send([("ZREM", key, run) for key, run in gone])
-        found = {run: key == OPENED_DELAYED for (key, run), head in named if _may_wait(head)}
-        self._unpublished.update(found)
-        return list(found)
+        page = await read_page(self._sender, marks, await self.now_ms() - age_ms, limit)
+        self._unpublished.update((it.run_id, it.key == OPENED_DELAYED) for it in page.names)
+        return page
 
     async def states(self, run_ids: Sequence[str]) -> list[bytes | Exception]:
         """The first byte of each run's record; empty for one that is not packed, an error for a damaged one."""
@@ -93,7 +84,7 @@ class PackedRuns:
         """The state of a run, all that who waits for its end needs; empty for one that is not packed or not readable."""
         (state,) = await self.states([run_id])
         if is_away(state):
-            self._value(state)
+            self._sender.value(state)
         if isinstance(state, Exception):
             return ""
         return RUN_STATES.get(state.decode("ascii", "replace"), "")
@@ -108,7 +99,7 @@ class PackedRuns:
         return {
             run_id
             for run_id, packed, older in zip(run_ids, there[::2], there[1::2], strict=True)
-            if self._value(packed) or self._value(older)
+            if self._sender.value(packed) or self._sender.value(older)
         }
 
     async def is_older(self, run_id: str) -> bool:
@@ -118,7 +109,7 @@ class PackedRuns:
         packed, older = await self._sender.send(
             [("EXISTS", packed_run_key(run_id)), ("EXISTS", run_key(run_id))]
         )
-        return bool(self._value(older)) and not self._value(packed)
+        return bool(self._sender.value(older)) and not self._sender.value(packed)
 
     async def ended(self, run_ids: Sequence[str]) -> tuple[set[str], list[str]]:
         """Those of the runs that were ended from outside, and those that are not packed.
@@ -135,7 +126,7 @@ class PackedRuns:
     async def record(self, run_id: str) -> RunRecord | None:
         """The run; None for one that is not packed. Raises SignatureRefused for what is no record of ours."""
         (record,) = await self._sender.send([("GET", packed_run_key(run_id))])
-        if self._value(record) is None:
+        if self._sender.value(record) is None:
             return None
         try:
             return decode_run(record)
@@ -145,22 +136,27 @@ class PackedRuns:
     async def job(self, run_id: str, job_id: str) -> bytes | None:
         """The record of a job."""
         (record,) = await self._sender.send([("GET", packed_job_key(run_id, job_id))])
-        found: bytes | None = self._value(record)
+        found: bytes | None = self._sender.value(record)
         return found
 
     async def withdraw(self, run: NewRun, failure: str) -> None:
         """As `reject`, whether or not this submission has been recorded: one of another that has leaves the run as it is."""
         self._unpublished.pop(run.run_id, None)
-        await self._sender.call(RejectRun(run.run_id, run.first, run.facts.accepted_ms, failure, self._ttl))
+        about = (run.run_id, run.first, run.facts.accepted_ms, _RECORDED_FIRST)
+        await self._sender.call(RejectRun(*about, failure, self._ttl))
 
-    async def reject(self, run_id: str, failure: str) -> None:
-        """Ends the run unless another submission holds or a worker has met it; of an unknown one a tombstone stays."""
+    async def reject(self, run_id: str, accepted_ms: int, number: int, failure: str) -> None:
+        """Ends the run unless another submission holds or a worker has met it; of an unknown one a tombstone stays.
+
+        The run was accepted first at `accepted_ms`, and the submission is its `number`th; 0 for whichever.
+        """
         self._unpublished.pop(run_id, None)
-        known = None
-        with suppress(SignatureRefused):  # a damaged one is refused there too
+        try:
             known = await self.record(run_id)
+        except SignatureRefused:
+            return  # nothing can be noted in a record that cannot be read, and no worker begins a job of it
         first = _first_job_id(run_id, known.facts) if known else ""
-        await self._sender.call(RejectRun(run_id, first, 0, failure, self._ttl))
+        await self._sender.call(RejectRun(run_id, first, accepted_ms, number, failure, self._ttl))
 
     async def cancel(self, run_id: str, failure: str) -> str:
         """The state after this."""
@@ -208,30 +204,9 @@ class PackedRuns:
         if self._marking:
             await asyncio.wait(set(self._marking))
 
-    def _value(self, reply: Any) -> Any:
-        if isinstance(reply, Exception):
-            raise self._sender.error(reply)
-        return reply
-
-    def _listed(self, members: Any) -> Iterable[str]:
-        return [member.decode("utf-8", "replace") for member in self._value(members)]
-
 
 def _unnamed(run_ids: Sequence[str]) -> list[Command]:
     return [("ZREM", key, *run_ids) for key in (OPENED, OPENED_DELAYED)]
-
-
-def _may_wait(head: Any) -> bool:
-    """Whether the head of a record is that of a live run whose first job is not known to be published.
-
-    Who publishes it looks closer at one that cannot be read.
-    """
-    if not isinstance(head, bytes) or not head.startswith(_LIVE):
-        return False
-    try:
-        return not decode_run(head).facts.published
-    except RecordBroken:
-        return True
 
 
 def _first_job_id(run_id: str, facts: RunFacts) -> str:

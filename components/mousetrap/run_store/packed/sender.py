@@ -123,10 +123,8 @@ class Sender:
 
     def answer(self, reply: Any) -> list[Any]:
         """The reply of a transition, decoded. Raises the error that it stands for."""
-        if isinstance(reply, Exception):
-            raise self.error(reply)
         try:
-            decoded: list[Any] = msgspec.msgpack.decode(reply)
+            decoded: list[Any] = msgspec.msgpack.decode(self.value(reply))
         except UnicodeDecodeError as error:
             raise RecordDamaged(
                 f"what the store keeps of the job is damaged: it is no text: {error}"
@@ -136,6 +134,12 @@ class Sender:
         if decoded[0] == "error":
             raise self.error(decoded[1])
         return decoded
+
+    def value(self, reply: Any) -> Any:
+        """The reply of a plain command. Raises the error that it is."""
+        if isinstance(reply, Exception):
+            raise self.error(reply)
+        return reply
 
     def error(self, reply: Exception | str) -> MousetrapError:
         """The error that a command's reply is, as ours."""

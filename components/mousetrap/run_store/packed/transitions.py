@@ -32,8 +32,9 @@ class RejectRun(Transition, frozen=True, array_like=True, tag="reject_run"):
     run: str
     #: The id of its first job; empty where the run is not known.
     first: str
-    #: When the submission to reject was dated; 0 for whichever recorded the run.
+    #: When the run was accepted first, and the number of the submission among those of the run; 0 for whichever.
     accepted_ms: int
+    number: int
     failure: str
     ttl: int
 

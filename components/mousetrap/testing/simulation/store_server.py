@@ -313,11 +313,13 @@ class StoreServer:
         members = self._at(key, _Sorted).in_order()
         if b"BYSCORE" not in flags:
             return [member for member, _ in members][_integer(first) : _integer(last) + 1 or None]
-        chosen = [member for member, score in members if _number(first) <= score <= _number(last)]
+        chosen = [each for each in members if _number(first) <= each[1] <= _number(last)]
         if b"LIMIT" in flags:
             skip, most = (_integer(option) for option in options[flags.index(b"LIMIT") + 1 :][:2])
             chosen = chosen[skip : skip + most]
-        return chosen
+        if b"WITHSCORES" in flags:
+            return _in_turn((member, _bytes(score)) for member, score in chosen)
+        return [member for member, _ in chosen]
 
     def _zscan(self, key: bytes, _cursor: bytes, *_: bytes) -> list[Any]:
         return [

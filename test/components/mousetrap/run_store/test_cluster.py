@@ -169,6 +169,22 @@ async def test_a_run_whose_server_is_away_is_neither_forgotten_nor_unknown(
         assert set((await store.unpublished(age=0.0)).run_ids) == {near, far}
 
 
+async def test_runs_whose_servers_are_all_away_are_found_when_they_are_there_again(
+    valkey_cluster: ValkeyCluster,
+) -> None:
+    far = run_on(valkey_cluster, valkey_cluster.primary_of(OPENED), False)
+    primary = valkey_cluster.primary_of(packed_run_key(far))
+    async with a_store(valkey_cluster) as store:
+        await store.open_run(far, "sums", "add", b"1")
+        valkey_cluster.replica_of(primary)
+        primary.kill()
+        assert (await store.unpublished(age=0.0)).run_ids == []
+
+        valkey_cluster.promote_replica_of(primary)
+        assert (await persistently(store.get, far)).state is RunState.QUEUED
+        assert (await store.unpublished(age=0.0)).run_ids == [far]
+
+
 async def test_what_a_cluster_does_not_keep_is_refused_by_name(valkey_cluster: ValkeyCluster) -> None:
     async with a_store(valkey_cluster) as store:
         opened = await store.open_run("r2", "sums", "add", b"1")

@@ -1,7 +1,7 @@
 """Tests packed records in a real store."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
@@ -31,7 +31,8 @@ from mousetrap.run_store.notifications import ENDS, Notifications
 from mousetrap.run_store.packed.transitions import MarkPublished
 from mousetrap.shapes import Progress, RunState
 from mousetrap.signing import Keyring, SignatureRefused
-from mousetrap.store_client import StoreClient, open_client
+from mousetrap.store_client import Command, StoreClient, open_client
+from mousetrap.store_client import packed as packed_words
 from support.packed import (
     events,
     job_facts,
@@ -105,6 +106,18 @@ async def opened(store: RunStore, run_id: str = "r1", **terms: Any) -> Job:
     """A run that was accepted, by its first job."""
     accepted = await store.open_run(run_id, "sums", "add", b"[1,2]", terms=Terms(**terms))
     return packed_first(run_id, accepted_ms=accepted.accepted_ms, expires_ms=accepted.expires_ms)
+
+
+def before(store: RunStore, named: str, act: Callable[[], Awaitable[object]]) -> None:
+    """Lets the store wait for `act` once, before it sends the first call that has such a word."""
+    send, acts = store._client.pipeline, [act]
+
+    async def pipeline(commands: Sequence[Command]) -> list[Any]:
+        if acts and any(named.encode() in each for each in packed_words(commands)):
+            await acts.pop()()
+        return await send(commands)
+
+    store._client.pipeline = pipeline  # type: ignore[method-assign]
 
 
 async def claimed(store: RunStore, job: Job, worker: str = "w1", **more: Any) -> Any:
@@ -427,6 +440,34 @@ async def test_a_repeat_of_a_run_that_no_worker_has_met_is_published_again(store
         assert again.accepted_ms == first.accepted_ms
 
 
+@pytest.mark.parametrize("which", [0, 1])
+async def test_a_rejection_that_comes_twice_counts_once(store_url: str, which: int) -> None:
+    async with a_store(store_url) as store:
+        submissions = [await store.open_run("r1", "sums", "add", b"[1,2]") for _ in range(2)]
+        assert [each.state for each in submissions] == ["new", "waiting"]
+        for _ in range(2):  # the first reply is lost
+            await store.reject_run("r1", BROKEN, submissions[which])
+        run = run_record(store_url, "r1")
+        assert run is not None
+        assert run.state == "queued"
+
+        await store.reject_run("r1", BROKEN, submissions[1 - which])
+        assert isinstance(await claimed(store, packed_first("r1", accepted_ms=1)), Over)
+
+
+async def test_a_rejection_that_comes_again_leaves_the_run_that_was_opened_since(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        refused = await store.open_run("r1", "sums", "add", b"[1,2]")
+        await store.reject_run("r1", BROKEN, refused)
+        await passed(store, refused.accepted_ms)
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "new"
+        await store.reject_run("r1", BROKEN, refused)
+
+        run = run_record(store_url, "r1")
+        assert run is not None
+        assert run.state == "queued"
+
+
 async def test_a_rejected_run_is_not_run_and_may_be_accepted_later(store_url: str) -> None:
     async with a_store(store_url) as store:
         job = await opened(store)
@@ -472,6 +513,57 @@ async def test_a_run_whose_publish_was_not_noted_is_found(store_url: str) -> Non
         assert list(found.run_ids) == ["r1", "r4"]
         assert await store.known(["r1", "r9"]) == {"r1"}
         assert (await store.opening("r1")).first_job("r1").payload == msgspec.Raw(b"[1,2]")  # type: ignore[union-attr]
+
+
+async def test_a_run_that_is_accepted_after_its_rejection_is_found_though_its_first_message_was_claimed_meanwhile(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store, a_store(store_url) as repeating:
+        job = await opened(store)
+        await store.reject_run("r1", BROKEN)
+
+        async def claims() -> None:
+            assert await claimed(store, job) == Over()
+
+        before(repeating, "open_run", claims)
+        assert (await repeating.open_run("r1", "sums", "add", b"[1,2]")).state == "new"
+
+        assert list((await store.unpublished(age=0)).run_ids) == ["r1"]
+
+
+async def test_a_run_that_is_accepted_after_its_rejection_is_found_though_its_name_was_just_taken_away(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store, a_store(store_url) as repeating:
+        job = await opened(store)
+        await store.reject_run("r1", BROKEN)
+        await passed(store, job.accepted_ms + 1)
+
+        async def repeats() -> None:
+            assert (await repeating.open_run("r1", "sums", "add", b"[1,2]")).state == "new"
+
+        before(store, "unname", repeats)
+        await store.unpublished(age=0)
+
+        assert list((await store.unpublished(age=0)).run_ids) == ["r1"]
+
+
+async def test_all_runs_whose_publish_was_not_noted_are_found_by_page(store_url: str) -> None:
+    run_ids = {f"r{number}" for number in range(50)}
+    later = {f"d{number}" for number in range(20)}
+    async with a_store(store_url) as store:
+        await asyncio.gather(*(opened(store, run_id) for run_id in run_ids))  # many in one millisecond
+        for run_id in later:
+            await opened(store, run_id, delay_s=60.0)
+
+        page = await store.unpublished(age=0, limit=8)
+        found = list(page.run_ids)
+        while page.marks:
+            page = await store.unpublished(age=0, limit=8, marks=page.marks)
+            found += page.run_ids
+
+    assert len(found) == len(set(found))
+    assert set(found) == run_ids | later
 
 
 async def test_a_noted_publish_is_not_found(store_url: str) -> None:

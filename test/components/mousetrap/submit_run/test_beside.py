@@ -16,6 +16,7 @@ from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import Opened, RunConflict, RunStore, open_store
 from mousetrap.run_store.keys import OPENED
 from mousetrap.shapes import RunState
+from mousetrap.store_client import packed
 from mousetrap.submit_run import Accepted, Submission, SubmitOptions, Submitter
 from support.dying_submitter import STEPS, batch, dies, pipeline_named
 from support.packed import run_record
@@ -402,3 +403,28 @@ async def test_a_submitter_killed_between_record_and_message_loses_and_doubles_n
     assert [isinstance(report, Accepted) for report in reports] == [True] * runs
     assert done == Counter(f"r{number}" for number in range(runs))
     assert {run.state for run in ended} == {RunState.COMPLETED}
+
+
+@on_streams
+async def test_a_rejection_that_was_sent_again_leaves_what_a_repeat_was_accepted_for(
+    bench: Workbench, store_url: str
+) -> None:
+    queue = HeldQueue(bench.queue, QueueFull("the queue is full"), takes=False)
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        send = store._client.pipeline
+
+        async def pipeline(commands: Any) -> Any:
+            replies = await send(commands)
+            is_rejection = any(b"reject_run" in each for each in packed(commands))
+            return await send(commands) if is_rejection else replies  # as a client whose connection was lost
+
+        store._client.pipeline = pipeline  # type: ignore[method-assign]
+        submitter = Submitter(store, queue, KEYRING, {})
+        failing = asyncio.create_task(submitter.submit(bench.pipeline, b"1", run_id="r1"))
+        await asyncio.wait_for(queue.asked.wait(), TIMEOUT_S)
+        assert await bench.submitter.submit(bench.pipeline, b"1", run_id="r1") == Accepted("r1", False)
+        queue.may.set()
+        with pytest.raises(QueueFull):
+            await failing
+
+    assert _state(store_url) == "queued"

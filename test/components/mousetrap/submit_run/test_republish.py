@@ -2,9 +2,15 @@
 
 from contextlib import suppress
 
+import pytest
+from redis import Redis
+
+from mousetrap.jobs import Message, MousetrapError, PublishUnconfirmed, Queue, QueueFull, Unroutable
 from mousetrap.run_store import Terms
+from mousetrap.run_store.keys import packed_run_key
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import Submitter
+from support.valkey import administrator
 from support.workbench import KEYRING, Workbench, add, double, on_streams
 
 
@@ -18,6 +24,55 @@ async def test_a_run_that_was_recorded_and_never_published_goes_through(bench: W
         run = await bench.ended("r1")
     assert (run.state, run.result) == (RunState.COMPLETED, 42)
     assert await bench.submitter.republish(age=0.0) == 0
+
+
+class Closed:
+    """A real queue of which one name takes nothing."""
+
+    def __init__(self, inner: Queue, closed: str, error: MousetrapError) -> None:
+        self._inner, self._closed, self._error = inner, closed, error
+        self.refused = 0
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        if queue == self._closed:
+            self.refused += 1
+            raise self._error
+        await self._inner.publish(queue, message, after=after)
+
+
+@pytest.mark.parametrize("error", [QueueFull("full"), PublishUnconfirmed("late"), Unroutable("gone")])
+@on_streams
+async def test_runs_that_cannot_be_published_hold_up_no_others(
+    bench: Workbench, error: MousetrapError
+) -> None:
+    for number in range(130):
+        await bench.store.open_run(f"r{number}", bench.pipeline.name, "add", b"20")
+    await bench.store.open_run("last", bench.pipeline.name, "double", b"20")
+    queue = Closed(bench.queue, bench.queue_of("add"), error)
+    submitter = Submitter(bench.store, queue, KEYRING, {bench.pipeline.name: bench.pipeline})
+
+    with pytest.raises(type(error)):
+        await submitter.republish(age=0.0)
+
+    assert await bench.queue.count_ready(bench.queue_of("double")) == 1
+    assert queue.refused == 1, "a queue that takes none is asked once in a round"
+
+
+@pytest.mark.parametrize("record", [b"Qgarbage", b"Q\xff\xfe\n"])
+@on_streams
+async def test_a_run_whose_record_cannot_be_read_holds_up_no_others(
+    bench: Workbench, store_url: str, record: bytes
+) -> None:
+    for run_id in ("r1", "r2"):
+        await bench.store.open_run(run_id, bench.pipeline.name, "add", b"20")
+    with Redis.from_url(administrator(store_url)) as client:
+        client.set(packed_run_key("r1"), record)
+
+    assert await bench.submitter.republish(age=0.0) == 1
+
+    assert (await bench.store.unpublished(age=0.0)).run_ids == []
+    with Redis.from_url(administrator(store_url)) as client:
+        assert client.get(packed_run_key("r1")) == record
 
 
 @on_streams

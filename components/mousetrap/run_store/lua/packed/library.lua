@@ -36,3 +36,4 @@ end
 redis.register_function('NAME', apply)
 redis.register_function('NAME_decide', decide)
 redis.register_function('NAME_note_delay', note_delay)
+redis.register_function('NAME_unname', unname)

@@ -23,6 +23,13 @@ local function note_delay(keys, args)
   return 1
 end
 
+-- Takes a name away, unless its run was named again since it was read. A function of its own for the same reason. The key: the
+-- names. Arguments: the run, and the time that it was named with.
+local function unname(keys, args)
+  if tonumber(redis.call('ZSCORE', keys[1], args[1]) or 0) ~= tonumber(args[2]) then return 0 end
+  return redis.call('ZREM', keys[1], args[1])
+end
+
 -- The message was there before the record of its submission: what only the submitter knows joins what the claim recorded.
 local function complete(run, held, record)
   for name, value in pairs(decode_run(record).facts) do
@@ -33,7 +40,8 @@ local function complete(run, held, record)
 end
 
 -- A run whose id is recorded. A repeat of a run that no worker has met yet may be published again: its
--- first job has the same id. A tombstone has no facts to compare: its run was never recorded.
+-- first job has the same id. A tombstone has no facts to compare: its run was never recorded. The last part of the reply is
+-- the number of this submission among those of the run.
 function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
   local held = load_run(run)
   local facts = facts_of(held)
@@ -42,17 +50,18 @@ function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
   if not held or (held.state == 'rejected' and same) then
     if held then redis.call('DEL', events_key(run), progress_key(run)) end
     redis.call('SET', run_key(run), record, 'PX', extended(ttl + delay))
-    return { 'opened', 0, 0, 0 }
+    return { 'opened', 0, 0, 0, 1 }
   end
-  if not same then return { 'conflict', 0, 0, 0 } end
+  if not same then return { 'conflict', 0, 0, 0, 0 } end
   if facts.restored then complete(run, held, record) end
   -- A second copy of a delayed job would come due after its run is over, perhaps when that is forgotten.
   local waiting = held.state == 'queued' and not facts.published and redis.call('EXISTS', job_key(run, first)) == 0
   if waiting then
-    facts.submitters = (facts.submitters or 1) + 1
+    facts.submitters, facts.submissions = (facts.submitters or 1) + 1, (facts.submissions or 1) + 1
     save_run(run, held)
   end
-  return { waiting and 'waiting' or 'known', facts.accepted_ms or 0, facts.expires_ms or 0, facts.due_ms or 0 }
+  return { waiting and 'waiting' or 'known', facts.accepted_ms or 0, facts.expires_ms or 0, facts.due_ms or 0,
+    waiting and facts.submissions or 0 }
 end
 
 -- The broker has the first job. Of a run with a delay the record has that, for until its claim nothing else shows it.
@@ -65,20 +74,25 @@ function transitions.mark_published(run)
   return { 'recorded' }
 end
 
+-- Characters of the numbers of rejected submissions: the newest ones, for a call comes again at once or never.
+local LONGEST_REJECTED = 64
+
 -- The caller got an error: the run is not accepted. When that was the last submitter, and no worker has met the run, a
 -- message that did arrive must not run it. A success that another caller got stays valid. Of a run that is not recorded a
 -- tombstone stays, for its message may be in the queue.
-function transitions.reject_run(run, first, accepted_ms, failure, ttl)
+function transitions.reject_run(run, first, accepted_ms, number, failure, ttl)
   local held = load_run(run)
   if not held then
     end_run(run, { facts = {}, input = 'null' }, 'rejected', '', ttl)
     return { 'rejected' }
   end
-  -- A repeat recorded the run; the submission that is rejected never was. One whose reply was lost is rejected again: counted
-  -- twice, it would end the run that a repeat was accepted for.
-  if accepted_ms > 0 then
-    if held.facts.accepted_ms ~= accepted_ms or held.facts.withdrawn then return { 'kept' } end
-    held.facts.withdrawn = true
+  -- A repeat recorded the run; the submission that is rejected never was, or is rejected already.
+  if accepted_ms > 0 and held.facts.accepted_ms ~= accepted_ms then return { 'kept' } end
+  -- One whose reply was lost is rejected again: counted twice, it would end the run that a repeat was accepted for.
+  if number > 0 then
+    local rejected, one = held.facts.rejected or ' ', number .. ' '
+    if string.find(rejected, ' ' .. one, 1, true) then return { 'kept' } end
+    held.facts.rejected = string.sub(rejected .. one, -LONGEST_REJECTED)
   end
   held.facts.submitters = (held.facts.submitters or 1) - 1
   if held.facts.submitters > 0 or redis.call('EXISTS', job_key(run, first)) == 1 or held.state ~= 'queued' then
