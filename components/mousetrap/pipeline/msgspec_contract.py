@@ -23,6 +23,21 @@ _NO_KEYS = (
     inspect.TypedDictType,
     inspect.NamedTupleType,
 )
+#: What no null fits, nor holds members of no contract: NaN, which becomes one, is refused when it is read back.
+_NO_NULL = (
+    inspect.StrType,
+    inspect.BytesType,
+    inspect.BoolType,
+    inspect.IntType,
+    inspect.FloatType,
+    inspect.DateTimeType,
+    inspect.CollectionType,
+    inspect.TupleType,
+    inspect.DictType,
+    inspect.UnionType,
+)
+#: An exact value of these is as its contract has it, and its JSON can be read.
+_PLAIN = (str, bytes)
 
 
 class MsgspecContract:
@@ -35,31 +50,47 @@ class MsgspecContract:
         self._contract = contract
         #: Whether a part of its values is JSON that is not read.
         self.has_raw = False
+        #: Whether NaN in a value may be read back as null.
+        self._takes_null = False
+        self._plain = contract if contract in _PLAIN else None
         for where, part in _parts(inspect.type_info(contract), "$", set()):
             _refuse(where, part)
             self.has_raw |= isinstance(part, inspect.RawType)
+            self._takes_null |= not isinstance(part, _NO_NULL)
         #: The value of some JSON; the decoder's own method, as a function around it costs a tenth of the reading.
         self.read = msgspec.json.Decoder(contract).decode
 
     def write(self, value: Any) -> bytes:
-        """`value` as JSON, read back. Raises ContractBroken for a value that does not fit or has no JSON form."""
+        """`value` as JSON, read back. Raises ContractBroken for a value that does not fit or has no JSON form.
+
+        At 1 MiB writing takes 180 µs, and so does reading back; to look for null takes 450.
+        """
         try:
             raw = _encode(value)
         except (msgspec.EncodeError, TypeError, ValueError, RecursionError) as error:
             raise ContractBroken(f"no JSON form: {error_text(error, MAX_TEXT)}") from error
-        if b"null" in raw and (found := non_finite(value)) is not None:
-            raise ContractBroken(*found)
+        if type(value) is self._plain:
+            return raw
+        if self._takes_null:
+            _refuse_non_finite(value, raw)
         try:
             self.read(raw)
             if self.has_raw:  # its Raw parts are checked here alone
                 _read_any(raw)
         except Exception as error:  # the check of a contract's own class can raise any
+            _refuse_non_finite(value, raw)
             raise broken(error) from error
         return raw
 
     def schema(self) -> dict[str, Any]:
         """The type as JSON Schema."""
         return msgspec.json.schema(self._contract)
+
+
+def _refuse_non_finite(value: Any, raw: bytes) -> None:
+    """Raises ContractBroken, with the place, for NaN or an infinity in the value that was written as `raw`."""
+    if b"null" in raw and (found := non_finite(value)) is not None:
+        raise ContractBroken(*found)
 
 
 def _refuse(where: str, part: inspect.Type) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import pytest
@@ -63,6 +63,12 @@ class Measured:
     more: Any = None
 
 
+class Named(TypedDict):
+    """A value that may have more members than its contract names."""
+
+    name: str
+
+
 NAN, INF = math.nan, math.inf
 
 
@@ -72,6 +78,10 @@ NAN, INF = math.nan, math.inf
         (NAN, float, "nan", "$"),
         (NAN, float | None, "nan", "$"),
         (-INF, Any, "-inf", "$"),
+        (NAN, str, "nan", "$"),
+        ([1.5, NAN], list[float], "nan", "$[1]"),
+        ({"a": (1, INF)}, dict[str, tuple[int, ...]], "inf", "$.a[1]"),
+        ({"name": "a", "not named": NAN}, Named, "nan", "$.not named"),
         (NAN, int | None, "nan", "$"),
         (Measured(INF), Measured, "inf", "$.depth"),
         (Measured(1.0, {"rows": [1, {2: NAN}]}), Measured, "nan", "$.more.rows[1].2"),
