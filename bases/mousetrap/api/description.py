@@ -71,7 +71,7 @@ def _of(pipeline: Pipeline, general: Json, contracts: ContractSchemas, default: 
         line = operation["requestBody"]["content"]["application/x-ndjson"]["schema"]
         line["properties"]["input"] = contracts.add(pipeline.first.input)
     elif operation["operationId"].startswith("show_latest"):
-        result = {"schema": contracts.add(pipeline.stages[-1].output)}
+        result = {"schema": contracts.add(pipeline.result)}
         operation["responses"]["200"]["content"] = {"application/json": result}
     return operation
 

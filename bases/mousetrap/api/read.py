@@ -18,7 +18,7 @@ from mousetrap.api.services import Services, WithRegistry, WithServices, WithSto
 from mousetrap.api.wait import Wait, ended_run, room_to_wait
 from mousetrap.dead_letters import Selection
 from mousetrap.jobs import MousetrapError
-from mousetrap.pipeline import Pipeline, schema
+from mousetrap.pipeline import Pipeline, fallbacks, predecessors, schema
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import RunState
 
@@ -137,8 +137,17 @@ async def list_workers(registry: WithRegistry) -> tuple[shapes.Worker, ...]:
 
 
 def _shown(pipeline: Pipeline) -> shapes.Pipeline:
+    edges, others = predecessors(pipeline.stages), fallbacks(pipeline.stages)
     stages = [
-        shapes.Stage(name=it.name, queue=it.queue, input=schema(it.input), output=schema(it.output))
+        shapes.Stage(
+            name=it.name,
+            queue=it.queue,
+            after=edges[it.name],
+            fallback=others.get(it.name),
+            skips=it.on_failure == "skip",
+            input=schema(it.input),
+            output=schema(it.output),
+        )
         for it in pipeline.stages
     ]
     return shapes.Pipeline(name=pipeline.name, description=pipeline.description, stages=tuple(stages))

@@ -26,7 +26,7 @@ class Aim:
         """A run's result, plain JSON, as a value of the last stage's contract. Raises ContractBroken for one that does not fit."""
         if self.pipeline is None:
             return value
-        return read(msgspec.json.encode(value), self.pipeline.stages[-1].output)
+        return read(msgspec.json.encode(value), self.pipeline.result)
 
 
 def aim_of(target: Target) -> Aim:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mousetrap.contract_changes.accepts import accepts
-from mousetrap.pipeline import PipelineManifest, StageManifest
+from mousetrap.pipeline import PipelineManifest, StageManifest, result_of
 
 
 class Direction(StrEnum):
@@ -77,8 +77,7 @@ def _pipeline(old: PipelineManifest, new: PipelineManifest | None) -> Iterator[C
         )
     names = [stage.name for stage in old.stages]
     yield from (_change(new.name, name, "the stage is new") for name in now if name not in names)
-    last = old.stages[-1], new.stages[-1]
-    yield from _contract(old.name, last[0].name, "result", (last[0].output, last[1].output))
+    yield from _contract(old.name, old.stages[-1].name, "result", (result_of(old), result_of(new)))
 
 
 def _stage(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Change]:
@@ -88,11 +87,25 @@ def _stage(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Ch
         yield _change(
             pipeline, old.name, f"its queue is {new.queue}, which no old worker serves", Direction.ROLLING
         )
+    if old.after != new.after:
+        yield _change(pipeline, old.name, f"it followed {_edge(old)}, and follows {_edge(new)}")
+    if (old.skips, old.fallback) != (new.skips, new.fallback):
+        yield _change(pipeline, old.name, f"a job given up {_failure(old)} before, and now {_failure(new)}")
     if old.serializer != new.serializer:
         yield from _serializer(pipeline, old, new)
     yield from _contract(pipeline, old.name, "input", (old.input, new.input))
     if old.retry.attempts != new.retry.attempts:
         yield _change(pipeline, old.name, f"attempts were {old.retry.attempts}, and are {new.retry.attempts}")
+
+
+def _edge(stage: StageManifest) -> str:
+    return " or ".join(stage.after or ()) or "the stage before it"
+
+
+def _failure(stage: StageManifest) -> str:
+    return (
+        f"led to {stage.fallback}" if stage.fallback else "was skipped" if stage.skips else "failed its run"
+    )
 
 
 def _serializer(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Change]:

@@ -7,14 +7,18 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from msgspec import UNSET, UnsetType
+
 from mousetrap.blobs import Chunks, chunks_in_memory
 from mousetrap.handlers.binding import Binding
 from mousetrap.handlers.context import AttemptInfo, attempt_info
 from mousetrap.handlers.hung import HungHandlers
+from mousetrap.handlers.on_failure import carried_on
 from mousetrap.handlers.outcomes import judged, waited_out
 from mousetrap.handlers.progress_reporter import Report
 from mousetrap.handlers.yields import Emit, drop_value
-from mousetrap.jobs import LARGEST_PAYLOAD, Job, Outcome, RetryLater
+from mousetrap.jobs import LARGEST_PAYLOAD, Done, GiveUp, Job, Outcome, RetryLater
+from mousetrap.pipeline import Stage
 from mousetrap.retry import TimeLimitExceeded
 
 
@@ -52,9 +56,15 @@ class BoundHandler(ABC):
     def __init__(self, binding: Binding, host: HandlerHost) -> None:
         self.pipeline = binding.pipeline
         self.stage = binding.stage
-        #: The stage that takes this one's output; None after the last.
-        self.next_stage = binding.pipeline.after(binding.stage)
+        #: The stages of which one takes this one's output.
+        self.followers = binding.pipeline.followers(binding.stage)
+        #: That stage, where no type has to select it; None after an end.
+        self.next_stage = self.follower()
         self._host = host
+
+    def follower(self, chosen: str | UnsetType = UNSET) -> Stage | None:
+        """The stage that takes an output: the `chosen` one, or else the only one that follows."""
+        return self.pipeline.follower(self.stage, chosen)
 
     @abstractmethod
     async def run(self, job: Job, *, fence: int, lock_fence: int = 0) -> Outcome:
@@ -64,6 +74,10 @@ class BoundHandler(ABC):
         """The outcome of an attempt that ended with `error`."""
         self._host.raised(error)
         return judged(error, job.attempt, self.stage, self._host.chance(), time.time())
+
+    def carried_on(self, given_up: GiveUp, job: Job) -> Done | GiveUp:
+        """The outcome that the run goes on with, where the stage has one for a job that is given up; else the one that was given."""
+        return carried_on(given_up, job, self.stage, self.followers)
 
     def waited_out(self, outcome: RetryLater, waited_s: float) -> Outcome:
         """The outcome of an attempt that met an outage, which has lasted for so long."""

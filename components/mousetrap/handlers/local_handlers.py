@@ -71,7 +71,7 @@ class _LocalHandler(BoundHandler):
         if isinstance(ended, Raised):
             return self.judged(ended.error, job)
         try:
-            return variables.run(done, ended.value, self.stage, self.next_stage, self._host.largest)
+            return variables.run(done, ended.value, self.stage, self.followers, self._host.largest)
         except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class
             return self.judged(error, job)
 

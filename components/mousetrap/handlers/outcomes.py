@@ -1,6 +1,7 @@
 """Makes the outcome of an attempt, wherever it ran."""
 
 import inspect
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
@@ -17,6 +18,7 @@ from mousetrap.pipeline import (
     SerializerMissing,
     SerializerName,
     Stage,
+    members,
     read,
     read_payload,
     write,
@@ -41,14 +43,16 @@ _MAX_TEXT, _MAX_TRACEBACK = 1_000, 8_000
 
 
 def done(
-    value: Any, stage: Stage, next_stage: Stage | None = None, largest: int = LARGEST_PAYLOAD
+    value: Any, stage: Stage, followers: Sequence[Stage] = (), largest: int = LARGEST_PAYLOAD
 ) -> Done | GiveUp:
     """The outcome of a call that returned `value`, written with what the next stage takes; a run's result is JSON.
 
-    An output of more than `largest` bytes gives the job up.
+    Where several stages follow, the value's type selects the next one, and the outcome names it. An output of more than `largest`
+    bytes gives the job up.
     """
     name: SerializerName = msgspec.UNSET
     try:
+        next_stage = _taker(value, stage, followers)
         if next_stage is None or next_stage.serializer == "json":
             output = write(value, stage.output)
         else:
@@ -62,12 +66,21 @@ def done(
             "return less"
         )
         return GiveUp("too-large", Failure(kind="TooLarge", text=text))
-    return Done(msgspec.Raw(output), name)
+    chosen = next_stage.name if next_stage is not None and len(followers) > 1 else msgspec.UNSET
+    return Done(msgspec.Raw(output), name, next=chosen)
+
+
+def _taker(value: Any, stage: Stage, followers: Sequence[Stage]) -> Stage | None:
+    """The follower that takes the value. Of several, the one for its type once it is read: a handler may return a plain dict."""
+    if len(followers) < 2:
+        return followers[0] if followers else None
+    member = type(read(write(value, stage.output), stage.output))
+    return next(each for each in followers if member in members(each.input))
 
 
 def output_of(outcome: Done, pipeline: Pipeline, stage: Stage) -> Any:
     """The value in an outcome of `stage`, as whatever follows reads it. Raises ContractBroken."""
-    next_stage = pipeline.after(stage)
+    next_stage = pipeline.follower(stage, outcome.next)
     if next_stage is None or outcome.serializer is msgspec.UNSET:
         return read(outcome.output, stage.output)
     return read_payload(Payload(bytes(outcome.output), outcome.serializer), next_stage)

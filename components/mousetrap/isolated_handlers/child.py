@@ -133,7 +133,7 @@ class _Child:
     def __init__(self, binding: Binding, child_socket: ChildSocket, loop: asyncio.AbstractEventLoop) -> None:
         self._binding = binding
         self._stage = binding.stage
-        self._next_stage = binding.pipeline.after(binding.stage)
+        self._followers = binding.pipeline.followers(binding.stage)
         self._socket = child_socket
         self._loop = loop
         self._inbox: asyncio.Queue[RunJob | None] = asyncio.Queue()
@@ -190,7 +190,7 @@ class _Child:
             context = context_of(job.info, deps, attempt.stopped, self._socket.report, chunks)
             ended = self._call(attempt, variables, payload, context)
             if isinstance(ended, Returned):
-                return variables.run(done, ended.value, self._stage, self._next_stage, job.largest), False
+                return variables.run(done, ended.value, self._stage, self._followers, job.largest), False
         except BaseException as error:  # noqa: BLE001  the lifespan's, or an interruption as the handler ended
             ended = Raised(error)
         is_running = attempt.task is not None and not attempt.task.done()

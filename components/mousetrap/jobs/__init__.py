@@ -14,7 +14,7 @@ from mousetrap.jobs.errors import (
     StoreUnreachable,
     Unroutable,
 )
-from mousetrap.jobs.job import Job, first_job, new_runs
+from mousetrap.jobs.job import PAYLOAD_BESIDE, Job, first_job, new_runs
 from mousetrap.jobs.message_bounds import (
     HEADER_PREFIX,
     MAX_BODY_BYTES,
@@ -54,6 +54,7 @@ __all__ = [
     "LONGEST_DELAY_S",
     "MAX_BODY_BYTES",
     "MAX_HEADERS_BYTES",
+    "PAYLOAD_BESIDE",
     "Backlog",
     "Browsed",
     "Claim",

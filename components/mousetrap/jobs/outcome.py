@@ -5,6 +5,14 @@ import msgspec
 from mousetrap.shapes import Failure, Reference
 
 
+class GiveUp(msgspec.Struct, frozen=True, tag="dead"):
+    """The job failed for good, and becomes a dead letter."""
+
+    #: One of a few fixed reasons, for grouping: max-retries, not-retryable, contract, crash-loop, …
+    reason: str
+    failure: Failure
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The handler returned a value: the payload of the next stage's job, or the result of the run."""
 
@@ -14,6 +22,10 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     serializer: str | msgspec.UnsetType = msgspec.UNSET
     #: Where the output is, when it is too large for a message; then `output` is null.
     reference: Reference | msgspec.UnsetType = msgspec.UNSET
+    #: The stage that takes it, where its type has selected one of several.
+    next: str | msgspec.UnsetType = msgspec.UNSET
+    #: What its handler ended with, where the stage has the run go on all the same: then the output is null, or a Fallen.
+    instead_of: GiveUp | msgspec.UnsetType = msgspec.UNSET
 
 
 class RetryLater(msgspec.Struct, frozen=True, tag="retry"):
@@ -24,14 +36,6 @@ class RetryLater(msgspec.Struct, frozen=True, tag="retry"):
     failure: Failure
     #: False after an outage: the same attempt is made again.
     counted: bool = True
-
-
-class GiveUp(msgspec.Struct, frozen=True, tag="dead"):
-    """The job failed for good, and becomes a dead letter."""
-
-    #: One of a few fixed reasons, for grouping: max-retries, not-retryable, contract, crash-loop, …
-    reason: str
-    failure: Failure
 
 
 Outcome = Done | RetryLater | GiveUp

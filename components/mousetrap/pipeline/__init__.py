@@ -2,6 +2,8 @@
 
 from mousetrap.pipeline.contract import read, require_json_form, schema, write
 from mousetrap.pipeline.contract_broken import ContractBroken
+from mousetrap.pipeline.edges import fallbacks, members, predecessors
+from mousetrap.pipeline.fallen import Fallen
 from mousetrap.pipeline.json_schema import JsonSchema, all_of
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.manifest import (
@@ -12,9 +14,10 @@ from mousetrap.pipeline.manifest import (
     manifest_of,
     pipeline_of,
     read_manifests,
+    result_of,
     write_manifests,
 )
-from mousetrap.pipeline.model import Pipeline, Stage
+from mousetrap.pipeline.model import Pipeline
 from mousetrap.pipeline.named_fields import REQUIRED, named_fields
 from mousetrap.pipeline.payload import (
     Payload,
@@ -29,10 +32,14 @@ from mousetrap.pipeline.payload import (
     write_payload,
 )
 from mousetrap.pipeline.serializer import Serializer, SerializerMissing
+from mousetrap.pipeline.stage import AnyOf, Fallback, Stage
 
 __all__ = [
     "REQUIRED",
+    "AnyOf",
     "ContractBroken",
+    "Fallback",
+    "Fallen",
     "JsonSchema",
     "Lock",
     "ManifestBroken",
@@ -46,18 +53,22 @@ __all__ = [
     "Stage",
     "StageManifest",
     "all_of",
+    "fallbacks",
     "lock_key",
     "manifest_of",
+    "members",
     "named_fields",
     "payload_as_json",
     "payload_as_text",
     "payload_as_written",
     "payload_size",
     "pipeline_of",
+    "predecessors",
     "read",
     "read_manifests",
     "read_payload",
     "require_json_form",
+    "result_of",
     "schema",
     "shown_payload",
     "write",

@@ -79,7 +79,16 @@ class JsonSchema:
 
 def all_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
     """The schema of what fits each of these; each one's references stay its own."""
-    return {"allOf": [{"$id": f"urn:contract:{place}", **schema} for place, schema in enumerate(schemas)]}
+    return {"allOf": _apart(schemas)}
+
+
+def any_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    """The schema of what fits one of these; each one's references stay its own."""
+    return {"anyOf": _apart(schemas)}
+
+
+def _apart(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"$id": f"urn:contract:{place}", **schema} for place, schema in enumerate(schemas)]
 
 
 def _path(steps: list[str | int]) -> str:

@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from mousetrap.pipeline.contract import schema
-from mousetrap.pipeline.json_schema import JsonSchema
+from mousetrap.pipeline.edges import edges
+from mousetrap.pipeline.json_schema import JsonSchema, any_of
 from mousetrap.pipeline.lock import Lock
-from mousetrap.pipeline.model import Pipeline, Stage
+from mousetrap.pipeline.model import Pipeline
+from mousetrap.pipeline.stage import AnyOf, Fallback, Stage, named
 from mousetrap.retry import RetryPolicy
 
 #: Bytes of JSON of all manifests of one worker; the example's takes five thousand.
 MAX_MANIFEST_BYTES = 1_048_576
+#: The schema of null.
+_NULL: dict[str, Any] = {"type": "null"}
 
 
 class ManifestBroken(ValueError):
@@ -42,6 +47,12 @@ class StageManifest(msgspec.Struct, frozen=True, kw_only=True):
     lock: Lock | None = None
     #: The name of what writes its input; a submitter may write JSON all the same.
     serializer: str = "json"
+    #: The stages of which it follows one; not there for the one before it.
+    after: tuple[str, ...] | UnsetType = UNSET
+    #: Whether the run goes on without the output of a job that is given up; and the stage that it falls back to then. Not there
+    #: where the run fails.
+    skips: bool | UnsetType = UNSET
+    fallback: str | UnsetType = UNSET
 
 
 class PipelineManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +72,18 @@ def manifest_of(pipeline: Pipeline) -> PipelineManifest:
         stages=tuple(map(_stage, pipeline.stages)),
         expires_after=pipeline.expires_after,
     )
+
+
+def result_of(manifest: PipelineManifest) -> dict[str, Any]:
+    """The schema of a run's result: the output of the stage that nothing follows, or one of theirs."""
+    stages = manifest.stages
+    before = edges(
+        [(it.name, it.after or None) for it in stages], {it.fallback for it in stages if it.fallback}
+    )
+    followed = {name for names in before.values() for name in names}
+    ends = [it for it in stages if it.name not in followed]
+    results = [it.output for it in ends] + [_NULL] * any(it.skips for it in ends)
+    return results[0] if len(results) == 1 else any_of(results)
 
 
 def write_manifests(pipelines: Mapping[str, Pipeline]) -> bytes:
@@ -114,7 +137,15 @@ def _known_stage(stage: StageManifest) -> Stage:
         timeout=stage.timeout,
         soft_timeout=stage.soft_timeout,
         lock=stage.lock,
+        after=_edge(stage.after),
+        on_failure=Fallback(stage.fallback) if stage.fallback else "skip" if stage.skips else "fail",
     )
+
+
+def _edge(names: tuple[str, ...] | UnsetType) -> str | AnyOf | None:
+    if names is UNSET:
+        return None
+    return names[0] if len(names) == 1 else AnyOf(*names)
 
 
 def _stage(stage: Stage) -> StageManifest:
@@ -131,6 +162,9 @@ def _stage(stage: Stage) -> StageManifest:
         soft_timeout=stage.soft_timeout,
         lock=stage.lock,
         serializer=stage.serializer if isinstance(stage.serializer, str) else stage.serializer.name,
+        after=named(stage.after) or UNSET,
+        skips=stage.on_failure == "skip" or UNSET,
+        fallback=stage.on_failure.stage if isinstance(stage.on_failure, Fallback) else UNSET,
     )
 
 

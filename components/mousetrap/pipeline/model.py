@@ -1,68 +1,27 @@
-"""Pipelines and stages, checked where they are written."""
+"""Declares a pipeline, checked where it is written."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-from mousetrap.pipeline.contract import require_json_form
-from mousetrap.pipeline.lock import Lock
+from msgspec import UNSET, UnsetType
+
+from mousetrap.pipeline.edges import check_edges, either, fallbacks, gives, predecessors
 from mousetrap.pipeline.names import check_name
-from mousetrap.pipeline.serializer import JSON, MSGPACK, Serializer
-from mousetrap.retry import RetryPolicy
+from mousetrap.pipeline.stage import Stage
 
 #: Seconds; a hundred years.
 _LONGEST_S = 100 * 365 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A named step of a pipeline, bound to one durable queue.
-
-    Raises ValueError for a name or a queue that a broker, a URL or a key could misread, for a contract whose values have
-    no JSON form, for an unknown serializer, and for limits that make no sense.
-    """
-
-    name: str
-    #: The queue's plain name, as `rabbitmqctl list_queues` shows it.
-    queue: str
-    #: The contract of the payload that the handler takes: any type that msgspec or pydantic can read from JSON.
-    input: Any
-    #: The contract of the value that the handler gives.
-    output: Any
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    #: Seconds that one attempt may take; then it has failed: an async handler is cancelled, an isolated one killed.
-    timeout: float | None = None
-    #: Seconds after which the handler is asked to end by itself: SoftTimeout is raised in an async or isolated
-    #: one, and every one can see it in its context.
-    soft_timeout: float | None = None
-    #: What its jobs hold while they run.
-    lock: Lock | None = None
-    #: What the stage before writes its input with; a first stage's jobs, and edited ones, are JSON.
-    serializer: Literal["json", "msgpack"] | Serializer = "json"
-
-    def __post_init__(self) -> None:
-        for what, name in (("stage", self.name), ("queue", self.queue)):
-            check_name(what, name)
-        for what, contract in (("input", self.input), ("output", self.output)):
-            require_json_form(f"stage {self.name!r}: its {what}", contract)
-        if self.lock is not None:
-            check_name("lock", self.lock.name)
-        if not isinstance(self.serializer, Serializer) and self.serializer not in (JSON, MSGPACK):
-            raise ValueError(
-                f"stage {self.name!r}: serializer is {self.serializer!r}: write 'json', 'msgpack' or Serializer(name, dumps, loads)"
-            )
-        soft = 1e-9 if self.soft_timeout is None else self.soft_timeout
-        if not 0 < soft <= (float("inf") if self.timeout is None else self.timeout):
-            raise ValueError(
-                f"stage {self.name!r}: soft_timeout is {self.soft_timeout} s and timeout {self.timeout} s: "
-                "need 0 < soft_timeout <= timeout"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """A named chain of stages: each stage's output is the next one's input, the last one's is the run's result.
+    """Named stages, each the next one's supplier: a chain, unless a stage names another one in `after`.
 
-    Raises ValueError when two stages share a name or a queue, or when neighbours' contracts differ.
+    A stage's output is the input of the one that follows it, and the last one's is the run's result. Where several stages follow
+    one, each takes other members of its output, which is a union, and a run goes on with one of them.
+
+    Raises ValueError, with the edge and the fix, when two stages share a name or a queue, and for stages that cannot follow each
+    other.
     """
 
     name: str
@@ -87,23 +46,37 @@ class Pipeline:
             values = [getattr(stage, attribute) for stage in self.stages]
             if len(set(values)) != len(values):
                 raise ValueError(f"pipeline {self.name!r} uses a {attribute} twice: {values}")
-        for stage, following in zip(self.stages, self.stages[1:], strict=False):
-            if stage.output != following.input:
-                raise ValueError(
-                    f"pipeline {self.name!r}: stage {stage.name!r} gives {stage.output}, "
-                    f"but {following.name!r} takes {following.input}: make them the same contract"
-                )
+        check_edges(self.name, self.stages)
 
     @property
     def first(self) -> Stage:
         """The stage that a run starts with."""
         return self.stages[0]
 
+    @property
+    def ends(self) -> tuple[Stage, ...]:
+        """The stages that nothing follows; a run comes to one of them."""
+        return tuple(stage for stage in self.stages if not self.followers(stage))
+
+    @property
+    def result(self) -> Any:
+        """The contract of a run's result: the output of the end that it came to."""
+        return either([gives(stage) for stage in self.ends])
+
     def stage(self, name: str) -> Stage | None:
         """The stage of that name, if there is one."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
-    def after(self, stage: Stage) -> Stage | None:
-        """The stage that takes what `stage` gives; None after the last."""
-        following = self.stages.index(stage) + 1
-        return self.stages[following] if following < len(self.stages) else None
+    def followers(self, stage: Stage) -> tuple[Stage, ...]:
+        """The stages of which one takes what `stage` gives: usually one, none after an end, several after a branch."""
+        edges = predecessors(self.stages)
+        return tuple(each for each in self.stages if stage.name in edges[each.name])
+
+    def follower(self, stage: Stage, chosen: str | UnsetType = UNSET) -> Stage | None:
+        """The stage that a run goes on with after `stage`: the `chosen` one, or else the only one that follows."""
+        following = self.followers(stage)
+        if chosen is UNSET:
+            return following[0] if len(following) == 1 else None
+        fallback = fallbacks(self.stages).get(stage.name)
+        possible = {each.name for each in following} | {fallback}
+        return self.stage(chosen) if chosen in possible else None

@@ -10,9 +10,9 @@ import msgspec
 
 from mousetrap.pipeline.contract import has_msgpack_form, read, write
 from mousetrap.pipeline.contract_broken import MAX_TEXT, ContractBroken, broken
-from mousetrap.pipeline.model import Stage
 from mousetrap.pipeline.non_finite import may_have_non_finite, non_finite
 from mousetrap.pipeline.serializer import JSON, MSGPACK, Serializer, SerializerMissing
+from mousetrap.pipeline.stage import Stage
 from mousetrap.retry import error_kind, error_text
 
 #: The name of the serializer that wrote a payload; unset for JSON.

@@ -5,7 +5,6 @@ from typing import Literal, cast
 import msgspec
 
 from mousetrap.jobs import Done, Failure, Job
-from mousetrap.pipeline import Payload
 from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.keys import job_key
 from mousetrap.run_store.records import RecordBroken, decode_job, is_packed, packs_new_runs
@@ -60,8 +59,9 @@ class Repairs(StoreConnection):
             )
         )
 
-    async def output(self, job: Job) -> Payload | None:
-        """The output of a job, where it is kept: one larger than the store keeps is deleted when the next stage has it.
+    async def output(self, job: Job) -> Done | None:
+        """The outcome of a job with its output in it, where that is kept: one larger than the store keeps is deleted when the
+        next stage has it.
 
         Raises SignatureRefused for a record that is not ours, and PayloadUnusable.
         """
@@ -72,8 +72,9 @@ class Repairs(StoreConnection):
         if not isinstance(outcome, Done):
             return None
         if isinstance(outcome.reference, msgspec.UnsetType):
-            return Payload(bytes(outcome.output), outcome.serializer)
-        return Payload(await self.payloads.get(outcome.reference), outcome.serializer)
+            return outcome
+        whole = msgspec.Raw(await self.payloads.get(outcome.reference))
+        return msgspec.structs.replace(outcome, output=whole, reference=msgspec.UNSET)
 
     async def _verdict(self, job: Job) -> tuple[bytes, int]:
         async with self._reaching():

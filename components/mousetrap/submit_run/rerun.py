@@ -1,6 +1,6 @@
 """Finds the stage and the input that a re-run begins with."""
 
-from mousetrap.jobs import Job, MousetrapError, PayloadUnusable
+from mousetrap.jobs import Done, Job, MousetrapError, PayloadUnusable
 from mousetrap.pipeline import ContractBroken, Payload, Pipeline, SerializerMissing, Stage, payload_as_json
 from mousetrap.run_store import RunStore, StoredRun
 from mousetrap.shapes import RunState
@@ -52,13 +52,15 @@ async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, s
     job, payload = opening.first_job(run.id), None
     here = pipeline.stage(opening.stage)
     while here is not None and here.name != stage.name:
-        output, before = await store.output(job), here
-        here = pipeline.after(here)
-        if output is None or here is None:
+        outcome = await store.output(job) if pipeline.followers(here) else None
+        following = pipeline.follower(here, outcome.next) if outcome is not None else None
+        if outcome is None or following is None:
+            why = _why_missing(pipeline, run, here, outcome)
             raise RerunImpossible(
-                f"the input of stage {stage.name!r} in run {run.id} is not kept: {_why_missing(run, before)}. "
+                f"the input of stage {stage.name!r} in run {run.id} is not kept: {why}. "
                 "Give another (`--input @FILE`), begin at an earlier stage, or redrive its dead letter if it has one"
             )
+        output, here = Payload(bytes(outcome.output), outcome.serializer), following
         job, payload = job.following(here.name, output.raw, output.serializer), _as_json(output, here)
     if payload is None:
         payload = bytes((await store.payloads.resolved(job)).payload)
@@ -76,8 +78,14 @@ def _as_json(output: Payload, stage: Stage) -> bytes:
         ) from error
 
 
-def _why_missing(run: StoredRun, before: Stage) -> str:
-    """Why there is no output of the stage `before`, by the run's timeline."""
+def _why_missing(pipeline: Pipeline, run: StoredRun, before: Stage, outcome: Done | None) -> str:
+    """Why nothing goes on from the stage `before`, by the pipeline and the run's timeline."""
+    if not pipeline.followers(before):
+        return f"the run went to stage {before.name!r}, which nothing follows"
+    if outcome is not None:
+        return (
+            f"after stage {before.name!r} the run went to {outcome.next!r}, which does not follow it any more"
+        )
     if any(event.kind == "finished" and event.stage == before.name for event in run.timeline):
         return f"an output larger than MOUSETRAP_KEEP_OUTPUT_BYTES, as that of stage {before.name!r}, is not kept"
     return f"the run did not finish stage {before.name!r}"

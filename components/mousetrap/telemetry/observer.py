@@ -78,6 +78,10 @@ class EventLog(Observer):
         """How the attempt ended."""
         facts = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
         match outcome:
+            case Done(instead_of=GiveUp(reason, failure)) if decision == "recorded":
+                _log.warning(
+                    "gave up (%s), the run goes on: %s: %s", reason, failure.kind, failure.text, extra=facts
+                )
             case Done() if decision == "recorded":
                 _log.info("done", extra=facts)
             case _ if decision == "over":

@@ -15,7 +15,7 @@ from mousetrap.testing.work import Work, bindings_of
 def run(work: Work, value: Any, *, deps: Any = FROM_LIFESPAN, run_id: str = "run") -> Any:
     """The result of a run for `value`, inline: contracts, handlers and retries are real, queue and store are left out.
 
-    `work` is a chain, a task, or a binding for each stage in order. A failed attempt is made again as its policy has it, without its pause.
+    `work` is a chain, a task, or a binding for each stage in order; a branch runs the stages that the outputs' types select. A failed attempt is made again as its policy has it, without its pause.
     Raises the error of the handler that was given up (AttemptFailed where it raised none), with a note that lists its attempts;
     ContractBroken for a value outside the input's contract.
     """
@@ -31,12 +31,16 @@ async def run_async(work: Work, value: Any, *, deps: Any = FROM_LIFESPAN, run_id
     payload = await copy_blobs(write(value, bindings[0].stage.input), chunks)
     job = start_of(bindings[0], payload, run_id)
     async with open_deps(bindings, deps) as opened:
-        for binding, own_deps in zip(bindings, opened, strict=True):
-            handler = attempter.bound(binding, own_deps)
+        handlers = {
+            binding.stage_name: attempter.bound(binding, own_deps)
+            for binding, own_deps in zip(bindings, opened, strict=True)
+        }
+        while True:
+            handler = handlers[job.stage]
             done = await _Attempts(attempter, handler, job).until_done()
-            if handler.next_stage is not None:
-                job = job.following(handler.next_stage.name, bytes(done.output), done.serializer)
-    return in_run(chunks, read, done.output, bindings[-1].stage.output)  # its blobs can be opened
+            if (following := handler.follower(done.next)) is None:
+                return in_run(chunks, read, done.output, handler.pipeline.result)  # its blobs can be opened
+            job = job.following(following.name, bytes(done.output), done.serializer)
 
 
 class _Attempts:
@@ -57,11 +61,16 @@ class _Attempts:
             outcome = self._judged(ended)
             if isinstance(outcome, Done):
                 return outcome
+            if isinstance(outcome, GiveUp) and isinstance(on := self._carried_on(outcome), Done):
+                return on
             self._history.append(f"attempt {self._job.attempt}: {outcome.failure.kind}, {_next(outcome)}")
             if isinstance(outcome, GiveUp):
                 self._give_up(Ended(outcome, ended.error))
             if outcome.counted:
                 self._job = self._job.again()
+
+    def _carried_on(self, given_up: GiveUp) -> Done | GiveUp:
+        return self._handler.carried_on(given_up, self._job)
 
     def _judged(self, ended: Ended) -> Done | RetryLater | GiveUp:
         outcome = ended.outcome

@@ -131,7 +131,7 @@ class StackRun:
         run = await self.ended(within=within)
         if run.state != "completed":
             fail(run, self._serving.errors, f"run {self.id} is {run.state} and has no result")
-        return read(msgspec.json.encode(run.result), self.pipeline.stages[-1].output)
+        return read(msgspec.json.encode(run.result), self.pipeline.result)
 
     async def _follow(self) -> None:
         async for _ in self._serving.store.watch(self.id):

@@ -71,7 +71,7 @@ class WorldRun:
         run = self.stored
         if run.state != "completed":
             self.fail(f"run {self.id} is {run.state} and has no result")
-        return read(msgspec.json.encode(run.result), self.pipeline.stages[-1].output)
+        return read(msgspec.json.encode(run.result), self.pipeline.result)
 
     @property
     def timeline(self) -> tuple[Event, ...]:

@@ -8,10 +8,10 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from mousetrap.handlers import AsyncCall, BoundHandler
-from mousetrap.jobs import Delivery, Job, Outcome, StoreUnreachable
+from mousetrap.jobs import Delivery, Done, Job, Outcome, StoreUnreachable
 from mousetrap.pipeline import Stage
 from mousetrap.run_store import Claim, RunStore
 from mousetrap.telemetry import Observer
@@ -43,7 +43,7 @@ class Attempt(msgspec.Struct, eq=False):
     queue: str
     #: None where this worker has no handler for the job's stage.
     handler: BoundHandler | None
-    #: The stage that takes its output; None after the last, and without a handler.
+    #: The stage that takes its output; None after the last, without a handler, and until the output's type has selected it.
     next_stage: Stage | None
     #: Usually one. After a lost connection the queue delivers the message again, and this attempt takes that delivery over.
     deliveries: list[Delivery]
@@ -84,6 +84,11 @@ class Attempt(msgspec.Struct, eq=False):
     def posted(self) -> Publish | None:
         """What follows from its outcome, where the queue has that before the outcome is recorded."""
         return self.beside.posted if self.beside else None
+
+    def goes_to(self, outcome: Outcome) -> None:
+        """Notes the stage that takes the output, where the outcome names it."""
+        if isinstance(outcome, Done) and outcome.next is not UNSET and self.handler is not None:
+            self.next_stage = self.handler.follower(outcome.next)
 
     def lose(self) -> None:
         """Stops the handler: another worker has the job."""

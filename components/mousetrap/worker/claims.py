@@ -104,6 +104,8 @@ class Claims:
         if isinstance(claim, Granted):
             attempt.fence = claim.fence
             self._observer.claimed(attempt.job, claim.fence)
+        elif isinstance(claim, Decided):
+            attempt.goes_to(claim.outcome)
 
     def exchange(self, take: Callable[[Replies, Replies], None]) -> Exchange:
         """Claims and records the outcomes of jobs that go on together; `take` gets the replies."""
@@ -121,6 +123,8 @@ class Claims:
         while no server is known to be away: most such messages would come to nothing, or be published twice.
         """
         if attempt.next_stage is None or not isinstance(attempt.claim, Granted) or not attempt.claim.record:
+            return None
+        if outcome.instead_of is not msgspec.UNSET:  # its failure is recorded by Lua
             return None
         if self._outages or outcome.reference is not msgspec.UNSET or not self.is_kept(outcome):
             return None

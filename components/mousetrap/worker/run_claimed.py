@@ -46,7 +46,8 @@ class ClaimedRunner:
     2. The payload that it refers to is read, while others pass the gate.
     3. It passes the gate; a suspect waits until it is alone, and its start is recorded.
     4. Its handler runs. What it raises is an outcome, and so is a cancellation by code that is not ours.
-    5. An output that is too large for a message is put, and its outcome refers to it.
+    5. Given up, the job may have an outcome all the same, as its stage has it.
+    6. An output that is too large for a message is put, and its outcome refers to it.
     """
 
     def __init__(
@@ -60,9 +61,15 @@ class ClaimedRunner:
 
     async def run(self, attempt: Attempt, claim: Granted) -> Outcome | Ending:
         """The outcome; or the ending, where another claim has won or the run has ended before the handler began."""
-        job, handler, gate = attempt.job, attempt.handler, self._gate
+        handler = attempt.handler
         if handler is None:
-            return unknown_stage(job, attempt.queue)
+            return unknown_stage(attempt.job, attempt.queue)
+        ran = await self._ran(attempt, claim, handler)
+        return await self._after(attempt, claim, handler, ran) if isinstance(ran, Outcome) else ran
+
+    async def _ran(self, attempt: Attempt, claim: Granted, handler: BoundHandler) -> Outcome | Ending:
+        """What the handler ended with, or what keeps it from beginning."""
+        job, gate = attempt.job, self._gate
         if (early := await self._before(attempt, claim, handler)) is not None:
             return early
         attempt.running, attempt.counted = True, not claim.suspect
@@ -87,7 +94,7 @@ class ClaimedRunner:
         finally:
             attempt.running = False
         self._observer.ended(job, outcome)
-        return await self._after(attempt, claim, handler, outcome)
+        return outcome
 
     async def _before(
         self, attempt: Attempt, claim: Granted, handler: BoundHandler
@@ -95,7 +102,7 @@ class ClaimedRunner:
         """What becomes of a job whose handler has ended already, or is not to begin; else its payload is there."""
         job = attempt.job
         if attempt.outcome is not None:
-            return await self._after(attempt, claim, handler, attempt.outcome)
+            return attempt.outcome
         is_usual = job.attempt == 1 and not claim.suspect and not claim.locked_by  # then it may run
         if not is_usual and (refused := await self._refused(job, handler, claim)) is not None:
             return refused
@@ -118,8 +125,12 @@ class ClaimedRunner:
     async def _after(
         self, attempt: Attempt, claim: Granted, handler: BoundHandler, outcome: Outcome
     ) -> Outcome:
+        """What is to be recorded."""
         if isinstance(outcome, RetryLater) and not outcome.counted:
-            return handler.waited_out(outcome, claim.away_ms / 1000)
+            outcome = handler.waited_out(outcome, claim.away_ms / 1000)
+        if isinstance(outcome, GiveUp):
+            outcome = handler.carried_on(outcome, attempt.whole_job or attempt.job)
+        attempt.goes_to(outcome)
         return await self._payloads.with_reference(attempt, outcome)
 
     def steps(self, ended: Callable[[Attempt, Outcome], None], suspended: Callable[[Attempt], None]) -> Steps:

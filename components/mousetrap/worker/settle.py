@@ -85,12 +85,23 @@ def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None, 
                 next_stage.name, bytes(output), outcome.serializer, outcome.reference, fence=fence
             )
             return Publish(following, next_stage.queue)
+        case Done(next=str(name)):
+            return Bury(job, "unknown-stage", unknown_follower(job, name))
         case Done():
             return Drop()
         case RetryLater(seconds):
             return Publish(job.again(), queue, seconds) if outcome.counted else Park(job, seconds)
         case GiveUp(reason, failure):
             return Bury(job, reason, failure)
+
+
+def unknown_follower(job: Job, name: str) -> Failure:
+    """The failure of a job whose recorded outcome goes to a stage that does not follow its own any more."""
+    text = (
+        f"the output of stage {job.stage!r} is recorded for stage {name!r}, which does not follow it in the pipeline that this "
+        "worker has: deploy one that has it, and redrive this letter"
+    )
+    return Failure(kind="UnknownStage", text=text)
 
 
 def unrecorded(decision: Decision, job: Job, lease: float) -> Ending:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from mousetrap.handlers import Hung, HungHandlers
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.telemetry import Observer
@@ -41,9 +43,9 @@ class WorkerStats(Observer):
         if decision != "recorded":
             return
         match outcome:
-            case Done():
+            case Done(instead_of=msgspec.UNSET):
                 self.done += 1
-            case GiveUp() | RetryLater(counted=True):
+            case Done() | GiveUp() | RetryLater(counted=True):
                 self.failed += 1
 
     def refused(self, queue: str, failure: Failure) -> None:

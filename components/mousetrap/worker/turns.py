@@ -95,6 +95,7 @@ class Turns:
     def finish(self, attempt: Attempt, outcome: Done) -> None:
         """Records and publishes the attempt's outcome with others."""
         attempt.task, attempt.alone, attempt.outcome = None, False, outcome
+        attempt.goes_to(outcome)
         goes_on = self._goes_on(attempt, outcome)
         self._attempts.hold(attempt, goes_on)
         self._exchange.record(attempt, self._claims.decision_request(attempt, outcome))

@@ -70,7 +70,8 @@ class Decisions:
 
     def _first(self, call: Call, request: DecisionRequest, worker: str, now: int) -> Planned:
         job, claim = request.job, request.claim.record
-        if not claim or not isinstance(request.outcome, Done):
+        outcome = request.outcome
+        if not claim or not isinstance(outcome, Done) or outcome.instead_of is not msgspec.UNSET:
             transition = self._transition(request, worker)
             return Planned(request, call.add(*function_call(transition)), plain=False)
         key, run = packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)
@@ -119,9 +120,14 @@ class Decisions:
 
     def _verdict(self, request: DecisionRequest) -> str:
         """The outcome as it is recorded; nothing follows from the last stage's, so it is not signed."""
+        outcome = request.outcome
+        if isinstance(outcome, Done) and outcome.instead_of is not msgspec.UNSET:
+            failure = outcome.instead_of.failure.without_traceback()
+            given_up = msgspec.structs.replace(outcome.instead_of, failure=failure)
+            outcome = msgspec.structs.replace(outcome, instead_of=given_up)
         if request.last:
-            return text_of(request.outcome)
-        return write_verdict(request.outcome, request.job, self._keyring)
+            return text_of(outcome)
+        return write_verdict(outcome, request.job, self._keyring)
 
     def _transition(self, request: DecisionRequest, worker: str) -> Transition:
         """The transition that records it. A traceback is kept once, in the timeline."""
@@ -129,7 +135,8 @@ class Decisions:
         about = (job.id, job.run_id, job.attempt, request.claim.fence, worker)
         if isinstance(outcome, Done):
             following = "" if request.last else request.next_stage or "?"
-            return RecordDone(*about, self._verdict(request), following, self._keep, ttl)
+            story = "" if outcome.instead_of is msgspec.UNSET else text_of(outcome.instead_of.failure)
+            return RecordDone(*about, self._verdict(request), following, story, self._keep, ttl)
         story = text_of(outcome.failure)
         short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
         verdict = write_verdict(short, job, self._keyring)

@@ -83,6 +83,8 @@ class RecordDone(_Decision, frozen=True, array_like=True, tag="done"):
     verdict: str
     #: The next stage; empty where the output is the run's result.
     following: str
+    #: The failure with its traceback, of a job that was given up and whose run goes on all the same; else empty.
+    story: str
     keep: int
     ttl: int
 

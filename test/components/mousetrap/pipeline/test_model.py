@@ -23,8 +23,9 @@ def test_a_chain_knows_what_follows_what() -> None:
     pipeline = chain(first, second)
 
     assert pipeline.first is first
-    assert pipeline.after(first) is second
-    assert pipeline.after(second) is None
+    assert pipeline.followers(first) == (second,)
+    assert pipeline.followers(second) == ()
+    assert pipeline.ends == (second,)
     assert pipeline.stage("second") is second
     assert pipeline.stage("third") is None
 

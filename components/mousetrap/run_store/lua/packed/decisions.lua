@@ -22,8 +22,9 @@ local function refusal(run, job, fence, ttl)
   return nil, held
 end
 
--- The output goes to the next stage, or is the run's result: then `following` is empty.
-function transitions.done(job, run, attempt, fence, worker, verdict, following, keep, ttl)
+-- The output goes to the next stage, or is the run's result: then `following` is empty. With a `story` the job was given up, and
+-- the run goes on all the same.
+function transitions.done(job, run, attempt, fence, worker, verdict, following, story, keep, ttl)
   local refused, held = refusal(run, job, fence, ttl)
   if refused then
     if held and held.state == 'done' and not held.verdict and #verdict <= keep then
@@ -38,7 +39,7 @@ function transitions.done(job, run, attempt, fence, worker, verdict, following, 
   held.state, held.verdict, held.facts.decided_ms = 'done', verdict, now
   held.facts.next = following ~= '' and following or nil
   save_job(run, job, held, ttl)
-  record_job_event(run, job, held, 'finished', attempt, worker, '')
+  record_job_event(run, job, held, story == '' and 'finished' or 'gave_up', attempt, worker, story)
   if completes then record_event(run, 'completed', '', '', 0, '', '') end
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
   return { 'recorded' }

@@ -1,0 +1,95 @@
+"""Declares a stage: its queue, contracts, limits, and what it follows."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mousetrap.pipeline.contract import require_json_form
+from mousetrap.pipeline.lock import Lock
+from mousetrap.pipeline.names import check_name
+from mousetrap.pipeline.serializer import JSON, MSGPACK, Serializer
+from mousetrap.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class AnyOf:
+    """Whichever of these stages a run comes to: the branches of one stage meet again.
+
+    Raises ValueError for fewer than two, or for one that is named twice.
+    """
+
+    stages: tuple[str, ...]
+
+    def __init__(self, *stages: str) -> None:
+        if len(stages) < 2 or len(set(stages)) != len(stages):
+            named = ", ".join(map(repr, stages)) or "nothing"
+            raise ValueError(f"AnyOf of {named}: name two stages or more, each once; one needs no AnyOf")
+        object.__setattr__(self, "stages", stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """The stage that a run goes on with when a job of this one is given up; it takes a Fallen of this one's input."""
+
+    stage: str
+
+
+def named(after: str | AnyOf | None) -> tuple[str, ...] | None:
+    """The stages that `after` names; None for the one before it."""
+    if isinstance(after, AnyOf):
+        return after.stages
+    return None if after is None else (after,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A named step of a pipeline, bound to one durable queue.
+
+    Raises ValueError for a name or a queue that a broker, a URL or a key could misread, for a contract whose values have
+    no JSON form, for an unknown serializer, and for limits that make no sense.
+    """
+
+    name: str
+    #: The queue's plain name, as `rabbitmqctl list_queues` shows it.
+    queue: str
+    #: The contract of the payload that the handler takes: any type that msgspec or pydantic can read from JSON.
+    input: Any
+    #: The contract of the value that the handler gives.
+    output: Any
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    #: Seconds that one attempt may take; then it has failed: an async handler is cancelled, an isolated one killed.
+    timeout: float | None = None
+    #: Seconds after which the handler is asked to end by itself: SoftTimeout is raised in an async or isolated
+    #: one, and every one can see it in its context.
+    soft_timeout: float | None = None
+    #: What its jobs hold while they run.
+    lock: Lock | None = None
+    #: What the stage before writes its input with; a first stage's jobs, and edited ones, are JSON.
+    serializer: Literal["json", "msgpack"] | Serializer = "json"
+    #: The stage whose output it takes; None for the one before it. Where several follow one stage, that one's output is a union,
+    #: and each takes members of it: a branch.
+    after: str | AnyOf | None = None
+    #: What follows when a job is given up. "fail": it becomes a dead letter, and the run has failed. "skip": the run goes on as if
+    #: the output were null. Fallback: the run goes on with another stage. In both of these cases there is no dead letter.
+    on_failure: Literal["fail", "skip"] | Fallback = "fail"
+
+    def __post_init__(self) -> None:
+        if self.on_failure not in ("fail", "skip") and not isinstance(self.on_failure, Fallback):
+            raise ValueError(
+                f"stage {self.name!r}: on_failure is {self.on_failure!r}: write 'fail', 'skip' or Fallback('stage')"
+            )
+        for what, name in (("stage", self.name), ("queue", self.queue)):
+            check_name(what, name)
+        for what, contract in (("input", self.input), ("output", self.output)):
+            require_json_form(f"stage {self.name!r}: its {what}", contract)
+        if self.lock is not None:
+            check_name("lock", self.lock.name)
+        if not isinstance(self.serializer, Serializer) and self.serializer not in (JSON, MSGPACK):
+            raise ValueError(
+                f"stage {self.name!r}: serializer is {self.serializer!r}: write 'json', 'msgpack' or Serializer(name, dumps, loads)"
+            )
+        soft = 1e-9 if self.soft_timeout is None else self.soft_timeout
+        if not 0 < soft <= (float("inf") if self.timeout is None else self.timeout):
+            raise ValueError(
+                f"stage {self.name!r}: soft_timeout is {self.soft_timeout} s and timeout {self.timeout} s: "
+                "need 0 < soft_timeout <= timeout"
+            )

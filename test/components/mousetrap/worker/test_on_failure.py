@@ -1,0 +1,157 @@
+"""A run goes on when a job is given up."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from mousetrap.jobs import dead_queue
+from mousetrap.pipeline import AnyOf, Fallback, Fallen, Pipeline, Stage
+from mousetrap.retry import RetryPolicy
+from mousetrap.run_store import StoredRun
+from mousetrap.shapes import RunState
+from support.workbench import Workbench, on_streams, workbench_for
+
+pytestmark = pytest.mark.own_queues
+
+TWICE = RetryPolicy(attempts=2, base=0.001, cap=0.001)
+
+
+def letters(on_failure: Any, **more: Any) -> Pipeline:
+    """write -> send, which falls back to regret -> note."""
+    mark = uuid4().hex[:8]
+
+    def stage(name: str, takes: Any, gives: Any, **more: Any) -> Stage:
+        return Stage(name=name, queue=f"{name}_{mark}", input=takes, output=gives, retry=TWICE, **more)
+
+    return Pipeline(
+        name=f"letters_{mark}",
+        description="Sends letters.",
+        stages=(
+            stage("write", int, str),
+            stage("send", str, str, on_failure=on_failure, **more),
+            stage("regret", Fallen[str], str),
+            stage("note", str, list[str], after=AnyOf("send", "regret")),
+        ),
+    )
+
+
+async def write(number: int) -> str:
+    return f"letter {number}"
+
+
+async def send(text: str) -> str:
+    raise ConnectionError("no post today")
+
+
+def regret(fallen: Fallen[str]) -> str:
+    return f"{fallen.input} was not sent: {fallen.kind}: {fallen.text} ({fallen.attempts}, {fallen.reason})"
+
+
+async def note(text: str) -> list[str]:
+    return [text]
+
+
+def bound(bench: Workbench, **other: Any) -> list[Any]:
+    handlers = {"write": write, "send": send, "regret": regret, "note": note} | other
+    return [bench.bind(stage.name, handlers[stage.name]) for stage in bench.pipeline.stages]
+
+
+def kinds(run: StoredRun) -> list[tuple[str, str]]:
+    return [(event.stage or "", event.kind) for event in run.timeline]
+
+
+async def test_a_run_falls_back_when_the_attempts_are_used_up(queue_url: str, store_url: str) -> None:
+    async with workbench_for(letters(Fallback("regret")), queue_url, store_url) as bench:
+        async with bench.working(*bound(bench)):
+            run = await bench.ended(await bench.submit(b"7"))
+        assert await bench.queue.count_ready(dead_queue(bench.queue_of("send"))) == 0
+
+    assert run.state is RunState.COMPLETED
+    assert run.result == ["letter 7 was not sent: ConnectionError: no post today (2, max-retries)"]
+    assert [kind for stage, kind in kinds(run) if stage == "send"] == [
+        "started",
+        "retrying",
+        "started",
+        "gave_up",
+    ]
+    assert ("regret", "started") in kinds(run)
+    given_up = next(event for event in run.timeline if event.kind == "gave_up")
+    assert given_up.failure is not None
+    assert "in send" in given_up.failure.traceback
+
+
+async def test_a_run_that_need_not_fall_back_does_not(queue_url: str, store_url: str) -> None:
+    async def sends(text: str) -> str:
+        return text
+
+    async with (
+        workbench_for(letters(Fallback("regret")), queue_url, store_url) as bench,
+        bench.working(*bound(bench, send=sends)),
+    ):
+        run = await bench.ended(await bench.submit(b"7"))
+
+    assert (run.state, run.result) == (RunState.COMPLETED, ["letter 7"])
+
+
+@on_streams
+async def test_a_fallback_that_fails_fails_the_run(queue_url: str, store_url: str) -> None:
+    def fails(fallen: Fallen[str]) -> str:
+        raise KeyError("no address")
+
+    async with (
+        workbench_for(letters(Fallback("regret")), queue_url, store_url) as bench,
+        bench.working(*bound(bench, regret=fails)),
+    ):
+        run = await bench.ended(await bench.submit(b"7"))
+        letter = await bench.dead_letter("regret")
+
+    assert run.state is RunState.FAILED
+    assert letter.headers["mousetrap-error-type"] == "KeyError"
+
+
+def optional(*, last: bool) -> Pipeline:
+    """look_up, whose failures are skipped, -> greet; or look_up alone."""
+    mark = uuid4().hex[:8]
+    look_up = Stage(
+        name="look_up", queue=f"look_up_{mark}", input=int, output=str, retry=TWICE, on_failure="skip"
+    )
+    greet = Stage(name="greet", queue=f"greet_{mark}", input=str | None, output=str)
+    stages = (look_up,) if last else (look_up, greet)
+    return Pipeline(name=f"greetings_{mark}", description="Greets people.", stages=stages)
+
+
+async def look_up(number: int) -> str:
+    if number < 0:
+        raise LookupError(number)
+    return f"number {number}"
+
+
+def greet(name: str | None) -> str:
+    return f"Hello, {name or 'friend'}!"
+
+
+@pytest.mark.parametrize(("number", "result"), [(b"1", "Hello, number 1!"), (b"-1", "Hello, friend!")])
+async def test_a_failure_that_is_skipped_is_null_for_the_next_stage(
+    queue_url: str, store_url: str, number: bytes, result: str
+) -> None:
+    async with (
+        workbench_for(optional(last=False), queue_url, store_url) as bench,
+        bench.working(bench.bind("look_up", look_up), bench.bind("greet", greet)),
+    ):
+        run = await bench.ended(await bench.submit(number))
+
+    assert (run.state, run.result) == (RunState.COMPLETED, result)
+    assert (("look_up", "gave_up") in kinds(run)) == (number == b"-1")
+
+
+async def test_a_failure_of_the_last_stage_that_is_skipped_completes_the_run(
+    queue_url: str, store_url: str
+) -> None:
+    async with (
+        workbench_for(optional(last=True), queue_url, store_url) as bench,
+        bench.working(bench.bind("look_up", look_up)),
+    ):
+        run = await bench.ended(await bench.submit(b"-1"))
+
+    assert (run.state, run.result) == (RunState.COMPLETED, None)
