@@ -2,7 +2,7 @@
 
 import typer
 
-from mousetrap.cli import contracts, dead, keys, new, outbox, remove
+from mousetrap.cli import contracts, dead, keys, new, outbox, pipelines, remove
 from mousetrap.cli.dead_test import write_test
 from mousetrap.cli.debug import debug
 from mousetrap.cli.doctor import doctor
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 for command in (demo, up, run, runs, show, cancel, rerun, debug, worker, workers, migrate, doctor):
     app.command()(command)
+app.add_typer(pipelines.app, name="pipelines")
 dead.app.command("test")(write_test)
 app.add_typer(dead.app, name="dead")
 app.add_typer(contracts.app, name="contracts")

@@ -74,8 +74,16 @@ class Api:
 
     def stages(self, pipeline: str) -> tuple[str, ...]:
         """The names of a pipeline's stages, in their order."""
-        known = decoded(self._request("GET", "/pipelines"), tuple[Pipeline, ...])
+        known = self.pipelines().value
         return tuple(stage.name for one in known if one.name == pipeline for stage in one.stages)
+
+    def pipelines(self) -> Reply[tuple[Pipeline, ...]]:
+        """All pipelines that runs can be started of."""
+        return Reply(self._request("GET", "/pipelines"), tuple[Pipeline, ...])
+
+    def pipeline(self, name: str) -> Reply[Pipeline]:
+        """One pipeline."""
+        return Reply(self._request("GET", f"/pipelines/{_segment(name)}"), Pipeline)
 
     def start(self, pipeline: str, body: bytes, options: StartOptions = _NO_OPTIONS) -> Reply[Accepted]:
         """Starts a run."""

@@ -12,14 +12,14 @@ class Stage:
 
     name: str
     queue: str
-    #: The stages of which it takes the output of one; none for the stage that runs start with.
-    after: tuple[str, ...]
-    #: The stage that a run goes on with when a job of this one is given up.
-    fallback: str | None
-    #: Whether a run goes on then as if the output were null.
-    skips: bool
     input: dict[str, Any]
     output: dict[str, Any]
+    #: The stages of which it takes the output of one; none for the stage that runs start with.
+    after: tuple[str, ...] = ()
+    #: The stage that a run goes on with when a job of this one is given up.
+    fallback: str | None = None
+    #: Whether a run goes on then as if the output were null.
+    skips: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

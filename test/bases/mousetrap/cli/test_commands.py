@@ -47,7 +47,20 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
 
     assert help.splitlines()[-1] == "light"
     for command in (
-        *("demo", "up", "run", "runs", "show", "cancel", "rerun", "dead", "worker", "workers", "doctor"),
+        *(
+            "demo",
+            "up",
+            "run",
+            "runs",
+            "show",
+            "cancel",
+            "rerun",
+            "dead",
+            "worker",
+            "workers",
+            "pipelines",
+            "doctor",
+        ),
         "keys",
         "new",
         "remove",

@@ -32,6 +32,8 @@ _COMMANDS = [
     ("runs",),
     ("show", "r"),
     ("workers",),
+    ("pipelines", "list"),
+    ("pipelines", "show", "earthquakes"),
     ("dead", "list"),
     ("dead", "groups"),
     ("dead", "show", "m"),
@@ -72,13 +74,16 @@ class HostileApi:
 
     def _found(self, path: str) -> Any:
         letter, run = self._letter(), self._run()
-        stage = {"name": self.text, "queue": self.text, "input": {}, "output": {}}
+        contract = {"title": self.text}
+        stage = {"name": self.text, "queue": self.text, "input": contract, "output": contract}
+        pipeline = {"name": "earthquakes", "description": self.text, "stages": [stage]}
         known = {
             "/runs": {"runs": [run, run], "next": self.text},
             "/workers": [self._worker()],
             "/dead": {"letters": [letter], "matched": 3, "seen": 4, "unseen": 5},
             "/dead/groups": {"groups": [self._group()], "seen": 4, "unseen": 5},
-            "/pipelines": [{"name": "earthquakes", "description": self.text, "stages": [stage]}],
+            "/pipelines": [pipeline],
+            "/pipelines/earthquakes": pipeline,
         }
         return known.get(path) or (letter if path.startswith("/dead/") else run)
 

@@ -1,0 +1,69 @@
+"""Pipelines on a terminal of 80 columns."""
+
+from typing import Any
+
+import pytest
+
+from mousetrap.cli.tables.pipelines import graph, pipelines_table, type_name
+from mousetrap.shapes import Pipeline, Stage
+from support.terminal import shown
+
+
+def stage(name: str, *after: str, takes: Any = "string", gives: Any = "string", **more: Any) -> Stage:
+    def contract(kind: str) -> dict[str, Any]:
+        return {"$ref": f"#/$defs/{kind}"} if kind.istitle() else {"type": kind}
+
+    options = {"fallback": None, "skips": False} | more
+    return Stage(
+        name=name, queue=f"{name}_jobs", after=after, input=contract(takes), output=contract(gives), **options
+    )
+
+
+BOOKS = Pipeline(
+    name="books",
+    description="Prints what was written.",
+    stages=(
+        stage("weigh", gives="Draft", fallback="regret"),
+        stage("leaflet", "weigh", takes="Short", skips=True),
+        stage("book", "weigh", takes="Long"),
+        stage("print", "leaflet", "book", gives="integer"),
+        stage("regret", takes="Fallen"),
+    ),
+)
+
+
+def test_a_graph_is_drawn_from_its_first_stage_on() -> None:
+    assert shown(graph(BOOKS)) == (
+        "books  Prints what was written.\n"
+        "\n"
+        "weigh  string → Draft  queue weigh_jobs\n"
+        "├── Short: leaflet  Short → string, or null  queue leaflet_jobs\n"
+        "│   └── print  string → integer  queue print_jobs\n"
+        "├── Long: book  Long → string  queue book_jobs\n"
+        "│   └── print, as above\n"
+        "└── given up: regret  Fallen → string  queue regret_jobs"
+    )
+
+
+def test_pipelines_are_listed_with_their_stages() -> None:
+    assert shown(pipelines_table([BOOKS])).splitlines()[2:4] == [
+        "books     weigh    Prints what was written.",
+        "          leaflet",
+    ]
+    assert shown(pipelines_table([])).startswith("no pipelines")
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        ({"$ref": "#/$defs/Short"}, "Short"),
+        ({"anyOf": [{"$ref": "#/$defs/Short"}, {"type": "null"}]}, "Short or null"),
+        ({"$ref": "#/$defs/Fallen_str_", "$defs": {"Fallen_str_": {"title": "Fallen[str]"}}}, "Fallen[str]"),
+        ({"title": "Page", "type": "object"}, "Page"),
+        ({"type": "integer"}, "integer"),
+        ({}, "any"),
+        ({"type": ["string", "null"]}, "any"),
+    ],
+)
+def test_a_contract_has_a_short_name(schema: dict[str, Any], name: str) -> None:
+    assert type_name(schema) == name
