@@ -2,14 +2,15 @@
 
 import mmap
 import os
-import struct
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Jobs done at the first stage and at the last, and when the first and the newest job began, on CLOCK_MONOTONIC.
-_SLOT = struct.Struct("=qqqq")
+#: A process's numbers, of eight bytes each: jobs done at the first stage and at the last, and when the first and the newest job
+#: began, on CLOCK_MONOTONIC.
+_BEGAN, _NEWEST = 2, 3
+_SLOT_BYTES = 32
 
 FIRST, LAST = 0, 1
 
@@ -63,24 +64,27 @@ class Counter:
         self._lock = threading.Lock()  # handlers may run in threads
         self._done = [0, 0]
         self._began = 0
-        self._map: mmap.mmap | None = None
+        self._slot: memoryview | None = None
 
     def tick(self, stage: int) -> None:
         """A job of that stage is being done."""
         now = time.monotonic_ns()
         with self._lock:
-            if self._map is None:
-                self._map = _make_slot(self._folder / str(os.getpid()))
+            if self._slot is None:
+                self._slot = _make_slot(self._folder / str(os.getpid()))
                 self._began = now
             self._done[stage] += 1
-            _SLOT.pack_into(self._map, 0, *self._done, self._began, now)
+            # One by one, times first: a reader that sees a job has its time. `struct.pack_into` would zero the slot before.
+            self._slot[_NEWEST] = now
+            self._slot[_BEGAN] = self._began
+            self._slot[FIRST], self._slot[LAST] = self._done
 
 
-def _make_slot(path: Path) -> mmap.mmap:
+def _make_slot(path: Path) -> memoryview:
     part = path.with_suffix(".part")
-    part.write_bytes(bytes(_SLOT.size))
+    part.write_bytes(bytes(_SLOT_BYTES))
     with part.open("r+b") as file:
-        slot = mmap.mmap(file.fileno(), _SLOT.size)
+        slot = memoryview(mmap.mmap(file.fileno(), _SLOT_BYTES)).cast("q")
     part.rename(path)  # so that no reader finds it empty
     return slot
 
@@ -102,26 +106,25 @@ class Counts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._maps: dict[str, mmap.mmap] = {}
+        self._slots: dict[str, memoryview] = {}
 
     def read(self) -> Tally:
         """The current count."""
         for name in os.listdir(self._folder):  # noqa: PTH208  hundreds of times a second
-            if name not in self._maps and not name.endswith(".part"):
+            if name not in self._slots and not name.endswith(".part"):
                 with (self._folder / name).open("rb") as file:
-                    self._maps[name] = mmap.mmap(file.fileno(), _SLOT.size, access=mmap.ACCESS_READ)
-        slots = [_SLOT.unpack_from(slot) for slot in self._maps.values()]
-        begun = [slot for slot in slots if slot[2]]
+                    slot = mmap.mmap(file.fileno(), _SLOT_BYTES, access=mmap.ACCESS_READ)
+                self._slots[name] = memoryview(slot).cast("q")
+        slots = [slot.tolist() for slot in self._slots.values()]
+        begun = [slot for slot in slots if slot[_BEGAN]]
         return Tally(
             processes=len(begun),
             first_stage=sum(slot[FIRST] for slot in begun),
             last_stage=sum(slot[LAST] for slot in begun),
-            began=tuple(slot[2] for slot in begun),
-            newest=max((slot[3] for slot in begun), default=0),
+            began=tuple(slot[_BEGAN] for slot in begun),
+            newest=max((slot[_NEWEST] for slot in begun), default=0),
         )
 
     def close(self) -> None:
         """Lets the files go."""
-        for slot in self._maps.values():
-            slot.close()
-        self._maps.clear()
+        self._slots.clear()

@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from benchmarks import ab, chain, growth, latency
 from benchmarks.busy import busy
 from benchmarks.conditions import Condition, Ticks, figures_of
 from benchmarks.contenders import CONTENDERS, IN_PLACE, OURS, PEERS, QUORUM_PEERS, Contender
+from benchmarks.contending import Counts, Tally
 from benchmarks.figures import Figure, Shown, ratio
 from benchmarks.measures import MEASURES
 from benchmarks.page import Found, page
 from benchmarks.picture import picture
 from benchmarks.verdict import Verdict
+from support.processes import Process, clean_environment
 
 
 def rates(row: str, column: str, *values: float | None) -> list[Figure]:
@@ -199,6 +202,24 @@ def settings_read_by(module: str) -> set[str]:
 def test_a_contender_reads_each_setting_that_it_is_given(contender: Contender) -> None:
     # One that nothing reads measures the usual way, under another name.
     assert set(contender.settings) <= settings_read_by(contender.module)
+
+
+def test_a_count_is_never_read_half_written(tmp_path: Path) -> None:
+    code = f"from pathlib import Path; from benchmarks.contending import Counter; c = Counter(Path({str(tmp_path)!r}))"
+    command = [sys.executable, "-c", f"{code}\nfor _ in range(300_000): c.tick(1)"]
+    counts, before = Counts(tmp_path), Tally(0, 0, 0, (), 0)
+
+    with Process(command, clean_environment(PYTHONPATH=":".join(sys.path))) as process:
+        while process.running:
+            now = counts.read()
+            # A slot that is zeroed on the way made a round of 24,000 jobs one of 7 jobs a second.
+            assert now.processes >= before.processes
+            assert now.last_stage >= before.last_stage
+            assert now.newest >= before.newest
+            assert now.newest or not now.last_stage
+            before = now
+
+    assert counts.read().last_stage == 300_000
 
 
 def test_another_load_computes_on_the_last_core_and_ends_with_the_block() -> None:
