@@ -17,7 +17,11 @@ from mousetrap.jobs import HEADER_PREFIX, MAX_BODY_BYTES, MAX_HEADERS_BYTES, Mes
 _FRAME = struct.Struct(">BHL")
 BEGIN = _FRAME.size
 _END = bytes([FRAME_END])
-#: A header frame up to its properties: as above, then class, weight, the size of the body, and which properties follow.
+#: A header frame up to which properties follow: as above, then class, weight, and the size of the body.
+_HEADER_START = struct.Struct(">BHLHHQ")
+#: The end mark of a frame, and the start of the next.
+_NEXT = struct.Struct(">BBHL")
+#: The same, and which properties follow.
 _HEADER = struct.Struct(">BHLHHQH")
 _DELIVERED = struct.Struct(">QB")
 _LONG = struct.Struct(">L")
@@ -77,10 +81,8 @@ def properties(message: Message, since: int) -> bytes:
     try:
         id = message.id.encode()
         for name, value in message.headers.items():
-            short, long = name.encode(), value.encode()
-            table += b"".join((bytes((len(short),)), short, b"S", _LONG.pack(len(long)), long))
-            if not short.startswith(_OURS):
-                raise ValueError(name)
+            text = value.encode()
+            table += b"".join((_text_named(name), _LONG.pack(len(text)), text))
         end = _PERSISTENT + bytes((len(id),)) + id + _TIME.pack(since)
         if len(table) > MAX_HEADERS_BYTES or len(message.body) > MAX_BODY_BYTES:
             raise ValueError(message.id)
@@ -92,19 +94,24 @@ def properties(message: Message, since: int) -> bytes:
     return b"\xb0\xc0" + _JSON + _LONG.pack(len(table)) + table + end
 
 
+@lru_cache(maxsize=64)
+def _text_named(name: str) -> bytes:
+    """The start of a header that holds text. Raises ValueError for a name that is not of ours."""
+    short = name.encode()
+    if not short.startswith(_OURS):
+        raise ValueError(name)
+    return bytes((len(short),)) + short + b"S"
+
+
 def publish(channel: int, exchange: str, key: str, properties: bytes, body: bytes, max_body: int) -> bytes:
     """The frames that publish a message as mandatory; no frame has more than `max_body` bytes of the body."""
-    parts = [
-        _publish_method(channel, exchange, key),
-        _FRAME.pack(FRAME_HEADER, channel, 12 + len(properties)),
-        b"\x00\x3c\x00\x00",
-        len(body).to_bytes(8, "big"),
-        properties,
-        _END,
-    ]
-    for start in range(0, len(body), max_body):
+    size = len(body)
+    header = _HEADER_START.pack(FRAME_HEADER, channel, 12 + len(properties), _BASIC, 0, size)
+    parts = [_publish_method(channel, exchange, key), header, properties]
+    for start in range(0, size, max_body):
         part = body[start : start + max_body]
-        parts += (_FRAME.pack(FRAME_BODY, channel, len(part)), part, _END)
+        parts += (_NEXT.pack(FRAME_END, FRAME_BODY, channel, len(part)), part)
+    parts.append(_END)
     return b"".join(parts)
 
 
