@@ -1,6 +1,7 @@
 """Reads what the store's server reports about itself."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from mousetrap.run_store.packed.sender import can_compare, info_facts
 from mousetrap.store_client import ReplyError, StoreClient
@@ -8,7 +9,7 @@ from mousetrap.store_client import ReplyError, StoreClient
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
-    """What shows whether the server may forget runs. None where it does not report a value."""
+    """What shows whether the server may forget runs; of a cluster's servers, the weakest of each. None for what is not reported."""
 
     #: Its name and version.
     server: str
@@ -23,25 +24,43 @@ class StoreInfo:
     max_bytes: int | None = None
     #: Whether it sets a string only if that has a given value, so that outcomes go by plain commands.
     compares: bool = True
-    #: Whether it is one of a cluster; the others were not asked.
-    in_cluster: bool = False
+    #: How many servers of a cluster were asked; 0 for a single one.
+    cluster: int = 0
 
 
 async def read_info(client: StoreClient) -> StoreInfo:
-    """Asks the server now."""
-    reply = await client.call("INFO")
+    """Asks the servers now. One of a cluster that does not answer is left out."""
+    found = [_info(reply) for reply in await client.each("INFO")]
+    compares = min(found, key=lambda each: each.compares)
+    fullest = max(found, key=_share)
+    return StoreInfo(
+        server=compares.server,
+        policy=min(found, key=lambda each: each.policy == "noeviction").policy,
+        appends=min(found, key=lambda each: bool(each.appends)).appends,
+        snapshots=await _setting(client, "save"),
+        used_bytes=fullest.used_bytes,
+        max_bytes=fullest.max_bytes,
+        compares=compares.compares,
+        cluster=len(found) if client.is_cluster else 0,
+    )
+
+
+def _info(reply: Any) -> StoreInfo:
     info = info_facts(reply)
     valkey, appends = info.get("valkey_version"), info.get("aof_enabled")
     return StoreInfo(
         server=f"Valkey {valkey}" if valkey else f"Redis {info.get('redis_version', 'of unknown version')}",
         policy=info.get("maxmemory_policy"),
         appends=None if appends is None else appends != "0",
-        snapshots=await _setting(client, "save"),
+        snapshots=None,
         used_bytes=_number(info.get("used_memory")),
         max_bytes=_number(info.get("maxmemory")),
         compares=can_compare(reply),
-        in_cluster=info.get("cluster_enabled") == "1",
     )
+
+
+def _share(info: StoreInfo) -> float:
+    return (info.used_bytes or 0) / info.max_bytes if info.max_bytes else 0.0
 
 
 async def _setting(client: StoreClient, name: str) -> str | None:

@@ -40,6 +40,10 @@ class StoreClient:
             raise reply
         return reply
 
+    async def each(self, *command: Any) -> list[Any]:
+        """The replies of all servers that answer, of a cluster one of each primary. Raises as `call` where none does."""
+        return [await self.call(*command)]
+
     async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands that are sent in one write; an error of one is a ReplyError in the list."""
         if not commands:

@@ -67,6 +67,24 @@ class ClusterClient(StoreClient):
             raise failures[0]
         return [replies[number] for number in range(len(commands))]
 
+    async def each(self, *command: Any) -> list[Any]:
+        """As of a single server."""
+        clients = self._clients
+        places = (await self._known()).primaries
+        asked = (self._client(place).call(*command) for place in places)
+        replies = await asyncio.gather(*asked, return_exceptions=True)
+        answered: list[Any] = []
+        for place, reply in zip(places, replies, strict=True):
+            if isinstance(reply, OSError):
+                self._failed(place, clients)
+            elif isinstance(reply, BaseException):
+                raise reply
+            else:
+                answered.append(reply)
+        if not answered:
+            raise replies[0]
+        return answered
+
     async def together(self, commands: Sequence[Command]) -> list[Any]:
         """As of a single server. While the slot is on its way to another one, it raises ConnectionError."""
         key = next(filter(None, map(key_of, commands)))

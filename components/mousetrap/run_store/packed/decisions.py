@@ -18,6 +18,10 @@ from mousetrap.run_store.signed_records import write_verdict
 from mousetrap.run_store.transitions import Transition, text_of
 from mousetrap.signing import Keyring
 
+#: Errors of a plain command that Lua looks into: a record of another type, and a server that does not know `IFEQ` though the one
+#: that was asked does, as there can be in a cluster or after a failover.
+_FOR_LUA = ("WRONGTYPE", "syntax error")
+
 
 class Planned(msgspec.Struct, frozen=True):
     """A decision, and where its reply is."""
@@ -93,7 +97,7 @@ class Decisions:
         reply = replies[planned.place]
         if not planned.plain:
             return self._answer(reply)
-        if isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
+        if isinstance(reply, Exception) and not str(reply).startswith(_FOR_LUA):
             return self._sender.error(reply)
         if not reply or isinstance(reply, Exception):
             return None

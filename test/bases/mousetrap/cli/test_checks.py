@@ -136,7 +136,7 @@ def test_rungs_that_pass_nothing_on_fail_with_the_commands_that_set_them_going()
 
 
 def test_a_cluster_is_named_with_what_it_keeps() -> None:
-    facts = StoreInfo(server="Valkey 9", policy="noeviction", appends=True, snapshots="", in_cluster=True)
+    facts = StoreInfo(server="Valkey 9", policy="noeviction", appends=True, snapshots="", cluster=3)
     *_, found = check_store_info(facts)
     assert (found.name, found.state) == ("cluster", "ok")
     assert "stages with a lock are refused" in found.found

@@ -185,6 +185,25 @@ async def test_runs_whose_servers_are_all_away_are_found_when_they_are_there_aga
         assert (await store.unpublished(age=0.0)).run_ids == [far]
 
 
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_the_fullest_of_its_servers_shows_how_full_a_cluster_is(
+    valkey_cluster: ValkeyCluster, which: int
+) -> None:
+    full = valkey_cluster.primaries()[which]
+    async with a_store(valkey_cluster) as store:
+        try:
+            for node in valkey_cluster.primaries():
+                node.ask("CONFIG", "SET", "maxmemory", 1 << (30 if node is full else 40))
+            full.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+            info = await store.info()
+        finally:
+            for node in valkey_cluster.primaries():
+                node.ask("CONFIG", "SET", "maxmemory", 0)
+            full.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+    assert (info.cluster, info.max_bytes, info.policy) == (3, 1 << 30, "allkeys-lru")
+
+
 async def test_what_a_cluster_does_not_keep_is_refused_by_name(valkey_cluster: ValkeyCluster) -> None:
     async with a_store(valkey_cluster) as store:
         opened = await store.open_run("r2", "sums", "add", b"1")

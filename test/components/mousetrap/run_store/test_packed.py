@@ -30,7 +30,7 @@ from mousetrap.run_store.notifications import ENDS, Notifications
 from mousetrap.run_store.packed.transitions import MarkPublished
 from mousetrap.shapes import Progress, RunState
 from mousetrap.signing import Keyring, SignatureRefused
-from mousetrap.store_client import Command, StoreClient, open_client
+from mousetrap.store_client import Command, ReplyError, StoreClient, open_client
 from mousetrap.store_client import packed as packed_words
 from support.packed import (
     events,
@@ -115,6 +115,20 @@ def before(store: RunStore, named: str, act: Callable[[], Awaitable[object]]) ->
         if acts and any(named.encode() in each for each in packed_words(commands)):
             await acts.pop()()
         return await send(commands)
+
+    store._client.pipeline = pipeline  # type: ignore[method-assign]
+
+
+def lacks_ifeq(store: RunStore) -> None:
+    """Lets the server answer as one that cannot compare, though it was asked whether it can."""
+    send = store._client.pipeline
+
+    async def pipeline(commands: Sequence[Command]) -> list[Any]:
+        replies = await send([("PING",) if "IFEQ" in command else command for command in commands])
+        return [
+            ReplyError("ERR syntax error") if "IFEQ" in command else reply
+            for command, reply in zip(commands, replies, strict=True)
+        ]
 
     store._client.pipeline = pipeline  # type: ignore[method-assign]
 
@@ -465,6 +479,18 @@ async def test_a_rejection_that_comes_again_leaves_the_run_that_was_opened_since
         run = run_record(store_url, "r1")
         assert run is not None
         assert run.state == "queued"
+
+
+async def test_an_outcome_is_recorded_by_a_server_that_cannot_compare_though_another_can(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claim = await claimed(store, job)
+        lacks_ifeq(store)
+        assert store._sender.compares
+        assert await decided(store, job, OUTPUT, claim) == "recorded"
+        assert isinstance(await claimed(store, packed_child(job, claim.fence)), Granted)
 
 
 async def test_a_rejected_run_is_not_run_and_may_be_accepted_later(store_url: str) -> None:

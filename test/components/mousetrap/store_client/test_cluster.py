@@ -90,6 +90,20 @@ async def test_a_call_has_its_replies_in_order_from_all_servers(valkey_cluster: 
         assert all(now > then for now, then in zip(after, before, strict=True))
 
 
+async def test_each_primary_is_asked_and_one_that_is_away_is_left_out(valkey_cluster: ValkeyCluster) -> None:
+    async with opened(valkey_cluster.url) as client:
+        ids = {node.ask("CLUSTER", "MYID") for node in valkey_cluster.primaries()}
+        assert set(await client.each("CLUSTER", "MYID")) == ids
+        with pytest.raises(ReplyError):
+            await client.each("CLUSTER", "NOTHING")
+
+        away = valkey_cluster.primaries()[0]
+        gone = away.ask("CLUSTER", "MYID")
+        valkey_cluster.replica_of(away)
+        away.kill()
+        assert set(await client.each("CLUSTER", "MYID")) == ids - {gone}
+
+
 async def test_functions_are_loaded_on_all_servers_before_they_are_called(
     valkey_cluster: ValkeyCluster,
 ) -> None:
