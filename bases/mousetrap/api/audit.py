@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
-from mousetrap.api.problems import Problem
+from mousetrap.api.problems import NotAccepted, Problem
 
 #: Characters of a path or of a name that a caller chose.
 _MAX_CHARACTERS = 200
@@ -58,7 +58,7 @@ class Audit:
             done.count, outcome = 0, problem.kind
             raise
         except BaseException as error:
-            outcome = type(error).__name__
+            outcome = type(error.why if isinstance(error, NotAccepted) else error).__name__
             raise
         finally:
             facts = {key: _Quoted(value) if isinstance(value, str) else value for key, value in what.items()}

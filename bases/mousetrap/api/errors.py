@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from mousetrap.api.audit import note_refusal
 from mousetrap.api.middleware import OF_DATA
-from mousetrap.api.problems import ABSENT, Kind, Problem, absence, respond, write
+from mousetrap.api.problems import ABSENT, Kind, NotAccepted, Problem, absence, respond, write
 from mousetrap.api.records import RecordAway
 from mousetrap.jobs import (
     MousetrapError,
@@ -54,6 +54,12 @@ def problem_of(error: Exception, *, local: bool) -> Problem | None:
         if isinstance(error, kind):
             return problem(error, local)
     return None
+
+
+def _not_accepted(error: NotAccepted, local: bool) -> Problem:
+    why = problem_of(error.why, local=local)
+    assert why is not None
+    return Problem(why.kind, why.detail, headers=why.headers, run_id=error.run_id, **why.more)
 
 
 def _broken_contract(error: ContractBroken, _: bool) -> Problem:
@@ -98,6 +104,7 @@ _OF_COMPONENTS: Mapping[type[Exception], Callable[[Any, bool], Problem]] = {
     QueueFull: partial(_absent, Kind.QUEUE_FULL, "broker"),
     Unroutable: partial(_absent, Kind.UNROUTABLE, "broker"),
     NotTried: _not_tried,
+    NotAccepted: _not_accepted,
     DeadLettersFull: _closed,
 }
 

@@ -8,6 +8,8 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from mousetrap.jobs import MousetrapError
+
 
 class Kind(StrEnum):
     """The kinds of problems, each with its status and title. Its type is urn:mousetrap:problem:<kind>."""
@@ -115,6 +117,10 @@ class ProblemDocument(BaseModel):
     away: list[Literal["broker", "store", "record"]] | None = Field(
         None, description="What the server waits for."
     )
+    run_id: str | None = Field(
+        None,
+        description="The id of a run that is not accepted, and may run all the same: look it up, or send the same again with it as `run_id`.",
+    )
 
 
 class Problem(Exception):
@@ -128,6 +134,15 @@ class Problem(Exception):
         self.detail = detail
         self.headers = headers
         self.more = more
+
+
+class NotAccepted(Exception):
+    """A run is not accepted, after an error with which it may run all the same: who gets its id can look it up, or repeat it."""
+
+    def __init__(self, run_id: str, why: MousetrapError) -> None:
+        super().__init__(str(why))
+        self.run_id = run_id
+        self.why = why
 
 
 def absence(kind: Kind, detail: str, *parts: str) -> Problem:

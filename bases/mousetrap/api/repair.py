@@ -129,7 +129,7 @@ async def rerun_run(
         )
         submission = services.submitter.rerun(run, run_id=run_id, begin=again.begin, body=body)
         try:
-            accepted = await accepted_in_time(submission, pipeline, late)
+            accepted = await accepted_in_time(submission, pipeline, run_id, late)
         except RerunImpossible as error:
             raise Problem(Kind.RERUN_IMPOSSIBLE, str(error)) from error
         done.count = int(accepted.new)

@@ -16,12 +16,12 @@ from mousetrap import shapes
 from mousetrap.api.access import Starter, caller_of, check_scopes
 from mousetrap.api.known import RUN_ID, KnownPipeline
 from mousetrap.api.options import MAX_EXPIRY_S, read_options, utc_now
-from mousetrap.api.problems import CLOSED, NO_ACCESS, Kind, Problem, refusals
+from mousetrap.api.problems import CLOSED, NO_ACCESS, Kind, NotAccepted, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import Services, WithServices
 from mousetrap.api.wait import Wait, ended_run, room_to_wait
 from mousetrap.api_keys import Scope
-from mousetrap.jobs import PublishUnconfirmed
+from mousetrap.jobs import PublishUnconfirmed, QueueUnreachable, StoreUnreachable
 from mousetrap.pipeline import Pipeline
 from mousetrap.submit_run import KEY_FORM, Accepted, SubmitOptions, new_run_id, run_id_of_key
 
@@ -132,8 +132,8 @@ async def start_run(
     """Starts a run; the body is the pipeline's input, and an empty one means its defaults.
 
     Accepted means kept. A repeat with the same Idempotency-Key or run_id, and the same body, returns the first run, with
-    the header `Idempotent-Replayed`: after an error 503, and when no answer came, that is how to try again. A repeat changes
-    neither the first run's begin nor its tags.
+    the header `Idempotent-Replayed`: after an error 503, and when no answer came, that is how to try again. An error after which
+    the run may be done all the same has its `run_id`. A repeat changes neither the first run's begin nor its tags.
 
     With `wait` the answer comes when the run has ended: 200 with the whole run, whatever its end; 202 as ever when the
     time is over, and the run goes on. It needs a key with the scope `read` as well.
@@ -162,10 +162,9 @@ async def submit(
 ) -> Accepted:
     """Starts a run, under a new id unless one is given. Raises DeadLettersFull or StoreFull where none is accepted now."""
     body = checked_input(services, pipeline, body)
-    submission = services.submitter.submit(
-        pipeline, body, run_id=run_id or new_id(), options=options, is_new=run_id is None
-    )
-    return await accepted_in_time(submission, pipeline)
+    is_new, run_id = run_id is None, run_id or new_id()
+    submission = services.submitter.submit(pipeline, body, run_id=run_id, options=options, is_new=is_new)
+    return await accepted_in_time(submission, pipeline, run_id)
 
 
 def checked_input(services: Services, pipeline: Pipeline, body: bytes) -> bytes:
@@ -182,16 +181,19 @@ def new_id() -> str:
 
 
 async def accepted_in_time(
-    submission: Coroutine[Any, Any, Accepted], pipeline: Pipeline, late: str = _LATE
+    submission: Coroutine[Any, Any, Accepted], pipeline: Pipeline, run_id: str, late: str = _LATE
 ) -> Accepted:
-    """The accepted run; raises PublishUnconfirmed with the text `late` when broker and store take too long."""
+    """The accepted run. Raises NotAccepted where it may run all the same: with the text `late` when broker and store take too long."""
     submitting = asyncio.ensure_future(submission)
     # Not cancelled on a timeout: the result is recorded, and a retry with the same id will find it.
     await asyncio.wait([submitting], timeout=_TIMEOUT_S)
     if not submitting.done():
         submitting.add_done_callback(_log_late)
-        raise PublishUnconfirmed(late)
-    accepted = submitting.result()
+        raise NotAccepted(run_id, PublishUnconfirmed(late))
+    try:
+        accepted = submitting.result()
+    except (QueueUnreachable, StoreUnreachable, PublishUnconfirmed) as error:
+        raise NotAccepted(run_id, error) from error
     facts = {"pipeline": pipeline.name, "run": accepted.run_id, "new": accepted.new}
     _log.info("accepted a run", extra=facts)
     return accepted

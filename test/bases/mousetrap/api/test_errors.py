@@ -73,7 +73,7 @@ def test_without_the_broker_no_run_is_accepted(serve: Serve, method: str, path: 
     assert int(answer.headers["retry-after"]) > 0
     assert "hidden" not in answer.text
     (run,) = api.get("/runs").json()["runs"]
-    assert run["state"] == "rejected"
+    assert (run["id"], run["state"]) == (problem["run_id"], "rejected")
 
 
 def test_a_run_refused_without_the_broker_can_be_repeated_under_its_key(serve: Serve, store_url: str) -> None:
@@ -97,6 +97,7 @@ def test_without_the_store_each_path_reports_it(serve: Serve, method: str, path:
     assert problem["away"] == ["store"]
     assert int(answer.headers["retry-after"]) > 0
     assert "hidden" not in answer.text
+    assert ("run_id" in problem) == (method == "POST"), "a run that may be there after all is named"
 
 
 def test_an_api_outlives_the_absence_of_both(serve: Serve, own_valkey: EmbeddedValkey) -> None:
@@ -148,6 +149,29 @@ def test_a_caller_does_not_wait_for_a_slow_store_and_an_absent_broker_one_after_
     assert run["state"] == "rejected"
 
 
+def test_a_run_without_a_key_that_a_hanging_broker_did_not_confirm_can_be_repeated_under_its_id(
+    serve: Serve, tmp_path: Path
+) -> None:
+    def accepted(run_id: str) -> httpx.Response | None:
+        answer = api.post(RUNS, params={"run_id": run_id})
+        return answer if answer.status_code == 202 else None
+
+    with OwnValkey(tmp_path) as broker:
+        api = serve(broker_url=broker.url)
+        assert api.post(RUNS).status_code == 202
+        assert broker.pid
+        os.kill(broker.pid, signal.SIGSTOP)
+
+        hanging = api.post(RUNS)
+        os.kill(broker.pid, signal.SIGCONT)
+        run_id = check(hanging, 503, "unconfirmed")["run_id"]
+        until(lambda: api.get(f"/runs/{run_id}").json()["state"] == "rejected", "it is rejected")
+        again = until(lambda: accepted(run_id), "it is accepted")
+
+    assert again.json()["run_id"] == run_id
+    assert api.get(again.headers["location"]).json()["state"] == "queued"
+
+
 def test_a_broker_that_takes_no_more_is_reported_as_full(serve: Serve, tmp_path: Path) -> None:
     with OwnValkey(tmp_path) as broker:
         api = serve(broker_url=broker.url)
@@ -156,7 +180,8 @@ def test_a_broker_that_takes_no_more_is_reported_as_full(serve: Serve, tmp_path:
 
         answer = api.post(RUNS)
 
-    assert check(answer, 503, "queue-full")["away"] == ["broker"]
+    problem = check(answer, 503, "queue-full")
+    assert (problem["away"], problem.get("run_id")) == (["broker"], None)
 
 
 def test_every_error_of_the_queue_and_the_store_has_a_problem() -> None:
