@@ -7,11 +7,12 @@ from typing import Any
 
 from mousetrap.jobs import Reference
 from mousetrap.payloads.backend import Data, RunsPage
+from mousetrap.payloads.reads import Reads
 from mousetrap.store_client import Command, Library, StoreClient, reaching
 
 #: Bytes of one field: a client waits a second and a half for a reply, and the server does nothing else meanwhile.
 _PART = 1024 * 1024
-#: Parts that are written or read at once: more would take longer together than a client waits for each.
+#: Parts that are written at once, and calls that read, each of a part's bytes at most: more would take longer together than a client waits for each.
 _AT_ONCE = 4
 #: About so many runs are looked at together.
 _PAGE = 500
@@ -36,6 +37,7 @@ class StoreBackend:
         self._ttl = int(retention * 1000)
         self._now = now
         self._calls = asyncio.Semaphore(_AT_ONCE)
+        self._reads = Reads(client, self._calls, _PART)
 
     @property
     def place(self) -> str:
@@ -65,11 +67,9 @@ class StoreBackend:
     async def read(self, reference: Reference) -> bytes | None:
         parts: list[Any] = []
         for number in range(_parts(reference.size)):
-            async with self._calls:
-                with reaching(self._place):
-                    part = await self._client.call(
-                        "HGET", self._key(reference.run_id), _field(reference, number)
-                    )
+            command = ("HGET", self._key(reference.run_id), _field(reference, number))
+            with reaching(self._place):
+                part = await self._reads.get(command, min(_PART, reference.size - number * _PART))
             if part is None:
                 return None
             parts.append(part)
