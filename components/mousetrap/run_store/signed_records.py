@@ -66,10 +66,15 @@ class Opening:
 
 
 def write_verdict(outcome: Outcome, job: Job, keyring: Keyring) -> str:
+    """The outcome as JSON, signed for this job in this generation; as text, which is what the server's msgpack knows."""
+    return signed_verdict(outcome, job, keyring).decode()
+
+
+def signed_verdict(outcome: Outcome, job: Job, keyring: Keyring) -> bytes:
     """The outcome as JSON, signed for this job in this generation."""
     text = msgspec.json.encode(outcome)
     signature = keyring.sign_record(("verdict", *_verdict_of(job)), text)
-    return (text[:-1] + _SEAM + signature.encode() + _END if signature else text).decode()
+    return text[:-1] + _SEAM + signature.encode() + _END if signature else text
 
 
 def read_verdict(record: bytes, job: Job, keyring: Keyring) -> Outcome:

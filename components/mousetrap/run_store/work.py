@@ -19,7 +19,7 @@ from mousetrap.jobs import (
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.claim_replies import Claim, Granted, Unsigned, read_refusal
 from mousetrap.run_store.connection import StoreConnection
-from mousetrap.run_store.records import is_packed
+from mousetrap.run_store.records import PACKED_SINCE, is_packed
 from mousetrap.run_store.requests import ClaimRequest, Decision, DecisionRequest, Exchanged
 from mousetrap.run_store.signed_records import write_verdict
 from mousetrap.run_store.transitions import (
@@ -63,7 +63,9 @@ class Work(StoreConnection):
 
         Raises StoreUnreachable when the call as a whole failed: then each of it may have happened or not.
         """
-        if all(is_packed(it.job) for it in decisions) and all(is_packed(it.job) for it in claims):
+        if all(it.job.v >= PACKED_SINCE for it in decisions) and all(
+            it.job.v >= PACKED_SINCE for it in claims
+        ):
             return await self._packed_work.exchange(decisions, claims, worker)
         decided = [self._decide_one(request, worker) for request in decisions]
         claimed = [self._claim_one(request, worker) for request in claims]

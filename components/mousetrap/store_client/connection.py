@@ -27,7 +27,8 @@ _NOTHING = object()
 
 def packed(commands: Sequence[Command]) -> list[bytes]:
     """The commands as they are sent. Raises TypeError and UnicodeEncodeError for what cannot be sent."""
-    return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
+    pack = hiredis.pack_command
+    return [pack(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
 
 @dataclass(slots=True, eq=False)
@@ -111,12 +112,18 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
-        unread = self._unread + len(data)
+        unread, gets = self._unread + len(data), self._reader.gets
         try:
             self._reader.feed(data)
-            while (reply := self._reader.gets()) is not _NOTHING:
+            while (reply := gets()) is not _NOTHING:
                 unread = 0
-                self._take(reply)
+                if self._push is not None or not self._due:
+                    self._unasked(reply)
+                    continue
+                due = self._due[0]
+                due.replies.append(reply)
+                if len(due.replies) == due.count:
+                    self._replied(due)
         except (hiredis.HiredisError, MemoryError) as error:
             self._drop(ConnectionError(f"its replies cannot be read: {error}"))
             return
@@ -136,30 +143,25 @@ class Connection(asyncio.Protocol):
 
     # Replies
 
-    def _take(self, reply: Any) -> None:
-        if self._push is not None:
-            return self._listened(reply)
-        if not self._due:
-            return self._drop(ConnectionError(str(self._unfit or "it sent a reply to no command")))
-        due = self._due[0]
-        due.replies.append(reply)
-        if len(due.replies) == due.count:
-            self._due.popleft()
-            unfit, self._unfit = self._unfit, None
-            if due.future.done():
-                pass
-            elif unfit is not None:
-                due.future.set_exception(ConnectionError(str(unfit)))
-            else:
-                due.future.set_result(due.replies)
-            if self._retired and not self._due:
-                self.close()
-        return None
+    def _replied(self, due: _Due) -> None:
+        """Passes the replies to the caller that was first, which has them all."""
+        self._due.popleft()
+        unfit, self._unfit = self._unfit, None
+        if due.future.done():
+            pass
+        elif unfit is not None:
+            due.future.set_exception(ConnectionError(str(unfit)))
+        else:
+            due.future.set_result(due.replies)
+        if self._retired and not self._due:
+            self.close()
 
-    def _listened(self, reply: Any) -> None:
-        if isinstance(reply, ReplyError):  # nothing would ever come
+    def _unasked(self, reply: Any) -> None:
+        if self._push is None:
+            self._drop(ConnectionError(str(self._unfit or "it sent a reply to no command")))
+        elif isinstance(reply, ReplyError):  # nothing would ever come
             self._drop(ConnectionError(str(reply)))
-        elif self._push is not None:
+        else:
             self._push(reply)
 
     def _refusal(self, text: str) -> ReplyError:

@@ -24,14 +24,16 @@ from mousetrap.signing import Keyring
 _EXPIRES_SOON_MS = 60_000
 #: The fence of the first claim of a job.
 _FIRST_FENCE = 1
+#: What the plain claims of one moment grant, by stage and lease: the same for all jobs of these.
+_Grants = dict[tuple[str, float], Granted]
 
 
 class Planned(msgspec.Struct, frozen=True):
     """A claim, and where its replies are."""
 
     request: ClaimRequest
-    #: What a plain claim records; empty where Lua judges from the start.
-    record: bytes
+    #: What a plain claim grants; None where Lua judges from the start.
+    plain: Granted | None
     place: int
     run: int = 0
     parent: int = 0
@@ -53,14 +55,15 @@ class Claims:
         recorded, so that an earlier rejection is seen.
         """
         now = self._sender.now_ms()
-        first = [self._first(call, request, worker, now) for request in requests]
+        grants: _Grants = {}
+        first = [self._first(call, request, worker, now, grants) for request in requests]
         if started := [it.job.run_id for it in requests if not it.job.parent]:
             call.add("ZREM", OPENED, *started)
             call.add("ZREM", OPENED_DELAYED, *started)
         asked = zip(requests, first, strict=True)
         return [
-            self._looks(call, request, record, place, now) if record else Planned(request, record, place)
-            for request, (record, place) in asked
+            self._looks(call, request, plain, place, now) if plain else Planned(request, plain, place)
+            for request, (plain, place) in asked
         ]
 
     async def judge(
@@ -109,16 +112,18 @@ class Claims:
         # A message that we did not sign can hold any bytes, and they are no text of a record.
         return encode_run(facts, payload).decode(errors="replace")
 
-    def _first(self, call: Call, request: ClaimRequest, worker: str, now: int) -> tuple[bytes, int]:
-        """What a plain claim records, and the place of the reply."""
+    def _first(
+        self, call: Call, request: ClaimRequest, worker: str, now: int, grants: _Grants
+    ) -> tuple[Granted | None, int]:
+        """What a plain claim grants, and the place of the reply."""
         job = request.job
         if not self._is_plain(request, now):
-            return b"", call.add(*function_call(self._transition(request, worker)))
-        lease = int(request.lease * 1000)
-        facts = JobFacts(stage=job.stage, worker=worker, claimed_ms=now, until_ms=now + lease)
-        record = encode_claim(_FIRST_FENCE, facts)
+            return None, call.add(*function_call(self._transition(request, worker)))
+        of = job.stage, request.lease
+        if (plain := grants.get(of)) is None:
+            plain = grants[of] = _grant(*of, worker, now)
         key = packed_job_key(job.run_id, job.id)
-        return record, call.add("SET", key, record, "NX", "GET", "PX", self._ttl)
+        return plain, call.add("SET", key, plain.record, "NX", "GET", "PX", self._ttl)
 
     def _is_plain(self, request: ClaimRequest, now: int) -> bool:
         """Whether nothing of the claim needs more than its job's, its run's and its parent's first bytes."""
@@ -133,30 +138,30 @@ class Claims:
             and (job.parent is None or len(job.payload) <= self._keep)
         )
 
-    def _looks(self, call: Call, request: ClaimRequest, record: bytes, place: int, now: int) -> Planned:
+    def _looks(self, call: Call, request: ClaimRequest, plain: Granted, place: int, now: int) -> Planned:
         job = request.job
         run = call.add("GETRANGE", packed_run_key(job.run_id), 0, 0)
         parent = 0
         if job.parent:
             parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), 0, HEAD - 1)
         call.keep(job.run_id, job.accepted_ms, now, self._ttl)
-        return Planned(request, record, place, run, parent)
+        return Planned(request, plain, place, run, parent)
 
     def _result(
         self, planned: Planned, replies: Sequence[Any], worker: str
     ) -> Claim | MousetrapError | ClaimJob:
-        request, record, place = planned.request, planned.record, planned.place
-        if not record:
+        request, plain, place = planned.request, planned.plain, planned.place
+        if plain is None:
             return self._settled(request, replies[place], self._transition(request, worker), worker)
         held, run = replies[place], replies[planned.run]
         if held is None and run == b"Q" and self._follows(planned, replies):
-            return Granted(fence=_FIRST_FENCE, starts=1, record=record)
+            return plain
         if isinstance(held, Exception) and not str(held).startswith("WRONGTYPE"):
             return self._sender.error(held)
         return self._transition(
             request,
             worker,
-            taken=record.decode() if held is None else "",
+            taken=plain.record.decode() if held is None else "",
             restore=self.restored(request.job) if run == b"" else "",
         )
 
@@ -203,6 +208,11 @@ class Claims:
             restore=restore,
             ttl=self._ttl,
         )
+
+
+def _grant(stage: str, lease: float, worker: str, now: int) -> Granted:
+    facts = JobFacts(stage=stage, worker=worker, claimed_ms=now, until_ms=now + int(lease * 1000))
+    return Granted(fence=_FIRST_FENCE, starts=1, record=encode_claim(_FIRST_FENCE, facts))
 
 
 def _parent_fence(job: Job) -> int:

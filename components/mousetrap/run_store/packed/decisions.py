@@ -14,13 +14,16 @@ from mousetrap.run_store.packed.sender import LIBRARY, Sender, function_call
 from mousetrap.run_store.packed.transitions import RecordDone, RecordGiveUp, RecordRetry, WaitOut
 from mousetrap.run_store.records import STOPPED
 from mousetrap.run_store.requests import Decision, DecisionRequest
-from mousetrap.run_store.signed_records import write_verdict
+from mousetrap.run_store.signed_records import signed_verdict, write_verdict
 from mousetrap.run_store.transitions import Transition, text_of
 from mousetrap.signing import Keyring
 
 #: Errors of a plain command that Lua looks into: a record of another type, and a server that does not know `IFEQ` though the one
 #: that was asked does, as there can be in a cluster or after a failover.
 _FOR_LUA = ("WRONGTYPE", "syntax error")
+#: What the records of one moment begin with, by claim, whether the stage is the last, and what follows: the same for all
+#: jobs of a stage that were claimed together.
+_Heads = dict[tuple[bytes, bool, str | None], bytes]
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -46,15 +49,20 @@ class Decisions:
     def plan(self, call: Call, requests: Sequence[DecisionRequest], worker: str) -> list[Planned]:
         """Puts the decisions into the call, and notifies those who wait for their runs."""
         now = self._sender.now_ms()
-        planned = [self._first(call, request, worker, now) for request in requests]
+        heads: _Heads = {}
+        planned = [self._first(call, request, worker, now, heads) for request in requests]
         newest: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+        changed = []
         for request in requests:
+            job = request.job
             if _completes(request):
-                newest[request.job.pipeline].append((request.job.accepted_ms, request.job.run_id))
+                newest[job.pipeline].append((job.accepted_ms, job.run_id))
+            else:
+                changed.append(job.run_id)
         for pipeline, runs in newest.items():
             call.note_newest(pipeline, runs, self._ttl)
-        call.publish(ENDS, [it.job.run_id for it in requests if _completes(it)])
-        call.publish(CHANGES, [it.job.run_id for it in requests if not _completes(it)])
+        call.publish(ENDS, [run_id for runs in newest.values() for _, run_id in runs])
+        call.publish(CHANGES, changed)
         return planned
 
     async def judge(
@@ -69,19 +77,21 @@ class Decisions:
             again = await self._sender.send(call.commands)
             for place, reply in zip(refused, again, strict=True):
                 results[place] = self._answer(reply)
-        await self._forget_newest(planned, results)
+        if results.count("recorded") < len(results):
+            await self._forget_newest(planned, results)
         return results  # type: ignore[return-value]
 
-    def _first(self, call: Call, request: DecisionRequest, worker: str, now: int) -> Planned:
+    def _first(self, call: Call, request: DecisionRequest, worker: str, now: int, heads: _Heads) -> Planned:
         job, claim = request.job, request.claim.record
         outcome = request.outcome
         if not claim or not isinstance(outcome, Done) or outcome.instead_of is not msgspec.UNSET:
             transition = self._transition(request, worker)
             return Planned(request, call.add(*function_call(transition)), plain=False)
         key, run = packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)
-        following = b"" if request.last else b',"next":%b' % msgspec.json.encode(request.next_stage)
-        facts = b'%b,"decided_ms":%d%b}' % (claim[1:-1], now, following)
-        record = b"D%b\n%b" % (facts, self._verdict(request).encode())
+        of = claim, request.last, request.next_stage
+        if (head := heads.get(of)) is None:
+            head = heads[of] = _head(*of, now)
+        record = head + self._verdict(request)
         if request.last:
             call.keep(job.run_id, job.accepted_ms, now, self._ttl)
             place = call.add("FCALL", f"{LIBRARY.name}_decide", 2, key, run, claim, record, self._ttl)
@@ -122,7 +132,7 @@ class Decisions:
         if refused:
             await self._sender.send([("ZREM", newest_key(job.pipeline), job.run_id) for job in refused])
 
-    def _verdict(self, request: DecisionRequest) -> str:
+    def _verdict(self, request: DecisionRequest) -> bytes:
         """The outcome as it is recorded; nothing follows from the last stage's, so it is not signed."""
         outcome = request.outcome
         if isinstance(outcome, Done) and outcome.instead_of is not msgspec.UNSET:
@@ -130,8 +140,8 @@ class Decisions:
             given_up = msgspec.structs.replace(outcome.instead_of, failure=failure)
             outcome = msgspec.structs.replace(outcome, instead_of=given_up)
         if request.last:
-            return text_of(outcome)
-        return write_verdict(outcome, request.job, self._keyring)
+            return msgspec.json.encode(outcome)
+        return signed_verdict(outcome, request.job, self._keyring)
 
     def _transition(self, request: DecisionRequest, worker: str) -> Transition:
         """The transition that records it. A traceback is kept once, in the timeline."""
@@ -140,7 +150,7 @@ class Decisions:
         if isinstance(outcome, Done):
             following = "" if request.last else request.next_stage or "?"
             story = "" if outcome.instead_of is msgspec.UNSET else text_of(outcome.instead_of.failure)
-            return RecordDone(*about, self._verdict(request), following, story, self._keep, ttl)
+            return RecordDone(*about, self._verdict(request).decode(), following, story, self._keep, ttl)
         story = text_of(outcome.failure)
         short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
         verdict = write_verdict(short, job, self._keyring)
@@ -150,6 +160,11 @@ class Decisions:
         if short.counted:
             return RecordRetry(*about, verdict, story, delay, ttl)
         return WaitOut(*about, story, delay, ttl)
+
+
+def _head(claim: bytes, last: bool, next_stage: str | None, now: int) -> bytes:
+    following = b"" if last else b',"next":%b' % msgspec.json.encode(next_stage)
+    return b'D%b,"decided_ms":%d%b}\n' % (claim[1:-1], now, following)
 
 
 def _completes(request: DecisionRequest) -> bool:

@@ -222,6 +222,8 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _to_repeat(commands: Sequence[Command], replies: Sequence[Any]) -> list[int]:
     """The places of the calls that lacked our functions, and of the notifications after them, which came too early."""
+    if ReplyError not in map(type, replies):  # the usual case, and many replies
+        return []
     errors = [place for place, reply in enumerate(replies) if isinstance(reply, ReplyError)]
     lacking = {place for place in errors if "Function not found" in str(replies[place])}
     if not lacking:
