@@ -52,6 +52,13 @@ class _LocalHandler(BoundHandler):
         if binding.is_surrounded:
             self._handler, self._takes_context = partial(call_surrounded, binding, host), True
 
+    def _input(self, job: Job) -> Any:
+        """The job's input, read where blobs are of its run. Raises what the code of its contract's class does."""
+        use_chunks(self._host.chunks(job.run_id))
+        if job.serializer is UNSET:
+            return read(job.payload, self.stage.input)
+        return read_payload(job.written, self.stage)
+
     def _with_context(
         self, payload: Any, job: Job, fences: tuple[int, int], stopped: threading.Event
     ) -> tuple[Any, ...]:
@@ -68,7 +75,7 @@ class _LocalHandler(BoundHandler):
         return self.judged(error, job)
 
     def _outcome(self, ended: Returned | Raised, job: Job, variables: ContextVars) -> Outcome:
-        if isinstance(ended, Raised):
+        if not isinstance(ended, Returned):
             return self.judged(ended.error, job)
         try:
             return variables.run(done, ended.value, self.stage, self.followers, self._host.largest)
@@ -98,12 +105,7 @@ class AsyncHandler(_LocalHandler):
         """The handler's call, not begun; or the outcome of a job whose input cannot be read."""
         variables = copy_context()  # what the handler sets in it is invisible to other attempts
         try:
-            variables.run(use_chunks, self._host.chunks(job.run_id))
-            payload = (
-                variables.run(read, job.payload, self.stage.input)
-                if job.serializer is UNSET
-                else variables.run(read_payload, job.written, self.stage)
-            )
+            payload = variables.run(self._input, job)
         except BaseException as error:  # noqa: BLE001  all of it is judged
             return self._unreadable(error, job)
         # An event costs a tenth of a small job: there is one where the handler can look at it.
@@ -141,7 +143,8 @@ class AsyncHandler(_LocalHandler):
 
     def ended_at_once(self, call: AsyncCall, ended: Returned | Raised) -> Outcome:
         """The outcome of a call that ended without waiting for anything."""
-        call.end()
+        if call.stopped is not None:
+            call.end()
         return self._outcome(ended, call.job, call.variables)
 
     async def _end(self, task: "asyncio.Task[Any]", job: Job) -> None:
@@ -166,12 +169,7 @@ class ThreadHandler(_LocalHandler):
         """Makes one attempt, as BoundHandler has it."""
         variables = copy_context()  # what the handler sets in it is invisible to other attempts
         try:
-            variables.run(use_chunks, self._host.chunks(job.run_id))
-            payload = (
-                variables.run(read, job.payload, self.stage.input)
-                if job.serializer is UNSET
-                else variables.run(read_payload, job.written, self.stage)
-            )
+            payload = variables.run(self._input, job)
         except BaseException as error:  # noqa: BLE001  all of it is judged
             return self._unreadable(error, job)
         stopped = threading.Event()

@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from msgspec import UNSET
+
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
 
 _log = logging.getLogger("mousetrap.worker")
@@ -76,13 +78,16 @@ class EventLog(Observer):
 
     def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
         """How the attempt ended."""
+        is_usual = decision == "recorded" and isinstance(outcome, Done) and outcome.instead_of is UNSET
+        if is_usual and not _log.isEnabledFor(logging.INFO):
+            return  # each job comes here
         facts = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
         match outcome:
             case Done(instead_of=GiveUp(reason, failure)) if decision == "recorded":
                 _log.warning(
                     "gave up (%s), the run goes on: %s: %s", reason, failure.kind, failure.text, extra=facts
                 )
-            case Done() if decision == "recorded":
+            case _ if is_usual:
                 _log.info("done", extra=facts)
             case _ if decision == "over":
                 _log.info("dropped an outcome: the run has ended", extra=facts)

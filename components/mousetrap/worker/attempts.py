@@ -67,8 +67,8 @@ class Attempt(msgspec.Struct, eq=False):
     holds: bool = True
     #: Whether it goes on alone, from where it was.
     alone: bool = False
-    #: On time.monotonic()'s clock, asked for through its module: the simulation replaces that.
-    began: float = msgspec.field(default_factory=lambda: time.monotonic())
+    #: On time.monotonic()'s clock.
+    began: float = 0.0
     running: bool = False
     #: Whether the store has counted its start: a suspect's only once it is alone.
     counted: bool = False
@@ -146,7 +146,9 @@ class Attempts:
         if not self._table:
             self._some.set()
             self.none.clear()
-        attempt = self._table[key] = Attempt(job, queue, handler, next_stage, [delivery])
+        # Asked for through its module: the simulation replaces that.
+        began = time.monotonic()
+        attempt = self._table[key] = Attempt(job, queue, handler, next_stage, [delivery], began=began)
         self.held += 1
         return attempt
 
@@ -165,7 +167,8 @@ class Attempts:
     def end(self, attempt: Attempt) -> None:
         """Takes it out of the table."""
         del self._table[_key(attempt.job)]
-        self.hold(attempt, False)
+        if attempt.holds:
+            self.hold(attempt, False)
         if not self._table:
             self._some.clear()
             self.none.set()

@@ -87,15 +87,15 @@ class Claims:
     def claim_request(self, attempt: Attempt) -> ClaimRequest:
         """What the store is asked for; a field of the payload can select the lock."""
         job, stage = attempt.whole_job or attempt.job, attempt.handler.stage if attempt.handler else None
-        lock = stage.lock if stage else None
+        lock, delivery = stage.lock if stage else None, attempt.deliveries[0]
         return ClaimRequest(
-            job=attempt.job,
-            redelivered=attempt.deliveries[0].redelivered,
-            lease=self._lease,
+            attempt.job,
+            delivery.redelivered,
+            self._lease,
             lock=lock_key(job.written, stage) if stage and lock else "",
             waits=lock is not None and lock.on_conflict == "wait",
             crashes=(stage.retry if stage else _DEFAULT_POLICY).crashes,
-            in_place=isinstance(attempt.deliveries[0], StandIn),
+            in_place=isinstance(delivery, StandIn),
         )
 
     def claimed(self, attempt: Attempt, claim: Claim) -> None:
@@ -113,7 +113,7 @@ class Claims:
 
     def is_kept(self, outcome: Done) -> bool:
         """Whether the outcome stays recorded once what follows from it is claimed."""
-        return memoryview(outcome.output).nbytes + _AROUND_OUTPUT <= self._store.keep
+        return len(outcome.output) + _AROUND_OUTPUT <= self._store.keep
 
     def beside(self, attempt: Attempt, outcome: Done) -> Beside | None:
         """What follows from the outcome, where that may leave while the outcome is being recorded; else the record is first.

@@ -45,7 +45,7 @@ class LargePayloads:
 
     def is_large(self, outcome: Done) -> bool:
         """Whether the output is too large for a message."""
-        return self._payloads.is_large(memoryview(outcome.output).nbytes)
+        return self._payloads.is_large(len(outcome.output))
 
     async def with_reference(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """The outcome to record: an output that is too large for a message is put, and referred to."""

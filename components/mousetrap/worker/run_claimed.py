@@ -14,7 +14,7 @@ from mousetrap.handlers import (
     too_many,
     unknown_stage,
 )
-from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
+from mousetrap.jobs import GiveUp, Job, Outcome, RetryLater
 from mousetrap.run_store import Granted
 from mousetrap.shutdown import uncancel
 from mousetrap.telemetry import Observer
@@ -58,6 +58,8 @@ class ClaimedRunner:
         self._attempts = attempts
         self._observer = observer
         self._gate = SuspectGate()
+        #: Whether an output has to be put before its outcome is recorded.
+        self.is_large = payloads.is_large
 
     async def run(self, attempt: Attempt, claim: Granted) -> Outcome | Ending:
         """The outcome; or the ending, where another claim has won or the run has ended before the handler began."""
@@ -142,10 +144,6 @@ class ClaimedRunner:
         job = attempt.job
         unusual = claim.suspect or claim.locked_by or job.attempt > 1 or job.reference is not UNSET
         return not unusual and isinstance(attempt.handler, AsyncHandler)
-
-    def is_large(self, outcome: Done) -> bool:
-        """Whether the output has to be put before the outcome is recorded."""
-        return self._payloads.is_large(outcome)
 
     async def _refused(self, job: Job, handler: BoundHandler, claim: Granted) -> Outcome | Ending | None:
         """What becomes of a job that may not run: without its lock, or after too many crashes or attempts."""

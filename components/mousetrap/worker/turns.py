@@ -7,7 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mousetrap.jobs import Delivery, Done, MousetrapError, Outcome, RecordDamaged
+from msgspec import UNSET
+
+from mousetrap.jobs import Delivery, Done, Job, MousetrapError, Outcome, RecordDamaged
 from mousetrap.run_store import Claim, Decided, Decision, Granted
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.beside import Beside
@@ -70,7 +72,8 @@ class Turns:
     def receive(self, delivery: Delivery) -> None:
         """Takes a delivery, for the end of this turn of the event loop."""
         self._received.append(delivery)
-        self.soon()
+        if not self._scheduled:
+            self.soon()
 
     def take_waiting(self) -> list[Delivery]:
         """The deliveries that wait, and are not to be begun any more; nor is a next job, from now on."""
@@ -116,7 +119,7 @@ class Turns:
 
     def _begin(self, delivery: Delivery) -> None:
         job = verified(delivery.message, self._options.keyring)
-        if isinstance(job, Refuse):
+        if not isinstance(job, Job):
             self._alone((delivery, job))
         elif (attempt := self._attempts.begin(job, delivery)) is None:
             return  # the queue delivered it again: the attempt under way settles both
@@ -124,27 +127,30 @@ class Turns:
             self._ask(attempt)
 
     def _ask(self, attempt: Attempt) -> None:
-        if self._claims.is_lock_elsewhere(attempt):
+        if attempt.job.reference is not UNSET and self._claims.is_lock_elsewhere(attempt):
             self._go_alone(attempt)
-        else:
-            self._safely(attempt, self._ask_together)
-
-    def _ask_together(self, attempt: Attempt) -> None:
-        self._exchange.claim(attempt, self._claims.claim_request(attempt))
-
-    def _safely(self, attempt: Attempt, step: Callable[..., None], *more: Any) -> None:
-        """Takes the step. After a defect of ours the attempt goes on alone, where the defect shows again or not."""
+            return
         try:
-            step(attempt, *more)
+            self._exchange.claim(attempt, self._claims.claim_request(attempt))
         except Exception:  # noqa: BLE001  a defect of ours must not cost those that go with it
-            _log.exception("a job of stage %s goes on alone", attempt.job.stage)
-            self._go_alone(attempt)
+            self._failed_itself(attempt)
+
+    def _safely(self, step: Callable[[Attempt, Any], None], results: Replies) -> None:
+        """Takes the step for each of the attempts, with its result."""
+        for attempt, result in results:
+            try:
+                step(attempt, result)
+            except Exception:  # noqa: BLE001  as above
+                self._failed_itself(attempt)
+
+    def _failed_itself(self, attempt: Attempt) -> None:
+        """After a defect of ours the attempt goes on alone, where the defect shows again or not."""
+        _log.exception("a job of stage %s goes on alone", attempt.job.stage)
+        self._go_alone(attempt)
 
     def _replied(self, decided: Replies, claimed: Replies) -> None:
-        for attempt, result in decided:
-            self._safely(attempt, self._recorded, result)
-        for attempt, result in claimed:
-            self._safely(attempt, self._claimed, result)
+        self._safely(self._recorded, decided)
+        self._safely(self._claimed, claimed)
         # A turn later: a call to the store that has just begun is written first, and not after five milliseconds of handlers.
         asyncio.get_running_loop().call_soon(self._steps.start)
 
@@ -172,7 +178,7 @@ class Turns:
 
     def _post_beside(self, attempt: Attempt, beside: Beside) -> None:
         try:
-            self._settler.post(beside.following, partial(self._safely, attempt, self._posted_beside, beside))
+            self._settler.post(beside.following, partial(self._posted_beside, attempt, beside))
             attempt.beside = beside
         except Exception:  # noqa: BLE001  a defect of ours: it shows again once the outcome is recorded
             _log.exception("a job that follows stage %s waits for the record", attempt.job.stage)
@@ -180,7 +186,7 @@ class Turns:
     def _posted_beside(self, attempt: Attempt, beside: Beside, error: MousetrapError | None) -> None:
         beside.settled(error)
         if beside.decision is not None:
-            self._decided(attempt, beside.decision)
+            self._safely(self._decided, [(attempt, beside.decision)])
 
     def _recorded(self, attempt: Attempt, decision: Decision | BaseException) -> None:
         if (beside := attempt.beside) is not None:
@@ -206,7 +212,7 @@ class Turns:
         elif self._goes_on(attempt, attempt.outcome):
             self._go_on(attempt, ending)
         else:
-            self._settler.post(ending, partial(self._safely, attempt, self._posted, ending))
+            self._settler.post(ending, partial(self._posted_after, attempt, ending))
 
     def _goes_on(self, attempt: Attempt, outcome: Outcome) -> bool:
         """Whether the next job begins under the attempt's deliveries. A worker that leaves begins none."""
@@ -225,6 +231,12 @@ class Turns:
             if (following := self._attempts.begin(job, stand_in)) is not None:
                 self._ask(following)
         self.soon()
+
+    def _posted_after(self, attempt: Attempt, ending: Publish, error: MousetrapError | None) -> None:
+        try:
+            self._posted(attempt, ending, error)
+        except Exception:  # noqa: BLE001  as above
+            self._failed_itself(attempt)
 
     def _posted(self, attempt: Attempt, ending: Publish, error: MousetrapError | None) -> None:
         if attempt.alone:
