@@ -42,7 +42,7 @@ def signed_message(job: Job, keyring: Keyring) -> Message:
 
 
 def decode(body: bytes) -> Job:
-    """The job in the body of a message. The payload of format 5 is a view of the body, and not checked.
+    """The job in the body of a message. The payload of format 5 is not checked; a large one is a view of the body.
 
     Raises JobTooNew or another JobUndecodable, which names the fault and its place; never the body, which may hold secrets.
     """
@@ -70,8 +70,9 @@ def _beside(body: bytes) -> Job:
         head = _head_decoder.decode(text)
     except _ERRORS as error:
         raise _refused(text, error) from error
-    _check(head)
-    payload = memoryview(body)[feed + 1 :]
+    if head.v != PAYLOAD_BESIDE or (head.parent is None) != (head.parent_fence is msgspec.UNSET):
+        raise _unfit(head)
+    payload = body[feed + 1 :] if len(body) < _VIEWED else memoryview(body)[feed + 1 :]
     if head.reference is not msgspec.UNSET:
         if payload:
             raise JobUndecodable(f"it has a reference, and {len(payload)} bytes of a payload as well")
@@ -81,11 +82,11 @@ def _beside(body: bytes) -> Job:
     return _job(head, msgspec.Raw(payload))
 
 
-def _check(head: JobHead) -> None:
+def _unfit(head: JobHead) -> JobUndecodable:
+    """Why the head cannot be used."""
     if head.v != PAYLOAD_BESIDE:
-        raise JobUndecodable(f"its head is of wire format {head.v}, whose messages have none")
-    if (head.parent is None) != (head.parent_fence is msgspec.UNSET):
-        raise JobUndecodable("a job has `parent` and `parent_fence`, or neither")
+        return JobUndecodable(f"its head is of wire format {head.v}, whose messages have none")
+    return JobUndecodable("a job has `parent` and `parent_fence`, or neither")
 
 
 def _refused(text: bytes, error: Exception) -> JobUndecodable:
@@ -147,6 +148,8 @@ class _Versioned(msgspec.Struct):
     v: int = 0
 
 
+#: Bytes of a body from which on its payload is not copied: of less, a view costs more, being two objects for the collector.
+_VIEWED = 16_384
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: The payload of a job with a reference.
 _NULL = msgspec.Raw(b"null")
