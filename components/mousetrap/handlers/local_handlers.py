@@ -110,14 +110,14 @@ class AsyncHandler(_LocalHandler):
             return self._unreadable(error, job)
         # An event costs a tenth of a small job: there is one where the handler can look at it.
         stopped = threading.Event() if self._takes_context or self._soft_timeout is not None else None
+        if stopped is None:
+            return AsyncCall(job, call_async(self._handler, payload), variables, None)
         return AsyncCall(job, self._work(payload, job, fences, stopped), variables, stopped)
 
     def _work(
-        self, payload: Any, job: Job, fences: tuple[int, int], stopped: threading.Event | None
+        self, payload: Any, job: Job, fences: tuple[int, int], stopped: threading.Event
     ) -> Coroutine[Any, Any, Returned | Raised]:
-        """The handler's coroutine, not begun; one without a context and a soft timeout has nothing that `stopped` would reach."""
-        if stopped is None:
-            return call_async(self._handler, payload)
+        """The coroutine of a handler with a context or a soft timeout, not begun."""
         arguments: tuple[Any, ...] = (payload,)
         if self._takes_context:
             arguments = self._with_context(payload, job, fences, stopped)

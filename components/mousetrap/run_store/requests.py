@@ -13,7 +13,7 @@ from mousetrap.run_store.claim_replies import Claim, Granted
 Decision = Literal["recorded", "stale", "unlocked", "over"]
 
 
-class ClaimRequest(msgspec.Struct, frozen=True):
+class ClaimRequest(msgspec.Struct, frozen=True, gc=False):
     """A job that a worker wants."""
 
     job: Job
@@ -31,7 +31,7 @@ class ClaimRequest(msgspec.Struct, frozen=True):
     in_place: bool = False
 
 
-class DecisionRequest(msgspec.Struct, frozen=True):
+class DecisionRequest(msgspec.Struct, frozen=True, gc=False):
     """The outcome of an attempt, to be recorded."""
 
     job: Job

@@ -63,9 +63,8 @@ class Work(StoreConnection):
 
         Raises StoreUnreachable when the call as a whole failed: then each of it may have happened or not.
         """
-        if all(it.job.v >= PACKED_SINCE for it in decisions) and all(
-            it.job.v >= PACKED_SINCE for it in claims
-        ):
+        versions = {it.job.v for it in decisions} | {it.job.v for it in claims}
+        if min(versions, default=PACKED_SINCE) >= PACKED_SINCE:
             return await self._packed_work.exchange(decisions, claims, worker)
         decided = [self._decide_one(request, worker) for request in decisions]
         claimed = [self._claim_one(request, worker) for request in claims]

@@ -22,13 +22,15 @@ from mousetrap.signing import Keyring
 
 #: A job that expires sooner is claimed by Lua, whose time is the server's own.
 _EXPIRES_SOON_MS = 60_000
+#: The last byte of a record's head, as text: a number in a command costs its writing each time.
+_HEAD_END = str(HEAD - 1)
 #: The fence of the first claim of a job.
 _FIRST_FENCE = 1
 #: What the plain claims of one moment grant, by stage and lease: the same for all jobs of these.
 _Grants = dict[tuple[str, float], Granted]
 
 
-class Planned(msgspec.Struct, frozen=True):
+class Planned(msgspec.Struct, frozen=True, gc=False):
     """A claim, and where its replies are."""
 
     request: ClaimRequest
@@ -45,7 +47,7 @@ class Claims:
     def __init__(self, sender: Sender, keyring: Keyring, ttl: int, keep: int) -> None:
         self._sender = sender
         self._keyring = keyring
-        self._ttl = ttl
+        self._ttl, self._ttl_text = ttl, str(ttl)
         self._keep = keep
 
     def plan(self, call: Call, requests: Sequence[ClaimRequest], worker: str) -> list[Planned]:
@@ -73,7 +75,7 @@ class Claims:
         results: list[Claim | MousetrapError | ClaimJob] = [
             self._result(it, replies, worker) for it in planned
         ]
-        while unsettled := [place for place, it in enumerate(results) if isinstance(it, ClaimJob)]:
+        while unsettled := [place for place, it in enumerate(results) if type(it) is ClaimJob]:
             call = Call()
             for place in unsettled:
                 transition = results[place]
@@ -123,7 +125,7 @@ class Claims:
         if (plain := grants.get(of)) is None:
             plain = grants[of] = _grant(*of, worker, now)
         key = packed_job_key(job.run_id, job.id)
-        return plain, call.add("SET", key, plain.record, "NX", "GET", "PX", self._ttl)
+        return plain, call.add("SET", key, plain.record, "NX", "GET", "PX", self._ttl_text)
 
     def _is_plain(self, request: ClaimRequest, now: int) -> bool:
         """Whether nothing of the claim needs more than its job's, its run's and its parent's first bytes."""
@@ -140,10 +142,10 @@ class Claims:
 
     def _looks(self, call: Call, request: ClaimRequest, plain: Granted, place: int, now: int) -> Planned:
         job = request.job
-        run = call.add("GETRANGE", packed_run_key(job.run_id), 0, 0)
+        run = call.add("GETRANGE", packed_run_key(job.run_id), "0", "0")
         parent = 0
         if job.parent:
-            parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), 0, HEAD - 1)
+            parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), "0", _HEAD_END)
         call.keep(job.run_id, job.accepted_ms, now, self._ttl)
         return Planned(request, plain, place, run, parent)
 

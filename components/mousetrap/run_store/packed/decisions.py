@@ -26,7 +26,7 @@ _FOR_LUA = ("WRONGTYPE", "syntax error")
 _Heads = dict[tuple[bytes, bool, str | None], bytes]
 
 
-class Planned(msgspec.Struct, frozen=True):
+class Planned(msgspec.Struct, frozen=True, gc=False):
     """A decision, and where its reply is."""
 
     request: DecisionRequest
@@ -43,7 +43,7 @@ class Decisions:
     def __init__(self, sender: Sender, keyring: Keyring, ttl: int, keep: int) -> None:
         self._sender = sender
         self._keyring = keyring
-        self._ttl = ttl
+        self._ttl, self._ttl_text = ttl, str(ttl)
         self._keep = keep
 
     def plan(self, call: Call, requests: Sequence[DecisionRequest], worker: str) -> list[Planned]:
@@ -97,10 +97,10 @@ class Decisions:
             place = call.add("FCALL", f"{LIBRARY.name}_decide", 2, key, run, claim, record, self._ttl)
             return Planned(request, place, plain=True)
         if self._sender.compares:
-            place = call.add("SET", key, record, "IFEQ", claim, "PX", self._ttl)
+            place = call.add("SET", key, record, "IFEQ", claim, "PX", self._ttl_text)
         else:
             place = call.add("FCALL", f"{LIBRARY.name}_decide", 1, key, claim, record, self._ttl)
-        return Planned(request, place, plain=True, run=call.add("GETRANGE", run, 0, 0))
+        return Planned(request, place, plain=True, run=call.add("GETRANGE", run, "0", "0"))
 
     def _result(self, planned: Planned, replies: Sequence[Any]) -> Decision | MousetrapError | None:
         """None where it is for Lua to judge."""
