@@ -27,7 +27,8 @@ _Key = tuple[str, int, int, int | UnsetType]
 _key: Callable[[Job], _Key] = attrgetter("id", "generation", "attempt", "parent_fence")
 
 
-class Attempt(msgspec.Struct, eq=False):
+# The collector need not know it: it is in a cycle only with the frame of a task, which is cleared when that ends.
+class Attempt(msgspec.Struct, eq=False, gc=False):
     """One job under way, the only thing of a worker that changes.
 
     1. It begins when a delivery brings its job, and is in the table from then on. It may go on with others of its turn, or
@@ -123,6 +124,8 @@ class Attempts:
         self._handlers: Mapping[tuple[str, str, str], BoundHandler] = {
             (each.stage.queue, each.pipeline.name, each.stage.name): each for each in handlers
         }
+        #: Whether a handler's pipeline asks to be gone on with in place.
+        self.some_in_place = any(each.pipeline.in_place for each in handlers)
         self._lease = lease
         self._observer = observer
         self._table: dict[_Key, Attempt] = {}

@@ -1,7 +1,7 @@
 """Asks the store for jobs and records outcomes, a turn's together."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -15,8 +15,8 @@ _MOST = 128
 #: Calls under way: the store works at one while we write the next and read the last.
 _BESIDE = 2
 
-#: What the store replied to an attempt's request, or the error.
-Replies = Sequence[tuple[Attempt, Any]]
+#: Attempts, and what the store replied to the request of each, or the error.
+Replies = tuple[Sequence[Attempt], Iterable[Any]]
 
 
 class Exchange:
@@ -32,18 +32,23 @@ class Exchange:
         self._store = store
         self._worker = worker
         self._take = take
-        self._decisions: list[tuple[Attempt, DecisionRequest]] = []
-        self._claims: list[tuple[Attempt, ClaimRequest]] = []
+        # Side by side: a pair for each would be an object more for the collector, four for a run of two stages.
+        self._deciding: list[Attempt] = []
+        self._decisions: list[DecisionRequest] = []
+        self._claiming: list[Attempt] = []
+        self._claims: list[ClaimRequest] = []
         self._under_way: set[asyncio.Task[Exchanged]] = set()
         self._is_closed = False
 
     def claim(self, attempt: Attempt, request: ClaimRequest) -> None:
         """Asks for the attempt's job with the next call."""
-        self._claims.append((attempt, request))
+        self._claiming.append(attempt)
+        self._claims.append(request)
 
     def record(self, attempt: Attempt, request: DecisionRequest) -> None:
         """Records the attempt's outcome with the next call."""
-        self._decisions.append((attempt, request))
+        self._deciding.append(attempt)
+        self._decisions.append(request)
 
     def close(self) -> None:
         """Ends the calls under way; their replies are dropped."""
@@ -54,16 +59,15 @@ class Exchange:
     def send(self) -> None:
         """Begins a call, unless as many are under way as may be."""
         while self._waits and len(self._under_way) < _BESIDE:
+            deciding, self._deciding = self._deciding[:_MOST], self._deciding[_MOST:]
             decisions, self._decisions = self._decisions[:_MOST], self._decisions[_MOST:]
+            claiming, self._claiming = self._claiming[:_MOST], self._claiming[_MOST:]
             claims, self._claims = self._claims[:_MOST], self._claims[_MOST:]
-            requests = [it for _, it in decisions], [it for _, it in claims]
             call = asyncio.create_task(
-                self._store.exchange(*requests, worker=self._worker), name="exchange with the store"
+                self._store.exchange(decisions, claims, worker=self._worker), name="exchange with the store"
             )
             self._under_way.add(call)
-            call.add_done_callback(
-                partial(self._ended, [it for it, _ in decisions], [it for it, _ in claims])
-            )
+            call.add_done_callback(partial(self._ended, deciding, claiming))
 
     @property
     def _waits(self) -> bool:
@@ -78,7 +82,6 @@ class Exchange:
             return
         self.send()  # what has waited: the store works at it while we act on these replies
         error = StoreUnreachable("the call was cancelled") if call.cancelled() else call.exception()
-        replies = (*call.result().decisions, *call.result().claims) if error is None else repeat(error)
-        together = list(zip((*decided, *claimed), replies, strict=False))
-        self._take(together[: len(decided)], together[len(decided) :])
+        results = call.result() if error is None else (repeat(error), repeat(error))
+        self._take((decided, results[0]), (claimed, results[1]))
         self.send()

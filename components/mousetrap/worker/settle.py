@@ -29,7 +29,7 @@ from mousetrap.worker.outages import Outages
 _LOCK_POLL_MIN_S, _LOCK_POLL_MAX_S = 0.2, 10.0
 
 
-class Publish(msgspec.Struct, frozen=True):
+class Publish(msgspec.Struct, frozen=True, gc=False):
     """Another job follows: the next stage's, or the next attempt."""
 
     job: Job

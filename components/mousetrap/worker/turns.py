@@ -137,7 +137,7 @@ class Turns:
 
     def _safely(self, step: Callable[[Attempt, Any], None], results: Replies) -> None:
         """Takes the step for each of the attempts, with its result."""
-        for attempt, result in results:
+        for attempt, result in zip(*results, strict=False):
             try:
                 step(attempt, result)
             except Exception:  # noqa: BLE001  as above
@@ -186,7 +186,7 @@ class Turns:
     def _posted_beside(self, attempt: Attempt, beside: Beside, error: MousetrapError | None) -> None:
         beside.settled(error)
         if beside.decision is not None:
-            self._safely(self._decided, [(attempt, beside.decision)])
+            self._safely(self._decided, ([attempt], [beside.decision]))
 
     def _recorded(self, attempt: Attempt, decision: Decision | BaseException) -> None:
         if (beside := attempt.beside) is not None:
@@ -216,7 +216,9 @@ class Turns:
 
     def _goes_on(self, attempt: Attempt, outcome: Outcome) -> bool:
         """Whether the next job begins under the attempt's deliveries. A worker that leaves begins none."""
-        if self._is_leaving or not isinstance(outcome, Done) or not self._attempts.serves_next(attempt):
+        if not self._attempts.some_in_place or self._is_leaving or not isinstance(outcome, Done):
+            return False
+        if not self._attempts.serves_next(attempt):
             return False
         # Delivered again, the message must find the outcome: the store must not drop it when the next job is claimed.
         return self._claims.is_kept(outcome)

@@ -1,7 +1,9 @@
 """A worker with real queues, the same on both of them."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,10 +15,11 @@ import pytest
 from msgspec import Raw, structs
 
 from mousetrap.handlers import Context
-from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, Settled, decode, encode, first_job
+from mousetrap.jobs import Delivery, Job, Message, Queue, QueueUnreachable, Settled, decode, encode, first_job
 from mousetrap.pipeline import Lock
 from mousetrap.run_store import Granted
 from mousetrap.shapes import RunState
+from mousetrap.worker.attempts import Attempt, Attempts
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, just_now_ms
 
 pytestmark = pytest.mark.own_queues
@@ -47,6 +50,37 @@ async def test_a_failing_job_is_tried_again_until_it_goes_well(bench: Workbench)
         (1, "attempt 1 failed"),
         (2, "attempt 2 failed"),
     ]
+
+
+async def test_nothing_of_an_attempt_outlasts_its_worker(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector does not know attempts: one that were left in a cycle would stay for good."""
+    held: list[weakref.ref[Deliveries]] = []
+    begin = Attempts.begin
+
+    def begin_and_note(attempts: Attempts, job: Job, delivery: Delivery) -> Attempt | None:
+        if (attempt := begin(attempts, job, delivery)) is not None:
+            attempt.deliveries = Deliveries(attempt.deliveries)
+            held.append(weakref.ref(attempt.deliveries))
+        return attempt
+
+    async def wait_or_fail(number: int) -> int:
+        await asyncio.sleep(0)
+        return 1 // number
+
+    monkeypatch.setattr(Attempts, "begin", begin_and_note)
+    async with bench.working(bench.bind("add", wait_or_fail), bench.bind("double", double)):
+        for each in [await bench.submit(b"1"), await bench.submit(b"0")]:
+            await bench.ended(each)
+    gc.collect()
+
+    assert len(held) == 3
+    assert [each() for each in held] == [None] * 3
+
+
+class Deliveries(list[Delivery]):
+    """A list that can be referred to weakly."""
 
 
 @pytest.mark.parametrize(
