@@ -18,7 +18,6 @@ from mousetrap.run_store import RunStore, open_store
 from mousetrap.serve_worker import serve_worker
 from mousetrap.settings import Settings
 from mousetrap.shapes import RunState
-from mousetrap.submit_run import new_run_id, submit_run
 
 ORDER = order()
 COUNTER = Counter(ORDER.counts)
@@ -118,6 +117,8 @@ async def opened(stack: AsyncExitStack) -> tuple[Queue, RunStore]:
 
 async def submit_one(queue: Queue, store: RunStore, body: bytes) -> str:
     """Starts a run and gives its id; returns when broker and store have it."""
+    from mousetrap.submit_run import new_run_id, submit_run  # no worker holds it
+
     run_id = new_run_id(time.time_ns() // 1_000_000, os.urandom(10))
     await submit_run(store, queue, KEYRING, PIPELINE, body, run_id=run_id, is_new=True)
     return run_id

@@ -19,7 +19,6 @@ from mousetrap.job_queue.topology.declare import count_apart
 from mousetrap.job_queue.topology.topology import Topology, topology
 from mousetrap.jobs import Message, Outlet, QueueOptions, possible_limits
 from mousetrap.settings import Settings
-from mousetrap.stream_queue import open_stream_queue
 
 #: For a first declaration, of some thirty queues and as many exchanges.
 _DECLARE_TIMEOUT_S = 10.0
@@ -36,6 +35,8 @@ def open_outlet(
     """
     url, options = settings.broker_url, options_of(settings)
     if not url.startswith("amqp"):
+        from mousetrap.stream_queue import open_stream_queue
+
         return open_stream_queue(url, queues, name=name, options=options)
     if not blocking:
         return open_rabbitmq(url, queues, name=name, options=options)

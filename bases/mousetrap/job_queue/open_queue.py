@@ -7,7 +7,6 @@ from dataclasses import replace
 from mousetrap.job_queue.rabbitmq import open_rabbitmq
 from mousetrap.jobs import Queue, QueueOptions
 from mousetrap.settings import Settings
-from mousetrap.stream_queue import open_stream_queue
 
 
 def connect(
@@ -18,8 +17,12 @@ def connect(
     It opens at once even if the broker is away: deliveries wait, and requests raise QueueUnreachable.
     Raises ValueError for an address that cannot be read.
     """
-    opened = open_rabbitmq if url.startswith("amqp") else open_stream_queue
-    return opened(url, queues, name=name, options=options or QueueOptions())
+    options = options or QueueOptions()
+    if url.startswith("amqp"):
+        return open_rabbitmq(url, queues, name=name, options=options)
+    from mousetrap.stream_queue import open_stream_queue  # 0.2 MiB that a worker on RabbitMQ does not hold
+
+    return open_stream_queue(url, queues, name=name, options=options)
 
 
 def open_queue(

@@ -15,7 +15,6 @@ from mousetrap.job_queue.topics.names import declared_for, is_dead
 from mousetrap.job_queue.topics.open_claims import OpenClaims
 from mousetrap.jobs import Claim, ClaimQueue, QueueOptions
 from mousetrap.settings import Settings, local_environment
-from mousetrap.stream_queue import open_stream_queue
 
 #: Claims that one user may hold at once.
 MAX_UNACKED = 32
@@ -91,6 +90,8 @@ def open_claim_queue(url: str, options: QueueOptions) -> AbstractAsyncContextMan
     """The queue at `url`, with nothing declared yet."""
     if url.startswith("amqp"):
         return open_rabbitmq(url, (), name="topics", options=options)
+    from mousetrap.stream_queue import open_stream_queue
+
     return open_stream_queue(url, (), name="topics", options=options)
 
 
