@@ -1,6 +1,6 @@
 """Runs the long form: ten thousand jobs and two hundred faults.
 
-`make chaos`, or `python -m chaos [--seed N] [--only FAULT,…] [--chapter rabbitmq|embedded|cluster]` with `test` on the path.
+`make chaos`, or `python -m chaos [--seed N] [--only FAULT,…] [--chapter rabbitmq|embedded|cluster|store_cluster]` with `test` on the path.
 """
 
 import argparse
@@ -12,10 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-
-from redis import Redis
 
 from chaos.controlled import Controlled
 from chaos.deployment import Deployment, deployed
@@ -25,9 +23,11 @@ from chaos.invariants import breaches
 from chaos.ladder import set_ladder_going
 from chaos.report import Chapter, tables, write_into
 from chaos.skew import SKEWS_S
+from chaos.store_cluster_faults import OF_A_STORE_CLUSTER, OPTIONS
 from support.rabbitmq_cluster import RabbitMQCluster
 from support.rabbitmq_node import RabbitMQNode
-from support.valkey import OwnValkey, administrator
+from support.valkey import OwnValkey, console
+from support.valkey_cluster import ValkeyCluster
 
 _PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 #: Runs a second that a caller submits, and one whose runs are of the version before.
@@ -67,6 +67,14 @@ _COUNTS = {
     "caller killed, input put": 5,
     "caller killed, run recorded": 5,
     "caller killed, first job sent": 5,
+    "primary SIGKILL": 6,
+    "primary SIGKILL, replica behind": 4,
+    "primary SIGKILL, back at once": 4,
+    "primary paused past its replacement": 4,
+    "primary paused shortly": 4,
+    "primary handed over": 4,
+    "replica SIGKILL": 3,
+    "slots moved": 6,
 }
 
 
@@ -119,13 +127,31 @@ def on_a_cluster(folder: Path, seed: int, only: str | None) -> Chapter:
         cluster.remove()
 
 
+def on_a_store_cluster(folder: Path, seed: int, only: str | None) -> Chapter:
+    """A private node, and a store of three primaries with a replica each."""
+    broker = RabbitMQNode(_made(folder / "store-cluster-broker"))
+    store = ValkeyCluster(folder / "store-cluster", OPTIONS)
+    try:
+        with _attacked(folder, "store-cluster", seed, broker, broker.url, store) as deployment:
+            faults = _chosen(only, seed, OF_A_STORE_CLUSTER, share=1, kills=1, aborts=0)
+            return _chapter("store of three", deployment, faults)
+    finally:
+        store.remove()
+        broker.remove()
+
+
 @contextmanager
 def _attacked(
-    folder: Path, name: str, seed: int, broker: Controlled | None = None, broker_url: str | None = None
+    folder: Path,
+    name: str,
+    seed: int,
+    broker: Controlled | None = None,
+    broker_url: str | None = None,
+    cluster: ValkeyCluster | None = None,
 ) -> Iterator[Deployment]:
-    """A deployment of three workers with a store of its own, which is the queue too where there is no broker."""
+    """A deployment of three workers, with a store of its own unless one is given, which is the queue too where there is no broker."""
     with (
-        OwnValkey(folder / f"{name}-store") as store,
+        nullcontext(cluster) if cluster else OwnValkey(folder / f"{name}-store") as store,
         deployed(
             _made(folder / f"{name}-deployment"),
             broker=broker,
@@ -142,6 +168,7 @@ _CHAPTERS: dict[str, Callable[[Path, int, str | None], Chapter]] = {
     "rabbitmq": on_rabbitmq,
     "embedded": on_the_embedded_queue,
     "cluster": on_a_cluster,
+    "store_cluster": on_a_store_cluster,
 }
 
 
@@ -158,7 +185,8 @@ def _chosen(
 
 def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Chapter:
     begin = time.monotonic()
-    deployment.start_caller_of_before(_RATE_OF_BEFORE)
+    if not isinstance(deployment.store, ValkeyCluster):  # which keeps no such runs
+        deployment.start_caller_of_before(_RATE_OF_BEFORE)
     deployment.start_caller(_RATE)
     applied, missed = [], []
     for number, fault in enumerate(faults, start=1):
@@ -207,7 +235,7 @@ def _rabbitmq(deployment: Deployment) -> str:
 
 
 def _valkey(deployment: Deployment) -> str:
-    with Redis.from_url(administrator(deployment.store.url)) as client:
+    with console(deployment.store.url) as client:
         return f"Valkey {client.info('server')['valkey_version']}"
 
 

@@ -22,14 +22,16 @@ from mousetrap.run_store import RunStore, open_store
 from mousetrap.run_store.keys import packed_run_key, run_key
 from mousetrap.run_store.records import RUN_STATES
 from mousetrap.shapes import RunState
-from support.valkey import administrator
+from support.valkey import administrator, console
 
 #: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.
 _EMPTY_TIMEOUT_S = 30.0
 #: Runs that are asked for at once; each of them has a connection of its own.
 _AT_ONCE = 8
-#: Runs by when something was put for them; and before the name of each, the key of its payloads.
+#: Runs by when something was put for them; and the key of each one's payloads, on one server and in a cluster.
 _PAYLOADS = "mousetrap:payloads"
+_PAYLOADS_KEYS = "mousetrap:*payloads*"
+_PAYLOADS_KEY = re.compile(r"mousetrap:(?:payloads:|\{)([^}]+?)(?:\}:payloads)?")
 #: A sweep removes what was put before so many seconds ago: a day ahead, since the clocks of the processes are wrong.
 _GRACE_S = -86_400.0
 #: What an embedded queue keeps as long as the queue itself, and the server's own answer to a member's life.
@@ -57,6 +59,7 @@ async def collect(
     effects: tuple[Effect, ...],
     logs: Mapping[str, tuple[str, ...]],
     deleted: frozenset[str],
+    forgotten: frozenset[str],
     exits: tuple[int, ...],
 ) -> History:
     """The history, once the queues are empty or the timeout is over."""
@@ -76,22 +79,23 @@ async def collect(
         effects=effects,
         dead=tuple(dead),
         depths=depths,
-        payloads=await _with_payloads(store_url),
-        eternal=await _eternal(store_url),
+        payloads=_with_payloads(store_url),
+        eternal=_eternal(store_url),
         logs=logs,
         deleted=deleted,
+        forgotten=forgotten,
         exits=exits,
     )
 
 
-async def left_open(store_url: str, runs: Iterable[str]) -> set[str]:
+def left_open(store_url: str, runs: Iterable[str]) -> set[str]:
     """Those of the runs that the store knows and that have not ended."""
     asked = list(runs)
-    async with _client(store_url) as client, client.pipeline(transaction=False) as pipe:
+    with console(store_url) as client, client.pipeline(transaction=False) as pipe:
         for run in asked:
             pipe.hget(run_key(run), "state")
             pipe.getrange(packed_run_key(run), 0, 0)
-        replies = await pipe.execute()
+        replies = pipe.execute()
     found = zip(asked, map(_state, replies[::2], replies[1::2]), strict=True)
     return {run for run, state in found if state and not RunState(state).ended}
 
@@ -182,18 +186,18 @@ async def _stream_depths(store_url: str) -> dict[str, int]:
         }
 
 
-async def _with_payloads(store_url: str) -> frozenset[str]:
-    async with _client(store_url) as client:
-        listed = await client.zrange(_PAYLOADS, 0, -1)
-        keys = [key async for key in client.scan_iter(f"{_PAYLOADS}:*", count=1000)]
-    return frozenset(run.decode().removeprefix(f"{_PAYLOADS}:") for run in (*listed, *keys))
+def _with_payloads(store_url: str) -> frozenset[str]:
+    with console(store_url) as client:
+        listed = [run.decode() for run in client.zrange(_PAYLOADS, 0, -1)]
+        keys = [key.decode() for key in client.scan_iter(_PAYLOADS_KEYS, count=1000)]
+    return frozenset(listed) | {found[1] for key in keys if (found := _PAYLOADS_KEY.fullmatch(key))}
 
 
-async def _eternal(store_url: str) -> tuple[str, ...]:
+def _eternal(store_url: str) -> tuple[str, ...]:
     found = []
-    async with _client(store_url) as client:
-        async for key in client.scan_iter(count=1000):
-            if not _STANDING.match(key.decode()) and await client.ttl(key) == -1:
+    with console(store_url) as client:
+        for key in client.scan_iter(count=1000):
+            if not _STANDING.match(key.decode()) and client.ttl(key) == -1:
                 found.append(key.decode())
     return tuple(sorted(found))
 

@@ -28,12 +28,15 @@ from mousetrap.run_store import open_store
 from mousetrap.signing import Keyring
 from support.processes import Process, clean_environment
 from support.proxy import Proxy, open_door
+from support.valkey_cluster import ValkeyCluster
 from support.waiting import until
 
 #: The wire format of the runs that are submitted, and of those of the version before.
 NEW_RUNS, RUNS_OF_BEFORE = 5, 2
 #: Seconds until all that was accepted must have ended once the faults are over.
 _REST = 60.0
+#: The same for those that the store has forgotten something of: where it has forgotten an end, none comes.
+_REST_OF_FORGOTTEN = 15.0
 #: Lines of the ledger among which news are looked for.
 _LATEST = 5_000
 _TEST = str(Path(__file__).parents[1])
@@ -48,7 +51,7 @@ class Deployment:
         *,
         broker: Controlled | None,
         broker_url: str,
-        store: EmbeddedValkey,
+        store: EmbeddedValkey | ValkeyCluster,
         proxies: tuple[Proxy, Proxy],
         workers: int,
         seed: int,
@@ -67,6 +70,7 @@ class Deployment:
         self._rate = 0.0
         self._specials = 0
         self._deleted: set[str] = set()
+        self._forgotten: set[str] = set()
         self.pool = WorkerPool(self._start_worker, workers)
 
     @property
@@ -128,6 +132,10 @@ class Deployment:
         """These runs were in a queue that was deleted."""
         self._deleted |= runs
 
+    def forget(self, runs: set[str]) -> None:
+        """The store can have forgotten something of these runs."""
+        self._forgotten |= runs
+
     # Watching
 
     def done_after(self, moment: float, seconds: float) -> Line:
@@ -143,7 +151,7 @@ class Deployment:
         """Returns once all of these runs, as far as the store knows them, have ended."""
         waiting = set(runs) - self._deleted
         deadline = time.monotonic() + seconds
-        while waiting := asyncio.run(left_open(self.store.url, waiting)):
+        while waiting := left_open(self.store.url, waiting):
             if time.monotonic() > deadline:
                 return  # the invariants say it better
             time.sleep(0.2)
@@ -168,7 +176,8 @@ class Deployment:
             if caller.running:
                 caller.terminate(seconds=60)
         asyncio.run(self._finish())
-        self.wait_for_end(sorted({line.run for line in self.ledger.all()}))
+        self.wait_for_end(sorted({line.run for line in self.ledger.all()} - self._forgotten))
+        self.wait_for_end(sorted(self._forgotten), _REST_OF_FORGOTTEN)
         self.pool.wait_until_up()
         # What was called off while it waited for its next attempt comes round once more, and somebody must take it.
         asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
@@ -185,6 +194,7 @@ class Deployment:
                 effects=self._effects.all(),
                 logs={f"{each.name} {each.pid}": tuple(each.lines) for each in self._processes()},
                 deleted=frozenset(self._deleted),
+                forgotten=frozenset(self._forgotten),
                 exits=tuple(exits),
             )
         )
@@ -197,7 +207,8 @@ class Deployment:
 
     def _start(self, module: str, *more: str) -> Process:
         broker_url = self.broker_url if "," in self.broker_url else self.broker_door.url
-        command = [sys.executable, "-m", module, str(self.folder), broker_url, self.store_door.url]
+        store_url = self.store.url if "," in self.store.url else self.store_door.url
+        command = [sys.executable, "-m", module, str(self.folder), broker_url, store_url]
         path = os.pathsep.join([_TEST, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = skewed(clean_environment(PYTHONPATH=path), next(self._skews))
         return Process([*command, *more], environment, self.folder)
@@ -209,7 +220,7 @@ def deployed(
     *,
     broker: Controlled | None,
     broker_url: str,
-    store: EmbeddedValkey,
+    store: EmbeddedValkey | ValkeyCluster,
     workers: int,
     seed: int,
 ) -> Iterator[Deployment]:
@@ -220,16 +231,17 @@ def deployed(
     Before a cluster there is no proxy: a client is to choose among its nodes.
     """
     with ExitStack() as opened:
-        store_door = opened.enter_context(open_door(store.url))
-        broker_door = store_door
-        if broker_url.startswith("amqp") and "," not in broker_url:
-            broker_door = opened.enter_context(open_door(broker_url, amqp=True))
+        doors = [
+            opened.enter_context(open_door(url, amqp=url.startswith("amqp")))
+            for url in dict.fromkeys((broker_url, store.url))
+            if "," not in url
+        ]
         deployment = Deployment(
             folder,
             broker=broker,
             broker_url=broker_url,
             store=store,
-            proxies=(broker_door, store_door),
+            proxies=(doors[0], doors[-1]),
             workers=workers,
             seed=seed,
         )

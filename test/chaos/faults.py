@@ -15,6 +15,7 @@ from chaos.deployment import Deployment
 from chaos.points import Point
 from chaos.worker import LEASE
 from chaos.workload import KINDS
+from mousetrap.embedded_valkey import EmbeddedValkey
 from support.processes import Process
 from support.rabbitmq import OwnRabbitMQ
 from support.rabbitmq_cluster import TICK_S, RabbitMQCluster
@@ -92,7 +93,7 @@ def pause_a_worker(deployment: Deployment, *, cut_off: bool = False) -> Span:
 
     Cut off from its broker, it is a zombie: others have got its jobs, and it wakes up believing that they are its own.
     """
-    with _Timed() as timed:
+    with Timed() as timed:
         deployment.pool.wait_until_up()
         worker = deployment.chance.choice(deployment.pool.up())
         worker.send(signal.SIGSTOP)
@@ -105,7 +106,7 @@ def pause_a_worker(deployment: Deployment, *, cut_off: bool = False) -> Span:
 
 def restart_workers_one_by_one(deployment: Deployment) -> Span:
     """SIGTERM, one after the other, as a deployment does."""
-    with _Timed() as timed:
+    with Timed() as timed:
         deployment.pool.wait_until_up()
         for worker in deployment.pool.up():
             worker.send(signal.SIGTERM)
@@ -119,7 +120,7 @@ def _submitting(kind: str, count: int = 1) -> Callable[[Deployment], Span]:
     """Runs whose handlers do harm; the harm is over when they have ended."""
 
     def strike(deployment: Deployment) -> Span:
-        with _Timed() as timed:
+        with Timed() as timed:
             deployment.wait_for_end(deployment.submit(kind, count))
         return timed.span
 
@@ -131,7 +132,7 @@ def _submitting(kind: str, count: int = 1) -> Callable[[Deployment], Span]:
 
 def stop_the_broker(deployment: Deployment) -> Span:
     """The broker's application stops and starts; its node stays."""
-    with _Timed() as timed:
+    with Timed() as timed:
         _broker(deployment).rabbitmqctl("stop_app")
         time.sleep(1.0)
         _broker(deployment).rabbitmqctl("start_app")
@@ -139,7 +140,7 @@ def stop_the_broker(deployment: Deployment) -> Span:
 
 
 def kill_the_broker(deployment: Deployment) -> Span:
-    with _Timed() as timed:
+    with Timed() as timed:
         _broker(deployment).kill()
         time.sleep(0.5)
         _broker(deployment).start()
@@ -150,7 +151,7 @@ def _using_up(what: str, nothing: str, usual: str) -> Callable[[Deployment], Spa
     """The broker raises an alarm for want of what `rabbitmqctl` sets, and takes no message until it has it again."""
 
     def strike(deployment: Deployment) -> Span:
-        with _Timed() as timed:
+        with Timed() as timed:
             _broker(deployment).rabbitmqctl(what, nothing)
             time.sleep(_STAY)
             _broker(deployment).rabbitmqctl(what, usual)
@@ -163,7 +164,7 @@ def fill_the_queues(deployment: Deployment) -> Span:
     """Each queue takes one message, and refuses the next."""
     vhost = ("--vhost", deployment.vhost)
     names = "|".join(kind for kind in KINDS if kind != "doomed")
-    with _Timed() as timed:
+    with Timed() as timed:
         policy = (f"^({names})_[0-9]$", json.dumps({"max-length": 1}), "--apply-to", "queues")
         _broker(deployment).rabbitmqctl("set_policy", *vhost, "chaos-full", *policy)
         time.sleep(_STAY)
@@ -175,7 +176,7 @@ def delete_a_queue(deployment: Deployment) -> Span:
     """With messages in it, which are lost then: an operator's act. Those after it must not be."""
     queue = KINDS["doomed"].pipeline.first.queue
     before = deployment.submit("doomed", 120)
-    with _Timed() as timed:
+    with Timed() as timed:
         lines_before = {worker: len(worker.lines) for worker in deployment.pool.up()}
         _broker(deployment).rabbitmqctl("delete_queue", "--vhost", deployment.vhost, queue)
         deployment.forgive(set(before))
@@ -206,7 +207,7 @@ def kill_the_leader(deployment: Deployment) -> Span:
 
 def lose_the_quorum(deployment: Deployment) -> Span:
     """Two of three die: nothing can be kept safely, so nothing is accepted; and they come back."""
-    with _Timed() as timed:
+    with Timed() as timed:
         for node in deployment.chance.sample(_cluster(deployment).nodes, 2):
             node.kill()
         time.sleep(_STAY)
@@ -228,7 +229,7 @@ def cut_off_the_leader(deployment: Deployment) -> Span:
 
 def cut_off_for_a_moment(deployment: Deployment) -> Span:
     """A leader reaches no other node for less than any node takes to notice, and then goes on where it was."""
-    with _Timed() as timed:
+    with Timed() as timed:
         _cluster(deployment).cut(*_links_of_the_leader(deployment))
         time.sleep(deployment.chance.uniform(0.5, TICK_S / 4))
         _cluster(deployment).heal()
@@ -239,7 +240,7 @@ def _cutting(count: int) -> Callable[[Deployment], Span]:
     """Nodes that live and do not reach each other. One link: each side has a majority. All three: none has."""
 
     def strike(deployment: Deployment) -> Span:
-        with _Timed() as timed:
+        with Timed() as timed:
             links = deployment.chance.sample([(0, 1), (0, 2), (1, 2)], count)
             _cluster(deployment).cut(*links)
             _cluster(deployment).wait_until_noticed(*links)
@@ -275,7 +276,7 @@ def pull_the_cable(deployment: Deployment) -> Span:
 
 
 def slow_the_network(deployment: Deployment) -> Span:
-    with _Timed() as timed:
+    with Timed() as timed:
         deployment.broker_door.weather.delay = deployment.chance.uniform(0.05, 0.4)
         time.sleep(_STAY)
         deployment.broker_door.weather.delay = 0.0
@@ -284,7 +285,7 @@ def slow_the_network(deployment: Deployment) -> Span:
 
 def lose_acknowledgements(deployment: Deployment) -> Span:
     """Basic.Ack frames of workers vanish, and then the connections that should have carried them."""
-    with _Timed() as timed:
+    with Timed() as timed:
         _lose(deployment, "drop_acks")
         deployment.broker_door.cut()
     return timed.span
@@ -292,7 +293,7 @@ def lose_acknowledgements(deployment: Deployment) -> Span:
 
 def lose_confirms(deployment: Deployment) -> Span:
     """Basic.Ack frames of the broker vanish: the publisher must not wait without end, nor lose the message."""
-    with _Timed() as timed:
+    with Timed() as timed:
         _lose(deployment, "drop_confirms")
     return timed.span
 
@@ -301,15 +302,15 @@ def lose_confirms(deployment: Deployment) -> Span:
 
 
 def kill_the_store(deployment: Deployment) -> Span:
-    with _Timed() as timed:
-        deployment.store.kill()
+    with Timed() as timed:
+        _store(deployment).kill()
         time.sleep(0.5)
-        deployment.store.start()
+        _store(deployment).start()
     return timed.span
 
 
 def pause_the_store(deployment: Deployment) -> Span:
-    with _Timed() as timed:
+    with Timed() as timed:
         os.kill(_pid(deployment), signal.SIGSTOP)
         time.sleep(LEASE + 1.0)
         os.kill(_pid(deployment), signal.SIGCONT)
@@ -318,7 +319,7 @@ def pause_the_store(deployment: Deployment) -> Span:
 
 def fill_the_store(deployment: Deployment) -> Span:
     """Each write is refused for want of memory."""
-    with _Timed() as timed, Redis.from_url(administrator(deployment.store.url)) as client:
+    with Timed() as timed, Redis.from_url(administrator(deployment.store.url)) as client:
         client.config_set("maxmemory", 1)
         time.sleep(_STAY)
         client.config_set("maxmemory", 0)
@@ -419,17 +420,17 @@ OF_A_CLUSTER: tuple[Fault, ...] = (
 )
 
 
-class _Timed:
+class Timed:
     """The span of a block."""
 
     span: Span
 
     def __enter__(self) -> Self:
-        self._begin = time.monotonic()
+        self.begin = time.monotonic()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.span = Span(self._begin, time.monotonic())
+        self.span = Span(self.begin, time.monotonic())
 
 
 def _now() -> Span:
@@ -474,7 +475,12 @@ def _cluster(deployment: Deployment) -> RabbitMQCluster:
     return deployment.broker
 
 
+def _store(deployment: Deployment) -> EmbeddedValkey:
+    assert isinstance(deployment.store, EmbeddedValkey)
+    return deployment.store
+
+
 def _pid(deployment: Deployment) -> int:
-    pid = deployment.store.pid
+    pid = _store(deployment).pid
     assert pid is not None
     return pid

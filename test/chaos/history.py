@@ -1,7 +1,7 @@
 """Holds what is known when a run of the suite is over."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -56,8 +56,21 @@ class History:
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Runs whose queue somebody deleted with their message in it: an operator's act, which no queue survives.
     deleted: frozenset[str] = frozenset()
+    #: Runs of which the store can have forgotten something: what a replica had not got when it took over.
+    forgotten: frozenset[str] = frozenset()
     #: The exit codes of the workers that were asked to stop at the end.
     exits: tuple[int, ...] = ()
+
+    @cached_property
+    def remembered(self) -> "History":
+        """The same without the runs that the store can have forgotten something of."""
+        return replace(
+            self,
+            ledger=tuple(line for line in self.ledger if line.run not in self.forgotten),
+            calls=tuple(entry for entry in self.calls if entry.run not in self.forgotten),
+            runs={run: stored for run, stored in self.runs.items() if run not in self.forgotten},
+            dead=tuple(letter for letter in self.dead if letter.run not in self.forgotten),
+        )
 
     @cached_property
     def kinds(self) -> Mapping[str, str]:

@@ -10,8 +10,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -130,7 +131,8 @@ async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, r
     ):
         ledger = folder / "ledger.jsonl"
         caller = Caller(_Store(store, trap), _Queue(queue, trap), Ledger(ledger))
-        await _at_a_rate(caller, _left(ledger, seed), rate, stop)
+        planned = partial(orders, seed, in_a_cluster="," in store_url)
+        await _at_a_rate(caller, _left(ledger, seed, planned), rate, stop)
 
 
 async def _at_a_rate(
@@ -155,15 +157,15 @@ async def _finish_again_and_again(caller: Caller) -> None:
         await caller.finish_what_others_began(_OLD_S)
 
 
-def _left(ledger: Path, seed: int) -> Iterator[tuple[Order, bool]]:
+def _left(ledger: Path, seed: int, planned: Callable[[], Iterator[Order]]) -> Iterator[tuple[Order, bool]]:
     """The orders without an answer, then those that were never asked for; each with whether it was asked for before."""
     lines = Reader(ledger).all()
     asked = _runs(lines, "attempted", seed)
     answered = _runs(lines, "accepted", seed) | _runs(lines, "refused", seed)
-    for order in islice(orders(seed), len(asked)):
+    for order in islice(planned(), len(asked)):
         if order.run not in answered and order.work.order % 10 not in _FORGOTTEN:
             yield order, True
-    for order in islice(orders(seed), len(asked), None):
+    for order in islice(planned(), len(asked), None):
         yield order, False
 
 

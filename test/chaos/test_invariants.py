@@ -252,12 +252,27 @@ BAD: list[tuple[str, str, Spoil]] = [
         "a claim under a fence that was granted before",
         lambda history: replace(history, calls=(*history.calls, *granted("v", 1, 1, 9.0))),
     ),
+    (
+        "what_was_forgotten_goes_on",
+        "a run that was at work",
+        lambda history: replace(
+            history,
+            forgotten=frozenset("p"),
+            ledger=tuple(each for each in history.ledger if (each.run, each.what) != ("p", "done")),
+            runs={**history.runs, "p": StoredRun("queued", None, ("accepted", "started"))},
+        ),
+    ),
     ("workers_end_in_order", "one killed", lambda history: replace(history, exits=(0, -9))),
 ]
 
 
 def test_a_good_history_breaks_nothing() -> None:
     assert_all_hold(GOOD)
+
+
+def test_a_run_whose_end_was_forgotten_may_stand_as_it_was() -> None:
+    stands = StoredRun("queued", None, ("accepted", "started"))
+    assert_all_hold(replace(with_run("p", stands)(GOOD), forgotten=frozenset("p")))
 
 
 @pytest.mark.parametrize(("name", "what", "spoil"), BAD, ids=[f"{name}: {what}" for name, what, _ in BAD])

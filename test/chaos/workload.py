@@ -144,10 +144,12 @@ PIPELINES = {kind.pipeline.name: kind.pipeline for kind in KINDS.values()}
 QUEUES = sorted(stage.queue for kind in KINDS.values() for stage in kind.pipeline.stages)
 
 
-def orders(seed: int) -> Iterator[Order]:
-    """Runs without end; the same seed gives the same ones, by the same names."""
+def orders(seed: int, *, in_a_cluster: bool = False) -> Iterator[Order]:
+    """Runs without end; the same seed gives the same ones, by the same names. In a cluster none has a lock: it keeps no locks."""
     chance = random.Random(f"orders of {seed}")
-    names = [name for name, kind in KINDS.items() if kind.share]
+    names = [
+        name for name, kind in KINDS.items() if kind.share and not (in_a_cluster and kind.pipeline.first.lock)
+    ]
     shares = [KINDS[name].share for name in names]
     number = 0
     while True:

@@ -1,9 +1,11 @@
 """Runs a Valkey Cluster of three primaries, each with a replica."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,19 @@ from support.waiting import until
 ON_ONE_CLUSTER = pytest.mark.xdist_group("valkey_cluster")
 _PASSWORD = "for-the-tests-alone"
 _REPLY_TIMEOUT_S = 30.0
-#: Until servers take one that does not answer for dead. Long: on a busy machine none may be replaced that lives.
+#: Until servers take one that does not answer for dead. Long: on a busy machine none may be replaced that lives, unless a test
+#: asks for it.
 _NODE_TIMEOUT_MS = 60_000
 
 
 class Node:
     """One server."""
 
-    def __init__(self, directory: Path, port: int, bus: int) -> None:
+    def __init__(self, directory: Path, ports: tuple[int, int], options: Mapping[str, str | int]) -> None:
         directory.mkdir(parents=True)
         self._directory = directory
-        self.port, self.bus = port, bus
+        self.port, self.bus = ports
+        self._options = options
         users = (
             f"user default on >{_PASSWORD} ~* &* +@all",
             f"user mousetrap on >{_PASSWORD} {_RIGHTS}",
@@ -45,12 +49,17 @@ class Node:
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def ask(self, *command: str | int) -> Any:
+    def ask(self, *command: str | bytes | int) -> Any:
         """The reply to a command of an administrator."""
         (reply,) = ask_blocking(f"valkey://default:{_PASSWORD}@{self.host}/0", [command], _REPLY_TIMEOUT_S)
         if isinstance(reply, ReplyError):
             raise reply
         return reply
+
+    def slots(self) -> list[tuple[int, int]]:
+        """The ranges that it has."""
+        found = self.ask("CLUSTER", "SLOTS")
+        return [(start, end) for start, end, primary, *_ in found if primary[1] == self.port]
 
     def answers(self) -> bool:
         try:
@@ -66,6 +75,13 @@ class Node:
         for process in (self._ending, self._process):
             process.kill()
             process.communicate()
+
+    def pause(self) -> None:
+        """It does nothing, and its connections stay open, until `resume`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def start(self) -> None:
         """Starts it again; it joins its cluster by what it wrote down of that."""
@@ -85,6 +101,7 @@ class Node:
             "save": "",
             "repl-diskless-sync-delay": 0,
             "maxmemory-policy": "noeviction",
+            **self._options,
         }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         with (self._directory / "valkey.log").open("ab") as log:
@@ -98,11 +115,13 @@ class Node:
 
 
 class ValkeyCluster:
-    """Three primaries, each with a replica, until `remove`."""
+    """Three primaries, each with a replica, until `remove`; `options` are those of a server."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, options: Mapping[str, str | int] | None = None) -> None:
         ports = free_ports(12)
-        self.nodes = [Node(directory / str(n), ports[2 * n], ports[2 * n + 1]) for n in range(6)]
+        self.nodes = [
+            Node(directory / str(n), (ports[2 * n], ports[2 * n + 1]), options or {}) for n in range(6)
+        ]
         for node in self.nodes:
             until(node.answers, f"{node.host} answers")
         self._share_slots()
@@ -142,24 +161,44 @@ class ValkeyCluster:
         """The replica of a primary that was killed takes over, as it does by itself once the others take that one for dead."""
         replica = next(node for node in self.nodes if node.is_alive() and _follows(node, primary))
         replica.ask("CLUSTER", "FAILOVER", "TAKEOVER")
-        alive = [node for node in self.nodes if node.is_alive()]
-        until(lambda: all(primary.port not in _primary_ports(node) for node in alive), "all know")
+        self.wait_until_replaced(primary)
+
+    def wait_until_replaced(self, primary: Node) -> None:
+        """Returns once all others know another server in its place."""
+        others = [node for node in self.nodes if node is not primary and node.is_alive()]
+        until(lambda: all(primary.port not in _primary_ports(node) for node in others), "all know")
+
+    def hand_over(self, primary: Node) -> None:
+        """A primary that lives gives its slots to its replica, as before an upgrade of its machine."""
+        replica = self.replica_of(primary)
+        until(lambda: replica.ask("CLUSTER", "FAILOVER") == b"OK", "the replica begins to take over")
+        self.wait_until_replaced(primary)
+
+    def cut_off_replica_of(self, primary: Node) -> None:
+        """Its replica gets nothing of what it writes from now on."""
+        replica = self.replica_of(primary)
+        replica.ask("CONFIG", "SET", "primaryauth", "not the password")
+        primary.ask("CLIENT", "KILL", "TYPE", "replica")
+        until(lambda: replica.ask("ROLE")[3] != b"connected", "the replica is cut off")
+
+    def move(self, key: str) -> None:
+        """Moves the slot of the key to another server, its keys one by one."""
+        source = self.primary_of(key)
+        target = next(node for node in self.primaries() if node is not source)
+        slot = _begin_to_move(key, source, target)
+        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
+            _migrate(source, target, *keys)
+        for node in (target, source, *self.primaries()):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", _id(target))
 
     @contextmanager
     def moving(self, key: str) -> Iterator[Callable[..., None]]:
         """The slot of the key is on its way to another server in this block; a function moves keys of it. They are deleted after it."""
         source = self.primary_of(key)
         target = next(node for node in self.primaries() if node is not source)
-        slot = source.ask("CLUSTER", "KEYSLOT", key)
-        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.ask("CLUSTER", "MYID").decode())
-        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.ask("CLUSTER", "MYID").decode())
-
-        def move(*keys: str) -> None:
-            login = ("AUTH2", "default", _PASSWORD)
-            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *login, "KEYS", *keys)
-
+        slot = _begin_to_move(key, source, target)
         try:
-            yield move
+            yield partial(_migrate, source, target)
         finally:
             for node in (source, target):
                 node.ask("FLUSHALL")
@@ -170,7 +209,9 @@ class ValkeyCluster:
         for node in self.nodes:
             if not node.is_alive():
                 node.start()
-                until(node.answers, f"{node.host} answers")
+        for node in self.nodes:
+            until(node.answers, f"{node.host} answers")
+            node.ask("CONFIG", "SET", "primaryauth", _PASSWORD)
         for primary in until(self._three, "three primaries"):
             self.replica_of(primary)
         for node in self.nodes:  # one that begins again as a primary serves nothing for two seconds
@@ -209,6 +250,23 @@ class ValkeyCluster:
             replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID").decode())
         for primary in self.nodes[:3]:
             self.replica_of(primary)
+
+
+def _id(node: Node) -> str:
+    return str(node.ask("CLUSTER", "MYID").decode())
+
+
+def _begin_to_move(key: str, source: Node, target: Node) -> int:
+    """The slot of the key, which is on its way from now on."""
+    slot: int = source.ask("CLUSTER", "KEYSLOT", key)
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", _id(source))
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", _id(target))
+    return slot
+
+
+def _migrate(source: Node, target: Node, *keys: str | bytes) -> None:
+    login = ("AUTH2", "default", _PASSWORD)
+    source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *login, "KEYS", *keys)
 
 
 def _is_whole(node: Node) -> bool:
