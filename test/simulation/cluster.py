@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -13,11 +13,13 @@ from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
 from mousetrap.jobs import Job, MousetrapError, dead_queue, first_job
 from mousetrap.run_store import RunConflict, StoredRun
+from mousetrap.run_store.keys import packed_run_key
 from mousetrap.shapes import RunState
+from mousetrap.store_client.slots import slot_of
 from mousetrap.submit_run import SubmitOptions, Submitter
 from mousetrap.testing.simulation.process import CrashPoint, Fault, Process
 from mousetrap.testing.simulation.simulation import KEYRING, Node, Simulation
-from mousetrap.testing.simulation.store_client import StoreClient, Transitions
+from mousetrap.testing.simulation.store_client import Store, Transitions
 from mousetrap.worker import Runtime, WorkerOptions, run_worker
 from simulation.handlers import (
     KINDS,
@@ -34,6 +36,7 @@ from simulation.handlers import (
 from simulation.ledger import Ledger, RunFacts
 from simulation.patches import LoggedErrors, patch_format, patch_time
 from simulation.payloads import PayloadFaults, payloads_in, text_of
+from simulation.store_cluster import Held, StoreCluster
 from simulation.stored import decided_fence
 
 #: How long a worker's claim is valid.
@@ -46,10 +49,16 @@ _LATENCY_S = {"ann": 0.0010, "bob": 0.0013}
 
 
 class Cluster(Simulation):
-    """Two servers, the workers and an API. With `packed`, new runs are of wire format 5. Call `end` after use."""
+    """Two servers, the workers and an API. With `packed`, new runs are of wire format 5; with `split`, the store is a cluster of
+    three. Call `end` after use."""
 
-    def __init__(self, keep: int = 64, *, packed: bool = False) -> None:
+    def __init__(self, keep: int = 64, *, packed: bool = False, split: bool = False) -> None:
         super().__init__((name for queue in QUEUES for name in (queue, dead_queue(queue))), keep=keep)
+        self.split: StoreCluster | None = None
+        if split:
+            later, now_ms = self.loop.call_later, self.server.now_ms
+            self.split = StoreCluster(now_ms, later, self.names, self.transitioned)
+            self.server = self.store = cast(Any, self.split)
         self.ledger = Ledger(self.loop.time)
         self.workers: dict[str, Node] = {}
         self.runs: list[str] = []
@@ -68,9 +77,12 @@ class Cluster(Simulation):
 
     def open(self, name: str, latency: float) -> Node:
         node = super().open(name, latency)
-        client = StoreClient(self.store, node.process)
+        client = self.store_client(node.process)
         node.store.payloads = payloads_in(client, lambda: self.loop.epoch_ms / 1000)
         return node
+
+    def store_client(self, process: Process) -> Any:
+        return self.split.client(process) if self.split else super().store_client(process)
 
     # Time
 
@@ -191,6 +203,77 @@ class Cluster(Simulation):
         if not self.store.away:
             self.ledger.disturb()
         super().store_away(seconds)
+
+    def store_server_away(self, pair: int, seconds: float) -> None:
+        """One primary of the cluster is away for a while, and keeps its data."""
+        assert self.split is not None
+        store = self.split.store_of(pair)
+        if store.away:
+            return
+        self.ledger.disturb()
+        self.event_log.record(f"store {pair}", "goes away")
+        store.away = True
+        self.loop.call_later(seconds, self._is_back, store, f"store {pair}")
+
+    def replace_store_server(self, pair: int, seconds: float) -> None:
+        """One primary of the cluster dies, and after a while its replica has its place and all that it had."""
+        assert self.split is not None
+        if not self.split.store_of(pair).away:
+            self._replace(pair, seconds, lambda: self._replaced(pair, seconds, None))
+
+    def forget(self, pair: int, lag: float, seconds: float) -> None:
+        """The same, and its replica has not had the last `lag` seconds."""
+        split = self.split
+        assert split is not None
+        if split.store_of(pair).away or pair in split.lagging:
+            return
+        split.lagging.add(pair)
+        old = split.primaries[pair]
+        held = old.copied()
+
+        def die() -> None:
+            if split.store_of(pair).away:
+                split.lagging.remove(pair)
+            else:
+                self._replace(pair, seconds, forget)
+
+        def forget() -> None:
+            changed = old.changed_since(held)
+            split.lagging.remove(pair)
+            self._replaced(pair, seconds, held)
+            self.ledger.forget(self.server, changed)
+
+        self.loop.call_later(lag, die)
+
+    def _replace(self, pair: int, seconds: float, replace: Callable[[], None]) -> None:
+        assert self.split is not None
+        self.ledger.disturb()
+        self.event_log.record(f"store {pair}", "dies")
+        self.split.store_of(pair).away = True
+        self.loop.call_later(seconds, replace)
+
+    def _replaced(self, pair: int, seconds: float, held: Held | None) -> None:
+        assert self.split is not None
+        self.event_log.record(f"store {pair}", "is replaced by its replica")
+        former = self.split.store_of(pair)
+        self.split.replace(pair, held)
+        self.loop.call_later(seconds, self._is_back, former, f"the former store {pair}")
+
+    def pair_of(self, run: str) -> int:
+        """Which servers of the cluster have a run."""
+        assert self.split is not None
+        return self.split.pair_with(packed_run_key(run))
+
+    def move_slot(self, run: str, pair: int, seconds: float) -> None:
+        """The slot of a run goes to another server of the cluster, key by key."""
+        assert self.split is not None
+        self.ledger.disturb()
+        self.event_log.record("store", f"moves the slot of {run} to {pair}")
+        self.split.move(slot_of(packed_run_key(run)), pair, seconds)
+
+    def _is_back(self, store: Store, name: str) -> None:
+        self.event_log.record(name, "is back")
+        store.away = False
 
     def damage_payloads(self, run: str, altered: bool) -> None:
         """Alters or removes the payloads of a run in the store."""

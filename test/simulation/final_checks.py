@@ -28,12 +28,16 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
     yield from _payloads(cluster)
     for run, facts in cluster.ledger.facts.items():
         state = cluster.ledger.states.get(run)
+        if facts.end_forgotten:  # it stands as it did before: nothing of it is in a queue any more
+            continue
         yield from _ending(cluster, run, facts, state)
         yield from _dead_letters(run, facts, state, letters[run])
         yield from _attempts(cluster, run, facts)
         yield from _timeline(cluster, run, facts)
         yield from _yielded(cluster, run, facts, state)
-    accepted = [run for run, facts in cluster.ledger.facts.items() if facts.accepted]
+    accepted = [
+        run for run, facts in cluster.ledger.facts.items() if facts.accepted and not facts.end_forgotten
+    ]
     endings = Counter(cluster.ledger.states.get(run) for run in accepted)
     if sum(endings[ending] for ending in _ENDINGS) != len(accepted):
         yield f"{len(accepted)} runs were accepted and ended so: {dict(endings)}"
@@ -117,7 +121,7 @@ def _attempts(cluster: Cluster, run: str, facts: RunFacts) -> Iterator[str]:
         yield f"{run} was tried more than {TRIES} times"
     if facts.kind in ("away", "gone") and any(attempt > 1 for _, attempt in begun):
         yield f"{run} met an outage, and it counted as an attempt"
-    if cluster.ledger.kills[run] > CRASHES:
+    if cluster.ledger.kills[run] > CRASHES and not facts.forgotten:
         yield f"{run} killed {cluster.ledger.kills[run]} workers, and may kill {CRASHES}"
 
 
@@ -144,9 +148,9 @@ def _yielded(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> 
         newest = max(newest, value["fence"])
         numbers[value["fence"]].append(value["number"])
     for fence, kept in numbers.items():
-        if kept != list(range(1, len(kept) + 1)):
+        if kept != list(range(1, len(kept) + 1)) and not facts.forgotten:
             yield f"{run}: under fence {fence} the values {kept} are kept"
-    if facts.kind == "yielding" and state == "completed":
+    if facts.kind == "yielding" and state == "completed" and not facts.forgotten:
         decided = result(cluster.server, run)["fences"][0]
         if len(numbers[decided]) != STEPS:
             yield f"{run}: the attempt under fence {decided} was done, and has {len(numbers[decided])} values"

@@ -1,5 +1,6 @@
 """Records what handlers and store did, and checks the promises."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ _DECISIONS = {
 }
 #: How many arguments the packed `done` has.
 _PACKED_DONE = 8
+#: The run that a key is of.
+_TAG = re.compile(r"mousetrap:\{(.+?)\}:")
 #: After the response to a cancel, a connected worker must have stopped within this time.
 _CANCEL_NOTICE_S = 2.0
 
@@ -67,6 +70,9 @@ class RunFacts:
     #: The newest generation recorded by a redrive, and the newest that a worker was granted.
     redriven: int = 0
     begun: int = 0
+    #: True if the store has forgotten something of it, and if that it had ended.
+    forgotten: bool = False
+    end_forgotten: bool = False
 
 
 class PromiseBroken(AssertionError):
@@ -114,7 +120,7 @@ class Ledger:
 
     def follows(self, call: HandlerCall, fence: int, recorded: int) -> None:
         """Checks that a later stage begins on the recorded outcome; `fence` is the one that its input was decided under."""
-        if fence != recorded:
+        if fence != recorded and not self.facts[call.run].forgotten:
             on = f"the outcome under fence {recorded} is recorded" if recorded else "no outcome is recorded"
             self._report(f"{call.run}.{call.stage} began on an outcome under fence {fence}, and {on}")
 
@@ -136,6 +142,23 @@ class Ledger:
             behind = other.lock_fence and not other.over and other.process.alive and other.undisturbed
             if behind and other.job != call.job:
                 self._report(f"{call.run} and {other.run} held one lock at the same time")
+
+    def forget(self, server: StoreServer, keys: Iterable[bytes]) -> None:
+        """The store has forgotten what was last written to these keys, and has what was there before."""
+        tagged = (_TAG.match(key.decode()) for key in keys)
+        runs = {found[1] for found in tagged if found and found[1] in self.facts}
+        states = dict(run_states(server))
+        for run in runs:
+            facts, before = self.facts[run], self.states.pop(run, None)
+            facts.forgotten, facts.cancelled_at = True, None
+            facts.damaged = facts.damaged or facts.large
+            if (state := states.get(run)) is not None:
+                self.states[run] = state
+            if before in ENDS and state != before:
+                facts.end_forgotten = True
+        for key in [key for key in self.fences if (found := _TAG.match(key)) and found[1] in runs]:
+            del self.fences[key]
+        self.disturb()
 
     def disturb(self, process: Process | None = None) -> None:
         """A worker, or all of them, cannot receive news in time."""

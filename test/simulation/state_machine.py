@@ -15,6 +15,7 @@ from simulation import final_checks
 from simulation.cluster import Cluster
 from simulation.handlers import KINDS
 from simulation.ledger import PromiseBroken
+from simulation.store_cluster import PAIRS
 
 WORKERS = ("ann", "bob")
 #: Without an event for this long, none will come: longer than any lease, delay, outage and poll.
@@ -29,6 +30,7 @@ kinds = st.lists(st.sampled_from(tuple(KINDS)), min_size=1, max_size=3)
 workers = st.sampled_from(WORKERS)
 who = st.sampled_from((*WORKERS, "api"))
 runs = st.integers(1, _MAX_RUNS)
+pairs = st.integers(0, PAIRS - 1)
 
 
 class FailingRun(AssertionError):
@@ -74,10 +76,12 @@ class PromiseMachine(RuleBasedStateMachine):
     KEEP = 64
     #: Whether runs are of wire format 5.
     PACKED = False
+    #: Whether the store is a cluster of three.
+    SPLIT = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.cluster = Cluster(self.KEEP, packed=self.PACKED)
+        self.cluster = Cluster(self.KEEP, packed=self.PACKED, split=self.SPLIT)
         for name in WORKERS:
             self.cluster.start(name)
         self.steps: list[Step] = []
@@ -245,3 +249,53 @@ class BesideMachine(KeepingMachine):
     """The same where every outcome is kept: what follows is published while it is being recorded."""
 
     PACKED = True
+
+
+class ClusterMachine(BesideMachine):
+    """The same where the store is a cluster of three: each part of a call can fail by itself, and replicas take over."""
+
+    SPLIT = True
+
+    @rule(pair=pairs, seconds=a_while, then=then)
+    @recorded
+    def stop_store_server(self, pair: int, seconds: float, then: float) -> None:
+        self.cluster.store_server_away(pair, seconds)
+        self._pass_time(then)
+
+    @rule(pair=pairs, seconds=a_while, then=then)
+    @recorded
+    def replace_store_server(self, pair: int, seconds: float, then: float) -> None:
+        self.cluster.replace_store_server(pair, seconds)
+        self._pass_time(then)
+
+    def _submit(self, kinds: list[str], then: float) -> None:
+        """A cluster keeps no locks."""
+        super()._submit([kind.replace("locked", "slow") for kind in kinds], then)
+
+
+class SplitMachine(ClusterMachine):
+    """The same where slots change their server, key by key."""
+
+    @rule(run=runs, pair=pairs, seconds=a_while, then=then)
+    @recorded
+    def move_slot(self, run: int, pair: int, seconds: float, then: float) -> None:
+        if self.cluster.runs:
+            self.cluster.move_slot(self._run(run), pair, seconds)
+        self._pass_time(then)
+
+
+class ForgetfulMachine(ClusterMachine):
+    """The same where a replica that takes over may lack what was written last. Nothing stands still but what had ended by then."""
+
+    @rule(pair=pairs, lag=a_while, seconds=a_while, then=then)
+    @recorded
+    def forget(self, pair: int, lag: float, seconds: float, then: float) -> None:
+        self.cluster.forget(pair, lag, seconds)
+        self._pass_time(then)
+
+    @rule(run=runs, lag=a_while, seconds=a_while, then=then)
+    @recorded
+    def forget_run(self, run: int, lag: float, seconds: float, then: float) -> None:
+        if self.cluster.runs:
+            self.cluster.forget(self.cluster.pair_of(self._run(run)), lag, seconds)
+        self._pass_time(then)

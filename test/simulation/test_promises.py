@@ -4,6 +4,7 @@ import faulthandler
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -18,10 +19,14 @@ from simulation.shrink import shrunk
 from simulation.state_machine import (
     BesideMachine,
     FailingRun,
+    ForgetfulMachine,
     KeepingMachine,
     PackedMachine,
     PromiseMachine,
+    SplitMachine,
 )
+
+Machine = TypeVar("Machine", bound=PromiseMachine)
 
 #: The number of simulations. If it is set, they are new ones each time; else always the same, so that CI is stable.
 _ASKED = os.environ.get("MOUSETRAP_SIMULATION_EXAMPLES")
@@ -45,7 +50,7 @@ def test_no_promise_of_a_chain_in_place_breaks_whatever_goes_wrong() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("machine", [PackedMachine, BesideMachine])
+@pytest.mark.parametrize("machine", [PackedMachine, BesideMachine, SplitMachine, ForgetfulMachine])
 def test_no_promise_of_wire_format_5_breaks_whatever_goes_wrong(machine: type[PromiseMachine]) -> None:
     faulthandler.cancel_dump_traceback_later()
     broken = _first_broken(int(_ASKED or 100), machine)
@@ -312,6 +317,26 @@ def test_a_record_and_the_publish_beside_it_may_fail_in_any_pair(
         assert set(machine.cluster.ledger.states.values()) == {"completed"}
 
 
+def test_a_run_goes_on_from_an_outcome_whose_claim_the_store_has_forgotten() -> None:
+    """Its first worker died, the second one's claim was not with the replica, and its message is acknowledged."""
+    with _machine(ForgetfulMachine) as machine:
+        machine.submit_first(kinds=["slow"], then=0.05)
+        machine.forget(pair=0, lag=25.0, seconds=5.0, then=0.5)
+        machine.kill_worker(name="ann", back_after=5.0, then=100.0)
+        assert machine.cluster.ledger.facts["run1"].forgotten
+        assert machine.cluster.ledger.states == {"run1": "completed"}
+
+
+@pytest.mark.parametrize("begun", [0.0, 0.03])
+def test_a_dead_letter_is_redriven_of_a_run_whose_end_the_store_has_forgotten(begun: float) -> None:
+    with _machine(ForgetfulMachine) as machine:
+        machine.submit_first(kinds=["hopeless"], then=begun)
+        machine.forget(pair=0, lag=1.0, seconds=0.5, then=100.0)
+        assert machine.cluster.ledger.facts["run1"].end_forgotten
+        machine.repair_and_redrive(then=60.0)
+        assert machine.cluster.ledger.states == {"run1": "completed"}
+
+
 def test_what_follows_from_the_outcome_of_a_worker_that_lost_its_claim_is_refused() -> None:
     with _machine(BesideMachine) as machine:
         _publish_what_another_worker_does_again(machine)
@@ -343,7 +368,7 @@ def _publish_what_another_worker_does_again(machine: PromiseMachine) -> None:
 
 
 @contextmanager
-def _machine(made: type[PromiseMachine]) -> Iterator[PromiseMachine]:
+def _machine(made: type[Machine]) -> Iterator[Machine]:
     machine = made()
     try:
         yield machine

@@ -48,8 +48,8 @@ def _call(command: Sequence[Any]) -> list[Any] | None:
         case ["FCALL", name, 2, key, _, _, record, _] if name.endswith("_decide"):
             job = _JOB_KEY.fullmatch(key)
             return ["plain_completion", job[2], job[1], record] if job else None
-        case ["FCALL", _, int(count), *rest] if len(rest) == count + 1:
-            decoded: list[Any] = msgspec.msgpack.decode(rest[-1])
+        case ["FCALL", _, int(count), *_, bytes(transition)] if 0 < count == len(command) - 4:
+            decoded: list[Any] = msgspec.msgpack.decode(transition)
             return decoded
     return None
 

@@ -58,8 +58,7 @@ class Simulation:
         """A new process; a message takes `latency` seconds between it and a server."""
         process = Process(name, self.loop, self.event_log, latency)
         queue = SimulatedQueue(self.broker, process)
-        client: Any = StoreClient(self.store, process)
-        store = RunStore(client, "simulation", RETENTION_S, self._keep, KEYRING)
+        store = RunStore(self.store_client(process), "simulation", RETENTION_S, self._keep, KEYRING)
         node = Node(process, queue, store, Stop())
         process.died.append(partial(self._died, node))
         self.nodes.append(node)
@@ -125,6 +124,10 @@ class Simulation:
         self.loop.close()
 
     # To override
+
+    def store_client(self, process: Process) -> Any:
+        """The client of the store for a process."""
+        return StoreClient(self.store, process)
 
     def published(self, job: Job, body: bytes) -> None:
         """The broker has stored a job."""

@@ -1,12 +1,17 @@
 -- Gives jobs to workers: claim, begin, renew.
 
 -- Whether the parent has the outcome that a message carries, sent under `fence`. A claim under the fence of a running
--- parent implies that parent's decision: it was made, and its record is still under way. Any other fence's outcome is lost.
+-- parent implies that parent's decision: it was made, and its record is still under way. An earlier fence's outcome is lost. A
+-- later fence the store has granted and forgotten, as a replica can that takes over: to refuse that one's outcome would leave
+-- the run without any message.
 local function agrees_with_parent(run, parent, fence, stage, keep, ttl)
   local held = load_job(run, parent)
   if not held then return true end
-  if held.fence ~= fence then return false end
-  if held.state == 'running' and not held.facts.lock then
+  if held.fence > fence then return false end
+  local implied = held.fence < fence or (held.state == 'running' and not held.facts.lock)
+  if implied and held.state ~= 'done' then
+    log_before(run, parent, held)
+    held.fence, held.verdict, held.facts.lock, held.facts.due_ms = fence, nil, nil, nil
     held.state, held.facts.decided_ms, held.facts.next, held.facts.arrived = 'done', now, stage, true
     record_job_event(run, parent, held, 'finished', held.facts.attempt or 1, held.facts.worker or '', '')
     save_job(run, parent, held, ttl)
