@@ -45,6 +45,8 @@ LEASE_S = 30.0
 REPUBLISH_S = 30.0
 #: Between two sweeps of the API for payloads of unknown runs, and how long ago these were put: longer than a submit takes.
 SWEEP_S, GRACE_S = 20.0, 60.0
+#: A call can happen so long after it was made: three seconds after its caller's timeout.
+_LATE_S = 14.0
 _LATENCY_S = {"ann": 0.0010, "bob": 0.0013}
 
 
@@ -92,6 +94,7 @@ class Cluster(Simulation):
 
     def until_quiet(self, seconds: float) -> None:
         """Lets time pass until the cluster is quiet, or until nothing has happened for `seconds`."""
+        self.run(_LATE_S)
         lines, silent = 0, 0.0
         while silent < seconds and not self.quiet:
             self.run(5.0)

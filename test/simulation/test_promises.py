@@ -142,6 +142,13 @@ def test_a_broken_payload_reaches_no_handler_and_its_redrive_completes_the_run(
         assert machine.cluster.ledger.states["run1"] == "completed"
 
 
+def test_a_call_that_is_late_is_over_before_the_last_checks(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
+        machine.fail_a_store_call(who="api", fault=Fault.LATE, then=0.0)
+        machine.submit(kinds=["plain"], then=0.0015)
+        machine.cancel(run=1, then=4.0)
+
+
 @pytest.mark.parametrize("begun", [0.03, 0.08, 0.13])
 @pytest.mark.parametrize("lost", [0.0, 0.05, 0.3, 1.0])
 def test_a_worker_that_is_late_adds_no_value_to_those_of_its_successor(
