@@ -1,9 +1,13 @@
 """Reads what bricks import, from their texts."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from mousetrap.workspace.edits import Edits
+
+#: In each text with a decorator of a task.
+_DECORATED = re.compile(r"@.*\btask\b", re.DOTALL)
 
 
 def bricks_in(edits: Edits) -> dict[str, str]:
@@ -36,10 +40,12 @@ def imports_of(edits: Edits, folder: str) -> set[str]:
 
 def tasks_in(edits: Edits, folder: str) -> dict[str, str]:
     """The queues of a brick's tasks, by the tasks' names: what decorators name, and else the functions' names."""
+    texts = [edits.read(path) for path in edits.paths(f"{folder}/**/*.py")]
     return {
         named.get("name", node.name): named.get("queue", named.get("name", node.name))
-        for path in edits.paths(f"{folder}/**/*.py")
-        for node in ast.walk(ast.parse(edits.read(path)))
+        for text in texts
+        if _DECORATED.search(text)  # to parse all bricks takes half a second
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for decorator in node.decorator_list
         if (named := _task_options(decorator)) is not None
