@@ -28,7 +28,7 @@ from support.rabbitmq import (
     virtual_host,
 )
 from support.rabbitmq_api import Broker
-from support.s3_server import Bucket, S3Server
+from support.s3_server import ON_ONE_S3, Bucket, S3Server
 from support.shared_node import SharedNode, borrow
 from support.valkey import GivenValkey, OwnValkey, empty
 from support.valkey_cluster import ON_ONE_CLUSTER, ValkeyCluster
@@ -117,6 +117,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(ON_OWN_RABBITMQ)
         if "valkey_cluster" in asked:
             item.add_marker(ON_ONE_CLUSTER)
+        if "s3_server" in asked:
+            item.add_marker(ON_ONE_S3)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from mousetrap.payloads import Backend, S3Backend
 from support.packages import install
@@ -19,6 +20,8 @@ from support.ports import free_ports
 from support.processes import Process, clean_environment
 from support.waiting import until
 
+#: One process has the server: to start it takes six seconds of processor time, more than most tests with it.
+ON_ONE_S3 = pytest.mark.xdist_group("s3")
 _PACKAGES = ("swift-proxy", "swift-object", "swift-container", "swift-account")
 #: Seconds; four Python programs start side by side.
 _START_TIMEOUT_S = 100.0

@@ -15,6 +15,7 @@ from mousetrap.jobs import PayloadAltered, PayloadMissing, Reference, StoreUnrea
 from mousetrap.payloads import Backend, FolderBackend, Payloads, PayloadTooLarge, StoreBackend
 from mousetrap.store_client import open_client
 from support.ports import closed_port
+from support.s3_server import ON_ONE_S3
 
 _MIB = 1024 * 1024
 Opened = Callable[[], AbstractAsyncContextManager[Backend]]
@@ -24,7 +25,7 @@ Opened = Callable[[], AbstractAsyncContextManager[Backend]]
     params=[
         pytest.param("store", marks=pytest.mark.servers),
         "folder",
-        pytest.param("s3", marks=pytest.mark.servers),
+        pytest.param("s3", marks=[pytest.mark.servers, ON_ONE_S3]),
     ]
 )
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:

@@ -13,6 +13,7 @@ from mousetrap.settings import Settings
 from support import blob_worker
 from support.blob_worker import APART, LOOP, THREAD
 from support.processes import Process
+from support.s3_server import ON_ONE_S3
 from support.stack import SIGNING_KEYS
 
 Start = Callable[..., Process]
@@ -33,9 +34,9 @@ MOST = 100 * MIB
         ("store", THREAD, GIB // 8),
         ("store", LOOP, GIB // 8),
         ("store", APART, GIB // 8),
-        ("s3", THREAD, GIB // 16),
-        ("s3", LOOP, GIB // 16),
-        ("s3", APART, GIB // 16),
+        pytest.param("s3", THREAD, GIB // 16, marks=ON_ONE_S3),
+        pytest.param("s3", LOOP, GIB // 16, marks=ON_ONE_S3),
+        pytest.param("s3", APART, GIB // 16, marks=ON_ONE_S3),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )

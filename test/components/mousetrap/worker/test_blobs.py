@@ -20,6 +20,7 @@ from mousetrap.payloads import PayloadOptions, chunks_of
 from mousetrap.pipeline import ContractBroken, Pipeline, Stage, write
 from mousetrap.run_store import open_store
 from support import isolated_blobs
+from support.s3_server import ON_ONE_S3
 from support.workbench import KEYRING, Workbench, just_now_ms, on_streams
 
 DATA = bytes(range(256)) * 40_000  # three chunks
@@ -27,7 +28,7 @@ Opened = Callable[[Pipeline], AbstractAsyncContextManager[Workbench]]
 pytestmark = on_streams
 
 
-@pytest.fixture(params=["store", "folder", "s3"])
+@pytest.fixture(params=["store", "folder", pytest.param("s3", marks=ON_ONE_S3)])
 def opened(request: pytest.FixtureRequest, queue_url: str, store_url: str, tmp_path: Path) -> Opened:
     """Opens a bench whose payloads are on each backend in turn."""
     url = {"store": "", "folder": f"file://{tmp_path}"}.get(request.param)
