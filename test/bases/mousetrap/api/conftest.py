@@ -22,12 +22,15 @@ Serve = Callable[..., httpx.Client]
 
 
 @pytest.fixture
-def serve(store_url: str) -> Iterator[Serve]:
+def serve(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """`serve(api_keys="…")` starts an API with these settings and gives a client of it; both end with the test."""
     with ExitStack() as stack:
 
         def start(**settings: Any) -> httpx.Client:
             given = Settings(**{"broker_url": store_url, "store_url": store_url, **settings})
+            if given.broker_url.startswith("amqp"):  # RabbitMQ on a busy machine takes more than two seconds
+                monkeypatch.setattr("mousetrap.api.services._CONFIRM_TIMEOUT_S", 60.0)
+                monkeypatch.setattr("mousetrap.api.start._TIMEOUT_S", 60.0)
             return stack.enter_context(http_client(stack.enter_context(serving(given))))
 
         yield start
