@@ -102,7 +102,7 @@ def test_a_head_of_usual_size_is_served(api: httpx.Client) -> None:
     assert api.get("/health/live", headers={f"X-{n}": "a" * 600 for n in range(80)}).status_code == 200
 
 
-def test_silent_connections_are_ended(start_api: Start) -> None:
+def test_a_silent_connection_is_ended(start_api: Start) -> None:
     _, api = start_api()
 
     with ExitStack() as opened:

@@ -1,6 +1,7 @@
 """Runs commands in this process."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -26,6 +27,15 @@ def mousetrap(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return Done(main(arguments), *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that logs to standard error does so to the test's, which is closed when the next test logs."""
+    before, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = before
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
