@@ -143,11 +143,11 @@ class RabbitQueue:
         return self._limits_reached[queue][0]
 
     @asynccontextmanager
-    async def _channel(self, timeout_s: float = _REPLY_TIMEOUT_S) -> AsyncIterator[Any]:
+    async def _channel(self, timeout_s: float | None = None) -> AsyncIterator[Any]:
         """A channel for one request. Raises QueueUnreachable when the broker does not answer in time."""
         link = self._publisher.link
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(_REPLY_TIMEOUT_S if timeout_s is None else timeout_s):
                 connection = await link.now()
                 if connection.blocked:
                     raise self._status.unreachable(BLOCKED)

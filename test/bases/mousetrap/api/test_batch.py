@@ -378,8 +378,11 @@ def test_a_body_that_never_begins_is_an_ordinary_problem(
 
 @pytest.mark.parametrize("part", ["broker", "store"])
 def test_without_broker_or_store_the_lines_that_follow_are_not_tried_and_have_an_id_to_repeat_with(
-    serve: Serve, tmp_path: Path, part: str
+    serve: Serve, tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        "mousetrap.api.services._CONFIRM_TIMEOUT_S", 1.5
+    )  # each line that is tried waits so long
     with OwnValkey(tmp_path) as server, Connection(serve(**{f"{part}_url": server.url})) as connection:
         connection.send(b"{}\n")
         assert connection.read_line()["new"]

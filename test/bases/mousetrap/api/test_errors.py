@@ -56,6 +56,11 @@ def test_a_method_that_a_path_does_not_take_is_a_problem(api: httpx.Client, meth
     assert answer.headers["allow"]
 
 
+@pytest.fixture
+def patient_clients() -> None:
+    """Clients as they are: some of these tests are about servers that do not answer."""
+
+
 def closed() -> str:
     """An address without a server."""
     port = closed_port()
