@@ -10,7 +10,6 @@ from mousetrap.jobs import StoreUnreachable
 from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.decode_run import StoredRun
 from mousetrap.run_store.notifications import Watcher
-from mousetrap.run_store.records import packs_new_runs
 from mousetrap.run_store.transitions import Look
 from mousetrap.shapes import ENDS
 
@@ -86,12 +85,7 @@ class Endings(StoreConnection):
         return await _through_outage(self._state, run_id, outage) in (*ENDS, "")
 
     async def _state(self, run_id: str) -> str:
-        looks = [self._packed_runs.look, self._look_at_older]
-        # First at the family that new runs are of: most are found there.
-        for look in looks if packs_new_runs() else reversed(looks):
-            if state := await look(run_id):
-                return state
-        return ""
+        return await self._packed_runs.look(run_id) or await self._look_at_older(run_id)
 
     async def _look_at_older(self, run_id: str) -> str:
         (state,) = await self._batches.call(Look(run_id))

@@ -7,7 +7,7 @@ import msgspec
 from mousetrap.jobs import Done, Failure, Job
 from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.keys import job_key
-from mousetrap.run_store.records import RecordBroken, decode_job, is_packed, packs_new_runs
+from mousetrap.run_store.records import RecordBroken, decode_job, is_packed
 from mousetrap.run_store.signed_records import read_verdict
 from mousetrap.run_store.transitions import CancelRun, JobRedriven, RedriveJob, text_of
 from mousetrap.shapes import RunState
@@ -20,12 +20,9 @@ class Repairs(StoreConnection):
     async def cancel(self, run_id: str, why: Failure | None = None) -> RunState | None:
         """The state after this: `cancelled`, or the one in which the run had ended; None for an unknown run."""
         failure = text_of(why) if why else ""
-        families = [self._packed_runs.cancel, self._cancel_older]
-        state = "unknown"
-        # First the family that new runs are of: most are found there.
-        for cancel in families if packs_new_runs() else reversed(families):
-            if state == "unknown":
-                state = await cancel(run_id, failure)
+        state = await self._packed_runs.cancel(run_id, failure)
+        if state == "unknown":
+            state = await self._cancel_older(run_id, failure)
         return None if state == "unknown" else RunState(state)
 
     async def _cancel_older(self, run_id: str, failure: str) -> str:

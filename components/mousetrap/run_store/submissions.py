@@ -237,9 +237,7 @@ class Submissions(StoreConnection):
         With what it `opened`, a call that comes twice counts once.
         """
         failure = text_of(why)
-        if await self._packed_runs.is_older(run_id) or not (
-            packs_new_runs() or await self._packed_runs.record(run_id)
-        ):
+        if await self._packed_runs.is_older(run_id):
             await self._batches.call(RejectRun(run_id, failure, self._ttl))
         else:
             accepted_ms, number = (opened.accepted_ms, opened.number) if opened else (0, 0)

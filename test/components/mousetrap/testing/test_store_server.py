@@ -106,8 +106,8 @@ def test_the_stand_in_answers_as_the_real_server_does(
     monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5 if family == "packed" else 2)
     if family == "packed":
         monkeypatch.setattr(f"{__name__}._form", packed)
-        # So that the time of a plain command is the server's of the last call, in both.
-        monkeypatch.setattr(connection, "_loop_time", lambda: 0.0)
+    # So that the time of a plain command is the server's of the last call, in both.
+    monkeypatch.setattr(connection, "_loop_time", lambda: 0.0)
 
     @settings(
         max_examples=60,

@@ -200,14 +200,23 @@ async def _slow(query: Query) -> list[int]:
 
 
 async def test_a_cancelled_run_stops_its_handler(world: World) -> None:
-    world.serve(FETCHING, handler=lambda query: None, concurrency=1)
-    world.serve(FETCHING, handler=_slow)
+    stopped: list[Query] = []
+
+    async def slow(query: Query) -> list[int]:
+        try:
+            return await _slow(query)
+        except asyncio.CancelledError:
+            stopped.append(query)
+            raise
+
+    world.serve(FETCHING, handler=slow)
     run = await world.submit(PIPELINE, Query(1.0))
+    await world.advance(seconds=1)
 
     assert await run.cancel() == "cancelled"
     await world.settle()
 
-    assert run.state == "cancelled"
+    assert (run.state, stopped) == ("cancelled", [Query(1.0)])
     with pytest.raises(NotCompleted, match="is cancelled"):
         _ = run.result
 

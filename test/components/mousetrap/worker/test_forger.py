@@ -241,6 +241,8 @@ async def test_a_run_whose_start_somebody_changed_in_the_store_is_neither_publis
     assert run is not None
     with pytest.raises(RerunImpossible, match=r"ive an input"):
         await submitter.rerun(run, run_id="r2", begin="add")
+    with pytest.raises(RerunImpossible, match=r"ive an input"):
+        await submitter.job_of(run, "add")
     assert await submitter.republish(age=0.0) == 0
     assert await bench.queue.count_ready(bench.queue_of("add")) == 0
     assert await bench.queue.count_ready(bench.queue_of("double")) == 0
@@ -273,6 +275,8 @@ async def test_a_stage_is_not_repeated_on_an_output_that_somebody_changed_in_the
 
     with pytest.raises(RerunImpossible, match="not ours to repeat"):
         await bench.submitter.rerun(run, run_id="r2", begin="double")
+    with pytest.raises(RerunImpossible, match="not ours to repeat"):
+        await bench.submitter.job_of(run, "double")  # nor is it shown
 
     assert await bench.queue.count_ready(bench.queue_of("double")) == 0
     given = await bench.submitter.rerun(run, run_id="r3", begin="double", body=b"5")
