@@ -3,17 +3,32 @@
 import asyncio
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 
+from mousetrap.handlers import Binding
+from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueOptions, QueueUnreachable
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import Opened, RunConflict, RunStore
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import Accepted, Gate, NotTried, Submission, SubmitOptions, Submitter
 from mousetrap.submit_run.window import WINDOW, in_a_window
-from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, on_streams, workbench
+from support.dying_submitter import pipeline_named
+from support.proxy import Proxy, open_door
+from support.workbench import (
+    KEYRING,
+    TIMEOUT_S,
+    Workbench,
+    add,
+    double,
+    on_streams,
+    workbench,
+    workbench_for,
+)
 
 
 def submissions(bench: Workbench, count: int, **options: float) -> list[Submission]:
@@ -248,6 +263,62 @@ async def test_a_moment_of_the_broker_costs_a_batch_no_more_than_what_was_under_
 
     (refused,) = [report for report in reports if not isinstance(report, Accepted)]
     assert isinstance(refused, PublishUnconfirmed)
+
+
+class Slow:
+    """A real queue behind a proxy, which keeps all back from the third confirm until one message is not confirmed in time."""
+
+    def __init__(self, inner: Queue, door: Proxy) -> None:
+        self._inner, self._door = inner, door
+        self._confirmed = 0
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        try:
+            await self._inner.publish(queue, message, after=after)
+        except PublishUnconfirmed:
+            self._door.release()
+            raise
+        self._confirmed += 1
+        if self._confirmed == 3:
+            self._door.hold()
+
+
+async def test_of_a_batch_that_shares_the_deadline_of_a_slow_broker_each_run_has_its_own_honest_answer(
+    broker_url: str, store_url: str
+) -> None:
+    pipeline = pipeline_named(f"slow_{uuid4().hex[:8]}")
+    done: Counter[str] = Counter()
+
+    def count(number: int) -> int:
+        done[f"r{number}"] += 1
+        return number
+
+    async with workbench_for(pipeline, broker_url, store_url) as bench:
+        batch = [
+            Submission(pipeline, b"%d" % number, f"r{number}", is_new=True) for number in range(WINDOW + 256)
+        ]
+        with open_door(broker_url) as door:
+            async with connect(
+                door.url, [pipeline.first.queue], name="slow", options=QueueOptions(confirm_deadline=1.0)
+            ) as queue:
+                reports = await Submitter(bench.store, Slow(queue, door), KEYRING, {}).submit_many(batch)
+
+        assert {type(report) for report in reports} <= {Accepted, PublishUnconfirmed, QueueUnreachable}
+        accepted = {report.run_id for report in reports if isinstance(report, Accepted)}
+        refused = [it for it, report in zip(batch, reports, strict=True) if not isinstance(report, Accepted)]
+        assert len(refused) > WINDOW / 2
+        async with bench.working(Binding(pipeline=pipeline, stage="only", handler=count)):
+            for run_id in accepted:
+                await bench.ended(run_id)
+            assert {run.state for run in [await bench.ended(it.run_id) for it in refused]} == {
+                RunState.REJECTED
+            }
+            again = await bench.submitter.submit_many([replace(it, is_new=False) for it in refused])
+            for each in refused:
+                await bench.ended(each.run_id)
+
+    assert again == [Accepted(each.run_id, True) for each in refused]
+    assert done == Counter(each.run_id for each in batch)
 
 
 async def test_a_batch_is_at_least_three_times_as_fast_as_one_after_the_other(bench: Workbench) -> None:
