@@ -296,7 +296,7 @@ class Cluster(Simulation):
 
     def sweep_all(self) -> dict[str, StoredRun]:
         """Removes the payloads of unknown runs, however young. Returns the large runs that are known."""
-        while self.store.away:
+        while self.store.away or (self.split is not None and not self.split.is_whole):
             self.run(1.0)
         return self.loop.run_until_complete(self._sweep_all(self.open("sweeper", 0.001)))
 

@@ -174,6 +174,11 @@ class StoreCluster:
     # Faults
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all servers are there: a new client knows the first primaries alone, which can all be replicas by now."""
+        return not any(store.away for store in self.stores.values())
+
+    @property
     def away(self) -> bool:
         """Whether any primary is away, or any slot on its way: some keys cannot be reached."""
         return bool(self._moving) or any(self.stores[member.place].away for member in self.primaries)

@@ -25,6 +25,7 @@ from simulation.state_machine import (
     PromiseMachine,
     SplitMachine,
 )
+from simulation.store_cluster import PAIRS
 
 Machine = TypeVar("Machine", bound=PromiseMachine)
 
@@ -332,6 +333,14 @@ def test_a_run_goes_on_from_an_outcome_whose_claim_the_store_has_forgotten() -> 
         machine.kill_worker(name="ann", back_after=5.0, then=100.0)
         assert machine.cluster.ledger.facts["run1"].forgotten
         assert machine.cluster.ledger.states == {"run1": "completed"}
+
+
+def test_a_story_may_end_while_all_first_primaries_are_away() -> None:
+    with _machine(SplitMachine) as machine:
+        machine.submit_first(kinds=["plain"], then=1.0)
+        for pair in range(PAIRS):
+            machine.replace_store_server(pair=pair, seconds=25.0, then=0.0)
+        machine.wait(seconds=25.5)
 
 
 @pytest.mark.parametrize("begun", [0.0, 0.03])
