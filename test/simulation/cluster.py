@@ -22,6 +22,7 @@ from mousetrap.testing.simulation.simulation import KEYRING, Node, Simulation
 from mousetrap.testing.simulation.store_client import Store, Transitions
 from mousetrap.worker import Runtime, WorkerOptions, run_worker
 from simulation.handlers import (
+    HANDLERS,
     KINDS,
     LARGE,
     OPTIONS,
@@ -31,7 +32,6 @@ from simulation.handlers import (
     Work,
     counted,
     work,
-    work_in_steps,
 )
 from simulation.ledger import Ledger, RunFacts
 from simulation.patches import LoggedErrors, patch_format, patch_time
@@ -64,6 +64,7 @@ class Cluster(Simulation):
         self.ledger = Ledger(self.loop.time)
         self.workers: dict[str, Node] = {}
         self.runs: list[str] = []
+        self.packed = packed
         self._tasks: set[asyncio.Task[Any]] = set()
         self._started = 0
         #: Redrives without a success yet, which will be repeated.
@@ -144,7 +145,7 @@ class Cluster(Simulation):
             Binding(
                 pipeline=pipeline,
                 stage=stage.name,
-                handler=work_in_steps if stage.name == "add" else work,
+                handler=HANDLERS.get(stage.name, work),
                 middleware=(counted,) if stage.name == "add" else (),
                 lifespan=partial(self._dependencies, node.process),
             )
@@ -332,7 +333,10 @@ class Cluster(Simulation):
         yield Dependencies(process, self.ledger, disturbed, self._recorded)
 
     def _recorded(self, run: str) -> int:
-        first = first_job(run_id=run, pipeline="sums", stage="add", payload=b"null", accepted_ms=0)
+        pipeline = KINDS[self.ledger.facts[run].kind]
+        first = first_job(
+            run_id=run, pipeline=pipeline.name, stage=pipeline.first.name, payload=b"null", accepted_ms=0
+        )
         return decided_fence(self.server, run, first.id)
 
     async def _work(self, node: Node, bindings: list[Binding], options: WorkerOptions) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from mousetrap.handlers import Context, Next, Result
-from mousetrap.pipeline import Lock, Pipeline, Stage
+from mousetrap.pipeline import Fallback, Fallen, Lock, Pipeline, Stage
 from mousetrap.retry import Outage, RetryPolicy
 from mousetrap.submit_run import SubmitOptions
 from mousetrap.testing.simulation.process import Process
@@ -20,7 +20,7 @@ from support import hostile_handlers as hostile
 RETRY_AFTER_S = 3.0
 #: How long a handler works, usually and by kind.
 WORK_S = 0.05
-LONG_WORK_S = {"slow": 20.0, "bitter": 20.0, "locked": 5.0, "chained_slow": 20.0}
+LONG_WORK_S = {"slow": 20.0, "bitter": 20.0, "locked": 5.0, "chained_slow": 20.0, "chosen_slow": 20.0}
 #: Calls of a handler that meet an outage which ends.
 OUTAGE_CALLS = 5
 #: After which an outage that does not end is an ordinary failure.
@@ -43,6 +43,14 @@ class Work(msgspec.Struct, frozen=True):
     fences: tuple[int, ...] = ()
     #: Makes the payloads of a large run large.
     text: str = ""
+
+
+class Even(Work, frozen=True, tag="even"):
+    """What the stage gives that was done under an even fence."""
+
+
+class Odd(Work, frozen=True, tag="odd"):
+    """The same of an odd fence."""
 
 
 class TransientError(Exception):
@@ -100,6 +108,17 @@ async def work(given: Work, context: Context[Dependencies]) -> Work:
     return Work(given.kind, (*given.fences, context.fence), given.text)
 
 
+async def choose(given: Work, context: Context[Dependencies]) -> Even | Odd:
+    """The handler before a branch. Done again, under the next fence, it chooses the other one."""
+    done = await work(given, context)
+    return (Odd if context.fence % 2 else Even)(done.kind, done.fences, done.text)
+
+
+async def work_off(given: Fallen[Work], context: Context[Dependencies]) -> Work:
+    """The handler of a fallback: what it works on is what was given up."""
+    return await work(given.input, context)
+
+
 async def work_in_steps(given: Work, context: Context[Dependencies]) -> AsyncIterator[Any]:
     """The handler of the first stage, a generator: runs of the kind "yielding" pass their steps on."""
     if given.kind == "yielding":
@@ -141,11 +160,11 @@ async def _raise(kind: str, context: Context[Dependencies], place: int) -> None:
 
 async def _misbehave(kind: str, context: Context[Dependencies]) -> None:
     deps = context.deps
-    if context.stage == "add" and kind == "deadly":
+    if context.stage == "add" and kind in ("deadly", "falling_deadly"):
         deps.ledger.kills[context.run_id] += 1
         deps.process.die(f"is killed by {context.run_id}.{context.stage}#{context.attempt}")
         await asyncio.get_running_loop().create_future()
-    if context.stage == "add" and kind == "hopeless":
+    if context.stage == "add" and kind in ("hopeless", "falling"):
         raise PermanentError("this will never work")
     if kind == "away" and context.stage == "add" and deps.ledger.outages[context.run_id] < OUTAGE_CALLS:
         deps.ledger.outages[context.run_id] += 1
@@ -206,7 +225,29 @@ CHAINED = Pipeline(
     stages=(_stage("add", queue="q_chained_add"), _stage("double", queue="q_chained_double")),
     in_place=True,
 )
-PIPELINES = {pipeline.name: pipeline for pipeline in (SUMS, TURNS, CHAINED)}
+#: Its second stage is that of the value's type.
+CHOSEN = Pipeline(
+    name="chosen",
+    description="Adds, then doubles by a coin.",
+    stages=(
+        _stage("choose", output=Even | Odd),
+        _stage("even", input=Even, after="choose"),
+        _stage("odd", input=Odd, after="choose"),
+    ),
+)
+#: What its first stage gives up, another one goes on with.
+FALLING = Pipeline(
+    name="falling",
+    description="Adds, or does something else.",
+    stages=(
+        _stage("add", queue="q_falling_add", on_failure=Fallback("regret")),
+        _stage("double", queue="q_falling_double"),
+        _stage("regret", input=Fallen[Work]),
+    ),
+)
+PIPELINES = {pipeline.name: pipeline for pipeline in (SUMS, TURNS, CHAINED, CHOSEN, FALLING)}
+#: The handlers of stages; `work` is that of all others.
+HANDLERS: Mapping[str, Callable[..., Any]] = {"add": work_in_steps, "choose": choose, "regret": work_off}
 #: The kinds of runs, and the pipeline of each.
 KINDS = {
     "plain": SUMS,
@@ -227,7 +268,13 @@ KINDS = {
     "chained": CHAINED,
     "chained_slow": CHAINED,
     "chained_flaky": CHAINED,
+    "chosen": CHOSEN,
+    "chosen_slow": CHOSEN,
+    "falling": FALLING,
+    "falling_deadly": FALLING,
 }
+#: Kinds whose first job is given up, and whose run goes on all the same.
+FALLS_BACK = ("falling", "falling_deadly")
 #: With it before its name a kind has payloads that go by reference.
 LARGE = "large_"
 KINDS |= {f"{LARGE}{kind}": KINDS[kind] for kind in ("plain", "slow", "flaky", "hopeless", "later", "locked")}

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import UNSET
 
 from mousetrap.jobs import Job
+from mousetrap.run_store.keys import OPENED, OPENED_DELAYED
 from mousetrap.shapes import ENDS
 from mousetrap.testing.simulation.process import Process
 from mousetrap.testing.simulation.store_server import StoreServer
@@ -99,6 +100,8 @@ class Ledger:
     #: How often a handler of each run has met an outage.
     outages: Counter[str] = field(default_factory=Counter)
     states: dict[str, str] = field(default_factory=dict)
+    #: Whether the store has forgotten which runs are recorded and not published.
+    names_forgotten: bool = False
     fences: dict[str, int] = field(default_factory=dict)
     lock_fences: dict[str, int] = field(default_factory=dict)
     due: dict[tuple[str, int, int], float] = field(default_factory=dict)
@@ -145,7 +148,9 @@ class Ledger:
 
     def forget(self, server: StoreServer, keys: Iterable[bytes]) -> None:
         """The store has forgotten what was last written to these keys, and has what was there before."""
-        tagged = (_TAG.match(key.decode()) for key in keys)
+        names = [key.decode() for key in keys]
+        self.names_forgotten |= not {OPENED, OPENED_DELAYED}.isdisjoint(names)
+        tagged = map(_TAG.match, names)
         runs = {found[1] for found in tagged if found and found[1] in self.facts}
         states = dict(run_states(server))
         for run in runs:
