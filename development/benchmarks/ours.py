@@ -40,8 +40,8 @@ ENVIRON = {
     "MOUSETRAP_PAYLOAD_URL": word("PAYLOAD_URL", ""),
     "MOUSETRAP_PAYLOAD_INLINE_BYTES": str(number("PAYLOAD_INLINE_BYTES", 65_536)),
     "MOUSETRAP_LOG_LEVEL": "WARNING",
-    "MOUSETRAP_CONCURRENCY": str(number("CONCURRENCY", 100 if ORDER.handler == "sleep" else 200)),
-    "MOUSETRAP_PREFETCH": str(number("PREFETCH", 200)),
+    "MOUSETRAP_CONCURRENCY": str(number("CONCURRENCY", 100 if ORDER.handler == "sleep" else 400)),
+    "MOUSETRAP_PREFETCH": str(number("PREFETCH", 400)),
 }
 SETTINGS = Settings.from_environ(ENVIRON)
 KEYRING = SETTINGS.keyring

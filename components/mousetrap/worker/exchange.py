@@ -11,9 +11,7 @@ from mousetrap.run_store import ClaimRequest, DecisionRequest, Exchanged, RunSto
 from mousetrap.worker.attempts import Attempt
 
 #: Claims, and outcomes, in one call.
-_MOST = 128
-#: Calls under way: the store works at one while we write the next and read the last.
-_BESIDE = 2
+_MOST = 256
 
 #: Attempts, and what the store replied to the request of each, or the error.
 Replies = tuple[Sequence[Attempt], Iterable[Any]]
@@ -23,7 +21,8 @@ class Exchange:
     """Gathers the requests of one turn of the event loop into one call.
 
     1. `claim` and `record` put a request into the list.
-    2. `send` begins a call with all of the list, while fewer than two are under way; otherwise the end of one does.
+    2. `send` begins a call with all of the list, unless one is under way; then its end does. Two at once have half as much
+       each, and cost broker and store more: what they grant is done and acknowledged in smaller parts.
     3. `take` gets what the store replied: the attempts whose outcome was recorded, and those that were claimed, each with its
        result or its error.
     """
@@ -37,7 +36,7 @@ class Exchange:
         self._decisions: list[DecisionRequest] = []
         self._claiming: list[Attempt] = []
         self._claims: list[ClaimRequest] = []
-        self._under_way: set[asyncio.Task[Exchanged]] = set()
+        self._under_way: asyncio.Task[Exchanged] | None = None
         self._is_closed = False
 
     def claim(self, attempt: Attempt, request: ClaimRequest) -> None:
@@ -51,23 +50,24 @@ class Exchange:
         self._decisions.append(request)
 
     def close(self) -> None:
-        """Ends the calls under way; their replies are dropped."""
+        """Ends the call under way; its replies are dropped."""
         self._is_closed = True
-        for call in self._under_way:
-            call.cancel()
+        if self._under_way is not None:
+            self._under_way.cancel()
 
     def send(self) -> None:
-        """Begins a call, unless as many are under way as may be."""
-        while self._waits and len(self._under_way) < _BESIDE:
-            deciding, self._deciding = self._deciding[:_MOST], self._deciding[_MOST:]
-            decisions, self._decisions = self._decisions[:_MOST], self._decisions[_MOST:]
-            claiming, self._claiming = self._claiming[:_MOST], self._claiming[_MOST:]
-            claims, self._claims = self._claims[:_MOST], self._claims[_MOST:]
-            call = asyncio.create_task(
-                self._store.exchange(decisions, claims, worker=self._worker), name="exchange with the store"
-            )
-            self._under_way.add(call)
-            call.add_done_callback(partial(self._ended, deciding, claiming))
+        """Begins a call, unless one is under way."""
+        if self._under_way is not None or not self._waits:
+            return
+        deciding, self._deciding = self._deciding[:_MOST], self._deciding[_MOST:]
+        decisions, self._decisions = self._decisions[:_MOST], self._decisions[_MOST:]
+        claiming, self._claiming = self._claiming[:_MOST], self._claiming[_MOST:]
+        claims, self._claims = self._claims[:_MOST], self._claims[_MOST:]
+        call = asyncio.create_task(
+            self._store.exchange(decisions, claims, worker=self._worker), name="exchange with the store"
+        )
+        self._under_way = call
+        call.add_done_callback(partial(self._ended, deciding, claiming))
 
     @property
     def _waits(self) -> bool:
@@ -77,7 +77,7 @@ class Exchange:
         self, decided: Sequence[Attempt], claimed: Sequence[Attempt], call: "asyncio.Task[Exchanged]"
     ) -> None:
         """Passes the replies on. Code that is not ours can have cancelled the call, even before it began."""
-        self._under_way.discard(call)
+        self._under_way = None
         if self._is_closed:
             return
         self.send()  # what has waited: the store works at it while we act on these replies
