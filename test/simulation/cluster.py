@@ -237,13 +237,13 @@ class Cluster(Simulation):
 
         def die() -> None:
             if split.store_of(pair).away:
-                split.lagging.remove(pair)
-            else:
+                split.lagging.discard(pair)
+            elif pair in split.lagging:
                 self._replace(pair, seconds, forget)
 
         def forget() -> None:
             changed = old.changed_since(held)
-            split.lagging.remove(pair)
+            split.lagging.discard(pair)
             self._replaced(pair, seconds, held)
             self.ledger.forget(self.server, changed)
 
@@ -288,6 +288,8 @@ class Cluster(Simulation):
     def heal(self) -> None:
         """Removes all faults that have not happened yet; a server that is away comes back in its time."""
         self.event_log.record("cluster", "has no more faults")
+        if self.split is not None:
+            self.split.lagging.clear()
         for node in self.nodes:
             node.process.crash_point = None
             for faults in node.process.faults.values():

@@ -343,6 +343,12 @@ def test_a_story_may_end_while_all_first_primaries_are_away() -> None:
         machine.wait(seconds=25.5)
 
 
+def test_a_story_may_end_before_a_primary_that_is_ahead_of_its_replica_dies() -> None:
+    with _machine(ForgetfulMachine) as machine:
+        machine.submit_first(kinds=["large_plain"], then=1.0)
+        machine.forget(pair=0, lag=15.0, seconds=45.0, then=0.0)
+
+
 @pytest.mark.parametrize("begun", [0.0, 0.03])
 def test_a_dead_letter_is_redriven_of_a_run_whose_end_the_store_has_forgotten(begun: float) -> None:
     with _machine(ForgetfulMachine) as machine:
