@@ -58,7 +58,8 @@ def _queues(cluster: Cluster) -> Iterator[str]:
 def _payloads(cluster: Cluster) -> Iterator[str]:
     """None is left of a run that is not known, and those of a known run are what they were."""
     known = cluster.sweep_all()
-    if orphans := runs_with_payloads(cluster.server) - set(known):
+    orphans = runs_with_payloads(cluster.server) - set(known)
+    if orphans and not cluster.ledger.payloads_forgotten:
         yield f"payloads are left of {sorted(orphans)}, which are not known"
     for run, stored in known.items():
         if cluster.ledger.facts[run].damaged:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ _DECISIONS = {
 }
 #: How many arguments the packed `done` has.
 _PACKED_DONE = 8
+#: The list of the runs that have payloads.
+_PAYLOADS = b"mousetrap:payloads"
 #: The run that a key is of.
 _TAG = re.compile(r"mousetrap:\{(.+?)\}:")
 #: After the response to a cancel, a connected worker must have stopped within this time.
@@ -99,6 +101,8 @@ class Ledger:
     kills: Counter[str] = field(default_factory=Counter)
     #: How often a handler of each run has met an outage.
     outages: Counter[str] = field(default_factory=Counter)
+    #: True if the store has forgotten which runs have payloads: those of unknown ones end by their time then.
+    payloads_forgotten: bool = False
     states: dict[str, str] = field(default_factory=dict)
     #: Whether the store has forgotten which runs are recorded and not published.
     names_forgotten: bool = False
@@ -146,8 +150,9 @@ class Ledger:
             if behind and other.job != call.job:
                 self._report(f"{call.run} and {other.run} held one lock at the same time")
 
-    def forget(self, server: StoreServer, keys: Iterable[bytes]) -> None:
+    def forget(self, server: StoreServer, keys: Collection[bytes]) -> None:
         """The store has forgotten what was last written to these keys, and has what was there before."""
+        self.payloads_forgotten = self.payloads_forgotten or _PAYLOADS in keys
         names = [key.decode() for key in keys]
         self.names_forgotten |= not {OPENED, OPENED_DELAYED}.isdisjoint(names)
         tagged = map(_TAG.match, names)
