@@ -77,7 +77,7 @@ class BoundHandler(ABC):
 
     def carried_on(self, given_up: GiveUp, job: Job) -> Done | GiveUp:
         """The outcome that the run goes on with, where the stage has one for a job that is given up; else the one that was given."""
-        return carried_on(given_up, job, self.stage, self.followers)
+        return carried_on(given_up, job, self.stage, self.followers, self._host.largest)
 
     def waited_out(self, outcome: RetryLater, waited_s: float) -> Outcome:
         """The outcome of an attempt that met an outage, which has lasted for so long."""

@@ -19,10 +19,13 @@ from mousetrap.pipeline import (
 _NULL = msgspec.Raw(b"null")
 
 
-def carried_on(given_up: GiveUp, job: Job, stage: Stage, followers: Sequence[Stage]) -> Done | GiveUp:
+def carried_on(
+    given_up: GiveUp, job: Job, stage: Stage, followers: Sequence[Stage], largest: int
+) -> Done | GiveUp:
     """The outcome that the run goes on with, as the stage's `on_failure` has it; else the one that was given.
 
-    `job` has its payload in it. One whose payload cannot be read has nothing to fall back with, and a run that an earlier version
+    `job` has its payload in it. One whose payload cannot be read, or would come to more than `largest` bytes with the failure, has
+    nothing to fall back with, and a run that an earlier version
     began has no place for the failure in its records.
     """
     if job.v < PAYLOAD_BESIDE:
@@ -35,8 +38,15 @@ def carried_on(given_up: GiveUp, job: Job, stage: Stage, followers: Sequence[Sta
         payload = payload_as_json(job.written, stage)
     except (ContractBroken, SerializerMissing):
         return given_up
+    fallen = msgspec.json.encode(_fallen(given_up, job, stage, payload))
+    if len(fallen) > largest:
+        return given_up
+    return Done(msgspec.Raw(fallen), next=stage.on_failure.stage, instead_of=given_up)
+
+
+def _fallen(given_up: GiveUp, job: Job, stage: Stage, payload: bytes) -> Fallen[msgspec.Raw]:
     failure = given_up.failure
-    fallen = Fallen(
+    return Fallen(
         stage=stage.name,
         input=msgspec.Raw(payload),
         reason=given_up.reason,
@@ -44,7 +54,6 @@ def carried_on(given_up: GiveUp, job: Job, stage: Stage, followers: Sequence[Sta
         text=failure.text,
         attempts=job.attempt,
     )
-    return Done(msgspec.Raw(msgspec.json.encode(fallen)), next=stage.on_failure.stage, instead_of=given_up)
 
 
 def _taker_of_null(followers: Sequence[Stage]) -> str | msgspec.UnsetType:

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from mousetrap.jobs import dead_queue
+from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import AnyOf, Fallback, Fallen, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import StoredRun
@@ -92,6 +93,26 @@ async def test_a_run_that_need_not_fall_back_does_not(queue_url: str, store_url:
         run = await bench.ended(await bench.submit(b"7"))
 
     assert (run.state, run.result) == (RunState.COMPLETED, ["letter 7"])
+
+
+@on_streams
+async def test_a_run_does_not_fall_back_with_more_than_a_payload_may_have(
+    queue_url: str, store_url: str
+) -> None:
+    """The input has as much already."""
+    sizes = PayloadOptions(inline=1024, largest=2048)
+    pipeline = letters(Fallback("regret"))
+    async with workbench_for(pipeline, queue_url, store_url, payloads=sizes) as bench:
+
+        async def writes(number: int) -> str:
+            return "x" * number
+
+        async with bench.working(*bound(bench, write=writes)):
+            run_id = await bench.submit(b"2046")
+            letter = await bench.dead_letter("send")
+            run = await bench.ended(run_id)
+
+    assert (run.state, letter.headers["mousetrap-reason"]) == (RunState.FAILED, "max-retries")
 
 
 @on_streams
