@@ -178,6 +178,11 @@ class DeadLetters:
             await self._queue.publish(letter.queue, without_story(letter.message))
             return True
         redriven = await self._store.redrive(job)
+        if redriven == "stale" and letter.reason == "unknown-stage":
+            # Its outcome may be on record, for a stage that its worker did not have: one that has it goes on from there. If the
+            # job has gone on since, the message comes to nothing.
+            await self._queue.publish(letter.queue, signed_message(job, self._keyring))
+            return True
         if isinstance(redriven, str):
             return None if redriven == "busy" else False
         await self._queue.publish(letter.queue, signed_message(redriven, self._keyring))

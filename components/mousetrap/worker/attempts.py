@@ -86,6 +86,11 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
         """What follows from its outcome, where the queue has that before the outcome is recorded."""
         return self.beside.posted if self.beside else None
 
+    @property
+    def is_at_a_loss(self) -> bool:
+        """Whether stages follow, and none of them is known to take the output."""
+        return self.next_stage is None and self.handler is not None and bool(self.handler.followers)
+
     def goes_to(self, outcome: Outcome) -> None:
         """Notes the stage that takes the output, where the outcome names it."""
         if isinstance(outcome, Done) and outcome.next is not UNSET and self.handler is not None:

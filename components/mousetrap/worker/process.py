@@ -9,7 +9,18 @@ from mousetrap.worker.claims import Claims
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.refusals import damaged, forgotten
 from mousetrap.worker.run_claimed import ClaimedRunner
-from mousetrap.worker.settle import Drop, Ending, HandBack, Refuse, Settler, ending_of, unrecorded, waiting
+from mousetrap.worker.settle import (
+    Bury,
+    Drop,
+    Ending,
+    HandBack,
+    Refuse,
+    Settler,
+    ending_of,
+    unknown_follower,
+    unrecorded,
+    waiting,
+)
 from mousetrap.worker.turns import Turns
 
 
@@ -91,6 +102,8 @@ class Processor:
     def _without_claim(self, attempt: Attempt, claim: Claim) -> Ending:
         """The ending of a job that the store did not grant."""
         match claim:
+            case Decided(Done(next=name)) if attempt.is_at_a_loss:
+                return Bury(attempt.job, "unknown-stage", unknown_follower(attempt.job, name or ""))
             case Decided(outcome, fence):
                 return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, fence)
             case Busy() | Locked():

@@ -96,10 +96,18 @@ def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None, 
 
 
 def unknown_follower(job: Job, name: str) -> Failure:
-    """The failure of a job whose recorded outcome goes to a stage that does not follow its own any more."""
+    """The failure of a job whose recorded outcome goes to a stage that does not follow its own any more.
+
+    An empty name is one of when a single stage followed.
+    """
+    where = (
+        f"for stage {name!r}, which does not follow it"
+        if name
+        else "for the one that followed it, and several follow"
+    )
     text = (
-        f"the output of stage {job.stage!r} is recorded for stage {name!r}, which does not follow it in the pipeline that this "
-        "worker has: deploy one that has it, and redrive this letter"
+        f"the output of stage {job.stage!r} is recorded {where} in the pipeline that this worker has: deploy one that has it, "
+        "and redrive this letter"
     )
     return Failure(kind="UnknownStage", text=text)
 

@@ -9,12 +9,14 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from mousetrap.jobs import Done, decode
+from mousetrap.dead_letters import DeadLetters, Selection
+from mousetrap.handlers import Binding
+from mousetrap.jobs import Done, dead_queue, decode
 from mousetrap.pipeline import AnyOf, Pipeline, Stage
 from mousetrap.run_store import Granted, StoredRun
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import RerunImpossible
-from support.workbench import Workbench, on_streams, workbench_for
+from support.workbench import KEYRING, Workbench, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues
 
@@ -163,6 +165,54 @@ async def test_an_outcome_for_a_stage_that_is_gone_is_a_dead_letter(queue_url: s
 
     assert letter.headers["mousetrap-reason"] == "unknown-stage"
     assert "is recorded for stage 'pamphlet', which does not follow it" in letter.headers["mousetrap-error"]
+
+
+@on_streams
+async def test_an_outcome_of_before_the_branch_is_a_dead_letter(queue_url: str, store_url: str) -> None:
+    """When it was recorded one stage followed, and nothing had to be named."""
+    async with workbench_for(books(), queue_url, store_url) as bench:
+        await bench.submit(b"9")
+        delivery = await bench.next_of(bench.queue_of("price"))
+        job = decode(delivery.message.body)
+        claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60.0)
+        assert isinstance(claim, Granted)
+        outcome = Done(msgspec.Raw(msgspec.json.encode(Long(9))))
+        await bench.store.decide(
+            job, outcome, fence=claim.fence, worker="dead", last=False, next_stage="brief"
+        )
+        delivery.hand_back()
+        async with served(bench):
+            letter = await bench.dead_letter("price")
+
+    assert letter.headers["mousetrap-reason"] == "unknown-stage"
+
+
+@on_streams
+async def test_a_redriven_outcome_for_a_stage_that_is_back_goes_on(queue_url: str, store_url: str) -> None:
+    """A worker of the version before, which has no book, got the message of one that died after the record."""
+    pipeline = books()
+    before = replace(pipeline, stages=(replace(pipeline.stages[0], output=Short), *pipeline.stages[1:2]))
+    async with workbench_for(pipeline, queue_url, store_url) as bench:
+        run_id = await bench.submit(b"9")
+        delivery = await bench.next_of(bench.queue_of("price"))
+        job = decode(delivery.message.body)
+        claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60.0)
+        assert isinstance(claim, Granted)
+        outcome = Done(msgspec.Raw(msgspec.json.encode(Long(9))), next="book")
+        await bench.store.decide(
+            job, outcome, fence=claim.fence, worker="dead", last=False, next_stage="book"
+        )
+        delivery.hand_back()
+        async with bench.working(Binding(pipeline=before, stage=before.stages[0], handler=price)):
+            dead = await bench.next_of(dead_queue(bench.queue_of("price")))
+            dead.hand_back()
+        letters = DeadLetters(bench.queue, bench.store, KEYRING, {pipeline.name: pipeline})
+        async with served(bench):
+            repaired = await letters.redrive(Selection(), rate=100, limit=1)
+            assert repaired.done == 1
+            run = await bench.ended(run_id)
+
+    assert run.result == ["a book of 9"]
 
 
 @on_streams
