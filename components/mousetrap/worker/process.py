@@ -77,6 +77,8 @@ class Processor:
         finally:
             if attempt.alone:
                 self._attempts.end(attempt)
+                # A task that is cancelled keeps its frames, and with them the attempt, which the collector does not know.
+                attempt.task = attempt.suspended = None
 
     async def hand_back(self, attempt: Attempt) -> None:
         """Hands an attempt back that no runner has."""

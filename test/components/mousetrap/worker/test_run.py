@@ -56,6 +56,44 @@ async def test_nothing_of_an_attempt_outlasts_its_worker(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The collector does not know attempts: one that were left in a cycle would stay for good."""
+    held = deliveries_held(monkeypatch)
+
+    async def wait_or_fail(number: int) -> int:
+        await asyncio.sleep(0)
+        return 1 // number
+
+    async with bench.working(bench.bind("add", wait_or_fail), bench.bind("double", double)):
+        for each in [await bench.submit(b"1"), await bench.submit(b"0")]:
+            await bench.ended(each)
+    gc.collect()
+
+    assert len(held) == 3
+    assert [each() for each in held] == [None] * 3
+
+
+async def test_nothing_of_an_attempt_that_is_handed_back_outlasts_its_worker(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = deliveries_held(monkeypatch)
+    begun = asyncio.Event()
+
+    async def wait(number: int) -> int:
+        begun.set()
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async with bench.working(bench.bind("add", wait)) as worker:
+        await bench.submit()
+        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
+        worker.stop.ask()
+        worker.stop.forced.set()
+    gc.collect()
+
+    assert held
+    assert [each() for each in held] == [None] * len(held)
+
+
+def deliveries_held(monkeypatch: pytest.MonkeyPatch) -> "list[weakref.ref[Deliveries]]":
+    """The deliveries of each attempt that begins from now on."""
     held: list[weakref.ref[Deliveries]] = []
     begin = Attempts.begin
 
@@ -65,18 +103,8 @@ async def test_nothing_of_an_attempt_outlasts_its_worker(
             held.append(weakref.ref(attempt.deliveries))
         return attempt
 
-    async def wait_or_fail(number: int) -> int:
-        await asyncio.sleep(0)
-        return 1 // number
-
     monkeypatch.setattr(Attempts, "begin", begin_and_note)
-    async with bench.working(bench.bind("add", wait_or_fail), bench.bind("double", double)):
-        for each in [await bench.submit(b"1"), await bench.submit(b"0")]:
-            await bench.ended(each)
-    gc.collect()
-
-    assert len(held) == 3
-    assert [each() for each in held] == [None] * 3
+    return held
 
 
 class Deliveries(list[Delivery]):
