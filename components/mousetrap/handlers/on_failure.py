@@ -17,6 +17,7 @@ from mousetrap.pipeline import (
 )
 
 _NULL = msgspec.Raw(b"null")
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def carried_on(
@@ -36,7 +37,10 @@ def carried_on(
         return given_up
     try:
         payload = payload_as_json(job.written, stage)
-    except (ContractBroken, SerializerMissing):
+        msgspec.json.decode(
+            payload
+        )  # a message that we did not sign can hold any bytes, and they are no text of a record
+    except (ContractBroken, SerializerMissing, *_NO_JSON):
         return given_up
     fallen = msgspec.json.encode(_fallen(given_up, job, stage, payload))
     if len(fallen) > largest:
