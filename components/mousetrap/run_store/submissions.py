@@ -224,8 +224,9 @@ class Submissions(StoreConnection):
         if marks is BEGIN:  # of runs before wire format 5 there is no other page: they end, and none is added
             _, now_ms, *older = await self._batches.call(Unpublished(int(age * 1000), limit))
         page = await self._packed_runs.unpublished(int(age * 1000), limit, marks)
-        run_ids = [*older, *(it.run_id for it in page.names)]
-        return Abandoned(now_ms or await self._packed_runs.now_ms(), run_ids, page.following)
+        # One that was rejected, and then accepted with a delay or without, has both names.
+        run_ids = dict.fromkeys([*older, *(it.run_id for it in page.names)])
+        return Abandoned(now_ms or await self._packed_runs.now_ms(), list(run_ids), page.following)
 
     async def known(self, run_ids: Sequence[str]) -> set[str]:
         """Those of the runs that are remembered."""

@@ -556,6 +556,19 @@ async def test_a_run_that_is_accepted_after_its_rejection_is_found_though_its_fi
         assert list((await store.unpublished(age=0)).run_ids) == ["r1"]
 
 
+async def test_a_run_that_was_rejected_and_is_submitted_with_a_delay_is_published_once(
+    store_url: str,
+) -> None:
+    """It is named as one at once too, until its record is looked at."""
+    async with a_store(store_url) as store:
+        refused = await store.open_run("r1", "sums", "add", b"[1,2]")
+        await store.reject_run("r1", BROKEN, refused)
+        again = await store.open_run("r1", "sums", "add", b"[1,2]", terms=Terms(delay_s=60.0))
+        await passed(store, again.accepted_ms)
+
+        assert list((await store.unpublished(age=0)).run_ids) == ["r1"]
+
+
 async def test_a_run_that_is_accepted_after_its_rejection_is_found_though_its_name_was_just_taken_away(
     store_url: str,
 ) -> None:
