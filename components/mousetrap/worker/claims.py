@@ -113,7 +113,9 @@ class Claims:
 
     def is_kept(self, outcome: Done) -> bool:
         """Whether the outcome stays recorded once what follows from it is claimed."""
-        return len(outcome.output) + _AROUND_OUTPUT <= self._store.keep
+        given_up = outcome.instead_of  # its failure is recorded with the output, without the traceback
+        more = 0 if given_up is msgspec.UNSET else len(msgspec.json.encode(given_up))
+        return len(outcome.output) + more + _AROUND_OUTPUT <= self._store.keep
 
     def beside(self, attempt: Attempt, outcome: Done) -> Beside | None:
         """What follows from the outcome, where that may leave while the outcome is being recorded; else the record is first.

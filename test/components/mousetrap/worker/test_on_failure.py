@@ -1,5 +1,7 @@
 """A run goes on when a job is given up."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -7,11 +9,11 @@ import pytest
 
 from mousetrap.jobs import dead_queue
 from mousetrap.payloads import PayloadOptions
-from mousetrap.pipeline import AnyOf, Fallback, Fallen, Pipeline, Stage
+from mousetrap.pipeline import AnyOf, Fallback, Fallen, Lock, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import RunState
-from support.workbench import Workbench, on_streams, workbench_for
+from support.workbench import TIMEOUT_S, Workbench, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues
 
@@ -113,6 +115,37 @@ async def test_a_run_does_not_fall_back_with_more_than_a_payload_may_have(
             run = await bench.ended(run_id)
 
     assert (run.state, letter.headers["mousetrap-reason"]) == (RunState.FAILED, "max-retries")
+
+
+@on_streams
+async def test_a_fallback_goes_on_in_place_only_if_its_record_stays(queue_url: str, store_url: str) -> None:
+    """With the failure the record has more than the store keeps, though its output has less; the lock has it dropped early."""
+    pipeline = letters(Fallback("regret"))
+    stages = [replace(it, lock=Lock(name="pen")) if it.name == "regret" else it for it in pipeline.stages]
+    begun = asyncio.Event()
+
+    async def writes(number: int) -> str:
+        return "x" * number
+
+    async def fails(text: str) -> str:
+        raise ConnectionError("no post today" * 100)
+
+    async def waits(fallen: Fallen[str]) -> str:
+        begun.set()
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async with workbench_for(
+        replace(pipeline, stages=tuple(stages), in_place=True), queue_url, store_url
+    ) as bench:
+        async with bench.working(*bound(bench, write=writes, send=fails, regret=waits)) as worker:
+            run_id = await bench.submit(b"%d" % (bench.store.keep - 2_250))
+            await asyncio.wait_for(begun.wait(), TIMEOUT_S)
+            worker.stop.ask()
+            worker.stop.forced.set()
+        async with bench.working(*bound(bench)):
+            run = await bench.ended(run_id)
+
+    assert run.state is RunState.COMPLETED
 
 
 @on_streams
