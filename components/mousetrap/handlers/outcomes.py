@@ -75,7 +75,10 @@ def _taker(value: Any, stage: Stage, followers: Sequence[Stage]) -> Stage | None
     if len(followers) < 2:
         return followers[0] if followers else None
     member = type(read(write(value, stage.output), stage.output))
-    return next(each for each in followers if member in members(each.input))
+    for each in followers:
+        if member in members(each.input):
+            return each
+    raise ContractBroken(f"it is read as a {member.__name__}, which none of the stages that follow takes")
 
 
 def output_of(outcome: Done, pipeline: Pipeline, stage: Stage) -> Any:

@@ -1,8 +1,11 @@
 """Derives which stage follows which, and refuses what cannot run."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from inspect import isabstract
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin, is_typeddict
+
+import msgspec
 
 from mousetrap.pipeline.contract import require_json_form, schema
 from mousetrap.pipeline.fallen import Fallen
@@ -128,9 +131,9 @@ def _check_branch(pipeline: str, stage: Stage, following: Sequence[Stage]) -> No
         return
     given, names = members(gives(stage)), " and ".join(repr(each.name) for each in following)
     where = f"pipeline {pipeline!r}: stage {stage.name!r} is followed by {names}"
-    odd = [each for each in given if not isinstance(each, type)]
+    odd = [each for each in given if not _is_seen_in_values(each)]
     if len(given) < 2 or odd:
-        what = f"{_shown(odd[0])} is no class" if odd else f"it gives {_shown(stage.output)}"
+        what = f"{_shown(odd[0])} is no class of a value" if odd else f"it gives {_shown(stage.output)}"
         raise ValueError(
             f"{where}, and {what}: make its output a union of classes, as `Short | Long`, whose members say which of them runs"
         )
@@ -146,6 +149,13 @@ def _check_branch(pipeline: str, stage: Stage, following: Sequence[Stage]) -> No
                     f"{where}, and {each.name!r} takes {_shown(member)} too, which {stage.name!r} does not give: leave it out of "
                     f"the input of {each.name!r}"
                 )
+
+
+def _is_seen_in_values(member: Any) -> bool:
+    """Whether what is read under it has it as its type: a TypedDict is read as a dict, and an abstract class as another one."""
+    if not isinstance(member, type) or member in (Any, object, msgspec.Raw):
+        return False
+    return not (is_typeddict(member) or isabstract(member))
 
 
 def _is_known(contract: Any) -> bool:

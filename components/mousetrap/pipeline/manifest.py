@@ -82,7 +82,10 @@ def result_of(manifest: PipelineManifest) -> dict[str, Any]:
     )
     followed = {name for names in before.values() for name in names}
     ends = [it for it in stages if it.name not in followed]
-    results = [it.output for it in ends] + [_NULL] * any(it.skips for it in ends)
+    results: list[dict[str, Any]] = []
+    for result in [it.output for it in ends] + [_NULL] * any(it.skips for it in ends):
+        if result not in results:
+            results.append(result)
     return results[0] if len(results) == 1 else any_of(results)
 
 

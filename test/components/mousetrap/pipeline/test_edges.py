@@ -1,12 +1,16 @@
 """A stage may follow another one than the one before it."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypedDict
 
 import msgspec
 import pytest
 
 from mousetrap.pipeline import (
     AnyOf,
+    Fallback,
+    Fallen,
     JsonSchema,
     Pipeline,
     Stage,
@@ -27,6 +31,10 @@ class Long(msgspec.Struct, frozen=True, tag="long"):
 
 
 class Huge(msgspec.Struct, frozen=True, tag="huge"):
+    pages: int
+
+
+class Typed(TypedDict):
     pages: int
 
 
@@ -100,6 +108,18 @@ def test_a_member_may_be_taken_with_others_or_be_none() -> None:
             r"list\[int\] is no class",
         ),
         (
+            (stage("a", gives=Typed | int), stage("b", Typed, after="a"), stage("c", int, after="a")),
+            "Typed.* is no class of a value",
+        ),
+        (
+            (stage("a", gives=Mapping | int), stage("b", Mapping, after="a"), stage("c", int, after="a")),
+            "Mapping.* is no class of a value",
+        ),
+        (
+            (stage("a", gives=Any | int), stage("b", Any, after="a"), stage("c", int, after="a")),
+            "Any is no class of a value",
+        ),
+        (
             (stage("a", gives=Short | Long), stage("b", Short, after="a"), stage("c", Short, after="a")),
             "'b' and 'c' both take .*Short",
         ),
@@ -140,3 +160,9 @@ def test_edges_are_in_the_manifest_and_a_chain_s_is_as_it_was() -> None:
     assert [each.after for each in known.stages] == [None, "price", "price", AnyOf("brief", "book")]
     assert known.result == JsonSchema(schema(int))
     assert b'"after"' not in msgspec.json.encode(manifest_of(pipeline(stage("a"), stage("b"))))
+
+
+def test_ends_with_the_same_contract_give_one_result() -> None:
+    found = pipeline(replace(stage("a"), on_failure=Fallback("b")), stage("b", Fallen[int]))
+
+    assert result_of(manifest_of(found)) == schema(int)
