@@ -73,19 +73,21 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
 
 
 def _merged(reads: Sequence[Read]) -> Pipeline:
-    """The last one, with contracts that are held to all."""
+    """The last one, with contracts that are held to all; a stage that some of them skip may give null."""
     last = reads[-1]
-    stages = tuple(
-        msgspec.structs.replace(
-            stage,
-            input=_each_of([read.manifest.stages[place].input for read in reads]),
-            output=_each_of([read.manifest.stages[place].output for read in reads]),
-        )
-        for place, stage in enumerate(last.manifest.stages)
-    )
+    stages = tuple(map(_merged_stage, zip(*(read.manifest.stages for read in reads), strict=True)))
     if stages == last.manifest.stages:
         return last.pipeline
     return pipeline_of(msgspec.structs.replace(last.manifest, stages=stages))
+
+
+def _merged_stage(stages: Sequence[StageManifest]) -> StageManifest:
+    return msgspec.structs.replace(
+        stages[-1],
+        input=_each_of([it.input for it in stages]),
+        output=_each_of([it.output for it in stages]),
+        skips=any(it.skips for it in stages) or msgspec.UNSET,
+    )
 
 
 def _each_of(schemas: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Manifests of several workers are one pipeline, or a contradiction."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
 
 from mousetrap.known_pipelines import Source, judge
 from mousetrap.known_pipelines.judge import Read
-from mousetrap.pipeline import ContractBroken, Pipeline, manifest_of, pipeline_of, read, schema
+from mousetrap.pipeline import ContractBroken, Pipeline, Stage, manifest_of, pipeline_of, read, schema
 from support.published import a_pipeline
 
 SHORT = Annotated[str, msgspec.Meta(max_length=5)]
@@ -52,6 +52,28 @@ def test_while_contracts_differ_an_input_must_fit_each_and_the_newest_worker_set
         with pytest.raises(ContractBroken):
             read(b'"far too long"', words.first.input)
         assert schema(words.stages[1].output) == schema(int)
+
+
+def test_a_stage_whose_failures_some_workers_skip_is_known_in_a_rolling_upgrade() -> None:
+    first = Stage(name="rate", queue="rates", input=str, output=float)
+    pairs: tuple[tuple[Literal["fail", "skip"], Any], ...] = (("fail", float), ("skip", float | None))
+    older, newer = (
+        Pipeline(
+            name="words",
+            description="Rates.",
+            stages=(
+                replace(first, on_failure=on_failure),
+                Stage(name="ship", queue="ships", input=takes, output=str),
+            ),
+        )
+        for on_failure, takes in pairs
+    )
+
+    for last in (older, newer):
+        known = judge({}, [source(each, "w", started_ms=1 + (each is last)) for each in (older, newer)])
+
+        assert known.contradictions == {}
+        assert known.pipelines["words"].first.on_failure == "skip"
 
 
 @pytest.mark.parametrize(
