@@ -48,6 +48,8 @@ def _bindings(value: Any) -> tuple[Binding, ...]:
     if _is_a(value, Chain):
         bindings: tuple[Binding, ...] = value.bindings
         return bindings
+    if type(value) in (list, tuple) and all(_is_a(each, Binding) for each in value):
+        return tuple(value)
     return ()
 
 

@@ -57,6 +57,18 @@ def test_a_file_of_a_package_has_its_whole_name(write: Write, tmp_path: Path) ->
     assert [found.name for found in discovered.found] == ["pack_two.words.shared"]
 
 
+def test_a_list_of_bindings_is_served_as_each_of_them(write: Write, tmp_path: Path) -> None:
+    write(
+        "listed.py",
+        "one = bind('one')\nall_of_them = [one, bind('two')]\nothers = (1, bind('three'))\nnone = []",
+    )
+
+    discovered = discover(["listed.py"], tmp_path)
+
+    assert names(discovered) == ["one", "two"]
+    assert discovered.failures == ()
+
+
 def test_one_object_of_a_module(write: Write, tmp_path: Path) -> None:
     write("several.py", "one = bind('one')\ntwo = bind('two')")
 
