@@ -41,7 +41,9 @@ def gives(stage: Stage) -> Any:
 
 
 def members(contract: Any) -> tuple[Any, ...]:
-    """The members of a union; the contract itself where it is none."""
+    """The members of a union; the contract itself where it is none. None is written for its type, as in an annotation."""
+    if contract is None:
+        return (NoneType,)
     return get_args(contract) if get_origin(contract) in (Union, UnionType) else (contract,)
 
 

@@ -84,11 +84,12 @@ def test_a_run_ends_with_the_branch_that_it_came_to() -> None:
     assert result_of(manifest_of(found))["anyOf"][1]["$ref"].endswith("Long")
 
 
-def test_a_member_may_be_taken_with_others_or_be_none() -> None:
+@pytest.mark.parametrize("none", [None, type(None)])
+def test_a_member_may_be_taken_with_others_or_be_none(none: Any) -> None:
     found = pipeline(
         stage("price", int, Short | Long | None),
         stage("book", Short | Long, str, after="price"),
-        stage("nothing", type(None), str, after="price"),
+        stage("nothing", none, str, after="price"),
     )
 
     assert [each.name for each in found.followers(found.first)] == ["book", "nothing"]
