@@ -14,6 +14,7 @@ from mousetrap.pipeline import (
     Stage,
     members,
     payload_as_json,
+    read,
 )
 
 _NULL = msgspec.Raw(b"null")
@@ -25,9 +26,8 @@ def carried_on(
 ) -> Done | GiveUp:
     """The outcome that the run goes on with, as the stage's `on_failure` has it; else the one that was given.
 
-    `job` has its payload in it. One whose payload cannot be read, or would come to more than `largest` bytes with the failure, has
-    nothing to fall back with, and a run that an earlier version
-    began has no place for the failure in its records.
+    `job` has its payload in it. One whose payload cannot be read, or has more than `largest` bytes with what is around it, has
+    nothing to fall back with, and a run that an earlier version began has no place for the failure in its records.
     """
     if job.v < PAYLOAD_BESIDE:
         return given_up
@@ -37,9 +37,10 @@ def carried_on(
         return given_up
     try:
         payload = payload_as_json(job.written, stage)
-        msgspec.json.decode(
-            payload
-        )  # a message that we did not sign can hold any bytes, and they are no text of a record
+        # A message that we did not sign can hold any bytes, and they are no text of a record.
+        msgspec.json.decode(payload)
+        if given_up.reason == "contract":  # of its input, perhaps: then the fallback could not take it either
+            read(payload, stage.input)
     except (ContractBroken, SerializerMissing, *_NO_JSON):
         return given_up
     fallen = msgspec.json.encode(_fallen(given_up, job, stage, payload))

@@ -1,7 +1,15 @@
 """Finds the stage and the input that a re-run begins with."""
 
 from mousetrap.jobs import Done, Job, MousetrapError, PayloadUnusable
-from mousetrap.pipeline import ContractBroken, Payload, Pipeline, SerializerMissing, Stage, payload_as_json
+from mousetrap.pipeline import (
+    ContractBroken,
+    Fallback,
+    Payload,
+    Pipeline,
+    SerializerMissing,
+    Stage,
+    payload_as_json,
+)
 from mousetrap.run_store import RunStore, StoredRun
 from mousetrap.shapes import RunState
 from mousetrap.signing import SignatureRefused
@@ -52,7 +60,7 @@ async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, s
     job, payload = opening.first_job(run.id), None
     here = pipeline.stage(opening.stage)
     while here is not None and here.name != stage.name:
-        outcome = await store.output(job) if pipeline.followers(here) else None
+        outcome = await store.output(job) if _leads_on(pipeline, here) else None
         following = pipeline.follower(here, outcome.next) if outcome is not None else None
         if outcome is None or following is None:
             why = _why_missing(pipeline, run, here, outcome)
@@ -65,6 +73,11 @@ async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, s
     if payload is None:
         payload = bytes((await store.payloads.resolved(job)).payload)
     return job.edited(payload)
+
+
+def _leads_on(pipeline: Pipeline, stage: Stage) -> bool:
+    """Whether a run may go on after the stage: with one that follows it, or with its fallback."""
+    return bool(pipeline.followers(stage)) or isinstance(stage.on_failure, Fallback)
 
 
 def _as_json(output: Payload, stage: Stage) -> bytes:
@@ -80,7 +93,7 @@ def _as_json(output: Payload, stage: Stage) -> bytes:
 
 def _why_missing(pipeline: Pipeline, run: StoredRun, before: Stage, outcome: Done | None) -> str:
     """Why nothing goes on from the stage `before`, by the pipeline and the run's timeline."""
-    if not pipeline.followers(before):
+    if not _leads_on(pipeline, before):
         return f"the run went to stage {before.name!r}, which nothing follows"
     if outcome is not None:
         return (

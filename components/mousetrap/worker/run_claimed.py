@@ -15,6 +15,7 @@ from mousetrap.handlers import (
     unknown_stage,
 )
 from mousetrap.jobs import GiveUp, Job, Outcome, RetryLater
+from mousetrap.pipeline import Fallback
 from mousetrap.run_store import Granted
 from mousetrap.shutdown import uncancel
 from mousetrap.telemetry import Observer
@@ -131,9 +132,17 @@ class ClaimedRunner:
         if isinstance(outcome, RetryLater) and not outcome.counted:
             outcome = handler.waited_out(outcome, claim.away_ms / 1000)
         if isinstance(outcome, GiveUp):
-            outcome = handler.carried_on(outcome, attempt.whole_job or attempt.job)
+            outcome = await self._carried_on(attempt, handler, outcome)
         attempt.goes_to(outcome)
         return await self._payloads.with_reference(attempt, outcome)
+
+    async def _carried_on(self, attempt: Attempt, handler: BoundHandler, given_up: GiveUp) -> Outcome:
+        """As the stage has it. A job that was refused before its payload was read falls back with the payload all the same."""
+        job = attempt.whole_job or attempt.job
+        if job.reference is not UNSET and isinstance(handler.stage.on_failure, Fallback):
+            read = await self._payloads.input_of(attempt)
+            job = job if isinstance(read, GiveUp) else read
+        return handler.carried_on(given_up, job)
 
     def steps(self, ended: Callable[[Attempt, Outcome], None], suspended: Callable[[Attempt], None]) -> Steps:
         """Runs the handlers of usual attempts in place, as far as they go without waiting."""

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from mousetrap.jobs import dead_queue
+from mousetrap.jobs import dead_queue, decode
 from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import AnyOf, Fallback, Fallen, Lock, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import StoredRun
+from mousetrap.run_store import Granted, StoredRun
 from mousetrap.shapes import RunState
 from support.workbench import TIMEOUT_S, Workbench, on_streams, workbench_for
 
@@ -162,6 +162,99 @@ async def test_a_fallback_that_fails_fails_the_run(queue_url: str, store_url: st
 
     assert run.state is RunState.FAILED
     assert letter.headers["mousetrap-error-type"] == "KeyError"
+
+
+def of_one_stage() -> Pipeline:
+    """send, which is its end, and falls back to regret."""
+    pipeline = letters(Fallback("regret"))
+    return replace(pipeline, stages=pipeline.stages[1:3])
+
+
+def one_bound(bench: Workbench, **other: Any) -> list[Any]:
+    return [bench.bind("send", other.get("send", send)), bench.bind("regret", regret)]
+
+
+@on_streams
+async def test_a_run_is_repeated_from_the_fallback_of_its_last_stage(queue_url: str, store_url: str) -> None:
+    async with (
+        workbench_for(of_one_stage(), queue_url, store_url) as bench,
+        bench.working(*one_bound(bench)),
+    ):
+        run = await bench.ended(await bench.submit(b'"a"'))
+        again = await bench.submitter.rerun(run, run_id=uuid4().hex, begin="regret", body=None)
+        repeated = await bench.ended(again.run_id)
+
+    assert (repeated.state, repeated.result) == (RunState.COMPLETED, run.result)
+    assert "send" not in [stage for stage, kind in kinds(repeated) if kind == "started"]
+
+
+@on_streams
+async def test_a_job_that_killed_its_workers_falls_back_with_a_large_payload(
+    queue_url: str, store_url: str
+) -> None:
+    text = "x" * 1_000
+    async with workbench_for(
+        of_one_stage(), queue_url, store_url, payloads=PayloadOptions(inline=100)
+    ) as bench:
+        run_id = await bench.submit(f'"{text}"'.encode())
+        crashes = bench.pipeline.first.retry.crashes
+        for number in range(crashes):
+            await die_of(bench, redelivered=number > 0)
+        async with bench.working(*one_bound(bench)):
+            run = await bench.ended(run_id)
+
+    assert (run.state, run.result) == (
+        RunState.COMPLETED,
+        f"{text} was not sent: CrashLoop: {_died(crashes)}",
+    )
+
+
+def _died(crashes: int) -> str:
+    return f"{crashes} workers began this attempt and died before its end: look for what kills them (memory?) (1, crash-loop)"
+
+
+async def die_of(bench: Workbench, *, redelivered: bool) -> None:
+    """A worker begins the next job of the first stage, and dies; its claim ends at once."""
+    delivery = await bench.next_of(bench.queue_of("send"))
+    job = decode(delivery.message.body)
+    claim = await bench.store.claim(job, worker=uuid4().hex, redelivered=redelivered, lease=0.0)
+    assert isinstance(claim, Granted)
+    if claim.suspect:
+        await bench.store.begin(job, fence=claim.fence, worker="dead")
+    delivery.hand_back()
+
+
+@on_streams
+async def test_what_is_too_large_for_a_fallback_is_a_dead_letter(queue_url: str, store_url: str) -> None:
+    async with (
+        workbench_for(
+            of_one_stage(), queue_url, store_url, payloads=PayloadOptions(inline=100, largest=1_000)
+        ) as bench,
+        bench.working(*one_bound(bench)),
+    ):
+        run = await bench.ended(await bench.submit(f'"{"x" * 990}"'.encode()))
+        letter = await bench.dead_letter("send")
+
+    assert run.state is RunState.FAILED
+    assert letter.headers["mousetrap-reason"] == "max-retries"
+
+
+@on_streams
+async def test_an_input_outside_its_contract_is_not_handed_to_the_fallback(
+    queue_url: str, store_url: str
+) -> None:
+    """It could not be read there either, and the dead letter is to be that of the stage which refused it."""
+    async with workbench_for(of_one_stage(), queue_url, store_url) as bench:
+        run_id = await bench.submit(b'"a"')
+        first, second = bench.pipeline.stages
+        stages = (replace(first, input=int), replace(second, input=Fallen[int]))
+        newer = replace(bench, pipeline=replace(bench.pipeline, stages=stages))
+        async with newer.working(*one_bound(newer)):
+            run = await bench.ended(run_id)
+            letter = await bench.dead_letter("send")
+
+    assert run.state is RunState.FAILED
+    assert letter.headers["mousetrap-reason"] == "contract"
 
 
 def optional(*, last: bool) -> Pipeline:
