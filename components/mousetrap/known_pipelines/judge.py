@@ -52,8 +52,9 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
     """Our own pipelines, and those of the manifests whose names we do not have ourselves.
 
     Live workers count; of a pipeline that none of them has, the manifests seen last do. Where live ones differ in contracts or
-    limits alone, as in a rolling upgrade, an input must fit each of them; the limits are those of the worker that started
-    last. Where their stages or queues differ, nothing is accepted: half of the jobs would reach workers that do not know them.
+    limits alone, as in a rolling upgrade, an input must fit each of them; the limits, and which stage follows which, are those of the
+    worker that started last. Where their stages or queues differ, nothing is accepted: half of the jobs would reach workers that
+    do not know them.
     """
     ordered = sorted(sources, key=lambda it: (bool(it.workers), it.started_ms, it.seen_ms))
     pipelines, contradictions = dict(own), {}

@@ -14,7 +14,7 @@ class Stage:
     queue: str
     input: dict[str, Any]
     output: dict[str, Any]
-    #: The stages of which it takes the output of one; none for the stage that runs start with.
+    #: The stages of which it takes the output of one; none for the stage that runs start with, and for a fallback.
     after: tuple[str, ...] = ()
     #: The stage that a run goes on with when a job of this one is given up.
     fallback: str | None = None
