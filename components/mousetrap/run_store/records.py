@@ -9,13 +9,11 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from mousetrap.jobs import Job, new_runs
+from mousetrap.jobs import PAYLOAD_BESIDE, Job, new_runs
 from mousetrap.run_store.keys import job_key, packed_job_key, packed_run_key, run_key
 
 Facts = TypeVar("Facts")
 
-#: The wire format of jobs from which on their records are packed.
-PACKED_SINCE = 5
 #: The states of runs, by their first byte. A live run is queued: its job records have how far it is.
 RUN_STATES = {
     "Q": "queued",
@@ -119,7 +117,7 @@ class JobRecord(NamedTuple):
 
 def is_packed(job: Job) -> bool:
     """Whether the store has packed records of the job and its run: since wire format 5."""
-    return job.v >= PACKED_SINCE
+    return job.v >= PAYLOAD_BESIDE
 
 
 def record_keys(job: Job) -> tuple[str, str]:
@@ -131,7 +129,7 @@ def record_keys(job: Job) -> tuple[str, str]:
 
 def packs_new_runs() -> bool:
     """Whether the runs that this version opens have packed records."""
-    return new_runs() >= PACKED_SINCE
+    return new_runs() >= PAYLOAD_BESIDE
 
 
 def encode_run(facts: RunFacts, input: bytes) -> bytes:

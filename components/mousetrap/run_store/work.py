@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from mousetrap.jobs import (
+    PAYLOAD_BESIDE,
     Done,
     GiveUp,
     Job,
@@ -19,7 +20,7 @@ from mousetrap.jobs import (
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.claim_replies import Claim, Granted, Unsigned, read_refusal
 from mousetrap.run_store.connection import StoreConnection
-from mousetrap.run_store.records import PACKED_SINCE, is_packed
+from mousetrap.run_store.records import is_packed
 from mousetrap.run_store.requests import ClaimRequest, Decision, DecisionRequest, Exchanged
 from mousetrap.run_store.signed_records import write_verdict
 from mousetrap.run_store.transitions import (
@@ -64,7 +65,7 @@ class Work(StoreConnection):
         Raises StoreUnreachable when the call as a whole failed: then each of it may have happened or not.
         """
         versions = {it.job.v for it in decisions} | {it.job.v for it in claims}
-        if min(versions, default=PACKED_SINCE) >= PACKED_SINCE:
+        if min(versions, default=PAYLOAD_BESIDE) >= PAYLOAD_BESIDE:
             return await self._packed_work.exchange(decisions, claims, worker)
         decided = [self._decide_one(request, worker) for request in decisions]
         claimed = [self._claim_one(request, worker) for request in claims]

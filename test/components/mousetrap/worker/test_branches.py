@@ -121,26 +121,32 @@ async def test_a_value_that_no_stage_takes_is_a_dead_letter(queue_url: str, stor
 
 
 @on_streams
-async def test_a_branch_may_have_a_serializer_and_a_large_payload(queue_url: str, store_url: str) -> None:
+async def test_a_branch_may_have_a_serializer(queue_url: str, store_url: str) -> None:
     async with workbench_for(books(serializer="msgpack"), queue_url, store_url) as bench, served(bench):
         run = await bench.ended(await bench.submit(b"900"))
 
     assert run.result == ["a book of 900"]
 
 
+async def die_after_the_record(bench: Workbench, chosen: str | msgspec.UnsetType) -> None:
+    """Does the first job as a worker that records its outcome, for the chosen stage, and dies before it publishes."""
+    delivery = await bench.next_of(bench.queue_of("price"))
+    job = decode(delivery.message.body)
+    claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60.0)
+    assert isinstance(claim, Granted)
+    outcome = Done(msgspec.Raw(msgspec.json.encode(Long(9))), next=chosen)
+    following = chosen or "brief"
+    await bench.store.decide(
+        job, outcome, fence=claim.fence, worker="dead", last=False, next_stage=following
+    )
+    delivery.hand_back()
+
+
 async def test_a_redelivered_message_goes_on_as_it_is_recorded(queue_url: str, store_url: str) -> None:
     """The worker died between the record and the publish, and the next one would price it otherwise."""
     async with workbench_for(books(), queue_url, store_url) as bench:
         run_id = await bench.submit(b"9")
-        delivery = await bench.next_of(bench.queue_of("price"))
-        job = decode(delivery.message.body)
-        claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60.0)
-        assert isinstance(claim, Granted)
-        outcome = Done(msgspec.Raw(msgspec.json.encode(Long(9))), next="book")
-        await bench.store.decide(
-            job, outcome, fence=claim.fence, worker="dead", last=False, next_stage="book"
-        )
-        delivery.hand_back()
+        await die_after_the_record(bench, "book")
         async with served(bench):
             run = await bench.ended(run_id)
 
@@ -151,15 +157,7 @@ async def test_a_redelivered_message_goes_on_as_it_is_recorded(queue_url: str, s
 async def test_an_outcome_for_a_stage_that_is_gone_is_a_dead_letter(queue_url: str, store_url: str) -> None:
     async with workbench_for(books(), queue_url, store_url) as bench:
         await bench.submit(b"9")
-        delivery = await bench.next_of(bench.queue_of("price"))
-        job = decode(delivery.message.body)
-        claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60.0)
-        assert isinstance(claim, Granted)
-        outcome = Done(msgspec.Raw(msgspec.json.encode(Long(9))), next="pamphlet")
-        await bench.store.decide(
-            job, outcome, fence=claim.fence, worker="dead", last=False, next_stage="pamphlet"
-        )
-        delivery.hand_back()
+        await die_after_the_record(bench, "pamphlet")
         async with served(bench):
             letter = await bench.dead_letter("price")
 
@@ -172,15 +170,7 @@ async def test_an_outcome_of_before_the_branch_is_a_dead_letter(queue_url: str, 
     """When it was recorded one stage followed, and nothing had to be named."""
     async with workbench_for(books(), queue_url, store_url) as bench:
         await bench.submit(b"9")
-        delivery = await bench.next_of(bench.queue_of("price"))
-        job = decode(delivery.message.body)
-        claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60.0)
-        assert isinstance(claim, Granted)
-        outcome = Done(msgspec.Raw(msgspec.json.encode(Long(9))))
-        await bench.store.decide(
-            job, outcome, fence=claim.fence, worker="dead", last=False, next_stage="brief"
-        )
-        delivery.hand_back()
+        await die_after_the_record(bench, msgspec.UNSET)
         async with served(bench):
             letter = await bench.dead_letter("price")
 
@@ -194,15 +184,7 @@ async def test_a_redriven_outcome_for_a_stage_that_is_back_goes_on(queue_url: st
     before = replace(pipeline, stages=(replace(pipeline.stages[0], output=Short), *pipeline.stages[1:2]))
     async with workbench_for(pipeline, queue_url, store_url) as bench:
         run_id = await bench.submit(b"9")
-        delivery = await bench.next_of(bench.queue_of("price"))
-        job = decode(delivery.message.body)
-        claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60.0)
-        assert isinstance(claim, Granted)
-        outcome = Done(msgspec.Raw(msgspec.json.encode(Long(9))), next="book")
-        await bench.store.decide(
-            job, outcome, fence=claim.fence, worker="dead", last=False, next_stage="book"
-        )
-        delivery.hand_back()
+        await die_after_the_record(bench, "book")
         async with bench.working(Binding(pipeline=before, stage=before.stages[0], handler=price)):
             dead = await bench.next_of(dead_queue(bench.queue_of("price")))
             dead.hand_back()
