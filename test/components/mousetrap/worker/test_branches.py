@@ -136,9 +136,7 @@ async def die_after_the_record(bench: Workbench, chosen: str | msgspec.UnsetType
     assert isinstance(claim, Granted)
     outcome = Done(msgspec.Raw(msgspec.json.encode(Long(9))), next=chosen)
     following = chosen or "brief"
-    await bench.store.decide(
-        job, outcome, fence=claim.fence, worker="dead", last=False, next_stage=following
-    )
+    await bench.store.decide(job, outcome, fence=claim.fence, worker="dead", last=False, next_stage=following)
     delivery.hand_back()
 
 
