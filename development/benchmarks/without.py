@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks import ours
-from mousetrap.jobs import new_runs
+from mousetrap.jobs import PAYLOAD_BESIDE, new_runs
 from mousetrap.run_store import ClaimRequest, Granted
 
 _call: Any = import_module("mousetrap.run_store.packed.call")
@@ -124,7 +124,7 @@ def leave_out(line: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "work" and new_runs() < _records.PACKED_SINCE:
+    if sys.argv[1] == "work" and new_runs() < PAYLOAD_BESIDE:
         sys.exit(f"runs of an older format are claimed and decided by other functions: correct {__file__}")
     if sys.argv[1] == "work":
         for guarantee in filter(None, os.environ["BENCH_WITHOUT"].split("+")):
