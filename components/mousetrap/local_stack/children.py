@@ -67,6 +67,10 @@ class Children:
         self._readers.append(reader)
         reader.start()
 
+    def pids(self, names: Iterable[str]) -> set[int]:
+        """The process of each of these children that was started last."""
+        return {child.pid for name in names if (child := self._running.get(name))}
+
     def stop(self, names: Iterable[str]) -> None:
         """Asks these children to finish, and returns when they have; one that does not in time is killed."""
         asked = [child for name in names if (child := self._running.get(name))]

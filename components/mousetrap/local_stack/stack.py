@@ -96,16 +96,30 @@ class Stack:
         self._events.put(StopAsked())
 
     def wait_until_ready(self) -> None:
-        """Returns once the API is ready. Raises Unreachable, with the API's last reply, when that takes too long."""
+        """Returns once the API is ready and lists every worker, so that it knows their pipelines.
+
+        Raises Unreachable, with the API's last reply, when that takes too long, and ProgramEnded for a worker that ended.
+        """
         deadline = time.monotonic() + _READY_TIMEOUT_S
         with Api(self.plan.api_url) as api:
             while True:
                 try:
-                    return api.ready()
+                    api.ready()
+                    # After the time, a worker's own lines show what it waits for.
+                    if self._all_listed(api) or time.monotonic() > deadline:
+                        return
                 except Unreachable:
                     if time.monotonic() > deadline:
                         raise
                 self.next_event(_READY_POLL_S)
+
+    def _all_listed(self, api: Api) -> bool:
+        try:
+            listed = api.workers().value
+        except Misused:  # the API asks for a key, which is for callers and not for us
+            return True
+        host = socket.gethostname()
+        return self._supervisor.worker_pids <= {it.pid for it in listed if it.host == host}
 
 
 @contextmanager

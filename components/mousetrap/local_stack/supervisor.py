@@ -50,6 +50,11 @@ class Supervisor:
         """The programs without the API."""
         return [name for name in self._programs if name != API]
 
+    @property
+    def worker_pids(self) -> set[int]:
+        """The processes of its workers now."""
+        return self._children.pids(self.workers)
+
     def start_server(self, valkey: EmbeddedValkey) -> None:
         """Starts the embedded server. Raises EmbeddedValkeyFailed."""
         on_line, restart_later = partial(self._on_line, VALKEY), partial(self._restart_later, VALKEY)

@@ -60,26 +60,27 @@ class WorkerRegistry:
         Its manifests are sent when the store lacks them. They stay for a week after the last beat of a worker with them,
         whether it leaves or not.
         """
-        with reaching(self._place):
-            if not await self._beat(beat):
-                key, record = _manifests(self._published.digest), self._published.record
-                await self._client.call("SET", key, record, "PX", MANIFEST_KEEP_MS)
-
-    async def _beat(self, beat: Beat) -> bool:
-        """Whether the store has its manifests, or there are none."""
         digest = self._published.digest
-        now = await _LIBRARY.call(
-            self._client.call,
-            *(msgspec.json.encode(beat), _KEEP_MS, digest),
-            function="_beat",
-            keys=[_key(beat.name)],
-        )
-        commands = _listed(_NAMES, beat.name, int(now), _KEEP_MS)
-        if digest:
-            commands += _listed(_MANIFESTS, digest, int(now), MANIFEST_KEEP_MS)
-            commands.append(("PEXPIRE", _manifests(digest), MANIFEST_KEEP_MS))
-        replies = await self._all(commands)
-        return not digest or bool(replies[-1])
+        with reaching(self._place):
+            now = int(
+                await _LIBRARY.call(
+                    self._client.call,
+                    *(msgspec.json.encode(beat), _KEEP_MS, digest),
+                    function="_beat",
+                    keys=[_key(beat.name)],
+                )
+            )
+            commands = _listed(_NAMES, beat.name, now, _KEEP_MS)
+            if digest:
+                await self._keep_manifests()  # first: who lists this worker finds its pipelines
+                commands += _listed(_MANIFESTS, digest, now, MANIFEST_KEEP_MS)
+            await self._all(commands)
+
+    async def _keep_manifests(self) -> None:
+        """Sends its manifests where the store lacks them."""
+        key = _manifests(self._published.digest)
+        if not await self._client.call("PEXPIRE", key, MANIFEST_KEEP_MS):
+            await self._client.call("SET", key, self._published.record, "PX", MANIFEST_KEEP_MS)
 
     async def _all(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands for different keys. Raises the first error."""

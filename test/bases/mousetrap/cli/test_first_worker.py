@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.clients import http_client
 from support.processes import Process
 
 pytestmark = pytest.mark.servers
@@ -42,6 +43,24 @@ def test_a_file_is_served_and_run_in_three_terminals_without_an_export(
     assert done.wait(60) == 0, done.output
     assert [line for line in done.lines if line in RESULT] == RESULT
     assert serving.terminate() == 0
+    assert stack.terminate(60) == 0
+
+
+def test_the_address_is_printed_once_the_api_knows_the_pipelines_of_every_worker(
+    start_base: Callable[..., Process], tmp_path: Path
+) -> None:
+    (tmp_path / "late.py").write_text(
+        "import time\n\nfrom mousetrap.handlers import task\n\ntime.sleep(2)  # imports more than the others\n\n\n"
+        "@task\ndef late(text: str) -> str:\n    return text\n"
+    )
+    stack = start_base("cli", "up", "late.py", MOUSETRAP_API_PORT="0")
+    address = stack.wait_for_line("The API is at", seconds=60).split()[4].rstrip(",")
+
+    with http_client(address) as api:
+        workers, accepted = api.get("/workers").json(), api.post("/pipelines/late/runs", json="now")
+
+    assert len(workers) == 3
+    assert accepted.status_code == 202, accepted.text
     assert stack.terminate(60) == 0
 
 
