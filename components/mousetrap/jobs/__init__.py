@@ -14,7 +14,7 @@ from mousetrap.jobs.errors import (
     StoreUnreachable,
     Unroutable,
 )
-from mousetrap.jobs.job import PAYLOAD_BESIDE, Job, first_job, new_runs
+from mousetrap.jobs.job import DEEPEST, IN_FANS, MAX_CHILDREN, PAYLOAD_BESIDE, Job, Place, first_job, new_runs
 from mousetrap.jobs.message_bounds import (
     HEADER_PREFIX,
     MAX_BODY_BYTES,
@@ -48,11 +48,14 @@ from mousetrap.jobs.queue_options import QueueOptions
 from mousetrap.shapes import Failure, Reference
 
 __all__ = [
+    "DEEPEST",
     "HEADER_PREFIX",
+    "IN_FANS",
     "LARGEST_INLINE",
     "LARGEST_PAYLOAD",
     "LONGEST_DELAY_S",
     "MAX_BODY_BYTES",
+    "MAX_CHILDREN",
     "MAX_HEADERS_BYTES",
     "PAYLOAD_BESIDE",
     "Backlog",
@@ -73,6 +76,7 @@ __all__ = [
     "PayloadAltered",
     "PayloadMissing",
     "PayloadUnusable",
+    "Place",
     "Posted",
     "PublishUnconfirmed",
     "Publishes",

@@ -2,21 +2,23 @@
 
 Up to format 4 a message is one JSON object with the payload in it. Format 5 is a byte that begins no JSON, the head (the job
 without its payload, as JSON), a line feed, and the payload as it is: JSON, the bytes of a serializer, or nothing where
-the head has a reference. The payload is not looked at here: a stage's contract reads it once.
+the head has a reference. Format 6 is the same for jobs that are in fans. The payload is not looked at here: a stage's contract reads it once.
 """
+
+from typing import Any
 
 import msgspec
 
-from mousetrap.jobs.job import PAYLOAD_BESIDE, Job, JobHead
+from mousetrap.jobs.job import IN_FANS, PAYLOAD_BESIDE, Job, JobHead
 from mousetrap.jobs.queue import Message
 from mousetrap.signing import Keyring
 
-#: The first byte of a message of format 5. No JSON begins with a capital letter.
+#: The first byte of a message of format 5 or 6. No JSON begins with a capital letter.
 MARK = b"M"
 #: Bytes of a head at most, without its line feed. The fields of a job have room in it, whatever is in them.
 MAX_HEAD_BYTES = 8_192
 #: The latest wire format that this version reads.
-_NEWEST = PAYLOAD_BESIDE
+_NEWEST = IN_FANS
 
 
 class JobUndecodable(Exception):
@@ -30,7 +32,7 @@ class JobTooNew(JobUndecodable):
 def encode(job: Job) -> bytes:
     """The job as the body of its message."""
     if job.v < PAYLOAD_BESIDE:
-        return _encoder.encode(job)
+        return _encoder.encode(_early(job))
     payload = b"" if job.reference is not msgspec.UNSET else job.payload
     return b"".join((MARK, _encoder.encode(_head(job)), b"\n", payload))
 
@@ -42,7 +44,7 @@ def signed_message(job: Job, keyring: Keyring) -> Message:
 
 
 def decode(body: bytes) -> Job:
-    """The job in the body of a message. The payload of format 5 is not checked; a large one is a view of the body.
+    """The job in the body of a message. The payload of format 5 or 6 is not checked; a large one is a view of the body.
 
     Raises JobTooNew or another JobUndecodable, which names the fault and its place; never the body, which may hold secrets.
     """
@@ -52,13 +54,13 @@ def decode(body: bytes) -> Job:
         job = _decoder.decode(body)
     except _ERRORS as error:
         raise _refused(body, error) from error
-    if job.v == PAYLOAD_BESIDE:
+    if job.v >= PAYLOAD_BESIDE:
         raise JobUndecodable(f"a job of wire format {job.v} begins with a head, and this is JSON alone")
     return job
 
 
 def _beside(body: bytes) -> Job:
-    """The job in a body of format 5."""
+    """The job in a body of format 5 or 6."""
     feed = body.find(b"\n", 0, 1 + MAX_HEAD_BYTES + 1)
     if feed < 0:
         too_long = len(body) > 1 + MAX_HEAD_BYTES
@@ -70,7 +72,9 @@ def _beside(body: bytes) -> Job:
         head = _head_decoder.decode(text)
     except _ERRORS as error:
         raise _refused(text, error) from error
-    if head.v != PAYLOAD_BESIDE or (head.parent is None) != (head.parent_fence is msgspec.UNSET):
+    if head.v != (IN_FANS if head.fans else PAYLOAD_BESIDE) or (head.parent is None) != (
+        head.parent_fence is msgspec.UNSET
+    ):
         raise _unfit(head)
     payload = body[feed + 1 :] if len(body) < _VIEWED else memoryview(body)[feed + 1 :]
     if head.reference is not msgspec.UNSET:
@@ -84,8 +88,10 @@ def _beside(body: bytes) -> Job:
 
 def _unfit(head: JobHead) -> JobUndecodable:
     """Why the head cannot be used."""
-    if head.v != PAYLOAD_BESIDE:
+    if head.v < PAYLOAD_BESIDE:
         return JobUndecodable(f"its head is of wire format {head.v}, whose messages have none")
+    if (head.v == IN_FANS) != bool(head.fans):
+        return JobUndecodable(f"a job in fans is of wire format {IN_FANS}, and no other is")
     return JobUndecodable("a job has `parent` and `parent_fence`, or neither")
 
 
@@ -107,6 +113,12 @@ def _version(text: bytes) -> int:
         return 0
 
 
+def _early(job: Job) -> dict[str, Any]:
+    """The fields of a job of a format before 5: these had no fans, and have no field more."""
+    fields = ((name, getattr(job, name)) for name in job.__struct_fields__ if name != "fans")
+    return {name: value for name, value in fields if value is not msgspec.UNSET}
+
+
 def _head(job: Job) -> JobHead:
     return JobHead(
         v=job.v,
@@ -122,6 +134,7 @@ def _head(job: Job) -> JobHead:
         expires_ms=job.expires_ms,
         serializer=job.serializer,
         reference=job.reference,
+        fans=job.fans,
     )
 
 
@@ -140,6 +153,7 @@ def _job(head: JobHead, payload: msgspec.Raw) -> Job:
         expires_ms=head.expires_ms,
         serializer=head.serializer,
         reference=head.reference,
+        fans=head.fans,
         payload=payload,
     )
 

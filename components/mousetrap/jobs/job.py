@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,10 @@ _JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
 
 #: The wire format from which on a job's payload is beside its head, and its run's records in the store are packed.
 PAYLOAD_BESIDE: Literal[5] = 5
+#: The wire format of the jobs that are in fans, as 5 in all else. A version that knows none would count no child.
+IN_FANS: Literal[6] = 6
+#: How deep fans are in one another at most, and the indexes of one.
+DEEPEST, MAX_CHILDREN = 3, 10_000_000
 #: The wire format of the runs that this version begins: 5; versions before it begin runs of 2, whose jobs are of 3 or 4 where
 #: they need it. A job that follows is of its parent's kind, so that a run is of one kind from its first job to its last.
 NEW_RUNS: Literal[2, 5] = 5
@@ -30,13 +34,21 @@ Milliseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
 
 
+class Place(NamedTuple):
+    """Where a job is in a fan: whose children these are, and which of them it is, or comes after."""
+
+    job: Name
+    index: Annotated[int, Meta(ge=0, lt=MAX_CHILDREN)]
+
+
 class JobHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job without its payload: what a message of format 5 begins with."""
+    """A job without its payload: what a message of format 5 or 6 begins with."""
 
     #: The wire format's version. 2 added `generation` and `expires_ms`; 1 is still read. 3 has a `serializer`, and is written
     #: only with one: a version that knows none would take its payload for the value. 4 has a `reference`, and is written only
-    #: with one, for the same reason. 5 has the payload beside the head, and may have a serializer and a reference.
-    v: Literal[1, 2, 3, 4, 5] = 2
+    #: with one, for the same reason. 5 has the payload beside the head, and may have a serializer and a reference. 6 has
+    #: `fans` as well, and is written only with them.
+    v: Literal[1, 2, 3, 4, 5, 6] = 2
     id: Name
     run_id: Annotated[str, Meta(min_length=1, max_length=64)]
     pipeline: Name
@@ -57,6 +69,8 @@ class JobHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     serializer: Name | msgspec.UnsetType = msgspec.UNSET
     #: Where the payload is, when it is too large for a message; then `payload` is null.
     reference: Reference | msgspec.UnsetType = msgspec.UNSET
+    #: The fans that the job is in, innermost last.
+    fans: Annotated[tuple[Place, ...], Meta(max_length=DEEPEST)] = ()
 
 
 class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
@@ -89,7 +103,7 @@ class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
             return self
         payload = msgspec.Raw(payload_as_text(self.written))
         v = _version_with(self.serializer, self.reference)
-        return msgspec.structs.replace(self, v=v, payload=payload)
+        return msgspec.structs.replace(self, v=v, payload=payload, fans=())
 
     def again(self) -> "Job":
         """The same job, with the next attempt."""
@@ -128,7 +142,7 @@ class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
         Raises PayloadAltered for what is no such text.
         """
         v = self._version_with(self.serializer)
-        if v == PAYLOAD_BESIDE and self.serializer is not msgspec.UNSET:
+        if v >= PAYLOAD_BESIDE and self.serializer is not msgspec.UNSET:
             try:
                 payload = payload_as_written(Payload(bytes(payload), self.serializer))
             except ContractBroken as error:
@@ -150,7 +164,7 @@ class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
         format 5 must have it to be published, and earlier ones do not carry it.
         """
         v = self._version_with(serializer, reference)
-        if v == PAYLOAD_BESIDE and serializer is not msgspec.UNSET and reference is msgspec.UNSET:
+        if v >= PAYLOAD_BESIDE and serializer is not msgspec.UNSET and reference is msgspec.UNSET:
             # What is no base64 goes on as it is: the next stage refuses it, with its own reason.
             with suppress(ContractBroken):
                 payload = payload_as_written(Payload(payload, serializer))
@@ -161,21 +175,73 @@ class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
             pipeline=self.pipeline,
             stage=stage,
             parent=self.id,
-            parent_fence=fence if fence and v == PAYLOAD_BESIDE else msgspec.UNSET,
+            parent_fence=fence if fence and v >= PAYLOAD_BESIDE else msgspec.UNSET,
             accepted_ms=self.accepted_ms,
             expires_ms=self.expires_ms,
             serializer=serializer,
             reference=reference,
+            fans=self.fans,
             payload=msgspec.Raw(payload),
+        )
+
+    def child(
+        self,
+        stage: str,
+        payload: bytes,
+        serializer: SerializerName = msgspec.UNSET,
+        reference: Reference | msgspec.UnsetType = msgspec.UNSET,
+        *,
+        index: int,
+        key: str | None = None,
+        fence: int,
+    ) -> "Job":
+        """The job at `stage` that is one of this one's children: by its key where it has one, else by its index.
+
+        `fence` is the one under which it was opened; of a job that forks, the one that the output was decided under.
+        """
+        which = f"{index}" if key is None else f"={key}"
+        return msgspec.structs.replace(
+            self.following(stage, payload, serializer, reference, fence=fence),
+            v=IN_FANS,
+            id=_job_id(self.run_id, stage, f"{self.id}|{which}"),
+            fans=(*self.fans, Place(self.id, index)),
+        )
+
+    def joined(
+        self,
+        stage: str,
+        payload: bytes,
+        serializer: SerializerName = msgspec.UNSET,
+        reference: Reference | msgspec.UnsetType = msgspec.UNSET,
+        *,
+        fan: str = "",
+        fence: int,
+    ) -> "Job":
+        """The job at `stage` that joins the children of `fan`, the innermost that this job is in unless another is named.
+
+        It follows from the job whose children they are, which was decided under `fence`: it is the same job, whichever of
+        them makes it.
+        """
+        parents = [place.job for place in self.fans]
+        fan = fan or parents[-1]
+        outer = self.fans if fan == self.id else self.fans[: parents.index(fan)]
+        return msgspec.structs.replace(
+            self.following(stage, payload, serializer, reference, fence=fence),
+            v=IN_FANS if outer else PAYLOAD_BESIDE,
+            id=_job_id(self.run_id, stage, fan),
+            parent=fan,
+            fans=outer,
         )
 
     def _version_with(
         self,
         serializer: SerializerName = msgspec.UNSET,
         reference: Reference | msgspec.UnsetType = msgspec.UNSET,
-    ) -> Literal[2, 3, 4, 5]:
+    ) -> Literal[2, 3, 4, 5, 6]:
         """The wire format of this job's kind that has these."""
-        return PAYLOAD_BESIDE if self.v >= PAYLOAD_BESIDE else _version_with(serializer, reference)
+        if self.v >= PAYLOAD_BESIDE:
+            return IN_FANS if self.fans else PAYLOAD_BESIDE
+        return _version_with(serializer, reference)
 
 
 def new_runs() -> Literal[2, 5]:

@@ -26,6 +26,17 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     next: str | msgspec.UnsetType = msgspec.UNSET
     #: What its handler ended with, where the stage has the run go on all the same: then the output is null, or a Fallen.
     instead_of: GiveUp | msgspec.UnsetType = msgspec.UNSET
+    #: How many children the job has opened; then `output` is null.
+    children: int | msgspec.UnsetType = msgspec.UNSET
+    #: The stages that each take the output, one child of the job in each, where all of several follow.
+    forks: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def opens(self) -> int | None:
+        """How many children the job has; None for one that has no fan."""
+        if self.forks is not msgspec.UNSET:
+            return len(self.forks)
+        return None if self.children is msgspec.UNSET else self.children
 
 
 class RetryLater(msgspec.Struct, frozen=True, tag="retry"):

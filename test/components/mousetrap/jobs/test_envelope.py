@@ -9,10 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mousetrap.jobs import (
+    MAX_CHILDREN,
     Job,
     JobTooNew,
     JobUndecodable,
     PayloadAltered,
+    Place,
     Reference,
     decode,
     encode,
@@ -125,6 +127,12 @@ def test_for_people_a_job_is_json_of_an_earlier_format() -> None:
     assert a_child(2).as_json() == a_child(2)
 
 
+def test_jobs_of_earlier_formats_have_no_field_that_those_did_not_have() -> None:
+    fields = msgspec.json.decode(encode(a_child(2)))
+
+    assert set(fields) == set(Job.__struct_fields__) - {"fans", "parent_fence", "serializer", "reference"}
+
+
 def test_the_payload_is_not_checked() -> None:
     assert bytes(decode(encode(a_job(payload=b"{no json"))).payload) == b"{no json"
 
@@ -169,6 +177,11 @@ def with_head(**changed: Any) -> bytes:
         (with_head(reference=msgspec.to_builtins(REFERENCE)), "a reference, and 1 bytes of a payload"),
         (with_head(v=2), "its head is of wire format 2, whose messages have none"),
         (with_head(v=msgspec.UNSET), "its head is of wire format 2, whose messages have none"),
+        (with_head(v=6), "a job in fans is of wire format 6, and no other is"),
+        (with_head(fans=[["j1", 0]]), "a job in fans is of wire format 6, and no other is"),
+        (with_head(v=6, fans=[["j1", -1]]), r"\$\.fans\[0\]\[1\]"),
+        (with_head(v=6, fans=[["j1", 0]] * 4), r"\$\.fans"),
+        (with_head(v=6, fans=[["j1"]]), r"\$\.fans\[0\]"),
         (with_head(v=0), r"Invalid enum value 0 - at `\$\.v`"),
         (with_head(parent_fence=msgspec.UNSET), "has `parent` and `parent_fence`, or neither"),
         (with_head(parent=None), "has `parent` and `parent_fence`, or neither"),
@@ -187,8 +200,8 @@ def test_what_is_no_message_of_ours_is_refused_with_its_own_reason(body: bytes, 
 
 
 def test_a_head_of_a_later_wire_format_is_refused_with_advice() -> None:
-    with pytest.raises(JobTooNew, match="wire format 6, and this version reads up to 5: upgrade this worker"):
-        decode(with_head(v=6, stage={"of": "a later kind"}))
+    with pytest.raises(JobTooNew, match="wire format 7, and this version reads up to 6: upgrade this worker"):
+        decode(with_head(v=7, stage={"of": "a later kind"}))
 
 
 def test_every_field_at_its_limit_leaves_room_in_the_head() -> None:
@@ -201,12 +214,61 @@ def test_every_field_at_its_limit_leaves_room_in_the_head() -> None:
         expires_ms=253_402_300_799_999,
         attempt=100_000_000,
         generation=1_000_000,
+        v=6,
+        fans=(Place("\0" * 63, MAX_CHILDREN - 1),) * 3,
     )
 
     body = encode(job)
 
     assert decode(body) == job
-    assert len(body) < MAX_HEAD_BYTES // 2
+    assert len(body) < MAX_HEAD_BYTES
+
+
+def test_a_child_is_of_format_6_with_its_place_and_is_the_same_job_whenever_it_is_made() -> None:
+    parent = a_job()
+    child = parent.child("double", b"2", index=3, fence=7)
+
+    assert (child.v, child.fans, child.parent, child.parent_fence) == (6, ((parent.id, 3),), parent.id, 7)
+    assert child.fans[-1].index == 3
+    assert child.id == parent.child("double", b"9", index=3, fence=8).id
+    keyed = parent.child("double", b"2", index=3, key="3", fence=7)
+    assert keyed.id == parent.child("double", b"2", index=4, key="3", fence=7).id
+    others = (parent.child("double", b"2", index=4, fence=7), parent.following("double", b"2", fence=7))
+    assert len({child.id, keyed.id, *(other.id for other in others)}) == 4
+    for job in (child, child.again(), child.redriven(accepted_ms=7), child.edited(b"3"), keyed):
+        assert decode(encode(job)) == job
+        assert job.v == 6
+    assert b'"v":6' in encode(child)
+    assert b"fans" not in encode(parent.following("double", b"2", fence=7))
+
+
+def test_what_follows_a_child_is_in_the_same_fans_and_their_join_in_one_fewer() -> None:
+    parent = a_job()
+    child = parent.child("split", b"2", index=3, fence=7)
+    inner = child.following("halve", b"1", fence=2).child("double", b"1", "msgpack", index=0, fence=4)
+
+    assert [place.index for place in inner.fans] == [3, 0]
+    joined = inner.joined("sum", b"[1]", fence=5)
+    assert (joined.v, joined.fans, joined.parent, joined.parent_fence) == (6, child.fans, inner.parent, 5)
+    last = joined.joined("total", b"[1]", fence=9)
+    assert (last.v, last.fans, last.parent, last.parent_fence) == (5, (), parent.id, 9)
+    assert last == inner.joined("total", b"[1]", fan=parent.id, fence=9)
+    assert last == parent.following("total", b"[1]", fence=9)
+    assert last == parent.joined("total", b"[1]", fan=parent.id, fence=9)
+    for job in (inner, joined, last, inner.referring(REFERENCE).resolved(b'"gQ=="')):
+        assert decode(encode(job)) == job
+
+
+def test_a_version_without_fans_refuses_a_child_as_too_new() -> None:
+    """As the struct of that version has it."""
+
+    class Earlier(msgspec.Struct):
+        v: Literal[1, 2, 3, 4, 5]
+
+    head, _, _ = encode(a_job().child("double", b"2", index=0, fence=1))[1:].partition(b"\n")
+
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.v"):
+        msgspec.json.decode(head, type=Earlier)
 
 
 def test_an_earlier_version_refuses_a_job_of_format_5_as_no_json() -> None:
@@ -218,9 +280,10 @@ def test_an_earlier_version_refuses_a_job_of_format_5_as_no_json() -> None:
 #: All that `str.isprintable` accepts; drawn as such, for of any texts hypothesis would throw most away.
 _PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")
 names = st.text(_PRINTABLE, min_size=1, max_size=63)
+places = st.lists(st.builds(Place, names, st.integers(0, MAX_CHILDREN - 1)), max_size=3).map(tuple)
 jobs = st.builds(
-    Job,
-    v=st.just(5),
+    lambda fans, **more: Job(v=6 if fans else 5, fans=fans, **more),
+    fans=places,
     id=names,
     run_id=names,
     pipeline=names,

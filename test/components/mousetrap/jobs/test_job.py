@@ -78,8 +78,8 @@ def test_a_job_of_the_first_wire_format_is_still_read() -> None:
 
 
 def test_a_job_of_a_later_wire_format_is_refused_with_advice() -> None:
-    with pytest.raises(JobTooNew, match="wire format 6, and this version reads up to 5: upgrade this worker"):
-        decode(encode(a_job()).replace(b'"v":2', b'"v":6'))
+    with pytest.raises(JobTooNew, match="wire format 7, and this version reads up to 6: upgrade this worker"):
+        decode(encode(a_job()).replace(b'"v":2', b'"v":7'))
 
 
 def test_a_job_with_a_reference_is_of_format_4_and_none_without_is() -> None:
