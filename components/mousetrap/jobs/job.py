@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import suppress
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -34,7 +34,7 @@ Milliseconds = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a job is in a fan: whose children these are, and which of them it is, or comes after."""
 
     job: Name

@@ -1,12 +1,32 @@
 """Keeps the state of runs and jobs in Valkey or Redis."""
 
-from mousetrap.run_store.claim_replies import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
+from mousetrap.run_store.claim_replies import (
+    Busy,
+    Claim,
+    Decided,
+    Fired,
+    Forgotten,
+    Granted,
+    Locked,
+    Over,
+    Unsigned,
+)
 from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.decode_run import StoredRun
+from mousetrap.run_store.fans import ChildOutput
 from mousetrap.run_store.info import StoreInfo
 from mousetrap.run_store.packed.openings import NewRun
 from mousetrap.run_store.records import record_keys
-from mousetrap.run_store.requests import ClaimRequest, Decision, DecisionRequest, Exchanged
+from mousetrap.run_store.requests import (
+    ClaimRequest,
+    Decision,
+    DecisionRequest,
+    Exchanged,
+    FanOpening,
+    KeyTwice,
+    OpenedFan,
+    Window,
+)
 from mousetrap.run_store.signed_records import Opening
 from mousetrap.run_store.store import RunStore, open_store
 from mousetrap.run_store.submissions import Opened, RunConflict, Terms
@@ -14,18 +34,23 @@ from mousetrap.run_store.work import Kept
 
 __all__ = [
     "Busy",
+    "ChildOutput",
     "Claim",
     "ClaimRequest",
     "Decided",
     "Decision",
     "DecisionRequest",
     "Exchanged",
+    "FanOpening",
+    "Fired",
     "Forgotten",
     "Granted",
     "Kept",
+    "KeyTwice",
     "Locked",
     "NewRun",
     "Opened",
+    "OpenedFan",
     "Opening",
     "Over",
     "RunConflict",
@@ -34,6 +59,7 @@ __all__ = [
     "StoredRun",
     "Terms",
     "Unsigned",
+    "Window",
     "open_store",
     "read_json",
     "record_keys",

@@ -40,12 +40,31 @@ class Locked(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class Fired(msgspec.Struct, frozen=True):
+    """All children of a job are decided, and as many as their join needs are done: it is its message follows from this, too."""
+
+    #: The job whose children they are.
+    fan_job: str
+    #: The fence that it was decided under, which the join's message carries.
+    fence: int
+    total: int
+    done: int
+    lost: int
+    #: What the worker that opened or closed the fan gave for this.
+    join: str
+
+
 class Decided(msgspec.Struct, frozen=True):
     """The outcome is recorded. Its worker may have died before acting on it: act on it again; the ids make that harmless."""
 
     outcome: Outcome
     #: The fence that it was decided under, which the next stage's message carries; 0 where no message does.
     fence: int = 0
+    #: The join that follows from it as well.
+    fired: Fired | None = None
+    #: Of a job with children that are not all decided: for how many seconds none was. Its message stays, so that a store which
+    #: forgets what followed from it does not leave them without one.
+    waits_s: float | None = None
 
 
 class Unsigned(msgspec.Struct, frozen=True):
@@ -77,10 +96,24 @@ def read_refusal(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
             return Locked(holder, milliseconds / 1000)
         case ["forgotten"]:
             return Forgotten()
+        case ["decided", verdict, milliseconds, fence, more] if verdict:
+            decided = _decided(verdict, milliseconds / 1000, job, keyring, fence)
+            return _with_fan(decided, more) if isinstance(decided, Decided) else decided
         case ["decided", verdict, milliseconds, *fence] if verdict:
             return _decided(verdict, milliseconds / 1000, job, keyring, *fence)
         case _:
             return Over()
+
+
+def read_fired(more: list[Any]) -> Fired | None:
+    """What a decision fired, from the rest of the store's reply to it."""
+    return Fired(*more[1:]) if more[:1] == ["fired"] else None
+
+
+def _with_fan(decided: Decided, more: list[Any]) -> Decided:
+    if more[0] == "waits":
+        return msgspec.structs.replace(decided, waits_s=more[1] / 1000)
+    return msgspec.structs.replace(decided, fired=read_fired(more))
 
 
 def _decided(record: str, seconds: float, job: Job, keyring: Keyring, fence: int = 0) -> Decided | Unsigned:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from mousetrap.run_store.damage import Fields
 from mousetrap.shapes import Event, Failure, Progress, Reference, Run, RunState
 
+#: Kinds of events that have a value.
+_WITH_VALUES = ("yielded", "closed", "fired")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun(Run):
@@ -58,14 +61,15 @@ def read_event(entry: tuple[bytes, Sequence[bytes] | None]) -> Event:
     place, fields = entry
     read = Fields(by_name(fields or ()))
     kind = read.text("kind")
-    is_value = kind == "yielded"
+    is_value = kind in _WITH_VALUES
     return Event(
         id=place.decode(),
         kind=kind,
         # An entry with a time of its own came after one of a later time.
         at_ms=read.number("at", 0) or int(place.partition(b"-")[0]),
         stage=read.text("stage", "") or None,
-        job=read.text("job", "") or None,
+        # A child's event is written under the job whose children the outermost fan has.
+        job=read.text("child", "") or read.text("job", "") or None,
         attempt=read.number("attempt", 0) or None,
         worker=read.text("worker", "") or None,
         failure=None if is_value else read.json("data", Failure),

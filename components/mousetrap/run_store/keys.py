@@ -56,6 +56,21 @@ def packed_progress_key(run_id: str) -> str:
     return f"mousetrap:{{{run_id}}}:progress"
 
 
+def fan_key(run_id: str, job_id: str) -> str:
+    """The hash of a job's children: see `lua/packed/fans.lua`."""
+    return f"mousetrap:{{{run_id}}}:fan:{job_id}"
+
+
+def fan_out_key(run_id: str, job_id: str) -> str:
+    """The string with how the way of each child ended."""
+    return f"mousetrap:{{{run_id}}}:fan:{job_id}:out"
+
+
+def fan_keys_key(run_id: str, job_id: str) -> str:
+    """The hash with the index of each child that has a key."""
+    return f"mousetrap:{{{run_id}}}:fan:{job_id}:keys"
+
+
 def newest_key(pipeline: str) -> str:
     """The sorted set of a pipeline's newest completed packed runs, by when they were accepted."""
     return f"mousetrap:newest:{pipeline}"

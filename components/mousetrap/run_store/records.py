@@ -102,6 +102,12 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     logged: bool = False
     #: A job that waits for its next attempt: when that is due.
     due_ms: int = 0
+    #: Of a job in fans: the job whose children the outermost has. Its events are not in the timeline.
+    fan: str = ""
+    #: Whether the way through its innermost fan ended with it.
+    joins: bool = False
+    #: Whether it has children.
+    opens: bool = False
 
 
 class JobRecord(NamedTuple):

@@ -7,10 +7,12 @@ import msgspec
 
 from mousetrap.jobs import Job, MousetrapError, Outcome
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store.claim_replies import Claim, Granted
+from mousetrap.run_store.claim_replies import Claim, Fired, Granted
 
-#: What happened to an outcome that was to be recorded.
-Decision = Literal["recorded", "stale", "unlocked", "over"]
+#: What happened to an outcome that was to be recorded. Fired stands for recorded: with it, all children of a job are decided.
+Decision = Literal["recorded", "stale", "unlocked", "over"] | Fired
+#: What a join needs: a share of the children, or a number of them (of all, where there are fewer).
+Need = float | int
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, gc=False):
@@ -40,8 +42,53 @@ class DecisionRequest(msgspec.Struct, frozen=True, gc=False):
     claim: Granted
     #: Whether a Done's output is the run's result.
     last: bool
-    #: The stage that follows; None after the last.
+    #: The stage that follows; None after the last. Of a job with children, and of the last one on a child's way, the join; None
+    #: where nothing joins them.
     next_stage: str | None = None
+    #: Whether a child's way ends with it, if it is done.
+    joins: bool = False
+    #: Of a job with children: what their join needs, and what the worker that comes to publish it is to know.
+    need: Need = 1.0
+    join: str = ""
+
+
+class Window(NamedTuple):
+    """Children that their parent opens with one call."""
+
+    #: Indexes below this may be claimed; 0 with keys, whose indexes the store assigns.
+    opened: int = 0
+    #: Those below this are with the broker for sure.
+    confirmed: int = 0
+    #: The keys of the window's children, where they have some.
+    keys: Sequence[str] | None = None
+    #: The number of the window in its attempt, from 1: a call that is sent again is not of another one.
+    number: int = 1
+    need: Need = 1.0
+    join: str = ""
+    #: Children of the run at most, in all fans.
+    most: int = 100_000
+
+
+class OpenedFan(NamedTuple):
+    """Children that may be claimed."""
+
+    #: How many indexes are open now, those of earlier attempts too.
+    opened: int
+    #: Children of lower indexes are with the broker for sure.
+    confirmed: int
+    #: The index of each key, in the order of the keys.
+    indexes: tuple[int, ...] = ()
+
+
+class KeyTwice(NamedTuple):
+    """A key of two children in one attempt."""
+
+    key: str
+
+
+#: The reply to a parent that opens children: `stale` once a later claim exists, `over` once the run has ended or the children are joined,
+#: `too-wide` where the run would have more than it may.
+FanOpening = OpenedFan | KeyTwice | Literal["stale", "over", "too-wide"]
 
 
 class Exchanged(NamedTuple):

@@ -26,8 +26,7 @@ OPENING = (
     "input_reference",
 )
 
-#: What a verdict's signature is about, beside the outcome.
-_verdict_of: Callable[[Job], Sequence[str | int]] = attrgetter(
+_verdict_of_any: Callable[[Job], Sequence[str | int]] = attrgetter(
     "run_id", "pipeline", "stage", "id", "generation"
 )
 _outcomes: msgspec.json.Decoder[Outcome] = msgspec.json.Decoder(Done | RetryLater | GiveUp)
@@ -148,6 +147,14 @@ def packed_opening(run_id: str, record: RunRecord, keyring: Keyring) -> Opening:
     )
     opening = read_opening(run_id, [str(field).encode() for field in fields], keyring)
     return replace(opening, is_packed=True)
+
+
+def _verdict_of(job: Job) -> Sequence[str | int]:
+    """What a verdict's signature is about, beside the outcome. A child's is about which one it is, too: its join asks by that."""
+    if not job.fans:
+        return _verdict_of_any(job)
+    place = job.fans[-1]
+    return (*_verdict_of_any(job), place.job, place.index)
 
 
 def _split(record: bytes) -> tuple[bytes, str]:

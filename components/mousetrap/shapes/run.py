@@ -63,7 +63,8 @@ class Event:
     #: Its place in the timeline: a later event has a greater one.
     id: Annotated[str, Doc(examples=("1765432100123-0",))]
     #: accepted, started, yielded, truncated, finished, retrying, waiting, handed_back, gave_up, redriven, or how the run
-    #: ended: completed, failed, rejected, cancelled, expired.
+    #: ended: completed, failed, rejected, cancelled, expired. Of a job with children: opened, closed (with how many there
+    #: are), fired (all are decided: their join follows), late (one was redriven after that).
     kind: Annotated[str, Doc(examples=("started",))]
     at_ms: int
     stage: str | None = None
@@ -71,7 +72,7 @@ class Event:
     attempt: int | None = None
     worker: str | None = None
     failure: Failure | None = None
-    value: Annotated[Any, Doc("What the handler yielded.")] = None
+    value: Annotated[Any, Doc("What the handler yielded, or the counts of children.")] = None
     unreadable: Annotated[tuple[str, ...], Doc(_UNREADABLE)] = ()
 
     @property

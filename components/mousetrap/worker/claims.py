@@ -17,6 +17,7 @@ from mousetrap.run_store import (
     Decided,
     Decision,
     DecisionRequest,
+    Fired,
     Granted,
     Over,
     RunStore,
@@ -144,10 +145,11 @@ class Claims:
         decision = await self._outages.retry_until_up(
             "record outcomes", self._store.replace_unsigned, job, record, outcome, worker=self._worker
         )
-        self._observer.recorded(job, outcome, decision)
+        fired = decision if isinstance(decision, Fired) else None
+        self._observer.recorded(job, outcome, "recorded" if isinstance(decision, Fired) else decision)
         match decision:
-            case "recorded":
-                return Decided(outcome)
+            case "recorded" | Fired():
+                return Decided(outcome, fired=fired)
             case "over":
                 return Over()
             case _:  # another worker has recorded something since
@@ -178,7 +180,7 @@ class Claims:
 
     def recorded(self, attempt: Attempt, outcome: Outcome, decision: Decision) -> Ending:
         """What follows from the store's reply."""
-        self._observer.recorded(attempt.job, outcome, decision)
+        self._observer.recorded(attempt.job, outcome, "recorded" if isinstance(decision, Fired) else decision)
         if decision != "recorded":
             return self._unrecorded(attempt, decision)
         if attempt.beside is not None:

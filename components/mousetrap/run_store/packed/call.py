@@ -4,6 +4,9 @@ from collections.abc import Iterable
 
 from mousetrap.run_store.keys import (
     cluster_payloads_key,
+    fan_key,
+    fan_keys_key,
+    fan_out_key,
     newest_key,
     packed_events_key,
     packed_progress_key,
@@ -18,6 +21,8 @@ _SHARE = 64
 _NEWEST = 16
 #: What lives as long as a run's record.
 _WITH_RUN = (packed_run_key, packed_events_key, packed_progress_key, payloads_key, cluster_payloads_key)
+#: The keys of a fan.
+_OF_FAN = (fan_key, fan_out_key, fan_keys_key)
 
 
 def extended(ttl: int) -> int:
@@ -46,6 +51,18 @@ class Call:
         if now_ms - accepted_ms > ttl // _SHARE:
             for key in _WITH_RUN:
                 self.add("PEXPIRE", key(run_id), extended(ttl), "GT")
+
+    def keep_fan(self, run_id: str, job_id: str, accepted_ms: int, now_ms: int, ttl: int) -> None:
+        """Keeps what is known of a job's children as `keep` does the run."""
+        if now_ms - accepted_ms > ttl // _SHARE:
+            for key in _OF_FAN:
+                self.add("PEXPIRE", key(run_id, job_id), extended(ttl), "GT")
+
+    def keep_records(self, keys: Iterable[str], accepted_ms: int, now_ms: int, ttl: int) -> None:
+        """Keeps records of a run's jobs, as `keep` does the run."""
+        if now_ms - accepted_ms > ttl // _SHARE:
+            for key in keys:
+                self.add("PEXPIRE", key, ttl, "GT")
 
     def note_newest(self, pipeline: str, runs: Iterable[tuple[int, str]], ttl: int) -> None:
         """Names completed runs of a pipeline, each with when it was accepted; the newest ones stay named."""

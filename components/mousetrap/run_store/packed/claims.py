@@ -2,18 +2,19 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from mousetrap.jobs import Job, MousetrapError
 from mousetrap.pipeline import payload_as_text
 from mousetrap.run_store.claim_replies import Claim, Granted, read_refusal
-from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, packed_job_key, packed_run_key
+from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, fan_key, packed_job_key, packed_run_key
 from mousetrap.run_store.packed.call import Call
+from mousetrap.run_store.packed.fans import in_fans, is_child
 from mousetrap.run_store.packed.index import add_to_lists
 from mousetrap.run_store.packed.sender import Sender, function_call
-from mousetrap.run_store.packed.transitions import ClaimJob
+from mousetrap.run_store.packed.transitions import ClaimJob, InFan
 from mousetrap.run_store.records import HEAD, JobFacts, RunFacts, encode_claim, encode_run
 from mousetrap.run_store.requests import ClaimRequest
 from mousetrap.run_store.signed_records import Span, opening_body, sign_opening
@@ -26,8 +27,12 @@ _EXPIRES_SOON_MS = 60_000
 _HEAD_END = str(HEAD - 1)
 #: The fence of the first claim of a job.
 _FIRST_FENCE = 1
-#: What the plain claims of one moment grant, by stage and lease: the same for all jobs of these.
-_Grants = dict[tuple[str, float], Granted]
+#: What the plain claims of one moment grant, by stage, lease and outermost fan: the same for all jobs of these.
+_Grants = dict[tuple[str, float, str], Granted]
+#: The first bytes of runs whose jobs may be claimed: children may while their run has failed for lack of others.
+_LIVE, _LIVE_FOR_CHILDREN = (b"Q",), (b"Q", b"F")
+#: A claim as Lua judges it.
+_Judged = ClaimJob | InFan
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -72,18 +77,18 @@ class Claims:
         self, planned: Sequence[Planned], replies: Sequence[Any], worker: str
     ) -> list[Claim | MousetrapError]:
         """The results of the claims; those that the plain commands did not settle are judged by Lua."""
-        results: list[Claim | MousetrapError | ClaimJob] = [
+        results: list[Claim | MousetrapError | _Judged] = [
             self._result(it, replies, worker) for it in planned
         ]
-        while unsettled := [place for place, it in enumerate(results) if type(it) is ClaimJob]:
+        while unsettled := [place for place, it in enumerate(results) if isinstance(it, _Judged)]:
             call = Call()
             for place in unsettled:
                 transition = results[place]
-                assert isinstance(transition, ClaimJob)
+                assert isinstance(transition, _Judged)
                 call.add(*function_call(transition))
             for place in unsettled:
                 job = planned[place].request.job
-                if results[place].restore:  # type: ignore[union-attr]
+                if _claim_of(results[place]).restore:
                     add_to_lists(call, [(job.pipeline, job.accepted_ms, job.run_id)], self._ttl)
             again = await self._sender.send(call.commands)
             for place, reply in zip(unsettled, again, strict=False):
@@ -121,7 +126,7 @@ class Claims:
         job = request.job
         if not self._is_plain(request, now):
             return None, call.add(*function_call(self._transition(request, worker)))
-        of = job.stage, request.lease
+        of = job.stage, request.lease, job.fans[0].job if job.fans else ""
         if (plain := grants.get(of)) is None:
             plain = grants[of] = _grant(*of, worker, now)
         key = packed_job_key(job.run_id, job.id)
@@ -137,26 +142,31 @@ class Claims:
             and (job.expires_ms is None or job.expires_ms > now + _EXPIRES_SOON_MS)
             and now - job.accepted_ms < self._ttl
             # Lua removes the copy of a large output once it has arrived.
-            and (job.parent is None or len(job.payload) <= self._keep)
+            and (job.parent is None or len(job.payload) <= self._keep or is_child(job))
         )
 
     def _looks(self, call: Call, request: ClaimRequest, plain: Granted, place: int, now: int) -> Planned:
         job = request.job
         run = call.add("GETRANGE", packed_run_key(job.run_id), "0", "0")
         parent = 0
-        if job.parent:
+        if job.fans and is_child(job):
+            parent = call.add("HGET", fan_key(job.run_id, job.fans[-1].job), "opened")
+        elif job.parent:
             parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), "0", _HEAD_END)
         call.keep(job.run_id, job.accepted_ms, now, self._ttl)
+        for fan in job.fans:
+            call.keep_fan(job.run_id, fan.job, job.accepted_ms, now, self._ttl)
         return Planned(request, plain, place, run, parent)
 
     def _result(
         self, planned: Planned, replies: Sequence[Any], worker: str
-    ) -> Claim | MousetrapError | ClaimJob:
+    ) -> Claim | MousetrapError | _Judged:
         request, plain, place = planned.request, planned.plain, planned.place
         if plain is None:
             return self._settled(request, replies[place], self._transition(request, worker), worker)
         held, run = replies[place], replies[planned.run]
-        if held is None and run == b"Q" and self._follows(planned, replies):
+        live = _LIVE_FOR_CHILDREN if request.job.fans else _LIVE
+        if held is None and run in live and self._follows(planned, replies):
             return plain
         if isinstance(held, Exception) and not str(held).startswith("WRONGTYPE"):
             return self._sender.error(held)
@@ -168,28 +178,32 @@ class Claims:
         )
 
     def _follows(self, planned: Planned, replies: Sequence[Any]) -> bool:
-        """Whether the parent is done under the fence that the message names, or not known."""
+        """Whether the parent is done under the fence that the message names, or not known; has opened it, of a child."""
         job = planned.request.job
+        if job.fans and is_child(job):
+            opened = replies[planned.parent]
+            return isinstance(opened, bytes) and opened.isdigit() and int(opened) > job.fans[-1].index
         return not job.parent or replies[planned.parent] in (b"", b"D%08x" % _parent_fence(job))
 
     def _settled(
         self, request: ClaimRequest, reply: Any, asked: Any, worker: str
-    ) -> Claim | MousetrapError | ClaimJob:
+    ) -> Claim | MousetrapError | _Judged:
         try:
             answer = self._sender.answer(reply)
         except MousetrapError as error:
             return error
         if answer[0] == "unopened":
-            return self._transition(request, worker, taken=asked.taken, restore=self.restored(request.job))
+            taken = _claim_of(asked).taken
+            return self._transition(request, worker, taken=taken, restore=self.restored(request.job))
         if answer[0] == "granted":
             return Granted(*answer[1:])
         return read_refusal(answer, request.job, self._keyring)
 
     def _transition(
         self, request: ClaimRequest, worker: str, *, taken: str = "", restore: str = ""
-    ) -> ClaimJob:
+    ) -> _Judged:
         job = request.job
-        return ClaimJob(
+        claim = ClaimJob(
             job=job.id,
             run=job.run_id,
             stage=job.stage,
@@ -210,10 +224,15 @@ class Claims:
             restore=restore,
             ttl=self._ttl,
         )
+        return cast(_Judged, in_fans(job, claim))
 
 
-def _grant(stage: str, lease: float, worker: str, now: int) -> Granted:
-    facts = JobFacts(stage=stage, worker=worker, claimed_ms=now, until_ms=now + int(lease * 1000))
+def _claim_of(judged: Any) -> ClaimJob:
+    return cast(ClaimJob, judged.call if isinstance(judged, InFan) else judged)
+
+
+def _grant(stage: str, lease: float, fan: str, worker: str, now: int) -> Granted:
+    facts = JobFacts(stage=stage, worker=worker, claimed_ms=now, until_ms=now + int(lease * 1000), fan=fan)
     return Granted(fence=_FIRST_FENCE, starts=1, record=encode_claim(_FIRST_FENCE, facts))
 
 

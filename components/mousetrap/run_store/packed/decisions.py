@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 
 from mousetrap.jobs import Done, GiveUp, MousetrapError
+from mousetrap.run_store.claim_replies import read_fired
 from mousetrap.run_store.keys import newest_key, packed_job_key, packed_run_key
 from mousetrap.run_store.notifications import CHANGES, ENDS
 from mousetrap.run_store.packed.call import Call
-from mousetrap.run_store.packed.sender import LIBRARY, Sender, function_call
-from mousetrap.run_store.packed.transitions import RecordDone, RecordGiveUp, RecordRetry, WaitOut
+from mousetrap.run_store.packed.fans import fans_text, in_fans, needed
+from mousetrap.run_store.packed.sender import LIBRARY, Sender, fan_keys, function_call
+from mousetrap.run_store.packed.transitions import CloseFan, RecordDone, RecordGiveUp, RecordRetry, WaitOut
 from mousetrap.run_store.records import STOPPED
 from mousetrap.run_store.requests import Decision, DecisionRequest
 from mousetrap.run_store.signed_records import signed_verdict, write_verdict
@@ -21,6 +23,10 @@ from mousetrap.signing import Keyring
 #: Errors of a plain command that Lua looks into: a record of another type, and a server that does not know `IFEQ` though the one
 #: that was asked does, as there can be in a cluster or after a failover.
 _FOR_LUA = ("WRONGTYPE", "syntax error")
+#: In place of the stage that follows, where none is named.
+UNKNOWN_STAGE = "?"
+#: The result of a decision that is recorded and has ended its run, as the last of children that nothing joins does.
+_COMPLETED = "completed"
 #: What the records of one moment begin with, by claim, whether the stage is the last, and what follows: the same for all
 #: jobs of a stage that were claimed together.
 _Heads = dict[tuple[bytes, bool, str | None], bytes]
@@ -35,6 +41,8 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
     plain: bool
     #: Where the run's first byte is; 0 where it was not asked for.
     run: int = 0
+    #: Whether it ends a child's way.
+    joins: bool = False
 
 
 class Decisions:
@@ -69,7 +77,7 @@ class Decisions:
         self, planned: Sequence[Planned], replies: Sequence[Any], worker: str
     ) -> list[Decision | MousetrapError]:
         """The results of the decisions; those that the plain commands refused are judged by Lua."""
-        results = [self._result(it, replies) for it in planned]
+        results: list[Any] = [self._result(it, replies) for it in planned]
         if refused := [place for place, it in enumerate(results) if it is None]:
             call = Call()
             for place in refused:
@@ -79,15 +87,23 @@ class Decisions:
                 results[place] = self._answer(reply)
         if results.count("recorded") < len(results):
             await self._forget_newest(planned, results)
-        return results  # type: ignore[return-value]
+        if _COMPLETED in results:
+            await self._name_newest(planned, results)
+            results = ["recorded" if it == _COMPLETED else it for it in results]
+        return results
 
     def _first(self, call: Call, request: DecisionRequest, worker: str, now: int, heads: _Heads) -> Planned:
         job, claim = request.job, request.claim.record
         outcome = request.outcome
-        if not claim or not isinstance(outcome, Done) or outcome.instead_of is not msgspec.UNSET:
+        is_plain = (
+            isinstance(outcome, Done) and outcome.instead_of is msgspec.UNSET and not _is_parent(outcome)
+        )
+        if not claim or not is_plain:
             transition = self._transition(request, worker)
             return Planned(request, call.add(*function_call(transition)), plain=False)
         key, run = packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)
+        if job.fans and request.joins:
+            return self._join(call, request, now)
         of = claim, request.last, request.next_stage
         if (head := heads.get(of)) is None:
             head = heads[of] = _head(*of, now)
@@ -102,7 +118,18 @@ class Decisions:
             place = call.add("FCALL", f"{LIBRARY.name}_decide", 1, key, claim, record, self._ttl)
         return Planned(request, place, plain=True, run=call.add("GETRANGE", run, "0", "0"))
 
-    def _result(self, planned: Planned, replies: Sequence[Any]) -> Decision | MousetrapError | None:
+    def _join(self, call: Call, request: DecisionRequest, now: int) -> Planned:
+        """The end of a child's way, which is counted with it."""
+        job, claim = request.job, request.claim.record
+        following = msgspec.json.encode(request.next_stage or UNKNOWN_STAGE)
+        head = b'D%b,"decided_ms":%d,"next":%b,"joins":true}\n' % (claim[1:-1], now, following)
+        keys = [packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)]
+        keys += [key for place in job.fans for key in fan_keys(job.run_id, place.job)]
+        about = (head + self._verdict(request), job.run_id, job.id, fans_text(job), now, self._ttl)
+        place = call.add("FCALL", f"{LIBRARY.name}_join", len(keys), *keys, claim, *about)
+        return Planned(request, place, plain=True, joins=True)
+
+    def _result(self, planned: Planned, replies: Sequence[Any]) -> Any:
         """None where it is for Lua to judge."""
         reply = replies[planned.place]
         if not planned.plain:
@@ -111,18 +138,29 @@ class Decisions:
             return self._sender.error(reply)
         if not reply or isinstance(reply, Exception):
             return None
+        if planned.joins:
+            return "recorded" if reply == 1 else self._answer(reply)
         return "over" if planned.run and replies[planned.run] in STOPPED else "recorded"
 
-    def _answer(self, reply: Any) -> Decision | MousetrapError:
+    def _answer(self, reply: Any) -> Any:
         try:
-            decision: Decision = self._sender.answer(reply)[0]
+            decision, *more = self._sender.answer(reply)
         except MousetrapError as error:
             return error
-        return decision
+        if not more:
+            return decision
+        return read_fired(more) or _COMPLETED
 
-    async def _forget_newest(
-        self, planned: Sequence[Planned], results: Sequence[Decision | MousetrapError | None]
-    ) -> None:
+    async def _name_newest(self, planned: Sequence[Planned], results: Sequence[Any]) -> None:
+        """Names the runs that ended with the last of children that nothing joins."""
+        call = Call()
+        for it, result in zip(planned, results, strict=True):
+            if result == _COMPLETED:
+                job = it.request.job
+                call.note_newest(job.pipeline, [(job.accepted_ms, job.run_id)], self._ttl)
+        await self._sender.send(call.commands)
+
+    async def _forget_newest(self, planned: Sequence[Planned], results: Sequence[Any]) -> None:
         """A run that was named as completed before its decision was refused is so no more."""
         refused = [
             it.request.job
@@ -139,16 +177,23 @@ class Decisions:
             failure = outcome.instead_of.failure.without_traceback()
             given_up = msgspec.structs.replace(outcome.instead_of, failure=failure)
             outcome = msgspec.structs.replace(outcome, instead_of=given_up)
-        if request.last:
+        if request.last and not request.job.fans:
             return msgspec.json.encode(outcome)
         return signed_verdict(outcome, request.job, self._keyring)
 
     def _transition(self, request: DecisionRequest, worker: str) -> Transition:
+        """The transition that records it, of a job with or among children."""
+        return in_fans(request.job, self._inner(request, worker), request.joins)
+
+    def _inner(self, request: DecisionRequest, worker: str) -> Transition:
         """The transition that records it. A traceback is kept once, in the timeline."""
         job, outcome, ttl = request.job, request.outcome, self._ttl
         about = (job.id, job.run_id, job.attempt, request.claim.fence, worker)
         if isinstance(outcome, Done):
-            following = "" if request.last else request.next_stage or "?"
+            following = "" if request.last and not job.fans else request.next_stage or UNKNOWN_STAGE
+            if (children := outcome.opens) is not None:
+                verdict, needs = self._verdict(request).decode(), needed(request.need)
+                return CloseFan(*about, verdict, following, children, *needs, request.join, ttl)
             story = "" if outcome.instead_of is msgspec.UNSET else text_of(outcome.instead_of.failure)
             return RecordDone(*about, self._verdict(request).decode(), following, story, self._keep, ttl)
         story = text_of(outcome.failure)
@@ -169,3 +214,7 @@ def _head(claim: bytes, last: bool, next_stage: str | None, now: int) -> bytes:
 
 def _completes(request: DecisionRequest) -> bool:
     return request.last and isinstance(request.outcome, Done)
+
+
+def _is_parent(outcome: Done) -> bool:
+    return outcome.children is not msgspec.UNSET or outcome.forks is not msgspec.UNSET

@@ -7,6 +7,7 @@ import msgspec
 from mousetrap.jobs import Done
 from mousetrap.run_store.decode_run import StoredRun, read_run
 from mousetrap.run_store.packed.chain import Chain
+from mousetrap.run_store.packed.fan_state import FanState
 from mousetrap.run_store.records import JobRecord, RunRecord
 from mousetrap.shapes import Event
 
@@ -22,9 +23,10 @@ def shown(
     *,
     timeline: tuple[Event, ...] = (),
     damage: tuple[str, ...] = (),
+    fan: FanState | None = None,
 ) -> StoredRun:
-    """The run with its input and its result."""
-    result, faults = _result(run, chain)
+    """The run with its input and its result, which of one that ended with the children of its last job are the counts of `fan`."""
+    result, faults = _result(run, chain) if fan is None else (_counts(run, fan), ())
     fields = {
         **_line(run, chain, progress),
         **result,
@@ -68,6 +70,8 @@ def _live_state(tail: JobRecord) -> str:
     """The state of a run that has not ended, by its last job."""
     if tail.state == "running":
         return "running" if tail.facts.until_ms else "queued"  # one that was handed back waits for a worker
+    if tail.state == "done" and tail.facts.opens:  # its children are under way
+        return "running"
     if tail.state == "done" and not tail.facts.next:
         return "completed"
     return _LIVE.get(tail.state, "queued")
@@ -83,6 +87,12 @@ def _result(run: RunRecord, chain: Chain) -> tuple[dict[str, bytes], tuple[str, 
         return {}, (f"result: {error if verdict else 'the record of the last job is missing'}",)
     reference = b"" if isinstance(done.reference, msgspec.UnsetType) else msgspec.json.encode(done.reference)
     return {"result": bytes(done.output), "result_reference": reference}, ()
+
+
+def _counts(run: RunRecord, fan: FanState) -> dict[str, bytes]:
+    if run.state != "completed":
+        return {}
+    return {"result": msgspec.json.encode({"total": fan.total, "done": fan.done, "lost": fan.lost})}
 
 
 def _as_bytes(fields: dict[str, Any]) -> dict[bytes, bytes]:

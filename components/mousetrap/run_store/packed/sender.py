@@ -10,12 +10,16 @@ import msgspec
 from mousetrap.jobs import MousetrapError, RecordDamaged
 from mousetrap.run_store.keys import (
     CLOCK,
+    fan_key,
+    fan_keys_key,
+    fan_out_key,
     packed_events_key,
     packed_job_key,
     packed_progress_key,
     packed_run_key,
 )
 from mousetrap.run_store.packed.server_time import ServerTime
+from mousetrap.run_store.packed.transitions import CloseFan, InFan, OpenFan
 from mousetrap.run_store.transitions import Transition
 from mousetrap.store_client import Command, Library, ReplyError, StoreClient, unreachable
 
@@ -26,9 +30,11 @@ _FILES = (
     "timeline",
     "runs",
     "locks",
+    "fans",
     "repair",
     "claims",
     "decisions",
+    "children",
     "library",
 )
 LIBRARY = Library.read(
@@ -192,9 +198,19 @@ def function_call(transition: Transition) -> Command:
     that is not known to use one would take it for missing. With them named, it is refused until all have arrived.
     """
     run: str = transition.run  # type: ignore[attr-defined]
-    jobs = filter(None, (getattr(transition, name, "") for name in _NAMING_JOBS))
+    named = transition.call if isinstance(transition, InFan) else transition
+    jobs = filter(None, (getattr(named, name, "") for name in _NAMING_JOBS))
     keys = [key(run) for key in _JUDGED] + [packed_job_key(run, job) for job in jobs]
+    if isinstance(transition, InFan):
+        keys += [key for job in transition.fans.split()[::2] for key in fan_keys(run, job)]
+    if isinstance(named, OpenFan | CloseFan):
+        keys += [*fan_keys(run, named.job), fan_keys_key(run, named.job)]
     return ("FCALL", LIBRARY.name, len(keys), *keys, msgspec.msgpack.encode(transition))
+
+
+def fan_keys(run: str, job: str) -> tuple[str, str]:
+    """The keys of a fan that functions judge by."""
+    return fan_key(run, job), fan_out_key(run, job)
 
 
 def is_away(reply: Any) -> bool:

@@ -1,17 +1,20 @@
 """Reads all of a packed run at one moment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.decode_run import StoredRun, read_run
 from mousetrap.run_store.keys import packed_events_key, packed_job_key, packed_progress_key, packed_run_key
 from mousetrap.run_store.packed.chain import Chain, Routes, follow
+from mousetrap.run_store.packed.fan_state import FanState, ask_fan, read_fan
 from mousetrap.run_store.packed.fields import shown
 from mousetrap.run_store.packed.heads import read_run_head
 from mousetrap.run_store.packed.timeline import NEWEST, Entry, job_of, order, read_events
 from mousetrap.run_store.records import RecordBroken, RunRecord
-from mousetrap.shapes import Event
+from mousetrap.shapes import Event, Progress
 from mousetrap.store_client import StoreClient
 
 
@@ -28,6 +31,8 @@ class Snapshot(NamedTuple):
     chain: Chain
     progress: bytes | None
     damage: tuple[str, ...]
+    #: The fans of its jobs.
+    fans: Mapping[str, FanState] = {}
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -39,7 +44,13 @@ class Snapshot(NamedTuple):
         if self.run is None:
             return read_run(self.run_id, {}, self.events, self.damage) if self.damage else None
         return shown(
-            self.run_id, self.run, self.chain, self.progress, timeline=self.events, damage=self.damage
+            self.run_id,
+            self.run,
+            self.chain,
+            self.progress,
+            timeline=self.events,
+            damage=self.damage,
+            fan=self.fans.get(self.chain.jobs[-1][0]) if self.chain.jobs else None,
         )
 
     def after(self, event_id: str) -> list[Event]:
@@ -56,6 +67,7 @@ async def take_snapshot(
     One transaction reads the run and the jobs that it is guessed to have; where it has others, one more for each stage.
     """
     asked: dict[str, None] = {}
+    fans: dict[str, None] = {}
     try:
         known = read_run_head(head)
     except RecordBroken:  # or its facts go on beyond the head
@@ -63,27 +75,33 @@ async def take_snapshot(
     if known is not None:
         asked.update(dict.fromkeys(routes.first(run_id, known.facts)))
     while True:
-        snapshot = await _read(client, run_id, list(asked), after)
+        snapshot = await _read(client, run_id, list(asked), after, list(fans))
         chain, run = snapshot.chain, snapshot.run
         if run is None:
             return snapshot
         routes.learn(run.facts.pipeline, chain)
-        if not chain.lacking:
+        unread = [job_id for job_id, job in chain.jobs if job.facts.opens and job_id not in fans]
+        if not chain.lacking and not unread:
             return snapshot
+        fans.update(dict.fromkeys(unread))
         asked.update(dict.fromkeys(routes.more(run_id, run.facts, chain)))
 
 
-async def _read(client: StoreClient, run_id: str, job_ids: Sequence[str], after: str) -> Snapshot:
+async def _read(
+    client: StoreClient, run_id: str, job_ids: Sequence[str], after: str, fan_jobs: Sequence[str]
+) -> Snapshot:
     events = packed_events_key(run_id)
-    record, entries, newest, progress, *jobs = await client.together(
+    record, entries, newest, progress, *replies = await client.together(
         [
             ("GET", packed_run_key(run_id)),
             ("XRANGE", events, f"({after}" if after != "0" else "-", "+"),
             ("XREVRANGE", events, "+", "-", "COUNT", NEWEST),
             ("HGET", packed_progress_key(run_id), "progress"),
             *(("GET", packed_job_key(run_id, job_id)) for job_id in job_ids),
+            *(ask_fan(run_id, job_id) for job_id in fan_jobs),
         ]
     )
+    jobs, counts = replies[: len(job_ids)], replies[len(job_ids) :]
     run, damage = _run(record)
     if is_damage(entries):
         damage.append(f"its timeline: {entries}")
@@ -95,7 +113,19 @@ async def _read(client: StoreClient, run_id: str, job_ids: Sequence[str], after:
     if run is not None:
         records = dict(zip(job_ids, jobs, strict=True))
         chain = follow(run_id, run.facts.stage, job_of(newest), records)
-    return Snapshot(run_id, run, entries, newest, chain, progress, tuple(damage))
+    fans = {job_id: read_fan(reply) for job_id, reply in zip(fan_jobs, counts, strict=True)}
+    known = {job_id: fan for job_id, fan in fans.items() if fan is not None}
+    progress = _progress_of(chain, known) or progress
+    return Snapshot(run_id, run, entries, newest, chain, progress, tuple(damage), known)
+
+
+def _progress_of(chain: Chain, fans: Mapping[str, FanState]) -> bytes | None:
+    """How far the children are that the last job waits for; None where it waits for none."""
+    if not chain.jobs or (fan := fans.get(chain.jobs[-1][0])) is None or fan.state == "fired":
+        return None
+    stage = chain.jobs[-1][1].facts.stage
+    note = f"{fan.lost} given up" if fan.lost else ""
+    return msgspec.json.encode(Progress(stage=stage, done=fan.done + fan.lost, total=fan.total, note=note))
 
 
 def _run(record: Any) -> tuple[RunRecord | None, list[str]]:

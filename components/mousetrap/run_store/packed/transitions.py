@@ -3,6 +3,8 @@
 As the older family's: an array of a name and its arguments, in milliseconds. A test compares them with the Lua functions.
 """
 
+from collections.abc import Sequence
+
 from mousetrap.run_store.transitions import (
     BeginSuspect,
     CancelRun,
@@ -122,6 +124,48 @@ class DistrustRecord(Transition, frozen=True, array_like=True, tag="distrust"):
     verdict: str
     failure: str
     restore: str
+    ttl: int
+
+
+class InFan(Transition, frozen=True, array_like=True, tag="in_fan"):
+    """A transition of a job that is in fans."""
+
+    job: str
+    run: str
+    #: Jobs and indexes in turn, outermost first.
+    fans: str
+    #: Whether the way through the innermost ends with this job.
+    joining: bool
+    call: Transition
+
+
+class OpenFan(Transition, frozen=True, array_like=True, tag="open_fan"):
+    job: str
+    run: str
+    fence: int
+    #: Indexes below which children may be claimed, and are with the broker for sure.
+    opened: int
+    confirmed: int
+    keys: Sequence[str]
+    #: The number of this call among those of the attempt.
+    window: int
+    #: Children of a run.
+    most: int
+    #: What the join needs: a share of all, or where that is not -1 a number of them.
+    share: float
+    least: int
+    join: str
+    worker: str
+    ttl: int
+
+
+class CloseFan(_Decision, frozen=True, array_like=True, tag="close"):
+    verdict: str
+    following: str
+    children: int
+    share: float
+    least: int
+    join: str
     ttl: int
 
 

@@ -4,14 +4,30 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mousetrap.jobs import GiveUp, Job
-from mousetrap.run_store.claim_replies import Unsigned
+from mousetrap.run_store.claim_replies import Unsigned, read_fired
 from mousetrap.run_store.notifications import CHANGES
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.claims import Claims
 from mousetrap.run_store.packed.decisions import Decisions
+from mousetrap.run_store.packed.fans import in_fans, needed
 from mousetrap.run_store.packed.sender import Sender
-from mousetrap.run_store.packed.transitions import DistrustRecord, JobRedriven, ReleaseClaim, Survived
-from mousetrap.run_store.requests import ClaimRequest, Decision, DecisionRequest, Exchanged
+from mousetrap.run_store.packed.transitions import (
+    DistrustRecord,
+    JobRedriven,
+    OpenFan,
+    ReleaseClaim,
+    Survived,
+)
+from mousetrap.run_store.requests import (
+    ClaimRequest,
+    Decision,
+    DecisionRequest,
+    Exchanged,
+    FanOpening,
+    KeyTwice,
+    OpenedFan,
+    Window,
+)
 from mousetrap.run_store.signed_records import write_verdict
 from mousetrap.run_store.transitions import BeginSuspect, RedriveJob, RenewClaim, text_of
 from mousetrap.signing import Keyring
@@ -42,48 +58,74 @@ class PackedWork:
             await self._claims.judge(claimed, replies, worker),
         )
 
-    async def replace_unsigned(self, job: Job, refused: Unsigned, why: GiveUp, worker: str) -> Decision:
-        reply = await self._sender.call(
-            DistrustRecord(
-                job=job.id,
-                run=job.run_id,
-                attempt=job.attempt,
-                worker=worker,
-                refused=refused.record,
-                verdict=write_verdict(why, job, self._keyring),
-                failure=text_of(why.failure),
-                restore=self._claims.restored(job),
-                ttl=self._ttl,
-            )
+    async def open_children(self, job: Job, fence: int, window: Window, worker: str) -> FanOpening:
+        opening = OpenFan(
+            job=job.id,
+            run=job.run_id,
+            fence=fence,
+            opened=window.opened,
+            confirmed=window.confirmed,
+            keys=window.keys or (),
+            window=window.number,
+            most=window.most,
+            share=needed(window.need)[0],
+            least=needed(window.need)[1],
+            join=window.join,
+            worker=worker,
+            ttl=self._ttl,
         )
-        decision: Decision = reply[0]
-        return decision
+        reply = await self._sender.call(in_fans(job, opening))
+        match reply:
+            case ["opened", opened, confirmed, indexes]:
+                return OpenedFan(opened, confirmed, tuple(indexes))
+            case ["twice", key]:
+                return KeyTwice(key)
+            case [refused]:
+                return refused  # type: ignore[no-any-return]
+        raise AssertionError(reply)
+
+    async def replace_unsigned(self, job: Job, refused: Unsigned, why: GiveUp, worker: str) -> Decision:
+        distrust = DistrustRecord(
+            job=job.id,
+            run=job.run_id,
+            attempt=job.attempt,
+            worker=worker,
+            refused=refused.record,
+            verdict=write_verdict(why, job, self._keyring),
+            failure=text_of(why.failure),
+            restore=self._claims.restored(job),
+            ttl=self._ttl,
+        )
+        decision, *more = await self._sender.call(in_fans(job, distrust))
+        return read_fired(more) or decision
 
     async def begin(self, job: Job, fence: int, worker: str) -> int:
         _, starts = await self._sender.call(
-            BeginSuspect(job.id, job.run_id, job.stage, job.attempt, fence, worker, self._ttl)
+            in_fans(job, BeginSuspect(job.id, job.run_id, job.stage, job.attempt, fence, worker, self._ttl))
         )
         return int(starts)
 
     async def mark_survived(self, job: Job) -> None:
-        await self._sender.call(Survived(job.id, job.run_id, job.attempt))
+        await self._sender.call(in_fans(job, Survived(job.id, job.run_id, job.attempt)))
 
     async def renew(self, job: Job, fence: int, lease: float) -> bool:
-        reply = await self._sender.call(RenewClaim(job.id, job.run_id, fence, int(lease * 1000), self._ttl))
+        renewal = RenewClaim(job.id, job.run_id, fence, int(lease * 1000), self._ttl)
+        reply = await self._sender.call(in_fans(job, renewal))
         return bool(reply[0] == "renewed")
 
     async def release(self, job: Job, fence: int, worker: str) -> None:
-        await self._sender.call(ReleaseClaim(job.id, job.run_id, job.attempt, fence, worker, self._ttl))
+        release = ReleaseClaim(job.id, job.run_id, job.attempt, fence, worker, self._ttl)
+        await self._sender.call(in_fans(job, release))
 
     async def redrive(self, job: Job) -> Job | Literal["stale", "busy"]:
         reply, accepted_ms = await self._sender.call(
-            RedriveJob(job.id, job.run_id, job.generation, self._ttl)
+            in_fans(job, RedriveJob(job.id, job.run_id, job.generation, self._ttl))
         )
         if reply == "redriven":
             return job.redriven(accepted_ms)
         return "busy" if reply == "busy" else "stale"
 
     async def mark_redriven(self, job: Job) -> None:
-        await self._sender.call(
-            JobRedriven(job.id, job.run_id, job.stage, job.generation, self._claims.restored(job), self._ttl)
-        )
+        restore = self._claims.restored(job)
+        redriven = JobRedriven(job.id, job.run_id, job.stage, job.generation, restore, self._ttl)
+        await self._sender.call(in_fans(job, redriven))

@@ -48,9 +48,11 @@ def _call(command: Sequence[Any]) -> list[Any] | None:
         case ["FCALL", name, 2, key, _, _, record, _] if name.endswith("_decide"):
             job = _JOB_KEY.fullmatch(key)
             return ["plain_completion", job[2], job[1], record] if job else None
+        case ["FCALL", name, int(), *_, record, run, job, _, _, _] if name.endswith("_join"):
+            return ["plain_decision", job, run, record]
         case ["FCALL", _, int(count), *_, bytes(transition)] if 0 < count == len(command) - 4:
             decoded: list[Any] = msgspec.msgpack.decode(transition)
-            return decoded
+            return decoded[4] if decoded[0] == "in_fan" else decoded  # the transition of a job in fans
     return None
 
 

@@ -218,7 +218,7 @@ class StoreServer:
 
     def _setrange(self, key: bytes, offset: bytes, value: bytes) -> int:
         held, start = bytes(self._at(key, bytes)), _integer(offset)
-        self._keys[key] = held[:start] + value + held[start + len(value) :]
+        self._keys[key] = held[:start].ljust(start, b"\0") + value + held[start + len(value) :]
         return len(self._keys[key])
 
     def _pttl(self, key: bytes) -> int:

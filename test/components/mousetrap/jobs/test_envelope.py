@@ -228,7 +228,12 @@ def test_a_child_is_of_format_6_with_its_place_and_is_the_same_job_whenever_it_i
     parent = a_job()
     child = parent.child("double", b"2", index=3, fence=7)
 
-    assert (child.v, child.fans, child.parent, child.parent_fence) == (6, ((parent.id, 3),), parent.id, 7)
+    assert (child.v, child.fans, child.parent, child.parent_fence) == (
+        6,
+        (Place(parent.id, 3),),
+        parent.id,
+        7,
+    )
     assert child.fans[-1].index == 3
     assert child.id == parent.child("double", b"9", index=3, fence=8).id
     keyed = parent.child("double", b"2", index=3, key="3", fence=7)

@@ -46,7 +46,7 @@ async def claimed(store: RunStore, job: Job, worker: str = "w1", **more: Any) ->
     return await store.claim(job, worker=worker, **{"redelivered": False, "lease": 60.0, **more})
 
 
-async def decided(store: RunStore, job: Job, outcome: Any, claim: Granted, worker: str = "w1") -> str:
+async def decided(store: RunStore, job: Job, outcome: Any, claim: Granted, worker: str = "w1") -> Any:
     return await store.decide(job, outcome, fence=claim.fence, worker=worker, last=True)
 
 

@@ -33,10 +33,17 @@ local function recorded_reply(held, attempt, state)
     return { 'decided', held.facts.next and not held.facts.arrived and held.verdict or '', 0, held.fence }
   end
   if held.state == 'dead' then return { 'decided', held.verdict or '', 0, held.fence } end
-  if ENDED[state] then return { 'over' } end
+  if ENDED[state] and not places then return { 'over' } end  -- children go on, whatever becomes of the others
   if held.facts.attempt <= attempt then return nil end
   if held.state ~= 'retrying' then return { 'over' } end
   return { 'decided', held.verdict or '', math.max(0, held.facts.due_ms - now), held.fence }
+end
+
+-- Whether a child is claimed that the store knows to be opened by no claim of its parent: only a store that has forgotten
+-- something meets one. Its message waits until the parent's next attempt has opened it again.
+local function is_unopened(run, parent)
+  if not is_child(parent) then return false end
+  return places[#places].index >= tonumber(redis.call('HGET', fan_key(run, parent), 'opened') or 0)
 end
 
 -- Redelivered means that the last holder's connection is gone; but a message can have copies, and before a job is given up
@@ -81,6 +88,9 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   local known = load_claimable(run, job, taken)
   local owner = load_run(run)
   if not known and not owner and is_forgotten(accepted_ms, ttl) then return { 'forgotten' } end
+  if not known and not STOPPED[owner and owner.state or ''] and is_unopened(run, parent) then
+    return { 'busy', UNOPENED_MS }
+  end
   if not owner then
     if restore == '' then return { 'unopened' } end
     redis.call('SET', run_key(run), restore, 'PX', extended(ttl))
@@ -88,7 +98,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   end
   local held = known or new_job(stage)
   if generation < held.facts.generation then return { 'over' } end
-  if parent ~= '' and not STOPPED[owner.state]
+  if parent ~= '' and not is_child(parent) and not STOPPED[owner.state]
     and not agrees_with_parent(run, parent, parent_fence, stage, keep, ttl) then return { 'over' } end
   -- The store has lost the redrive, as one can that syncs once a second.
   if generation > held.facts.generation then begin_generation(run, job, held, generation, ttl) end
@@ -96,7 +106,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   if held.state == 'redriving' then reopen_run(run, owner, job, held, stage, ttl) end
 
   local recorded = recorded_reply(held, attempt, owner.state)
-  if recorded then return recorded end
+  if recorded then return with_fans(recorded, run, job, held, owner.state, ttl) end
   local facts = held.facts
   facts.stage = stage
   local same_attempt = facts.attempt == attempt
@@ -111,8 +121,9 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   if late then
     held.state, held.fence = held.state or 'waiting', held.fence + 1
     save_job(run, job, held, ttl)
+    if ENDED[owner.state] then return { 'over' } end  -- as only a child's can have
     end_run(run, owner, 'expired', '', ttl)
-    record_event(run, 'expired', stage, job, attempt, worker, '')
+    record_event(run, 'expired', stage, facts.fan or job, attempt, worker, '', facts.fan and job)
     return { 'over' }
   end
   local lock_fence, holder = 0, ''
@@ -135,7 +146,9 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   if lock_fence and lock ~= '' then facts.lock = lock end
   save_job(run, job, held, ttl)
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
-  if not suspect and not in_outage then record_event(run, 'started', stage, job, attempt, worker, '') end
+  if not suspect and not in_outage and not facts.fan then
+    record_event(run, 'started', stage, job, attempt, worker, '')
+  end
   return { 'granted', held.fence, counted, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms }
 end
 
@@ -146,7 +159,7 @@ function transitions.begin(job, run, stage, attempt, fence, worker, ttl)
   if held.facts.begun == fence then return { 'begun', held.facts.starts } end
   held.facts.begun, held.facts.starts = fence, held.facts.starts + 1
   save_job(run, job, held, ttl)
-  record_event(run, 'started', stage, job, attempt, worker, '')
+  if not held.facts.fan then record_event(run, 'started', stage, job, attempt, worker, '') end
   return { 'begun', held.facts.starts }
 end
 

@@ -28,21 +28,21 @@ function transitions.done(job, run, attempt, fence, worker, verdict, following, 
   local refused, held = refusal(run, job, fence, ttl)
   if refused then
     if held and held.state == 'done' and not held.verdict and #verdict <= keep then
-      -- A child's claim implied this decision, and had no verdict to record. A re-run may use it unless it is large.
+      -- The next job's claim implied this decision, and had no verdict to record. A re-run may use it unless it is large.
       held.verdict = verdict
       save_job(run, job, held)
     end
-    return refused
+    return again(refused, run, job, held, ttl)
   end
   local completes = following == '' and run_state(run)
   if completes then redis.call('SETRANGE', run_key(run), 0, RUN_BYTES.completed) end
   held.state, held.verdict, held.facts.decided_ms = 'done', verdict, now
-  held.facts.next = following ~= '' and following or nil
+  held.facts.next, held.facts.joins = following ~= '' and following or nil, joins or nil
   save_job(run, job, held, ttl)
   record_job_event(run, job, held, story == '' and 'finished' or 'gave_up', attempt, worker, story)
   if completes then record_event(run, 'completed', '', '', 0, '', '') end
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
-  return { 'recorded' }
+  return again({ 'recorded' }, run, job, held, ttl)
 end
 
 function transitions.retry(job, run, attempt, fence, worker, verdict, story, delay, ttl)
@@ -77,6 +77,7 @@ local function record_death(run, owner, job, held, attempt, worker, verdict, fai
   record_job_event(run, job, held, 'gave_up', attempt, worker, story)
   held.state, held.verdict, held.facts.decided_ms = 'dead', verdict, now
   save_job(run, job, held, ttl)
+  if places then return again({ 'recorded' }, run, job, held, ttl, failure) end  -- the run may do without it
   if owner then end_run(run, owner, 'failed', failure, ttl) end
   record_event(run, 'failed', '', '', 0, '', '')
   return { 'recorded' }
@@ -84,7 +85,7 @@ end
 
 function transitions.give_up(job, run, attempt, fence, worker, verdict, failure, story, ttl)
   local refused, held = refusal(run, job, fence, ttl)
-  if refused then return refused end
+  if refused then return again(refused, run, job, held, ttl, failure) end
   return record_death(run, load_run(run), job, held, attempt, worker, verdict, failure, story, ttl)
 end
 

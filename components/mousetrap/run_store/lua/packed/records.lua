@@ -40,8 +40,15 @@ local function run_state(run)
   return byte ~= '' and (RUN_STATES[byte] or damaged('the run')) or nil
 end
 
--- A run's other keys live as long as its record.
+local function keep_fan(run, job, ttl)
+  redis.call('PEXPIRE', fan_key(run, job), extended(ttl))
+  redis.call('PEXPIRE', out_key(run, job), extended(ttl))
+  redis.call('PEXPIRE', keys_key(run, job), extended(ttl))
+end
+
+-- A run's other keys live as long as its record; and so do the fans that the call's job is in.
 local function keep_run(run, ttl)
+  for _, place in ipairs(places or {}) do keep_fan(run, place.job, ttl) end
   redis.call('PEXPIRE', run_key(run), extended(ttl))
   redis.call('PEXPIRE', events_key(run), extended(ttl))
   redis.call('PEXPIRE', progress_key(run), extended(ttl))
@@ -81,6 +88,9 @@ local function write_job(run, job, held, ttl)
   write(job_key(run, job), record, ttl)
 end
 
-local function new_job(stage) return { fence = 0, facts = { stage = stage, attempt = 0, starts = 0, generation = 0 } } end
+-- The fact `fan` names the job whose children the outermost fan has: it stands for them in the timeline.
+local function new_job(stage)
+  return { fence = 0, facts = { stage = stage, attempt = 0, starts = 0, generation = 0, fan = places and places[1].job } }
+end
 
 local function facts_of(held) return held and held.facts or {} end

@@ -4,19 +4,24 @@
 local function begin_generation(run, job, held, generation, ttl)
   log_before(run, job, held)
   held.state, held.fence, held.verdict = 'redriving', held.fence + 1, nil
-  held.facts = { stage = held.facts.stage, generation = generation, attempt = 0, starts = 0 }
+  held.facts = { stage = held.facts.stage, generation = generation, attempt = 0, starts = 0, fan = held.facts.fan,
+    opens = held.facts.opens }
   save_job(run, job, held, ttl)
 end
 
 -- A run continues because its dead job is in its queue again: once for each generation, and not if the run has ended
--- otherwise since. `owner` is the run as it is loaded.
+-- otherwise since. `owner` is the run as it is loaded. Of a job in fans, it goes on if what is lost beside it can be missed.
 local function reopen_run(run, owner, job, held, stage, ttl)
   held.state, held.facts.reopened, held.facts.stage, held.facts.decided_ms = 'redriven', true, stage, now
   save_job(run, job, held, ttl)
+  local goes_on = not places or reopen_places(run)
+  if goes_on == 'late' then return record_job_event(run, job, held, 'late', 0, '', '') end
   if ENDED[owner.state] and owner.state ~= 'failed' then return end
-  owner.state, owner.facts.finished_ms, owner.facts.failure, owner.facts.expires_ms = 'queued', nil, nil, nil
-  save_run(run, owner, ttl)
-  record_event(run, 'redriven', stage, job, 0, '', '')
+  if goes_on then
+    owner.state, owner.facts.finished_ms, owner.facts.failure, owner.facts.expires_ms = 'queued', nil, nil, nil
+    save_run(run, owner, ttl)
+  end
+  record_job_event(run, job, held, 'redriven', 0, '', '')
 end
 
 -- A dead letter is redriven once for each time that its job died; a letter of an older generation is stale. A job that the

@@ -9,17 +9,19 @@ local function notify(run, channel) redis.call('PUBLISH', channel, run) end
 -- The newest first.
 local function last_events(run, count) return redis.call('XREVRANGE', events_key(run), '+', '-', 'COUNT', count) end
 
--- An entry's id is its time, unless one of a later time is there: clocks of workers differ. Then `at` has its time.
-local function add_event(run, at, kind, stage, job, attempt, worker, data)
+-- An entry's id is its time, unless one of a later time is there: clocks of workers differ. Then `at` has its time. `child` is the
+-- job that the event is about, where `job` stands for it.
+local function add_event(run, at, kind, stage, job, attempt, worker, data, child)
   local function add(id, ...)
     redis.call('XADD', events_key(run), 'MAXLEN', '~', MOST_EVENTS, id, 'kind', kind, 'stage', stage, 'job', job,
       'attempt', attempt, 'worker', worker, 'data', data, ...)
   end
-  local added, why = pcall(add, string.format('%d-*', at))
+  local more = child and { 'child', child } or {}
+  local added, why = pcall(add, string.format('%d-*', at), unpack(more))
   if added then return end
   local last = last_events(run, 1)[1]
   if not last then error(why, 0) end
-  add(string.match(last[1], '^%d+') .. '-*', 'at', at)
+  add(string.match(last[1], '^%d+') .. '-*', 'at', at, unpack(more))
 end
 
 -- A stream begins with when the run was accepted, and lives as long as its record.
@@ -74,9 +76,9 @@ local function log_records(run, wanted)
   return met
 end
 
--- What was recorded before comes into the timeline before anything of this job does.
+-- What was recorded before comes into the timeline before anything of this job does. Children are not in it.
 local function log_before(run, job, held)
-  if held.caught_up then return end
+  if held.caught_up or held.facts.fan then return end
   held.caught_up = true
   local before = held.before
   held.before = nil
@@ -90,7 +92,22 @@ local function save_job(run, job, held, ttl)
   write_job(run, job, held, ttl)
 end
 
+-- What a timeline has of children: what they yielded, the first that were given up, and what an operator did.
+local OF_CHILDREN = { yielded = true, truncated = true, gave_up = true, redriven = true, late = true }
+
+-- It is written as an event of the job whose children the outermost fan has, for that one is in the row of jobs that the timeline
+-- follows.
+local function record_child_event(run, job, held, kind, attempt, worker, data)
+  local fan = held.facts.fan
+  if not OF_CHILDREN[kind] then return end
+  if kind == 'gave_up' and redis.call('EXISTS', fan_key(run, fan)) == 1
+    and redis.call('HINCRBY', fan_key(run, fan), 'noted', 1) > MOST_LOST then return end
+  log_records(run)
+  record_event(run, kind, held.facts.stage or '', fan, attempt, worker, data, job)
+end
+
 local function record_job_event(run, job, held, kind, attempt, worker, data)
+  if held.facts.fan then return record_child_event(run, job, held, kind, attempt, worker, data) end
   log_before(run, job, held)
   record_event(run, kind, held.facts.stage or '', job, attempt, worker, data)
 end

@@ -1,0 +1,103 @@
+-- Opens and closes fans, and records what the jobs in them came to.
+
+-- A transition of a job in fans. `joining` is whether the way through the innermost ends with this job.
+function transitions.in_fan(job, run, fans, joining, call)
+  places, joins = read_places(fans), joining
+  return transitions[table.remove(call, 1)](unpack(call))
+end
+
+-- The indexes of children with keys: those that they have, or the next ones. Beside them how many are new; or nil, nil, and a key
+-- that came twice in this attempt. A call that is sent again is of the same window.
+local function key_indexes(run, fan, keys, fence, window)
+  local indexes, fresh, seen = {}, 0, {}
+  local held = #keys > 0 and redis.call('HMGET', keys_key(run, fan.job), unpack(keys)) or {}
+  for place, key in ipairs(keys) do
+    local index, by, of = string.match(held[place] or '', '^(%d+) (%d+) (%d+)$')
+    if seen[key] or (index and tonumber(by) == fence and tonumber(of) ~= window) then return nil, nil, key end
+    if not index then index, fresh = fan.opened + fresh, fresh + 1 end
+    seen[key], indexes[place] = true, tonumber(index)
+  end
+  return indexes, fresh
+end
+
+local function save_keys(run, job, keys, indexes, fence, window)
+  local pairs_of = {}
+  for place, key in ipairs(keys) do
+    pairs_of[#pairs_of + 1] = key
+    pairs_of[#pairs_of + 1] = string.format('%d %d %d', indexes[place], fence, window)
+  end
+  if #keys > 0 then redis.call('HSET', keys_key(run, job), unpack(pairs_of)) end
+end
+
+-- How many children a run has opened so far, all fans together.
+local function add_children(run, more)
+  redis.call('HINCRBY', progress_key(run), 'children', more)
+  redis.call('PEXPIRE', progress_key(run), math.max(redis.call('PTTL', run_key(run)), HOUR))
+end
+
+-- Of a job that is known to have a fan its reader asks for that.
+local function note_opening(run, job, held, worker, ttl)
+  if held.facts.opens then return end
+  record_job_event(run, job, held, 'opened', held.facts.attempt or 1, worker, '')
+  held.facts.opens = true
+  save_job(run, job, held, ttl)
+end
+
+-- A window of children may be claimed from now on: up to index `opened`, or those with these keys. Only the newest claim of their
+-- parent opens some.
+function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, most, share, least, join, worker, ttl)
+  local held = load_job(run, job)
+  if not held or held.fence ~= fence or held.state ~= 'running' then return { 'stale' } end
+  if STOPPED[run_state(run) or ''] then return { 'over' } end
+  local fan = load_fan(run, job) or new_fan(job)
+  if fan.state == 'fired' then return { 'over' } end
+  local indexes, fresh, twice = key_indexes(run, fan, keys, fence, window)
+  if twice then return { 'twice', twice } end
+  local before, grown = fan.opened, math.max(opened, fan.opened + fresh)
+  local children = tonumber(redis.call('HGET', progress_key(run), 'children') or 0)
+  if grown > before and children + grown - before > most then return { 'too-wide' } end
+  note_opening(run, job, held, worker, ttl)
+  fan.state, fan.total, fan.share, fan.least, fan.join = 'open', -1, share, least, join
+  fan.opened, fan.confirmed = grown, math.min(grown, math.max(fan.confirmed, confirmed))
+  save_keys(run, job, keys, indexes, fence, window)
+  if grown > before then
+    add_children(run, grown - before)
+    redis.call('SETRANGE', out_key(run, job), grown * SLOT - 1, '\0')
+  end
+  save_fan(run, fan, ttl)
+  return { 'opened', grown, fan.confirmed, indexes }
+end
+
+-- The parent's own decision: so many children there are. Those of a job that forks are opened with it.
+function transitions.close(job, run, attempt, fence, worker, verdict, following, children, share, least, join, ttl)
+  local refused, held = refusal(run, job, fence, ttl)
+  if refused then return again(refused, run, job, held, ttl) end
+  local fan = load_fan(run, job) or new_fan(job)
+  if fan.state ~= 'fired' then
+    local total = math.max(children, fan.opened)
+    fan.state, fan.total, fan.opened, fan.confirmed, fan.fence = 'closed', total, total, total, fence
+    fan.share, fan.least, fan.join = share, least, join
+    save_fan(run, fan, ttl)
+  end
+  held.state, held.verdict, held.facts.decided_ms = 'done', verdict, now
+  held.facts.next, held.facts.opens = following, true
+  save_job(run, job, held, ttl)
+  record_job_event(run, job, held, 'finished', attempt, worker, '')
+  record_job_event(run, job, held, 'closed', attempt, worker, cjson.encode({ total = fan.total }))
+  if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
+  return again({ 'recorded' }, run, job, held, ttl)
+end
+
+-- The usual end of a child's way: 1 where it is recorded, or the reply with what it fired; 0 where it is for `done` to judge. The
+-- keys: of the job, its run, and the fans. Arguments: the claim, the record, the ids of run and job, the places, the time, how long
+-- it is kept.
+local function join(keys, args)
+  local claim, record, run, job, fans, ttl = args[1], args[2], args[3], args[4], args[5], args[7]
+  if redis.call('GET', keys[1]) ~= claim then return 0 end
+  local state = RUN_STATES[redis.call('GETRANGE', keys[2], 0, 0)]
+  if not state or STOPPED[state] then return 0 end
+  places, joins, now = read_places(fans), true, tonumber(args[6])
+  local fired = settle({ run = run, job = job, ttl = tonumber(ttl), failure = '' }, #places, job, 'D')
+  redis.call('SET', keys[1], record, 'PX', ttl)
+  return fired and cmsgpack.pack({ 'recorded', unpack(fired) }) or 1
+end

@@ -1,0 +1,217 @@
+-- Counts the children of jobs, and finds when their joins begin.
+
+-- A fan is the record of one job's children, a hash:
+--   state              open; closed, once the total is known; fired
+--   opened, confirmed  how many indexes may be claimed, and how many of these are with the broker for sure
+--   total, done, lost  how many there are (-1 while open), how many ended with an output, how many were given up
+--   share, least       what the join needs: a share of all, or a number of them where that is not -1
+--   join               what a worker needs to publish the join, in its own words; empty where nothing joins them
+--   fence              that the job was decided under, which the join's message carries
+--   by                 the job whose decision fired it: its message, delivered again, publishes the join again
+--   failure            of the first that was given up
+--   at, kept           when one was decided last, and when these keys were last kept for longer
+--   noted              how many that were given up are in the timeline
+-- and a string of 17 bytes an index: how its way ended (0 not yet, D done, K given up), and the id of the job that it ended with,
+-- whose signed record has the output.
+local SLOT = 17
+local COUNTS = { D = 'done', K = 'lost' }
+local NUMBERS = { 'opened', 'confirmed', 'total', 'done', 'lost', 'share', 'least', 'fence', 'at', 'kept' }
+-- For so long a child waits whose opening the store does not know.
+local UNOPENED_MS = 5000
+
+-- Filled by the first call: a library that is being loaded has no functions for texts.
+local bytes
+
+local function packed_id(job)
+  if not bytes then
+    bytes = {}
+    for byte = 0, 255 do bytes[string.format('%02x', byte)] = string.char(byte) end
+  end
+  return (string.gsub(job, '%x%x', bytes))
+end
+
+-- The places of a job, from a text of job and index in turn, outermost first.
+local function read_places(text)
+  local found = {}
+  for job, index in string.gmatch(text, '(%S+) (%d+)') do
+    found[#found + 1] = { job = job, index = tonumber(index) }
+  end
+  return found
+end
+
+-- Whether the call's job is one of this job's children, and not one that follows from them.
+local function is_child(parent) return places and places[#places].job == parent end
+
+-- nil where the job has no fan, or the store has forgotten it.
+local function load_fan(run, job)
+  local values = redis.call('HMGET', fan_key(run, job), 'state', 'join', 'by', unpack(NUMBERS))
+  if not values[1] then return nil end
+  local fan = { job = job, state = values[1], join = values[2], by = values[3] }
+  for place, name in ipairs(NUMBERS) do fan[name] = tonumber(values[place + 3]) or damaged('the fan') end
+  return fan
+end
+
+local function new_fan(job)
+  return { job = job, state = 'open', join = '', by = '', opened = 0, confirmed = 0, total = -1, done = 0, lost = 0, share = 1,
+    least = -1, fence = 0, at = now, kept = now }
+end
+
+local function save_fan(run, fan, ttl)
+  fan.kept = now
+  local pairs_of = { 'state', fan.state, 'join', fan.join, 'by', fan.by }
+  for _, name in ipairs(NUMBERS) do
+    pairs_of[#pairs_of + 1] = name
+    pairs_of[#pairs_of + 1] = fan[name]
+  end
+  redis.call('HSET', fan_key(run, fan.job), unpack(pairs_of))
+  keep_fan(run, fan.job, ttl)
+end
+
+-- Whether the join cannot have what it needs any more. While children are still opened only a loss that no number of others makes
+-- up for is one.
+local function is_broken(fan)
+  if fan.lost == 0 then return false end
+  if fan.total < 0 then return fan.least < 0 and fan.share >= 1 end
+  local needed = fan.least >= 0 and math.min(fan.least, fan.total) or math.ceil(fan.share * fan.total - 1e-9)
+  return fan.total - fan.lost < needed
+end
+
+-- The run has lost a child that it needs: it has failed, and the other children go on, so that it can be repaired.
+local function fail_run(at, failure)
+  local owner = load_run(at.run)
+  if not owner or ENDED[owner.state] then return nil end
+  log_records(at.run)
+  end_run(at.run, owner, 'failed', failure, at.ttl)
+  record_event(at.run, 'failed', '', '', 0, '', '')
+  return nil
+end
+
+-- Nothing joins the children: the last one ends the run.
+local function complete_run(at)
+  local owner = load_run(at.run)
+  if owner and not ENDED[owner.state] then
+    log_records(at.run)
+    end_run(at.run, owner, 'completed', '', at.ttl)
+    record_event(at.run, 'completed', '', '', 0, '', '')
+  end
+  return { 'completed' }
+end
+
+local settle
+
+-- What follows from a fan as it is now, by the job that was decided last: nil; or `fired`, with what its join needs. `level` is how
+-- deep the fan is. Asked again by the same job, it is the same again.
+local function check(at, level, fan)
+  if fan.state ~= 'fired' then
+    if is_broken(fan) then
+      if level > 1 then return settle(at, level - 1, fan.job, 'K') end
+      return fail_run(at, at.failure ~= '' and at.failure or redis.call('HGET', fan_key(at.run, fan.job), 'failure') or '')
+    end
+    if fan.state ~= 'closed' or fan.done + fan.lost < fan.total then return nil end
+    fan.state, fan.by = 'fired', at.job
+    redis.call('HSET', fan_key(at.run, fan.job), 'state', 'fired', 'by', at.job)
+    if level == 1 then
+      local counts = cjson.encode({ total = fan.total, done = fan.done, lost = fan.lost })
+      record_event(at.run, 'fired', '', fan.job, 0, '', counts)
+    end
+  elseif fan.by ~= at.job then
+    return nil
+  end
+  if fan.join ~= '' then return { 'fired', fan.job, fan.fence, fan.total, fan.done, fan.lost, fan.join } end
+  if level > 1 then return settle(at, level - 1, fan.job, 'D') end
+  return complete_run(at)
+end
+
+-- Counts, after all that can fail has been read.
+local function count(at, place, fan, slot, held, verdict, packed)
+  local key, out = fan_key(at.run, fan.job), out_key(at.run, fan.job)
+  fan[COUNTS[verdict]] = fan[COUNTS[verdict]] + 1
+  if held then fan[COUNTS[held]] = fan[COUNTS[held]] - 1 end
+  fan.opened = math.max(fan.opened, place.index + 1)
+  redis.call('HSET', key, 'done', fan.done, 'lost', fan.lost, 'opened', fan.opened, 'at', now)
+  redis.call('SETRANGE', out, place.index * SLOT, verdict .. packed)
+  if verdict == 'K' and at.failure ~= '' then redis.call('HSETNX', key, 'failure', at.failure) end
+  if slot == '' then keep_fan(at.run, fan.job, at.ttl) end
+  if now - fan.kept > at.ttl / 64 then
+    redis.call('HSET', key, 'kept', now)
+    keep_run(at.run, at.ttl)
+  end
+end
+
+-- The way through an index of the fan at `level` has ended with a job, and counts once: a duplicate finds it decided. Where the
+-- store has forgotten the fan, the claim that the parent's next attempt leads to counts it.
+settle = function(at, level, job, verdict)
+  local place = places[level]
+  local fan = load_fan(at.run, place.job)
+  if not fan then return nil end
+  local packed, start = packed_id(job), place.index * SLOT
+  local slot = redis.call('GETRANGE', out_key(at.run, fan.job), start, start + SLOT - 1)
+  local held = string.match(slot, '^[DK]')
+  if held and string.sub(slot, 2) ~= packed then return nil end
+  if held ~= verdict and fan.state ~= 'fired' then count(at, place, fan, slot, held, verdict, packed) end
+  return check(at, level, fan)
+end
+
+-- What a job's recorded outcome means for the fan that it has, or for those that it is in.
+local function count_decided(run, job, held, ttl, failure)
+  local at = { run = run, job = job, ttl = ttl, failure = failure or '' }
+  if held.state == 'done' and held.facts.opens then
+    local fan = load_fan(run, job)
+    return fan and check(at, #(places or {}) + 1, fan)
+  end
+  if not places then return nil end
+  if held.state == 'dead' then return settle(at, #places, job, 'K') end
+  return held.state == 'done' and held.facts.joins and settle(at, #places, job, 'D') or nil
+end
+
+-- The reply to a decision that is recorded, now or before, with what it fired.
+local function again(reply, run, job, held, ttl, failure)
+  if reply[1] ~= 'recorded' or not held or not (places or held.facts.opens) then return reply end
+  return { 'recorded', unpack(count_decided(run, job, held, ttl, failure) or {}) }
+end
+
+-- How long nothing was decided of the children that a job waits for; nil for one that waits for none.
+local function waited(run, job, held, state)
+  if state ~= 'queued' or held.state ~= 'done' or not held.facts.opens then return nil end
+  local fan = load_fan(run, job)
+  return fan and fan.state ~= 'fired' and { 'waits', now - fan.at } or nil
+end
+
+-- The reply to a claim of a job that is decided, with what that fired: its worker may have died before it acted on it.
+local function with_fans(reply, run, job, held, state, ttl)
+  if reply[1] ~= 'decided' or held.state == 'retrying' or not (places or held.facts.opens) then return reply end
+  if state == 'completed' then return reply end
+  reply[5] = count_decided(run, job, held, ttl) or waited(run, job, held, state)
+  return reply
+end
+
+-- A job that was given up is done again: its index is undecided, and so are those that were lost by it further out. Whether its run
+-- may go on; `late` where a join has gone on without it.
+local function reopen_places(run)
+  for level = #places, 1, -1 do
+    local place = places[level]
+    local fan, out = load_fan(run, place.job), out_key(run, place.job)
+    if fan then
+      if fan.state == 'fired' then return 'late' end
+      local start = place.index * SLOT
+      if redis.call('GETRANGE', out, start, start) == 'K' then
+        fan.lost = fan.lost - 1
+        redis.call('HSET', fan_key(run, place.job), 'lost', fan.lost, 'at', now)
+        redis.call('SETRANGE', out, start, string.rep('\0', SLOT))
+      end
+      if is_broken(fan) or redis.call('GETRANGE', job_key(run, place.job), 0, 0) == JOB_BYTES.dead then return false end
+    end
+  end
+  return true
+end
+
+-- Whether no key of the fans that the call touches is of another type.
+local function are_fans_whole(run, job)
+  local jobs = { job }
+  for _, place in ipairs(places or {}) do jobs[#jobs + 1] = place.job end
+  for _, each in ipairs(jobs) do
+    if not (pcall(redis.call, 'HGET', fan_key(run, each), 'state') and pcall(redis.call, 'HGET', keys_key(run, each), '')
+      and pcall(redis.call, 'GETRANGE', out_key(run, each), 0, 0)) then return false end
+  end
+  return true
+end

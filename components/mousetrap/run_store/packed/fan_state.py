@@ -1,0 +1,40 @@
+"""Reads how far the children of a job are."""
+
+from typing import Any, NamedTuple
+
+from mousetrap.run_store.damage import is_damage
+from mousetrap.run_store.keys import fan_key
+from mousetrap.store_client import Command
+
+
+class FanState(NamedTuple):
+    """The children of a job, counted."""
+
+    #: open; closed, once the total is known; fired, once all are decided and their join follows.
+    state: str
+    opened: int
+    #: None while open.
+    total: int | None
+    done: int
+    lost: int
+
+
+def ask_fan(run_id: str, job_id: str) -> Command:
+    """Asks for the fan of a job."""
+    return ("HMGET", fan_key(run_id, job_id), "state", "opened", "total", "done", "lost")
+
+
+def read_fan(reply: Any) -> FanState | None:
+    """The fan in the reply; None where there is none that can be read."""
+    if is_damage(reply) or reply[0] is None:
+        return None
+    state, *counts = reply
+    opened, total, done, lost = (_number(each) for each in counts)
+    return FanState(state.decode(errors="replace"), opened, None if total < 0 else total, done, lost)
+
+
+def _number(raw: bytes | None) -> int:
+    try:
+        return int(raw or b"-1")
+    except ValueError:
+        return -1
