@@ -203,7 +203,7 @@ def poison(bench: Workbench, why: str) -> Message:
         "undecodable": body.replace(b'"v":5', b'"v":"5"'),
         "undecodable, as it was cut": body[:-2],
         "undecodable, for a long head": body.replace(b"{", b"{" + b" " * 9_000),
-        "wire-version": body.replace(b'"v":5', b'"v":6'),
+        "wire-version": body.replace(b'"v":5', b'"v":7'),
         "unknown-stage": encode(msgspec.structs.replace(job, stage="unknown")),
     }[why]
     return Message(job.id, changed, KEYRING.headers(changed))

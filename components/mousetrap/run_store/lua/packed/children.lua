@@ -1,4 +1,4 @@
--- Opens and closes fans, and records what the jobs in them came to.
+-- Opens and closes fans, and records outcomes in them.
 
 -- A transition of a job in fans. `joining` is whether the way through the innermost ends with this job.
 function transitions.in_fan(job, run, fans, joining, call)
