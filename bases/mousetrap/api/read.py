@@ -18,7 +18,7 @@ from mousetrap.api.services import Services, WithRegistry, WithServices, WithSto
 from mousetrap.api.wait import Wait, ended_run, room_to_wait
 from mousetrap.dead_letters import Selection
 from mousetrap.jobs import MousetrapError
-from mousetrap.pipeline import Pipeline, fallbacks, predecessors, schema
+from mousetrap.pipeline import All, Pipeline, edge_of, fallbacks, predecessors, schema
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import RunState
 
@@ -143,6 +143,8 @@ def _shown(pipeline: Pipeline) -> shapes.Pipeline:
             name=it.name,
             queue=it.queue,
             after=edges[it.name],
+            edge=edge_of(it.after),
+            need=it.after.need if isinstance(it.after, All) and not it.after.is_join else None,
             fallback=others.get(it.name),
             skips=it.on_failure == "skip",
             input=schema(it.input),

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import UNSET
+
 from mousetrap.contract_changes.accepts import accepts
 from mousetrap.pipeline import PipelineManifest, StageManifest, result_of
 
@@ -87,7 +89,7 @@ def _stage(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Ch
         yield _change(
             pipeline, old.name, f"its queue is {new.queue}, which no old worker serves", Direction.ROLLING
         )
-    if old.after != new.after:
+    if (old.after, old.edge, old.need) != (new.after, new.edge, new.need):
         yield _change(pipeline, old.name, f"it followed {_edge(old)}, and follows {_edge(new)}")
     if (old.skips, old.fallback) != (new.skips, new.fallback):
         yield _change(pipeline, old.name, f"a job given up {_failure(old)} before, and now {_failure(new)}")
@@ -99,7 +101,14 @@ def _stage(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Ch
 
 
 def _edge(stage: StageManifest) -> str:
-    return " or ".join(stage.after or ()) or "the stage before it"
+    names = stage.after or ()
+    if stage.edge == "gather":
+        need = f" ({stage.need} needed)" if stage.need is not UNSET else ""
+        return f"all of {' or '.join(names)}{need}"
+    if stage.edge == "join":
+        return " and ".join(names)
+    each = "each of " if stage.edge == "each" else ""
+    return f"{each}{' or '.join(names)}" if names else "the stage before it"
 
 
 def _failure(stage: StageManifest) -> str:

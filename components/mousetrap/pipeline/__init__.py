@@ -1,9 +1,23 @@
 """Pipelines and stages as frozen data, without handler code."""
 
+from mousetrap.pipeline.after import All, AnyOf, Each, edge_of, needed
 from mousetrap.pipeline.contract import read, require_json_form, schema, write
 from mousetrap.pipeline.contract_broken import ContractBroken
 from mousetrap.pipeline.edges import fallbacks, members, predecessors
 from mousetrap.pipeline.fallen import Fallen
+from mousetrap.pipeline.fan import Fan
+from mousetrap.pipeline.gathered import (
+    PAGE,
+    Counted,
+    Gathered,
+    MemoryPages,
+    Page,
+    Pages,
+    gathered_item,
+    is_gathered,
+    takes_gathered,
+    use_pages,
+)
 from mousetrap.pipeline.json_schema import JsonSchema, all_of
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.manifest import (
@@ -17,6 +31,7 @@ from mousetrap.pipeline.manifest import (
     result_of,
     write_manifests,
 )
+from mousetrap.pipeline.many import AsyncMany, Counts, Keyed, Many, item_of
 from mousetrap.pipeline.model import Pipeline
 from mousetrap.pipeline.named_fields import REQUIRED, named_fields
 from mousetrap.pipeline.payload import (
@@ -32,17 +47,30 @@ from mousetrap.pipeline.payload import (
     write_payload,
 )
 from mousetrap.pipeline.serializer import Serializer, SerializerMissing
-from mousetrap.pipeline.stage import AnyOf, Fallback, Stage
+from mousetrap.pipeline.stage import Fallback, Stage
 
 __all__ = [
+    "PAGE",
     "REQUIRED",
+    "All",
     "AnyOf",
+    "AsyncMany",
     "ContractBroken",
+    "Counted",
+    "Counts",
+    "Each",
     "Fallback",
     "Fallen",
+    "Fan",
+    "Gathered",
     "JsonSchema",
+    "Keyed",
     "Lock",
     "ManifestBroken",
+    "Many",
+    "MemoryPages",
+    "Page",
+    "Pages",
     "Payload",
     "Pipeline",
     "PipelineManifest",
@@ -53,11 +81,16 @@ __all__ = [
     "Stage",
     "StageManifest",
     "all_of",
+    "edge_of",
     "fallbacks",
+    "gathered_item",
+    "is_gathered",
+    "item_of",
     "lock_key",
     "manifest_of",
     "members",
     "named_fields",
+    "needed",
     "payload_as_json",
     "payload_as_text",
     "payload_as_written",
@@ -71,6 +104,8 @@ __all__ = [
     "result_of",
     "schema",
     "shown_payload",
+    "takes_gathered",
+    "use_pages",
     "write",
     "write_manifests",
     "write_payload",

@@ -2,12 +2,15 @@
 
 import functools
 from collections.abc import Callable
+from types import GenericAlias
 from typing import Any, Protocol
 
 import msgspec
 
 from mousetrap.pipeline.contract_broken import MAX_TEXT, ContractBroken, broken
+from mousetrap.pipeline.gathered import gathered_item, is_gathered, read_gathered, schema_of_gathered
 from mousetrap.pipeline.json_schema import JsonSchema
+from mousetrap.pipeline.many import item_of
 from mousetrap.pipeline.msgspec_contract import MsgspecContract
 from mousetrap.pipeline.pydantic_contract import PydanticContract, is_pydantic
 from mousetrap.retry import error_text
@@ -49,6 +52,8 @@ def write(value: Any, contract: Any) -> bytes:
 
 def schema(contract: Any) -> dict[str, Any]:
     """The contract as JSON Schema (draft 2020-12). Raises TypeError for one without a JSON form."""
+    if is_gathered(contract):
+        return _schema_of_gathered(contract)
     return _checked(contract).schema()
 
 
@@ -83,4 +88,21 @@ def _writer(contract: Any) -> Callable[[Any], bytes]:
 def _checked(contract: Any) -> _Checked:
     if isinstance(contract, JsonSchema):
         return contract
-    return PydanticContract(contract) if is_pydantic(contract) else MsgspecContract(contract)
+    if (
+        item := item_of(contract)
+    ) is not None:  # they are written one by one; a reader of all of them has a list
+        return _checked(GenericAlias(list, (item,)))
+    if is_gathered(contract):
+        _checked(gathered_item(contract))
+    return PydanticContract(contract) if is_pydantic(contract) else MsgspecContract(contract, _gathered)
+
+
+def _gathered(contract: Any, counted: Any) -> Any:
+    return read_gathered(contract, counted, read)
+
+
+def _schema_of_gathered(contract: Any) -> dict[str, Any]:
+    outputs = dict(schema(GenericAlias(list, (gathered_item(contract),))))
+    defined = outputs.pop("$defs", None)
+    whole = schema_of_gathered(outputs)
+    return whole if defined is None else whole | {"$defs": defined}

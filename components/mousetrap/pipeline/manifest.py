@@ -6,12 +6,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from mousetrap.pipeline.after import After, All, AnyOf, Each, edge_of, named
 from mousetrap.pipeline.contract import schema
-from mousetrap.pipeline.edges import edges
+from mousetrap.pipeline.graph import Graph
 from mousetrap.pipeline.json_schema import JsonSchema, any_of
 from mousetrap.pipeline.lock import Lock
+from mousetrap.pipeline.many import Counts
 from mousetrap.pipeline.model import Pipeline
-from mousetrap.pipeline.stage import AnyOf, Fallback, Stage, named
+from mousetrap.pipeline.node import Node
+from mousetrap.pipeline.stage import Fallback, Stage
 from mousetrap.retry import RetryPolicy
 
 #: Bytes of JSON of all manifests of one worker; the example's takes five thousand.
@@ -49,6 +52,11 @@ class StageManifest(msgspec.Struct, frozen=True, kw_only=True):
     serializer: str = "json"
     #: The stages of which it follows one; not there for the one before it.
     after: tuple[str, ...] | UnsetType = UNSET
+    #: How it takes them: "each" item of a fan-out, "gather" its outputs, "join" the outputs of several that all run; not there where
+    #: it takes the output of the one that comes. A version that knows none of these finds contracts that differ, and refuses it.
+    edge: str | UnsetType = UNSET
+    #: The share, or the whole number, of a fan-out's jobs that must be done; not there for all.
+    need: int | float | UnsetType = UNSET
     #: Whether the run goes on without the output of a job that is given up; and the stage that it falls back to then. Not there
     #: where the run fails.
     skips: bool | UnsetType = UNSET
@@ -77,13 +85,11 @@ def manifest_of(pipeline: Pipeline) -> PipelineManifest:
 def result_of(manifest: PipelineManifest) -> dict[str, Any]:
     """The schema of a run's result: the output of the stage that nothing follows, or one of theirs."""
     stages = manifest.stages
-    before = edges(
-        [(it.name, it.after or None) for it in stages], {it.fallback for it in stages if it.fallback}
-    )
-    followed = {name for names in before.values() for name in names}
-    ends = [it for it in stages if it.name not in followed]
+    graph = Graph([_node(it) for it in stages])
+    ends = [it for it in stages if it.name in graph.ends and not graph.opened[it.name]]
+    counts = [schema(Counts)] * any(fan.join is None for fan in graph.fans)
     results: list[dict[str, Any]] = []
-    for result in [it.output for it in ends] + [_NULL] * any(it.skips for it in ends):
+    for result in [it.output for it in ends] + [_NULL] * any(it.skips for it in ends) + counts:
         if result not in results:
             results.append(result)
     return results[0] if len(results) == 1 else any_of(results)
@@ -140,15 +146,31 @@ def _known_stage(stage: StageManifest) -> Stage:
         timeout=stage.timeout,
         soft_timeout=stage.soft_timeout,
         lock=stage.lock,
-        after=_edge(stage.after),
+        after=_after(stage),
         on_failure=Fallback(stage.fallback) if stage.fallback else "skip" if stage.skips else "fail",
     )
 
 
-def _edge(names: tuple[str, ...] | UnsetType) -> str | AnyOf | None:
-    if names is UNSET:
-        return None
-    return names[0] if len(names) == 1 else AnyOf(*names)
+def _after(stage: StageManifest) -> After | None:
+    names, need = stage.after, 1.0 if stage.need is UNSET else stage.need
+    match stage.edge:
+        case _ if names is UNSET:
+            return None
+        case "each":
+            return Each(*names)
+        case "gather":
+            return All(names[0] if len(names) == 1 else AnyOf(*names), need=need)
+        case "join":
+            return All(*names)
+        case msgspec.UNSET:
+            return names[0] if len(names) == 1 else AnyOf(*names)
+    raise ManifestBroken(
+        f"stage {stage.name!r} follows by {stage.edge!r}, which this version does not know: upgrade it"
+    )
+
+
+def _node(stage: StageManifest) -> Node:
+    return Node(stage.name, stage.after or None, edge_of(_after(stage)), stage.fallback or None)
 
 
 def _stage(stage: Stage) -> StageManifest:
@@ -166,6 +188,8 @@ def _stage(stage: Stage) -> StageManifest:
         lock=stage.lock,
         serializer=stage.serializer if isinstance(stage.serializer, str) else stage.serializer.name,
         after=named(stage.after) or UNSET,
+        edge=edge if (edge := edge_of(stage.after)) != "one" else UNSET,
+        need=stage.after.need if isinstance(stage.after, All) and stage.after.need != 1.0 else UNSET,
         skips=stage.on_failure == "skip" or UNSET,
         fallback=stage.on_failure.stage if isinstance(stage.on_failure, Fallback) else UNSET,
     )

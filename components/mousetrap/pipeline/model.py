@@ -5,7 +5,9 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from mousetrap.pipeline.edges import check_edges, either, fallbacks, gives, predecessors
+from mousetrap.pipeline.check_edges import check_edges
+from mousetrap.pipeline.edges import fallbacks, graph_of, predecessors, result_of_run
+from mousetrap.pipeline.fan import Fan, fans_of
 from mousetrap.pipeline.names import check_name
 from mousetrap.pipeline.stage import Stage
 
@@ -18,7 +20,8 @@ class Pipeline:
     """Named stages, each the next one's supplier: a chain, unless a stage names another one in `after`.
 
     A stage's output is the input of the one that follows it, and the last one's is the run's result. Where several stages follow
-    one, each takes other members of its output, which is a union, and a run goes on with one of them.
+    one, each takes other members of its output, which is a union, and a run goes on with one of them; or each takes all of it, and
+    All joins them. The items of Many are taken by a stage that follows with Each, and joined by one with All.
 
     Raises ValueError, with the edge and the fix, when two stages share a name or a queue, and for stages that cannot follow each
     other.
@@ -55,20 +58,42 @@ class Pipeline:
 
     @property
     def ends(self) -> tuple[Stage, ...]:
-        """The stages that nothing follows; a run comes to one of them."""
+        """The stages that nothing follows; a run comes to one of them, or to the last of a fan-out's jobs there."""
         return tuple(stage for stage in self.stages if not self.followers(stage))
 
     @property
     def result(self) -> Any:
-        """The contract of a run's result: the output of the end that it came to."""
-        return either([gives(stage) for stage in self.ends])
+        """The contract of a run's result: the output of the end that it came to, or Counts of a fan-out that nothing joins."""
+        return result_of_run(self.stages, graph_of(self.stages))
+
+    @property
+    def fans(self) -> tuple[Fan, ...]:
+        """What its jobs open beside the one that follows: fan-outs and forks."""
+        return fans_of(self.stages)
+
+    def opened_by(self, stage: Stage) -> Fan | None:
+        """What a job of this stage opens when it is done; None where at most one job follows."""
+        return next((fan for fan in self.fans if fan.opener.name == stage.name), None)
+
+    def ended_by(self, stage: Stage) -> Fan | None:
+        """The fan-out or fork of which a child ends with the output of this stage; None where it goes on, or is in none."""
+        return next((fan for fan in self.fans if stage.name in {last.name for last in fan.last}), None)
+
+    def forks(self, stage: Stage) -> tuple[str, ...]:
+        """The names of the stages that each take what `stage` gives; none where at most one of them does."""
+        opened = self.opened_by(stage)
+        return tuple(each.name for each in opened.children) if opened is not None and opened.is_fork else ()
+
+    def takers(self, stage: Stage) -> tuple[Stage, ...]:
+        """The stages of which one takes what `stage` gives, with the serializer that it has: not what is joined or forks."""
+        return () if self.forks(stage) or self.ended_by(stage) is not None else self.followers(stage)
 
     def stage(self, name: str) -> Stage | None:
         """The stage of that name, if there is one."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
     def followers(self, stage: Stage) -> tuple[Stage, ...]:
-        """The stages of which one takes what `stage` gives: usually one, none after an end, several after a branch."""
+        """The stages that may follow `stage`: usually one, none after an end, several after a branch or a fork."""
         edges = predecessors(self.stages)
         return tuple(each for each in self.stages if stage.name in edges[each.name])
 

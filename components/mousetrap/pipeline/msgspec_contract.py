@@ -1,12 +1,13 @@
 """Checks values against types that msgspec reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
 from mousetrap.pipeline.contract_broken import MAX_TEXT, ContractBroken, broken
+from mousetrap.pipeline.gathered import is_gathered, written_gathered
 from mousetrap.pipeline.non_finite import non_finite
 from mousetrap.retry import error_text
 
@@ -46,8 +47,10 @@ class MsgspecContract:
     Raises TypeError, with the place, for a type without a JSON form.
     """
 
-    def __init__(self, contract: Any) -> None:
+    def __init__(self, contract: Any, gathered: Callable[[Any, Any], Any]) -> None:
+        """`gathered` makes Gathered outputs of their contract and the plain form of their counts."""
         self._contract = contract
+        has_gathered = False
         #: Whether a part of its values is JSON that is not read.
         self.has_raw = False
         #: Whether NaN in a value may be read back as null.
@@ -56,9 +59,15 @@ class MsgspecContract:
         for where, part in _parts(inspect.type_info(contract), "$", set()):
             _refuse(where, part)
             self.has_raw |= isinstance(part, inspect.RawType)
+            has_gathered |= isinstance(part, inspect.CustomType)
             self._takes_null |= not isinstance(part, _NO_NULL)
         #: The value of some JSON; the decoder's own method, as a function around it costs a tenth of the reading.
         self.read = msgspec.json.Decoder(contract).decode
+        self._encode = _encode
+        if has_gathered:
+            self.has_raw = True  # no serializer but JSON has it
+            self.read = msgspec.json.Decoder(contract, dec_hook=gathered).decode
+            self._encode = msgspec.json.Encoder(enc_hook=written_gathered).encode
 
     def write(self, value: Any) -> bytes:
         """`value` as JSON, read back. Raises ContractBroken for a value that does not fit or has no JSON form.
@@ -66,7 +75,7 @@ class MsgspecContract:
         At 1 MiB writing takes 180 µs, and so does reading back; to look for null takes 450.
         """
         try:
-            raw = _encode(value)
+            raw = self._encode(value)
         except (msgspec.EncodeError, TypeError, ValueError, RecursionError) as error:
             raise ContractBroken(f"no JSON form: {error_text(error, MAX_TEXT)}") from error
         if type(value) is self._plain:
@@ -84,7 +93,7 @@ class MsgspecContract:
 
     def schema(self) -> dict[str, Any]:
         """The type as JSON Schema."""
-        return msgspec.json.schema(self._contract)
+        return msgspec.json.schema(self._contract, schema_hook=_hooked_schema)
 
 
 def _refuse_non_finite(value: Any, raw: bytes) -> None:
@@ -93,8 +102,13 @@ def _refuse_non_finite(value: Any, raw: bytes) -> None:
         raise ContractBroken(*found)
 
 
+def _hooked_schema(part: type) -> dict[str, Any]:
+    """The schema of Gathered outputs within another contract, as Fallen: of which, the stage that it falls back from has."""
+    return {"title": part.__name__, "type": "object"}
+
+
 def _refuse(where: str, part: inspect.Type) -> None:
-    if isinstance(part, inspect.CustomType):
+    if isinstance(part, inspect.CustomType) and not is_gathered(part.cls):
         raise TypeError(f"msgspec cannot read {part.cls!r}, at {where}")
     if isinstance(part, inspect.DictType) and isinstance(part.key_type, _NO_KEYS):
         raise TypeError(f"the keys of {where} cannot be texts, as keys of a JSON object are")

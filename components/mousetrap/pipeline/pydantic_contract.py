@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mousetrap.pipeline.contract_broken import MAX_TEXT, ContractBroken, broken
+from mousetrap.pipeline.gathered import is_gathered
 from mousetrap.pipeline.non_finite import non_finite
 from mousetrap.retry import error_text
 
@@ -119,6 +120,8 @@ def _parts(contract: Any, seen: list[Any]) -> Iterator[Any]:
         return
     seen.append(contract)
     yield contract
+    if is_gathered(contract):  # each of its values is read by itself
+        return
     for part in (*typing.get_args(contract), *_field_types(contract)):
         yield from _parts(part, seen)
 

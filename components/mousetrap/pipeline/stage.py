@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mousetrap.pipeline.after import After
 from mousetrap.pipeline.contract import require_json_form
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.names import check_name
@@ -10,34 +11,11 @@ from mousetrap.pipeline.serializer import JSON, MSGPACK, Serializer
 from mousetrap.retry import RetryPolicy
 
 
-@dataclass(frozen=True, slots=True, init=False)
-class AnyOf:
-    """Whichever of these stages a run comes to: the branches of one stage meet again.
-
-    Raises ValueError for fewer than two, or for one that is named twice.
-    """
-
-    stages: tuple[str, ...]
-
-    def __init__(self, *stages: str) -> None:
-        if len(stages) < 2 or len(set(stages)) != len(stages):
-            named = ", ".join(map(repr, stages)) or "nothing"
-            raise ValueError(f"AnyOf of {named}: name two stages or more, each once; one needs no AnyOf")
-        object.__setattr__(self, "stages", stages)
-
-
 @dataclass(frozen=True, slots=True)
 class Fallback:
     """The stage that a run goes on with when a job of this one is given up; it takes a Fallen of this one's input."""
 
     stage: str
-
-
-def named(after: str | AnyOf | None) -> tuple[str, ...] | None:
-    """The stages that `after` names; None for the one before it."""
-    if isinstance(after, AnyOf):
-        return after.stages
-    return None if after is None else (after,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +44,8 @@ class Stage:
     #: What the stage before writes its input with; a first stage's jobs, and edited ones, are JSON.
     serializer: Literal["json", "msgpack"] | Serializer = "json"
     #: The stage whose output it takes; None for the one before it. Where several follow one stage, that one's output is a union,
-    #: and each takes members of it: a branch.
-    after: str | AnyOf | None = None
+    #: and each takes members of it: a branch. Or each takes all of it, and All joins them. Each takes the items of a fan-out.
+    after: After | None = None
     #: What follows when a job is given up. "fail": it becomes a dead letter, and the run has failed. "skip": the run goes on as if
     #: the output were null. Fallback: the run goes on with another stage. In both of these cases there is no dead letter.
     on_failure: Literal["fail", "skip"] | Fallback = "fail"

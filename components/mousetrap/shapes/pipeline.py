@@ -14,8 +14,13 @@ class Stage:
     queue: str
     input: dict[str, Any]
     output: dict[str, Any]
-    #: The stages of which it takes the output of one; none for the stage that runs start with, and for a fallback.
+    #: The stages that it follows; none for the stage that runs start with, and for a fallback.
     after: tuple[str, ...] = ()
+    #: How: it takes the output of "one" of them; "each" item of it, as a job of its own; "gather": the outputs of all those jobs;
+    #: "join": the outputs of all these stages, which follow one.
+    edge: str = "one"
+    #: Where it gathers: the share of the jobs that must be done, or a whole number of them above 1.
+    need: float | None = None
     #: The stage that a run goes on with when a job of this one is given up.
     fallback: str | None = None
     #: Whether a run goes on then as if the output were null.
@@ -24,7 +29,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """A named chain of stages."""
+    """Named stages, a chain unless one names another that it follows."""
 
     name: Annotated[str, Doc(examples=("earthquakes",))]
     description: str

@@ -14,6 +14,7 @@ from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.lifespans import open_handlers
+from mousetrap.worker.no_fans import refuse_fans
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
 from mousetrap.worker.process import Processor
@@ -46,6 +47,7 @@ async def run_worker(
 
     `stats` is kept up to date.
     """
+    refuse_fans(bindings)
     outages, stats = Outages(options.runtime.chance), stats or WorkerStats()
     observer = Observers(EventLog(), stats)
     try:

@@ -41,9 +41,20 @@ class _Drawing:
         self._drawn.add(stage.name)
         following = [each for each in self._stages if stage.name in each.after]
         for each in following:
-            self._add(tree, each, type_name(each.input) if len(following) > 1 else "")
+            self._add(tree, each, self._taken(each, following))
         if stage.fallback and (fallback := self._by_name.get(stage.fallback)):
             self._add(tree, fallback, "given up")
+
+    def _taken(self, stage: Stage, following: Sequence[Stage]) -> str:
+        """What a stage takes of the one before it, where that is not all of it."""
+        if stage.edge == "each":
+            return "each"
+        if stage.edge == "gather":
+            return _share(stage.need)
+        if stage.edge == "join" or len(following) < 2:
+            return "all" if stage.edge == "join" else ""
+        runs_all = all(each.input == stage.input for each in following)
+        return "both" if runs_all and len(following) == 2 else "all" if runs_all else type_name(stage.input)
 
     def _add(self, tree: Tree, stage: Stage, edge: str) -> None:
         if stage.name in self._drawn:
@@ -64,6 +75,12 @@ class _Drawing:
         return Text(f"{edge}: ", "cyan") if edge else Text()
 
 
+def _share(need: float | None) -> str:
+    if need is None or need == 1:
+        return "all"
+    return f"{need:g} or more" if need > 1 else f"{need * 100:g} % of all"
+
+
 def type_name(schema: Mapping[str, Any]) -> str:
     """What people call the contract: its class, or its kind of JSON."""
     return _named(schema, schema.get("$defs", {}))
@@ -77,4 +94,6 @@ def _named(schema: Mapping[str, Any], defined: Mapping[str, Any]) -> str:
         )  # of a generic class, the title is what people write
     if isinstance(members := schema.get("anyOf"), list):
         return " or ".join(_named(each, defined) for each in members if isinstance(each, dict))
+    if isinstance(items := schema.get("items"), dict) and "title" not in schema:
+        return f"array of {_named(items, defined)}"
     return next((str(schema[key]) for key in ("title", "type") if isinstance(schema.get(key), str)), "any")

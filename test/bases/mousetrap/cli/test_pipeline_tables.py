@@ -45,6 +45,41 @@ def test_a_graph_is_drawn_from_its_first_stage_on() -> None:
     )
 
 
+PAPERS = Pipeline(
+    name="papers",
+    description="Reads papers.",
+    stages=(
+        stage("find", gives="array"),
+        stage("read", "find", edge="each"),
+        stage("sum", "read", edge="gather", need=0.95),
+        stage("price", "sum", gives="integer"),
+        stage("stock", "sum"),
+        stage("answer", "price", "stock", edge="join", takes="Both"),
+    ),
+)
+
+
+def test_a_fan_out_a_fork_and_their_joins_are_drawn() -> None:
+    assert shown(graph(PAPERS)) == (
+        "papers  Reads papers.\n"
+        "\n"
+        "find  string → array  queue find_jobs\n"
+        "└── each: read  string → string  queue read_jobs\n"
+        "    └── 95 % of all: sum  string → string  queue sum_jobs\n"
+        "        ├── both: price  string → integer  queue price_jobs\n"
+        "        │   └── all: answer  Both → string  queue answer_jobs\n"
+        "        └── both: stock  string → string  queue stock_jobs\n"
+        "            └── all: answer, as above"
+    )
+
+
+@pytest.mark.parametrize(("need", "label"), [(1.0, "all: "), (3, "3 or more: "), (0.0, "0 % of all: ")])
+def test_what_a_join_needs_is_drawn(need: float, label: str) -> None:
+    stages = (*PAPERS.stages[:2], stage("sum", "read", edge="gather", need=need))
+
+    assert label + "sum" in shown(graph(Pipeline(name="papers", description="", stages=stages)))
+
+
 def test_pipelines_are_listed_with_their_stages() -> None:
     assert shown(pipelines_table([BOOKS])).splitlines()[2:4] == [
         "books     weigh    Prints what was written.",
@@ -61,6 +96,7 @@ def test_pipelines_are_listed_with_their_stages() -> None:
         ({"$ref": "#/$defs/Fallen_str_", "$defs": {"Fallen_str_": {"title": "Fallen[str]"}}}, "Fallen[str]"),
         ({"title": "Page", "type": "object"}, "Page"),
         ({"type": "integer"}, "integer"),
+        ({"type": "array", "items": {"$ref": "#/$defs/Page"}}, "array of Page"),
         ({}, "any"),
         ({"type": ["string", "null"]}, "any"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from mousetrap.contract_changes import Change, Direction, compare
-from mousetrap.pipeline import Pipeline, PipelineManifest, Stage, manifest_of
+from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, PipelineManifest, Stage, manifest_of
 
 
 def pipeline(*stages: dict[str, Any], name: str = "p") -> PipelineManifest:
@@ -51,6 +51,19 @@ def breaks(*new: PipelineManifest) -> list[tuple[str, Direction | None, str]]:
             ],
         ),
         (
+            [
+                pipeline(
+                    {"name": "a", "output": Many[int]},
+                    {"name": "b", "after": Each("a")},
+                    {"name": "c", "input": Gathered[int], "after": All("b", need=2)},
+                )
+            ],
+            [
+                ("b", None, "it followed the stage before it, and follows each of a"),
+                ("c", None, "the stage is new"),
+            ],
+        ),
+        (
             [pipeline({"name": "a"}, {"name": "b", "output": str})],
             [("b", "results", "string is written, and integer is read")],
         ),
@@ -77,3 +90,19 @@ def test_each_break_has_advice_and_nothing_else_has() -> None:
     changes: tuple[Change, ...] = compare([OLD], [pipeline({"name": "a"}, {"name": "n"}, name="p")])
 
     assert {(it.breaks is None, it.advice == "") for it in changes} == {(True, True), (False, False)}
+
+
+@pytest.mark.parametrize(
+    ("need", "what"), [(1.0, "all of b"), (0.5, "all of b (0.5 needed)"), (7, "all of b (7 needed)")]
+)
+def test_what_a_join_needs_is_named(need: float, what: str) -> None:
+    def with_need(need: float) -> PipelineManifest:
+        return pipeline(
+            {"name": "a", "output": Many[int]},
+            {"name": "b", "after": Each("a")},
+            {"name": "c", "input": Gathered[int], "after": All("b", need=need)},
+        )
+
+    (change,) = compare([with_need(0.9)], [with_need(need)])
+
+    assert change.what == f"it followed all of b (0.9 needed), and follows {what}"

@@ -1,0 +1,234 @@
+"""Refuses stages whose contracts cannot follow each other."""
+
+import typing
+from collections.abc import Mapping, Sequence
+from inspect import isabstract
+from types import NoneType
+from typing import Any, is_typeddict
+
+import msgspec
+
+from mousetrap.pipeline.after import edge_of
+from mousetrap.pipeline.contract import require_json_form, schema
+from mousetrap.pipeline.edges import either, fallbacks, gives, graph_of, members, result_of_run
+from mousetrap.pipeline.fallen import Fallen
+from mousetrap.pipeline.gathered import Gathered, is_gathered
+from mousetrap.pipeline.graph import Graph
+from mousetrap.pipeline.json_schema import JsonSchema
+from mousetrap.pipeline.many import item_of
+from mousetrap.pipeline.stage import Stage
+
+
+def check_edges(pipeline: str, stages: Sequence[Stage]) -> None:
+    """Raises ValueError, with the edge and the fix, for stages that cannot follow each other."""
+    try:
+        _check(stages)
+    except ValueError as error:
+        raise ValueError(f"pipeline {pipeline!r}: {error}") from error.__cause__
+
+
+def _check(stages: Sequence[Stage]) -> None:
+    graph, by_name = graph_of(stages), {stage.name: stage for stage in stages}
+    for name, target in fallbacks(stages).items():
+        _check_fallback(by_name[name], by_name[target])
+    for stage in stages:
+        _check_own(stage)
+    for stage in stages:
+        _check_followers(stage, graph, by_name)
+        before = [by_name[name] for name in graph.before[stage.name]]
+        if edge_of(stage.after) == "gather":
+            _check_gather(stage, before)
+        elif edge_of(stage.after) == "join":
+            _check_join(stage, before)
+    require_json_form("the result, which is that of one of its ends,", result_of_run(stages, graph))
+
+
+def _check_fallback(stage: Stage, target: Stage) -> None:
+    taken: Any = stage.input
+    if not _is_known(taken) and target.input != Fallen[taken]:
+        raise ValueError(
+            f"stage {stage.name!r} falls back to {target.name!r}, which takes {_shown(target.input)}: make its input "
+            f"Fallen[{_shown(taken)}], of what {stage.name!r} takes"
+        )
+
+
+def _check_own(stage: Stage) -> None:
+    """What a stage declares of fan-outs by itself."""
+    if (item := item_of(stage.input)) is not None:
+        raise ValueError(
+            f"stage {stage.name!r} takes {_shown(stage.input)}: take {_shown(item)}, and write after=Each('stage'), or take a list"
+        )
+    if is_gathered(stage.input) and edge_of(stage.after) != "gather":
+        raise ValueError(
+            f"stage {stage.name!r} takes {_shown(stage.input)}, and joins nothing: write after=All('stage'), with the stage that the "
+            "jobs of a fan-out end with"
+        )
+    if is_gathered(stage.output):
+        raise ValueError(
+            f"stage {stage.name!r} gives {_shown(stage.output)}, which a join takes and no stage gives: give what it makes of it"
+        )
+    if edge_of(stage.after) in ("gather", "join") and stage.serializer != "json":
+        raise ValueError(
+            f"stage {stage.name!r} joins jobs, and its input is JSON: leave out its serializer; the outputs keep theirs"
+        )
+    if item_of(stage.output) is not None and stage.on_failure == "skip":
+        raise ValueError(
+            f"stage {stage.name!r} gives {_shown(stage.output)}, and no items are not null: in place of 'skip' write "
+            "on_failure=Fallback('stage')"
+        )
+
+
+def _check_followers(stage: Stage, graph: Graph, by_name: Mapping[str, Stage]) -> None:
+    following = [by_name[name] for name in graph.after[stage.name]]
+    kinds = {edge_of(each.after) for each in following}
+    if kinds == {"each"}:
+        _check_each(stage, following[0])
+    elif (item := item_of(stage.output)) is not None:
+        raise ValueError(
+            f"stage {stage.name!r} gives {_shown(stage.output)}, and no stage takes its items: let one that takes {_shown(item)} follow "
+            f"with after=Each({stage.name!r}), or give a list"
+        )
+    elif graph.fork(stage.name):
+        for each in following:
+            _check_fork(stage, each)
+    elif kinds == {"one"} and len(following) == 1:
+        _check_chain(stage, following[0])
+    elif kinds == {"one"}:
+        _check_branch(stage, following)
+
+
+def _check_each(stage: Stage, following: Stage) -> None:
+    item = item_of(stage.output)
+    if _is_known(stage.output):
+        return
+    where = f"{following.name!r} takes each item of {stage.name!r}"
+    if item is None:
+        raise ValueError(
+            f"{where}, which gives {_shown(stage.output)}: make its output Many[{_shown(following.input)}], and its handler a generator "
+            "of these"
+        )
+    if item != following.input and members(item) != members(following.input):
+        raise ValueError(
+            f"{where}, which gives {_shown(stage.output)}, but {following.name!r} takes {_shown(following.input)}: make them the same "
+            "contract"
+        )
+
+
+def _check_gather(stage: Stage, before: Sequence[Stage]) -> None:
+    given: Any = either([gives(each) for each in before])
+    if _is_known(given):
+        return
+    expected: Any = Gathered[given]
+    if stage.input != expected:
+        names = " and ".join(repr(each.name) for each in before)
+        raise ValueError(
+            f"stage {stage.name!r} joins {names}, which {'give' if len(before) > 1 else 'gives'} {_shown(given)}, but takes "
+            f"{_shown(stage.input)}: make its input {_shown(expected)}"
+        )
+
+
+def _check_join(stage: Stage, before: Sequence[Stage]) -> None:
+    """Its input is an object whose fields have the names of the stages, and their contracts."""
+    if _is_known(stage.input):
+        return
+    names = [each.name for each in before]
+    where = f"stage {stage.name!r} joins {' and '.join(map(repr, names))}, and takes {_shown(stage.input)}"
+    fields, required = _fields(stage.input)
+    if missing := [name for name in names if name not in fields]:
+        raise ValueError(
+            f"{where}, which has no field {missing[0]!r}: make it a class with a field for each of these stages, by its name"
+        )
+    if extra := [name for name in required if name not in names]:
+        raise ValueError(
+            f"{where}, whose field {extra[0]!r} no stage gives: leave it out, or give it a default"
+        )
+    for each in before:
+        if (taken := fields[each.name]) != gives(each) and members(taken) != members(gives(each)):
+            raise ValueError(
+                f"{where}, whose field {each.name!r} is {_shown(taken)}, but {each.name!r} gives {_shown(gives(each))}: make them the "
+                "same contract"
+            )
+
+
+def _fields(contract: Any) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """The contracts of the fields of a class by their names in JSON, and the names of those that must be there."""
+    try:
+        hints = typing.get_type_hints(contract, include_extras=True) if isinstance(contract, type) else {}
+    except Exception:  # noqa: BLE001  what resolves a class's annotations runs its module's code
+        return {}, ()
+    whole = schema(contract)
+    name = str(whole.get("$ref", "")).rpartition("/")[2]
+    shown = whole["$defs"][name] if name else whole
+    return {key: hints[key] for key in hints if key in shown.get("properties", {})}, shown.get("required", ())
+
+
+def _check_fork(stage: Stage, following: Stage) -> None:
+    given = gives(stage)
+    if given != following.input:
+        part = set(members(following.input)) < set(members(given))
+        advice = (
+            "as a run comes to one of them, write AnyOf in place of All, or take all of it"
+            if part
+            else "make them the same contract"
+        )
+        raise ValueError(
+            f"stage {stage.name!r} gives {_shown(given)} to each stage that follows it, as All joins them, but {following.name!r} takes "
+            f"{_shown(following.input)}: {advice}"
+        )
+
+
+def _check_chain(stage: Stage, following: Stage) -> None:
+    given = gives(stage)
+    if stage.on_failure == "skip" and _is_known(stage.output):
+        return
+    if given != following.input:
+        skips = ", as its failures are skipped" if stage.on_failure == "skip" else ""
+        raise ValueError(
+            f"stage {stage.name!r} gives {_shown(given)}{skips}, but {following.name!r} takes {_shown(following.input)}: make them the "
+            "same contract"
+        )
+
+
+def _check_branch(stage: Stage, following: Sequence[Stage]) -> None:
+    """Each member of the output is taken by one of the stages that follow, so that its type selects that."""
+    if _is_known(stage.output):
+        return
+    given, names = members(gives(stage)), " and ".join(repr(each.name) for each in following)
+    where = f"stage {stage.name!r} is followed by {names}"
+    odd = [each for each in given if not _is_seen_in_values(each)]
+    if len(given) < 2 or odd:
+        what = f"{_shown(odd[0])} is no class of a value" if odd else f"it gives {_shown(stage.output)}"
+        raise ValueError(
+            f"{where}, and {what}: make its output a union of classes, as `Short | Long`, whose members say which of them runs; where all "
+            f"of them are to run, join them in one stage with after=All({', '.join(repr(each.name) for each in following)})"
+        )
+    for member in given:
+        takers = [each.name for each in following if member in members(each.input)]
+        if len(takers) != 1:
+            who = " and ".join(map(repr, takers)) + " both take" if takers else "none of them takes"
+            raise ValueError(f"{where}, and {who} {_shown(member)}: each member is taken by one stage")
+    for each in following:
+        for member in members(each.input):
+            if member not in given:
+                raise ValueError(
+                    f"{where}, and {each.name!r} takes {_shown(member)} too, which {stage.name!r} does not give: leave it out of "
+                    f"the input of {each.name!r}"
+                )
+
+
+def _is_seen_in_values(member: Any) -> bool:
+    """Whether what is read under it has it as its type: a TypedDict is read as a dict, and an abstract class as another one."""
+    if not isinstance(member, type) or member in (Any, object, msgspec.Raw):
+        return False
+    return not (is_typeddict(member) or isabstract(member))
+
+
+def _is_known(contract: Any) -> bool:
+    """Whether it is of a manifest: the worker that wrote it has the types, and has checked them."""
+    return isinstance(contract, JsonSchema)
+
+
+def _shown(contract: Any) -> str:
+    if contract is NoneType:
+        return "None"
+    return str(contract)

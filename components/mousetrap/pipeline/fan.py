@@ -1,0 +1,52 @@
+"""Describes what one job opens: its children, and what joins them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mousetrap.pipeline.after import All, needed
+from mousetrap.pipeline.edges import graph_of
+from mousetrap.pipeline.stage import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fan:
+    """A fan-out: jobs of one stage, one for each item. Or a fork: one job of each of several stages, with the same output."""
+
+    #: The stage whose job opens it.
+    opener: Stage
+    #: The stages of its first jobs: one, or those of a fork in the order of their index.
+    children: tuple[Stage, ...]
+    #: The stages that its jobs end with, each with one of them.
+    last: tuple[Stage, ...]
+    #: The stage that takes their outputs; None where the last of them ends the run.
+    join: Stage | None
+    #: A share, or a whole number, of the jobs that must be done.
+    need: float
+
+    @property
+    def is_fork(self) -> bool:
+        """Whether each child is of a stage of its own."""
+        return len(self.children) > 1
+
+    def needed(self, total: int) -> int:
+        """How many of so many children must be done."""
+        return needed(self.need, total)
+
+
+def fans_of(stages: Sequence[Stage]) -> tuple[Fan, ...]:
+    """What the stages open, in the order of what joins it."""
+    by_name = {stage.name: stage for stage in stages}
+    found = []
+    for fan in graph_of(stages).fans:
+        join = by_name[fan.join] if fan.join else None
+        found.append(
+            Fan(
+                opener=by_name[fan.opener],
+                children=tuple(by_name[name] for name in fan.children),
+                last=tuple(by_name[name] for name in fan.last),
+                join=join,
+                # What nothing joins ends its run whatever becomes of its jobs.
+                need=join.after.need if join is not None and isinstance(join.after, All) else 0,
+            )
+        )
+    return tuple(found)
