@@ -44,7 +44,7 @@ def _bindings(value: Any) -> tuple[Binding, ...]:
     if _is_a(value, Binding):
         return (value,)
     if _is_a(value, Task):
-        return (value.binding,)
+        return () if value.is_part else (value.binding,)
     if _is_a(value, Chain):
         bindings: tuple[Binding, ...] = value.bindings
         return bindings

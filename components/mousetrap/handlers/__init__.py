@@ -8,12 +8,15 @@ from mousetrap.handlers.calling import Raised, Returned, call, call_async, run_t
 from mousetrap.handlers.chain import Chain, chain
 from mousetrap.handlers.context import AttemptInfo, Context, attempt_info, context_of
 from mousetrap.handlers.error_hook import HOOK_S, AttemptFailed, call_hook
+from mousetrap.handlers.fan_steps import Spread, Step, each, gather
 from mousetrap.handlers.hung import Hung, HungHandlers
+from mousetrap.handlers.items import Children, CountedChildren, FanRefused, Items
 from mousetrap.handlers.local_handlers import AsyncHandler, bound
 from mousetrap.handlers.outcomes import (
     crash_loop,
     done,
     failure_of,
+    forked,
     input_broken,
     judged,
     lock_held,
@@ -31,7 +34,7 @@ from mousetrap.handlers.soft_timeout import SoftLimit, SoftTimeout
 from mousetrap.handlers.surroundings import Around, Middleware, Next, OnError
 from mousetrap.handlers.task import Task, task
 from mousetrap.handlers.tasks import Tasks
-from mousetrap.handlers.yields import LARGEST_VALUE, Emit, Result, YieldRefused
+from mousetrap.handlers.yields import LARGEST_VALUE, AttemptOver, Emit, Result, YieldRefused, Yields
 
 __all__ = [
     "HOOK_S",
@@ -41,15 +44,20 @@ __all__ = [
     "AsyncHandler",
     "AttemptFailed",
     "AttemptInfo",
+    "AttemptOver",
     "Binding",
     "BoundHandler",
     "Call",
     "Chain",
+    "Children",
     "Context",
+    "CountedChildren",
     "Emit",
+    "FanRefused",
     "HandlerHost",
     "Hung",
     "HungHandlers",
+    "Items",
     "Middleware",
     "Next",
     "OnError",
@@ -59,11 +67,14 @@ __all__ = [
     "Returned",
     "SoftLimit",
     "SoftTimeout",
+    "Spread",
+    "Step",
     "Suspended",
     "Task",
     "TaskRefused",
     "Tasks",
     "YieldRefused",
+    "Yields",
     "attempt_info",
     "bound",
     "call",
@@ -73,7 +84,10 @@ __all__ = [
     "context_of",
     "crash_loop",
     "done",
+    "each",
     "failure_of",
+    "forked",
+    "gather",
     "input_broken",
     "judged",
     "lock_held",

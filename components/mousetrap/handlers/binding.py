@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mousetrap.handlers.surroundings import Around, Middleware, OnError, check_surroundings
-from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.pipeline import Pipeline, Stage, item_of
 
 
 @asynccontextmanager
@@ -85,9 +85,14 @@ class Binding:
         return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
     @property
+    def gives_items(self) -> bool:
+        """Whether each value that the handler yields, or that is in what it returns, is the input of a job of its own."""
+        return item_of(self.stage.output) is not None
+
+    @property
     def is_surrounded(self) -> bool:
         """Whether more than the handler's call makes an attempt: around, middleware, or what takes its values."""
-        return self.around is not None or bool(self.middleware) or self.is_generator
+        return self.around is not None or bool(self.middleware) or self.is_generator or self.gives_items
 
     @property
     def takes_context(self) -> bool:

@@ -13,12 +13,13 @@ from mousetrap.blobs import Chunks, chunks_in_memory
 from mousetrap.handlers.binding import Binding
 from mousetrap.handlers.context import AttemptInfo, attempt_info
 from mousetrap.handlers.hung import HungHandlers
+from mousetrap.handlers.items import Children, CountedChildren
 from mousetrap.handlers.on_failure import carried_on
-from mousetrap.handlers.outcomes import judged, waited_out
+from mousetrap.handlers.outcomes import forked, judged, waited_out
 from mousetrap.handlers.progress_reporter import Report
 from mousetrap.handlers.yields import Emit, drop_value
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, GiveUp, Job, Outcome, RetryLater
-from mousetrap.pipeline import Stage
+from mousetrap.pipeline import Pages, Stage
 from mousetrap.retry import TimeLimitExceeded
 
 
@@ -37,6 +38,10 @@ class HandlerHost:
     emit: Emit = field(default=drop_value)
     #: Bytes of an output.
     largest: int = LARGEST_PAYLOAD
+    #: Takes the items of a fan-out's attempt.
+    children: Callable[[AttemptInfo], Children] = field(default=lambda attempt: CountedChildren())
+    #: The outputs that a join reads, by the ids of the run and of the job that opened the fan-out; None where there are none.
+    gathered: Callable[[str, str], Pages | None] = field(default=lambda run_id, job_id: None)
     #: The chunks of a run's blobs, by the run's id.
     chunks: Callable[[str], Chunks] = field(default_factory=chunks_in_memory)
     #: A number in [0, 1) that spreads retries.
@@ -56,8 +61,11 @@ class BoundHandler(ABC):
     def __init__(self, binding: Binding, host: HandlerHost) -> None:
         self.pipeline = binding.pipeline
         self.stage = binding.stage
-        #: The stages of which one takes this one's output.
+        #: The stages that may follow this one, and those of which one takes this one's output as it is written.
         self.followers = binding.pipeline.followers(binding.stage)
+        self.takers = binding.pipeline.takers(binding.stage)
+        #: The names of those that each take it.
+        self.forks = binding.pipeline.forks(binding.stage)
         #: That stage, where no type has to select it; None after an end.
         self.next_stage = self.follower()
         self._host = host
@@ -77,7 +85,7 @@ class BoundHandler(ABC):
 
     def carried_on(self, given_up: GiveUp, job: Job) -> Done | GiveUp:
         """The outcome that the run goes on with, where the stage has one for a job that is given up; else the one that was given."""
-        return carried_on(given_up, job, self.stage, self.followers, self._host.largest)
+        return forked(carried_on(given_up, job, self.stage, self.takers, self._host.largest), self.forks)
 
     def waited_out(self, outcome: RetryLater, waited_s: float) -> Outcome:
         """The outcome of an attempt that met an outage, which has lasted for so long."""

@@ -1,13 +1,16 @@
 """Makes a pipeline of tasks, one after another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from mousetrap.handlers.binding import Binding
 from mousetrap.handlers.call import Call, input_of
 from mousetrap.handlers.context import Context
+from mousetrap.handlers.fan_steps import Part, Step, parts_of
 from mousetrap.handlers.task import Task
-from mousetrap.pipeline import REQUIRED, Pipeline, Stage
+from mousetrap.pipeline import REQUIRED, All, Each, Pipeline, Stage, is_gathered, item_of
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -55,14 +58,18 @@ class Chain(Generic[P, O_co]):
 def chain(name: str, a: Task[P, A], /, **options: Unpack[ChainOptions]) -> Chain[P, A]: ...
 @overload
 def chain(
-    name: str, a: Task[P, A], b: Task[Concatenate[A, ...], B], /, **options: Unpack[ChainOptions]
+    name: str,
+    a: Task[P, A],
+    b: Task[Concatenate[A, ...], B] | Step[A, B],
+    /,
+    **options: Unpack[ChainOptions],
 ) -> Chain[P, B]: ...
 @overload
 def chain(
     name: str,
     a: Task[P, A],
-    b: Task[Concatenate[A, ...], B],
-    c: Task[Concatenate[B, ...], C],
+    b: Task[Concatenate[A, ...], B] | Step[A, B],
+    c: Task[Concatenate[B, ...], C] | Step[B, C],
     /,
     **options: Unpack[ChainOptions],
 ) -> Chain[P, C]: ...
@@ -70,9 +77,9 @@ def chain(
 def chain(
     name: str,
     a: Task[P, A],
-    b: Task[Concatenate[A, ...], B],
-    c: Task[Concatenate[B, ...], C],
-    d: Task[Concatenate[C, ...], D],
+    b: Task[Concatenate[A, ...], B] | Step[A, B],
+    c: Task[Concatenate[B, ...], C] | Step[B, C],
+    d: Task[Concatenate[C, ...], D] | Step[C, D],
     /,
     **options: Unpack[ChainOptions],
 ) -> Chain[P, D]: ...
@@ -80,10 +87,10 @@ def chain(
 def chain(
     name: str,
     a: Task[P, A],
-    b: Task[Concatenate[A, ...], B],
-    c: Task[Concatenate[B, ...], C],
-    d: Task[Concatenate[C, ...], D],
-    e: Task[Concatenate[D, ...], E],
+    b: Task[Concatenate[A, ...], B] | Step[A, B],
+    c: Task[Concatenate[B, ...], C] | Step[B, C],
+    d: Task[Concatenate[C, ...], D] | Step[C, D],
+    e: Task[Concatenate[D, ...], E] | Step[D, E],
     /,
     **options: Unpack[ChainOptions],
 ) -> Chain[P, E]: ...
@@ -91,33 +98,39 @@ def chain(
 def chain(
     name: str,
     a: Task[P, A],
-    b: Task[Concatenate[A, ...], B],
-    c: Task[Concatenate[B, ...], C],
-    d: Task[Concatenate[C, ...], D],
-    e: Task[Concatenate[D, ...], E],
-    f: Task[Concatenate[E, ...], F],
+    b: Task[Concatenate[A, ...], B] | Step[A, B],
+    c: Task[Concatenate[B, ...], C] | Step[B, C],
+    d: Task[Concatenate[C, ...], D] | Step[C, D],
+    e: Task[Concatenate[D, ...], E] | Step[D, E],
+    f: Task[Concatenate[E, ...], F] | Step[E, F],
     /,
-    *more: Task[..., Any],
+    *more: Task[..., Any] | Step[Any, Any],
     **options: Unpack[ChainOptions],
 ) -> Chain[P, Any]: ...
 def chain(name: str, /, *tasks: Any, **options: Unpack[ChainOptions]) -> Any:
     """The chain of that name. A task after the first gets what the one before it gives as its first parameter.
 
-    Raises ValueError for what is no task, for a neighbour's output that is no input, and for what Pipeline refuses.
+    After a task that gives Many, `each(read)` has a job for every item, and `gather(total, need=…)` joins them. Raises ValueError for
+    what is no task, for a neighbour's output that is no input, and for what Pipeline refuses.
     """
-    for each in tasks:
-        _check_is_task(name, each)
-    stages = [each.stage if number == 0 else _later_stage(name, each) for number, each in enumerate(tasks)]
-    for number in range(len(tasks) - 1):
-        _check_neighbours(name, tasks[number], tasks[number + 1], stages[number + 1])
+    parts = [part for one in tasks for part in parts_of(one)]
+    for part in parts:
+        _check_is_task(name, part.task)
+    _check_rows(name, tasks)
+    stages: list[Stage] = []
+    for number, part in enumerate(parts):
+        stages.append(_later_stage(name, part, stages[-1]) if number else part.task.stage)
+    for (before, after), stage in zip(pairwise(parts), stages[1:], strict=True):
+        if after.edge is None:
+            _check_neighbours(name, before.task, after.task, stage)
     pipeline = Pipeline(
         name=name,
-        description=options.get("description") or " ".join(each.description for each in tasks),
+        description=options.get("description") or " ".join(part.task.description for part in parts),
         stages=tuple(stages),
         expires_after=options.get("expires_after"),
         in_place=options.get("in_place", False),
     )
-    return Chain(pipeline, tuple(each.bound_to(pipeline) for each in tasks), tasks[0])
+    return Chain(pipeline, tuple(part.task.bound_to(pipeline) for part in parts), parts[0].task)
 
 
 def _check_is_task(chain_name: str, each: Any) -> None:
@@ -127,8 +140,36 @@ def _check_is_task(chain_name: str, each: Any) -> None:
     raise ValueError(f"chain {chain_name!r}: {each!r} is no task: {advice or 'give it functions with @task'}")
 
 
-def _later_stage(chain_name: str, task: Task[..., Any]) -> Stage:
+def _check_rows(chain_name: str, tasks: Sequence[Any]) -> None:
+    """A chain begins with a task, and what takes items is joined before the next task."""
+    is_open = False
+    for number, one in enumerate(tasks):
+        part = parts_of(one)[0]
+        task, edge = part.task, part.edge
+        if edge is not None and number == 0:
+            what = "joins" if edge is All else "takes each item of"
+            raise ValueError(
+                f"chain {chain_name!r}: {task.name!r} ({task.place}) {what} what is before it, and is the first: put a task before it"
+            )
+        if (
+            edge is None
+            and is_gathered(task.parameters.inputs and task.parameters.inputs[0].contract)
+            and number
+        ):
+            raise ValueError(
+                f"chain {chain_name!r}: {task.name!r} ({task.place}) takes {task.stage.input}: write gather({task.name})"
+            )
+        if is_open and edge is not All:
+            raise ValueError(
+                f"chain {chain_name!r}: {task.name!r} ({task.place}) follows each(…) without a gather: write "
+                f"each({tasks[number - 1].parts[-1].task.name}, {task.name}), or gather first"
+            )
+        is_open = edge is Each
+
+
+def _later_stage(chain_name: str, part: Part, before: Stage) -> Stage:
     """The stage of a task that gets one value: all parameters but its first keep their defaults."""
+    task: Task[..., Any] = part.task
     inputs = task.parameters.inputs
     unfilled = [each.name for each in inputs[1:] if each.default is REQUIRED]
     if not inputs or unfilled:
@@ -137,10 +178,15 @@ def _later_stage(chain_name: str, task: Task[..., Any]) -> Stage:
             f"chain {chain_name!r}: {task.name!r} ({task.place}) gets one value from the task before it, and {what}: give "
             "it one parameter, and defaults to the others, or put it first"
         )
-    return replace(task.stage, input=inputs[0].contract)
+    return replace(task.stage, input=inputs[0].contract, after=part.after(before.name))
 
 
 def _check_neighbours(chain_name: str, task: Task[..., Any], following: Task[..., Any], stage: Stage) -> None:
+    if (item := item_of(task.stage.output)) is not None:
+        raise ValueError(
+            f"chain {chain_name!r}: {task.name!r} ({task.place}) gives {task.stage.output}, and {following.name!r} would take all of it: "
+            f"write each({following.name}), which takes {item}, or give a list"
+        )
     if task.stage.output != stage.input:
         raise ValueError(
             f"chain {chain_name!r}: {task.name!r} ({task.place}) gives {task.stage.output}, but {following.name!r} "

@@ -17,13 +17,20 @@ from mousetrap.handlers.bound_handler import BoundHandler, HandlerHost
 from mousetrap.handlers.calling import Raised, Returned, call, call_async, ended_within
 from mousetrap.handlers.context import context_of
 from mousetrap.handlers.error_hook import HookedHandler, noting_errors
-from mousetrap.handlers.outcomes import done, input_broken
+from mousetrap.handlers.outcomes import done, forked, input_broken
 from mousetrap.handlers.progress_reporter import ProgressReporter
 from mousetrap.handlers.soft_timeout import run_softly
 from mousetrap.handlers.surrounded import call_surrounded
 from mousetrap.handlers.threads import run_in_thread
 from mousetrap.jobs import Job, Outcome
-from mousetrap.pipeline import ContractBroken, SerializerMissing, read, read_payload
+from mousetrap.pipeline import (
+    ContractBroken,
+    SerializerMissing,
+    read,
+    read_payload,
+    takes_gathered,
+    use_pages,
+)
 
 #: Seconds that a cancelled async handler has to tidy up; then it is left, and counts as hung.
 CLEANUP_S = 1.0
@@ -47,6 +54,7 @@ class _LocalHandler(BoundHandler):
         self._deps = deps
         self._handler = binding.handler
         self._takes_context = binding.takes_context
+        self._reads_outputs = takes_gathered(binding.stage)
         #: Raised in an async handler; a surrounded sync one has its own.
         self._soft_timeout = binding.stage.soft_timeout if binding.is_async else None
         if binding.is_surrounded:
@@ -55,6 +63,8 @@ class _LocalHandler(BoundHandler):
     def _input(self, job: Job) -> Any:
         """The job's input, read where blobs are of its run. Raises what the code of its contract's class does."""
         use_chunks(self._host.chunks(job.run_id))
+        if self._reads_outputs:
+            use_pages(partial(self._host.gathered, job.run_id))
         if job.serializer is UNSET:
             return read(job.payload, self.stage.input)
         return read_payload(job.written, self.stage)
@@ -78,7 +88,8 @@ class _LocalHandler(BoundHandler):
         if not isinstance(ended, Returned):
             return self.judged(ended.error, job)
         try:
-            return variables.run(done, ended.value, self.stage, self.followers, self._host.largest)
+            outcome = variables.run(done, ended.value, self.stage, self.takers, self._host.largest)
+            return forked(outcome, self.forks)
         except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class
             return self.judged(error, job)
 

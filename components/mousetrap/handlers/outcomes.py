@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from mousetrap.blobs import BlobBroken
+from mousetrap.handlers.items import FanRefused, Opened
 from mousetrap.handlers.yields import YieldRefused
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.pipeline import (
@@ -18,6 +19,7 @@ from mousetrap.pipeline import (
     SerializerMissing,
     SerializerName,
     Stage,
+    item_of,
     members,
     read,
     read_payload,
@@ -50,6 +52,8 @@ def done(
     Where several stages follow, the value's type selects the next one, and the outcome names it. An output of more than `largest`
     bytes gives the job up.
     """
+    if item_of(stage.output) is not None:
+        return _opened(value, stage)
     name: SerializerName = msgspec.UNSET
     try:
         next_stage = _taker(value, stage, followers)
@@ -68,6 +72,23 @@ def done(
         return GiveUp("too-large", Failure(kind="TooLarge", text=text))
     chosen = next_stage.name if next_stage is not None and len(followers) > 1 else msgspec.UNSET
     return Done(msgspec.Raw(output), name, next=chosen)
+
+
+def forked(outcome: Done | GiveUp, forks: tuple[str, ...]) -> Done | GiveUp:
+    """The outcome, which names the stages that each take its output; not where another stage takes it, as a fallback."""
+    if not forks or not isinstance(outcome, Done) or outcome.next is not msgspec.UNSET:
+        return outcome
+    return msgspec.structs.replace(outcome, forks=forks)
+
+
+def _opened(value: Any, stage: Stage) -> Done | GiveUp:
+    """The outcome of a fan-out, whose items are jobs by now."""
+    if isinstance(value, Opened):
+        return Done(msgspec.Raw(b"null"), children=value.children)
+    error = ContractBroken(
+        "its middleware did not return what `call_next` gave: a fan-out's items are jobs by then"
+    )
+    return GiveUp("contract", failure_of(error, f"the output of stage {stage.name!r}: "))
 
 
 def _taker(value: Any, stage: Stage, followers: Sequence[Stage]) -> Stage | None:
@@ -111,7 +132,7 @@ def judged(error: BaseException, attempt: int, stage: Stage, chance: float, now:
     failure = failure_of(error)
     if type(error) is YieldRefused:
         return GiveUp("contract", failure)
-    if type(error) is BlobBroken:
+    if type(error) is BlobBroken or type(error) is FanRefused:
         return GiveUp(error.reason, failure)
     match _judged_safely(error, attempt, stage, chance, now):
         case Again(after):

@@ -20,7 +20,7 @@ from typing import Any
 
 from mousetrap.handlers.context import Context
 from mousetrap.handlers.yields import Result
-from mousetrap.pipeline import REQUIRED
+from mousetrap.pipeline import REQUIRED, item_of
 
 _VARIADIC: Mapping[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
@@ -60,7 +60,7 @@ class Parameters:
     inputs: tuple[Parameter, ...]
     #: The name of the parameter that takes the Context.
     context: str | None
-    #: The contract of what it returns; of a generator, of what it returns at its end, or of its Results.
+    #: The contract of what it returns; of a generator, of what it returns at its end, or of its Results; or Many of what it yields.
     output: Any
     #: Whether it takes one value, and a context after it or none, so that it can be called as a handler is.
     as_handler: bool
@@ -92,6 +92,8 @@ def parameters_of(function: Callable[..., Any]) -> Parameters:
 
 def _output(function: Callable[..., Any], hint: Any) -> Any:
     if not (inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)):
+        return hint
+    if item_of(hint) is not None:
         return hint
     if typing.get_origin(hint) not in _GENERATORS:
         raise TaskRefused(

@@ -11,15 +11,23 @@ from mousetrap.handlers.binding import Binding
 from mousetrap.handlers.bound_handler import HandlerHost
 from mousetrap.handlers.calling import Raised, call
 from mousetrap.handlers.context import Context
+from mousetrap.handlers.items import Items
 from mousetrap.handlers.run_surrounded import run_surrounded
 from mousetrap.handlers.threads import run_in_thread
-from mousetrap.handlers.yields import AttemptOver
+from mousetrap.handlers.yields import AttemptOver, Yields
 
 
 async def call_surrounded(binding: Binding, host: HandlerHost, payload: Any, context: Context[Any]) -> Any:
     """The value of one attempt, with all that surrounds its handler. A sync handler runs in a thread."""
     calls = _ThreadCalls(host, context, binding.stage.soft_timeout)
-    return await run_surrounded(binding, calls, host.emit, payload, context)
+    return await run_surrounded(binding, calls, _taker(binding, host, context), payload, context)
+
+
+def _taker(binding: Binding, host: HandlerHost, context: Context[Any]) -> Yields | Items:
+    """What takes the values that the handler gives one by one."""
+    if binding.gives_items:
+        return Items(binding, host.children(context), host.largest)
+    return Yields(context, host.emit)
 
 
 class _ThreadCalls:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Itera
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import (
+    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -31,6 +32,8 @@ from mousetrap.pipeline import (
     Pipeline,
     Serializer,
     Stage,
+    is_gathered,
+    item_of,
     named_fields,
     write,
 )
@@ -100,15 +103,35 @@ class Task(Generic[P, O_co]):
         self.input = self._input_contract()
         try:
             self.stage = self._stage(options)
-            self.pipeline = Pipeline(
-                name=self.name,
-                description=self.description,
-                stages=(self.stage,),
-                expires_after=options.get("expires_after"),
-            )
-            self.binding = self.bound_to(self.pipeline)
+            self._own = None if self.is_part else self._own_pipeline(options)
+            self._binding = None if self._own is None else self.bound_to(self._own)
         except ValueError as error:
             raise TaskRefused(function, str(error)) from None
+
+    if TYPE_CHECKING:
+
+        @property
+        def given(self) -> O_co:
+            """For type checkers: what it gives, whether it is sync or async."""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it can run in a chain alone, as it gives Many items or takes Gathered outputs."""
+        return item_of(self.stage.output) is not None or is_gathered(self.stage.input)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline of this task alone. Raises TaskRefused for one that is a part of others."""
+        if self._own is None:
+            raise self._refused()
+        return self._own
+
+    @property
+    def binding(self) -> Binding:
+        """The function, bound to the stage of its own pipeline. Raises TaskRefused as `pipeline` does."""
+        if self._binding is None:
+            raise self._refused()
+        return self._binding
 
     @property
     def place(self) -> str:
@@ -149,6 +172,22 @@ class Task(Generic[P, O_co]):
 
     def __reduce__(self) -> str:
         return self.function.__qualname__  # the name by which another process imports it
+
+    def _refused(self) -> TaskRefused:
+        gives = item_of(self.stage.output) is not None
+        what = f"gives {self.stage.output}" if gives else f"takes {self.stage.input}"
+        return TaskRefused(
+            self.function,
+            f"it {what}, and so is a part of a chain: write chain('name', find, each(read), gather(total)), and use that",
+        )
+
+    def _own_pipeline(self, options: TaskOptions) -> Pipeline:
+        return Pipeline(
+            name=self.name,
+            description=self.description,
+            stages=(self.stage,),
+            expires_after=options.get("expires_after"),
+        )
 
     def _stage(self, options: TaskOptions) -> Stage:
         limits: dict[str, Any] = {name: value for name, value in options.items() if name in _OF_STAGE}

@@ -26,28 +26,35 @@ from mousetrap.handlers import (
     AttemptInfo,
     Binding,
     Context,
+    Items,
     OnError,
     Raised,
     Returned,
     SoftLimit,
     SoftTimeout,
+    Yields,
     call,
     call_async,
     call_hook,
     context_of,
     done,
+    forked,
     input_broken,
     judged,
     run_surrounded,
     run_through,
 )
-from mousetrap.isolated_handlers.child_chunks import ChildChunks, ChunkCalls
+from mousetrap.isolated_handlers.child_chunks import ChildChunks, ChildPages, ChunkCalls
+from mousetrap.isolated_handlers.child_items import ChildItems
 from mousetrap.isolated_handlers.child_socket import ChildSocket
 from mousetrap.isolated_handlers.paused_loop import PausedLoopCalls
 from mousetrap.isolated_handlers.protocol import (
     Chunk,
     Exit,
+    Item,
     Kept,
+    NoMoreItems,
+    Outputs,
     Result,
     RunJob,
     Setup,
@@ -56,7 +63,7 @@ from mousetrap.isolated_handlers.protocol import (
     Yielded,
 )
 from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater
-from mousetrap.pipeline import ContractBroken, Payload, SerializerMissing, read_payload
+from mousetrap.pipeline import ContractBroken, Payload, SerializerMissing, read_payload, use_pages
 from mousetrap.shutdown import own_loop, own_signals
 
 #: Interrupts the main thread for a SoftTimeoutOver or an Exit; only this process sends it.
@@ -133,7 +140,8 @@ class _Child:
     def __init__(self, binding: Binding, child_socket: ChildSocket, loop: asyncio.AbstractEventLoop) -> None:
         self._binding = binding
         self._stage = binding.stage
-        self._followers = binding.pipeline.followers(binding.stage)
+        self._takers = binding.pipeline.takers(binding.stage)
+        self._forks = binding.pipeline.forks(binding.stage)
         self._socket = child_socket
         self._loop = loop
         self._inbox: asyncio.Queue[RunJob | None] = asyncio.Queue()
@@ -146,6 +154,8 @@ class _Child:
         self._yielded = 0
         self._kept: asyncio.Future[Any] | None = None
         self._chunk_calls = ChunkCalls(child_socket.send)
+        #: Bytes of an output.
+        self._largest = 0
         self._attempt = _Attempt(0)
         self._variables = copy_context()
 
@@ -175,10 +185,11 @@ class _Child:
     def _outcome(self, job: RunJob, lifespan: "asyncio.Task[None]") -> tuple[Outcome, bool]:
         """The outcome, and whether the job left this process unfit for another one."""
         attempt = self._attempt = _Attempt(job.number)
+        self._largest = job.largest
         chunks = ChildChunks(job.info.run_id, self._chunk_calls)
         try:
             written = Payload(job.payload, job.serializer, job.is_text)
-            payload = in_run(chunks, read_payload, written, self._stage)
+            payload = in_run(chunks, self._read, written)
         except (ContractBroken, SerializerMissing) as broken:
             return input_broken(broken, self._stage), False
         except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class
@@ -190,11 +201,16 @@ class _Child:
             context = context_of(job.info, deps, attempt.stopped, self._socket.report, chunks)
             ended = self._call(attempt, variables, payload, context)
             if isinstance(ended, Returned):
-                return variables.run(done, ended.value, self._stage, self._followers, job.largest), False
+                outcome = variables.run(done, ended.value, self._stage, self._takers, job.largest)
+                return forked(outcome, self._forks), False
         except BaseException as error:  # noqa: BLE001  the lifespan's, or an interruption as the handler ended
             ended = Raised(error)
         is_running = attempt.task is not None and not attempt.task.done()
         return self._judged(job, ended.error), is_running or issubclass(type(ended.error), MemoryError)
+
+    def _read(self, written: Payload) -> Any:
+        use_pages(lambda fan: ChildPages(fan, self._chunk_calls))
+        return read_payload(written, self._stage)
 
     def _judged(self, job: RunJob, error: BaseException) -> Outcome:
         self._error = error
@@ -234,7 +250,10 @@ class _Child:
     ) -> Returned | Raised:
         """What surrounds the handler runs on the loop, which is paused while a sync handler runs."""
         calls = attempt.calls = PausedLoopCalls(self._loop)
-        coroutine = run_surrounded(self._binding, calls, self._emit, payload, context)
+        given: Yields | Items = Yields(context, self._emit)
+        if self._binding.gives_items:
+            given = Items(self._binding, ChildItems(self._ask), self._largest)
+        coroutine = run_surrounded(self._binding, calls, given, payload, context)
         work = call_async(attempt.soft_limit.around, coroutine)
         attempt.task = self._loop.create_task(work, context=variables)
         attempt.entered = False
@@ -245,13 +264,17 @@ class _Child:
         return attempt.task.result()
 
     async def _emit(self, attempt: AttemptInfo, number: int, value: bytes) -> Any:
-        self._yielded, self._kept = number, self._loop.create_future()
-        self._socket.send(Yielded(number, value))
-        return await self._kept
+        return (await self._ask(Yielded(number, value))).reply
+
+    async def _ask(self, message: Yielded | Item | NoMoreItems) -> Kept:
+        self._yielded, self._kept = message.number, self._loop.create_future()
+        self._socket.send(message)
+        kept: Kept = await self._kept
+        return kept
 
     def _give_kept(self, kept: Kept) -> None:
         if self._kept is not None and kept.number == self._yielded and not self._kept.done():
-            self._kept.set_result(kept.reply)
+            self._kept.set_result(kept)
 
     def _call_hook(self, job: RunJob, hook: OnError[Any], outcome: RetryLater | GiveUp) -> None:
         deps = self._deps.result() if self._deps.done() else None
@@ -269,7 +292,7 @@ class _Child:
                     self._loop.call_soon_threadsafe(self._inbox.put_nowait, message)
                 case Kept():
                     self._loop.call_soon_threadsafe(self._give_kept, message)
-                case Chunk():
+                case Chunk() | Outputs():
                     self._chunk_calls.end(message)
                 case SoftTimeoutOver(number) if number == self._attempt.number:
                     self._interrupt(message)

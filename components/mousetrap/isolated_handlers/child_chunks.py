@@ -1,4 +1,4 @@
-"""Brings an isolated handler's process the chunks of its run's blobs."""
+"""Brings an isolated handler's process blobs and outputs of its run."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,8 @@ from itertools import count
 from typing import Any
 
 from mousetrap.blobs import BlobBroken, Chunks
-from mousetrap.isolated_handlers.protocol import Chunk, GetChunk, PutChunk
+from mousetrap.isolated_handlers.protocol import Chunk, GetChunk, GetOutputs, Outputs, PutChunk
+from mousetrap.pipeline import Page
 from mousetrap.retry import Outage, error_text
 
 _MAX_TEXT = 1_000
@@ -18,27 +19,27 @@ _MAX_TEXT = 1_000
 class ChunkCalls:
     """The calls of this process that wait for the worker's reply; from any thread."""
 
-    def __init__(self, send: Callable[[PutChunk | GetChunk], None]) -> None:
+    def __init__(self, send: Callable[[PutChunk | GetChunk | GetOutputs], None]) -> None:
         self._send = send
         self._numbers = count(1)
         self._waiting: dict[int, Future[Any]] = {}
 
-    def begin(self, make: Callable[[int], PutChunk | GetChunk]) -> "Future[Any]":
-        """Sends a call; its future has the chunk, or raises BlobBroken or Outage."""
+    def begin(self, make: Callable[[int], PutChunk | GetChunk | GetOutputs]) -> "Future[Any]":
+        """Sends a call; its future has the chunk or the page, or raises BlobBroken or Outage."""
         number = next(self._numbers)
         future = self._waiting[number] = Future()
         self._send(make(number))
         return future
 
-    def end(self, reply: Chunk) -> None:
+    def end(self, reply: Chunk | Outputs) -> None:
         """Takes the worker's reply; one that nothing waits for any more is dropped."""
         future = self._waiting.pop(reply.number, None)
         if future is None:
             return
         with suppress(InvalidStateError):  # an async handler was cancelled while it waited
             if not reply.error:
-                future.set_result(reply.data)
-            elif reply.reason:
+                future.set_result(reply.data if isinstance(reply, Chunk) else Page(reply.outputs, reply.next))
+            elif isinstance(reply, Chunk) and reply.reason:
                 future.set_exception(BlobBroken(reply.error, reply.reason))
             else:
                 future.set_exception(Outage(reply.error))
@@ -57,6 +58,18 @@ class ChildChunks:
 
     def get(self, name: str, number: int, size: int) -> "Future[bytes]":
         return self.calls.begin(lambda call: GetChunk(call, name, number, size))
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPages:
+    """As in the protocol Pages: the worker reads them."""
+
+    fan: str
+    calls: ChunkCalls
+    loop: None = None
+
+    def get(self, first: int) -> "Future[Page]":
+        return self.calls.begin(lambda call: GetOutputs(call, self.fan, first))
 
 
 async def served(call: PutChunk | GetChunk, chunks: Chunks) -> Chunk:

@@ -9,23 +9,20 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from mousetrap.isolated_handlers.child_chunks import served
+from mousetrap.isolated_handlers.asked import Asked
 from mousetrap.isolated_handlers.pickling import pickle_by_name
 from mousetrap.isolated_handlers.protocol import (
     HEADER_BYTES,
     Call,
     Exit,
     FromChild,
-    GetChunk,
-    Kept,
     ProgressReport,
-    PutChunk,
     Result,
     RunJob,
     Setup,
     SoftTimeoutOver,
+    Started,
     ToChild,
-    Yielded,
     framed,
     from_child,
 )
@@ -87,7 +84,7 @@ class ChildProcess:
 
     async def run(self, call: Call) -> Result:
         """Runs the handler once. Raises HandlerDied when the process ends without a result."""
-        started, soft_timer = False, None
+        started, soft_timer, asked = False, None, Asked(call)
         self._jobs += 1
         try:
             await self._send(
@@ -104,11 +101,8 @@ class ChildProcess:
             while not isinstance(message := await self._receive(), Result):
                 if isinstance(message, ProgressReport):
                     call.report(message.progress)
-                elif isinstance(message, Yielded):
-                    reply = await call.emit(call.info, message.number, message.value)
-                    await self._send(Kept(message.number, reply))
-                elif isinstance(message, PutChunk | GetChunk):
-                    await self._send(await served(message, call.chunks))
+                elif not isinstance(message, Started):
+                    await self._send(await asked.reply(message))
                 else:
                     started = True
                     soft_timer = self._start_soft_timer(call.soft_timeout)

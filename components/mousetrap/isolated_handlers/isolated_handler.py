@@ -1,6 +1,7 @@
 """Runs a handler in its own process and returns its outcome."""
 
 import asyncio
+from functools import partial
 
 from mousetrap.handlers import Binding, BoundHandler, HandlerHost, ProgressReporter, Raised
 from mousetrap.isolated_handlers.process_pool import ProcessPool
@@ -32,6 +33,8 @@ class IsolatedHandler(BoundHandler):
             largest=self._host.largest,
             report=ProgressReporter(self._host.report, job.run_id),
             emit=self._host.emit,
+            children=self._host.children,
+            pages=partial(self._host.gathered, job.run_id),
             chunks=self._host.chunks(job.run_id),
         )
         ended: Outcome | Raised

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from mousetrap.blobs import Chunks
-from mousetrap.handlers import AttemptInfo, Emit
-from mousetrap.pipeline import Payload, SerializerName
+from mousetrap.handlers import AttemptInfo, Children, Emit
+from mousetrap.pipeline import Pages, Payload, SerializerName
 from mousetrap.shapes import Progress
 
 #: Bytes in front of each message; they hold the length of the rest.
@@ -40,11 +40,13 @@ class RunJob(msgspec.Struct, frozen=True, tag="run"):
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept"):
-    """What became of a value that the handler yielded."""
+    """What became of a value or an item that the handler gave, or how many items there are."""
 
     #: The value's, as in Yielded: after a soft timeout the handler may wait for the next one already.
     number: int
     reply: Literal["recorded", "full", "stale", "over"]
+    #: The reply to NoMoreItems.
+    children: int = 0
 
 
 class Chunk(msgspec.Struct, frozen=True, tag="chunk"):
@@ -56,6 +58,16 @@ class Chunk(msgspec.Struct, frozen=True, tag="chunk"):
     error: str = ""
     #: Of a dead letter, where the blob is broken.
     reason: Literal["payload-missing", "payload-altered", ""] = ""
+
+
+class Outputs(msgspec.Struct, frozen=True, tag="outputs"):
+    """The reply to GetOutputs, as Page has it."""
+
+    number: int
+    outputs: tuple[tuple[int, bytes], ...] = ()
+    next: int | None = None
+    #: Why there are none; empty where there are.
+    error: str = ""
 
 
 class SoftTimeoutOver(msgspec.Struct, frozen=True, tag="soft"):
@@ -83,6 +95,30 @@ class Yielded(msgspec.Struct, frozen=True, tag="yielded"):
 
     number: int
     value: bytes
+
+
+class Item(msgspec.Struct, frozen=True, tag="item"):
+    """An item of a fan-out, as its taker reads it; the handler waits for Kept."""
+
+    number: int
+    raw: bytes
+    serializer: SerializerName = msgspec.UNSET
+    key: str | None = None
+
+
+class NoMoreItems(msgspec.Struct, frozen=True, tag="no-more"):
+    """The handler has given all its items; it waits for Kept, with how many there are."""
+
+    number: int
+
+
+class GetOutputs(msgspec.Struct, frozen=True, tag="get-outputs"):
+    """Bring a page of the outputs of a fan-out of this run; Outputs is the reply."""
+
+    #: As in PutChunk.
+    number: int
+    fan: str
+    first: int
 
 
 class PutChunk(msgspec.Struct, frozen=True, tag="put"):
@@ -114,8 +150,10 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
     last: bool = False
 
 
-ToChild = Setup | RunJob | Kept | Chunk | SoftTimeoutOver | Exit
-FromChild = Started | ProgressReport | Yielded | PutChunk | GetChunk | Result
+ToChild = Setup | RunJob | Kept | Chunk | Outputs | SoftTimeoutOver | Exit
+FromChild = (
+    Started | ProgressReport | Yielded | Item | NoMoreItems | PutChunk | GetChunk | GetOutputs | Result
+)
 
 to_child = msgspec.msgpack.Decoder(ToChild)
 from_child = msgspec.msgpack.Decoder(FromChild)
@@ -137,6 +175,10 @@ class Call:
     report: Callable[[Progress], None]
     #: Keeps what the handler yields.
     emit: Emit
+    #: Takes the items of a fan-out.
+    children: Callable[[AttemptInfo], Children]
+    #: The outputs that a join of this run reads, by the job that opened the fan-out.
+    pages: Callable[[str], Pages | None]
     #: Those of the run's blobs.
     chunks: Chunks
 

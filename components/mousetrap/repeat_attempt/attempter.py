@@ -4,8 +4,18 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from mousetrap.handlers import AttemptFailed, Binding, BoundHandler, HandlerHost, HungHandlers, bound
+from mousetrap.handlers import (
+    AttemptFailed,
+    Binding,
+    BoundHandler,
+    HandlerHost,
+    HungHandlers,
+    bound,
+    output_of,
+)
 from mousetrap.jobs import Done, Job, Outcome
+from mousetrap.pipeline import Keyed, read_payload
+from mousetrap.repeat_attempt.memory_fans import MemoryFans
 from mousetrap.repeat_attempt.threads import Threads
 from mousetrap.shapes import Progress
 
@@ -31,11 +41,14 @@ class Attempter:
 
     def __init__(self, worker: str, chance: float = 1.0) -> None:
         self._errors: list[BaseException] = []
+        self.fans = MemoryFans()
         self.host = HandlerHost(
             worker=worker,
             threads=Threads(),
             hung=HungHandlers(),
             report=_drop,
+            children=self.fans.children,
+            gathered=self.fans.pages,
             chance=lambda: chance,
             raised=self._errors.append,
         )
@@ -50,6 +63,14 @@ class Attempter:
         outcome = await handler.run(job, fence=1, lock_fence=1 if handler.stage.lock else 0)
         failed = not isinstance(outcome, Done) and self._errors
         return Ended(outcome, self._errors.pop() if failed else None)
+
+    def value_of(self, done: Done, binding: Binding, job: Job) -> Any:
+        """The value that the attempt at `job` gave: of a fan-out its items, as their taker reads them, Keyed where they have keys."""
+        if not binding.gives_items:
+            return output_of(done, binding.pipeline, binding.stage)
+        (taker,) = binding.pipeline.followers(binding.stage)
+        values = [(read_payload(item, taker), key) for item, key in self.fans.items(job.id)]
+        return [value if key is None else Keyed(key, value) for value, key in values]
 
 
 def loop_runs() -> bool:

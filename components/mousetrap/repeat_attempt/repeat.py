@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from mousetrap.handlers import AttemptFailed, Binding, output_of, too_many
+from mousetrap.handlers import AttemptFailed, Binding, too_many
 from mousetrap.isolated_handlers import IsolatedHandler
 from mousetrap.jobs import Done, Job
 from mousetrap.repeat_attempt.attempter import FROM_LIFESPAN, Attempter, Ended, loop_runs
@@ -51,10 +51,7 @@ def repeat(target: Target, job: Job, *, deps: Any = FROM_LIFESPAN) -> Any:
     allowed = binding.stage.retry.attempts
     if allowed is not None and job.attempt > allowed:
         raise AttemptFailed(too_many(job.attempt, allowed).failure)
-    ended = _run(_attempt(binding, job, deps))
-    if not isinstance(ended.outcome, Done):
-        ended.fail()
-    return output_of(ended.outcome, binding.pipeline, binding.stage)
+    return _run(_value(binding, job, deps))
 
 
 def as_json(value: Any) -> msgspec.Raw:
@@ -73,8 +70,15 @@ def binding_of(target: Any, job: Job) -> Binding:
     raise ValueError(f"this is a job of stage {job.stage!r}, and the handler's is {names}")
 
 
-async def _attempt(binding: Binding, job: Job, deps: Any) -> Ended:
+async def _value(binding: Binding, job: Job, deps: Any) -> Any:
     attempter = Attempter("debug")
+    ended = await _attempt(attempter, binding, job, deps)
+    if not isinstance(ended.outcome, Done):
+        ended.fail()
+    return attempter.value_of(ended.outcome, binding, job)
+
+
+async def _attempt(attempter: Attempter, binding: Binding, job: Job, deps: Any) -> Ended:
     async with AsyncExitStack() as opened:
         if binding.isolated:
             isolated = IsolatedHandler(binding, attempter.host, processes=1)

@@ -5,9 +5,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from mousetrap.blobs import copy_blobs, in_run
-from mousetrap.handlers import output_of, waited_out
-from mousetrap.jobs import Done, Outcome, RetryLater
-from mousetrap.pipeline import Stage, write
+from mousetrap.handlers import waited_out
+from mousetrap.jobs import Done, Job, Outcome, RetryLater
+from mousetrap.pipeline import Gathered, Stage, gathered_item, is_gathered, write
 from mousetrap.repeat_attempt import FROM_LIFESPAN, Attempter, Ended
 from mousetrap.testing.attempt import open_deps, run_sync, start_of
 from mousetrap.testing.work import Work, bindings_of
@@ -16,7 +16,9 @@ from mousetrap.testing.work import Work, bindings_of
 def perform(
     work: Work, value: Any, *, deps: Any = FROM_LIFESPAN, attempt: int = 1, run_id: str = "run"
 ) -> Any:
-    """What the handler returns for `value`, as the next stage would read it.
+    """What the handler returns for `value`, as the next stage would read it: of a fan-out, the list of its items.
+
+    A join takes a list of outputs, or Gathered.of(outputs, lost=…).
 
     Both contracts are checked, and the handler runs as in a worker: async in a task, sync in a thread, within its timeouts.
     Without `deps` the lifespan is entered for this call. Raises the handler's own error, ContractBroken for a value
@@ -30,12 +32,12 @@ async def perform_async(
 ) -> Any:
     """As `perform`, in the running event loop."""
     attempter = Attempter("test", 1.0)
-    ended = await _attempt(work, value, deps, attempter, (attempt, run_id))
+    ended, job = await _attempt(work, value, deps, attempter, (attempt, run_id))
     if not isinstance(ended.outcome, Done):
         ended.fail()
     (binding,) = bindings_of(work)
     chunks = attempter.host.chunks(run_id)  # so that its blobs can be opened
-    return in_run(chunks, output_of, ended.outcome, binding.pipeline, binding.stage)
+    return in_run(chunks, attempter.value_of, ended.outcome, binding, job)
 
 
 def outcome_of(
@@ -54,19 +56,32 @@ async def outcome_of_async(
     work: Work, value: Any, *, deps: Any = FROM_LIFESPAN, attempt: int = 1, chance: float = 1.0
 ) -> Outcome:
     """As `outcome_of`, in the running event loop."""
-    outcome = (await _attempt(work, value, deps, Attempter("test", chance), (attempt, "run"))).outcome
+    ended, _ = await _attempt(work, value, deps, Attempter("test", chance), (attempt, "run"))
+    outcome = ended.outcome
     if isinstance(outcome, RetryLater) and not outcome.counted:
         return waited_out(outcome, 0.0, _stage(work).retry, chance)
     return outcome
 
 
-async def _attempt(work: Work, value: Any, deps: Any, attempter: Attempter, about: tuple[int, str]) -> Ended:
+async def _attempt(
+    work: Work, value: Any, deps: Any, attempter: Attempter, about: tuple[int, str]
+) -> tuple[Ended, Job]:
     attempt, run_id = about
     (binding,) = bindings_of(work)
+    if is_gathered(binding.stage.input):
+        value = _gathered(value, binding.stage, attempter)
     payload = await copy_blobs(write(value, binding.stage.input), attempter.host.chunks(run_id))
     job = replace(start_of(binding, payload, run_id), attempt=attempt)
     async with open_deps([binding], deps) as (opened,):
-        return await attempter.attempt(attempter.bound(binding, opened), job)
+        return await attempter.attempt(attempter.bound(binding, opened), job), job
+
+
+def _gathered(value: Any, join: Stage, attempter: Attempter) -> Gathered[Any]:
+    """The outputs that the handler of a join is to read: those of Gathered.of(…), or of a list."""
+    gathered = value if isinstance(value, Gathered) else Gathered.of(value)
+    item = gathered_item(join.input)
+    attempter.fans.keep(gathered.counted.fan, [(index, write(each, item)) for index, each in gathered])
+    return gathered
 
 
 def _stage(work: Work) -> Stage:

@@ -1,12 +1,16 @@
 """Runs a whole pipeline inline, without queues."""
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UNSET, Raw
+from msgspec.json import encode
 
 from mousetrap.blobs import copy_blobs, in_run
-from mousetrap.handlers import Binding, BoundHandler, waited_out
-from mousetrap.jobs import Done, GiveUp, Job, RetryLater
-from mousetrap.pipeline import read, write
+from mousetrap.handlers import AttemptFailed, Binding, BoundHandler, waited_out
+from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater
+from mousetrap.pipeline import Counted, Counts, Fan, read, write
 from mousetrap.repeat_attempt import FROM_LIFESPAN, Attempter, Ended
 from mousetrap.testing.attempt import open_deps, run_sync, start_of
 from mousetrap.testing.work import Work, bindings_of
@@ -15,7 +19,8 @@ from mousetrap.testing.work import Work, bindings_of
 def run(work: Work, value: Any, *, deps: Any = FROM_LIFESPAN, run_id: str = "run") -> Any:
     """The result of a run for `value`, inline: contracts, handlers and retries are real, queue and store are left out.
 
-    `work` is a chain, a task, or a binding for each stage in order; a branch runs the stages that the outputs' types select. A failed attempt is made again as its policy has it, without its pause.
+    `work` is a chain, a task, or a binding for each stage in order; a branch runs the stages that the outputs' types select, a
+    fan-out its jobs one after another. A failed attempt is made again as its policy has it, without its pause.
     Raises the error of the handler that was given up (AttemptFailed where it raised none), with a note that lists its attempts;
     ContractBroken for a value outside the input's contract.
     """
@@ -35,12 +40,83 @@ async def run_async(work: Work, value: Any, *, deps: Any = FROM_LIFESPAN, run_id
             binding.stage_name: attempter.bound(binding, own_deps)
             for binding, own_deps in zip(bindings, opened, strict=True)
         }
+        end = await _Walk(attempter, handlers).to_end(job)
+    if isinstance(end, Ended):
+        end.fail()
+    return in_run(chunks, read, end.output, bindings[0].pipeline.result)  # its blobs can be opened
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The output that a path ends with, and of which stage it is."""
+
+    stage: str
+    output: bytes
+
+
+class _Walk:
+    """The jobs of one run, one after another; the children of a fan-out in the order of their index."""
+
+    def __init__(self, attempter: Attempter, handlers: Mapping[str, BoundHandler]) -> None:
+        self._attempter = attempter
+        self._handlers = handlers
+
+    async def to_end(self, job: Job) -> _End | Ended:
+        """From this job to the end of its run, or to what joins it; the last attempt of a job that was given up otherwise."""
         while True:
-            handler = handlers[job.stage]
-            done = await _Attempts(attempter, handler, job).until_done()
-            if (following := handler.follower(done.next)) is None:
-                return in_run(chunks, read, done.output, handler.pipeline.result)  # its blobs can be opened
+            handler = self._handlers[job.stage]
+            done = await _Attempts(self._attempter, handler, job).until_ended()
+            if isinstance(done, Ended):
+                return done
+            fan = handler.pipeline.opened_by(handler.stage) if done.opens is not None else None
+            if fan is not None:
+                joined = await (self._forked if fan.is_fork else self._fanned)(fan, job, done)
+                if not isinstance(joined, Job):
+                    return joined
+                job = joined
+                continue
+            is_child = done.next is UNSET and handler.pipeline.ended_by(handler.stage) is not None
+            following = None if is_child else handler.follower(done.next)
+            if following is None:
+                return _End(job.stage, bytes(done.output))
             job = job.following(following.name, bytes(done.output), done.serializer)
+
+    async def _forked(self, fan: Fan, job: Job, done: Done) -> Job | Ended:
+        """The job of the join, with the outputs of each branch by its last stage."""
+        outputs = {}
+        for index, stage in enumerate(fan.children):
+            end = await self.to_end(job.child(stage.name, bytes(done.output), index=index, fence=1))
+            if isinstance(end, Ended):
+                return end
+            outputs[end.stage] = Raw(end.output)
+        assert fan.join is not None
+        return job.joined(fan.join.name, encode(outputs), fan=job.id, fence=1)
+
+    async def _fanned(self, fan: Fan, job: Job, done: Done) -> Job | _End | Ended:
+        """The job of the join, where enough children are done; the counts where nothing joins them."""
+        outputs: list[tuple[int, bytes]] = []
+        lost: list[Ended] = []
+        (stage,) = fan.children
+        for index, (item, key) in enumerate(self._attempter.fans.items(job.id)):
+            child = job.child(stage.name, item.raw, item.serializer, index=index, key=key, fence=1)
+            end = await self.to_end(child)
+            if isinstance(end, Ended):
+                lost.append(end)
+            else:
+                outputs.append((index, end.output))
+        total = len(outputs) + len(lost)
+        if len(outputs) < fan.needed(total):
+            return lost[0] if lost else _too_few(fan, total)
+        if fan.join is None:
+            return _End(job.stage, encode(Counts(total, len(outputs), len(lost))))
+        self._attempter.fans.keep(job.id, outputs)
+        counted = encode(Counted(total, len(outputs), len(lost), job.id))
+        return job.joined(fan.join.name, counted, fan=job.id, fence=1)
+
+
+def _too_few(fan: Fan, total: int) -> Ended:
+    text = f"stage {fan.opener.name!r} opened {total} jobs, and its join needs {fan.needed(total)}"
+    return Ended(GiveUp("fan-short", Failure(kind="TooFew", text=text)))
 
 
 class _Attempts:
@@ -54,8 +130,8 @@ class _Attempts:
         self._outage_s = 0.0
         self._history: list[str] = []
 
-    async def until_done(self) -> Done:
-        """The outcome of the attempt that succeeds. Raises the error of the last one otherwise."""
+    async def until_ended(self) -> Done | Ended:
+        """The outcome of the attempt that succeeds, or the last one, whose error has a note that lists them all."""
         while True:
             ended = await self._attempter.attempt(self._handler, self._job)
             outcome = self._judged(ended)
@@ -65,7 +141,7 @@ class _Attempts:
                 return on
             self._history.append(f"attempt {self._job.attempt}: {outcome.failure.kind}, {_next(outcome)}")
             if isinstance(outcome, GiveUp):
-                self._give_up(Ended(outcome, ended.error))
+                return self._given_up(outcome, ended.error)
             if outcome.counted:
                 self._job = self._job.again()
 
@@ -81,13 +157,10 @@ class _Attempts:
         self._outage_s += judged.after if isinstance(judged, RetryLater) else 0.0
         return judged
 
-    def _give_up(self, ended: Ended) -> NoReturn:
-        note = f"stage {self._handler.stage.name!r}: " + "; ".join(self._history[-10:])
-        try:
-            ended.fail()
-        except BaseException as error:
-            error.add_note(note)
-            raise
+    def _given_up(self, outcome: GiveUp, error: BaseException | None) -> Ended:
+        error = error or AttemptFailed(outcome.failure)
+        error.add_note(f"stage {self._handler.stage.name!r}: " + "; ".join(self._history[-10:]))
+        return Ended(outcome, error)
 
 
 def _next(outcome: RetryLater | GiveUp) -> str:

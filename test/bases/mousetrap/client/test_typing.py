@@ -9,7 +9,11 @@ from support.type_checkers import expected, found_by_mypy, found_by_pyright
 
 _TEST = Path(__file__).parents[3]
 #: The programs. A checker takes them together: reading the bricks that they import is most of its work.
-_PROGRAMS = ("bases/mousetrap/client/typed_submits", "components/mousetrap/handlers/typed_tasks")
+_PROGRAMS = (
+    "bases/mousetrap/client/typed_submits",
+    "components/mousetrap/handlers/typed_graphs",
+    "components/mousetrap/handlers/typed_tasks",
+)
 
 
 @pytest.fixture

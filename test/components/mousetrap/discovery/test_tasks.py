@@ -53,6 +53,37 @@ def test_one_task_brings_its_stages_of_chains_with_it(write: Write, tmp_path: Pa
     ]
 
 
+GRAPH = """
+from mousetrap.handlers import chain, each, gather, task
+from mousetrap.pipeline import Gathered, Many
+
+@task
+def find(text: str) -> Many[str]:
+    yield from text
+
+@task
+def read(word: str) -> int:
+    return len(word)
+
+@task
+def total(sizes: Gathered[int]) -> int:
+    return sum(sizes.values())
+
+papers = chain("papers", find, each(read), gather(total))
+"""
+
+
+def test_tasks_of_a_fan_out_are_served_in_its_chain(write: Write, tmp_path: Path) -> None:
+    write("task_graph.py", GRAPH)
+
+    discovered = discover(["task_graph.py"], tmp_path)
+
+    assert discovered.failures == ()
+    assert set(discovered.pipelines) == {"papers", "read"}
+    one = discover(["task_graph:find"], tmp_path)
+    assert (one.failures, set(one.pipelines)) == ((), {"papers"})
+
+
 def test_a_task_that_no_job_could_call_is_a_failure_with_its_line_and_the_fix(
     write: Write, tmp_path: Path
 ) -> None:
