@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,8 +13,10 @@ import trustme
 from mousetrap.job_queue import QueueOptions, connect, open_channel
 from mousetrap.jobs import Message, QueueUnreachable, StoreUnreachable
 from mousetrap.run_store import open_store
+from mousetrap.run_store.keys import packed_run_key
 from mousetrap.settings import Settings
 from support.inbox import eventually
+from support.valkey_cluster import ValkeyCluster
 from support.waiting import until
 
 #: They start servers, and wait for refusals.
@@ -112,6 +114,29 @@ def try_store(url: str, server_context: ssl.SSLContext, tls: ssl.SSLContext | No
     asyncio.run(story())
 
 
+def try_cluster(cluster: ValkeyCluster, certificates: Certificates, tls: ssl.SSLContext | None) -> None:
+    """Records a run on each server, all of them behind TLS."""
+    primaries = cluster.primaries()
+    login = cluster.url.rpartition("@")[0]
+    run_ids = {cluster.primary_of(packed_run_key(f"r{number}")): f"r{number}" for number in range(40)}
+    assert set(run_ids) == set(primaries)
+
+    async def story() -> None:
+        async with AsyncExitStack() as doors:
+            behind = (behind_tls(f"{login}@{node.host}/0", certificates.server) for node in primaries)
+            urls = [urlsplit(await doors.enter_async_context(each)) for each in behind]
+            ports = {node: url.port or 0 for node, url in zip(primaries, urls, strict=True)}
+            with cluster.announcing(ports):
+                one, *others = (url.netloc for url in urls)
+                hosts = ",".join([one, *(netloc.rpartition("@")[2] for netloc in others)])
+                async with open_store(f"valkeys://{hosts}/0", retention=3600, tls=tls) as store:
+                    for run_id in run_ids.values():
+                        await store.open_run(run_id, "sums", "add", b"1")
+                        assert await store.get(run_id) is not None
+
+    asyncio.run(story())
+
+
 def refuses(attempt: Callable[[], None]) -> None:
     """The attempt fails by the certificate; on a busy machine one may fail first since the server takes its time."""
 
@@ -152,6 +177,15 @@ def test_a_store_is_used_only_with_a_certificate_that_is_trusted(
     try_store(store_url, certificates.server, certificates.trusting)
     try_store(store_url, certificates.demanding, certificates.known)
     refuses(lambda: try_store(store_url, certificates.server, None))
+
+
+def test_a_cluster_is_used_by_the_names_that_its_servers_announce(
+    valkey_cluster: ValkeyCluster, certificates: Certificates, tmp_path: Path
+) -> None:
+    try_cluster(valkey_cluster, certificates, certificates.trusting)
+    refuses(lambda: try_cluster(valkey_cluster, certificates, None))
+    other = Certificates(tmp_path, "elsewhere.example.org")
+    refuses(lambda: try_cluster(valkey_cluster, other, other.trusting))
 
 
 def test_a_store_with_the_certificate_of_another_is_not_used(store_url: str, tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ class Ledger:
         now_ms = server.now_ms()
         facts = self.facts[run]
         repaired = self.states.get(run) == "failed" and facts.begun < generation <= facts.redriven
-        if self.states.get(run) in ENDS and not repaired:
+        if self.states.get(run) in ENDS and not repaired and not self._accepted_since(run):
             self._report(f"a job of {run} was granted when the run had ended: {self.states[run]}")
         facts.begun = max(facts.begun, generation)
         expires_ms = run_number(server, run, "expires_ms")
@@ -300,10 +300,15 @@ class Ledger:
             before = self.states.get(run)
             repaired = before == "failed" and self.facts[run].redriven and calls & {"redriven", "claim"}
             again = repaired or ("open_run" in calls and before == "rejected")
+            again = again or ("claim" in calls and self._accepted_since(run))
             if before in ENDS and state != before and not again:
                 self._report(f"{run} was {before} and became {state} by {', '.join(sorted(calls))}")
             if state is not None:
                 self.states[run] = state
+
+    def _accepted_since(self, run: str) -> bool:
+        """Whether a run that stands as rejected may have been accepted later, which the store has forgotten."""
+        return self.states.get(run) == "rejected" and self.facts[run].forgotten
 
     def _watch_fences(self, server: StoreServer) -> None:
         for key, fence in fences(server):

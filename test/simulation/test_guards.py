@@ -1,5 +1,6 @@
 """Tests that stories find each guard of format 5 taken out."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from mousetrap.run_store.packed.claims import Claims, Planned
 from mousetrap.run_store.packed.sender import LIBRARY, Sender
 from mousetrap.run_store.transitions import Transition
 from mousetrap.store_client import Command, Library
+from mousetrap.testing.simulation.process import CrashPoint, Fault
 from simulation.state_machine import WORKERS, BesideMachine, FailingRun, PromiseMachine, SplitMachine
 
 Patch = pytest.MonkeyPatch
@@ -97,6 +99,21 @@ def a_run_is_cancelled_before_a_worker_is_there(machine: PromiseMachine) -> None
     machine.cancel(run=1, then=100.0)
 
 
+def a_run_is_refused(machine: PromiseMachine, seconds: float) -> None:
+    """The broker has its message, which no worker takes before the time is over."""
+    machine.submit_first(kinds=["plain", "plain"], then=5.0)
+    for name in WORKERS:
+        machine.kill_worker(name=name, back_after=seconds, then=0.0)
+    machine.fail_a_publish(who="api", fault=Fault.REPLY_LOST, then=0.0)
+    machine.submit(kinds=["plain"], then=seconds)
+    assert machine.cluster.ledger.states["run3"] == "rejected"
+
+
+def a_refused_run_has_a_message(machine: PromiseMachine) -> None:
+    a_run_is_refused(machine, 40.0)
+    machine.wait(seconds=100.0)
+
+
 GUARDS = {
     "an outcome is recorded if the claim is still the one on record": Guard(
         record_whatever_is_there, a_worker_wakes_up_late("plain"), "the fence of .* fell from 2 to 1"
@@ -118,6 +135,11 @@ GUARDS = {
         without("  if redis.call('GET', job) ~= claim then return 0 end\n"),
         connections_are_lost("plain", begun=0.06),
         "the fence of .* fell from 2 to 1",
+    ),
+    "a rejected run is opened by a message of a later submission alone": Guard(
+        without("accepted_ms > (held.facts.accepted_ms", "accepted_ms >= (held.facts.accepted_ms"),
+        a_refused_run_has_a_message,
+        "a job of run3 was granted when the run had ended: rejected",
     ),
 }
 
@@ -162,6 +184,24 @@ def a_message_comes_again_while_keys_move(machine: PromiseMachine) -> None:
     machine.wait(seconds=100.0)
 
 
+def name_none_again(patch: Patch) -> None:
+    async def _name_again(*_: object) -> None: ...
+
+    patch.setattr(Claims, "_name_again", _name_again)
+
+
+def an_api_dies_while_it_opens_a_refused_run_whose_message_comes(machine: PromiseMachine) -> None:
+    """The pair of servers of the names is 1, that of the run another one."""
+    assert isinstance(machine, SplitMachine)
+    a_run_is_refused(machine, 40.0)
+    api = machine.cluster.api
+    assert machine.cluster.pair_of("run3") != 1
+    api.process.crash_point = CrashPoint(1, True, re.compile("open_run"))
+    machine.submit_again(run=3, then=0.003)  # it has named the run
+    machine.cluster.pause(api, 0.05)
+    machine.wait(seconds=100.0)
+
+
 #: The same of a store that is a cluster.
 GUARDS_OF_A_CLUSTER = {
     "a run is named before it is recorded": Guard(
@@ -173,6 +213,11 @@ GUARDS_OF_A_CLUSTER = {
         name_the_key_of_the_run_alone,
         a_message_comes_again_while_keys_move,
         "finished was recorded 2 times",
+    ),
+    "a claim of a rejected run names it again": Guard(
+        name_none_again,
+        an_api_dies_while_it_opens_a_refused_run_whose_message_comes,
+        "run3 was recorded, and stays queued",
     ),
 }
 _CASES = [

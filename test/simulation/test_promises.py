@@ -17,6 +17,7 @@ from mousetrap.store_client import Library
 from mousetrap.testing.simulation.process import Fault
 from simulation.shrink import shrunk
 from simulation.state_machine import (
+    WORKERS,
     BesideMachine,
     FailingRun,
     ForgetfulMachine,
@@ -333,6 +334,24 @@ def test_a_run_goes_on_from_an_outcome_whose_claim_the_store_has_forgotten() -> 
         machine.kill_worker(name="ann", back_after=5.0, then=100.0)
         assert machine.cluster.ledger.facts["run1"].forgotten
         assert machine.cluster.ledger.states == {"run1": "completed"}
+
+
+@pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.REPLY_LOST])
+def test_a_run_that_was_accepted_after_its_rejection_is_done_though_no_replica_had_that(fault: Fault) -> None:
+    with _machine(ForgetfulMachine) as machine:
+        machine.submit_first(kinds=["plain"], then=5.0)
+        for name in WORKERS:
+            machine.kill_worker(name=name, back_after=70.0, then=0.0)
+        machine.fail_a_publish(who="api", fault=fault, then=0.0)
+        machine.submit(kinds=["plain"], then=35.0)
+        ledger = machine.cluster.ledger
+        assert ledger.states["run2"] == "rejected"
+        machine.forget_run(run=2, lag=5.0, seconds=0.5, then=0.0)
+        machine.submit_again(run=2, then=4.0)
+        assert ledger.facts["run2"].accepted
+        machine.wait(seconds=100.0)
+        assert ledger.facts["run2"].forgotten
+        assert ledger.states["run2"] == "completed"
 
 
 def test_a_story_may_end_while_all_first_primaries_are_away() -> None:

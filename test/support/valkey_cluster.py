@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -204,6 +204,17 @@ class ValkeyCluster:
                 node.ask("FLUSHALL")
                 node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
 
+    @contextmanager
+    def announcing(self, ports: Mapping[Node, int]) -> Iterator[None]:
+        """The primaries name `localhost` and these ports in this block, as with TLS before them. Their replicas get nothing meanwhile."""
+        _announce(ports, "hostname", "localhost")
+        until(lambda: _announced(ports) == {("localhost", port) for port in ports.values()}, "all know")
+        try:
+            yield
+        finally:
+            _announce(dict.fromkeys(ports, 0), "ip", "")
+            until(lambda: _announced(ports) == {("127.0.0.1", node.port) for node in ports}, "all know")
+
     def make_whole(self) -> None:
         """Starts those that were killed, as replicas of those that took over."""
         for node in self.nodes:
@@ -267,6 +278,20 @@ def _begin_to_move(key: str, source: Node, target: Node) -> int:
 def _migrate(source: Node, target: Node, *keys: str | bytes) -> None:
     login = ("AUTH2", "default", _PASSWORD)
     source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *login, "KEYS", *keys)
+
+
+def _announce(ports: Mapping[Node, int], kind: str, name: str) -> None:
+    for node, port in ports.items():
+        node.ask(
+            *("CONFIG", "SET", "cluster-announce-hostname", name, "cluster-announce-port", port),
+            *("cluster-preferred-endpoint-type", kind),
+        )
+
+
+def _announced(nodes: Iterable[Node]) -> set[tuple[str, int]]:
+    """What clients get as the places of the primaries, from any of these servers."""
+    found = (primary for node in nodes for _, _, primary, *_ in node.ask("CLUSTER", "SLOTS"))
+    return {(host.decode(), port) for host, port, *_ in found}
 
 
 def _is_whole(node: Node) -> bool:

@@ -52,6 +52,8 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     task: "asyncio.Task[Any] | None" = None
     #: The job with the payload that its reference names, once that is read.
     whole_job: Job | None = None
+    #: The job as a message of a later submission has it, where one came too: the store may have refused the submission of `job`.
+    later: Job | None = None
     #: The store's reply to its claim.
     claim: Claim | None = None
     #: 0 until the store granted the claim, and once it has replied that another worker has the job.
@@ -146,7 +148,11 @@ class Attempts:
         """A new attempt; None when one of the same message is under way, which takes the delivery over."""
         key = _key(job)
         if (running := self._table.get(key)) is not None:
-            running.deliveries.append(delivery)
+            if job.accepted_ms > (running.later or running.job).accepted_ms:
+                running.later = job
+                running.deliveries.insert(0, delivery)
+            else:
+                running.deliveries.append(delivery)
             return None
         queue = delivery.queue
         handler = self._handlers.get((queue, job.pipeline, job.stage))

@@ -3,7 +3,7 @@
 import asyncio
 
 from mousetrap.jobs import Delivery, Done, Outcome, RecordDamaged
-from mousetrap.run_store import Busy, Claim, Decided, Forgotten, Granted, Locked, Unsigned
+from mousetrap.run_store import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.options import WorkerOptions
@@ -93,6 +93,9 @@ class Processor:
 
     async def _claimed_and_run(self, attempt: Attempt) -> Outcome | Ending:
         claim = attempt.claim or await self._claims.claim(attempt)
+        if isinstance(claim, Over) and attempt.later is not None:
+            attempt.job, attempt.later = attempt.later, None
+            claim = await self._claims.claim(attempt)
         if attempt.obsolete and attempt.outcome is None and attempt.suspended is None:
             return await self._stopped(attempt)  # while it waited for its turn
         if isinstance(claim, Unsigned):

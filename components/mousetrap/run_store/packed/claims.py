@@ -8,7 +8,7 @@ import msgspec
 
 from mousetrap.jobs import Job, MousetrapError
 from mousetrap.pipeline import payload_as_text
-from mousetrap.run_store.claim_replies import Claim, Granted, read_refusal
+from mousetrap.run_store.claim_replies import Claim, Granted, Over, read_refusal
 from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, fan_key, packed_job_key, packed_run_key
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.fans import in_fans, is_child
@@ -25,6 +25,8 @@ from mousetrap.signing import Keyring
 _EXPIRES_SOON_MS = 60_000
 #: The last byte of a record's head, as text: a number in a command costs its writing each time.
 _HEAD_END = str(HEAD - 1)
+#: The first bytes of runs that no submission opens again.
+_ENDED_OTHERWISE = (b"C", b"F", b"X", b"E")
 #: The fence of the first claim of a job.
 _FIRST_FENCE = 1
 #: What the plain claims of one moment grant, by stage, lease and outermost fan: the same for all jobs of these.
@@ -93,7 +95,32 @@ class Claims:
             again = await self._sender.send(call.commands)
             for place, reply in zip(unsettled, again, strict=False):
                 results[place] = self._settled(planned[place].request, reply, results[place], worker)
+        if Over in map(type, results):
+            await self._name_again(planned, replies, results)
         return results  # type: ignore[return-value]
+
+    async def _name_again(
+        self, planned: Sequence[Planned], replies: Sequence[Any], results: list[Any]
+    ) -> None:
+        """Names runs that may be rejected once more, whose names these claims took away: a repeat may have opened one since.
+
+        Its submitter has named it before that, and may die before it publishes.
+        """
+        places = [place for place, result in enumerate(results) if type(result) is Over]
+        places = [place for place in places if _may_be_rejected(planned[place], replies)]
+        if not places:
+            return
+        # The time keeps who has looked at the run before from taking the name away.
+        now, run_ids = self._sender.now_ms(), [planned[place].request.job.run_id for place in places]
+        call = Call()
+        for key in (OPENED, OPENED_DELAYED):
+            call.add("ZADD", key, *(part for run_id in run_ids for part in (now, run_id)))
+            call.add("PEXPIRE", key, self._ttl, "NX")
+        try:
+            await self._sender.do(call.commands)
+        except MousetrapError as error:  # then they are claimed again
+            for place in places:
+                results[place] = error
 
     def restored(self, job: Job) -> str:
         """The record of a run of which the store knows nothing, though a job of it is here: its input is the first job's."""
@@ -234,6 +261,13 @@ def _claim_of(judged: Any) -> ClaimJob:
 def _grant(stage: str, lease: float, fan: str, worker: str, now: int) -> Granted:
     facts = JobFacts(stage=stage, worker=worker, claimed_ms=now, until_ms=now + int(lease * 1000), fan=fan)
     return Granted(fence=_FIRST_FENCE, starts=1, record=encode_claim(_FIRST_FENCE, facts))
+
+
+def _may_be_rejected(planned: Planned, replies: Sequence[Any]) -> bool:
+    """Whether the run of a claim that met an ended one may be open by now: not one that had ended otherwise."""
+    if planned.request.job.parent:
+        return False
+    return planned.plain is None or replies[planned.run] not in _ENDED_OTHERWISE
 
 
 def _parent_fence(job: Job) -> int:

@@ -8,7 +8,7 @@ from mousetrap.jobs import Job, MousetrapError, first_job
 from mousetrap.run_store.keys import LONGEST_DELAY, OPENED, OPENED_DELAYED, packed_run_key
 from mousetrap.run_store.packed.call import Call, extended
 from mousetrap.run_store.packed.index import Listed, add_to_lists, lists_of, member_of
-from mousetrap.run_store.packed.sender import LIBRARY, Sender, function_call
+from mousetrap.run_store.packed.sender import LIBRARY, Sender
 from mousetrap.run_store.packed.transitions import OpenRun
 from mousetrap.run_store.records import RunFacts, encode_run
 
@@ -127,12 +127,8 @@ class Openings:
             delay=_delay(run),
             ttl=self._ttl,
         )
-        call = Call()
-        call.add(*function_call(transition))
-        # A message of the submission that was rejected may have been claimed meanwhile, which takes its run's name away.
-        self._name(call, [run])
-        reply, *_ = await self._sender.send(call.commands)
-        state, *found = self._sender.answer(reply)
+        # Where a message of the submission that was rejected is claimed meanwhile, that claim names the run again.
+        state, *found = await self._sender.call(transition)
         return _opened(run) if state == "opened" else Found(state, *found)
 
     async def _unlist(self, run: NewRun, found: Found) -> None:

@@ -17,13 +17,15 @@ from mousetrap.run_store.packed.openings import Found, NewRun, Openings
 from mousetrap.run_store.packed.sender import Sender, function_call, is_away
 from mousetrap.run_store.packed.transitions import MarkPublished, RejectRun
 from mousetrap.run_store.packed.unpublished import Mark, Page, read_page
-from mousetrap.run_store.records import RUN_STATES, STOPPED, RecordBroken, RunFacts, RunRecord, decode_run
+from mousetrap.run_store.records import RUN_STATES, RecordBroken, RunFacts, RunRecord, decode_run
 from mousetrap.run_store.transitions import CancelRun, ReportProgress, YieldValue
 from mousetrap.signing import SignatureRefused
 from mousetrap.store_client import Command
 
 #: How long a note waits for others to go with.
 _NOTE_DELAY_S = 1.0
+#: The first bytes of runs that were ended while their jobs were at work: cancelled and expired.
+_ENDED_OUTSIDE = (b"X", b"E")
 #: The number of the submission that recorded its run.
 _RECORDED_FIRST = 1
 
@@ -115,11 +117,12 @@ class PackedRuns:
         """Those of the runs that were ended from outside, and those that are not packed.
 
         A run that failed is not among them: another worker may have died before it published the dead letter, and the message
-        that is here is then the only one. Its claim is lost, which the next renewal shows.
+        that is here is then the only one. Its claim is lost, which the next renewal shows. So is that of one that was rejected: a
+        run of which a job is at work was accepted since, and the store has forgotten both.
         """
         states = await self.states(run_ids)
         found = list(zip(run_ids, states, strict=True))
-        return {run_id for run_id, state in found if state in STOPPED}, [
+        return {run_id for run_id, state in found if state in _ENDED_OUTSIDE}, [
             run_id for run_id, state in found if state == b""
         ]
 

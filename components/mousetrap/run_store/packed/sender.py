@@ -112,15 +112,21 @@ class Sender:
     async def send_in_order(self, first: Sequence[Command], then: Sequence[Command]) -> list[Any]:
         """The replies to the second commands, none of which happens before all of the first have.
 
-        One server does a call's commands in their order; a cluster does not, and gets two calls. A key of another type among the
-        first, as in a list that was overwritten from outside, keeps the second from nothing. Raises StoreUnreachable.
+        One server does a call's commands in their order; a cluster does not, and gets two calls. Raises StoreUnreachable.
         """
         if not self._client.is_cluster:
             return (await self.send([*first, *then]))[len(first) :]
-        for reply in await self.send(first):
+        await self.do(first)
+        return await self.send(then)
+
+    async def do(self, commands: Sequence[Command]) -> None:
+        """Returns once the commands have happened. Raises StoreUnreachable.
+
+        A key of another type, as that of a list that was overwritten from outside, is left as it is.
+        """
+        for reply in await self.send(commands):
             if isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
                 raise self.error(reply)
-        return await self.send(then)
 
     async def call(self, transition: Transition) -> list[Any]:
         """The reply of a transition. Raises StoreUnreachable, after which it may have happened or not, and RecordDamaged."""

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from mousetrap.run_store.transitions import (
     BeginSuspect,
     CancelRun,
-    RedriveJob,
     RenewClaim,
     ReportProgress,
     Transition,
@@ -169,6 +168,14 @@ class CloseFan(_Decision, frozen=True, array_like=True, tag="close"):
     ttl: int
 
 
+class RedriveJob(Transition, frozen=True, array_like=True, tag="redrive"):
+    job: str
+    run: str
+    accepted_ms: int
+    generation: int
+    ttl: int
+
+
 class JobRedriven(Transition, frozen=True, array_like=True, tag="redriven"):
     job: str
     run: str
@@ -179,4 +186,4 @@ class JobRedriven(Transition, frozen=True, array_like=True, tag="redriven"):
 
 
 #: Those of the older family whose arguments are the same.
-SHARED = (BeginSuspect, CancelRun, RedriveJob, RenewClaim, ReportProgress, YieldValue)
+SHARED = (BeginSuspect, CancelRun, RenewClaim, ReportProgress, YieldValue)

@@ -15,6 +15,7 @@ from mousetrap.run_store.packed.transitions import (
     DistrustRecord,
     JobRedriven,
     OpenFan,
+    RedriveJob,
     ReleaseClaim,
     Survived,
 )
@@ -29,7 +30,7 @@ from mousetrap.run_store.requests import (
     Window,
 )
 from mousetrap.run_store.signed_records import write_verdict
-from mousetrap.run_store.transitions import BeginSuspect, RedriveJob, RenewClaim, text_of
+from mousetrap.run_store.transitions import BeginSuspect, RenewClaim, text_of
 from mousetrap.signing import Keyring
 
 
@@ -119,7 +120,7 @@ class PackedWork:
 
     async def redrive(self, job: Job) -> Job | Literal["stale", "busy"]:
         reply, accepted_ms = await self._sender.call(
-            in_fans(job, RedriveJob(job.id, job.run_id, job.generation, self._ttl))
+            in_fans(job, RedriveJob(job.id, job.run_id, job.accepted_ms, job.generation, self._ttl))
         )
         if reply == "redriven":
             return job.redriven(accepted_ms)

@@ -10,10 +10,11 @@ import pytest
 
 from mousetrap.jobs import Done, Failure, Job, MousetrapError, StoreUnreachable, first_job
 from mousetrap.payloads import StoreBackend
-from mousetrap.run_store import ClaimRequest, Granted, RunStore, Terms, open_store
+from mousetrap.run_store import ClaimRequest, Granted, Over, RunStore, Terms, open_store
 from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, index_key, packed_run_key
 from mousetrap.shapes import Beat, Reference, RunState
-from mousetrap.store_client import open_client
+from mousetrap.store_client import Command, open_client
+from mousetrap.store_client import packed as packed_words
 from mousetrap.worker_registry import Published, open_registry
 from support.packed import packed_first
 from support.valkey import console
@@ -106,6 +107,59 @@ async def test_a_run_is_named_before_it_is_recorded(
         abandoned = await persistently(store.unpublished, age=0.0)
         assert elsewhere in abandoned.run_ids
         assert abandoned.now_ms > 0
+
+
+async def test_a_run_that_is_opened_after_its_rejection_is_found_though_its_submitter_died_just_then(
+    valkey_cluster: ValkeyCluster,
+) -> None:
+    """The message of its first submission is claimed meanwhile, and takes its name away."""
+    run_id = run_on(valkey_cluster, valkey_cluster.primary_of(OPENED), False)
+    async with a_store(valkey_cluster) as store, a_store(valkey_cluster) as dying:
+        first = await store.open_run(run_id, "sums", "add", b"[1,2]")
+        await store.reject_run(run_id, Failure(kind="ValueError", text="no"), first)
+        send = dying._client.pipeline
+
+        async def pipeline(commands: Sequence[Command]) -> list[Any]:
+            opening = [each for each in commands if b"open_run" in b"".join(packed_words([each]))]
+            if not opening:
+                return await send(commands)
+            claim = await store.claim(
+                packed_first(run_id, accepted_ms=first.accepted_ms),
+                worker="w1",
+                redelivered=False,
+                lease=60.0,
+            )
+            assert claim == Over()
+            await send(opening)  # what goes to other servers does not leave any more
+            raise ConnectionError("it is dead")
+
+        dying._client.pipeline = pipeline  # type: ignore[method-assign]
+        with pytest.raises(StoreUnreachable):
+            await dying.open_run(run_id, "sums", "add", b"[1,2]")
+
+        assert list((await store.unpublished(age=0.0)).run_ids) == [run_id]
+
+
+async def test_a_claim_of_a_rejected_run_is_refused_only_once_the_run_is_named_again(
+    valkey_cluster: ValkeyCluster,
+) -> None:
+    names = valkey_cluster.primary_of(OPENED)
+    run_id = run_on(valkey_cluster, names, False)
+    async with a_store(valkey_cluster) as store:
+        first = await store.open_run(run_id, "sums", "add", b"[1,2]")
+        await store.reject_run(run_id, Failure(kind="ValueError", text="no"), first)
+        request = ClaimRequest(
+            packed_first(run_id, accepted_ms=first.accepted_ms), redelivered=False, lease=60.0
+        )
+        valkey_cluster.replica_of(names)
+        names.kill()
+        (claim,) = (await store.exchange((), [request], worker="w1")).claims
+        assert isinstance(claim, StoreUnreachable)
+
+        valkey_cluster.promote_replica_of(names)
+        assert (
+            await persistently(store.claim, request.job, worker="w1", redelivered=False, lease=60.0) == Over()
+        )
 
 
 async def test_a_delayed_run_stays_named_until_its_record_has_that_it_is_published(

@@ -525,6 +525,87 @@ async def test_a_rejection_leaves_a_run_that_a_worker_or_another_submitter_has(s
         assert await store.ended(["r1"]) == set()
 
 
+def stands_as(url: str, run_id: str, record: bytes) -> None:
+    """The store has forgotten all of the run that came after this record, as a replica can that takes over."""
+    with console(url) as client:
+        client.delete(*names(url, f"mousetrap:{{{run_id}}}:*"))
+        client.set(packed_run_key(run_id), record, px=3_600_000)
+
+
+async def rejected(store: RunStore, *, recorded: bool) -> Job:
+    """A run whose only submission was refused, with its record or before there was one; its message."""
+    draft = await store.draft_run("r1", "sums", "add", b"[1,2]")
+    if recorded:
+        await store.reject_run("r1", BROKEN, await store.open_drafted(draft))
+    else:
+        await store._packed_runs.withdraw(draft, "{}")
+    await passed(store, draft.facts.accepted_ms)
+    return packed_first("r1", accepted_ms=draft.facts.accepted_ms)
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["rejected", "tombstone"])
+@pytest.mark.parametrize("begun", [False, True], ids=["its first job", "a later one"])
+async def test_a_run_that_was_accepted_after_its_rejection_goes_on_though_the_store_has_forgotten_that(
+    store_url: str, recorded: bool, begun: bool
+) -> None:
+    async with a_store(store_url) as store:
+        refused = await rejected(store, recorded=recorded)
+        with console(store_url) as client:
+            record: Any = client.get(packed_run_key("r1"))
+        job = await opened(store)
+        if begun:
+            claim = await claimed(store, job)
+            await decided(store, job, OUTPUT, claim)
+            job = packed_child(job, claim.fence)
+        stands_as(store_url, "r1", record)
+
+        assert await claimed(store, refused) == Over(), "it is the message of the submission that was refused"
+        claim = await claimed(store, job)
+        assert isinstance(claim, Granted)
+        assert await decided(store, job, RESULT, claim, last=True) == "recorded"
+        run = await store.get("r1")
+        assert run is not None
+        assert (run.state, run.result) == ("completed", 6)
+        assert "rejected" not in [event.kind for event in run.timeline]
+        assert untimed(store_url) == []
+
+
+async def test_of_submissions_that_were_all_refused_no_message_is_done(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        first = await rejected(store, recorded=True)
+        second = await rejected(store, recorded=True)
+
+        assert first.accepted_ms < second.accepted_ms
+        assert [await claimed(store, job) for job in (first, second)] == [Over(), Over()]
+
+
+async def test_no_handler_is_stopped_for_a_rejection_that_was_forgotten_to_be_over(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        await rejected(store, recorded=True)
+
+        assert await store.ended(["r1"]) == set()
+
+
+async def test_a_dead_letter_is_redriven_of_a_run_that_stands_as_it_was_before_it_was_accepted(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        refused = await rejected(store, recorded=True)
+        with console(store_url) as client:
+            record: Any = client.get(packed_run_key("r1"))
+        job = await opened(store)
+        await decided(store, job, DEAD, await claimed(store, job))
+        stands_as(store_url, "r1", record)
+
+        assert await store.redrive(refused) == "stale"
+        again = await store.redrive(job)
+        assert isinstance(again, Job)
+        await store.mark_redriven(again)
+        claim = await claimed(store, again)
+        assert await decided(store, again, RESULT, claim, last=True) == "recorded"
+        assert await store.wait_ended("r1", 0) is not None
+
+
 async def test_a_run_whose_publish_was_not_noted_is_found(store_url: str) -> None:
     async with a_store(store_url) as store:
         for run in ("r1", "r2", "r3"):

@@ -81,18 +81,21 @@ local function load_claimable(run, job, taken)
   return held
 end
 
--- `taken` is what a plain command recorded of this claim, `restore` the record of a run that the store does not know: without
--- it the reply to such a claim is `unopened`.
+-- `taken` is what a plain command recorded of this claim, `restore` the record of a run that the store does not know, or not as
+-- accepted: without it the reply to such a claim is `unopened`.
 function transitions.claim(job, run, stage, attempt, parent, parent_fence, accepted_ms, generation, expires_ms, worker,
     redelivered, lock, waits, crashes, lease, keep, taken, restore, ttl)
   local known = load_claimable(run, job, taken)
   local owner = load_run(run)
+  local reopens = owner and accepted_since(owner, accepted_ms)
+  if reopens then owner = nil end
   if not known and not owner and is_forgotten(accepted_ms, ttl) then return { 'forgotten' } end
   if not known and not STOPPED[owner and owner.state or ''] and is_unopened(run, parent) then
     return { 'busy', UNOPENED_MS }
   end
   if not owner then
     if restore == '' then return { 'unopened' } end
+    if reopens then redis.call('DEL', events_key(run), progress_key(run)) end
     redis.call('SET', run_key(run), restore, 'PX', extended(ttl))
     owner = load_run(run)
   end

@@ -27,13 +27,15 @@ end
 -- A dead letter is redriven once for each time that its job died; a letter of an older generation is stale. A job that the
 -- broker itself put aside was never decided: it is redriven unless a worker has it now. Until the job is in its queue, the
 -- letter is all there is, and the run stays failed.
-function transitions.redrive(job, run, generation, ttl)
+function transitions.redrive(job, run, accepted_ms, generation, ttl)
   local held = load_job(run, job) or new_job('')
   local reached = held.facts.generation or 0
   if (held.state == 'redriving' or held.state == 'redriven') and reached == generation + 1 then
     return { 'redriven', held.facts.redriven_ms or now }
   end
-  if reached > generation or held.state == 'done' or STOPPED[run_state(run) or ''] then return { 'stale', 0 } end
+  local state = run_state(run) or ''
+  local stopped = STOPPED[state] and not (state == 'rejected' and accepted_since(load_run(run), accepted_ms))
+  if reached > generation or held.state == 'done' or stopped then return { 'stale', 0 } end
   if held.state == 'running' and (held.facts.until_ms or 0) > now then return { 'busy', 0 } end
   begin_generation(run, job, held, generation + 1, ttl)
   held.facts.redriven_ms = now

@@ -8,6 +8,12 @@ local function end_run(run, held, state, failure, ttl)
   save_run(run, held, ttl)
 end
 
+-- Whether a rejected run was accepted at this later time, which the store has forgotten, as a replica can that takes over: the
+-- submission that was rejected has no message so young.
+local function accepted_since(held, accepted_ms)
+  return held.state == 'rejected' and accepted_ms > (held.facts.accepted_ms or accepted_ms)
+end
+
 -- Until its first job is due, the run is kept so that the claim of that job finds how it ended.
 local function until_due(held) return math.max(0, (held.facts.due_ms or 0) - now) end
 
@@ -40,7 +46,7 @@ local function complete(run, held, record)
 end
 
 -- A run whose id is recorded. A repeat of a run that no worker has met yet may be published again: its
--- first job has the same id. A tombstone has no facts to compare: its run was never recorded. The last part of the reply is
+-- first job has the same id. A tombstone has nothing to compare: its run was never recorded. The last part of the reply is
 -- the number of this submission among those of the run.
 function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
   local held = load_run(run)
@@ -83,7 +89,8 @@ local LONGEST_REJECTED = 64
 function transitions.reject_run(run, first, accepted_ms, number, failure, ttl)
   local held = load_run(run)
   if not held then
-    end_run(run, { facts = {}, input = 'null' }, 'rejected', '', ttl)
+    local facts = { accepted_ms = accepted_ms > 0 and accepted_ms or nil }
+    end_run(run, { facts = facts, input = 'null' }, 'rejected', '', ttl)
     return { 'rejected' }
   end
   -- A repeat recorded the run; the submission that is rejected never was, or is rejected already.
