@@ -570,6 +570,24 @@ async def test_a_run_that_was_accepted_after_its_rejection_goes_on_though_the_st
         assert untimed(store_url) == []
 
 
+async def test_a_message_of_a_refused_submission_expires_no_run_that_was_accepted_for_longer(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        refused = await store.open_run("r1", "sums", "add", b"[1,2]", terms=Terms(expires_in=0.05))
+        await store.reject_run("r1", BROKEN, refused)
+        assert refused.expires_ms is not None
+        await passed(store, refused.expires_ms)
+        accepted = await opened(store, expires_in=60.0)
+        late = packed_first("r1", accepted_ms=refused.accepted_ms, expires_ms=refused.expires_ms)
+
+        claim = await claimed(store, late)
+        assert isinstance(claim, Granted), "as a copy of the message of the accepted one"
+        assert await decided(store, late, RESULT, claim, last=True) == "recorded"
+        assert isinstance(await claimed(store, accepted, "w2", redelivered=True), Decided | Over)
+        assert run_record(store_url, "r1").state == "completed"  # type: ignore[union-attr]
+
+
 async def test_of_submissions_that_were_all_refused_no_message_is_done(store_url: str) -> None:
     async with a_store(store_url) as store:
         first = await rejected(store, recorded=True)
