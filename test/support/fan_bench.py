@@ -1,5 +1,6 @@
 """Binds the handlers of a fan-out, and keeps their items."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,6 +10,7 @@ import msgspec
 from mousetrap.handlers import AttemptInfo, AttemptOver, Binding, FanRefused, HandlerHost
 from mousetrap.jobs import Job, first_job
 from mousetrap.pipeline import All, Each, Gathered, Many, MemoryPages, Payload, Pipeline, Stage
+from mousetrap.shapes import Progress
 
 LIST = Stage(name="list", queue="list", input=int, output=Many[int])
 READ = Stage(name="read", queue="read", input=int, output=int, after=Each("list"))
@@ -25,6 +27,13 @@ class Kept:
     #: Raised for the item that comes after so many.
     refused: BaseException | None = None
     after: int = 0
+    #: What the fourth item waits for.
+    gate: asyncio.Event | None = None
+
+    async def open_gate(self, run_id: str, progress: Progress) -> None:
+        """As a host's `report`: a handler that reports progress opens the gate."""
+        if self.gate is not None:
+            self.gate.set()
 
     def children(self, attempt: AttemptInfo) -> "Kept":
         assert attempt.stage == "list"
@@ -32,6 +41,8 @@ class Kept:
         return self
 
     async def add(self, item: Payload, key: str | None) -> None:
+        if self.gate is not None and len(self.items) == 3:
+            await self.gate.wait()
         if self.refused is not None and len(self.items) == self.after:
             raise self.refused
         self.items.append((item, key))
@@ -49,12 +60,18 @@ def with_fans(host: HandlerHost, kept: Kept) -> HandlerHost:
     """The host, which keeps items, and has 300 outputs of the job "j"."""
     outputs = [(index, b"%d" % index) for index in range(300)]
     pages = {("r", "j"): MemoryPages(outputs)}
-    return replace(host, children=kept.children, gathered=lambda run_id, job: pages.get((run_id, job)))
+    report = kept.open_gate
+    return replace(
+        host, report=report, children=kept.children, gathered=lambda run_id, job: pages.get((run_id, job))
+    )
 
 
-def list_binding(handler: Callable[..., Any], read: Stage = READ, **more: Any) -> Binding:
+def list_binding(
+    handler: Callable[..., Any], read: Stage = READ, soft_timeout: float | None = None, **more: Any
+) -> Binding:
     """The handler of a fan-out, whose items `read` takes."""
-    pipeline = Pipeline(name="papers", description="Reads papers.", stages=(LIST, read, SUM))
+    listing = replace(LIST, soft_timeout=soft_timeout)
+    pipeline = Pipeline(name="papers", description="Reads papers.", stages=(listing, read, SUM))
     return Binding(pipeline=pipeline, stage="list", handler=handler, **more)
 
 

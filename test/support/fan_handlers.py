@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
-from mousetrap.handlers import Context
+from mousetrap.handlers import Context, SoftTimeout
 from mousetrap.pipeline import Gathered, Keyed
 
 
@@ -66,6 +67,31 @@ def bad_key(number: int) -> Iterator[Any]:
 
 def large(number: int) -> Iterator[Any]:
     yield 10**40
+
+
+def note_soft_timeout(context: Context[Any]) -> None:
+    """Reports progress, and writes the file of the environment: a worker reads no report while it takes an item."""
+    context.progress(1)
+    if path := os.environ.get("SOFT_TIMEOUT_NOTE"):
+        Path(path).touch()
+
+
+def goes_on_at_soft_timeout(number: int, context: Context[Any]) -> Iterator[int]:
+    """Reports its soft timeout, which comes while its fourth item waits for that, and gives one more."""
+    try:
+        yield from range(1_000)
+    except SoftTimeout:
+        note_soft_timeout(context)
+        yield 5_000
+
+
+async def goes_on_at_soft_timeout_later(number: int, context: Context[Any]) -> AsyncIterator[int]:
+    try:
+        for item in range(1_000):
+            yield item
+    except SoftTimeout:
+        note_soft_timeout(context)
+        yield 5_000
 
 
 def total(gathered: Gathered[int]) -> list[int]:

@@ -40,7 +40,7 @@ async def _call_handler(
     arguments = (payload, context) if binding.takes_context else (payload,)
     handler = binding.handler
     if isinstance(given, Items):
-        return await given.run(binding, calls, arguments)
+        return await given.run(calls, arguments)
     if not binding.is_generator:
         if binding.is_async:
             return await handler(*arguments)

@@ -1,5 +1,6 @@
 """Items of a fan-out are jobs; its join reads their outputs."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -121,6 +122,15 @@ async def test_a_handler_that_raises_half_way_is_judged(bench: Bench) -> None:
     assert outcome.failure.text == "list"
     assert bench.kept.values == [1]
     assert bench.kept.closed == 0
+
+
+async def test_no_item_is_lost_at_a_soft_timeout(bench: Bench) -> None:
+    bench.kept.gate = asyncio.Event()
+
+    outcome = await bench.opened(handlers.goes_on_at_soft_timeout_later, soft_timeout=0.01)
+
+    assert bench.kept.values == [0, 1, 2, 3, 5_000]
+    assert outcome == Done(msgspec.Raw(b"null"), children=5)
 
 
 async def double(context: Context[Any], payload: Any, call_next: Next) -> Any:

@@ -1,9 +1,11 @@
 """Fan-outs and joins in processes of their own."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,10 +17,12 @@ from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
 from mousetrap.retry import Outage
 from support import fan_handlers as handlers
 from support.fan_bench import JOB, OVER, TOO_WIDE, Kept, join_job, list_binding, sum_binding, with_fans
-from support.handler_host import HandlerBench
+from support.handler_host import HandlerBench, until
 
 # Each test starts processes.
 pytestmark = pytest.mark.slow
+#: Seconds, in which a handler begins on a busy machine too.
+SOFT_S = 0.75
 
 
 @pytest.fixture
@@ -87,6 +91,27 @@ async def test_a_wrong_item_gives_the_job_up(host: HandlerHost) -> None:
 
     assert isinstance(outcome, GiveUp)
     assert "item 1 of stage 'list'" in outcome.failure.text
+
+
+@pytest.mark.parametrize(
+    "handler", [handlers.goes_on_at_soft_timeout, handlers.goes_on_at_soft_timeout_later]
+)
+async def test_no_item_is_lost_at_a_soft_timeout(
+    handler: Any, kept: Kept, host: HandlerHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "note"
+    monkeypatch.setenv("SOFT_TIMEOUT_NOTE", str(note))
+    kept.gate = asyncio.Event()
+
+    running = asyncio.create_task(outcome_of(list_binding(handler, soft_timeout=SOFT_S), host))
+    await until(note.exists)
+    kept.gate.set()
+    outcome = await running
+
+    given = len(kept.values) - 1
+    assert kept.values == [*range(given), 5_000]
+    assert given >= 4
+    assert outcome == Done(msgspec.Raw(b"null"), children=given + 1)
 
 
 @pytest.mark.parametrize("handler", [handlers.total, handlers.total_later])
