@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mousetrap.handlers import AttemptOver, Children
+from mousetrap.handlers import AttemptOver, Children, FanRefused
 from mousetrap.isolated_handlers.child_chunks import served
 from mousetrap.isolated_handlers.protocol import (
     Call,
@@ -59,6 +59,8 @@ class Asked:
             if pages is None:
                 return Outputs(message.number, error="there are no outputs of a fan-out here")
             page = await asyncio.wrap_future(pages.get(message.first))
+        except FanRefused as error:
+            return Outputs(message.number, error=str(error), reason=error.reason)
         except Exception as error:  # noqa: BLE001  the handler gets it, as it would in the worker
             return Outputs(message.number, error=error_text(error, _MAX_TEXT) or type(error).__name__)
         return Outputs(message.number, tuple(page.outputs), page.next)

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from mousetrap.blobs import BlobBroken, Chunks
+from mousetrap.handlers import FanRefused
 from mousetrap.isolated_handlers.protocol import Chunk, GetChunk, GetOutputs, Outputs, PutChunk
 from mousetrap.pipeline import Page
 from mousetrap.retry import Outage, error_text
@@ -25,7 +26,7 @@ class ChunkCalls:
         self._waiting: dict[int, Future[Any]] = {}
 
     def begin(self, make: Callable[[int], PutChunk | GetChunk | GetOutputs]) -> "Future[Any]":
-        """Sends a call; its future has the chunk or the page, or raises BlobBroken or Outage."""
+        """Sends a call; its future has the chunk or the page, or raises BlobBroken, FanRefused or Outage."""
         number = next(self._numbers)
         future = self._waiting[number] = Future()
         self._send(make(number))
@@ -41,6 +42,8 @@ class ChunkCalls:
                 future.set_result(reply.data if isinstance(reply, Chunk) else Page(reply.outputs, reply.next))
             elif isinstance(reply, Chunk) and reply.reason:
                 future.set_exception(BlobBroken(reply.error, reply.reason))
+            elif isinstance(reply, Outputs) and reply.reason:
+                future.set_exception(FanRefused(reply.reason, reply.error))
             else:
                 future.set_exception(Outage(reply.error))
 

@@ -68,6 +68,8 @@ class Outputs(msgspec.Struct, frozen=True, tag="outputs"):
     next: int | None = None
     #: Why there are none; empty where there are.
     error: str = ""
+    #: Of a dead letter, where there will never be any.
+    reason: str = ""
 
 
 class SoftTimeoutOver(msgspec.Struct, frozen=True, tag="soft"):

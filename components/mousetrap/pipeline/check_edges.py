@@ -71,10 +71,10 @@ def _check_own(stage: Stage) -> None:
         raise ValueError(
             f"stage {stage.name!r} joins jobs, and its input is JSON: leave out its serializer; the outputs keep theirs"
         )
-    if item_of(stage.output) is not None and stage.on_failure == "skip":
+    if item_of(stage.output) is not None and stage.on_failure != "fail":
         raise ValueError(
-            f"stage {stage.name!r} gives {_shown(stage.output)}, and no items are not null: in place of 'skip' write "
-            "on_failure=Fallback('stage')"
+            f"stage {stage.name!r} gives {_shown(stage.output)}, and what it has opened goes on when it is given up: leave out its "
+            "on_failure, and catch in its handler what is to be left out"
         )
 
 

@@ -5,15 +5,17 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from mousetrap.handlers import Binding, HandlerHost
+from mousetrap.handlers import Binding, FanRefused, HandlerHost
 from mousetrap.isolated_handlers import IsolatedHandler
 from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
+from mousetrap.pipeline import Pages
 from mousetrap.retry import Outage
 from support import fan_handlers as handlers
 from support.fan_bench import JOB, OVER, TOO_WIDE, Kept, join_job, list_binding, sum_binding, with_fans
@@ -127,3 +129,13 @@ async def test_outputs_that_are_nowhere_fail_the_attempt(host: HandlerHost) -> N
 
     assert isinstance(outcome, RetryLater)
     assert "there are no outputs of a fan-out here" in outcome.failure.text
+
+
+async def test_outputs_that_are_lost_for_good_give_the_join_up(host: HandlerHost) -> None:
+    def forgotten(run_id: str, job_id: str) -> Pages:
+        raise FanRefused("fan-forgotten", "the store has lost output 3")
+
+    outcome = await outcome_of(sum_binding(handlers.total), replace(host, gathered=forgotten), join_job())
+
+    assert isinstance(outcome, GiveUp)
+    assert (outcome.reason, outcome.failure.text) == ("fan-forgotten", "the store has lost output 3")

@@ -106,7 +106,8 @@ def test_a_fork_gives_its_output_to_all_that_follow_it() -> None:
 def test_fan_outs_are_nested_and_branches_fallbacks_and_forks_are_in_them() -> None:
     found = pipeline(
         stage("list", str, Many[int]),
-        stage("open", int, Many[Ref], Each("list"), on_failure=Fallback("regret")),
+        stage("look", int, int, Each("list"), on_failure=Fallback("regret")),
+        stage("open", int, Many[Ref]),
         stage("read", Ref, Text | Empty, Each("open")),
         stage("count", Text, int),
         stage("none", Empty, int, "read"),
@@ -222,7 +223,8 @@ def test_all_names_stages_once(named: Any) -> None:
         ((LIST, replace(READ, output=Many[int]), stage("deep", int, int, Each("read"))), "nothing joins the fan-out of 'read', which is in that of 'list': .*All.'deep'"),
         ((*(stage(f"s{n}", int, Many[int], Each(f"s{n - 1}") if n else None) for n in range(4)), stage("end", int, int, Each("s3"))),
          "'end' is in 4 fan-outs, one inside the other, and 3 are the most"),
-        ((replace(LIST, on_failure="skip"), READ, SUM), "'list' gives .*, and no items are not null"),
+        ((replace(LIST, on_failure="skip"), READ, SUM), "'list' gives .*, and what it has opened goes on when it is given up: leave out its on_failure"),
+        ((replace(LIST, on_failure=Fallback("regret")), READ, SUM, stage("regret", Fallen[str], int)), "'list' gives .*, and what it has opened goes on"),
         ((LIST, READ, replace(SUM, serializer="msgpack")), "'sum' joins jobs, and its input is JSON: leave out its serializer"),
         ((SPLIT, A, B), "'split' is followed by 'a' and 'b', and it gives .*int.*; where all of them are to run, join them .*All.'a', 'b'"),
         ((SPLIT, A, B, stage("x", str, int, AnyOf("a", "b"))), "'split' is followed by 'a' and 'b', and it gives"),
