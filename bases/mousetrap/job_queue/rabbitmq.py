@@ -17,7 +17,7 @@ from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
 from mousetrap.job_queue.errors import BLOCKED, explain, is_missing, not_declared, silence_pika, unroutable
 from mousetrap.job_queue.publisher import Publisher, Way
 from mousetrap.job_queue.pull import Puller
-from mousetrap.job_queue.topology.declare import declare
+from mousetrap.job_queue.topology.declare import LOOKS_AT_NOTHING, declare
 from mousetrap.job_queue.topology.topology import topology
 from mousetrap.job_queue.wire import open_loop_wire
 from mousetrap.jobs import (
@@ -97,10 +97,13 @@ class RabbitQueue:
     async def count_ready(self, queue: str) -> int:
         try:
             async with self._channel() as channel:
-                declared = await ask(channel, channel.queue_declare, queue, passive=True)
+                for _ in range(LOOKS_AT_NOTHING):
+                    found = await ask(channel, channel.queue_declare, queue, passive=True)
+                    if found.message_count or found.consumer_count:
+                        break
         except ChannelClosedByBroker as error:
             raise unroutable(queue) from error
-        return int(declared.message_count)
+        return int(found.message_count)
 
     async def backlog(self, queue: str) -> Backlog:
         """Only a consumer knows since when messages wait: on RabbitMQ, reading a message takes it."""

@@ -14,6 +14,10 @@ from mousetrap.job_queue.topology.topology import DEAD, Topology
 #: of its end; a consumer that finds the name in use again by then stays subscribed, and never receives anything.
 REDECLARE_DELAY_S = 1.0
 
+#: How often a queue without messages and consumers is looked at before that is believed. RabbitMQ reports the same of a quorum
+#: queue whose leader does not answer within a quarter of a second, as on a broker that stops for a moment.
+LOOKS_AT_NOTHING = 3
+
 #: Exchanges that the broker alone publishes to: no other user has a right there, and without one RabbitMQ reports nothing.
 _BROKERS_OWN = (DEAD, delay_ladder.DELIVER)
 
@@ -39,8 +43,11 @@ def declare_apart(channel: Any, topology: Topology) -> None:
 def count_apart(channel: Any, queue: str) -> int:
     """How many messages of a queue are ready, asked for on another channel, as `declare_apart` does."""
     with channel_apart(channel) as other:
-        ready: int = other.queue_declare(queue, passive=True).method.message_count
-        return ready
+        for _ in range(LOOKS_AT_NOTHING):
+            found = other.queue_declare(queue, passive=True).method
+            if found.message_count or found.consumer_count:
+                break
+        return int(found.message_count)
 
 
 @contextmanager
