@@ -16,6 +16,8 @@ from mousetrap.worker_registry import WorkerRegistry
 _MAX_LISTED = 100
 #: Seconds for broker or store to answer.
 _REPLY_TIMEOUT_S = 2.0
+#: Tries to send the first beat: it has our pipelines, and who reads that we serve may start a run of them at once.
+_FIRST_TRIES = 3
 #: Seconds between two turns of the event loop that the watchdog may count on.
 _TURN_INTERVAL_S = 0.25
 
@@ -51,7 +53,9 @@ class Heartbeat:
 
     async def begin(self) -> None:
         """Sends the first beat: our pipelines are known once we serve. A store that is away gets the next one."""
-        await _failure(self._registry.beat(self._now()))
+        for _ in range(_FIRST_TRIES):
+            if await _failure(self._registry.beat(self._now())) is None:
+                return
 
     async def beat_forever(self) -> None:
         """Beats every few seconds, until it is cancelled."""
