@@ -13,7 +13,7 @@ _MAX_BYTES = 64 * 1024 * 1024
 _FIRST = 50
 #: The longest wait for the next letter, though more are there: another process may hold them. And for the first one of
 #: each wave, which needs a subscription.
-_NEXT_TIMEOUT_S, _FIRST_TIMEOUT_S = 0.5, 5.0
+_NEXT_TIMEOUT_S, _FIRST_TIMEOUT_S = 2.0, 5.0
 #: The longest wait for letters that were put back to be ready again, and the pause between two checks.
 _RETURN_TIMEOUT_S, _POLL_S = 2.0, 0.01
 
