@@ -1,18 +1,20 @@
 """Runs the catalogue's sample in a stack of its own."""
 
+import secrets
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mousetrap.api_client import Api, CommandFailed, Misused, follow
+from mousetrap.api_client import Api, CommandFailed, Misused, Reply, StartOptions, Unreachable, follow
 from mousetrap.catalogue import PIPELINES, SAMPLE, SETTINGS, WORKERS
 from mousetrap.catalogue_entries import Sample, load
 from mousetrap.cli.output import terminal
@@ -24,11 +26,14 @@ from mousetrap.local_stack import Parts, Stack, StopAsked, running_stack
 from mousetrap.settings import Settings
 from mousetrap.shapes import Event, Progress, Run
 
-_RUN_TIMEOUT_S = 60.0
+_RUN_TIMEOUT_S, _AGAIN_S = 60.0, 0.2
 #: Lines of each program's output that are shown after a failure.
 _LAST_LINES = 12
 #: The variables that lead to RabbitMQ.
 _RABBITMQ = ("MOUSETRAP_BROKER_URL", "MOUSETRAP_TLS_", "MOUSETRAP_QUEUE_TYPE")
+
+
+T = TypeVar("T")
 
 
 class TooSlow(CommandFailed):
@@ -86,20 +91,33 @@ def _own_environment(environ: Mapping[str, str], rabbitmq: bool) -> dict[str, st
 
 
 def _run_sample(stack: Stack, sample: Sample, console: Console) -> Run:
-    deadline = time.monotonic() + _RUN_TIMEOUT_S
     with console.status(f"starting a Valkey server, the API and {len(stack.workers)} workers"):
         stack.wait_until_ready()
+    deadline = time.monotonic() + _RUN_TIMEOUT_S
     with Api(stack.plan.api_url) as api:
-        run_id = api.start(sample.pipeline, sample.input).value.run_id
+        run_id = f"demo-{secrets.token_hex(8)}"
+        options = StartOptions(id=run_id)
+        _answered(stack, deadline, lambda: api.start(sample.pipeline, sample.input, options))
         console.print(heading(sample, stack.plan.api_url, run_id))
         stages = tuple(stage.name for stage in PIPELINES[sample.pipeline].stages)
         with run_screen(console, stages) as show:
             for event in _run_events(stack, run_id, deadline):
                 show(event)
-        run = api.run(run_id).value
+        run = _answered(stack, deadline, lambda: api.run(run_id)).value
     console.print()
     console.print(result_of(run))
     return run
+
+
+def _answered(stack: Stack, deadline: float, ask: Callable[[], Reply[T]]) -> Reply[T]:
+    """The API's reply. It is asked again while it has none: the servers of a busy machine can be too slow for it at first."""
+    while True:
+        try:
+            return ask()
+        except Unreachable:
+            if time.monotonic() > deadline:
+                raise
+            stack.next_event(_AGAIN_S)
 
 
 def _run_events(stack: Stack, run_id: str, deadline: float) -> Iterator[Event | Progress]:

@@ -1,11 +1,15 @@
 """Checks before a stack starts that broker and store answer."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 
 from mousetrap.api_client import Misused, Unreachable
 from mousetrap.jobs import MousetrapError, QueueUnreachable
 from mousetrap.settings import Settings
+
+#: For the first connection: a busy broker takes seconds, and a question that meets none yet ends earlier.
+_CONNECT_TIMEOUT_S = 30.0
 
 
 def check_broker(settings: Settings, advice: str) -> None:
@@ -14,11 +18,14 @@ def check_broker(settings: Settings, advice: str) -> None:
     from mousetrap.job_queue import open_queue
 
     async def check() -> None:
+        deadline = time.monotonic() + _CONNECT_TIMEOUT_S
         async with open_queue(settings, [], name="check") as broker:
-            try:
-                await broker.check()
-            except QueueUnreachable:
-                await broker.check()  # the first error may be a timeout, which hides the cause
+            while True:
+                try:
+                    return await broker.check()
+                except QueueUnreachable as error:  # a timeout hides the cause
+                    if not isinstance(error.__cause__, TimeoutError) or time.monotonic() > deadline:
+                        raise
 
     _run(check(), "MOUSETRAP_BROKER_URL", advice)
 

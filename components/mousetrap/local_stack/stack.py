@@ -20,7 +20,8 @@ from mousetrap.local_stack.supervisor import StartDue, Supervisor
 from mousetrap.settings import Group, Settings, make_private_folder, write_private
 from mousetrap.signing import new_signing_key
 
-_READY_TIMEOUT_S = 30.0
+#: For all programs to start, on a machine that does much else.
+_READY_TIMEOUT_S = 120.0
 _READY_POLL_S = 0.03
 
 
