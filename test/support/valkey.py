@@ -1,6 +1,7 @@
 """Finds or starts the Valkey that tests run against."""
 
 import hashlib
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -8,12 +9,26 @@ from redis import Redis
 from redis.cluster import RedisCluster
 
 from mousetrap.embedded_valkey import EmbeddedValkey
+from support.ports import free_ports
 
 _ADMINISTRATOR, _PASSWORD = "administrator", "for-the-tests-alone"
 
 
 class OwnValkey(EmbeddedValkey):
-    """The embedded server, with one more user: tests empty it, fill it up, and look at everything in it."""
+    """The embedded server, with one more user: tests empty it, fill it up, and look at everything in it.
+
+    It leaves to the system when what it wrote goes to the disk: a kill of the server costs nothing of that, and a busy machine's
+    disk keeps a reply for seconds.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        (port,) = free_ports(1)
+        super().__init__(directory, port=port)
+
+    def start(self) -> None:
+        super().start()
+        with _client(self.url) as client:
+            client.config_set("appendfsync", "no")
 
     def users(self) -> list[str]:
         digest = hashlib.sha256(_PASSWORD.encode()).hexdigest()
