@@ -5,6 +5,7 @@ import inspect
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -50,10 +51,32 @@ _SERVERS = {
 }
 #: Fixtures that start programs of ours: half a second of processor time each.
 _PROGRAMS = {"start_base", "start_api"}
-#: Of an asynchronous test; less than pytest's own bound, so that the test's name and line are in the report.
-TEST_TIMEOUT_S = 90.0
+#: Of an asynchronous test; less than pytest's own bound, so that the test's name and line are in the report. Much more than a
+#: wait has, which names what did not come: on a busy machine a broker alone takes a minute to start.
+TEST_TIMEOUT_S = 200.0
 #: Characters of a parameter that are its test's name.
 _LONGEST_ID = 200
+#: How long those who ask a server wait for its reply. The API must answer within two seconds; a busy machine's servers stand
+#: still for as long.
+_BOUNDS = (
+    "store_client.opening._CONNECT_TIMEOUT_S",
+    "store_client.opening._REPLY_TIMEOUT_S",
+    "stream_queue.stream_queue._REPLY_TIMEOUT_S",
+    "stream_queue.pull._REPLY_TIMEOUT_S",
+    "job_queue.rabbitmq._REPLY_TIMEOUT_S",
+    "job_queue.pull._REPLY_TIMEOUT_S",
+    "job_queue.channel_publisher._COUNT_TIMEOUT_S",
+    "job_queue.channel_publisher._DECLARE_TIMEOUT_S",
+    "dead_letters.held._NEXT_TIMEOUT_S",
+    "dead_letters.held._FIRST_TIMEOUT_S",
+    "dead_letters.held._RETURN_TIMEOUT_S",
+    "serve_worker.heartbeat._REPLY_TIMEOUT_S",
+    "api.services._CONFIRM_TIMEOUT_S",
+    "api.start._TIMEOUT_S",
+    "api.health._TIMEOUT_S",
+    "api.read._LOOK_TIMEOUT_S",
+    "api.records._LOOK_TIMEOUT_S",
+)
 # How long an example takes depends on what else the machine does: no bound on making one, none on trying it.
 _SLOW_MACHINE = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=_SLOW_MACHINE)
@@ -139,6 +162,23 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
     asyncio.run(run())
     return True
+
+
+@pytest.fixture
+def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the test's own process a server that stands still costs its time, and no more: no error, and no second attempt.
+
+    A module whose tests are about servers that do not answer has a fixture of this name that changes nothing.
+    """
+    for bound in _BOUNDS:
+        module, _, name = f"mousetrap.{bound}".rpartition(".")
+        if module in sys.modules:  # tests import what they use before the first one runs
+            monkeypatch.setattr(sys.modules[module], name, 30.0)
+
+
+@pytest.fixture(autouse=True)
+def _patient(patient_clients: None) -> None:
+    """For all tests."""
 
 
 @pytest.fixture(scope="session")

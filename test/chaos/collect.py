@@ -25,7 +25,7 @@ from mousetrap.shapes import RunState
 from support.valkey import administrator, console
 
 #: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.
-_EMPTY_TIMEOUT_S = 30.0
+_EMPTY_TIMEOUT_S = 60.0
 #: Runs that are asked for at once; each of them has a connection of its own.
 _AT_ONCE = 8
 #: Runs by when something was put for them; and the key of each one's payloads, on one server and in a cluster.

@@ -25,7 +25,7 @@ from support.waiting import until
 #: Seconds that a fault stays which has no length of its own.
 _STAY = 3.0
 #: Seconds until a worker comes to a point that there is work for.
-_COMES_BY = 30.0
+_COMES_BY = 60.0
 
 #: Runs that lead a worker to points which the usual mix seldom passes.
 _BAIT: Mapping[Point, tuple[str, int]] = {
@@ -110,8 +110,8 @@ def restart_workers_one_by_one(deployment: Deployment) -> Span:
         deployment.pool.wait_until_up()
         for worker in deployment.pool.up():
             worker.send(signal.SIGTERM)
-            worker.wait(seconds=30)
-            until(lambda gone=worker: gone in deployment.pool.former, "a new worker", 10)  # type: ignore[misc]
+            worker.wait(seconds=60)
+            until(lambda gone=worker: gone in deployment.pool.former, "a new worker", 60)  # type: ignore[misc]
             deployment.pool.wait_until_up()
     return timed.span
 
@@ -186,7 +186,6 @@ def delete_a_queue(deployment: Deployment) -> Span:
                 for worker in deployment.pool.all
             ),
             "a worker logs that its queue is gone",
-            10,
         )
     deployment.wait_for_end(deployment.submit("doomed", 3))
     return timed.span
@@ -446,7 +445,6 @@ def _set_trap(deployment: Deployment, process: Process, how: str) -> None:
         until(
             lambda: not process.running or _has_printed(process, "trap set at", before),
             f"{process.name} sets its trap",
-            20,
         )
 
 

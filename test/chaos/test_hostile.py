@@ -52,7 +52,7 @@ def worker(queue_url: str, store_url: str) -> Iterator[Process]:
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     with Process([sys.executable, str(hostile_worker.__file__)], clean_environment(**settings)) as process:
-        process.wait_for_line("serving", 30)
+        process.wait_for_line("serving", 60)
         yield process
 
 

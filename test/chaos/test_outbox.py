@@ -56,7 +56,7 @@ def _relay_with_kills(folder: Path, servers: list[str]) -> None:
         for point in OutboxPoint:
             assert f"trap sprung at {point}\nended at {point}: {-signal.SIGKILL}" in relays.output
         with open_rows(servers[2], DEFAULT_TABLE) as rows:
-            until(lambda: rows.status() == Status(0, None, 0, 0), "all rows are relayed", 40)
+            until(lambda: rows.status() == Status(0, None, 0, 0), "all rows are relayed", 60)
         assert relays.terminate() == 0, relays.output
 
 

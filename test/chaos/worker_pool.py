@@ -46,14 +46,14 @@ class WorkerPool:
         """Those that run and take signals."""
         return [worker for worker in self._workers if _is_up(worker)]
 
-    def wait_until_up(self, seconds: float = 30.0) -> None:
+    def wait_until_up(self, seconds: float = 60.0) -> None:
         """Returns once all are."""
         until(lambda: len(self.up()) == len(self._workers), "all workers are up", seconds)
 
     def drain(self) -> list[int]:
         """Asks all to stop and starts none again; their exit codes."""
         self._rest()
-        return [worker.terminate(seconds=30) for worker in self._workers]
+        return [worker.terminate(seconds=60) for worker in self._workers]
 
     def close(self) -> None:
         self._rest()

@@ -78,4 +78,4 @@ def _made(place: Path) -> Path:
 
 def _make(folder: Path) -> "subprocess.CompletedProcess[str]":
     command = [str(_ROOT / "tools/secrets"), str(folder)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.commands import called
 from support.processes import Process
 
 pytestmark = pytest.mark.servers
@@ -37,9 +38,9 @@ def test_a_file_of_twelve_lines_is_served_and_gives_the_result_that_the_readme_s
     stack.wait_for_line("The API is at", seconds=60)
     serving = start_base("cli", *worker)
     serving.wait_for_line("serving counts, split")
-    done = start_base("cli", *run)
+    done = called(start_base, *run)
 
-    assert done.wait(60) == 0, done.output
+    assert done.wait() == 0, done.output
     assert done.output.endswith("\n\n" + _block("json", screen).rstrip())
     assert sum(bool(line.strip()) for line in code.splitlines()) <= LONGEST_FILE
     assert serving.terminate() == 0

@@ -147,7 +147,7 @@ def test_a_project_installed_alone_starts_and_refuses_bad_settings(installed: tu
             cwd=programs,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
 
         assert done.returncode == 2, done.stderr

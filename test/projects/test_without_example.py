@@ -183,7 +183,7 @@ def up(workspace: Tree, **variables: str) -> Iterator[tuple[Process, httpx.Clien
         found = re.search(r"http://[^ ,]+", line)
         assert found
         stack.wait_for_line("mousetrap worker")
-        with httpx.Client(base_url=found[0], timeout=20) as api:
+        with httpx.Client(base_url=found[0], timeout=60) as api:
             yield stack, api
         assert stack.terminate(60) == 0, stack.output
 

@@ -122,7 +122,7 @@ def test_a_worker_that_dies_by_itself_is_started_again(stack: Composed, images: 
         (now,) = stack.inspect(inspected["Id"])
         return bool(now["RestartCount"] == inspected["RestartCount"] + 1 and now["State"]["Running"])
 
-    until(again, "the worker runs again", 30)
+    until(again, "the worker runs again")
     stack.up("--no-recreate")
 
 

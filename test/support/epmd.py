@@ -15,7 +15,7 @@ def registered(epmd_port: int, name: str, port: int) -> Iterator[None]:
     body = bytes([_ALIVE]) + port.to_bytes(2, "big") + bytes([_NODE, _TCP])
     body += _HIGHEST.to_bytes(2, "big") + _LOWEST.to_bytes(2, "big")
     body += len(name).to_bytes(2, "big") + name.encode() + b"\0\0"
-    with socket.create_connection(("127.0.0.1", epmd_port), timeout=10) as mapper:
+    with socket.create_connection(("127.0.0.1", epmd_port), timeout=60) as mapper:
         mapper.sendall(len(body).to_bytes(2, "big") + body)
         answer = mapper.recv(6)
         assert answer and len(answer) == _ALIVE_ANSWERS[answer[0]], f"epmd answered {answer!r}"

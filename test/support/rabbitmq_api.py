@@ -47,7 +47,7 @@ def answers(broker: Broker) -> bool:
     """Whether it takes connections. A published port of a container opens before the broker does, so a reply counts."""
     parts = urlsplit(broker.url)
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 5672), timeout=2) as connection:
+        with socket.create_connection((parts.hostname or "", parts.port or 5672), timeout=10) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             if not connection.recv(1):
                 return False

@@ -85,7 +85,6 @@ class RabbitMQCluster:
             until(
                 lambda one=one, other=other: not self._reaches(one, other),  # type: ignore[misc]
                 f"node {one} takes node {other} for dead",
-                seconds=5 * TICK_S,
             )
 
     def heal(self) -> None:

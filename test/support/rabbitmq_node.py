@@ -72,7 +72,7 @@ class RabbitMQNode:
 
     def restart(self) -> None:
         if self._node:
-            self._node.terminate(seconds=60)
+            self._node.terminate(seconds=_START_TIMEOUT_S)
         self.start()
 
     def kill(self) -> None:

@@ -12,15 +12,16 @@ Edit = Callable[[bytes], bytes]
 
 
 class Relay:
-    """A proxy to a server. Each connection's bytes from the server pass through an `edit` of its own."""
+    """A proxy to a server. Each connection's bytes from the server pass through an `edit` of its own; `sent` gets a client's."""
 
-    def __init__(self, url: str, new_edit: Callable[[], Edit]) -> None:
+    def __init__(self, url: str, new_edit: Callable[[], Edit], sent: Callable[[bytes], object]) -> None:
         parts = urlsplit(url)
         assert parts.hostname and parts.port
         self._target = (parts.hostname, parts.port)
         self._login = parts.netloc.rpartition("@")[0]
         self._parts = parts
         self._new_edit = new_edit
+        self._sent = sent
         self._port = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -62,7 +63,7 @@ class Relay:
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._target)
             self._writers.add(server_writer)
-            to_server = _pump(reader, server_writer, bytes)
+            to_server = _pump(reader, server_writer, self._noted)
             await asyncio.gather(to_server, _pump(server_reader, writer, self._new_edit()))
         except OSError:
             pass  # no server: the client sees its connection end
@@ -70,11 +71,17 @@ class Relay:
             writer.transport.abort()
             self._serving.discard(task)
 
+    def _noted(self, data: bytes) -> bytes:
+        self._sent(data)
+        return data
+
 
 @asynccontextmanager
-async def relay(url: str, new_edit: Callable[[], Edit] = lambda: bytes) -> AsyncIterator[Relay]:
+async def relay(
+    url: str, new_edit: Callable[[], Edit] = lambda: bytes, sent: Callable[[bytes], object] = len
+) -> AsyncIterator[Relay]:
     """An open proxy to the server at `url`."""
-    proxy = Relay(url, new_edit)
+    proxy = Relay(url, new_edit, sent)
     await proxy.open()
     try:
         yield proxy

@@ -11,7 +11,7 @@ import httpx
 
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
-from support.clients import http_client
+from support.clients import accepted_run, http_client
 from support.feed import Feed
 from support.processes import Process
 from support.waiting import until
@@ -76,10 +76,7 @@ class Stack:
 
     def submit(self) -> str:
         """The id of a run that was accepted."""
-        self.until_ready()
-        answer = self.post()
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["run_id"])
+        return accepted_run(self.api, _RUNS, {"url": self._feed.url})
 
     def run(self, run_id: str) -> dict[str, Any] | None:
         """The run as the API shows it; None while broker or store is away."""
@@ -110,12 +107,15 @@ class Stack:
         return run
 
     def states(self) -> list[str]:
-        """Where each run stands."""
+        """Where each run stands; none while the store is away."""
         states: list[str] = []
         page: dict[str, Any] = {"next": None}
         while not states or page["next"]:
             place = {"after": page["next"]} if page["next"] else {}
-            page = self.api.get("/runs", params={"limit": 200, **place}).raise_for_status().json()
+            answer = self.api.get("/runs", params={"limit": 200, **place})
+            if answer.status_code == 503:
+                return []
+            page = answer.raise_for_status().json()
             states += [run["state"] for run in page["runs"]]
         return states
 

@@ -226,7 +226,7 @@ class ValkeyCluster:
         for primary in until(self._three, "three primaries"):
             self.replica_of(primary)
         for node in self.nodes:  # one that begins again as a primary serves nothing for two seconds
-            until(lambda node=node: _is_whole(node), f"{node.host} knows all", 30)  # type: ignore[misc]
+            until(lambda node=node: _is_whole(node), f"{node.host} knows all")  # type: ignore[misc]
 
     def empty(self) -> None:
         """Deletes what it holds."""

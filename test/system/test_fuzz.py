@@ -79,7 +79,7 @@ def test_no_request_whatever_meets_an_error_of_ours(
                 nonlocal asked
                 asked += 1
                 (case.query or {}).pop("wait", None)  # test_wait.py tries it: the answer can take a minute
-                case.call_and_validate(checks=CHECKS, timeout=60)
+                case.validate_response(answer_to(case), checks=CHECKS)
 
             with suppress(Unsatisfiable):  # a route without parameters cannot be asked wrongly
                 ask()
@@ -88,6 +88,16 @@ def test_no_request_whatever_meets_an_error_of_ours(
     assert not [line for line in stack.api_process.lines if "Traceback" in line]
     stack.completed(stack.submit())
     assert all(process.running for process in (stack.api_process, *workers))
+
+
+def answer_to(case: Any) -> Any:
+    """The API's answer, but for a 503: a busy machine's broker and store may stand still for longer than it waits."""
+
+    def ask() -> Any:
+        answer = case.call(timeout=60)
+        return None if answer.status_code == 503 else answer
+
+    return until(ask, f"{case.method} {case.path} is answered")
 
 
 _KEYRING = Keyring.parse(SIGNING_KEYS)

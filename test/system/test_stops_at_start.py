@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow]
 #: How often each is started (a search asks for more), and seconds after which a start is over even on a busy machine.
 STARTS, OVER = int(os.environ.get("MOUSETRAP_STOPS_AT_START", "2")), 3.0
 #: Seconds of grace, and seconds in which a process has ended for certain.
-GRACE, ENDED = 2, 30
+GRACE, ENDED = 2, 60
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from support.clients import http_client
+from support.clients import accepted_run, http_client
 from support.processes import Process
 from support.stack import SIGNING_KEYS, url_once_ready
 from support.valkey import administrator
@@ -60,11 +60,9 @@ class Deployment:
         worker.wait_for_line("serving target_pages, target_words")
         return worker
 
-    def submit(self, text: str, status: int = 202) -> str:
+    def submit(self, text: str) -> str:
         """The run's id."""
-        answer = self.api.post("/pipelines/wordcount/runs", json=text)
-        assert answer.status_code == status, answer.text
-        return str(answer.json().get("run_id"))
+        return accepted_run(self.api, "/pipelines/wordcount/runs", text)
 
     def result(self, run: str) -> Any:
         """The run's result, once it has completed."""
@@ -129,7 +127,11 @@ def test_a_dead_letter_is_edited_under_the_worker_s_contract(deployment: Deploym
     shown = until(lambda: deployment.ended(run), f"run {run} ends", seconds=60)
     assert shown["state"] == "failed"
 
-    (letter,) = deployment.api.get("/dead", params={"queue": "target_words"}).json()["letters"]
+    # The failure is recorded first, and the letter published then.
+    (letter,) = until(
+        lambda: deployment.api.get("/dead", params={"queue": "target_words"}).json().get("letters"),
+        "its letter is there",
+    )
     path = f"/dead/target_words/{letter['id']}/redrive"
     wrong = deployment.api.post(path, json={"input": [1, 2]})
     assert (wrong.status_code, wrong.json()["where"]) == (422, "$[0]")

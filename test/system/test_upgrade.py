@@ -8,9 +8,9 @@ import sys
 import tarfile
 from pathlib import Path
 
-import httpx
 import pytest
 
+from support.clients import accepted_run, http_client
 from support.feed import Feed
 from support.processes import Process
 from support.stack import Stack, events, url_once_ready
@@ -65,10 +65,8 @@ def ended(worker: Process) -> None:
 
 def submitted_to(api: Process, feed: Feed) -> str:
     """The id of a run that this API accepted."""
-    address = url_once_ready(api)
-    answer = httpx.post(f"{address}/pipelines/earthquakes/runs", json={"url": feed.url}, timeout=60)
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["run_id"])
+    with http_client(url_once_ready(api)) as client:
+        return accepted_run(client, "/pipelines/earthquakes/runs", {"url": feed.url})
 
 
 def test_a_run_that_the_earlier_version_began_is_finished_by_this_one(

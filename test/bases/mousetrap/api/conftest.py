@@ -21,32 +21,6 @@ from support.processes import Process
 Serve = Callable[..., httpx.Client]
 
 
-#: What an API waits for: it must answer within two seconds, and a busy machine's servers stand still for as long.
-_BOUNDS = (
-    "store_client.opening._CONNECT_TIMEOUT_S",
-    "store_client.opening._REPLY_TIMEOUT_S",
-    "stream_queue.stream_queue._REPLY_TIMEOUT_S",
-    "api.services._CONFIRM_TIMEOUT_S",
-    "api.start._TIMEOUT_S",
-    "api.health._TIMEOUT_S",
-)
-
-
-@pytest.fixture
-def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that stands still for seconds costs a test its time, and no more.
-
-    A module whose tests are about servers that do not answer has a fixture of this name that changes nothing.
-    """
-    for bound in _BOUNDS:
-        monkeypatch.setattr(f"mousetrap.{bound}", 30.0)
-
-
-@pytest.fixture(autouse=True)
-def _patient(patient_clients: None) -> None:
-    """For all tests in this folder."""
-
-
 @pytest.fixture
 def serve(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """`serve(api_keys="…")` starts an API with these settings and gives a client of it; both end with the test."""

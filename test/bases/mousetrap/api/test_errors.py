@@ -56,9 +56,10 @@ def test_a_method_that_a_path_does_not_take_is_a_problem(api: httpx.Client, meth
     assert answer.headers["allow"]
 
 
-@pytest.fixture
-def patient_clients() -> None:
-    """Clients as they are: some of these tests are about servers that do not answer."""
+@pytest.fixture(autouse=True)
+def _broker_s_time(patient_clients: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that does not answer is given up as soon as in a deployment; what else is asked has all its time."""
+    monkeypatch.setattr("mousetrap.api.services._CONFIRM_TIMEOUT_S", 1.5)
 
 
 def closed() -> str:
@@ -127,7 +128,7 @@ def test_a_run_that_a_hanging_broker_did_not_confirm_can_be_repeated(serve: Serv
 
     with OwnValkey(tmp_path) as broker:
         api = serve(broker_url=broker.url)
-        assert api.post(RUNS).status_code == 202
+        until(lambda: api.post(RUNS).status_code == 202, "the broker takes runs")
         assert broker.pid
         os.kill(broker.pid, signal.SIGSTOP)
 
@@ -140,8 +141,9 @@ def test_a_run_that_a_hanging_broker_did_not_confirm_can_be_repeated(serve: Serv
 
 
 def test_a_caller_does_not_wait_for_a_slow_store_and_an_absent_broker_one_after_the_other(
-    serve: Serve, store_url: str, caplog: pytest.LogCaptureFixture
+    serve: Serve, store_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mousetrap.api.start._TIMEOUT_S", 1.8)
     api = serve(broker_url=closed())
     with Redis.from_url(administrator(store_url)) as client:
         client.client_pause(1000)
@@ -163,7 +165,7 @@ def test_a_run_without_a_key_that_a_hanging_broker_did_not_confirm_can_be_repeat
 
     with OwnValkey(tmp_path) as broker:
         api = serve(broker_url=broker.url)
-        assert api.post(RUNS).status_code == 202
+        until(lambda: api.post(RUNS).status_code == 202, "the broker takes runs")
         assert broker.pid
         os.kill(broker.pid, signal.SIGSTOP)
 

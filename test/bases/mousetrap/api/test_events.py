@@ -11,6 +11,7 @@ import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.shapes import Progress
+from support.clients import accepted_run
 
 RUNS = "/pipelines/earthquakes/runs"
 
@@ -190,7 +191,7 @@ def test_a_store_that_goes_away_and_comes_back_only_delays_a_watcher(
 
 def test_a_watcher_that_leaves_is_forgotten(start_api: Any) -> None:
     process, api = start_api()
-    run_id = api.post(RUNS).json()["run_id"]
+    run_id = accepted_run(api, RUNS)
 
     with api.stream("GET", f"/runs/{run_id}/events") as answer:
         next(events(answer))
@@ -203,7 +204,7 @@ def test_a_server_that_is_asked_to_stop_ends_its_streams_and_exits_well(
     start_api: Any, number: signal.Signals
 ) -> None:
     process, api = start_api()
-    run_id = api.post(RUNS).json()["run_id"]
+    run_id = accepted_run(api, RUNS)
 
     with api.stream("GET", f"/runs/{run_id}/events") as answer:
         happening = events(answer)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mousetrap.api_keys import new_key
+from support.clients import accepted_run
 from support.processes import Process
 from support.waiting import until
 
@@ -24,7 +25,7 @@ KEY, ENTRY = new_key("reader", ["read"], bytes(32))
 
 @contextmanager
 def connected(api: httpx.Client) -> Iterator[socket.socket]:
-    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=30) as connection:
+    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=60) as connection:
         yield connection
 
 
@@ -124,7 +125,7 @@ def test_idle_connections_make_room_for_a_client_that_speaks(start_api: Start) -
         for each in silent[20:]:
             each.sendall(HEAD)
 
-        with httpx.Client(base_url=api.base_url) as other:
+        with httpx.Client(base_url=api.base_url, timeout=60) as other:
             assert [other.get("/health/live").status_code for _ in range(3)] == [200] * 3
         assert "too-many-connections" in process.wait_for_line("too-many-connections")
         ended = [each for each in silent if _is_ended(each)]
@@ -189,12 +190,12 @@ def test_wrong_keys_from_one_address_are_bounded_and_right_ones_are_not(start_ap
 
 def test_watchers_leave_room_for_others(start_api: Start) -> None:
     _, api = start_api(MOUSETRAP_API_MAX_CONNECTIONS="8")
-    run = api.post(RUNS).json()["run_id"]
+    run = accepted_run(api, RUNS)
 
     with ExitStack() as watching:
         streams = []  # kept: a client closes a response without a reference
         for _ in range(6):
-            watcher = watching.enter_context(httpx.Client(base_url=api.base_url, timeout=30))
+            watcher = watching.enter_context(httpx.Client(base_url=api.base_url, timeout=60))
             streams.append(watching.enter_context(watcher.stream("GET", f"/runs/{run}/events")).iter_lines())
             next(streams[-1])  # it is served
         refused = api.get(f"/runs/{run}/events")

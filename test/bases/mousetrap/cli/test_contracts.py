@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, encode, first_job
+from support.clients import accepted_run, http_client
 from support.processes import Process, base_command, clean_environment
 from support.stack import url_once_ready
 
@@ -224,7 +224,8 @@ def test_inputs_in_flight_are_read_under_the_contracts_of_now(
     folder: Path, start_base: Callable[..., Process], store_url: str
 ) -> None:
     url = start_api(start_base, store_url)
-    httpx.post(f"{url}/pipelines/earthquakes/runs", json={"url": "https://example.org"}).raise_for_status()
+    with http_client(url) as api:
+        accepted_run(api, "/pipelines/earthquakes/runs", {"url": "https://example.org"})
     contracts(folder, "record", "recorded.json")
     live = ("check", "--against", "recorded.json", "--live")
     fits = contracts(folder, *live, MOUSETRAP_API_URL=url)

@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 from redis import Redis
@@ -15,6 +14,7 @@ from mousetrap.earthquakes import EARTHQUAKES, Feed
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, Outcome, dead_queue, encode, first_job
 from mousetrap.run_store import Granted, open_store
+from support.clients import accepted_run, http_client
 from support.processes import Process, base_command, clean_environment
 from support.stack import url_once_ready
 from support.valkey import administrator
@@ -62,8 +62,8 @@ class Deployment:
         )
 
     def start(self) -> str:
-        answer = httpx.post(f"{self.url}/pipelines/earthquakes/runs", json=FEED, timeout=60)
-        return str(answer.raise_for_status().json()["run_id"])
+        with http_client(self.url) as api:
+            return accepted_run(api, "/pipelines/earthquakes/runs", FEED)
 
     def lead(self, run_id: str, *outcomes: Outcome) -> Job:
         """Ends the run's stages in turn, as workers would; the last of their jobs."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.clients import http_client
+from support.clients import accepted_run, http_client
+from support.commands import called
 from support.processes import Process
 
 pytestmark = pytest.mark.servers
@@ -38,9 +39,9 @@ def test_a_file_is_served_and_run_in_three_terminals_without_an_export(
     serving.wait_for_line("serving count, split")
     assert "mousetrap: found wordcount: split (queue split) -> count (queue count)" in serving.lines
 
-    done = start_base("cli", *run)
+    done = called(start_base, *run)
 
-    assert done.wait(60) == 0, done.output
+    assert done.wait() == 0, done.output
     assert [line for line in done.lines if line in RESULT] == RESULT
     assert serving.terminate() == 0
     assert stack.terminate(60) == 0
@@ -57,10 +58,8 @@ def test_the_address_is_printed_once_the_api_knows_the_pipelines_of_every_worker
     address = stack.wait_for_line("The API is at", seconds=60).split()[4].rstrip(",")
 
     with http_client(address) as api:
-        workers, accepted = api.get("/workers").json(), api.post("/pipelines/late/runs", json="now")
-
-    assert len(workers) == 3
-    assert accepted.status_code == 202, accepted.text
+        assert len(api.get("/workers").json()) == 3
+        accepted_run(api, "/pipelines/late/runs", "now")
     assert stack.terminate(60) == 0
 
 
@@ -70,8 +69,8 @@ def test_up_starts_a_worker_of_the_file_by_itself_and_ends_where_it_cannot_be_lo
     stack = start_base("cli", "up", "words.py", MOUSETRAP_API_PORT="0")
     stack.wait_for_line("serving count, split", seconds=60)
     stack.wait_for_line("The API is at", seconds=60)
-    done = start_base("cli", *commands[2])
-    assert done.wait(60) == 0, done.output
+    done = called(start_base, *commands[2])
+    assert done.wait() == 0, done.output
     assert stack.terminate(60) == 0
 
     (tmp_path / "words.py").write_text("raise ValueError('not now')")

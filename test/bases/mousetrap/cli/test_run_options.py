@@ -29,7 +29,7 @@ def run(mousetrap: Command, url: str) -> Command:
 
 
 def shown(url: str, run_id: str) -> Any:
-    return httpx.get(f"{url}/runs/{run_id}").json()
+    return httpx.get(f"{url}/runs/{run_id}", timeout=60).json()
 
 
 def test_a_run_is_started_later_and_shown_with_its_begin_and_its_tags(run: Command, url: str) -> None:

@@ -18,6 +18,7 @@ import pytest
 from mousetrap.embedded_valkey import running_server
 from mousetrap.signing import Keyring
 from support.clients import http_client
+from support.commands import called
 from support.ports import closed_port
 from support.processes import Process, clean_environment
 from support.waiting import until
@@ -67,22 +68,22 @@ def test_another_terminal_runs_lists_and_shows_and_ctrl_c_leaves_nothing(
 ) -> None:
     stack = up()
 
-    run = start_base("cli", "run", "earthquakes", "--id", "mine")
-    assert run.wait(60) == 0, run.output
+    run = called(start_base, "run", "earthquakes", "--id", "mine")
+    assert run.wait() == 0, run.output
     assert f"mousetrap: using the stack in {tmp_path}/.mousetrap" in run.lines
     for line in ("run mine", " fetch       finished", " process     finished", " completed", "California"):
         assert line in run.output
 
-    listed = start_base("cli", "runs", "--json")
-    assert listed.wait(60) == 0
+    listed = called(start_base, "runs", "--json")
+    assert listed.wait() == 0
     assert [line["id"] for line in json.loads(listed.output)["runs"]] == ["mine"]
 
-    shown = start_base("cli", "show", "mine")
-    assert shown.wait(60) == 0
+    shown = called(start_base, "show", "mine")
+    assert shown.wait() == 0
     assert re.search(r"process +finished +1 +\S+", shown.output)
 
-    seen = start_base("cli", "workers")
-    assert seen.wait(60) == 0
+    seen = called(start_base, "workers")
+    assert seen.wait() == 0
     assert seen.output.count(" serving ") == 2
 
     healthy = start_base("cli", "doctor", "--json")
@@ -101,9 +102,9 @@ def test_another_terminal_runs_lists_and_shows_and_ctrl_c_leaves_nothing(
 
 def test_a_run_that_fails_reports_why_and_exits_1(up: Start, start_base: Start) -> None:
     up()
-    run = start_base("cli", "run", "earthquakes", "--input", '{"url": "http://10.0.0.1/"}')
+    run = called(start_base, "run", "earthquakes", "--input", '{"url": "http://10.0.0.1/"}')
 
-    assert run.wait(60) == 1
+    assert run.wait() == 1
     assert "FeedRefused: http://10.0.0.1/ points to a private network" in run.output
     assert "Traceback" not in run.output
 
@@ -158,29 +159,29 @@ def test_sigterm_stops_it_too_and_what_it_keeps_is_ours_alone(
 
 def test_a_second_start_keeps_the_key_and_the_runs(up: Start, start_base: Start, tmp_path: Path) -> None:
     first = up()
-    run = start_base("cli", "run", "earthquakes", "--id", "kept")
-    assert run.wait(60) == 0
+    run = called(start_base, "run", "earthquakes", "--id", "kept")
+    assert run.wait() == 0
     key = (tmp_path / ".mousetrap" / "signing.key").read_text()
     assert first.terminate(60) == 0
 
     up()
 
-    shown = start_base("cli", "show", "kept", "--json")
-    assert shown.wait(60) == 0
+    shown = called(start_base, "show", "kept", "--json")
+    assert shown.wait() == 0
     assert json.loads(shown.output)["state"] == "completed"
     assert (tmp_path / ".mousetrap" / "signing.key").read_text() == key
 
 
 def test_a_run_of_an_earlier_start_can_be_repeated(up: Start, start_base: Start) -> None:
     first = up()
-    run = start_base("cli", "run", "earthquakes", "--id", "earlier")
-    assert run.wait(60) == 0
+    run = called(start_base, "run", "earthquakes", "--id", "earlier")
+    assert run.wait() == 0
     assert first.terminate(60) == 0
 
     up()
 
-    again = start_base("cli", "rerun", "earlier")
-    assert again.wait(60) == 0, again.output
+    again = called(start_base, "rerun", "earlier")
+    assert again.wait() == 0, again.output
 
 
 @pytest.mark.parametrize(("what", "variable"), [("broker", "BROKER_URL"), ("store", "STORE_URL")])
@@ -193,7 +194,7 @@ def test_a_server_that_is_away_is_reported_before_anything_starts(
 
     stack = start_base("cli", "up", MOUSETRAP_API_PORT="0", MARK_OF_TEST=str(tmp_path), **away)
 
-    assert stack.wait(30) == 3
+    assert stack.wait(60) == 3
     assert 1 <= len(stack.lines) <= 3, stack.output
     assert f"127.0.0.1:{port}" in stack.lines[0]
     assert f"MOUSETRAP_{variable}" in stack.output
@@ -224,8 +225,8 @@ def test_an_api_that_was_killed_is_started_again_at_the_same_address(
     assert line.startswith("api ")
     stack.wait_for_line("Uvicorn running on", after=lines_before)
     assert pid_of_api(living) != killed
-    run = start_base("cli", "run", "earthquakes")
-    assert run.wait(60) == 0, run.output
+    run = called(start_base, "run", "earthquakes")
+    assert run.wait() == 0, run.output
     assert stack.terminate(60) == 0
     assert living() == {}
 
@@ -240,8 +241,8 @@ def test_a_worker_that_was_killed_is_started_again(up: Start, start_base: Start,
 
     stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", after=lines_before)
     stack.wait_for_line("serving start_fetch", after=lines_before)
-    run = start_base("cli", "run", "earthquakes")
-    assert run.wait(60) == 0
+    run = called(start_base, "run", "earthquakes")
+    assert run.wait() == 0
     assert stack.terminate(60) == 0
     assert living() == {}
 
@@ -314,18 +315,18 @@ def test_the_embedded_server_that_was_killed_is_started_again_with_its_data(
     up: Start, start_base: Start, living: Living, tmp_path: Path
 ) -> None:
     stack = up()
-    assert start_base("cli", "run", "earthquakes", "--id", "before").wait(60) == 0
+    assert called(start_base, "run", "earthquakes", "--id", "before").wait() == 0
     lines_before = len(stack.lines)
 
     os.kill(server_pid(tmp_path), signal.SIGKILL)
 
     stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", after=lines_before)
     until(lambda: server_answers(tmp_path), "the server is there again")
-    until(lambda: start_base("cli", "runs").wait(60) == 0, "the API has its store again")
-    shown = start_base("cli", "show", "before", "--json")
-    assert shown.wait(60) == 0
+    assert called(start_base, "runs").wait() == 0
+    shown = called(start_base, "show", "before", "--json")
+    assert shown.wait() == 0
     assert json.loads(shown.output)["state"] == "completed"
-    assert start_base("cli", "run", "earthquakes").wait(60) == 0
+    assert called(start_base, "run", "earthquakes").wait() == 0
     assert stack.terminate(60) == 0
     assert living() == {}
 
@@ -369,7 +370,7 @@ def test_a_full_disk_is_reported_once_and_its_end_too(up: Start, start_base: Sta
     folder.mkdir(mode=0o700)
     with small_disk(folder):
         stack = up()
-        assert start_base("cli", "run", "earthquakes", "--id", "before").wait(60) == 0
+        assert called(start_base, "run", "earthquakes", "--id", "before").wait() == 0
 
         fill(folder)
         stack.wait_for_line("the disk is full; it starts again when there is space", 60)
@@ -377,9 +378,9 @@ def test_a_full_disk_is_reported_once_and_its_end_too(up: Start, start_base: Sta
         (folder / "filler").unlink()
 
         stack.wait_for_line("there is space again; starting it", 60)
-        until(lambda: start_base("cli", "runs").wait(60) == 0, "the API has its store again", seconds=60)
-        assert start_base("cli", "show", "before").wait(60) == 0
-        assert start_base("cli", "run", "earthquakes").wait(60) == 0
+        assert called(start_base, "runs").wait() == 0
+        assert called(start_base, "show", "before").wait() == 0
+        assert called(start_base, "run", "earthquakes").wait() == 0
         assert stack.output.count("the disk is full") == 1
         assert stack.terminate(60) == 0
 

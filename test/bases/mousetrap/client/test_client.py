@@ -78,7 +78,7 @@ def test_many_are_submitted_at_once(client: Client) -> None:
 
 def test_threads_share_a_client(client: Client) -> None:
     with ThreadPoolExecutor(16) as pool:
-        results = list(pool.map(lambda number: client.submit(named, number).wait(30)["half"], range(64)))
+        results = list(pool.map(lambda number: client.submit(named, number).wait(60)["half"], range(64)))
 
     assert results == [number / 2 for number in range(64)]
 

@@ -52,7 +52,7 @@ async def test_over_the_broker_it_comes_back_and_over_http_is_an_error_with_its_
         async with AsyncClient(via="http", settings=Settings(api_url=url)) as client:
             with pytest.raises(ResultLeftOut, match=rf"{LENGTH + 2} bytes .* as {run.id}/\w+") as left_out:
                 await client.run(run.id).wait(WITHIN_S)
-        async with httpx.AsyncClient(base_url=url) as api:
+        async with httpx.AsyncClient(base_url=url, timeout=WITHIN_S) as api:
             answer = await api.get(f"/pipelines/{bench.pipeline.name}/latest")
 
     assert answer.status_code == 409

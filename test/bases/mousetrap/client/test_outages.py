@@ -146,8 +146,8 @@ def test_a_broker_short_of_memory_is_an_error_in_time_and_used_again_afterwards(
         broker_url=own_rabbitmq.url, store_url=store_url, signing_keys=KEYS, confirm_seconds=2.0
     )
     with Client(settings=settings) as client, Client(settings=settings) as left:
-        client.submit(waits, 0)
-        left.submit(waits, 0)
+        _submitted(client, 0, "before")
+        _submitted(left, 0, "left-before")
         with out_of_memory(own_rabbitmq):
             begun = time.monotonic()
             with pytest.raises((PublishUnconfirmed, QueueUnreachable)) as first:
@@ -167,7 +167,7 @@ def test_a_broker_short_of_memory_is_an_error_in_time_and_used_again_afterwards(
 
 
 def _submitted(client: Client, number: int, run_id: str) -> RunState:
-    """The state of the run, once the broker takes it: it takes a second to notice that it may."""
+    """The state of the run, once the broker takes it in time: it takes a second to notice that it may."""
     deadline = time.monotonic() + 60
     while True:
         try:

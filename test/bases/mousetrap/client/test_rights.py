@@ -33,7 +33,7 @@ def settings(rabbitmq: Broker, broker_url: str, store_url: str) -> Iterator[Sett
     make_queues(Settings(broker_url=broker_url), queues)
     with user(rabbitmq, broker_url, rights()["api"]) as url:
         yield Settings(
-            broker_url=url, store_url=store_url, signing_keys=KEYS, declare=False, confirm_seconds=2.0
+            broker_url=url, store_url=store_url, signing_keys=KEYS, declare=False, confirm_seconds=30.0
         )
 
 

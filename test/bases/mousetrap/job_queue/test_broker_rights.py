@@ -26,7 +26,7 @@ from support.inbox import Inbox, eventually
 from support.rabbitmq import virtual_host
 from support.rabbitmq_api import Broker
 from support.rabbitmq_users import ROLES, Role, rights, user
-from support.workbench import KEYRING, Workbench, a_pipeline, connected, double
+from support.workbench import KEYRING, Workbench, a_pipeline, double
 
 NOT_DECLARING = QueueOptions(declare=False, confirm_deadline=2.0)
 
@@ -209,8 +209,7 @@ async def test_a_process_that_may_not_declare_reports_what_is_missing_and_works_
 
         await asyncio.to_thread(migrate, urls, "work")
 
-        await eventually(api.check, None)
-        await api.publish("work", Message("now", b"x"))
+        await eventually(partial(_publishes, api, "now"), True)
         assert await inbox.acknowledge(1) == ["now"]
 
     assert missing in caplog.text
@@ -246,6 +245,15 @@ def test_a_broker_that_comes_back_without_what_is_needed_is_reported_a_second_ti
     assert [each.partition(": ")[0] for each in logged] == ["refused", "there is no queue 'work'"]
 
 
+async def _publishes(queue: Queue, message_id: str) -> bool:
+    """Whether a publish is confirmed, in the short time that it has here."""
+    try:
+        await queue.publish("work", Message(message_id, b"x"))
+    except (PublishUnconfirmed, QueueUnreachable):
+        return False
+    return True
+
+
 async def _reports(queue: Queue, missing: str) -> bool:
     """Whether a check fails for this reason; the first ones may fail since no connection is there yet."""
     try:
@@ -260,8 +268,7 @@ async def test_a_queue_that_is_deleted_is_not_made_again_by_those_who_may_not(
 ) -> None:
     migrate(urls, "work")
     async with connect(urls["api"], ["work"], name="api", options=NOT_DECLARING) as api:
-        await connected(api, "work")
-        await api.publish("work", Message("1", b"x"))
+        await eventually(partial(_publishes, api, "1"), True)
         await asyncio.to_thread(_delete, broker_url, "work")
 
         with pytest.raises(QueueUnreachable, match=r"there is no queue 'work': `mousetrap migrate` makes"):

@@ -87,12 +87,12 @@ def test_a_blocking_claim_whose_caller_gave_up_holds_no_message(
             real = getattr(channel_queue, step)
 
             def late(*arguments: Any, **named: Any) -> Any:
-                go.wait(20)
+                go.wait(60)
                 return real(*arguments, **named)
 
             monkeypatch.setattr(channel_queue, step, late)
         else:  # the channel is busy with another call
-            queue._thread.start(lambda _: go.wait(20))
+            queue._thread.start(lambda _: go.wait(60))
 
         with pytest.raises(QueueUnreachable):
             topics.claim(work, wait=0.2)

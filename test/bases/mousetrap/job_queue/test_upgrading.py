@@ -90,7 +90,7 @@ async def all_is_there(url: str) -> None:
             delivery = await inbox.take()
             assert delivery.message == Message(each, each.encode(), {"mousetrap-signature": each})
             assert delivery.acknowledge()
-        assert await queue.count_ready(dead_queue(QUEUE)) == 1
+        await eventually(lambda: queue.count_ready(dead_queue(QUEUE)), 1)
 
 
 def run(script: Path, url: str, *queues: str) -> tuple[int, str]:

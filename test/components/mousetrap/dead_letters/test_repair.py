@@ -17,6 +17,7 @@ from mousetrap.handlers import Context
 from mousetrap.jobs import Job, Message, Queue, QueueUnreachable, dead_queue, decode, encode, first_job
 from mousetrap.pipeline import ContractBroken
 from mousetrap.shapes import RunState
+from support.inbox import eventually
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, add, double, just_now_ms
 
 pytestmark = pytest.mark.own_queues
@@ -61,6 +62,10 @@ async def alive_count(bench: Workbench) -> int:
     return await bench.queue.count_ready(bench.queue_of("add"))
 
 
+async def alive_and_dead(bench: Workbench) -> int:
+    return await alive_count(bench) + await dead_count(bench)
+
+
 async def test_a_look_shows_every_letter_oldest_first_and_leaves_all_where_they_are(bench: Workbench) -> None:
     jobs = [await bury(bench, f"r{number}", at_ms=1000 - number) for number in range(120)]
     letters = letters_of(bench)
@@ -70,7 +75,7 @@ async def test_a_look_shows_every_letter_oldest_first_and_leaves_all_where_they_
     for looked in looks:
         assert [letter.id for letter in looked.letters] == [job.id for job in reversed(jobs)]
         assert (looked.seen, looked.unseen) == (120, 0)
-    assert await dead_count(bench) == 120
+    await eventually(lambda: dead_count(bench), 120)
 
 
 async def test_looks_at_the_same_time_see_the_same(bench: Workbench) -> None:
@@ -123,7 +128,7 @@ async def test_more_letters_than_one_look_takes_are_reported(
     looked = await letters_of(bench).look(ALL)
 
     assert (len(looked.letters), looked.seen, looked.unseen) == (5, 5, 2)
-    assert await dead_count(bench) == 7
+    await eventually(lambda: dead_count(bench), 7)
 
 
 async def test_large_letters_are_not_all_held_at_once(
@@ -137,7 +142,7 @@ async def test_large_letters_are_not_all_held_at_once(
 
     assert looked.seen == 50  # what is taken before anything is known of their size
     assert looked.unseen == 10
-    assert await dead_count(bench) == 60
+    await eventually(lambda: dead_count(bench), 60)
 
 
 async def test_a_redriven_letter_completes_its_run(bench: Workbench) -> None:
@@ -239,7 +244,7 @@ async def test_a_letter_that_the_broker_put_aside_undecided_is_not_dropped(bench
     repaired = await letters_of(bench).redrive(ALL, rate=100, limit=10)
 
     assert (repaired.matched, repaired.stale) == (1, 0)
-    assert await alive_count(bench) + await dead_count(bench) == 1
+    await eventually(lambda: alive_and_dead(bench), 1)
 
 
 async def test_the_letter_of_a_job_that_has_gone_on_is_dropped(bench: Workbench) -> None:
@@ -276,7 +281,7 @@ async def test_only_what_is_selected_is_redriven_no_more_than_the_limit_and_no_f
     left = (await letters.look(ALL)).letters
     assert Counter(letter.reason for letter in left) == {"max-retries": 2, "contract": 5}
     assert {letter.id for letter in left if letter.reason == "max-retries"} == {it.id for it in wanted[3:]}
-    assert await alive_count(bench) == 3
+    await eventually(lambda: alive_count(bench), 3)
 
 
 async def test_a_discarded_letter_is_gone_and_its_neighbours_are_not(bench: Workbench) -> None:
@@ -332,7 +337,7 @@ async def test_an_edited_letter_completes_its_run_with_the_new_input(bench: Work
 
         with pytest.raises(ContractBroken):
             await letters.redrive_edited(letter.queue, letter.id, b'"four"')
-        assert await dead_count(bench) == 1
+        await eventually(lambda: dead_count(bench), 1)
         repaired = await letters.redrive_edited(letter.queue, letter.id, b"4")
         run = await completed(bench, run_id)
 
@@ -349,7 +354,7 @@ async def test_a_letter_of_an_unknown_stage_cannot_be_edited(bench: Workbench) -
     with pytest.raises(NotEditable, match="'gone'"):
         await letters_of(bench).redrive_edited(bench.queue_of("add"), job.id, b"2")
 
-    assert await dead_count(bench) == 1
+    await eventually(lambda: dead_count(bench), 1)
 
 
 async def test_a_redriven_job_is_done_however_late_it_is(bench: Workbench) -> None:
@@ -406,8 +411,8 @@ async def test_a_redrive_that_dies_half_way_is_repeated_and_the_job_is_done_once
 
     with pytest.raises(Dies):
         await dying.redrive(ALL, rate=100, limit=10)
-    assert await dead_count(bench) == 1
-    assert await alive_count(bench) == after
+    await eventually(lambda: dead_count(bench), 1)
+    await eventually(lambda: alive_count(bench), after)
     assert await bench.store.get("r1") is None  # whose run waits for nothing that may never come
     again = await letters_of(bench).redrive(ALL, rate=100, limit=10)
     async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as worker:
@@ -454,7 +459,8 @@ async def test_a_queue_that_takes_no_more_ends_a_redrive_and_no_letter_is_lost(b
     with pytest.raises(QueueUnreachable):
         await letters_of(replace(bench, queue=Full())).redrive(ALL, rate=100, limit=10)
 
-    assert (await alive_count(bench), await dead_count(bench)) == (2, 3)
+    await eventually(lambda: alive_count(bench), 2)
+    await eventually(lambda: dead_count(bench), 3)
 
 
 async def test_a_redriven_job_is_signed_and_carries_its_generation(bench: Workbench) -> None:

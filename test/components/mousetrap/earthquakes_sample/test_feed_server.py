@@ -10,8 +10,8 @@ from mousetrap.earthquakes_sample import served_week
 
 def test_the_week_is_served_packed_and_nothing_else_is() -> None:
     with served_week() as url:
-        answer = httpx.get(url)
-        other = httpx.get(url + "x")
+        answer = httpx.get(url, timeout=60)
+        other = httpx.get(url + "x", timeout=60)
 
     assert answer.headers["Content-Encoding"] == "gzip"
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -23,7 +23,7 @@ def test_the_week_is_served_packed_and_nothing_else_is() -> None:
 @pytest.mark.parametrize("port", [70_000, -1])
 def test_a_port_that_is_none_is_replaced(port: int) -> None:
     with served_week(port) as url:
-        assert httpx.get(url).status_code == 200
+        assert httpx.get(url, timeout=60).status_code == 200
 
 
 def test_the_port_is_the_wanted_one_unless_it_is_taken() -> None:

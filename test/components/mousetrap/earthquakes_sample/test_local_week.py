@@ -26,7 +26,7 @@ def url(found: Sample) -> str:
 
 def test_the_input_names_a_feed_that_serves_the_week_and_may_be_fetched(tmp_path: Path) -> None:
     with local_week(tmp_path, Settings(), frozenset()) as found:
-        answer = httpx.get(url(found))
+        answer = httpx.get(url(found), timeout=60)
 
     assert answer.json()["type"] == "FeatureCollection"
     assert len(packed_week()) == int(answer.headers["Content-Length"])

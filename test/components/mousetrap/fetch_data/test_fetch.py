@@ -94,7 +94,7 @@ def test_a_body_that_trickles_ends_at_the_time_bound(
         handler.send_header("Content-Length", str(len(week)))
         handler.end_headers()
         handler.wfile.write(week[:1000])
-        release.wait(timeout=30)
+        release.wait(timeout=60)
 
     server.routes["/week"] = trickle
 

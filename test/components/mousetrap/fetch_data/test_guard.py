@@ -167,7 +167,7 @@ def test_tls_asks_for_the_name_and_not_for_the_address(fetch: Fetch) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sni_callback = lambda _socket, name, _context: asked.append(name)
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(30)
+    listener.settimeout(60)
 
     def serve() -> None:
         connection, _ = listener.accept()

@@ -28,8 +28,10 @@ WITHIN_S = 60.0
 
 
 @pytest.fixture
-def patient_clients() -> None:
-    """Clients as they are: some of these tests are about servers that do not answer."""
+def impatient(patient_clients: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients as they are, for a server that does not answer."""
+    monkeypatch.setattr("mousetrap.store_client.opening._CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("mousetrap.store_client.opening._REPLY_TIMEOUT_S", 1.5)
 
 
 @pytest.fixture
@@ -140,6 +142,7 @@ async def test_an_end_during_an_outage_of_the_store_is_found_when_it_is_back(
     assert run.state == RunState.COMPLETED
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_wait_without_a_limit_ends_when_the_store_stays_away(store: RunStore, proxy: Proxy) -> None:
     async with open_store(proxy.url, retention=600) as waiter:
         await begun(store, "r1")
@@ -184,6 +187,7 @@ def test_an_outage_is_counted_from_its_start_and_ends_with_an_answer() -> None:
         outage.check(219, error)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_connection_that_is_half_open_is_noticed_and_replaced(
     store: RunStore, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,7 +94,7 @@ def test_a_port_that_is_taken_is_a_wrong_setting(start_worker: Start) -> None:
 def test_a_log_line_shows_what_a_worker_does(start_worker: Start, runs: Any) -> None:
     worker = start_worker(**OFTEN)
     worker.wait_for_line(
-        "serving test_in_loop, test_in_thread: 0 running, 0 done, 0 failed, broker ok, store ok", 30
+        "serving test_in_loop, test_in_thread: 0 running, 0 done, 0 failed, broker ok, store ok"
     )
 
     waiting = runs.submit(IN_LOOP, "wait")

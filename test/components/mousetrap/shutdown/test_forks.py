@@ -19,7 +19,7 @@ def fork_and_end():
     child = context.Process(target=wait)
     child.start()
     child.terminate()  # at once: it may be before the child has run a line of its own
-    child.join(20)
+    child.join(60)
     return child.exitcode
 
 async def main():

@@ -55,11 +55,6 @@ asyncio.run(work())
 """
 
 
-@pytest.fixture
-def patient_clients() -> None:
-    """Clients as they are: some of these tests are about servers that do not answer."""
-
-
 class Inbox:
     """The deliveries of a subscription."""
 
@@ -338,12 +333,12 @@ async def test_a_server_that_is_away_is_named_without_its_password_in_one_warnin
 
 
 async def test_a_server_that_goes_silent_leaves_a_sent_message_unconfirmed_and_fails_the_check(
-    own_valkey: EmbeddedValkey,
+    own_valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert own_valkey.pid is not None
     async with opened(own_valkey.url, confirm_deadline=2.0) as queue:
-        await queue.check()
-        await queue.publish("work", Message("kept", b"body"))
+        await eventually(lambda: publishes(queue), True)
+        monkeypatch.setattr("mousetrap.stream_queue.stream_queue._REPLY_TIMEOUT_S", 1.5)
         os.kill(own_valkey.pid, signal.SIGSTOP)
         try:
             with pytest.raises(PublishUnconfirmed, match="same id"):
@@ -352,7 +347,17 @@ async def test_a_server_that_goes_silent_leaves_a_sent_message_unconfirmed_and_f
                 await queue.check()
         finally:
             os.kill(own_valkey.pid, signal.SIGCONT)
+            monkeypatch.undo()
         await queue.check()
+
+
+async def publishes(queue: Queue) -> bool:
+    """Whether a message is confirmed in time."""
+    try:
+        await queue.publish("work", Message("kept", b"body"))
+    except (PublishUnconfirmed, QueueUnreachable):
+        return False
+    return True
 
 
 async def test_publishes_wait_for_a_server_that_comes_back_and_the_log_reports_both_ends_once(

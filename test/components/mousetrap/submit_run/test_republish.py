@@ -10,6 +10,7 @@ from mousetrap.run_store import Terms
 from mousetrap.run_store.keys import packed_run_key
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import Submitter
+from support.inbox import eventually
 from support.valkey import administrator
 from support.workbench import KEYRING, Workbench, add, double, on_streams
 
@@ -54,7 +55,7 @@ async def test_runs_that_cannot_be_published_hold_up_no_others(
     with pytest.raises(type(error)):
         await submitter.republish(age=0.0)
 
-    assert await bench.queue.count_ready(bench.queue_of("double")) == 1
+    await eventually(lambda: bench.queue.count_ready(bench.queue_of("double")), 1)
     assert queue.refused == 1, "a queue that takes none is asked once in a round"
 
 

@@ -10,6 +10,7 @@ from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict, open_store
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import SubmitOptions, new_run_id, run_id_of_key, submit_run
+from support.inbox import eventually
 from support.ports import closed_port
 from support.workbench import KEYRING, Workbench, a_pipeline, add, double, on_streams
 
@@ -19,7 +20,7 @@ async def test_an_accepted_run_is_recorded_and_its_first_job_is_in_the_queue(ben
     accepted = await bench.submitter.submit(bench.pipeline, b"1", run_id="r1")
 
     assert accepted == ("r1", True)
-    assert await bench.queue.count_ready(bench.queue_of("add")) == 1
+    await eventually(lambda: bench.queue.count_ready(bench.queue_of("add")), 1)
     run = await bench.store.get("r1")
     assert run is not None
     assert run.state == RunState.QUEUED
@@ -91,7 +92,7 @@ async def test_a_repeat_of_what_was_recorded_and_never_published_publishes_it(be
     again = await bench.submitter.submit(bench.pipeline, b"1", run_id="r1")
 
     assert again == ("r1", False)
-    assert await bench.queue.count_ready(bench.queue_of("add")) == 1
+    await eventually(lambda: bench.queue.count_ready(bench.queue_of("add")), 1)
 
 
 @on_streams

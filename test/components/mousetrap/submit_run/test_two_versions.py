@@ -4,6 +4,7 @@ import pytest
 
 from mousetrap.run_store import RunConflict
 from mousetrap.submit_run import Submission
+from support.inbox import eventually
 from support.workbench import Workbench, add, double, on_streams
 
 #: The wire format of the version that accepts a run first, and of the one that is asked again.
@@ -66,7 +67,7 @@ async def test_another_input_under_its_id_is_refused(
     with pytest.raises(RunConflict):
         await bench.submitter.submit(bench.pipeline, b"2", run_id="r1")
 
-    assert await bench.queue.count_ready(bench.queue_of("add")) == 1
+    await eventually(lambda: bench.queue.count_ready(bench.queue_of("add")), 1)
 
 
 @VERSIONS

@@ -118,7 +118,7 @@ async def test_an_isolated_handler_of_a_cancelled_run_is_killed_whatever_it_does
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-@pytest.mark.test_timeout(float(COMPUTING) + 60)
+@pytest.mark.test_timeout(float(COMPUTING) + 120)
 async def test_a_handler_that_computes_for_longer_than_the_broker_waits_for_a_sign_keeps_its_connection(
     broker_url: str, store_url: str, isolated: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
