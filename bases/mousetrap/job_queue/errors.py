@@ -8,6 +8,7 @@ from pika.exceptions import (
     AMQPConnectionError,
     ChannelClosedByBroker,
     ConnectionClosed,
+    ConnectionOpenAborted,
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
 )
@@ -39,7 +40,7 @@ def explain(error: BaseException) -> str:
             return f"it reports {text}: give that user the right, as docs/broker-rights.md lists them, or use another user"
         case ChannelClosedByBroker(reply_text=text) | ConnectionClosed(reply_text=text):
             return explain_drift(text) or f"it reports {text}"
-        case TimeoutError():
+        case TimeoutError() | ConnectionOpenAborted():  # pika gave the handshake up
             return f"it does not answer in time: {CHECK}"
         case OSError() | AMQPConnectionError():
             return f"{str(cause) or type(cause).__name__}: {CHECK}"
