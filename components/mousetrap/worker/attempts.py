@@ -52,8 +52,6 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     task: "asyncio.Task[Any] | None" = None
     #: The job with the payload that its reference names, once that is read.
     whole_job: Job | None = None
-    #: The job as a message of a later submission has it, where one came too: the store may have refused the submission of `job`.
-    later: Job | None = None
     #: The store's reply to its claim.
     claim: Claim | None = None
     #: 0 until the store granted the claim, and once it has replied that another worker has the job.
@@ -66,6 +64,8 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     beside: Beside | None = None
     #: What becomes of its deliveries, once that is known.
     ending: Ending | None = None
+    #: Whether `job` is of a later submission than the claim: the store may have refused the earlier one, and accepted this.
+    is_later: bool = False
     #: Whether it counts towards the jobs that may run at once.
     holds: bool = True
     #: Whether it goes on alone, from where it was.
@@ -148,8 +148,8 @@ class Attempts:
         """A new attempt; None when one of the same message is under way, which takes the delivery over."""
         key = _key(job)
         if (running := self._table.get(key)) is not None:
-            if job.accepted_ms > (running.later or running.job).accepted_ms:
-                running.later = job
+            if job.accepted_ms > running.job.accepted_ms:
+                running.job, running.is_later = job, True
                 running.deliveries.insert(0, delivery)
             else:
                 running.deliveries.append(delivery)

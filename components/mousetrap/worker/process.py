@@ -93,8 +93,8 @@ class Processor:
 
     async def _claimed_and_run(self, attempt: Attempt) -> Outcome | Ending:
         claim = attempt.claim or await self._claims.claim(attempt)
-        if isinstance(claim, Over) and attempt.later is not None:
-            attempt.job, attempt.later = attempt.later, None
+        if isinstance(claim, Over) and attempt.is_later:
+            attempt.is_later = False
             claim = await self._claims.claim(attempt)
         if attempt.obsolete and attempt.outcome is None and attempt.suspended is None:
             return await self._stopped(attempt)  # while it waited for its turn
