@@ -103,6 +103,13 @@ class Items:
             if self._passing is not None:
                 self._passing.cancel()
 
+    def check(self, value: Any) -> None:
+        """Raises YieldRefused for what is not what `run` gave, once it has passed the middleware."""
+        if type(value) is not Opened:
+            raise YieldRefused(
+                f"the middleware of stage {self._stage!r} did not return what `call_next` gave: a fan-out's items are jobs by then"
+            )
+
     def _take_all(
         self,
         function: Callable[..., Generator[Any, None, Any]],

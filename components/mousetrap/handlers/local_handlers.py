@@ -89,7 +89,7 @@ class _LocalHandler(BoundHandler):
             return self.judged(ended.error, job)
         try:
             outcome = variables.run(done, ended.value, self.stage, self.takers, self._host.largest)
-            return forked(outcome, self.forks)
+            return forked(outcome, self.forks) if self.forks else outcome
         except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class
             return self.judged(error, job)
 

@@ -19,7 +19,6 @@ from mousetrap.pipeline import (
     SerializerMissing,
     SerializerName,
     Stage,
-    item_of,
     members,
     read,
     read_payload,
@@ -52,8 +51,8 @@ def done(
     Where several stages follow, the value's type selects the next one, and the outcome names it. An output of more than `largest`
     bytes gives the job up.
     """
-    if item_of(stage.output) is not None:
-        return _opened(value, stage)
+    if type(value) is Opened:
+        return Done(msgspec.Raw(b"null"), children=value.children)
     name: SerializerName = msgspec.UNSET
     try:
         next_stage = _taker(value, stage, followers)
@@ -79,16 +78,6 @@ def forked(outcome: Done | GiveUp, forks: tuple[str, ...]) -> Done | GiveUp:
     if not forks or not isinstance(outcome, Done) or outcome.next is not msgspec.UNSET:
         return outcome
     return msgspec.structs.replace(outcome, forks=forks)
-
-
-def _opened(value: Any, stage: Stage) -> Done | GiveUp:
-    """The outcome of a fan-out, whose items are jobs by now."""
-    if isinstance(value, Opened):
-        return Done(msgspec.Raw(b"null"), children=value.children)
-    error = ContractBroken(
-        "its middleware did not return what `call_next` gave: a fan-out's items are jobs by then"
-    )
-    return GiveUp("contract", failure_of(error, f"the output of stage {stage.name!r}: "))
 
 
 def _taker(value: Any, stage: Stage, followers: Sequence[Stage]) -> Stage | None:

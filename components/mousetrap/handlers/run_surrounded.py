@@ -22,10 +22,15 @@ async def run_surrounded(
     call_next: Next = partial(_call_handler, binding, calls, given, context)
     for middleware in reversed(binding.middleware):
         call_next = partial(_call_middleware, middleware, context, call_next)
+    value = None  # of an `around` that suppresses the error
     if binding.around is None:
-        return await call_next(payload)
-    async with binding.around(context):
-        return await call_next(payload)
+        value = await call_next(payload)
+    else:
+        async with binding.around(context):
+            value = await call_next(payload)
+    if isinstance(given, Items):
+        given.check(value)
+    return value
 
 
 def _call_middleware(
