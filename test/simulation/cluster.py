@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, cast
@@ -12,6 +12,7 @@ import msgspec
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
 from mousetrap.jobs import Job, MousetrapError, dead_queue, first_job
+from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunConflict, StoredRun
 from mousetrap.run_store.keys import packed_run_key
 from mousetrap.shapes import RunState
@@ -21,13 +22,13 @@ from mousetrap.testing.simulation.process import CrashPoint, Fault, Process
 from mousetrap.testing.simulation.simulation import KEYRING, Node, Simulation
 from mousetrap.testing.simulation.store_client import Store, Transitions
 from mousetrap.worker import Runtime, WorkerOptions, run_worker
+from simulation.graphs import GRAPH_KINDS, Drawn, Piece
 from simulation.handlers import (
     HANDLERS,
     KINDS,
     LARGE,
     OPTIONS,
     PIPELINES,
-    QUEUES,
     Dependencies,
     Work,
     counted,
@@ -54,14 +55,19 @@ class Cluster(Simulation):
     """Two servers, the workers and an API. With `packed`, new runs are of wire format 5; with `split`, the store is a cluster of
     three. Call `end` after use."""
 
-    def __init__(self, keep: int = 64, *, packed: bool = False, split: bool = False) -> None:
-        super().__init__((name for queue in QUEUES for name in (queue, dead_queue(queue))), keep=keep)
+    def __init__(
+        self, keep: int = 64, *, packed: bool = False, split: bool = False, drawn: Drawn | None = None
+    ) -> None:
+        self.drawn = drawn
+        self.pipelines: dict[str, Pipeline] = {drawn.pipeline.name: drawn.pipeline} if drawn else PIPELINES
+        self.queues = [stage.queue for each in self.pipelines.values() for stage in each.stages]
+        super().__init__((name for queue in self.queues for name in (queue, dead_queue(queue))), keep=keep)
         self.split: StoreCluster | None = None
         if split:
             later, now_ms = self.loop.call_later, self.server.now_ms
             self.split = StoreCluster(now_ms, later, self.names, self.transitioned)
             self.server = self.store = cast(Any, self.split)
-        self.ledger = Ledger(self.loop.time)
+        self.ledger = Ledger(self.loop.time, GRAPH_KINDS)
         self.workers: dict[str, Node] = {}
         self.runs: list[str] = []
         self.packed = packed
@@ -108,7 +114,7 @@ class Cluster(Simulation):
     @property
     def quiet(self) -> bool:
         """True if all runs have ended, and no message is left to deliver."""
-        left = set(self.broker.left()) - {dead_queue(queue) for queue in QUEUES}
+        left = set(self.broker.left()) - {dead_queue(queue) for queue in self.queues}
         ended = all(RunState(state).ended for state in self.ledger.states.values())
         return not left and ended and not self._tasks and not self._redrives
 
@@ -145,11 +151,11 @@ class Cluster(Simulation):
             Binding(
                 pipeline=pipeline,
                 stage=stage.name,
-                handler=HANDLERS.get(stage.name, work),
+                handler=self._handlers.get(stage.name, work),
                 middleware=(counted,) if stage.name == "add" else (),
                 lifespan=partial(self._dependencies, node.process),
             )
-            for pipeline in PIPELINES.values()
+            for pipeline in self.pipelines.values()
             for stage in pipeline.stages
         ]
         options = WorkerOptions(
@@ -311,6 +317,13 @@ class Cluster(Simulation):
 
     # Inside the cluster
 
+    @property
+    def _handlers(self) -> Mapping[str, Callable[..., Any]]:
+        return self.drawn.handlers if self.drawn else HANDLERS
+
+    def _pipeline_of(self, run: str) -> Pipeline:
+        return self.drawn.pipeline if self.drawn else KINDS[self.ledger.facts[run].kind]
+
     def _api(self) -> Node:
         """The API, started again if it died."""
         if not self.api.process.alive:
@@ -335,7 +348,7 @@ class Cluster(Simulation):
         yield Dependencies(process, self.ledger, disturbed, self._recorded)
 
     def _recorded(self, run: str) -> int:
-        pipeline = KINDS[self.ledger.facts[run].kind]
+        pipeline = self._pipeline_of(run)
         first = first_job(
             run_id=run, pipeline=pipeline.name, stage=pipeline.first.name, payload=b"null", accepted_ms=0
         )
@@ -371,7 +384,7 @@ class Cluster(Simulation):
         while True:
             await asyncio.sleep(REPUBLISH_S)
             with suppress(MousetrapError):
-                await Submitter(node.store, node.queue, KEYRING, PIPELINES).republish()
+                await Submitter(node.store, node.queue, KEYRING, self.pipelines).republish()
 
     async def _sweep(self, node: Node) -> None:
         while True:
@@ -381,11 +394,12 @@ class Cluster(Simulation):
 
     async def _submit(self, run: str, *, is_new: bool = False) -> None:
         node, facts = self._api(), self.ledger.facts[run]
-        body = msgspec.json.encode(Work(facts.kind, text=text_of(run) if facts.large else ""))
+        work = Piece(facts.kind) if self.drawn else Work(facts.kind, text=text_of(run) if facts.large else "")
+        body = msgspec.json.encode(work)
         options = OPTIONS.get(facts.kind, SubmitOptions())
         try:
-            submitter = Submitter(node.store, node.queue, KEYRING, PIPELINES)
-            await submitter.submit(KINDS[facts.kind], body, run_id=run, options=options, is_new=is_new)
+            submitter = Submitter(node.store, node.queue, KEYRING, self.pipelines)
+            await submitter.submit(self._pipeline_of(run), body, run_id=run, options=options, is_new=is_new)
         except RunConflict as error:
             self.ledger.wrong.append(f"{run} conflicts with another run of its id: {error}")
         except MousetrapError as error:
@@ -410,7 +424,7 @@ class Cluster(Simulation):
         node, asked = self._api(), object()
         if repeat:
             self._redrives.add(asked)
-        letters = DeadLetters(node.queue, node.store, KEYRING, PIPELINES)
+        letters = DeadLetters(node.queue, node.store, KEYRING, self.pipelines)
         try:
             repaired = await letters.redrive(Selection(), rate=1000.0, limit=100)
         except MousetrapError as error:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from mousetrap.jobs import Job, dead_queue, decode
 from simulation.cluster import LEASE_S, Cluster
-from simulation.handlers import CRASHES, FALLS_BACK, QUEUES, STEPS, TRIES
+from simulation.graphs import GRAPH_KINDS
+from simulation.handlers import CRASHES, FALLS_BACK, STEPS, TRIES
 from simulation.ledger import PromiseBroken, RunFacts, untimed
 from simulation.payloads import runs_with_payloads, text_of
 from simulation.stored import events, result
@@ -30,6 +31,9 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
         state = cluster.ledger.states.get(run)
         if facts.end_forgotten:  # it stands as it did before: nothing of it is in a queue any more
             continue
+        if facts.kind in GRAPH_KINDS:
+            yield from _graph(cluster, run, facts, state, letters[run])
+            continue
         yield from _ending(cluster, run, facts, state)
         yield from _dead_letters(run, facts, state, letters[run])
         yield from _attempts(cluster, run, facts)
@@ -48,7 +52,7 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
 
 
 def _queues(cluster: Cluster) -> Iterator[str]:
-    kept = {dead_queue(queue) for queue in QUEUES}
+    kept = {dead_queue(queue) for queue in cluster.queues}
     if left := {queue: count for queue, count in cluster.broker.left().items() if queue not in kept}:
         yield f"messages are left over: {left}"
     for key in untimed(cluster.server):
@@ -97,6 +101,28 @@ def _ending(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> I
         may.add("failed")
     if state not in may:
         yield f"{run} ({facts.kind}) should be {expected}, and is {state}"
+
+
+def _graph(
+    cluster: Cluster, run: str, facts: RunFacts, state: str | None, letters: list[Job]
+) -> Iterator[str]:
+    """A run of a graph has ended; it failed only where jobs of it were given up, and their letters are there."""
+    assert cluster.drawn is not None
+    if not facts.accepted:
+        return
+    if state not in _ENDINGS:
+        yield f"{run} was accepted and is {state or 'unknown'}"
+    if facts.cancelled_at is not None and state != "cancelled" and not facts.redriven:
+        yield f"{run} was cancelled, and is {state}"
+    if state == "failed" and not letters:
+        yield f"{run} failed, and has no dead letter"
+    may_fail = cluster.drawn.breaks(facts.kind) or facts.damaged or _killed(cluster, run)
+    if state == "failed" and not may_fail:
+        yield f"{run} ({facts.kind}) failed"
+    if state == "cancelled" and not facts.cancel_asked:
+        yield f"{run} is cancelled, and it was not asked for"
+    if state == "completed" and may_fail and not facts.redriven and not _killed(cluster, run):
+        yield f"{run} ({facts.kind}) completed, though too many of its children were given up"
 
 
 def _expected(facts: RunFacts, *, packed: bool) -> str:
@@ -176,7 +202,7 @@ def _yielded(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> 
 
 def _letters(cluster: Cluster) -> dict[str, list[Job]]:
     letters: defaultdict[str, list[Job]] = defaultdict(list)
-    for queue in QUEUES:
+    for queue in cluster.queues:
         for message in cluster.broker.waiting(dead_queue(queue)):
             job = decode(message.body)
             letters[job.run_id].append(job)

@@ -85,7 +85,7 @@ async def work(given: Work, context: Context[Dependencies]) -> Work:
     """The handler of every stage."""
     deps, where = context.deps, f"{context.run_id}.{context.stage}"
     await deps.process.point(f"begins {where}#{context.attempt} under fence {context.fence}")
-    call = _handler_call(context)
+    call = handler_call(context)
     deps.ledger.begins(call)
     if given.fences:
         deps.ledger.follows(call, given.fences[-1], deps.recorded(context.run_id))
@@ -181,7 +181,8 @@ async def _misbehave(kind: str, context: Context[Dependencies]) -> None:
         raise TransientError("try again later")
 
 
-def _handler_call(context: Context[Dependencies]) -> HandlerCall:
+def handler_call(context: Context[Dependencies]) -> HandlerCall:
+    """The call of a handler that begins now."""
     return HandlerCall(
         process=context.deps.process,
         run=context.run_id,

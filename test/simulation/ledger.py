@@ -87,6 +87,8 @@ class Ledger:
     """The facts; `check` raises PromiseBroken for the first one that must not be."""
 
     now: Callable[[], float]
+    #: The kinds of runs with fan-outs and forks.
+    graph_kinds: Collection[str] = ()
     facts: dict[str, RunFacts] = field(default_factory=dict)
     calls: list[HandlerCall] = field(default_factory=list)
     #: Job and fence of each attempt that entered its middleware.
@@ -255,7 +257,9 @@ class Ledger:
         now_ms = server.now_ms()
         facts = self.facts[run]
         repaired = self.states.get(run) == "failed" and facts.begun < generation <= facts.redriven
-        if self.states.get(run) in ENDS and not repaired and not self._accepted_since(run):
+        # Where a child is lost that its join needs, the others go on, so that the run can be repaired.
+        in_fan = self.states.get(run) == "failed" and facts.kind in self.graph_kinds
+        if self.states.get(run) in ENDS and not repaired and not in_fan and not self._accepted_since(run):
             self._report(f"a job of {run} was granted when the run had ended: {self.states[run]}")
         facts.begun = max(facts.begun, generation)
         expires_ms = run_number(server, run, "expires_ms")
@@ -267,7 +271,8 @@ class Ledger:
 
     def _claimed_plainly(self, server: StoreServer, process: Process, job: str, run: str) -> None:
         """A plain claim was recorded. It holds in a live run alone: in another it is taken back, or the run is opened."""
-        if dict(run_states(server)).get(run) == "queued":
+        state, is_graph = dict(run_states(server)).get(run), self.facts[run].kind in self.graph_kinds
+        if state == "queued" or (state == "failed" and is_graph):
             self._taken(process, job, run, redelivered=False)
             self._granted(server, process, job, run, 1, 0)
 
@@ -298,7 +303,8 @@ class Ledger:
     def _watch_runs(self, server: StoreServer, calls: set[str]) -> None:
         for run, state in run_states(server):
             before = self.states.get(run)
-            repaired = before == "failed" and self.facts[run].redriven and calls & {"redriven", "claim"}
+            by_claim = calls & {"redriven", "claim"} or self.facts[run].kind in self.graph_kinds
+            repaired = before == "failed" and self.facts[run].redriven and by_claim
             again = repaired or ("open_run" in calls and before == "rejected")
             again = again or ("claim" in calls and self._accepted_since(run))
             if before in ENDS and state != before and not again:

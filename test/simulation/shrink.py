@@ -50,8 +50,10 @@ def _one_step_smaller(broken: FailingRun, made: type[PromiseMachine]) -> Failing
 def _attempts(steps: Steps) -> Iterator[Steps]:
     """Shorter lists of steps, those with large cuts first."""
     size = max(1, len(steps) // 2)
+    first = 1 if "graph" in steps[0].how else 0  # without its graph there is no cluster
     while size:
-        yield from (steps[:place] + steps[place + size :] for place in reversed(range(len(steps) - size + 1)))
+        cuts = reversed(range(first, len(steps) - size + 1))
+        yield from (steps[:place] + steps[place + size :] for place in cuts)
         size //= 2
     for place, step in enumerate(steps):
         for simpler in _simpler(step):
@@ -64,10 +66,11 @@ def _simpler(step: Step) -> Iterator[Step]:
             yield from (
                 Step(step.what, {**step.how, name: value[:k] + value[k + 1 :]}) for k in range(len(value))
             )
+            plain = "graph" if value and value[0].startswith("graph") else "plain"
             yield from (
-                Step(step.what, {**step.how, name: [*value[:k], "plain", *value[k + 1 :]]})
+                Step(step.what, {**step.how, name: [*value[:k], plain, *value[k + 1 :]]})
                 for k in range(len(value))
-                if value[k] != "plain"
+                if value[k] != plain
             )
         elif name in ("then", "seconds", "back_after") and value > 0.0015:
             yield from (Step(step.what, {**step.how, name: less}) for less in (0.0, 0.02) if less < value)

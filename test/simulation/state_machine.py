@@ -13,6 +13,7 @@ from mousetrap.testing.simulation.clock import Livelock
 from mousetrap.testing.simulation.process import Fault
 from simulation import final_checks
 from simulation.cluster import Cluster
+from simulation.graphs import GRAPH_KINDS, Drawn, Parts, graphs
 from simulation.handlers import KINDS
 from simulation.ledger import PromiseBroken
 from simulation.store_cluster import PAIRS
@@ -21,12 +22,13 @@ WORKERS = ("ann", "bob")
 #: Without an event for this long, none will come: longer than any lease, delay, outage and poll.
 QUIET_S = 150.0
 #: Runs in one simulation; returns to its queue after which a real broker would give a message up.
-_MAX_RUNS, _MAX_RETURNS = 9, 40
+_MAX_RUNS, _MAX_GRAPH_RUNS, _MAX_RETURNS = 9, 4, 40
 
 #: Seconds after each step: shorter than a call, than a handler, than a lease, and longer.
 then = st.sampled_from((0.0, 0.0015, 0.004, 0.02, 0.06, 0.6, 4.0, 12.0, 35.0, 70.0))
 a_while = st.sampled_from((0.003, 0.5, 5.0, 25.0, 45.0))
 kinds = st.lists(st.sampled_from(tuple(KINDS)), min_size=1, max_size=3)
+graph_kinds = st.lists(st.sampled_from(GRAPH_KINDS), min_size=1, max_size=2)
 workers = st.sampled_from(WORKERS)
 who = st.sampled_from((*WORKERS, "api"))
 runs = st.integers(1, _MAX_RUNS)
@@ -81,11 +83,15 @@ class PromiseMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cluster = Cluster(self.KEEP, packed=self.PACKED, split=self.SPLIT)
-        for name in WORKERS:
-            self.cluster.start(name)
         self.steps: list[Step] = []
         self._failed = False
+        self._open(None)
+
+    def _open(self, drawn: Drawn | None) -> None:
+        """Starts the cluster and its workers."""
+        self.cluster = Cluster(self.KEEP, packed=self.PACKED, split=self.SPLIT, drawn=drawn)
+        for name in WORKERS:
+            self.cluster.start(name)
         self._pass_time(0.02)
 
     # Users
@@ -249,6 +255,30 @@ class BesideMachine(KeepingMachine):
     """The same where every outcome is kept: what follows is published while it is being recorded."""
 
     PACKED = True
+
+
+class GraphMachine(BesideMachine):
+    """The same where all runs are of one pipeline with fan-outs and forks, which is drawn first."""
+
+    def _open(self, drawn: Drawn | None) -> None:
+        if drawn is not None:
+            super()._open(drawn)
+
+    @initialize(graph=graphs, kinds=graph_kinds, then=then)
+    @recorded
+    def submit_first(self, graph: Parts, kinds: list[str], then: float) -> None:
+        self._open(Drawn(graph))
+        self._submit(kinds, then)
+
+    @precondition(lambda self: len(self.cluster.runs) < _MAX_GRAPH_RUNS)
+    @rule(kinds=graph_kinds, then=then)
+    @recorded
+    def submit(self, kinds: list[str], then: float) -> None:
+        self._submit(kinds, then)
+
+    def teardown(self) -> None:
+        if hasattr(self, "cluster"):
+            super().teardown()
 
 
 class ClusterMachine(BesideMachine):

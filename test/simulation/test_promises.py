@@ -21,6 +21,7 @@ from simulation.state_machine import (
     BesideMachine,
     FailingRun,
     ForgetfulMachine,
+    GraphMachine,
     KeepingMachine,
     PackedMachine,
     PromiseMachine,
@@ -52,7 +53,9 @@ def test_no_promise_of_a_chain_in_place_breaks_whatever_goes_wrong() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("machine", [PackedMachine, BesideMachine, SplitMachine, ForgetfulMachine])
+@pytest.mark.parametrize(
+    "machine", [PackedMachine, BesideMachine, GraphMachine, SplitMachine, ForgetfulMachine]
+)
 def test_no_promise_of_wire_format_5_breaks_whatever_goes_wrong(machine: type[PromiseMachine]) -> None:
     faulthandler.cancel_dump_traceback_later()
     broken = _first_broken(int(_ASKED or 100), machine)

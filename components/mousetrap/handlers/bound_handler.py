@@ -66,8 +66,10 @@ class BoundHandler(ABC):
         self.takers = binding.pipeline.takers(binding.stage)
         #: The names of those that each take it.
         self.forks = binding.pipeline.forks(binding.stage)
-        #: That stage, where no type has to select it; None after an end.
-        self.next_stage = self.follower()
+        #: What a job opens when it is done; None where at most one job follows.
+        self.opens = binding.pipeline.opened_by(binding.stage)
+        #: That stage, where no type has to select it; None after an end, and where children follow.
+        self.next_stage = None if self.opens else self.follower()
         self._host = host
 
     def follower(self, chosen: str | UnsetType = UNSET) -> Stage | None:

@@ -16,7 +16,7 @@ class Fan:
     opener: Stage
     #: The stages of its first jobs: one, or those of a fork in the order of their index.
     children: tuple[Stage, ...]
-    #: The stages that its jobs end with, each with one of them.
+    #: The stages that its jobs end with, each with one of them; of a fork, in the order of `children`.
     last: tuple[Stage, ...]
     #: The stage that takes their outputs; None where the last of them ends the run.
     join: Stage | None

@@ -23,7 +23,7 @@ class NamedFan(NamedTuple):
 
     opener: str
     children: tuple[str, ...]
-    #: The stages with whose outputs its children end, of which each child comes to one.
+    #: The stages with whose outputs its children end, of which each child comes to one; of a fork, in the order of `children`.
     last: tuple[str, ...]
     #: The stage that takes them; None where nothing joins it, so that it ends the run.
     join: str | None
@@ -179,7 +179,9 @@ class Graph:
                 inside = (name for name in self.ends if (opener, node.name) in self.opened[name])
                 yield NamedFan(opener, (node.name,), self.before[join] if join else tuple(inside), join)
         for join, opener in self._forks.items():
-            yield NamedFan(opener, self.after[opener], self.before[join], join)
+            forks, lasts = self.after[opener], self.before[join]
+            ends = tuple(next(last for last in lasts if last in self._reach(fork)) for fork in forks)
+            yield NamedFan(opener, forks, ends, join)
 
     def _join_of(self, opener: str) -> str | None:
         """The stage that gathers the fan-out of `opener`."""

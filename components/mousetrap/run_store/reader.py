@@ -102,12 +102,13 @@ class RunReader:
         async with self._changes.of(run_id) as watcher:
             while True:
                 watcher.look()
-                events, progress, head = await self._read_after(run_id, after, head)
+                events, progress, head, ended = await self._read_after(run_id, after, head)
                 event = None
                 for event in events:
                     after = event.id
                     yield event
-                if event is not None and event.last:  # an end with something after it was redriven
+                # An end with something after it was redriven, unless that is of a child which the others' fate did not stop.
+                if event is not None and (event.last or ended):
                     return
                 if progress is not None and progress != reported:
                     reported = progress
@@ -130,8 +131,9 @@ class RunReader:
 
     async def _read_after(
         self, run_id: str, after: str, head: Any
-    ) -> tuple[Sequence[Event], bytes | None, Any]:
-        """The events after `after`, the progress, and the head of the record of a packed run, for the next read."""
+    ) -> tuple[Sequence[Event], bytes | None, Any, bool]:
+        """The events after `after`, the progress, the head of the record of a packed run, for the next read, and whether that run
+        has ended."""
         async with self._reaching():
             if not head:
                 first = f"({after}" if after != "0" else "-"
@@ -141,9 +143,10 @@ class RunReader:
                 )
             if head:
                 snapshot = await take_snapshot(self._client, self._routes, run_id, head, after)
-                return snapshot.after(after), snapshot.progress, head
+                ended = snapshot.run is not None and RunState(snapshot.run.state).ended
+                return snapshot.after(after), snapshot.progress, head, ended
             events = () if is_damage(entries) else tuple(map(read_event, entries))
-            return events, None if is_damage(progress) else progress, None
+            return events, None if is_damage(progress) else progress, None, False
 
     @asynccontextmanager
     async def _reaching(self) -> AsyncIterator[None]:

@@ -177,6 +177,7 @@ def _options(settings: Settings, burst: bool) -> WorkerOptions:
         prefetch=settings.held,
         lease=settings.lease_seconds,
         grace=settings.grace_seconds,
+        fan_most=settings.fan_most,
         burst=burst,
         keyring=settings.keyring,
     )

@@ -108,6 +108,8 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     payload_inline_bytes: Annotated[int, Meta(ge=0, le=8_388_608)] = 65_536
     #: Bytes of a payload.
     payload_max_bytes: Annotated[int, Meta(ge=1, le=1_099_511_627_776)] = 268_435_456
+    #: Children that the fan-outs of one run may have.
+    fan_most: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from mousetrap.handlers import AsyncCall, BoundHandler
+from mousetrap.handlers import AsyncCall, AttemptInfo, AttemptOver, BoundHandler
 from mousetrap.jobs import Delivery, Done, Job, Outcome, StoreUnreachable
-from mousetrap.pipeline import Stage
+from mousetrap.pipeline import All, Fan, Stage
 from mousetrap.run_store import Claim, RunStore
 from mousetrap.telemetry import Observer
 from mousetrap.worker.beside import Beside
-from mousetrap.worker.settle import Ending, Publish
+from mousetrap.worker.endings import Ending, Publish
 from mousetrap.worker.stats import Running
 
 #: Seconds between two questions whether runs under way were cancelled: a cancel takes effect so late at most.
@@ -25,6 +25,12 @@ _CANCEL_POLL_S = 0.5
 #: that had lost the parent is no copy: it is refused for its fence, and another one of the same job must not go with it.
 _Key = tuple[str, int, int, int | UnsetType]
 _key: Callable[[Job], _Key] = attrgetter("id", "generation", "attempt", "parent_fence")
+
+
+def _key_in_fan(job: Job) -> _Key:
+    """The same of a job in a fan. Of a child no fence is compared, and a later attempt of its parent sends it again under its own."""
+    is_child = job.parent == job.fans[-1].job
+    return job.id, job.generation, job.attempt, UNSET if is_child else job.parent_fence
 
 
 # The collector need not know it: it is in a cycle only with the frame of a task, which is cleared when that ends.
@@ -44,7 +50,8 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     queue: str
     #: None where this worker has no handler for the job's stage.
     handler: BoundHandler | None
-    #: The stage that takes its output; None after the last, without a handler, and until the output's type has selected it.
+    #: The stage that takes its output; None after the last, without a handler, until the output's type has selected it, and
+    #: where the job opens a fan.
     next_stage: Stage | None
     #: Usually one. After a lost connection the queue delivers the message again, and this attempt takes that delivery over.
     deliveries: list[Delivery]
@@ -91,7 +98,14 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     @property
     def is_at_a_loss(self) -> bool:
         """Whether stages follow, and none of them is known to take the output."""
-        return self.next_stage is None and self.handler is not None and bool(self.handler.followers)
+        handler = self.handler
+        follows = handler is not None and bool(handler.followers) and handler.opens is None
+        return self.next_stage is None and follows
+
+    @property
+    def joins(self) -> bool:
+        """Whether the output is for a join, which nothing follows but the last output of its fan."""
+        return self.next_stage is not None and isinstance(self.next_stage.after, All)
 
     def goes_to(self, outcome: Outcome) -> None:
         """Notes the stage that takes the output, where the outcome names it."""
@@ -146,7 +160,7 @@ class Attempts:
 
     def begin(self, job: Job, delivery: Delivery) -> Attempt | None:
         """A new attempt; None when one of the same message is under way, which takes the delivery over."""
-        key = _key(job)
+        key = _key_in_fan(job) if job.fans else _key(job)
         if (running := self._table.get(key)) is not None:
             if job.accepted_ms > running.job.accepted_ms:
                 running.job, running.is_later = job, True
@@ -169,7 +183,7 @@ class Attempts:
     def serves_next(self, attempt: Attempt) -> bool:
         """Whether this worker serves the stage that follows as well, and goes on with it at once."""
         handler, following = attempt.handler, attempt.next_stage
-        if handler is None or following is None or not handler.pipeline.in_place:
+        if handler is None or following is None or not handler.pipeline.in_place or attempt.joins:
             return False
         return (following.queue, handler.pipeline.name, following.name) in self._handlers
 
@@ -180,7 +194,8 @@ class Attempts:
 
     def end(self, attempt: Attempt) -> None:
         """Takes it out of the table."""
-        del self._table[_key(attempt.job)]
+        job = attempt.job
+        del self._table[_key_in_fan(job) if job.fans else _key(job)]
         if attempt.holds:
             self.hold(attempt, False)
         if not self._table:
@@ -190,6 +205,14 @@ class Attempts:
     def left(self) -> Sequence[Attempt]:
         """Those under way."""
         return list(self._table.values())
+
+    def opening(self, info: AttemptInfo) -> tuple[Job, Fan]:
+        """The job of an attempt whose handler runs, and the fan that it opens."""
+        for each in self._table.values():
+            of_it = (each.job.id, each.fence) == (info.job_id, info.fence)
+            if of_it and each.handler is not None and each.handler.opens is not None:
+                return each.job, each.handler.opens
+        raise AttemptOver
 
     def running(self) -> Sequence[Running]:
         """The attempts that have their claim, oldest first."""
@@ -213,7 +236,7 @@ class Attempts:
             held = [each for each in self._table.values() if each.fence and each.began <= latest]
             renewed = await asyncio.gather(*map(self._renew, held), return_exceptions=True)
             for attempt, result in zip(held, renewed, strict=True):
-                if result is False and attempt.fence and self._table.get(_key(attempt.job)) is attempt:
+                if result is False and attempt.fence and attempt in self._table.values():
                     self._observer.lease_lost(attempt.job)
                     attempt.lose()
 

@@ -4,7 +4,7 @@ import msgspec
 
 from mousetrap.jobs import MousetrapError
 from mousetrap.run_store import Decision
-from mousetrap.worker.settle import Publish
+from mousetrap.worker.endings import Publish
 
 
 class Beside(msgspec.Struct):

@@ -1,5 +1,6 @@
 """Claims jobs in the run store and records their outcomes, through outages."""
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,15 +27,29 @@ from mousetrap.run_store import (
 from mousetrap.telemetry import Observer
 from mousetrap.worker.attempts import Attempt
 from mousetrap.worker.beside import Beside
+from mousetrap.worker.endings import (
+    Drop,
+    Ending,
+    Publish,
+    anchored,
+    ending_of,
+    forks_of,
+    unrecorded,
+    with_join,
+)
 from mousetrap.worker.exchange import Exchange, Replies
 from mousetrap.worker.in_place import StandIn
+from mousetrap.worker.joins import join_text
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
-from mousetrap.worker.settle import Drop, Ending, Publish, ending_of, unrecorded
+
+_log = logging.getLogger("mousetrap.worker")
 
 #: Bytes that a recorded outcome has beside its output, at most.
 _AROUND_OUTPUT = 1_024
+#: Seconds after which a fan that has not fired is logged.
+_LONG_S = 86_400.0
 #: For a job whose stage has no handler here.
 _DEFAULT_POLICY = RetryPolicy()
 
@@ -129,6 +144,8 @@ class Claims:
             return None
         if outcome.instead_of is not msgspec.UNSET:  # its failure is recorded by Lua
             return None
+        if attempt.job.fans and attempt.joins:
+            return None
         if self._outages or outcome.reference is not msgspec.UNSET or not self.is_kept(outcome):
             return None
         following = ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, attempt.fence)
@@ -173,19 +190,68 @@ class Claims:
 
     def decision_request(self, attempt: Attempt, outcome: Outcome) -> DecisionRequest:
         """What the store is to record."""
-        claim, next_stage = attempt.claim, attempt.next_stage
+        claim, next_stage, handler = attempt.claim, attempt.next_stage, attempt.handler
         assert isinstance(claim, Granted)
-        last = attempt.handler is not None and next_stage is None
+        last = handler is not None and next_stage is None
+        if attempt.job.fans or (handler is not None and handler.opens is not None):
+            return self._request_in_a_fan(attempt, outcome, claim)
         return DecisionRequest(attempt.job, outcome, claim, last, next_stage.name if next_stage else None)
+
+    def _request_in_a_fan(self, attempt: Attempt, outcome: Outcome, claim: Granted) -> DecisionRequest:
+        """The same of a job that opens a fan, or is in one."""
+        job, handler, next_stage = attempt.job, attempt.handler, attempt.next_stage
+        fan = handler.opens if handler else None
+        if fan is not None and isinstance(outcome, Done) and outcome.opens is not None:
+            follows = fan.join.name if fan.join else None
+            return DecisionRequest(job, outcome, claim, False, follows, need=fan.need, join=join_text(fan))
+        ends = handler is not None and next_stage is None and fan is None
+        return DecisionRequest(
+            job,
+            outcome,
+            claim,
+            ends and not job.fans,
+            next_stage.name if next_stage else None,
+            joins=bool(job.fans) and (ends or attempt.joins),
+        )
 
     def recorded(self, attempt: Attempt, outcome: Outcome, decision: Decision) -> Ending:
         """What follows from the store's reply."""
+        fired = decision if isinstance(decision, Fired) else None
         self._observer.recorded(attempt.job, outcome, "recorded" if isinstance(decision, Fired) else decision)
-        if decision != "recorded":
+        if fired is None and decision != "recorded":
             return self._unrecorded(attempt, decision)
         if attempt.beside is not None:
             return attempt.beside.following
-        return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, attempt.fence)
+        return self.following(attempt, outcome, attempt.fence, fired)
+
+    def following(
+        self, attempt: Attempt, outcome: Outcome, fence: int, fired: Fired | None, waits_s: float | None = 0.0
+    ) -> Ending:
+        """What follows from a recorded outcome, and from the fan that fired with it; always the same for the same record.
+
+        `waits_s`: for how long the fan that the job opened has been waited for; None where it is over.
+        """
+        job, handler = attempt.job, attempt.handler
+        own: Ending
+        if not isinstance(outcome, Done) or outcome.opens is None:
+            joins = isinstance(outcome, Done) and bool(job.fans) and attempt.joins
+            own = Drop() if joins else ending_of(outcome, job, attempt.queue, attempt.next_stage, fence)
+        elif waits_s is None:
+            own = Drop()
+        elif outcome.forks is msgspec.UNSET:
+            own = anchored(job, waits_s)
+        else:
+            own = forks_of(outcome, job, handler.followers if handler else (), fence, waits_s)
+        return own if fired is None else with_join(own, job, fired)
+
+    def decided(self, attempt: Attempt, claim: Decided) -> Ending:
+        """The ending of a job that was decided before, as its record has it."""
+        if (waits_s := claim.waits_s or 0.0) > _LONG_S:
+            facts = {"run": attempt.job.run_id, "stage": attempt.job.stage}
+            _log.warning(
+                "the jobs that it opened are not all done after %.0f h", waits_s / 3_600, extra=facts
+            )
+        return self.following(attempt, claim.outcome, claim.fence, claim.fired, claim.waits_s)
 
     def _unrecorded(self, attempt: Attempt, decision: Decision) -> Ending:
         if decision == "stale":

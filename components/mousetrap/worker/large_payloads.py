@@ -57,7 +57,7 @@ class LargePayloads:
             reference = await self._outages.retry_until_up(
                 "put payloads", self._payloads.put, attempt.job.run_id, memoryview(outcome.output)
             )
-        if attempt.next_stage is not None and attempt.next_stage.queue in self._queues:
+        if attempt.next_stage is not None and attempt.next_stage.queue in self._queues and not attempt.joins:
             self._remember(reference, outcome.output)
         return msgspec.structs.replace(outcome, output=_NULL, reference=reference)
 

@@ -12,6 +12,8 @@ from mousetrap.handlers import AttemptInfo, Binding, BoundHandler, HandlerHost, 
 from mousetrap.payloads import chunks_of
 from mousetrap.retry import error_kind, error_text
 from mousetrap.run_store import Kept, RunStore
+from mousetrap.worker.fan_out import FanOuts
+from mousetrap.worker.gathered import StoredPages
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages, stopped_by
 from mousetrap.worker.stop import Stop
@@ -32,6 +34,7 @@ async def open_handlers(
     options: WorkerOptions,
     outages: Outages,
     stop: Stop,
+    fan_outs: FanOuts,
 ) -> AsyncIterator[list[BoundHandler]]:
     """The bindings with their dependencies, which may be away for a while as the queue and the store may be.
 
@@ -51,6 +54,8 @@ async def open_handlers(
             raised=runtime.raised,
             emit=partial(_keep, store, outages),
             chunks=chunks_of(store.payloads, outages.retry_until_up),
+            children=fan_outs.of,
+            gathered=partial(StoredPages, store, outages),
         )
         opened: dict[Callable[[], AbstractAsyncContextManager[Any]], Any] = {}
         handlers: list[BoundHandler] = []

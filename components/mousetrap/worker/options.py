@@ -42,6 +42,8 @@ class WorkerOptions:
     lease: float = 30.0
     #: Seconds to finish the running jobs after the first stop signal.
     grace: float = 25.0
+    #: Children that one run may have.
+    fan_most: int = 100_000
     #: Whether to end when the queues are empty.
     burst: bool = False
     keyring: Keyring = field(default_factory=Keyring)

@@ -6,21 +6,20 @@ from mousetrap.jobs import Delivery, Done, Outcome, RecordDamaged
 from mousetrap.run_store import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
-from mousetrap.worker.options import WorkerOptions
-from mousetrap.worker.refusals import damaged, forgotten
-from mousetrap.worker.run_claimed import ClaimedRunner
-from mousetrap.worker.settle import (
+from mousetrap.worker.endings import (
     Bury,
     Drop,
     Ending,
     HandBack,
     Refuse,
-    Settler,
-    ending_of,
     unknown_follower,
     unrecorded,
     waiting,
 )
+from mousetrap.worker.options import WorkerOptions
+from mousetrap.worker.refusals import damaged, forgotten
+from mousetrap.worker.run_claimed import ClaimedRunner
+from mousetrap.worker.settle import Settler
 from mousetrap.worker.turns import Turns
 
 
@@ -109,8 +108,8 @@ class Processor:
         match claim:
             case Decided(Done(next=name)) if attempt.is_at_a_loss:
                 return Bury(attempt.job, "unknown-stage", unknown_follower(attempt.job, name or ""))
-            case Decided(outcome, fence):
-                return ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, fence)
+            case Decided():
+                return self._claims.decided(attempt, claim)
             case Busy() | Locked():
                 return waiting(claim, attempt.job)
             case Forgotten():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from mousetrap.jobs import Failure, Job, JobTooNew, JobUndecodable, Message, RecordDamaged, decode
 from mousetrap.run_store import record_keys
 from mousetrap.signing import Keyring, SignatureRefused
-from mousetrap.worker.settle import Refuse
+from mousetrap.worker.endings import Refuse
 
 
 def verified(message: Message, keyring: Keyring) -> Job | Refuse:

@@ -12,13 +12,15 @@ from mousetrap.shutdown import end_tasks, uncancel
 from mousetrap.telemetry import EventLog, Observers
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
+from mousetrap.worker.fan_out import FanOuts
+from mousetrap.worker.joins import Joins
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.lifespans import open_handlers
-from mousetrap.worker.no_fans import refuse_fans
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
 from mousetrap.worker.process import Processor
 from mousetrap.worker.run_claimed import ClaimedRunner
+from mousetrap.worker.send_children import ChildSender
 from mousetrap.worker.settle import Settler
 from mousetrap.worker.stats import WorkerStats
 from mousetrap.worker.stop import Stop
@@ -47,17 +49,20 @@ async def run_worker(
 
     `stats` is kept up to date.
     """
-    refuse_fans(bindings)
     outages, stats = Outages(options.runtime.chance), stats or WorkerStats()
     observer = Observers(EventLog(), stats)
+    sender = ChildSender(queue, options, outages, observer)
+    fan_outs = FanOuts(store, sender, outages, lambda info: attempts.opening(info), options.fan_most)
     try:
-        async with open_handlers(bindings, store, stats.hung_handlers, options, outages, stop) as handlers:
+        async with open_handlers(
+            bindings, store, stats.hung_handlers, options, outages, stop, fan_outs
+        ) as handlers:
             attempts = Attempts(store, handlers, options.lease, observer)
             stats.running = attempts.running
             queues = sorted({handler.stage.queue for handler in handlers})
             payloads = LargePayloads(store.payloads, outages, queues)
             claims = Claims(store, options, outages, observer, payloads)
-            settler = Settler(queue, options, outages, observer)
+            settler = Settler(queue, options, outages, observer, Joins(store, outages))
             runner = ClaimedRunner(claims, attempts, payloads, observer)
             alone: asyncio.Queue[Alone | None] = asyncio.Queue()
             turns = Turns(attempts, claims, runner, settler, options, alone.put_nowait)

@@ -21,8 +21,8 @@ from mousetrap.shutdown import uncancel
 from mousetrap.telemetry import Observer
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
+from mousetrap.worker.endings import Ending
 from mousetrap.worker.large_payloads import LargePayloads
-from mousetrap.worker.settle import Ending
 from mousetrap.worker.steps import Steps
 from mousetrap.worker.suspects import SuspectGate
 

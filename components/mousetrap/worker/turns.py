@@ -14,12 +14,13 @@ from mousetrap.run_store import Claim, Decided, Decision, Granted
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.beside import Beside
 from mousetrap.worker.claims import Claims
+from mousetrap.worker.endings import Drop, Ending, Publish, Refuse, ending_of
 from mousetrap.worker.exchange import Replies
 from mousetrap.worker.in_place import StandIn
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.refusals import damaged, verified
 from mousetrap.worker.run_claimed import ClaimedRunner
-from mousetrap.worker.settle import Ending, Publish, Refuse, Settler, ending_of
+from mousetrap.worker.settle import Settler
 
 _log = logging.getLogger("mousetrap.worker")
 
@@ -202,10 +203,10 @@ class Turns:
             self._failed(attempt, decision)
             return
         ending = self._claims.recorded(attempt, attempt.outcome, decision)
-        if decision != "recorded":
+        if decision != "recorded" or not isinstance(ending, Publish | Drop):
             attempt.ending = ending
             self._go_alone(attempt)
-        elif not isinstance(ending, Publish):
+        elif isinstance(ending, Drop):
             self._end(attempt)
         elif attempt.beside is not None:
             self._posted(attempt, ending, attempt.beside.error)

@@ -52,7 +52,7 @@ def _call(command: Sequence[Any]) -> list[Any] | None:
             return ["plain_decision", job, run, record]
         case ["FCALL", _, int(count), *_, bytes(transition)] if 0 < count == len(command) - 4:
             decoded: list[Any] = msgspec.msgpack.decode(transition)
-            return decoded[4] if decoded[0] == "in_fan" else decoded  # the transition of a job in fans
+            return decoded[-1] if decoded[0] == "in_fan" else decoded  # the transition of a job in fans
     return None
 
 

@@ -198,6 +198,10 @@ class StoreServer:
     def _get(self, key: bytes) -> bytes | None:
         return bytes(self._at(key, bytes)) if self._live(key) else None
 
+    def _mget(self, *keys: bytes) -> list[bytes | None]:
+        held = (self._keys[key] if self._live(key) else None for key in keys)
+        return [bytes(each) if isinstance(each, bytes) else None for each in held]
+
     def _set(self, key: bytes, value: bytes, *options: bytes) -> bytes | None:
         held = self._get(key) if b"GET" in options or b"IFEQ" in options else None
         refused = b"NX" in options and self._live(key)

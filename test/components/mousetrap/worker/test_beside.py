@@ -33,9 +33,9 @@ from mousetrap.worker import WorkerOptions, WorkerStats
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.beside import Beside
 from mousetrap.worker.claims import Claims
+from mousetrap.worker.endings import Publish
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.outages import Outages
-from mousetrap.worker.settle import Publish
 from support.packed import job_record, packed_child, packed_first
 from support.workbench import TIMEOUT_S, Workbench
 

@@ -22,26 +22,30 @@ from mousetrap.jobs import (
     first_job,
 )
 from mousetrap.pipeline import Stage
-from mousetrap.run_store import Busy, Decision, Locked
+from mousetrap.run_store import Busy, Decision, Fired, Locked
 from mousetrap.signing import Keyring
 from mousetrap.telemetry import Observer
 from mousetrap.worker import WorkerOptions
-from mousetrap.worker.outages import Outages
-from mousetrap.worker.settle import (
+from mousetrap.worker.endings import (
     Bury,
     Drop,
     Ending,
     HandBack,
-    Outgoing,
+    Join,
     Park,
     Publish,
     Refuse,
-    Settler,
+    Several,
+    anchored,
     ending_of,
-    outgoing,
+    forks_of,
     unrecorded,
     waiting,
+    with_join,
 )
+from mousetrap.worker.joins import Joins
+from mousetrap.worker.outages import Outages
+from mousetrap.worker.settle import Outgoing, Settler, outgoing
 
 JOB = first_job(run_id="r", pipeline="p", stage="add", payload=b"1", accepted_ms=5)
 NEXT = Stage(name="double", queue="doubles", input=int, output=int)
@@ -83,6 +87,47 @@ def test_each_recorded_outcome_has_one_ending(
     outcome: Outcome, next_stage: Stage | None, ending: Ending
 ) -> None:
     assert ending_of(outcome, JOB, "adds", next_stage, 3) == ending
+
+
+SPLIT = (NEXT, Stage(name="halve", queue="halves", input=int, output=int))
+
+
+def fork(index: int) -> Publish:
+    stage = SPLIT[index]
+    return Publish(JOB.child(stage.name, b"2", index=index, fence=3), stage.queue)
+
+
+def test_a_fork_is_a_job_for_each_stage_and_the_message_comes_again_until_they_are_joined() -> None:
+    outcome = Done(msgspec.Raw(b"2"), forks=("double", "halve"))
+
+    assert forks_of(outcome, JOB, SPLIT, 3, 0.0) == Several((fork(0), fork(1), Park(JOB, 10.0)))
+
+
+def test_a_fork_to_a_stage_that_is_gone_is_a_dead_letter() -> None:
+    ending = forks_of(Done(msgspec.Raw(b"2"), forks=("double", "third")), JOB, SPLIT, 3, 0.0)
+
+    assert isinstance(ending, Bury)
+    assert (ending.reason, "'third'" in ending.failure.text) == ("unknown-stage", True)
+
+
+@pytest.mark.parametrize(("waits_s", "seconds"), [(0.0, 10.0), (39.0, 10.0), (400.0, 100.0), (1e6, 600.0)])
+def test_who_opened_a_fan_looks_ever_less_often_whether_it_has_fired(waits_s: float, seconds: float) -> None:
+    assert anchored(JOB, waits_s) == Park(JOB, seconds)
+
+
+FIRED = Fired("fan", 3, total=2, done=1, lost=1, join="")
+
+
+@pytest.mark.parametrize(
+    ("own", "ending"),
+    [
+        (Drop(), Join(JOB, FIRED)),
+        (Park(JOB, 10.0), Join(JOB, FIRED)),
+        (Bury(JOB, "contract", WHY), Several((Bury(JOB, "contract", WHY), Join(JOB, FIRED)))),
+    ],
+)
+def test_a_join_follows_beside_what_else_does(own: Ending, ending: Ending) -> None:
+    assert with_join(own, JOB, FIRED) == ending
 
 
 @pytest.mark.parametrize(
@@ -182,6 +227,13 @@ class Broker:
         self._ends.append(f"published to {queue}")
 
 
+class KnownJoin:
+    """Knows the join of any fan; as Joins."""
+
+    async def published_by(self, job: Job, fired: Fired) -> Publish:
+        return Publish(job, "joins")
+
+
 class Events(Observer):
     """Notes the events of a settlement."""
 
@@ -213,6 +265,29 @@ class Events(Observer):
         ),
         (Drop(), ["acknowledged"]),
         (HandBack(), ["handed back"]),
+        (Join(JOB, FIRED), ["published to joins", "event: published", "acknowledged"]),
+        (
+            Several((fork(0), fork(1), Park(JOB, 10.0))),
+            [
+                "published to doubles",
+                "event: published",
+                "published to halves",
+                "event: published",
+                "published to adds",
+                "event: parked",
+                "acknowledged",
+            ],
+        ),
+        (
+            Several((Bury(JOB, "contract", WHY), Join(JOB, FIRED))),
+            [
+                "published to adds.dead",
+                "event: buried",
+                "published to joins",
+                "event: published",
+                "acknowledged",
+            ],
+        ),
     ],
 )
 async def test_a_delivery_is_acknowledged_after_what_follows_is_published(
@@ -230,7 +305,7 @@ async def settled(ending: Ending, **broker: Any) -> list[str]:
     """What happened, in order."""
     delivery = AddDelivery()
     queue = cast(Queue, Broker(delivery.ends, **broker))
-    settler = Settler(queue, OPTIONS, Outages(), Events(delivery.ends))
+    settler = Settler(queue, OPTIONS, Outages(), Events(delivery.ends), cast(Joins, KnownJoin()))
     deliveries: list[Delivery] = [delivery]
     await settler.settle(deliveries, ending)
     return delivery.ends

@@ -1,0 +1,158 @@
+"""Derives what becomes of a delivery."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
+from mousetrap.pipeline import Stage
+from mousetrap.run_store import Busy, Decision, Fired, Locked
+
+#: Seconds until a job that waits for a lock asks again: a quarter of what it has waited, between these two.
+_LOCK_POLL_MIN_S, _LOCK_POLL_MAX_S = 0.2, 10.0
+#: The same until a job that opened a fan looks whether that has fired: a quarter of the time since, between these two.
+_ANCHOR_MIN_S, _ANCHOR_MAX_S = 10.0, 600.0
+
+
+class Publish(msgspec.Struct, frozen=True, gc=False):
+    """Another job follows: the next stage's, or the next attempt."""
+
+    job: Job
+    queue: str
+    #: Seconds.
+    after: float = 0.0
+
+
+class Park(msgspec.Struct, frozen=True):
+    """The same job is delivered again later, and not counted as a try."""
+
+    job: Job
+    #: Seconds.
+    after: float
+
+
+class Bury(msgspec.Struct, frozen=True):
+    """The job becomes a dead letter, signed with the first key."""
+
+    job: Job
+    reason: str
+    failure: Failure
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """The message becomes a dead letter as it was delivered, and touches no run; `job` is None where it is not ours."""
+
+    job: Job | None
+    reason: str
+    failure: Failure
+
+
+class Drop(msgspec.Struct, frozen=True):
+    """Nothing follows."""
+
+
+class HandBack(msgspec.Struct, frozen=True):
+    """The queue delivers the message to another worker; it is not acknowledged."""
+
+
+class Join(msgspec.Struct, frozen=True):
+    """A fan has fired as the job was decided: its join follows."""
+
+    job: Job
+    fired: Fired
+
+
+class Several(msgspec.Struct, frozen=True):
+    """Several messages follow: the jobs of a fork, or a dead letter and a join."""
+
+    endings: tuple[Publish | Bury | Join | Park, ...]
+
+
+#: What becomes of a delivery. All but HandBack end with its acknowledgement.
+Ending = Publish | Park | Bury | Refuse | Drop | HandBack | Join | Several
+
+
+def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None, fence: int) -> Ending:
+    """The ending of a job from `queue` whose outcome is recorded; always the same for the same outcome.
+
+    `fence` is the one that it is recorded under, which the next stage's job carries.
+    """
+    match outcome:
+        case Done(output) if next_stage is not None:
+            following = job.following(
+                next_stage.name, bytes(output), outcome.serializer, outcome.reference, fence=fence
+            )
+            return Publish(following, next_stage.queue)
+        case Done(next=str(name)):
+            return Bury(job, "unknown-stage", unknown_follower(job, name))
+        case Done():
+            return Drop()
+        case RetryLater(seconds):
+            return Publish(job.again(), queue, seconds) if outcome.counted else Park(job, seconds)
+        case GiveUp(reason, failure):
+            return Bury(job, reason, failure)
+
+
+def anchored(job: Job, waits_s: float) -> Park:
+    """Has the message of a job that opened a fan come again until the fan has fired.
+
+    What a store forgets, as a replica can that takes over, is found then: without that, no message might be left of the run.
+    """
+    return Park(job, min(_ANCHOR_MAX_S, max(_ANCHOR_MIN_S, waits_s / 4)))
+
+
+def forks_of(outcome: Done, job: Job, followers: Sequence[Stage], fence: int, waits_s: float) -> Ending:
+    """The ending of a job whose output goes to several stages: a job for each, with its place among them."""
+    by_name = {stage.name: stage for stage in followers}
+    forks: list[Publish | Bury | Join | Park] = []
+    for index, name in enumerate(outcome.forks or ()):
+        if (stage := by_name.get(name)) is None:
+            return Bury(job, "unknown-stage", unknown_follower(job, name))
+        fork = job.child(
+            name, bytes(outcome.output), outcome.serializer, outcome.reference, index=index, fence=fence
+        )
+        forks.append(Publish(fork, stage.queue))
+    return Several((*forks, anchored(job, waits_s)))
+
+
+def with_join(own: Ending, job: Job, fired: Fired) -> Ending:
+    """What follows from the job itself, and the join of the fan that fired as it was decided."""
+    join = Join(job, fired)
+    return Several((own, join)) if isinstance(own, Bury) else join
+
+
+def unknown_follower(job: Job, name: str) -> Failure:
+    """The failure of a job whose recorded outcome goes to a stage that does not follow its own any more.
+
+    An empty name is one of when a single stage followed.
+    """
+    where = (
+        f"for stage {name!r}, which does not follow it"
+        if name
+        else "for the one that followed it, and several follow"
+    )
+    text = (
+        f"the output of stage {job.stage!r} is recorded {where} in the pipeline that this worker has: deploy one that has it, "
+        "and redrive this letter"
+    )
+    return Failure(kind="UnknownStage", text=text)
+
+
+def unrecorded(decision: Decision, job: Job, lease: float) -> Ending:
+    """The ending of a job whose outcome the store did not take."""
+    match decision:
+        case "unlocked":
+            return Park(job, _LOCK_POLL_MIN_S)
+        case "stale":
+            # The winner can be dead: a claim can reach the store long after its worker gave it up or died. So this message
+            # stays until the winner has decided, or its claim has ended.
+            return Park(job, lease)
+        case _:
+            return Drop()
+
+
+def waiting(claim: Busy | Locked, job: Job) -> Ending:
+    """The ending of a job that another worker holds, or whose lock another run holds."""
+    if isinstance(claim, Busy):
+        return Park(job, claim.seconds)  # by then its holder will most likely have finished it
+    return Park(job, min(_LOCK_POLL_MAX_S, max(_LOCK_POLL_MIN_S, claim.seconds / 4)))

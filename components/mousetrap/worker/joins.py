@@ -1,0 +1,94 @@
+"""Makes the job of a join whose fan has fired."""
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from mousetrap.jobs import Done, Job, PayloadUnusable, Reference
+from mousetrap.pipeline import Counted, Fan
+from mousetrap.run_store import ChildOutput, Fired, RunStore
+from mousetrap.worker.endings import Publish
+from mousetrap.worker.outages import Outages
+
+_log = logging.getLogger("mousetrap.worker")
+
+
+class _JoinAt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a fan is joined. The store has it with the fan, so that any worker can publish the join."""
+
+    stage: str
+    queue: str
+    #: Of branches that are joined by name: the field of the join's input for each, by index.
+    names: tuple[str, ...] = ()
+
+
+def join_text(fan: Fan) -> str:
+    """Where the fan is joined, as the store has it; empty where nothing follows."""
+    if fan.join is None:
+        return ""
+    names = tuple(stage.name for stage in fan.last) if fan.is_fork else ()
+    return msgspec.json.encode(_JoinAt(fan.join.name, fan.join.queue, names)).decode()
+
+
+class Joins:
+    """Makes the job of a join from what the store has, the same one each time that it is asked."""
+
+    def __init__(self, store: RunStore, outages: Outages) -> None:
+        self._store = store
+        self._outages = outages
+
+    async def published_by(self, job: Job, fired: Fired) -> Publish:
+        """The join of a fan that fired as `job` was decided: a job of the fan, or the one that opened it."""
+        at = msgspec.json.decode(fired.join, type=_JoinAt)
+        counted = Counted(fired.total, fired.done, fired.lost, fired.fan_job)
+        payload = (
+            await self._by_name(job.run_id, fired.fan_job, at.names)
+            if at.names
+            else msgspec.json.encode(counted)
+        )
+        reference = await self._referred(job.run_id, payload)
+        if reference is not UNSET or len(payload) > self._store.payloads.largest:
+            payload = b"null"
+        joining = job.joined(at.stage, payload, UNSET, reference, fan=fired.fan_job, fence=fired.fence)
+        return Publish(joining, at.queue)
+
+    async def _by_name(self, run_id: str, fan: str, names: Sequence[str]) -> bytes:
+        """The outputs of joined branches as one object."""
+        outputs = await self._outages.retry_until_up(
+            "read outputs", self._store.children, run_id, fan, 0, len(names)
+        )
+        fields = [
+            b"%b:%b" % (msgspec.json.encode(names[output.index]), value)
+            for output in outputs
+            if (value := await self._value(run_id, output)) is not None
+        ]
+        return b"{%b}" % b",".join(fields)
+
+    async def _value(self, run_id: str, output: ChildOutput) -> bytes | None:
+        """None for one that the store has lost: the join's contract then names what is missing, in a dead letter."""
+        outcome = output.outcome
+        if not isinstance(outcome, Done):
+            return None
+        if outcome.reference is UNSET:
+            return bytes(outcome.output)
+        try:
+            return await self._outages.retry_until_up(
+                "get payloads", self._store.payloads.get, outcome.reference
+            )
+        except PayloadUnusable as error:
+            _log.warning("a join goes on without an output: %s", error, extra={"run": run_id})
+            return None
+
+    async def _referred(self, run_id: str, payload: bytes) -> Reference | UnsetType:
+        """Where the payload is, if it is too large for a message. One that is too large for any place is nowhere."""
+        payloads = self._store.payloads
+        if len(payload) > payloads.largest:
+            _log.error(
+                "a join's outputs have %d bytes together, too many to be put",
+                len(payload),
+                extra={"run": run_id},
+            )
+            return UNSET
+        return await self._outages.retry_until_up("put payloads", payloads.put_large, run_id, payload)

@@ -1,0 +1,576 @@
+"""Tests fan-outs, forks and joins on a worker."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from mousetrap.dead_letters import DeadLetters, Selection
+from mousetrap.handlers import Context
+from mousetrap.job_queue import QueueOptions
+from mousetrap.payloads import PayloadOptions
+from mousetrap.pipeline import All, Each, Gathered, Keyed, Lock, Many, Pipeline, Stage
+from mousetrap.retry import RetryPolicy
+from mousetrap.run_store import StoredRun
+from mousetrap.shapes import RunState
+from mousetrap.submit_run import SubmitOptions
+from support import isolated_fan
+from support.workbench import KEYRING, TIMEOUT_S, Workbench, just_now_ms, on_streams, workbench_for
+
+pytestmark = pytest.mark.own_queues
+
+#: Three tries without a noticeable pause; a division by zero is not tried again.
+POLICY = RetryPolicy(attempts=3, base=0.001, cap=0.001, dont_retry_on=(ZeroDivisionError,))
+
+
+async def find(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+async def read(number: int) -> int:
+    return number * 10
+
+
+async def add_up(numbers: Gathered[int]) -> list[int]:
+    """How many came, how many are lost, and their sum, in the order of their indexes."""
+    indexes, values = [], []
+    async for index, value in numbers:
+        indexes.append(index)
+        values.append(value)
+    assert indexes == sorted(indexes)
+    return [len(values), numbers.lost, sum(values)]
+
+
+HANDLERS: dict[str, Callable[..., Any]] = {"find": find, "read": read, "sum": add_up}
+
+
+class Marked:
+    """Makes stages whose queues no other test uses."""
+
+    def __init__(self) -> None:
+        self.mark = uuid4().hex[:8]
+
+    def stage(self, name: str, takes: Any, gives: Any, **more: Any) -> Stage:
+        return Stage(
+            **{
+                "name": name,
+                "queue": f"{name}_{self.mark}",
+                "input": takes,
+                "output": gives,
+                "retry": POLICY,
+                **more,
+            }
+        )
+
+    def pipeline(self, *stages: Stage) -> Pipeline:
+        return Pipeline(name=f"fan_{self.mark}", description="Fans out.", stages=stages)
+
+
+def a_fan(need: float = 1.0, *, of_find: Any = None, item: Any = int, **of_read: Any) -> Pipeline:
+    """find -> read each -> sum."""
+    made = Marked()
+    return made.pipeline(
+        made.stage("find", int, Many[item], **(of_find or {})),
+        made.stage("read", item, item, after=Each("find"), **of_read),
+        made.stage("sum", Gathered[item], list[int], after=All("read", need=need)),
+    )
+
+
+@asynccontextmanager
+async def served(
+    pipeline: Pipeline,
+    queue_url: str,
+    store_url: str,
+    *,
+    options: Any = None,
+    handlers: Any = None,
+    **worker: Any,
+) -> AsyncIterator[Workbench]:
+    """A bench whose worker serves all stages."""
+    async with (
+        workbench_for(pipeline, queue_url, store_url, options) as bench,
+        working(bench, handlers, **worker),
+    ):
+        yield bench
+
+
+@asynccontextmanager
+async def working(bench: Workbench, handlers: Any = None, **worker: Any) -> AsyncIterator[None]:
+    known = {**HANDLERS, **(handlers or {})}
+    bound = [
+        bench.bind(stage.name, known[stage.name]) for stage in bench.pipeline.stages if stage.name in known
+    ]
+    async with bench.working(*bound, **worker):
+        yield
+
+
+def letters_of(bench: Workbench) -> DeadLetters:
+    return DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
+
+
+async def finished(bench: Workbench, body: bytes) -> StoredRun:
+    return await bench.ended(await bench.submit(body))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 257, 1001])
+async def test_each_child_is_done_and_joined_once(queue_url: str, store_url: str, count: int) -> None:
+    """No child, one, several, more than a page of outputs, and more than two windows."""
+    async with served(a_fan(), queue_url, store_url) as bench:
+        run = await finished(bench, b"%d" % count)
+
+    assert (run.state, run.result) == (RunState.COMPLETED, [count, 0, 10 * sum(range(count))])
+
+
+def find_list(count: int) -> list[int]:
+    return list(range(count))
+
+
+@on_streams
+@pytest.mark.parametrize("finder", [isolated_fan.find, find_list])
+async def test_handlers_may_be_sync(queue_url: str, store_url: str, finder: Any) -> None:
+    handlers = {"find": finder, "read": isolated_fan.read, "sum": isolated_fan.add_up}
+    async with served(a_fan(), queue_url, store_url, handlers=handlers) as bench:
+        run = await finished(bench, b"600")
+
+    assert run.result == [600, 0, 10 * sum(range(600))]
+
+
+@on_streams
+async def test_handlers_may_be_isolated(queue_url: str, store_url: str) -> None:
+    async with workbench_for(a_fan(), queue_url, store_url) as bench:
+        isolated: dict[str, Callable[..., Any]] = {
+            "find": isolated_fan.find,
+            "read": isolated_fan.read,
+            "sum": isolated_fan.add_up,
+        }
+        bound = [bench.bind(name, handler, isolated=True) for name, handler in isolated.items()]
+        async with bench.working(*bound, concurrency=1):
+            run = await finished(bench, b"20")
+
+    assert run.result == [20, 0, 1900]
+
+
+# Forks
+
+
+class Both(msgspec.Struct):
+    """What two branches of one job give, by the stages that gave it."""
+
+    left: int
+    finish: str
+
+
+def a_fork(**of_left: Any) -> Pipeline:
+    """split -> left, and right -> finish; both joined by name."""
+    made = Marked()
+    return made.pipeline(
+        made.stage("split", int, int),
+        made.stage("left", int, int, after="split", **of_left),
+        made.stage("right", int, str, after="split"),
+        made.stage("finish", str, str, after="right"),
+        made.stage("meet", Both, str, after=All("left", "finish")),
+    )
+
+
+async def split(number: int) -> int:
+    return number + 1
+
+
+async def left(number: int) -> int:
+    return -number
+
+
+async def right(number: int) -> str:
+    return f"r{number}"
+
+
+async def finish(text: str) -> str:
+    return text.upper()
+
+
+async def meet(both: Both) -> str:
+    return f"{both.left} {both.finish}"
+
+
+FORKED = {"split": split, "left": left, "right": right, "finish": finish, "meet": meet}
+
+
+async def test_two_branches_of_one_job_are_joined_by_name(queue_url: str, store_url: str) -> None:
+    async with served(a_fork(), queue_url, store_url, handlers=FORKED) as bench:
+        runs = [await finished(bench, b"%d" % number) for number in range(3)]
+
+    assert [run.result for run in runs] == ["-1 R1", "-2 R2", "-3 R3"]
+
+
+async def test_a_branch_that_is_given_up_and_redriven_completes_its_run(
+    queue_url: str, store_url: str
+) -> None:
+    broken = [True]
+
+    async def may_fail(number: int) -> int:
+        return number // (0 if broken[0] else 1)
+
+    async with served(a_fork(), queue_url, store_url, handlers={**FORKED, "left": may_fail}) as bench:
+        run_id = await bench.submit(b"4")
+        assert (await bench.ended(run_id)).state is RunState.FAILED
+        broken[0] = False
+        await redriven(bench, 1)
+        run = await bench.ended(run_id)
+
+    assert (run.state, run.result) == (RunState.COMPLETED, "5 R5")
+
+
+async def redriven(bench: Workbench, count: int) -> None:
+    """Redrives so many dead letters, once they are there."""
+    letters = letters_of(bench)
+    async with asyncio.timeout(TIMEOUT_S):
+        while count:
+            count -= (await letters.redrive(Selection(), rate=1000, limit=count)).done
+
+
+# Nested
+
+
+def nested() -> Pipeline:
+    """outer -> inner each -> leaf each -> gathered by inner, then by outer."""
+    made = Marked()
+    return made.pipeline(
+        made.stage("outer", int, Many[int]),
+        made.stage("inner", int, Many[int], after=Each("outer")),
+        made.stage("leaf", int, int, after=Each("inner")),
+        made.stage("some", Gathered[int], int, after=All("leaf")),
+        made.stage("all", Gathered[int], list[int], after=All("some", need=0.5)),
+    )
+
+
+async def some(numbers: Gathered[int]) -> int:
+    return sum([value async for _, value in numbers])
+
+
+NESTED = {"outer": find, "inner": find, "leaf": read, "some": some, "all": add_up}
+
+
+async def test_fans_in_fans_are_joined_from_the_innermost_out(queue_url: str, store_url: str) -> None:
+    async with served(nested(), queue_url, store_url, handlers=NESTED) as bench:
+        run = await finished(bench, b"6")
+
+    assert run.result == [6, 0, sum(10 * sum(range(count)) for count in range(6))]
+
+
+@on_streams
+async def test_a_fan_that_breaks_in_another_is_one_lost_child_of_it(queue_url: str, store_url: str) -> None:
+    async def fail_at_three(number: int) -> int:
+        return number // (3 - number)
+
+    async with served(nested(), queue_url, store_url, handlers={**NESTED, "leaf": fail_at_three}) as bench:
+        run = await finished(bench, b"5")
+
+    # The fans of 0, 1, 2 and 3 leaves are whole, that of 4 has lost its last.
+    assert run.state is RunState.COMPLETED
+    assert run.result[:2] == [4, 1]
+
+
+# Failures of children
+
+
+async def fail_each_tenth(number: int) -> int:
+    return 10 * number // (number % 10 and 1)
+
+
+async def test_lost_children_are_tolerated_as_far_as_the_join_needs(queue_url: str, store_url: str) -> None:
+    async with served(a_fan(0.9), queue_url, store_url, handlers={"read": fail_each_tenth}) as bench:
+        run = await finished(bench, b"100")
+        letters = await letters_of(bench).look(Selection())
+
+    assert (run.state, run.result[:2]) == (RunState.COMPLETED, [90, 10])
+    assert len(letters.letters) == 10
+
+
+async def test_more_lost_children_fail_the_run_and_their_redrive_completes_it(
+    queue_url: str, store_url: str
+) -> None:
+    broken, done = [True], Counter[int]()
+
+    async def may_fail(number: int) -> int:
+        if broken[0] and number < 3:
+            raise ZeroDivisionError
+        done[number] += 1
+        return number * 10
+
+    async with served(a_fan(), queue_url, store_url, handlers={"read": may_fail}) as bench:
+        run_id = await bench.submit(b"50")
+        assert (await bench.ended(run_id)).state is RunState.FAILED
+        broken[0] = False
+        await redriven(bench, 3)
+        run = await bench.ended(run_id)
+
+    assert (run.state, run.result) == (RunState.COMPLETED, [50, 0, 10 * sum(range(50))])
+    assert set(done.values()) == {1}
+
+
+@on_streams
+async def test_a_child_redriven_after_the_join_runs_and_changes_nothing(
+    queue_url: str, store_url: str
+) -> None:
+    broken, again = [True], asyncio.Event()
+
+    async def may_fail(number: int) -> int:
+        if broken[0] and number == 3:
+            raise ZeroDivisionError
+        if number == 3:
+            again.set()
+        return number * 10
+
+    async with served(a_fan(0.5), queue_url, store_url, handlers={"read": may_fail}) as bench:
+        before = await finished(bench, b"5")
+        broken[0] = False
+        await redriven(bench, 1)
+        await asyncio.wait_for(again.wait(), TIMEOUT_S)
+        run = await bench.ended(before.id)
+
+    assert before.result == run.result == [4, 1, 70]
+
+
+async def test_a_child_is_tried_again_as_any_job(queue_url: str, store_url: str) -> None:
+    async def flaky(number: int, context: Context[None]) -> int:
+        if context.attempt < 1 + number % 3:
+            raise ConnectionError("again")
+        return number * 10
+
+    async with served(a_fan(), queue_url, store_url, handlers={"read": flaky}) as bench:
+        run = await finished(bench, b"30")
+
+    assert run.result == [30, 0, 10 * sum(range(30))]
+
+
+@on_streams
+async def test_children_take_turns_at_a_lock(queue_url: str, store_url: str) -> None:
+    at_once, most = [0], [0]
+
+    async def alone(number: int) -> int:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        await asyncio.sleep(0)
+        at_once[0] -= 1
+        return number * 10
+
+    pipeline = a_fan(lock=Lock(name=f"lock-{uuid4().hex[:6]}"))
+    async with served(pipeline, queue_url, store_url, handlers={"read": alone}) as bench:
+        run = await finished(bench, b"6")
+
+    assert (run.result, most) == ([6, 0, 150], [1])
+
+
+# Failures of who fans out
+
+
+async def test_a_fan_out_that_fails_on_its_way_goes_on_where_it_was(queue_url: str, store_url: str) -> None:
+    done = Counter[int]()
+
+    async def fails_at_first(count: int, context: Context[None]) -> AsyncIterator[int]:
+        for number in range(count):
+            if (context.attempt, number) in {(1, 700), (2, 30)}:
+                raise ConnectionError("lost")
+            yield number
+
+    async def noted(number: int) -> int:
+        done[number] += 1
+        return number * 10
+
+    handlers = {"find": fails_at_first, "read": noted}
+    async with served(a_fan(), queue_url, store_url, handlers=handlers) as bench:
+        run = await finished(bench, b"900")
+
+    assert run.result == [900, 0, 10 * sum(range(900))]
+    assert (len(done), set(done.values())) == (900, {1})
+
+
+@on_streams
+async def test_with_keys_another_order_makes_the_same_children(queue_url: str, store_url: str) -> None:
+    done = Counter[int]()
+
+    async def in_another_order(count: int, context: Context[None]) -> AsyncIterator[Keyed[int]]:
+        numbers = list(range(count))
+        for place, number in enumerate(numbers if context.attempt == 1 else reversed(numbers)):
+            if context.attempt == 1 and place == 700:
+                raise ConnectionError("lost")
+            yield Keyed(str(number), number)
+
+    async def noted(number: int) -> int:
+        done[number] += 1
+        return number * 10
+
+    handlers = {"find": in_another_order, "read": noted}
+    async with served(a_fan(), queue_url, store_url, handlers=handlers) as bench:
+        run = await finished(bench, b"800")
+
+    assert run.result == [800, 0, 10 * sum(range(800))]
+    assert (len(done), set(done.values())) == (800, {1})
+
+
+@on_streams
+async def test_a_fan_out_that_changes_its_mind_is_given_up_with_a_reason_and_can_be_redriven(
+    queue_url: str, store_url: str
+) -> None:
+    changes = [True]
+
+    async def fewer(count: int, context: Context[None]) -> AsyncIterator[int]:
+        for number in range(count if context.attempt == 1 or not changes[0] else 2):
+            yield number
+        if context.attempt == 1 and changes[0]:
+            raise ConnectionError("lost")
+
+    async with served(a_fan(), queue_url, store_url, handlers={"find": fewer}) as bench:
+        run_id = await bench.submit(b"600")
+        assert (await bench.ended(run_id)).state is RunState.FAILED
+        letter = await bench.next_of(f"{bench.queue_of('find')}.dead")
+        assert letter.message.headers["mousetrap-reason"] == "fan-changed"
+        letter.hand_back()
+        changes[0] = False
+        await redriven(bench, 1)
+        run = await bench.ended(run_id)
+
+    assert run.result == [600, 0, 10 * sum(range(600))]
+
+
+@on_streams
+async def test_a_key_that_comes_twice_gives_the_fan_out_up(queue_url: str, store_url: str) -> None:
+    async def twice(count: int) -> AsyncIterator[Keyed[int]]:
+        for number in range(count):
+            yield Keyed("same", number)
+
+    async with served(a_fan(), queue_url, store_url, handlers={"find": twice}) as bench:
+        run = await finished(bench, b"2")
+        letter = await bench.dead_letter("find")
+
+    assert run.state is RunState.FAILED
+    assert letter.headers["mousetrap-reason"] == "contract"
+    assert "'same' twice" in letter.headers["mousetrap-error"]
+
+
+# Ends from outside
+
+
+@on_streams
+async def test_a_fan_out_that_is_cancelled_at_half_stops_and_its_children_end(
+    queue_url: str, store_url: str
+) -> None:
+    done, stopped = Counter[int](), asyncio.Event()
+
+    async def endless(count: int, context: Context[Any]) -> AsyncIterator[int]:
+        try:
+            number = 0
+            while True:
+                yield number
+                number += 1
+                await asyncio.sleep(0)
+                if number == 1_000:
+                    await context.deps.cancel(context.run_id)
+        finally:
+            stopped.set()
+
+    async def noted(number: int) -> int:
+        done[number] += 1
+        return number
+
+    async with workbench_for(a_fan(), queue_url, store_url) as bench:
+
+        @asynccontextmanager
+        async def store() -> AsyncIterator[Any]:
+            yield bench.store
+
+        bound = [
+            bench.bind("find", endless, lifespan=store),
+            bench.bind("read", noted),
+            bench.bind("sum", add_up),
+        ]
+        async with bench.working(*bound):
+            run = await finished(bench, b"0")
+            await asyncio.wait_for(stopped.wait(), TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):
+                while await bench.queue.count_ready(bench.queue_of("read")):
+                    pass
+
+    assert run.state is RunState.CANCELLED
+    assert set(done.values()) <= {1}
+
+
+@on_streams
+async def test_children_of_a_run_whose_time_is_over_do_not_begin(queue_url: str, store_url: str) -> None:
+    async with workbench_for(a_fan(), queue_url, store_url) as bench:
+        begun = []
+
+        async def noted(number: int) -> int:
+            begun.append(number)
+            return number
+
+        async with bench.working(bench.bind("find", find)):
+            accepted = await bench.submitter.submit(
+                bench.pipeline, b"5", run_id=uuid4().hex, options=SubmitOptions(expires_in=1.5)
+            )
+        over_ms = just_now_ms() + 1_600
+        while just_now_ms() < over_ms:  # the time of the run is over
+            await bench.queue.count_ready(bench.queue_of("read"))
+        async with bench.working(bench.bind("read", noted), bench.bind("sum", add_up)):
+            run = await bench.ended(accepted.run_id)
+
+    assert (run.state, begun) == (RunState.EXPIRED, [])
+
+
+# Sizes and limits
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_a_queue_that_takes_few_children_at_a_time_gets_them_all(
+    queue_url: str, store_url: str, concurrency: int
+) -> None:
+    """Also where the only worker of that queue is the one that fans out."""
+    limits = QueueOptions(max_length=20)
+    async with served(a_fan(), queue_url, store_url, options=limits, concurrency=concurrency) as bench:
+        runs = await asyncio.gather(*(finished(bench, b"90") for _ in range(3)))
+
+    assert [run.result for run in runs] == 3 * [[90, 0, 10 * sum(range(90))]]
+
+
+@on_streams
+async def test_large_children_and_large_outputs_go_by_reference(queue_url: str, store_url: str) -> None:
+    async def find_large(count: int) -> AsyncIterator[str]:
+        for number in range(count):
+            yield str(number) * 5_000
+
+    async def repeat(text: str) -> str:
+        return text + text
+
+    async def measure(texts: Gathered[str]) -> list[int]:
+        return [len(text) async for _, text in texts]
+
+    handlers = {"find": find_large, "read": repeat, "sum": measure}
+    small = PayloadOptions(inline=1_024)
+    async with (
+        workbench_for(a_fan(item=str), queue_url, store_url, payloads=small) as bench,
+        working(bench, handlers),
+    ):
+        run = await finished(bench, b"12")
+
+    assert run.result == 10 * [10_000] + 2 * [20_000]
+
+
+@on_streams
+async def test_what_nothing_joins_ends_its_run_with_the_counts(queue_url: str, store_url: str) -> None:
+    made = Marked()
+    pipeline = made.pipeline(
+        made.stage("find", int, Many[int]), made.stage("read", int, int, after=Each("find"))
+    )
+    async with served(pipeline, queue_url, store_url) as bench:
+        runs = [await finished(bench, body) for body in (b"7", b"0")]
+
+    assert [(run.state, run.result) for run in runs] == [
+        (RunState.COMPLETED, {"total": 7, "done": 7, "lost": 0}),
+        (RunState.COMPLETED, {"total": 0, "done": 0, "lost": 0}),
+    ]

@@ -1,0 +1,161 @@
+"""A worker of a fan-out that kills itself at a step.
+
+`python -m support.dying_fan STEP COUNT QUEUE_URL STORE_URL MARK`: at the COUNT-th passing of STEP.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from mousetrap.handlers import Binding
+from mousetrap.job_queue import connect
+from mousetrap.jobs import Message, MousetrapError, Queue, Settled, decode
+from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
+from mousetrap.run_store import ClaimRequest, DecisionRequest, Exchanged, Fired, RunStore, open_store
+from mousetrap.worker import Stop, WorkerOptions, fan_out, run_worker
+from support.dying_submitter import Trap
+from support.workbench import KEYRING
+
+T = TypeVar("T")
+
+#: Children of one run, and of one window: two whole ones and a half.
+CHILDREN, WINDOW = 50, 20
+_TIMEOUT_S = 60.0
+
+
+def a_fan(mark: str) -> Pipeline:
+    """find -> read each -> sum."""
+
+    def stage(name: str, takes: Any, gives: Any, **more: Any) -> Stage:
+        return Stage(name=name, queue=f"{name}_{mark}", input=takes, output=gives, **more)
+
+    return Pipeline(
+        name=f"fan_{mark}",
+        description="Fans out.",
+        stages=(
+            stage("find", int, Many[int]),
+            stage("read", int, int, after=Each("find")),
+            stage("sum", Gathered[int], list[int], after=All("read")),
+        ),
+    )
+
+
+async def find(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+async def read(number: int) -> int:
+    return number * 10
+
+
+async def add_up(numbers: Gathered[int]) -> list[int]:
+    values = [value async for _, value in numbers]
+    return [len(values), sum(values)]
+
+
+def bindings(pipeline: Pipeline) -> list[Binding]:
+    """Its handlers."""
+    handlers: tuple[Callable[..., Any], ...] = (find, read, add_up)
+    return [
+        Binding(pipeline=pipeline, stage=stage, handler=handler)
+        for stage, handler in zip(pipeline.stages, handlers, strict=True)
+    ]
+
+
+class DyingQueue:
+    """A real queue, with the trap around each publish: `read posting`, `read posted`."""
+
+    def __init__(self, inner: Queue, trap: Trap) -> None:
+        self._inner, self._trap = inner, trap
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def post(self, queue: str, message: Message, settled: Settled) -> None:
+        stage = decode(message.body).stage
+        self._trap.passing(f"{stage} posting")
+
+        def posted(error: MousetrapError | None) -> None:
+            self._trap.passing(f"{stage} posted")
+            settled(error)
+
+        self._inner.post(queue, message, posted)
+
+    async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
+        stage = decode(message.body).stage
+        self._trap.passing(f"{stage} posting")
+        await self._inner.publish(queue, message, after=after)
+        self._trap.passing(f"{stage} posted")
+
+
+class DyingStore(RunStore):
+    """A real store, with the trap around what a worker does with a fan."""
+
+    def __init__(self, inner: RunStore, trap: Trap) -> None:
+        self.__dict__.update(inner.__dict__)
+        self._trap = trap
+
+    async def open_children(self, *about: Any, **how: Any) -> Any:
+        return await self._passed("opening", "opened", super().open_children(*about, **how))
+
+    async def children(self, *about: Any, **how: Any) -> Any:
+        return await self._passed("page asked", "page read", super().children(*about, **how))
+
+    async def exchange(
+        self, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest], *, worker: str
+    ) -> Exchanged:
+        calling = asyncio.ensure_future(super().exchange(decisions, claims, worker=worker))
+        for _ in range(3):  # what was begun leaves the process
+            await asyncio.sleep(0)
+        for each in decisions:
+            self._trap.passing(f"{each.job.stage} deciding")
+        exchanged = await calling
+        for each, decision in zip(decisions, exchanged.decisions, strict=True):
+            self._trap.passing(f"{each.job.stage} decided")
+            if isinstance(decision, Fired):
+                self._trap.passing("fired")
+        return exchanged
+
+    async def _passed(self, before: str, after: str, call: Awaitable[T]) -> T:
+        calling = asyncio.ensure_future(call)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self._trap.passing(before)
+        reply = await calling
+        self._trap.passing(after)
+        return reply
+
+
+async def dies(step: str, count: int, queue_url: str, store_url: str, mark: str) -> None:
+    """Runs the worker until it has killed itself."""
+    words = (step, count, queue_url, store_url, mark)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["test", *sys.path])}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "support.dying_fan", *map(str, words), env=environment
+    )
+    try:
+        assert await asyncio.wait_for(process.wait(), _TIMEOUT_S) == -signal.SIGKILL
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def _work(trap: Trap, queue_url: str, store_url: str, mark: str) -> None:
+    pipeline = a_fan(mark)
+    async with (
+        connect(queue_url, [stage.queue for stage in pipeline.stages], name="dying") as queue,
+        open_store(store_url, retention=3600, keyring=KEYRING) as store,
+    ):
+        options = WorkerOptions(name=f"dying-{os.getpid()}", keyring=KEYRING)
+        dying: Any = DyingQueue(queue, trap)
+        await run_worker(dying, DyingStore(store, trap), bindings(pipeline), options, Stop())
+
+
+if __name__ == "__main__":
+    step, count, queue_url, store_url, mark = sys.argv[1:]
+    fan_out.WINDOW = WINDOW
+    asyncio.run(_work(Trap(step, int(count)), queue_url, store_url, mark))
