@@ -10,7 +10,7 @@ import pytest
 
 from mousetrap.api import create_app
 from mousetrap.job_queue import connect
-from mousetrap.pipeline import Pipeline, schema
+from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage, schema
 from mousetrap.settings import Settings
 from support.published import a_pipeline, beat, leave
 
@@ -159,3 +159,30 @@ def test_an_api_without_pipelines_serves_those_of_workers(store_url: str) -> Non
     assert "this server and the workers have: no pipeline" in unknown.json()["detail"]
     assert "/pipelines/{pipeline}/runs" in described["paths"]
     assert known.status_code == 200
+
+
+GRAPH = Pipeline(
+    name="papers",
+    description="Reads papers.",
+    stages=(
+        Stage(name="find", queue="papers_find", input=str, output=Many[Page]),
+        Stage(name="read", queue="papers_read", input=Page, output=int, after=Each("find")),
+        Stage(name="sum", queue="papers_sum", input=Gathered[int], output=int, after=All("read", need=0.95)),
+    ),
+)
+
+
+def test_a_fan_out_of_a_worker_is_shown_with_its_edges(
+    api: httpx.Client, publish: Callable[..., None]
+) -> None:
+    publish("w1", GRAPH)
+
+    find, read, add = api.get("/pipelines/papers").json()["stages"]
+
+    assert [(it["after"], it["edge"], it["need"]) for it in (find, read, add)] == [
+        ([], "one", None),
+        (["find"], "each", None),
+        (["read"], "gather", 0.95),
+    ]
+    assert find["output"]["items"] == {"$ref": "#/$defs/Page"}
+    assert add["input"]["title"] == "Gathered"

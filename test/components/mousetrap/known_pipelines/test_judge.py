@@ -8,7 +8,19 @@ import pytest
 
 from mousetrap.known_pipelines import Source, judge
 from mousetrap.known_pipelines.judge import Read
-from mousetrap.pipeline import ContractBroken, Pipeline, Stage, manifest_of, pipeline_of, read, schema
+from mousetrap.pipeline import (
+    All,
+    ContractBroken,
+    Each,
+    Gathered,
+    Many,
+    Pipeline,
+    Stage,
+    manifest_of,
+    pipeline_of,
+    read,
+    schema,
+)
 from support.published import a_pipeline
 
 SHORT = Annotated[str, msgspec.Meta(max_length=5)]
@@ -52,6 +64,35 @@ def test_while_contracts_differ_an_input_must_fit_each_and_the_newest_worker_set
         with pytest.raises(ContractBroken):
             read(b'"far too long"', words.first.input)
         assert schema(words.stages[1].output) == schema(int)
+
+
+def test_a_graph_whose_contracts_differ_is_known_in_a_rolling_upgrade() -> None:
+    def graph(size: Any, on_failure: Literal["fail", "skip"] = "fail") -> Pipeline:
+        def stage(name: str, takes: Any, gives: Any, after: Any = None, **more: Any) -> Stage:
+            return Stage(name=name, queue=name, input=takes, output=gives, after=after, **more)
+
+        total = size if on_failure == "fail" else size | None
+        both: Any = msgspec.defstruct("Both", [("low", size), ("high", size)])
+        items: Any = Many[size]
+        gathered: Any = Gathered[size]
+        stages = (
+            stage("find", str, items),
+            stage("read", size, size, Each("find")),
+            stage("sum", gathered, size, All("read", need=0.5), on_failure=on_failure),
+            stage("low", total, size, "sum"),
+            stage("high", total, size, "sum"),
+            stage("both", both, size, All("low", "high")),
+        )
+        return Pipeline(name="papers", description="Reads.", stages=stages)
+
+    for other in (graph(float), graph(int, "skip")):
+        for last in (graph(int), other):
+            known = judge(
+                {}, [source(each, "w", started_ms=1 + (each == last)) for each in (graph(int), other)]
+            )
+
+            assert known.contradictions == {}
+            assert [fan.opener.name for fan in known.pipelines["papers"].fans] == ["find", "sum"]
 
 
 def test_a_stage_whose_failures_some_workers_skip_is_known_in_a_rolling_upgrade() -> None:
