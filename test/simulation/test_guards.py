@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from mousetrap.jobs import Job, signed_message
 from mousetrap.run_store.packed import claims, decisions, sender
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.claims import Claims, Planned
@@ -13,7 +14,16 @@ from mousetrap.run_store.packed.sender import LIBRARY, Sender
 from mousetrap.run_store.transitions import Transition
 from mousetrap.store_client import Command, Library
 from mousetrap.testing.simulation.process import CrashPoint, Fault
-from simulation.state_machine import WORKERS, BesideMachine, FailingRun, PromiseMachine, SplitMachine
+from mousetrap.worker.send_children import ChildSender
+from simulation import graphs
+from simulation.state_machine import (
+    WORKERS,
+    BesideMachine,
+    FailingRun,
+    GraphMachine,
+    PromiseMachine,
+    SplitMachine,
+)
 
 Patch = pytest.MonkeyPatch
 Step = Callable[[PromiseMachine], None]
@@ -220,11 +230,71 @@ GUARDS_OF_A_CLUSTER = {
         "run3 was recorded, and stays queued",
     ),
 }
+
+
+def forget_what_was_not_confirmed(patch: Patch) -> None:
+    async def send(sender: Any, left: dict[int, Job], queue: str) -> None:
+        for child in left.values():
+            sender._queue.post(queue, signed_message(child, sender._keyring), lambda _: None)
+        left.clear()
+
+    patch.setattr(ChildSender, "send", send)
+
+
+#: A fan-out to two children.
+_PAIR = (graphs.FanOut(2, 1.0, (graphs.Step(),)),)
+
+
+def a_child_s_message_is_lost(machine: PromiseMachine) -> None:
+    assert isinstance(machine, GraphMachine)
+    machine.submit_first(graph=_PAIR, kinds=["graph"], then=0.06)
+    for name in WORKERS:
+        machine.fail_a_publish(who=name, fault=Fault.REQUEST_LOST, then=0.0)
+    machine.wait(seconds=100.0)
+
+
+def a_worker_dies(kind: str, at: str, happened: bool) -> Step:
+    """As it makes a call that `at` finds."""
+
+    def story(machine: PromiseMachine) -> None:
+        assert isinstance(machine, GraphMachine)
+        machine.submit_first(graph=_PAIR, kinds=[kind], then=0.1)
+        for name in WORKERS:
+            process = machine.cluster.workers[name].process
+            process.crash_point = CrashPoint(1, happened, re.compile(at))
+        machine.wait(seconds=100.0)
+
+    return story
+
+
+#: The same of fan-outs.
+GUARDS_OF_GRAPHS = {
+    "a window is over once the broker has it": Guard(
+        forget_what_was_not_confirmed, a_child_s_message_is_lost, "messages are left over"
+    ),
+    "a child counts once": Guard(
+        without(
+            "if held ~= verdict and fan.state ~= 'fired' then count(at, place, fan, slot, held, verdict, packed) end",
+            "if fan.state ~= 'fired' then count(at, place, fan, slot, nil, verdict, packed) end",
+        ),
+        a_worker_dies("graph_flaky", at="plain_decision run1.s1", happened=True),
+        r"run1 \(graph_flaky\) failed",
+    ),
+    "who fired a fan publishes its join again": Guard(
+        without(
+            "reply[5] = count_decided(run, job, held, ttl) or waited(run, job, held, state)",
+            "reply[5] = waited(run, job, held, state)",
+        ),
+        a_worker_dies("graph", at="publishes run1.s2", happened=False),
+        "run1 was accepted and is queued",
+    ),
+}
 _CASES = [
     *((guard, BesideMachine) for guard in GUARDS.values()),
     *((guard, SplitMachine) for guard in GUARDS_OF_A_CLUSTER.values()),
+    *((guard, GraphMachine) for guard in GUARDS_OF_GRAPHS.values()),
 ]
-_NAMES = [*GUARDS, *GUARDS_OF_A_CLUSTER]
+_NAMES = [*GUARDS, *GUARDS_OF_A_CLUSTER, *GUARDS_OF_GRAPHS]
 
 
 @pytest.mark.parametrize(("guard", "made"), _CASES, ids=_NAMES)

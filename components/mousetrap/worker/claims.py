@@ -222,7 +222,10 @@ class Claims:
             return self._unrecorded(attempt, decision)
         if attempt.beside is not None:
             return attempt.beside.following
-        return self.following(attempt, outcome, attempt.fence, fired)
+        job, handler = attempt.job, attempt.handler
+        if job.fans or (handler is not None and handler.opens is not None):
+            return self.following(attempt, outcome, attempt.fence, fired)
+        return ending_of(outcome, job, attempt.queue, attempt.next_stage, attempt.fence)
 
     def following(
         self, attempt: Attempt, outcome: Outcome, fence: int, fired: Fired | None, waits_s: float | None = 0.0
