@@ -257,8 +257,8 @@ class BesideMachine(KeepingMachine):
     PACKED = True
 
 
-class GraphMachine(BesideMachine):
-    """The same where all runs are of one pipeline with fan-outs and forks, which is drawn first."""
+class _Graphs(PromiseMachine):
+    """All runs are of one pipeline with fan-outs and forks, which is drawn first."""
 
     def _open(self, drawn: Drawn | None) -> None:
         if drawn is not None:
@@ -329,3 +329,19 @@ class ForgetfulMachine(ClusterMachine):
         if self.cluster.runs:
             self.cluster.forget(self.cluster.pair_of(self._run(run)), lag, seconds)
         self._pass_time(then)
+
+
+class GraphMachine(_Graphs, BesideMachine):
+    """Runs of graphs, where every outcome is kept."""
+
+
+class PackedGraphMachine(_Graphs, PackedMachine):
+    """The same where none is kept once it was handed on."""
+
+
+class SplitGraphMachine(_Graphs, SplitMachine):
+    """The same on a store that is a cluster, whose slots change their server."""
+
+
+class ForgetfulGraphMachine(_Graphs, ForgetfulMachine):
+    """The same where a replica that takes over may lack what was written last."""

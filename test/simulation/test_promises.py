@@ -20,11 +20,14 @@ from simulation.state_machine import (
     WORKERS,
     BesideMachine,
     FailingRun,
+    ForgetfulGraphMachine,
     ForgetfulMachine,
     GraphMachine,
     KeepingMachine,
+    PackedGraphMachine,
     PackedMachine,
     PromiseMachine,
+    SplitGraphMachine,
     SplitMachine,
 )
 from simulation.store_cluster import PAIRS
@@ -54,7 +57,17 @@ def test_no_promise_of_a_chain_in_place_breaks_whatever_goes_wrong() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "machine", [PackedMachine, BesideMachine, GraphMachine, SplitMachine, ForgetfulMachine]
+    "machine",
+    [
+        PackedMachine,
+        BesideMachine,
+        SplitMachine,
+        ForgetfulMachine,
+        GraphMachine,
+        PackedGraphMachine,
+        SplitGraphMachine,
+        ForgetfulGraphMachine,
+    ],
 )
 def test_no_promise_of_wire_format_5_breaks_whatever_goes_wrong(machine: type[PromiseMachine]) -> None:
     faulthandler.cancel_dump_traceback_later()
