@@ -117,7 +117,8 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   if running and held_by_another(facts, worker, redelivered, crashes) then return { 'busy', facts.until_ms - now } end
   local mine = running and facts.worker == worker
   -- A message of a refused submission can expire before the run that a repeat was accepted for.
-  local late = expires_ms > 0 and now >= math.max(expires_ms, owner.facts.expires_ms or math.huge)
+  local own = accepted_ms == owner.facts.accepted_ms
+  local late = expires_ms > 0 and now >= expires_ms and (own or now >= (owner.facts.expires_ms or math.huge))
   if mine and not redelivered and not late and (lock == '' or facts.lock == lock) then
     return grant_again(run, job, held, lease, ttl)
   end
