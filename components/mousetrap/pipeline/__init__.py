@@ -5,7 +5,7 @@ from mousetrap.pipeline.contract import read, require_json_form, schema, write
 from mousetrap.pipeline.contract_broken import ContractBroken
 from mousetrap.pipeline.edges import fallbacks, members, predecessors
 from mousetrap.pipeline.fallen import Fallen
-from mousetrap.pipeline.fan import Fan
+from mousetrap.pipeline.fan import Fan, Level
 from mousetrap.pipeline.gathered import (
     PAGE,
     Counted,
@@ -65,6 +65,7 @@ __all__ = [
     "Gathered",
     "JsonSchema",
     "Keyed",
+    "Level",
     "Lock",
     "ManifestBroken",
     "Many",

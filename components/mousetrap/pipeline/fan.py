@@ -33,6 +33,27 @@ class Fan:
         return needed(self.need, total)
 
 
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A fan that the jobs of a stage are in."""
+
+    #: The stage whose job opens it, and the stage of the child that leads to them.
+    opener: str
+    child: str
+    #: Of a branch of a fork, which child that is; None where there is one for each item.
+    index: int | None
+
+
+def levels_of(stages: Sequence[Stage], name: str) -> tuple[Level, ...]:
+    """The fans that the jobs of the stage `name` are in, the outermost first."""
+    graph = graph_of(stages)
+    forks = {opener: graph.fork(opener) for opener, _ in graph.opened[name]}
+    return tuple(
+        Level(opener, child, forks[opener].index(child) if forks[opener] else None)
+        for opener, child in graph.opened[name]
+    )
+
+
 def fans_of(stages: Sequence[Stage]) -> tuple[Fan, ...]:
     """What the stages open, in the order of what joins it."""
     by_name = {stage.name: stage for stage in stages}

@@ -5,9 +5,10 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from mousetrap.pipeline.arrows import Arrow, arrows_of
 from mousetrap.pipeline.check_edges import check_edges
 from mousetrap.pipeline.edges import fallbacks, graph_of, predecessors, result_of_run
-from mousetrap.pipeline.fan import Fan, fans_of
+from mousetrap.pipeline.fan import Fan, Level, fans_of, levels_of
 from mousetrap.pipeline.names import check_name
 from mousetrap.pipeline.stage import Stage
 
@@ -70,6 +71,15 @@ class Pipeline:
     def fans(self) -> tuple[Fan, ...]:
         """What its jobs open beside the one that follows: fan-outs and forks."""
         return fans_of(self.stages)
+
+    @property
+    def arrows(self) -> tuple[Arrow, ...]:
+        """What leads from stage to stage."""
+        return tuple(arrows_of(self.stages))
+
+    def levels(self, stage: Stage) -> tuple[Level, ...]:
+        """The fans that the jobs of this stage are in, the outermost first; none where a run has one job of it."""
+        return levels_of(self.stages, stage.name)
 
     def opened_by(self, stage: Stage) -> Fan | None:
         """What a job of this stage opens when it is done; None where at most one job follows."""
