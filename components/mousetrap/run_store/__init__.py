@@ -15,6 +15,7 @@ from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.decode_run import StoredRun
 from mousetrap.run_store.fans import ChildOutput
 from mousetrap.run_store.info import StoreInfo
+from mousetrap.run_store.listed_jobs import JobFilter, JobPlace
 from mousetrap.run_store.packed.openings import NewRun
 from mousetrap.run_store.records import record_keys
 from mousetrap.run_store.requests import (
@@ -45,6 +46,8 @@ __all__ = [
     "Fired",
     "Forgotten",
     "Granted",
+    "JobFilter",
+    "JobPlace",
     "Kept",
     "KeyTwice",
     "Locked",

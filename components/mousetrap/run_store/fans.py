@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from mousetrap.jobs import IN_FANS, Done, GiveUp, Job, Place, first_job
+from mousetrap.run_store.children import SLOT
 from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.keys import fan_out_key, packed_job_key
 from mousetrap.run_store.packed.call import Call
@@ -15,8 +16,6 @@ from mousetrap.run_store.requests import FanOpening, Window
 from mousetrap.run_store.signed_records import read_verdict
 from mousetrap.signing import SignatureRefused
 
-#: Bytes of a child in its fan: how its way ended, and the id of the job that it ended with.
-_SLOT = 17
 #: How a way ended, by the first of them.
 _STATES: dict[bytes, Literal["done", "lost", "open"]] = {b"D": "done", b"K": "lost"}
 
@@ -56,10 +55,10 @@ class Fans(StoreConnection):
         A record that is read is kept as long as any from now on. Raises SignatureRefused for a record that is not ours, or is of
         another job than this child.
         """
-        last = (first + count) * _SLOT - 1
+        last = (first + count) * SLOT - 1
         async with self._reaching():
             head, slots = await self._client.pipeline(
-                [run_head(run_id), ("GETRANGE", fan_out_key(run_id, fan_job), first * _SLOT, last)]
+                [run_head(run_id), ("GETRANGE", fan_out_key(run_id, fan_job), first * SLOT, last)]
             )
             run = read_run_head(head)
             ended = _ended(first, slots)
@@ -113,8 +112,8 @@ def _ended(first: int, slots: Any) -> list[_Ended]:
     if isinstance(slots, Exception):
         raise slots
     found = []
-    for start in range(0, len(slots), _SLOT):
-        slot = slots[start : start + _SLOT]
+    for start in range(0, len(slots), SLOT):
+        slot = slots[start : start + SLOT]
         state = _STATES.get(slot[:1], "open")
-        found.append(_Ended(first + start // _SLOT, state, "" if state == "open" else slot[1:].hex()))
+        found.append(_Ended(first + start // SLOT, state, "" if state == "open" else slot[1:].hex()))
     return found

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mousetrap.jobs import LARGEST_INLINE, PayloadUnusable
 from mousetrap.payloads import Payloads
@@ -23,6 +23,20 @@ from mousetrap.store_client import ReplyError, StoreClient, unreachable
 
 #: Reads at a time: their replies can be large, and share connections with claims and decisions.
 _READS = 16
+#: A watcher of a run whose children are under way looks again after so long: their decisions notify of nothing, for each of ten
+#: thousand would pay for that.
+_LOOK_AGAIN_S = 1.0
+
+
+class _News(NamedTuple):
+    """What one look at a run found."""
+
+    events: Sequence[Event]
+    progress: bytes | None
+    #: Of the record of a packed run, for the next look.
+    head: Any
+    has_ended: bool = False
+    waits_for_children: bool = False
 
 
 class RunReader:
@@ -102,19 +116,20 @@ class RunReader:
         async with self._changes.of(run_id) as watcher:
             while True:
                 watcher.look()
-                events, progress, head, ended = await self._read_after(run_id, after, head)
-                event = None
-                for event in events:
+                news = await self._read_after(run_id, after, head)
+                event, progress, head = None, news.progress, news.head
+                for event in news.events:
                     after = event.id
                     yield event
                 # An end with something after it was redriven, unless that is of a child which the others' fate did not stop.
-                if event is not None and (event.last or ended):
+                if event is not None and (event.last or news.has_ended):
                     return
                 if progress is not None and progress != reported:
                     reported = progress
                     if (read := read_progress(progress)) is not None:
                         yield read
-                await watcher.news()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(watcher.news(), _LOOK_AGAIN_S if news.waits_for_children else None)
 
     async def _resolved(self, run: StoredRun, references: Mapping[str, Reference]) -> StoredRun:
         """The run with what its references name; what cannot be used is listed as unreadable."""
@@ -129,11 +144,8 @@ class RunReader:
                 faults.append(f"{name}: {fault}")
         return replace(run, **values, unreadable=(*run.unreadable, *faults))
 
-    async def _read_after(
-        self, run_id: str, after: str, head: Any
-    ) -> tuple[Sequence[Event], bytes | None, Any, bool]:
-        """The events after `after`, the progress, the head of the record of a packed run, for the next read, and whether that run
-        has ended."""
+    async def _read_after(self, run_id: str, after: str, head: Any) -> "_News":
+        """The events after `after`. `head` is that of the record of a packed run, from the read before."""
         async with self._reaching():
             if not head:
                 first = f"({after}" if after != "0" else "-"
@@ -143,10 +155,11 @@ class RunReader:
                 )
             if head:
                 snapshot = await take_snapshot(self._client, self._routes, run_id, head, after)
-                ended = snapshot.run is not None and RunState(snapshot.run.state).ended
-                return snapshot.after(after), snapshot.progress, head, ended
+                has_ended = snapshot.run is not None and RunState(snapshot.run.state).ended
+                found = (snapshot.after(after), snapshot.progress, head)
+                return _News(*found, has_ended, snapshot.waits_for_children)
             events = () if is_damage(entries) else tuple(map(read_event, entries))
-            return events, None if is_damage(progress) else progress, None, False
+            return _News(events, None if is_damage(progress) else progress, None)
 
     @asynccontextmanager
     async def _reaching(self) -> AsyncIterator[None]:

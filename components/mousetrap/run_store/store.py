@@ -8,6 +8,7 @@ from mousetrap.payloads import PayloadOptions
 from mousetrap.run_store.connection import NO_KEYS
 from mousetrap.run_store.endings import Endings
 from mousetrap.run_store.fans import Fans
+from mousetrap.run_store.listed_jobs import JobLists
 from mousetrap.run_store.repairs import Repairs
 from mousetrap.run_store.submissions import Submissions
 from mousetrap.run_store.transitions import ENDED
@@ -40,7 +41,7 @@ async def open_store(
         await store.close()
 
 
-class RunStore(Submissions, Repairs, Endings, Fans, Work):
+class RunStore(Submissions, Repairs, Endings, Fans, JobLists, Work):
     """Every method raises StoreUnreachable when the server does not answer within two seconds."""
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.failure import Failure, FailureLine
+from mousetrap.shapes.job import Fan, JobLine, JobPage, JobState
 from mousetrap.shapes.letter import (
     Discarded,
     Letter,
@@ -12,7 +13,7 @@ from mousetrap.shapes.letter import (
     LetterPage,
     Redriven,
 )
-from mousetrap.shapes.pipeline import Pipeline, Stage
+from mousetrap.shapes.pipeline import Arrow, Pipeline, Stage
 from mousetrap.shapes.queue import Queue
 from mousetrap.shapes.reference import Reference
 from mousetrap.shapes.run import (
@@ -33,6 +34,7 @@ __all__ = [
     "BEAT_S",
     "ENDS",
     "Accepted",
+    "Arrow",
     "Beat",
     "Cancelled",
     "Discarded",
@@ -41,6 +43,10 @@ __all__ = [
     "Event",
     "Failure",
     "FailureLine",
+    "Fan",
+    "JobLine",
+    "JobPage",
+    "JobState",
     "Letter",
     "LetterConditions",
     "LetterGroup",

@@ -25,6 +25,20 @@ class Stage:
     fallback: str | None = None
     #: Whether a run goes on then as if the output were null.
     skips: bool = False
+    #: The stages whose fan-outs and forks its jobs are in, the outermost first: there may be many jobs of it in one run.
+    inside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrow:
+    """What leads from one stage to another."""
+
+    source: str
+    target: str
+    #: "next": the output goes there. "branch": it does where its type is the one that is taken there. "fork": it goes there and to
+    #: others. "each": each item of it does. "gather": the outputs of a fan-out's jobs. "join": those of a fork's branches.
+    #: "fallback": what a job took that was given up, and why.
+    kind: Annotated[str, Doc(examples=("next",))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +48,5 @@ class Pipeline:
     name: Annotated[str, Doc(examples=("earthquakes",))]
     description: str
     stages: tuple[Stage, ...]
+    #: What leads from stage to stage; the stages are what it leads to and from.
+    arrows: tuple[Arrow, ...] = ()

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.failure import Failure, FailureLine
+from mousetrap.shapes.job import Fan
 from mousetrap.shapes.reference import Reference
 
 _RUN = Doc(examples=("019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b",))
@@ -83,13 +84,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The progress that the running handler reported."""
+    """The progress that the running handler reported; or how many of a job's children are decided."""
 
     stage: str
     done: float
     #: In the same unit as `done`; None when the handler does not know.
     total: float | None = None
     note: str = ""
+    #: Of a job with children, whose number `done` is: how many of these were given up.
+    lost: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,7 @@ class Run(RunLine):
     result: Any = None
     result_reference: Annotated[Reference | None, Doc(_LARGE)] = None
     timeline: tuple[Event, ...] = ()
+    fans: Annotated[tuple[Fan, ...], Doc("The children of its jobs; not those of children.", ([],))] = ()
     letter: Annotated[
         PutAside | None, Doc("The dead letter that holds its message, when that is why the run waits.")
     ] = None

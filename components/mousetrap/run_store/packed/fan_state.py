@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.keys import fan_key
+from mousetrap.shapes import Fan
 from mousetrap.store_client import Command
 
 
@@ -31,6 +32,19 @@ def read_fan(reply: Any) -> FanState | None:
     state, *counts = reply
     opened, total, done, lost = (_number(each) for each in counts)
     return FanState(state.decode(errors="replace"), opened, None if total < 0 else total, done, lost)
+
+
+def shown_fan(job_id: str, stage: str, fan: FanState) -> Fan:
+    """The fan of a job at this stage, as readers see it."""
+    return Fan(
+        job=job_id,
+        stage=stage,
+        state=fan.state,
+        opened=max(fan.opened, 0),
+        total=fan.total,
+        done=max(fan.done, 0),
+        lost=max(fan.lost, 0),
+    )
 
 
 def _number(raw: bytes | None) -> int:

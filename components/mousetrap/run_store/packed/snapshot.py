@@ -1,6 +1,7 @@
 """Reads all of a packed run at one moment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,12 +10,12 @@ from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.decode_run import StoredRun, read_run
 from mousetrap.run_store.keys import packed_events_key, packed_job_key, packed_progress_key, packed_run_key
 from mousetrap.run_store.packed.chain import Chain, Routes, follow
-from mousetrap.run_store.packed.fan_state import FanState, ask_fan, read_fan
+from mousetrap.run_store.packed.fan_state import FanState, ask_fan, read_fan, shown_fan
 from mousetrap.run_store.packed.fields import shown
 from mousetrap.run_store.packed.heads import read_run_head
 from mousetrap.run_store.packed.timeline import NEWEST, Entry, job_of, order, read_events
 from mousetrap.run_store.records import RecordBroken, RunRecord
-from mousetrap.shapes import Event, Progress
+from mousetrap.shapes import Event, Fan, Progress
 from mousetrap.store_client import StoreClient
 
 
@@ -43,7 +44,7 @@ class Snapshot(NamedTuple):
         """The run; None for an unknown one."""
         if self.run is None:
             return read_run(self.run_id, {}, self.events, self.damage) if self.damage else None
-        return shown(
+        run = shown(
             self.run_id,
             self.run,
             self.chain,
@@ -52,6 +53,18 @@ class Snapshot(NamedTuple):
             damage=self.damage,
             fan=self.fans.get(self.chain.jobs[-1][0]) if self.chain.jobs else None,
         )
+        return replace(run, fans=tuple(self._fans()))
+
+    def _fans(self) -> Iterator[Fan]:
+        """The children of its jobs, in the order of these."""
+        for job_id, job in self.chain.jobs:
+            if (fan := self.fans.get(job_id)) is not None:
+                yield shown_fan(job_id, job.facts.stage, fan)
+
+    @property
+    def waits_for_children(self) -> bool:
+        """Whether children of its last job are under way. When one of them is decided, nothing notifies of it."""
+        return _open_fan(self.chain, self.fans) is not None
 
     def after(self, event_id: str) -> list[Event]:
         """The events after the one with this id."""
@@ -121,11 +134,18 @@ async def _read(
 
 def _progress_of(chain: Chain, fans: Mapping[str, FanState]) -> bytes | None:
     """How far the children are that the last job waits for; None where it waits for none."""
-    if not chain.jobs or (fan := fans.get(chain.jobs[-1][0])) is None or fan.state == "fired":
+    if (fan := _open_fan(chain, fans)) is None:
         return None
     stage = chain.jobs[-1][1].facts.stage
-    note = f"{fan.lost} given up" if fan.lost else ""
-    return msgspec.json.encode(Progress(stage=stage, done=fan.done + fan.lost, total=fan.total, note=note))
+    return msgspec.json.encode(
+        Progress(stage=stage, done=fan.done + fan.lost, total=fan.total, lost=fan.lost)
+    )
+
+
+def _open_fan(chain: Chain, fans: Mapping[str, FanState]) -> FanState | None:
+    """The fan of the last job, until it fires."""
+    fan = fans.get(chain.jobs[-1][0]) if chain.jobs else None
+    return None if fan is None or fan.state == "fired" else fan
 
 
 def _run(record: Any) -> tuple[RunRecord | None, list[str]]:

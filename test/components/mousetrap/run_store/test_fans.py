@@ -840,7 +840,7 @@ async def test_a_run_shows_how_far_its_children_are_and_its_timeline_what_is_unu
         assert run is not None
         assert run.progress is not None
         assert (run.state, listed.state) == (RunState.RUNNING, RunState.RUNNING)
-        assert (run.progress.done, run.progress.total, run.progress.note) == (2, 3, "1 given up")
+        assert (run.progress.done, run.progress.total, run.progress.lost) == (2, 3, 1)
         assert [event.kind for event in run.timeline] == [
             "accepted", "started", "opened", "finished", "closed", "gave_up",
         ]  # fmt: skip

@@ -79,8 +79,8 @@ class Played:
     async def _read(self, *given: object) -> None:
         """What a watcher does that has been away."""
         after = self._followed[-1].id if self._followed else "0"
-        events, _, _, _ = await self._reader._read_after("r1", after, None)
-        self._followed.extend(events)
+        news = await self._reader._read_after("r1", after, None)
+        self._followed.extend(news.events)
 
     async def ended(self) -> None:
         await self._read()

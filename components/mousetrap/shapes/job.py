@@ -1,0 +1,81 @@
+"""Describes the jobs of a run as lists show them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+from mousetrap.shapes.doc import Doc
+from mousetrap.shapes.failure import FailureLine
+from mousetrap.shapes.reference import Reference
+
+_JOB = Doc(examples=("5f0c5b7e6a1d5c0e8f3a2b4c6d8e0f1a",))
+
+
+class JobState(StrEnum):
+    """The state of a job."""
+
+    #: It waits for a worker, or for a lock.
+    QUEUED = "queued"
+    #: A worker has it.
+    RUNNING = "running"
+    #: It failed and waits for its next attempt.
+    RETRYING = "retrying"
+    #: It is done; with a failure beside that, its stage skips it or falls back to another.
+    DONE = "done"
+    #: It was given up.
+    FAILED = "failed"
+    #: Its run was cancelled, or its time was over, before it ended.
+    OVER = "over"
+    #: The store's data of it is damaged, or not ours.
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fan:
+    """The children of a job, counted."""
+
+    job: Annotated[str, Doc("The job whose children these are.", _JOB.examples)]
+    stage: Annotated[str, Doc("The stage of that job.", ("find",))]
+    #: open, while the job still opens some; closed, once the total is known; fired, once all are decided and their join follows.
+    state: Annotated[str, Doc(examples=("closed",))]
+    opened: Annotated[int, Doc("How many may begin so far.")]
+    #: None while it is open.
+    total: int | None = None
+    done: int
+    lost: Annotated[int, Doc("How many were given up.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLine:
+    """A job of a run; times are milliseconds since 1970."""
+
+    id: Annotated[str, _JOB]
+    stage: Annotated[str, Doc(examples=("read",))]
+    state: JobState
+    #: Which child it is, or comes after: an index in each fan that it is in, the outermost first; empty for a job in none.
+    index: Annotated[tuple[int, ...], Doc(examples=([7311],))] = ()
+    #: Its item's, where the items of its fan-out have keys.
+    key: str | None = None
+    attempt: Annotated[int, Doc("The attempt that it is at; 0 before the first.")] = 0
+    worker: str = ""
+    began_ms: Annotated[int | None, Doc("When its latest attempt began.")] = None
+    ended_ms: int | None = None
+    output: Any = None
+    output_reference: Annotated[
+        Reference | None, Doc("Where its output is, when it is too large for its record.")
+    ] = None
+    failure: FailureLine | None = None
+    letter: Annotated[
+        str | None,
+        Doc("Where its dead letter is shown, unless that was discarded.", ("/dead/papers_read/5f0c5b7e…",)),
+    ] = None
+    children: Fan | None = None
+    unreadable: Annotated[str, Doc("Why its record, or its output, cannot be read.")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some jobs of a run, by the order of its pipeline's stages and then by index."""
+
+    jobs: tuple[JobLine, ...]
+    next: Annotated[str | None, Doc("Ask with `after` set to this for the jobs that follow.")]

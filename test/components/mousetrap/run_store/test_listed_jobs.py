@@ -1,0 +1,359 @@
+"""Lists the jobs of runs from a real store."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.jobs import Done, Failure, GiveUp, Job
+from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
+from mousetrap.run_store import (
+    DecisionRequest,
+    Granted,
+    JobFilter,
+    JobPlace,
+    RunStore,
+    Window,
+    open_store,
+)
+from mousetrap.run_store.keys import packed_job_key
+from mousetrap.run_store.packed.chain import first_id
+from mousetrap.shapes import Fan, JobLine, JobPage, JobState, Progress
+from mousetrap.signing import Keyring
+from support.packed import packed_first
+from support.valkey import GivenValkey, console, empty
+from support.valkey_cluster import ON_ONE_CLUSTER, ValkeyCluster
+
+NULL = msgspec.Raw(b"null")
+DEAD = GiveUp("max-retries", Failure(kind="builtins.ValueError", text="no", traceback="where"))
+KEYRING = Keyring({"k1": b"k" * 32})
+
+
+def stage(name: str, takes: Any, gives: Any, **more: Any) -> Stage:
+    return Stage(name=name, queue=f"{name}_queue", input=takes, output=gives, **more)
+
+
+SUMS = Pipeline(
+    name="sums",
+    description="Squares and doubles each of many, and adds them up.",
+    stages=(
+        stage("find", int, Many[int]),
+        stage("square", int, int, after=Each("find")),
+        stage("double", int, int),
+        stage("sum", Gathered[int], int, after=All("double", need=0.5)),
+        stage("print", int, str),
+    ),
+)
+
+
+class Both(msgspec.Struct):
+    """What two branches give."""
+
+    price: int
+    stock: int
+
+
+@pytest.fixture(params=["one server", pytest.param("cluster", marks=ON_ONE_CLUSTER)])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The address of either kind of store in turn, with nothing in it."""
+    if request.param == "cluster":
+        cluster: ValkeyCluster = request.getfixturevalue("valkey_cluster")
+        return cluster.url
+    url: str = request.getfixturevalue("single_url")
+    return url
+
+
+@pytest.fixture
+def single_url(valkey: GivenValkey | EmbeddedValkey) -> str:
+    """The address of an empty server."""
+    empty(valkey.url)
+    return valkey.url
+
+
+async def opened_run(store: RunStore, pipeline: Pipeline = SUMS) -> Job:
+    """A run that was accepted, by its first job."""
+    accepted = await store.open_run("r1", pipeline.name, pipeline.first.name, b"3")
+    first = packed_first("r1", accepted_ms=accepted.accepted_ms)
+    made = {"pipeline": pipeline.name, "stage": pipeline.first.name}
+    return msgspec.structs.replace(first, **made, id=first_id("r1", pipeline.first.name))
+
+
+async def claimed(store: RunStore, job: Job) -> Granted:
+    claim = await store.claim(job, worker="w1", redelivered=False, lease=60.0)
+    assert isinstance(claim, Granted), claim
+    return claim
+
+
+async def decided(store: RunStore, job: Job, outcome: Any, claim: Granted | None = None, **more: Any) -> Any:
+    request = DecisionRequest(job, outcome, claim or await claimed(store, job), **{"last": False, **more})
+    (reply,) = (await store.exchange([request], (), worker="w1")).decisions
+    assert not isinstance(reply, Exception), reply
+    return reply
+
+
+async def fanned(store: RunStore, count: int, keys: Sequence[str] | None = None) -> tuple[Job, list[Job]]:
+    """A run whose first job has opened so many children, and these."""
+    parent = await opened_run(store)
+    claim = await claimed(store, parent)
+    window = Window(opened=0 if keys else count, keys=keys, need=0.5, join="{}")
+    await store.open_children(parent, claim.fence, window, worker="w1")
+    children = [
+        parent.child(
+            "square", b"%d" % index, index=index, key=keys[index] if keys else None, fence=claim.fence
+        )
+        for index in range(count)
+    ]
+    closing = Done(NULL, children=count)
+    await decided(store, parent, closing, claim, next_stage="sum", need=0.5, join="{}")
+    return parent, children
+
+
+async def gone_on(store: RunStore, child: Job) -> Job:
+    """The job that follows from a child."""
+    claim = await claimed(store, child)
+    await decided(store, child, Done(msgspec.Raw(b"%d" % 9)), claim, next_stage="double")
+    return child.following("double", b"9", fence=claim.fence)
+
+
+async def listed(store: RunStore, pipeline: Pipeline = SUMS, **wanted: Any) -> JobPage:
+    run = await store.get("r1")
+    assert run is not None
+    return await store.jobs(run, pipeline, JobFilter(**wanted))
+
+
+def briefly(lines: Sequence[JobLine]) -> list[tuple[Any, ...]]:
+    return [(line.stage, *line.index, line.state.value) for line in lines]
+
+
+async def all_pages(store: RunStore, pipeline: Pipeline = SUMS, **wanted: Any) -> list[JobLine]:
+    lines: list[JobLine] = []
+    page = await listed(store, pipeline, **wanted)
+    lines += page.jobs
+    while page.next:
+        page = await listed(store, pipeline, place=JobPlace.read(page.next), **wanted)
+        lines += page.jobs
+    return lines
+
+
+async def test_jobs_are_listed_by_stage_and_index_with_what_became_of_them(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        parent, children = await fanned(store, 4)
+        doubled = await gone_on(store, children[0])
+        await decided(store, doubled, Done(msgspec.Raw(b"18")), next_stage="sum", joins=True)
+        await decided(store, children[1], DEAD)
+        await gone_on(store, children[2])
+
+        page = await listed(store)
+
+    assert page.next is None
+    assert briefly(page.jobs) == [
+        ("find", "done"),
+        ("square", 0, "done"),
+        ("square", 1, "failed"),
+        ("square", 2, "done"),
+        ("square", 3, "queued"),
+        ("double", 0, "done"),
+        ("double", 2, "queued"),
+    ]
+    find, _, failed, *_, double, _ = page.jobs
+    assert find.children == Fan(
+        job=parent.id, stage="find", state="closed", opened=4, total=4, done=1, lost=1
+    )
+    assert (double.id, double.output, double.worker, double.attempt) == (doubled.id, 18, "w1", 1)
+    assert failed.failure is not None
+    assert (failed.failure.summary, failed.unreadable, failed.letter) == ("ValueError: no", "", None)
+
+
+async def test_a_page_goes_on_where_the_one_before_ended(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 5)
+        await gone_on(store, children[3])
+
+        pages = [await listed(store, limit=2)]
+        while pages[-1].next:
+            pages.append(await listed(store, limit=2, place=JobPlace.read(pages[-1].next)))
+        whole = await listed(store)
+
+    assert [len(page.jobs) for page in pages] == [2, 2, 2, 1]
+    assert [line for page in pages for line in page.jobs] == list(whole.jobs)
+
+
+async def test_children_are_found_by_state_and_stage(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 300)
+        for index in (7, 150, 299):
+            await decided(store, children[index], DEAD)
+        await claimed(store, children[8])
+        await gone_on(store, children[9])
+
+        failed = await all_pages(store, state=JobState.FAILED)
+        running = await all_pages(store, state=JobState.RUNNING)
+        queued = await all_pages(store, stage="double", state=JobState.QUEUED)
+        squares = await all_pages(store, stage="square", limit=200)
+
+    assert briefly(failed) == [("square", index, "failed") for index in (7, 150, 299)]
+    assert briefly(running) == [("square", 8, "running")]
+    assert briefly(queued) == [("double", 9, "queued")]
+    assert [line.index for line in squares] == [(index,) for index in range(300)]
+
+
+async def test_one_call_reads_a_bounded_number_and_names_where_it_ended(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.run_store.listed_jobs._MOST_READ", 100)
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 450)
+        await claimed(store, children[449])
+
+        first = await listed(store, state=JobState.RUNNING)
+        found = await all_pages(store, state=JobState.RUNNING)
+
+    assert (first.jobs, first.next) == ((), "square:100")
+    assert briefly(found) == [("square", 449, "running")]
+
+
+async def test_children_with_keys_have_them(store_url: str) -> None:
+    keys = [f"paper {index}" for index in range(30)]
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 30, keys)
+        await claimed(store, children[7])
+        lines = await all_pages(store, stage="square", limit=20)
+
+    assert [line.key for line in lines] == keys
+    assert [line.id for line in lines] == [child.id for child in children]
+    assert briefly(lines)[7] == ("square", 7, "running")
+
+
+async def test_jobs_of_a_cancelled_run_are_over(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 2)
+        await claimed(store, children[0])
+        await store.cancel("r1")
+        page = await listed(store)
+
+    assert briefly(page.jobs) == [("find", "done"), ("square", 0, "over"), ("square", 1, "over")]
+
+
+async def test_fans_in_fans_and_forks_are_listed_by_their_indexes(store_url: str) -> None:
+    nested = Pipeline(
+        name="nested",
+        description="Finds books, their pages, and two things of each page.",
+        stages=(
+            stage("books", int, Many[int]),
+            stage("pages", int, Many[int], after=Each("books")),
+            stage("look", int, int, after=Each("pages")),
+            stage("price", int, int, after="look"),
+            stage("stock", int, int, after="look"),
+            stage("meet", Both, int, after=All("price", "stock")),
+            stage("page_sum", Gathered[int], int, after=All("meet")),
+            stage("sum", Gathered[int], int, after=All("page_sum")),
+        ),
+    )
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+
+        async def fan(job: Job, count: int, child: str, join: str) -> list[Job]:
+            claim = await claimed(store, job)
+            await store.open_children(job, claim.fence, Window(count, join="{}"), worker="w1")
+            await decided(store, job, Done(NULL, children=count), claim, next_stage=join, join="{}")
+            return [job.child(child, b"1", index=it, fence=claim.fence) for it in range(count)]
+
+        books = await fan(await opened_run(store, nested), 2, "pages", "sum")
+        pages = await fan(books[1], 3, "look", "page_sum")
+        claim = await claimed(store, pages[2])
+        await decided(
+            store, pages[2], Done(NULL, forks=("price", "stock")), claim, next_stage="meet", join="{}"
+        )
+        stock = pages[2].child("stock", b"1", index=1, fence=claim.fence)
+        await decided(store, stock, Done(msgspec.Raw(b"5")), next_stage="meet", joins=True)
+
+        lines = (await listed(store, nested)).jobs
+        small = await all_pages(store, nested, limit=1)
+
+    assert briefly(lines) == [
+        ("books", "done"),
+        ("pages", 0, "queued"),
+        ("pages", 1, "done"),
+        ("look", 1, 0, "queued"),
+        ("look", 1, 1, "queued"),
+        ("look", 1, 2, "done"),
+        ("price", 1, 2, 0, "queued"),
+        ("stock", 1, 2, 1, "done"),
+    ]
+    assert lines[-1].output == 5
+    assert small == list(lines)
+
+
+async def test_a_chain_is_listed_with_its_outputs_and_what_waits(single_url: str, both_families: int) -> None:
+    chain = Pipeline(
+        name="chain",
+        description="Adds, and prints.",
+        stages=(stage("add", int, int), stage("print", int, str)),
+    )
+    async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
+        accepted = await store.open_run("r1", "chain", "add", b"3")
+        opening = await store.opening("r1")
+        assert opening is not None
+        assert accepted.state == "new"
+        if both_families == 5:
+            assert briefly((await listed(store, chain)).jobs) == [("add", "queued")]
+        job = opening.first_job("r1")
+        claim = await claimed(store, job)
+        assert briefly((await listed(store, chain)).jobs) == [("add", "running")]
+        await store.decide(
+            job, Done(msgspec.Raw(b"4")), fence=claim.fence, worker="w1", last=False, next_stage="print"
+        )
+        lines = (await listed(store, chain)).jobs
+
+    assert lines[0].id == job.id
+    assert briefly(lines)[0] == ("add", "done")
+    if both_families == 5:
+        assert (lines[0].output, briefly(lines)[1]) == (4, ("print", "queued"))
+
+
+async def test_what_is_no_record_of_ours_is_unreadable_and_hides_no_other(single_url: str) -> None:
+    async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 3)
+        for child in children[:2]:
+            await claimed(store, child)
+        with console(single_url) as client:
+            client.set(packed_job_key("r1", children[0].id), b"nonsense")
+            client.delete(packed_job_key("r1", children[1].id))
+            client.lpush(packed_job_key("r1", children[1].id), b"a list")
+        lines = (await listed(store, stage="square")).jobs
+
+    assert briefly(lines) == [
+        ("square", 0, "unreadable"),
+        ("square", 1, "unreadable"),
+        ("square", 2, "queued"),
+    ]
+    assert "no record of a job" in lines[0].unreadable
+
+
+async def test_an_output_that_another_key_signed_is_not_shown(single_url: str) -> None:
+    async with open_store(single_url, retention=3600, keyring=Keyring({"k2": b"x" * 32})) as store:
+        _, children = await fanned(store, 1)
+        await gone_on(store, children[0])
+    async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
+        (line,) = (await listed(store, stage="square")).jobs
+
+    assert (line.state, line.output) == (JobState.DONE, None)
+    assert line.unreadable
+
+
+async def test_a_watcher_sees_children_decided_that_notify_of_nothing(single_url: str) -> None:
+    async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 3)
+        seen = []
+        async for each in store.watch("r1"):
+            if not isinstance(each, Progress):
+                continue
+            seen.append((each.stage, each.done, each.total, each.lost))
+            if each.done == 0:
+                doubled = await gone_on(store, children[0])
+                await decided(store, doubled, Done(msgspec.Raw(b"18")), next_stage="sum", joins=True)
+            elif each.done == 1:
+                break
+
+    assert seen == [("find", 0, 3, 0), ("find", 1, 3, 0)]
