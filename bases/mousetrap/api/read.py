@@ -32,7 +32,7 @@ router = APIRouter(route_class=Route)
 
 @router.get("/pipelines", tags=["pipelines"], dependencies=[may_read], responses=refusals(*NO_ACCESS))
 async def list_pipelines(services: WithServices) -> list[shapes.Pipeline]:
-    """Every pipeline of this server and of the workers, with its stages, their queues and their contracts."""
+    """Every pipeline of this server and of the workers: its stages, their queues and contracts, and what leads from one to another."""
     return [_shown(pipeline) for pipeline in services.pipelines.values()]
 
 
@@ -43,7 +43,7 @@ async def list_pipelines(services: WithServices) -> list[shapes.Pipeline]:
     responses=refusals(*NO_ACCESS, Kind.UNKNOWN_PIPELINE, Kind.PIPELINE_CONTRADICTED, Kind.STORE_AWAY),
 )
 async def show_pipeline(pipeline: KnownPipeline) -> shapes.Pipeline:
-    """A pipeline, with its stages, their queues and their contracts."""
+    """A pipeline: its stages, their queues and their contracts, and what leads from stage to stage."""
     return _shown(pipeline)
 
 
@@ -147,12 +147,18 @@ def _shown(pipeline: Pipeline) -> shapes.Pipeline:
             need=it.after.need if isinstance(it.after, All) and not it.after.is_join else None,
             fallback=others.get(it.name),
             skips=it.on_failure == "skip",
+            inside=tuple(level.opener for level in pipeline.levels(it)),
             input=schema(it.input),
             output=schema(it.output),
         )
         for it in pipeline.stages
     ]
-    return shapes.Pipeline(name=pipeline.name, description=pipeline.description, stages=tuple(stages))
+    return shapes.Pipeline(
+        name=pipeline.name,
+        description=pipeline.description,
+        stages=tuple(stages),
+        arrows=tuple(shapes.Arrow(**arrow._asdict()) for arrow in pipeline.arrows),
+    )
 
 
 async def _put_aside(run: StoredRun, services: Services) -> shapes.PutAside | None:

@@ -67,7 +67,13 @@ def test_a_running_run_is_followed_as_it_goes(api: httpx.Client, worker: Any) ->
         received += happening
 
     assert kinds(received) == ["accepted", "started", "progress", *WHOLE[2:]]
-    assert received[2]["data"] == {"stage": "fetch", "done": 2.0, "total": 4.0, "note": "half"}
+    assert received[2]["data"] == {
+        "stage": "fetch",
+        "done": 2.0,
+        "total": 4.0,
+        "note": "half",
+        "lost": None,
+    }
     assert "id" not in received[2]
 
 
