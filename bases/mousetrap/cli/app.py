@@ -6,6 +6,7 @@ from mousetrap.cli import contracts, dead, keys, new, outbox, pipelines, remove
 from mousetrap.cli.dead_test import write_test
 from mousetrap.cli.debug import debug
 from mousetrap.cli.doctor import doctor
+from mousetrap.cli.jobs import jobs
 from mousetrap.cli.migrate import migrate
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
 from mousetrap.cli.stack import demo, up
@@ -17,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # it would print local variables, and with them secrets
     rich_markup_mode="rich",
 )
-for command in (demo, up, run, runs, show, cancel, rerun, debug, worker, workers, migrate, doctor):
+for command in (demo, up, run, runs, show, jobs, cancel, rerun, debug, worker, workers, migrate, doctor):
     app.command()(command)
 app.add_typer(pipelines.app, name="pipelines")
 dead.app.command("test")(write_test)

@@ -69,7 +69,7 @@ def _case(api: "Api", given: str, stage: str | None, body: bytes | None) -> "Cas
     run = with_run(api, given, api.run).value
     here = stage or (run.stage if run.state == "failed" else "start")
     if body is not None:
-        name = api.stages(run.pipeline)[0] if here == "start" else here
+        name = api.stages(run.pipeline)[0].name if here == "start" else here
         job = first_job(
             run_id=run.id, pipeline=run.pipeline, stage=name, payload=body, accepted_ms=run.accepted_ms
         )

@@ -18,6 +18,7 @@ from mousetrap.api_client import Api, CommandFailed, Misused, Reply, StartOption
 from mousetrap.catalogue import PIPELINES, SAMPLE, SETTINGS, WORKERS
 from mousetrap.catalogue_entries import Sample, load
 from mousetrap.cli.output import terminal
+from mousetrap.cli.progress import waiting
 from mousetrap.cli.reachable import check_broker
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
@@ -100,7 +101,7 @@ def _run_sample(stack: Stack, sample: Sample, console: Console) -> Run:
         _answered(stack, deadline, lambda: api.start(sample.pipeline, sample.input, options))
         console.print(heading(sample, stack.plan.api_url, run_id))
         stages = tuple(stage.name for stage in PIPELINES[sample.pipeline].stages)
-        with run_screen(console, stages) as show:
+        with run_screen(console, waiting(stages)) as show:
             for event in _run_events(stack, run_id, deadline):
                 show(event)
         run = _answered(stack, deadline, lambda: api.run(run_id)).value

@@ -250,13 +250,14 @@ def _follow(api: "Api", pipeline: str, run_id: str, as_json: bool) -> None:
 
     from mousetrap.api_client import follow
     from mousetrap.cli.output import argument, print_reply, terminal
+    from mousetrap.cli.progress import waiting_stages
     from mousetrap.cli.result import result_of
     from mousetrap.cli.screen import run_screen
 
     console = terminal(quiet=as_json)
     console.print(Text.assemble("run ", (run_id, "bold")))
     try:
-        with run_screen(console, api.stages(pipeline)) as show:
+        with run_screen(console, waiting_stages(api.stages(pipeline))) as show:
             for event in follow(api, run_id):
                 show(event)
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ import msgspec
 from mousetrap.api_client.credentials import authorization, may_use_proxy
 from mousetrap.api_client.errors import Misused, Unreachable
 from mousetrap.api_client.event_stream import EventReader, lines_of
-from mousetrap.api_client.filters import LetterFilter, without_empty
+from mousetrap.api_client.filters import JobFilter, LetterFilter, without_empty
 from mousetrap.api_client.problems import check_response
 from mousetrap.api_client.reply import Reply, decoded
 from mousetrap.api_client.starts import BatchReply, StartOptions
@@ -22,6 +22,7 @@ from mousetrap.shapes import (
     Accepted,
     Discarded,
     Event,
+    JobPage,
     Letter,
     LetterGroups,
     LetterPage,
@@ -30,6 +31,7 @@ from mousetrap.shapes import (
     Redriven,
     Run,
     RunPage,
+    Stage,
     Worker,
 )
 
@@ -72,10 +74,10 @@ class Api:
         """Returns if the API, its broker and its store are ready."""
         self._request("GET", "/health/ready")
 
-    def stages(self, pipeline: str) -> tuple[str, ...]:
-        """The names of a pipeline's stages, in their order."""
+    def stages(self, pipeline: str) -> tuple[Stage, ...]:
+        """A pipeline's stages, in their order; none where it is not known."""
         known = self.pipelines().value
-        return tuple(stage.name for one in known if one.name == pipeline for stage in one.stages)
+        return tuple(stage for one in known if one.name == pipeline for stage in one.stages)
 
     def pipelines(self) -> Reply[tuple[Pipeline, ...]]:
         """All pipelines that runs can be started of."""
@@ -119,6 +121,13 @@ class Api:
     def run(self, run_id: str) -> Reply[Run]:
         """The run with its timeline."""
         return Reply(self._request("GET", _run_path(run_id)), Run)
+
+    def jobs(self, run_id: str, jobs: JobFilter, *, limit: int = 50) -> Reply[JobPage]:
+        """A page of the run's jobs, with those of fan-outs among them."""
+        return Reply(
+            self._request("GET", f"{_run_path(run_id)}/jobs", params={**jobs.params(), "limit": limit}),
+            JobPage,
+        )
 
     def job(self, run_id: str, stage: str) -> bytes:
         """The job that the run had at a stage (its name, `start` or `failed`), as its message carried it."""

@@ -1,4 +1,4 @@
-"""Selects dead letters: the filter, and its form in a request."""
+"""Selects dead letters and jobs, and writes that into a request."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +13,19 @@ class LetterFilter(LetterConditions):
 
     ids: tuple[str, ...] = ()
     all: bool | None = None
+
+    def params(self) -> dict[str, Any]:
+        """The conditions that were given, by their names in a request."""
+        return without_empty(asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Selects jobs of a run: of a stage, in a state, and those behind a page before."""
+
+    stage: str | None = None
+    state: str | None = None
+    after: str | None = None
 
     def params(self) -> dict[str, Any]:
         """The conditions that were given, by their names in a request."""

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mousetrap.cli.output import argument
-from mousetrap.cli.progress import Stages, StageSeen, one_line_value
+from mousetrap.cli.progress import Stages, StageSeen, counts_in_words, how_far, one_line_value, shown_at
 from mousetrap.cli.tables.style import COLOURS, about, coloured, duration, in_words, moment, table_of
 from mousetrap.settings import masked
-from mousetrap.shapes import Event, FailureLine, PutAside, Run, RunLine, RunPage
+from mousetrap.shapes import Event, FailureLine, Fan, Progress, PutAside, Run, RunLine, RunPage
 
 _MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
 #: Of a list; `mousetrap show` has all of them.
@@ -47,6 +47,11 @@ def event_line(event: Event, began_ms: int) -> Text:
     if event.worker and event.kind == "started":
         line.append(f" by {event.worker}")
     return line.append(_what_of(event))
+
+
+def progress_line(stages: Stages, progress: Progress) -> Text:
+    """How many children are decided, on one line below those of events."""
+    return Text(f"{'':8}    {shown_at(stages, progress):<12}{how_far(progress)}")
 
 
 def runs_table(page: RunPage, now: datetime, filters: str = "") -> RenderableType:
@@ -101,6 +106,8 @@ def run_heading(run: Run, now: datetime) -> Table:
         facts.add_row("tags", ", ".join(run.tags))
     facts.add_row("input", Text(_input_of(run), no_wrap=True, overflow="ellipsis"))
     facts.add_row("accepted", moment(run.accepted_ms, now))
+    for fan in run.fans:
+        facts.add_row(fan.stage, fan_text(fan))
     if run.finished_ms:
         facts.add_row("took", _took(run))
     if run.letter:
@@ -108,6 +115,13 @@ def run_heading(run: Run, now: datetime) -> Table:
     for what in run.unreadable:
         facts.add_row("unreadable", Text(what, "bold red"))
     return facts
+
+
+def fan_text(fan: Fan) -> Text:
+    """How far the children of a job are: `7 of 9 children, 2 lost`."""
+    whole = f"{fan.total:,} children" if fan.total is not None else f"{fan.opened:,} children so far"
+    text = Text(f"{fan.done + fan.lost:,} of {whole}")
+    return text.append(f", {fan.lost:,} lost", "red") if fan.lost else text
 
 
 def _begins_in(run: RunLine, now: datetime) -> float:
@@ -147,9 +161,11 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
 
 
 def _what_of(event: Event) -> str:
-    """The failure or the yielded value of an event on one line, without passwords; the API's answer has all of it."""
+    """The failure or the value of an event on one line, without passwords; the API's answer has all of it."""
     if event.failure:
         return f": {' '.join(event.failure.summary.split())}"
+    if event.kind in ("closed", "fired") and (counts := counts_in_words(event.value)):
+        return f": {counts}"
     return f": {one_line_value(event.value)}" if event.kind == "yielded" else ""
 
 

@@ -2,8 +2,16 @@
 
 import pytest
 
-from mousetrap.cli.progress import Stages, StageSeen, advance, how_far, waiting
-from mousetrap.shapes import Event, Failure, Progress
+from mousetrap.cli.progress import (
+    Stages,
+    StageSeen,
+    advance,
+    counts_in_words,
+    how_far,
+    waiting,
+    waiting_stages,
+)
+from mousetrap.shapes import Event, Failure, Progress, Stage
 
 
 def after(*events: Event | Progress) -> Stages:
@@ -83,7 +91,75 @@ def test_the_end_of_the_run_changes_no_stage() -> None:
         (Progress(stage="s", done=3, note="pages"), "3 pages"),
         (Progress(stage="s", done=65_349, total=1_141_430), "65,349 of 1,141,430"),
         (Progress(stage="s", done=2.5, total=0), "2.5 of 0"),
+        (Progress(stage="s", done=7312, total=10_000, lost=3), "7,312 of 10,000, 3 lost"),
+        (Progress(stage="s", done=7312, total=10_000, lost=0), "7,312 of 10,000"),
+        (Progress(stage="s", done=500, lost=0), "500 so far"),
     ],
 )
 def test_progress_is_shown_in_fitting_words(progress: Progress, words: str) -> None:
     assert how_far(progress) == words
+
+
+def of_children(*events: Event | Progress) -> Stages:
+    """A run that finds, reads and sums each page of what it found, and prints."""
+    nothing: dict[str, object] = {}
+    inside = {"read": ("find",), "sum": ("find", "read")}
+    stages = waiting_stages(
+        Stage(name=name, queue=name, input=nothing, output=nothing, inside=inside.get(name, ()))
+        for name in ("find", "read", "sum", "print")
+    )
+    for each in events:
+        stages = advance(stages, each)
+    return stages
+
+
+def counted(done: int, lost: int) -> Progress:
+    return Progress(stage="find", done=done, total=10, lost=lost)
+
+
+BEGUN = (event("started", 10, "find"), event("finished", 20, "find"), counted(7, 1))
+
+
+def test_children_are_counted_at_the_stage_that_takes_the_items() -> None:
+    find, read, inner, last = of_children(*BEGUN)
+
+    assert (find.state, find.note) == ("done", "")
+    assert (read.state, read.note) == ("running", "7 of 10, 1 lost")
+    assert (inner.state, inner.note, last.state) == ("running", "", "waiting")
+
+
+def test_what_one_child_does_is_not_what_its_stage_does() -> None:
+    _, read, *_ = of_children(*BEGUN, event("gave_up", 30, "read", why="no"))
+
+    assert (read.state, read.note, read.ended_ms) == ("running", "7 of 10, 1 lost", None)
+
+
+def test_stages_of_children_are_done_when_the_join_follows() -> None:
+    fired = Event(id="40-0", kind="fired", at_ms=40, value={"total": 10, "done": 8, "lost": 2})
+    _, read, inner, last = of_children(*BEGUN, fired)
+
+    assert (read.state, read.note, read.ended_ms) == ("done", "8 of 10 done, 2 lost", 40)
+    assert (inner.state, last.state) == ("done", "waiting")
+
+
+def test_stages_of_children_have_failed_with_their_run_until_a_redrive_goes_on() -> None:
+    failed = Event(id="40-0", kind="failed", at_ms=40)
+    _, read, *_ = of_children(*BEGUN, failed)
+    assert (read.state, read.note) == ("failed", "7 of 10, 1 lost")
+
+    _, read, *_ = of_children(*BEGUN, failed, counted(7, 0))
+    assert (read.state, read.note, read.ended_ms) == ("running", "7 of 10", None)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"total": 10_000}, "10,000 children"),
+        ({"total": 3, "done": 3, "lost": 0}, "3 of 3 done"),
+        ({"total": 3, "done": 2, "lost": 1}, "2 of 3 done, 1 lost"),
+        ("nothing", ""),
+        ({"total": "many"}, ""),
+    ],
+)
+def test_counts_of_an_event_are_shown_in_words(counts: object, words: str) -> None:
+    assert counts_in_words(counts) == words

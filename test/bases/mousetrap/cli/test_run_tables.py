@@ -7,7 +7,7 @@ import pytest
 
 from mousetrap.cli.progress import StageSeen
 from mousetrap.cli.tables.runs import event_line, run_heading, runs_table, stages_table, timeline_table
-from mousetrap.shapes import Event, Failure, Run, RunPage, RunState
+from mousetrap.shapes import Event, Failure, Fan, Run, RunPage, RunState
 from support.terminal import shown
 
 #: 2026-01-02 03:04:05 UTC.
@@ -71,6 +71,14 @@ def test_why_a_stage_failed_is_shown_whole_and_all_else_is_cut_to_the_line() -> 
         ),
         (Event(id="1", kind="handed_back", at_ms=AT, stage="process"), "    0.00 s  process     handed back"),
         (Event(id="1", kind="completed", at_ms=AT + 61_000), "   61.00 s              completed"),
+        (
+            Event(id="1", kind="closed", at_ms=AT, stage="find", value={"total": 10_000}),
+            "    0.00 s  find        closed: 10,000 children",
+        ),
+        (
+            Event(id="1", kind="fired", at_ms=AT, value={"total": 9, "done": 7, "lost": 2}),
+            "    0.00 s              fired: 7 of 9 done, 2 lost",
+        ),
     ],
 )
 def test_an_event_is_a_line_where_there_is_no_terminal(event: Event, line: str) -> None:
@@ -190,6 +198,25 @@ def test_a_run_shows_what_it_is() -> None:
         'input     {"url":"https://***@example.org/feed?key=***","note":"nnnnnnnnnnnnnnn…\n'
         "accepted  03:04:05\ntook      0.72 s"
     )
+
+
+def test_a_run_shows_how_far_its_children_are() -> None:
+    fans = (
+        Fan(job="j1", stage="find", state="closed", opened=10_000, total=10_000, done=7309, lost=3),
+        Fan(job="j2", stage="list", state="open", opened=500, done=20, lost=0),
+    )
+    run = Run(
+        id=RUN,
+        pipeline="papers",
+        state=RunState.RUNNING,
+        stage="list",
+        updated_ms=AT,
+        accepted_ms=AT,
+        fans=fans,
+    )
+    heading = shown(run_heading(run, NOW)).splitlines()
+    assert "find      7,312 of 10,000 children, 3 lost" in heading
+    assert "list      20 of 500 children so far" in heading
 
 
 def test_a_timeline_has_every_attempt_and_its_worker() -> None:

@@ -1,0 +1,63 @@
+"""Draws the jobs of a run as a table: pure."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mousetrap.cli.output import argument
+from mousetrap.cli.progress import one_line_value
+from mousetrap.cli.tables.runs import failure_text, fan_text
+from mousetrap.cli.tables.style import COLOURS, duration, table_of
+from mousetrap.shapes import JobLine, JobPage
+
+
+def jobs_table(page: JobPage, asked: str) -> RenderableType:
+    """A page of jobs, and the command for the next one; `asked` is the run with the filters of this page."""
+    more = [Text(f"more: mousetrap jobs {asked} --after {page.next}", "dim")] if page.next else []
+    if not page.jobs:
+        return Group("no job matches" if not more else "no job matches of those that were looked at", *more)
+    has_index = any(job.index for job in page.jobs)
+    table = table_of("job", "stage", *(["item"] if has_index else []), "state", "attempt", "took", "what")
+    # Commands take the beginning of an id.
+    table.columns[0].no_wrap, table.columns[0].overflow, table.columns[0].max_width = True, "ellipsis", 12
+    table.expand, what = True, table.columns[-1]
+    what.ratio, what.no_wrap, what.overflow = 1, True, "ellipsis"
+    for job in page.jobs:
+        state = Text(job.state.value, COLOURS.get(job.state.value, ""))
+        item = [_item(job)] if has_index else []
+        table.add_row(job.id, job.stage, *item, state, str(job.attempt or ""), _took(job), _what(job))
+    return Group(table, *more, *_letters(page.jobs))
+
+
+def _item(job: JobLine) -> str:
+    """Which child it is: its index in each fan, and its key."""
+    index = ".".join(map(str, job.index))
+    return f"{index} {job.key}" if job.key is not None else index
+
+
+def _took(job: JobLine) -> str:
+    return duration((job.ended_ms - job.began_ms) / 1000) if job.ended_ms and job.began_ms else ""
+
+
+def _what(job: JobLine) -> Text:
+    """What became of it, on one line, without passwords; the API's answer has all of it."""
+    if job.unreadable:
+        return Text(job.unreadable, "bold red")
+    if job.failure:
+        return Text(" ".join(str(failure_text(job.failure)).split()), "red")
+    if job.children:
+        return fan_text(job.children)
+    if job.output_reference:
+        return Text(f"{job.output_reference.size:,} bytes, in the store of payloads", "dim")
+    return Text(one_line_value(job.output) if job.state == "done" else job.worker, "dim")
+
+
+def _letters(jobs: Iterable[JobLine]) -> Iterable[RenderableType]:
+    """How to see, and to repair, what was given up."""
+    failed = [job for job in jobs if job.letter]
+    if failed:
+        yield Text()
+        yield Text(f"mousetrap dead show {argument(failed[0].id)}", "bold").append(
+            " shows its input and its traceback", "not bold"
+        )

@@ -1,0 +1,68 @@
+"""Jobs of a run on a terminal of 80 columns."""
+
+from dataclasses import replace
+
+from mousetrap.cli.tables.jobs import jobs_table
+from mousetrap.shapes import FailureLine, Fan, JobLine, JobPage, JobState, Reference
+from support.terminal import shown
+
+AT = 1_767_323_045_000
+FIND = JobLine(
+    id="5f0c5b7e6a1d5c0e8f3a2b4c6d8e0f1a",
+    stage="find",
+    state=JobState.DONE,
+    attempt=1,
+    began_ms=AT,
+    ended_ms=AT + 1500,
+    children=Fan(job="5f0c", stage="find", state="closed", opened=10_000, total=10_000, done=7309, lost=3),
+)
+READ = JobLine(
+    id="61aa5b7e6a1d5c0e8f3a2b4c6d8e0f1a",
+    stage="read",
+    state=JobState.FAILED,
+    index=(7311,),
+    key="paper",
+    attempt=3,
+    began_ms=AT,
+    ended_ms=AT + 20,
+    failure=FailureLine(kind="app.Broken", text="amqp://me:secret@host\nis no paper"),
+    letter="/dead/papers_read/61aa5b7e6a1d5c0e8f3a2b4c6d8e0f1a",
+)
+
+
+def test_jobs_are_a_table_with_what_became_of_them_and_how_to_see_more() -> None:
+    page = JobPage(jobs=(FIND, READ, replace(READ, index=(1, 2), key=None, letter=None)), next="read:7312")
+
+    assert shown(jobs_table(page, "019b --state failed")) == (
+        "job           stage  item        state   attempt    took  what\n"
+        "────────────────────────────────────────────────────────────────────────────────\n"
+        "5f0c5b7e6a1…  find               done          1  1.50 s  7,312 of 10,000 child…\n"
+        "61aa5b7e6a1…  read   7311 paper  failed        3  0.02 s  Broken: amqp://me:sec…\n"
+        "61aa5b7e6a1…  read   1.2         failed        3  0.02 s  Broken: amqp://me:sec…\n"
+        "more: mousetrap jobs 019b --state failed --after read:7312\n"
+        "\n"
+        "mousetrap dead show 61aa5b7e6a1d5c0e8f3a2b4c6d8e0f1a shows its input and its\n"
+        "traceback"
+    )
+
+
+def test_a_chain_has_no_items() -> None:
+    job = JobLine(id="5f0c", stage="add", state=JobState.DONE, attempt=1, output={"sum": 3})
+    large = Reference(key="r1/o1", sha256="0" * 64, size=2_000_000)
+    waiting = JobLine(id="61aa", stage="print", state=JobState.QUEUED)
+    page = JobPage(jobs=(job, replace(job, output=None, output_reference=large), waiting), next=None)
+
+    assert shown(jobs_table(page, "019b")) == (
+        "job   stage  state   attempt  took  what\n"
+        "────────────────────────────────────────────────────────────────────────────────\n"
+        '5f0c  add    done          1        {"sum":3}\n'
+        "5f0c  add    done          1        2,000,000 bytes, in the store of payloads\n"
+        "61aa  print  queued"
+    )
+
+
+def test_without_jobs_a_sentence_has_whether_all_were_looked_at() -> None:
+    assert shown(jobs_table(JobPage(jobs=(), next=None), "019b")) == "no job matches"
+    assert shown(jobs_table(JobPage(jobs=(), next="read:9"), "019b --state running")) == (
+        "no job matches of those that were looked at\nmore: mousetrap jobs 019b --state running --after read:9"
+    )
