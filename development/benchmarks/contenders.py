@@ -50,6 +50,14 @@ IN_PLACE = Contender(
     extra=True,
     reports_left=True,
 )
+#: Without a broker, as streaQ.
+EMBEDDED = Contender(
+    "mousetrap (embedded)",
+    "benchmarks.ours",
+    settings={"BENCH_EMBEDDED": "yes"},
+    extra=True,
+    reports_left=True,
+)
 
 CONTENDERS = (
     OURS,
@@ -61,13 +69,7 @@ CONTENDERS = (
         reports_left=True,
     ),
     IN_PLACE,
-    Contender(
-        "mousetrap (embedded)",
-        "benchmarks.ours",
-        settings={"BENCH_EMBEDDED": "yes"},
-        extra=True,
-        reports_left=True,
-    ),
+    EMBEDDED,
     *(
         Contender(name, f"benchmarks.peers.{name}", name)
         for name in ("celery", "dramatiq", "faststream", "taskiq")

@@ -66,14 +66,14 @@ class Counter:
         self._began = 0
         self._slot: memoryview | None = None
 
-    def tick(self, stage: int) -> None:
-        """A job of that stage is being done."""
+    def tick(self, stage: int, jobs: int = 1) -> None:
+        """So many jobs of that stage are being done."""
         now = time.monotonic_ns()
         with self._lock:
             if self._slot is None:
                 self._slot = _make_slot(self._folder / str(os.getpid()))
                 self._began = now
-            self._done[stage] += 1
+            self._done[stage] += jobs
             # One by one, times first: a reader that sees a job has its time. `struct.pack_into` would zero the slot before.
             self._slot[_NEWEST] = now
             self._slot[_BEGAN] = self._began

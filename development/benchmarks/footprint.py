@@ -12,6 +12,11 @@ def memory(pid: int) -> float:
     return sum(_proportional(each) for each in family(pid)) / 1024
 
 
+def most(pid: int) -> float:
+    """MiB that a process and its children have held at most; with several, those that were largest at other times add up."""
+    return memory(pid) + sum(_since_the_most(each) for each in family(pid)) / 1024
+
+
 def cpu(pid: int) -> float:
     """Seconds that a process and its children have computed. Raises OSError when there is no such process."""
     ticks = _ticks(pid)
@@ -44,5 +49,15 @@ def _ticks(pid: int) -> int:
 
 def _proportional(pid: int) -> int:
     """KiB."""
-    found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    return _kib("Pss", Path(f"/proc/{pid}/smaps_rollup").read_text())
+
+
+def _since_the_most(pid: int) -> int:
+    """KiB that a process has given back since it was largest; the kernel keeps that, so no peak is missed."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return _kib("VmHWM", status) - _kib("VmRSS", status)
+
+
+def _kib(name: str, text: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return int(found[1]) if found else 0

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, growth, guarantees, http_rate, latency, memory
+from benchmarks import chain, graph, growth, guarantees, http_rate, latency, memory
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, Shown
 
@@ -53,6 +53,14 @@ MEASURES = (
         about=latency.ABOUT,
         run=latency.measure,
         shown=latency.shown,
+        compares=True,
+    ),
+    Measure(
+        name="graph",
+        title="A fan-out and its join",
+        about=graph.ABOUT,
+        run=graph.measure,
+        shown=graph.shown,
         compares=True,
     ),
     Measure(

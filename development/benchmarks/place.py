@@ -74,9 +74,9 @@ class Place:
         self.workers.append(worker)
         return worker
 
-    def until(self, reached: Callable[[Tally], bool]) -> Tally:
+    def until(self, reached: Callable[[Tally], bool], seconds: float = TIMEOUT_S) -> Tally:
         """What the workers have done once that is reached. Raises DoesNotCount when they end or take too long."""
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + seconds
         while not reached(tally := self.counts.read()):
             if time.monotonic() > deadline or not all(worker.running for worker in self.workers):
                 output = "; ".join(_last_output(worker) for worker in self.workers)

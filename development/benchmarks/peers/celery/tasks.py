@@ -11,10 +11,10 @@ ORDER = order()
 COUNTER = Counter(ORDER.counts)
 THREADS = number("CONCURRENCY", 100 if ORDER.handler == "sleep" else 8)
 
-_KIND = {"x-queue-type": word("QUEUE_TYPE", "classic")}
+KIND = {"x-queue-type": word("QUEUE_TYPE", "classic")}
 app = Celery("bench", broker=ORDER.broker)
 app.conf.update(
-    task_queues=[Queue(name, durable=True, queue_arguments=_KIND) for name in ("first", "second")],
+    task_queues=[Queue(name, durable=True, queue_arguments=KIND) for name in ("first", "second")],
     task_routes={"first": {"queue": "first"}, "second": {"queue": "second"}},
     task_default_queue="first",
     task_default_delivery_mode="persistent",
