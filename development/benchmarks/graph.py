@@ -18,9 +18,10 @@ children; memory is the most that the worker's processes held at any moment.
 
 Celery runs a chord that a task starts, with its results in the store of the round. Dramatiq runs a group with a completion
 callback, which it counts in the same store: **its join gets no outputs**, so it does less than the others. streaQ's join is enqueued
-`after` the children's ids, and asks for each result by its id. FastStream and Taskiq are not measured here.
+`after` the children's ids, and asks for all results that the queue keeps. FastStream and Taskiq are not measured here.
 
-“A plain job” is one of a chain of two stages with the same payload: as many jobs as there are children, in the same round."""
+“A plain job” is one of a chain of two stages with the same payload: as many jobs as there are children, in the same round. Half of
+them were in the queue before, where every child is published while it is measured."""
 
 RATE, CPU, MEMORY = "Children a second", "CPU for each child", "Memory of the worker at most"
 TOGETHER = "together"
@@ -57,8 +58,7 @@ class Joined:
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """All that have a graph, in turns; ours beside plain jobs of the same round."""
-    taking_part = [replace(each, extra=False) for each in bench.contenders if each.name in _MODULES]
-    for number, contenders in bench.turns(bench.rounds, taking_part):
+    for number, contenders in bench.turns(bench.rounds, of(bench.contenders)):
         for contender in contenders:
             for children in _QUICK if bench.quick else _SIZES:
                 yield from _round(bench, contender, number, children)
@@ -66,6 +66,13 @@ def measure(bench: Bench) -> Iterator[Figure]:
                 yield from _plain_jobs(bench, contender, number)
             if contender.name == OURS.name and number == 1 and not bench.quick:
                 yield from _round(bench, contender, number, _LARGE)
+
+
+def of(contenders: Sequence[Contender]) -> list[Contender]:
+    """Those that have a graph, as what runs it."""
+    return [
+        replace(each, module=_MODULES[each.name], extra=False) for each in contenders if each.name in _MODULES
+    ]
 
 
 def shown(figures: Sequence[Figure]) -> list[Shown]:
@@ -99,9 +106,8 @@ def _by_plain_job(figures: Sequence[Figure], contender: Contender) -> Cell | Non
 
 def _round(bench: Bench, contender: Contender, number: int, children: int) -> Iterator[Figure]:
     column = f"{children:,}"
-    graph = replace(contender, module=_MODULES[contender.name])
     try:
-        with bench.place(graph, BENCH_SIZE=str(_BYTES)) as place:
+        with bench.place(contender, BENCH_SIZE=str(_BYTES)) as place:
             done = join(place, children, bench.servers)
     except TROUBLE as error:
         bench.log(f"{contender.name}, {column} children, round {number} does not count: {error}")
@@ -121,7 +127,7 @@ def _plain_jobs(bench: Bench, contender: Contender, number: int) -> Iterator[Fig
     """As many jobs as the fan-out that counts has children."""
     row, jobs = plain_row(contender.name), (_QUICK if bench.quick else _SIZES)[-1]
     try:
-        with bench.place(contender, BENCH_SIZE=str(_BYTES)) as place:
+        with bench.place(replace(contender, module=OURS.module), BENCH_SIZE=str(_BYTES)) as place:
             done = chain.work(place, jobs // 2, 1, bench.servers)
     except TROUBLE as error:
         bench.log(f"{row}, round {number} does not count: {error}")
@@ -146,6 +152,7 @@ def join(place: Place, children: int, servers: Mapping[str, int]) -> Joined:
     seconds = _LARGE_TIMEOUT_S if children == _LARGE else _TIMEOUT_S
     ended = place.until(lambda tally: tally.last_stage >= children, seconds)
     computed, held = used(measured, before), most(worker.pid)
+    place.drain()  # the message of our fan-out is parked until a delivery finds that all have joined
     place.stop_workers()
     place.check_nothing_left()
     found = place.counts.read()

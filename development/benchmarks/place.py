@@ -23,6 +23,7 @@ from support.processes import Process, clean_environment
 #: Seconds that a contender may take to do what it was given.
 TIMEOUT_S = 60.0
 _POLL_S = 0.005
+_DRAIN_POLL_S = 0.5
 #: Seconds that a worker has to leave in order.
 _LEAVE_S = 2.0
 
@@ -83,6 +84,12 @@ class Place:
                 raise DoesNotCount(f"{tally.last_stage} runs done, and no more: {output}")
             time.sleep(_POLL_S)
         return tally
+
+    def drain(self, seconds: float = TIMEOUT_S) -> None:
+        """Waits until no queue holds a message, or that long: what is parked on a delay comes back first."""
+        deadline = time.monotonic() + seconds
+        while any(self.waiting().values()) and time.monotonic() < deadline:
+            time.sleep(_DRAIN_POLL_S)
 
     def stop_workers(self) -> None:
         """Asks them to end, then ends them: what they have not acknowledged is in the queues again."""

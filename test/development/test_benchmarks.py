@@ -4,20 +4,23 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from benchmarks import ab, chain, growth, latency
+from benchmarks import ab, chain, graph, growth, latency
 from benchmarks.busy import busy
 from benchmarks.conditions import Condition, Ticks, figures_of
-from benchmarks.contenders import CONTENDERS, IN_PLACE, OURS, PEERS, QUORUM_PEERS, Contender
-from benchmarks.contending import Counts, Tally
+from benchmarks.contenders import CONTENDERS, EMBEDDED, IN_PLACE, OURS, PEERS, QUORUM_PEERS, Contender
+from benchmarks.contending import FIRST, LAST, Counter, Counts, Tally
 from benchmarks.figures import Figure, Shown, ratio
+from benchmarks.footprint import memory, most
 from benchmarks.measures import MEASURES
 from benchmarks.page import Found, page
 from benchmarks.picture import picture
+from benchmarks.place import DoesNotCount, Place
 from benchmarks.verdict import Verdict
 from support.processes import Process, clean_environment
 
@@ -112,6 +115,87 @@ def test_growth_is_compared_within_a_round() -> None:
 
     assert found is not None
     assert (found.lowest, found.highest) == (0.9, 0.95)
+
+
+def test_a_child_is_compared_with_the_plain_jobs_of_its_round() -> None:
+    def together(row: str, *values: float) -> list[Figure]:
+        return [Figure(graph.CPU, row, graph.TOGETHER, value, "µs", at) for at, value in enumerate(values, 1)]
+
+    figures = together(OURS.name, 300, 100) + together(graph.plain_row(OURS.name), 200, 100)
+    figures += together("celery", 9, 9) + together(EMBEDDED.name, 100)
+
+    shown = graph.shown(figures)
+
+    assert found_of(shown, "CPU of a child by a plain job's") == 1.25
+    assert found_of(shown, "the same on the embedded queue") is None
+
+
+def test_a_fan_out_is_compared_with_peers_and_its_memory_with_a_smaller_one() -> None:
+    def figures_of_size(table: str, row: str, column: str, value: float) -> Figure:
+        return Figure(table, row, column, value, "", 1)
+
+    figures = [
+        figures_of_size(graph.RATE, OURS.name, "10,000", 1_000),
+        figures_of_size(graph.RATE, EMBEDDED.name, "10,000", 2_000),
+        figures_of_size(graph.RATE, "streaq", "10,000", 500),
+        figures_of_size(graph.RATE, "dramatiq", "1,000", 800),
+        figures_of_size(graph.MEMORY, OURS.name, "10,000", 50),
+        figures_of_size(graph.MEMORY, OURS.name, "100,000", 55),
+    ]
+
+    shown = graph.shown(figures)
+
+    assert found_of(shown, "children/s by the fastest peer's, 10,000") == 2
+    assert found_of(shown, "memory of the worker at 100,000 children by 10,000") == 1.1
+
+
+class Finished(Place):
+    """A place whose worker, which is this process, has done its work."""
+
+    def run(self, *command: str) -> str:
+        return ""
+
+    def start_worker(self) -> Process:
+        counter = Counter(self.folder)
+        counter.tick(FIRST, 0)
+        counter.tick(FIRST, int(self.settings["first"]))
+        counter.tick(LAST, int(self.settings["last"]))
+        worker = Process([sys.executable, "-c", "import signal; signal.pause()"], clean_environment())
+        self.workers.append(worker)
+        return worker
+
+    def waiting(self, names: Sequence[str] | None = None) -> dict[str, int]:
+        return {}
+
+
+@pytest.mark.parametrize(("first", "last"), [(10, 20), (11, 10)])
+def test_a_fan_out_whose_jobs_were_done_twice_does_not_count(tmp_path: Path, first: int, last: int) -> None:
+    settings = {"first": str(first), "last": str(last)}
+
+    with (
+        Finished(Contender("one", "none"), "", settings, tmp_path) as place,
+        pytest.raises(DoesNotCount, match=f"{first} children were done, and {last} outputs were joined"),
+    ):
+        graph.join(place, 10, {})
+
+
+def test_a_fan_out_counts_from_its_beginning_to_its_join(tmp_path: Path) -> None:
+    with Finished(Contender("one", "none"), "", {"first": "10", "last": "10"}, tmp_path) as place:
+        joined = graph.join(place, 10, {})
+        (began,), newest = place.counts.read().began, place.counts.read().newest
+
+    assert joined.rate == 10 / (newest - began) * 1e9
+    assert joined.cpu["worker"] >= 0
+    assert joined.memory > 0
+
+
+def test_the_most_that_a_process_held_stays_known_once_it_is_given_back() -> None:
+    code = "import signal\nblock = bytearray(64 << 20)\ndel block\nprint('given back', flush=True)\nsignal.pause()"
+
+    with Process([sys.executable, "-c", code], clean_environment()) as process:
+        process.wait_for_line("given back")
+
+        assert most(process.pid) > memory(process.pid) + 60
 
 
 def test_stolen_and_idle_time_are_shares_of_what_has_passed() -> None:

@@ -36,7 +36,7 @@ async def child(payload: str) -> str:
 async def join(ids: list[str]) -> None:
     """Gets the outputs, and counts them.
 
-    All that is done in the queue, in one call: to ask for each result by its id took 0.2 s each.
+    All that is done in the queue, in one call: to ask for fifty results by their ids took 0.4 s.
     """
     wanted = set(ids)
     results = await worker.get_tasks_by_status(TaskStatus.DONE, limit=len(ids))
