@@ -1,4 +1,4 @@
-"""A chord of Celery that a task starts, its results in our runs' store."""
+"""A Celery chord that a task starts; results in our runs' store."""
 
 import os
 import sys

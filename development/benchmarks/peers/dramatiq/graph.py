@@ -1,4 +1,4 @@
-"""A group of Dramatiq that an actor starts, counted in our runs' store."""
+"""A Dramatiq group that an actor starts; counted in our runs' store."""
 
 import os
 import sys
