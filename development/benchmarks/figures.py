@@ -47,10 +47,13 @@ def cell(values: Iterable[float | None]) -> Cell | None:
 def ratio(
     of: Sequence[Figure], to: Sequence[Figure], best: Callable[[Iterable[float]], float] = max
 ) -> Cell | None:
-    """`of` by the best of `to`, divided round by round: what slows a round slows both."""
+    """`of` by the best of `to`, divided round by round: what slows a round slows both. By nothing it is not divided.
+
+    CPU is counted in hundredths of a second: a quick round may have none.
+    """
     quotients = []
     for figure in of:
-        others = [other.value for other in to if other.round == figure.round and other.value is not None]
+        others = [other.value for other in to if other.round == figure.round and other.value]
         if figure.value is not None and others:
             quotients.append(figure.value / best(others))
     return cell(quotients)

@@ -51,6 +51,16 @@ def test_a_ratio_is_of_one_round_and_the_best_of_it() -> None:
     assert (found.lowest, found.highest, found.rounds) == (5, 5, 2)
 
 
+def test_a_round_too_short_to_be_counted_is_not_divided_by() -> None:
+    of = rates("mousetrap", "one process", 10, 30)
+
+    found = ratio(of, rates("celery", "one process", 0, 10))
+
+    assert found is not None
+    assert (found.median, found.rounds) == (3, 1)
+    assert ratio(of, rates("celery", "one process", 0, None)) is None
+
+
 def test_a_chain_in_place_is_in_no_comparison_of_rates() -> None:
     figures = rates(OURS.name, chain.ONE.column, 50) + rates(IN_PLACE.name, chain.ONE.column, 900)
     figures += rates("dramatiq", chain.ONE.column, 10)
