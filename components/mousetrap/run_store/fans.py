@@ -12,7 +12,7 @@ from mousetrap.run_store.keys import fan_out_key, packed_job_key
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.heads import read_run_head, run_head
 from mousetrap.run_store.records import RecordBroken, decode_job
-from mousetrap.run_store.requests import FanOpening, Window
+from mousetrap.run_store.requests import Decision, FanOpening, Window
 from mousetrap.run_store.signed_records import read_verdict
 from mousetrap.signing import SignatureRefused
 
@@ -48,6 +48,13 @@ class Fans(StoreConnection):
         The same window may be opened again: a call whose reply was lost.
         """
         return await self._packed_work.open_children(job, fence, window, worker)
+
+    async def give_up_fan(self, job: Job, why: GiveUp, *, worker: str) -> Decision:
+        """Gives a job up, in place of what it came to, because nothing was decided of its children for long (`Decided.waits_s`).
+
+        Its redrive opens all once more. `stale` where its children are joined meanwhile, `over` when its run has ended otherwise.
+        """
+        return await self._packed_work.give_up_fan(job, why, worker)
 
     async def children(self, run_id: str, fan_job: str, first: int, count: int) -> Sequence[ChildOutput]:
         """What became of the children of `fan_job` with the indexes from `first` on, at most `count`, in their order.

@@ -31,6 +31,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, gc=False):
     crashes: int = RetryPolicy().crashes
     #: Whether the message is the one that led to the job's parent: the parent's outcome must stay, to be found again.
     in_place: bool = False
+    #: Whether the job joins the children of its parent: then they must be decided.
+    gathers: bool = False
 
 
 class DecisionRequest(msgspec.Struct, frozen=True, gc=False):

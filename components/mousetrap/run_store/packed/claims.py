@@ -180,6 +180,8 @@ class Claims:
             parent = call.add("HGET", fan_key(job.run_id, job.fans[-1].job), "opened")
         elif job.parent:
             parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), "0", _HEAD_END)
+            if request.gathers:
+                call.add("HGET", fan_key(job.run_id, job.parent), "state")
         call.keep(job.run_id, job.accepted_ms, now, self._ttl)
         for fan in job.fans:
             call.keep_fan(job.run_id, fan.job, job.accepted_ms, now, self._ttl)
@@ -210,6 +212,8 @@ class Claims:
         if job.fans and is_child(job):
             opened = replies[planned.parent]
             return isinstance(opened, bytes) and opened.isdigit() and int(opened) > job.fans[-1].index
+        if planned.request.gathers and replies[planned.parent + 1] not in (None, b"fired"):
+            return False
         return not job.parent or replies[planned.parent] in (b"", b"D%08x" % _parent_fence(job))
 
     def _settled(

@@ -19,7 +19,7 @@ from mousetrap.run_store.keys import (
     packed_run_key,
 )
 from mousetrap.run_store.packed.server_time import ServerTime
-from mousetrap.run_store.packed.transitions import CloseFan, InFan, OpenFan
+from mousetrap.run_store.packed.transitions import CloseFan, InFan, OpenFan, StallFan
 from mousetrap.run_store.transitions import Transition
 from mousetrap.store_client import Command, Library, ReplyError, StoreClient, unreachable
 
@@ -209,7 +209,7 @@ def function_call(transition: Transition) -> Command:
     keys = [key(run) for key in _JUDGED] + [packed_job_key(run, job) for job in jobs]
     if isinstance(transition, InFan):
         keys += [key for job in transition.fans.split()[::2] for key in fan_keys(run, job)]
-    if isinstance(named, OpenFan | CloseFan):
+    if isinstance(named, OpenFan | CloseFan | StallFan):
         keys += [*fan_keys(run, named.job), fan_keys_key(run, named.job)]
     return ("FCALL", LIBRARY.name, len(keys), *keys, msgspec.msgpack.encode(transition))
 

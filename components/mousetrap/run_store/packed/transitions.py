@@ -176,6 +176,16 @@ class RedriveJob(Transition, frozen=True, array_like=True, tag="redrive"):
     ttl: int
 
 
+class StallFan(Transition, frozen=True, array_like=True, tag="stall"):
+    job: str
+    run: str
+    attempt: int
+    worker: str
+    verdict: str
+    failure: str
+    ttl: int
+
+
 class JobRedriven(Transition, frozen=True, array_like=True, tag="redriven"):
     job: str
     run: str

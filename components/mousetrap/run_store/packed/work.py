@@ -17,6 +17,7 @@ from mousetrap.run_store.packed.transitions import (
     OpenFan,
     RedriveJob,
     ReleaseClaim,
+    StallFan,
     Survived,
 )
 from mousetrap.run_store.requests import (
@@ -84,6 +85,12 @@ class PackedWork:
             case [refused]:
                 return refused  # type: ignore[no-any-return]
         raise AssertionError(reply)
+
+    async def give_up_fan(self, job: Job, why: GiveUp, worker: str) -> Decision:
+        verdict, failure = write_verdict(why, job, self._keyring), text_of(why.failure)
+        stall = StallFan(job.id, job.run_id, job.attempt, worker, verdict, failure, self._ttl)
+        decision, *more = await self._sender.call(in_fans(job, stall))
+        return read_fired(more) or decision
 
     async def replace_unsigned(self, job: Job, refused: Unsigned, why: GiveUp, worker: str) -> Decision:
         distrust = DistrustRecord(

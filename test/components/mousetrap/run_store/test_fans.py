@@ -13,6 +13,7 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RecordDamaged, R
 from mousetrap.run_store import (
     Busy,
     ChildOutput,
+    ClaimRequest,
     Decided,
     DecisionRequest,
     Fired,
@@ -25,7 +26,7 @@ from mousetrap.run_store import (
     Window,
     open_store,
 )
-from mousetrap.run_store.keys import fan_key, fan_out_key, packed_job_key
+from mousetrap.run_store.keys import fan_key, fan_out_key, packed_job_key, packed_run_key
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.store_client import Command
@@ -372,10 +373,12 @@ async def test_the_claim_of_a_parent_whose_children_are_under_way_shows_for_how_
         assert waits.fired is None
         assert waits.waits_s is not None
         assert 0 <= waits.waits_s < 60
-        await ended(store, children[0], DEAD)
+        lost = await ended(store, children[0], DEAD)
         failed = await claimed(store, parent, redelivered=True)
+        assert lost == "recorded"
         assert isinstance(failed, Decided)
-        assert failed.waits_s is None
+        assert failed.waits_s is not None
+        assert await store.give_up_fan(parent, DEAD, worker="w1") == "over"
 
 
 async def test_a_child_counts_once_though_it_was_tried_often(store_url: str) -> None:
@@ -577,6 +580,25 @@ async def test_a_parent_that_is_given_up_fails_the_run_and_is_closed_once_it_is_
         assert isinstance(await closed(store, again, claim, 2), Fired)
 
 
+async def test_a_parent_goes_on_opening_though_the_run_has_failed_for_lack_of_a_child(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, children = await fanned(store, parent, 2)
+        assert await ended(store, children[0], DEAD) == "recorded"
+        assert await state_of(store) is RunState.FAILED
+        assert await decided(store, parent, claim, RetryLater(0.0, BROKEN)) == "recorded"
+
+        claim = await claimed(store, parent.again())
+
+        assert isinstance(claim, Granted)
+        assert await closed(store, parent.again(), claim, 2) == "recorded"
+        assert await ended(store, children[1]) == "recorded"
+        again = await redriven(store, children[0])
+        fired = await ended(store, again)
+        assert isinstance(fired, Fired)
+        await join_completes(store, again, fired)
+
+
 # Ends from outside
 
 
@@ -601,6 +623,11 @@ async def test_a_run_expires_when_a_child_is_late(store_url: str) -> None:
         parent = await opened_run(store, expires_in=3600.0)
         await fanned(store, parent, 1)
         late = msgspec.structs.replace(child_of(parent, 0, 1), expires_ms=parent.accepted_ms)
+        with console(store_url) as client:  # as if that long ago
+            record: Any = client.get(packed_run_key("r1"))
+            given = b'"expires_ms":%d' % (parent.expires_ms or 0)
+            assert given in record
+            client.set(packed_run_key("r1"), record.replace(given, b'"expires_ms":1'), keepttl=True)
 
         assert isinstance(await claimed(store, late), Over)
 
@@ -956,6 +983,77 @@ async def test_a_child_whose_decision_was_forgotten_fires_when_it_is_done_once_m
         assert await ended(store, children[1], None) == fired
 
         assert [it.state for it in await store.children("r1", parent.id, 0, 2)] == ["done", "done"]
+
+
+async def test_a_join_whose_fire_was_forgotten_waits_while_its_parent_sends_again(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, children = await fanned(store, parent, 2)
+        await closed(store, parent, claim, 2)
+        await ended(store, children[0])
+        joined = children[1].joined("sum", b"{}", fence=claim.fence)
+
+        async def gathered(joined: Job) -> Any:
+            request = ClaimRequest(joined, False, 60.0, gathers=True)
+            (reply,) = (await store.exchange((), [request], worker="w1")).claims
+            return reply
+
+        assert isinstance(await gathered(joined), Busy)
+        assert isinstance(await gathered(joined), Busy)
+        claim = await claimed(store, parent, worker="w2", redelivered=True)
+        assert isinstance(claim, Granted)
+        found = await store.open_children(parent, claim.fence, Window(2, join=JOIN), worker="w2")
+        assert found == OpenedFan(2, 0)
+        assert await closed(store, parent, claim, 2) == "recorded"
+        assert isinstance(await gathered(joined), Over)  # what follows from the earlier decision
+        fired = await ended(store, children[1])
+        assert isinstance(await gathered(children[1].joined("sum", b"{}", fence=fired.fence)), Granted)
+
+
+async def test_a_parent_keeps_its_message_until_the_join_has_begun(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, (child,) = await fanned(store, parent, 1)
+        await closed(store, parent, claim, 1)
+        fired = await ended(store, child)
+        waits = await claimed(store, parent, worker="w2", redelivered=True)
+        assert isinstance(waits, Decided)
+        assert waits.waits_s is not None
+        assert isinstance(await claimed(store, child.joined("sum", b"{}", fence=fired.fence)), Granted)
+
+        begun = await claimed(store, parent, worker="w2", redelivered=True)
+
+        assert isinstance(begun, Decided)
+        assert (begun.fired, begun.waits_s) == (None, None)
+
+
+async def test_a_parent_whose_children_no_message_has_is_given_up_and_redriven_sends_them_again(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, children = await fanned(store, parent, 2)
+        await closed(store, parent, claim, 2)
+        assert await ended(store, children[0]) == "recorded"
+        stalled = GiveUp("fan-stalled", BROKEN)
+
+        assert await store.give_up_fan(parent, stalled, worker="w1") == "recorded"
+        assert await store.give_up_fan(parent, stalled, worker="w1") == "recorded"
+
+        assert await state_of(store) is RunState.FAILED
+        again = await claimed(store, parent, worker="w2", redelivered=True)
+        assert isinstance(again, Decided)
+        assert again.outcome == stalled
+        parent = await redriven(store, parent)
+        claim = await claimed(store, parent)
+        found = await store.open_children(parent, claim.fence, Window(2, join=JOIN), worker="w1")
+        assert found == OpenedFan(2, 0)
+        assert isinstance(await claimed(store, children[0], redelivered=True), Decided)
+        assert await ended(store, children[1]) == "recorded"
+        fired = await closed(store, parent, claim, 2)
+        assert fired == Fired(parent.id, claim.fence, 2, 2, 0, JOIN)
+        assert await store.give_up_fan(parent, stalled, worker="w1") == "stale"
+        await join_completes(store, parent, fired)
 
 
 async def test_a_fan_of_another_type_is_damage_of_the_job_that_meets_it(store_url: str) -> None:

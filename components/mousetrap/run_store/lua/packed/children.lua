@@ -50,7 +50,7 @@ function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, 
   if not held or held.fence ~= fence or held.state ~= 'running' then return { 'stale' } end
   if STOPPED[run_state(run) or ''] then return { 'over' } end
   local fan = load_fan(run, job) or new_fan(job)
-  if fan.state == 'fired' then return { 'over' } end
+  if fan.state == 'fired' and has_begun(run, fan) then return { 'over' } end
   local indexes, fresh, twice = key_indexes(run, fan, keys, fence, window)
   if twice then return { 'twice', twice } end
   local before, grown = fan.opened, math.max(opened, fan.opened + fresh)
@@ -76,7 +76,7 @@ function transitions.close(job, run, attempt, fence, worker, verdict, following,
   if fan.state ~= 'fired' then
     local total = math.max(children, fan.opened)
     fan.state, fan.total, fan.opened, fan.confirmed, fan.fence = 'closed', total, total, total, fence
-    fan.share, fan.least, fan.join = share, least, join
+    fan.share, fan.least, fan.join, fan.stage = share, least, join, following
     save_fan(run, fan, ttl)
   end
   held.state, held.verdict, held.facts.decided_ms = 'done', verdict, now
@@ -86,6 +86,21 @@ function transitions.close(job, run, attempt, fence, worker, verdict, following,
   record_job_event(run, job, held, 'closed', attempt, worker, cjson.encode({ total = fan.total }))
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
   return again({ 'recorded' }, run, job, held, ttl)
+end
+
+-- Nothing was decided of a job's children for long, so perhaps no message has them: what the job came to is replaced by that it was
+-- given up. Its fan is open again, and a redrive of it sends all that is not decided.
+function transitions.stall(job, run, attempt, worker, verdict, failure, ttl)
+  local held = load_job(run, job)
+  if not held then return { 'stale' } end
+  if held.state == 'dead' and held.verdict == verdict then return again({ 'recorded' }, run, job, held, ttl, failure) end
+  local fan = load_fan(run, job)
+  if held.state ~= 'done' or not fan or fan.state == 'fired' then return { 'stale' } end
+  if run_state(run) ~= 'queued' then return { 'over' } end
+  fan.state, fan.total = 'open', -1  -- what comes yet is counted, and fires nothing until the job has run again
+  save_fan(run, fan, ttl)
+  held.fence = held.fence + 1
+  return record_death(run, load_run(run), job, held, attempt, worker, verdict, failure, failure, ttl)
 end
 
 -- The usual end of a child's way: 1 where it is recorded, or the reply with what it fired; 0 where it is for `done` to judge. The

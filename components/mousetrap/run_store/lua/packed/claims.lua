@@ -3,11 +3,13 @@
 -- Whether the parent has the outcome that a message carries, sent under `fence`. A claim under the fence of a running
 -- parent implies that parent's decision: it was made, and its record is still under way. An earlier fence's outcome is lost. A
 -- later fence the store has granted and forgotten, as a replica can that takes over: to refuse that one's outcome would leave
--- the run without any message.
-local function agrees_with_parent(run, parent, fence, stage, keep, ttl)
+-- the run without any message. A join that comes too early is to wait.
+local function agrees_with_parent(run, parent, fence, stage, keep, ttl, is_open)
   local held = load_job(run, parent)
   if not held then return true end
   if held.fence > fence then return false end
+  local too_early = is_open and awaits_fire(run, parent, held, ttl)
+  if too_early then return false, too_early end
   local implied = held.fence < fence or (held.state == 'running' and not held.facts.lock)
   if implied and held.state ~= 'done' then
     log_before(run, parent, held)
@@ -28,22 +30,16 @@ end
 -- The reply where an outcome is on record, or the run has ended, or a later attempt is under way; else nil.
 local function recorded_reply(held, attempt, state)
   if STOPPED[state] then return { 'over' } end
-  if held.state == 'done' then
+  if held.state == 'done' and not held.facts.again then
     -- The last stage's is the run's result: nothing follows from it.
     return { 'decided', held.facts.next and not held.facts.arrived and held.verdict or '', 0, held.fence }
   end
   if held.state == 'dead' then return { 'decided', held.verdict or '', 0, held.fence } end
-  if ENDED[state] and not places then return { 'over' } end  -- children go on, whatever becomes of the others
+  -- Children go on while their run has failed for lack of others, and so does the job that opens them.
+  if ENDED[state] and not places and not (state == 'failed' and held.facts.opens) then return { 'over' } end
   if held.facts.attempt <= attempt then return nil end
   if held.state ~= 'retrying' then return { 'over' } end
   return { 'decided', held.verdict or '', math.max(0, held.facts.due_ms - now), held.fence }
-end
-
--- Whether a child is claimed that the store knows to be opened by no claim of its parent: only a store that has forgotten
--- something meets one. Its message waits until the parent's next attempt has opened it again.
-local function is_unopened(run, parent)
-  if not is_child(parent) then return false end
-  return places[#places].index >= tonumber(redis.call('HGET', fan_key(run, parent), 'opened') or 0)
 end
 
 -- Redelivered means that the last holder's connection is gone; but a message can have copies, and before a job is given up
@@ -90,8 +86,11 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   local reopens = owner and accepted_since(owner, accepted_ms)
   if reopens then owner = nil end
   if not known and not owner and is_forgotten(accepted_ms, ttl) then return { 'forgotten' } end
-  if not known and not STOPPED[owner and owner.state or ''] and is_unopened(run, parent) then
-    return { 'busy', UNOPENED_MS }
+  -- A plain claim that its worker did not live to take back leaves a record.
+  local is_open = not known or (known.state ~= 'done' and known.state ~= 'dead')
+  if is_open and not STOPPED[owner and owner.state or ''] then
+    local too_early = unopened(run, parent, ttl)
+    if too_early then return too_early end
   end
   if not owner then
     if restore == '' then return { 'unopened' } end
@@ -100,14 +99,25 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     owner = load_run(run)
   end
   local held = known or new_job(stage)
+  if is_outdated(run, parent, parent_fence, held) then
+    local fence = held.fence
+    held = new_job(stage)
+    held.fence, held.facts.generation, held.caught_up = fence, generation, true
+  end
   if generation < held.facts.generation then return { 'over' } end
-  if parent ~= '' and not is_child(parent) and not STOPPED[owner.state]
-    and not agrees_with_parent(run, parent, parent_fence, stage, keep, ttl) then return { 'over' } end
+  if parent ~= '' and not is_child(parent) and not STOPPED[owner.state] then
+    local agrees, too_early = agrees_with_parent(run, parent, parent_fence, stage, keep, ttl, is_open)
+    if too_early then return too_early end
+    if not agrees then return { 'over' } end
+  end
+  revive(run, owner, parent, held, ttl)
   -- The store has lost the redrive, as one can that syncs once a second.
   if generation > held.facts.generation then begin_generation(run, job, held, generation, ttl) end
   -- The process that redrove it may have died before it could record the publish.
   if held.state == 'redriving' then reopen_run(run, owner, job, held, stage, ttl) end
 
+  -- Its children failed the run, and the store has forgotten that it opened them.
+  if owner.state == 'failed' and redis.call('EXISTS', fan_key(run, job)) == 1 then held.facts.opens = true end
   local recorded = recorded_reply(held, attempt, owner.state)
   if recorded then return with_fans(recorded, run, job, held, owner.state, ttl) end
   local facts = held.facts
@@ -147,7 +157,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   log_before(run, job, held)
   held.state, held.fence, held.verdict = 'running', held.fence + 1, nil
   facts.attempt, facts.worker, facts.until_ms, facts.claimed_ms = attempt, worker, now + lease, now
-  facts.starts, facts.suspect, facts.waiting_ms, facts.due_ms = counted, suspect or nil, nil, nil
+  facts.starts, facts.suspect, facts.waiting_ms, facts.due_ms, facts.again = counted, suspect or nil, nil, nil, nil
   if lock_fence and lock ~= '' then facts.lock = lock end
   save_job(run, job, held, ttl)
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end

@@ -5,19 +5,20 @@
 --   opened, confirmed  how many indexes may be claimed, and how many of these are with the broker for sure
 --   total, done, lost  how many there are (-1 while open), how many ended with an output, how many were given up
 --   share, least       what the join needs: a share of all, or a number of them where that is not -1
---   join               what a worker needs to publish the join, in its own words; empty where nothing joins them
+--   join, stage        what a worker needs to publish the join, in its own words, empty where nothing joins them; and its stage
 --   fence              that the job was decided under, which the join's message carries
 --   by                 the job whose decision fired it: its message, delivered again, publishes the join again
 --   failure            of the first that was given up
---   at, kept           when one was decided last, and when these keys were last kept for longer
+--   at, kept           when one was opened or decided last, and when these keys were last kept for longer
 --   noted              how many that were given up are in the timeline
 -- and a string of 17 bytes an index: how its way ended (0 not yet, D done, K given up), and the id of the job that it ended with,
 -- whose signed record has the output.
 local SLOT = 17
 local COUNTS = { D = 'done', K = 'lost' }
 local NUMBERS = { 'opened', 'confirmed', 'total', 'done', 'lost', 'share', 'least', 'fence', 'at', 'kept' }
--- For so long a child waits whose opening the store does not know.
-local UNOPENED_MS = 5000
+-- For so long what comes too early waits: a quarter of the time in which nothing came to the fan, between these.
+local SHORTEST_WAIT, LONGEST_WAIT = 5000, 600000
+local FORGOTTEN = '{"kind":"FanForgotten","text":"the store has forgotten that this run\'s children were opened"}'
 
 -- Filled by the first call: a library that is being loaded has no functions for texts.
 local bytes
@@ -44,21 +45,21 @@ local function is_child(parent) return places and places[#places].job == parent 
 
 -- nil where the job has no fan, or the store has forgotten it.
 local function load_fan(run, job)
-  local values = redis.call('HMGET', fan_key(run, job), 'state', 'join', 'by', unpack(NUMBERS))
+  local values = redis.call('HMGET', fan_key(run, job), 'state', 'join', 'by', 'stage', unpack(NUMBERS))
   if not values[1] then return nil end
-  local fan = { job = job, state = values[1], join = values[2], by = values[3] }
-  for place, name in ipairs(NUMBERS) do fan[name] = tonumber(values[place + 3]) or damaged('the fan') end
+  local fan = { job = job, state = values[1], join = values[2], by = values[3], stage = values[4] }
+  for place, name in ipairs(NUMBERS) do fan[name] = tonumber(values[place + 4]) or damaged('the fan') end
   return fan
 end
 
 local function new_fan(job)
-  return { job = job, state = 'open', join = '', by = '', opened = 0, confirmed = 0, total = -1, done = 0, lost = 0, share = 1,
+  return { job = job, state = 'open', join = '', by = '', stage = '', opened = 0, confirmed = 0, total = -1, done = 0, lost = 0, share = 1,
     least = -1, fence = 0, at = now, kept = now }
 end
 
 local function save_fan(run, fan, ttl)
-  fan.kept = now
-  local pairs_of = { 'state', fan.state, 'join', fan.join, 'by', fan.by }
+  fan.at, fan.kept = now, now
+  local pairs_of = { 'state', fan.state, 'join', fan.join, 'by', fan.by, 'stage', fan.stage }
   for _, name in ipairs(NUMBERS) do
     pairs_of[#pairs_of + 1] = name
     pairs_of[#pairs_of + 1] = fan[name]
@@ -139,7 +140,8 @@ local function count(at, place, fan, slot, held, verdict, packed)
 end
 
 -- The way through an index of the fan at `level` has ended with a job, and counts once: a duplicate finds it decided. Where the
--- store has forgotten the fan, the claim that the parent's next attempt leads to counts it.
+-- store has forgotten the fan, the claim that the parent's next attempt leads to counts it. An output where another job on the way
+-- was given up is of a redrive that the store has forgotten.
 settle = function(at, level, job, verdict)
   local place = places[level]
   local fan = load_fan(at.run, place.job)
@@ -147,7 +149,7 @@ settle = function(at, level, job, verdict)
   local packed, start = packed_id(job), place.index * SLOT
   local slot = redis.call('GETRANGE', out_key(at.run, fan.job), start, start + SLOT - 1)
   local held = string.match(slot, '^[DK]')
-  if held and string.sub(slot, 2) ~= packed then return nil end
+  if held and string.sub(slot, 2) ~= packed and not (held == 'K' and verdict == 'D') then return nil end
   if held ~= verdict and fan.state ~= 'fired' then count(at, place, fan, slot, held, verdict, packed) end
   return check(at, level, fan)
 end
@@ -170,18 +172,86 @@ local function again(reply, run, job, held, ttl, failure)
   return { 'recorded', unpack(count_decided(run, job, held, ttl, failure) or {}) }
 end
 
--- How long nothing was decided of the children that a job waits for; nil for one that waits for none.
-local function waited(run, job, held, state)
-  if state ~= 'queued' or held.state ~= 'done' or not held.facts.opens then return nil end
+local function early(fan)
+  return { 'busy', math.floor(math.max(SHORTEST_WAIT, math.min(LONGEST_WAIT, (now - fan.at) / 4))) }
+end
+
+-- The reply to a child that was opened by no claim of its parent that the store knows of: only a store that has forgotten something
+-- meets one. Its message waits until the parent's next attempt has opened it again. After a day there is none, and the run has failed.
+local function unopened(run, parent, ttl)
+  if not is_child(parent) then return nil end
+  local fan = load_fan(run, parent)
+  if fan and places[#places].index < fan.opened then return nil end
+  if not fan then
+    fan = new_fan(parent)
+    save_fan(run, fan, ttl)
+  end
+  if now - fan.at <= DAY then return early(fan) end
+  fail_run({ run = run, ttl = ttl }, FORGOTTEN)
+  return { 'forgotten' }
+end
+
+-- Whether the join of a fan that has fired was claimed. Until then it may be fired once more: it is the same job.
+local function has_begun(run, fan)
+  return redis.call('EXISTS', job_key(run, job_id(run, fan.stage, fan.job))) == 1
+end
+
+-- How long nothing was decided of the children that a job waits for; nil for one that waits for none, or whose join has begun: that
+-- one's message shows all that a store could forget. A run that has failed for lack of some may be repaired, and a join may wait
+-- for a worker: then no time is too long, but that after which the run is forgotten.
+local function waited(run, job, held, state, ttl)
+  if (state ~= 'queued' and state ~= 'failed') or held.state ~= 'done' or not held.facts.opens then return nil end
   local fan = load_fan(run, job)
-  return fan and fan.state ~= 'fired' and { 'waits', now - fan.at } or nil
+  if not fan then return nil end
+  local idle, fired = now - fan.at, fan.state == 'fired'
+  if state == 'queued' and not fired then return { 'waits', idle } end
+  if fired and has_begun(run, fan) then return nil end
+  return idle < ttl / 2 and { 'waits', math.min(idle, HOUR) } or nil
+end
+
+-- The parent of children is to run again: all that is not decided is sent once more, and may be what no message has.
+local function open_again(run, job, held)
+  local fan = held.facts.opens and load_fan(run, job)
+  if not fan or (fan.state == 'fired' and has_begun(run, fan)) then return end
+  redis.call('HSET', fan_key(run, job), 'state', 'open', 'total', -1, 'confirmed', 0, 'at', now)
+end
+
+-- A join is claimed whose children are not all decided: they were, and the store has forgotten it. Its message waits, and the parent's
+-- is to send once more what no message may have. After a day it begins, and gives up what it lacks.
+local function awaits_fire(run, parent, of, ttl)
+  local fan = of.facts.opens and load_fan(run, parent)
+  if not fan or fan.state == 'fired' or now - fan.at > DAY then return nil end
+  if of.state == 'done' and not of.facts.again then
+    open_again(run, parent, of)
+    of.facts.again = true
+    save_job(run, parent, of, ttl)
+  end
+  return early(fan)
+end
+
+-- Whether what is recorded of a join is of an earlier fire: it was given up, or redriven since, before its parent was decided the last
+-- time. Only a store that has forgotten a fire has a parent decided twice.
+local function is_outdated(run, parent, fence, held)
+  if held.state ~= 'dead' and held.state ~= 'redriving' and held.state ~= 'redriven' then return false end
+  local of = parent ~= '' and not is_child(parent) and load_job(run, parent)
+  if not of or not of.facts.opens or of.state ~= 'done' or of.fence ~= fence then return false end
+  return math.max(held.facts.decided_ms or 0, held.facts.redriven_ms or 0) < (of.facts.decided_ms or 0)
+end
+
+-- A join is claimed whose run has failed: the store has forgotten that the run was repaired before it was fired.
+local function revive(run, owner, parent, held, ttl)
+  if owner.state ~= 'failed' or held.state == 'done' or held.state == 'dead' or is_child(parent) then return end
+  local of = load_job(run, parent)
+  if not of or of.state ~= 'done' or not of.facts.opens then return end
+  owner.state, owner.facts.finished_ms, owner.facts.failure = 'queued', nil, nil
+  save_run(run, owner, ttl)
 end
 
 -- The reply to a claim of a job that is decided, with what that fired: its worker may have died before it acted on it.
 local function with_fans(reply, run, job, held, state, ttl)
   if reply[1] ~= 'decided' or held.state == 'retrying' or not (places or held.facts.opens) then return reply end
   if state == 'completed' then return reply end
-  reply[5] = count_decided(run, job, held, ttl) or waited(run, job, held, state)
+  reply[5] = count_decided(run, job, held, ttl) or waited(run, job, held, state, ttl)
   return reply
 end
 

@@ -3,6 +3,7 @@
 -- Records of an earlier generation no longer count, and a late worker of one can decide nothing.
 local function begin_generation(run, job, held, generation, ttl)
   log_before(run, job, held)
+  open_again(run, job, held)
   held.state, held.fence, held.verdict = 'redriving', held.fence + 1, nil
   held.facts = { stage = held.facts.stage, generation = generation, attempt = 0, starts = 0, fan = held.facts.fan,
     opens = held.facts.opens }
@@ -35,7 +36,9 @@ function transitions.redrive(job, run, accepted_ms, generation, ttl)
   end
   local state = run_state(run) or ''
   local stopped = STOPPED[state] and not (state == 'rejected' and accepted_since(load_run(run), accepted_ms))
-  if reached > generation or held.state == 'done' or stopped then return { 'stale', 0 } end
+  if reached > generation or stopped then return { 'stale', 0 } end
+  -- One that waits for children was given up, and the store has forgotten that.
+  if held.state == 'done' and not waited(run, job, held, 'queued', ttl) then return { 'stale', 0 } end
   if held.state == 'running' and (held.facts.until_ms or 0) > now then return { 'busy', 0 } end
   begin_generation(run, job, held, generation + 1, ttl)
   held.facts.redriven_ms = now
