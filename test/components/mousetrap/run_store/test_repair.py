@@ -387,6 +387,7 @@ async def test_fences_of_a_lock_grow_within_a_millisecond_and_beyond_what_is_rem
         )
         await decided(store, other, OUTPUT, second)
         forget(store_url, "mousetrap:lock:L")
+        await passed(store, second.lock_fence)  # which is a millisecond ahead of the clock
         third = await claimed(store, await opened(store, "r3"), lock="L")
 
         assert first.lock_fence < second.lock_fence < third.lock_fence
