@@ -51,7 +51,7 @@ stack:  ## the whole stack in containers, built and started; WITH="cluster offli
 
 stack-test: .venv/.develop  ## that stack, killed and stopped on real containers, each run accounted for; about 5 minutes
 	@tools/stack build
-	@.venv/bin/python -m pytest test/stack -o faulthandler_timeout=600 $(PYTEST)
+	@.venv/bin/python -m pytest test/stack $(PYTEST)
 
 stack-down:  ## stops it; its data and secrets stay
 	@tools/stack down
