@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
+from mousetrap.jobs import QueueOptions
 from support.postgres import NoPostgres, PostgresServer
 from support.processes import Process, base_command, clean_environment
 from support.rabbitmq import (
@@ -174,6 +175,7 @@ def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
         module, _, name = f"mousetrap.{bound}".rpartition(".")
         if module in sys.modules:  # tests import what they use before the first one runs
             monkeypatch.setattr(sys.modules[module], name, 30.0)
+    monkeypatch.setitem(QueueOptions.__init__.__kwdefaults__ or {}, "confirm_deadline", 30.0)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
 
 
 def settings_for(url: str, **more: object) -> Settings:
-    return Settings(broker_url=url, **more)  # type: ignore[arg-type]
+    return Settings(broker_url=url, **{"confirm_seconds": 60.0, **more})  # type: ignore[arg-type]
 
 
 async def test_publishes_that_wait_together_are_confirmed_each(broker_url: str, work: str) -> None:

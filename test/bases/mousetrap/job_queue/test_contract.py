@@ -362,8 +362,8 @@ async def test_a_delay_can_lead_to_the_dead_queue_as_to_any_other(queue_url: str
     async with connect(queue_url, [work], name="test") as queue:
         inbox = Inbox()
         await queue.consume(dead_queue(work), 10, inbox)
-        await queue.publish(dead_queue(work), Message("later", b"x"), after=0.1)
         await queue.publish(dead_queue(work), Message("now", b"x", {"mousetrap-reason": "max-retries"}))
+        await queue.publish(dead_queue(work), Message("later", b"x"), after=0.1)
 
         now, later = await inbox.take(), await inbox.take()
         assert (now.message.id, now.message.headers) == ("now", {"mousetrap-reason": "max-retries"})
