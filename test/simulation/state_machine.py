@@ -257,7 +257,7 @@ class BesideMachine(KeepingMachine):
     PACKED = True
 
 
-class _Graphs(PromiseMachine):
+class GraphRuns(PromiseMachine):
     """All runs are of one pipeline with fan-outs and forks, which is drawn first."""
 
     def _open(self, drawn: Drawn | None) -> None:
@@ -331,17 +331,17 @@ class ForgetfulMachine(ClusterMachine):
         self._pass_time(then)
 
 
-class GraphMachine(_Graphs, BesideMachine):
+class GraphMachine(GraphRuns, BesideMachine):
     """Runs of graphs, where every outcome is kept."""
 
 
-class PackedGraphMachine(_Graphs, PackedMachine):
+class PackedGraphMachine(GraphRuns, PackedMachine):
     """The same where none is kept once it was handed on."""
 
 
-class SplitGraphMachine(_Graphs, SplitMachine):
+class SplitGraphMachine(GraphRuns, SplitMachine):
     """The same on a store that is a cluster, whose slots change their server."""
 
 
-class ForgetfulGraphMachine(_Graphs, ForgetfulMachine):
+class ForgetfulGraphMachine(GraphRuns, ForgetfulMachine):
     """The same where a replica that takes over may lack what was written last."""

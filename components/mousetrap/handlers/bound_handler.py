@@ -19,7 +19,7 @@ from mousetrap.handlers.outcomes import forked, judged, waited_out
 from mousetrap.handlers.progress_reporter import Report
 from mousetrap.handlers.yields import Emit, drop_value
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, GiveUp, Job, Outcome, RetryLater
-from mousetrap.pipeline import Pages, Stage
+from mousetrap.pipeline import All, Pages, Stage
 from mousetrap.retry import TimeLimitExceeded
 
 
@@ -68,6 +68,8 @@ class BoundHandler(ABC):
         self.forks = binding.pipeline.forks(binding.stage)
         #: What a job opens when it is done; None where at most one job follows.
         self.opens = binding.pipeline.opened_by(binding.stage)
+        #: Whether its jobs join children.
+        self.gathers = isinstance(binding.stage.after, All)
         #: That stage, where no type has to select it; None after an end, and where children follow.
         self.next_stage = None if self.opens else self.follower()
         self._host = host

@@ -193,6 +193,15 @@ def record_refused(cause: str) -> GiveUp:
     return GiveUp("store-signature", Failure(kind="SignatureRefused", text=text))
 
 
+def fan_stalled(waited_s: float) -> GiveUp:
+    """The outcome of a job that opened others, of which none was decided for so long."""
+    text = (
+        f"none of the jobs that it opened was decided for {waited_s / 3600:.0f} h, and not all of them are: no worker serves "
+        "their stages, or their messages were lost outside; redriven, it sends those that are missing"
+    )
+    return GiveUp("fan-stalled", Failure(kind="FanStalled", text=text))
+
+
 def locked_out(holder: str) -> GiveUp:
     """The outcome of a job whose lock another run holds, at a stage that gives up then."""
     return GiveUp("lock-held", lock_held(holder))

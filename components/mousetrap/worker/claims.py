@@ -1,14 +1,13 @@
 """Claims jobs in the run store and records their outcomes, through outages."""
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from mousetrap.handlers import record_refused
-from mousetrap.jobs import Done, Failure, Job, MousetrapError, Outcome
+from mousetrap.handlers import fan_stalled, record_refused
+from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome
 from mousetrap.pipeline import lock_key
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import (
@@ -44,12 +43,8 @@ from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
 
-_log = logging.getLogger("mousetrap.worker")
-
 #: Bytes that a recorded outcome has beside its output, at most.
 _AROUND_OUTPUT = 1_024
-#: Seconds after which a fan that has not fired is logged.
-_LONG_S = 86_400.0
 #: For a job whose stage has no handler here.
 _DEFAULT_POLICY = RetryPolicy()
 
@@ -75,6 +70,7 @@ class Claims:
         self._store = store
         self._payloads = payloads
         self._worker = options.name
+        self._keyring = options.keyring
         self._lease = options.lease
         self._outages = outages
         self._observer = observer
@@ -112,6 +108,7 @@ class Claims:
             waits=lock is not None and lock.on_conflict == "wait",
             crashes=(stage.retry if stage else _DEFAULT_POLICY).crashes,
             in_place=isinstance(delivery, StandIn),
+            gathers=attempt.handler is not None and attempt.handler.gathers and job.parent is not None,
         )
 
     def claimed(self, attempt: Attempt, claim: Claim) -> None:
@@ -162,6 +159,22 @@ class Claims:
         decision = await self._outages.retry_until_up(
             "record outcomes", self._store.replace_unsigned, job, record, outcome, worker=self._worker
         )
+        return self._replaced(job, outcome, decision)
+
+    async def give_up_stalled(self, attempt: Attempt, claim: Decided) -> Claim:
+        """Gives up a job in place of its outcome, where none of its children was decided for as long as its stage waits for an
+        outage: their messages are gone. Its redrive sends those that are missing."""
+        stage, waits_s = attempt.handler.stage if attempt.handler else None, claim.waits_s or 0.0
+        if waits_s <= (stage.retry if stage else _DEFAULT_POLICY).outage_limit:
+            return claim
+        outcome = fan_stalled(waits_s)
+        decision = await self._outages.retry_until_up(
+            "record outcomes", self._store.give_up_fan, attempt.job, outcome, worker=self._worker
+        )
+        return self._replaced(attempt.job, outcome, decision)
+
+    def _replaced(self, job: Job, outcome: GiveUp, decision: Decision) -> Claim:
+        """What follows from the reply to an outcome that replaces the recorded one."""
         fired = decision if isinstance(decision, Fired) else None
         self._observer.recorded(job, outcome, "recorded" if isinstance(decision, Fired) else decision)
         match decision:
@@ -203,7 +216,9 @@ class Claims:
         fan = handler.opens if handler else None
         if fan is not None and isinstance(outcome, Done) and outcome.opens is not None:
             follows = fan.join.name if fan.join else None
-            return DecisionRequest(job, outcome, claim, False, follows, need=fan.need, join=join_text(fan))
+            return DecisionRequest(
+                job, outcome, claim, False, follows, need=fan.need, join=join_text(fan, job, self._keyring)
+            )
         ends = handler is not None and next_stage is None and fan is None
         return DecisionRequest(
             job,
@@ -249,11 +264,6 @@ class Claims:
 
     def decided(self, attempt: Attempt, claim: Decided) -> Ending:
         """The ending of a job that was decided before, as its record has it."""
-        if (waits_s := claim.waits_s or 0.0) > _LONG_S:
-            facts = {"run": attempt.job.run_id, "stage": attempt.job.stage}
-            _log.warning(
-                "the jobs that it opened are not all done after %.0f h", waits_s / 3_600, extra=facts
-            )
         return self.following(attempt, claim.outcome, claim.fence, claim.fired, claim.waits_s)
 
     def _unrecorded(self, attempt: Attempt, decision: Decision) -> Ending:

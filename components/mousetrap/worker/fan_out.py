@@ -11,6 +11,7 @@ from mousetrap.pipeline import Fan, Payload
 from mousetrap.retry import Outage
 from mousetrap.run_store import KeyTwice, OpenedFan, RunStore, Window
 from mousetrap.worker.joins import join_text
+from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
 from mousetrap.worker.send_children import ChildSender
 
@@ -34,14 +35,15 @@ class FanOuts:
     """Makes the fan-outs of a worker's attempts."""
 
     def __init__(
-        self, store: RunStore, sender: ChildSender, outages: Outages, begun: Begun, most: int
+        self, store: RunStore, sender: ChildSender, outages: Outages, options: WorkerOptions, begun: Begun
     ) -> None:
         self._store = store
         self._sender = sender
         self._outages = outages
-        self._begun = begun
+        self.keyring = options.keyring
         #: Children of one run.
-        self._most = most
+        self._most = options.fan_most
+        self._begun = begun
 
     def of(self, attempt: AttemptInfo) -> "FanOut":
         """The fan-out of an attempt that is under way."""
@@ -92,7 +94,7 @@ class Opener:
         self._attempt = attempt
         self._worker = worker
         (self._stage,) = fan.children
-        self._window = Window(need=fan.need, join=join_text(fan))
+        self._window = Window(need=fan.need, join=join_text(fan, job, worker.keyring))
 
     async def item(self, payload: Payload, key: str | None) -> Item:
         """What a child is made of."""

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from mousetrap.jobs import Done, Job, PayloadUnusable, Reference
+from mousetrap.jobs import Done, Failure, Job, PayloadUnusable, Reference
 from mousetrap.pipeline import Counted, Fan
 from mousetrap.run_store import ChildOutput, Fired, RunStore
-from mousetrap.worker.endings import Publish
+from mousetrap.signing import Keyring, SignatureRefused
+from mousetrap.worker.endings import Publish, Refuse
 from mousetrap.worker.outages import Outages
 
 _log = logging.getLogger("mousetrap.worker")
@@ -22,26 +23,50 @@ class _JoinAt(msgspec.Struct, frozen=True, omit_defaults=True):
     queue: str
     #: Of branches that are joined by name: the field of the join's input for each, by index.
     names: tuple[str, ...] = ()
+    #: Of the rest, for this fan.
+    signature: str = ""
 
 
-def join_text(fan: Fan) -> str:
-    """Where the fan is joined, as the store has it; empty where nothing follows."""
+def join_text(fan: Fan, job: Job, keyring: Keyring) -> str:
+    """Where the fan of this job is joined, as the store has it; empty where nothing follows."""
     if fan.join is None:
         return ""
     names = tuple(stage.name for stage in fan.last) if fan.is_fork else ()
-    return msgspec.json.encode(_JoinAt(fan.join.name, fan.join.queue, names)).decode()
+    at = _JoinAt(fan.join.name, fan.join.queue, names)
+    signature = keyring.sign_record(("join", job.run_id, job.id), msgspec.json.encode(at))
+    return msgspec.json.encode(msgspec.structs.replace(at, signature=signature)).decode()
+
+
+def _read(text: str, run_id: str, fan: str, keyring: Keyring) -> _JoinAt:
+    """Raises SignatureRefused for a text that is not ours."""
+    try:
+        at = msgspec.json.decode(text, type=_JoinAt)
+    except msgspec.DecodeError as error:
+        raise SignatureRefused(
+            f"the record in the store of where a fan is joined cannot be read: {error}"
+        ) from error
+    signed = msgspec.json.encode(msgspec.structs.replace(at, signature=""))
+    keyring.verify_record(("join", run_id, fan), signed, at.signature)
+    return at
 
 
 class Joins:
     """Makes the job of a join from what the store has, the same one each time that it is asked."""
 
-    def __init__(self, store: RunStore, outages: Outages) -> None:
+    def __init__(self, store: RunStore, outages: Outages, keyring: Keyring) -> None:
         self._store = store
         self._outages = outages
+        self._keyring = keyring
 
-    async def published_by(self, job: Job, fired: Fired) -> Publish:
-        """The join of a fan that fired as `job` was decided: a job of the fan, or the one that opened it."""
-        at = msgspec.json.decode(fired.join, type=_JoinAt)
+    async def published_by(self, job: Job, fired: Fired) -> Publish | Refuse:
+        """The join of a fan that fired as `job` was decided: a job of the fan, or the one that opened it.
+
+        Where a stranger has written to the store, nothing of ours is published there: the message is a dead letter.
+        """
+        try:
+            at = _read(fired.join, job.run_id, fired.fan_job, self._keyring)
+        except SignatureRefused as error:
+            return Refuse(job, "store-signature", Failure(kind="SignatureRefused", text=str(error)))
         counted = Counted(fired.total, fired.done, fired.lost, fired.fan_job)
         payload = (
             await self._by_name(job.run_id, fired.fan_job, at.names)

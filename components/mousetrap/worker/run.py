@@ -52,7 +52,7 @@ async def run_worker(
     outages, stats = Outages(options.runtime.chance), stats or WorkerStats()
     observer = Observers(EventLog(), stats)
     sender = ChildSender(queue, options, outages, observer)
-    fan_outs = FanOuts(store, sender, outages, lambda info: attempts.opening(info), options.fan_most)
+    fan_outs = FanOuts(store, sender, outages, options, lambda info: attempts.opening(info))
     try:
         async with open_handlers(
             bindings, store, stats.hung_handlers, options, outages, stop, fan_outs
@@ -62,7 +62,7 @@ async def run_worker(
             queues = sorted({handler.stage.queue for handler in handlers})
             payloads = LargePayloads(store.payloads, outages, queues)
             claims = Claims(store, options, outages, observer, payloads)
-            settler = Settler(queue, options, outages, observer, Joins(store, outages))
+            settler = Settler(queue, options, outages, observer, Joins(store, outages, options.keyring))
             runner = ClaimedRunner(claims, attempts, payloads, observer)
             alone: asyncio.Queue[Alone | None] = asyncio.Queue()
             turns = Turns(attempts, claims, runner, settler, options, alone.put_nowait)

@@ -8,8 +8,10 @@ import pytest
 from mousetrap.jobs import Done, Failure, GiveUp, Job, PayloadMissing, Reference, first_job
 from mousetrap.pipeline import All, Each, Fan, Gathered, Many, Pipeline, Stage
 from mousetrap.run_store import ChildOutput, Fired, RunStore
+from mousetrap.worker.endings import Publish, Refuse
 from mousetrap.worker.joins import Joins, join_text
 from mousetrap.worker.outages import Outages
+from support.workbench import KEYRING
 
 PARENT = first_job(run_id="r", pipeline="p", stage="find", payload=b"1", accepted_ms=5, v=5)
 
@@ -91,13 +93,18 @@ def done(output: bytes, **more: Any) -> Done:
 
 
 def fired(pipeline: Pipeline) -> Fired:
-    return Fired(PARENT.id, 4, total=2, done=2, lost=0, join=join_text(fan_of(pipeline)))
+    join = join_text(fan_of(pipeline), PARENT, KEYRING)
+    return Fired(PARENT.id, 4, total=2, done=2, lost=0, join=join)
 
 
 async def joined(store: FakeStore, pipeline: Pipeline, by: Job) -> tuple[Job, str]:
-    joins = Joins(cast(RunStore, store), Outages())
-    published = await joins.published_by(by, fired(pipeline))
+    published = await published_by(store, by, fired(pipeline))
+    assert isinstance(published, Publish)
     return published.job, published.queue
+
+
+async def published_by(store: FakeStore, by: Job, fired: Fired) -> Publish | Refuse:
+    return await Joins(cast(RunStore, store), Outages(), KEYRING).published_by(by, fired)
 
 
 async def test_the_join_of_a_fan_out_is_the_same_by_a_child_and_by_the_parent() -> None:
@@ -155,8 +162,25 @@ async def test_outputs_that_are_too_large_together_leave_the_join_without_an_inp
 async def test_a_fan_in_another_is_joined_in_that() -> None:
     inner = PARENT.child("find", b"7", index=2, fence=4)
     leaf = inner.child("read", b"7", index=0, fence=9)
-    of_inner = Fired(inner.id, 9, total=1, done=1, lost=0, join=join_text(fan_of(FANNED)))
+    join = join_text(fan_of(FANNED), inner, KEYRING)
 
-    published = await Joins(cast(RunStore, FakeStore()), Outages()).published_by(leaf, of_inner)
+    published = await published_by(FakeStore(), leaf, Fired(inner.id, 9, total=1, done=1, lost=0, join=join))
 
+    assert isinstance(published, Publish)
     assert (published.job.parent, published.job.fans) == (inner.id, inner.fans)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        '{"stage":"sum","queue":"payroll"}',
+        "no json",
+        join_text(fan_of(FANNED), PARENT, KEYRING).replace("q_sum", "payroll"),
+        join_text(fan_of(FANNED), PARENT.child("read", b"7", index=1, fence=4), KEYRING),
+    ],
+)
+async def test_nothing_is_published_where_a_stranger_has_written_to(forged: str) -> None:
+    refused = await published_by(FakeStore(), PARENT, msgspec.structs.replace(fired(FANNED), join=forged))
+
+    assert isinstance(refused, Refuse)
+    assert (refused.job, refused.reason) == (PARENT, "store-signature")
