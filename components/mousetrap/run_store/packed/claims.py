@@ -212,7 +212,7 @@ class Claims:
         if job.fans and is_child(job):
             opened = replies[planned.parent]
             return isinstance(opened, bytes) and opened.isdigit() and int(opened) > job.fans[-1].index
-        if planned.request.gathers and replies[planned.parent + 1] not in (None, b"fired"):
+        if job.parent and planned.request.gathers and replies[planned.parent + 1] not in (None, b"fired"):
             return False
         return not job.parent or replies[planned.parent] in (b"", b"D%08x" % _parent_fence(job))
 

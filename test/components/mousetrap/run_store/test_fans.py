@@ -1010,6 +1010,16 @@ async def test_a_join_whose_fire_was_forgotten_waits_while_its_parent_sends_agai
         assert isinstance(await gathered(children[1].joined("sum", b"{}", fence=fired.fence)), Granted)
 
 
+async def test_a_join_that_begins_a_run_waits_for_nothing(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        first = await opened_run(store)
+        request = ClaimRequest(first, False, 60.0, gathers=True)
+
+        (claim,) = (await store.exchange((), [request], worker="w1")).claims
+
+        assert isinstance(claim, Granted)
+
+
 async def test_a_parent_keeps_its_message_until_the_join_has_begun(store_url: str) -> None:
     async with a_store(store_url) as store:
         parent = await opened_run(store)
