@@ -6,9 +6,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from benchmarks import graph
 from benchmarks.bench import Bench, open_bench
 from benchmarks.chain import ONE, OTHERS, TWO, Load, runs_of, work
 from benchmarks.contenders import Contender
@@ -26,9 +27,10 @@ class Subject:
     """What is measured of both."""
 
     name: str
-    #: None means the milliseconds of an idle run.
+    #: None means the milliseconds of an idle run, or a fan-out.
     load: Load | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    is_fan_out: bool = False
 
 
 _VARIANTS = {"in place": "BENCH_IN_PLACE", "embedded": "BENCH_EMBEDDED"}
@@ -40,6 +42,8 @@ SUBJECTS = (
     *(Subject(load.column, load) for load in OTHERS),
     Subject("idle"),
     *(Subject(f"idle {name}", None, {setting: "yes"}) for name, setting in _VARIANTS.items()),
+    Subject("fan-out", is_fan_out=True),
+    Subject("fan-out embedded", None, {"BENCH_EMBEDDED": "yes"}, is_fan_out=True),
 )
 
 #: What was found of one checkout in one round: jobs/s or ms, and µs of CPU for each job by process.
@@ -157,6 +161,9 @@ def _measure(bench: Bench, subject: Subject, sides: Sequence[Side]) -> list[str]
 
 def _one(bench: Bench, subject: Subject, each: Contender, runs: int) -> Found:
     """One checkout in one round. Raises one of TROUBLE where it does not count."""
+    if subject.is_fan_out:
+        joined = graph.one(bench, replace(each, module=graph.OURS_MODULE))
+        return {"children/s": joined.rate, **_cpu_of(joined.cpu), "MiB at most": joined.memory}
     if subject.load is None:
         with bench.place(each) as place:
             start(place)
@@ -167,8 +174,11 @@ def _one(bench: Bench, subject: Subject, each: Contender, runs: int) -> Found:
     load = subject.load
     with bench.place(each, BENCH_HANDLER=load.handler, BENCH_SIZE=str(load.size)) as place:
         done = work(place, runs, load.processes, bench.servers)
-    cpu = {f"CPU of the {process}": took for process, took in done.cpu.items()}
-    return {"jobs/s": done.rate, **cpu, "MiB of a loaded worker": done.memory}
+    return {"jobs/s": done.rate, **_cpu_of(done.cpu), "MiB of a loaded worker": done.memory}
+
+
+def _cpu_of(took: Mapping[str, float]) -> Found:
+    return {f"CPU of the {process}": each for process, each in took.items()}
 
 
 def _shown(found: Found) -> str:

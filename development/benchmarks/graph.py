@@ -36,9 +36,10 @@ _LARGE = 100_000
 _TIMEOUT_S, _LARGE_TIMEOUT_S = 300.0, 900.0
 
 #: What runs each contender's graph.
+OURS_MODULE = "benchmarks.our_graph"
 _MODULES = {
-    OURS.name: "benchmarks.our_graph",
-    EMBEDDED.name: "benchmarks.our_graph",
+    OURS.name: OURS_MODULE,
+    EMBEDDED.name: OURS_MODULE,
     **{peer: f"benchmarks.peers.{peer}.graph" for peer in ("celery", "dramatiq", "streaq")},
 }
 PEERS = tuple(name for name in _MODULES if name not in (OURS.name, EMBEDDED.name))
@@ -60,7 +61,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     """All that have a graph, in turns; ours beside plain jobs of the same round."""
     for number, contenders in bench.turns(bench.rounds, of(bench.contenders)):
         for contender in contenders:
-            for children in _QUICK if bench.quick else _SIZES:
+            for children in _sizes(bench):
                 yield from _round(bench, contender, number, children)
             if contender.name not in PEERS:
                 yield from _plain_jobs(bench, contender, number)
@@ -97,6 +98,16 @@ def plain_row(contender: str) -> str:
     return f"{contender}, a plain job"
 
 
+def one(bench: Bench, contender: Contender, children: int | None = None) -> Joined:
+    """A fan-out in a place of its own, by default as large as the one whose CPU counts. Raises one of TROUBLE where it does not count."""
+    with bench.place(contender, BENCH_SIZE=str(_BYTES)) as place:
+        return join(place, children or _sizes(bench)[-1], bench.servers)
+
+
+def _sizes(bench: Bench) -> tuple[int, ...]:
+    return _QUICK if bench.quick else _SIZES
+
+
 def _by_plain_job(figures: Sequence[Figure], contender: Contender) -> Cell | None:
     child, plain = (
         some(figures, CPU, TOGETHER, [row]) for row in (contender.name, plain_row(contender.name))
@@ -107,8 +118,7 @@ def _by_plain_job(figures: Sequence[Figure], contender: Contender) -> Cell | Non
 def _round(bench: Bench, contender: Contender, number: int, children: int) -> Iterator[Figure]:
     column = f"{children:,}"
     try:
-        with bench.place(contender, BENCH_SIZE=str(_BYTES)) as place:
-            done = join(place, children, bench.servers)
+        done = one(bench, contender, children)
     except TROUBLE as error:
         bench.log(f"{contender.name}, {column} children, round {number} does not count: {error}")
         yield Figure(RATE, contender.name, column, None, "", number, f"{column}: {error}")
@@ -119,13 +129,13 @@ def _round(bench: Bench, contender: Contender, number: int, children: int) -> It
     )
     yield Figure(RATE, contender.name, column, done.rate, "a second", number)
     yield Figure(MEMORY, contender.name, column, done.memory, "MiB", number)
-    if children == (_QUICK if bench.quick else _SIZES)[-1]:
+    if children == _sizes(bench)[-1]:
         yield from _cpu(contender.name, done.cpu, number)
 
 
 def _plain_jobs(bench: Bench, contender: Contender, number: int) -> Iterator[Figure]:
     """As many jobs as the fan-out that counts has children."""
-    row, jobs = plain_row(contender.name), (_QUICK if bench.quick else _SIZES)[-1]
+    row, jobs = plain_row(contender.name), _sizes(bench)[-1]
     try:
         with bench.place(replace(contender, module=OURS.module), BENCH_SIZE=str(_BYTES)) as place:
             done = chain.work(place, jobs // 2, 1, bench.servers)
