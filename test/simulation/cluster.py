@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -11,7 +12,7 @@ import msgspec
 
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
-from mousetrap.jobs import Job, MousetrapError, dead_queue, first_job
+from mousetrap.jobs import Job, Message, MousetrapError, dead_queue, decode, first_job
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunConflict, StoredRun
 from mousetrap.run_store.keys import packed_run_key
@@ -114,9 +115,27 @@ class Cluster(Simulation):
     @property
     def quiet(self) -> bool:
         """True if all runs have ended, and no message is left to deliver."""
-        left = set(self.broker.left()) - {dead_queue(queue) for queue in self.queues}
+        left = self.left()
         ended = all(RunState(state).ended for state in self.ledger.states.values())
         return not left and ended and not self._tasks and not self._redrives
+
+    def left(self) -> dict[str, int]:
+        """The messages of each queue that are to be delivered yet.
+
+        Without those that wait whether a failed run is repaired, as the message of who opened children does for days.
+        """
+        waiting = Counter(queue for queue, message in self.broker.delayed() if self._is_anchor(message))
+        kept = {dead_queue(queue) for queue in self.queues}
+        left = {queue: count - waiting[queue] for queue, count in self.broker.left().items()}
+        return {queue: count for queue, count in left.items() if count and queue not in kept}
+
+    def _is_anchor(self, message: Message) -> bool:
+        job = decode(message.body)
+        stage = self.drawn.pipeline.stage(job.stage) if self.drawn else None
+        opens = (
+            stage is not None and self.drawn is not None and self.drawn.pipeline.opened_by(stage) is not None
+        )
+        return opens and self.ledger.states.get(job.run_id) == "failed"
 
     # Users
 

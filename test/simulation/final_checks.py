@@ -52,8 +52,7 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
 
 
 def _queues(cluster: Cluster) -> Iterator[str]:
-    kept = {dead_queue(queue) for queue in cluster.queues}
-    if left := {queue: count for queue, count in cluster.broker.left().items() if queue not in kept}:
+    if left := cluster.left():
         yield f"messages are left over: {left}"
     for key in untimed(cluster.server):
         yield f"{key} has no end"

@@ -48,7 +48,7 @@ class Broker:
         #: Called with each published message.
         self._on_published = on_published
         self._ready: dict[str, deque[Stored]] = {}
-        self._delayed: dict[int, str] = {}
+        self._delayed: dict[int, tuple[str, Message]] = {}
         self._consumers: dict[str, list[Consumer]] = {}
         self._serials = count(1)
         for queue in queues:
@@ -68,7 +68,7 @@ class Broker:
         self.arrived[queue] += 1
         self._on_published(queue, message)
         if after > 0:
-            self._delayed[stored.serial] = queue
+            self._delayed[stored.serial] = (queue, message)
             self._loop.call_later(after, self._release, stored)
         else:
             self._ready[queue].append(stored)
@@ -125,12 +125,16 @@ class Broker:
         """The ready messages of a queue."""
         return [stored.message for stored in self._ready[queue]]
 
+    def delayed(self) -> list[tuple[str, Message]]:
+        """The messages that are not due yet, each with its queue."""
+        return list(self._delayed.values())
+
     def left(self) -> dict[str, int]:
         """The number of messages of each queue that has any: ready, delayed or unsettled."""
         unsettled = [
             name for name, consumers in self._consumers.items() for each in consumers for _ in each.unsettled
         ]
-        delayed = [*self._delayed.values()]
+        delayed = [name for name, _ in self._delayed.values()]
         return {
             name: count
             for name, ready in self._ready.items()
@@ -154,6 +158,6 @@ class Broker:
         queue.insert(later, stored)
 
     def _release(self, stored: Stored) -> None:
-        queue = self._delayed.pop(stored.serial)
+        queue, _ = self._delayed.pop(stored.serial)
         self._ready[queue].append(stored)
         self.deliver(queue)
