@@ -3,23 +3,30 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
+from msgspec import Raw
+from redis.asyncio import Redis
 
 from mousetrap.dead_letters import DeadLetters, Selection
+from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.handlers import Context
 from mousetrap.job_queue import QueueOptions
+from mousetrap.jobs import Done, Failure, GiveUp, MousetrapError, Outcome, StoreUnreachable, decode, first_job
 from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import All, Each, Gathered, Keyed, Lock, Many, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
-from mousetrap.run_store import StoredRun
+from mousetrap.run_store import Decision, DecisionRequest, Fired, Granted, StoredRun
+from mousetrap.run_store.keys import packed_job_key
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import SubmitOptions
+from mousetrap.worker.joins import join_text
 from support import isolated_fan
+from support.rabbitmq import virtual_host
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, just_now_ms, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues
@@ -575,3 +582,145 @@ async def test_what_nothing_joins_ends_its_run_with_the_counts(queue_url: str, s
         (RunState.COMPLETED, {"total": 7, "done": 7, "lost": 0}),
         (RunState.COMPLETED, {"total": 0, "done": 0, "lost": 0}),
     ]
+
+
+@on_streams
+async def test_a_run_with_more_children_than_it_may_have_is_given_up(queue_url: str, store_url: str) -> None:
+    async with served(a_fan(), queue_url, store_url, fan_most=700) as bench:
+        wide = await finished(bench, b"701")
+        letter = await bench.dead_letter("find")
+        run = await finished(bench, b"700")
+
+    assert (wide.state, run.state) == (RunState.FAILED, RunState.COMPLETED)
+    assert letter.headers["mousetrap-reason"] == "fan-too-wide"
+
+
+# Crashes and losses
+
+
+async def dies_after_the_record(bench: Workbench, stage: str, outcome: Outcome, **about: Any) -> Decision:
+    """Does the next job of a stage as a worker that records this outcome, and dies before it publishes."""
+    delivery = await bench.next_of(bench.queue_of(stage))
+    job = decode(delivery.message.body)
+    claim = await bench.store.claim(job, worker="dead", redelivered=False, lease=60.0)
+    assert isinstance(claim, Granted)
+    request = DecisionRequest(job, outcome, claim, False, **about)
+    (decision,) = (await bench.store.exchange([request], (), worker="dead")).decisions
+    assert not isinstance(decision, MousetrapError)
+    delivery.hand_back()
+    return decision
+
+
+async def test_a_fork_whose_worker_died_before_it_published_goes_on_in_all_branches(
+    queue_url: str, store_url: str
+) -> None:
+    async with workbench_for(a_fork(), queue_url, store_url) as bench:
+        run_id = await bench.submit(b"0")
+        fan = bench.pipeline.opened_by(bench.pipeline.first)
+        assert fan is not None
+        job = first_job(run_id=run_id, pipeline="", stage="split", payload=b"", accepted_ms=0)
+        outcome = Done(Raw(b"5"), forks=("left", "right"))
+        text = join_text(fan, job, KEYRING)
+        assert (
+            await dies_after_the_record(bench, "split", outcome, next_stage="meet", join=text) == "recorded"
+        )
+        async with working(bench, FORKED):
+            run = await bench.ended(run_id)
+
+    assert run.result == "-5 R5"
+
+
+async def test_a_last_child_that_was_given_up_is_a_dead_letter_and_its_fan_is_joined_though_its_worker_died(
+    queue_url: str, store_url: str
+) -> None:
+    given_up = GiveUp("not-retryable", Failure(kind="ValueError", text="no"))
+    async with workbench_for(a_fan(0.0), queue_url, store_url) as bench:
+        run_id = await bench.submit(b"1")
+        async with bench.working(bench.bind("find", find)):
+            await bench.until(run_id, "closed")
+        fired = await dies_after_the_record(bench, "read", given_up)
+        assert isinstance(fired, Fired)
+        async with working(bench):
+            run = await bench.ended(run_id)
+            letter = await bench.dead_letter("read")
+
+    assert (run.state, run.result) == (RunState.COMPLETED, [0, 1, 0])
+    assert letter.headers["mousetrap-reason"] == "not-retryable"
+
+
+async def joined_by_none(bench: Workbench, body: bytes) -> str:
+    """A run whose fan has fired, and whose join waits for a worker."""
+    run_id = await bench.submit(body)
+    async with (
+        bench.working(bench.bind("find", find), bench.bind("read", read)),
+        asyncio.timeout(TIMEOUT_S),
+    ):
+        while not await bench.queue.count_ready(bench.queue_of("sum")):
+            pass
+    return run_id
+
+
+async def test_a_join_waits_in_its_queue_for_a_worker(queue_url: str, store_url: str) -> None:
+    async with workbench_for(a_fan(), queue_url, store_url) as bench:
+        run_id = await joined_by_none(bench, b"30")
+        async with bench.working(bench.bind("sum", add_up)):
+            run = await bench.ended(run_id)
+
+    assert run.result == [30, 0, 10 * sum(range(30))]
+
+
+@on_streams
+async def test_a_join_whose_child_the_store_has_lost_is_given_up_with_that_reason(
+    queue_url: str, store_url: str
+) -> None:
+    async with workbench_for(a_fan(), queue_url, store_url) as bench:
+        run_id = await joined_by_none(bench, b"3")
+        first = first_job(run_id=run_id, pipeline="", stage="find", payload=b"", accepted_ms=0, v=5)
+        child = first.child("read", b"", index=1, fence=1)
+        async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as store:
+            assert await store.delete(packed_job_key(run_id, child.id)) == 1
+        async with bench.working(bench.bind("sum", add_up)):
+            run = await bench.ended(run_id)
+            letter = await bench.dead_letter("sum")
+
+    assert run.state is RunState.FAILED
+    assert letter.headers["mousetrap-reason"] == "fan-forgotten"
+
+
+@pytest.mark.parametrize("own_url", ["streams", "rabbitmq"])
+async def test_servers_that_are_killed_in_the_middle_of_a_fan_out_cost_and_double_no_child(
+    request: pytest.FixtureRequest, own_valkey: EmbeddedValkey, own_url: str
+) -> None:
+    """The store, with the embedded queue in it; and RabbitMQ."""
+    done, some = Counter[int](), asyncio.Event()
+
+    async def noted(number: int) -> int:
+        done[number] += 1
+        if len(done) == 300:
+            some.set()
+        return number * 10
+
+    with ExitStack() as hosts:
+        server: Any = own_valkey
+        url = own_valkey.url
+        if own_url == "rabbitmq":
+            server = request.getfixturevalue("own_rabbitmq")
+            url = hosts.enter_context(virtual_host(server))
+        async with served(a_fan(), url, own_valkey.url, handlers={"read": noted}) as bench:
+            run_id = await bench.submit(b"1200")
+            await asyncio.wait_for(some.wait(), TIMEOUT_S)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+            run = await followed(bench, run_id)
+
+    assert run.result == [1200, 0, 10 * sum(range(1200))]
+    assert len(done) == 1200
+
+
+async def followed(bench: Workbench, run_id: str) -> StoredRun:
+    """The run once it has ended, through an outage of the store."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            with suppress(StoreUnreachable):
+                return await bench.ended(run_id)
+            await bench.queue.count_ready(bench.queue_of("sum"))
