@@ -59,7 +59,8 @@ class Counted(msgspec.Struct, frozen=True):
     total: int
     done: int
     lost: int
-    #: The id of the job that opened the fan-out; in a test of one handler, nothing.
+    #: The id of the job that opened the fan-out, behind the run's id and a slash where that is another run, which this one
+    #: repeats; in a test of one handler, nothing.
     fan: str = ""
 
 
@@ -107,7 +108,7 @@ class Gathered(Generic[T_co]):
         pages = self._opened()
         if pages.loop is not None and pages.loop is _running_loop():
             raise RuntimeError("an async handler reads what was gathered by `async for index, value in …`")
-        first: int | None = 0
+        first: int | None = 0 if self.total else None
         while first is not None:
             page = pages.get(first).result()
             yield from ((index, self._read(output)) for index, output in page.outputs)
@@ -115,7 +116,7 @@ class Gathered(Generic[T_co]):
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, T_co]]:
         pages = self._opened()
-        first: int | None = 0
+        first: int | None = 0 if self.total else None
         while first is not None:
             page = await asyncio.wrap_future(pages.get(first))
             for index, output in page.outputs:

@@ -8,11 +8,13 @@ from mousetrap.pipeline import (
     Pipeline,
     SerializerMissing,
     Stage,
+    edge_of,
     payload_as_json,
 )
 from mousetrap.run_store import RunStore, StoredRun
-from mousetrap.shapes import RunState
+from mousetrap.shapes import Fan, RunState
 from mousetrap.signing import SignatureRefused
+from mousetrap.submit_run.joined_input import JoinImpossible, joined_input
 
 #: Where a re-run may begin, besides a stage's name: where the run did, or where it failed.
 START, FAILED = "start", "failed"
@@ -28,12 +30,54 @@ def stage_of(pipeline: Pipeline, run: StoredRun, begin: str) -> Stage:
         raise RerunImpossible(
             f"run {run.id} has not failed, it is {run.state}: name the stage to begin at, or `start`"
         )
+    if begin == FAILED and (lost := _lost_children(run)) is not None:
+        raise RerunImpossible(
+            f"run {run.id} failed as {lost.lost} of the jobs that stage {lost.stage!r} opened were given up: redrive them with "
+            f"`mousetrap dead redrive --run {run.id}`, and what joins them follows; or begin at {lost.stage!r}"
+        )
     name = {START: run.first, FAILED: run.stage}.get(begin, begin)
     stage = pipeline.stage(name)
     if stage is None:
         known = ", ".join(stage.name for stage in pipeline.stages)
         raise RerunImpossible(f"pipeline {pipeline.name!r} has no stage {name!r}: it has {known}")
+    _check_single(pipeline, run, stage)
     return stage
+
+
+def check_body(stage: Stage) -> None:
+    """Raises RerunImpossible for a stage that takes what no one can write down."""
+    if _gathers(stage):
+        raise RerunImpossible(
+            f"stage {stage.name!r} takes the outputs of a fan-out, which are in the store: leave out the input"
+        )
+
+
+def _gathers(stage: Stage) -> bool:
+    """Whether it joins a fan-out. Of a pipeline that is known from workers, the contracts do not show it."""
+    return edge_of(stage.after) == "gather"
+
+
+def _check_single(pipeline: Pipeline, run: StoredRun, stage: Stage) -> None:
+    """Raises RerunImpossible for a stage with many jobs, and for one whose input names outputs that are its own run's."""
+    if levels := pipeline.levels(stage):
+        opener = levels[0].opener
+        raise RerunImpossible(
+            f"a run has no single job of stage {stage.name!r} to begin with, for {opener!r} opens several: begin at {opener!r}; or "
+            f"redrive what was given up with `mousetrap dead redrive --run {run.id}`, and what joins them follows"
+        )
+    for each in pipeline.stages:
+        if _gathers(each) and each.on_failure == Fallback(stage.name):
+            raise RerunImpossible(
+                f"what stage {stage.name!r} takes of {each.name!r} names outputs of run {run.id}: begin at {each.name!r}"
+            )
+
+
+def _lost_children(run: StoredRun) -> Fan | None:
+    """The children that a run has failed with; None where the job that opened them was given up itself."""
+    last = run.fans[-1] if run.fans else None
+    if last is None or last.state == "fired" or not last.lost:
+        return None
+    return None if any(it.kind == "gave_up" and it.job == last.job for it in run.timeline) else last
 
 
 async def stored_job(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> Job:
@@ -51,6 +95,10 @@ async def stored_job(store: RunStore, pipeline: Pipeline, run: StoredRun, stage:
         raise RerunImpossible(
             f"the input of stage {stage.name!r} in run {run.id} is gone: {error.outside()}"
         ) from error
+    except JoinImpossible as error:
+        raise RerunImpossible(
+            f"stage {stage.name!r} of run {run.id} cannot begin once more: {error}"
+        ) from error
 
 
 async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> Job:
@@ -61,6 +109,17 @@ async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, s
     here = pipeline.stage(opening.stage)
     while here is not None and here.name != stage.name:
         outcome = await store.output(job) if _leads_on(pipeline, here) else None
+        if (
+            outcome is not None
+            and outcome.opens is not None
+            and (fan := pipeline.opened_by(here)) is not None
+        ):
+            if fan.join is None:
+                raise RerunImpossible(f"run {run.id} ended with what stage {here.name!r} opened: begin there")
+            opener, here = job, fan.join
+            job = opener.joined(here.name, b"null", fan=opener.id, fence=1)
+            payload = await joined_input(store, run, opener, fan) if here.name == stage.name else b"null"
+            continue
         following = pipeline.follower(here, outcome.next) if outcome is not None else None
         if outcome is None or following is None:
             why = _why_missing(pipeline, run, here, outcome)

@@ -28,7 +28,7 @@ from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.submit_run.blobs import with_own_blobs
 from mousetrap.submit_run.gate import Gate
 from mousetrap.submit_run.options import NOW, SubmitOptions
-from mousetrap.submit_run.rerun import START, RerunImpossible, stage_of, stored_job
+from mousetrap.submit_run.rerun import START, RerunImpossible, check_body, stage_of, stored_job
 from mousetrap.submit_run.window import in_a_window
 
 #: Any constant would do; changing it would break the promise that a repeated key returns the first run.
@@ -123,7 +123,9 @@ class Submitter:
         Raises RerunImpossible, and as `submit` does.
         """
         pipeline, stage = self._stage(run, begin)
-        if body is None:
+        if body is not None:
+            check_body(stage)
+        else:
             body = bytes((await stored_job(self._store, pipeline, run, stage)).payload)
         return await self._accept(Submission(pipeline, body, run_id), stage, rerun_of=run.id)
 

@@ -21,8 +21,9 @@ class StoredPages:
     def __init__(self, store: RunStore, outages: Outages, run_id: str, fan: str) -> None:
         self._store = store
         self._outages = outages
-        self._run_id = run_id
-        self._fan = fan
+        # A re-run that began with the join reads what the children of the run before it gave.
+        repeated, _, self._fan = fan.rpartition("/")
+        self._run_id = repeated or run_id
         self.loop = asyncio.get_running_loop()
 
     def get(self, first: int) -> "Future[Page]":
@@ -34,6 +35,11 @@ class StoredPages:
         found = await self._outages.retry_until_up(
             "read outputs", self._store.children, self._run_id, self._fan, first, PAGE
         )
+        if not first and not found:  # of a fan-out without children no page is asked for
+            raise FanRefused(
+                "fan-forgotten",
+                f"the store has lost all outputs of the children of job {self._fan}: re-run the run from the stage that fans out",
+            )
         outputs: list[tuple[int, bytes]] = []
         size = 0
         for child in found:
