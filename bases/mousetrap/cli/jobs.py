@@ -32,4 +32,4 @@ def jobs(
         reply = with_run(api, run, lambda run_id: api.jobs(run_id, wanted, limit=limit))
     given = {"--stage": stage, "--state": state, "--limit": limit if limit != _LIMIT else None}
     filters = "".join(f" {option} {value}" for option, value in given.items() if value)
-    print_reply(reply, as_json, lambda page: jobs_table(page, f"{argument(run)}{filters}"))
+    print_reply(reply, as_json, lambda page: jobs_table(page, argument(run), filters))

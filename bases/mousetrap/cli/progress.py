@@ -64,6 +64,8 @@ def advance(stages: Stages, event: Event | Progress) -> Stages:
         return tuple(_children_ended(stage, event) for stage in stages)
     if not event.stage:
         return stages
+    if isinstance(event, Event) and event.kind in ("opened", "closed"):
+        return tuple(_opened(stage, event) for stage in stages)
     if all(stage.name != event.stage for stage in stages):
         stages = (*stages, StageSeen(name=event.stage))
     return tuple(_after(stage, event) if stage.name == event.stage else stage for stage in stages)
@@ -85,6 +87,13 @@ def _with_children(stages: Stages, progress: Progress) -> Stages:
     )
 
 
+def _opened(stage: StageSeen, event: Event) -> StageSeen:
+    """Children are under way, at the stages of their jobs."""
+    if stage.inside != event.stage or stage.state == "running":
+        return stage
+    return replace(stage, state="running", began_ms=stage.began_ms or event.at_ms)
+
+
 def _children_ended(stage: StageSeen, event: Event) -> StageSeen:
     """What all jobs of a fan-out came to, at the stages of its jobs."""
     if not stage.inside or stage.state != "running":
@@ -100,8 +109,7 @@ def _after(stage: StageSeen, event: Event | Progress) -> StageSeen:
             return stage  # it was sent before the stage ended
         return replace(stage, note=how_far(event))
     if stage.inside:
-        # It is about one of many jobs.
-        return replace(stage, began_ms=stage.began_ms or event.at_ms)
+        return stage  # it is about one of many jobs
     state = _STATES.get(event.kind, stage.state)
     return replace(
         stage,

@@ -12,9 +12,9 @@ from mousetrap.cli.tables.style import COLOURS, duration, table_of
 from mousetrap.shapes import JobLine, JobPage
 
 
-def jobs_table(page: JobPage, asked: str) -> RenderableType:
-    """A page of jobs, and the command for the next one; `asked` is the run with the filters of this page."""
-    more = [Text(f"more: mousetrap jobs {asked} --after {page.next}", "dim")] if page.next else []
+def jobs_table(page: JobPage, run: str, filters: str = "") -> RenderableType:
+    """A page of a run's jobs, and the command for the next one with the same `filters`."""
+    more = [Text(f"more: mousetrap jobs {run}{filters} --after {page.next}", "dim")] if page.next else []
     if not page.jobs:
         return Group("no job matches" if not more else "no job matches of those that were looked at", *more)
     has_index = any(job.index for job in page.jobs)
@@ -27,7 +27,7 @@ def jobs_table(page: JobPage, asked: str) -> RenderableType:
         state = Text(job.state.value, COLOURS.get(job.state.value, ""))
         item = [_item(job)] if has_index else []
         table.add_row(job.id, job.stage, *item, state, str(job.attempt or ""), _took(job), _what(job))
-    return Group(table, *more, *_letters(page.jobs))
+    return Group(table, *more, *_letters(page.jobs, run))
 
 
 def _item(job: JobLine) -> str:
@@ -53,11 +53,10 @@ def _what(job: JobLine) -> Text:
     return Text(one_line_value(job.output) if job.state == "done" else job.worker, "dim")
 
 
-def _letters(jobs: Iterable[JobLine]) -> Iterable[RenderableType]:
+def _letters(jobs: Iterable[JobLine], run: str) -> Iterable[RenderableType]:
     """How to see, and to repair, what was given up."""
     failed = [job for job in jobs if job.letter]
     if failed:
         yield Text()
-        yield Text(f"mousetrap dead show {argument(failed[0].id)}", "bold").append(
-            " shows its input and its traceback", "not bold"
-        )
+        yield f"mousetrap dead show {argument(failed[0].id[:12])}     its input and its traceback"
+        yield f"mousetrap dead redrive --run {run}     all that the run has lost, and what joins them"

@@ -33,7 +33,7 @@ READ = JobLine(
 def test_jobs_are_a_table_with_what_became_of_them_and_how_to_see_more() -> None:
     page = JobPage(jobs=(FIND, READ, replace(READ, index=(1, 2), key=None, letter=None)), next="read:7312")
 
-    assert shown(jobs_table(page, "019b --state failed")) == (
+    assert shown(jobs_table(page, "019b", " --state failed")) == (
         "job           stage  item        state   attempt    took  what\n"
         "────────────────────────────────────────────────────────────────────────────────\n"
         "5f0c5b7e6a1…  find               done          1  1.50 s  7,312 of 10,000 child…\n"
@@ -41,8 +41,9 @@ def test_jobs_are_a_table_with_what_became_of_them_and_how_to_see_more() -> None
         "61aa5b7e6a1…  read   1.2         failed        3  0.02 s  Broken: amqp://me:sec…\n"
         "more: mousetrap jobs 019b --state failed --after read:7312\n"
         "\n"
-        "mousetrap dead show 61aa5b7e6a1d5c0e8f3a2b4c6d8e0f1a shows its input and its\n"
-        "traceback"
+        "mousetrap dead show 61aa5b7e6a1d     its input and its traceback\n"
+        "mousetrap dead redrive --run 019b     all that the run has lost, and what joins\n"
+        "them"
     )
 
 
@@ -63,6 +64,6 @@ def test_a_chain_has_no_items() -> None:
 
 def test_without_jobs_a_sentence_has_whether_all_were_looked_at() -> None:
     assert shown(jobs_table(JobPage(jobs=(), next=None), "019b")) == "no job matches"
-    assert shown(jobs_table(JobPage(jobs=(), next="read:9"), "019b --state running")) == (
+    assert shown(jobs_table(JobPage(jobs=(), next="read:9"), "019b", " --state running")) == (
         "no job matches of those that were looked at\nmore: mousetrap jobs 019b --state running --after read:9"
     )

@@ -117,14 +117,20 @@ def counted(done: int, lost: int) -> Progress:
     return Progress(stage="find", done=done, total=10, lost=lost)
 
 
-BEGUN = (event("started", 10, "find"), event("finished", 20, "find"), counted(7, 1))
+BEGUN = (
+    event("started", 10, "find"),
+    event("opened", 15, "find"),
+    event("finished", 20, "find"),
+    event("closed", 20, "find"),
+    counted(7, 1),
+)
 
 
 def test_children_are_counted_at_the_stage_that_takes_the_items() -> None:
     find, read, inner, last = of_children(*BEGUN)
 
     assert (find.state, find.note) == ("done", "")
-    assert (read.state, read.note) == ("running", "7 of 10, 1 lost")
+    assert (read.state, read.note, read.began_ms) == ("running", "7 of 10, 1 lost", 15)
     assert (inner.state, inner.note, last.state) == ("running", "", "waiting")
 
 
