@@ -214,3 +214,16 @@ def test_runs_are_cancelled_and_repeated(mousetrap: Command) -> None:
     assert "cancelled" in mousetrap("show", "mine…").stdout  # as a narrow table cuts it
     assert "repeats   mine" in repeated.stdout
     assert (impossible.returncode, "has not failed" in impossible.stderr) == (2, True)
+
+
+def test_jobs_of_a_run_are_listed(mousetrap: Command) -> None:
+    mousetrap("run", "earthquakes", "--id", "first-one", "--input", FEED, "--no-follow")
+
+    listed = mousetrap("jobs", "first-o", "--stage", "fetch")
+    none = mousetrap("jobs", "first-one", "--state", "failed")
+    wrong = mousetrap("jobs", "first-one", "--stage", "read")
+    (job,) = json.loads(mousetrap("jobs", "first-one", "--json").stdout)["jobs"]
+
+    assert listed.stdout.splitlines()[-1].split() == [f"{job['id'][:11]}…", "fetch", "queued"]
+    assert none.stdout == "no job matches\n"
+    assert (wrong.returncode, "it has fetch, process" in wrong.stderr) == (2, True)
