@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -281,6 +282,30 @@ async def test_a_fan_that_breaks_in_another_is_one_lost_child_of_it(queue_url: s
     # The fans of 0, 1, 2 and 3 leaves are whole, that of 4 has lost its last.
     assert run.state is RunState.COMPLETED
     assert run.result[:2] == [4, 1]
+
+
+async def test_stages_that_go_on_in_place_may_lead_to_a_fan_out_through_it_and_from_it(
+    queue_url: str, store_url: str
+) -> None:
+    made = Marked()
+    stages = (
+        made.stage("first", int, int),
+        made.stage("find", int, Many[int]),
+        made.stage("read", int, int, after=Each("find")),
+        made.stage("twice", int, int),
+        made.stage("sum", Gathered[int], list[int], after=All("twice")),
+        made.stage("last", list[int], int),
+    )
+    handlers = {"first": split, "twice": left, "last": third}
+    pipeline = replace(made.pipeline(*stages), in_place=True)
+    async with served(pipeline, queue_url, store_url, handlers=handlers) as bench:
+        run = await finished(bench, b"29")
+
+    assert run.result == -10 * sum(range(30))
+
+
+async def third(counts: list[int]) -> int:
+    return counts[2]
 
 
 # Failures of children
