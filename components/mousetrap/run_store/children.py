@@ -18,8 +18,9 @@ from mousetrap.store_client import StoreClient
 SLOT = 17
 #: Slots that are read at once, and ways that are followed at once.
 _SLOTS, _WAYS = 4_096, 100
-#: Keys that are scanned at once. The store finds no key by its index, so that all are read.
-_KEYS = 2_000
+#: Children whose keys are looked for at once, and keys that are scanned at once. The store finds no key by its index, so that all
+#: are read: a hundred thousand take 40 ms.
+_BATCH, _KEYS = 1_000, 2_000
 
 _model = first_job(run_id="r", pipeline="p", stage="s", payload=b"null", accepted_ms=0)
 
@@ -81,7 +82,10 @@ class Budget:
 
 async def read_ways(client: StoreClient, fan: FanRead, budget: Budget) -> AsyncIterator[Way | int]:
     """The ways of the children, by index. An index in place of a way: the budget ended before it."""
-    async for indexes in _indexes(client, fan, budget):
+    async for indexes in _batches(client, fan, budget):
+        if isinstance(indexes, int):
+            yield indexes
+            return
         keys = await _keys_of(client, fan, indexes)
         for start in range(0, len(indexes), _WAYS):
             some = indexes[start : start + _WAYS]
@@ -92,15 +96,34 @@ async def read_ways(client: StoreClient, fan: FanRead, budget: Budget) -> AsyncI
                 yield way
 
 
-async def _indexes(client: StoreClient, fan: FanRead, budget: Budget) -> AsyncIterator[Sequence[int]]:
-    """The indexes whose ways may be asked for, some at a time."""
+async def _batches(client: StoreClient, fan: FanRead, budget: Budget) -> AsyncIterator[Sequence[int] | int]:
+    """The indexes whose ways may be asked for, so many at once that their keys are worth a scan of all; or where the budget ended."""
+    batch: list[int] = []
+    async for indexes in _indexes(client, fan, budget):
+        if isinstance(indexes, int):
+            yield batch[0] if batch else indexes
+            return
+        batch += indexes
+        while len(batch) >= _BATCH:
+            yield batch[:_BATCH]
+            batch = batch[_BATCH:]
+    if batch:
+        yield batch
+
+
+async def _indexes(client: StoreClient, fan: FanRead, budget: Budget) -> AsyncIterator[Sequence[int] | int]:
+    """The indexes that may be asked for, by how their ways ended; or where the budget ended."""
     if fan.only is not None:
         yield [fan.only] if fan.first <= fan.only else []
         return
     (counts,) = await client.pipeline([ask_fan(fan.run_id, fan.job_id)])
     state = read_fan(counts)
     opened = state.opened if state else 0
+    budget.spend(records=1)
     for first in range(fan.first, opened, _SLOTS):
+        if budget.is_spent:
+            yield first
+            return
         count = min(_SLOTS, opened - first)
         (slots,) = await client.pipeline(
             [("GETRANGE", fan_out_key(fan.run_id, fan.job_id), first * SLOT, (first + count) * SLOT - 1)]

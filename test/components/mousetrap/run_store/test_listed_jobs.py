@@ -1,5 +1,6 @@
 """Lists the jobs of runs from a real store."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from mousetrap.run_store import (
     Window,
     open_store,
 )
+from mousetrap.run_store import children as run_store_children
 from mousetrap.run_store.keys import packed_job_key
 from mousetrap.run_store.packed.chain import first_id
 from mousetrap.shapes import Fan, JobLine, JobPage, JobState, Progress
@@ -212,6 +214,45 @@ async def test_one_call_reads_a_bounded_number_and_names_where_it_ended(
 
     assert (first.jobs, first.next) == ((), "square:100")
     assert briefly(found) == [("square", 449, "running")]
+
+
+async def test_a_wide_fan_without_a_match_is_read_by_parts_too(
+    single_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.run_store.listed_jobs._MOST_READ", 100)
+    async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 20_000)
+        await decided(store, children[15_000], DEAD)
+
+        first = await listed(store, stage="square", state=JobState.FAILED)
+        found = await all_pages(store, stage="square", state=JobState.FAILED)
+
+    assert (first.jobs, first.next) == ((), "square:12288")
+    assert briefly(found) == [("square", 15_000, "failed")]
+
+
+async def test_keys_of_the_wanted_are_looked_for_together(
+    single_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan reads all keys of the fan, whatever is asked for."""
+    scans = Counter[int]()
+    keys_of = run_store_children._keys_of
+
+    async def counted(client: Any, fan: Any, indexes: Sequence[int]) -> Any:
+        scans[len(indexes)] += 1
+        return await keys_of(client, fan, indexes)
+
+    monkeypatch.setattr(run_store_children, "_keys_of", counted)
+    monkeypatch.setattr(run_store_children, "_SLOTS", 16)
+    keys = [f"paper {index}" for index in range(64)]
+    async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
+        _, children = await fanned(store, 64, keys)
+        for index in (3, 20, 60):
+            await decided(store, children[index], DEAD)
+        failed = await all_pages(store, stage="square", state=JobState.FAILED)
+
+    assert [line.key for line in failed] == ["paper 3", "paper 20", "paper 60"]
+    assert scans == {3: 1}
 
 
 async def test_children_with_keys_have_them(store_url: str) -> None:
