@@ -695,6 +695,26 @@ async def test_a_join_waits_in_its_queue_for_a_worker(queue_url: str, store_url:
 
 
 @on_streams
+async def test_a_fan_of_which_nothing_is_decided_for_too_long_is_given_up_and_its_redrive_completes_it(
+    queue_url: str, store_url: str
+) -> None:
+    """Its children have no worker; who opened them looks after ten seconds."""
+    impatient = RetryPolicy(outage_limit=1.0)
+    async with workbench_for(a_fan(of_find={"retry": impatient}), queue_url, store_url) as bench:
+        run_id = await bench.submit(b"3")
+        async with bench.working(bench.bind("find", find)):
+            failed = await bench.ended(run_id)
+        letter = await bench.next_of(f"{bench.queue_of('find')}.dead")
+        assert letter.message.headers["mousetrap-reason"] == "fan-stalled"
+        letter.hand_back()
+        async with working(bench):
+            await redriven(bench, 1)
+            run = await bench.ended(run_id)
+
+    assert (failed.state, run.result) == (RunState.FAILED, [3, 0, 30])
+
+
+@on_streams
 async def test_a_join_whose_child_the_store_has_lost_is_given_up_with_that_reason(
     queue_url: str, store_url: str
 ) -> None:
