@@ -26,7 +26,13 @@ class ClockedThreads(Executor):
             try:
                 return fn(*args, **kwargs)
             finally:
-                with suppress(RuntimeError):  # the loop is closed: its test is over
-                    self._loop.call_soon_threadsafe(self._loop.thread_ended)
+                self._ended()
 
-        return self._threads.submit(call)
+        future = self._threads.submit(call)
+        future.add_done_callback(lambda ended: self._ended() if ended.cancelled() else None)
+        return future
+
+    def _ended(self) -> None:
+        """Of a call that was made, or that a worker which was killed has taken back before a thread began it."""
+        with suppress(RuntimeError):  # the loop is closed: its test is over
+            self._loop.call_soon_threadsafe(self._loop.thread_ended)
