@@ -120,9 +120,11 @@ def _or_none(part: Any, n: int) -> int | None:
         return None
 
 
-def bindings(part: Any, name: str = "drawn", retry: RetryPolicy | None = None) -> list[Binding]:
-    """The part as a pipeline, with a handler for each stage."""
-    making = _Making(name, retry or RetryPolicy(attempts=1))
+def bindings(
+    part: Any, name: str = "drawn", retry: RetryPolicy | None = None, *, in_threads: bool = False
+) -> list[Binding]:
+    """The part as a pipeline, with a handler for each stage, which is async unless it is to run in a thread."""
+    making = _Making(name, retry or RetryPolicy(attempts=1), in_threads)
     making.add(part, None, int)
     pipeline = Pipeline(name=name, description="Drawn.", stages=tuple(making.stages))
     return [Binding(pipeline=pipeline, stage=it, handler=making.handlers[it.name]) for it in pipeline.stages]
@@ -134,6 +136,7 @@ class _Making:
 
     name: str
     retry: RetryPolicy
+    in_threads: bool
     stages: list[Stage] = field(default_factory=list)
     handlers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=count)
@@ -169,7 +172,7 @@ class _Making:
         self.stages.append(
             Stage(name=name, queue=queue, input=takes, output=gives, after=after, retry=self.retry)
         )
-        self.handlers[name] = handler
+        self.handlers[name] = handler if self.in_threads else _later(handler)
         return name
 
 
@@ -184,3 +187,16 @@ def _by_kind(n: int) -> Odd | Even:
 
 def _total(gathered: Gathered[int]) -> int:
     return sum(gathered.values()) % _MODULUS
+
+
+async def _total_later(gathered: Gathered[int]) -> int:
+    return sum([value async for _, value in gathered]) % _MODULUS
+
+
+def _later(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """As a handler on the event loop: a simulation runs many more of these than of threads."""
+
+    async def handler(given: Any) -> Any:
+        return function(given)
+
+    return _total_later if function is _total else handler

@@ -37,8 +37,8 @@ class All:
     """All of a fan-out, or all that follow one stage: its one job begins when their jobs have ended.
 
     `All("read")` takes Gathered outputs of the stage that the jobs of a fan-out end with; `All(AnyOf("read", "regret"))` where
-    they end with one of several. `need` is the share of them that must be done, or a whole number of them; the rest may be given
-    up. `All("a", "b")` takes an object with the outputs of a and b, which follow one stage and both run.
+    they end with one of several. `need` is the share of them that must be done, or a whole number of them, all where there are
+    fewer; the rest may be given up. `All("a", "b")` takes an object with the outputs of a and b, which follow one stage and both run.
 
     Raises ValueError, with the fix, for names and numbers that cannot be.
     """
@@ -83,9 +83,9 @@ def edge_of(after: After | None) -> Edge:
 
 
 def needed(need: float, total: int) -> int:
-    """How many of so many jobs must be done: `need` is a share where it is no whole number by its type."""
+    """How many of so many jobs must be done, all of them at most: `need` is a share where it is no whole number by its type."""
     if isinstance(need, int):
-        return need
+        return min(need, total)
     return min(
         total, math.ceil(need * total - 1e-9)
     )  # of 0.95, ten thousand make 9,500.000000000001 at worst

@@ -9,7 +9,7 @@ from msgspec.json import encode
 
 from mousetrap.blobs import copy_blobs, in_run
 from mousetrap.handlers import AttemptFailed, Binding, BoundHandler, waited_out
-from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater
+from mousetrap.jobs import Done, GiveUp, Job, RetryLater
 from mousetrap.pipeline import Counted, Counts, Fan, read, write
 from mousetrap.repeat_attempt import FROM_LIFESPAN, Attempter, Ended
 from mousetrap.testing.attempt import open_deps, run_sync, start_of
@@ -106,17 +106,12 @@ class _Walk:
                 outputs.append((index, end.output))
         total = len(outputs) + len(lost)
         if len(outputs) < fan.needed(total):
-            return lost[0] if lost else _too_few(fan, total)
+            return lost[0]
         if fan.join is None:
             return _End(job.stage, encode(Counts(total, len(outputs), len(lost))))
         self._attempter.fans.keep(job.id, outputs)
         counted = encode(Counted(total, len(outputs), len(lost), job.id))
         return job.joined(fan.join.name, counted, fan=job.id, fence=1)
-
-
-def _too_few(fan: Fan, total: int) -> Ended:
-    text = f"stage {fan.opener.name!r} opened {total} jobs, and its join needs {fan.needed(total)}"
-    return Ended(GiveUp("fan-short", Failure(kind="TooFew", text=text)))
 
 
 class _Attempts:
