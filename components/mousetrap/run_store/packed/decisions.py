@@ -1,5 +1,6 @@
 """Records the outcomes of packed jobs."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,8 @@ from mousetrap.signing import Keyring
 #: Errors of a plain command that Lua looks into: a record of another type, and a server that does not know `IFEQ` though the one
 #: that was asked does, as there can be in a cluster or after a failover.
 _FOR_LUA = ("WRONGTYPE", "syntax error")
+#: An id that this project makes.
+_OURS = re.compile("[0-9a-f]{32}")
 #: In place of the stage that follows, where none is named.
 UNKNOWN_STAGE = "?"
 #: The result of a decision that is recorded and has ended its run, as the last of children that nothing joins does.
@@ -121,12 +124,15 @@ class Decisions:
     def _join(self, call: Call, request: DecisionRequest, now: int) -> Planned:
         """The end of a child's way, which is counted with it."""
         job, claim = request.job, request.claim.record
+        if not _OURS.fullmatch(job.id):  # which Lua finds out as well
+            return Planned(request, call.add(*function_call(self._transition(request, ""))), plain=False)
         following = msgspec.json.encode(request.next_stage or UNKNOWN_STAGE)
         head = b'D%b,"decided_ms":%d,"next":%b,"joins":true}\n' % (claim[1:-1], now, following)
         keys = [packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)]
         keys += [key for place in job.fans for key in fan_keys(job.run_id, place.job)]
         about = (head + self._verdict(request), job.run_id, job.id, fans_text(job), now, self._ttl)
-        place = call.add("FCALL", f"{LIBRARY.name}_join", len(keys), *keys, claim, *about)
+        slot = (job.fans[-1].index, bytes.fromhex(job.id))
+        place = call.add("FCALL", f"{LIBRARY.name}_join", len(keys), *keys, claim, *about, *slot)
         return Planned(request, place, plain=True, joins=True)
 
     def _result(self, planned: Planned, replies: Sequence[Any]) -> Any:

@@ -48,7 +48,7 @@ def _call(command: Sequence[Any]) -> list[Any] | None:
         case ["FCALL", name, 2, key, _, _, record, _] if name.endswith("_decide"):
             job = _JOB_KEY.fullmatch(key)
             return ["plain_completion", job[2], job[1], record] if job else None
-        case ["FCALL", name, int(), *_, record, run, job, _, _, _] if name.endswith("_join"):
+        case ["FCALL", name, int(), *_, record, run, job, _, _, _, _, _] if name.endswith("_join"):
             return ["plain_decision", job, run, record]
         case ["FCALL", _, int(count), *_, bytes(transition)] if 0 < count == len(command) - 4:
             decoded: list[Any] = msgspec.msgpack.decode(transition)

@@ -103,16 +103,37 @@ function transitions.stall(job, run, attempt, worker, verdict, failure, ttl)
   return record_death(run, load_run(run), job, held, attempt, worker, verdict, failure, failure, ttl)
 end
 
+-- One of many children, none of which is lost, and not the last: whether it is such a one, which is counted then. All that `settle`
+-- finds of any is as here; this is two thirds of its cost.
+local function count_usual(keys, args)
+  local fan, out, start = keys[#keys - 1], keys[#keys], args[8] * SLOT
+  if redis.call('GETRANGE', out, start, start) ~= '\0' then return false end
+  local state, total, done, lost, opened, kept =
+    unpack(redis.call('HMGET', fan, 'state', 'total', 'done', 'lost', 'opened', 'kept'))
+  total, done, opened, kept = tonumber(total or ''), tonumber(done or ''), tonumber(opened or ''), tonumber(kept or '')
+  if not (total and done and opened and kept) or lost ~= '0' then return false end
+  if state ~= 'open' and (state ~= 'closed' or done + 1 >= total) then return false end
+  if args[8] + 0 >= opened or args[6] - kept > args[7] / 64 then return false end
+  redis.call('HSET', fan, 'done', done + 1, 'at', args[6])
+  redis.call('SETRANGE', out, start, 'D' .. args[9])
+  return true
+end
+
 -- The usual end of a child's way: 1 where it is recorded, or the reply with what it fired; 0 where it is for `done` to judge. The
 -- keys: of the job, its run, and the fans. Arguments: the claim, the record, the ids of run and job, the places, the time, how long
--- it is kept.
+-- it is kept, the index in the innermost fan, and the job's id in bytes.
 local function join(keys, args)
   local claim, record, run, job, fans, ttl = args[1], args[2], args[3], args[4], args[5], args[7]
   if redis.call('GET', keys[1]) ~= claim then return 0 end
   local state = RUN_STATES[redis.call('GETRANGE', keys[2], 0, 0)]
   if not state or STOPPED[state] then return 0 end
-  places, joins, now = read_places(fans), true, tonumber(args[6])
-  local fired = settle({ run = run, job = job, ttl = tonumber(ttl), failure = '' }, #places, job, 'D')
+  local fired
+  if not count_usual(keys, args) then
+    places, joins, now = read_places(fans), true, tonumber(args[6])
+    local counted
+    counted, fired = pcall(settle, { run = run, job = job, ttl = tonumber(ttl), failure = '' }, #places, job, 'D')
+    if not counted then return 0 end
+  end
   redis.call('SET', keys[1], record, 'PX', ttl)
   return fired and cmsgpack.pack({ 'recorded', unpack(fired) }) or 1
 end

@@ -28,7 +28,9 @@ local function packed_id(job)
     bytes = {}
     for byte = 0, 255 do bytes[string.format('%02x', byte)] = string.char(byte) end
   end
-  return (string.gsub(job, '%x%x', bytes))
+  local packed = string.gsub(job, '%x%x', bytes)
+  if #packed ~= SLOT - 1 then damaged('the id') end
+  return packed
 end
 
 -- The places of a job, from a text of job and index in turn, outermost first.
