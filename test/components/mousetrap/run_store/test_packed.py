@@ -317,6 +317,20 @@ async def test_a_completed_run_cannot_be_cancelled(store_url: str) -> None:
         assert await store.cancel("r2") is None
 
 
+@pytest.mark.parametrize("outcome", [RESULT, DEAD], ids=["completed", "failed"])
+async def test_a_job_of_an_ended_run_is_not_done_again_though_its_record_is_gone(
+    store_url: str, outcome: Any
+) -> None:
+    """As in the moment in which the job's record is over, and its run's not yet."""
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        assert await decided(store, job, outcome, await claimed(store, job), last=True) == "recorded"
+        with console(store_url) as client:
+            client.delete(packed_job_key("r1", job.id))
+
+        assert await claimed(store, job, "w2", redelivered=True) == Over()
+
+
 async def test_a_job_that_has_expired_ends_its_run(store_url: str) -> None:
     async with a_store(store_url) as store:
         job = await opened(store, expires_in=0.001)
