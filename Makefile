@@ -6,7 +6,7 @@
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.run  ## a run of the example from start to end, on a stack of its own; then it is gone
+demo: .venv/.run  ## two runs of the example from start to end, on a stack of their own; then it is gone
 	@.venv/bin/mousetrap demo
 
 up: .venv/.run  ## the same stack, left running until Ctrl-C

@@ -217,7 +217,8 @@ def test_a_process_reaches_the_servers_that_it_has_addresses_of_and_no_others(pr
 
 def queues_of(worker: Worker) -> list[str]:
     """The queues that a worker of the catalogue serves, each once."""
-    bindings = [load(worker.binder)(Settings())] if worker.binder else discover(worker.modules).bindings
+    bindings = [load(binder)(Settings()) for binder in worker.binders]
+    bindings += discover(worker.modules).bindings if worker.modules else []
     return list(dict.fromkeys(binding.stage.queue for binding in bindings))
 
 

@@ -55,7 +55,7 @@ class Stack:
     def start_workers(self, **more: str) -> tuple[Process, Process]:
         """One for each stage; both serve."""
         fetch, process = self.start_workers_early(**more)
-        fetch.wait_for_line("serving start_fetch")
+        fetch.wait_for_line("feeds_list, start_fetch")
         process.wait_for_line("serving data_processing")
         return fetch, process
 

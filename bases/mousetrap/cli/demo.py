@@ -16,9 +16,9 @@ from rich.text import Text
 
 from mousetrap.api_client import Api, CommandFailed, Misused, Reply, StartOptions, Unreachable, follow
 from mousetrap.catalogue import PIPELINES, SAMPLE, SETTINGS, WORKERS
-from mousetrap.catalogue_entries import Sample, load
+from mousetrap.catalogue_entries import Sample, SampleRun, load
 from mousetrap.cli.output import terminal
-from mousetrap.cli.progress import waiting
+from mousetrap.cli.progress import waiting_stages
 from mousetrap.cli.reachable import check_broker
 from mousetrap.cli.result import result_of
 from mousetrap.cli.screen import run_screen
@@ -42,7 +42,7 @@ class TooSlow(CommandFailed):
 
 
 def run_demo(environ: Mapping[str, str]) -> int:
-    """The exit code: 0 when the run completed, 1 when it or the stack did not, 3 without its broker, 130 on Ctrl-C."""
+    """The exit code: 0 when all runs completed, 1 when one or the stack did not, 3 without its broker, 130 on Ctrl-C."""
     if SAMPLE is None:
         raise Misused("the catalogue has no SAMPLE: there is nothing to demonstrate")
     console = terminal()
@@ -61,7 +61,7 @@ def run_demo(environ: Mapping[str, str]) -> int:
             ) as stack:
                 sample = stack.plan.sample
                 assert sample is not None
-                run = _run_sample(stack, sample, console)
+                completed = _run_all(stack, sample, console)
                 settings = stack.settings
         except StopAsked:
             return 130
@@ -69,7 +69,7 @@ def run_demo(environ: Mapping[str, str]) -> int:
             console.print(f"the demo failed: {failed}", style="bold red", soft_wrap=True)
             _print_last_lines(console, last_lines)
             return failed.code
-    if run.state != "completed":
+    if not completed:
         _print_last_lines(console, last_lines)
         return 1
     console.print()
@@ -91,17 +91,28 @@ def _own_environment(environ: Mapping[str, str], rabbitmq: bool) -> dict[str, st
     return {**ours, "MOUSETRAP_API_PORT": "0"}
 
 
-def _run_sample(stack: Stack, sample: Sample, console: Console) -> Run:
+def _run_all(stack: Stack, sample: Sample, console: Console) -> bool:
+    """Whether all runs of the sample completed; none begins after one that did not."""
     with console.status(f"starting a Valkey server, the API and {len(stack.workers)} workers"):
         stack.wait_until_ready()
+    if _run(stack, sample, console).state != "completed":
+        return False
+    for more in sample.then:
+        console.print()
+        if _run(stack, more, console).state != "completed":
+            return False
+    return True
+
+
+def _run(stack: Stack, sample: Sample | SampleRun, console: Console) -> Run:
     deadline = time.monotonic() + _RUN_TIMEOUT_S
     with Api(stack.plan.api_url) as api:
         run_id = f"demo-{secrets.token_hex(8)}"
         options = StartOptions(id=run_id)
         _answered(stack, deadline, lambda: api.start(sample.pipeline, sample.input, options))
         console.print(heading(sample, stack.plan.api_url, run_id))
-        stages = tuple(stage.name for stage in PIPELINES[sample.pipeline].stages)
-        with run_screen(console, waiting(stages)) as show:
+        stages = _answered(stack, deadline, lambda: api.pipeline(sample.pipeline)).value.stages
+        with run_screen(console, waiting_stages(stages)) as show:
             for event in _run_events(stack, run_id, deadline):
                 show(event)
         run = _answered(stack, deadline, lambda: api.run(run_id)).value
@@ -145,7 +156,7 @@ def _run_events(stack: Stack, run_id: str, deadline: float) -> Iterator[Event | 
             return
 
 
-def heading(sample: Sample, api_url: str, run_id: str) -> Table:
+def heading(sample: Sample | SampleRun, api_url: str, run_id: str) -> Table:
     """The sample, the request that started it, and its run."""
     table = Table.grid(padding=(0, 2))
     for label, fact in sample.facts.items():
@@ -157,7 +168,8 @@ def heading(sample: Sample, api_url: str, run_id: str) -> Table:
 
 def places(settings: Settings, sample: Sample) -> Table:
     """Where queues, state and results were kept, without passwords."""
-    queues = ", ".join(stage.queue for stage in PIPELINES[sample.pipeline].stages)
+    names = (sample.pipeline, *(more.pipeline for more in sample.then))
+    queues = ", ".join(stage.queue for name in names for stage in PIPELINES[name].stages)
     table = Table.grid(padding=(0, 2))
     table.add_row("queues", f"{queues} at {_without_login(settings.broker_url)}")
     table.add_row("state", _without_login(settings.store_url))

@@ -41,11 +41,11 @@ def find_handler(job: Job, environ: Mapping[str, str], modules: Sequence[str], f
 def _of_binders(job: Job, environ: Mapping[str, str], known: list[str]) -> Fixture | None:
     settings = read_settings(environ)
     for worker in WORKERS.values():
-        if worker.binder:
-            binding = load(worker.binder)(settings)
+        for binder in worker.binders:
+            binding = load(binder)(settings)
             known.append(_name(binding))
             if known[-1] == f"{job.pipeline}.{job.stage}":
-                return fixture_of_binder(worker.binder, binding)
+                return fixture_of_binder(binder, binding)
     return None
 
 

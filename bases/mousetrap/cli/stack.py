@@ -7,7 +7,7 @@ import typer
 
 
 def demo() -> None:
-    """Run the example pipeline on sample data, in a stack of its own, and clean up."""
+    """Run the example's pipelines on sample data, in a stack of their own, and clean up."""
     from mousetrap.cli.demo import run_demo
 
     raise typer.Exit(run_demo(os.environ))

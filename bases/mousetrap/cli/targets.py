@@ -31,7 +31,7 @@ def binders_of(names: Sequence[str], settings: "Settings") -> "Sequence[Binder]"
     entries = [WORKERS[name] for name in dict.fromkeys(chosen) if name in WORKERS]
     targets = [name for name in chosen if name not in WORKERS]
     targets += [module for entry in entries for module in entry.modules]
-    binders = [load(entry.binder) for entry in entries if entry.binder]
+    binders = [load(binder) for entry in entries for binder in entry.binders]
     return (*binders, *map(_binder, _bindings_of(targets))) if targets else binders
 
 

@@ -10,24 +10,39 @@ from mousetrap.settings import Settings
 
 
 class Worker(NamedTuple):
-    """A worker, by names that are imported when it is started: of a binder, or of modules with tasks."""
+    """A worker, by names that are imported when it is started: of binders, or of modules with tasks."""
 
-    #: "module:function" that takes the settings and returns the binding of a stage.
-    binder: str | None = None
+    #: "module:function" that takes the settings and returns the binding of a stage; a worker of several stages has several.
+    binder: str | tuple[str, ...] | None = None
     #: The module that `python -m` runs as the worker's process; None for `mousetrap worker`.
     program: str | None = None
     #: It serves all tasks and chains of these modules: any target of `mousetrap worker`.
     modules: tuple[str, ...] = ()
 
     @property
+    def binders(self) -> tuple[str, ...]:
+        """Its binders, however many."""
+        return (self.binder,) if isinstance(self.binder, str) else self.binder or ()
+
+    @property
     def names(self) -> tuple[str, ...]:
         """All that a process of it imports by name."""
-        return tuple(name for name in (self.binder, self.program, *self.modules) if name)
+        return tuple(name for name in (*self.binders, self.program, *self.modules) if name)
 
     def command(self, name: str) -> tuple[str, ...]:
         """What `python -m` runs as its process: a module and its arguments; `name` is its name in the catalogue."""
 
         return (self.program,) if self.program else ("mousetrap.cli", "worker", *(self.modules or (name,)))
+
+
+class SampleRun(NamedTuple):
+    """One more run of a sample."""
+
+    pipeline: str
+    #: JSON.
+    input: bytes
+    #: What the demo shows of the input, by label.
+    facts: Mapping[str, str]
 
 
 class Sample(NamedTuple):
@@ -44,6 +59,8 @@ class Sample(NamedTuple):
     results: Mapping[str, str]
     #: MOUSETRAP_ variables for all processes of the stack.
     variables: Mapping[str, str]
+    #: What the demo runs after it, on the same data.
+    then: tuple[SampleRun, ...] = ()
 
 
 class Recorded(NamedTuple):

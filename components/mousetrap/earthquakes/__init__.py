@@ -1,4 +1,4 @@
-"""The example's pipeline: its names and contracts."""
+"""The example's pipelines: their names and contracts."""
 
 from mousetrap.earthquakes.contracts import (
     Band,
@@ -12,18 +12,36 @@ from mousetrap.earthquakes.contracts import (
     Summary,
     default_request,
 )
+from mousetrap.earthquakes.feeds import (
+    FEEDS,
+    STRONG,
+    Comparison,
+    FeedReport,
+    FeedsRequest,
+    QuietFeed,
+    StrongFeed,
+    default_feeds,
+)
 from mousetrap.earthquakes.pipeline import EARTHQUAKES
 
 __all__ = [
     "EARTHQUAKES",
+    "FEEDS",
+    "STRONG",
     "Band",
+    "Comparison",
     "Earthquake",
     "Feed",
     "FeedRefused",
+    "FeedReport",
     "FeedRequest",
     "FeedUnavailable",
+    "FeedsRequest",
+    "QuietFeed",
     "Region",
     "Spread",
+    "StrongFeed",
     "Summary",
+    "default_feeds",
     "default_request",
 ]

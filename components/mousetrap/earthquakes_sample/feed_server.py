@@ -1,19 +1,14 @@
-"""Serves the week of earthquakes over HTTP, compressed."""
+"""Serves the week of earthquakes and its days over HTTP, compressed."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
+from urllib.parse import urljoin
+
+from mousetrap.earthquakes_sample.days import packed_days, packed_week
 
 _PATH = "/earthquakes-week.geojson"
-
-
-def packed_week() -> bytes:
-    """The week as GeoJSON in gzip."""
-    return (
-        resources.files("mousetrap.earthquakes_sample").joinpath("earthquakes-week.geojson.gz").read_bytes()
-    )
 
 
 @contextmanager
@@ -29,6 +24,21 @@ def served_week(port: int = 0) -> Iterator[str]:
             thread.join()
 
 
+def day_addresses(week: str) -> tuple[str, ...]:
+    """The feeds of the week's days, earliest first, beside the address of the week."""
+    return tuple(urljoin(week, _day_path(day)) for day in packed_days())
+
+
+def _day_path(day: str) -> str:
+    return f"/earthquakes-{day}.geojson"
+
+
+def _packed_at(path: str) -> bytes | None:
+    if path == _PATH:
+        return packed_week()
+    return {_day_path(day): packed for day, packed in packed_days().items()}.get(path)
+
+
 def _server(port: int) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), _Handler)
@@ -38,10 +48,10 @@ def _server(port: int) -> ThreadingHTTPServer:
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        if self.path != _PATH:
+        packed = _packed_at(self.path)
+        if packed is None:
             self.send_error(404)
             return
-        packed = packed_week()
         self.send_response(200)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Encoding", "gzip")

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mousetrap.catalogue_entries import Sample
-from mousetrap.earthquakes import EARTHQUAKES, FeedRequest
-from mousetrap.earthquakes_sample.feed_server import served_week
+from mousetrap.catalogue_entries import Sample, SampleRun
+from mousetrap.earthquakes import EARTHQUAKES, FEEDS, FeedRequest, FeedsRequest
+from mousetrap.earthquakes_sample.feed_server import day_addresses, served_week
 from mousetrap.earthquakes_settings import DATABASE, FETCH
 from mousetrap.settings import Settings, masked, write_private
 
@@ -33,8 +33,11 @@ def _sample(url: str, folder: Path, settings: Settings, given: frozenset[str]) -
         # The feed may be fetched although its address is this machine's own.
         "MOUSETRAP_FETCH_ALLOW": ",".join(filter(None, (settings.of(FETCH).allow, urlsplit(url).netloc)))
     }
+    days = day_addresses(url)
     if "feed_url" not in given:
         variables["MOUSETRAP_FEED_URL"] = url
+    if "feed_urls" not in given:
+        variables["MOUSETRAP_FEED_URLS"] = " ".join(days)
     database = settings.of(DATABASE).url
     if "database_url" not in given:
         database = variables["MOUSETRAP_DATABASE_URL"] = _own_database(folder)
@@ -45,6 +48,13 @@ def _sample(url: str, folder: Path, settings: Settings, given: frozenset[str]) -
         facts={"feed": f"{url}, a real week from the U.S. Geological Survey"},
         results={"summary": masked(database)},
         variables=variables,
+        then=(
+            SampleRun(
+                pipeline=FEEDS.name,
+                input=msgspec.json.encode(FeedsRequest(days)),
+                facts={"feeds": f"the same week, in {len(days)} feeds of a day"},
+            ),
+        ),
     )
 
 

@@ -19,6 +19,8 @@ class FeedSettings(SettingsGroup, frozen=True, kw_only=True):
 
     #: The feed that a run reads which names none; empty means the last week's.
     url: str = ""
+    #: The feeds that a run of several reads which names none, separated by spaces; empty means four of the survey's.
+    urls: str = ""
 
 
 class FetchSettings(SettingsGroup, frozen=True, kw_only=True):
@@ -44,12 +46,17 @@ def _check_feed(url: str) -> None:
         check_http(url)
 
 
+def _check_feeds(urls: str) -> None:
+    for url in urls.split():
+        check_http(url)
+
+
 def _check_database(url: str) -> None:
     if "://" not in url:
         raise ValueError("write an address, as sqlite:///mousetrap.db")
     check_address(url)
 
 
-FEED = Group("feed", FeedSettings, checks={"url": _check_feed})
+FEED = Group("feed", FeedSettings, checks={"url": _check_feed, "urls": _check_feeds})
 FETCH = Group("fetch", FetchSettings, checks={"allow": check_places})
 DATABASE = Group("database", DatabaseSettings, checks={"url": _check_database})

@@ -10,7 +10,7 @@ from mousetrap.earthquakes import Band, Earthquake, Feed, Region, Spread, Summar
 from mousetrap.process_data.b_value import b_value
 from mousetrap.process_data.region import region_of
 
-_EARTHQUAKE = "earthquake"
+EARTHQUAKE = "earthquake"
 _BOUNDS = (None, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, None)
 _STRONGEST = 10
 #: The reason why an event is skipped whose id occurred before.
@@ -19,10 +19,10 @@ _REPEATED = "it has the id of an event before it"
 
 def process_data(feed: Feed) -> Summary:
     """The summary of the feed; an empty feed has one too. Of events with one id the first counts."""
-    events = _each_once(feed.events)
+    events = each_once(feed.events)
     repeated = len(feed.events) - len(events)
-    earthquakes = [event for event in events if event.kind == _EARTHQUAKE]
-    others = [event.kind for event in events if event.kind != _EARTHQUAKE]
+    earthquakes = [event for event in events if event.kind == EARTHQUAKE]
+    others = [event.kind for event in events if event.kind != EARTHQUAKE]
     table = _table(earthquakes)
     measured = table["magnitude"].drop_nulls()
     regions = _counted(table["region"])
@@ -47,7 +47,7 @@ def process_data(feed: Feed) -> Summary:
     )
 
 
-def _each_once(events: Sequence[Earthquake]) -> list[Earthquake]:
+def each_once(events: Sequence[Earthquake]) -> list[Earthquake]:
     """An event without an id is like no other."""
     named = {event.id: event for event in reversed(events) if event.id}
     return [event for event in events if not event.id or named[event.id] is event]

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from mousetrap.earthquakes import EARTHQUAKES, Feed, Summary
+from mousetrap.earthquakes import EARTHQUAKES, FEEDS, Feed, Summary
 from mousetrap.earthquakes_settings import DATABASE
 from mousetrap.handlers import Binding, Context
 from mousetrap.pipeline import Pipeline
-from mousetrap.process_data import process_data
+from mousetrap.process_data import compare, count_quiet, process_data, report_strong
 from mousetrap.serve_worker import Connect, Groups, worker_main
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.summaries import Summaries, check_address, open_summaries
@@ -17,16 +17,16 @@ from mousetrap.summaries import Summaries, check_address, open_summaries
 def run_process_worker(
     connect: Connect, groups: Groups = (DATABASE,), pipelines: Iterable[Pipeline] = ()
 ) -> int:
-    """Serves `data_processing` until asked to stop; `groups` are all settings that the environment may hold, `pipelines` all
+    """Serves the stages that summarise and compare feeds until asked to stop; `groups` are all settings that the environment may hold, `pipelines` all
     of the workspace.
 
     Returns the exit code.
     """
     return worker_main(
         connect,
-        [bind_process],
+        [bind_process, bind_count, bind_report, bind_compare],
         "mousetrap-process-worker",
-        "Serves the stage `process` of earthquakes (queue data_processing) until asked to stop.",
+        "Serves the stage `process` of earthquakes, and `count`, `report` and `compare` of feeds, until asked to stop.",
         groups,
         pipelines,
     )
@@ -42,6 +42,21 @@ def bind_process(settings: Settings) -> Binding:
 
     lifespan = partial(_database, url)
     return Binding(pipeline=EARTHQUAKES, stage="process", handler=_process, lifespan=lifespan)
+
+
+def bind_count(_: Settings) -> Binding:
+    """The stage `count`, which quiet feeds come to."""
+    return Binding(pipeline=FEEDS, stage="count", handler=count_quiet)
+
+
+def bind_report(_: Settings) -> Binding:
+    """The stage `report`, which the others come to."""
+    return Binding(pipeline=FEEDS, stage="report", handler=report_strong)
+
+
+def bind_compare(_: Settings) -> Binding:
+    """The stage `compare`, which joins them."""
+    return Binding(pipeline=FEEDS, stage="compare", handler=compare)
 
 
 @asynccontextmanager

@@ -66,7 +66,7 @@ def test_it_is_shown_and_described_with_its_schemas(api: httpx.Client, publish: 
 
     assert [stage["queue"] for stage in shown["stages"]] == ["texts", "texts_kept"]
     assert shown["stages"][0]["input"] == schema(Page)
-    assert [each["name"] for each in api.get("/pipelines").json()] == ["earthquakes", "words"]
+    assert [each["name"] for each in api.get("/pipelines").json()] == ["earthquakes", "feeds", "words"]
     after = api.get("/openapi.json").json()
     assert set(after["paths"]) - set(before["paths"]) == {
         f"/pipelines/words{part}" for part in ("", "/batch", "/latest", "/runs")
@@ -99,7 +99,7 @@ def test_workers_that_contradict_each_other_are_named_and_nothing_is_accepted(
         assert all(
             part in answer.json()["detail"] for part in ("w1", "w2", "texts", "elsewhere", "stop the worker")
         )
-    assert [each["name"] for each in api.get("/pipelines").json()] == ["earthquakes"]
+    assert [each["name"] for each in api.get("/pipelines").json()] == ["earthquakes", "feeds"]
 
 
 def test_while_contracts_differ_an_input_must_fit_each(

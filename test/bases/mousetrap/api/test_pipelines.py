@@ -8,7 +8,7 @@ RUNS = "/pipelines/earthquakes/runs"
 
 
 def test_pipelines_are_shown_with_their_queues_and_contracts(api: httpx.Client) -> None:
-    (earthquakes,) = api.get("/pipelines").json()
+    earthquakes, feeds = api.get("/pipelines").json()
 
     assert earthquakes["name"] == "earthquakes"
     assert earthquakes["description"]
@@ -19,6 +19,7 @@ def test_pipelines_are_shown_with_their_queues_and_contracts(api: httpx.Client) 
     fetch, process = earthquakes["stages"]
     assert "url" in fetch["input"]["$defs"]["FeedRequest"]["properties"]
     assert fetch["output"] == process["input"]
+    assert feeds["name"] == "feeds"
 
 
 def test_latest_is_the_result_of_the_newest_completed_run(api: httpx.Client, worker: Any) -> None:

@@ -157,7 +157,7 @@ def test_what_has_no_test_is_refused_with_advice(command: Command, queue_url: st
 
     for arguments, code, advice in (
         ((unknown.id,), 1, "start a worker that has one"),
-        ((elsewhere.id,), 1, "there is earthquakes.fetch, earthquakes.process"),
+        ((elsewhere.id,), 1, "there is earthquakes.fetch, feeds.list, feeds.fetch, earthquakes.process"),
         (("no-such-id",), 2, "there is no dead letter no-such-id"),
         ((elsewhere.id, "--module", "broken.py"), 2, "nothing_of_this_name"),
         ((elsewhere.id, "--module", "gone.py"), 2, "check the path"),

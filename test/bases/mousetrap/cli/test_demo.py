@@ -28,6 +28,14 @@ SUMMARY = (
     "California           817",
     "Hualian, Taiwan",
 )
+#: Of the run after it: what follows the fan-out, and a row for a feed of either kind.
+COMPARISON = (
+    "list        closed: 8 children",
+    "fired: 8 of 8 done",
+    "8 feeds, 5 with an earthquake of magnitude 6 or more",
+    "2018-02-05          244   quiet",
+    "2018-02-06          209       1        6.4  22km NNE of Hualian, Taiwan",
+)
 
 
 @pytest.fixture
@@ -53,9 +61,10 @@ def test_the_demo_shows_each_stage_and_the_summary_and_leaves_nothing(
         "process     finished",
         "completed",
         *SUMMARY,
+        *COMPARISON,
     ):
         assert line in done.output
-    assert "start_fetch, data_processing at valkey://127.0.0.1:" in done.output
+    assert "queues   start_fetch, data_processing, feeds_list, feeds_fetch, feeds_count," in done.output
     assert living() == {}
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -64,7 +73,7 @@ def test_the_same_demo_runs_on_rabbitmq(demo: Start, broker_url: str) -> None:
     done = demo(MOUSETRAP_BROKER_URL=broker_url)
 
     assert done.wait(ENDED) == 0, done.output
-    for line in SUMMARY:
+    for line in (*SUMMARY, *COMPARISON):
         assert line in done.output
     assert "RabbitMQ's queues stay, the rest is removed" in done.output
     vhost = broker_url.rpartition("/")[2]

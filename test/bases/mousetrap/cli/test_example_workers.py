@@ -24,4 +24,5 @@ def test_a_worker_in_burst_serves_several_stages_and_leaves_when_nothing_waits(
     )
 
     assert done.returncode == 0, done.stderr
-    assert "serving data_processing, start_fetch" in done.stderr
+    queues = "data_processing, feeds_compare, feeds_count, feeds_fetch, feeds_list, feeds_report, start_fetch"
+    assert f"serving {queues}" in done.stderr

@@ -108,7 +108,7 @@ def test_a_worker_serves_targets_and_the_catalogue_together(folder: Path, store_
     )
 
     assert done.returncode == 0, done.stderr
-    assert "serving data_processing, texts" in done.stderr
+    assert "serving data_processing, feeds_compare, feeds_count, feeds_report, texts" in done.stderr
 
 
 def test_the_command_takes_no_file_of_the_folder_for_python_s_own_library(folder: Path) -> None:

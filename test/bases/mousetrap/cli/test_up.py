@@ -233,14 +233,14 @@ def test_an_api_that_was_killed_is_started_again_at_the_same_address(
 
 def test_a_worker_that_was_killed_is_started_again(up: Start, start_base: Start, living: Living) -> None:
     stack = up()
-    stack.wait_for_line("serving start_fetch")
+    stack.wait_for_line("feeds_list, start_fetch")
     (worker,) = (pid for pid, line in living().items() if "-m mousetrap.fetch_worker" in line)
     lines_before = len(stack.lines)
 
     os.kill(worker, signal.SIGKILL)
 
     stack.wait_for_line("ended by itself, with SIGKILL; starting it again in 1 s", after=lines_before)
-    stack.wait_for_line("serving start_fetch", after=lines_before)
+    stack.wait_for_line("feeds_list, start_fetch", after=lines_before)
     run = called(start_base, "run", "earthquakes")
     assert run.wait() == 0
     assert stack.terminate(60) == 0

@@ -9,7 +9,7 @@ from mousetrap import catalogue
 from mousetrap.catalogue_entries import load
 
 NAMES = [
-    *(worker.binder for worker in catalogue.WORKERS.values() if worker.binder),
+    *(binder for worker in catalogue.WORKERS.values() for binder in worker.binders),
     *catalogue.INPUTS.values(),
     *catalogue.RENDERERS.values(),
     *catalogue.MIGRATIONS.values(),

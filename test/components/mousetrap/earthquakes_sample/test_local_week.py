@@ -9,8 +9,8 @@ import msgspec
 
 from mousetrap.catalogue import SETTINGS
 from mousetrap.catalogue_entries import Sample
-from mousetrap.earthquakes import FeedRequest
-from mousetrap.earthquakes_sample import local_week, packed_week
+from mousetrap.earthquakes import FEEDS, FeedRequest, FeedsRequest
+from mousetrap.earthquakes_sample import day_addresses, local_week, packed_week
 from mousetrap.settings import Settings
 
 
@@ -34,6 +34,16 @@ def test_the_input_names_a_feed_that_serves_the_week_and_may_be_fetched(tmp_path
     assert found.variables["MOUSETRAP_FETCH_ALLOW"] == urlsplit(url(found)).netloc
 
 
+def test_a_second_run_reads_the_days_of_the_week_which_are_the_default_too(tmp_path: Path) -> None:
+    found = sample(tmp_path)
+
+    (more,) = found.then
+    days = msgspec.json.decode(more.input, type=FeedsRequest).urls
+    assert more.pipeline == FEEDS.name
+    assert days == day_addresses(url(found))
+    assert found.variables["MOUSETRAP_FEED_URLS"].split() == list(days)
+
+
 def test_the_summaries_are_kept_in_the_folder_and_closed_to_others(tmp_path: Path) -> None:
     found = sample(tmp_path)
 
@@ -48,6 +58,7 @@ def test_what_was_given_is_not_replaced(tmp_path: Path) -> None:
         tmp_path,
         MOUSETRAP_DATABASE_URL="postgresql+psycopg://me:secret@db/x",
         MOUSETRAP_FEED_URL="http://intranet/week",
+        MOUSETRAP_FEED_URLS="http://intranet/day http://intranet/hour",
         MOUSETRAP_FETCH_ALLOW="intranet",
     )
 

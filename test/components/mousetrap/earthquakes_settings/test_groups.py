@@ -21,6 +21,7 @@ GROUPS = (FEED, FETCH, DATABASE)
         ),
         ("FEED_URL", "http://", "it names no host"),
         ("FEED_URL", "https://u:short@h/feed", "it has a user or a password"),
+        ("FEED_URLS", "http://a/ http://", "it names no host"),
         ("FETCH_ALLOW", "a,10.0.0.0/8", "'10.0.0.0/8' is not a host"),
         ("FETCH_ALLOW", "http://x/", "'http://x/' is not a host"),
         ("FETCH_ALLOW", "*", "'*' is not a host"),
