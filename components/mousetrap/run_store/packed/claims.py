@@ -33,6 +33,8 @@ _FIRST_FENCE = 1
 _Grants = dict[tuple[str, float, str], Granted]
 #: The first bytes of runs whose jobs may be claimed: children may while their run has failed for lack of others.
 _LIVE, _LIVE_FOR_CHILDREN = (b"Q",), (b"Q", b"F")
+#: The places of the replies for each fan of a run.
+_Looks = dict[tuple[str, str], tuple[int, int]]
 #: A claim as Lua judges it.
 _Judged = ClaimJob | InFan
 
@@ -69,9 +71,12 @@ class Claims:
         if started := [it.job.run_id for it in requests if not it.job.parent]:
             call.add("ZREM", OPENED, *started)
             call.add("ZREM", OPENED_DELAYED, *started)
+        of_fans: _Looks = {}
         asked = zip(requests, first, strict=True)
         return [
-            self._looks(call, request, plain, place, now) if plain else Planned(request, plain, place)
+            self._looks(call, request, plain, place, now, of_fans)
+            if plain
+            else Planned(request, plain, place)
             for request, (plain, place) in asked
         ]
 
@@ -172,13 +177,15 @@ class Claims:
             and (job.parent is None or len(job.payload) <= self._keep or is_child(job))
         )
 
-    def _looks(self, call: Call, request: ClaimRequest, plain: Granted, place: int, now: int) -> Planned:
+    def _looks(
+        self, call: Call, request: ClaimRequest, plain: Granted, place: int, now: int, of_fans: _Looks
+    ) -> Planned:
         job = request.job
+        if job.fans and is_child(job):
+            return Planned(request, plain, place, *self._looks_at_fan(call, job, now, of_fans))
         run = call.add("GETRANGE", packed_run_key(job.run_id), "0", "0")
         parent = 0
-        if job.fans and is_child(job):
-            parent = call.add("HGET", fan_key(job.run_id, job.fans[-1].job), "opened")
-        elif job.parent:
+        if job.parent:
             parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), "0", _HEAD_END)
             if request.gathers:
                 call.add("HGET", fan_key(job.run_id, job.parent), "state")
@@ -186,6 +193,17 @@ class Claims:
         for fan in job.fans:
             call.keep_fan(job.run_id, fan.job, job.accepted_ms, now, self._ttl)
         return Planned(request, plain, place, run, parent)
+
+    def _looks_at_fan(self, call: Call, job: Job, now: int, of_fans: _Looks) -> tuple[int, int]:
+        """Where the run's first byte is, and how far its children are opened: once in a call for all of a fan."""
+        of = job.run_id, job.fans[-1].job
+        if (places := of_fans.get(of)) is None:
+            run = call.add("GETRANGE", packed_run_key(job.run_id), "0", "0")
+            places = of_fans[of] = run, call.add("HGET", fan_key(*of), "opened")
+            call.keep(job.run_id, job.accepted_ms, now, self._ttl)
+            for fan in job.fans:
+                call.keep_fan(job.run_id, fan.job, job.accepted_ms, now, self._ttl)
+        return places
 
     def _result(
         self, planned: Planned, replies: Sequence[Any], worker: str
