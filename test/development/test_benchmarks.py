@@ -16,7 +16,7 @@ from benchmarks.conditions import Condition, Ticks, figures_of
 from benchmarks.contenders import CONTENDERS, EMBEDDED, IN_PLACE, OURS, PEERS, QUORUM_PEERS, Contender
 from benchmarks.contending import FIRST, LAST, Counter, Counts, Tally
 from benchmarks.figures import Figure, Shown, ratio
-from benchmarks.footprint import memory, most
+from benchmarks.footprint import cpu, memory, most
 from benchmarks.measures import MEASURES
 from benchmarks.page import Found, page
 from benchmarks.picture import picture
@@ -206,6 +206,16 @@ def test_the_most_that_a_process_held_stays_known_once_it_is_given_back() -> Non
         process.wait_for_line("given back")
 
         assert most(process.pid) > memory(process.pid) + 60
+
+
+def test_what_a_child_has_computed_stays_counted_once_it_has_ended() -> None:
+    child = "import time\nwhile time.process_time() < 0.3: pass"
+    code = f"import signal, subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])\nprint('over', flush=True)\nsignal.pause()"
+
+    with Process([sys.executable, "-c", code], clean_environment()) as process:
+        process.wait_for_line("over")
+
+        assert cpu(process.pid) >= 0.28  # in hundredths, rounded down
 
 
 def test_stolen_and_idle_time_are_shares_of_what_has_passed() -> None:
