@@ -15,6 +15,7 @@ from mousetrap.run_store.packed.claims import Claims
 from mousetrap.run_store.packed.sender import LIBRARY
 from mousetrap.store_client import Library
 from mousetrap.testing.simulation.process import Fault
+from simulation.graphs import FanOut, Step
 from simulation.shrink import shrunk
 from simulation.state_machine import (
     WORKERS,
@@ -461,3 +462,10 @@ def test_a_claim_asked_again_after_the_expiry_begins_nothing(made: type[PromiseM
         machine.submit(kinds=["expiring"], then=0.0015)
         machine.pause_worker(name="ann", seconds=0.0, then=0.02)
         machine.stop_store(seconds=25.0, then=0.0)
+
+
+def test_an_inner_join_leaves_a_run_failed_that_has_lost_what_its_outer_join_needs() -> None:
+    graph = (FanOut(3, 1.0, (FanOut(0, 0.5, (Step(),)),)),)
+    with _machine(PackedGraphMachine) as machine:
+        machine.submit_first(graph=graph, kinds=["graph_lossy"], then=100.0)
+        assert machine.cluster.ledger.states["run1"] == "failed"

@@ -240,9 +240,10 @@ local function is_outdated(run, parent, fence, held)
   return math.max(held.facts.decided_ms or 0, held.facts.redriven_ms or 0) < (of.facts.decided_ms or 0)
 end
 
--- A join is claimed whose run has failed: the store has forgotten that the run was repaired before it was fired.
+-- A join is claimed whose run has failed: the store has forgotten that the run was repaired before it was fired. One that is in
+-- another fan goes on all the same, as the run may have failed for lack of others there.
 local function revive(run, owner, parent, held, ttl)
-  if owner.state ~= 'failed' or held.state == 'done' or held.state == 'dead' or is_child(parent) then return end
+  if places or owner.state ~= 'failed' or held.state == 'done' or held.state == 'dead' then return end
   local of = load_job(run, parent)
   if not of or of.state ~= 'done' or not of.facts.opens then return end
   owner.state, owner.facts.finished_ms, owner.facts.failure = 'queued', nil, nil
