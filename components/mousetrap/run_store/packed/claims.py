@@ -225,14 +225,17 @@ class Claims:
         )
 
     def _follows(self, planned: Planned, replies: Sequence[Any]) -> bool:
-        """Whether the parent is done under the fence that the message names, or not known; has opened it, of a child."""
+        """Whether the parent is done under the fence that the message names; has opened it, of a child.
+
+        One that is not known is for Lua, which writes an event: the run's result is found by that, for no record leads to it.
+        """
         job = planned.request.job
         if job.fans and is_child(job):
             opened = replies[planned.parent]
             return isinstance(opened, bytes) and opened.isdigit() and int(opened) > job.fans[-1].index
         if job.parent and planned.request.gathers and replies[planned.parent + 1] not in (None, b"fired"):
             return False
-        return not job.parent or replies[planned.parent] in (b"", b"D%08x" % _parent_fence(job))
+        return not job.parent or replies[planned.parent] == b"D%08x" % _parent_fence(job)
 
     def _settled(
         self, request: ClaimRequest, reply: Any, asked: Any, worker: str

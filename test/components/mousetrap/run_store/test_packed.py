@@ -602,6 +602,29 @@ async def test_a_message_of_a_refused_submission_expires_no_run_that_was_accepte
         assert run_record(store_url, "r1").state == "completed"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("known", [0, 1], ids=["none", "the first"])
+async def test_a_run_whose_earlier_jobs_the_store_has_forgotten_has_its_result(
+    store_url: str, known: int
+) -> None:
+    async with a_store(store_url) as store:
+        jobs = [await opened(store)]
+        for stage in ("double", "halve"):
+            claim = await claimed(store, jobs[-1])
+            request = DecisionRequest(jobs[-1], OUTPUT, claim, False, stage)
+            assert (await store.exchange([request], (), worker="w1")).decisions == ["recorded"]
+            jobs.append(jobs[-1].following(stage, b'{"sum":3}', fence=claim.fence))
+        with console(store_url) as client:
+            for job in jobs[known:]:
+                client.delete(packed_job_key("r1", job.id))
+
+        claim = await claimed(store, jobs[-1], "w2")
+        assert await decided(store, jobs[-1], RESULT, claim, "w2", last=True) == "recorded"
+        run = await store.get("r1")
+        assert run is not None
+        assert (run.state, run.result) == ("completed", 6)
+        assert run.timeline[-1].kind == "completed"
+
+
 async def test_of_submissions_that_were_all_refused_no_message_is_done(store_url: str) -> None:
     async with a_store(store_url) as store:
         first = await rejected(store, recorded=True)
