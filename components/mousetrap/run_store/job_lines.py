@@ -34,6 +34,7 @@ _BY_EVENT = {
     "retrying": JobState.RETRYING,
     "gave_up": JobState.FAILED,
 }
+_NO_KEYS = Keyring()
 _ENDED = (JobState.DONE, JobState.FAILED)
 #: Runs of which no job is begun any more.
 _STOPPED = (RunState.CANCELLED, RunState.EXPIRED, RunState.REJECTED)
@@ -90,10 +91,15 @@ class JobsShown:
         if not record.verdict:
             return {}
         try:
-            outcome = read_verdict(record.verdict, self._signed(found, record), self._keyring)
+            outcome = read_verdict(record.verdict, self._signed(found, record), self._key_of(found, record))
         except SignatureRefused as error:
             return {"unreadable": str(error)}
         return _shown(outcome)
+
+    def _key_of(self, found: FoundJob, record: JobRecord) -> Keyring:
+        """The keys that its outcome is signed with; none for that of the run's last job, as no job follows from it."""
+        is_last = record.state == "done" and not (record.facts.next or record.facts.opens or found.fan)
+        return _NO_KEYS if is_last else self._keyring
 
     def _signed(self, found: FoundJob, record: JobRecord) -> Job:
         """What the signature of the job's outcome is about."""
