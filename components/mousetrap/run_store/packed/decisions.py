@@ -68,7 +68,9 @@ class Decisions:
             job = request.job
             if _completes(request):
                 newest[job.pipeline].append((job.accepted_ms, job.run_id))
-            else:
+            elif (
+                not job.fans
+            ):  # of children a watcher looks each second: for each of them this would cost all
                 changed.append(job.run_id)
         for pipeline, runs in newest.items():
             call.note_newest(pipeline, runs, self._ttl)

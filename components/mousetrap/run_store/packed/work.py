@@ -53,7 +53,7 @@ class PackedWork:
         call = Call()
         decided = self._decisions.plan(call, decisions, worker)
         claimed = self._claims.plan(call, claims, worker)
-        call.publish(CHANGES, [it.job.run_id for it in claims])
+        call.publish(CHANGES, [it.job.run_id for it in claims if not it.job.fans])
         replies = await self._sender.send(call.commands)
         return Exchanged(
             await self._decisions.judge(decided, replies, worker),

@@ -21,6 +21,7 @@ from mousetrap.run_store import (
 )
 from mousetrap.run_store import children as run_store_children
 from mousetrap.run_store.keys import packed_job_key
+from mousetrap.run_store.notifications import CHANGES
 from mousetrap.run_store.packed.chain import first_id
 from mousetrap.shapes import Fan, JobLine, JobPage, JobState, Progress
 from mousetrap.signing import Keyring
@@ -353,6 +354,16 @@ async def test_a_chain_is_listed_with_its_outputs_and_what_waits(single_url: str
         assert (lines[0].output, briefly(lines)[1]) == (4, ("print", "queued"))
 
 
+async def test_the_result_of_a_run_which_is_not_signed_is_the_output_of_its_last_job(single_url: str) -> None:
+    chain = Pipeline(name="chain", description="Adds.", stages=(stage("add", int, int),))
+    async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
+        job = await opened_run(store, chain)
+        await decided(store, job, Done(msgspec.Raw(b"4")), last=True)
+        (line,) = (await listed(store, chain)).jobs
+
+    assert (line.state, line.output, line.unreadable) == (JobState.DONE, 4, "")
+
+
 async def test_what_is_no_record_of_ours_is_unreadable_and_hides_no_other(single_url: str) -> None:
     async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
         _, children = await fanned(store, 3)
@@ -387,14 +398,20 @@ async def test_a_watcher_sees_children_decided_that_notify_of_nothing(single_url
     async with open_store(single_url, retention=3600, keyring=KEYRING) as store:
         _, children = await fanned(store, 3)
         seen = []
-        async for each in store.watch("r1"):
-            if not isinstance(each, Progress):
-                continue
-            seen.append((each.stage, each.done, each.total, each.lost))
-            if each.done == 0:
-                doubled = await gone_on(store, children[0])
-                await decided(store, doubled, Done(msgspec.Raw(b"18")), next_stage="sum", joins=True)
-            elif each.done == 1:
-                break
+        with console(single_url) as client, client.pubsub() as listening:
+            listening.subscribe(CHANGES)
+            async for each in store.watch("r1"):
+                if not isinstance(each, Progress):
+                    continue
+                seen.append((each.stage, each.done, each.total, each.lost))
+                if each.done == 0:
+                    doubled = await gone_on(store, children[0])
+                    await decided(store, doubled, Done(msgspec.Raw(b"18")), next_stage="sum", joins=True)
+                elif each.done == 1:
+                    break
+            notified = [
+                it for it in iter(lambda: listening.get_message(timeout=0), None) if it["type"] == "message"
+            ]
 
     assert seen == [("find", 0, 3, 0), ("find", 1, 3, 0)]
+    assert notified == []
