@@ -212,7 +212,8 @@ def test_a_run_is_shown_with_its_timeline_progress_and_result(api: httpx.Client,
     completed = api.get(f"/runs/{run_id}").json()
 
     assert running["state"] == "running"
-    assert running["progress"] == {"stage": "fetch", "done": 1, "total": 4, "note": "reading"}
+    shown = {"stage": "fetch", "done": 1, "total": 4, "note": "reading", "lost": None}
+    assert running["progress"] == shown
     assert running["result"] is running["finished_ms"] is None
     assert (completed["state"], completed["result"]) == ("completed", {"earthquakes": 7})
     kinds = [event["kind"] for event in completed["timeline"]]
