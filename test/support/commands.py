@@ -1,6 +1,8 @@
 """Calls commands beside a stack, again where a server stood still."""
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from support.processes import Process
 from support.waiting import until
@@ -17,3 +19,13 @@ def called(start: Callable[..., Process], *arguments: str) -> Process:
         return None if command.wait() == _AWAY else command
 
     return until(ended, f"`mousetrap {' '.join(arguments)}` meets its servers")
+
+
+def completed(command: Sequence[str], **how: Any) -> "subprocess.CompletedProcess[str]":
+    """The same with the command's own input and output."""
+
+    def ended() -> "subprocess.CompletedProcess[str] | None":
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, **how)
+        return None if done.returncode == _AWAY else done
+
+    return until(ended, f"`{' '.join(command)}` meets its servers")

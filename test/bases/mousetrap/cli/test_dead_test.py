@@ -14,6 +14,7 @@ import pytest
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Job, Message, dead_queue, encode, first_job
+from support.commands import completed
 from support.processes import Process, base_command, clean_environment
 from support.stack import url_once_ready
 from support.waiting import until
@@ -41,14 +42,10 @@ def command(start_base: Callable[..., Process], queue_url: str, store_url: str, 
     url = url_once_ready(api)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return completed(
             base_command("cli", *arguments),
             env=clean_environment(COLUMNS="200", MOUSETRAP_API_URL=url),
             cwd=tmp_path,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
         )
 
     return run
@@ -199,16 +196,7 @@ def test_the_dead_letter_of_a_chain_of_tasks_becomes_a_test(
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = base_command("cli", *arguments)
         environment = clean_environment(COLUMNS="200", MOUSETRAP_API_URL=url)
-        return subprocess.run(
-            command,
-            env=environment,
-            cwd=tmp_path,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            input="input",
-        )
+        return completed(command, env=environment, cwd=tmp_path, input="input")
 
     failed = run("run", "wordcount", "--input", '"two words"', "--json")
     # The failure is recorded first, and its letter published then.

@@ -15,6 +15,7 @@ from mousetrap.job_queue import connect
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, Outcome, dead_queue, encode, first_job
 from mousetrap.run_store import Granted, open_store
 from support.clients import accepted_run, http_client
+from support.commands import completed
 from support.processes import Process, base_command, clean_environment
 from support.stack import url_once_ready
 from support.valkey import administrator
@@ -50,15 +51,11 @@ class Deployment:
         (folder / "tasks.py").write_text(_TASKS)
 
     def debug(self, *arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        return completed(
             base_command("cli", "debug", *arguments),
             env=clean_environment(COLUMNS="200", MOUSETRAP_API_URL=self.url),
             cwd=self.folder,
             input=given,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
         )
 
     def start(self) -> str:
