@@ -32,6 +32,7 @@ from mousetrap.worker.endings import (
     Publish,
     anchored,
     ending_of,
+    forks_are_missing,
     forks_of,
     unrecorded,
     with_join,
@@ -264,6 +265,8 @@ class Claims:
 
     def decided(self, attempt: Attempt, claim: Decided) -> Ending:
         """The ending of a job that was decided before, as its record has it."""
+        if claim.waits_s is not None and not forks_are_missing(claim, attempt.deliveries[0].redelivered):
+            return anchored(attempt.job, claim.waits_s)
         return self.following(attempt, claim.outcome, claim.fence, claim.fired, claim.waits_s)
 
     def _unrecorded(self, attempt: Attempt, decision: Decision) -> Ending:

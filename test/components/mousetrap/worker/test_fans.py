@@ -234,6 +234,28 @@ async def test_a_branch_that_is_given_up_and_redriven_completes_its_run(
     assert (run.state, run.result) == (RunState.COMPLETED, "5 R5")
 
 
+async def test_a_fork_whose_message_comes_again_sends_no_branch_again_that_was_given_up(
+    queue_url: str, store_url: str
+) -> None:
+    """As it does until the run is repaired: each copy of the branch would make another dead letter."""
+
+    async def fails_at_5(number: int) -> int:
+        return number // (number - 5)
+
+    async with workbench_for(a_fork(), queue_url, store_url) as bench:
+        first = await bench.submit(b"4")
+        delivery = await bench.next_of(bench.queue_of("split"))
+        delivery.hand_back()
+        async with working(bench, {**FORKED, "left": fails_at_5}, concurrency=1):
+            failed = await bench.ended(first)
+            await bench.queue.publish(bench.queue_of("split"), delivery.message)
+            second = await finished(bench, b"5")  # behind it in every queue
+        letters = await bench.queue.count_ready(f"{bench.queue_of('left')}.dead")
+
+    assert (failed.state, second.state) == (RunState.FAILED, RunState.COMPLETED)
+    assert letters == 1
+
+
 async def redriven(bench: Workbench, count: int) -> None:
     """Redrives so many dead letters, once they are there."""
     letters = letters_of(bench)
