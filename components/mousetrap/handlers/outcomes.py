@@ -14,6 +14,7 @@ from mousetrap.handlers.yields import YieldRefused
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.pipeline import (
     ContractBroken,
+    OutputsMissing,
     Payload,
     Pipeline,
     SerializerMissing,
@@ -121,7 +122,7 @@ def judged(error: BaseException, attempt: int, stage: Stage, chance: float, now:
     failure = failure_of(error)
     if type(error) is YieldRefused:
         return GiveUp("contract", failure)
-    if type(error) is BlobBroken or type(error) is FanRefused:
+    if type(error) is BlobBroken or type(error) is FanRefused or type(error) is OutputsMissing:
         return GiveUp(error.reason, failure)
     match _judged_safely(error, attempt, stage, chance, now):
         case Again(after):

@@ -52,6 +52,12 @@ class MemoryPages:
         return page
 
 
+class OutputsMissing(Exception):
+    """The store has not all outputs that a join counts on: the join is given up, for what it made of the rest would be wrong."""
+
+    reason = "fan-forgotten"
+
+
 class Counted(msgspec.Struct, frozen=True):
     """What the message of a join holds: how many jobs there are, and where their outputs are."""
 
@@ -68,7 +74,8 @@ class Gathered(Generic[T_co]):
     """The outputs of a fan-out's jobs, as the contract of what a join takes; they are read a page at a time, and only then.
 
     `async for index, value in gathered` in an async handler, `for index, value in gathered` in a sync one: of the jobs that are
-    done, in the order of their items, whose index counts from 0. It may be read again from the start.
+    done, in the order of their items, whose index counts from 0. It may be read again from the start. Raises OutputsMissing at the end
+    where there were fewer than `done`.
     """
 
     __slots__ = ("_pages", "_read", "counted")
@@ -109,22 +116,32 @@ class Gathered(Generic[T_co]):
         if pages.loop is not None and pages.loop is _running_loop():
             raise RuntimeError("an async handler reads what was gathered by `async for index, value in …`")
         first: int | None = 0 if self.total else None
+        seen = 0
         while first is not None:
             page = pages.get(first).result()
             yield from ((index, self._read(output)) for index, output in page.outputs)
-            first = page.next
+            first, seen = page.next, seen + len(page.outputs)
+        self._check(seen)
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, T_co]]:
         pages = self._opened()
         first: int | None = 0 if self.total else None
+        seen = 0
         while first is not None:
             page = await asyncio.wrap_future(pages.get(first))
             for index, output in page.outputs:
                 yield index, self._read(output)
-            first = page.next
+            first, seen = page.next, seen + len(page.outputs)
+        self._check(seen)
 
     def __repr__(self) -> str:
         return f"<gathered {self.done} of {self.total}, {self.lost} lost>"
+
+    def _check(self, seen: int) -> None:
+        if seen < self.done:
+            raise OutputsMissing(
+                f"the store has {seen} of the {self.done} outputs that were gathered: re-run the run from the stage that fans out"
+            )
 
     def _opened(self) -> Pages:
         if self._pages is None:

@@ -65,8 +65,6 @@ class Decided(msgspec.Struct, frozen=True):
     #: Of a job with children that are not all decided: for how many seconds none was. Its message stays, so that a store which
     #: forgets what followed from it does not leave them without one.
     waits_s: float | None = None
-    #: Of the same: whether their join cannot have what it needs, unless one that was given up is redriven.
-    is_broken: bool = False
 
 
 class Unsigned(msgspec.Struct, frozen=True):
@@ -114,7 +112,7 @@ def read_fired(more: list[Any]) -> Fired | None:
 
 def _with_fan(decided: Decided, more: list[Any]) -> Decided:
     if more[0] == "waits":
-        return msgspec.structs.replace(decided, waits_s=more[1] / 1000, is_broken=bool(more[2]))
+        return msgspec.structs.replace(decided, waits_s=more[1] / 1000)
     return msgspec.structs.replace(decided, fired=read_fired(more))
 
 

@@ -17,6 +17,7 @@ from mousetrap.run_store import Claim, RunStore
 from mousetrap.telemetry import Observer
 from mousetrap.worker.beside import Beside
 from mousetrap.worker.endings import Ending, Publish
+from mousetrap.worker.in_place import StandIn
 from mousetrap.worker.stats import Running
 
 #: Seconds between two questions whether runs under way were cancelled: a cancel takes effect so late at most.
@@ -94,6 +95,11 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     def posted(self) -> Publish | None:
         """What follows from its outcome, where the queue has that before the outcome is recorded."""
         return self.beside.posted if self.beside else None
+
+    @property
+    def may_be_unsettled(self) -> bool:
+        """Whether a worker may have recorded the outcome and died before it sent what follows."""
+        return any(isinstance(each, StandIn) or each.redelivered for each in self.deliveries)
 
     @property
     def is_at_a_loss(self) -> bool:

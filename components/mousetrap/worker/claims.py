@@ -32,7 +32,6 @@ from mousetrap.worker.endings import (
     Publish,
     anchored,
     ending_of,
-    forks_are_missing,
     forks_of,
     unrecorded,
     with_join,
@@ -265,7 +264,8 @@ class Claims:
 
     def decided(self, attempt: Attempt, claim: Decided) -> Ending:
         """The ending of a job that was decided before, as its record has it."""
-        if claim.waits_s is not None and not forks_are_missing(claim, attempt.deliveries[0].redelivered):
+        if claim.waits_s is not None and not attempt.may_be_unsettled:
+            # Its message was sent behind the jobs of its fork: each copy of one that was given up makes a dead letter.
             return anchored(attempt.job, claim.waits_s)
         return self.following(attempt, claim.outcome, claim.fence, claim.fired, claim.waits_s)
 

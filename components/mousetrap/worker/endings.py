@@ -6,14 +6,12 @@ import msgspec
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.pipeline import Stage
-from mousetrap.run_store import Busy, Decided, Decision, Fired, Locked
+from mousetrap.run_store import Busy, Decision, Fired, Locked
 
 #: Seconds until a job that waits for a lock asks again: a quarter of what it has waited, between these two.
 _LOCK_POLL_MIN_S, _LOCK_POLL_MAX_S = 0.2, 10.0
 #: The same until a job that opened a fan looks whether that has fired: a quarter of the time since, between these two.
 _ANCHOR_MIN_S, _ANCHOR_MAX_S = 10.0, 600.0
-#: After so long without a decision in a fork, one of its messages may be what the store has forgotten.
-_MISSING_S = 600.0
 
 
 class Publish(msgspec.Struct, frozen=True, gc=False):
@@ -101,15 +99,6 @@ def anchored(job: Job, waits_s: float) -> Park:
     What a store forgets, as a replica can that takes over, is found then: without that, no message might be left of the run.
     """
     return Park(job, min(_ANCHOR_MAX_S, max(_ANCHOR_MIN_S, waits_s / 4)))
-
-
-def forks_are_missing(claim: Decided, redelivered: bool) -> bool:
-    """Whether the jobs of a fork are sent once more as the message of the job before them comes again.
-
-    Redelivered, its worker may have died before it sent them. Else they were sent, and each copy is acted on again: of one that was given up
-    it makes a dead letter.
-    """
-    return redelivered or (not claim.is_broken and (claim.waits_s or 0.0) >= _MISSING_S)
 
 
 def forks_of(outcome: Done, job: Job, followers: Sequence[Stage], fence: int, waits_s: float) -> Ending:

@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from mousetrap.pipeline import (
     PAGE,
     ContractBroken,
+    Counted,
     Fallen,
     Gathered,
     MemoryPages,
+    OutputsMissing,
     Page,
     read,
     use_pages,
@@ -86,6 +88,22 @@ async def test_an_async_handler_reads_them_too_and_must_not_wait_in_its_loop() -
     with pytest.raises(RuntimeError, match="async for"):
         found.values()
     assert len(await asyncio.to_thread(found.values)) == 599
+
+
+async def test_outputs_that_the_store_lacks_are_an_error_at_the_end_and_no_smaller_sum() -> None:
+    message = msgspec.json.encode(Counted(601, 600, 1, "job"))
+
+    def reads() -> Gathered[Text]:
+        use_pages({"job": Store()}.__getitem__)
+        found: Gathered[Text] = read(message, Gathered[Text])
+        return found
+
+    found = copy_context().run(reads)
+
+    with pytest.raises(OutputsMissing, match="599 of the 600 outputs"):
+        found.values()
+    with pytest.raises(OutputsMissing):
+        [value async for value in found]
 
 
 def test_each_output_is_read_under_its_contract() -> None:

@@ -22,7 +22,7 @@ from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import All, Each, Gathered, Keyed, Lock, Many, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import Decision, DecisionRequest, Fired, Granted, StoredRun
-from mousetrap.run_store.keys import packed_job_key
+from mousetrap.run_store.keys import fan_out_key, packed_job_key
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import SubmitOptions
 from mousetrap.worker.joins import join_text
@@ -746,6 +746,28 @@ async def test_a_join_whose_child_the_store_has_lost_is_given_up_with_that_reaso
         child = first.child("read", b"", index=1, fence=1)
         async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as store:
             assert await store.delete(packed_job_key(run_id, child.id)) == 1
+        async with bench.working(bench.bind("sum", add_up)):
+            run = await bench.ended(run_id)
+            letter = await bench.dead_letter("sum")
+
+    assert run.state is RunState.FAILED
+    assert letter.headers["mousetrap-reason"] == "fan-forgotten"
+
+
+@on_streams
+async def test_a_join_whose_children_s_ends_the_store_has_lost_sums_no_part_of_them(
+    queue_url: str, store_url: str
+) -> None:
+    """As a replica can have lost the last ones, that took over."""
+    async with workbench_for(a_fan(), queue_url, store_url) as bench:
+        run_id = await joined_by_none(bench, b"3")
+        first = first_job(run_id=run_id, pipeline="", stage="find", payload=b"", accepted_ms=0, v=5)
+        async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as store:
+            key = fan_out_key(run_id, first.id)
+            ends = await store.get(key)
+            assert isinstance(ends, bytes)
+            assert len(ends) == 3 * 17
+            await store.set(key, ends[:17], keepttl=True)
         async with bench.working(bench.bind("sum", add_up)):
             run = await bench.ended(run_id)
             letter = await bench.dead_letter("sum")

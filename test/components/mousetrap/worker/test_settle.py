@@ -22,7 +22,7 @@ from mousetrap.jobs import (
     first_job,
 )
 from mousetrap.pipeline import Stage
-from mousetrap.run_store import Busy, Decided, Decision, Fired, Locked
+from mousetrap.run_store import Busy, Decision, Fired, Locked
 from mousetrap.signing import Keyring
 from mousetrap.telemetry import Observer
 from mousetrap.worker import WorkerOptions
@@ -38,7 +38,6 @@ from mousetrap.worker.endings import (
     Several,
     anchored,
     ending_of,
-    forks_are_missing,
     forks_of,
     unrecorded,
     waiting,
@@ -109,23 +108,6 @@ def test_a_fork_to_a_stage_that_is_gone_is_a_dead_letter() -> None:
 
     assert isinstance(ending, Bury)
     assert (ending.reason, "'third'" in ending.failure.text) == ("unknown-stage", True)
-
-
-@pytest.mark.parametrize(
-    ("waits_s", "is_broken", "redelivered", "missing"),
-    [
-        (20.0, False, False, False),
-        (20.0, False, True, True),  # its worker may have died before it sent them
-        (700.0, False, False, True),  # the store may have forgotten one of them
-        (700.0, True, False, False),  # a branch was given up, which a copy would make a letter of again
-    ],
-)
-def test_a_fork_is_sent_again_only_where_one_of_its_jobs_may_be_missing(
-    waits_s: float, is_broken: bool, redelivered: bool, missing: bool
-) -> None:
-    decided = Decided(Done(msgspec.Raw(b"2")), waits_s=waits_s, is_broken=is_broken)
-
-    assert forks_are_missing(decided, redelivered) is missing
 
 
 @pytest.mark.parametrize(("waits_s", "seconds"), [(0.0, 10.0), (39.0, 10.0), (400.0, 100.0), (1e6, 600.0)])

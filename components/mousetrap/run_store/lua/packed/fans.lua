@@ -198,17 +198,17 @@ local function has_begun(run, fan)
   return redis.call('EXISTS', job_key(run, job_id(run, fan.stage, fan.job))) == 1
 end
 
--- How long nothing was decided of the children that a job waits for, and whether too many are lost; nil for one that waits for none, or whose join has begun: that
+-- How long nothing was decided of the children that a job waits for; nil for one that waits for none, or whose join has begun: that
 -- one's message shows all that a store could forget. A run that has failed for lack of some may be repaired, and a join may wait
 -- for a worker: then no time is too long, but that after which the run is forgotten.
 local function waited(run, job, held, state, ttl)
   if (state ~= 'queued' and state ~= 'failed') or held.state ~= 'done' or not held.facts.opens then return nil end
   local fan = load_fan(run, job)
   if not fan then return nil end
-  local idle, fired, broken = now - fan.at, fan.state == 'fired', is_broken(fan)
-  if state == 'queued' and not fired then return { 'waits', idle, broken } end
+  local idle, fired = now - fan.at, fan.state == 'fired'
+  if state == 'queued' and not fired then return { 'waits', idle } end
   if fired and has_begun(run, fan) then return nil end
-  return idle < ttl / 2 and { 'waits', math.min(idle, HOUR), broken } or nil
+  return idle < ttl / 2 and { 'waits', math.min(idle, HOUR) } or nil
 end
 
 -- The parent of children is to run again: all that is not decided is sent once more, and may be what no message has.
