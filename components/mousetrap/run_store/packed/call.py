@@ -9,6 +9,7 @@ from mousetrap.run_store.keys import (
     fan_out_key,
     newest_key,
     packed_events_key,
+    packed_job_key,
     packed_progress_key,
     packed_run_key,
     payloads_key,
@@ -21,8 +22,8 @@ _SHARE = 64
 _NEWEST = 16
 #: What lives as long as a run's record.
 _WITH_RUN = (packed_run_key, packed_events_key, packed_progress_key, payloads_key, cluster_payloads_key)
-#: The keys of a fan.
-_OF_FAN = (fan_key, fan_out_key, fan_keys_key)
+#: The keys of a fan, and the record of the job that opened it.
+_OF_FAN = (fan_key, fan_out_key, fan_keys_key, packed_job_key)
 
 
 def extended(ttl: int) -> int:

@@ -907,7 +907,8 @@ async def test_every_key_of_a_fan_has_an_end_and_lives_as_long_as_its_run(store_
         window = Window(keys=["a", "b"], join=JOIN)
         await store.open_children(parent, claim.fence, window, worker="w1")
         assert untimed(store_url) == []
-        keys = [fan_key("r1", parent.id), fan_out_key("r1", parent.id), f"{fan_key('r1', parent.id)}:keys"]
+        fan = fan_key("r1", parent.id)
+        keys = [fan, fan_out_key("r1", parent.id), f"{fan}:keys", packed_job_key("r1", parent.id)]
         with console(store_url) as client:
             for key in keys:
                 client.pexpire(key, 1_000_000)
@@ -919,6 +920,30 @@ async def test_every_key_of_a_fan_has_an_end_and_lives_as_long_as_its_run(store_
         assert min(lives) > 3_500_000
         await ended_as(store, child_of(parent, 0, claim.fence, key="a"), held)
         assert untimed(store_url) == []
+
+
+async def test_a_fan_that_is_waited_for_lives_on_with_its_run_and_the_job_that_opened_it(
+    store_url: str,
+) -> None:
+    """Without the record of that job its message would run it once more, after the retention."""
+    async with open_store(store_url, retention=3600) as store:
+        parent = await opened_run(store)
+        granted, _ = await fanned(store, parent, 2)
+        await closed(store, parent, granted, 2)
+        fan = fan_key("r1", parent.id)
+        keys = [fan, packed_run_key("r1"), packed_job_key("r1", parent.id)]
+        with console(store_url) as client:
+            client.hset(fan, "kept", 0)
+            for key in keys:
+                client.pexpire(key, 1_000_000)
+
+        claim = await claimed(store, parent, worker="w2")
+
+        assert isinstance(claim, Decided)
+        assert claim.waits_s is not None
+        with console(store_url) as client:
+            lives: list[Any] = [client.pttl(key) for key in keys]
+        assert min(lives) > 3_500_000
 
 
 # A store that forgets

@@ -206,7 +206,14 @@ local function waited(run, job, held, state, ttl)
   local fan = load_fan(run, job)
   if not fan then return nil end
   local idle, fired = now - fan.at, fan.state == 'fired'
-  if state == 'queued' and not fired then return { 'waits', idle } end
+  if state == 'queued' and not fired then
+    if now - fan.kept > ttl / 64 then
+      redis.call('HSET', fan_key(run, job), 'kept', now)
+      keep_fan(run, job, ttl)
+      keep_run(run, ttl)
+    end
+    return { 'waits', idle }
+  end
   if fired and has_begun(run, fan) then return nil end
   return idle < ttl / 2 and { 'waits', math.min(idle, HOUR) } or nil
 end

@@ -40,7 +40,9 @@ local function run_state(run)
   return byte ~= '' and (RUN_STATES[byte] or damaged('the run')) or nil
 end
 
+-- With the record of the job that opened it: without that, its message would run the job once more.
 local function keep_fan(run, job, ttl)
+  redis.call('PEXPIRE', job_key(run, job), extended(ttl), 'GT')
   redis.call('PEXPIRE', fan_key(run, job), extended(ttl))
   redis.call('PEXPIRE', out_key(run, job), extended(ttl))
   redis.call('PEXPIRE', keys_key(run, job), extended(ttl))
