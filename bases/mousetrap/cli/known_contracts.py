@@ -57,10 +57,16 @@ def stage(it):
                   "on_timeout": it.retry.on_timeout},
         "timeout": it.timeout, "serializer": getattr(serializer, "name", serializer),
     }
-Path(sys.argv[1]).write_bytes(msgspec.json.encode([
-    {"name": it.name, "description": it.description, "stages": [stage(each) for each in it.stages]}
-    for it in pipelines.values()
-]))
+def written():
+    try:
+        from mousetrap.pipeline import write_manifests
+    except ImportError:  # a commit from before there were any
+        return msgspec.json.encode([
+            {"name": it.name, "description": it.description, "stages": [stage(each) for each in it.stages]}
+            for it in pipelines.values()
+        ])
+    return write_manifests(pipelines)
+Path(sys.argv[1]).write_bytes(written())
 """
 
 

@@ -93,7 +93,10 @@ class MsgspecContract:
 
     def schema(self) -> dict[str, Any]:
         """The type as JSON Schema."""
-        return msgspec.json.schema(self._contract, schema_hook=_hooked_schema)
+        made = msgspec.json.schema(self._contract, schema_hook=_hooked_schema)
+        # As it is where it was sent or recorded: a default can be a tuple, which differs from the array that it becomes.
+        sent: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))
+        return sent
 
 
 def _refuse_non_finite(value: Any, raw: bytes) -> None:
