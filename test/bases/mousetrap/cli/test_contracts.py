@@ -79,7 +79,10 @@ def contracts_of_catalogue(
 
 @pytest.mark.parametrize("against", ["recorded.json", "HEAD"])
 def test_a_break_ends_with_1_and_a_compatible_change_with_0(folder: Path, against: str) -> None:
-    assert contracts(folder, "record", "recorded.json").stdout == "wrote recorded.json: earthquakes, feeds, fetch\n"
+    assert (
+        contracts(folder, "record", "recorded.json").stdout
+        == "wrote recorded.json: earthquakes, feeds, fetch\n"
+    )
     same = contracts(folder, "check", "--against", against)
     write(folder, "size: int = 0; colour: str = ''")
     compatible = contracts(folder, "check", "--against", against, "-v")

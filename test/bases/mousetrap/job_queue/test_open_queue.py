@@ -1,6 +1,7 @@
 """The settings of queues become their options."""
 
 from dataclasses import fields
+from typing import Any
 
 from mousetrap.job_queue import QueueOptions
 from mousetrap.job_queue.open_queue import options_of
@@ -24,6 +25,6 @@ def test_each_setting_of_queues_is_an_option_of_theirs() -> None:
 
 def test_without_settings_the_options_are_their_defaults() -> None:
     # As it is declared: a test's own publishes wait longer (conftest).
-    declared = {field.name: field.default for field in fields(QueueOptions)}
+    declared: dict[str, Any] = {field.name: field.default for field in fields(QueueOptions)}
 
     assert options_of(Settings.from_environ({})) == QueueOptions(**declared)
