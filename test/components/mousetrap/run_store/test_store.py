@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -335,7 +336,7 @@ async def test_the_latest_result_is_that_of_the_run_accepted_last_whichever_ends
         older = await opened(store, "older")
         newer = await opened(store, "newer")
         while newer.accepted_ms == older.accepted_ms:  # the same millisecond: no order to keep
-            newer = await opened(store, f"newer{newer.accepted_ms}-{id(newer)}")
+            newer = await opened(store, uuid4().hex)  # another run: one that is known keeps its time
         for job in (newer, older):
             await claimed(store, job)
             await store.decide(job, OUTPUT, fence=1, worker="w1", last=True)
