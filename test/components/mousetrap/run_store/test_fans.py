@@ -1,14 +1,13 @@
 """Tests children of jobs and their joins in a real store."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
 import pytest
 
-from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RecordDamaged, RetryLater
 from mousetrap.run_store import (
     Busy,
@@ -31,8 +30,7 @@ from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.store_client import Command
 from support.packed import events, job_record, packed_first, run_record, untimed
-from support.valkey import GivenValkey, console, empty
-from support.valkey_cluster import ON_ONE_CLUSTER, ValkeyCluster
+from support.valkey import console
 
 BROKEN = Failure(kind="ValueError", text="no")
 DEAD = GiveUp("max-retries", BROKEN)
@@ -41,29 +39,10 @@ KEYRING = Keyring({"k1": b"k" * 32})
 JOIN = '{"stage":"sum"}'
 
 
-@pytest.fixture(params=["one server", pytest.param("cluster", marks=ON_ONE_CLUSTER)])
-def store_url(request: pytest.FixtureRequest) -> str:
-    """The address of either kind of store in turn, with nothing in it."""
-    if request.param == "cluster":
-        cluster: ValkeyCluster = request.getfixturevalue("valkey_cluster")
-        return cluster.url
-    url: str = request.getfixturevalue("single_url")
-    return url
-
-
 @pytest.fixture
-def single_url(valkey: GivenValkey | EmbeddedValkey) -> str:
-    """The address of an empty server."""
-    empty(valkey.url)
-    return valkey.url
-
-
-@pytest.fixture(params=["compares", "without IFEQ"])
-def compares(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
-    """Servers that can compare and set, and older ones."""
-    if request.param != "compares":
-        monkeypatch.setattr("mousetrap.run_store.packed.sender.can_compare", lambda _: False)
-    yield request.param == "compares"
+def store_url(either_url: str) -> str:
+    """The address of either kind of store in turn, with nothing in it."""
+    return either_url
 
 
 def a_store(url: str) -> AbstractAsyncContextManager[RunStore]:

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import Done, Failure, GiveUp, Job
 from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
 from mousetrap.run_store import (
@@ -26,8 +25,7 @@ from mousetrap.run_store.packed.chain import first_id
 from mousetrap.shapes import Fan, JobLine, JobPage, JobState, Progress
 from mousetrap.signing import Keyring
 from support.packed import packed_first
-from support.valkey import GivenValkey, console, empty
-from support.valkey_cluster import ON_ONE_CLUSTER, ValkeyCluster
+from support.valkey import console
 
 NULL = msgspec.Raw(b"null")
 DEAD = GiveUp("max-retries", Failure(kind="builtins.ValueError", text="no", traceback="where"))
@@ -58,21 +56,10 @@ class Both(msgspec.Struct):
     stock: int
 
 
-@pytest.fixture(params=["one server", pytest.param("cluster", marks=ON_ONE_CLUSTER)])
-def store_url(request: pytest.FixtureRequest) -> str:
-    """The address of either kind of store in turn, with nothing in it."""
-    if request.param == "cluster":
-        cluster: ValkeyCluster = request.getfixturevalue("valkey_cluster")
-        return cluster.url
-    url: str = request.getfixturevalue("single_url")
-    return url
-
-
 @pytest.fixture
-def single_url(valkey: GivenValkey | EmbeddedValkey) -> str:
-    """The address of an empty server."""
-    empty(valkey.url)
-    return valkey.url
+def store_url(either_url: str) -> str:
+    """The address of either kind of store in turn, with nothing in it."""
+    return either_url
 
 
 async def opened_run(store: RunStore, pipeline: Pipeline = SUMS) -> Job:

@@ -1,14 +1,13 @@
 """Tests packed records in a real store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
 import msgspec
 import pytest
 
-from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RecordDamaged, RetryLater
 from mousetrap.run_store import (
     Busy,
@@ -42,8 +41,7 @@ from support.packed import (
     run_record,
     untimed,
 )
-from support.valkey import GivenValkey, console, empty, names
-from support.valkey_cluster import ON_ONE_CLUSTER, ValkeyCluster
+from support.valkey import console, names
 
 BROKEN = Failure(kind="ValueError", text="no")
 OUTPUT = Done(msgspec.Raw(b'{"sum":3}'))
@@ -57,29 +55,10 @@ def new_runs_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mousetrap.jobs.job.NEW_RUNS", 5)
 
 
-@pytest.fixture(params=["one server", pytest.param("cluster", marks=ON_ONE_CLUSTER)])
-def store_url(request: pytest.FixtureRequest) -> str:
-    """The address of either kind of store in turn, with nothing in it."""
-    if request.param == "cluster":
-        cluster: ValkeyCluster = request.getfixturevalue("valkey_cluster")
-        return cluster.url
-    url: str = request.getfixturevalue("single_url")
-    return url
-
-
 @pytest.fixture
-def single_url(valkey: GivenValkey | EmbeddedValkey) -> str:
-    """The address of an empty server, for what a cluster does not do."""
-    empty(valkey.url)
-    return valkey.url
-
-
-@pytest.fixture(params=["compares", "without IFEQ"])
-def compares(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
-    """Servers that can compare and set, and older ones."""
-    if request.param != "compares":
-        monkeypatch.setattr("mousetrap.run_store.packed.sender.can_compare", lambda _: False)
-    yield request.param == "compares"
+def store_url(either_url: str) -> str:
+    """The address of either kind of store in turn, with nothing in it."""
+    return either_url
 
 
 def a_store(url: str) -> AbstractAsyncContextManager[RunStore]:
