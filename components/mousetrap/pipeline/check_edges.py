@@ -33,6 +33,8 @@ def _check(stages: Sequence[Stage]) -> None:
         _check_fallback(by_name[name], by_name[target])
     for stage in stages:
         _check_own(stage)
+        if graph.opened[stage.name]:
+            _check_lock(stage, graph.opened[stage.name][-1].opener)
     for stage in stages:
         _check_followers(stage, graph, by_name)
         before = [by_name[name] for name in graph.before[stage.name]]
@@ -75,6 +77,16 @@ def _check_own(stage: Stage) -> None:
         raise ValueError(
             f"stage {stage.name!r} gives {_shown(stage.output)}, and what it has opened goes on when it is given up: leave out its "
             "on_failure, and catch in its handler what is to be left out"
+        )
+
+
+def _check_lock(stage: Stage, opener: str) -> None:
+    """One of many jobs is not to end what all of them are done for."""
+    if stage.lock is not None and stage.lock.on_conflict == "skip":
+        raise ValueError(
+            f'stage {stage.name!r} is in what {opener!r} opens, and its lock {stage.lock.name!r} has on_conflict="skip", which '
+            'cancels the whole run, with all jobs beside it: write on_conflict="wait"; or to leave out that job alone '
+            'on_conflict="dead-letter", with on_failure="skip" at the stage'
         )
 
 

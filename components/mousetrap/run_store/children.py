@@ -135,7 +135,7 @@ async def _indexes(client: StoreClient, fan: FanRead, budget: Budget) -> AsyncIt
 
 
 async def _keys_of(client: StoreClient, fan: FanRead, indexes: Sequence[int]) -> Mapping[int, str]:
-    """The keys of these indexes; none of a fan-out without keys."""
+    """The keys of these indexes; none of a fan-out without keys. One whose field is damaged is left out."""
     found: dict[int, str] = {}
     wanted, cursor = set(indexes), b"0"
     while wanted:
@@ -146,7 +146,8 @@ async def _keys_of(client: StoreClient, fan: FanRead, indexes: Sequence[int]) ->
             break
         cursor, fields = reply
         for key, value in zip(fields[::2], fields[1::2], strict=True):
-            index = int(value.split(b" ")[0])
+            number = value.split(b" ")[0]
+            index = int(number) if number.isdigit() else -1
             if index in wanted:
                 wanted.discard(index)
                 found[index] = key.decode(errors="replace")

@@ -199,10 +199,10 @@ class Decisions:
         about = (job.id, job.run_id, job.attempt, request.claim.fence, worker)
         if isinstance(outcome, Done):
             following = "" if request.last and not job.fans else request.next_stage or UNKNOWN_STAGE
+            story = "" if outcome.instead_of is msgspec.UNSET else text_of(outcome.instead_of.failure)
             if (children := outcome.opens) is not None:
                 verdict, needs = self._verdict(request).decode(), needed(request.need)
-                return CloseFan(*about, verdict, following, children, *needs, request.join, ttl)
-            story = "" if outcome.instead_of is msgspec.UNSET else text_of(outcome.instead_of.failure)
+                return CloseFan(*about, verdict, following, story, children, *needs, request.join, ttl)
             return RecordDone(*about, self._verdict(request).decode(), following, story, self._keep, ttl)
         story = text_of(outcome.failure)
         short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())

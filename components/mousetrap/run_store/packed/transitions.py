@@ -161,6 +161,8 @@ class OpenFan(Transition, frozen=True, array_like=True, tag="open_fan"):
 class CloseFan(_Decision, frozen=True, array_like=True, tag="close"):
     verdict: str
     following: str
+    #: As RecordDone's.
+    story: str
     children: int
     share: float
     least: int

@@ -16,6 +16,7 @@ from mousetrap.pipeline import (
     Fallback,
     Fallen,
     Gathered,
+    Lock,
     ManifestBroken,
     Many,
     Pipeline,
@@ -75,6 +76,7 @@ A = stage("a", int, str, "split")
 B = stage("b", int, int, "split")
 JOIN = stage("join", Both, bytes, All("a", "b"))
 FORK = pipeline(SPLIT, A, B, JOIN)
+SKIPPING = Lock(name="site", on_conflict="skip")
 
 
 def names(stages: tuple[Stage, ...]) -> list[str]:
@@ -202,6 +204,8 @@ def test_all_names_stages_once(named: Any) -> None:
     [
         ((stage("a", int, Many[int]),), "'a' gives .*Many.int., and no stage takes its items: .* after=Each.'a'"),
         ((LIST, stage("read", Ref, Text)), "'list' gives .*, and no stage takes its items"),
+        ((LIST, stage("read", Ref, Text, Each("list"), lock=SKIPPING), SUM), "'read' is in what 'list' opens, and its lock 'site' has on_conflict=.skip., which cancels the whole run.*on_conflict=.wait.*on_failure=.skip."),
+        ((SPLIT, A, stage("b", int, int, "split", lock=SKIPPING), JOIN), "'b' is in what 'split' opens, and its lock"),
         ((stage("a", int, int), stage("b", int, int, Each("a"))), "'b' takes each item of 'a', which gives <class 'int'>: make its output Many"),
         ((LIST, stage("read", Text, int, Each("list"))), "'read' takes each item of 'list', which gives .*Ref.*, but 'read' takes .*Text"),
         ((stage("a", int, int), stage("b", Many[int], int)), "'b' takes .*Many.int.*: take <class 'int'>, and write after=Each"),
@@ -254,6 +258,10 @@ def test_a_graph_that_cannot_run_is_refused_with_the_edge_and_the_fix(
 ) -> None:
     with pytest.raises(ValueError, match=rf"pipeline 'papers'.*({what})"):
         pipeline(*stages)
+
+
+def test_jobs_before_and_after_a_fan_out_may_skip_their_run_at_a_lock() -> None:
+    pipeline(replace(LIST, lock=SKIPPING), READ, replace(SUM, lock=SKIPPING))
 
 
 def test_a_pydantic_field_with_another_name_in_json_is_no_field_of_a_join() -> None:

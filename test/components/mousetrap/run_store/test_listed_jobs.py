@@ -19,7 +19,7 @@ from mousetrap.run_store import (
     open_store,
 )
 from mousetrap.run_store import children as run_store_children
-from mousetrap.run_store.keys import packed_job_key
+from mousetrap.run_store.keys import fan_keys_key, packed_job_key
 from mousetrap.run_store.notifications import CHANGES
 from mousetrap.run_store.packed.chain import first_id
 from mousetrap.shapes import Fan, JobLine, JobPage, JobState, Progress
@@ -253,6 +253,17 @@ async def test_children_with_keys_have_them(store_url: str) -> None:
     assert [line.key for line in lines] == keys
     assert [line.id for line in lines] == [child.id for child in children]
     assert briefly(lines)[7] == ("square", 7, "running")
+
+
+async def test_a_job_whose_key_is_damaged_is_shown_without_it(store_url: str) -> None:
+    keys = ["a", "b", "c"]
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        parent, _ = await fanned(store, 3, keys)
+        with console(store_url) as client:
+            client.hset(fan_keys_key("r1", parent.id), "b", "x")
+        page = await listed(store, stage="square")
+
+    assert [(line.key, *line.index) for line in page.jobs] == [("a", 0), (None, 1), ("c", 2)]
 
 
 async def test_jobs_of_a_cancelled_run_are_over(store_url: str) -> None:

@@ -256,6 +256,36 @@ async def test_a_fork_whose_message_comes_again_sends_no_branch_again_that_was_g
     assert letters == 1
 
 
+@on_streams
+async def test_a_fork_that_is_given_up_and_goes_on_with_null_has_its_failure_in_the_timeline(
+    queue_url: str, store_url: str
+) -> None:
+    made = Marked()
+    pipeline = made.pipeline(
+        made.stage("split", int, int, on_failure="skip"),
+        made.stage("left", int | None, int, after="split"),
+        made.stage("finish", int | None, str, after="split"),
+        made.stage("meet", Both, str, after=All("left", "finish")),
+    )
+
+    async def broken(number: int) -> int:
+        return number // 0
+
+    async def minus_one(number: int | None) -> int:
+        return -1
+
+    async def empty(number: int | None) -> str:
+        return str(number)
+
+    handlers = {"split": broken, "left": minus_one, "finish": empty, "meet": meet}
+    async with served(pipeline, queue_url, store_url, handlers=handlers) as bench:
+        run = await finished(bench, b"4")
+
+    assert (run.state, run.result) == (RunState.COMPLETED, "-1 None")
+    (gave_up,) = [event for event in run.timeline if event.kind == "gave_up"]
+    assert (gave_up.stage, gave_up.failure and gave_up.failure.kind) == ("split", "ZeroDivisionError")
+
+
 async def redriven(bench: Workbench, count: int) -> None:
     """Redrives so many dead letters, once they are there."""
     letters = letters_of(bench)

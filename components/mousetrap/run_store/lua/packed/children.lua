@@ -68,8 +68,9 @@ function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, 
   return { 'opened', grown, fan.confirmed, indexes }
 end
 
--- The parent's own decision: so many children there are. Those of a job that forks are opened with it.
-function transitions.close(job, run, attempt, fence, worker, verdict, following, children, share, least, join, ttl)
+-- The parent's own decision: so many children there are. Those of a job that forks are opened with it; with a `story` it was given
+-- up, and forks all the same.
+function transitions.close(job, run, attempt, fence, worker, verdict, following, story, children, share, least, join, ttl)
   local refused, held = refusal(run, job, fence, ttl)
   if refused then return again(refused, run, job, held, ttl) end
   local fan = load_fan(run, job) or new_fan(job)
@@ -82,7 +83,7 @@ function transitions.close(job, run, attempt, fence, worker, verdict, following,
   held.state, held.verdict, held.facts.decided_ms = 'done', verdict, now
   held.facts.next, held.facts.opens = following, true
   save_job(run, job, held, ttl)
-  record_job_event(run, job, held, 'finished', attempt, worker, '')
+  record_job_event(run, job, held, story == '' and 'finished' or 'gave_up', attempt, worker, story)
   record_job_event(run, job, held, 'closed', attempt, worker, cjson.encode({ total = fan.total }))
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
   return again({ 'recorded' }, run, job, held, ttl)
