@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from mousetrap.pipeline.check_all import check_names, check_need, listed, shown
 
 #: How a stage takes what it follows: one output, each item of a fan-out, its outputs when all are there, or those of a fork.
 Edge = Literal["one", "each", "gather", "join"]
@@ -18,9 +20,10 @@ class AnyOf:
     stages: tuple[str, ...]
 
     def __init__(self, *stages: str) -> None:
+        check_names("AnyOf", stages)
         if len(stages) < 2 or len(set(stages)) != len(stages):
             raise ValueError(
-                f"AnyOf of {_listed(stages)}: name two stages or more, each once; one needs no AnyOf"
+                f"AnyOf of {listed(stages)}: name two stages or more, each once; one needs no AnyOf"
             )
         object.__setattr__(self, "stages", stages)
 
@@ -31,6 +34,9 @@ class Each:
 
     stage: str
 
+    def __post_init__(self) -> None:
+        check_names("Each", (self.stage,))
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class All:
@@ -38,7 +44,8 @@ class All:
 
     `All("read")` takes Gathered outputs of the stage that the jobs of a fan-out end with; `All(AnyOf("read", "regret"))` where
     they end with one of several. `need` is the share of them that must be done, or a whole number of them, all where there are
-    fewer; the rest may be given up. `All("a", "b")` takes an object with the outputs of a and b, which follow one stage and both run.
+    fewer; the rest may be given up.
+    `All("a", "b")` takes an object with the outputs of a and b, which follow one stage and both run.
 
     Raises ValueError, with the fix, for names and numbers that cannot be.
     """
@@ -49,17 +56,20 @@ class All:
     is_join: bool
 
     def __init__(self, *stages: str | AnyOf, need: float = 1.0) -> None:
+        check_names("All", stages, allowed=(str, AnyOf))
         names = tuple(
             name for each in stages for name in (each.stages if isinstance(each, AnyOf) else (each,))
         )
         mixed = len(stages) > 1 and any(isinstance(each, AnyOf) for each in stages)
         if mixed or not names or len(set(names)) != len(names):
             raise ValueError(
-                f"All of {_listed(names)}: name the stage that a fan-out's jobs end with, or AnyOf such, or two stages or more that "
+                f"All of {listed(names)}: name the stage that a fan-out's jobs end with, or AnyOf such, or two stages or more that "
                 "follow one, each once"
             )
-        _check_need(need, is_join=len(stages) > 1)
-        for field, value in (("stages", names), ("need", need), ("is_join", len(stages) > 1)):
+        is_join, where = len(stages) > 1, f"All({listed(names)})"
+        check_need(where, need, is_join=is_join)
+        values = {"stages": names, "need": need, "is_join": is_join}
+        for field, value in values.items():
             object.__setattr__(self, field, value)
 
 
@@ -91,22 +101,25 @@ def needed(need: float, total: int) -> int:
     )  # of 0.95, ten thousand make 9,500.000000000001 at worst
 
 
-def _check_need(need: float, *, is_join: bool) -> None:
-    is_number = isinstance(need, int | float) and not isinstance(need, bool)
-    if is_join and need != 1.0:
-        raise ValueError(
-            f"need is {need!r}, and it joins stages that all run: leave it out, and write on_failure='skip' at a stage whose output "
-            "may be null"
+def check_after(stage: str, after: Any) -> None:
+    """Raises ValueError, with the fix, where a stage follows what is none of these."""
+    if after is None or isinstance(after, str | AnyOf | Each | All):
+        return
+    if isinstance(after, type) and after in (AnyOf, Each, All):
+        advice = f"name what it follows, as {after.__name__}('read')"
+    elif isinstance(name := getattr(after, "name", None), str):
+        advice = f"write the stage's name, as after={name!r}"
+    elif (
+        isinstance(after, list | tuple | set | frozenset)
+        and after
+        and all(isinstance(it, str) for it in after)
+    ):
+        names = ", ".join(map(repr, after))
+        advice = (
+            f"write after={names}"
+            if len(after) == 1
+            else f"write AnyOf({names}) where a run comes to one of them, or All({names}) where it comes to all"
         )
-    if is_number and isinstance(need, int) and need == 1 and not is_join:
-        raise ValueError(
-            "need is 1, which is one job or all of them: write 1.0 for all, or a small share, as 0.000001, for any one"
-        )
-    if not is_number or need < 0 or (isinstance(need, float) and not need <= 1):
-        raise ValueError(
-            f"need is {need!r}: write the share of the jobs that must be done, as 0.95, or a whole number of them"
-        )
-
-
-def _listed(names: tuple[object, ...]) -> str:
-    return ", ".join(map(repr, names)) or "nothing"
+    else:
+        advice = "write a stage's name, AnyOf('a', 'b'), Each('a') or All('a')"
+    raise ValueError(f"stage {stage!r}: after is {shown(after)}: {advice}")

@@ -9,7 +9,7 @@ from mousetrap.pipeline.arrows import Arrow, arrows_of
 from mousetrap.pipeline.check_edges import check_edges
 from mousetrap.pipeline.edges import fallbacks, graph_of, predecessors, result_of_run
 from mousetrap.pipeline.fan import Fan, Level, fans_of, levels_of
-from mousetrap.pipeline.names import check_name
+from mousetrap.pipeline.names import check_name, check_seconds
 from mousetrap.pipeline.stage import Stage
 
 #: Seconds; a hundred years.
@@ -40,8 +40,10 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         check_name("pipeline", self.name)
+        _check_are_stages(self.name, self.stages)
         if not self.stages:
             raise ValueError(f"pipeline {self.name!r} has no stages: give it at least one")
+        check_seconds(f"pipeline {self.name!r}", "expires_after", self.expires_after)
         if self.expires_after is not None and not 0 < self.expires_after < _LONGEST_S:
             raise ValueError(
                 f"pipeline {self.name!r}: expires_after is {self.expires_after} s: need more than 0 and less than a hundred years"
@@ -115,3 +117,12 @@ class Pipeline:
         fallback = fallbacks(self.stages).get(stage.name)
         possible = {each.name for each in following} | {fallback}
         return self.stage(chosen) if chosen in possible else None
+
+
+def _check_are_stages(pipeline: str, stages: Any) -> None:
+    if not isinstance(stages, tuple):
+        shown = "a list" if isinstance(stages, list) else "no tuple"
+        raise ValueError(f"pipeline {pipeline!r}: its stages are {shown}: write stages=(Stage(…), Stage(…))")  # noqa: TRY004
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise ValueError(f"pipeline {pipeline!r} has {stage!r} among its stages: write Stage(name=…, …)")  # noqa: TRY004

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mousetrap.pipeline.after import After
+from mousetrap.pipeline.after import After, check_after
+from mousetrap.pipeline.check_all import check_names
 from mousetrap.pipeline.contract import require_json_form
 from mousetrap.pipeline.lock import Lock
-from mousetrap.pipeline.names import check_name
+from mousetrap.pipeline.many import AsyncMany, Many
+from mousetrap.pipeline.names import check_name, check_seconds
 from mousetrap.pipeline.serializer import JSON, MSGPACK, Serializer
 from mousetrap.retry import RetryPolicy
 
@@ -16,6 +18,9 @@ class Fallback:
     """The stage that a run goes on with when a job of this one is given up; it takes a Fallen of this one's input."""
 
     stage: str
+
+    def __post_init__(self) -> None:
+        check_names("Fallback", (self.stage,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +56,17 @@ class Stage:
     on_failure: Literal["fail", "skip"] | Fallback = "fail"
 
     def __post_init__(self) -> None:
+        check_after(self.name, self.after)
         if self.on_failure not in ("fail", "skip") and not isinstance(self.on_failure, Fallback):
             raise ValueError(
                 f"stage {self.name!r}: on_failure is {self.on_failure!r}: write 'fail', 'skip' or Fallback('stage')"
             )
         for what, name in (("stage", self.name), ("queue", self.queue)):
             check_name(what, name)
+        if self.output in (Many, AsyncMany):
+            raise ValueError(
+                f"stage {self.name!r}: its output is Many of what? Write Many[str], with the contract of its items"
+            )
         for what, contract in (("input", self.input), ("output", self.output)):
             require_json_form(f"stage {self.name!r}: its {what}", contract)
         if self.lock is not None:
@@ -65,6 +75,10 @@ class Stage:
             raise ValueError(
                 f"stage {self.name!r}: serializer is {self.serializer!r}: write 'json', 'msgpack' or Serializer(name, dumps, loads)"
             )
+        for what, seconds in (("timeout", self.timeout), ("soft_timeout", self.soft_timeout)):
+            check_seconds(f"stage {self.name!r}", what, seconds)
+        if not isinstance(self.retry, RetryPolicy):
+            raise ValueError(f"stage {self.name!r}: retry is {self.retry!r}: write RetryPolicy(attempts=3)")  # noqa: TRY004
         soft = 1e-9 if self.soft_timeout is None else self.soft_timeout
         if not 0 < soft <= (float("inf") if self.timeout is None else self.timeout):
             raise ValueError(

@@ -1,0 +1,56 @@
+"""Refuses what a join cannot mean: pure."""
+
+import math
+from typing import Any
+
+#: A fan-out's jobs that a join may need at most: more than any run has, and what a store counts exactly.
+_MOST_NEEDED = 10**9
+
+
+def check_names(what: str, stages: tuple[Any, ...], allowed: tuple[type, ...] = (str,)) -> None:
+    """Raises ValueError for what is no name of a stage."""
+    for each in stages:
+        if isinstance(each, allowed):
+            continue
+        raise ValueError(f"{what}({shown(each)}): {_named(what, each)}")
+
+
+def _named(what: str, given: Any) -> str:
+    """What to write in place of it."""
+    if isinstance(name := getattr(given, "name", None), str):
+        return f"write the stage's name, as {what}({name!r})"
+    if isinstance(given, list | tuple | set | frozenset) and given and what in ("AnyOf", "All"):
+        return f"name the stages one by one, as {what}({listed(tuple(given))})"
+    return f"name one stage by its text, as {what}('read')"
+
+
+def shown(given: Any) -> str:
+    """What was written, a stage by its name alone."""
+    name = getattr(given, "name", None)
+    return f"<stage {name!r}>" if isinstance(name, str) else repr(given)
+
+
+def check_need(where: str, need: Any, *, is_join: bool) -> None:
+    """Raises ValueError for what is no share and no number of jobs."""
+    is_number = isinstance(need, int | float) and not isinstance(need, bool)
+    if is_join and need is not True and need != 1.0:
+        raise ValueError(
+            f"{where}: need is {need!r}, and it joins stages that all run: leave it out, and write on_failure='skip' at a stage whose "
+            "output may be null"
+        )
+    if is_number and isinstance(need, int) and need == 1 and not is_join:
+        raise ValueError(
+            f"{where}: need is 1, which is one job or all of them: write 1.0 for all, or a small share, as 0.000001, for any one"
+        )
+    if isinstance(need, float) and 1 < need <= 100:
+        advice = f"write the share as {need / 100:g}, or a whole number of jobs as {math.ceil(need)}"
+    else:
+        advice = "write the share of the jobs that must be done, as 0.95, or a whole number of them, as 20"
+    wrong = not is_number or need < 0 or (isinstance(need, float) and not need <= 1)
+    if wrong or need > _MOST_NEEDED:
+        raise ValueError(f"{where}: need is {need!r}: {advice}")
+
+
+def listed(names: tuple[object, ...]) -> str:
+    """The names as they are written."""
+    return ", ".join(map(repr, names)) or "nothing"

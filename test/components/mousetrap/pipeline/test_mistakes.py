@@ -1,0 +1,69 @@
+"""What a newcomer writes by mistake is refused with what to write."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mousetrap.pipeline import All, AnyOf, Each, Fallback, Gathered, Many, Pipeline, Stage
+
+
+def stage(name: str, **fields: Any) -> Stage:
+    given: dict[str, Any] = {"name": name, "queue": name, "input": str, "output": str}
+    return Stage(**(given | fields))
+
+
+A = stage("a")
+
+MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
+    (lambda: stage("b", after=["a"]), "stage 'b': after is ['a']: write after='a'"),
+    (
+        lambda: stage("b", after=("a", "c")),
+        "write AnyOf('a', 'c') where a run comes to one of them, or All('a', 'c')",
+    ),
+    (lambda: stage("b", after=A), "stage 'b': after is <stage 'a'>: write the stage's name, as after='a'"),
+    (lambda: stage("b", after=All), "name what it follows, as All('read')"),
+    (lambda: stage("b", after=5), "write a stage's name, AnyOf('a', 'b'), Each('a') or All('a')"),
+    (lambda: All(["a"]), "All(['a']): name the stages one by one, as All('a')"),  # type: ignore[arg-type]
+    (lambda: All(A), "All(<stage 'a'>): write the stage's name, as All('a')"),  # type: ignore[arg-type]
+    (lambda: All(Each("a")), "name one stage by its text, as All('read')"),  # type: ignore[arg-type]
+    (
+        lambda: All("a", need=95.0),
+        "All('a'): need is 95.0: write the share as 0.95, or a whole number of jobs as 95",
+    ),
+    (lambda: All("a", need=10**20), "All('a'): need is 100000000000000000000: write the share of the jobs"),
+    (lambda: Each(["a"]), "Each(['a']): name one stage by its text, as Each('read')"),  # type: ignore[arg-type]
+    (lambda: AnyOf(["a", "b"]), "name the stages one by one, as AnyOf('a', 'b')"),  # type: ignore[arg-type]
+    (lambda: Fallback(A), "Fallback(<stage 'a'>): write the stage's name, as Fallback('a')"),  # type: ignore[arg-type]
+    (lambda: stage("b", on_failure="Skip"), "stage 'b': on_failure is 'Skip': write 'fail', 'skip'"),
+    (lambda: stage("b", output=Many), "stage 'b': its output is Many of what? Write Many[str]"),
+    (lambda: stage("b", timeout=timedelta(minutes=1)), "write seconds, as 60"),
+    (lambda: stage("b", soft_timeout="5"), "soft_timeout is '5': write seconds, as 30.0"),
+    (lambda: stage("b", retry=3), "stage 'b': retry is 3: write RetryPolicy(attempts=3)"),
+    (
+        lambda: Pipeline(name="p", description="", stages=(A,), expires_after=timedelta(days=1)),  # type: ignore[arg-type]
+        "pipeline 'p': expires_after is datetime.timedelta(days=1): write seconds, as 86400",
+    ),
+    (lambda: Pipeline(name="p", description="", stages=[A]), "write stages=(Stage(…), Stage(…))"),  # type: ignore[arg-type]
+    (lambda: Pipeline(name="p", description="", stages=("a",)), "has 'a' among its stages"),  # type: ignore[arg-type]
+    (
+        lambda: Pipeline(
+            name="p",
+            description="",
+            stages=(
+                stage("a", output=Many[str]),
+                stage("b", after=Each("a")),
+                stage("c", input=Gathered, after=All("b")),
+            ),
+        ),
+        "stage 'c' joins 'b', which gives <class 'str'>, but takes <class 'mousetrap.pipeline.gathered.Gathered'>: make its input",
+    ),
+)
+
+
+@pytest.mark.parametrize(("write", "sentence"), MISTAKES)
+def test_a_mistake_is_refused_with_what_to_write(write: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        write()
+    assert sentence in str(refused.value)
