@@ -8,7 +8,7 @@ import msgspec
 
 from mousetrap.handlers import fan_stalled, record_refused
 from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome
-from mousetrap.pipeline import lock_key
+from mousetrap.pipeline import Pipeline, lock_key
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import (
     Busy,
@@ -47,6 +47,9 @@ from mousetrap.worker.outages import Outages
 _AROUND_OUTPUT = 1_024
 #: For a job whose stage has no handler here.
 _DEFAULT_POLICY = RetryPolicy()
+#: Seconds in which none of a job's children is decided, after which their messages count as lost. Stages that wait longer for an
+#: outage, or run longer, have so long.
+_STALLED_S = 7 * 86_400.0
 
 
 class Claims:
@@ -162,10 +165,10 @@ class Claims:
         return self._replaced(job, outcome, decision)
 
     async def give_up_stalled(self, attempt: Attempt, claim: Decided) -> Claim:
-        """Gives up a job in place of its outcome, where none of its children was decided for as long as its stage waits for an
-        outage: their messages are gone. Its redrive sends those that are missing."""
-        stage, waits_s = attempt.handler.stage if attempt.handler else None, claim.waits_s or 0.0
-        if waits_s <= (stage.retry if stage else _DEFAULT_POLICY).outage_limit:
+        """Gives up a job in place of its outcome, where none of its children was decided for so long that their messages are gone.
+        Its redrive sends those that are missing."""
+        waits_s = claim.waits_s or 0.0
+        if waits_s <= _STALLED_S or (attempt.handler and waits_s <= _longest_s(attempt.handler.pipeline)):
             return claim
         outcome = fan_stalled(waits_s)
         decision = await self._outages.retry_until_up(
@@ -293,3 +296,8 @@ class Claims:
         if attempt.counted:
             with suppress(MousetrapError):  # at worst the job runs alone one start too early
                 await self._store.mark_survived(attempt.job)
+
+
+def _longest_s(pipeline: Pipeline) -> float:
+    """Seconds for which a job of one of its stages may be on its way, or at work, without an end."""
+    return max(max(stage.retry.outage_limit, stage.timeout or 0.0) for stage in pipeline.stages)

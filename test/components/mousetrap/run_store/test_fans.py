@@ -1,6 +1,7 @@
 """Tests children of jobs and their joins in a real store."""
 
 import random
+import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -221,6 +222,35 @@ async def test_children_with_keys_keep_their_indexes_in_whatever_order_the_next_
         claim = await claimed(store, parent, redelivered=True, worker="w2")
         assert await opened(["d", "b"], 1, claim.fence) == OpenedFan(3, 0, (2, 1))
         assert await opened(["c", "a"], 2, claim.fence) == OpenedFan(4, 0, (3, 0))
+
+
+async def test_the_outage_of_a_parent_that_gets_on_begins_once_more(store_url: str) -> None:
+    """Its pauses grow with the outage: those of one that finds room now and then must not."""
+    full = RetryLater(1.0, BROKEN, counted=False)
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, _ = await fanned(store, parent, 500)
+        await decided(store, parent, claim, full)
+        with console(store_url) as client:
+            key = packed_job_key("r1", parent.id)
+            record: Any = client.get(key)
+            since = re.search(rb'"outage_ms":(\d+)', record)
+            assert since is not None
+            earlier = b'"outage_ms":%d' % (int(since[1]) - 3_600_000)
+            client.set(key, record.replace(since[0], earlier), keepttl=True)
+        claim = await claimed(store, parent)
+        assert claim.away_ms >= 3_600_000
+        await store.open_children(parent, claim.fence, Window(0, 0, join=JOIN), worker="w1")
+        await decided(store, parent, claim, full)
+        claim = await claimed(store, parent)
+        assert claim.away_ms >= 3_600_000
+
+        await store.open_children(parent, claim.fence, Window(0, 100, join=JOIN), worker="w1")
+        await decided(store, parent, claim, full)
+
+        claim = await claimed(store, parent)
+        assert claim.away_ms < 3_600_000
+        assert events(store_url, "r1").count("retrying") == 1
 
 
 # Claims

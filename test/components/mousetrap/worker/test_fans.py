@@ -749,11 +749,14 @@ async def test_a_join_waits_in_its_queue_for_a_worker(queue_url: str, store_url:
 
 @on_streams
 async def test_a_fan_of_which_nothing_is_decided_for_too_long_is_given_up_and_its_redrive_completes_it(
-    queue_url: str, store_url: str
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its children have no worker; who opened them looks after ten seconds."""
-    impatient = RetryPolicy(outage_limit=1.0)
-    async with workbench_for(a_fan(of_find={"retry": impatient}), queue_url, store_url) as bench:
+    monkeypatch.setattr("mousetrap.worker.claims._STALLED_S", 1.0)
+    brief = RetryPolicy(outage_limit=1.0)
+    pipeline = a_fan()
+    pipeline = replace(pipeline, stages=tuple(replace(each, retry=brief) for each in pipeline.stages))
+    async with workbench_for(pipeline, queue_url, store_url) as bench:
         run_id = await bench.submit(b"3")
         async with bench.working(bench.bind("find", find)):
             failed = await bench.ended(run_id)

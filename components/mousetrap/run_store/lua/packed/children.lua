@@ -43,6 +43,13 @@ local function note_opening(run, job, held, worker, ttl)
   save_job(run, job, held, ttl)
 end
 
+-- An attempt that waits for room in a queue gets on: its outage, by which the next pause is chosen, begins once more.
+local function outage_goes_on(run, job, held, ttl)
+  if not held.facts.outage_ms then return end
+  held.facts.outage_ms = now
+  save_job(run, job, held, ttl)
+end
+
 -- A window of children may be claimed from now on: up to index `opened`, or those with these keys. Only the newest claim of their
 -- parent opens some.
 function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, most, share, least, join, worker, ttl)
@@ -58,7 +65,9 @@ function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, 
   if grown > before and children + grown - before > most then return { 'too-wide' } end
   note_opening(run, job, held, worker, ttl)
   fan.state, fan.total, fan.share, fan.least, fan.join = 'open', -1, share, least, join
-  fan.opened, fan.confirmed = grown, math.min(grown, math.max(fan.confirmed, confirmed))
+  local known = fan.confirmed
+  fan.opened, fan.confirmed = grown, math.min(grown, math.max(known, confirmed))
+  if fan.confirmed > known then outage_goes_on(run, job, held, ttl) end
   save_keys(run, job, keys, indexes, fence, window)
   if grown > before then
     add_children(run, grown - before)
