@@ -29,19 +29,16 @@ def test_a_file_of_twelve_lines_is_served_and_gives_the_result_that_the_readme_s
     code = _block("python", screen)
     name = code.partition("\n")[0].removeprefix("# ")
     (tmp_path / name).write_text(code)
-    up, worker, run = (
+    up, run = (
         shlex.split(line.removeprefix(".venv/bin/mousetrap "), comments=True)
         for line in _block("sh", screen).splitlines()
     )
 
     stack = start_base("cli", *up, MOUSETRAP_API_PORT="0")
     stack.wait_for_line("The API is at", seconds=60)
-    serving = start_base("cli", *worker)
-    serving.wait_for_line("serving counts, split")
     done = called(start_base, *run)
 
     assert done.wait() == 0, done.output
     assert done.output.endswith("\n\n" + _block("json", screen).rstrip())
     assert sum(bool(line.strip()) for line in code.splitlines()) <= LONGEST_FILE
-    assert serving.terminate() == 0
     assert stack.terminate(60) == 0

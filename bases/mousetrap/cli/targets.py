@@ -56,13 +56,16 @@ def listed_modules() -> Sequence[str]:
 
 def describe(discovered: "Discovered") -> Iterator[str]:
     """What was found, a line for each pipeline, and what was not loaded, with the reason."""
+    from mousetrap.cli.graph_line import graph_line
+
     for name, pipeline in discovered.pipelines.items():
         served = {binding.stage_name for binding in discovered.bindings if binding.pipeline.name == name}
-        stages = " -> ".join(
-            f"{stage.name} (queue {stage.queue}{'' if stage.name in served else ', not served here'})"
-            for stage in pipeline.stages
-        )
-        yield f"found {name}: {stages}"
+        queues = {stage.name: stage.queue for stage in pipeline.stages}
+        labels = {
+            stage: f"{stage} (queue {queue}{'' if stage in served else ', not served here'})"
+            for stage, queue in queues.items()
+        }
+        yield f"found {name}: {graph_line(pipeline, labels.__getitem__)}"
     for failure in discovered.failures:
         yield f"not loaded: {failure}"
 

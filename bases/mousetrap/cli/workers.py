@@ -1,5 +1,6 @@
 """The commands for workers: worker, workers."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -39,7 +40,8 @@ def worker(
     from mousetrap.job_queue import open_queue
     from mousetrap.serve_worker import serve_worker
 
-    environ = environment()
+    # What would be served is a question about files: no stack is looked for.
+    environ = os.environ if list_only else environment()
     binders = binders_of(targets or (), read_settings(environ))
     if list_only:
         return

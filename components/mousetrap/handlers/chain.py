@@ -26,7 +26,7 @@ F = TypeVar("F")
 class ChainOptions(TypedDict, total=False):
     """The options of a chain; each has a default."""
 
-    #: One sentence for readers: the descriptions of its tasks.
+    #: One sentence for readers: those that its tasks were given, or where none was, their names.
     description: str
     #: Seconds after which a run's jobs are not begun any more.
     expires_after: float | None
@@ -125,12 +125,17 @@ def chain(name: str, /, *tasks: Any, **options: Unpack[ChainOptions]) -> Any:
             _check_neighbours(name, before.task, after.task, stage)
     pipeline = Pipeline(
         name=name,
-        description=options.get("description") or " ".join(part.task.description for part in parts),
+        description=options.get("description") or _description([part.task for part in parts]),
         stages=tuple(stages),
         expires_after=options.get("expires_after"),
         in_place=options.get("in_place", False),
     )
     return Chain(pipeline, tuple(part.task.bound_to(pipeline) for part in parts), parts[0].task)
+
+
+def _description(tasks: Sequence[Task[..., Any]]) -> str:
+    described = " ".join(task.description for task in tasks if task.is_described)
+    return described or f"Runs {', '.join(task.name for task in tasks)}."
 
 
 def _check_is_task(chain_name: str, each: Any) -> None:

@@ -98,7 +98,10 @@ class Task(Generic[P, O_co]):
         self.isolated = options.get("isolated", False)
         self.parameters = parameters_of(function)
         self.name = options.get("name", function.__name__)
-        self.description = options.get("description") or _first_line(function) or f"Runs {self.name}."
+        described = options.get("description") or _first_line(function)
+        #: Whether its author described it.
+        self.is_described = bool(described)
+        self.description = described or f"Runs {self.name}."
         #: The contract of its stage's input: of one parameter its type, of several (or none) a JSON object of their names.
         self.input = self._input_contract()
         try:

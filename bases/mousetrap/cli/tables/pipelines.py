@@ -10,6 +10,9 @@ from rich.tree import Tree
 from mousetrap.cli.tables.style import table_of
 from mousetrap.shapes import Pipeline, Stage
 
+#: An input by its kind of JSON, quoted for a shell.
+_INPUTS = {"string": """'"text"'""", "integer": "1", "number": "1.5", "boolean": "true", "array": "'[]'"}
+
 
 def pipelines_table(pipelines: Sequence[Pipeline]) -> RenderableType:
     """Each pipeline with its stages, in their order."""
@@ -29,6 +32,7 @@ class _Drawing:
     def __init__(self, pipeline: Pipeline) -> None:
         self._stages = pipeline.stages
         self._by_name: Mapping[str, Stage] = {stage.name: stage for stage in pipeline.stages}
+        self._kinds = {(arrow.source, arrow.target): arrow.kind for arrow in pipeline.arrows}
         self._drawn: set[str] = set()
 
     def tree(self) -> Tree:
@@ -39,22 +43,22 @@ class _Drawing:
 
     def _grow(self, tree: Tree, stage: Stage) -> None:
         self._drawn.add(stage.name)
-        following = [each for each in self._stages if stage.name in each.after]
-        for each in following:
-            self._add(tree, each, self._taken(each, following))
+        for each in self._stages:
+            if stage.name in each.after:
+                self._add(tree, each, self._taken(stage, each))
         if stage.fallback and (fallback := self._by_name.get(stage.fallback)):
             self._add(tree, fallback, "given up")
 
-    def _taken(self, stage: Stage, following: Sequence[Stage]) -> str:
-        """What a stage takes of the one before it, where that is not all of it."""
+    def _taken(self, before: Stage, stage: Stage) -> str:
+        """What a stage takes of the one before it, where that is not all of it, or not that alone."""
         if stage.edge == "each":
-            return "each"
+            return "each item"
         if stage.edge == "gather":
-            return _share(stage.need)
-        if stage.edge == "join" or len(following) < 2:
-            return "all" if stage.edge == "join" else ""
-        runs_all = all(each.input == stage.input for each in following)
-        return "both" if runs_all and len(following) == 2 else "all" if runs_all else type_name(stage.input)
+            return f"after all items{_share(stage.need)}"
+        if stage.edge == "join":
+            return f"after {' and '.join(stage.after)}"
+        kind = self._kinds.get((before.name, stage.name))
+        return {"fork": "in parallel", "branch": type_name(stage.input)}.get(kind or "", "")
 
     def _add(self, tree: Tree, stage: Stage, edge: str) -> None:
         if stage.name in self._drawn:
@@ -76,9 +80,20 @@ class _Drawing:
 
 
 def _share(need: float | None) -> str:
+    """How many of them must be done, where that is not all."""
     if need is None or need == 1:
-        return "all"
-    return f"{need:g} or more" if need > 1 else f"{need * 100:g} % of all"
+        return ""
+    return f", {need:g} done" if need > 1 else f", {need * 100:g} % done"
+
+
+def run_arguments(pipeline: Pipeline) -> str:
+    """What follows `mousetrap run` for this pipeline: its name, and an input unless none is one too."""
+    schema = pipeline.stages[0].input
+    if "$ref" in schema:
+        schema = schema.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], schema)
+    if schema.get("type") == "object" and not schema.get("required"):
+        return pipeline.name
+    return f"{pipeline.name} --input {_INPUTS.get(str(schema.get('type')), 'JSON')}"
 
 
 def type_name(schema: Mapping[str, Any]) -> str:

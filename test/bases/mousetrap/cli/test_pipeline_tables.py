@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mousetrap.cli.tables.pipelines import graph, pipelines_table, type_name
-from mousetrap.shapes import Pipeline, Stage
+from mousetrap.shapes import Arrow, Pipeline, Stage
 from support.terminal import shown
 
 
@@ -19,6 +19,10 @@ def stage(name: str, *after: str, takes: Any = "string", gives: Any = "string", 
     )
 
 
+def arrows(kind: str, source: str, *targets: str) -> tuple[Arrow, ...]:
+    return tuple(Arrow(source=source, target=target, kind=kind) for target in targets)
+
+
 BOOKS = Pipeline(
     name="books",
     description="Prints what was written.",
@@ -29,6 +33,7 @@ BOOKS = Pipeline(
         stage("print", "leaflet", "book", gives="integer"),
         stage("regret", takes="Fallen"),
     ),
+    arrows=arrows("branch", "weigh", "leaflet", "book"),
 )
 
 
@@ -56,6 +61,7 @@ PAPERS = Pipeline(
         stage("stock", "sum"),
         stage("answer", "price", "stock", edge="join", takes="Both"),
     ),
+    arrows=arrows("fork", "sum", "price", "stock"),
 )
 
 
@@ -64,16 +70,18 @@ def test_a_fan_out_a_fork_and_their_joins_are_drawn() -> None:
         "papers  Reads papers.\n"
         "\n"
         "find  string → array  queue find_jobs\n"
-        "└── each: read  string → string  queue read_jobs\n"
-        "    └── 95 % of all: sum  string → string  queue sum_jobs\n"
-        "        ├── both: price  string → integer  queue price_jobs\n"
-        "        │   └── all: answer  Both → string  queue answer_jobs\n"
-        "        └── both: stock  string → string  queue stock_jobs\n"
-        "            └── all: answer, as above"
+        "└── each item: read  string → string  queue read_jobs\n"
+        "    └── after all items, 95 % done: sum  string → string  queue sum_jobs\n"
+        "        ├── in parallel: price  string → integer  queue price_jobs\n"
+        "        │   └── after price and stock: answer  Both → string  queue answer_jobs\n"
+        "        └── in parallel: stock  string → string  queue stock_jobs\n"
+        "            └── after price and stock: answer, as above"
     )
 
 
-@pytest.mark.parametrize(("need", "label"), [(1.0, "all: "), (3, "3 or more: "), (0.0, "0 % of all: ")])
+@pytest.mark.parametrize(
+    ("need", "label"), [(1.0, "all items: "), (3, "all items, 3 done: "), (0.0, "all items, 0 % done: ")]
+)
 def test_what_a_join_needs_is_drawn(need: float, label: str) -> None:
     stages = (*PAPERS.stages[:2], stage("sum", "read", edge="gather", need=need))
 

@@ -60,6 +60,8 @@ def test_a_chain_is_the_pipeline_that_its_stages_would_make() -> None:
     assert first is fetch.stage
     assert (second.name, second.queue, second.input) == ("count", "count", Page)
     assert chain("a", fetch, description="Gets.").pipeline.description == "Gets."
+    assert chain("a", same_queue, count).pipeline.description == "Counts words."
+    assert chain("a", same_queue).pipeline.description == "Runs same_queue."
 
 
 def test_a_later_task_gets_the_value_as_its_first_parameter_and_keeps_its_defaults() -> None:

@@ -90,7 +90,7 @@ def test_a_chain_fans_out_and_joins() -> None:
     ]
     assert papers.pipeline.stages[0].output == Many[Keyed[Ref]]
     assert papers.pipeline.stages[1].input is Ref
-    assert papers.pipeline.description == "Finds pages. Reads a page. Joins them. Runs count."
+    assert papers.pipeline.description == "Finds pages. Reads a page. Joins them."
     assert run(papers, "one two three") == 8
 
 
