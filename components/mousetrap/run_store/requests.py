@@ -80,6 +80,8 @@ class OpenedFan(NamedTuple):
     confirmed: int
     #: The index of each key, in the order of the keys.
     indexes: tuple[int, ...] = ()
+    #: The indexes of those in this window that an earlier attempt has opened and that were given up since.
+    lost: tuple[int, ...] = ()
 
 
 class KeyTwice(NamedTuple):
@@ -89,8 +91,9 @@ class KeyTwice(NamedTuple):
 
 
 #: The reply to a parent that opens children: `stale` once a later claim exists, `over` once the run has ended or the children are joined,
-#: `too-wide` where the run would have more than it may.
-FanOpening = OpenedFan | KeyTwice | Literal["stale", "over", "too-wide"]
+#: `too-wide` where the run would have more than it may, `changed` where an earlier attempt gave keys and this one gives none, or the
+#: other way round.
+FanOpening = OpenedFan | KeyTwice | Literal["stale", "over", "too-wide", "changed"]
 
 
 class Exchanged(NamedTuple):

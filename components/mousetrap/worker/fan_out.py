@@ -73,6 +73,12 @@ class FanOuts:
                 return reply
             case KeyTwice(key):
                 raise FanRefused("contract", f"it gives the key {key[:64]!r} twice")
+            case "changed":
+                raise FanRefused(
+                    "fan-changed",
+                    "an earlier attempt has opened children with keys, and this one gives none, or the other way round: give keys in "
+                    "every attempt or in none",
+                )
             case "too-wide":
                 raise FanRefused(
                     "fan-too-wide",
@@ -137,9 +143,9 @@ class FanOut:
        what a worker sends that has lost its claim is not open, and one window is in memory.
     3. An attempt after a crash gives the same children again. Those that are known to be with the broker are not sent twice.
     4. `close` sends the rest, and returns how many there are: the job's outcome. Fewer than were opened before would leave the
-       join without its last ones, so the job is given up then.
+       join without some, so the job is given up then.
 
-    With keys, the store has each key's index: the order may change between attempts, and what an earlier one sent stays a child.
+    With keys, the store has each key's index: the order may change between attempts, and there may be more of them.
     """
 
     def __init__(self, opener: Opener) -> None:
@@ -172,11 +178,11 @@ class FanOut:
         if self._window or self._opened is None:
             await self._flush()
         opened = self._opened or 0
-        if (self._given if self._sent is None else self._confirmed) < opened:
+        if self._given < opened:
             raise FanRefused(
                 "fan-changed",
                 f"an earlier attempt has opened {opened} children, and this one does not give all of them again: give the same "
-                "ones in the same order, or give each a key that stays",
+                "ones in the same order, or all of the same keys",
             )
         return opened
 
@@ -208,7 +214,12 @@ class FanOut:
             self._sent.extend(bytes(max(0, reply.opened // 8 + 1 - len(self._sent))))
             for index in indexes:
                 self._sent[index // 8] |= 1 << index % 8
-        return {index: item for index, item in items.items() if index >= self._confirmed}
+        # One that was given up has a dead letter, which leads to it alone.
+        return {
+            index: item
+            for index, item in items.items()
+            if index >= self._confirmed and index not in reply.lost
+        }
 
     def _note_sent(self, left: dict[int, Item]) -> None:
         """Moves `_confirmed` to the first child that may not be with the broker."""

@@ -78,8 +78,8 @@ class PackedWork:
         )
         reply = await self._sender.call(in_fans(job, opening))
         match reply:
-            case ["opened", opened, confirmed, indexes]:
-                return OpenedFan(opened, confirmed, tuple(indexes))
+            case ["opened", opened, confirmed, indexes, lost]:
+                return OpenedFan(opened, confirmed, tuple(indexes), tuple(map(int, lost)))
             case ["twice", key]:
                 return KeyTwice(key)
             case [refused]:

@@ -224,6 +224,51 @@ async def test_children_with_keys_keep_their_indexes_in_whatever_order_the_next_
         assert await opened(["c", "a"], 2, claim.fence) == OpenedFan(4, 0, (3, 0))
 
 
+@pytest.mark.parametrize("keys", [None, ["a", "b", "c", "d"]])
+async def test_the_next_attempt_finds_which_children_were_given_up(
+    store_url: str, keys: list[str] | None
+) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim = await claimed(store, parent)
+
+        async def opened(first: int, end: int) -> Any:
+            some = keys[first:end] if keys else None
+            window = Window(0 if keys else end, first, keys=some, number=1 + first, need=0.5, join=JOIN)
+            return await store.open_children(parent, claim.fence, window, worker="w1")
+
+        assert (await opened(0, 2)).lost == (await opened(2, 3)).lost == ()
+        for index, outcome in enumerate((DEAD, None, DEAD)):
+            key = keys[index] if keys else None
+            await ended(store, child_of(parent, index, claim.fence, key=key), outcome)
+        await decided(store, parent, claim, DEAD)
+        claim = await claimed(store, await redriven(store, parent))
+
+        found = [await opened(0, 2), await opened(2, 4)]
+
+        assert [each.lost for each in found] == [(0,), (2,)]
+
+
+@pytest.mark.parametrize("first", [["a"], None])
+async def test_all_attempts_give_keys_or_none_does(store_url: str, first: list[str] | None) -> None:
+    """An item with a key and without it are two jobs."""
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+
+        async def opened(keys: list[str] | None, number: int = 1) -> Any:
+            window = Window(opened=0 if keys else 1, keys=keys, number=number, join=JOIN)
+            return await store.open_children(parent, claim.fence, window, worker="w1")
+
+        claim = await claimed(store, parent)
+        assert isinstance(await opened(first), OpenedFan)
+        claim = await claimed(store, parent, worker="w2", redelivered=True)
+        none_yet = await store.open_children(parent, claim.fence, Window(join=JOIN), worker="w2")
+
+        assert none_yet == OpenedFan(1, 0)
+        assert await opened(["b"] if first is None else None) == "changed"
+        assert isinstance(await opened(first), OpenedFan)
+
+
 async def test_the_outage_of_a_parent_that_gets_on_begins_once_more(store_url: str) -> None:
     """Its pauses grow with the outage: those of one that finds room now and then must not."""
     full = RetryLater(1.0, BROKEN, counted=False)

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+import pytest
+
 from mousetrap.handlers import Binding
-from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
+from mousetrap.pipeline import All, Each, Gathered, Keyed, Many, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.testing import World
 
@@ -65,3 +67,59 @@ async def test_children_may_take_longer_than_their_opener_waits_for_an_outage(wo
     await world.settle()
 
     assert (run.state, run.result) == ("completed", [3, 0, 3])
+
+
+async def test_an_opener_that_is_redriven_leaves_the_children_that_were_given_up_to_their_letters(
+    world: World,
+) -> None:
+    broken = [True]
+
+    async def fails_late(count: int) -> AsyncIterator[int]:
+        for number in range(count):
+            yield number
+        if broken[0]:
+            raise ConnectionError
+
+    async def read(number: int) -> int:
+        return number // (number != 3 or not broken[0])
+
+    world.serve(*a_fan(read, find=fails_late, need=0.5))
+    run = await world.submit("papers", 1200)
+    await world.settle()
+    assert {(letter.stage, letter.generation) for letter in world.dead()} == {("find", 0), ("read", 0)}
+    await world.redrive(queue="find")
+    await world.settle()
+
+    assert [(letter.stage, letter.generation) for letter in world.dead()] == [("find", 1), ("read", 0)]
+    broken[0] = False
+    await world.redrive(queue="find")
+    await world.settle()
+
+    assert (run.state, run.result) == ("completed", [1199, 1, sum(range(1200)) - 3])
+    assert [letter.stage for letter in world.dead()] == ["read"]
+
+
+@pytest.mark.parametrize("keyed_first", [True, False])
+async def test_attempts_with_keys_and_without_them_are_no_attempts_of_one_job(
+    world: World, keyed_first: bool
+) -> None:
+    attempts, read_items = [0], list[int]()
+
+    async def changes(count: int) -> AsyncIterator[Any]:
+        attempts[0] += 1
+        for number in range(count):
+            yield Keyed(f"n{number}", number) if keyed_first is (attempts[0] == 1) else number
+        if attempts[0] == 1:
+            raise ConnectionError
+
+    async def read(number: int) -> int:
+        read_items.append(number)
+        return number
+
+    world.serve(*a_fan(read, find=changes, retry=RetryPolicy(attempts=3)))
+    run = await world.submit("papers", 1000)
+    await world.settle()
+
+    assert run.state == "failed"
+    assert [letter.reason for letter in world.dead()] == ["fan-changed"]
+    assert len(read_items) == len(set(read_items))

@@ -29,6 +29,23 @@ local function save_keys(run, job, keys, indexes, fence, window)
   if #keys > 0 then redis.call('HSET', keys_key(run, job), unpack(pairs_of)) end
 end
 
+-- Those of a window of children, by their indexes or from `confirmed` up to `opened`, that an attempt before this one has opened and
+-- that were given up since. Each has a dead letter, and a copy of its message would make another one.
+local function lost_of(run, fan, before, opened, indexes)
+  local lost, out = {}, out_key(run, fan.job)
+  if fan.lost == 0 then return lost end
+  if #indexes == 0 and fan.confirmed < opened then
+    local slots = redis.call('GETRANGE', out, fan.confirmed * SLOT, math.min(opened, before) * SLOT - 1)
+    for at = 1, #slots, SLOT do
+      if string.sub(slots, at, at) == 'K' then lost[#lost + 1] = fan.confirmed + (at - 1) / SLOT end
+    end
+  end
+  for _, index in ipairs(indexes) do
+    if index < before and redis.call('GETRANGE', out, index * SLOT, index * SLOT) == 'K' then lost[#lost + 1] = index end
+  end
+  return lost
+end
+
 -- How many children a run has opened so far, all fans together.
 local function add_children(run, more)
   redis.call('HINCRBY', progress_key(run), 'children', more)
@@ -51,13 +68,15 @@ local function outage_goes_on(run, job, held, ttl)
 end
 
 -- A window of children may be claimed from now on: up to index `opened`, or those with these keys. Only the newest claim of their
--- parent opens some.
+-- parent opens some. Either all of its attempts give keys or none does: one item would become two jobs.
 function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, most, share, least, join, worker, ttl)
   local held = load_job(run, job)
   if not held or held.fence ~= fence or held.state ~= 'running' then return { 'stale' } end
   if STOPPED[run_state(run) or ''] then return { 'over' } end
   local fan = load_fan(run, job) or new_fan(job)
   if fan.state == 'fired' and has_begun(run, fan) then return { 'over' } end
+  local is_keyed, gives = redis.call('EXISTS', keys_key(run, job)) == 1, #keys > 0 or opened > 0
+  if gives and fan.opened > 0 and is_keyed ~= (#keys > 0) then return { 'changed' } end
   local indexes, fresh, twice = key_indexes(run, fan, keys, fence, window)
   if twice then return { 'twice', twice } end
   local before, grown = fan.opened, math.max(opened, fan.opened + fresh)
@@ -74,7 +93,7 @@ function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, 
     redis.call('SETRANGE', out_key(run, job), grown * SLOT - 1, '\0')
   end
   save_fan(run, fan, ttl)
-  return { 'opened', grown, fan.confirmed, indexes }
+  return { 'opened', grown, fan.confirmed, indexes, lost_of(run, fan, before, opened, indexes) }
 end
 
 -- The parent's own decision: so many children there are. Those of a job that forks are opened with it; with a `story` it was given
