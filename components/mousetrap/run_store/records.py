@@ -44,7 +44,7 @@ class RecordBroken(ValueError):
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a run. Times are in milliseconds since 1970; 0 and empty stand for none."""
+    """What is known of a run. Times are in milliseconds since 1970; 0 and empty stand for none. Lua adds more facts."""
 
     pipeline: str = ""
     #: The stage that it began with.

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from mousetrap.handlers import Binding
@@ -123,3 +124,189 @@ async def test_attempts_with_keys_and_without_them_are_no_attempts_of_one_job(
     assert run.state == "failed"
     assert [letter.reason for letter in world.dead()] == ["fan-changed"]
     assert len(read_items) == len(set(read_items))
+
+
+class Poisoned:
+    """Reads for a minute, and fails for one item until it is cured."""
+
+    def __init__(self, item: int) -> None:
+        self.item = item
+        self.cured = False
+        self.read_items: list[int] = []
+
+    async def __call__(self, number: int) -> int:
+        if number == self.item and not self.cured:
+            raise ValueError
+        await asyncio.sleep(60)
+        self.read_items.append(number)
+        return number
+
+
+async def test_a_child_of_a_run_that_was_repaired_has_no_time_of_before(world: World) -> None:
+    read = Poisoned(0)
+    world.serve(*a_fan(read), concurrency=1)
+    run = await world.submit("papers", 60, expires_in=1800)
+    await world.advance(minutes=10)
+    assert run.state == "failed"
+    read.cured = True
+    await world.redrive()
+    await world.settle()
+
+    assert (run.state, run.result) == ("completed", [60, 0, sum(range(60))])
+    assert sorted(read.read_items) == list(range(60))
+
+
+async def test_a_run_that_is_repaired_after_its_time_sends_again_what_was_dropped(world: World) -> None:
+    read = Poisoned(0)
+    world.serve(*a_fan(read), concurrency=1)
+    run = await world.submit("papers", 60, expires_in=1800)
+    await world.advance(hours=70)
+    assert run.state == "failed"
+    assert len(read.read_items) < 40
+    read.cured = True
+    await world.redrive()
+    await world.settle()
+
+    assert (run.state, run.result) == ("completed", [60, 0, sum(range(60))])
+    assert sorted(read.read_items) == list(range(60))
+
+
+def nested(leaf: Callable[..., Any], *, need: float = 1.0) -> list[Binding]:
+    """outer -> inner each -> leaf each -> gathered by inner, then by outer."""
+
+    async def pages(number: int) -> AsyncIterator[int]:
+        for page in range(3):
+            yield 10 * number + page
+
+    async def part(numbers: Gathered[int]) -> int:
+        return sum([value async for _, value in numbers])
+
+    stages = (
+        stage("outer", int, Many[int]),
+        stage("inner", int, Many[int], Each("outer")),
+        stage("leaf", int, int, Each("inner")),
+        stage("part", Gathered[int], int, All("leaf")),
+        stage("whole", Gathered[int], list[int], All("part", need=need)),
+    )
+    return bound(stages, find, pages, leaf, part, total)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3])
+async def test_fans_in_fans_of_a_run_that_is_repaired_after_its_time_all_send_again(
+    world: World, concurrency: int
+) -> None:
+    leaf = Poisoned(0)
+    world.serve(*nested(leaf), concurrency=concurrency)
+    run = await world.submit("papers", 5, expires_in=200)
+    await world.advance(hours=2)
+    assert run.state == "failed"
+    leaf.cured = True
+    await world.redrive()
+    await world.settle()
+
+    leaves = [10 * number + page for number in range(5) for page in range(3)]
+    assert (run.state, run.result) == ("completed", [5, 0, sum(leaves)])
+    assert sorted(leaf.read_items) == leaves
+
+
+async def test_an_inner_fan_that_is_repaired_last_sends_again_only_then(world: World) -> None:
+    """The run goes on without that one first, and waits for it then."""
+    cured = set[int]()
+    read_items = list[int]()
+
+    async def leaf(number: int) -> int:
+        if number in (0, 10) and number not in cured:
+            raise ValueError
+        await asyncio.sleep(60)
+        read_items.append(number)
+        return number
+
+    world.serve(*nested(leaf, need=2), concurrency=2)
+    run = await world.submit("papers", 3, expires_in=90)
+    await world.advance(hours=2)
+    first, last = world.dead()
+    assert run.state == "failed"
+    cured.update((0, 10))
+    await world.redrive(ids=frozenset({first.id}))
+    await world.advance(hours=1)
+    await world.redrive(ids=frozenset({last.id}))
+    await world.settle()
+
+    assert run.state == "completed"
+    assert world.dead() == []
+    assert len(read_items) == len(set(read_items))
+
+
+async def test_an_opener_that_waits_for_its_next_attempt_is_kept_over_the_time_of_its_run(
+    world: World,
+) -> None:
+    attempts = [0]
+
+    async def fails_once(count: int) -> AsyncIterator[int]:
+        attempts[0] += 1
+        for number in range(count):
+            yield number
+            if number == 600 and attempts[0] == 1:
+                raise ConnectionError
+
+    read = Poisoned(0)
+    policy = RetryPolicy(attempts=3, base=7200.0, cap=7200.0)
+    world.serve(*a_fan(read, find=fails_once, retry=policy), concurrency=1000)
+    run = await world.submit("papers", 700, expires_in=30)
+    await world.advance(hours=9)
+    assert run.state == "failed"
+    read.cured = True
+    await world.redrive()
+    await world.settle()
+
+    assert (run.state, run.result) == ("completed", [700, 0, sum(range(700))])
+
+
+async def test_a_run_whose_dropped_children_no_message_can_send_again_stays_failed(world: World) -> None:
+    read = Poisoned(0)
+    world.serve(*a_fan(read), concurrency=1)
+    run = await world.submit("papers", 60, expires_in=1800)
+    await world.advance(days=6, hours=12)
+    read.cured = True
+    await world.redrive()
+    await world.settle()
+
+    assert run.state == "failed"
+    assert read.read_items.count(0) == 1
+
+
+class Both(msgspec.Struct):
+    """What two branches give."""
+
+    left: int
+    finish: int
+
+
+async def test_a_branch_that_was_dropped_after_the_time_of_its_run_goes_on_once_the_other_is_repaired(
+    world: World,
+) -> None:
+    left, right = Poisoned(1), Poisoned(-1)
+
+    async def same(number: int) -> int:
+        return number
+
+    async def meet(both: Both) -> int:
+        return both.left + both.finish
+
+    stages = (
+        stage("split", int, int),
+        stage("left", int, int, "split"),
+        stage("right", int, int, "split"),
+        stage("finish", int, int, "right"),
+        stage("meet", Both, int, All("left", "finish")),
+    )
+    world.serve(*bound(stages, same, left, right, same, meet))
+    run = await world.submit("papers", 1, expires_in=30)
+    await world.advance(minutes=30)
+    assert run.state == "failed"
+    left.cured = True
+    await world.redrive()
+    await world.settle()
+
+    assert (run.state, run.result) == ("completed", 2)
+    assert right.read_items == [1]

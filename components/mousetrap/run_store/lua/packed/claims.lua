@@ -118,22 +118,25 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
 
   -- Its children failed the run, and the store has forgotten that it opened them.
   if owner.state == 'failed' and redis.call('EXISTS', fan_key(run, job)) == 1 then held.facts.opens = true end
+  send_dropped(run, owner, job, held)
   local recorded = recorded_reply(held, attempt, owner.state)
-  if recorded then return with_fans(recorded, run, job, held, owner.state, ttl) end
+  if recorded then return with_fans(recorded, run, job, held, owner, ttl) end
   local facts = held.facts
   facts.stage = stage
   local same_attempt = facts.attempt == attempt
   local running = held.state == 'running' and same_attempt
   if running and held_by_another(facts, worker, redelivered, crashes) then return { 'busy', facts.until_ms - now } end
   local mine = running and facts.worker == worker
-  -- A message of a refused submission can expire before the run that a repeat was accepted for.
-  local own = accepted_ms == owner.facts.accepted_ms
-  local late = expires_ms > 0 and now >= expires_ms and (own or now >= (owner.facts.expires_ms or math.huge))
+  -- A message of a refused submission can expire before the run that a repeat was accepted for, and that of a child before its
+  -- run was repaired, which has no time any more.
+  local late = expires_ms > 0 and now >= expires_ms and is_late(owner)
   if mine and not redelivered and not late and (lock == '' or facts.lock == lock) then
     return grant_again(run, job, held, lease, ttl)
   end
 
   if late then
+    local fan = owner.state == 'failed' and held.facts.opens and load_fan(run, job)
+    if fan and can_send_again(fan, ttl) then return early(fan) end
     held.state, held.fence = held.state or 'waiting', held.fence + 1
     save_job(run, job, held, ttl)
     if ENDED[owner.state] then return { 'over' } end  -- as only a child's can have

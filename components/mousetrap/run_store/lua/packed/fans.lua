@@ -198,10 +198,18 @@ local function has_begun(run, fan)
   return redis.call('EXISTS', job_key(run, job_id(run, fan.stage, fan.job))) == 1
 end
 
+-- Whether the time of a run is over. A redrive takes it away.
+local function is_late(owner) return now >= (owner.facts.expires_ms or math.huge) end
+
+-- For how long a run whose time is over may be repaired: the messages of its children are dropped then, and those of the jobs that
+-- opened them are kept for so long, to send them again. An eighth is left for these to come before all is forgotten.
+local function can_send_again(fan, ttl) return now - fan.at < ttl - ttl / 8 end
+
 -- How long nothing was decided of the children that a job waits for; nil for one that waits for none, or whose join has begun: that
 -- one's message shows all that a store could forget. A run that has failed for lack of some may be repaired, and a join may wait
 -- for a worker: then no time is too long, but that after which the run is forgotten.
-local function waited(run, job, held, state, ttl)
+local function waited(run, job, held, owner, ttl)
+  local state = owner.state
   if (state ~= 'queued' and state ~= 'failed') or held.state ~= 'done' or not held.facts.opens then return nil end
   local fan = load_fan(run, job)
   if not fan then return nil end
@@ -215,7 +223,8 @@ local function waited(run, job, held, state, ttl)
     return { 'waits', idle }
   end
   if fired and has_begun(run, fan) then return nil end
-  return idle < ttl / 2 and { 'waits', math.min(idle, HOUR) } or nil
+  if idle >= ttl / 2 and not (is_late(owner) and not fired and can_send_again(fan, ttl)) then return nil end
+  return { 'waits', math.min(idle, HOUR) }
 end
 
 -- The parent of children is to run again: all that is not decided is sent once more, and may be what no message has.
@@ -223,6 +232,28 @@ local function open_again(run, job, held)
   local fan = held.facts.opens and load_fan(run, job)
   if not fan or (fan.state == 'fired' and has_begun(run, fan)) then return end
   redis.call('HSET', fan_key(run, job), 'state', 'open', 'total', -1, 'confirmed', 0, 'at', now)
+end
+
+-- Whether the join of a fan that has fired is not decided, and may be dropped.
+local function is_join_open(run, fan)
+  local held = load_job(run, job_id(run, fan.stage, fan.job))
+  return not held or (held.state ~= 'done' and held.state ~= 'dead')
+end
+
+-- A run was repaired after its time, when the messages of its children were dropped: each job that opened some before sends those
+-- again that are not decided, once its fan is not broken any more, or their join.
+local function send_dropped(run, owner, job, held)
+  if owner.state ~= 'queued' or held.state ~= 'done' or not held.facts.opens or held.facts.again then return end
+  if (held.facts.decided_ms or 0) >= (owner.facts.late_until_ms or 0) then return end
+  local fan = load_fan(run, job)
+  if not fan then return end
+  if fan.state == 'fired' then
+    if is_join_open(run, fan) then redis.call('HSET', fan_key(run, job), 'by', job) end
+    return
+  end
+  if is_broken(fan) then return end
+  open_again(run, job, held)
+  held.facts.again = true
 end
 
 -- A join is claimed whose children are not all decided: they were, and the store has forgotten it. Its message waits, and the parent's
@@ -253,16 +284,25 @@ local function revive(run, owner, parent, held, ttl)
   if places or owner.state ~= 'failed' or held.state == 'done' or held.state == 'dead' then return end
   local of = load_job(run, parent)
   if not of or of.state ~= 'done' or not of.facts.opens then return end
-  owner.state, owner.facts.finished_ms, owner.facts.failure = 'queued', nil, nil
+  owner.state, owner.facts.finished_ms, owner.facts.failure, owner.facts.expires_ms = 'queued', nil, nil, nil
   save_run(run, owner, ttl)
 end
 
 -- The reply to a claim of a job that is decided, with what that fired: its worker may have died before it acted on it.
-local function with_fans(reply, run, job, held, state, ttl)
+local function with_fans(reply, run, job, held, owner, ttl)
   if reply[1] ~= 'decided' or held.state == 'retrying' or not (places or held.facts.opens) then return reply end
-  if state == 'completed' then return reply end
-  reply[5] = count_decided(run, job, held, ttl) or waited(run, job, held, state, ttl)
+  if owner.state == 'completed' then return reply end
+  reply[5] = count_decided(run, job, held, ttl) or waited(run, job, held, owner, ttl)
   return reply
+end
+
+-- Whether the messages are still kept that can send again what the job's redrive leads to.
+local function are_senders_kept(run, ttl)
+  for _, place in ipairs(places or {}) do
+    local fan = load_fan(run, place.job)
+    if fan and fan.state ~= 'fired' and not can_send_again(fan, ttl) then return false end
+  end
+  return true
 end
 
 -- A job that was given up is done again: its index is undecided, and so are those that were lost by it further out. Whether its run

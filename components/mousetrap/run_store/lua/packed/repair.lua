@@ -11,14 +11,18 @@ local function begin_generation(run, job, held, generation, ttl)
 end
 
 -- A run continues because its dead job is in its queue again: once for each generation, and not if the run has ended
--- otherwise since. `owner` is the run as it is loaded. Of a job in fans, it goes on if what is lost beside it can be missed.
+-- otherwise since. `owner` is the run as it is loaded. Of a job in fans, it goes on if what is lost beside it can be missed; and
+-- after its time only if what was dropped then can be sent again.
 local function reopen_run(run, owner, job, held, stage, ttl)
   held.state, held.facts.reopened, held.facts.stage, held.facts.decided_ms = 'redriven', true, stage, now
   save_job(run, job, held, ttl)
+  local late = is_late(owner)
+  local is_whole = not late or are_senders_kept(run, ttl)
   local goes_on = not places or reopen_places(run)
   if goes_on == 'late' then return record_job_event(run, job, held, 'late', 0, '', '') end
   if ENDED[owner.state] and owner.state ~= 'failed' then return end
-  if goes_on then
+  if goes_on and is_whole then
+    if late then owner.facts.late_until_ms = now end
     owner.state, owner.facts.finished_ms, owner.facts.failure, owner.facts.expires_ms = 'queued', nil, nil, nil
     save_run(run, owner, ttl)
   end
@@ -38,7 +42,7 @@ function transitions.redrive(job, run, accepted_ms, generation, ttl)
   local stopped = STOPPED[state] and not (state == 'rejected' and accepted_since(load_run(run), accepted_ms))
   if reached > generation or stopped then return { 'stale', 0 } end
   -- One that waits for children was given up, and the store has forgotten that.
-  if held.state == 'done' and not waited(run, job, held, 'queued', ttl) then return { 'stale', 0 } end
+  if held.state == 'done' and not waited(run, job, held, { state = 'queued', facts = {} }, ttl) then return { 'stale', 0 } end
   if held.state == 'running' and (held.facts.until_ms or 0) > now then return { 'busy', 0 } end
   begin_generation(run, job, held, generation + 1, ttl)
   held.facts.redriven_ms = now
