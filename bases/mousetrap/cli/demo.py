@@ -21,7 +21,7 @@ from mousetrap.cli.output import terminal
 from mousetrap.cli.progress import waiting_stages
 from mousetrap.cli.reachable import check_broker
 from mousetrap.cli.result import result_of
-from mousetrap.cli.screen import run_screen
+from mousetrap.cli.screen import first_jobs, run_screen
 from mousetrap.cli.session import read_settings
 from mousetrap.local_stack import Parts, Stack, StopAsked, running_stack
 from mousetrap.settings import Settings
@@ -112,7 +112,7 @@ def _run(stack: Stack, sample: Sample | SampleRun, console: Console) -> Run:
         _answered(stack, deadline, lambda: api.start(sample.pipeline, sample.input, options))
         console.print(heading(sample, stack.plan.api_url, run_id))
         stages = _answered(stack, deadline, lambda: api.pipeline(sample.pipeline)).value.stages
-        with run_screen(console, waiting_stages(stages)) as show:
+        with run_screen(console, waiting_stages(stages), first_jobs(api, run_id)) as show:
             for event in _run_events(stack, run_id, deadline):
                 show(event)
         run = _answered(stack, deadline, lambda: api.run(run_id)).value

@@ -252,12 +252,12 @@ def _follow(api: "Api", pipeline: str, run_id: str, as_json: bool) -> None:
     from mousetrap.cli.output import argument, print_reply, terminal
     from mousetrap.cli.progress import waiting_stages
     from mousetrap.cli.result import result_of
-    from mousetrap.cli.screen import run_screen
+    from mousetrap.cli.screen import first_jobs, run_screen
 
     console = terminal(quiet=as_json)
     console.print(Text.assemble("run ", (run_id, "bold")))
     try:
-        with run_screen(console, waiting_stages(api.stages(pipeline))) as show:
+        with run_screen(console, waiting_stages(api.stages(pipeline)), first_jobs(api, run_id)) as show:
             for event in follow(api, run_id):
                 show(event)
     except KeyboardInterrupt:

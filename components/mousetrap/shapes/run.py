@@ -87,11 +87,11 @@ class Progress:
     """The progress that the running handler reported; or how many of a job's children are decided."""
 
     stage: str
-    done: float
+    done: int | float
     #: In the same unit as `done`; None when the handler does not know.
-    total: float | None = None
+    total: int | float | None = None
     note: str = ""
-    #: Of a job with children, whose number `done` is: how many of these were given up.
+    #: Of a job with children: how many of these were given up; `done` is how many are done, and `total` how many there are.
     lost: int | None = None
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from mousetrap.cli.output import argument
-from mousetrap.cli.progress import one_line_value
+from mousetrap.cli.progress import one_line_value, state_of
 from mousetrap.cli.tables.runs import failure_text, fan_text
 from mousetrap.cli.tables.style import COLOURS, duration, table_of
 from mousetrap.shapes import JobLine, JobPage
@@ -18,13 +19,14 @@ def jobs_table(page: JobPage, run: str, filters: str = "") -> RenderableType:
     if not page.jobs:
         return Group("no job matches" if not more else "no job matches of those that were looked at", *more)
     has_index = any(job.index for job in page.jobs)
-    table = table_of("job", "stage", *(["item"] if has_index else []), "state", "attempt", "took", "what")
+    table = table_of("job", "stage", *(["index"] if has_index else []), "state", "attempt", "took", "what")
     # Commands take the beginning of an id.
     table.columns[0].no_wrap, table.columns[0].overflow, table.columns[0].max_width = True, "ellipsis", 12
     table.expand, what = True, table.columns[-1]
     what.ratio, what.no_wrap, what.overflow = 1, True, "ellipsis"
     for job in page.jobs:
-        state = Text(job.state.value, COLOURS.get(job.state.value, ""))
+        word = state_of(job) if job.state == "done" else job.state.value
+        state = Text(word, COLOURS.get(word, ""))
         item = [_item(job)] if has_index else []
         table.add_row(job.id, job.stage, *item, state, str(job.attempt or ""), _took(job), _what(job))
     return Group(table, *more, *_letters(page.jobs, run))
@@ -57,6 +59,7 @@ def _letters(jobs: Iterable[JobLine], run: str) -> Iterable[RenderableType]:
     """How to see, and to repair, what was given up."""
     failed = [job for job in jobs if job.letter]
     if failed:
-        yield Text()
-        yield f"mousetrap dead show {argument(failed[0].id[:12])}     its input and its traceback"
-        yield f"mousetrap dead redrive --run {run}     all that the run has lost, and what joins them"
+        commands = Table.grid(padding=(0, 2))
+        commands.add_row("see one", f"mousetrap dead show {argument(failed[0].id[:12])}")
+        commands.add_row("repair all", f"mousetrap dead redrive --run {run}")
+        yield from (Text(), commands)

@@ -14,7 +14,17 @@ from mousetrap.cli.tables.style import COLOURS, about, coloured, duration, in_wo
 from mousetrap.settings import masked
 from mousetrap.shapes import Event, FailureLine, Fan, Progress, PutAside, Run, RunLine, RunPage
 
-_MARKS = {"waiting": "○", "retrying": "↻", "done": "✔", "failed": "✘"}
+_MARKS = {
+    "waiting": "○",
+    "retrying": "↻",
+    "done": "✔",
+    "failed": "✘",
+    "skipped": "✘",
+    "fell back": "✘",
+    "stopped": "■",
+    "goes on": "▸",
+    "not run": "·",
+}
 #: Of a list; `mousetrap show` has all of them.
 _TAGS_WIDTH = 16
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -40,13 +50,18 @@ def stages_table(stages: Stages, now: float) -> Table:
 
 def event_line(event: Event, began_ms: int) -> Text:
     """One event on one line, with the time since the run was accepted."""
-    line = Text(f"{(event.at_ms - began_ms) / 1000:8.2f} s  ")
+    line = Text(f"{_since(began_ms, event):8.2f} s  ")
     line.append(f"{event.stage or '':<12}").append(in_words(event.kind), COLOURS.get(event.kind, ""))
     if event.attempt and event.attempt > 1:
         line.append(f", attempt {event.attempt}")
     if event.worker and event.kind == "started":
         line.append(f" by {event.worker}")
     return line.append(_what_of(event))
+
+
+def _since(began_ms: int, event: Event) -> float:
+    """Seconds; the clocks of API and store can differ by some milliseconds, and an event can seem to come before the first."""
+    return max(0, event.at_ms - began_ms) / 1000
 
 
 def progress_line(stages: Stages, progress: Progress) -> Text:
@@ -151,7 +166,7 @@ def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
     table = table_of("after", "stage", "what", "attempt", "worker")
     for event in events:
         table.add_row(
-            f"{(event.at_ms - began_ms) / 1000:.2f} s",
+            f"{_since(began_ms, event):.2f} s",
             event.stage or "",
             coloured(event.kind, _what_of(event)),
             str(event.attempt or ""),
@@ -176,7 +191,7 @@ def failure_text(failure: FailureLine | None) -> Text:
 
 def _note(stage: StageSeen) -> Text:
     """The note of a stage: cut to the line, unless it is an error."""
-    cut = stage.state not in ("retrying", "failed")
+    cut = stage.state not in ("retrying", "failed", "skipped", "fell back")
     return Text(stage.note or stage.worker, "dim", no_wrap=cut, overflow="ellipsis" if cut else "fold")
 
 
@@ -187,4 +202,4 @@ def _spent(stage: StageSeen, now: float) -> str:
 
 
 def _took(run: RunLine) -> str:
-    return duration((run.finished_ms - run.accepted_ms) / 1000) if run.finished_ms else ""
+    return duration(max(0, run.finished_ms - run.accepted_ms) / 1000) if run.finished_ms else ""

@@ -137,9 +137,7 @@ def _progress_of(chain: Chain, fans: Mapping[str, FanState]) -> bytes | None:
     if (fan := _open_fan(chain, fans)) is None:
         return None
     stage = chain.jobs[-1][1].facts.stage
-    return msgspec.json.encode(
-        Progress(stage=stage, done=fan.done + fan.lost, total=fan.total, lost=fan.lost)
-    )
+    return msgspec.json.encode(Progress(stage=stage, done=fan.done, total=fan.total, lost=fan.lost))
 
 
 def _open_fan(chain: Chain, fans: Mapping[str, FanState]) -> FanState | None:

@@ -34,17 +34,28 @@ def test_jobs_are_a_table_with_what_became_of_them_and_how_to_see_more() -> None
     page = JobPage(jobs=(FIND, READ, replace(READ, index=(1, 2), key=None, letter=None)), next="read:7312")
 
     assert shown(jobs_table(page, "019b", " --state failed")) == (
-        "job           stage  item        state   attempt    took  what\n"
+        "job           stage  index       state   attempt    took  what\n"
         "────────────────────────────────────────────────────────────────────────────────\n"
         "5f0c5b7e6a1…  find               done          1  1.50 s  7,312 of 10,000 child…\n"
         "61aa5b7e6a1…  read   7311 paper  failed        3  0.02 s  Broken: amqp://me:sec…\n"
         "61aa5b7e6a1…  read   1.2         failed        3  0.02 s  Broken: amqp://me:sec…\n"
         "more: mousetrap jobs 019b --state failed --after read:7312\n"
         "\n"
-        "mousetrap dead show 61aa5b7e6a1d     its input and its traceback\n"
-        "mousetrap dead redrive --run 019b     all that the run has lost, and what joins\n"
-        "them"
+        "see one     mousetrap dead show 61aa5b7e6a1d\n"
+        "repair all  mousetrap dead redrive --run 019b"
     )
+
+
+def test_a_job_that_its_run_went_on_without_is_not_shown_as_done() -> None:
+    skipped = JobLine(
+        id="5f0c", stage="rate", state=JobState.DONE, attempt=2, failure=FailureLine(kind="E", text="no")
+    )
+    page = JobPage(jobs=(skipped, replace(skipped, output={"stage": "rate"})), next=None)
+
+    assert shown(jobs_table(page, "019b")).splitlines()[2:] == [
+        "5f0c  rate   skipped          2        E: no",
+        "5f0c  rate   fell back        2        E: no",
+    ]
 
 
 def test_a_chain_has_no_items() -> None:

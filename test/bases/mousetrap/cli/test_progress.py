@@ -1,5 +1,8 @@
 """The state of each stage, derived from a run's events."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from mousetrap.cli.progress import (
@@ -7,11 +10,16 @@ from mousetrap.cli.progress import (
     StageSeen,
     advance,
     counts_in_words,
+    ended,
     how_far,
+    open_branches,
+    shown_at,
+    unsettled,
     waiting,
     waiting_stages,
+    with_jobs,
 )
-from mousetrap.shapes import Event, Failure, Progress, Stage
+from mousetrap.shapes import Event, Failure, FailureLine, JobLine, JobState, Progress, Stage
 
 
 def after(*events: Event | Progress) -> Stages:
@@ -91,7 +99,7 @@ def test_the_end_of_the_run_changes_no_stage() -> None:
         (Progress(stage="s", done=3, note="pages"), "3 pages"),
         (Progress(stage="s", done=65_349, total=1_141_430), "65,349 of 1,141,430"),
         (Progress(stage="s", done=2.5, total=0), "2.5 of 0"),
-        (Progress(stage="s", done=7312, total=10_000, lost=3), "7,312 of 10,000, 3 lost"),
+        (Progress(stage="s", done=7309, total=10_000, lost=3), "7,312 of 10,000, 3 lost"),
         (Progress(stage="s", done=7312, total=10_000, lost=0), "7,312 of 10,000"),
         (Progress(stage="s", done=500, lost=0), "500 so far"),
     ],
@@ -100,30 +108,56 @@ def test_progress_is_shown_in_fitting_words(progress: Progress, words: str) -> N
     assert how_far(progress) == words
 
 
+def staged(*stages: Stage, events: Sequence[Event | Progress] = ()) -> Stages:
+    seen = waiting_stages(stages)
+    for each in events:
+        seen = advance(seen, each)
+    return seen
+
+
+def stage(name: str, *after: str, inside: tuple[str, ...] = (), **more: Any) -> Stage:
+    return Stage(name=name, queue=name, input={}, output={}, after=after, inside=inside, **more)
+
+
+PAPERS = (
+    stage("find"),
+    stage("read", "find", inside=("find",), edge="each"),
+    stage("sum", "read", inside=("find", "read")),
+    stage("print", "sum", edge="gather"),
+)
+
+
 def of_children(*events: Event | Progress) -> Stages:
     """A run that finds, reads and sums each page of what it found, and prints."""
-    nothing: dict[str, object] = {}
-    inside = {"read": ("find",), "sum": ("find", "read")}
-    stages = waiting_stages(
-        Stage(name=name, queue=name, input=nothing, output=nothing, inside=inside.get(name, ()))
-        for name in ("find", "read", "sum", "print")
-    )
-    for each in events:
-        stages = advance(stages, each)
-    return stages
+    return staged(*PAPERS, events=events)
 
 
 def counted(done: int, lost: int) -> Progress:
     return Progress(stage="find", done=done, total=10, lost=lost)
 
 
+def about_find(kind: str, at_ms: int, total: int | None = None) -> Event:
+    value = {} if total is None else {"total": total}
+    return Event(id=f"{at_ms}-0", kind=kind, at_ms=at_ms, stage="find", job="j1", attempt=1, value=value)
+
+
+def fired(at_ms: int, job: str = "j1", **counts: int) -> Event:
+    return Event(id=f"{at_ms}-0", kind="fired", at_ms=at_ms, job=job, value=counts or None)
+
+
+def states(stages: Stages) -> dict[str, str]:
+    return {stage.name: stage.state for stage in stages}
+
+
 BEGUN = (
-    event("started", 10, "find"),
-    event("opened", 15, "find"),
-    event("finished", 20, "find"),
-    event("closed", 20, "find"),
-    counted(7, 1),
+    about_find("started", 10),
+    about_find("opened", 15),
+    about_find("finished", 20),
+    about_find("closed", 20, 10),
+    counted(6, 1),
 )
+GAVE_UP = event("gave_up", 30, "read", why="no")
+FAILED = Event(id="40-0", kind="failed", at_ms=40)
 
 
 def test_children_are_counted_at_the_stage_that_takes_the_items() -> None:
@@ -135,32 +169,156 @@ def test_children_are_counted_at_the_stage_that_takes_the_items() -> None:
 
 
 def test_what_one_child_does_is_not_what_its_stage_does() -> None:
-    _, read, *_ = of_children(*BEGUN, event("gave_up", 30, "read", why="no"))
+    _, read, *_ = of_children(*BEGUN, GAVE_UP)
 
     assert (read.state, read.note, read.ended_ms) == ("running", "7 of 10, 1 lost", None)
 
 
 def test_stages_of_children_are_done_when_the_join_follows() -> None:
-    fired = Event(id="40-0", kind="fired", at_ms=40, value={"total": 10, "done": 8, "lost": 2})
-    _, read, inner, last = of_children(*BEGUN, fired)
+    lost = [event("gave_up", at_ms, "sum", why="no") for at_ms in (30, 31)]
+    _, read, inner, last = of_children(*BEGUN, *lost, fired(40, total=10, done=8, lost=2))
 
     assert (read.state, read.note, read.ended_ms) == ("done", "8 of 10 done, 2 lost", 40)
-    assert (inner.state, last.state) == ("done", "waiting")
+    assert (inner.state, inner.note, last.state) == ("done", "2 given up", "waiting")
 
 
-def test_stages_of_children_have_failed_with_their_run_until_a_redrive_goes_on() -> None:
-    failed = Event(id="40-0", kind="failed", at_ms=40)
-    _, read, *_ = of_children(*BEGUN, failed)
+def test_a_fan_that_fires_ends_no_stage_of_another_one() -> None:
+    assert states(of_children(*BEGUN, fired(40, "another")))["read"] == "running"
+
+
+def test_a_stage_that_no_job_came_to_has_not_run() -> None:
+    none = of_children(*BEGUN[:3], about_find("closed", 20, 0), fired(20, total=0, done=0, lost=0))
+    assert states(none) == {"find": "done", "read": "not run", "sum": "not run", "print": "waiting"}
+
+    end = fired(40, total=10, done=10, lost=0)
+    seen = of_children(*BEGUN, end)
+    assert unsettled(seen, end) == ["read", "sum"]
+    assert states(with_jobs(seen, {"read": job(JobState.DONE), "sum": None}, decided=True)) == {
+        "find": "done",
+        "read": "done",
+        "sum": "not run",
+        "print": "waiting",
+    }
+
+
+def test_of_stages_of_children_those_that_lost_one_have_failed_with_their_run_until_a_redrive_goes_on() -> (
+    None
+):
+    seen = of_children(*BEGUN, GAVE_UP, FAILED)
+    assert unsettled(seen, FAILED) == ["read", "sum"]
+    _, read, inner, last = failed = ended(seen, "failed")
     assert (read.state, read.note) == ("failed", "7 of 10, 1 lost")
+    assert (inner.state, last.state) == ("goes on", "not run")
 
-    _, read, *_ = of_children(*BEGUN, failed, counted(7, 0))
+    _, read, *_ = advance(failed, counted(7, 0))
     assert (read.state, read.note, read.ended_ms) == ("running", "7 of 10", None)
+
+
+# Forks
+
+
+def job(state: JobState, output: Any = None, why: str = "") -> JobLine:
+    failure = FailureLine(kind="Error", text=why) if why else None
+    return JobLine(
+        id="j",
+        stage="s",
+        state=state,
+        attempt=2,
+        worker="w1",
+        began_ms=21,
+        ended_ms=29,
+        output=output,
+        failure=failure,
+    )
+
+
+SHOP = (
+    stage("find"),
+    stage("price", "find", inside=("find",), skips=True),
+    stage("stock", "find", inside=("find",)),
+    stage("answer", "price", "stock", edge="join"),
+)
+FORKED = (about_find("started", 10), about_find("finished", 20), about_find("closed", 20, 2))
+
+
+def test_a_branch_has_the_state_of_its_job_and_no_counts() -> None:
+    counts = Progress(stage="find", done=1, total=2, lost=0)
+    seen = staged(*SHOP, events=(*FORKED, counts))
+
+    assert states(seen) == {"find": "done", "price": "waiting", "stock": "waiting", "answer": "waiting"}
+    assert [each.note for each in seen] == ["", "", "", ""]
+    assert shown_at(seen, counts) == "find"
+    assert open_branches(seen) == ["price", "stock"]
+
+    looked = with_jobs(seen, {"price": job(JobState.RUNNING), "stock": job(JobState.DONE)}, decided=False)
+    assert states(looked) == {"find": "done", "price": "running", "stock": "done", "answer": "waiting"}
+    assert open_branches(looked) == ["price"]
+
+
+def test_branches_are_not_looked_at_before_they_have_begun() -> None:
+    assert open_branches(staged(*SHOP, events=FORKED[:1])) == []
+
+
+def test_a_branch_that_fails_leaves_the_others_as_they_are() -> None:
+    gave_up = event("gave_up", 40, "stock", why="no")
+    seen = with_jobs(
+        staged(*SHOP, events=(*FORKED, gave_up, FAILED)), {"price": job(JobState.RUNNING)}, decided=True
+    )
+
+    assert states(ended(seen, "failed")) == {
+        "find": "done",
+        "price": "goes on",
+        "stock": "failed",
+        "answer": "not run",
+    }
+
+
+def test_a_branch_that_is_skipped_has_its_reason() -> None:
+    end = fired(40, total=2, done=2, lost=0)
+    seen = staged(*SHOP, events=(*FORKED, end))
+    assert unsettled(seen, end) == ["price", "stock"]
+
+    seen = with_jobs(seen, {"price": job(JobState.DONE, why="no"), "stock": job(JobState.DONE)}, decided=True)
+
+    _, price, stock, _ = seen
+    assert (price.state, price.note, stock.state) == ("skipped", "Error: no", "done")
+
+
+# The end of a run
+
+
+def test_of_a_run_that_was_cancelled_what_ran_has_stopped_and_the_rest_has_not_run() -> None:
+    running = after(event("started", 10))
+    assert states(ended(running, "cancelled")) == {"fetch": "stopped", "process": "not run"}
+
+    branch = with_jobs(staged(*SHOP, events=FORKED), {"price": job(JobState.OVER)}, decided=True)
+    assert states(branch)["price"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("options", "state"), [({"skips": True}, "skipped"), ({"fallback": "b"}, "fell back"), ({}, "failed")]
+)
+def test_a_stage_that_gave_up_and_let_its_run_go_on_shows_how(options: dict[str, Any], state: str) -> None:
+    gave_up = event("gave_up", 40, "a", why="no")
+    stages = (stage("a", **options), stage("b"))
+
+    (first, _) = staged(*stages, events=(gave_up,))
+    assert (first.state, first.note) == (state, "Error: no")
+
+
+def test_what_cannot_be_handed_on_fails_with_its_run() -> None:
+    events = (event("gave_up", 40, "a", why="no"), FAILED)
+    assert states(staged(stage("a", skips=True), stage("b"), events=events))["a"] == "failed"
+
+    earlier = (event("gave_up", 30, "a", why="no"), FAILED)
+    assert states(staged(stage("a", skips=True), stage("b"), events=earlier))["a"] == "skipped"
 
 
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
         ({"total": 10_000}, "10,000 children"),
+        ({"total": 1}, "1 child"),
         ({"total": 3, "done": 3, "lost": 0}, "3 of 3 done"),
         ({"total": 3, "done": 2, "lost": 1}, "2 of 3 done, 1 lost"),
         ("nothing", ""),

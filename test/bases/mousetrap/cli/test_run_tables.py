@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mousetrap.cli.progress import StageSeen
+from mousetrap.cli.result import result_of
 from mousetrap.cli.tables.runs import event_line, run_heading, runs_table, stages_table, timeline_table
 from mousetrap.shapes import Event, Failure, Fan, Run, RunPage, RunState
 from support.terminal import shown
@@ -70,6 +71,7 @@ def test_why_a_stage_failed_is_shown_whole_and_all_else_is_cut_to_the_line() -> 
             '    0.00 s  fetch       yielded: "amqp://me:***@host"',
         ),
         (Event(id="1", kind="handed_back", at_ms=AT, stage="process"), "    0.00 s  process     handed back"),
+        (Event(id="1", kind="started", at_ms=AT - 4, stage="fetch"), "    0.00 s  fetch       started"),
         (Event(id="1", kind="completed", at_ms=AT + 61_000), "   61.00 s              completed"),
         (
             Event(id="1", kind="closed", at_ms=AT, stage="find", value={"total": 10_000}),
@@ -200,6 +202,15 @@ def test_a_run_shows_what_it_is() -> None:
     )
 
 
+def test_a_run_that_was_stopped_is_named_so_where_others_have_a_result() -> None:
+    run = Run(
+        id=RUN, pipeline="p", state=RunState.CANCELLED, stage="s", updated_ms=AT, accepted_ms=AT, finished_ms=AT,
+    )  # fmt: skip
+    assert shown(result_of(run)) == "cancelled: it has no result"
+    failed = replace(run, state=RunState.FAILED, failure=Failure(kind="E", text="no"))
+    assert shown(result_of(failed)) == "E: no"
+
+
 def test_a_run_shows_how_far_its_children_are() -> None:
     fans = (
         Fan(job="j1", stage="find", state="closed", opened=10_000, total=10_000, done=7309, lost=3),
@@ -222,7 +233,7 @@ def test_a_run_shows_how_far_its_children_are() -> None:
 def test_a_timeline_has_every_attempt_and_its_worker() -> None:
     events = (
         Event(id="1", kind="accepted", at_ms=AT, stage="fetch"),
-        Event(id="2", kind="started", at_ms=AT + 10, stage="fetch", attempt=1, worker="w1"),
+        Event(id="2", kind="started", at_ms=AT - 10, stage="fetch", attempt=1, worker="w1"),
         Event(
             id="3",
             kind="retrying",
@@ -238,7 +249,7 @@ def test_a_timeline_has_every_attempt_and_its_worker() -> None:
         " after  stage  what                       attempt  worker\n"
         "─────────────────────────────────────────────────────────\n"
         "0.00 s  fetch  accepted\n"
-        "0.01 s  fetch  started                          1  w1\n"
+        "0.00 s  fetch  started                          1  w1\n"
         "0.02 s  fetch  retrying: E: [no]                1  w1\n"
         "0.03 s         failed: KeyboardInterrupt"
     )

@@ -1,21 +1,61 @@
 """Shows a run as lines while it happens."""
 
+import threading
+from collections.abc import Mapping, Sequence
 from io import StringIO
+
+import pytest
 
 from mousetrap.cli.output import terminal
 from mousetrap.cli.progress import StageSeen
 from mousetrap.cli.screen import run_screen
-from mousetrap.shapes import Event, Progress
+from mousetrap.shapes import Event, JobLine, JobState, Progress
+
+
+def no_jobs(_: Sequence[str]) -> Mapping[str, JobLine | None]:
+    return {}
+
+
+def job(stage: str, state: JobState) -> JobLine:
+    return JobLine(id="j", stage=stage, state=state, attempt=1, worker="w1", began_ms=2, ended_ms=3)
+
+
+def test_branches_are_looked_at_while_they_run_and_once_more_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What their jobs do is no event of their run."""
+    looks: list[Sequence[str]] = []
+    looked = threading.Event()
+
+    def look(stages: Sequence[str]) -> Mapping[str, JobLine | None]:
+        looks.append(stages)
+        looked.set()
+        return {
+            stage: job(stage, JobState.RUNNING if stage == "stock" else JobState.DONE) for stage in stages
+        }
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    out = StringIO()
+    branches = (StageSeen(name=name, inside="find", in_fork=True) for name in ("price", "stock"))
+    with run_screen(terminal(out, width=80), (StageSeen(name="find"), *branches), look) as show:
+        show(Event(id="1-0", kind="finished", at_ms=1, stage="find", job="f", attempt=1))
+        assert looked.wait(60)
+        show(Event(id="2-0", kind="failed", at_ms=3))
+
+    assert looks[0] == ["price", "stock"]
+    assert looks[-1] in (["stock"], ["price", "stock"])  # as the end came after what was learned, or before
+    last = out.getvalue().rpartition("find")[2]
+    assert all(word in last for word in ("done", "goes on"))
 
 
 def test_children_are_a_line_at_each_tenth_and_other_progress_is_none() -> None:
     out = StringIO()
     stages = (StageSeen(name="find"), StageSeen(name="read", inside="find"))
-    with run_screen(terminal(out, width=80), stages) as show:
+    with run_screen(terminal(out, width=80), stages, no_jobs) as show:
         show(Event(id="1-0", kind="closed", at_ms=1, stage="find", value={"total": 1000}))
         show(Progress(stage="find", done=3, total=4))
         for done in (0, 5, 99, 100, 150, 320, 1000):
-            show(Progress(stage="find", done=done, total=1000, lost=done // 100))
+            show(Progress(stage="find", done=done - done // 100, total=1000, lost=done // 100))
         show(Progress(stage="find", done=7, lost=0))
 
     assert out.getvalue().splitlines() == [

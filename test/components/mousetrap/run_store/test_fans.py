@@ -921,7 +921,10 @@ async def test_a_run_shows_how_far_its_children_are_and_its_timeline_what_is_unu
         assert run is not None
         assert run.progress is not None
         assert (run.state, listed.state) == (RunState.RUNNING, RunState.RUNNING)
-        assert (run.progress.done, run.progress.total, run.progress.lost) == (2, 3, 1)
+        (fan,) = run.fans
+        assert (run.progress.done, run.progress.total, run.progress.lost) == (1, 3, 1)
+        assert (fan.done, fan.total, fan.lost) == (1, 3, 1)
+        assert msgspec.json.encode(run.progress).startswith(b'{"stage":"add","done":1,"total":3,')
         assert [event.kind for event in run.timeline] == [
             "accepted", "started", "opened", "finished", "closed", "gave_up",
         ]  # fmt: skip
