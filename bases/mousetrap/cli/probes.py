@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from mousetrap.api_client import Api, CommandFailed
 from mousetrap.catalogue import PIPELINES
@@ -17,6 +18,7 @@ from mousetrap.cli.checks import (
 from mousetrap.cli.session import given_settings, read_settings
 from mousetrap.job_queue import open_queue, options_of, overdue_rungs
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
+from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.run_store import StoreInfo, open_store
 from mousetrap.settings import Settings, SettingsWrong, check_signing, masked
 from mousetrap.worker_registry import open_registry
@@ -24,6 +26,8 @@ from mousetrap.worker_registry import open_registry
 #: Workers of a stack that was just started send their first heartbeat within so many seconds after the API is ready.
 _FIRST_BEATS_S = 5.0
 _POLL_S = 0.2
+#: Those of the catalogue's pipelines, which are to be served whatever waits.
+_OWN_QUEUES = frozenset(stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages)
 
 
 def all_checks(environ: Mapping[str, str]) -> Iterator[Check]:
@@ -37,11 +41,26 @@ def all_checks(environ: Mapping[str, str]) -> Iterator[Check]:
     yield _signing(settings)
     if settings.api_keys:
         yield check_api_keys(settings.api_keys, time.time())
-    yield from asyncio.run(_broker(settings))
+    queues = asyncio.run(_known_queues(settings))
+    waiting, checks = asyncio.run(_broker(settings, queues))
+    yield from checks
     yield from _store(settings)
     api = _api(settings)
     yield api
-    yield from asyncio.run(_workers(settings, _FIRST_BEATS_S if api.state == "ok" else 0.0))
+    # A file that is not served any more is no fault, unless something waits for it.
+    needed = [queue for queue in queues if queue in _OWN_QUEUES or waiting.get(queue)]
+    yield from asyncio.run(_workers(settings, needed, _FIRST_BEATS_S if api.state == "ok" else 0.0))
+
+
+async def _known_queues(settings: Settings) -> Sequence[str]:
+    """Those of the catalogue, and of the pipelines that workers publish: the former alone where the store is away."""
+    known = KnownPipelines(PIPELINES, settings.keyring)
+    with suppress(
+        MousetrapError, ValueError
+    ):  # a ValueError is about the address; another check reports either
+        async with open_registry(settings.store_url, tls=settings.tls) as registry:
+            await known.refresh(registry)
+    return list(dict.fromkeys(stage.queue for pipeline in known.values() for stage in pipeline.stages))
 
 
 def _signing(settings: Settings) -> Check:
@@ -61,29 +80,35 @@ def _signing(settings: Settings) -> Check:
     return Check("signing", "ok", f"on, with key {keys[0]}{f' of {len(keys)}' if keys[1:] else ''}")
 
 
-async def _broker(settings: Settings) -> Sequence[Check]:
-    queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
+async def _broker(
+    settings: Settings, queues: Sequence[str]
+) -> tuple[Mapping[str, int | None], Sequence[Check]]:
+    """How many messages wait in each queue, None where it is not there; and what was found."""
     try:
         async with open_queue(settings, [], name="doctor") as broker:
             await broker.check()
             waiting = {queue: await _ready(broker, queue) for queue in queues}
             dead = {queue: await _ready(broker, dead_queue(queue)) or 0 for queue in queues}
     except (MousetrapError, ValueError) as error:  # a ValueError is about the address
-        return [Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")]
-    ready_counts = ", ".join(
-        f"{queue}: not there before a worker or the API declares it"
-        if ready is None
-        else f"{queue}: {ready} ready"
-        for queue, ready in waiting.items()
-    )
-    answers = Check("broker", "ok", f"{masked(settings.broker_url)} answers ({ready_counts})")
+        return {}, [Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")]
     there = [queue for queue in queues if waiting[queue] is not None]
-    return [
-        answers,
+    return waiting, [
+        Check("broker", "ok", f"{masked(settings.broker_url)} answers ({_in_words(waiting)})"),
         await _queues(settings, there),
         check_dead_letters(dead, settings.dead_max_length),
         *(_delays(settings) if there and settings.broker_url.startswith("amqp") else ()),
     ]
+
+
+def _in_words(waiting: Mapping[str, int | None]) -> str:
+    """What waits where; the empty queues are counted."""
+    empty = sum(ready == 0 for ready in waiting.values())
+    parts = [
+        f"{queue}: {ready} ready" if ready else f"{queue}: not there before a worker or the API declares it"
+        for queue, ready in waiting.items()
+        if ready != 0
+    ]
+    return ", ".join([*parts, *([f"{empty} empty queues"] if empty else [])])
 
 
 def _delays(settings: Settings) -> Iterator[Check]:
@@ -140,9 +165,8 @@ async def store_info(settings: Settings) -> StoreInfo:
         return await store.info()
 
 
-async def _workers(settings: Settings, timeout_s: float) -> Sequence[Check]:
+async def _workers(settings: Settings, queues: Sequence[str], timeout_s: float) -> Sequence[Check]:
     """Asks again until the timeout while a queue has no worker. No check where the store is away: another check reports that."""
-    queues = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]
     deadline = time.monotonic() + timeout_s
     try:
         async with open_registry(settings.store_url, tls=settings.tls) as registry:

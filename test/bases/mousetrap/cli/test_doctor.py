@@ -1,5 +1,6 @@
 """What the doctor finds, its advice and its exit code."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +9,11 @@ import pytest
 from redis import Redis
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from mousetrap.job_queue import QueueOptions, open_channel
-from mousetrap.jobs import QueueUnreachable
+from mousetrap.job_queue import QueueOptions, open_channel, open_queue
+from mousetrap.jobs import Message, QueueUnreachable, dead_queue
+from mousetrap.settings import Settings
 from support.ports import closed_port
+from support.published import a_pipeline, beat
 from support.valkey import administrator
 
 #: Runs a command; `conftest.py` has it.
@@ -111,6 +114,27 @@ def test_looking_at_a_broker_declares_nothing(
         broker = next(check for check in json.loads(done.out) if check["name"] == "broker")
         assert broker["state"] == "ok"
         assert "start_fetch: not there before" in broker["found"]
+
+
+async def given_up(store_url: str, queue: str) -> None:
+    """A dead letter of this queue, of a worker that has left its manifests."""
+    settings = Settings.from_environ({"MOUSETRAP_BROKER_URL": store_url})
+    async with open_queue(settings, [queue], name="test") as broker:
+        await broker.publish(dead_queue(queue), Message("j1", b"{}"))
+
+
+async def test_queues_of_pipelines_that_workers_publish_are_looked_at_too(
+    mousetrap: Command, store_url: str
+) -> None:
+    await beat(store_url, "w1", a_pipeline())
+    await given_up(store_url, "texts")
+
+    done = await asyncio.to_thread(mousetrap, "doctor", "--json", settings=environ(store_url))
+
+    found = {check["name"]: check["found"] for check in json.loads(done.out)}
+    assert "texts_kept: not there before" in found["broker"]
+    assert found["dead-letters"] == "texts: 1"
+    assert "texts" not in found["workers"]  # nothing waits there
 
 
 def test_a_queue_that_another_version_made_is_named_in_the_words_of_every_other_process(

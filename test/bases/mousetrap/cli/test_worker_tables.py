@@ -16,20 +16,28 @@ def a_worker(state: WorkerState, doing: int, *, running: int, silent: float) -> 
 
 
 def test_workers_fit_into_80_columns_with_what_they_run() -> None:
-    workers = [a_worker("serving", 0, running=0, silent=1.2), a_worker("stale", 1, running=1, silent=123)]
+    workers = [a_worker("serving", 0, running=0, silent=1.2), a_worker("stuck", 1, running=1, silent=123)]
 
     assert shown(workers_table(workers)) == (
         "worker          state    stages               running  done  failed     silent\n"
         "──────────────────────────────────────────────────────────────────────────────\n"
         "host-4711-9f3c  serving  earthquakes.fetch    0 of 10  1204       2     1.20 s\n"
         "                         earthquakes.process\n"
-        "host-4711-9f3c  stale    earthquakes.fetch    1 of 10  1204       2  2 min 3 s\n"
+        "host-4711-9f3c  stuck    earthquakes.fetch    1 of 10  1204       2  2 min 3 s\n"
         "                         earthquakes.process\n"
         "\n"
         "run                               stage  attempt        for  worker\n"
         "───────────────────────────────────────────────────────────────────────────\n"
         f"{RUN}  fetch        2  1 min 2 s  host-4711-9f3c"
     )
+
+
+def test_a_worker_that_is_gone_is_not_shown_at_work() -> None:
+    table = shown(workers_table([a_worker("stale", 1, running=1, silent=123)]))
+
+    assert table.splitlines()[2].split()[:4] == ["host-4711-9f3c", "stale", "earthquakes.fetch", "had"]
+    assert RUN not in table
+    assert "more" not in table
 
 
 def test_of_very_many_jobs_the_first_are_shown() -> None:
