@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ from mousetrap.run_store.claim_replies import read_fired
 from mousetrap.run_store.keys import newest_key, packed_job_key, packed_run_key
 from mousetrap.run_store.notifications import CHANGES, ENDS
 from mousetrap.run_store.packed.call import Call
-from mousetrap.run_store.packed.fans import fans_text, in_fans, needed
-from mousetrap.run_store.packed.sender import LIBRARY, Sender, fan_keys, function_call
+from mousetrap.run_store.packed.fans import in_fans, needed
+from mousetrap.run_store.packed.sender import LIBRARY, Sender, function_call
 from mousetrap.run_store.packed.transitions import CloseFan, RecordDone, RecordGiveUp, RecordRetry, WaitOut
+from mousetrap.run_store.packed.way_ends import WayEnds
 from mousetrap.run_store.records import STOPPED
 from mousetrap.run_store.requests import Decision, DecisionRequest
 from mousetrap.run_store.signed_records import signed_verdict, write_verdict
@@ -30,9 +32,6 @@ _OURS = re.compile("[0-9a-f]{32}")
 UNKNOWN_STAGE = "?"
 #: The result of a decision that is recorded and has ended its run, as the last of children that nothing joins does.
 _COMPLETED = "completed"
-#: What the records of one moment begin with, by claim, whether the stage is the last, and what follows: the same for all
-#: jobs of a stage that were claimed together.
-_Heads = dict[tuple[bytes, bool, str | None], bytes]
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -44,8 +43,23 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
     plain: bool
     #: Where the run's first byte is; 0 where it was not asked for.
     run: int = 0
-    #: Whether it ends a child's way.
-    joins: bool = False
+    #: Which of the replies there is its own, where the decision ends a child's way; else -1.
+    end: int = -1
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the decisions of one call share."""
+
+    call: Call
+    worker: str
+    now_ms: int
+    ends: WayEnds
+    #: What the records begin with, by claim, whether the stage is the last, and what follows; of ends of ways by claim and what
+    #: follows: the same for all jobs of a stage that were claimed together.
+    heads: dict[tuple[bytes, bool, str | None] | tuple[bytes, str | None], bytes] = field(
+        default_factory=dict
+    )
 
 
 class Decisions:
@@ -59,9 +73,9 @@ class Decisions:
 
     def plan(self, call: Call, requests: Sequence[DecisionRequest], worker: str) -> list[Planned]:
         """Puts the decisions into the call, and notifies those who wait for their runs."""
-        now = self._sender.now_ms()
-        heads: _Heads = {}
-        planned = [self._first(call, request, worker, now, heads) for request in requests]
+        plan = _Plan(call, worker, self._sender.now_ms(), WayEnds(call))
+        planned = [self._first(plan, request) for request in requests]
+        plan.ends.close(plan.now_ms, self._ttl)
         newest: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
         changed = []
         for request in requests:
@@ -97,24 +111,22 @@ class Decisions:
             results = ["recorded" if it == _COMPLETED else it for it in results]
         return results
 
-    def _first(self, call: Call, request: DecisionRequest, worker: str, now: int, heads: _Heads) -> Planned:
-        job, claim = request.job, request.claim.record
-        outcome = request.outcome
+    def _first(self, plan: _Plan, request: DecisionRequest) -> Planned:
+        job, claim, outcome = request.job, request.claim.record, request.outcome
         is_plain = (
             isinstance(outcome, Done) and outcome.instead_of is msgspec.UNSET and not _is_parent(outcome)
         )
         if not claim or not is_plain:
-            transition = self._transition(request, worker)
-            return Planned(request, call.add(*function_call(transition)), plain=False)
-        key, run = packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)
+            return self._by_lua(plan, request)
         if job.fans and request.joins:
-            return self._join(call, request, now)
-        of = claim, request.last, request.next_stage
-        if (head := heads.get(of)) is None:
-            head = heads[of] = _head(*of, now)
+            return self._end(plan, request)
+        call, of = plan.call, (claim, request.last, request.next_stage)
+        if (head := plan.heads.get(of)) is None:
+            head = plan.heads[of] = _head(*of, plan.now_ms)
         record = head + self._verdict(request)
+        key, run = packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)
         if request.last:
-            call.keep(job.run_id, job.accepted_ms, now, self._ttl)
+            call.keep(job.run_id, job.accepted_ms, plan.now_ms, self._ttl)
             place = call.add("FCALL", f"{LIBRARY.name}_decide", 2, key, run, claim, record, self._ttl)
             return Planned(request, place, plain=True)
         if self._sender.compares:
@@ -123,19 +135,19 @@ class Decisions:
             place = call.add("FCALL", f"{LIBRARY.name}_decide", 1, key, claim, record, self._ttl)
         return Planned(request, place, plain=True, run=call.add("GETRANGE", run, "0", "0"))
 
-    def _join(self, call: Call, request: DecisionRequest, now: int) -> Planned:
+    def _by_lua(self, plan: _Plan, request: DecisionRequest) -> Planned:
+        transition = self._transition(request, plan.worker)
+        return Planned(request, plan.call.add(*function_call(transition)), plain=False)
+
+    def _end(self, plan: _Plan, request: DecisionRequest) -> Planned:
         """The end of a child's way, which is counted with it."""
-        job, claim = request.job, request.claim.record
+        job, of = request.job, (request.claim.record, request.next_stage)
         if not _OURS.fullmatch(job.id):  # which Lua finds out as well
-            return Planned(request, call.add(*function_call(self._transition(request, ""))), plain=False)
-        following = msgspec.json.encode(request.next_stage or UNKNOWN_STAGE)
-        head = b'D%b,"decided_ms":%d,"next":%b,"joins":true}\n' % (claim[1:-1], now, following)
-        keys = [packed_job_key(job.run_id, job.id), packed_run_key(job.run_id)]
-        keys += [key for place in job.fans for key in fan_keys(job.run_id, place.job)]
-        about = (head + self._verdict(request), job.run_id, job.id, fans_text(job), now, self._ttl)
-        slot = (job.fans[-1].index, bytes.fromhex(job.id))
-        place = call.add("FCALL", f"{LIBRARY.name}_join", len(keys), *keys, claim, *about, *slot)
-        return Planned(request, place, plain=True, joins=True)
+            return self._by_lua(plan, request)
+        if (head := plan.heads.get(of)) is None:
+            head = plan.heads[of] = _head_of_end(*of, plan.now_ms)
+        place, end = plan.ends.add(job, request.claim.record, head + self._verdict(request))
+        return Planned(request, place, plain=True, end=end)
 
     def _result(self, planned: Planned, replies: Sequence[Any]) -> Any:
         """None where it is for Lua to judge."""
@@ -146,9 +158,12 @@ class Decisions:
             return self._sender.error(reply)
         if not reply or isinstance(reply, Exception):
             return None
-        if planned.joins:
-            return "recorded" if reply == 1 else self._answer(reply)
+        if planned.end >= 0:
+            return self._result_of_end(reply[planned.end])
         return "over" if planned.run and replies[planned.run] in STOPPED else "recorded"
+
+    def _result_of_end(self, reply: Any) -> Any:
+        return "recorded" if reply == 1 else self._answer(reply) if reply else None
 
     def _answer(self, reply: Any) -> Any:
         try:
@@ -218,6 +233,11 @@ class Decisions:
 def _head(claim: bytes, last: bool, next_stage: str | None, now: int) -> bytes:
     following = b"" if last else b',"next":%b' % msgspec.json.encode(next_stage)
     return b'D%b,"decided_ms":%d%b}\n' % (claim[1:-1], now, following)
+
+
+def _head_of_end(claim: bytes, next_stage: str | None, now: int) -> bytes:
+    following = msgspec.json.encode(next_stage or UNKNOWN_STAGE)
+    return b'D%b,"decided_ms":%d,"next":%b,"joins":true}\n' % (claim[1:-1], now, following)
 
 
 def _completes(request: DecisionRequest) -> bool:

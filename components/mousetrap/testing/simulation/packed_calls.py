@@ -20,18 +20,33 @@ def packed_calls(commands: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
     ids of job and run.
     """
     for command in commands:
-        if (call := _call(command)) is not None:
-            yield call
+        yield from _calls(command)
 
 
 def packed_transitions(commands: Sequence[Sequence[Any]], replies: Sequence[Any]) -> list[Transition]:
     """The transitions that the commands asked for, with the reply to each."""
     happened: list[Transition] = []
     for command, reply in zip(commands, replies, strict=True):
-        call = _call(command)
-        if call is not None and not isinstance(reply, Exception):
-            happened.append((call[0], call[1:], _answer(call[0], reply)))
+        calls = [] if isinstance(reply, Exception) else _calls(command)
+        of_each = reply if isinstance(reply, list) else [reply]
+        happened += [
+            (name, arguments, _answer(name, own))
+            for (name, *arguments), own in zip(calls, of_each, strict=False)
+        ]
     return happened
+
+
+def _calls(command: Sequence[Any]) -> list[list[Any]]:
+    match command:
+        case ["FCALL", str(name), int(count), *words] if name.endswith("_join"):
+            run, records = words[count], words[count + 5 :: 4]
+            jobs = words[count - len(records) : count]
+            return [
+                ["plain_decision", job[2], run, record]
+                for key, record in zip(jobs, records, strict=True)
+                if (job := _JOB_KEY.fullmatch(key))
+            ]
+    return [] if (call := _call(command)) is None else [call]
 
 
 def _call(command: Sequence[Any]) -> list[Any] | None:
@@ -48,8 +63,6 @@ def _call(command: Sequence[Any]) -> list[Any] | None:
         case ["FCALL", name, 2, key, _, _, record, _] if name.endswith("_decide"):
             job = _JOB_KEY.fullmatch(key)
             return ["plain_completion", job[2], job[1], record] if job else None
-        case ["FCALL", name, int(), *_, record, run, job, _, _, _, _, _] if name.endswith("_join"):
-            return ["plain_decision", job, run, record]
         case ["FCALL", _, int(count), *_, bytes(transition)] if 0 < count == len(command) - 4:
             decoded: list[Any] = msgspec.msgpack.decode(transition)
             return decoded[-1] if decoded[0] == "in_fan" else decoded  # the transition of a job in fans

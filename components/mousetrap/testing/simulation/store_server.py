@@ -57,7 +57,8 @@ class StoreServer:
         function = self._functions.get(name.encode())
         if function is None:
             raise ReplyError("Function not found")
-        return function(*(self._lua.table_from([_bytes(each) for each in given]) for given in (keys, args)))
+        reply = function(*(self._lua.table_from([_bytes(each) for each in given]) for given in (keys, args)))
+        return list(reply.values()) if _lua51().lua_type(reply) == "table" else reply
 
     def command(self, name: str, *args: Any) -> Any:
         """One command as a client sends it."""

@@ -100,8 +100,28 @@ async def ended(store: RunStore, child: Job, outcome: Outcome | None = None) -> 
 
 
 async def ended_as(store: RunStore, child: Job, claim: Granted, outcome: Outcome | None = None) -> Any:
-    done = Done(msgspec.Raw(bytes(child.payload) * 2))
-    return await decided(store, child, claim, outcome or done, next_stage="sum", joins=True)
+    (reply,) = await ended_together(store, [(child, claim, outcome)])
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+async def ended_together(
+    store: RunStore, ends: Sequence[tuple[Job, Granted, Outcome | None]]
+) -> Sequence[Any]:
+    """The replies to outcomes of children that are recorded in one call."""
+    requests = [
+        DecisionRequest(
+            child,
+            outcome or Done(msgspec.Raw(bytes(child.payload) * 2)),
+            claim,
+            last=False,
+            next_stage="sum",
+            joins=True,
+        )
+        for child, claim, outcome in ends
+    ]
+    return (await store.exchange(requests, (), worker="w1")).decisions
 
 
 async def redriven(store: RunStore, job: Job) -> Job:
@@ -487,6 +507,110 @@ async def test_any_order_with_any_repeats_fires_once(store_url: str) -> None:
             assert len({reply for reply in replies if isinstance(reply, Fired)}) == 1
             assert {reply for reply in replies if not isinstance(reply, Fired)} == {"recorded"}
             assert counts(store_url, parent) == (40, 28, 12, "fired")
+
+
+async def test_children_that_end_together_count_once_each_whatever_comes_twice(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        chance = random.Random(17)
+        for number in range(4):
+            parent = await opened_run(store, f"r{number}")
+            claim, children = await fanned(store, parent, 200, need=0.5)
+            held: Any = await store.exchange(
+                (), [ClaimRequest(it, False, 60.0) for it in children], worker="w1"
+            )
+            lost = set(chance.sample(range(200), chance.choice([0, 60])))
+            ends = [
+                (child, granted, DEAD if child.fans[-1].index in lost else None)
+                for child, granted in zip(children, held.claims, strict=True)
+            ]
+            ends += chance.choices(ends, k=60)
+            if number:
+                chance.shuffle(ends)
+            if number < 3:
+                await closed(store, parent, claim, 200, need=0.5)
+            replies: list[Any] = []
+            while ends:
+                some = chance.randrange(1, 150)
+                replies += await ended_together(store, ends[:some])
+                ends = ends[some:]
+            if number == 3:
+                replies.append(await closed(store, parent, claim, 200, need=0.5))
+
+            fired = {reply for reply in replies if isinstance(reply, Fired)}
+            assert fired == {Fired(parent.id, claim.fence, 200, 200 - len(lost), len(lost), JOIN)}
+            assert {reply for reply in replies if not isinstance(reply, Fired)} == {"recorded"}
+            assert counts(store_url, parent) == (200, 200 - len(lost), len(lost), "fired")
+            found = await store.children(parent.run_id, parent.id, 0, 200)
+            assert [it.index for it in found if it.state == "done"] == sorted({*range(200)} - lost)
+
+
+async def test_of_children_that_end_together_each_is_judged_by_itself(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent, outer, inner = await nested(store)
+        another = await opened_run(store, "r2")
+        _, children = await fanned(store, another, 5)
+        ends = [(child, await claimed(store, child), None) for child in (*children, *inner, outer[1])]
+        taken_over = await claimed(store, children[1], worker="w2", redelivered=True)
+        with console(store_url) as client:
+            key = packed_job_key("r2", children[3].id)
+            client.delete(key)
+            client.rpush(key, "x")
+
+        replies = await ended_together(store, ends)
+
+        assert [*replies[:3], replies[4], replies[5], replies[7]] == ["recorded", "stale", *["recorded"] * 4]
+        assert isinstance(replies[3], RecordDamaged)
+        assert isinstance(replies[6], Fired)
+        assert [fan_of(store_url, it)["done"] for it in (parent, outer[0])] == [1, 2]
+        assert fan_of(store_url, another)["done"] == 3
+        assert await ended_as(store, children[1], taken_over) == "recorded"
+        assert fan_of(store_url, another)["done"] == 4
+
+
+async def test_children_that_end_together_are_counted_in_a_fan_whose_opening_is_forgotten(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        _, children = await fanned(store, parent, 5)
+        ends = [(child, await claimed(store, child), None) for child in children]
+        with console(store_url) as client:
+            client.hset(fan_key("r1", parent.id), "opened", 2)
+
+        replies = await ended_together(store, [ends[3], ends[0], ends[1]])
+
+        assert replies == ["recorded"] * 3
+        assert [fan_of(store_url, parent)[name] for name in ("opened", "done")] == [4, 3]
+
+
+async def test_jobs_on_one_way_that_end_together_count_once(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, children = await fanned(store, parent, 3)
+        jobs = [child_of(parent, 0, claim.fence, stage="halve"), *children]
+
+        replies = await ended_together(store, [(job, await claimed(store, job), None) for job in jobs])
+
+        assert replies == ["recorded"] * 4
+        assert fan_of(store_url, parent)["done"] == 3
+
+
+async def test_children_that_end_together_keep_their_fan(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        _, children = await fanned(store, parent, 3)
+        ends = [(child, await claimed(store, child), None) for child in children]
+        keys = fan_key("r1", parent.id), fan_out_key("r1", parent.id)
+        with console(store_url) as client:
+            client.hset(keys[0], "kept", 1)
+            for key in keys:
+                client.pexpire(key, 60_000)
+
+            await ended_together(store, ends[:2])
+
+            left: Any = [client.pttl(key) for key in keys]
+        assert min(left) > 3_000_000
+        assert fan_of(store_url, parent)["done"] == 2
 
 
 # What is given up

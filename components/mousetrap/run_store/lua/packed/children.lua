@@ -132,37 +132,49 @@ function transitions.stall(job, run, attempt, worker, verdict, failure, ttl)
   return record_death(run, load_run(run), job, held, attempt, worker, verdict, failure, failure, ttl)
 end
 
--- One of many children, none of which is lost, and not the last: whether it is such a one, which is counted then. All that `settle`
--- finds of any is as here; this is two thirds of its cost.
-local function count_usual(keys, args)
-  local fan, out, start = keys[#keys - 1], keys[#keys], args[8] * SLOT
-  if redis.call('GETRANGE', out, start, start) ~= '\0' then return false end
-  local state, total, done, lost, opened, kept =
-    unpack(redis.call('HMGET', fan, 'state', 'total', 'done', 'lost', 'opened', 'kept'))
-  total, done, opened, kept = tonumber(total or ''), tonumber(done or ''), tonumber(opened or ''), tonumber(kept or '')
-  if not (total and done and opened and kept) or lost ~= '0' then return false end
-  if state ~= 'open' and (state ~= 'closed' or done + 1 >= total) then return false end
-  if args[8] + 0 >= opened or args[6] - kept > args[7] / 64 then return false end
-  redis.call('HSET', fan, 'done', done + 1, 'at', args[6])
-  redis.call('SETRANGE', out, start, 'D' .. args[9])
-  return true
+-- Whether the end of a way is one of many, and nothing else follows from it: then it is counted without `settle`, at a third of the cost.
+-- A fan that is broken has failed its run before.
+local function is_usual(fan, index, ttl)
+  return fan and (fan.state == 'open' or (fan.state == 'closed' and fan.done + fan.lost + 1 < fan.total))
+    and index < fan.opened and now - fan.kept <= ttl / 64
 end
 
--- The usual end of a child's way: 1 where it is recorded, or the reply with what it fired; 0 where it is for `done` to judge. The
--- keys: of the job, its run, and the fans. Arguments: the claim, the record, the ids of run and job, the places, the time, how long
--- it is kept, the index in the innermost fan, and the job's id in bytes.
-local function join(keys, args)
-  local claim, record, run, job, fans, ttl = args[1], args[2], args[3], args[4], args[5], args[7]
-  if redis.call('GET', keys[1]) ~= claim then return 0 end
-  local state = RUN_STATES[redis.call('GETRANGE', keys[2], 0, 0)]
-  if not state or STOPPED[state] then return 0 end
-  local fired
-  if not count_usual(keys, args) then
-    places, joins, now = read_places(fans), true, tonumber(args[6])
-    local counted
-    counted, fired = pcall(settle, { run = run, job = job, ttl = tonumber(ttl), failure = '' }, #places, job, 'D')
-    if not counted then return 0 end
+-- Usual ends are counted together.
+local function save_counted(at)
+  if at.counted then redis.call('HSET', fan_key(at.run, at.fan.job), 'done', at.fan.done, 'at', now) end
+  at.fan, at.counted = nil, false
+end
+
+-- The end of one way: 1 where it is recorded, or the reply with what it fired; 0 where it is for `done` to judge, as all that fails is.
+local function end_way(at, key, claim, record, index, id)
+  if not at.goes_on or redis.call('GET', key) ~= claim then return 0 end
+  at.fan = at.fan or load_fan(at.run, at.parent)
+  local slot, fired = index * SLOT, nil
+  if is_usual(at.fan, tonumber(index), at.ttl) and redis.call('GETRANGE', at.out, slot, slot) == '\0' then
+    redis.call('SETRANGE', at.out, slot, 'D' .. id)
+    at.fan.done, at.counted = at.fan.done + 1, true
+  else
+    save_counted(at)
+    places, at.job = read_places(at.of .. ' ' .. index), string.sub(key, -2 * #id)
+    fired = settle(at, #places, at.job, 'D')
   end
-  redis.call('SET', keys[1], record, 'PX', ttl)
+  redis.call('SET', key, record, 'PX', at.ttl)
   return fired and cmsgpack.pack({ 'recorded', unpack(fired) }) or 1
+end
+
+-- Ends of children's ways in one fan, each as above. The keys: of the run, of the fans, and of the jobs. Arguments: the run's id, the
+-- places of a job but for its index in the innermost fan, the time, how long it is kept; and of each job the claim, the record, that
+-- index, and its id in bytes.
+local function join(keys, args)
+  local jobs = (#args - 4) / 4
+  local before, state, replies = #keys - jobs, RUN_STATES[redis.call('GETRANGE', keys[1], 0, 0)], {}
+  local at = { run = args[1], of = args[2], parent = string.match(args[2], '%S+$'), out = keys[before], ttl = tonumber(args[4]),
+    failure = '', goes_on = state and not STOPPED[state] }
+  now, joins = tonumber(args[3]), true
+  for place = 1, jobs do
+    local whole, reply = pcall(end_way, at, keys[before + place], unpack(args, place * 4 + 1, place * 4 + 4))
+    replies[place] = whole and reply or 0
+  end
+  save_counted(at)
+  return replies
 end
