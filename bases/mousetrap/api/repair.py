@@ -45,7 +45,10 @@ class Rerun(BaseModel):
 async def cancel_run(
     run_id: Annotated[str, Path(pattern=RUN_ID)], store: WithStore, audit: WithAudit
 ) -> shapes.Cancelled:
-    """Cancels a run: no attempt of it begins after this, and those that run are stopped. Repeating it changes nothing."""
+    """Cancels a run: no attempt of it begins after this, and those that run are stopped. Repeating it changes nothing.
+
+    A run that has failed can be cancelled while other children of it go on.
+    """
     with audit.act("cancel", run=run_id) as done:
         state = await store.cancel(run_id)
         if state is None:

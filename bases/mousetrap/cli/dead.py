@@ -216,6 +216,8 @@ def _print_repaired(done: "Repaired", ids: Sequence[str] = ()) -> None:
         f"{done.redriven} redriven" if done.redriven or not done.discarded else f"{done.discarded} discarded"
     )
     if done.stale:
-        print_line(f"{done.stale} dropped: their jobs have gone on without them")
+        print_line(
+            f"{done.stale} dropped: their jobs have gone on without them, or their runs are cancelled or have expired"
+        )
     if done.left or done.unseen:
         print_line(f"{done.left + done.unseen} left: repeat the command for them")

@@ -123,7 +123,10 @@ def show(run: RunId, as_json: AsJson = False) -> None:
 def cancel(
     run: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")],
 ) -> None:
-    """Cancel runs: no attempt of them begins any more. Exits 1 when one had ended before, 2 when there is no such run."""
+    """Cancel runs: no attempt of them begins any more. Exits 1 when one had ended before, 2 when there is no such run.
+
+    One that has failed can be cancelled while other jobs of a fan-out go on.
+    """
     from mousetrap.api_client import Misused, RunEnded
     from mousetrap.cli.output import print_line
     from mousetrap.cli.short_ids import with_run

@@ -95,7 +95,12 @@ class Redriven(_Repaired):
     """The result of redriving the selected letters."""
 
     redriven: int
-    stale: Annotated[int, Doc("Letters dropped because their job has gone on without them.")]
+    stale: Annotated[
+        int,
+        Doc(
+            "Letters dropped because their job has gone on without them, or its run is cancelled or has expired."
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

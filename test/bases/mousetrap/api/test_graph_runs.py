@@ -15,7 +15,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.settings import Settings
 from support.api_server import serving
 from support.clients import http_client
-from support.workbench import Workbench, on_streams, workbench_for
+from support.workbench import TIMEOUT_S, Workbench, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues
 
@@ -65,6 +65,11 @@ class Caller:
 
     async def post(self, path: str, body: Any, status: int = 200) -> Any:
         answer = await asyncio.to_thread(self._client.post, path, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def delete(self, path: str, status: int = 200) -> Any:
+        answer = await asyncio.to_thread(self._client.delete, path)
         assert answer.status_code == status, answer.text
         return answer.json()
 
@@ -139,6 +144,32 @@ async def test_one_call_redrives_what_a_run_has_lost_and_the_join_follows(
 
 
 @on_streams
+
+
+async def test_a_run_that_has_failed_is_cancelled_while_its_other_children_go_on(
+    queue_url: str, store_url: str
+) -> None:
+    begun = asyncio.Event()
+
+    async def reads_on(word: str) -> int:
+        if word == "long":
+            begun.set()
+            await asyncio.Event().wait()
+        return int(word)
+
+    async with served(queue_url, store_url, reads_on) as api:
+        over = await api.finished("x y")
+        await api.delete(f"/runs/{over}", 409)
+        run_id = await api.finished("x long")
+        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
+        cancelled = await api.delete(f"/runs/{run_id}")
+        run = await api.get(f"/runs/{run_id}")
+        redriven = await api.post("/dead/redrive", {"run": run_id})
+
+    assert (cancelled["state"], run["state"]) == ("cancelled", "cancelled")
+    assert (redriven["redriven"], redriven["stale"]) == (0, 1)
+
+
 async def test_a_run_is_repeated_from_its_join(queue_url: str, store_url: str) -> None:
     async with served(queue_url, store_url) as api:
         run_id = await api.finished("1 2 3 4 5")

@@ -689,6 +689,59 @@ async def test_a_join_needs_a_share_or_a_number(store_url: str, need: float, los
         assert (await state_of(store) is RunState.FAILED) == fails
 
 
+async def test_a_run_that_has_failed_is_cancelled_while_children_of_it_go_on(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, children = await fanned(store, parent, 4)
+        held = await claimed(store, children[1])
+        await ended(store, children[0], DEAD)
+        assert await state_of(store) is RunState.FAILED
+        await closed(store, parent, claim, 4)
+
+        assert [await store.cancel("r1") for _ in range(2)] == [RunState.CANCELLED] * 2
+
+        assert await ended_as(store, children[1], held) == "over"
+        assert isinstance(await claimed(store, children[2]), Over)
+        assert isinstance(await claimed(store, parent, worker="w2", redelivered=True), Over)
+        assert await store.redrive(children[0]) == "stale"
+        assert await state_of(store) is RunState.CANCELLED
+        assert events(store_url, "r1")[-3:] == ["finished", "closed", "cancelled"]
+
+
+@pytest.mark.parametrize("opener_dies", [False, True])
+async def test_a_run_that_has_failed_is_not_cancelled_once_none_of_its_children_goes_on(
+    store_url: str, opener_dies: bool
+) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, children = await fanned(store, parent, 2)
+        await ended(store, children[0], DEAD)
+        await ended(store, children[1])
+        await (decided(store, parent, claim, DEAD) if opener_dies else closed(store, parent, claim, 2))
+
+        assert await store.cancel("r1") is RunState.FAILED
+
+        again = await redriven(store, children[0])
+        assert (await ended(store, again) == "recorded") is opener_dies
+
+
+async def test_children_of_a_lost_child_that_go_on_are_reason_enough_to_cancel(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, (child,) = await fanned(store, parent, 1)
+        await closed(store, parent, claim, 1)
+        inner = await claimed(store, child)
+        await store.open_children(child, inner.fence, Window(2, join=JOIN), worker="w1")
+        leaves = [child_of(child, index, inner.fence, "leaf") for index in range(2)]
+        await closed(store, child, inner, 2)
+        await ended(store, leaves[0], DEAD)
+        assert counts(store_url, parent) == (1, 0, 1, "closed")
+
+        assert await store.cancel("r1") is RunState.CANCELLED
+
+        assert isinstance(await claimed(store, leaves[1]), Over)
+
+
 async def test_a_share_is_judged_once_the_number_is_known(store_url: str) -> None:
     async with a_store(store_url) as store:
         parent = await opened_run(store)

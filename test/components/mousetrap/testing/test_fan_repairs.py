@@ -310,3 +310,21 @@ async def test_a_branch_that_was_dropped_after_the_time_of_its_run_goes_on_once_
 
     assert (run.state, run.result) == ("completed", 2)
     assert right.read_items == [1]
+
+
+async def test_what_goes_on_of_a_run_that_has_failed_is_stopped_by_a_cancel(world: World) -> None:
+    read = Poisoned(0)
+    world.serve(*a_fan(read), concurrency=1)
+    run = await world.submit("papers", 60)
+    await world.advance(seconds=270)
+    assert run.state == "failed"
+
+    assert await run.cancel() == "cancelled"
+    done = len(read.read_items)
+    await world.settle()
+
+    assert (run.state, len(read.read_items)) == ("cancelled", done)
+    redriven = await world.redrive()
+    assert (redriven.done, redriven.stale) == (0, 1)
+    await world.settle()
+    assert run.state == "cancelled"

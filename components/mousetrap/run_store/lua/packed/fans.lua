@@ -325,6 +325,37 @@ local function reopen_places(run)
   return true
 end
 
+-- Whether children of a job may still begin or go on: some are not decided, or the job may open more; or one was lost with children
+-- of its own of which that holds. Of the lost each costs a look, which only an operator's call pays.
+local function has_open_children(run, job, held)
+  local fan = load_fan(run, job)
+  if not fan then return false end
+  if fan.state == 'open' and held.state ~= 'dead' then return true end
+  if fan.state ~= 'fired' and fan.done + fan.lost < math.max(fan.total, fan.opened) then return true end
+  local slots = fan.lost > 0 and redis.call('GETRANGE', out_key(run, job), 0, -1) or ''
+  for start = 1, #slots, SLOT do
+    if string.sub(slots, start, start) == 'K' then
+      local bytes_of = string.sub(slots, start + 1, start + SLOT - 1)
+      local lost = string.gsub(bytes_of, '.', function(byte) return string.format('%02x', string.byte(byte)) end)
+      local of = redis.call('EXISTS', fan_key(run, lost)) == 1 and load_job(run, lost)
+      if of and has_open_children(run, lost, of) then return true end
+    end
+  end
+  return false
+end
+
+-- Whether a run that has failed goes on with children: of one of the jobs in its row.
+local function is_at_work(run, owner)
+  local job = job_id(run, owner.facts.stage or '', '')
+  while job do
+    local held = load_job(run, job)
+    if not held then return false end
+    if has_open_children(run, job, held) then return true end
+    job = held.state == 'done' and held.facts.next and job_id(run, held.facts.next, job)
+  end
+  return false
+end
+
 -- Whether no key of the fans that the call touches is of another type.
 local function are_fans_whole(run, job)
   local jobs = { job }

@@ -1,4 +1,18 @@
--- Sends dead jobs through their queue again.
+-- Cancels runs, and sends dead jobs through their queue again.
+
+-- Ends a run from outside. Workers that run a job of it learn it by its state; waiting jobs at their claim. One that has failed has
+-- not ended while children of it go on.
+function transitions.cancel_run(run, failure, ttl)
+  local held = load_run(run)
+  -- A tombstone is no run.
+  if not held or not held.facts.pipeline then return { 'unknown' } end
+  if ENDED[held.state] and not (held.state == 'failed' and is_at_work(run, held)) then return { held.state } end
+  -- A decision that comes by a plain command from now on meets another record than it compares: no outcome follows.
+  log_records(run)
+  end_run(run, held, 'cancelled', failure, ttl + until_due(held))
+  record_event(run, 'cancelled', '', '', 0, '', failure)
+  return { 'cancelled' }
+end
 
 -- Records of an earlier generation no longer count, and a late worker of one can decide nothing.
 local function begin_generation(run, job, held, generation, ttl)

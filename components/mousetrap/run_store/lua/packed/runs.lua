@@ -111,19 +111,6 @@ function transitions.reject_run(run, first, accepted_ms, number, failure, ttl)
   return { 'rejected' }
 end
 
--- Ends a run from outside. Workers that run a job of it learn it by its state; waiting jobs at their claim.
-function transitions.cancel_run(run, failure, ttl)
-  local held = load_run(run)
-  -- A tombstone is no run.
-  if not held or not held.facts.pipeline then return { 'unknown' } end
-  if ENDED[held.state] then return { held.state } end
-  -- A decision that comes by a plain command from now on meets another record than it compares: no outcome follows.
-  log_records(run)
-  end_run(run, held, 'cancelled', failure, ttl + until_due(held))
-  record_event(run, 'cancelled', '', '', 0, '', failure)
-  return { 'cancelled' }
-end
-
 function transitions.progress(run, progress)
   if redis.call('EXISTS', run_key(run)) == 0 then return { 'unknown' } end
   redis.call('HSET', progress_key(run), 'progress', progress)
