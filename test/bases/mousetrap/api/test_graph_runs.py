@@ -144,8 +144,6 @@ async def test_one_call_redrives_what_a_run_has_lost_and_the_join_follows(
 
 
 @on_streams
-
-
 async def test_a_run_that_has_failed_is_cancelled_while_its_other_children_go_on(
     queue_url: str, store_url: str
 ) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -1178,6 +1179,50 @@ async def test_a_fan_that_is_waited_for_lives_on_with_its_run_and_the_job_that_o
         with console(store_url) as client:
             lives: list[Any] = [client.pttl(key) for key in keys]
         assert min(lives) > 3_500_000
+
+
+async def test_the_records_of_children_live_as_long_as_their_fan_and_are_kept_by_pages(
+    store_url: str,
+) -> None:
+    """Those of a young fan are left alone: each costs a command."""
+    count, a_while_ms = 2_100, 1_000_000
+    ids = [uuid4().hex for _ in range(count)]
+    keys = [packed_job_key("r1", each) for each in ids]
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, _ = await fanned(store, parent, count + 1)
+        await closed(store, parent, claim, count + 1)
+
+        async def waited() -> Any:
+            visit = await claimed(store, parent, worker="w2")
+            assert isinstance(visit, Decided)
+            return visit.waits_s
+
+        def briefest() -> tuple[int, int]:
+            with console(store_url) as client:
+                lives: list[Any] = [client.pttl(key) for key in keys]
+            return sum(life <= a_while_ms for life in lives), max(lives)
+
+        with console(store_url) as client:
+            fan, out = fan_key("r1", parent.id), fan_out_key("r1", parent.id)
+            client.set(out, b"".join(b"D" + bytes.fromhex(each) for each in ids), keepttl=True)
+            for key in keys:
+                client.set(key, "x", px=a_while_ms)
+            client.hset(fan, "at", int(client.hget(fan, "at") or 0) - 40_000)  # type: ignore[arg-type]
+            born: Any = client.hget(fan, "renewed")
+        assert await waited() >= 40
+        assert briefest()[0] == count
+
+        with console(store_url) as client:
+            client.hset(fan, "renewed", int(born) - 1_000_000)
+        waits = [await waited() for _ in range(3)]
+
+        left, longest = briefest()
+        assert (left, waits[:2]) == (0, [0, 0])
+        assert waits[2] >= 40
+        with console(store_url) as client:
+            life: Any = client.pttl(fan)
+        assert longest <= life + 60_000
 
 
 # A store that forgets

@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from mousetrap.handlers import Binding
+from mousetrap.handlers import Binding, Context
 from mousetrap.pipeline import All, Each, Gathered, Keyed, Many, Pipeline, Stage
-from mousetrap.retry import RetryPolicy
+from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.testing import World
 
 ONCE = RetryPolicy(attempts=1)
+TWICE = RetryPolicy(attempts=2, base=0.001, cap=0.001)
+DAY_S = 86_400
 
 
 def stage(name: str, takes: Any, gives: Any, after: Any = None, **more: Any) -> Stage:
@@ -47,12 +49,17 @@ async def total(numbers: Gathered[int]) -> list[int]:
 
 
 def a_fan(
-    read: Callable[..., Any], *, find: Callable[..., Any] = find, need: float = 1.0, **of_find: Any
+    read: Callable[..., Any],
+    *,
+    find: Callable[..., Any] = find,
+    need: float = 1.0,
+    reads: RetryPolicy = ONCE,
+    **of_find: Any,
 ) -> list[Binding]:
     """find -> read each -> sum."""
     stages = (
         stage("find", int, Many[int], **of_find),
-        stage("read", int, int, Each("find")),
+        stage("read", int, int, Each("find"), retry=reads),
         stage("sum", Gathered[int], list[int], All("read", need=need)),
     )
     return bound(stages, find, read, total)
@@ -171,7 +178,7 @@ async def test_a_run_that_is_repaired_after_its_time_sends_again_what_was_droppe
     assert sorted(read.read_items) == list(range(60))
 
 
-def nested(leaf: Callable[..., Any], *, need: float = 1.0) -> list[Binding]:
+def nested(leaf: Callable[..., Any], *, need: float = 1.0, leaves: RetryPolicy = ONCE) -> list[Binding]:
     """outer -> inner each -> leaf each -> gathered by inner, then by outer."""
 
     async def pages(number: int) -> AsyncIterator[int]:
@@ -184,7 +191,7 @@ def nested(leaf: Callable[..., Any], *, need: float = 1.0) -> list[Binding]:
     stages = (
         stage("outer", int, Many[int]),
         stage("inner", int, Many[int], Each("outer")),
-        stage("leaf", int, int, Each("inner")),
+        stage("leaf", int, int, Each("inner"), retry=leaves),
         stage("part", Gathered[int], int, All("leaf")),
         stage("whole", Gathered[int], list[int], All("part", need=need)),
     )
@@ -328,3 +335,38 @@ async def test_what_goes_on_of_a_run_that_has_failed_is_stopped_by_a_cancel(worl
     assert (redriven.done, redriven.stale) == (0, 1)
     await world.settle()
     assert run.state == "cancelled"
+
+
+async def in_so_many_days(days: int, attempt: int) -> None:
+    """Has the attempt made again then, the first time."""
+    if days and attempt == 1:
+        raise TryAgain(after=days * DAY_S)
+
+
+async def test_a_fan_that_takes_longer_than_the_retention_keeps_its_first_outputs(world: World) -> None:
+    async def read(number: int, context: Context[None]) -> int:
+        await in_so_many_days(number, context.attempt)
+        return number
+
+    world.serve(*a_fan(read, reads=TWICE))
+    run = await world.submit("papers", 20)
+    await world.settle(within=40 * DAY_S)
+
+    assert (run.state, run.result) == ("completed", [20, 0, sum(range(20))])
+
+
+async def test_an_inner_fan_that_takes_long_is_no_reason_to_give_the_outer_one_up(world: World) -> None:
+    """Nor is one that is broken, and that the outer one can do without."""
+
+    async def leaf(number: int, context: Context[None]) -> int:
+        if number == 0:
+            raise ZeroDivisionError
+        await in_so_many_days(number // 10 * (1 + number % 10) * 4, context.attempt)
+        return number
+
+    world.serve(*nested(leaf, need=0.5, leaves=TWICE))
+    run = await world.submit("papers", 2)
+    await world.settle(within=40 * DAY_S)
+
+    assert (run.state, run.result) == ("completed", [1, 1, 33])
+    assert [letter.stage for letter in world.dead()] == ["leaf"]

@@ -93,6 +93,7 @@ function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, 
     redis.call('SETRANGE', out_key(run, job), grown * SLOT - 1, '\0')
   end
   save_fan(run, fan, ttl)
+  keep_children(run, fan, ttl)
   return { 'opened', grown, fan.confirmed, indexes, lost_of(run, fan, before, opened, indexes) }
 end
 

@@ -10,6 +10,7 @@
 --   by                 the job whose decision fired it: its message, delivered again, publishes the join again
 --   failure            of the first that was given up
 --   at, kept           when one was opened or decided last, and when these keys were last kept for longer
+--   renewed            when the records of its children were, since it was opened; renewed_to: the index at which that goes on, or 0
 --   noted              how many that were given up are in the timeline
 -- and a string of 17 bytes an index: how its way ended (0 not yet, D done, K given up), and the id of the job that it ended with,
 -- whose signed record has the output.
@@ -21,16 +22,27 @@ local SHORTEST_WAIT, LONGEST_WAIT = 5000, 600000
 local FORGOTTEN = '{"kind":"FanForgotten","text":"the store has forgotten that this run\'s children were opened"}'
 
 -- Filled by the first call: a library that is being loaded has no functions for texts.
-local bytes
+local bytes, digits
+
+local function fill_bytes()
+  if bytes then return end
+  bytes, digits = {}, {}
+  for byte = 0, 255 do
+    local both = string.format('%02x', byte)
+    bytes[both], digits[string.char(byte)] = string.char(byte), both
+  end
+end
 
 local function packed_id(job)
-  if not bytes then
-    bytes = {}
-    for byte = 0, 255 do bytes[string.format('%02x', byte)] = string.char(byte) end
-  end
+  fill_bytes()
   local packed = string.gsub(job, '%x%x', bytes)
   if #packed ~= SLOT - 1 then damaged('the id') end
   return packed
+end
+
+local function text_id(packed)
+  fill_bytes()
+  return (string.gsub(packed, '.', digits))
 end
 
 -- The places of a job, from a text of job and index in turn, outermost first.
@@ -56,7 +68,7 @@ end
 
 local function new_fan(job)
   return { job = job, state = 'open', join = '', by = '', stage = '', opened = 0, confirmed = 0, total = -1, done = 0, lost = 0, share = 1,
-    least = -1, fence = 0, at = now, kept = now }
+    least = -1, fence = 0, at = now, kept = now, renewed = now }
 end
 
 local function save_fan(run, fan, ttl)
@@ -66,8 +78,38 @@ local function save_fan(run, fan, ttl)
     pairs_of[#pairs_of + 1] = name
     pairs_of[#pairs_of + 1] = fan[name]
   end
+  if fan.renewed then
+    pairs_of[#pairs_of + 1] = 'renewed'
+    pairs_of[#pairs_of + 1] = fan.renewed
+  end
   redis.call('HSET', fan_key(run, fan.job), unpack(pairs_of))
   keep_fan(run, fan.job, ttl)
+end
+
+-- Children whose records are kept for longer in one call: a few milliseconds of the server.
+local KEPT_AT_ONCE = 1000
+
+-- The record that a child's way ended with is kept from when it was decided, and its fan may take longer: each time that a quarter of
+-- `ttl` has passed, the records of all get the fan's own life, a page in a call. So a child pays for it four times in `ttl`, and
+-- never in a fan that takes less than a quarter. Whether another page is left.
+local function keep_children(run, fan, ttl)
+  local key = fan_key(run, fan.job)
+  local since, from = read(key, 'renewed', 'renewed_to')
+  from = tonumber(from or 0)
+  if from == 0 then
+    if now - tonumber(since or 0) <= ttl / 4 then return false end
+    redis.call('HSET', key, 'renewed', now)
+  end
+  local life = redis.call('PTTL', key)
+  local slots = redis.call('GETRANGE', out_key(run, fan.job), from * SLOT, (from + KEPT_AT_ONCE) * SLOT - 1)
+  for start = 1, #slots, SLOT do
+    if string.sub(slots, start, start) ~= '\0' then
+      redis.call('PEXPIRE', job_key(run, text_id(string.sub(slots, start + 1, start + SLOT - 1))), life, 'GT')
+    end
+  end
+  local goes_on = #slots == KEPT_AT_ONCE * SLOT
+  redis.call('HSET', key, 'renewed_to', goes_on and from + KEPT_AT_ONCE or 0)
+  return goes_on
 end
 
 -- Whether the join cannot have what it needs any more. While children are still opened only a loss that no number of others makes
@@ -125,6 +167,19 @@ local function check(at, level, fan)
   return complete_run(at)
 end
 
+-- The keys of a run, and of a fan in it, are kept for longer. What was decided in the fan shows that those around it do not stand
+-- still.
+local function keep_all(run, fan, at, ttl)
+  redis.call('HSET', fan_key(run, fan.job), 'kept', now)
+  keep_fan(run, fan.job, ttl)
+  keep_run(run, ttl)
+  for _, place in ipairs(places or {}) do
+    local outer = fan_key(run, place.job)
+    if place.job == fan.job then return end
+    if tonumber(redis.call('HGET', outer, 'at') or math.huge) < at then redis.call('HSET', outer, 'at', at) end
+  end
+end
+
 -- Counts, after all that can fail has been read.
 local function count(at, place, fan, slot, held, verdict, packed)
   local key, out = fan_key(at.run, fan.job), out_key(at.run, fan.job)
@@ -135,10 +190,7 @@ local function count(at, place, fan, slot, held, verdict, packed)
   redis.call('SETRANGE', out, place.index * SLOT, verdict .. packed)
   if verdict == 'K' and at.failure ~= '' then redis.call('HSETNX', key, 'failure', at.failure) end
   if slot == '' then keep_fan(at.run, fan.job, at.ttl) end
-  if now - fan.kept > at.ttl / 64 then
-    redis.call('HSET', key, 'kept', now)
-    keep_run(at.run, at.ttl)
-  end
+  if now - fan.kept > at.ttl / 64 then keep_all(at.run, fan, now, at.ttl) end
 end
 
 -- The way through an index of the fan at `level` has ended with a job, and counts once: a duplicate finds it decided. Where the
@@ -214,17 +266,14 @@ local function waited(run, job, held, owner, ttl)
   local fan = load_fan(run, job)
   if not fan then return nil end
   local idle, fired = now - fan.at, fan.state == 'fired'
-  if state == 'queued' and not fired then
-    if now - fan.kept > ttl / 64 then
-      redis.call('HSET', fan_key(run, job), 'kept', now)
-      keep_fan(run, job, ttl)
-      keep_run(run, ttl)
-    end
-    return { 'waits', idle }
+  -- One that is broken in a run that lives waits for a repair as one of a run that has failed does.
+  if state == 'queued' and not fired and not is_broken(fan) then
+    if now - fan.kept > ttl / 64 then keep_all(run, fan, fan.at, ttl) end
+    return { 'waits', keep_children(run, fan, ttl) and 0 or idle }
   end
   if fired and has_begun(run, fan) then return nil end
   if idle >= ttl / 2 and not (is_late(owner) and not fired and can_send_again(fan, ttl)) then return nil end
-  return { 'waits', math.min(idle, HOUR) }
+  return { 'waits', not fired and keep_children(run, fan, ttl) and 0 or math.min(idle, HOUR) }
 end
 
 -- The parent of children is to run again: all that is not decided is sent once more, and may be what no message has.
@@ -335,8 +384,7 @@ local function has_open_children(run, job, held)
   local slots = fan.lost > 0 and redis.call('GETRANGE', out_key(run, job), 0, -1) or ''
   for start = 1, #slots, SLOT do
     if string.sub(slots, start, start) == 'K' then
-      local bytes_of = string.sub(slots, start + 1, start + SLOT - 1)
-      local lost = string.gsub(bytes_of, '.', function(byte) return string.format('%02x', string.byte(byte)) end)
+      local lost = text_id(string.sub(slots, start + 1, start + SLOT - 1))
       local of = redis.call('EXISTS', fan_key(run, lost)) == 1 and load_job(run, lost)
       if of and has_open_children(run, lost, of) then return true end
     end
