@@ -7,6 +7,7 @@
     ├── Unroutable              no such queue
     ├── PayloadUnusable         a payload that a reference names cannot be used
     │   ├── PayloadMissing      it is not where the reference has it
+    │   ├── PayloadNotPut       it was too large to be put anywhere
     │   └── PayloadAltered      it is not what the reference has
     └── StoreUnreachable        the state store, or the store of payloads, does not answer
         ├── StoreFull           it answers, and has no room
@@ -70,6 +71,12 @@ class PayloadMissing(PayloadUnusable):
     """The store of payloads answers, and does not have the payload."""
 
     reason = "payload-missing"
+
+
+class PayloadNotPut(PayloadUnusable):
+    """The payload was too large to be put anywhere."""
+
+    reason = "too-large"
 
 
 class PayloadAltered(PayloadUnusable):

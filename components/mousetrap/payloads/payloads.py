@@ -10,7 +10,15 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from mousetrap.jobs import LARGEST_PAYLOAD, Job, MousetrapError, PayloadAltered, PayloadMissing, Reference
+from mousetrap.jobs import (
+    LARGEST_PAYLOAD,
+    Job,
+    MousetrapError,
+    PayloadAltered,
+    PayloadMissing,
+    PayloadNotPut,
+    Reference,
+)
 from mousetrap.payloads.backend import RUN_ID, Backend, Data
 
 #: Bytes from which on a payload is hashed in a thread: so many take five milliseconds or more.
@@ -25,6 +33,11 @@ _log = logging.getLogger(__name__)
 
 #: Those of some runs that are remembered.
 Known = Callable[[Sequence[str]], Awaitable[AbstractSet[str]]]
+
+
+def not_put(run_id: str, size: int) -> Reference:
+    """Stands for a payload of so many bytes that was too large to be put: who asks for it learns that."""
+    return Reference(key=f"{run_id}/too-large", sha256="0" * 64, size=size)
 
 
 class PayloadTooLarge(ValueError):
@@ -84,7 +97,12 @@ class Payloads:
         return reference
 
     async def get(self, reference: Reference) -> bytes:
-        """The payload. Raises PayloadMissing, and PayloadAltered for one whose bytes are not those that were put."""
+        """The payload. Raises PayloadMissing, PayloadAltered for one whose bytes are not those that were put, and PayloadNotPut."""
+        if reference == not_put(reference.run_id, reference.size):
+            raise PayloadNotPut(
+                f"the payload has {reference.size} bytes, which is more than MOUSETRAP_PAYLOAD_MAX_BYTES allowed where it was made: it was "
+                "not put. Give smaller outputs, or blobs; or redrive it with another input"
+            )
         data = await self._backend.read(reference)
         if data is None:
             raise PayloadMissing(

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from mousetrap.jobs import Done, Failure, Job, PayloadUnusable, Reference
+from mousetrap.payloads import not_put
 from mousetrap.pipeline import Counted, Fan
 from mousetrap.run_store import ChildOutput, Fired, RunStore
 from mousetrap.signing import Keyring, SignatureRefused
@@ -68,28 +69,38 @@ class Joins:
         except SignatureRefused as error:
             return Refuse(job, "store-signature", Failure(kind="SignatureRefused", text=str(error)))
         counted = Counted(fired.total, fired.done, fired.lost, fired.fan_job)
-        payload = (
-            await self._by_name(job.run_id, fired.fan_job, at.names)
-            if at.names
-            else msgspec.json.encode(counted)
-        )
-        reference = await self._referred(job.run_id, payload)
-        if reference is not UNSET or len(payload) > self._store.payloads.largest:
-            payload = b"null"
+        reference: Reference | UnsetType = UNSET
+        if at.names:
+            payload, reference = await self._by_name(job.run_id, fired.fan_job, at.names)
+        else:
+            payload = msgspec.json.encode(counted)
         joining = job.joined(at.stage, payload, UNSET, reference, fan=fired.fan_job, fence=fired.fence)
         return Publish(joining, at.queue)
 
-    async def _by_name(self, run_id: str, fan: str, names: Sequence[str]) -> bytes:
-        """The outputs of joined branches as one object."""
+    async def _by_name(
+        self, run_id: str, fan: str, names: Sequence[str]
+    ) -> tuple[bytes, Reference | UnsetType]:
+        """The outputs of joined branches as one object; or where that is, when it is too large for a message."""
         outputs = await self._outages.retry_until_up(
             "read outputs", self._store.children, run_id, fan, 0, len(names)
         )
-        fields = [
-            b"%b:%b" % (msgspec.json.encode(names[output.index]), value)
+        values = {
+            names[output.index]: value
             for output in outputs
             if (value := await self._value(run_id, output)) is not None
-        ]
-        return b"{%b}" % b",".join(fields)
+        }
+        payload = b"{%b}" % b",".join(
+            b"%b:%b" % (msgspec.json.encode(name), value) for name, value in values.items()
+        )
+        payloads = self._store.payloads
+        if len(payload) > payloads.largest:
+            sizes = ", ".join(f"{name} {len(value)}" for name, value in values.items())
+            _log.error(
+                "a join is given up: its outputs are too large together (%s)", sizes, extra={"run": run_id}
+            )
+            return b"null", not_put(run_id, len(payload))
+        reference = await self._outages.retry_until_up("put payloads", payloads.put_large, run_id, payload)
+        return payload if reference is UNSET else b"null", reference
 
     async def _value(self, run_id: str, output: ChildOutput) -> bytes | None:
         """None for one that the store has lost: the join's contract then names what is missing, in a dead letter."""
@@ -105,15 +116,3 @@ class Joins:
         except PayloadUnusable as error:
             _log.warning("a join goes on without an output: %s", error, extra={"run": run_id})
             return None
-
-    async def _referred(self, run_id: str, payload: bytes) -> Reference | UnsetType:
-        """Where the payload is, if it is too large for a message. One that is too large for any place is nowhere."""
-        payloads = self._store.payloads
-        if len(payload) > payloads.largest:
-            _log.error(
-                "a join's outputs have %d bytes together, too many to be put",
-                len(payload),
-                extra={"run": run_id},
-            )
-            return UNSET
-        return await self._outages.retry_until_up("put payloads", payloads.put_large, run_id, payload)

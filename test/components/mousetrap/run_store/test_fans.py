@@ -1208,7 +1208,7 @@ async def test_the_records_of_children_live_as_long_as_their_fan_and_are_kept_by
             client.set(out, b"".join(b"D" + bytes.fromhex(each) for each in ids), keepttl=True)
             for key in keys:
                 client.set(key, "x", px=a_while_ms)
-            client.hset(fan, "at", int(client.hget(fan, "at") or 0) - 40_000)  # type: ignore[arg-type]
+            client.hset(fan, "at", int(client.hget(fan, "at") or 0) - 40_000)
             born: Any = client.hget(fan, "renewed")
         assert await waited() >= 40
         assert briefest()[0] == count

@@ -216,6 +216,43 @@ async def test_two_branches_of_one_job_are_joined_by_name(queue_url: str, store_
     assert [run.result for run in runs] == ["-1 R1", "-2 R2", "-3 R3"]
 
 
+@on_streams
+async def test_branches_that_are_too_large_together_give_their_join_up_with_their_size(
+    queue_url: str, store_url: str
+) -> None:
+    made = Marked()
+
+    class Texts(msgspec.Struct):
+        one: str
+        two: str
+
+    async def text(number: int) -> str:
+        return "x" * number
+
+    async def joined(texts: Texts) -> int:
+        return len(texts.one + texts.two)
+
+    pipeline = made.pipeline(
+        made.stage("split", int, int),
+        made.stage("one", int, str, after="split"),
+        made.stage("two", int, str, after="split"),
+        made.stage("meet", Texts, int, after=All("one", "two")),
+    )
+    handlers = {"split": left, "one": text, "two": text, "meet": joined}
+    payloads = PayloadOptions(largest=1_000)
+    async with (
+        workbench_for(pipeline, queue_url, store_url, payloads=payloads) as bench,
+        working(bench, handlers),
+    ):
+        run = await finished(bench, b"-600")
+        letter = await bench.dead_letter("meet")
+
+    assert run.state is RunState.FAILED
+    assert letter.headers["mousetrap-reason"] == "too-large"
+    assert run.failure is not None
+    assert "has 1219 bytes, which is more than" in run.failure.text
+
+
 async def test_a_branch_that_is_given_up_and_redriven_completes_its_run(
     queue_url: str, store_url: str
 ) -> None:

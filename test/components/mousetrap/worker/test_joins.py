@@ -5,7 +5,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from mousetrap.jobs import Done, Failure, GiveUp, Job, PayloadMissing, Reference, first_job
+from mousetrap.jobs import Done, Failure, GiveUp, Job, PayloadMissing, PayloadNotPut, Reference, first_job
+from mousetrap.payloads import PayloadOptions, open_payloads
 from mousetrap.pipeline import All, Each, Fan, Gathered, Many, Pipeline, Stage
 from mousetrap.run_store import ChildOutput, Fired, RunStore
 from mousetrap.worker.endings import Publish, Refuse
@@ -153,10 +154,17 @@ async def test_large_outputs_are_joined_by_reference() -> None:
     assert msgspec.json.decode(store.payloads.put[0]) == {"left": 1234, "right": "r" * 150}
 
 
-async def test_outputs_that_are_too_large_together_leave_the_join_without_an_input() -> None:
+async def test_outputs_that_are_too_large_together_give_the_join_up_with_their_size(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     job, _ = await joined(FakeStore(done(b"1"), done(b'"' + b"r" * 400 + b'"')), FORKED, PARENT)
 
-    assert (bytes(job.payload), job.reference) == (b"null", msgspec.UNSET)
+    assert isinstance(job.reference, Reference)
+    payloads = open_payloads(PayloadOptions(), lambda: cast(Any, None))
+    with pytest.raises(PayloadNotPut, match="421 bytes, which is more than") as refused:
+        await payloads.resolved(job)
+    assert refused.value.reason == "too-large"
+    assert "(left 1, right 402)" in caplog.text
 
 
 async def test_a_fan_in_another_is_joined_in_that() -> None:
