@@ -604,6 +604,27 @@ async def test_a_run_whose_earlier_jobs_the_store_has_forgotten_has_its_result(
         assert run.timeline[-1].kind == "completed"
 
 
+async def test_a_repeat_of_a_submission_is_known_though_the_store_has_the_run_from_a_later_job_alone(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        later = packed_child(job, (await claimed(store, job)).fence)
+        with console(store_url) as client:
+            client.delete(*names(store_url, "mousetrap:{r1}:*"))
+        claim = await claimed(store, later)
+
+        repeated = await store.open_run("r1", "sums", "add", b"[1,2]")
+        assert repeated.state == "known", "its first job is not published again, as a later one is under way"
+        with pytest.raises(RunConflict):
+            await store.open_run("r1", "products", "add", b"[1,2]")
+        assert await decided(store, later, RESULT, claim, last=True) == "recorded"
+        run = await store.get("r1")
+        assert run is not None
+        assert (run.state, run.result) == ("completed", 6)
+        assert (await store.open_run("r1", "sums", "add", b"[1,2]")).state == "known"
+
+
 async def test_of_submissions_that_were_all_refused_no_message_is_done(store_url: str) -> None:
     async with a_store(store_url) as store:
         first = await rejected(store, recorded=True)

@@ -46,13 +46,14 @@ local function complete(run, held, record)
 end
 
 -- A run whose id is recorded. A repeat of a run that no worker has met yet may be published again: its
--- first job has the same id. A tombstone has nothing to compare: its run was never recorded. The last part of the reply is
--- the number of this submission among those of the run.
+-- first job has the same id. Two have no input to compare: a tombstone, whose run was never recorded, and a run that was restored
+-- from a later job's message, which is under way. The last part of the reply is the number of this submission among those of the run.
 function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
   local held = load_run(run)
   local facts = facts_of(held)
   local tombstone = held and held.state == 'rejected' and not facts.pipeline
-  local same = tombstone or (facts.pipeline == pipeline and (facts.digest or '') == digest)
+  local is_later = held and not tombstone and not facts.digest
+  local same = tombstone or (facts.pipeline == pipeline and (is_later or facts.digest == digest))
   if not held or (held.state == 'rejected' and same) then
     if held then redis.call('DEL', events_key(run), progress_key(run)) end
     redis.call('SET', run_key(run), record, 'PX', extended(ttl + delay))
@@ -61,7 +62,8 @@ function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
   if not same then return { 'conflict', 0, 0, 0, 0 } end
   if facts.restored then complete(run, held, record) end
   -- A second copy of a delayed job would come due after its run is over, perhaps when that is forgotten.
-  local waiting = held.state == 'queued' and not facts.published and redis.call('EXISTS', job_key(run, first)) == 0
+  local waiting = held.state == 'queued' and not facts.published and not is_later
+    and redis.call('EXISTS', job_key(run, first)) == 0
   if waiting then
     facts.submitters, facts.submissions = (facts.submitters or 1) + 1, (facts.submissions or 1) + 1
     save_run(run, held)
