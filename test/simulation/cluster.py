@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, cast
@@ -257,8 +257,7 @@ class Cluster(Simulation):
         if split.store_of(pair).away or pair in split.lagging:
             return
         split.lagging.add(pair)
-        old = split.primaries[pair]
-        held = old.copied()
+        held = split.primaries[pair].copied()
 
         def die() -> None:
             if split.store_of(pair).away:
@@ -267,7 +266,7 @@ class Cluster(Simulation):
                 self._replace(pair, seconds, forget)
 
         def forget() -> None:
-            changed = old.changed_since(held)
+            changed = split.primaries[pair].changed_since(held)  # another one may have its place by now
             split.lagging.discard(pair)
             self._replaced(pair, seconds, held)
             self.ledger.forget(self.server, changed)
@@ -321,6 +320,14 @@ class Cluster(Simulation):
                 faults.clear()
 
     # After the end
+
+    def stored(self, runs: Iterable[str]) -> dict[str, StoredRun]:
+        """What the store shows of those of the runs that it knows."""
+
+        async def read(node: Node) -> dict[str, StoredRun]:
+            return {run: stored for run in runs if (stored := await node.store.get(run)) is not None}
+
+        return self.loop.run_until_complete(read(self.open("reader", 0.001)))
 
     def sweep_all(self) -> dict[str, StoredRun]:
         """Removes the payloads of unknown runs, however young. Returns the large runs that are known."""

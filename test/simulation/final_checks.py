@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mousetrap.jobs import Job, dead_queue, decode
 from simulation.cluster import LEASE_S, Cluster
-from simulation.graphs import GRAPH_KINDS
+from simulation.graphs import GRAPH_KINDS, UNKNOWN
 from simulation.handlers import CRASHES, FALLS_BACK, STEPS, TRIES
 from simulation.ledger import PromiseBroken, RunFacts, untimed
 from simulation.payloads import runs_with_payloads, text_of
@@ -16,11 +16,14 @@ _EXPECTED = dict.fromkeys(("poison", "hopeless", "gone", "deadly", "odd", "cance
 _ENDINGS = {"completed", "failed", "cancelled", "expired"}
 
 
-def check(cluster: Cluster) -> None:
-    """Raises PromiseBroken for the first broken promise."""
+def check(cluster: Cluster, *, undisturbed: bool = False) -> None:
+    """Raises PromiseBroken for the first broken promise; where nothing was disturbed, no letter has a copy."""
     cluster.ledger.check()
     for what in _complaints(cluster):
         raise PromiseBroken(what)
+    if undisturbed and not cluster.ledger.deaths:
+        for what in _copies(cluster):
+            raise PromiseBroken(what)
 
 
 def _complaints(cluster: Cluster) -> Iterator[str]:
@@ -45,6 +48,7 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
     endings = Counter(cluster.ledger.states.get(run) for run in accepted)
     if sum(endings[ending] for ending in _ENDINGS) != len(accepted):
         yield f"{len(accepted)} runs were accepted and ended so: {dict(endings)}"
+    yield from _results(cluster)
     for key in cluster.server.names("mousetrap:lock:"):
         ends_ms = int(cluster.server.field(key, "until_ms") or 0)
         if ends_ms > cluster.server.now_ms() + 1000 * LEASE_S:  # a dead holder's ends with its lease
@@ -120,8 +124,26 @@ def _graph(
         yield f"{run} ({facts.kind}) failed"
     if state == "cancelled" and not facts.cancel_asked:
         yield f"{run} is cancelled, and it was not asked for"
+    if state == "expired" and facts.kind != "graph_expiring":
+        yield f"{run} is expired, and has no end"
     if state == "completed" and may_fail and not facts.redriven and not _killed(cluster, run):
         yield f"{run} ({facts.kind}) completed, though too many of its children were given up"
+
+
+def _results(cluster: Cluster) -> Iterator[str]:
+    """A completed run of a graph shows the result of its last stage."""
+    states = cluster.ledger.states
+    completed = {
+        run
+        for run, facts in cluster.ledger.facts.items()
+        if facts.kind in GRAPH_KINDS and states.get(run) == "completed"
+    }
+    for run, stored in cluster.stored(completed).items():
+        facts = cluster.ledger.facts[run]
+        found = stored.result or {}
+        shown = (found.get("kind"), found.get("path"))
+        if shown not in ((facts.kind, []), (facts.kind, [UNKNOWN])) and not facts.forgotten:
+            yield f"{run} is completed, and its result is {stored.result}"
 
 
 def _expected(facts: RunFacts, *, packed: bool) -> str:
@@ -197,6 +219,13 @@ def _yielded(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> 
             and (call.job, call.fence) not in cluster.ledger.surrounded
         ):
             yield f"{run}: its handler was called without its middleware"
+
+
+def _copies(cluster: Cluster) -> Iterator[str]:
+    for run, letters in _letters(cluster).items():
+        for (job, generation), count in Counter((each.id, each.generation) for each in letters).items():
+            if count > 1:
+                yield f"{run}: job {job} has {count} dead letters of generation {generation}"
 
 
 def _letters(cluster: Cluster) -> dict[str, list[Job]]:

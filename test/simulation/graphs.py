@@ -2,13 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from hypothesis import strategies as st
 
 from mousetrap.handlers import Context
-from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage, needed
+from mousetrap.pipeline import (
+    All,
+    AnyOf,
+    Each,
+    Fallback,
+    Fallen,
+    Gathered,
+    Lock,
+    Many,
+    Pipeline,
+    Stage,
+    needed,
+)
+from mousetrap.pipeline.after import After
 from mousetrap.retry import RetryPolicy
 from simulation.handlers import (
     CRASHES,
@@ -20,18 +33,21 @@ from simulation.handlers import (
 )
 
 #: Stages of a drawn pipeline at most, each with a queue of its own.
-MOST_STAGES = 12
+MOST_STAGES = 16
 GRAPH_QUEUES = [f"q_graph_{number}" for number in range(MOST_STAGES)]
 #: Kinds of runs of the drawn pipeline. In a lossy run the first child of each fan-out is given up.
-GRAPH_KINDS = ("graph", "graph_slow", "graph_flaky", "graph_lossy")
-#: The place of what comes behind a fan-out without children.
+GRAPH_KINDS = ("graph", "graph_slow", "graph_flaky", "graph_lossy", "graph_expiring")
+#: The place of what comes behind a fan-out without children, or a job that was skipped.
 UNKNOWN = -1
 _WORK_S = 0.05
-_SLOW_S = 10.0
+_LONG_WORK_S = {"graph_slow": 10.0, "graph_expiring": 4.0}
 
 
 class Step(NamedTuple):
-    """One stage."""
+    """One stage; with what follows where its job is given up, and whether it has a lock."""
+
+    on_failure: Literal["fail", "skip", "fallback"] = "fail"
+    locked: bool = False
 
 
 class FanOut(NamedTuple):
@@ -58,38 +74,53 @@ class Piece(msgspec.Struct, frozen=True):
 
     kind: str
     path: tuple[int, ...] = ()
+    #: Whether a fallback has taken it over.
+    saved: bool = False
+
+
+class Before(NamedTuple):
+    """What a stage follows, and what it takes from there."""
+
+    after: After | None
+    gives: Any
 
 
 def _parts(inner: st.SearchStrategy[Part], most: int) -> st.SearchStrategy[Parts]:
     return st.lists(inner, min_size=1, max_size=most).map(tuple)
 
 
-_STEP: st.SearchStrategy[Part] = st.just(Step())
+_STEPS: st.SearchStrategy[Part] = st.builds(
+    Step, st.sampled_from(("fail", "fail", "skip", "fallback")), st.sampled_from((False, False, True))
+)
 
 
-def _part(inner: st.SearchStrategy[Part]) -> st.SearchStrategy[Part]:
-    counts, needs = st.integers(0, 3), st.sampled_from((1.0, 0.5))
+def _part(inner: st.SearchStrategy[Part], most: int = 3) -> st.SearchStrategy[Part]:
+    counts, needs = st.integers(0, most), st.sampled_from((1.0, 0.5, 0.0, 2))
     fan_out = st.builds(FanOut, counts, needs, _parts(inner, 2))
     return st.one_of(fan_out, st.builds(Fork, _parts(inner, 2), _parts(inner, 1)))
 
 
-#: Graphs with a fan-out or a fork, and at most one within another.
+_FLAT = _part(_STEPS)
+_NESTED = _part(st.one_of(_STEPS, _FLAT))
+#: Graphs with a fan-out or a fork, and at most two more inside it, one in the other.
 graphs = (
-    st.one_of(_part(_STEP), _part(st.one_of(_STEP, _part(_STEP))))
-    .map(lambda part: (part,))
+    st.one_of(_part(_STEPS, 9), _NESTED, _part(st.one_of(_STEPS, _NESTED)))
+    .flatmap(lambda part: st.sampled_from(((part,), (Step("fallback"), part), (Step("skip"), part))))
     .filter(lambda parts: _size(parts) < MOST_STAGES)
 )
 
 
 def _size(parts: Parts) -> int:
-    """How many stages they have."""
+    """How many stages they have at most."""
     size = 0
     for part in parts:
         match part:
             case FanOut(parts=inner):
                 size += 2 + _size(inner)
             case Fork(left, right):
-                size += 2 + _size(left) + _size(right)
+                size += 4 + _size(left) + _size(right)
+            case Step(on_failure="fallback"):
+                size += 2
             case _:
                 size += 1
     return size
@@ -98,35 +129,62 @@ def _size(parts: Parts) -> int:
 class Drawn:
     """A drawn graph as a pipeline with its handlers."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, in_place: bool = False, locks: bool = True) -> None:
         self.parts = parts
         self.handlers: dict[str, Callable[..., Any]] = {}
+        self._locks = locks
         self._stages: list[Stage] = []
-        self._lay((*parts, Step()), None)
-        self.pipeline = Pipeline(name="drawn", description="As it is drawn.", stages=tuple(self._stages))
+        self._lay((*parts, Step()), Before(None, Piece))
+        self.pipeline = Pipeline(
+            name="drawn", description="As it is drawn.", stages=tuple(self._stages), in_place=in_place
+        )
 
     def breaks(self, kind: str) -> bool:
         """Whether a run of this kind fails where nothing else happens to it."""
         return kind == "graph_lossy" and any(map(_breaks, self.parts))
 
-    def _lay(self, parts: Parts, after: Any) -> str:
-        """Appends the stages of these parts, the first one of which follows `after`; the name of the last."""
+    def _lay(self, parts: Parts, before: "Before") -> "Before":
+        """Appends the stages of these parts, which follow `before`; the last one's place for what follows them."""
         for part in parts:
             match part:
                 case FanOut(children, need, inner):
-                    opener = self._add(Piece, Many[Piece], after, _spread(children))
-                    last = self._lay(inner, Each(opener))
-                    after = self._add(Gathered[Piece], Piece, All(last, need=need), _gather(children, need))
+                    opener = self._add(before, Many[Piece], _spread(children))
+                    last = self._lay(inner, Before(Each(opener), Piece))
+                    ends = All(last.after, need=need)  # type: ignore[arg-type]  # a name, or AnyOf
+                    before = self._follow(Before(ends, _gathered(last.gives)), _gather(children, need))
                 case Fork(left, right):
-                    opener = self._add(Piece, Piece, after, do)
-                    lasts = [self._lay(each, opener) for each in (left, right)]
-                    both = msgspec.defstruct("Both", [(name, Piece) for name in lasts], frozen=True)
-                    after = self._add(both, Piece, All(*lasts), _meet)
-                case _:
-                    after = self._add(Piece, Piece, after, do)
-        return str(after)
+                    opener = self._add(before, Piece, do)
+                    ways = [self._met(self._lay(each, Before(opener, Piece))) for each in (left, right)]
+                    names = [str(way.after) for way in ways]
+                    both = msgspec.defstruct(
+                        "Both",
+                        [(name, way.gives) for name, way in zip(names, ways, strict=True)],
+                        frozen=True,
+                    )
+                    before = self._follow(Before(All(*names), both), _meet)
+                case Step():
+                    before = self._step(part, before)
+        return before
 
-    def _add(self, takes: Any, gives: Any, after: Any, handler: Callable[..., Any]) -> str:
+    def _met(self, before: "Before") -> "Before":
+        """A join of a fork names one stage of each branch, so branches in it meet before."""
+        return self._follow(before, do) if isinstance(before.after, AnyOf) else before
+
+    def _step(self, part: Step, before: "Before") -> "Before":
+        lock = Lock(name="gate") if part.locked and self._locks else None
+        if part.on_failure == "skip":
+            return Before(self._add(before, Piece, do, lock=lock, on_failure="skip"), Piece | None)
+        if part.on_failure == "fail":
+            return self._follow(before, do, lock=lock)
+        fallback = f"s{len(self._stages) + 1}"
+        name = self._add(before, Piece, do, lock=lock, on_failure=Fallback(fallback))
+        self._add(Before(None, _fallen(before.gives)), Piece, _save)
+        return Before(AnyOf(name, fallback), Piece)
+
+    def _follow(self, before: "Before", handler: Callable[..., Any], **more: Any) -> "Before":
+        return Before(self._add(before, Piece, handler, **more), Piece)
+
+    def _add(self, before: "Before", gives: Any, handler: Callable[..., Any], **more: Any) -> str:
         number = len(self._stages)
         policy = RetryPolicy(
             attempts=TRIES, base=1.0, cap=1.0, dont_retry_on=(PermanentError,), crashes=CRASHES
@@ -134,47 +192,71 @@ class Drawn:
         stage = Stage(
             name=f"s{number}",
             queue=GRAPH_QUEUES[number],
-            input=takes,
+            input=before.gives,
             output=gives,
             retry=policy,
-            after=after,
+            after=before.after,
+            **more,
         )
         self._stages.append(stage)
         self.handlers[stage.name] = handler
         return stage.name
 
 
+def _gathered(taken: Any) -> Any:
+    return Gathered[taken]
+
+
+def _fallen(taken: Any) -> Any:
+    return Fallen[taken]
+
+
 def _breaks(part: Part) -> bool:
-    """Whether it fails though only the first child of each fan-out is given up."""
+    """Whether it fails though only the first child of each fan-out is given up, where nothing takes that over."""
     match part:
         case FanOut(children, need, inner):
-            done = 0 if any(map(_breaks, inner)) else max(0, children - 1)
-            return done < needed(need, children)
+            is_saved = isinstance(inner[0], Step) and inner[0].on_failure != "fail"
+            done = children if is_saved else max(0, children - 1)
+            return (0 if any(map(_breaks, inner)) else done) < needed(need, children)
         case Fork(left, right):
             return any(map(_breaks, (*left, *right)))
         case _:
             return False
 
 
-async def do(given: Piece, context: Context[Dependencies]) -> Piece:
+async def do(given: Piece | None, context: Context[Dependencies]) -> Piece:
     """The handler of a stage with one input and one output."""
-    await _effect(given, context)
-    return given
+    piece = _known(given, context)
+    await _effect(piece, context)
+    return piece
+
+
+async def _save(given: Fallen[Any], context: Context[Dependencies]) -> Piece:
+    """The handler of a fallback."""
+    piece = msgspec.structs.replace(_known(given.input, context), saved=True)
+    await _effect(piece, context)
+    return piece
+
+
+def _known(given: Piece | None, context: Context[Dependencies]) -> Piece:
+    """What a stage takes; behind a job that was skipped, of which child it is shows in nothing but the job."""
+    return given or Piece(context.deps.ledger.facts[context.run_id].kind, (UNKNOWN,))
 
 
 def _spread(children: int) -> Callable[..., Any]:
-    async def spread(given: Piece, context: Context[Dependencies]) -> AsyncIterator[Piece]:
+    async def spread(given: Piece | None, context: Context[Dependencies]) -> AsyncIterator[Piece]:
+        piece = _known(given, context)
         for index in range(children):
-            yield Piece(given.kind, (*given.path, index))
+            yield Piece(piece.kind, (*piece.path, index))
             await asyncio.sleep(0.01)
-        await _effect(given, context)
+        await _effect(piece, context)
 
     return spread
 
 
 def _gather(children: int, need: float) -> Callable[..., Any]:
-    async def gather(given: Gathered[Piece], context: Context[Dependencies]) -> Piece:
-        found = [(index, piece) async for index, piece in given]
+    async def gather(given: Gathered[Piece | None], context: Context[Dependencies]) -> Piece:
+        found = [(index, _known(piece, context)) async for index, piece in given]
         wrong = context.deps.ledger.wrong
         where = f"{context.run_id}.{context.stage}"
         if given.total != children or len(found) != given.done or given.done + given.lost != given.total:
@@ -188,8 +270,7 @@ def _gather(children: int, need: float) -> Callable[..., Any]:
         path = known[0][1][:-1] if known else (UNKNOWN,)
         if {other[:-1] for _, other in known} - {path}:
             wrong.append(f"{where} got outputs of several fans: {known}")
-        kind = context.deps.ledger.facts[context.run_id].kind
-        piece = Piece(kind, path)
+        piece = Piece(context.deps.ledger.facts[context.run_id].kind, path)
         await _effect(piece, context)
         return piece
 
@@ -197,11 +278,11 @@ def _gather(children: int, need: float) -> Callable[..., Any]:
 
 
 async def _meet(given: Any, context: Context[Dependencies]) -> Piece:
-    pieces: set[Piece] = {getattr(given, name) for name in given.__struct_fields__}
-    known = {piece for piece in pieces if UNKNOWN not in piece.path}
-    if len(known) > 1:
+    pieces = [_known(getattr(given, name), context) for name in given.__struct_fields__]
+    known = [piece for piece in pieces if UNKNOWN not in piece.path]
+    if len({piece.path for piece in known}) > 1:
         context.deps.ledger.wrong.append(f"{context.run_id}.{context.stage} joined {pieces}")
-    piece = next(iter(known or pieces))
+    piece = (known or pieces)[0]
     await _effect(piece, context)
     return piece
 
@@ -215,8 +296,8 @@ async def _effect(given: Piece, context: Context[Dependencies]) -> None:
     deps.ledger.begins(call)
     facts = deps.ledger.facts[context.run_id]
     try:
-        await asyncio.sleep(_SLOW_S if given.kind == "graph_slow" else _WORK_S)
-        if not facts.redriven and given.path and given.path[-1] == 0:
+        await asyncio.sleep(_LONG_WORK_S.get(given.kind, _WORK_S))
+        if not facts.redriven and given.path and given.path[-1] == 0 and not given.saved:
             if given.kind == "graph_lossy":
                 raise PermanentError("this child will never work")
             if given.kind == "graph_flaky" and context.attempt < TRIES:

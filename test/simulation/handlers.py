@@ -280,5 +280,9 @@ FALLS_BACK = ("falling", "falling_deadly")
 LARGE = "large_"
 KINDS |= {f"{LARGE}{kind}": KINDS[kind] for kind in ("plain", "slow", "flaky", "hopeless", "later", "locked")}
 #: How the runs of a kind are submitted, where not at once and without an end.
-OPTIONS = {"expiring": SubmitOptions(expires_in=EXPIRES_IN_S), "later": SubmitOptions(delay_s=LATER_S)}
+OPTIONS = {
+    "expiring": SubmitOptions(expires_in=EXPIRES_IN_S),
+    "later": SubmitOptions(delay_s=LATER_S),
+    "graph_expiring": SubmitOptions(expires_in=EXPIRES_IN_S),
+}
 QUEUES = [stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages]

@@ -13,7 +13,7 @@ from mousetrap.run_store.keys import OPENED, OPENED_DELAYED
 from mousetrap.shapes import ENDS
 from mousetrap.testing.simulation.process import Process
 from mousetrap.testing.simulation.store_server import StoreServer
-from simulation.stored import fences, run_number, run_states
+from simulation.stored import fences, is_of_a_fan, run_number, run_states
 
 #: Transitions that change neither a run nor a fence.
 _READING = {"ended", "look", "renew", "unpublished", "published", "progress"}
@@ -105,6 +105,8 @@ class Ledger:
     outages: Counter[str] = field(default_factory=Counter)
     #: True if the store has forgotten which runs have payloads: those of unknown ones end by their time then.
     payloads_forgotten: bool = False
+    #: The claimed jobs that are in a fan, or have opened one: these go on while their run has failed.
+    of_fans: set[str] = field(default_factory=set)
     states: dict[str, str] = field(default_factory=dict)
     #: Whether the store has forgotten which runs are recorded and not published.
     names_forgotten: bool = False
@@ -126,6 +128,9 @@ class Ledger:
         late = facts.cancelled_at is not None and now > facts.cancelled_at + _CANCEL_NOTICE_S
         if late and call.undisturbed:
             self._report(f"{call.run}.{call.stage} began long after the response to its cancel")
+        failed = self.states.get(call.run) == "failed" and facts.redriven <= facts.begun
+        if failed and call.undisturbed and call.job not in self.of_fans:
+            self._report(f"{call.run}.{call.stage} began when the run had failed")
 
     def follows(self, call: HandlerCall, fence: int, recorded: int) -> None:
         """Checks that a later stage begins on the recorded outcome; `fence` is the one that its input was decided under."""
@@ -223,6 +228,8 @@ class Ledger:
         self, server: StoreServer, process: Process, args: list[Any], reply: str, *, plain: bool
     ) -> None:
         job, run = args[:2]
+        if reply == "granted" and is_of_a_fan(server, run, job):
+            self.of_fans.add(job)
         if plain and reply == "granted":
             self._claimed_plainly(server, process, job, run)
         elif reply == "granted":
@@ -257,8 +264,8 @@ class Ledger:
         now_ms = server.now_ms()
         facts = self.facts[run]
         repaired = self.states.get(run) == "failed" and facts.begun < generation <= facts.redriven
-        # Where a child is lost that its join needs, the others go on, so that the run can be repaired.
-        in_fan = self.states.get(run) == "failed" and facts.kind in self.graph_kinds
+        # Where a child is lost that its join needs, the others go on, so that the run can be repaired; and so does their parent.
+        in_fan = self.states.get(run) == "failed" and job in self.of_fans
         if self.states.get(run) in ENDS and not repaired and not in_fan and not self._accepted_since(run):
             self._report(f"a job of {run} was granted when the run had ended: {self.states[run]}")
         facts.begun = max(facts.begun, generation)
@@ -271,8 +278,8 @@ class Ledger:
 
     def _claimed_plainly(self, server: StoreServer, process: Process, job: str, run: str) -> None:
         """A plain claim was recorded. It holds in a live run alone: in another it is taken back, or the run is opened."""
-        state, is_graph = dict(run_states(server)).get(run), self.facts[run].kind in self.graph_kinds
-        if state == "queued" or (state == "failed" and is_graph):
+        state = dict(run_states(server)).get(run)
+        if state == "queued" or (state == "failed" and job in self.of_fans):
             self._taken(process, job, run, redelivered=False)
             self._granted(server, process, job, run, 1, 0)
 

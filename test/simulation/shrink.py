@@ -76,7 +76,7 @@ def _simpler(step: Step) -> Iterator[Step]:
             yield from (Step(step.what, {**step.how, name: less}) for less in (0.0, 0.02) if less < value)
         elif name in ("calls", "run") and value > 1:
             yield Step(step.what, {**step.how, name: value - 1})
-        elif name == "hurry" and value:
+        elif name in ("hurry", "in_place") and value:
             yield Step(step.what, {**step.how, name: False})
 
 

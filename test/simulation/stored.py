@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mousetrap.run_store.decode_run import by_name
-from mousetrap.run_store.keys import packed_events_key, packed_job_key, packed_run_key
+from mousetrap.run_store.keys import fan_key, packed_events_key, packed_job_key, packed_run_key
 from mousetrap.run_store.records import RUN_STATES, decode_job, decode_run
 from mousetrap.testing.simulation.store_server import StoreServer
 
@@ -48,6 +48,13 @@ def decided_fence(server: StoreServer, run: str, job: str) -> int:
         return held.fence if held.state == "done" else 0
     key = f"mousetrap:job:{job}"
     return int(server.field(key, "fence") or 0) if server.field(key, "state") == "done" else 0
+
+
+def is_of_a_fan(server: StoreServer, run: str, job: str) -> bool:
+    """Whether a job is in a fan, or has opened one."""
+    record = _string(server, packed_job_key(run, job))
+    in_one = record is not None and bool(decode_job(record).facts.fan)
+    return in_one or fan_key(run, job) in server.names(fan_key(run, job))
 
 
 def events(server: StoreServer, run: str) -> list[dict[bytes, bytes]]:
