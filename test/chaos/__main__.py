@@ -1,6 +1,6 @@
 """Runs the long form: ten thousand jobs and two hundred faults.
 
-`make chaos`, or `python -m chaos [--seed N] [--only FAULT,…] [--chapter rabbitmq|embedded|cluster|store_cluster]` with `test` on the path.
+`make chaos`, or `python -m chaos [--seed N] [--only FAULT;…] [--chapter NAME]` with `test` on the path.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from chaos.controlled import Controlled
 from chaos.deployment import Deployment, deployed
 from chaos.drive import drive, schedule
+from chaos.fan_faults import FAN_FAULTS, FAN_FAULTS_ON_CLUSTERS, FAN_FAULTS_ON_THE_EMBEDDED_QUEUE
 from chaos.faults import AT_POINTS, FAULTS, OF_A_CLUSTER, ON_THE_EMBEDDED_QUEUE, Fault
 from chaos.invariants import breaches
 from chaos.ladder import set_ladder_going
@@ -32,6 +33,10 @@ from support.valkey_cluster import ValkeyCluster
 _PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 #: Runs a second that a caller submits, and one whose runs are of the version before.
 _RATE, _RATE_OF_BEFORE = 12.0, 1.0
+#: The same while there are fan-outs, and how many of ten thousand children there are then.
+_RATE_BESIDE_FANS, _LARGE_FANS = 3.0, 1
+#: Seconds until such a fan-out has ended once the faults are over.
+_LARGE_FAN_S = 600.0
 #: How often each fault strikes; those that take long strike less often.
 _COUNTS = {
     "worker SIGKILL": 30,
@@ -140,6 +145,37 @@ def on_a_store_cluster(folder: Path, seed: int, only: str | None) -> Chapter:
         broker.remove()
 
 
+def fans_on_rabbitmq(folder: Path, seed: int, only: str | None) -> Chapter:
+    """Runs that fan out, on a private node."""
+    broker = RabbitMQNode(_made(folder / "fans-rabbitmq"))
+    try:
+        with _attacked(folder, "fans", seed, broker, broker.url) as deployment:
+            return _fan_chapter("fan-outs on RabbitMQ", deployment, _of_fans(only, seed, FAN_FAULTS))
+    finally:
+        broker.remove()
+
+
+def fans_on_the_embedded_queue(folder: Path, seed: int, only: str | None) -> Chapter:
+    """The same on one Valkey server as queue and store."""
+    with _attacked(folder, "fans-embedded", seed) as deployment:
+        faults = _of_fans(only, seed, FAN_FAULTS_ON_THE_EMBEDDED_QUEUE)
+        return _fan_chapter("fan-outs on the embedded queue", deployment, faults)
+
+
+def fans_on_clusters(folder: Path, seed: int, only: str | None) -> Chapter:
+    """The same on three nodes, with a store of three primaries with a replica each."""
+    cluster = RabbitMQCluster(_made(folder / "fans-cluster"))
+    store = ValkeyCluster(folder / "fans-store-cluster", OPTIONS)
+    try:
+        with _attacked(folder, "fans-clusters", seed, cluster, cluster.url, store) as deployment:
+            return _fan_chapter(
+                "fan-outs on clusters", deployment, _of_fans(only, seed, FAN_FAULTS_ON_CLUSTERS)
+            )
+    finally:
+        store.remove()
+        cluster.remove()
+
+
 @contextmanager
 def _attacked(
     folder: Path,
@@ -169,6 +205,9 @@ _CHAPTERS: dict[str, Callable[[Path, int, str | None], Chapter]] = {
     "embedded": on_the_embedded_queue,
     "cluster": on_a_cluster,
     "store_cluster": on_a_store_cluster,
+    "fans": fans_on_rabbitmq,
+    "fans_embedded": fans_on_the_embedded_queue,
+    "fans_clusters": fans_on_clusters,
 }
 
 
@@ -183,11 +222,30 @@ def _chosen(
     return schedule(counts, kills, aborts, seed, among=among)
 
 
+def _of_fans(only: str | None, seed: int, among: Sequence[Fault]) -> list[Fault]:
+    """The faults that the command line names, or each once."""
+    names = only.split(";") if only is not None else [fault.name for fault in among]
+    return schedule(dict.fromkeys(names, 1), 0, 0, seed, among=among)
+
+
 def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Chapter:
-    begin = time.monotonic()
     if not isinstance(deployment.store, ValkeyCluster):  # which keeps no such runs
         deployment.start_caller_of_before(_RATE_OF_BEFORE)
     deployment.start_caller(_RATE)
+    return _suffered(title, deployment, faults)
+
+
+def _fan_chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Chapter:
+    """A fan-out of ten thousand children is under way while the faults strike, in smaller ones for the most part."""
+    deployment.start_caller(_RATE_BESIDE_FANS)
+    large = deployment.submit("large_fan", _LARGE_FANS)
+    return _suffered(title, deployment, faults, large)
+
+
+def _suffered(
+    title: str, deployment: Deployment, faults: Sequence[Fault], large: Sequence[str] = ()
+) -> Chapter:
+    begin = time.monotonic()
     applied, missed = [], []
     for number, fault in enumerate(faults, start=1):
         print(f"{number}/{len(faults)}", end=" ", flush=True)
@@ -199,6 +257,7 @@ def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Cha
     if isinstance(deployment.broker, RabbitMQCluster):
         set_ladder_going(deployment.broker)
     print("coming to rest", flush=True)
+    deployment.wait_for_end(list(large), _LARGE_FAN_S)
     history = deployment.come_to_rest()
     return Chapter(
         title=title,

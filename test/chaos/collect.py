@@ -122,9 +122,10 @@ async def _runs(store: RunStore, runs: Iterable[str]) -> dict[str, StoredRun]:
             run = await store.get(run_id)
         if run is None:
             return None
-        done = msgspec.convert(run.result, Work).done if run.result is not None else None
+        result = msgspec.convert(run.result, Work) if run.result is not None else None
+        done, counts = (result.done, result.counts) if result else (None, ())
         events = tuple(event.kind for event in run.timeline)
-        return run_id, StoredRun(str(run.state), done, events, run.expires_ms, run.unreadable)
+        return run_id, StoredRun(str(run.state), done, events, run.expires_ms, run.unreadable, counts)
 
     found = await asyncio.gather(*map(one, runs))
     return dict(each for each in found if each is not None)

@@ -5,8 +5,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from itertools import cycle
 from pathlib import Path
 from unittest.mock import patch
@@ -52,7 +52,7 @@ class Deployment:
         broker: Controlled | None,
         broker_url: str,
         store: EmbeddedValkey | ValkeyCluster,
-        proxies: tuple[Proxy, Proxy],
+        doors: Mapping[str, Proxy],
         workers: int,
         seed: int,
     ) -> None:
@@ -61,17 +61,27 @@ class Deployment:
         self.broker = broker
         self.broker_url = broker_url
         self.store = store
-        self.broker_door, self.store_door = proxies
+        self._doors = doors
         self.seed = seed
         self.chance = random.Random(f"faults of {seed}")
         self.ledger = Reader(folder / "ledger.jsonl")
         self._effects = Effects.made(folder / "effects.db")
         self.callers: list[Process] = []
         self._rate = 0.0
-        self._specials = 0
+        self._special_orders: dict[str, Order] = {}
         self._deleted: set[str] = set()
         self._forgotten: set[str] = set()
         self.pool = WorkerPool(self._start_worker, workers)
+
+    @property
+    def broker_door(self) -> Proxy:
+        """What stands before the broker."""
+        return self._doors[self.broker_url]
+
+    @property
+    def store_door(self) -> Proxy:
+        """What stands before the store; the same where that is the queue as well."""
+        return self._doors[self.store.url]
 
     @property
     def vhost(self) -> str:
@@ -110,7 +120,20 @@ class Deployment:
             asyncio.run(self._submit(wanted))
         return [each.run for each in wanted]
 
+    def call_off(self, run: str) -> None:
+        """Cancels a run that `submit` has submitted."""
+        asyncio.run(self._call_off(self._special_orders[run]))
+
     async def _submit(self, wanted: list[Order]) -> None:
+        async with self._caller() as caller:
+            await asyncio.gather(*(caller.submit(each) for each in wanted))
+
+    async def _call_off(self, order: Order) -> None:
+        async with self._caller() as caller:
+            await caller.call_off(order)
+
+    @asynccontextmanager
+    async def _caller(self) -> AsyncIterator[Caller]:
         async with (
             connect(self.broker_url, QUEUES, name="special") as queue,
             open_store(
@@ -119,14 +142,14 @@ class Deployment:
         ):
             ledger = Ledger(self.folder / "ledger.jsonl")
             try:
-                caller = Caller(store, queue, ledger)
-                await asyncio.gather(*(caller.submit(each) for each in wanted))
+                yield Caller(store, queue, ledger)
             finally:
                 ledger.close()
 
     def _special(self, kind: str) -> Order:
-        self._specials += 1
-        return order(kind, self._specials, self.chance, mark=f"x{self.seed}")
+        special = order(kind, len(self._special_orders) + 1, self.chance, mark=f"x{self.seed}")
+        self._special_orders[special.run] = special
+        return special
 
     def forgive(self, runs: set[str]) -> None:
         """These runs were in a queue that was deleted."""
@@ -160,15 +183,8 @@ class Deployment:
 
     async def _finish(self) -> None:
         """Publishes what no caller lives to publish."""
-        async with (
-            connect(self.broker_url, QUEUES, name="finisher") as queue,
-            open_store(
-                self.store.url, retention=7200.0, keyring=Keyring.parse(SIGNING_KEYS), payloads=PAYLOADS
-            ) as store,
-        ):
-            ledger = Ledger(self.folder / "ledger.jsonl")
-            await Caller(store, queue, ledger).finish_what_others_began(age=0.0)
-            ledger.close()
+        async with self._caller() as caller:
+            await caller.finish_what_others_began(age=0.0)
 
     def come_to_rest(self) -> History:
         """Stops callers, waits for the work to end, stops the workers, and gathers what can be known."""
@@ -206,9 +222,10 @@ class Deployment:
         return self._start("chaos.worker")
 
     def _start(self, module: str, *more: str) -> Process:
-        broker_url = self.broker_url if "," in self.broker_url else self.broker_door.url
-        store_url = self.store.url if "," in self.store.url else self.store_door.url
-        command = [sys.executable, "-m", module, str(self.folder), broker_url, store_url]
+        urls = [
+            self._doors[url].url if url in self._doors else url for url in (self.broker_url, self.store.url)
+        ]
+        command = [sys.executable, "-m", module, str(self.folder), *urls]
         path = os.pathsep.join([_TEST, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = skewed(clean_environment(PYTHONPATH=path), next(self._skews))
         return Process([*command, *more], environment, self.folder)
@@ -231,17 +248,17 @@ def deployed(
     Before a cluster there is no proxy: a client is to choose among its nodes.
     """
     with ExitStack() as opened:
-        doors = [
-            opened.enter_context(open_door(url, amqp=url.startswith("amqp")))
-            for url in dict.fromkeys((broker_url, store.url))
+        doors = {
+            url: opened.enter_context(open_door(url, amqp=url.startswith("amqp")))
+            for url in (broker_url, store.url)
             if "," not in url
-        ]
+        }
         deployment = Deployment(
             folder,
             broker=broker,
             broker_url=broker_url,
             store=store,
-            proxies=(doors[0], doors[-1]),
+            doors=doors,
             workers=workers,
             seed=seed,
         )

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self, cast
 from redis import Redis
 
 from chaos.deployment import Deployment
-from chaos.points import Point
+from chaos.points import FanPoint, Point
 from chaos.worker import LEASE
 from chaos.workload import KINDS
 from mousetrap.embedded_valkey import EmbeddedValkey
@@ -28,7 +28,8 @@ _STAY = 3.0
 _COMES_BY = 60.0
 
 #: Runs that lead a worker to points which the usual mix seldom passes.
-_BAIT: Mapping[Point, tuple[str, int]] = {
+_BAIT: Mapping[str, tuple[str, int]] = {
+    **dict.fromkeys(FanPoint, ("fan", 1)),
     Point.LEASE_RENEWED: ("slow", 6),
     Point.RETRY_PUBLISHED: ("delayed", 4),
     Point.DEAD_LETTER_PUBLISHED: ("poison", 4),
@@ -37,6 +38,16 @@ _BAIT: Mapping[Point, tuple[str, int]] = {
     Point.PAYLOAD_READ: ("large", 8),
     Point.PAYLOAD_PUT: ("large", 4),
     Point.HANDED_BACK: ("slow", 70),
+}
+
+
+#: At which passing the trap is sprung, at most: at the third, but one fan-out passes other points once, or a hundred times a window.
+_PASSINGS: Mapping[str, int] = {
+    **dict.fromkeys(FanPoint, 1),
+    FanPoint.WINDOW_SENT: 3,
+    FanPoint.WINDOW_OPENED: 3,
+    FanPoint.CHILD_SENT: 300,
+    FanPoint.CHILD_PUBLISHED: 300,
 }
 
 
@@ -50,12 +61,14 @@ class Span(NamedTuple):
 # Workers
 
 
-def strike_at(deployment: Deployment, point: Point, act: str) -> float:
+def strike_at(deployment: Deployment, point: Point | FanPoint, act: str) -> float:
     """Kills a worker, or cuts it off its broker, as it passes `point`; when that was."""
     deployment.pool.wait_until_up()
     armed = {worker: len(worker.lines) for worker in deployment.pool.up()}
     for worker in armed:
-        _set_trap(deployment, worker, f"{point} {act} {deployment.chance.randint(1, 3)}")
+        _set_trap(
+            deployment, worker, f"{point} {act} {deployment.chance.randint(1, _PASSINGS.get(point, 3))}"
+        )
     if point in _BAIT:
         deployment.submit(*_BAIT[point])
     if point is Point.HANDED_BACK:
@@ -351,7 +364,7 @@ class Fault:
     rabbitmq: bool = False
 
 
-def _at_point(point: Point, act: str) -> Fault:
+def _at_point(point: Point | FanPoint, act: str) -> Fault:
     def strike(deployment: Deployment) -> Span:
         at = strike_at(deployment, point, act)
         return Span(at, at)

@@ -5,15 +5,18 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from chaos.tools import Tools, attempt, in_a_child, these
-from chaos.workload import KINDS, Work
+from chaos.workload import KINDS, OUTPUT_SIZE, POISON, Work
 from mousetrap.handlers import Binding, Context
+from mousetrap.pipeline import Gathered
 from mousetrap.retry import TryAgain
 
 #: Of a hundred attempts at a flaky stage so many fail.
@@ -161,6 +164,32 @@ async def blocker(work: Work, context: Context[Tools]) -> Work:
         return work.next()
 
 
+async def find(work: Work, context: Context[Tools]) -> AsyncIterator[Work]:
+    with attempt(work, context):
+        for index in range(work.children):
+            yield msgspec.structs.replace(work.next(), index=index)
+
+
+async def read(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        if work.index % POISON == 0:
+            raise Failed("poison")
+        return msgspec.structs.replace(work.next(), text="x" * OUTPUT_SIZE)
+
+
+async def add_up(given: Gathered[Work], context: Context[Tools]) -> Work:
+    """The counts, and how many outputs came in the order of their children."""
+    with attempt(Work(order=0, kind=context.pipeline), context):
+        seen, last, done = 0, -1, 0
+        async for index, work in given:
+            seen += work.index == index > last and len(work.text) == OUTPUT_SIZE
+            last, done = index, work.done
+        counts = (given.total, given.done, given.lost, seen)
+        return Work(order=0, kind=context.pipeline, done=done + 1, counts=counts)
+
+
+#: Those of fan-outs, by the name of their stage.
+_OF_FANS: dict[str, Callable[..., Any]] = {"find": find, "read": read, "sum": add_up}
 _HANDLERS: dict[str, Callable[..., Any]] = {
     handler.__name__: handler
     for handler in (
@@ -176,7 +205,7 @@ def bindings(tools: Tools, folder: Path) -> list[Binding]:
         Binding(
             pipeline=kind.pipeline,
             stage=stage.name,
-            handler=_HANDLERS[name],
+            handler=_OF_FANS.get(stage.name) or _HANDLERS[name],
             lifespan=partial(in_a_child, folder) if kind.isolated else partial(these, tools),
             isolated=kind.isolated,
         )

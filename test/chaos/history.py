@@ -22,6 +22,8 @@ class StoredRun(NamedTuple):
     expires_ms: int | None = None
     #: What could not be read of it: a payload that is missing, or altered.
     unreadable: tuple[str, ...] = ()
+    #: What its join was given; empty where its result has none.
+    counts: tuple[int, ...] = ()
 
 
 class DeadLetter(NamedTuple):

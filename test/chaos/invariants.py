@@ -10,7 +10,7 @@ from chaos.claims import Job, step
 from chaos.history import History, StoredRun
 from chaos.ledger import Line
 from chaos.linearizability import explain
-from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY
+from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY, Kind
 
 #: States that a run ends in after it was accepted.
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -85,12 +85,24 @@ def completed_runs_did_all_their_work(history: History) -> Iterator[str]:
     for run, stored in _of_known_kind(history):
         if stored.state != "completed":
             continue
-        stages = KINDS[history.kinds[run]].pipeline.stages
-        for stage in stages:
-            if (run, stage.name) not in rows:
-                yield f"run {run} completed without the effect of its stage {stage.name}"
+        kind = KINDS[history.kinds[run]]
+        stages = kind.pipeline.stages
+        for place in _places(kind):
+            if (run, place) not in rows:
+                yield f"run {run} completed without the effect of its stage {place}"
         if stored.done != len(stages):
             yield f"run {run} of {len(stages)} stages completed with a result that {stored.done} made"
+
+
+def joins_were_given_all_that_was_done(history: History) -> Iterator[str]:
+    """A completed run with children: its join has counted each child once, and read each output in its order."""
+    for run, stored in _of_known_kind(history):
+        kind = KINDS[history.kinds[run]]
+        if stored.state != "completed" or not kind.children:
+            continue
+        done = kind.children - kind.lost
+        if stored.counts != (kind.children, done, kind.lost, done):
+            yield f"run {run} of {kind.children} children, {kind.lost} of them poisonous, was joined as {stored.counts}"
 
 
 def runs_end_as_their_kind_must(history: History) -> Iterator[str]:
@@ -108,13 +120,18 @@ def dead_letters_are_those_of_failed_runs(history: History) -> Iterator[str]:
     for letter in history.dead:
         ids[letter.run].add(letter.id)
         kind = KINDS.get(history.kinds.get(letter.run, ""))
-        if letter.run not in failed:
+        if letter.run not in failed and not (kind and kind.children):
             yield f"{letter.queue} holds a letter ({letter.reason}) of run {letter.run}, which did not fail"
         elif kind and letter.reason != kind.reason:
             yield f"run {letter.run} was buried for {letter.reason!r}, and ought to be for {kind.reason!r}"
     for run in sorted(failed):
         if len(ids[run]) != 1:
             yield f"run {run} failed and has {len(ids[run])} dead letters"
+    for run, stored in _of_known_kind(history):
+        kind = KINDS[history.kinds[run]]
+        least = kind.lost if stored.state == "completed" else 0
+        if kind.children and not least <= len(ids[run]) <= kind.lost:
+            yield f"run {run} is {stored.state} and has {len(ids[run])} dead letters of {kind.lost} poisonous children"
 
 
 def every_payload_is_there(history: History) -> Iterator[str]:
@@ -272,7 +289,7 @@ def claims_and_decisions_are_linearizable(history: History) -> Iterator[str]:
 
     def stoppable(run: str) -> bool:
         kind = KINDS.get(history.kinds.get(run, ""))
-        return run in refused or kind is None or bool(kind.called_off or kind.expires)
+        return run in refused or kind is None or "cancelled" in kind.ends or kind.expires is not None
 
     for job, calls in sorted(by_job(history.calls, stoppable).items()):
         if (why := explain(calls, Job(), step)) is not None:
@@ -296,6 +313,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         nothing_unexpected_happened,
         no_effect_happened_twice,
         completed_runs_did_all_their_work,
+        joins_were_given_all_that_was_done,
         runs_end_as_their_kind_must,
         dead_letters_are_those_of_failed_runs,
         every_payload_is_there,
@@ -353,6 +371,15 @@ def assert_all_hold(history: History) -> None:
         for name, lines in found.items()
     ]
     assert not found, "\n".join(report)
+
+
+def _places(kind: Kind) -> Iterator[str]:
+    """Where a completed run has had an effect: in each stage, and for each child."""
+    for stage in kind.pipeline.stages:
+        if kind.children and stage is kind.pipeline.stages[1]:
+            yield from (f"{stage.name} {index}" for index in range(kind.children))
+        else:
+            yield stage.name
 
 
 def _of_known_kind(history: History) -> Iterator[tuple[str, StoredRun]]:

@@ -3,17 +3,20 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
 
 from msgspec import UnsetType
 
 from chaos.calls import Calls
 from chaos.claims import Asked
 from chaos.ledger import Ledger
-from chaos.points import Point, Trap
+from chaos.points import FanPoint, Point, Trap
+from chaos.workload import CHILDREN_QUEUES, JOIN_QUEUES, REPEATED
 from mousetrap.jobs import (
     Backlog,
     Browsed,
     Delivery,
+    Done,
     Job,
     Message,
     MousetrapError,
@@ -21,10 +24,26 @@ from mousetrap.jobs import (
     Reference,
     Settled,
     Subscription,
+    decode,
 )
 from mousetrap.payloads import Data, Payloads
-from mousetrap.run_store import Claim, ClaimRequest, Decision, DecisionRequest, Exchanged, Granted, RunStore
+from mousetrap.run_store import (
+    Claim,
+    ClaimRequest,
+    Decision,
+    DecisionRequest,
+    Exchanged,
+    Fired,
+    Granted,
+    RunStore,
+)
 from mousetrap.run_store.records import is_packed
+
+#: The points of a publish to the queues of children and of joins.
+_PUBLISHING: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(CHILDREN_QUEUES, (FanPoint.CHILD_SENT, FanPoint.CHILD_PUBLISHED)),
+    **dict.fromkeys(JOIN_QUEUES, (FanPoint.JOIN_SENT, FanPoint.JOIN_PUBLISHED)),
+}
 
 
 class PointedQueue:
@@ -45,24 +64,35 @@ class PointedQueue:
                 await sending
                 self._trap.passing(Point.RETRY_PUBLISHED)
             else:
-                await self._trap.passing_soon(Point.PUBLISH_SENT)
+                sent, published = _PUBLISHING.get(queue, (Point.PUBLISH_SENT, Point.PUBLISHED))
+                await self._trap.passing_soon(sent)
                 await sending
-                self._trap.passing(Point.PUBLISHED)
+                self._trap.passing(published)
         finally:
             sending.cancel()
 
     def post(self, queue: str, message: Message, settled: Settled) -> None:
         confirmed: asyncio.Future[MousetrapError | None] = asyncio.get_running_loop().create_future()
+        if queue in CHILDREN_QUEUES and decode(message.body).fans[-1].index % REPEATED == 0:
+            for _ in range(2):
+                self._inner.post(queue, message, lambda error: None)
         self._inner.post(queue, message, confirmed.set_result)
-        passing = asyncio.ensure_future(self._passed(confirmed, settled))
+        sent, published = _PUBLISHING.get(queue, (Point.PUBLISH_SENT, Point.PUBLISHED))
+        passing = asyncio.ensure_future(self._passed(confirmed, settled, sent, published))
         self._posting.add(passing)
         passing.add_done_callback(self._posting.discard)
 
-    async def _passed(self, confirmed: "asyncio.Future[MousetrapError | None]", settled: Settled) -> None:
-        await self._trap.passing_soon(Point.PUBLISH_SENT)
+    async def _passed(
+        self,
+        confirmed: "asyncio.Future[MousetrapError | None]",
+        settled: Settled,
+        sent: str,
+        published: str,
+    ) -> None:
+        await self._trap.passing_soon(sent)
         error = await confirmed
         if error is None:
-            self._trap.passing(Point.PUBLISHED)
+            self._trap.passing(published)
         settled(error)
 
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
@@ -182,8 +212,8 @@ class PointedStore(RunStore):
         )
         if claims:
             await self._trap.passing_soon(Point.CLAIM_SENT)
-        for _ in decisions:
-            await self._trap.passing_soon(Point.DECIDE_SENT)
+        for each in decisions:
+            await self._trap.passing_soon(FanPoint.CLOSE_SENT if _closes(each) else Point.DECIDE_SENT)
         exchanged = await calling
         for decided, decision in zip(decisions, exchanged.decisions, strict=True):
             self._decided(decided, decision, worker)
@@ -195,6 +225,8 @@ class PointedStore(RunStore):
         if isinstance(decision, MousetrapError):
             return
         job = request.job
+        if isinstance(decision, Fired):
+            self._trap.passing(FanPoint.FIRED)
         if decision == "recorded" and job.pipeline == "locked":
             self._ledger.note(
                 "recorded",
@@ -206,7 +238,7 @@ class PointedStore(RunStore):
                 fence=request.claim.fence,
                 worker=worker,
             )
-        self._trap.passing(Point.DECIDED)
+        self._trap.passing(FanPoint.CLOSED if _closes(request) else Point.DECIDED)
 
     def _claimed(self, request: ClaimRequest, claim: Claim | MousetrapError, asked_at: float) -> None:
         if isinstance(claim, MousetrapError):
@@ -214,6 +246,18 @@ class PointedStore(RunStore):
         if isinstance(claim, Granted):
             self._asked[request.job.id, claim.fence] = asked_at
         self._trap.passing(Point.CLAIMED)
+
+    async def open_children(self, *about: Any, **how: Any) -> Any:
+        opening = asyncio.ensure_future(super().open_children(*about, **how))
+        await self._trap.passing_soon(FanPoint.WINDOW_SENT)
+        opened = await opening
+        self._trap.passing(FanPoint.WINDOW_OPENED)
+        return opened
+
+    async def children(self, *about: Any, **how: Any) -> Any:
+        page = await super().children(*about, **how)
+        self._trap.passing(FanPoint.PAGE_READ)
+        return page
 
     async def renew(self, job: Job, *, fence: int, lease: float) -> bool:
         asked_for = Asked("renew", "", job.attempt, fence=fence, lease=lease)
@@ -236,6 +280,12 @@ class PointedStore(RunStore):
         )
 
 
+def _closes(request: DecisionRequest) -> bool:
+    """Whether it is the outcome of a job with children."""
+    outcome = request.outcome
+    return isinstance(outcome, Done) and not isinstance(outcome.children, UnsetType)
+
+
 def _to_decide(request: DecisionRequest, worker: str) -> Asked:
     job, outcome = request.job, type(request.outcome).__name__
     return Asked("decide", worker, job.attempt, fence=request.claim.fence, outcome=outcome)
@@ -246,6 +296,10 @@ def _to_claim(request: ClaimRequest, worker: str) -> Asked:
     asked = Asked("claim", worker, job.attempt, redelivered=request.redelivered, lease=request.lease)
     if not is_packed(job):
         return asked
+    if job.fans and job.parent == job.fans[-1].job:
+        return asked._replace(
+            is_packed=True
+        )  # a child begins once it is opened, and on no outcome of its parent
     fence = 0 if isinstance(job.parent_fence, UnsetType) else job.parent_fence
     return asked._replace(is_packed=True, parent=job.parent or "", parent_fence=fence)
 
@@ -257,6 +311,8 @@ def _answers(asked: Sequence[Asked], made: Exchanged) -> Iterator[Asked | None]:
             yield None
         elif isinstance(answer, str):
             yield each._replace(answer=answer)
+        elif isinstance(answer, Fired):
+            yield each._replace(answer="recorded")
         else:
             fence = answer.fence if isinstance(answer, Granted) else 0
             yield each._replace(answer=type(answer).__name__, granted=fence)

@@ -34,6 +34,21 @@ class Point(StrEnum):
     HANDED_BACK = "handed_back"
 
 
+class FanPoint(StrEnum):
+    """The same of a fan-out, from its first window to its join: README.md has a table of these too."""
+
+    WINDOW_SENT = "window_sent"
+    WINDOW_OPENED = "window_opened"
+    CHILD_SENT = "child_sent"
+    CHILD_PUBLISHED = "child_published"
+    CLOSE_SENT = "close_sent"
+    CLOSED = "closed"
+    FIRED = "fired"
+    JOIN_SENT = "join_sent"
+    JOIN_PUBLISHED = "join_published"
+    PAGE_READ = "page_read"
+
+
 class Trap:
     """Strikes the process that it is in when a point is passed, once for each time that it is set."""
 

@@ -73,6 +73,8 @@ def _count(chapter: Chapter) -> dict[str, int]:
         "expired": ends["expired"],
         "in a queue when it was deleted": len({r for r in history.deleted if _is_open(history, r)}),
         "jobs": len({line.job for line in begun}),
+        "children": len({line.job for line in begun if line.stage == "read"}),
+        "joins": len({line.job for line in begun if line.stage == "sum"}),
         "attempts begun": len(begun),
         "effects tried again and not had again": sum(each.tries - 1 for each in history.effects),
         "**lost**": len(found.get("every_accepted_run_ended", [])),

@@ -97,14 +97,15 @@ class Caller:
                 break
         if order.called_off is not None:
             await asyncio.sleep(order.called_off)
-            await self._call_off(order)
+            await self.call_off(order)
 
     async def finish_what_others_began(self, age: float) -> None:
         """As the API does from time to time: publishes what was recorded by a caller who died then."""
         with suppress(MousetrapError):  # the next time, then
             await self._submitter.republish(age=age)
 
-    async def _call_off(self, order: Order) -> None:
+    async def call_off(self, order: Order) -> None:
+        """Returns once there is an answer, which is written down."""
         while True:
             try:
                 state = await self._store.cancel(order.run)

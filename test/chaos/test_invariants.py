@@ -12,7 +12,7 @@ from chaos.effects import Effect
 from chaos.history import DeadLetter, History, StoredRun
 from chaos.invariants import INVARIANTS, assert_all_hold, breaches
 from chaos.ledger import Line
-from chaos.workload import PAYLOAD_CANARY, SIGNING_CANARY
+from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY
 
 Spoil = Callable[[History], History]
 
@@ -66,6 +66,14 @@ def decision(worker: str, number: int, fence: int, at: float) -> list[Entry]:
     return called(number, at, asked, asked._replace(answer="recorded"))
 
 
+#: A run that fans out: what its join was given, and its effects and letters.
+FAN = KINDS["fan"]
+READ = FAN.children - FAN.lost
+COUNTS = (FAN.children, READ, FAN.lost, READ)
+CHILDREN = [Effect(f"child {index}", "f", f"read {index}", 1) for index in range(FAN.children)]
+LOST = [DeadLetter(f"child {33 * number}", "f", "fan_2.dead", "max-retries") for number in range(FAN.lost)]
+
+
 GOOD = History(
     ledger=(
         *taken("p", "plain", 1.0),
@@ -81,6 +89,7 @@ GOOD = History(
         *attempt("k", "killer", 1, 2.0, "stopped"),
         *under_lock("p", 30.0),
         *under_lock("d", 31.0),
+        *taken("f", "fan", 1.0),
         line("attempted", "r", "plain", 1.0),
         line("refused", "r", "plain", 1.0),
     ),
@@ -91,13 +100,19 @@ GOOD = History(
         ),
         "x": StoredRun("failed", None, ("accepted", "started", "gave_up", "failed")),
         "k": StoredRun("failed", None, ("accepted", "started", "gave_up", "failed")),
+        "f": StoredRun("completed", 3, ("accepted", "started", "completed"), counts=COUNTS),
         "r": StoredRun("rejected", None, ("accepted", "rejected")),
     },
-    effects=tuple(Effect(f"job of {run}", run, "step1", 1) for run in "pdxk"),
+    effects=(
+        *(Effect(f"job of {run}", run, "step1", 1) for run in "pdxk"),
+        *(Effect(f"{stage} of f", "f", stage, 1) for stage in ("find", "sum")),
+        *CHILDREN,
+    ),
     dead=(
         DeadLetter("job of x", "x", "poison_1.dead", "max-retries"),
         DeadLetter("job of x", "x", "poison_1.dead", "max-retries"),
         DeadLetter("job of k", "k", "killer_1.dead", "crash-loop"),
+        *LOST,
     ),
     depths={"plain_1": 0},
     calls=(*granted("w", 0, 1, 2.0), *decision("x", 0, 1, 3.0)),
@@ -163,6 +178,41 @@ BAD: list[tuple[str, str, Spoil]] = [
         "completed_runs_did_all_their_work",
         "half a result",
         with_run("p", StoredRun("completed", 0, ("completed",))),
+    ),
+    (
+        "no_effect_happened_twice",
+        "a child's under two keys",
+        lambda history: replace(history, effects=(*history.effects, Effect("again", "f", "read 7", 1))),
+    ),
+    (
+        "completed_runs_did_all_their_work",
+        "a child without an effect",
+        lambda history: replace(history, effects=tuple(set(history.effects) - {CHILDREN[7]})),
+    ),
+    (
+        "joins_were_given_all_that_was_done",
+        "one child too few",
+        with_run("f", StoredRun("completed", 3, ("completed",), counts=(299, 289, 10, 289))),
+    ),
+    (
+        "joins_were_given_all_that_was_done",
+        "one output too few",
+        with_run("f", StoredRun("completed", 3, ("completed",), counts=(*COUNTS[:3], READ - 1))),
+    ),
+    (
+        "dead_letters_are_those_of_failed_runs",
+        "of too many children",
+        with_letters(DeadLetter("child 7", "f", "fan_2.dead", "max-retries")),
+    ),
+    (
+        "dead_letters_are_those_of_failed_runs",
+        "of too few children",
+        lambda history: replace(history, dead=tuple(set(history.dead) - {LOST[7]})),
+    ),
+    (
+        "dead_letters_are_those_of_failed_runs",
+        "of a child that killed its workers",
+        with_letters(DeadLetter("child 0", "f", "fan_2.dead", "crash-loop")),
     ),
     ("runs_end_as_their_kind_must", "an innocent", with_run("p", StoredRun("failed", None, ("failed",)))),
     ("runs_end_as_their_kind_must", "a guilty", with_run("x", StoredRun("completed", 1, ("completed",)))),

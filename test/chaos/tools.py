@@ -75,7 +75,8 @@ def attempt(work: Work, context: Context[Tools]) -> Iterator[None]:
     note("begun")
     tools.passing(Point.HANDLER_BEGUN)
     try:
-        tools.effects.write(context.idempotency_key, context.run_id, context.stage)
+        place = f"{context.stage} {work.index}" if work.index >= 0 else context.stage
+        tools.effects.write(context.idempotency_key, context.run_id, place)
         tools.passing(Point.HANDLER_MID)
         yield
     except Exception as error:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mousetrap.payloads import PayloadOptions
-from mousetrap.pipeline import Lock, Pipeline, Stage
+from mousetrap.pipeline import All, Each, Gathered, Lock, Many, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 
 #: Must never be seen in a log: it travels in every payload, and another one signs every message.
@@ -18,6 +18,10 @@ SIGNING_CANARY = "canary-that-signs-93c2a4"
 PAYLOADS = PayloadOptions(inline=4_096)
 TEXT_SIZE = 10_000
 SIGNING_KEYS = f"chaos:{SIGNING_CANARY}"
+#: Of each so many children one is given up, and one is delivered twice more.
+POISON, REPEATED = 33, 100
+#: Characters of a child's output, and children that a worker opens at once: by default 500, which are few windows.
+OUTPUT_SIZE, WINDOW = 1_000, 100
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +37,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = PAYLOAD_CANARY
     #: Makes a payload large.
     text: str = ""
+    #: How many children the first stage opens; and which of them this is.
+    children: int = 0
+    index: int = -1
+    #: What a join has been given: how many children, how many done, lost, and how many outputs in their order.
+    counts: tuple[int, ...] = ()
 
     def next(self) -> "Work":
         return msgspec.structs.replace(self, done=self.done + 1)
@@ -61,6 +70,13 @@ class Kind:
     later: tuple[float, float] = (0.0, 0.0)
     #: Whether its handlers run in processes of their own.
     isolated: bool = False
+    #: How many children its first stage opens; its second one is theirs, and its third one joins them.
+    children: int = 0
+
+    @property
+    def lost(self) -> int:
+        """How many of the children are given up."""
+        return len(range(0, self.children, POISON))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +109,23 @@ def _kind(
 
 _CALLED_OFF = frozenset({"completed", "cancelled"})
 _THREE_TRIES = RetryPolicy(attempts=3, base=0.05, cap=0.2)
+
+
+def _fan_kind(name: str, children: int, **more: Any) -> Kind:
+    """Finds, reads each, and sums up where 95 % were read."""
+
+    def stage(number: int, called: str, takes: Any, gives: Any, **how: Any) -> Stage:
+        queue = f"{name}_{number}"
+        return Stage(name=called, queue=queue, input=takes, output=gives, retry=_THREE_TRIES, **how)
+
+    stages = (
+        stage(1, "find", Work, Many[Work]),
+        stage(2, "read", Work, Work, after=Each("find")),
+        stage(3, "sum", Gathered[Work], Work, after=All("read", need=0.95)),
+    )
+    pipeline = Pipeline(name=name, description=f"Runs of the kind {name}.", stages=stages)
+    return Kind(pipeline=pipeline, children=children, reason="max-retries", **more)
+
 
 KINDS: Mapping[str, Kind] = {
     "plain": _kind("plain", share=28),
@@ -137,11 +170,21 @@ KINDS: Mapping[str, Kind] = {
     "doomed": _kind("doomed", seconds=(0.5, 1.5)),
     # Longer than a lease, shorter than the five seconds after which the embedded queue takes a silent process for dead.
     "blocker": _kind("blocker", seconds=(3.3, 4.3)),
+    # From here on: runs of the chapters about fan-outs.
+    "fan": _fan_kind("fan", 300),
+    "large_fan": _fan_kind("large_fan", 10_000),
+    # Called off when half of its children are done.
+    "fan_off": _fan_kind("fan_off", 400, ends=_CALLED_OFF),
 }
 
 PIPELINES = {kind.pipeline.name: kind.pipeline for kind in KINDS.values()}
 
 QUEUES = sorted(stage.queue for kind in KINDS.values() for stage in kind.pipeline.stages)
+#: Those of children, and those of joins.
+CHILDREN_QUEUES, JOIN_QUEUES = (
+    frozenset(kind.pipeline.stages[place].queue for kind in KINDS.values() if kind.children)
+    for place in (1, 2)
+)
 
 
 def orders(seed: int, *, in_a_cluster: bool = False) -> Iterator[Order]:
@@ -166,6 +209,7 @@ def order(kind: str, number: int, chance: random.Random, *, mark: str) -> Order:
         seconds=round(chance.uniform(*one.seconds), 3),
         key=chance.choice("abc") if one.pipeline.first.lock else "",
         text=kind[0] * TEXT_SIZE if kind == "large" else "",
+        children=one.children,
     )
     return Order(
         run=f"{mark}-{number:06d}-{kind}",
