@@ -57,14 +57,30 @@ def time_of(option: str, text: str) -> datetime:
 
 
 def read_input(given: str) -> bytes:
-    """The input: JSON itself, @FILE, or - for standard input. Raises Misused for a file that cannot be read."""
+    """The input: JSON itself, @FILE, or - for standard input. Raises Misused for a file that cannot be read, and for no JSON."""
     if given == "-":
         return sys.stdin.buffer.read()
     if not given.startswith("@"):
-        return given.encode()
+        return _typed(given)
     try:
         return Path(given[1:]).read_bytes()
     except OSError as error:
         from mousetrap.api_client import Misused
 
         raise Misused(f"--input {given}: {error.strerror}") from error
+
+
+def _typed(given: str) -> bytes:
+    """JSON of the command line: a text without quotes of its own is what people type first."""
+    import msgspec
+
+    raw = given.encode()
+    try:
+        msgspec.json.decode(raw, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        from mousetrap.api_client import Misused
+
+        raise Misused(
+            f"--input is no JSON: {error}; a text has quotes of its own inside those of the shell: --input '\"text\"'"
+        ) from None
+    return raw

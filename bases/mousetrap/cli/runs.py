@@ -256,6 +256,7 @@ def _follow(api: "Api", pipeline: str, run_id: str, as_json: bool) -> None:
     from mousetrap.cli.progress import waiting_stages
     from mousetrap.cli.result import result_of
     from mousetrap.cli.screen import first_jobs, run_screen
+    from mousetrap.cli.tables.runs import repair_hints
 
     console = terminal(quiet=as_json)
     console.print(Text.assemble("run ", (run_id, "bold")))
@@ -270,4 +271,6 @@ def _follow(api: "Api", pipeline: str, run_id: str, as_json: bool) -> None:
     console.print()
     print_reply(reply, as_json, result_of)
     if reply.value.state != "completed":
+        if reply.value.state == "failed" and not as_json:
+            console.print(repair_hints(argument(run_id)))
         raise typer.Exit(1)

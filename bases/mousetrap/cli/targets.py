@@ -8,7 +8,7 @@ from mousetrap.api_client import Misused
 if TYPE_CHECKING:
     from mousetrap.discovery import Discovered
     from mousetrap.handlers import Binding
-    from mousetrap.pipeline import Pipeline
+    from mousetrap.pipeline import Pipeline, Stage
     from mousetrap.serve_worker import Binder
     from mousetrap.settings import Settings
 
@@ -60,14 +60,16 @@ def describe(discovered: "Discovered") -> Iterator[str]:
 
     for name, pipeline in discovered.pipelines.items():
         served = {binding.stage_name for binding in discovered.bindings if binding.pipeline.name == name}
-        queues = {stage.name: stage.queue for stage in pipeline.stages}
-        labels = {
-            stage: f"{stage} (queue {queue}{'' if stage in served else ', not served here'})"
-            for stage, queue in queues.items()
-        }
+        labels = {stage.name: _label(stage, is_served=stage.name in served) for stage in pipeline.stages}
         yield f"found {name}: {graph_line(pipeline, labels.__getitem__)}"
     for failure in discovered.failures:
         yield f"not loaded: {failure}"
+
+
+def _label(stage: "Stage", *, is_served: bool) -> str:
+    """Its name, and what a reader does not expect: that its queue has another one, and that it is not served here."""
+    facts = [f"queue {stage.queue}"] * (stage.queue != stage.name) + ["not served here"] * (not is_served)
+    return f"{stage.name} ({', '.join(facts)})" if facts else stage.name
 
 
 def pipelines_of(targets: Sequence[str]) -> "Sequence[Pipeline]":

@@ -61,5 +61,5 @@ def _letters(jobs: Iterable[JobLine], run: str) -> Iterable[RenderableType]:
     if failed:
         commands = Table.grid(padding=(0, 2))
         commands.add_row("see one", f"mousetrap dead show {argument(failed[0].id[:12])}")
-        commands.add_row("repair all", f"mousetrap dead redrive --run {run}")
+        commands.add_row("redrive all", f"mousetrap dead redrive --run {run}")
         yield from (Text(), commands)

@@ -91,7 +91,7 @@ def run_arguments(pipeline: Pipeline) -> str:
     schema = pipeline.stages[0].input
     if "$ref" in schema:
         schema = schema.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], schema)
-    if schema.get("type") == "object" and not schema.get("required"):
+    if "properties" in schema and not schema.get("required"):
         return pipeline.name
     return f"{pipeline.name} --input {_INPUTS.get(str(schema.get('type')), 'JSON')}"
 

@@ -179,6 +179,8 @@ def _what_of(event: Event) -> str:
     """The failure or the value of an event on one line, without passwords; the API's answer has all of it."""
     if event.failure:
         return f": {' '.join(event.failure.summary.split())}"
+    if event.kind == "late":
+        return ": its join had begun before"
     if event.kind in ("closed", "fired") and (counts := counts_in_words(event.value)):
         return f": {counts}"
     return f": {one_line_value(event.value)}" if event.kind == "yielded" else ""
@@ -187,6 +189,15 @@ def _what_of(event: Event) -> str:
 def failure_text(failure: FailureLine | None) -> Text:
     """Why a run failed, in one sentence."""
     return Text(failure.summary if failure else "", "red")
+
+
+def repair_hints(run: str) -> Table:
+    """What to do about a run that failed."""
+    hints = Table.grid(padding=(0, 2))
+    hints.add_row("", style="dim")
+    hints.add_row("its story", f"mousetrap show {run}", style="dim")
+    hints.add_row("redrive it", f"mousetrap dead redrive --run {run}", style="dim")
+    return hints
 
 
 def _note(stage: StageSeen) -> Text:

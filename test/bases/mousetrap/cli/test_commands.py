@@ -88,6 +88,7 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
         ("run", "earthquakes", "--key", "a\nb"),
         ("rerun",),
         ("rerun", "r", "--input", "@nowhere.json"),
+        ("run", "words", "--input", "to be or not to be"),
         ("dead", "list", "--older-than", "soon"),
         ("dead", "show"),
         ("dead", "redrive"),

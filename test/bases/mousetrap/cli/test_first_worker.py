@@ -37,7 +37,7 @@ def test_a_file_is_served_and_run_in_three_terminals_without_an_export(
     stack.wait_for_line("The API is at", seconds=60)
     serving = start_base("cli", "worker", "words.py")
     serving.wait_for_line("serving count, split")
-    assert "mousetrap: found wordcount: split (queue split) -> count (queue count)" in serving.lines
+    assert "mousetrap: found wordcount: split -> count" in serving.lines
 
     done = called(start_base, *run)
 

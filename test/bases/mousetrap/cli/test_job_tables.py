@@ -41,8 +41,8 @@ def test_jobs_are_a_table_with_what_became_of_them_and_how_to_see_more() -> None
         "61aa5b7e6a1…  read   1.2         failed        3  0.02 s  Broken: amqp://me:sec…\n"
         "more: mousetrap jobs 019b --state failed --after read:7312\n"
         "\n"
-        "see one     mousetrap dead show 61aa5b7e6a1d\n"
-        "repair all  mousetrap dead redrive --run 019b"
+        "see one      mousetrap dead show 61aa5b7e6a1d\n"
+        "redrive all  mousetrap dead redrive --run 019b"
     )
 
 

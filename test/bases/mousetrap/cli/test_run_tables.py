@@ -78,6 +78,10 @@ def test_why_a_stage_failed_is_shown_whole_and_all_else_is_cut_to_the_line() -> 
             "    0.00 s  find        closed: 10,000 children",
         ),
         (
+            Event(id="1", kind="late", at_ms=AT, stage="read"),
+            "    0.00 s  read        late: its join had begun before",
+        ),
+        (
             Event(id="1", kind="fired", at_ms=AT, value={"total": 9, "done": 7, "lost": 2}),
             "    0.00 s              fired: 7 of 9 done, 2 lost",
         ),

@@ -106,6 +106,7 @@ def test_a_run_that_fails_reports_why_and_exits_1(up: Start, start_base: Start) 
 
     assert run.wait() == 1
     assert "FeedRefused: http://10.0.0.1/ points to a private network" in run.output
+    assert re.search(r"redrive it  mousetrap dead redrive --run \w+", run.output)
     assert "Traceback" not in run.output
 
 

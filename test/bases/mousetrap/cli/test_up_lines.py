@@ -36,7 +36,8 @@ def test_the_welcome_names_the_pipelines_of_the_targets_and_how_to_start_each() 
     inputs: list[dict[str, Any]] = [
         {"type": "string"},
         {"$ref": "#/$defs/Page", "$defs": {"Page": {"type": "object", "required": ["url"]}}},
-        {"$ref": "#/$defs/Feed", "$defs": {"Feed": {"type": "object", "required": []}}},
+        {"$ref": "#/$defs/Feed", "$defs": {"Feed": {"type": "object", "properties": {}, "required": []}}},
+        {"type": "object", "additionalProperties": {"type": "string"}},
         {},
     ]
     pipelines = [
@@ -50,10 +51,11 @@ def test_the_welcome_names_the_pipelines_of_the_targets_and_how_to_start_each() 
 
     lines = list(welcome(plan, Path("/data"), Use(pipelines, "shop.py"), keys=False))
 
-    assert lines[4:9] == [
+    assert lines[4:10] == [
         """  mousetrap run p0 --input '"text"'""",
         "  mousetrap run p1 --input JSON",
         "  mousetrap run p2",
         "  mousetrap run p3 --input JSON",
+        "  mousetrap run p4 --input JSON",
         "  mousetrap worker shop.py --concurrency 4",
     ]
