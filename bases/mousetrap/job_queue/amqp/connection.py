@@ -9,7 +9,7 @@ from typing import Any, cast
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 from pika.channel import Channel
-from pika.exceptions import AMQPError, ConnectionClosedByClient
+from pika.exceptions import AMQPError, ConnectionClosedByClient, StreamLostError
 from pika.frame import Header
 from pika.spec import FRAME_HEADER, FRAME_METHOD, BasicProperties
 
@@ -190,8 +190,13 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
 
     def _emit(self) -> None:
         data, self._unsent, self._unsent_bytes = b"".join(self._unsent), [], 0
-        if self._transport is not None and (data := self._write(data)):
+        if self._transport is None or not (data := self._write(data)):
+            return
+        try:
             super()._adapter_emit_data(data)
+        except RuntimeError as error:
+            # uvloop closes its handle of a socket that was reset before the reader of that socket has a turn.
+            self.abort(StreamLostError(f"Stream connection lost: {error}"))
 
     def _write(self, data: bytes) -> bytes:
         """Writes what the socket takes at once, and returns the rest.

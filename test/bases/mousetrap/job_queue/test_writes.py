@@ -3,13 +3,14 @@
 import asyncio
 
 import pytest
+from pika.adapters.base_connection import BaseConnection
 from pika.frame import Heartbeat
 
 from mousetrap.job_queue import connect
 from mousetrap.job_queue.amqp.connection import Connection
 from mousetrap.jobs import Message
 from support.inbox import Inbox
-from support.workbench import connected
+from support.workbench import TIMEOUT_S, connected
 
 pytestmark = pytest.mark.servers
 
@@ -70,3 +71,30 @@ async def test_what_the_socket_does_not_take_at_once_follows_in_order(
         assert [(each.message.id, len(each.message.body)) for each in deliveries] == [
             (f"m{n}", size) for n, size in enumerate(sizes)
         ]
+
+
+async def test_a_socket_that_the_event_loop_has_closed_is_a_lost_connection_at_once(
+    broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As uvloop does where the broker resets the connection in the turn in which something is sent."""
+    emit = BaseConnection._adapter_emit_data
+    met: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+
+    def emit_or_not(connection: Connection, data: bytes) -> None:
+        if met.done():
+            emit(connection, data)
+        else:
+            met.set_result(connection)
+            raise RuntimeError("the handler is closed")
+
+    async with connect(broker_url, [work], name="test") as queue:
+        await connected(queue, work)
+        with monkeypatch.context() as patched:
+            patched.setattr(Connection, "_write", lambda connection, data: data)
+            patched.setattr(BaseConnection, "_adapter_emit_data", emit_or_not)
+            publishing = asyncio.ensure_future(queue.publish(work, Message("m", b"body")))
+            connection = await asyncio.wait_for(met, TIMEOUT_S)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert connection.lost.done()
+        await asyncio.wait_for(publishing, TIMEOUT_S)
