@@ -228,6 +228,32 @@ def test_two_copies_of_a_message_convict_no_job_that_a_living_worker_has(made: t
         machine.kill_worker(name="bob", back_after=0.0, then=0.0)
 
 
+def test_a_suspect_whose_outcome_waits_for_the_store_does_not_die_of_the_next_suspect(
+    made: type[PromiseMachine],
+) -> None:
+    with _machine(made) as machine:
+        machine.submit(kinds=["large_locked", "falling_deadly"], then=0.02)
+        machine.fail_a_publish(who="api", fault=Fault.REQUEST_LOST, then=4.0)
+        machine.disconnect_worker(name="ann", then=0.02)
+        machine.stop_store(seconds=25.0, then=0.0)
+
+
+def test_workers_that_were_cut_off_and_finished_their_job_did_not_die_of_it(
+    made: type[PromiseMachine],
+) -> None:
+    with _machine(made) as machine:
+        machine.submit(kinds=["slow"], then=0.0)
+        machine.submit(kinds=["chained_slow"], then=12.0)
+        machine.disconnect_worker(name="ann", then=0.004)
+        machine.stop_store(seconds=0.02, then=0.0)
+        machine.stop_broker(seconds=5.0, then=0.0)
+        machine.stop_worker(name="bob", hurry=True, then=0.02)
+        machine.disconnect_worker(name="ann", then=35.0)
+        machine.disconnect_worker(name="bob", then=0.0)
+        machine.submit_again(run=1, then=0.02)
+        machine.kill_worker(name="ann", back_after=0.0, then=0.0)
+
+
 def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accepted_for(
     made: type[PromiseMachine],
 ) -> None:

@@ -25,7 +25,7 @@ _BESIDE = 3
 #: How long a note waits for a call to go with.
 _NOTE_DELAY_S = 1.0
 
-_FILES = ("keys", "clock", "runs", "locks", "repair", "claims", "decisions", "library")
+_FILES = ("keys", "clock", "runs", "locks", "repair", "starts", "claims", "decisions", "library")
 LIBRARY = Library.read("mousetrap", "mousetrap.run_store", [f"lua/{name}.lua" for name in _FILES])
 
 #: The first member of a reply that is an error.

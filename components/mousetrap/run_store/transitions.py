@@ -93,7 +93,9 @@ class BeginSuspect(Transition, frozen=True, array_like=True, tag="begin"):
 
 class Survived(Transition, frozen=True, array_like=True, tag="survived"):
     job: str
+    run: str
     attempt: int
+    worker: str
 
 
 class YieldValue(Transition, frozen=True, array_like=True, tag="yield_value"):

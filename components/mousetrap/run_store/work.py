@@ -133,12 +133,15 @@ class Work(StoreConnection):
         )
         return int(starts)
 
-    async def mark_survived(self, job: Job) -> None:
-        """Records that a worker which lost the job is alive, so that this start does not count as a crash."""
+    async def mark_survived(self, job: Job, *, worker: str) -> None:
+        """Records that a worker which lost the job is alive, so that its start does not count as a crash. May be repeated.
+
+        The store takes the same from a refused outcome.
+        """
         if is_packed(job):
-            await self._packed_work.mark_survived(job)
+            await self._packed_work.mark_survived(job, worker)
         else:
-            await self._batches.call(Survived(job.id, job.attempt))
+            await self._batches.call(Survived(job.id, job.run_id, job.attempt, worker))
 
     async def ended(self, run_ids: Sequence[str]) -> set[str]:
         """Those of the runs that were ended from outside; of runs before wire format 5, those too that completed or failed."""

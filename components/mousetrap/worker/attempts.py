@@ -81,8 +81,6 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     #: On time.monotonic()'s clock.
     began: float = 0.0
     running: bool = False
-    #: Whether the store has counted its start: a suspect's only once it is alone.
-    counted: bool = False
     lost: bool = False
     cancelled: bool = False
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mousetrap.handlers import fan_stalled, record_refused
-from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome
+from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RecordDamaged
 from mousetrap.pipeline import Pipeline, lock_key
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import (
@@ -86,6 +86,8 @@ class Claims:
             await self._payloads.input_of(attempt)
         request = self.claim_request(attempt)
         claim: Claim = await self._outages.retry_until_up("claim jobs", self._exchange_one, (), [request])
+        if isinstance(claim, Busy):
+            await self.mark_survived(attempt)  # as in `begin`
         self.claimed(attempt, claim)
         return claim
 
@@ -193,8 +195,10 @@ class Claims:
         starts = await self._outages.retry_until_up(
             "begin jobs", self._store.begin, attempt.job, fence=attempt.fence, worker=self._worker
         )
-        attempt.counted = bool(starts)
-        return None if starts else self._unrecorded(attempt, "stale")
+        if starts:
+            return None
+        await self.mark_survived(attempt)  # the reply to an earlier call can have been lost
+        return self._unrecorded(attempt, "stale")
 
     async def record(self, attempt: Attempt, outcome: Outcome) -> Ending:
         """Records the outcome before anyone acts on it: a crash from here on repeats the act, not the work."""
@@ -292,10 +296,11 @@ class Claims:
             self._observer.outage(attempt.job, "release a job", error)
 
     async def mark_survived(self, attempt: Attempt) -> None:
-        """Notes that this worker lives, whose job another one has: its start does not count as a crash."""
-        if attempt.counted:
-            with suppress(MousetrapError):  # at worst the job runs alone one start too early
-                await self._store.mark_survived(attempt.job)
+        """Has the store know that this worker lives, whose job another one has: its start does not count as a crash."""
+        with suppress(RecordDamaged):
+            await self._outages.retry_until_up(
+                "give up jobs", self._store.mark_survived, attempt.job, worker=self._worker
+            )
 
 
 def _longest_s(pipeline: Pipeline) -> float:

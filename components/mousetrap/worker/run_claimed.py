@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from msgspec import UNSET
 
@@ -45,7 +46,7 @@ class ClaimedRunner:
 
     1. A job that may not run gets its outcome at once: no handler, no lock, too many attempts or crashes.
     2. The payload that it refers to is read, while others pass the gate.
-    3. It passes the gate; a suspect waits until it is alone, and its start is recorded.
+    3. It passes the gate; a suspect waits until it is alone, its start is recorded, and it stays alone until its outcome is.
     4. Its handler runs. What it raises is an outcome, and so is a cancellation by code that is not ours.
     5. Given up, the job may have an outcome all the same, as its stage has it.
     6. An output that is too large for a message is put, and its outcome refers to it.
@@ -67,27 +68,34 @@ class ClaimedRunner:
         handler = attempt.handler
         if handler is None:
             return unknown_stage(attempt.job, attempt.queue)
-        ran = await self._ran(attempt, claim, handler)
-        return await self._after(attempt, claim, handler, ran) if isinstance(ran, Outcome) else ran
+        with ExitStack() as alone:
+            ran = await self._ran(attempt, claim, handler, alone)
+            if not isinstance(ran, Outcome):
+                return ran
+            outcome = await self._after(attempt, claim, handler, ran)
+            # Recorded before another begins: a suspect that kills this worker would count for this one too.
+            return await self._claims.record(attempt, outcome) if claim.suspect else outcome
 
-    async def _ran(self, attempt: Attempt, claim: Granted, handler: BoundHandler) -> Outcome | Ending:
-        """What the handler ended with, or what keeps it from beginning."""
-        job, gate = attempt.job, self._gate
+    async def _ran(
+        self, attempt: Attempt, claim: Granted, handler: BoundHandler, alone: ExitStack
+    ) -> Outcome | Ending:
+        """What the handler ended with, or what keeps it from beginning; a suspect stays alone until `alone` is closed."""
+        job = attempt.job
         if (early := await self._before(attempt, claim, handler)) is not None:
             return early
-        attempt.running, attempt.counted = True, not claim.suspect
+        attempt.running = True
         try:
             if attempt.suspended is None:  # else it has passed the gate, and goes on in a task of its own
                 await self._pass_gate(claim)
-            try:
-                if claim.suspect and (lost := await self._claims.begin(attempt)) is not None:
+            if claim.suspect:
+                alone.callback(self._gate.exit, suspect=True)
+                if (lost := await self._claims.begin(attempt)) is not None:
                     return lost
+            try:
                 outcome = await self._handled(attempt, claim, handler)
             finally:
-                if gate.suspects:
-                    gate.exit(suspect=claim.suspect)
-                else:
-                    gate.running -= 1
+                if not claim.suspect:
+                    self._leave_gate()
         except asyncio.CancelledError:
             if attempt.obsolete or self._attempts.handing_back:
                 raise
@@ -117,6 +125,12 @@ class ClaimedRunner:
             await self._gate.enter(suspect=claim.suspect)
         else:
             self._gate.running += 1
+
+    def _leave_gate(self) -> None:
+        if self._gate.suspects:
+            self._gate.exit(suspect=False)
+        else:
+            self._gate.running -= 1
 
     async def _handled(self, attempt: Attempt, claim: Granted, handler: BoundHandler) -> Outcome:
         if attempt.suspended is not None and isinstance(handler, AsyncHandler):

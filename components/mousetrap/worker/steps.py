@@ -100,7 +100,6 @@ class Steps:
             return None
         assert isinstance(handler, AsyncHandler)
         assert isinstance(claim, Granted)
-        attempt.counted = True
         self._observer.started(job)
         call = handler.call(job, (claim.fence, claim.lock_fence))
         if isinstance(call, AsyncCall):

@@ -1,12 +1,12 @@
 -- Gives jobs to workers: claim, begin, renew, release.
 
 local function read_job(job)
-  local state, attempt, worker, until_ms, starts, verdict, due_ms, arrived, lock, fence, suspect, generation, waiting_ms =
+  local state, attempt, worker, until_ms, starts, verdict, due_ms, arrived, lock, fence, suspect, generation, waiting_ms, doubted =
     read(job_key(job), 'state', 'attempt', 'worker', 'until_ms', 'starts', 'verdict', 'due_ms', 'arrived', 'lock',
-      'fence', 'suspect', 'generation', 'waiting_ms')
+      'fence', 'suspect', 'generation', 'waiting_ms', 'doubted')
   return { state = state, attempt = attempt, worker = worker, until_ms = until_ms, starts = starts, verdict = verdict,
     due_ms = due_ms, arrived = arrived, lock = lock, fence = fence, suspect = suspect, generation = generation,
-    waiting_ms = waiting_ms }
+    waiting_ms = waiting_ms, doubted = doubted }
 end
 
 -- A parent's output has arrived in the next queue, so it need not be published again; a re-run may still use it.
@@ -31,11 +31,17 @@ local function recorded_reply(held, attempt, run_state)
   return { 'decided', held.verdict or '', math.max(0, tonumber(held.due_ms) - now) }
 end
 
--- Redelivered means that the last holder's connection is gone; but a message can have copies, and before a job is given up
--- for killing its workers, the last one has the time of its claim to show that it lives.
-local function held_by_another(held, worker, redelivered, crashes)
+-- Redelivered means that the last holder's connection is gone; but a message can have copies. Before a job is given up for
+-- killing its workers, these have the time of a claim to show that they live: from the first one that would give it up, for until then
+-- the store can have been away.
+local function held_by_another(job, held, worker, redelivered, crashes, lease)
+  if held.worker == worker then return false end
   local crash_limit_reached = tonumber(held.starts) >= crashes
-  return held.worker ~= worker and (not redelivered or crash_limit_reached) and tonumber(held.until_ms) > now
+  if crash_limit_reached and held.doubted ~= held.fence then
+    held.until_ms = now + lease
+    redis.call('HSET', job_key(job), 'doubted', held.fence, 'until_ms', held.until_ms)
+  end
+  return (not redelivered or crash_limit_reached) and tonumber(held.until_ms) > now
 end
 
 -- Claimed twice by one worker because the first reply was lost: a new fence would void the one in use.
@@ -70,7 +76,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
   if recorded then return recorded end
   local same_attempt = tonumber(held.attempt or 0) == attempt
   local running = held.state == 'running' and same_attempt
-  if running and held_by_another(held, worker, redelivered, crashes) then
+  if running and held_by_another(job, held, worker, redelivered, crashes, lease) then
     return { 'busy', tonumber(held.until_ms) - now }
   end
   local mine = running and held.worker == worker
@@ -95,13 +101,14 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
     if not lock_fence and waits then return wait_for_lock(job, run, stage, attempt, worker, holder, ttl) end
   end
 
-  local before = (running or held.state == 'waiting') and same_attempt and tonumber(held.starts) or 0
-  local starts = mine and before or before + 1
-  local suspect = starts > STARTS_BESIDE_OTHERS or (mine and held.suspect == '1')
-  local counted = suspect and before or starts
+  local before, list = 0, '|'
+  if (running or held.state == 'waiting') and same_attempt then before, list = beginners(job) end
+  local suspect = (mine and before or before + 1) > STARTS_BESIDE_OTHERS or (mine and held.suspect == '1')
+  local starts = before
+  if not suspect then starts, list = with_start(before, list, worker) end
   local fence = tonumber(held.fence or 0) + 1
   redis.call('HSET', job_key(job), 'state', 'running', 'attempt', attempt, 'worker', worker, 'until_ms', now + lease,
-    'starts', counted, 'suspect', suspect and 1 or 0, 'fence', fence)
+    'starts', starts, 'beginners', list, 'suspect', suspect and 1 or 0, 'fence', fence)
   if held.verdict or held.waiting_ms then redis.call('HDEL', job_key(job), 'verdict', 'waiting_ms') end
   if lock_fence and lock ~= '' then redis.call('HSET', job_key(job), 'lock', lock) end
   redis.call('PEXPIRE', job_key(job), ttl)
@@ -110,7 +117,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
   local in_outage = held.state == 'outage'
   local away_ms = in_outage and now - tonumber(redis.call('HGET', job_key(job), 'outage_ms')) or 0
   if not suspect and not in_outage then record_event(run, 'started', stage, job, attempt, worker, '') end
-  return { 'granted', fence, counted, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms }
+  return { 'granted', fence, starts, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms }
 end
 
 -- A suspect starts, alone in its worker: if the worker dies from here on, the job is the cause.
@@ -118,17 +125,17 @@ function transitions.begin(job, run, stage, attempt, fence, worker, ttl)
   local newest_fence, begun, starts = read(job_key(job), 'fence', 'begun', 'starts')
   if tonumber(newest_fence or 0) ~= fence then return { 'stale', 0 } end
   if tonumber(begun or 0) == fence then return { 'begun', tonumber(starts) } end
-  redis.call('HSET', job_key(job), 'begun', fence)
+  local list
+  starts, list = beginners(job)
+  starts, list = with_start(starts, list, worker)
+  redis.call('HSET', job_key(job), 'begun', fence, 'starts', starts, 'beginners', list)
   record_event(run, 'started', stage, job, attempt, worker, '')
-  return { 'begun', redis.call('HINCRBY', job_key(job), 'starts', 1) }
+  return { 'begun', starts }
 end
 
--- A worker that lost a job and is still alive did not die of it.
-function transitions.survived(job, attempt)
-  local state, reached, starts = read(job_key(job), 'state', 'attempt', 'starts')
-  if state == 'running' and tonumber(reached) == attempt and tonumber(starts or 0) > 1 then
-    redis.call('HINCRBY', job_key(job), 'starts', -1)
-  end
+-- A worker that lost a job lives, and does not run it. No claim shows that: it can come late, from a worker that died meanwhile.
+function transitions.survived(job, run, attempt, worker)
+  note_alive(job, attempt, worker)
   return { 'recorded' }
 end
 
@@ -155,11 +162,12 @@ end
 
 -- Returns `lost` only if a later claim exists. A decided job still belongs to its holder, who must act on the outcome.
 function transitions.renew(job, run, fence, lease, ttl)
-  local newest_fence, state, lock = read(job_key(job), 'fence', 'state', 'lock')
+  local newest_fence, state, lock, doubted = read(job_key(job), 'fence', 'state', 'lock', 'doubted')
   if tonumber(newest_fence or 0) ~= fence then return { 'lost' } end
   if state == 'running' then
     if lock and holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
     redis.call('HSET', job_key(job), 'until_ms', now + lease)
+    if doubted then redis.call('HDEL', job_key(job), 'doubted') end
   end
   redis.call('PEXPIRE', job_key(job), ttl)
   keep_run(run, ttl)

@@ -2,9 +2,12 @@
 
 -- Only the newest claim may decide, in a run that has not ended, and only while it holds its lock; a repeated decision under
 -- one claim is the first one, sent again. Gives the reply to a decision that must not be made, else nil and the run's fields.
-local function refusal(job, run, fence)
+local function refusal(job, run, attempt, fence, worker)
   local newest_fence, state, lock = read(job_key(job), 'fence', 'state', 'lock')
-  if tonumber(newest_fence or 0) ~= fence then return { 'stale' } end
+  if tonumber(newest_fence or 0) ~= fence then
+    note_alive(job, attempt, worker)
+    return { 'stale' }
+  end
   if state == 'waiting' then return { 'unlocked' } end
   if state ~= 'running' then return { 'recorded' } end
   local run_state, kept_ms, pipeline, accepted_ms = read(run_key(run), 'state', 'kept_ms', 'pipeline', 'accepted_ms')
@@ -13,7 +16,7 @@ local function refusal(job, run, fence)
     return { 'over' }
   end
   if lock and not holds_lock(job, lock) then
-    redis.call('HSET', job_key(job), 'state', 'waiting', 'starts', 0)
+    redis.call('HSET', job_key(job), 'state', 'waiting', 'starts', 0, 'beginners', '|')
     redis.call('HDEL', job_key(job), 'lock')
     return { 'unlocked' }
   end
@@ -23,7 +26,7 @@ end
 
 -- The output goes to the next stage: it is kept until that stage's job has been claimed.
 function transitions.done(job, run, stage, attempt, fence, worker, verdict, ttl)
-  local refused, kept_ms = refusal(job, run, fence)
+  local refused, kept_ms = refusal(job, run, attempt, fence, worker)
   if refused then return refused end
   redis.call('HSET', job_key(job), 'state', 'done', 'verdict', verdict)
   change_run(run, due_extension(kept_ms, ttl), 'state', 'queued')
@@ -33,7 +36,7 @@ end
 
 -- The output is the run's result.
 function transitions.complete(job, run, stage, attempt, fence, worker, result, result_reference, ttl)
-  local refused, kept_ms, pipeline, accepted_ms = refusal(job, run, fence)
+  local refused, kept_ms, pipeline, accepted_ms = refusal(job, run, attempt, fence, worker)
   if refused then return refused end
   redis.call('HSET', job_key(job), 'state', 'done')
   change_run(run, due_extension(kept_ms, ttl), 'state', 'completed', 'result', result, 'finished_ms', now)
@@ -45,7 +48,7 @@ function transitions.complete(job, run, stage, attempt, fence, worker, result, r
 end
 
 function transitions.retry(job, run, stage, attempt, fence, worker, verdict, story, delay, ttl)
-  local refused = refusal(job, run, fence)
+  local refused = refusal(job, run, attempt, fence, worker)
   if refused then return refused end
   redis.call('HSET', job_key(job), 'state', 'retrying', 'attempt', attempt + 1, 'verdict', verdict,
     'due_ms', now + delay)
@@ -59,7 +62,7 @@ end
 -- A dependency of the handler is away: the same attempt is made again later. The timeline has one event for it, because an
 -- outage can last for days. No outcome is kept: a repeated message of the job makes the attempt at once.
 function transitions.wait_out(job, run, stage, attempt, fence, worker, story, delay, ttl)
-  local refused = refusal(job, run, fence)
+  local refused = refusal(job, run, attempt, fence, worker)
   if refused then return refused end
   local since = redis.call('HGET', job_key(job), 'outage_ms')
   redis.call('HSET', job_key(job), 'state', 'outage', 'outage_ms', since or now)
@@ -80,7 +83,7 @@ local function record_death(job, run, stage, attempt, worker, verdict, failure, 
 end
 
 function transitions.give_up(job, run, stage, attempt, fence, worker, verdict, failure, story, ttl)
-  local refused = refusal(job, run, fence)
+  local refused = refusal(job, run, attempt, fence, worker)
   if refused then return refused end
   return record_death(job, run, stage, attempt, worker, verdict, failure, story, ttl)
 end
@@ -99,11 +102,10 @@ end
 
 -- A worker that stops hands an unfinished job back; that start does not count against the job.
 function transitions.release(job, run, stage, attempt, fence, worker, ttl)
-  local refused = refusal(job, run, fence)
+  local refused = refusal(job, run, attempt, fence, worker)
   if refused then return refused end
+  take_back(job, worker)
   redis.call('HSET', job_key(job), 'until_ms', 0, 'worker', '')
-  local suspect, begun = read(job_key(job), 'suspect', 'begun')
-  if suspect ~= '1' or tonumber(begun or 0) == fence then redis.call('HINCRBY', job_key(job), 'starts', -1) end
   change_run(run, ttl, 'state', 'queued')
   record_event(run, 'handed_back', stage, job, attempt, worker, '')
   return { 'recorded' }

@@ -16,7 +16,7 @@
 --
 -- Python sends many transitions in one call: [[name, argument, ...], ...] in msgpack, and gets a list of replies.
 -- run_store/transitions.py declares each transition's arguments; a test compares them with the functions here.
--- These files are one function library: keys, clock, runs, locks, repair, claims, decisions, library, in this order.
+-- These files are one function library: keys, clock, runs, locks, repair, starts, claims, decisions, library, in this order.
 
 local DAY, HOUR = 86400000, 3600000
 local OPENINGS, DELAYED_OPENINGS = 'mousetrap:openings', 'mousetrap:openings:delayed'

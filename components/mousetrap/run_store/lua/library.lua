@@ -2,7 +2,7 @@
 
 -- Transitions that a worker asks for about one job.
 local OF_JOBS = { claim = true, begin = true, done = true, complete = true, retry = true, wait_out = true, give_up = true,
-  distrust = true, yield_value = true }
+  distrust = true, yield_value = true, survived = true }
 
 -- Texts of errors that are caused by what is kept of this one job or its run, and do not pass as a full disk or memory does:
 -- a key of another type, a field that is no number. Any other error may be over later and buries nothing: rights, a replica.

@@ -4,8 +4,8 @@
 local function begin_generation(job, generation, state, ttl)
   redis.call('HINCRBY', job_key(job), 'fence', 1)
   redis.call('HDEL', job_key(job), 'verdict', 'due_ms', 'waiting_ms', 'arrived', 'worker', 'until_ms', 'begun',
-    'outage_ms')
-  redis.call('HSET', job_key(job), 'state', state, 'generation', generation, 'attempt', 0, 'starts', 0)
+    'outage_ms', 'doubted')
+  redis.call('HSET', job_key(job), 'state', state, 'generation', generation, 'attempt', 0, 'starts', 0, 'beginners', '|')
   redis.call('PEXPIRE', job_key(job), ttl)
 end
 

@@ -32,6 +32,7 @@ _FILES = (
     "locks",
     "fans",
     "repair",
+    "starts",
     "claims",
     "decisions",
     "children",

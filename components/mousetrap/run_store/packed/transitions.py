@@ -68,6 +68,7 @@ class Survived(Transition, frozen=True, array_like=True, tag="survived"):
     job: str
     run: str
     attempt: int
+    worker: str
 
 
 class _Decision(Transition, frozen=True, array_like=True):

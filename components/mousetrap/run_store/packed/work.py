@@ -113,8 +113,8 @@ class PackedWork:
         )
         return int(starts)
 
-    async def mark_survived(self, job: Job) -> None:
-        await self._sender.call(in_fans(job, Survived(job.id, job.run_id, job.attempt)))
+    async def mark_survived(self, job: Job, worker: str) -> None:
+        await self._sender.call(in_fans(job, Survived(job.id, job.run_id, job.attempt, worker)))
 
     async def renew(self, job: Job, fence: int, lease: float) -> bool:
         renewal = RenewClaim(job.id, job.run_id, fence, int(lease * 1000), self._ttl)

@@ -220,7 +220,7 @@ async def taken_over_until_it_is_a_suspect(teller: Teller) -> AsyncIterator[obje
     assert claim.suspect
     await teller.store.begin(job, fence=claim.fence, worker="w3")
     yield "begun"
-    await teller.store.mark_survived(job)
+    await teller.store.mark_survived(job, worker="w2")
     await teller.decide(job, DEAD, claim, "w3")
     yield "dead"
 

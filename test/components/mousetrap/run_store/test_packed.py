@@ -834,7 +834,7 @@ async def test_a_job_that_kills_its_workers_is_a_suspect(store_url: str) -> None
 
         assert await store.begin(job, fence=claim.fence, worker="w3") == 3
         assert isinstance(await claimed(store, job, "w4", redelivered=True, crashes=3), Busy)
-        await store.mark_survived(job)
+        await store.mark_survived(job, worker="w3")
         assert job_facts(store_url, job)["starts"] == 2
 
 

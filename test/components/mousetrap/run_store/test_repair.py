@@ -255,20 +255,58 @@ async def test_a_worker_that_learns_that_it_lost_its_job_did_not_die_of_it(store
         for n in range(2, 9):
             claim = await claimed(store, job, f"w{n}", redelivered=True)
             assert (claim.starts, claim.suspect) == (2, False)
-            await store.mark_survived(job)
+            for _ in range(2):  # its reply can be lost
+                await store.mark_survived(job, worker=f"w{n - 1}")
+
+
+async def test_a_worker_whose_outcome_is_refused_lives(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claims = [await claimed(store, job, f"w{n}", redelivered=True) for n in (1, 2, 3)]
+        for n in (1, 2):
+            assert await decided(store, job, OUTPUT, claims[n - 1], f"w{n}") == "stale"
+
+        claim = await claimed(store, job, "w4", redelivered=True)
+        assert (claim.starts, claim.suspect) == (1, False)
+
+
+async def test_a_claim_or_a_start_that_comes_late_saves_no_job_from_what_its_worker_died_of(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        claims = [await claimed(store, job, f"w{n}", redelivered=True) for n in (1, 2, 3)]
+        assert await store.begin(job, fence=claims[2].fence, worker="w3") == 3
+        await claimed(store, job, "w4", redelivered=True)
+
+        await store.begin(job, fence=claims[2].fence, worker="w3")
+        for worker in ("w1", "w3"):
+            await claimed(store, job, worker, redelivered=False)
+            again = await claimed(store, job, worker, redelivered=True)
+            assert (again.starts, again.suspect) == (3, True)
+
+
+async def test_a_suspect_that_begins_again_in_its_worker_is_one_death_at_most(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        for worker in ("w1", "w2", "w3", "w3"):
+            claim = await claimed(store, job, worker, redelivered=True)
+            if claim.suspect:
+                assert await store.begin(job, fence=claim.fence, worker=worker) == 3
 
 
 async def test_a_worker_that_lost_an_earlier_attempt_and_lives_saves_no_later_one(store_url: str) -> None:
     async with a_store(store_url) as store:
         job = await opened(store)
-        await claimed(store, job, "late")
+        late = await claimed(store, job, "late")
         claim = await claimed(store, job, "w1", redelivered=True)
         await decided(store, job, RetryLater(0.0, BROKEN), claim)
         again = job.again()
-        for n in (2, 3):
-            await claimed(store, again, f"w{n}", redelivered=True)
+        for worker in ("late", "w3"):
+            await claimed(store, again, worker, redelivered=True)
 
-        await store.mark_survived(job)
+        await store.mark_survived(job, worker="late")
+        assert await decided(store, job, OUTPUT, late, "late") == "stale"
 
         assert (await claimed(store, again, "w4", redelivered=True)).suspect
 
@@ -283,8 +321,23 @@ async def test_a_job_is_not_convicted_while_its_last_holder_may_live(store_url: 
 
         assert isinstance(await claimed(store, job, "w3", redelivered=True, crashes=3), Busy)
 
+        await store.renew(job, fence=claim.fence, lease=0)  # it lives, and has the time of another claim
+        assert isinstance(await claimed(store, job, "w3", redelivered=True, crashes=3), Busy)
+
         await store.renew(job, fence=claim.fence, lease=0)
-        assert (await claimed(store, job, "w3", redelivered=True, crashes=3)).starts == 3
+        assert (await claimed(store, job, "w3", redelivered=True, crashes=3, lease=0)).starts == 3
+
+
+async def test_a_job_is_not_convicted_for_the_time_that_the_store_was_away(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        for n in range(3):  # their claims are over before they could be renewed
+            claim = await claimed(store, job, f"w{n}", redelivered=True, crashes=3, lease=0)
+            if claim.suspect:
+                await store.begin(job, fence=claim.fence, worker=f"w{n}")
+
+        assert isinstance(await claimed(store, job, "w3", redelivered=True, crashes=3), Busy)
+        assert await decided(store, job, OUTPUT, claim, "w2") == "recorded"
 
 
 async def test_a_suspect_that_is_handed_back_is_one_still_and_its_start_does_not_count(

@@ -191,7 +191,7 @@ class _Calls:
         return await self._store.begin(_job(run, second), fence=fence, worker="w1")
 
     async def survived(self, run: str, second: bool) -> Any:
-        return await self._store.mark_survived(_job(run, second))
+        return await self._store.mark_survived(_job(run, second), worker="w1")
 
     async def keep_value(self, run: str, second: bool, fence: int, number: int) -> Any:
         job = _job(run, second)

@@ -15,7 +15,18 @@ import pytest
 from msgspec import Raw, structs
 
 from mousetrap.handlers import Context
-from mousetrap.jobs import Delivery, Job, Message, Queue, QueueUnreachable, Settled, decode, encode, first_job
+from mousetrap.jobs import (
+    Delivery,
+    Job,
+    Message,
+    Queue,
+    QueueUnreachable,
+    Settled,
+    StoreUnreachable,
+    decode,
+    encode,
+    first_job,
+)
 from mousetrap.pipeline import Lock
 from mousetrap.run_store import Granted
 from mousetrap.shapes import RunState
@@ -478,6 +489,42 @@ async def test_a_late_worker_is_stopped_and_its_result_dropped(bench: Workbench)
     third = await bench.store.claim(job, worker="third", redelivered=True, lease=60)
     assert isinstance(third, Granted)
     assert not third.suspect  # the late worker did not die of it
+
+
+async def test_a_worker_that_lost_its_job_in_an_outage_has_its_start_taken_back_after_it(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, noted = asyncio.Event(), asyncio.Event()
+    outage, mark_survived = iter(range(3)), bench.store.mark_survived
+
+    async def mark(job: Job, *, worker: str) -> None:
+        for _ in outage:
+            raise StoreUnreachable("away")
+        await mark_survived(job, worker=worker)
+        noted.set()
+
+    async def late(number: int) -> int:
+        begun.set()
+        await asyncio.Event().wait()
+        return number
+
+    monkeypatch.setattr(bench.store, "mark_survived", mark)
+    run_id = await bench.submit()
+    async with bench.working(bench.bind("add", late), lease=0.3):
+        await asyncio.wait_for(begun.wait(), TIMEOUT_S)
+        job = first_job(
+            run_id=run_id,
+            pipeline=bench.pipeline.name,
+            stage="add",
+            payload=b"1",
+            accepted_ms=just_now_ms(),
+        )
+        await bench.store.claim(job, worker="other", redelivered=True, lease=60)
+        await asyncio.wait_for(noted.wait(), TIMEOUT_S)
+
+    third = await bench.store.claim(job, worker="third", redelivered=True, lease=60)
+    assert isinstance(third, Granted)
+    assert not third.suspect
 
 
 @pytest.mark.parametrize("quick", [False, True])

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from mousetrap.handlers import Binding, BoundHandler, HandlerHost, HungHandlers, bound
-from mousetrap.jobs import Done, RetryLater, first_job
+from mousetrap.jobs import Done, Outcome, RetryLater, first_job
 from mousetrap.payloads import PayloadOptions, open_payloads
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.run_store import Granted
@@ -32,7 +32,7 @@ async def test_a_suspect_that_others_cancel_while_it_waits_has_failed_and_lets_t
         no_store = cast(Any, None)  # no step of these jobs asks it
         payloads = LargePayloads(open_payloads(PayloadOptions(), lambda: no_store), Outages())
         attempts = Attempts(no_store, [handler], 30.0, Observer())
-        runner = ClaimedRunner(no_store, attempts, payloads, Observer())
+        runner = ClaimedRunner(cast(Any, _Recorded()), attempts, payloads, Observer())
         first = begin(runner, "r1", handler, Granted(fence=1, starts=1))
         await asyncio.sleep(0)
         suspect = begin(runner, "r2", handler, Granted(fence=2, starts=2, suspect=True))
@@ -46,6 +46,11 @@ async def test_a_suspect_that_others_cancel_while_it_waits_has_failed_and_lets_t
     assert isinstance(outcome, RetryLater)
     assert outcome.failure.kind.endswith("CancelledByOthers")
     assert [type(each) for each in ended] == [Done, Done]
+
+
+class _Recorded:
+    async def record(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+        return outcome
 
 
 def begin(runner: ClaimedRunner, run: str, handler: BoundHandler, claim: Granted) -> "asyncio.Task[Any]":

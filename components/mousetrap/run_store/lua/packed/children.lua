@@ -100,7 +100,7 @@ end
 -- The parent's own decision: so many children there are. Those of a job that forks are opened with it; with a `story` it was given
 -- up, and forks all the same.
 function transitions.close(job, run, attempt, fence, worker, verdict, following, story, children, share, least, join, ttl)
-  local refused, held = refusal(run, job, fence, ttl)
+  local refused, held = refusal(run, job, attempt, fence, worker, ttl)
   if refused then return again(refused, run, job, held, ttl) end
   local fan = load_fan(run, job) or new_fan(job)
   if fan.state ~= 'fired' then

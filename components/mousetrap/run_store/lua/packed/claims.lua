@@ -42,11 +42,18 @@ local function recorded_reply(held, attempt, state)
   return { 'decided', held.verdict or '', math.max(0, held.facts.due_ms - now), held.fence }
 end
 
--- Redelivered means that the last holder's connection is gone; but a message can have copies, and before a job is given up
--- for killing its workers, the last one has the time of its claim to show that it lives.
-local function held_by_another(facts, worker, redelivered, crashes)
+-- Redelivered means that the last holder's connection is gone; but a message can have copies. Before a job is given up for
+-- killing its workers, these have the time of a claim to show that they live: from the first one that would give it up, for until then
+-- the store can have been away.
+local function held_by_another(run, job, held, worker, redelivered, crashes, lease)
+  local facts = held.facts
+  if facts.worker == worker then return false end
   local crash_limit_reached = facts.starts >= crashes
-  return facts.worker ~= worker and (not redelivered or crash_limit_reached) and facts.until_ms > now
+  if crash_limit_reached and facts.doubted ~= held.fence then
+    facts.doubted, facts.until_ms = held.fence, now + lease
+    save_job(run, job, held)
+  end
+  return (not redelivered or crash_limit_reached) and facts.until_ms > now
 end
 
 -- Claimed twice by one worker because the first reply was lost: a new fence would void the one in use.
@@ -125,7 +132,9 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   facts.stage = stage
   local same_attempt = facts.attempt == attempt
   local running = held.state == 'running' and same_attempt
-  if running and held_by_another(facts, worker, redelivered, crashes) then return { 'busy', facts.until_ms - now } end
+  if running and held_by_another(run, job, held, worker, redelivered, crashes, lease) then
+    return { 'busy', facts.until_ms - now }
+  end
   local mine = running and facts.worker == worker
   -- A message of a refused submission can expire before the run that a repeat was accepted for, and that of a child before its
   -- run was repaired, which has no time any more.
@@ -150,24 +159,25 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     if not lock_fence and waits then return wait_for_lock(run, job, held, attempt, worker, holder, ttl) end
   end
 
-  local before = (running or held.state == 'waiting') and same_attempt and facts.starts or 0
-  local starts = mine and before or before + 1
+  local resumes = (running or held.state == 'waiting') and same_attempt
+  facts.beginners, facts.starts = resumes and beginners(held) or '|', resumes and facts.starts or 0
+  local starts = mine and facts.starts or facts.starts + 1
   local suspect = starts > STARTS_BESIDE_OTHERS or (mine and facts.suspect or false)
-  local counted = suspect and before or starts
+  if not suspect then count_start(held, worker) end
   -- An attempt that waits for an outage to end is one attempt, however often it is made.
   local in_outage = held.state == 'outage'
   local away_ms = in_outage and now - facts.outage_ms or 0
   log_before(run, job, held)
   held.state, held.fence, held.verdict = 'running', held.fence + 1, nil
   facts.attempt, facts.worker, facts.until_ms, facts.claimed_ms = attempt, worker, now + lease, now
-  facts.starts, facts.suspect, facts.waiting_ms, facts.due_ms, facts.again = counted, suspect or nil, nil, nil, nil
+  facts.suspect, facts.waiting_ms, facts.due_ms, facts.again = suspect or nil, nil, nil, nil
   if lock_fence and lock ~= '' then facts.lock = lock end
   save_job(run, job, held, ttl)
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
   if not suspect and not in_outage and not facts.fan then
     record_event(run, 'started', stage, job, attempt, worker, '')
   end
-  return { 'granted', held.fence, counted, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms }
+  return { 'granted', held.fence, facts.starts, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms }
 end
 
 -- A suspect starts, alone in its worker: if the worker dies from here on, the job is the cause.
@@ -175,19 +185,16 @@ function transitions.begin(job, run, stage, attempt, fence, worker, ttl)
   local held = load_job(run, job)
   if not held or held.fence ~= fence then return { 'stale', 0 } end
   if held.facts.begun == fence then return { 'begun', held.facts.starts } end
-  held.facts.begun, held.facts.starts = fence, held.facts.starts + 1
+  count_start(held, worker)
+  held.facts.begun = fence
   save_job(run, job, held, ttl)
   if not held.facts.fan then record_event(run, 'started', stage, job, attempt, worker, '') end
   return { 'begun', held.facts.starts }
 end
 
--- A worker that lost a job and is still alive did not die of it.
-function transitions.survived(job, run, attempt)
-  local held = load_job(run, job)
-  if held and held.state == 'running' and (held.facts.attempt or 1) == attempt and (held.facts.starts or 1) > 1 then
-    held.facts.starts = held.facts.starts - 1
-    save_job(run, job, held)
-  end
+-- A worker that lost a job lives, and does not run it. No claim shows that: it can come late, from a worker that died meanwhile.
+function transitions.survived(job, run, attempt, worker)
+  note_alive(run, job, load_job(run, job), attempt, worker)
   return { 'recorded' }
 end
 
@@ -225,7 +232,7 @@ function transitions.renew(job, run, fence, lease, ttl)
   if held.state == 'running' then
     local lock = held.facts.lock
     if lock and holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
-    held.facts.until_ms = now + lease
+    held.facts.until_ms, held.facts.doubted = now + lease, nil
     save_job(run, job, held, ttl)
   end
   keep_run(run, ttl)

@@ -2,9 +2,12 @@
 
 -- Only the newest claim may decide, in a run that has not ended, and only while it holds its lock; a repeated decision under
 -- one claim is the first one, sent again. Gives the reply to a decision that must not be made, else nil; and the job.
-local function refusal(run, job, fence, ttl)
+local function refusal(run, job, attempt, fence, worker, ttl)
   local held = load_job(run, job)
-  if not held or held.fence ~= fence then return { 'stale' } end
+  if not held or held.fence ~= fence then
+    note_alive(run, job, held, attempt, worker)
+    return { 'stale' }
+  end
   if held.state == 'waiting' then return { 'unlocked' } end
   if held.state ~= 'running' then return { 'recorded' }, held end
   local lock = held.facts.lock
@@ -15,7 +18,7 @@ local function refusal(run, job, fence, ttl)
     return { 'over' }
   end
   if lost then
-    held.state, held.facts.starts = 'waiting', 0
+    held.state, held.facts.starts, held.facts.beginners = 'waiting', 0, '|'
     save_job(run, job, held, ttl)
     return { 'unlocked' }
   end
@@ -25,7 +28,7 @@ end
 -- The output goes to the next stage, or is the run's result: then `following` is empty. With a `story` the job was given up, and
 -- the run goes on all the same.
 function transitions.done(job, run, attempt, fence, worker, verdict, following, story, keep, ttl)
-  local refused, held = refusal(run, job, fence, ttl)
+  local refused, held = refusal(run, job, attempt, fence, worker, ttl)
   if refused then
     if held and held.state == 'done' and not held.verdict and #verdict <= keep then
       -- The next job's claim implied this decision, and had no verdict to record. A re-run may use it unless it is large.
@@ -46,7 +49,7 @@ function transitions.done(job, run, attempt, fence, worker, verdict, following, 
 end
 
 function transitions.retry(job, run, attempt, fence, worker, verdict, story, delay, ttl)
-  local refused, held = refusal(run, job, fence, ttl)
+  local refused, held = refusal(run, job, attempt, fence, worker, ttl)
   if refused then return refused end
   record_job_event(run, job, held, 'retrying', attempt, worker, story)
   held.state, held.verdict = 'retrying', verdict
@@ -60,7 +63,7 @@ end
 -- A dependency of the handler is away: the same attempt is made again later. The timeline has one event for it, because an
 -- outage can last for days. No outcome is kept: a repeated message of the job makes the attempt at once.
 function transitions.wait_out(job, run, attempt, fence, worker, story, delay, ttl)
-  local refused, held = refusal(run, job, fence, ttl)
+  local refused, held = refusal(run, job, attempt, fence, worker, ttl)
   if refused then return refused end
   if not held.facts.outage_ms then
     record_job_event(run, job, held, 'retrying', attempt, worker, story)
@@ -84,7 +87,7 @@ local function record_death(run, owner, job, held, attempt, worker, verdict, fai
 end
 
 function transitions.give_up(job, run, attempt, fence, worker, verdict, failure, story, ttl)
-  local refused, held = refusal(run, job, fence, ttl)
+  local refused, held = refusal(run, job, attempt, fence, worker, ttl)
   if refused then return again(refused, run, job, held, ttl, failure) end
   return record_death(run, load_run(run), job, held, attempt, worker, verdict, failure, story, ttl)
 end
@@ -105,12 +108,11 @@ end
 
 -- A worker that stops hands an unfinished job back; that start does not count against the job.
 function transitions.release(job, run, attempt, fence, worker, ttl)
-  local refused, held = refusal(run, job, fence, ttl)
+  local refused, held = refusal(run, job, attempt, fence, worker, ttl)
   if refused then return refused end
   record_job_event(run, job, held, 'handed_back', attempt, worker, '')
-  local facts = held.facts
-  if not facts.suspect or facts.begun == fence then facts.starts = (facts.starts or 1) - 1 end
-  facts.until_ms, facts.worker, facts.decided_ms = 0, '', now
+  take_back(held, worker)
+  held.facts.until_ms, held.facts.worker, held.facts.decided_ms = 0, '', now
   save_job(run, job, held, ttl)
   keep_run(run, ttl)
   return { 'recorded' }

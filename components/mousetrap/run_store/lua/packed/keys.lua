@@ -17,7 +17,7 @@
 --
 -- Python sends each transition as a call of its own: [name, argument, ...] in msgpack, and gets one reply. The usual claims and
 -- decisions are plain commands, and come here only when they are refused.
--- These files are one function library: keys, ../clock, records, timeline, runs, locks, fans, repair, claims, decisions,
+-- These files are one function library: keys, ../clock, records, timeline, runs, locks, fans, repair, starts, claims, decisions,
 -- library, in this order.
 
 local DAY, HOUR = 86400000, 3600000

@@ -2,7 +2,7 @@
 
 -- Transitions that a worker asks for about one job.
 local OF_JOBS = { claim = true, begin = true, done = true, retry = true, wait_out = true, give_up = true, distrust = true,
-  yield_value = true, in_fan = true, open_fan = true, close = true, stall = true }
+  yield_value = true, survived = true, in_fan = true, open_fan = true, close = true, stall = true }
 
 -- Texts of errors that are caused by what is kept of this one job or its run, and do not pass as a full disk or memory does:
 -- a record that is none, a key of another type. Any other error may be over later and buries nothing: rights, a replica.
