@@ -147,6 +147,7 @@ def _shown(pipeline: Pipeline) -> shapes.Pipeline:
             need=it.after.need if isinstance(it.after, All) and not it.after.is_join else None,
             fallback=others.get(it.name),
             skips=it.on_failure == "skip",
+            skips_after=it.on_failure == "skip_after",
             inside=tuple(level.opener for level in pipeline.levels(it)),
             input=schema(it.input),
             output=schema(it.output),

@@ -91,8 +91,8 @@ def _stage(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Ch
         )
     if (old.after, old.edge, old.need) != (new.after, new.edge, new.need):
         yield _change(pipeline, old.name, f"it followed {_edge(old)}, and follows {_edge(new)}")
-    if (old.skips, old.fallback) != (new.skips, new.fallback):
-        yield _change(pipeline, old.name, f"a job given up {_failure(old)} before, and now {_failure(new)}")
+    if (before := _failure(old)) != (now := _failure(new)):
+        yield _change(pipeline, old.name, f"a job given up {before} before, and now {now}")
     if old.serializer != new.serializer:
         yield from _serializer(pipeline, old, new)
     yield from _contract(pipeline, old.name, "input", (old.input, new.input))
@@ -112,9 +112,11 @@ def _edge(stage: StageManifest) -> str:
 
 
 def _failure(stage: StageManifest) -> str:
-    return (
-        f"led to {stage.fallback}" if stage.fallback else "was skipped" if stage.skips else "failed its run"
-    )
+    if stage.fallback:
+        return f"led to {stage.fallback}"
+    if stage.skips_after:
+        return "was skipped with all after it"
+    return "was skipped" if stage.skips else "failed its run"
 
 
 def _serializer(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Change]:

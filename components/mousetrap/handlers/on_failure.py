@@ -33,6 +33,8 @@ def carried_on(
         return given_up
     if stage.on_failure == "skip":
         return Done(_NULL, next=_taker_of_null(followers), instead_of=given_up)
+    if stage.on_failure == "skip_after":
+        return Done(_NULL, next="", instead_of=given_up)
     if not isinstance(stage.on_failure, Fallback) or job.reference is not msgspec.UNSET:
         return given_up
     try:

@@ -22,7 +22,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     serializer: str | msgspec.UnsetType = msgspec.UNSET
     #: Where the output is, when it is too large for a message; then `output` is null.
     reference: Reference | msgspec.UnsetType = msgspec.UNSET
-    #: The stage that takes it, where its type has selected one of several.
+    #: The stage that takes it, where its type has selected one of several; empty where none does, though some follow.
     next: str | msgspec.UnsetType = msgspec.UNSET
     #: What its handler ended with, where the stage has the run go on all the same: then the output is null, or a Fallen.
     instead_of: GiveUp | msgspec.UnsetType = msgspec.UNSET
@@ -30,6 +30,11 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     children: int | msgspec.UnsetType = msgspec.UNSET
     #: The stages that each take the output, one child of the job in each, where all of several follow.
     forks: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def ends_way(self) -> bool:
+        """Whether nothing that follows the job's stage runs: it was given up, and its stage has that end its way."""
+        return self.next == ""
 
     @property
     def opens(self) -> int | None:

@@ -74,7 +74,7 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
 
 
 def _merged(reads: Sequence[Read]) -> Pipeline:
-    """The last one, with contracts that are held to all; a stage that some of them skip may give null."""
+    """The last one, with contracts that are held to all; a stage that some of them skip may give null, or end its way."""
     last = reads[-1]
     stages = tuple(map(_merged_stage, zip(*(read.manifest.stages for read in reads), strict=True)))
     if stages == last.manifest.stages:
@@ -88,6 +88,7 @@ def _merged_stage(stages: Sequence[StageManifest]) -> StageManifest:
         input=_each_of([it.input for it in stages]),
         output=_each_of([it.output for it in stages]),
         skips=any(it.skips for it in stages) or msgspec.UNSET,
+        skips_after=any(it.skips_after for it in stages) or msgspec.UNSET,
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from mousetrap.pipeline.after import edge_of
 from mousetrap.pipeline.contract import require_json_form, schema
-from mousetrap.pipeline.edges import either, fallbacks, gives, graph_of, members, result_of_run
+from mousetrap.pipeline.edges import either, fallbacks, gives, graph_of, may_end, members, result_of_run
 from mousetrap.pipeline.fallen import Fallen
 from mousetrap.pipeline.gathered import Gathered, is_gathered
 from mousetrap.pipeline.graph import Graph
@@ -38,11 +38,18 @@ def _check(stages: Sequence[Stage]) -> None:
     for stage in stages:
         _check_followers(stage, graph, by_name)
         before = [by_name[name] for name in graph.before[stage.name]]
+        given = [_ended(each, stages, graph) for each in before]
         if edge_of(stage.after) == "gather":
-            _check_gather(stage, before)
+            _check_gather(stage, before, either(given))
         elif edge_of(stage.after) == "join":
-            _check_join(stage, before)
+            _check_join(stage, dict(zip(graph.before[stage.name], given, strict=True)))
     require_json_form("the result, which is that of one of its ends,", result_of_run(stages, graph))
+
+
+def _ended(stage: Stage, stages: Sequence[Stage], graph: Graph) -> Any:
+    """The contract of what a way ends with whose last stage this is: null as well where it may end before."""
+    ends = may_end(stages, graph, graph.opened[stage.name])
+    return either([gives(stage), NoneType]) if ends else gives(stage)
 
 
 def _check_fallback(stage: Stage, target: Stage) -> None:
@@ -126,8 +133,7 @@ def _check_each(stage: Stage, following: Stage) -> None:
         )
 
 
-def _check_gather(stage: Stage, before: Sequence[Stage]) -> None:
-    given: Any = either([gives(each) for each in before])
+def _check_gather(stage: Stage, before: Sequence[Stage], given: Any) -> None:
     if _is_known(given):
         return
     expected: Any = Gathered[given]
@@ -139,11 +145,11 @@ def _check_gather(stage: Stage, before: Sequence[Stage]) -> None:
         )
 
 
-def _check_join(stage: Stage, before: Sequence[Stage]) -> None:
+def _check_join(stage: Stage, given: Mapping[str, Any]) -> None:
     """Its input is an object whose fields have the names of the stages, and their contracts."""
     if _is_known(stage.input):
         return
-    names = [each.name for each in before]
+    names = list(given)
     where = f"stage {stage.name!r} joins {' and '.join(map(repr, names))}, and takes {_shown(stage.input)}"
     fields, required = _fields(stage.input)
     if missing := [name for name in names if name not in fields]:
@@ -154,11 +160,10 @@ def _check_join(stage: Stage, before: Sequence[Stage]) -> None:
         raise ValueError(
             f"{where}, whose field {extra[0]!r} no stage gives: leave it out, or give it a default"
         )
-    for each in before:
-        if (taken := fields[each.name]) != gives(each) and members(taken) != members(gives(each)):
+    for name, contract in given.items():
+        if (taken := fields[name]) != contract and members(taken) != members(contract):
             raise ValueError(
-                f"{where}, whose field {each.name!r} is {_shown(taken)}, but {each.name!r} gives {_shown(gives(each))}: make them the "
-                "same contract"
+                f"{where}, whose field {name!r} is {_shown(taken)}, but {name!r} gives {_shown(contract)}: make them the same contract"
             )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Union, get_args, get_origin
 
 from mousetrap.pipeline.after import edge_of, named
 from mousetrap.pipeline.contract import schema
-from mousetrap.pipeline.graph import Graph, edges
+from mousetrap.pipeline.graph import Graph, Opened, edges
 from mousetrap.pipeline.json_schema import JsonSchema, any_of
 from mousetrap.pipeline.many import Counts
 from mousetrap.pipeline.node import Node
@@ -34,6 +34,11 @@ def gives(stage: Stage) -> Any:
     return either([stage.output, NoneType]) if stage.on_failure == "skip" else stage.output
 
 
+def may_end(stages: Sequence[Stage], graph: Graph, inside: tuple[Opened, ...]) -> bool:
+    """Whether a way in these fans may end before its last stage, with null, as a stage on it has it of its failures."""
+    return any(it.on_failure == "skip_after" and graph.opened[it.name] == inside for it in stages)
+
+
 def members(contract: Any) -> tuple[Any, ...]:
     """The members of a union; the contract itself where it is none. None is written for its type, as in an annotation."""
     if contract is None:
@@ -56,6 +61,8 @@ def either(contracts: Sequence[Any]) -> Any:
 def result_of_run(stages: Sequence[Stage], graph: Graph) -> Any:
     """The contract of a run's result: the output of an end, or the counts of a fan-out that nothing joins."""
     results = [gives(stage) for stage in stages if stage.name in graph.ends and not graph.opened[stage.name]]
+    if may_end(stages, graph, ()):
+        results.append(NoneType)
     if any(fan.join is None for fan in graph.fans):
         results.append(Counts)
     return either(results)

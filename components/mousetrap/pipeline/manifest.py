@@ -1,7 +1,7 @@
 """Writes a pipeline as plain data, readable without its code."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -60,6 +60,8 @@ class StageManifest(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether the run goes on without the output of a job that is given up; and the stage that it falls back to then. Not there
     #: where the run fails.
     skips: bool | UnsetType = UNSET
+    #: Whether nothing that follows it on its way runs then.
+    skips_after: bool | UnsetType = UNSET
     fallback: str | UnsetType = UNSET
 
 
@@ -89,7 +91,9 @@ def result_of(manifest: PipelineManifest) -> dict[str, Any]:
     ends = [it for it in stages if it.name in graph.ends and not graph.opened[it.name]]
     counts = [schema(Counts)] * any(fan.join is None for fan in graph.fans)
     results: list[dict[str, Any]] = []
-    for result in [it.output for it in ends] + [_NULL] * any(it.skips for it in ends) + counts:
+    ends_early = any(it.skips_after and not graph.opened[it.name] for it in stages)
+    nulls = [_NULL] * (ends_early or any(it.skips for it in ends))
+    for result in [it.output for it in ends] + nulls + counts:
         if result not in results:
             results.append(result)
     return results[0] if len(results) == 1 else any_of(results)
@@ -147,8 +151,14 @@ def _known_stage(stage: StageManifest) -> Stage:
         soft_timeout=stage.soft_timeout,
         lock=stage.lock,
         after=_after(stage),
-        on_failure=Fallback(stage.fallback) if stage.fallback else "skip" if stage.skips else "fail",
+        on_failure=_on_failure(stage),
     )
+
+
+def _on_failure(stage: StageManifest) -> Literal["fail", "skip", "skip_after"] | Fallback:
+    if stage.fallback:
+        return Fallback(stage.fallback)
+    return "skip_after" if stage.skips_after else "skip" if stage.skips else "fail"
 
 
 def _after(stage: StageManifest) -> After | None:
@@ -191,6 +201,7 @@ def _stage(stage: Stage) -> StageManifest:
         edge=edge if (edge := edge_of(stage.after)) != "one" else UNSET,
         need=stage.after.need if isinstance(stage.after, All) and stage.after.need != 1.0 else UNSET,
         skips=stage.on_failure == "skip" or UNSET,
+        skips_after=stage.on_failure == "skip_after" or UNSET,
         fallback=stage.on_failure.stage if isinstance(stage.on_failure, Fallback) else UNSET,
     )
 

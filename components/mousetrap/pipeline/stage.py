@@ -52,14 +52,17 @@ class Stage:
     #: and each takes members of it: a branch. Or each takes all of it, and All joins them. Each takes the items of a fan-out.
     after: After | None = None
     #: What follows when a job is given up. "fail": it becomes a dead letter, and the run has failed. "skip": the run goes on as if
-    #: the output were null. Fallback: the run goes on with another stage. In both of these cases there is no dead letter.
-    on_failure: Literal["fail", "skip"] | Fallback = "fail"
+    #: the output were null. "skip_after": nothing that follows on its way runs; the run, or of a fan-out's job or a fork's branch
+    #: that, has ended with null. Fallback: the run goes on with another stage. Only "fail" makes a dead letter.
+    on_failure: Literal["fail", "skip", "skip_after"] | Fallback = "fail"
 
     def __post_init__(self) -> None:
         check_after(self.name, self.after)
-        if self.on_failure not in ("fail", "skip") and not isinstance(self.on_failure, Fallback):
+        if self.on_failure not in ("fail", "skip", "skip_after") and not isinstance(
+            self.on_failure, Fallback
+        ):
             raise ValueError(
-                f"stage {self.name!r}: on_failure is {self.on_failure!r}: write 'fail', 'skip' or Fallback('stage')"
+                f"stage {self.name!r}: on_failure is {self.on_failure!r}: write 'fail', 'skip', 'skip_after' or Fallback('stage')"
             )
         for what, name in (("stage", self.name), ("queue", self.queue)):
             check_name(what, name)

@@ -25,6 +25,8 @@ class Stage:
     fallback: str | None = None
     #: Whether a run goes on then as if the output were null.
     skips: bool = False
+    #: Whether nothing that follows on its way runs then, which has ended with null.
+    skips_after: bool = False
     #: The stages whose fan-outs and forks its jobs are in, the outermost first: there may be many jobs of it in one run.
     inside: tuple[str, ...] = ()
 

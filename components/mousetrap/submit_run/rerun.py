@@ -154,6 +154,9 @@ def _why_missing(pipeline: Pipeline, run: StoredRun, before: Stage, outcome: Don
     """Why nothing goes on from the stage `before`, by the pipeline and the run's timeline."""
     if not _leads_on(pipeline, before):
         return f"the run went to stage {before.name!r}, which nothing follows"
+    given_up = any(event.kind == "gave_up" and event.stage == before.name for event in run.timeline)
+    if before.on_failure == "skip_after" and given_up:
+        return f"stage {before.name!r} was given up, and then nothing that follows it runs"
     if outcome is not None:
         return (
             f"after stage {before.name!r} the run went to {outcome.next!r}, which does not follow it any more"

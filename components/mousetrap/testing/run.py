@@ -68,6 +68,8 @@ class _Walk:
             done = await _Attempts(self._attempter, handler, job).until_ended()
             if isinstance(done, Ended):
                 return done
+            if done.ends_way:
+                return _End(job.stage, bytes(done.output))
             fan = handler.pipeline.opened_by(handler.stage) if done.opens is not None else None
             if fan is not None:
                 joined = await (self._forked if fan.is_fork else self._fanned)(fan, job, done)
@@ -88,7 +90,7 @@ class _Walk:
             end = await self.to_end(job.child(stage.name, bytes(done.output), index=index, fence=1))
             if isinstance(end, Ended):
                 return end
-            outputs[end.stage] = Raw(end.output)
+            outputs[fan.last[index].name] = Raw(end.output)
         assert fan.join is not None
         return job.joined(fan.join.name, encode(outputs), fan=job.id, fence=1)
 

@@ -226,7 +226,8 @@ class Claims:
             return DecisionRequest(
                 job, outcome, claim, False, follows, need=fan.need, join=join_text(fan, job, self._keyring)
             )
-        ends = handler is not None and next_stage is None and fan is None
+        ends_way = isinstance(outcome, Done) and outcome.ends_way
+        ends = handler is not None and next_stage is None and (fan is None or ends_way)
         return DecisionRequest(
             job,
             outcome,

@@ -83,6 +83,8 @@ def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None, 
                 next_stage.name, bytes(output), outcome.serializer, outcome.reference, fence=fence
             )
             return Publish(following, next_stage.queue)
+        case Done(ends_way=True):
+            return Drop()
         case Done(next=str(name)):
             return Bury(job, "unknown-stage", unknown_follower(job, name))
         case Done():

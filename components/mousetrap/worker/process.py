@@ -108,7 +108,7 @@ class Processor:
     def _without_claim(self, attempt: Attempt, claim: Claim) -> Ending:
         """The ending of a job that the store did not grant."""
         match claim:
-            case Decided(Done(next=name)) if attempt.is_at_a_loss:
+            case Decided(Done(next=name, ends_way=False)) if attempt.is_at_a_loss:
                 return Bury(attempt.job, "unknown-stage", unknown_follower(attempt.job, name or ""))
             case Decided():
                 return self._claims.decided(attempt, claim)

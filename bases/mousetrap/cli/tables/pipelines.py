@@ -68,7 +68,7 @@ class _Drawing:
 
     def _label(self, stage: Stage, edge: str) -> Text:
         types = f"{type_name(stage.input)} → {type_name(stage.output)}"
-        skips = ", or null" if stage.skips else ""
+        skips = ", or null" if stage.skips else ", or null and no further" if stage.skips_after else ""
         return (
             self._edge(edge)
             .append(stage.name, "bold")

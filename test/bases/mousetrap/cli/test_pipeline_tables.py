@@ -29,7 +29,7 @@ BOOKS = Pipeline(
     stages=(
         stage("weigh", gives="Draft", fallback="regret"),
         stage("leaflet", "weigh", takes="Short", skips=True),
-        stage("book", "weigh", takes="Long"),
+        stage("book", "weigh", takes="Long", skips_after=True),
         stage("print", "leaflet", "book", gives="integer"),
         stage("regret", takes="Fallen"),
     ),
@@ -44,7 +44,7 @@ def test_a_graph_is_drawn_from_its_first_stage_on() -> None:
         "weigh  string → Draft  queue weigh_jobs\n"
         "├── Short: leaflet  Short → string, or null  queue leaflet_jobs\n"
         "│   └── print  string → integer  queue print_jobs\n"
-        "├── Long: book  Long → string  queue book_jobs\n"
+        "├── Long: book  Long → string, or null and no further  queue book_jobs\n"
         "│   └── print, as above\n"
         "└── given up: regret  Fallen → string  queue regret_jobs"
     )

@@ -68,6 +68,13 @@ def breaks(*new: PipelineManifest) -> list[tuple[str, Direction | None, str]]:
             [("b", "results", "string is written, and integer is read")],
         ),
         (
+            [pipeline({"name": "a", "on_failure": "skip_after"}, {"name": "b"})],
+            [
+                ("b", "results", "null is written, and integer is read"),
+                ("a", None, "a job given up failed its run before, and now was skipped with all after it"),
+            ],
+        ),
+        (
             [pipeline({"name": "a"}, {"name": "b", "serializer": "msgpack"})],
             [("b", None, "its serializer was json, and is msgpack")],
         ),

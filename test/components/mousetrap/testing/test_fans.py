@@ -112,7 +112,21 @@ def test_a_lost_job_may_fall_back_or_be_skipped() -> None:
         total,
     )
 
+    ending = bound(
+        (
+            LIST,
+            replace(READ, on_failure="skip_after"),
+            stage("double", int, int),
+            replace(SUM, input=Gathered[int | None], output=list[int | None], after=All("double")),
+        ),
+        words,
+        length,
+        lambda n: 2 * n,
+        total,
+    )
+
     assert run(falling, "to bad") == [2, 0, 2, -3]
+    assert run(ending, "to bad") == [2, 0, 4, None]
     assert run(skipping, "to bad") == [2, 0, 2, None]
 
 
@@ -137,6 +151,31 @@ def test_a_fork_runs_all_that_follow_and_joins_them_by_their_names() -> None:
     found = bound(FORK, lambda n: n + 1, lambda n: 2 * n, text_of, lambda both: f"{both.double} {both.text}")
 
     assert run(found, 3) == "8 4"
+
+
+def test_a_branch_of_a_fork_may_end_early_with_null_and_so_may_its_run() -> None:
+    class Ends(msgspec.Struct):
+        half: int | None
+        text: str
+
+    stages = (
+        stage("split", int, int, on_failure="skip_after"),
+        stage("double", int, int, "split", on_failure="skip_after"),
+        stage("half", int, int),
+        stage("text", int, str, "split"),
+        stage("join", Ends, list[int | str | None], All("half", "text")),
+    )
+    handlers = (
+        lambda n: 10 // n,
+        lambda n: 20 // (n - 10),
+        lambda n: n // 2,
+        text_of,
+        lambda ends: [ends.half, ends.text],
+    )
+
+    assert run(bound(stages, *handlers), 2) == [-2, "5"]
+    assert run(bound(stages, *handlers), 1) == [None, "10"]
+    assert run(bound(stages, *handlers), 0) is None
 
 
 def test_a_fork_without_one_of_its_branches_fails() -> None:
