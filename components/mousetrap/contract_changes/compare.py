@@ -89,7 +89,7 @@ def _stage(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Ch
         yield _change(
             pipeline, old.name, f"its queue is {new.queue}, which no old worker serves", Direction.ROLLING
         )
-    if (old.after, old.edge, old.need) != (new.after, new.edge, new.need):
+    if (old.after, old.edge, old.need, old.keep) != (new.after, new.edge, new.need, new.keep):
         yield _change(pipeline, old.name, f"it followed {_edge(old)}, and follows {_edge(new)}")
     if (before := _failure(old)) != (now := _failure(new)):
         yield _change(pipeline, old.name, f"a job given up {before} before, and now {now}")
@@ -104,7 +104,8 @@ def _edge(stage: StageManifest) -> str:
     names = stage.after or ()
     if stage.edge == "gather":
         need = f" ({stage.need} needed)" if stage.need is not UNSET else ""
-        return f"all of {' or '.join(names)}{need}"
+        counts = "the counts of " if stage.keep is False else ""
+        return f"{counts}all of {' or '.join(names)}{need}"
     if stage.edge == "join":
         return " and ".join(names)
     each = "each of " if stage.edge == "each" else ""

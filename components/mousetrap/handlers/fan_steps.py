@@ -1,7 +1,7 @@
 """Declares which tasks of a chain take items, and which joins."""
 
 from dataclasses import dataclass
-from typing import Any, Concatenate, Generic, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, Protocol, TypeVar, overload
 
 from mousetrap.handlers.task import Task
 from mousetrap.pipeline import All, AsyncMany, Counts, Each, Gathered, Keyed, Many
@@ -31,11 +31,12 @@ class Part:
     #: None where it takes the one output.
     edge: type[Each] | type[All] | None = None
     need: float = 1.0
+    keep: bool = True
 
     def after(self, before: str) -> Each | All | None:
         """What its stage follows, where the one before it has this name."""
         if self.edge is All:
-            return All(before, need=self.need)
+            return All(before, need=self.need, keep=self.keep)
         return Each(before) if self.edge is Each else None
 
 
@@ -80,9 +81,17 @@ def each(first: Any, /, *more: Any) -> Any:
     return Step(parts)
 
 
-def gather(task: Takes[Gathered[A], B], /, *, need: float = 1.0) -> Step[Spread[A], B]:
-    """In a chain: this task when all before it, which `each` began, are done or given up; `need` as All has it."""
-    return Step((Part(task, All, need),))
+@overload
+def gather(
+    task: Takes[Gathered[A], B], /, *, need: float = 1.0, keep: Literal[True] = True
+) -> Step[Spread[A], B]: ...
+@overload
+def gather(
+    task: Takes[Gathered[None], B], /, *, need: float = 1.0, keep: Literal[False]
+) -> Step[Spread[Any], B]: ...
+def gather(task: Any, /, *, need: float = 1.0, keep: bool = True) -> Any:
+    """In a chain: this task when all before it, which `each` began, are done or given up; `need` and `keep` as All has them."""
+    return Step((Part(task, All, need, keep),))
 
 
 def parts_of(one: Any) -> tuple[Part, ...]:

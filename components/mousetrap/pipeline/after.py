@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mousetrap.pipeline.check_all import check_names, check_need, listed, shown
+from mousetrap.pipeline.check_all import check_keep, check_names, check_need, listed, shown
 
 #: How a stage takes what it follows: one output, each item of a fan-out, its outputs when all are there, or those of a fork.
 Edge = Literal["one", "each", "gather", "join"]
@@ -44,7 +44,7 @@ class All:
 
     `All("read")` takes Gathered outputs of the stage that the jobs of a fan-out end with; `All(AnyOf("read", "regret"))` where
     they end with one of several. `need` is the share of them that must be done, or a whole number of them, all where there are
-    fewer; the rest may be given up.
+    fewer; the rest may be given up. Without `keep` their outputs are not kept, and the join takes Gathered[None].
     `All("a", "b")` takes an object with the outputs of a and b, which follow one stage and both run.
 
     Raises ValueError, with the fix, for names and numbers that cannot be.
@@ -54,8 +54,10 @@ class All:
     need: float
     #: Whether it joins stages that both run, and not the jobs of a fan-out.
     is_join: bool
+    #: Whether the outputs are kept for it.
+    keep: bool
 
-    def __init__(self, *stages: str | AnyOf, need: float = 1.0) -> None:
+    def __init__(self, *stages: str | AnyOf, need: float = 1.0, keep: bool = True) -> None:
         check_names("All", stages, allowed=(str, AnyOf))
         names = tuple(
             name for each in stages for name in (each.stages if isinstance(each, AnyOf) else (each,))
@@ -68,7 +70,8 @@ class All:
             )
         is_join, where = len(stages) > 1, f"All({listed(names)})"
         check_need(where, need, is_join=is_join)
-        values = {"stages": names, "need": need, "is_join": is_join}
+        check_keep(where, keep, is_join=is_join)
+        values = {"stages": names, "need": need, "is_join": is_join, "keep": keep}
         for field, value in values.items():
             object.__setattr__(self, field, value)
 

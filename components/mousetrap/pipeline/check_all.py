@@ -51,6 +51,18 @@ def check_need(where: str, need: Any, *, is_join: bool) -> None:
         raise ValueError(f"{where}: need is {need!r}: {advice}")
 
 
+def check_keep(where: str, keep: Any, *, is_join: bool) -> None:
+    """Raises ValueError where it is no choice, or the outputs are taken."""
+    if keep is not True and keep is not False:
+        raise ValueError(
+            f"{where}: keep is {keep!r}: write keep=False where the join takes counts alone, or leave it out"
+        )
+    if is_join and not keep:
+        raise ValueError(
+            f"{where}: keep is False, and it joins stages that all run, whose outputs it takes: leave it out"
+        )
+
+
 def listed(names: tuple[object, ...]) -> str:
     """The names as they are written."""
     return ", ".join(map(repr, names)) or "nothing"

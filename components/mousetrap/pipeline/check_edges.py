@@ -8,7 +8,7 @@ from typing import Any, is_typeddict
 
 import msgspec
 
-from mousetrap.pipeline.after import edge_of
+from mousetrap.pipeline.after import All, edge_of
 from mousetrap.pipeline.contract import require_json_form, schema
 from mousetrap.pipeline.edges import either, fallbacks, gives, graph_of, may_end, members, result_of_run
 from mousetrap.pipeline.fallen import Fallen
@@ -135,6 +135,13 @@ def _check_each(stage: Stage, following: Stage) -> None:
 
 def _check_gather(stage: Stage, before: Sequence[Stage], given: Any) -> None:
     if _is_known(given):
+        return
+    if isinstance(stage.after, All) and not stage.after.keep:
+        if stage.input != Gathered[None]:
+            raise ValueError(
+                f"stage {stage.name!r} joins jobs whose outputs are not kept, but takes {_shown(stage.input)}: make its input "
+                "Gathered[None], or leave out keep=False"
+            )
         return
     expected: Any = Gathered[given]
     if stage.input != expected:

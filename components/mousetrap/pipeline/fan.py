@@ -22,6 +22,8 @@ class Fan:
     join: Stage | None
     #: A share, or a whole number, of the jobs that must be done.
     need: float
+    #: Whether the join takes their outputs, and not counts alone.
+    keep: bool = True
 
     @property
     def is_fork(self) -> bool:
@@ -60,6 +62,7 @@ def fans_of(stages: Sequence[Stage]) -> tuple[Fan, ...]:
     found = []
     for fan in graph_of(stages).fans:
         join = by_name[fan.join] if fan.join else None
+        after = join.after if join is not None and isinstance(join.after, All) else None
         found.append(
             Fan(
                 opener=by_name[fan.opener],
@@ -67,7 +70,8 @@ def fans_of(stages: Sequence[Stage]) -> tuple[Fan, ...]:
                 last=tuple(by_name[name] for name in fan.last),
                 join=join,
                 # What nothing joins ends its run whatever becomes of its jobs.
-                need=join.after.need if join is not None and isinstance(join.after, All) else 0,
+                need=after.need if after is not None else 0,
+                keep=after is None or after.keep,
             )
         )
     return tuple(found)

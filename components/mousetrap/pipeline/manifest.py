@@ -57,6 +57,8 @@ class StageManifest(msgspec.Struct, frozen=True, kw_only=True):
     edge: str | UnsetType = UNSET
     #: The share, or the whole number, of a fan-out's jobs that must be done; not there for all.
     need: int | float | UnsetType = UNSET
+    #: Whether their outputs are kept for it; not there where they are.
+    keep: bool | UnsetType = UNSET
     #: Whether the run goes on without the output of a job that is given up; and the stage that it falls back to then. Not there
     #: where the run fails.
     skips: bool | UnsetType = UNSET
@@ -169,7 +171,8 @@ def _after(stage: StageManifest) -> After | None:
         case "each":
             return Each(*names)
         case "gather":
-            return All(names[0] if len(names) == 1 else AnyOf(*names), need=need)
+            keep = stage.keep is UNSET or stage.keep
+            return All(names[0] if len(names) == 1 else AnyOf(*names), need=need, keep=keep)
         case "join":
             return All(*names)
         case msgspec.UNSET:
@@ -200,6 +203,7 @@ def _stage(stage: Stage) -> StageManifest:
         after=named(stage.after) or UNSET,
         edge=edge if (edge := edge_of(stage.after)) != "one" else UNSET,
         need=stage.after.need if isinstance(stage.after, All) and stage.after.need != 1.0 else UNSET,
+        keep=False if isinstance(stage.after, All) and not stage.after.keep else UNSET,
         skips=stage.on_failure == "skip" or UNSET,
         skips_after=stage.on_failure == "skip_after" or UNSET,
         fallback=stage.on_failure.stage if isinstance(stage.on_failure, Fallback) else UNSET,

@@ -21,6 +21,8 @@ class Stage:
     edge: str = "one"
     #: Where it gathers: the share of the jobs that must be done, or a whole number of them above 1.
     need: float | None = None
+    #: Whether the outputs are kept for it; else it takes counts alone.
+    keep: bool = True
     #: The stage that a run goes on with when a job of this one is given up.
     fallback: str | None = None
     #: Whether a run goes on then as if the output were null.

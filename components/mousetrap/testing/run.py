@@ -105,7 +105,7 @@ class _Walk:
             if isinstance(end, Ended):
                 lost.append(end)
             else:
-                outputs.append((index, end.output))
+                outputs.append((index, end.output if fan.keep else b"null"))
         total = len(outputs) + len(lost)
         if len(outputs) < fan.needed(total):
             return lost[0]

@@ -111,6 +111,13 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
         """Whether the output is for a join, which nothing follows but the last output of its fan."""
         return self.next_stage is not None and isinstance(self.next_stage.after, All)
 
+    def as_kept(self, outcome: Outcome) -> Outcome:
+        """The outcome as it is recorded: its output is null where it is for a join that takes counts alone."""
+        after = self.next_stage.after if self.next_stage is not None else None
+        if not isinstance(after, All) or after.keep or not isinstance(outcome, Done):
+            return outcome
+        return msgspec.structs.replace(outcome, output=msgspec.Raw(b"null"), serializer=UNSET)
+
     def goes_to(self, outcome: Outcome) -> None:
         """Notes the stage that takes the output, where the outcome names it."""
         if isinstance(outcome, Done) and outcome.next is not UNSET and self.handler is not None:

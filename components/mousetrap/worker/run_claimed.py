@@ -148,7 +148,7 @@ class ClaimedRunner:
         if isinstance(outcome, GiveUp):
             outcome = await self._carried_on(attempt, handler, outcome)
         attempt.goes_to(outcome)
-        return await self._payloads.with_reference(attempt, outcome)
+        return await self._payloads.with_reference(attempt, attempt.as_kept(outcome))
 
     async def _carried_on(self, attempt: Attempt, handler: BoundHandler, given_up: GiveUp) -> Outcome:
         """As the stage has it. A job that was refused before its payload was read falls back with the payload all the same."""

@@ -171,6 +171,7 @@ class Turns:
             self._go_alone(attempt)
 
     def _ran(self, attempt: Attempt, outcome: Outcome) -> None:
+        outcome = attempt.as_kept(outcome)
         if isinstance(outcome, Done) and not self._runner.is_large(outcome):
             self.finish(attempt, outcome)
         else:

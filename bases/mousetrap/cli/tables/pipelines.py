@@ -54,7 +54,8 @@ class _Drawing:
         if stage.edge == "each":
             return "each item"
         if stage.edge == "gather":
-            return f"after all items{_share(stage.need)}"
+            counts = "" if stage.keep else ", counts alone"
+            return f"after all items{_share(stage.need)}{counts}"
         if stage.edge == "join":
             return f"after {' and '.join(stage.after)}"
         kind = self._kinds.get((before.name, stage.name))

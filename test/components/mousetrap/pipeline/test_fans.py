@@ -186,6 +186,15 @@ def test_a_need_that_can_be_misread_is_refused(need: Any) -> None:
         All("a", need=need)
 
 
+def test_a_join_may_take_counts_alone() -> None:
+    counting = replace(SUM, input=Gathered[None], after=All("read", keep=False))
+    found = pipeline(LIST, READ, counting)
+
+    assert [fan.keep for fan in found.fans] == [False]
+    assert [fan.keep for fan in pipeline_of(manifest_of(found)).fans] == [False]
+    assert [it.keep for it in manifest_of(found).stages] == [msgspec.UNSET, msgspec.UNSET, False]
+
+
 def test_a_fork_needs_all() -> None:
     with pytest.raises(ValueError, match="on_failure='skip'"):
         All("a", "b", need=0.5)

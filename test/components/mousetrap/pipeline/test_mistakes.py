@@ -33,6 +33,11 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
         "All('a'): need is 95.0: write the share as 0.95, or a whole number of jobs as 95",
     ),
     (lambda: All("a", need=10**20), "All('a'): need is 100000000000000000000: write the share of the jobs"),
+    (
+        lambda: All("a", keep=None),  # type: ignore[arg-type]
+        "All('a'): keep is None: write keep=False where the join takes counts alone",
+    ),
+    (lambda: All("a", "b", keep=False), "All('a', 'b'): keep is False, and it joins stages that all run"),
     (lambda: Each(["a"]), "Each(['a']): name one stage by its text, as Each('read')"),  # type: ignore[arg-type]
     (lambda: AnyOf(["a", "b"]), "name the stages one by one, as AnyOf('a', 'b')"),  # type: ignore[arg-type]
     (lambda: Fallback(A), "Fallback(<stage 'a'>): write the stage's name, as Fallback('a')"),  # type: ignore[arg-type]
@@ -47,6 +52,18 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
     ),
     (lambda: Pipeline(name="p", description="", stages=[A]), "write stages=(Stage(…), Stage(…))"),  # type: ignore[arg-type]
     (lambda: Pipeline(name="p", description="", stages=("a",)), "has 'a' among its stages"),  # type: ignore[arg-type]
+    (
+        lambda: Pipeline(
+            name="p",
+            description="",
+            stages=(
+                stage("a", output=Many[str]),
+                stage("b", after=Each("a")),
+                stage("c", input=Gathered[str], after=All("b", keep=False)),
+            ),
+        ),
+        "stage 'c' joins jobs whose outputs are not kept, but takes mousetrap.pipeline.gathered.Gathered[str]: make its input Gathered[None]",
+    ),
     (
         lambda: Pipeline(
             name="p",

@@ -83,6 +83,18 @@ def test_a_number_of_jobs_may_be_needed() -> None:
         run(bindings, "to bad")
 
 
+def test_a_join_that_takes_counts_alone_gets_no_outputs() -> None:
+    async def count(gathered: Gathered[None]) -> list[Any]:
+        return [gathered.total, gathered.done, gathered.lost, [each async for each in gathered]]
+
+    counting = replace(SUM, input=Gathered[None], output=list[Any], after=All("read", need=0.5, keep=False))
+    bindings = bound((LIST, READ, counting), words, length, count)
+
+    assert run(bindings, "to bad or") == [3, 2, 1, [[0, None], [2, None]]]
+    assert perform(bindings[1], "or") == 2
+    assert perform(bindings[2], Gathered.of([None, None], lost=1)) == [3, 2, 1, [[0, None], [1, None]]]
+
+
 def test_a_job_is_tried_again_by_its_own_policy() -> None:
     flaky = Flaky(fails=2, then=len)
     read = replace(READ, retry=RetryPolicy(attempts=5))

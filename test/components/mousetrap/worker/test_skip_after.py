@@ -1,4 +1,4 @@
-"""Nothing that follows runs when a job is given up, where its stage has it so."""
+"""Tests stages that end their way when a job is given up."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
