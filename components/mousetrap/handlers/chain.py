@@ -147,29 +147,28 @@ def _check_is_task(chain_name: str, each: Any) -> None:
 
 def _check_rows(chain_name: str, tasks: Sequence[Any]) -> None:
     """A chain begins with a task, and what takes items is joined before the next task."""
-    is_open = False
-    for number, one in enumerate(tasks):
-        part = parts_of(one)[0]
-        task, edge = part.task, part.edge
-        if edge is not None and number == 0:
-            what = "joins" if edge is All else "takes each item of"
-            raise ValueError(
-                f"chain {chain_name!r}: {task.name!r} ({task.place}) {what} what is before it, and is the first: put a task before it"
-            )
-        if (
-            edge is None
-            and is_gathered(task.parameters.inputs and task.parameters.inputs[0].contract)
-            and number
-        ):
-            raise ValueError(
-                f"chain {chain_name!r}: {task.name!r} ({task.place}) takes {task.stage.input}: write gather({task.name})"
-            )
-        if is_open and edge is not All:
-            raise ValueError(
-                f"chain {chain_name!r}: {task.name!r} ({task.place}) follows each(…) without a gather: write "
-                f"each({tasks[number - 1].parts[-1].task.name}, {task.name}), or gather first"
-            )
-        is_open = edge is Each
+    before = None
+    for one in tasks:
+        parts = parts_of(one)
+        if wrong := _misplaced(parts[0], before):
+            task = parts[0].task
+            raise ValueError(f"chain {chain_name!r}: {task.name!r} ({task.place}) {wrong}")
+        before = parts
+
+
+def _misplaced(part: Part, before: Sequence[Part] | None) -> str:
+    """What is wrong with a part behind those before it; empty where nothing is."""
+    task, edge = part.task, part.edge
+    inputs = task.parameters.inputs
+    if before is None:
+        what = "joins" if edge is All else "takes each item of"
+        return f"{what} what is before it, and is the first: put a task before it" if edge else ""
+    if edge is None and inputs and is_gathered(inputs[0].contract):
+        return f"takes {task.stage.input}: write gather({task.name})"
+    if before[0].edge is Each and edge is not All:
+        row = f"each({before[-1].task.name}, {task.name})"
+        return f"follows each(…) without a gather: write {row}, or gather first"
+    return ""
 
 
 def _later_stage(chain_name: str, part: Part, before: Stage) -> Stage:

@@ -184,29 +184,33 @@ class _Child:
 
     def _outcome(self, job: RunJob, lifespan: "asyncio.Task[None]") -> tuple[Outcome, bool]:
         """The outcome, and whether the job left this process unfit for another one."""
-        attempt = self._attempt = _Attempt(job.number)
-        self._largest = job.largest
+        self._attempt, self._largest = _Attempt(job.number), job.largest
         chunks = ChildChunks(job.info.run_id, self._chunk_calls)
         try:
-            written = Payload(job.payload, job.serializer, job.is_text)
-            payload = in_run(chunks, self._read, written)
+            payload = in_run(chunks, self._read, Payload(job.payload, job.serializer, job.is_text))
         except (ContractBroken, SerializerMissing) as broken:
             return input_broken(broken, self._stage), False
         except BaseException as error:  # noqa: BLE001  raised by the code of the contract's own class
             return self._judged(job, error), False
         try:
-            deps = self._opened(lifespan)
-            variables = self._variables.copy()  # what the handler sets in it is invisible to other attempts
-            variables.run(use_chunks, chunks)
-            context = context_of(job.info, deps, attempt.stopped, self._socket.report, chunks)
-            ended = self._call(attempt, variables, payload, context)
-            if isinstance(ended, Returned):
-                outcome = variables.run(done, ended.value, self._stage, self._takers, job.largest)
-                return forked(outcome, self._forks), False
+            ended = self._handled(job, self._opened(lifespan), payload, chunks)
         except BaseException as error:  # noqa: BLE001  the lifespan's, or an interruption as the handler ended
             ended = Raised(error)
-        is_running = attempt.task is not None and not attempt.task.done()
+        if not isinstance(ended, Raised):
+            return ended, False
+        task = self._attempt.task
+        is_running = task is not None and not task.done()
         return self._judged(job, ended.error), is_running or issubclass(type(ended.error), MemoryError)
+
+    def _handled(self, job: RunJob, deps: Any, payload: Any, chunks: ChildChunks) -> Outcome | Raised:
+        """What the handler gave, as an outcome; or what it raised."""
+        variables = self._variables.copy()  # what the handler sets in it is invisible to other attempts
+        variables.run(use_chunks, chunks)
+        context = context_of(job.info, deps, self._attempt.stopped, self._socket.report, chunks)
+        ended = self._call(self._attempt, variables, payload, context)
+        if isinstance(ended, Raised):
+            return ended
+        return forked(variables.run(done, ended.value, self._stage, self._takers, job.largest), self._forks)
 
     def _read(self, written: Payload) -> Any:
         use_pages(lambda fan: ChildPages(fan, self._chunk_calls))

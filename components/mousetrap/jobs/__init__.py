@@ -15,7 +15,7 @@ from mousetrap.jobs.errors import (
     StoreUnreachable,
     Unroutable,
 )
-from mousetrap.jobs.job import DEEPEST, IN_FANS, MAX_CHILDREN, PAYLOAD_BESIDE, Job, Place, first_job, new_runs
+from mousetrap.jobs.job import IN_FANS, MAX_CHILDREN, PAYLOAD_BESIDE, Job, Place, first_job, new_runs
 from mousetrap.jobs.message_bounds import (
     HEADER_PREFIX,
     MAX_BODY_BYTES,
@@ -49,7 +49,6 @@ from mousetrap.jobs.queue_options import QueueOptions
 from mousetrap.shapes import Failure, Reference
 
 __all__ = [
-    "DEEPEST",
     "HEADER_PREFIX",
     "IN_FANS",
     "LARGEST_INLINE",

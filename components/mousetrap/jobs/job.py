@@ -9,7 +9,14 @@ import msgspec
 from msgspec import Meta
 
 from mousetrap.jobs.errors import PayloadAltered
-from mousetrap.pipeline import ContractBroken, Payload, SerializerName, payload_as_text, payload_as_written
+from mousetrap.pipeline import (
+    MOST_NESTED,
+    ContractBroken,
+    Payload,
+    SerializerName,
+    payload_as_text,
+    payload_as_written,
+)
 from mousetrap.shapes import Reference
 
 #: The namespace of our job ids; any constant would do, changing it would break the deduplication of jobs in flight.
@@ -19,8 +26,8 @@ _JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
 PAYLOAD_BESIDE: Literal[5] = 5
 #: The wire format of the jobs that are in fans, as 5 in all else. A version that knows none would count no child.
 IN_FANS: Literal[6] = 6
-#: How deep fans are in one another at most, and the indexes of one.
-DEEPEST, MAX_CHILDREN = 3, 10_000_000
+#: Children of one fan.
+MAX_CHILDREN = 10_000_000
 #: The wire format of the runs that this version begins: 5; versions before it begin runs of 2, whose jobs are of 3 or 4 where
 #: they need it. A job that follows is of its parent's kind, so that a run is of one kind from its first job to its last.
 NEW_RUNS: Literal[2, 5] = 5
@@ -70,7 +77,7 @@ class JobHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Where the payload is, when it is too large for a message; then `payload` is null.
     reference: Reference | msgspec.UnsetType = msgspec.UNSET
     #: The fans that the job is in, innermost last.
-    fans: Annotated[tuple[Place, ...], Meta(max_length=DEEPEST)] = ()
+    fans: Annotated[tuple[Place, ...], Meta(max_length=MOST_NESTED)] = ()
 
 
 class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):

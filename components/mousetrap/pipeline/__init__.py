@@ -19,6 +19,7 @@ from mousetrap.pipeline.gathered import (
     takes_gathered,
     use_pages,
 )
+from mousetrap.pipeline.graph import MOST_NESTED
 from mousetrap.pipeline.json_schema import JsonSchema, all_of
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.manifest import (
@@ -51,6 +52,7 @@ from mousetrap.pipeline.serializer import Serializer, SerializerMissing
 from mousetrap.pipeline.stage import Fallback, Stage
 
 __all__ = [
+    "MOST_NESTED",
     "PAGE",
     "REQUIRED",
     "All",

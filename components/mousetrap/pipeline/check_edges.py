@@ -32,7 +32,8 @@ def _check(stages: Sequence[Stage]) -> None:
     for name, target in fallbacks(stages).items():
         _check_fallback(by_name[name], by_name[target])
     for stage in stages:
-        _check_own(stage)
+        _check_input(stage)
+        _check_output(stage)
         if graph.opened[stage.name]:
             _check_lock(stage, graph.opened[stage.name][-1].opener)
     for stage in stages:
@@ -61,8 +62,8 @@ def _check_fallback(stage: Stage, target: Stage) -> None:
         )
 
 
-def _check_own(stage: Stage) -> None:
-    """What a stage declares of fan-outs by itself."""
+def _check_input(stage: Stage) -> None:
+    """What a stage takes of fan-outs."""
     if (item := item_of(stage.input)) is not None:
         raise ValueError(
             f"stage {stage.name!r} takes {_shown(stage.input)}: take {_shown(item)}, and write after=Each('stage'), or take a list"
@@ -72,13 +73,17 @@ def _check_own(stage: Stage) -> None:
             f"stage {stage.name!r} takes {_shown(stage.input)}, and joins nothing: write after=All('stage'), with the stage that the "
             "jobs of a fan-out end with"
         )
-    if is_gathered(stage.output):
-        raise ValueError(
-            f"stage {stage.name!r} gives {_shown(stage.output)}, which a join takes and no stage gives: give what it makes of it"
-        )
     if edge_of(stage.after) in ("gather", "join") and stage.serializer != "json":
         raise ValueError(
             f"stage {stage.name!r} joins jobs, and its input is JSON: leave out its serializer; the outputs keep theirs"
+        )
+
+
+def _check_output(stage: Stage) -> None:
+    """What a stage gives of fan-outs."""
+    if is_gathered(stage.output):
+        raise ValueError(
+            f"stage {stage.name!r} gives {_shown(stage.output)}, which a join takes and no stage gives: give what it makes of it"
         )
     if item_of(stage.output) is not None and stage.on_failure != "fail":
         raise ValueError(
@@ -228,6 +233,12 @@ def _check_branch(stage: Stage, following: Sequence[Stage]) -> None:
             f"{where}, and {what}: make its output a union of classes, as `Short | Long`, whose members say which of them runs; where all "
             f"of them are to run, join them in one stage with after=All({', '.join(repr(each.name) for each in following)})"
         )
+    _check_members(where, stage, following)
+
+
+def _check_members(where: str, stage: Stage, following: Sequence[Stage]) -> None:
+    """Each member of the output has one taker, and the stages that follow take nothing else."""
+    given = members(gives(stage))
     for member in given:
         takers = [each.name for each in following if member in members(each.input)]
         if len(takers) != 1:

@@ -137,12 +137,10 @@ async def _inside(
     walk: _Walk, stage: str, levels: Sequence[Level], opener: FoundJob, first: tuple[int, ...]
 ) -> AsyncIterator[FoundJob | JobPlace]:
     """The jobs of a stage in the fan of a job, and in the fans in that; from the index `first` on."""
-    level, rest = levels[0], levels[1:]
-    ends = _ENDS.get(walk.wanted.state) if walk.wanted.state and not rest else None
-    fan = FanRead(walk.run_id, opener.job.id, level.child, first[0] if first else 0, ends, level.index)
     if not opener.job.has_children:
         return
-    async for way in read_ways(walk.client, fan, walk.budget):
+    rest = levels[1:]
+    async for way in read_ways(walk.client, _fan(walk, levels, opener, first), walk.budget):
         if isinstance(way, int):
             yield JobPlace(stage, (*opener.index, way))
             return
@@ -158,6 +156,13 @@ async def _inside(
             yield each
             if isinstance(each, JobPlace):
                 return
+
+
+def _fan(walk: _Walk, levels: Sequence[Level], opener: FoundJob, first: tuple[int, ...]) -> FanRead:
+    """The children of a job that may match, or lead to jobs that do."""
+    level, *inner = levels
+    ends = _ENDS.get(walk.wanted.state) if walk.wanted.state and not inner else None
+    return FanRead(walk.run_id, opener.job.id, level.child, first[0] if first else 0, ends, level.index)
 
 
 def _row(snapshot: Snapshot) -> Mapping[str, StoredJob]:

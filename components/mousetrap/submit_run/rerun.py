@@ -4,6 +4,7 @@ from mousetrap.jobs import Done, Job, MousetrapError, PayloadUnusable
 from mousetrap.pipeline import (
     ContractBroken,
     Fallback,
+    Fan,
     Payload,
     Pipeline,
     SerializerMissing,
@@ -12,7 +13,8 @@ from mousetrap.pipeline import (
     payload_as_json,
 )
 from mousetrap.run_store import RunStore, StoredRun
-from mousetrap.shapes import Fan, RunState
+from mousetrap.shapes import Fan as Children
+from mousetrap.shapes import RunState
 from mousetrap.signing import SignatureRefused
 from mousetrap.submit_run.joined_input import JoinImpossible, joined_input
 
@@ -72,7 +74,7 @@ def _check_single(pipeline: Pipeline, run: StoredRun, stage: Stage) -> None:
             )
 
 
-def _lost_children(run: StoredRun) -> Fan | None:
+def _lost_children(run: StoredRun) -> Children | None:
     """The children that a run has failed with; None where the job that opened them was given up itself."""
     last = run.fans[-1] if run.fans else None
     if last is None or last.state == "fired" or not last.lost:
@@ -86,7 +88,7 @@ async def stored_job(store: RunStore, pipeline: Pipeline, run: StoredRun, stage:
     Raises RerunImpossible.
     """
     try:
-        return await _follow_outputs(store, pipeline, run, stage)
+        return await _Way(store, pipeline, run, stage).job()
     except SignatureRefused as error:
         raise RerunImpossible(
             f"the store's data of run {run.id} is not ours to repeat: {error}. Give an input"
@@ -101,37 +103,57 @@ async def stored_job(store: RunStore, pipeline: Pipeline, run: StoredRun, stage:
         ) from error
 
 
-async def _follow_outputs(store: RunStore, pipeline: Pipeline, run: StoredRun, stage: Stage) -> Job:
-    opening = await store.opening(run.id)
-    if opening is None or (opening.pipeline, opening.stage) != (pipeline.name, run.first):
-        raise RerunImpossible(f"the input of run {run.id} is not kept any more: give an input")
-    job, payload = opening.first_job(run.id), None
-    here = pipeline.stage(opening.stage)
-    while here is not None and here.name != stage.name:
-        outcome = await store.output(job) if _leads_on(pipeline, here) else None
-        if (
-            outcome is not None
-            and outcome.opens is not None
-            and (fan := pipeline.opened_by(here)) is not None
-        ):
-            if fan.join is None:
-                raise RerunImpossible(f"run {run.id} ended with what stage {here.name!r} opened: begin there")
-            opener, here = job, fan.join
-            job = opener.joined(here.name, b"null", fan=opener.id, fence=1)
-            payload = await joined_input(store, run, opener, fan) if here.name == stage.name else b"null"
-            continue
-        following = pipeline.follower(here, outcome.next) if outcome is not None else None
+class _Way:
+    """Goes from a run's first job on by what its jobs gave, to the one of a stage."""
+
+    def __init__(self, store: RunStore, pipeline: Pipeline, run: StoredRun, end: Stage) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._run = run
+        self._end = end
+
+    async def job(self) -> Job:
+        """The job of that stage. Raises as `stored_job`, what the store raises, and JoinImpossible."""
+        job, payload = await self._first(), None
+        here = self._pipeline.stage(job.stage)
+        while here is not None and here.name != self._end.name:
+            outcome = await self._store.output(job) if _leads_on(self._pipeline, here) else None
+            opens = outcome is not None and outcome.opens is not None
+            if opens and (fan := self._pipeline.opened_by(here)) is not None:
+                job, payload, here = await self._joined(job, fan)
+            else:
+                job, payload, here = self._followed(job, here, outcome)
+        if payload is None:
+            payload = bytes((await self._store.payloads.resolved(job)).payload)
+        return job.edited(payload)
+
+    async def _first(self) -> Job:
+        opening = await self._store.opening(self._run.id)
+        if opening is None or (opening.pipeline, opening.stage) != (self._pipeline.name, self._run.first):
+            raise RerunImpossible(f"the input of run {self._run.id} is not kept any more: give an input")
+        return opening.first_job(self._run.id)
+
+    async def _joined(self, opener: Job, fan: Fan) -> tuple[Job, bytes, Stage]:
+        """The job that joins what a job has opened. Only at the end of the way its input is looked for."""
+        run, join = self._run, fan.join
+        if join is None:
+            raise RerunImpossible(f"run {run.id} ended with what stage {opener.stage!r} opened: begin there")
+        is_end = join.name == self._end.name
+        payload = await joined_input(self._store, run, opener, fan) if is_end else b"null"
+        return opener.joined(join.name, b"null", fan=opener.id, fence=1), payload, join
+
+    def _followed(self, job: Job, here: Stage, outcome: Done | None) -> tuple[Job, bytes, Stage]:
+        """The job that follows from an outcome."""
+        following = self._pipeline.follower(here, outcome.next) if outcome is not None else None
         if outcome is None or following is None:
-            why = _why_missing(pipeline, run, here, outcome)
+            why = _why_missing(self._pipeline, self._run, here, outcome)
             raise RerunImpossible(
-                f"the input of stage {stage.name!r} in run {run.id} is not kept: {why}. "
+                f"the input of stage {self._end.name!r} in run {self._run.id} is not kept: {why}. "
                 "Give another (`--input @FILE`), begin at an earlier stage, or redrive its dead letter if it has one"
             )
-        output, here = Payload(bytes(outcome.output), outcome.serializer), following
-        job, payload = job.following(here.name, output.raw, output.serializer), _as_json(output, here)
-    if payload is None:
-        payload = bytes((await store.payloads.resolved(job)).payload)
-    return job.edited(payload)
+        output = Payload(bytes(outcome.output), outcome.serializer)
+        following_job = job.following(following.name, output.raw, output.serializer)
+        return following_job, _as_json(output, following), following
 
 
 def _leads_on(pipeline: Pipeline, stage: Stage) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
@@ -29,12 +30,8 @@ _HEAD_END = str(HEAD - 1)
 _ENDED_OTHERWISE = (b"C", b"F", b"X", b"E")
 #: The fence of the first claim of a job.
 _FIRST_FENCE = 1
-#: What the plain claims of one moment grant, by stage, lease and outermost fan: the same for all jobs of these.
-_Grants = dict[tuple[str, float, str], Granted]
 #: The first bytes of runs whose jobs may be claimed: children may while their run has failed for lack of others.
 _LIVE, _LIVE_FOR_CHILDREN = (b"Q",), (b"Q", b"F")
-#: The places of the replies for each fan of a run.
-_Looks = dict[tuple[str, str], tuple[int, int]]
 #: A claim as Lua judges it.
 _Judged = ClaimJob | InFan
 
@@ -48,6 +45,19 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
     place: int
     run: int = 0
     parent: int = 0
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the claims of one call share."""
+
+    call: Call
+    worker: str
+    now_ms: int
+    #: What plain claims grant, by stage, lease and outermost fan: the same for all jobs of these.
+    grants: dict[tuple[str, float, str], Granted] = field(default_factory=dict)
+    #: Of each fan of a run where its run's first byte is, and how far it is opened.
+    fans: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
 
 class Claims:
@@ -65,19 +75,14 @@ class Claims:
         The order counts: a rejection leaves a run alone whose first job is there, and the run is looked at after that is
         recorded, so that an earlier rejection is seen.
         """
-        now = self._sender.now_ms()
-        grants: _Grants = {}
-        first = [self._first(call, request, worker, now, grants) for request in requests]
+        plan = _Plan(call, worker, self._sender.now_ms())
+        first = [self._first(plan, request) for request in requests]
         if started := [it.job.run_id for it in requests if not it.job.parent]:
             call.add("ZREM", OPENED, *started)
             call.add("ZREM", OPENED_DELAYED, *started)
-        of_fans: _Looks = {}
-        asked = zip(requests, first, strict=True)
         return [
-            self._looks(call, request, plain, place, now, of_fans)
-            if plain
-            else Planned(request, plain, place)
-            for request, (plain, place) in asked
+            self._looks(plan, request, plain, place) if plain else Planned(request, plain, place)
+            for request, (plain, place) in zip(requests, first, strict=True)
         ]
 
     async def judge(
@@ -151,18 +156,16 @@ class Claims:
         # A message that we did not sign can hold any bytes, and they are no text of a record.
         return encode_run(facts, payload).decode(errors="replace")
 
-    def _first(
-        self, call: Call, request: ClaimRequest, worker: str, now: int, grants: _Grants
-    ) -> tuple[Granted | None, int]:
+    def _first(self, plan: _Plan, request: ClaimRequest) -> tuple[Granted | None, int]:
         """What a plain claim grants, and the place of the reply."""
         job = request.job
-        if not self._is_plain(request, now):
-            return None, call.add(*function_call(self._transition(request, worker)))
+        if not self._is_plain(request, plan.now_ms):
+            return None, plan.call.add(*function_call(self._transition(request, plan.worker)))
         of = job.stage, request.lease, job.fans[0].job if job.fans else ""
-        if (plain := grants.get(of)) is None:
-            plain = grants[of] = _grant(*of, worker, now)
+        if (plain := plan.grants.get(of)) is None:
+            plain = plan.grants[of] = _grant(*of, plan.worker, plan.now_ms)
         key = packed_job_key(job.run_id, job.id)
-        return plain, call.add("SET", key, plain.record, "NX", "GET", "PX", self._ttl_text)
+        return plain, plan.call.add("SET", key, plain.record, "NX", "GET", "PX", self._ttl_text)
 
     def _is_plain(self, request: ClaimRequest, now: int) -> bool:
         """Whether nothing of the claim needs more than its job's, its run's and its parent's first bytes."""
@@ -177,32 +180,30 @@ class Claims:
             and (job.parent is None or len(job.payload) <= self._keep or is_child(job))
         )
 
-    def _looks(
-        self, call: Call, request: ClaimRequest, plain: Granted, place: int, now: int, of_fans: _Looks
-    ) -> Planned:
-        job = request.job
+    def _looks(self, plan: _Plan, request: ClaimRequest, plain: Granted, place: int) -> Planned:
+        job, call = request.job, plan.call
         if job.fans and is_child(job):
-            return Planned(request, plain, place, *self._looks_at_fan(call, job, now, of_fans))
+            return Planned(request, plain, place, *self._looks_at_fan(plan, job))
         run = call.add("GETRANGE", packed_run_key(job.run_id), "0", "0")
         parent = 0
         if job.parent:
             parent = call.add("GETRANGE", packed_job_key(job.run_id, job.parent), "0", _HEAD_END)
             if request.gathers:
                 call.add("HGET", fan_key(job.run_id, job.parent), "state")
-        call.keep(job.run_id, job.accepted_ms, now, self._ttl)
+        call.keep(job.run_id, job.accepted_ms, plan.now_ms, self._ttl)
         for fan in job.fans:
-            call.keep_fan(job.run_id, fan.job, job.accepted_ms, now, self._ttl)
+            call.keep_fan(job.run_id, fan.job, job.accepted_ms, plan.now_ms, self._ttl)
         return Planned(request, plain, place, run, parent)
 
-    def _looks_at_fan(self, call: Call, job: Job, now: int, of_fans: _Looks) -> tuple[int, int]:
+    def _looks_at_fan(self, plan: _Plan, job: Job) -> tuple[int, int]:
         """Where the run's first byte is, and how far its children are opened: once in a call for all of a fan."""
-        of = job.run_id, job.fans[-1].job
-        if (places := of_fans.get(of)) is None:
+        of, call = (job.run_id, job.fans[-1].job), plan.call
+        if (places := plan.fans.get(of)) is None:
             run = call.add("GETRANGE", packed_run_key(job.run_id), "0", "0")
-            places = of_fans[of] = run, call.add("HGET", fan_key(*of), "opened")
-            call.keep(job.run_id, job.accepted_ms, now, self._ttl)
+            places = plan.fans[of] = run, call.add("HGET", fan_key(*of), "opened")
+            call.keep(job.run_id, job.accepted_ms, plan.now_ms, self._ttl)
             for fan in job.fans:
-                call.keep_fan(job.run_id, fan.job, job.accepted_ms, now, self._ttl)
+                call.keep_fan(job.run_id, fan.job, job.accepted_ms, plan.now_ms, self._ttl)
         return places
 
     def _result(

@@ -1,7 +1,7 @@
 """Reads all of a packed run at one moment."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +16,7 @@ from mousetrap.run_store.packed.heads import read_run_head
 from mousetrap.run_store.packed.timeline import NEWEST, Entry, job_of, order, read_events
 from mousetrap.run_store.records import RecordBroken, RunRecord
 from mousetrap.shapes import Event, Fan, Progress
-from mousetrap.store_client import StoreClient
+from mousetrap.store_client import Command, StoreClient
 
 
 class Snapshot(NamedTuple):
@@ -72,6 +72,14 @@ class Snapshot(NamedTuple):
         return [event for event in self.events if order(event.id) > seen]
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Jobs whose records are read, and those whose fans are."""
+
+    jobs: dict[str, None] = field(default_factory=dict)
+    fans: dict[str, None] = field(default_factory=dict)
+
+
 async def take_snapshot(
     client: StoreClient, routes: Routes, run_id: str, head: Any, after: str = "0"
 ) -> Snapshot:
@@ -79,42 +87,29 @@ async def take_snapshot(
 
     One transaction reads the run and the jobs that it is guessed to have; where it has others, one more for each stage.
     """
-    asked: dict[str, None] = {}
-    fans: dict[str, None] = {}
+    asked = _Asked()
     try:
         known = read_run_head(head)
     except RecordBroken:  # or its facts go on beyond the head
         known = None
     if known is not None:
-        asked.update(dict.fromkeys(routes.first(run_id, known.facts)))
+        asked.jobs.update(dict.fromkeys(routes.first(run_id, known.facts)))
     while True:
-        snapshot = await _read(client, run_id, list(asked), after, list(fans))
+        snapshot = await _read(client, run_id, after, asked)
         chain, run = snapshot.chain, snapshot.run
         if run is None:
             return snapshot
         routes.learn(run.facts.pipeline, chain)
-        unread = [job_id for job_id, job in chain.jobs if job.facts.opens and job_id not in fans]
+        unread = [job_id for job_id, job in chain.jobs if job.facts.opens and job_id not in asked.fans]
         if not chain.lacking and not unread:
             return snapshot
-        fans.update(dict.fromkeys(unread))
-        asked.update(dict.fromkeys(routes.more(run_id, run.facts, chain)))
+        asked.fans.update(dict.fromkeys(unread))
+        asked.jobs.update(dict.fromkeys(routes.more(run_id, run.facts, chain)))
 
 
-async def _read(
-    client: StoreClient, run_id: str, job_ids: Sequence[str], after: str, fan_jobs: Sequence[str]
-) -> Snapshot:
-    events = packed_events_key(run_id)
-    record, entries, newest, progress, *replies = await client.together(
-        [
-            ("GET", packed_run_key(run_id)),
-            ("XRANGE", events, f"({after}" if after != "0" else "-", "+"),
-            ("XREVRANGE", events, "+", "-", "COUNT", NEWEST),
-            ("HGET", packed_progress_key(run_id), "progress"),
-            *(("GET", packed_job_key(run_id, job_id)) for job_id in job_ids),
-            *(ask_fan(run_id, job_id) for job_id in fan_jobs),
-        ]
-    )
-    jobs, counts = replies[: len(job_ids)], replies[len(job_ids) :]
+async def _read(client: StoreClient, run_id: str, after: str, asked: _Asked) -> Snapshot:
+    replies = await client.together(_commands(run_id, after, asked))
+    record, entries, newest, progress, *of_jobs = replies
     run, damage = _run(record)
     if is_damage(entries):
         damage.append(f"its timeline: {entries}")
@@ -122,14 +117,24 @@ async def _read(
     if is_damage(progress):
         damage.append(f"its progress: {progress}")
         progress = None
-    chain = Chain()
-    if run is not None:
-        records = dict(zip(job_ids, jobs, strict=True))
-        chain = follow(run_id, run.facts.stage, job_of(newest), records)
-    fans = {job_id: read_fan(reply) for job_id, reply in zip(fan_jobs, counts, strict=True)}
-    known = {job_id: fan for job_id, fan in fans.items() if fan is not None}
-    progress = _progress_of(chain, known) or progress
-    return Snapshot(run_id, run, entries, newest, chain, progress, tuple(damage), known)
+    records = dict(zip(asked.jobs, of_jobs, strict=False))
+    chain = follow(run_id, run.facts.stage, job_of(newest), records) if run is not None else Chain()
+    counts = dict(zip(asked.fans, map(read_fan, of_jobs[len(records) :]), strict=True))
+    fans = {job_id: fan for job_id, fan in counts.items() if fan is not None}
+    progress = _progress_of(chain, fans) or progress
+    return Snapshot(run_id, run, entries, newest, chain, progress, tuple(damage), fans)
+
+
+def _commands(run_id: str, after: str, asked: _Asked) -> list[Command]:
+    events = packed_events_key(run_id)
+    return [
+        ("GET", packed_run_key(run_id)),
+        ("XRANGE", events, f"({after}" if after != "0" else "-", "+"),
+        ("XREVRANGE", events, "+", "-", "COUNT", NEWEST),
+        ("HGET", packed_progress_key(run_id), "progress"),
+        *(("GET", packed_job_key(run_id, job_id)) for job_id in asked.jobs),
+        *(ask_fan(run_id, job_id) for job_id in asked.fans),
+    ]
 
 
 def _progress_of(chain: Chain, fans: Mapping[str, FanState]) -> bytes | None:

@@ -61,22 +61,7 @@ class PackedWork:
         )
 
     async def open_children(self, job: Job, fence: int, window: Window, worker: str) -> FanOpening:
-        opening = OpenFan(
-            job=job.id,
-            run=job.run_id,
-            fence=fence,
-            opened=window.opened,
-            confirmed=window.confirmed,
-            keys=window.keys or (),
-            window=window.number,
-            most=window.most,
-            share=needed(window.need)[0],
-            least=needed(window.need)[1],
-            join=window.join,
-            worker=worker,
-            ttl=self._ttl,
-        )
-        reply = await self._sender.call(in_fans(job, opening))
+        reply = await self._sender.call(in_fans(job, self._opening(job, fence, window, worker)))
         match reply:
             case ["opened", opened, confirmed, indexes, lost]:
                 return OpenedFan(opened, confirmed, tuple(indexes), tuple(map(int, lost)))
@@ -85,6 +70,24 @@ class PackedWork:
             case [refused]:
                 return refused  # type: ignore[no-any-return]
         raise AssertionError(reply)
+
+    def _opening(self, job: Job, fence: int, window: Window, worker: str) -> OpenFan:
+        share, least = needed(window.need)
+        return OpenFan(
+            job=job.id,
+            run=job.run_id,
+            fence=fence,
+            opened=window.opened,
+            confirmed=window.confirmed,
+            keys=window.keys or (),
+            window=window.number,
+            most=window.most,
+            share=share,
+            least=least,
+            join=window.join,
+            worker=worker,
+            ttl=self._ttl,
+        )
 
     async def give_up_fan(self, job: Job, why: GiveUp, worker: str) -> Decision:
         verdict, failure = write_verdict(why, job, self._keyring), text_of(why.failure)
