@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from mousetrap.settings import masked
-from mousetrap.shapes import Event, JobLine, JobState, Progress, Stage
+from mousetrap.shapes import Event, Fan, JobLine, JobState, Progress, Stage
 
 #: `goes on`: its run has failed, and what runs beside that goes on. `stopped`: its run has ended before it.
 State = Literal[
@@ -125,20 +125,31 @@ def unsettled(stages: Stages, event: Event) -> Sequence[str]:
     """The stages of which only their jobs show what they came to with this event."""
     if event.kind == "fired":
         return [it.name for it in stages if it.inside and it.ended_ms == event.at_ms]
-    return [it.name for it in stages if it.inside and it.state in _OPEN] if event.last else ()
+    if not event.last:
+        return ()
+    still_open = [it for it in stages if it.inside and it.state in _OPEN]
+    openers = {it.inside for it in still_open if it.state == "running" and not it.in_fork}
+    return [*(it.name for it in stages if it.name in openers), *(it.name for it in still_open)]
 
 
 def with_jobs(stages: Stages, jobs: Mapping[str, JobLine | None], *, decided: bool) -> Stages:
     """The stages, with the first job of some of them; None for no job, and once all is `decided` there will be none."""
-    return tuple(
-        _with_job(stage, jobs[stage.name], decided=decided) if stage.name in jobs else stage
+    seen = tuple(
+        _with_job(stage, jobs[stage.name], decided=decided) if stage.name in jobs and stage.inside else stage
         for stage in stages
     )
+    for job in jobs.values():
+        if job is not None and job.children is not None:
+            seen = _with_fan(seen, job.children)
+    return seen
 
 
-def ended(stages: Stages, kind: str) -> Stages:
-    """The stages of a run that has ended so."""
-    return tuple(_at_the_end(stage, kind) for stage in stages)
+def ended(stages: Stages, end: Event) -> Stages:
+    """The stages of a run that has ended with this event."""
+    last = (_at_the_end(stage, end.kind) for stage in stages)
+    return tuple(
+        replace(it, ended_ms=end.at_ms) if it.began_ms and it.ended_ms is None else it for it in last
+    )
 
 
 def shown_at(stages: Stages, progress: Progress) -> str:
@@ -154,6 +165,22 @@ def _with_children(stages: Stages, progress: Progress) -> Stages:
         if not stage.in_fork and stage.inside and stage.inside == progress.stage
         else stage
         for stage in stages
+    )
+
+
+def _with_fan(stages: Stages, fan: Fan) -> Stages:
+    """How far the jobs of a fan-out are when their run has failed; once all are decided, nothing of them goes on."""
+    counts = Progress(stage=fan.stage, done=fan.done, total=fan.total, lost=fan.lost)
+    first, is_over = shown_at(stages, counts), fan.done + fan.lost == fan.total
+    return tuple(
+        replace(
+            it,
+            state=it.state if not is_over else "failed" if it.lost else "done",
+            note=how_far(counts) if it.name == first else _lost_in_words(it),
+        )
+        if it.inside == fan.stage and not it.in_fork and it.state == "running"
+        else it
+        for it in stages
     )
 
 

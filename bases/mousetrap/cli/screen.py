@@ -58,7 +58,7 @@ class _Table:
             if isinstance(event, Event):
                 if asked := unsettled(self.stages, event):
                     self.stages = with_jobs(self.stages, self._look(asked), decided=True)
-                self.stages = ended(self.stages, event.kind) if event.last else self.stages
+                self.stages = ended(self.stages, event) if event.last else self.stages
 
     def look_again(self) -> None:
         if not (asked := open_branches(self.stages)):

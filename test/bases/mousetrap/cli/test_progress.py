@@ -1,6 +1,7 @@
 """The state of each stage, derived from a run's events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from mousetrap.cli.progress import (
     waiting_stages,
     with_jobs,
 )
-from mousetrap.shapes import Event, Failure, FailureLine, JobLine, JobState, Progress, Stage
+from mousetrap.shapes import Event, Failure, FailureLine, Fan, JobLine, JobState, Progress, Stage
 
 
 def after(*events: Event | Progress) -> Stages:
@@ -205,13 +206,29 @@ def test_of_stages_of_children_those_that_lost_one_have_failed_with_their_run_un
     None
 ):
     seen = of_children(*BEGUN, GAVE_UP, FAILED)
-    assert unsettled(seen, FAILED) == ["read", "sum"]
-    _, read, inner, last = failed = ended(seen, "failed")
+    assert unsettled(seen, FAILED) == ["find", "read", "sum"]
+    _, read, inner, last = failed = ended(seen, FAILED)
     assert (read.state, read.note) == ("failed", "7 of 10, 1 lost")
     assert (inner.state, last.state) == ("goes on", "not run")
 
     _, read, *_ = advance(failed, counted(7, 0))
     assert (read.state, read.note, read.ended_ms) == ("running", "7 of 10", None)
+
+
+@pytest.mark.parametrize(
+    ("done", "states_of", "note"),
+    [(5, ("failed", "goes on"), "7 of 10, 2 lost"), (8, ("failed", "done"), "10 of 10, 2 lost")],
+)
+def test_what_goes_on_beside_a_failure_is_what_is_not_decided_at_the_end(
+    done: int, states_of: tuple[str, str], note: str
+) -> None:
+    """The last counts that came can be older than the end."""
+    fan = Fan(job="j1", stage="find", state="closed", opened=10, total=10, done=done, lost=2)
+    opener = replace(job(JobState.DONE), children=fan)
+    seen = with_jobs(of_children(*BEGUN, GAVE_UP, FAILED), {"find": opener}, decided=True)
+
+    _, read, inner, _ = ended(seen, FAILED)
+    assert ((read.state, inner.state), read.note) == (states_of, note)
 
 
 # Forks
@@ -265,7 +282,7 @@ def test_a_branch_that_fails_leaves_the_others_as_they_are() -> None:
         staged(*SHOP, events=(*FORKED, gave_up, FAILED)), {"price": job(JobState.RUNNING)}, decided=True
     )
 
-    assert states(ended(seen, "failed")) == {
+    assert states(ended(seen, FAILED)) == {
         "find": "done",
         "price": "goes on",
         "stock": "failed",
@@ -288,8 +305,9 @@ def test_a_branch_that_is_skipped_has_its_reason() -> None:
 
 
 def test_of_a_run_that_was_cancelled_what_ran_has_stopped_and_the_rest_has_not_run() -> None:
-    running = after(event("started", 10))
-    assert states(ended(running, "cancelled")) == {"fetch": "stopped", "process": "not run"}
+    running, cancelled = after(event("started", 10)), Event(id="40-0", kind="cancelled", at_ms=40)
+    assert states(ended(running, cancelled)) == {"fetch": "stopped", "process": "not run"}
+    assert [each.ended_ms for each in ended(running, cancelled)] == [40, None]
 
     branch = with_jobs(staged(*SHOP, events=FORKED), {"price": job(JobState.OVER)}, decided=True)
     assert states(branch)["price"] == "stopped"
