@@ -70,11 +70,8 @@ class _Drawing:
     def _label(self, stage: Stage, edge: str) -> Text:
         types = f"{type_name(stage.input)} → {type_name(stage.output)}"
         skips = ", or null" if stage.skips else ", or null and no further" if stage.skips_after else ""
-        return (
-            self._edge(edge)
-            .append(stage.name, "bold")
-            .append(f"  {types}{skips}  queue {stage.queue}", "dim")
-        )
+        queue = f"  queue {stage.queue}" if stage.queue != stage.name else ""
+        return self._edge(edge).append(stage.name, "bold").append(f"  {types}{skips}{queue}", "dim")
 
     def _edge(self, edge: str) -> Text:
         return Text(f"{edge}: ", "cyan") if edge else Text()
