@@ -91,7 +91,7 @@ def waiting_stages(stages: Sequence[Stage]) -> Stages:
             inside=it.inside[0] if it.inside else "",
             in_fork=bool(it.inside) and it.inside[0] not in fan_outs,
             has_many=not fan_outs.isdisjoint(it.inside),
-            given_up="skipped" if it.skips else "fell back" if it.fallback else "failed",
+            given_up="skipped" if it.skips or it.skips_after else "fell back" if it.fallback else "failed",
         )
         for it in stages
     )

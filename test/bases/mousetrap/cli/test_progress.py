@@ -314,7 +314,13 @@ def test_of_a_run_that_was_cancelled_what_ran_has_stopped_and_the_rest_has_not_r
 
 
 @pytest.mark.parametrize(
-    ("options", "state"), [({"skips": True}, "skipped"), ({"fallback": "b"}, "fell back"), ({}, "failed")]
+    ("options", "state"),
+    [
+        ({"skips": True}, "skipped"),
+        ({"skips_after": True}, "skipped"),
+        ({"fallback": "b"}, "fell back"),
+        ({}, "failed"),
+    ],
 )
 def test_a_stage_that_gave_up_and_let_its_run_go_on_shows_how(options: dict[str, Any], state: str) -> None:
     gave_up = event("gave_up", 40, "a", why="no")
