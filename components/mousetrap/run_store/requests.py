@@ -33,6 +33,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, gc=False):
     in_place: bool = False
     #: Whether the job joins the children of its parent: then they must be decided.
     gathers: bool = False
+    #: Whether the job opens children when it is done.
+    opens: bool = False
 
 
 class DecisionRequest(msgspec.Struct, frozen=True, gc=False):

@@ -114,6 +114,7 @@ class Claims:
             crashes=(stage.retry if stage else _DEFAULT_POLICY).crashes,
             in_place=isinstance(delivery, StandIn),
             gathers=attempt.handler is not None and attempt.handler.gathers and job.parent is not None,
+            opens=attempt.handler is not None and attempt.handler.opens is not None,
         )
 
     def claimed(self, attempt: Attempt, claim: Claim) -> None:

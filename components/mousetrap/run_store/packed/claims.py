@@ -97,7 +97,7 @@ class Claims:
             for place in unsettled:
                 transition = results[place]
                 assert isinstance(transition, _Judged)
-                call.add(*function_call(transition))
+                call.add(*function_call(transition, _fans_of(planned[place].request)))
             for place in unsettled:
                 job = planned[place].request.job
                 if _claim_of(results[place]).restore:
@@ -160,7 +160,8 @@ class Claims:
         """What a plain claim grants, and the place of the reply."""
         job = request.job
         if not self._is_plain(request, plan.now_ms):
-            return None, plan.call.add(*function_call(self._transition(request, plan.worker)))
+            judged = self._transition(request, plan.worker)
+            return None, plan.call.add(*function_call(judged, _fans_of(request)))
         of = job.stage, request.lease, job.fans[0].job if job.fans else ""
         if (plain := plan.grants.get(of)) is None:
             plain = plan.grants[of] = _grant(*of, plan.worker, plan.now_ms)
@@ -294,6 +295,12 @@ def _may_be_rejected(planned: Planned, replies: Sequence[Any]) -> bool:
     if planned.request.job.parent:
         return False
     return planned.plain is None or replies[planned.run] not in _ENDED_OTHERWISE
+
+
+def _fans_of(request: ClaimRequest) -> Sequence[str]:
+    """The jobs whose children the claim judges by, beside those whose child its job is."""
+    job = request.job
+    return [*([job.id] if request.opens else []), *([job.parent] if request.gathers and job.parent else [])]
 
 
 def _parent_fence(job: Job) -> int:

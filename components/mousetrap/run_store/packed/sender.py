@@ -19,7 +19,7 @@ from mousetrap.run_store.keys import (
     packed_run_key,
 )
 from mousetrap.run_store.packed.server_time import ServerTime
-from mousetrap.run_store.packed.transitions import CloseFan, InFan, OpenFan, StallFan
+from mousetrap.run_store.packed.transitions import CloseFan, InFan, JobRedriven, OpenFan, RedriveJob, StallFan
 from mousetrap.run_store.transitions import Transition
 from mousetrap.store_client import Command, Library, ReplyError, StoreClient, unreachable
 
@@ -198,11 +198,12 @@ class Sender:
         return replies
 
 
-def function_call(transition: Transition) -> Command:
+def function_call(transition: Transition, fans: Sequence[str] = ()) -> Command:
     """The command that makes a transition; a cluster routes it by its first key.
 
     It names the keys that the function judges by: keys of a slot that moves to another server go there one by one, and a function
-    that is not known to use one would take it for missing. With them named, it is refused until all have arrived.
+    that is not known to use one would take it for missing. With them named, it is refused until all have arrived. `fans` are jobs
+    with children whose fans it judges by too.
     """
     run: str = transition.run  # type: ignore[attr-defined]
     named = transition.call if isinstance(transition, InFan) else transition
@@ -210,6 +211,9 @@ def function_call(transition: Transition) -> Command:
     keys = [key(run) for key in _JUDGED] + [packed_job_key(run, job) for job in jobs]
     if isinstance(transition, InFan):
         keys += [key for job in transition.fans.split()[::2] for key in fan_keys(run, job)]
+    keys += [key for job in fans for key in fan_keys(run, job)]
+    if isinstance(named, RedriveJob | JobRedriven):
+        keys += fan_keys(run, named.job)
     if isinstance(named, OpenFan | CloseFan | StallFan):
         keys += [*fan_keys(run, named.job), fan_keys_key(run, named.job)]
     return ("FCALL", LIBRARY.name, len(keys), *keys, msgspec.msgpack.encode(transition))

@@ -10,8 +10,26 @@ import pytest
 
 from mousetrap.jobs import Done, Failure, Job, MousetrapError, StoreUnreachable, first_job
 from mousetrap.payloads import StoreBackend
-from mousetrap.run_store import ClaimRequest, Granted, Over, RunStore, Terms, open_store
-from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, index_key, packed_run_key
+from mousetrap.run_store import (
+    ClaimRequest,
+    Decided,
+    DecisionRequest,
+    Granted,
+    Over,
+    RunStore,
+    Terms,
+    Window,
+    open_store,
+)
+from mousetrap.run_store.keys import (
+    OPENED,
+    OPENED_DELAYED,
+    index_key,
+    packed_events_key,
+    packed_job_key,
+    packed_progress_key,
+    packed_run_key,
+)
 from mousetrap.shapes import Beat, Reference, RunState
 from mousetrap.store_client import Command, open_client
 from mousetrap.store_client import packed as packed_words
@@ -381,6 +399,33 @@ async def test_a_job_that_is_done_is_not_granted_again_while_its_slot_moves(
 
             assert isinstance(waits, StoreUnreachable), waits
             assert isinstance(granted, Granted), granted
+
+
+async def test_a_job_with_children_is_not_taken_for_one_without_while_its_slot_moves(
+    valkey_cluster: ValkeyCluster,
+) -> None:
+    """Its fan has not arrived at the next server: its message is not to be dropped, as it is once the children are joined."""
+    async with a_store(valkey_cluster) as store:
+        opened = await store.open_run("r1", "sums", "add", b"1")
+        parent = packed_first("r1", b"1", accepted_ms=opened.accepted_ms)
+        claim = await store.claim(parent, worker="w1", redelivered=False, lease=60.0)
+        assert isinstance(claim, Granted)
+        await store.open_children(parent, claim.fence, Window(2, join="{}"), worker="w1")
+        closing = DecisionRequest(
+            parent, Done(msgspec.Raw(b"null"), children=2), claim, False, "sum", join="{}"
+        )
+        assert (await store.exchange([closing], (), worker="w1")).decisions == ["recorded"]
+        again = ClaimRequest(parent, redelivered=True, lease=60.0, opens=True)
+        (there,) = (await store.exchange((), [again], worker="w2")).claims
+        with valkey_cluster.moving(packed_run_key("r1")) as move:
+            for key in (packed_run_key, packed_events_key, packed_progress_key):
+                move(key("r1"))
+            move(packed_job_key("r1", parent.id))
+            (moving,) = (await store.exchange((), [again], worker="w2")).claims
+
+    assert isinstance(moving, StoreUnreachable), moving
+    assert isinstance(there, Decided), there
+    assert there.waits_s is not None
 
 
 async def test_an_end_that_no_server_passes_on_is_found(
