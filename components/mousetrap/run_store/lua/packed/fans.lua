@@ -266,10 +266,11 @@ local function waited(run, job, held, owner, ttl)
   local fan = load_fan(run, job)
   if not fan then return nil end
   local idle, fired = now - fan.at, fan.state == 'fired'
-  -- One that is broken in a run that lives waits for a repair as one of a run that has failed does.
-  if state == 'queued' and not fired and not is_broken(fan) then
+  if state == 'queued' and not fired then
     if now - fan.kept > ttl / 64 then keep_all(run, fan, fan.at, ttl) end
-    return { 'waits', keep_children(run, fan, ttl) and 0 or idle }
+    if keep_children(run, fan, ttl) then return { 'waits', 0 } end
+    -- One that is broken, and that the one around it can do without, may be repaired while the run lives.
+    return { 'waits', is_broken(fan) and math.min(idle, HOUR) or idle }
   end
   if fired and has_begun(run, fan) then return nil end
   if idle >= ttl / 2 and not (is_late(owner) and not fired and can_send_again(fan, ttl)) then return nil end
