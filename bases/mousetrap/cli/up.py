@@ -61,7 +61,7 @@ def _serve(stack: Stack, folder: Path, targets: Sequence[str], console: Console)
     """Runs until next_event raises."""
     stack.wait_until_ready()
     *_, worker = ("STAGE", *WORKERS)
-    use = Use(_served_beside(stack), " ".join(map(argument, targets)) or worker)
+    use = Use(served_beside(stack.plan.api_url), " ".join(map(argument, targets)) or worker)
     lines = welcome(stack.plan, folder, use, keys=bool(stack.settings.api_keys))
     console.print("\n".join(lines))  # at once, so that no log line comes between
     while True:
@@ -108,15 +108,17 @@ def _fault_of(targets: Sequence[str], environ: Mapping[str, str]) -> int:
     return max(tried.returncode, 1) if tried.returncode else 0
 
 
-def _served_beside(stack: Stack) -> Sequence[Pipeline]:
-    """The pipelines that its workers serve beside those of the catalogue; none where the API asks for a key."""
+def served_beside(api_url: str) -> Sequence[Pipeline]:
+    """The pipelines that a stack's workers serve beside those of the catalogue, the longest first; none where the API asks for a key."""
     try:
-        with Api(stack.plan.api_url) as api:
-            served = {stage.rpartition(".")[0] for worker in api.workers().value for stage in worker.stages}
-            known = api.pipelines().value
+        with Api(api_url) as api:
+            served = [stage.rpartition(".")[0] for worker in api.workers().value for stage in worker.stages]
+            names = [name for name in dict.fromkeys(served) if name not in PIPELINES]
+            # By name, for the API looks for one that it does not know; its list can be some seconds old.
+            found = [api.pipeline(name).value for name in names]
     except CommandFailed:
         return ()
-    return [pipeline for pipeline in known if pipeline.name in served - PIPELINES.keys()]
+    return sorted(found, key=lambda pipeline: -len(pipeline.stages))
 
 
 def _check_given(environ: Mapping[str, str]) -> None:

@@ -1,13 +1,22 @@
 """The lines of a stack's programs, and its welcome."""
 
+import asyncio
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from mousetrap.cli.output import terminal
-from mousetrap.cli.up import Use, line_printer, welcome
+from mousetrap.cli.up import Use, line_printer, served_beside, welcome
 from mousetrap.local_stack import Plan
+from mousetrap.pipeline import write_manifests
+from mousetrap.settings import Settings
 from mousetrap.shapes import Pipeline, Stage
+from mousetrap.signing import Keyring
+from mousetrap.worker_registry import Published, open_registry
+from support.api_server import serving
+from support.heartbeats import a_heartbeat
+from support.published import a_pipeline
 
 
 def test_each_program_has_its_name_in_front_however_many_there_are() -> None:
@@ -59,3 +68,18 @@ def test_the_welcome_names_the_pipelines_of_the_targets_and_how_to_start_each() 
         "  mousetrap run p4 --input JSON",
         "  mousetrap worker shop.py --concurrency 4",
     ]
+
+
+async def test_pipelines_of_workers_that_the_api_has_not_looked_for_yet_are_named_too(store_url: str) -> None:
+    with serving(Settings(broker_url=store_url, store_url=store_url)) as url:
+        long, short = a_pipeline("long"), a_pipeline("short", queue="lines")
+        short = replace(short, stages=short.stages[:1])
+        manifests = write_manifests({"short": short, "long": long})
+        published = Published.of(manifests, Keyring())
+        async with open_registry(store_url, published=published) as registry:
+            stages = ("earthquakes.fetch", "short.count", "long.count", "long.keep")
+            await registry.beat(replace(a_heartbeat("w1"), stages=stages))
+
+        found = await asyncio.to_thread(served_beside, url)
+
+    assert [pipeline.name for pipeline in found] == ["long", "short"]
