@@ -163,7 +163,7 @@ def each_job(cpu: Mapping[str, float]) -> str:
     return "µs of CPU a job: " + ", ".join(f"{process} {took:.0f}" for process, took in cpu.items())
 
 
-def work(place: Place, runs: int, processes: int, servers: Mapping[str, int]) -> Done:
+def work(place: Place, runs: int, processes: int, servers: Mapping[str, int], stages: int = 2) -> Done:
     """Fills the queue, lets the workers empty it, and checks that they did. Raises DoesNotCount."""
     place.run("submit", str(runs))
     started = time.monotonic_ns()
@@ -178,7 +178,7 @@ def work(place: Place, runs: int, processes: int, servers: Mapping[str, int]) ->
     place.stop_workers()
     place.check_nothing_left()
     jobs = ended.first_stage + ended.last_stage
-    if jobs != 2 * runs:
+    if jobs != stages * runs:
         raise DoesNotCount(f"{jobs} jobs were done for {runs} runs")
     done = jobs - begun.first_stage - begun.last_stage
     if done < runs / 2:

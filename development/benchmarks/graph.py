@@ -21,11 +21,14 @@ callback, which it counts in the same store: **its join gets no outputs**, so it
 `after` the children's ids, and asks for all results that the queue keeps. FastStream and Taskiq are not measured here.
 
 “A plain job” is one of a chain of two stages with the same payload: as many jobs as there are children, in the same round. Half of
-them were in the queue before, where every child is published while it is measured."""
+them were in the queue before, where every child is published while it is measured. So there is a job of a chain of ten stages as
+well, of which nine in ten are published by the worker, as children are."""
 
 RATE, CPU, MEMORY = "Children a second", "CPU for each child", "Memory of the worker at most"
 TOGETHER = "together"
 
+#: Stages of the chains that a child is compared with.
+_SHORT, _LONG = 2, 10
 #: Bytes that a child takes and gives.
 _BYTES = 1_000
 #: Children of the columns beside others; the last one's CPU counts.
@@ -63,8 +66,8 @@ def measure(bench: Bench) -> Iterator[Figure]:
         for contender in contenders:
             for children in _sizes(bench):
                 yield from _round(bench, contender, number, children)
-            if contender.name not in PEERS:
-                yield from _plain_jobs(bench, contender, number)
+            for stages in (_SHORT, _LONG) if contender.name not in PEERS else ():
+                yield from _plain_jobs(bench, contender, number, stages)
             if contender.name == OURS.name and number == 1 and not bench.quick:
                 yield from _round(bench, contender, number, _LARGE)
 
@@ -84,6 +87,7 @@ def shown(figures: Sequence[Figure]) -> list[Shown]:
     return [
         Shown("CPU of a child by a plain job's", "at most 1.5", _by_plain_job(figures, OURS)),
         Shown("the same on the embedded queue", "", _by_plain_job(figures, EMBEDDED)),
+        Shown("CPU of a child by that of a job of ten stages", "", _by_plain_job(figures, OURS, _LONG)),
         Shown(f"children/s by the fastest peer's, {column}", "", ratio(ours, peers)),
         Shown(
             f"memory of the worker at {large} children by {column}",
@@ -93,9 +97,9 @@ def shown(figures: Sequence[Figure]) -> list[Shown]:
     ]
 
 
-def plain_row(contender: str) -> str:
+def plain_row(contender: str, stages: int = _SHORT) -> str:
     """The row of the plain jobs that a contender's children are compared with."""
-    return f"{contender}, a plain job"
+    return f"{contender}, a plain job" if stages == _SHORT else f"{contender}, a job of {stages} stages"
 
 
 def one(bench: Bench, contender: Contender, children: int | None = None) -> Joined:
@@ -108,9 +112,9 @@ def _sizes(bench: Bench) -> tuple[int, ...]:
     return _QUICK if bench.quick else _SIZES
 
 
-def _by_plain_job(figures: Sequence[Figure], contender: Contender) -> Cell | None:
+def _by_plain_job(figures: Sequence[Figure], contender: Contender, stages: int = _SHORT) -> Cell | None:
     child, plain = (
-        some(figures, CPU, TOGETHER, [row]) for row in (contender.name, plain_row(contender.name))
+        some(figures, CPU, TOGETHER, [row]) for row in (contender.name, plain_row(contender.name, stages))
     )
     return ratio(child, plain)
 
@@ -133,12 +137,13 @@ def _round(bench: Bench, contender: Contender, number: int, children: int) -> It
         yield from _cpu(contender.name, done.cpu, number)
 
 
-def _plain_jobs(bench: Bench, contender: Contender, number: int) -> Iterator[Figure]:
+def _plain_jobs(bench: Bench, contender: Contender, number: int, stages: int) -> Iterator[Figure]:
     """As many jobs as the fan-out that counts has children."""
-    row, jobs = plain_row(contender.name), _sizes(bench)[-1]
+    row, jobs = plain_row(contender.name, stages), _sizes(bench)[-1]
+    settings = {"BENCH_SIZE": str(_BYTES), "BENCH_STAGES": str(stages)}
     try:
-        with bench.place(replace(contender, module=OURS.module), BENCH_SIZE=str(_BYTES)) as place:
-            done = chain.work(place, jobs // 2, 1, bench.servers)
+        with bench.place(replace(contender, module=OURS.module), **settings) as place:
+            done = chain.work(place, jobs // stages, 1, bench.servers, stages)
     except TROUBLE as error:
         bench.log(f"{row}, round {number} does not count: {error}")
         yield Figure(CPU, row, TOGETHER, None, "", number, str(error))

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib import import_module
 
 from benchmarks.contending import FIRST, LAST, Counter, Counts, number, order, word
@@ -24,12 +25,12 @@ COUNTER = Counter(ORDER.counts)
 if FORMAT := number("FORMAT", 0):
     # The wire format of new runs is no setting: it follows from the version.
     import_module("mousetrap.jobs.job").NEW_RUNS = FORMAT  # type: ignore[attr-defined]
+#: A chain that is longer than the others' has so many first stages before its second.
+NAMES = ("first", *(f"first_{more}" for more in range(2, number("STAGES", 2))), "second")
 PIPELINE = Pipeline(
     name="hops",
-    description="Two hops.",
-    stages=tuple(
-        Stage(name=name, queue=f"bench_{name}", input=str, output=str) for name in ("first", "second")
-    ),
+    description="Hops.",
+    stages=tuple(Stage(name=name, queue=f"bench_{name}", input=str, output=str) for name in NAMES),
     in_place=word("IN_PLACE", "no") == "yes",
 )
 ENVIRON = {
@@ -90,14 +91,10 @@ HANDLERS = {
 }
 
 
-def bind_first(_: Settings) -> Binding:
-    """The first stage."""
-    return Binding(pipeline=PIPELINE, stage="first", handler=HANDLERS[ORDER.handler][FIRST])
-
-
-def bind_second(_: Settings) -> Binding:
-    """The last stage."""
-    return Binding(pipeline=PIPELINE, stage="second", handler=HANDLERS[ORDER.handler][LAST])
+def bind(stage: str, _: Settings) -> Binding:
+    """What runs a stage; only the last one's jobs are counted as such."""
+    which = LAST if stage == NAMES[-1] else FIRST
+    return Binding(pipeline=PIPELINE, stage=stage, handler=HANDLERS[ORDER.handler][which])
 
 
 async def opened(stack: AsyncExitStack) -> tuple[Queue, RunStore]:
@@ -171,7 +168,7 @@ def main(command: str, *arguments: str) -> int:
     """Does what the driver asks."""
     match command:
         case "work":
-            return serve_worker(open_queue, [bind_first, bind_second], ENVIRON)
+            return serve_worker(open_queue, [partial(bind, stage) for stage in NAMES], ENVIRON)
         case "submit":
             asyncio.run(submit(int(arguments[0])))
         case "latency":

@@ -133,10 +133,12 @@ def test_a_child_is_compared_with_the_plain_jobs_of_its_round() -> None:
 
     figures = together(OURS.name, 300, 100) + together(graph.plain_row(OURS.name), 200, 100)
     figures += together("celery", 9, 9) + together(EMBEDDED.name, 100)
+    figures += together(graph.plain_row(OURS.name, 10), 300, 80)
 
     shown = graph.shown(figures)
 
     assert found_of(shown, "CPU of a child by a plain job's") == 1.25
+    assert found_of(shown, "CPU of a child by that of a job of ten stages") == 1.125
     assert found_of(shown, "the same on the embedded queue") is None
 
 
