@@ -146,6 +146,7 @@ def _shown(pipeline: Pipeline) -> shapes.Pipeline:
             edge=edge_of(it.after),
             need=it.after.need if isinstance(it.after, All) and not it.after.is_join else None,
             keep=not isinstance(it.after, All) or it.after.keep,
+            within=it.after.within.total_seconds() if isinstance(it.after, All) and it.after.within else None,
             fallback=others.get(it.name),
             skips=it.on_failure == "skip",
             skips_after=it.on_failure == "skip_after",

@@ -89,10 +89,11 @@ def _stage(pipeline: str, old: StageManifest, new: StageManifest) -> Iterator[Ch
         yield _change(
             pipeline, old.name, f"its queue is {new.queue}, which no old worker serves", Direction.ROLLING
         )
-    if (old.after, old.edge, old.need, old.keep) != (new.after, new.edge, new.need, new.keep):
+    before, now = ((it.after, it.edge, it.need, it.keep, it.within) for it in (old, new))
+    if before != now:
         yield _change(pipeline, old.name, f"it followed {_edge(old)}, and follows {_edge(new)}")
-    if (before := _failure(old)) != (now := _failure(new)):
-        yield _change(pipeline, old.name, f"a job given up {before} before, and now {now}")
+    if _failure(old) != _failure(new):
+        yield _change(pipeline, old.name, f"a job given up {_failure(old)} before, and now {_failure(new)}")
     if old.serializer != new.serializer:
         yield from _serializer(pipeline, old, new)
     yield from _contract(pipeline, old.name, "input", (old.input, new.input))
@@ -105,7 +106,8 @@ def _edge(stage: StageManifest) -> str:
     if stage.edge == "gather":
         need = f" ({stage.need} needed)" if stage.need is not UNSET else ""
         counts = "the counts of " if stage.keep is False else ""
-        return f"{counts}all of {' or '.join(names)}{need}"
+        within = f" within {stage.within:g} s" if stage.within is not UNSET else ""
+        return f"{counts}all of {' or '.join(names)}{need}{within}"
     if stage.edge == "join":
         return " and ".join(names)
     each = "each of " if stage.edge == "each" else ""

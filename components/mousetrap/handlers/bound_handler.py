@@ -19,7 +19,7 @@ from mousetrap.handlers.outcomes import forked, judged, waited_out
 from mousetrap.handlers.progress_reporter import Report
 from mousetrap.handlers.yields import Emit, drop_value
 from mousetrap.jobs import LARGEST_PAYLOAD, Done, GiveUp, Job, Outcome, RetryLater
-from mousetrap.pipeline import All, Pages, Stage
+from mousetrap.pipeline import All, Pages, Pipeline, Stage
 from mousetrap.retry import TimeLimitExceeded
 
 
@@ -68,6 +68,8 @@ class BoundHandler(ABC):
         self.forks = binding.pipeline.forks(binding.stage)
         #: What a job opens when it is done; None where at most one job follows.
         self.opens = binding.pipeline.opened_by(binding.stage)
+        #: Whether a fan-out that its jobs are in has a time after which none of them begins.
+        self.bounded = _is_bounded(binding.pipeline, binding.stage)
         #: Whether its jobs join children.
         self.gathers = isinstance(binding.stage.after, All)
         #: That stage, where no type has to select it; None after an end, and where children follow.
@@ -102,3 +104,8 @@ class BoundHandler(ABC):
     def _attempt(self, job: Job, fence: int, lock_fence: int) -> AttemptInfo:
         """The attempt that begins now, as data."""
         return attempt_info(job, self.stage, self._host.worker, (fence, lock_fence), time.monotonic())
+
+
+def _is_bounded(pipeline: Pipeline, stage: Stage) -> bool:
+    openers = {level.opener for level in pipeline.levels(stage)}
+    return any(fan.within is not None for fan in pipeline.fans if fan.opener.name in openers)

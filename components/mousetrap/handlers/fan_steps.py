@@ -1,6 +1,7 @@
 """Declares which tasks of a chain take items, and which joins."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Concatenate, Generic, Literal, Protocol, TypeVar, overload
 
 from mousetrap.handlers.task import Task
@@ -32,11 +33,12 @@ class Part:
     edge: type[Each] | type[All] | None = None
     need: float = 1.0
     keep: bool = True
+    within: timedelta | None = None
 
     def after(self, before: str) -> Each | All | None:
         """What its stage follows, where the one before it has this name."""
         if self.edge is All:
-            return All(before, need=self.need, keep=self.keep)
+            return All(before, need=self.need, keep=self.keep, within=self.within)
         return Each(before) if self.edge is Each else None
 
 
@@ -83,15 +85,25 @@ def each(first: Any, /, *more: Any) -> Any:
 
 @overload
 def gather(
-    task: Takes[Gathered[A], B], /, *, need: float = 1.0, keep: Literal[True] = True
+    task: Takes[Gathered[A], B],
+    /,
+    *,
+    need: float = 1.0,
+    keep: Literal[True] = True,
+    within: timedelta | None = None,
 ) -> Step[Spread[A], B]: ...
 @overload
 def gather(
-    task: Takes[Gathered[None], B], /, *, need: float = 1.0, keep: Literal[False]
+    task: Takes[Gathered[None], B],
+    /,
+    *,
+    need: float = 1.0,
+    keep: Literal[False],
+    within: timedelta | None = None,
 ) -> Step[Spread[Any], B]: ...
-def gather(task: Any, /, *, need: float = 1.0, keep: bool = True) -> Any:
-    """In a chain: this task when all before it, which `each` began, are done or given up; `need` and `keep` as All has them."""
-    return Step((Part(task, All, need, keep),))
+def gather(task: Any, /, *, need: float = 1.0, keep: bool = True, within: timedelta | None = None) -> Any:
+    """In a chain: this task when all before it, which `each` began, are done or given up; the options are those of All."""
+    return Step((Part(task, All, need, keep, within),))
 
 
 def parts_of(one: Any) -> tuple[Part, ...]:

@@ -203,6 +203,15 @@ def fan_stalled(waited_s: float) -> GiveUp:
     return GiveUp("fan-stalled", Failure(kind="FanStalled", text=text))
 
 
+def fan_late(total: int, done: int, lost: int) -> GiveUp:
+    """The outcome of a job whose children's time is over, of which fewer are done than their join needs."""
+    text = (
+        f"of the {total} jobs that it opened {done} were done in time and {lost} given up, and their join needs more; redriven, the "
+        "others have the time again"
+    )
+    return GiveUp("fan-late", Failure(kind="FanLate", text=text))
+
+
 def locked_out(holder: str) -> GiveUp:
     """The outcome of a job whose lock another run holds, at a stage that gives up then."""
     return GiveUp("lock-held", lock_held(holder))

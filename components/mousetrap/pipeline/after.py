@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
-from mousetrap.pipeline.check_all import check_keep, check_names, check_need, listed, shown
+from mousetrap.pipeline.check_all import check_keep, check_names, check_need, check_within, listed, shown
 
 #: How a stage takes what it follows: one output, each item of a fan-out, its outputs when all are there, or those of a fork.
 Edge = Literal["one", "each", "gather", "join"]
@@ -44,7 +45,8 @@ class All:
 
     `All("read")` takes Gathered outputs of the stage that the jobs of a fan-out end with; `All(AnyOf("read", "regret"))` where
     they end with one of several. `need` is the share of them that must be done, or a whole number of them, all where there are
-    fewer; the rest may be given up. Without `keep` their outputs are not kept, and the join takes Gathered[None].
+    fewer; the rest may be given up. `within` is how long they may take, from when the job that opened
+    them is done; then the join begins with what is there, if that is what it needs, else that job is given up. Without `keep` their outputs are not kept, and the join takes Gathered[None].
     `All("a", "b")` takes an object with the outputs of a and b, which follow one stage and both run.
 
     Raises ValueError, with the fix, for names and numbers that cannot be.
@@ -56,8 +58,12 @@ class All:
     is_join: bool
     #: Whether the outputs are kept for it.
     keep: bool
+    #: None for no end.
+    within: timedelta | None
 
-    def __init__(self, *stages: str | AnyOf, need: float = 1.0, keep: bool = True) -> None:
+    def __init__(
+        self, *stages: str | AnyOf, need: float = 1.0, keep: bool = True, within: timedelta | None = None
+    ) -> None:
         check_names("All", stages, allowed=(str, AnyOf))
         names = tuple(
             name for each in stages for name in (each.stages if isinstance(each, AnyOf) else (each,))
@@ -71,7 +77,8 @@ class All:
         is_join, where = len(stages) > 1, f"All({listed(names)})"
         check_need(where, need, is_join=is_join)
         check_keep(where, keep, is_join=is_join)
-        values = {"stages": names, "need": need, "is_join": is_join, "keep": keep}
+        check_within(where, within, is_join=is_join)
+        values = {"stages": names, "need": need, "is_join": is_join, "keep": keep, "within": within}
         for field, value in values.items():
             object.__setattr__(self, field, value)
 

@@ -1,7 +1,11 @@
 """Refuses what a join cannot mean: pure."""
 
 import math
+from datetime import timedelta
 from typing import Any
+
+#: Seconds; a hundred years.
+_LONGEST_S = 100 * 365 * 86_400.0
 
 #: A fan-out's jobs that a join may need at most: more than any run has, and what a store counts exactly.
 _MOST_NEEDED = 10**9
@@ -49,6 +53,22 @@ def check_need(where: str, need: Any, *, is_join: bool) -> None:
     wrong = not is_number or need < 0 or (isinstance(need, float) and not need <= 1)
     if wrong or need > _MOST_NEEDED:
         raise ValueError(f"{where}: need is {need!r}: {advice}")
+
+
+def check_within(where: str, within: Any, *, is_join: bool) -> None:
+    """Raises ValueError for what is no time that jobs may take."""
+    if within is not None and is_join:
+        raise ValueError(
+            f"{where}: within is {within!r}, and it joins stages that all run: leave it out, and give these stages a timeout"
+        )
+    if not isinstance(within, timedelta | None):
+        is_number = isinstance(within, int | float) and not isinstance(within, bool)
+        seconds = within if is_number and within > 0 else 90
+        raise ValueError(f"{where}: within is {within!r}: write within=timedelta(seconds={seconds!r})")  # noqa: TRY004
+    if within is not None and not 0 < within.total_seconds() < _LONGEST_S:
+        raise ValueError(
+            f"{where}: within is {within.total_seconds():g} s: need more than 0 and less than a hundred years; leave it out for no end"
+        )
 
 
 def check_keep(where: str, keep: Any, *, is_join: bool) -> None:

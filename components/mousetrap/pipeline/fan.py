@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mousetrap.pipeline.after import All, needed
 from mousetrap.pipeline.edges import graph_of
@@ -24,6 +25,8 @@ class Fan:
     need: float
     #: Whether the join takes their outputs, and not counts alone.
     keep: bool = True
+    #: How long they may go on once it is known how many there are; None for no end.
+    within: timedelta | None = None
 
     @property
     def is_fork(self) -> bool:
@@ -72,6 +75,7 @@ def fans_of(stages: Sequence[Stage]) -> tuple[Fan, ...]:
                 # What nothing joins ends its run whatever becomes of its jobs.
                 need=after.need if after is not None else 0,
                 keep=after is None or after.keep,
+                within=after.within if after is not None else None,
             )
         )
     return tuple(found)

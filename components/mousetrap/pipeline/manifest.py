@@ -1,6 +1,7 @@
 """Writes a pipeline as plain data, readable without its code."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -59,6 +60,8 @@ class StageManifest(msgspec.Struct, frozen=True, kw_only=True):
     need: int | float | UnsetType = UNSET
     #: Whether their outputs are kept for it; not there where they are.
     keep: bool | UnsetType = UNSET
+    #: For how long these jobs may go on; not there for no end. A version that does not know it has the join wait for all of them.
+    within: float | UnsetType = UNSET
     #: Whether the run goes on without the output of a job that is given up; and the stage that it falls back to then. Not there
     #: where the run fails.
     skips: bool | UnsetType = UNSET
@@ -172,7 +175,9 @@ def _after(stage: StageManifest) -> After | None:
             return Each(*names)
         case "gather":
             keep = stage.keep is UNSET or stage.keep
-            return All(names[0] if len(names) == 1 else AnyOf(*names), need=need, keep=keep)
+            within = None if stage.within is UNSET else timedelta(seconds=stage.within)
+            last = names[0] if len(names) == 1 else AnyOf(*names)
+            return All(last, need=need, keep=keep, within=within)
         case "join":
             return All(*names)
         case msgspec.UNSET:
@@ -204,6 +209,9 @@ def _stage(stage: Stage) -> StageManifest:
         edge=edge if (edge := edge_of(stage.after)) != "one" else UNSET,
         need=stage.after.need if isinstance(stage.after, All) and stage.after.need != 1.0 else UNSET,
         keep=False if isinstance(stage.after, All) and not stage.after.keep else UNSET,
+        within=stage.after.within.total_seconds()
+        if isinstance(stage.after, All) and stage.after.within
+        else UNSET,
         skips=stage.on_failure == "skip" or UNSET,
         skips_after=stage.on_failure == "skip_after" or UNSET,
         fallback=stage.on_failure.stage if isinstance(stage.on_failure, Fallback) else UNSET,

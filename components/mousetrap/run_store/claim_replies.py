@@ -54,6 +54,14 @@ class Fired(msgspec.Struct, frozen=True):
     join: str
 
 
+class FanLate(msgspec.Struct, frozen=True):
+    """The time of a job's children is over, and fewer are done than their join needs."""
+
+    total: int
+    done: int
+    lost: int
+
+
 class Decided(msgspec.Struct, frozen=True):
     """The outcome is recorded. Its worker may have died before acting on it: act on it again; the ids make that harmless."""
 
@@ -65,6 +73,10 @@ class Decided(msgspec.Struct, frozen=True):
     #: Of a job with children that are not all decided: for how many seconds none was. Its message stays, so that a store which
     #: forgets what followed from it does not leave them without one.
     waits_s: float | None = None
+    #: Of these, how many seconds are left of their time; None where they have no end.
+    left_s: float | None = None
+    #: Where that is over: the job is to be given up.
+    late: FanLate | None = None
 
 
 class Unsigned(msgspec.Struct, frozen=True):
@@ -111,8 +123,11 @@ def read_fired(more: list[Any]) -> Fired | None:
 
 
 def _with_fan(decided: Decided, more: list[Any]) -> Decided:
+    if more[0] == "late":
+        return msgspec.structs.replace(decided, late=FanLate(*more[1:]))
     if more[0] == "waits":
-        return msgspec.structs.replace(decided, waits_s=more[1] / 1000)
+        left_s = more[2] / 1000 if len(more) > 2 else None
+        return msgspec.structs.replace(decided, waits_s=more[1] / 1000, left_s=left_s)
     return msgspec.structs.replace(decided, fired=read_fired(more))
 
 

@@ -8,7 +8,7 @@ import msgspec
 from mousetrap.jobs import IN_FANS, Done, GiveUp, Job, Place, first_job
 from mousetrap.run_store.children import SLOT
 from mousetrap.run_store.connection import StoreConnection
-from mousetrap.run_store.keys import fan_out_key, packed_job_key
+from mousetrap.run_store.keys import fan_key, fan_out_key, packed_job_key
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.heads import read_run_head, run_head
 from mousetrap.run_store.records import RecordBroken, decode_job
@@ -64,11 +64,15 @@ class Fans(StoreConnection):
         """
         last = (first + count) * SLOT - 1
         async with self._reaching():
-            head, slots = await self._client.pipeline(
-                [run_head(run_id), ("GETRANGE", fan_out_key(run_id, fan_job), first * SLOT, last)]
+            head, slots, late = await self._client.pipeline(
+                [
+                    run_head(run_id),
+                    ("GETRANGE", fan_out_key(run_id, fan_job), first * SLOT, last),
+                    ("HGET", fan_key(run_id, fan_job), "late"),
+                ]
             )
             run = read_run_head(head)
-            ended = _ended(first, slots)
+            ended = _ended(first, slots, left="lost" if late not in (None, b"0") else "open")
             records = await self._records(run_id, fan_job, ended, run.facts.accepted_ms if run else 0)
         if run is None:
             return []
@@ -114,13 +118,14 @@ class Fans(StoreConnection):
         return outcome if isinstance(outcome, Done | GiveUp) else None
 
 
-def _ended(first: int, slots: Any) -> list[_Ended]:
-    """How the ways ended, from the bytes of the fan; those behind the last are open."""
+def _ended(first: int, slots: Any, left: Literal["lost", "open"]) -> list[_Ended]:
+    """How the ways ended, from the bytes of the fan; `left` are those that are not decided. Those behind the last are open."""
     if isinstance(slots, Exception):
         raise slots
     found = []
     for start in range(0, len(slots), SLOT):
         slot = slots[start : start + SLOT]
-        state = _STATES.get(slot[:1], "open")
-        found.append(_Ended(first + start // SLOT, state, "" if state == "open" else slot[1:].hex()))
+        is_decided = slot[:1] in _STATES
+        state = _STATES[slot[:1]] if is_decided else left
+        found.append(_Ended(first + start // SLOT, state, slot[1:].hex() if is_decided else ""))
     return found

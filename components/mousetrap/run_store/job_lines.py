@@ -49,6 +49,8 @@ class FoundJob:
     key: str | None = None
     #: The job whose child it is, or comes after; empty for one in no fan.
     fan: str = ""
+    #: Whether a fan that it is in has gone on without those that were not decided in time.
+    is_over: bool = False
 
     @property
     def size(self) -> int:
@@ -73,8 +75,8 @@ class JobsShown:
         if job.damage:
             return JobLine(**about, state=JobState.UNREADABLE, unreadable=job.damage)
         if record is None:
-            return JobLine(**about, state=self._open(JobState.QUEUED))
-        state = self._open(_state(record))
+            return JobLine(**about, state=self._open(JobState.QUEUED, found))
+        state = self._open(_state(record), found)
         facts = record.facts
         times: dict[str, Any] = {
             "began_ms": facts.claimed_ms or None,
@@ -83,9 +85,11 @@ class JobsShown:
         outcome = self._outcome(found, record)
         return JobLine(**about, state=state, attempt=facts.attempt, worker=facts.worker, **times, **outcome)
 
-    def _open(self, state: JobState) -> JobState:
-        """Of a run that has stopped, no job goes on."""
-        return state if state in _ENDED or not self._is_stopped else JobState.OVER
+    def _open(self, state: JobState, found: FoundJob) -> JobState:
+        """Of a run that has stopped, no job goes on; nor does one begin whose time is over, unless it was redriven since."""
+        record = found.job.record
+        is_over = found.is_over and state is not JobState.RUNNING and not (record and record.facts.generation)
+        return JobState.OVER if state not in _ENDED and (self._is_stopped or is_over) else state
 
     def _outcome(self, found: FoundJob, record: JobRecord) -> dict[str, Any]:
         if not record.verdict:

@@ -73,7 +73,8 @@ class JobLists(StoreConnection):
             # Its events are known.
             after = run.timeline[-1].id if run.timeline else "0"
             snapshot = await take_snapshot(self._client, self._routes, run.id, head, after)
-            walk = _Walk(self._client, run.id, _row(snapshot), wanted, Budget(_MOST_READ))
+            bounded = frozenset(fan.opener.name for fan in pipeline.fans if fan.within is not None)
+            walk = _Walk(self._client, run.id, _row(snapshot), wanted, Budget(_MOST_READ), bounded)
             page = await _page(walk, pipeline, JobsShown(run, self._keyring))
             return replace(page, jobs=tuple(await self._with_children(run.id, page.jobs)))
 
@@ -96,6 +97,8 @@ class _Walk(NamedTuple):
     row: Mapping[str, StoredJob]
     wanted: JobFilter
     budget: Budget
+    #: The stages that open jobs whose time may be over.
+    bounded: frozenset[str]
 
 
 async def _page(walk: _Walk, pipeline: Pipeline, shown: JobsShown) -> JobPage:
@@ -140,6 +143,7 @@ async def _inside(
     if not opener.job.has_children:
         return
     rest = levels[1:]
+    is_over = opener.is_over or await _is_over(walk, levels[0].opener, opener.job.id)
     async for way in read_ways(walk.client, _fan(walk, levels, opener, first), walk.budget):
         if isinstance(way, int):
             yield JobPlace(stage, (*opener.index, way))
@@ -147,7 +151,7 @@ async def _inside(
         job = way.jobs.get(rest[0].opener if rest else stage)
         if job is None:
             continue
-        found = FoundJob(job, (*opener.index, way.index), way.key, opener.job.id)
+        found = FoundJob(job, (*opener.index, way.index), way.key, opener.job.id, is_over)
         if not rest:
             yield found
             continue
@@ -163,6 +167,15 @@ def _fan(walk: _Walk, levels: Sequence[Level], opener: FoundJob, first: tuple[in
     level, *inner = levels
     ends = _ENDS.get(walk.wanted.state) if walk.wanted.state and not inner else None
     return FanRead(walk.run_id, opener.job.id, level.child, first[0] if first else 0, ends, level.index)
+
+
+async def _is_over(walk: _Walk, stage: str, opener: str) -> bool:
+    """Whether the time of the children of this job is over, and some were not decided."""
+    if stage not in walk.bounded:
+        return False
+    (reply,) = await walk.client.pipeline([ask_fan(walk.run_id, opener)])
+    fan = read_fan(reply)
+    return fan is not None and fan.late > 0
 
 
 def _row(snapshot: Snapshot) -> Mapping[str, StoredJob]:

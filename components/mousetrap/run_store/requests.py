@@ -35,6 +35,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, gc=False):
     gathers: bool = False
     #: Whether the job opens children when it is done.
     opens: bool = False
+    #: Whether a fan that it is in has a time after which no job of it begins.
+    bounded: bool = False
 
 
 class DecisionRequest(msgspec.Struct, frozen=True, gc=False):
@@ -54,6 +56,8 @@ class DecisionRequest(msgspec.Struct, frozen=True, gc=False):
     #: Of a job with children: what their join needs, and what the worker that comes to publish it is to know.
     need: Need = 1.0
     join: str = ""
+    #: Seconds that they may take from when this is recorded; 0 for no end.
+    within: float = 0.0
 
 
 class Window(NamedTuple):

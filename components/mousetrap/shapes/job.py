@@ -36,13 +36,16 @@ class Fan:
 
     job: Annotated[str, Doc("The job whose children these are.", _JOB.examples)]
     stage: Annotated[str, Doc("The stage of that job.", ("find",))]
-    #: open, while the job still opens some; closed, once the total is known; fired, once all are decided and their join follows.
+    #: open, while the job still opens some; closed, once the total is known; fired, once all are decided, or
+    #: their time is over, and their join follows.
     state: Annotated[str, Doc(examples=("closed",))]
     opened: Annotated[int, Doc("How many may begin so far.")]
     #: None while it is open.
     total: int | None = None
     done: int
-    lost: Annotated[int, Doc("How many were given up.")]
+    lost: Annotated[int, Doc("How many were given up, or were not decided when their time was over.")]
+    #: Of these, how many were not decided then.
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

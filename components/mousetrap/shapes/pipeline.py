@@ -23,6 +23,8 @@ class Stage:
     need: float | None = None
     #: Whether the outputs are kept for it; else it takes counts alone.
     keep: bool = True
+    #: Seconds that these jobs may take from when the job that opened them is done; then it begins with what is there.
+    within: float | None = None
     #: The stage that a run goes on with when a job of this one is given up.
     fallback: str | None = None
     #: Whether a run goes on then as if the output were null.

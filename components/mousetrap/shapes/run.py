@@ -65,7 +65,8 @@ class Event:
     id: Annotated[str, Doc(examples=("1765432100123-0",))]
     #: accepted, started, yielded, truncated, finished, retrying, waiting, handed_back, gave_up, redriven, or how the run
     #: ended: completed, failed, rejected, cancelled, expired. Of a job with children: opened, closed (with how many there
-    #: are), fired (all are decided: their join follows), late (one was redriven after that).
+    #: are), fired (all are decided, or their time is over: their join follows), late (one was redriven, or ended,
+    #: after that).
     kind: Annotated[str, Doc(examples=("started",))]
     at_ms: int
     stage: str | None = None

@@ -20,7 +20,7 @@ def run(work: Work, value: Any, *, deps: Any = FROM_LIFESPAN, run_id: str = "run
     """The result of a run for `value`, inline: contracts, handlers and retries are real, queue and store are left out.
 
     `work` is a chain, a task, or a binding for each stage in order; a branch runs the stages that the outputs' types select, a
-    fan-out its jobs one after another. A failed attempt is made again as its policy has it, without its pause.
+    fan-out its jobs one after another, without regard to `within`. A failed attempt is made again as its policy has it, without its pause.
     Raises the error of the handler that was given up (AttemptFailed where it raised none), with a note that lists its attempts;
     ContractBroken for a value outside the input's contract.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mousetrap.handlers import fan_stalled, record_refused
+from mousetrap.handlers import fan_late, fan_stalled, record_refused
 from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RecordDamaged
 from mousetrap.pipeline import Pipeline, lock_key
 from mousetrap.retry import RetryPolicy
@@ -113,6 +113,7 @@ class Claims:
             waits=lock is not None and lock.on_conflict == "wait",
             crashes=(stage.retry if stage else _DEFAULT_POLICY).crashes,
             in_place=isinstance(delivery, StandIn),
+            bounded=attempt.handler is not None and attempt.handler.bounded,
             gathers=attempt.handler is not None and attempt.handler.gathers and job.parent is not None,
             opens=attempt.handler is not None and attempt.handler.opens is not None,
         )
@@ -167,13 +168,11 @@ class Claims:
         )
         return self._replaced(job, outcome, decision)
 
-    async def give_up_stalled(self, attempt: Attempt, claim: Decided) -> Claim:
-        """Gives up a job in place of its outcome, where none of its children was decided for so long that their messages are gone.
-        Its redrive sends those that are missing."""
-        waits_s = claim.waits_s or 0.0
-        if waits_s <= _STALLED_S or (attempt.handler and waits_s <= _longest_s(attempt.handler.pipeline)):
+    async def give_up_fan(self, attempt: Attempt, claim: Decided) -> Claim:
+        """Gives up a job in place of its outcome, where the time of its children is over and too few are done, or none was decided for
+        so long that their messages are gone. Its redrive sends those that are missing."""
+        if (outcome := _why_over(attempt, claim)) is None:
             return claim
-        outcome = fan_stalled(waits_s)
         decision = await self._outages.retry_until_up(
             "record outcomes", self._store.give_up_fan, attempt.job, outcome, worker=self._worker
         )
@@ -225,7 +224,14 @@ class Claims:
         if fan is not None and isinstance(outcome, Done) and outcome.opens is not None:
             follows = fan.join.name if fan.join else None
             return DecisionRequest(
-                job, outcome, claim, False, follows, need=fan.need, join=join_text(fan, job, self._keyring)
+                job,
+                outcome,
+                claim,
+                False,
+                follows,
+                need=fan.need,
+                join=join_text(fan, job, self._keyring),
+                within=fan.within.total_seconds() if fan.within else 0.0,
             )
         ends_way = isinstance(outcome, Done) and outcome.ends_way
         ends = handler is not None and next_stage is None and (fan is None or ends_way)
@@ -266,16 +272,18 @@ class Claims:
         elif waits_s is None:
             own = Drop()
         elif outcome.forks is msgspec.UNSET:
-            own = anchored(job, waits_s)
+            within = handler.opens.within if handler and handler.opens else None
+            own = anchored(job, waits_s, within.total_seconds() if within else None)
         else:
             own = forks_of(outcome, job, handler.followers if handler else (), fence, waits_s)
         return own if fired is None else with_join(own, job, fired)
 
     def decided(self, attempt: Attempt, claim: Decided) -> Ending:
         """The ending of a job that was decided before, as its record has it."""
-        if claim.waits_s is not None and not attempt.may_be_unsettled:
+        is_fork = isinstance(claim.outcome, Done) and claim.outcome.forks is not msgspec.UNSET
+        if claim.waits_s is not None and not (is_fork and attempt.may_be_unsettled):
             # Its message was sent behind the jobs of its fork: each copy of one that was given up makes a dead letter.
-            return anchored(attempt.job, claim.waits_s)
+            return anchored(attempt.job, claim.waits_s, claim.left_s)
         return self.following(attempt, claim.outcome, claim.fence, claim.fired, claim.waits_s)
 
     def _unrecorded(self, attempt: Attempt, decision: Decision) -> Ending:
@@ -308,3 +316,13 @@ class Claims:
 def _longest_s(pipeline: Pipeline) -> float:
     """Seconds for which a job of one of its stages may be on its way, or at work, without an end."""
     return max(max(stage.retry.outage_limit, stage.timeout or 0.0) for stage in pipeline.stages)
+
+
+def _why_over(attempt: Attempt, claim: Decided) -> GiveUp | None:
+    """Why the children of a decided job are not waited for any more; None while they are."""
+    if claim.late is not None:
+        return fan_late(claim.late.total, claim.late.done, claim.late.lost)
+    waits_s = claim.waits_s or 0.0
+    if waits_s <= _STALLED_S or (attempt.handler and waits_s <= _longest_s(attempt.handler.pipeline)):
+        return None
+    return fan_stalled(waits_s)

@@ -10,8 +10,10 @@ from mousetrap.run_store import Busy, Decision, Fired, Locked
 
 #: Seconds until a job that waits for a lock asks again: a quarter of what it has waited, between these two.
 _LOCK_POLL_MIN_S, _LOCK_POLL_MAX_S = 0.2, 10.0
-#: The same until a job that opened a fan looks whether that has fired: a quarter of the time since, between these two.
+#: The same until a job that opened a fan looks whether that has fired: a quarter of the time since, between these two; and at the
+#: latest when the time of its jobs is over, but for what clocks differ by.
 _ANCHOR_MIN_S, _ANCHOR_MAX_S = 10.0, 600.0
+_SOON_S = 0.01
 
 
 class Publish(msgspec.Struct, frozen=True, gc=False):
@@ -95,12 +97,13 @@ def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None, 
             return Bury(job, reason, failure)
 
 
-def anchored(job: Job, waits_s: float) -> Park:
-    """Has the message of a job that opened a fan come again until the fan has fired.
+def anchored(job: Job, waits_s: float, left_s: float | None = None) -> Park:
+    """Has the message of a job that opened a fan come again until the fan has fired; `left_s` is what is left of its jobs' time.
 
     What a store forgets, as a replica can that takes over, is found then: without that, no message might be left of the run.
     """
-    return Park(job, min(_ANCHOR_MAX_S, max(_ANCHOR_MIN_S, waits_s / 4)))
+    pause = min(_ANCHOR_MAX_S, max(_ANCHOR_MIN_S, waits_s / 4))
+    return Park(job, pause if left_s is None else min(pause, max(_SOON_S, left_s)))
 
 
 def forks_of(outcome: Done, job: Job, followers: Sequence[Stage], fence: int, waits_s: float) -> Ending:

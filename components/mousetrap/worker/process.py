@@ -101,8 +101,8 @@ class Processor:
             claim = await self._claims.replace_unsigned(attempt.job, claim)
         if isinstance(claim, Granted):
             return await self._run(attempt, claim)
-        if isinstance(claim, Decided) and claim.waits_s:
-            claim = await self._claims.give_up_stalled(attempt, claim)
+        if isinstance(claim, Decided) and (claim.waits_s or claim.late):
+            claim = await self._claims.give_up_fan(attempt, claim)
         return self._without_claim(attempt, claim)
 
     def _without_claim(self, attempt: Attempt, claim: Claim) -> Ending:

@@ -1,6 +1,7 @@
 """Draws pipelines as a table and as trees: pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -55,7 +56,8 @@ class _Drawing:
             return "each item"
         if stage.edge == "gather":
             counts = "" if stage.keep else ", counts alone"
-            return f"after all items{_share(stage.need)}{counts}"
+            within = f", within {timedelta(seconds=stage.within)}" if stage.within else ""
+            return f"after all items{_share(stage.need)}{within}{counts}"
         if stage.edge == "join":
             return f"after {' and '.join(stage.after)}"
         kind = self._kinds.get((before.name, stage.name))

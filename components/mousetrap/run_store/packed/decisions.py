@@ -1,5 +1,6 @@
 """Records the outcomes of packed jobs."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -217,7 +218,10 @@ class Decisions:
             story = "" if outcome.instead_of is msgspec.UNSET else text_of(outcome.instead_of.failure)
             if (children := outcome.opens) is not None:
                 verdict, needs = self._verdict(request).decode(), needed(request.need)
-                return CloseFan(*about, verdict, following, story, children, *needs, request.join, ttl)
+                within = math.ceil(request.within * 1000)
+                return CloseFan(
+                    *about, verdict, following, story, children, *needs, request.join, within, ttl
+                )
             return RecordDone(*about, self._verdict(request).decode(), following, story, self._keep, ttl)
         story = text_of(outcome.failure)
         short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())

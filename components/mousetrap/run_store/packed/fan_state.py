@@ -18,11 +18,13 @@ class FanState(NamedTuple):
     total: int | None
     done: int
     lost: int
+    #: Of those that are lost, how many were not decided when their time was over.
+    late: int = 0
 
 
 def ask_fan(run_id: str, job_id: str) -> Command:
     """Asks for the fan of a job."""
-    return ("HMGET", fan_key(run_id, job_id), "state", "opened", "total", "done", "lost")
+    return ("HMGET", fan_key(run_id, job_id), "state", "opened", "total", "done", "lost", "late")
 
 
 def read_fan(reply: Any) -> FanState | None:
@@ -30,8 +32,10 @@ def read_fan(reply: Any) -> FanState | None:
     if is_damage(reply) or reply[0] is None:
         return None
     state, *counts = reply
-    opened, total, done, lost = (_number(each) for each in counts)
-    return FanState(state.decode(errors="replace"), opened, None if total < 0 else total, done, lost)
+    opened, total, done, lost, late = (_number(each) for each in counts)
+    return FanState(
+        state.decode(errors="replace"), opened, None if total < 0 else total, done, lost, max(late, 0)
+    )
 
 
 def shown_fan(job_id: str, stage: str, fan: FanState) -> Fan:
@@ -44,6 +48,7 @@ def shown_fan(job_id: str, stage: str, fan: FanState) -> Fan:
         total=fan.total,
         done=max(fan.done, 0),
         lost=max(fan.lost, 0),
+        late=fan.late,
     )
 
 

@@ -168,6 +168,8 @@ class CloseFan(_Decision, frozen=True, array_like=True, tag="close"):
     share: float
     least: int
     join: str
+    #: How long the children may go on from then; 0 for no end.
+    within: int
     ttl: int
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import make_dataclass, replace
+from datetime import timedelta
 from typing import Any, TypedDict
 
 import msgspec
@@ -193,6 +194,15 @@ def test_a_join_may_take_counts_alone() -> None:
     assert [fan.keep for fan in found.fans] == [False]
     assert [fan.keep for fan in pipeline_of(manifest_of(found)).fans] == [False]
     assert [it.keep for it in manifest_of(found).stages] == [msgspec.UNSET, msgspec.UNSET, False]
+
+
+def test_the_jobs_of_a_fan_out_may_have_a_time() -> None:
+    minute = timedelta(minutes=1)
+    found = pipeline(LIST, READ, replace(SUM, after=All("read", within=minute)))
+
+    assert [fan.within for fan in found.fans] == [minute]
+    assert [fan.within for fan in pipeline_of(manifest_of(found)).fans] == [minute]
+    assert [it.within for it in manifest_of(found).stages] == [msgspec.UNSET, msgspec.UNSET, 60.0]
 
 
 def test_a_fork_needs_all() -> None:

@@ -37,6 +37,14 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
         lambda: All("a", keep=None),  # type: ignore[arg-type]
         "All('a'): keep is None: write keep=False where the join takes counts alone",
     ),
+    (lambda: All("a", within=5), "All('a'): within is 5: write within=timedelta(seconds=5)"),  # type: ignore[arg-type]
+    (lambda: All("a", within="5s"), "All('a'): within is '5s': write within=timedelta("),  # type: ignore[arg-type]
+    (lambda: All("a", within=timedelta(0)), "All('a'): within is 0 s: need more than 0 and less than"),
+    (lambda: All("a", within=timedelta(days=40_000)), "All('a'): within is 3.456e+09 s: need more than 0"),
+    (
+        lambda: All("a", "b", within=timedelta(1)),
+        "it joins stages that all run: leave it out, and give these",
+    ),
     (lambda: All("a", "b", keep=False), "All('a', 'b'): keep is False, and it joins stages that all run"),
     (lambda: Each(["a"]), "Each(['a']): name one stage by its text, as Each('read')"),  # type: ignore[arg-type]
     (lambda: AnyOf(["a", "b"]), "name the stages one by one, as AnyOf('a', 'b')"),  # type: ignore[arg-type]

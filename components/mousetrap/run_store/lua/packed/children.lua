@@ -99,7 +99,7 @@ end
 
 -- The parent's own decision: so many children there are. Those of a job that forks are opened with it; with a `story` it was given
 -- up, and forks all the same.
-function transitions.close(job, run, attempt, fence, worker, verdict, following, story, children, share, least, join, ttl)
+function transitions.close(job, run, attempt, fence, worker, verdict, following, story, children, share, least, join, within, ttl)
   local refused, held = refusal(run, job, attempt, fence, worker, ttl)
   if refused then return again(refused, run, job, held, ttl) end
   local fan = load_fan(run, job) or new_fan(job)
@@ -107,6 +107,7 @@ function transitions.close(job, run, attempt, fence, worker, verdict, following,
     local total = math.max(children, fan.opened)
     fan.state, fan.total, fan.opened, fan.confirmed, fan.fence = 'closed', total, total, total, fence
     fan.share, fan.least, fan.join, fan.stage = share, least, join, following
+    fan.within, fan.due = within, within > 0 and now + within or 0
     save_fan(run, fan, ttl)
   end
   held.state, held.verdict, held.facts.decided_ms = 'done', verdict, now
@@ -157,6 +158,7 @@ local function end_way(at, key, claim, record, index, id)
   else
     save_counted(at)
     places, at.job = read_places(at.of .. ' ' .. index), string.sub(key, -2 * #id)
+    if is_left_behind(at.run) then return 0 end
     fired = settle(at, #places, at.job, 'D')
   end
   redis.call('SET', key, record, 'PX', at.ttl)

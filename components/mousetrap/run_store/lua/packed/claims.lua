@@ -112,6 +112,8 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     held.fence, held.facts.generation, held.caught_up = fence, generation, true
   end
   if generation < held.facts.generation then return { 'over' } end
+  -- One that was redriven since goes on, and one that was given up has its dead letter.
+  if generation == 0 and held.state ~= 'dead' and is_left_behind(run) then return { 'over' } end
   if parent ~= '' and not is_child(parent) and not STOPPED[owner.state] then
     local agrees, too_early = agrees_with_parent(run, parent, parent_fence, stage, keep, ttl, is_open)
     if too_early then return too_early end

@@ -43,6 +43,7 @@ function transitions.done(job, run, attempt, fence, worker, verdict, following, 
   held.facts.next, held.facts.joins = following ~= '' and following or nil, joins or nil
   save_job(run, job, held, ttl)
   record_job_event(run, job, held, story == '' and 'finished' or 'gave_up', attempt, worker, story)
+  note_late(run, job, held, attempt, worker)
   if completes then record_event(run, 'completed', '', '', 0, '', '') end
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
   return again({ 'recorded' }, run, job, held, ttl)

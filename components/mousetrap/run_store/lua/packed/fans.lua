@@ -12,6 +12,8 @@
 --   at, kept           when one was opened or decided last, and when these keys were last kept for longer
 --   renewed            when the records of its children were, since it was opened; renewed_to: the index at which that goes on, or 0
 --   noted              how many that were given up are in the timeline
+--   within, due        for how long they may go on once the total is known, and until when; 0 for no end
+--   late               how many were not decided when that time was over, and count as lost. Earlier versions write none of these three
 -- and a string of 17 bytes an index: how its way ended (0 not yet, D done, K given up), and the id of the job that it ended with,
 -- whose signed record has the output.
 local SLOT = 17
@@ -59,21 +61,23 @@ local function is_child(parent) return places and places[#places].job == parent 
 
 -- nil where the job has no fan, or the store has forgotten it.
 local function load_fan(run, job)
-  local values = redis.call('HMGET', fan_key(run, job), 'state', 'join', 'by', 'stage', unpack(NUMBERS))
+  local values = redis.call('HMGET', fan_key(run, job), 'state', 'join', 'by', 'stage', 'within', 'due', 'late', unpack(NUMBERS))
   if not values[1] then return nil end
   local fan = { job = job, state = values[1], join = values[2], by = values[3], stage = values[4] }
-  for place, name in ipairs(NUMBERS) do fan[name] = tonumber(values[place + 4]) or damaged('the fan') end
+  fan.within, fan.due, fan.late = tonumber(values[5]) or 0, tonumber(values[6]) or 0, tonumber(values[7]) or 0
+  for place, name in ipairs(NUMBERS) do fan[name] = tonumber(values[place + 7]) or damaged('the fan') end
   return fan
 end
 
 local function new_fan(job)
   return { job = job, state = 'open', join = '', by = '', stage = '', opened = 0, confirmed = 0, total = -1, done = 0, lost = 0, share = 1,
-    least = -1, fence = 0, at = now, kept = now, renewed = now }
+    least = -1, fence = 0, at = now, kept = now, renewed = now, within = 0, due = 0, late = 0 }
 end
 
 local function save_fan(run, fan, ttl)
   fan.at, fan.kept = now, now
-  local pairs_of = { 'state', fan.state, 'join', fan.join, 'by', fan.by, 'stage', fan.stage }
+  local pairs_of = { 'state', fan.state, 'join', fan.join, 'by', fan.by, 'stage', fan.stage, 'within', fan.within, 'due', fan.due,
+    'late', fan.late }
   for _, name in ipairs(NUMBERS) do
     pairs_of[#pairs_of + 1] = name
     pairs_of[#pairs_of + 1] = fan[name]
@@ -112,13 +116,17 @@ local function keep_children(run, fan, ttl)
   return goes_on
 end
 
+-- How many children the join needs, once it is known how many there are.
+local function needed(fan)
+  return fan.least >= 0 and math.min(fan.least, fan.total) or math.ceil(fan.share * fan.total - 1e-9)
+end
+
 -- Whether the join cannot have what it needs any more. While children are still opened only a loss that no number of others makes
 -- up for is one.
 local function is_broken(fan)
   if fan.lost == 0 then return false end
   if fan.total < 0 then return fan.least < 0 and fan.share >= 1 end
-  local needed = fan.least >= 0 and math.min(fan.least, fan.total) or math.ceil(fan.share * fan.total - 1e-9)
-  return fan.total - fan.lost < needed
+  return fan.total - fan.lost < needed(fan)
 end
 
 -- The run has lost a child that it needs: it has failed, and the other children go on, so that it can be repaired.
@@ -156,8 +164,8 @@ local function check(at, level, fan)
     fan.state, fan.by = 'fired', at.job
     redis.call('HSET', fan_key(at.run, fan.job), 'state', 'fired', 'by', at.job)
     if level == 1 then
-      local counts = cjson.encode({ total = fan.total, done = fan.done, lost = fan.lost })
-      record_event(at.run, 'fired', '', fan.job, 0, '', counts)
+      local counts = { total = fan.total, done = fan.done, lost = fan.lost, late = fan.late > 0 and fan.late or nil }
+      record_event(at.run, 'fired', '', fan.job, 0, '', cjson.encode(counts))
     end
   elseif fan.by ~= at.job then
     return nil
@@ -270,7 +278,8 @@ local function waited(run, job, held, owner, ttl)
     if now - fan.kept > ttl / 64 then keep_all(run, fan, fan.at, ttl) end
     if keep_children(run, fan, ttl) then return { 'waits', 0 } end
     -- One that is broken, and that the one around it can do without, may be repaired while the run lives.
-    return { 'waits', is_broken(fan) and math.min(idle, HOUR) or idle }
+    if is_broken(fan) then return { 'waits', math.min(idle, HOUR) } end
+    return { 'waits', idle, fan.state == 'closed' and fan.due > 0 and math.max(0, fan.due - now) or nil }
   end
   if fired and has_begun(run, fan) then return nil end
   if idle >= ttl / 2 and not (is_late(owner) and not fired and can_send_again(fan, ttl)) then return nil end
@@ -281,7 +290,42 @@ end
 local function open_again(run, job, held)
   local fan = held.facts.opens and load_fan(run, job)
   if not fan or (fan.state == 'fired' and has_begun(run, fan)) then return end
-  redis.call('HSET', fan_key(run, job), 'state', 'open', 'total', -1, 'confirmed', 0, 'at', now)
+  redis.call('HSET', fan_key(run, job), 'state', 'open', 'total', -1, 'confirmed', 0, 'at', now, 'lost', fan.lost - fan.late, 'late', 0)
+end
+
+-- Whether the time of a fan's children is over. Only the message of their parent ends it: what is decided before that counts.
+local function is_overdue(fan) return fan.state == 'closed' and fan.due > 0 and now >= fan.due end
+
+-- What is not decided counts as lost from now on, and is not begun any more.
+local function end_overdue(run, fan)
+  fan.late, fan.lost = fan.total - fan.done - fan.lost, fan.total - fan.done
+  redis.call('HSET', fan_key(run, fan.job), 'late', fan.late, 'lost', fan.lost)
+end
+
+-- The message of a parent whose children's time is over: nil where that ends them, as enough are done; `late` where the parent is to be
+-- given up. While a run has failed no time counts, for it may be repaired; nor in a fan that is broken, whose own loss is.
+local function judge_time(run, job, held, owner)
+  local fan = held.state == 'done' and held.facts.opens and owner.state == 'queued' and load_fan(run, job)
+  if not fan or not is_overdue(fan) or is_broken(fan) then return nil end
+  if fan.done < needed(fan) then return { 'late', fan.total, fan.done, fan.lost } end
+  end_overdue(run, fan)
+  return nil
+end
+
+-- Whether a fan that the call's job is in has gone on without it, as the time was over.
+local function is_left_behind(run)
+  for _, place in ipairs(places or {}) do
+    local late, start = tonumber(redis.call('HGET', fan_key(run, place.job), 'late') or 0) or 0, place.index * SLOT
+    if late > 0 and redis.call('GETRANGE', out_key(run, place.job), start, start) == '\0' then return true end
+  end
+  return false
+end
+
+-- The outcome of such a job counts nothing. The timeline has the first ones.
+local function note_late(run, job, held, attempt, worker)
+  if not joins or not is_left_behind(run) then return end
+  if redis.call('HINCRBY', fan_key(run, held.facts.fan), 'noted', 1) > MOST_LOST then return end
+  record_job_event(run, job, held, 'late', attempt, worker, '')
 end
 
 -- Whether the join of a fan that has fired is not decided, and may be dropped.
@@ -311,6 +355,11 @@ end
 local function awaits_fire(run, parent, of, ttl)
   local fan = of.facts.opens and load_fan(run, parent)
   if not fan or fan.state == 'fired' or now - fan.at > DAY then return nil end
+  if is_overdue(fan) and fan.done >= needed(fan) then  -- it was fired for that, and its parent's message may be gone
+    end_overdue(run, fan)
+    check({ run = run, job = parent, ttl = ttl, failure = '' }, #(places or {}) + 1, fan)
+    return nil
+  end
   if of.state == 'done' and not of.facts.again then
     open_again(run, parent, of)
     of.facts.again = true
@@ -342,7 +391,7 @@ end
 local function with_fans(reply, run, job, held, owner, ttl)
   if reply[1] ~= 'decided' or held.state == 'retrying' or not (places or held.facts.opens) then return reply end
   if owner.state == 'completed' then return reply end
-  reply[5] = count_decided(run, job, held, ttl) or waited(run, job, held, owner, ttl)
+  reply[5] = judge_time(run, job, held, owner) or count_decided(run, job, held, ttl) or waited(run, job, held, owner, ttl)
   return reply
 end
 
@@ -367,6 +416,7 @@ local function reopen_places(run)
       if redis.call('GETRANGE', out, start, start) == 'K' then
         fan.lost = fan.lost - 1
         redis.call('HSET', fan_key(run, place.job), 'lost', fan.lost, 'at', now)
+        if fan.due > 0 then redis.call('HSET', fan_key(run, place.job), 'due', now + fan.within) end
         redis.call('SETRANGE', out, start, string.rep('\0', SLOT))
       end
       if is_broken(fan) or redis.call('GETRANGE', job_key(run, place.job), 0, 0) == JOB_BYTES.dead then return false end
