@@ -58,30 +58,38 @@ class Stage:
 
     def __post_init__(self) -> None:
         check_after(self.name, self.after)
-        if self.on_failure not in ("fail", "skip", "skip_after") and not isinstance(
-            self.on_failure, Fallback
-        ):
+        self._check_failure()
+        for what, name in (("stage", self.name), ("queue", self.queue)):
+            check_name(what, name)
+        self._check_contracts()
+        if self.lock is not None:
+            check_name("lock", self.lock.name)
+        if not isinstance(self.retry, RetryPolicy):
+            raise ValueError(f"stage {self.name!r}: retry is {self.retry!r}: write RetryPolicy(attempts=3)")  # noqa: TRY004
+        self._check_times()
+
+    def _check_failure(self) -> None:
+        known = ("fail", "skip", "skip_after")
+        if self.on_failure not in known and not isinstance(self.on_failure, Fallback):
             raise ValueError(
                 f"stage {self.name!r}: on_failure is {self.on_failure!r}: write 'fail', 'skip', 'skip_after' or Fallback('stage')"
             )
-        for what, name in (("stage", self.name), ("queue", self.queue)):
-            check_name(what, name)
+
+    def _check_contracts(self) -> None:
         if self.output in (Many, AsyncMany):
             raise ValueError(
                 f"stage {self.name!r}: its output is Many of what? Write Many[str], with the contract of its items"
             )
         for what, contract in (("input", self.input), ("output", self.output)):
             require_json_form(f"stage {self.name!r}: its {what}", contract)
-        if self.lock is not None:
-            check_name("lock", self.lock.name)
         if not isinstance(self.serializer, Serializer) and self.serializer not in (JSON, MSGPACK):
             raise ValueError(
                 f"stage {self.name!r}: serializer is {self.serializer!r}: write 'json', 'msgpack' or Serializer(name, dumps, loads)"
             )
+
+    def _check_times(self) -> None:
         for what, seconds in (("timeout", self.timeout), ("soft_timeout", self.soft_timeout)):
             check_seconds(f"stage {self.name!r}", what, seconds)
-        if not isinstance(self.retry, RetryPolicy):
-            raise ValueError(f"stage {self.name!r}: retry is {self.retry!r}: write RetryPolicy(attempts=3)")  # noqa: TRY004
         soft = 1e-9 if self.soft_timeout is None else self.soft_timeout
         if not 0 < soft <= (float("inf") if self.timeout is None else self.timeout):
             raise ValueError(

@@ -9,7 +9,7 @@ from mousetrap.handlers import AttemptInfo, AttemptOver, FanRefused
 from mousetrap.jobs import Job, Reference
 from mousetrap.pipeline import Fan, Payload
 from mousetrap.retry import Outage
-from mousetrap.run_store import KeyTwice, OpenedFan, RunStore, Window
+from mousetrap.run_store import FanOpening, KeyTwice, OpenedFan, RunStore, Window
 from mousetrap.worker.joins import join_text
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
@@ -68,28 +68,33 @@ class FanOuts:
             window._replace(most=self._most),
             worker=attempt.worker,
         )
-        match reply:
-            case OpenedFan():
-                return reply
-            case KeyTwice(key):
-                raise FanRefused("contract", f"it gives the key {key[:64]!r} twice")
-            case "changed":
-                raise FanRefused(
-                    "fan-changed",
-                    "an earlier attempt has opened children with keys, and this one gives none, or the other way round: give keys in "
-                    "every attempt or in none",
-                )
-            case "too-wide":
-                raise FanRefused(
-                    "fan-too-wide",
-                    f"the run has more than {self._most} children (MOUSETRAP_FAN_MOST): give fewer and larger items",
-                )
-            case _:
-                raise AttemptOver
+        if isinstance(reply, OpenedFan):
+            return reply
+        raise _refusal(reply, self._most)
 
     async def send(self, children: dict[int, Job], queue: str) -> None:
         """As ChildSender."""
         await self._sender.send(children, queue)
+
+
+def _refusal(reply: FanOpening, most: int) -> FanRefused | AttemptOver:
+    """Why a window was not opened."""
+    match reply:
+        case KeyTwice(key):
+            return FanRefused("contract", f"it gives the key {key[:64]!r} twice")
+        case "changed":
+            return FanRefused(
+                "fan-changed",
+                "an earlier attempt has opened children with keys, and this one gives none, or the other way round: give keys in "
+                "every attempt or in none",
+            )
+        case "too-wide":
+            return FanRefused(
+                "fan-too-wide",
+                f"the run has more than {most} children (MOUSETRAP_FAN_MOST): give fewer and larger items",
+            )
+        case _:
+            return AttemptOver()
 
 
 class Opener:
