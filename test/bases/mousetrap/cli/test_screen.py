@@ -3,13 +3,16 @@
 import threading
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from typing import cast
 
+import msgspec
 import pytest
 
+from mousetrap.api_client import Api, JobFilter, Reply, Unreachable
 from mousetrap.cli.output import terminal
 from mousetrap.cli.progress import StageSeen
-from mousetrap.cli.screen import run_screen
-from mousetrap.shapes import Event, JobLine, JobState, Progress
+from mousetrap.cli.screen import first_jobs, run_screen
+from mousetrap.shapes import Event, JobLine, JobPage, JobState, Progress
 
 
 def no_jobs(_: Sequence[str]) -> Mapping[str, JobLine | None]:
@@ -64,3 +67,24 @@ def test_children_are_a_line_at_each_tenth_and_other_progress_is_none() -> None:
         "            read        320 of 1,000, 3 lost",
         "            read        1,000 of 1,000, 10 lost",
     ]
+
+
+def test_of_a_stage_the_first_job_is_asked_for_and_what_is_not_known_is_left_out() -> None:
+    pages = {
+        "price": JobPage(jobs=(job("price", JobState.DONE),), next="price:1"),
+        "stock": JobPage(jobs=(), next=None),
+        "long": JobPage(jobs=(), next="long:2000"),  # a page reads so many records at most
+    }
+    asked: list[tuple[str, str | None, int]] = []
+
+    class Asked:
+        def jobs(self, run_id: str, wanted: JobFilter, *, limit: int) -> Reply[JobPage]:
+            asked.append((run_id, wanted.stage, limit))
+            if wanted.stage not in pages:
+                raise Unreachable("the API is away")
+            return Reply(msgspec.json.encode(pages[wanted.stage]), JobPage)
+
+    found = first_jobs(cast(Api, Asked()), "r1")(["price", "stock", "long", "away"])
+
+    assert found == {"price": job("price", JobState.DONE), "stock": None}
+    assert asked == [("r1", name, 1) for name in ("price", "stock", "long", "away")]
