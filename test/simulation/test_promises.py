@@ -254,6 +254,12 @@ def test_workers_that_were_cut_off_and_finished_their_job_did_not_die_of_it(
         machine.kill_worker(name="ann", back_after=0.0, then=0.0)
 
 
+def test_a_run_whose_message_was_published_twice_may_have_two_letters(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
+        machine.submit_first(kinds=["odd"], then=0.0)
+        machine.submit_again(run=1, then=0.0)
+
+
 def test_a_submission_that_fails_late_does_not_reject_what_its_repeat_was_accepted_for(
     made: type[PromiseMachine],
 ) -> None:
