@@ -10,7 +10,7 @@ from rich.live import Live
 
 from mousetrap.api_client import Api, CommandFailed, JobFilter
 from mousetrap.cli.progress import Stages, advance, ended, open_branches, unsettled, with_jobs
-from mousetrap.cli.tables.runs import event_line, progress_line, stages_table
+from mousetrap.cli.tables.runs import event_line, progress_line, stages_table, with_opener
 from mousetrap.shapes import Event, JobLine, Progress
 
 #: Branches are looked at so often: what their jobs do is no event of the run.
@@ -94,12 +94,13 @@ def _live_table(console: Console, stages: Stages, look: Look) -> Iterator[Show]:
 def _lines(console: Console, stages: Stages) -> Iterator[Show]:
     began_ms: int | None = None
     tenth = 0
+    opened: dict[str, str] = {}
 
     def show(event: Event | Progress) -> None:
         nonlocal began_ms, tenth
         if isinstance(event, Event):
             began_ms = event.at_ms if began_ms is None else began_ms
-            console.print(event_line(event, began_ms), soft_wrap=True)
+            console.print(event_line(with_opener(event, opened), began_ms), soft_wrap=True)
         elif event.lost is not None and event.total and tenth != (tenth := _tenth(event)):
             console.print(progress_line(stages, event), soft_wrap=True)
 

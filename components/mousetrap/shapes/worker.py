@@ -37,7 +37,10 @@ class Beat:
     done: Annotated[int, Doc("Attempts that succeeded since it started.")]
     failed: Annotated[int, Doc("Attempts that failed since it started.")]
     running: int
-    doing: Annotated[tuple[Doing, ...], Doc("The oldest hundred of those that run.")]
+    doing: Annotated[
+        tuple[Doing, ...],
+        Doc("The oldest hundred of those that run; of a stale worker, of those that ran at its last beat."),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

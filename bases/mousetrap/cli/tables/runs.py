@@ -1,6 +1,7 @@
 """Draws runs, stages and timelines as tables: pure."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -57,6 +58,13 @@ def event_line(event: Event, began_ms: int) -> Text:
     if event.worker and event.kind == "started":
         line.append(f" by {event.worker}")
     return line.append(_what_of(event))
+
+
+def with_opener(event: Event, stages: dict[str, str]) -> Event:
+    """The event; one that a fan has fired with the stage whose job opened it. `stages` has those of the jobs of earlier events."""
+    if event.job and event.stage:
+        stages[event.job] = event.stage
+    return replace(event, stage=stages.get(event.job or "")) if event.kind == "fired" else event
 
 
 def _since(began_ms: int, event: Event) -> float:
@@ -164,7 +172,8 @@ def _input_of(run: Run) -> str:
 def timeline_table(events: Iterable[Event], began_ms: int) -> Table:
     """The events of a run, with attempts and workers."""
     table = table_of("after", "stage", "what", "attempt", "worker")
-    for event in events:
+    stages: dict[str, str] = {}
+    for event in (with_opener(each, stages) for each in events):
         table.add_row(
             f"{_since(began_ms, event):.2f} s",
             event.stage or "",
