@@ -46,10 +46,12 @@ local function lost_of(run, fan, before, opened, indexes)
   return lost
 end
 
--- How many children a run has opened so far, all fans together.
-local function add_children(run, more)
-  redis.call('HINCRBY', progress_key(run), 'children', more)
+-- Makes room for those up to `grown`, and counts how many a run has opened so far, all fans together.
+local function add_children(run, job, before, grown)
+  if grown <= before then return end
+  redis.call('HINCRBY', progress_key(run), 'children', grown - before)
   redis.call('PEXPIRE', progress_key(run), math.max(redis.call('PTTL', run_key(run)), HOUR))
+  redis.call('SETRANGE', out_key(run, job), grown * SLOT - 1, '\0')
 end
 
 -- Of a job that is known to have a fan its reader asks for that.
@@ -67,14 +69,21 @@ local function outage_goes_on(run, job, held, ttl)
   save_job(run, job, held, ttl)
 end
 
+-- The fan that a claim of its job may open children of; or why it opens none.
+local function opened_by(run, job, held, fence)
+  if not held or held.fence ~= fence or held.state ~= 'running' then return 'stale' end
+  if STOPPED[run_state(run) or ''] then return 'over' end
+  local fan = load_fan(run, job) or new_fan(job)
+  if fan.state == 'fired' and has_begun(run, fan) then return 'over' end
+  return nil, fan
+end
+
 -- A window of children may be claimed from now on: up to index `opened`, or those with these keys. Only the newest claim of their
 -- parent opens some. Either all of its attempts give keys or none does: one item would become two jobs.
 function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, most, share, least, join, worker, ttl)
   local held = load_job(run, job)
-  if not held or held.fence ~= fence or held.state ~= 'running' then return { 'stale' } end
-  if STOPPED[run_state(run) or ''] then return { 'over' } end
-  local fan = load_fan(run, job) or new_fan(job)
-  if fan.state == 'fired' and has_begun(run, fan) then return { 'over' } end
+  local refused, fan = opened_by(run, job, held, fence)
+  if refused then return { refused } end
   local is_keyed, gives = redis.call('EXISTS', keys_key(run, job)) == 1, #keys > 0 or opened > 0
   if gives and fan.opened > 0 and is_keyed ~= (#keys > 0) then return { 'changed' } end
   local indexes, fresh, twice = key_indexes(run, fan, keys, fence, window)
@@ -88,10 +97,7 @@ function transitions.open_fan(job, run, fence, opened, confirmed, keys, window, 
   fan.opened, fan.confirmed = grown, math.min(grown, math.max(known, confirmed))
   if fan.confirmed > known then outage_goes_on(run, job, held, ttl) end
   save_keys(run, job, keys, indexes, fence, window)
-  if grown > before then
-    add_children(run, grown - before)
-    redis.call('SETRANGE', out_key(run, job), grown * SLOT - 1, '\0')
-  end
+  add_children(run, job, before, grown)
   save_fan(run, fan, ttl)
   keep_children(run, fan, ttl)
   return { 'opened', grown, fan.confirmed, indexes, lost_of(run, fan, before, opened, indexes) }
