@@ -120,7 +120,7 @@ def _graph(
     if state == "failed" and not letters:
         yield f"{run} failed, and has no dead letter"
     may_fail = cluster.drawn.breaks(facts.kind) or facts.damaged or _killed(cluster, run)
-    if state == "failed" and not may_fail:
+    if state == "failed" and not may_fail and not cluster.drawn.bounded:
         yield f"{run} ({facts.kind}) failed"
     if state == "cancelled" and not facts.cancel_asked:
         yield f"{run} is cancelled, and it was not asked for"
@@ -142,6 +142,8 @@ def _results(cluster: Cluster) -> Iterator[str]:
         facts = cluster.ledger.facts[run]
         found = stored.result or {}
         shown = (found.get("kind"), found.get("path"))
+        if stored.result is None and cluster.drawn is not None and cluster.drawn.may_end:
+            continue
         if shown not in ((facts.kind, []), (facts.kind, [UNKNOWN])) and not facts.forgotten:
             yield f"{run} is completed, and its result is {stored.result}"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -46,16 +47,21 @@ _LONG_WORK_S = {"graph_slow": 10.0, "graph_expiring": 4.0}
 class Step(NamedTuple):
     """One stage; with what follows where its job is given up, and whether it has a lock."""
 
-    on_failure: Literal["fail", "skip", "fallback"] = "fail"
+    on_failure: Literal["fail", "skip", "skip_after", "fallback"] = "fail"
     locked: bool = False
 
 
 class FanOut(NamedTuple):
-    """So many children, each of which goes through the parts, and the share of them that their join needs."""
+    """So many children, each of which goes through the parts, and the share of them that their join needs.
+
+    With the seconds that they may take, and whether the join takes their outputs.
+    """
 
     children: int
     need: float
     parts: tuple["Part", ...]
+    within: float | None = None
+    keep: bool = True
 
 
 class Fork(NamedTuple):
@@ -90,13 +96,16 @@ def _parts(inner: st.SearchStrategy[Part], most: int) -> st.SearchStrategy[Parts
 
 
 _STEPS: st.SearchStrategy[Part] = st.builds(
-    Step, st.sampled_from(("fail", "fail", "skip", "fallback")), st.sampled_from((False, False, True))
+    Step,
+    st.sampled_from(("fail", "fail", "skip", "skip_after", "fallback")),
+    st.sampled_from((False, False, True)),
 )
 
 
 def _part(inner: st.SearchStrategy[Part], most: int = 3) -> st.SearchStrategy[Part]:
     counts, needs = st.integers(0, most), st.sampled_from((1.0, 0.5, 0.0, 2))
-    fan_out = st.builds(FanOut, counts, needs, _parts(inner, 2))
+    times, keeps = st.sampled_from((None, None, None, 3.0)), st.sampled_from((True, True, False))
+    fan_out = st.builds(FanOut, counts, needs, _parts(inner, 2), times, keeps)
     return st.one_of(fan_out, st.builds(Fork, _parts(inner, 2), _parts(inner, 1)))
 
 
@@ -105,7 +114,11 @@ _NESTED = _part(st.one_of(_STEPS, _FLAT))
 #: Graphs with a fan-out or a fork, and at most two more inside it, one in the other.
 graphs = (
     st.one_of(_part(_STEPS, 9), _NESTED, _part(st.one_of(_STEPS, _NESTED)))
-    .flatmap(lambda part: st.sampled_from(((part,), (Step("fallback"), part), (Step("skip"), part))))
+    .flatmap(
+        lambda part: st.sampled_from(
+            ((part,), *((Step(first), part) for first in ("fallback", "skip", "skip_after")))
+        )
+    )
     .filter(lambda parts: _size(parts) < MOST_STAGES)
 )
 
@@ -143,22 +156,37 @@ class Drawn:
         """Whether a run of this kind fails where nothing else happens to it."""
         return kind == "graph_lossy" and any(map(_breaks, self.parts))
 
+    @property
+    def bounded(self) -> bool:
+        """Whether a run may fail because its jobs were late."""
+        return any(fan.within is not None for fan in self.pipeline.fans)
+
+    @property
+    def may_end(self) -> bool:
+        """Whether a run may end before its last stage, with null."""
+        return _may_end(self.parts)
+
     def _lay(self, parts: Parts, before: "Before") -> "Before":
         """Appends the stages of these parts, which follow `before`; the last one's place for what follows them."""
         for part in parts:
             match part:
-                case FanOut(children, need, inner):
+                case FanOut(children, need, inner, within, keep):
                     opener = self._add(before, Many[Piece], _spread(children))
                     last = self._lay(inner, Before(Each(opener), Piece))
-                    ends = All(last.after, need=need)  # type: ignore[arg-type]  # a name, or AnyOf
-                    before = self._follow(Before(ends, _gathered(last.gives)), _gather(children, need))
+                    time = None if within is None else timedelta(seconds=within)
+                    ends = All(last.after, need=need, within=time, keep=keep)  # type: ignore[arg-type]  # a name, or AnyOf
+                    taken = _or_null(last.gives, inner) if keep else None
+                    before = self._follow(Before(ends, _gathered(taken)), _gather(children, need))
                 case Fork(left, right):
                     opener = self._add(before, Piece, do)
                     ways = [self._met(self._lay(each, Before(opener, Piece))) for each in (left, right)]
                     names = [str(way.after) for way in ways]
                     both = msgspec.defstruct(
                         "Both",
-                        [(name, way.gives) for name, way in zip(names, ways, strict=True)],
+                        [
+                            (name, _or_null(way.gives, parts))
+                            for name, way, parts in zip(names, ways, (left, right), strict=True)
+                        ],
                         frozen=True,
                     )
                     before = self._follow(Before(All(*names), both), _meet)
@@ -174,6 +202,8 @@ class Drawn:
         lock = Lock(name="gate") if part.locked and self._locks else None
         if part.on_failure == "skip":
             return Before(self._add(before, Piece, do, lock=lock, on_failure="skip"), Piece | None)
+        if part.on_failure == "skip_after":
+            return self._follow(before, do, lock=lock, on_failure="skip_after")
         if part.on_failure == "fail":
             return self._follow(before, do, lock=lock)
         fallback = f"s{len(self._stages) + 1}"
@@ -203,6 +233,15 @@ class Drawn:
         return stage.name
 
 
+def _may_end(parts: Parts) -> bool:
+    """Whether a way through these parts may end before the last of them."""
+    return any(isinstance(part, Step) and part.on_failure == "skip_after" for part in parts)
+
+
+def _or_null(gives: Any, parts: Parts) -> Any:
+    return gives | None if _may_end(parts) else gives
+
+
 def _gathered(taken: Any) -> Any:
     return Gathered[taken]
 
@@ -215,9 +254,11 @@ def _breaks(part: Part) -> bool:
     """Whether it fails though only the first child of each fan-out is given up, where nothing takes that over."""
     match part:
         case FanOut(children, need, inner):
-            is_saved = isinstance(inner[0], Step) and inner[0].on_failure != "fail"
-            done = children if is_saved else max(0, children - 1)
-            return (0 if any(map(_breaks, inner)) else done) < needed(need, children)
+            first = inner[0].on_failure if isinstance(inner[0], Step) else "fail"
+            done = children if first != "fail" else max(0, children - 1)
+            if any(map(_breaks, inner)):  # the first child has ended before that
+                done = min(children, 1) if first == "skip_after" else 0
+            return done < needed(need, children)
         case Fork(left, right):
             return any(map(_breaks, (*left, *right)))
         case _:

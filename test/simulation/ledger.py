@@ -314,6 +314,9 @@ class Ledger:
             repaired = before == "failed" and self.facts[run].redriven and by_claim
             again = repaired or ("open_run" in calls and before == "rejected")
             again = again or ("claim" in calls and self._accepted_since(run))
+            # Its other children went on.
+            stopped = (before, state) == ("failed", "cancelled") and self.facts[run].kind in self.graph_kinds
+            again = again or (stopped and "cancel_run" in calls)
             if before in ENDS and state != before and not again:
                 self._report(f"{run} was {before} and became {state} by {', '.join(sorted(calls))}")
             if state is not None:

@@ -164,8 +164,8 @@ def send_names_and_records_together(patch: Patch) -> None:
 def name_the_key_of_the_run_alone(patch: Patch) -> None:
     name_keys = sender.function_call
 
-    def with_one_key(transition: Transition) -> Command:
-        function, name, _, key, *_, blob = name_keys(transition)
+    def with_one_key(transition: Transition, fans: Sequence[str] = ()) -> Command:
+        function, name, _, key, *_, blob = name_keys(transition, fans)
         return (function, name, 1, key, blob)
 
     for module in (sender, claims, decisions):
@@ -281,7 +281,7 @@ GUARDS_OF_GRAPHS = {
         r"run1 \(graph_flaky\) failed",
     ),
     "who fired a fan publishes its join again": Guard(
-        without("reply[5] = count_decided(run, job, held, ttl) or waited(", "reply[5] = waited("),
+        without("count_decided(run, job, held, ttl) or waited(", "waited("),
         a_worker_dies("graph", at="publishes run1.s2", happened=False),
         "messages are left over",
     ),

@@ -501,3 +501,23 @@ def test_an_inner_join_leaves_a_run_failed_that_has_lost_what_its_outer_join_nee
     with _machine(PackedGraphMachine) as machine:
         machine.submit_first(graph=graph, kinds=["graph_lossy"], then=100.0)
         assert machine.cluster.ledger.states["run1"] == "failed"
+
+
+@pytest.mark.parametrize(("need", "state"), [(0.0, "completed"), (1.0, "failed")])
+def test_a_run_whose_jobs_are_late_goes_on_without_them_or_has_failed(need: float, state: str) -> None:
+    """Each works for ten seconds, and has three."""
+    graph = (FanOut(3, need, (Step(),), within=3.0),)
+    with _machine(PackedGraphMachine) as machine:
+        machine.submit_first(graph=graph, kinds=["graph_slow"], then=100.0)
+        lines = machine.cluster.event_log.lines
+        assert any("'late'" in line for line in lines) == (state == "failed")
+        assert machine.cluster.ledger.states["run1"] == state
+
+
+def test_a_run_that_has_failed_for_its_time_is_cancelled_while_its_late_jobs_go_on() -> None:
+    graph = (Step("skip"), FanOut(7, 2, (Step(locked=True),), within=3.0, keep=False))
+    with _machine(GraphMachine) as machine:
+        machine.submit_first(graph=graph, kinds=["graph_expiring"], then=12.0)
+        assert machine.cluster.ledger.states["run1"] == "failed"
+        machine.cancel(run=1, then=100.0)
+        assert machine.cluster.ledger.states["run1"] == "cancelled"
