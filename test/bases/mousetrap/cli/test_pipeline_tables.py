@@ -88,6 +88,15 @@ def test_what_a_join_needs_is_drawn(need: float, label: str) -> None:
     assert label + "sum" in shown(graph(Pipeline(name="papers", description="", stages=stages)))
 
 
+def test_the_time_and_the_counts_of_a_join_are_drawn() -> None:
+    more = {"edge": "gather", "need": 0.95, "within": 5400.0, "keep": False}
+    stages = (*PAPERS.stages[:2], stage("sum", "read", **more))
+
+    assert "after all items, 95 % done, within 1:30:00, counts alone: sum" in shown(
+        graph(Pipeline(name="papers", description="", stages=stages))
+    )
+
+
 def test_pipelines_are_listed_with_their_stages() -> None:
     assert shown(pipelines_table([BOOKS])).splitlines()[2:4] == [
         "books     weigh    Prints what was written.",
