@@ -10,4 +10,4 @@ _PAGE = Path(__file__).parents[2] / "docs/graphs.md"
 
 
 def test_every_block_of_code_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run_blocks(_PAGE, monkeypatch) == 8
+    assert run_blocks(_PAGE, monkeypatch) == 10

@@ -172,12 +172,15 @@ def _after(stage: StageManifest) -> After | None:
         case _ if names is UNSET:
             return None
         case "each":
-            return Each(*names)
+            if len(names) != 1:
+                raise ManifestBroken(
+                    f"stage {stage.name!r} takes each item of {names!r}, and not of one stage"
+                )
+            return Each(names[0])
         case "gather":
             keep = stage.keep is UNSET or stage.keep
-            within = None if stage.within is UNSET else timedelta(seconds=stage.within)
             last = names[0] if len(names) == 1 else AnyOf(*names)
-            return All(last, need=need, keep=keep, within=within)
+            return All(last, need=need, keep=keep, within=_time(stage))
         case "join":
             return All(*names)
         case msgspec.UNSET:
@@ -185,6 +188,17 @@ def _after(stage: StageManifest) -> After | None:
     raise ManifestBroken(
         f"stage {stage.name!r} follows by {stage.edge!r}, which this version does not know: upgrade it"
     )
+
+
+def _time(stage: StageManifest) -> timedelta | None:
+    if stage.within is UNSET:
+        return None
+    try:
+        return timedelta(seconds=stage.within)
+    except OverflowError as error:
+        raise ManifestBroken(
+            f"stage {stage.name!r} waits for {stage.within:g} s, which is no time"
+        ) from error
 
 
 def _node(stage: StageManifest) -> Node:

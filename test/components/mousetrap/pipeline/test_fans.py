@@ -328,6 +328,25 @@ def test_an_edge_of_a_later_version_is_refused_alone() -> None:
         pipeline_of(papers)
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "what"),
+    [
+        ("sum", {"within": 1e300}, "waits for 1e\\+300 s, which is no time"),
+        ("sum", {"within": -1.0}, "within is -1 s"),
+        ("sum", {"need": 10**20}, "need is 1000"),
+        ("read", {"after": ("list", "sum")}, "takes each item of \\('list', 'sum'\\), and not of one stage"),
+        ("read", {"after": ()}, "takes each item of \\(\\), and not of one stage"),
+    ],
+)
+def test_what_no_join_can_be_is_refused_in_a_manifest(name: str, wrong: dict[str, Any], what: str) -> None:
+    manifest = manifest_of(pipeline(LIST, READ, SUM))
+    stages = [
+        msgspec.structs.replace(each, **wrong) if each.name == name else each for each in manifest.stages
+    ]
+    with pytest.raises(ManifestBroken, match=what):
+        pipeline_of(msgspec.structs.replace(manifest, stages=tuple(stages)))
+
+
 def test_what_a_join_takes_has_a_schema_with_the_outputs() -> None:
     found = schema(Gathered[Ref])
 
