@@ -8,7 +8,7 @@ import msgspec
 
 from mousetrap.handlers import fan_late, fan_stalled, record_refused
 from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RecordDamaged
-from mousetrap.pipeline import Pipeline, lock_key
+from mousetrap.pipeline import Fan, Pipeline, lock_key
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import (
     Busy,
@@ -222,17 +222,7 @@ class Claims:
         job, handler, next_stage = attempt.job, attempt.handler, attempt.next_stage
         fan = handler.opens if handler else None
         if fan is not None and isinstance(outcome, Done) and outcome.opens is not None:
-            follows = fan.join.name if fan.join else None
-            return DecisionRequest(
-                job,
-                outcome,
-                claim,
-                False,
-                follows,
-                need=fan.need,
-                join=join_text(fan, job, self._keyring),
-                within=fan.within.total_seconds() if fan.within else 0.0,
-            )
+            return self._opening_request(job, outcome, claim, fan)
         ends_way = isinstance(outcome, Done) and outcome.ends_way
         ends = handler is not None and next_stage is None and (fan is None or ends_way)
         return DecisionRequest(
@@ -242,6 +232,18 @@ class Claims:
             ends and not job.fans,
             next_stage.name if next_stage else None,
             joins=bool(job.fans) and (ends or attempt.joins),
+        )
+
+    def _opening_request(self, job: Job, outcome: Done, claim: Granted, fan: Fan) -> DecisionRequest:
+        return DecisionRequest(
+            job,
+            outcome,
+            claim,
+            False,
+            fan.join.name if fan.join else None,
+            need=fan.need,
+            join=join_text(fan, job, self._keyring),
+            within=fan.within.total_seconds() if fan.within else 0.0,
         )
 
     def recorded(self, attempt: Attempt, outcome: Outcome, decision: Decision) -> Ending:

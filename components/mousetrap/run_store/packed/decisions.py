@@ -214,15 +214,13 @@ class Decisions:
         job, outcome, ttl = request.job, request.outcome, self._ttl
         about = (job.id, job.run_id, job.attempt, request.claim.fence, worker)
         if isinstance(outcome, Done):
+            verdict = self._verdict(request).decode()
             following = "" if request.last and not job.fans else request.next_stage or UNKNOWN_STAGE
             story = "" if outcome.instead_of is msgspec.UNSET else text_of(outcome.instead_of.failure)
-            if (children := outcome.opens) is not None:
-                verdict, needs = self._verdict(request).decode(), needed(request.need)
-                within = math.ceil(request.within * 1000)
-                return CloseFan(
-                    *about, verdict, following, story, children, *needs, request.join, within, ttl
-                )
-            return RecordDone(*about, self._verdict(request).decode(), following, story, self._keep, ttl)
+            if (children := outcome.opens) is None:
+                return RecordDone(*about, verdict, following, story, self._keep, ttl)
+            needs, within = needed(request.need), math.ceil(request.within * 1000)
+            return CloseFan(*about, verdict, following, story, children, *needs, request.join, within, ttl)
         story = text_of(outcome.failure)
         short = msgspec.structs.replace(outcome, failure=outcome.failure.without_traceback())
         verdict = write_verdict(short, job, self._keyring)
