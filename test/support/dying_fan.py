@@ -1,6 +1,7 @@
 """A worker of a fan-out that kills itself at a step.
 
-`python -m support.dying_fan STEP COUNT QUEUE_URL STORE_URL MARK`: at the COUNT-th passing of STEP.
+`python -m support.dying_fan STEP COUNT QUEUE_URL STORE_URL MARK EFFECTS`: at the COUNT-th passing of STEP. Its handlers have
+their effects in the table at EFFECTS, each under its idempotency key.
 """
 
 import asyncio
@@ -8,9 +9,11 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
-from mousetrap.handlers import Binding
+from chaos.effects import Effects
+from mousetrap.handlers import Binding, Context
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, MousetrapError, Queue, Settled, decode
 from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
@@ -43,23 +46,34 @@ def a_fan(mark: str) -> Pipeline:
     )
 
 
-async def find(count: int) -> AsyncIterator[int]:
-    for number in range(count):
-        yield number
+class Handlers:
+    """Have an effect for each job."""
+
+    def __init__(self, effects: Effects) -> None:
+        self._effects = effects
+
+    async def find(self, count: int, context: Context[None]) -> AsyncIterator[int]:
+        for number in range(count):
+            yield number
+        self._effect("find", context)
+
+    async def read(self, number: int, context: Context[None]) -> int:
+        self._effect(f"read {number}", context)
+        return number * 10
+
+    async def add_up(self, numbers: Gathered[int], context: Context[None]) -> list[int]:
+        values = [value async for _, value in numbers]
+        self._effect("sum", context)
+        return [len(values), sum(values)]
+
+    def _effect(self, what: str, context: Context[None]) -> None:
+        self._effects.write(context.idempotency_key, context.run_id, what)
 
 
-async def read(number: int) -> int:
-    return number * 10
-
-
-async def add_up(numbers: Gathered[int]) -> list[int]:
-    values = [value async for _, value in numbers]
-    return [len(values), sum(values)]
-
-
-def bindings(pipeline: Pipeline) -> list[Binding]:
+def bindings(pipeline: Pipeline, effects: Effects) -> list[Binding]:
     """Its handlers."""
-    handlers: tuple[Callable[..., Any], ...] = (find, read, add_up)
+    made = Handlers(effects)
+    handlers: tuple[Callable[..., Any], ...] = (made.find, made.read, made.add_up)
     return [
         Binding(pipeline=pipeline, stage=stage, handler=handler)
         for stage, handler in zip(pipeline.stages, handlers, strict=True)
@@ -130,9 +144,9 @@ class DyingStore(RunStore):
         return reply
 
 
-async def dies(step: str, count: int, queue_url: str, store_url: str, mark: str) -> None:
-    """Runs the worker until it has killed itself."""
-    words = (step, count, queue_url, store_url, mark)
+async def dies(step: str, count: int, *about: str) -> None:
+    """Runs the worker until it has killed itself; `about` are the rest of its words."""
+    words = (step, count, *about)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["test", *sys.path])}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "support.dying_fan", *map(str, words), env=environment
@@ -144,7 +158,7 @@ async def dies(step: str, count: int, queue_url: str, store_url: str, mark: str)
             process.kill()
 
 
-async def _work(trap: Trap, queue_url: str, store_url: str, mark: str) -> None:
+async def _work(trap: Trap, queue_url: str, store_url: str, mark: str, effects: Effects) -> None:
     pipeline = a_fan(mark)
     async with (
         connect(queue_url, [stage.queue for stage in pipeline.stages], name="dying") as queue,
@@ -152,10 +166,10 @@ async def _work(trap: Trap, queue_url: str, store_url: str, mark: str) -> None:
     ):
         options = WorkerOptions(name=f"dying-{os.getpid()}", keyring=KEYRING)
         dying: Any = DyingQueue(queue, trap)
-        await run_worker(dying, DyingStore(store, trap), bindings(pipeline), options, Stop())
+        await run_worker(dying, DyingStore(store, trap), bindings(pipeline, effects), options, Stop())
 
 
 if __name__ == "__main__":
-    step, count, queue_url, store_url, mark = sys.argv[1:]
+    step, count, queue_url, store_url, mark, effects = sys.argv[1:]
     fan_out.WINDOW = WINDOW
-    asyncio.run(_work(Trap(step, int(count)), queue_url, store_url, mark))
+    asyncio.run(_work(Trap(step, int(count)), queue_url, store_url, mark, Effects(Path(effects))))

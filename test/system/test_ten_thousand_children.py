@@ -24,6 +24,8 @@ CHILDREN, WORKERS = 10_000, 2
 #: Of each so many children one is delivered twice more, and one is given up.
 REPEATED, POISON = 100, 33
 _TEXT = "x" * 1_000
+#: Seconds, below the test's own.
+_TIMEOUT_S, _TEST_TIMEOUT_S = 300, 360
 
 
 def a_fan() -> Pipeline:
@@ -87,7 +89,7 @@ class Handlers:
 
 
 async def finished(bench: Workbench, run_id: str) -> StoredRun:
-    async with asyncio.timeout(220):
+    async with asyncio.timeout(_TIMEOUT_S):
         async for _ in bench.store.watch(run_id):
             pass
     run = await bench.store.get(run_id)
@@ -95,6 +97,7 @@ async def finished(bench: Workbench, run_id: str) -> StoredRun:
     return run
 
 
+@pytest.mark.test_timeout(_TEST_TIMEOUT_S)
 async def test_ten_thousand_children_are_joined_once(queue_url: str, store_url: str) -> None:
     handlers = Handlers()
     async with workbench_for(a_fan(), queue_url, store_url) as real, AsyncExitStack() as working:

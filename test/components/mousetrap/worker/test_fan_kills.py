@@ -1,9 +1,11 @@
 """Kills a worker at each step of a fan-out and its join."""
 
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from chaos.effects import Effects
 from mousetrap.shapes import RunState
 from mousetrap.worker import fan_out
 from support.dying_fan import CHILDREN, WINDOW, a_fan, bindings, dies
@@ -31,15 +33,20 @@ STEPS = [
 
 @pytest.mark.parametrize(("step", "count"), STEPS, ids=[f"{step} {count}" for step, count in STEPS])
 async def test_a_worker_is_killed_at_a_step_and_another_one_goes_on(
-    queue_url: str, store_url: str, step: str, count: int, monkeypatch: pytest.MonkeyPatch
+    queue_url: str, store_url: str, step: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each job has its effect under one key: no child and no join is another job than it was."""
     monkeypatch.setattr(fan_out, "WINDOW", WINDOW)
     mark = uuid4().hex[:8]
-    pipeline = a_fan(mark)
+    pipeline, effects = a_fan(mark), Effects.made(tmp_path / "effects.db")
     async with workbench_for(pipeline, queue_url, store_url) as bench:
         run_id = await bench.submit(b"%d" % CHILDREN)
-        await dies(step, count, queue_url, store_url, mark)
-        async with bench.working(*bindings(pipeline)):
+        await dies(step, count, queue_url, store_url, mark, str(tmp_path / "effects.db"))
+        async with bench.working(*bindings(pipeline, effects)):
             run = await bench.ended(run_id)
+        letters = [await bench.queue.count_ready(f"{stage.queue}.dead") for stage in pipeline.stages]
 
     assert (run.state, run.result) == (RunState.COMPLETED, [CHILDREN, 10 * sum(range(CHILDREN))])
+    had = sorted(effect.stage for effect in effects.all())
+    assert had == sorted(["find", "sum", *(f"read {number}" for number in range(CHILDREN))])
+    assert letters == [0, 0, 0]
