@@ -30,6 +30,9 @@ from support.packed import packed_first
 NULL = msgspec.Raw(b"null")
 FAILURE = Failure(kind="ValueError", text="no")
 DAY_S = 86_400
+#: Less than the default of seven days, so that what lives too short shows; more than a day, after which a fan that stands still is
+#: given up, and the hours by which messages come late.
+RETENTION_S = 3 * DAY_S
 #: For each kind of graph the stage of the outer children, and what follows there; `split` opens children of its own.
 WAYS = ("square", "halve", "split")
 #: After so many fans that were given up for standing still, whose redrive did not help, an operator begins the run once more.
@@ -79,7 +82,7 @@ class Story:
         self.now_ms = 1_700_000_000_000
         self.server = StoreServer(lambda: self.now_ms)
         client: Any = Client(self.server, lambda: dies and self.chance.random() < 0.03)
-        self.store = RunStore(client, "simulated", 30 * DAY_S, 65_536, Keyring({"k1": b"k" * 32}))
+        self.store = RunStore(client, "simulated", RETENTION_S, 65_536, Keyring({"k1": b"k" * 32}))
         self.way = self.chance.choice(WAYS)
         self.need = self.chance.choice((1.0, 0.5, 2))
         self.counts = {"add": self.chance.randrange(6), "split": self.chance.randrange(4)}
