@@ -61,10 +61,24 @@ def explain(history: Sequence[Operation[What]], state: State, step: Step[State, 
 
 
 def _next(calls: Sequence[Operation[What]], taken: int) -> list[int]:
-    """The calls that may come next: each that began before the first end of those that are left."""
+    """The calls that may come next: each that began before the first end of those that are left.
+
+    Of equal calls without an answer the first: it can have happened wherever a later one can, and what it takes ends sooner. A worker
+    that a store does not answer for some seconds asks again and again, and all their orders would be too many.
+    """
     waiting = [place for place in range(len(calls)) if not taken >> place & 1]
     first_end = min((end for place in waiting if (end := calls[place].end) is not None), default=None)
-    return [place for place in waiting if first_end is None or calls[place].begin <= first_end]
+    unanswered: set[object] = set()
+    found = []
+    for place in waiting:
+        call = calls[place]
+        if call.end is None:
+            if call.what in unanswered:
+                continue
+            unanswered.add(call.what)
+        if first_end is None or call.begin <= first_end:
+            found.append(place)
+    return found
 
 
 def _report(calls: Sequence[Operation[What]], order: Sequence[int]) -> str:

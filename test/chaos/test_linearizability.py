@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,16 @@ def test_what_can_happen_is_accepted(history: list[Call]) -> None:
 @pytest.mark.parametrize("history", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_what_cannot_happen_is_found(history: list[Call]) -> None:
     assert explain(history, Job(), step) is not None
+
+
+def test_workers_that_ask_a_silent_store_again_and_again_are_no_matter_of_luck() -> None:
+    may_end: dict[str, Any] = {"stoppable": True, "is_packed": True}
+    asked = [claim(worker, at / 10, None, **may_end) for at in range(10) for worker in ("a", "b")]
+    before, after = claim("c", -2, -1, answer="Over", **may_end), claim("c", 5, 6, 1, **may_end)
+    done = decide("c", 1, 7, 8, "recorded")
+
+    assert explain([before, *asked, after, done], Job(), step) is None
+    assert explain([*asked[:12], after, claim("d", 7, 8, 1)], Job(), step) is not None
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 14))
