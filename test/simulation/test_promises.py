@@ -15,7 +15,7 @@ from mousetrap.run_store.packed.claims import Claims
 from mousetrap.run_store.packed.sender import LIBRARY
 from mousetrap.store_client import Library
 from mousetrap.testing.simulation.process import Fault
-from simulation.graphs import FanOut, Step
+from simulation.graphs import FanOut, Fork, Step
 from simulation.shrink import shrunk
 from simulation.state_machine import (
     WORKERS,
@@ -521,3 +521,17 @@ def test_a_run_that_has_failed_for_its_time_is_cancelled_while_its_late_jobs_go_
         assert machine.cluster.ledger.states["run1"] == "failed"
         machine.cancel(run=1, then=100.0)
         assert machine.cluster.ledger.states["run1"] == "cancelled"
+
+
+@pytest.mark.parametrize("calls", range(1, 16))
+@pytest.mark.parametrize("happened", [False, True])
+def test_a_worker_that_dies_at_any_call_of_stages_in_place_that_lead_to_a_fork_costs_no_branch(
+    calls: int, happened: bool
+) -> None:
+    """The other one cannot go on in place, as its first call fails: the message of who forks is a new one."""
+    graph = (Step(), Fork((Step(),), (Step(),)))
+    with _machine(GraphMachine) as machine:
+        machine.submit_first(graph=graph, kinds=["graph"], then=0.0055, in_place=True)
+        machine.crash_at_a_next_call(who="ann", calls=calls, happened=happened, then=0.0)
+        machine.fail_a_store_call(who="bob", fault=Fault.REQUEST_LOST, then=100.0)
+        assert machine.cluster.ledger.states == {"run1": "completed"}

@@ -16,8 +16,7 @@ from mousetrap.pipeline import All, Fan, Stage
 from mousetrap.run_store import Claim, RunStore
 from mousetrap.telemetry import Observer
 from mousetrap.worker.beside import Beside
-from mousetrap.worker.endings import Ending, Publish
-from mousetrap.worker.in_place import StandIn
+from mousetrap.worker.endings import ANCHOR, Ending, Publish
 from mousetrap.worker.stats import Running
 
 #: Seconds between two questions whether runs under way were cancelled: a cancel takes effect so late at most.
@@ -95,9 +94,9 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
         return self.beside.posted if self.beside else None
 
     @property
-    def may_be_unsettled(self) -> bool:
-        """Whether a worker may have recorded the outcome and died before it sent what follows."""
-        return any(isinstance(each, StandIn) or each.redelivered for each in self.deliveries)
+    def is_anchor(self) -> bool:
+        """Whether what follows from the outcome was sent before this message, whose worker may have died since."""
+        return all(ANCHOR in each.message.headers for each in self.deliveries)
 
     @property
     def is_at_a_loss(self) -> bool:

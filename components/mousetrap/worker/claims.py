@@ -283,8 +283,8 @@ class Claims:
     def decided(self, attempt: Attempt, claim: Decided) -> Ending:
         """The ending of a job that was decided before, as its record has it."""
         is_fork = isinstance(claim.outcome, Done) and claim.outcome.forks is not msgspec.UNSET
-        if claim.waits_s is not None and not (is_fork and attempt.may_be_unsettled):
-            # Its message was sent behind the jobs of its fork: each copy of one that was given up makes a dead letter.
+        if claim.waits_s is not None and (attempt.is_anchor or not is_fork):
+            # The jobs of a fork were sent before it: each copy of one that was given up makes a dead letter.
             return anchored(attempt.job, claim.waits_s, claim.left_s)
         return self.following(attempt, claim.outcome, claim.fence, claim.fired, claim.waits_s)
 

@@ -8,6 +8,8 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.pipeline import Stage
 from mousetrap.run_store import Busy, Decision, Fired, Locked
 
+#: The header of a message that comes after all that follows from its job.
+ANCHOR = "mousetrap-anchor"
 #: Seconds until a job that waits for a lock asks again: a quarter of what it has waited, between these two.
 _LOCK_POLL_MIN_S, _LOCK_POLL_MAX_S = 0.2, 10.0
 #: The same until a job that opened a fan looks whether that has fired: a quarter of the time since, between these two; and at the
@@ -31,6 +33,8 @@ class Park(msgspec.Struct, frozen=True):
     job: Job
     #: Seconds.
     after: float
+    #: Whether all that follows from the job was sent before; its message has this header then.
+    is_anchor: bool = False
 
 
 class Bury(msgspec.Struct, frozen=True):
@@ -103,7 +107,7 @@ def anchored(job: Job, waits_s: float, left_s: float | None = None) -> Park:
     What a store forgets, as a replica can that takes over, is found then: without that, no message might be left of the run.
     """
     pause = min(_ANCHOR_MAX_S, max(_ANCHOR_MIN_S, waits_s / 4))
-    return Park(job, pause if left_s is None else min(pause, max(_SOON_S, left_s)))
+    return Park(job, pause if left_s is None else min(pause, max(_SOON_S, left_s)), is_anchor=True)
 
 
 def forks_of(outcome: Done, job: Job, followers: Sequence[Stage], fence: int, waits_s: float) -> Ending:

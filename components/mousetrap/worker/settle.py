@@ -7,7 +7,7 @@ import msgspec
 from mousetrap.jobs import Delivery, Message, Queue, Settled, dead_queue, signed_message
 from mousetrap.telemetry import Observer
 from mousetrap.worker.dead_letter import dead_letter
-from mousetrap.worker.endings import Bury, Ending, HandBack, Join, Park, Publish, Refuse, Several
+from mousetrap.worker.endings import ANCHOR, Bury, Ending, HandBack, Join, Park, Publish, Refuse, Several
 from mousetrap.worker.joins import Joins
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
@@ -27,8 +27,11 @@ def outgoing(ending: Ending, delivery: Delivery, options: WorkerOptions, now_ms:
     match ending:
         case Publish(job, queue, seconds):
             return Outgoing(queue, signed_message(job, options.keyring), seconds)
-        case Park(job, seconds):
-            return Outgoing(delivery.queue, signed_message(job, options.keyring), seconds)
+        case Park(job, seconds, is_anchor):
+            parked = signed_message(job, options.keyring)
+            if is_anchor:
+                parked = Message(parked.id, parked.body, {**parked.headers, ANCHOR: "1"})
+            return Outgoing(delivery.queue, parked, seconds)
         case Bury(job, reason, failure):
             message = signed_message(job, options.keyring)
         case Refuse(_, reason, failure):

@@ -17,7 +17,17 @@ from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.handlers import Context
 from mousetrap.job_queue import QueueOptions
-from mousetrap.jobs import Done, Failure, GiveUp, MousetrapError, Outcome, StoreUnreachable, decode, first_job
+from mousetrap.jobs import (
+    Done,
+    Failure,
+    GiveUp,
+    Message,
+    MousetrapError,
+    Outcome,
+    StoreUnreachable,
+    decode,
+    first_job,
+)
 from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import All, Each, Gathered, Keyed, Lock, Many, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
@@ -25,6 +35,7 @@ from mousetrap.run_store import Decision, DecisionRequest, Fired, Granted, Store
 from mousetrap.run_store.keys import fan_out_key, packed_job_key
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import SubmitOptions
+from mousetrap.worker.endings import ANCHOR
 from mousetrap.worker.joins import join_text
 from support import isolated_fan
 from support.rabbitmq import virtual_host
@@ -285,7 +296,9 @@ async def test_a_fork_whose_message_comes_again_sends_no_branch_again_that_was_g
         delivery.hand_back()
         async with working(bench, {**FORKED, "left": fails_at_5}, concurrency=1):
             failed = await bench.ended(first)
-            await bench.queue.publish(bench.queue_of("split"), delivery.message)
+            sent = delivery.message
+            anchor = Message(sent.id, sent.body, {**sent.headers, ANCHOR: "1"})
+            await bench.queue.publish(bench.queue_of("split"), anchor)
             second = await finished(bench, b"5")  # behind it in every queue
         letters = await bench.queue.count_ready(f"{bench.queue_of('left')}.dead")
 
