@@ -265,7 +265,9 @@ class Ledger:
         facts = self.facts[run]
         repaired = self.states.get(run) == "failed" and facts.begun < generation <= facts.redriven
         # Where a child is lost that its join needs, the others go on, so that the run can be repaired; and so does their parent.
-        in_fan = self.states.get(run) == "failed" and job in self.of_fans
+        # One that is redriven when its join has gone on without it runs all the same, and changes nothing.
+        going_on = {"failed", "completed"} if facts.redriven else {"failed"}
+        in_fan = self.states.get(run) in going_on and job in self.of_fans
         if self.states.get(run) in ENDS and not repaired and not in_fan and not self._accepted_since(run):
             self._report(f"a job of {run} was granted when the run had ended: {self.states[run]}")
         facts.begun = max(facts.begun, generation)
