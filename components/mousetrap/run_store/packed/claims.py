@@ -247,7 +247,7 @@ class Claims:
         One that is not known is for Lua, which writes an event: the run's result is found by that, for no record leads to it.
         """
         job = planned.request.job
-        if any(replies[place] not in (None, b"0") for place in planned.times):
+        if planned.times and any(replies[place] not in (None, b"0") for place in planned.times):
             return False
         if job.fans and is_child(job):
             opened = replies[planned.parent]
