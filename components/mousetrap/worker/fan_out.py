@@ -220,10 +220,9 @@ class FanOut:
             for index in indexes:
                 self._sent[index // 8] |= 1 << index % 8
         # One that was given up has a dead letter, which leads to it alone.
+        lost = frozenset(reply.lost)
         return {
-            index: item
-            for index, item in items.items()
-            if index >= self._confirmed and index not in reply.lost
+            index: item for index, item in items.items() if index >= self._confirmed and index not in lost
         }
 
     def _note_sent(self, left: dict[int, Item]) -> None:
