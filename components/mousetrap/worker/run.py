@@ -24,6 +24,7 @@ from mousetrap.worker.send_children import ChildSender
 from mousetrap.worker.settle import Settler
 from mousetrap.worker.stats import WorkerStats
 from mousetrap.worker.stop import Stop
+from mousetrap.worker.suspects import SuspectGate
 from mousetrap.worker.turns import DEFECT_PAUSE_S, Alone, Turns
 
 _log = logging.getLogger("mousetrap.worker")
@@ -51,7 +52,8 @@ async def run_worker(
     """
     outages, stats = Outages(options.runtime.chance), stats or WorkerStats()
     observer = Observers(EventLog(), stats)
-    sender = ChildSender(queue, options, outages, observer)
+    gate = SuspectGate()
+    sender = ChildSender(queue, options, outages, observer, gate)
     fan_outs = FanOuts(store, sender, outages, options, lambda info: attempts.opening(info))
     try:
         async with open_handlers(
@@ -63,7 +65,7 @@ async def run_worker(
             payloads = LargePayloads(store.payloads, outages, queues)
             claims = Claims(store, options, outages, observer, payloads)
             settler = Settler(queue, options, outages, observer, Joins(store, outages, options.keyring))
-            runner = ClaimedRunner(claims, attempts, payloads, observer)
+            runner = ClaimedRunner(claims, attempts, payloads, observer, gate)
             alone: asyncio.Queue[Alone | None] = asyncio.Queue()
             turns = Turns(attempts, claims, runner, settler, options, alone.put_nowait)
             processor = Processor(attempts, claims, runner, settler, turns, options)

@@ -53,13 +53,18 @@ class ClaimedRunner:
     """
 
     def __init__(
-        self, claims: Claims, attempts: Attempts, payloads: LargePayloads, observer: Observer
+        self,
+        claims: Claims,
+        attempts: Attempts,
+        payloads: LargePayloads,
+        observer: Observer,
+        gate: SuspectGate,
     ) -> None:
         self._claims = claims
         self._payloads = payloads
         self._attempts = attempts
         self._observer = observer
-        self._gate = SuspectGate()
+        self._gate = gate
         #: Whether an output has to be put before its outcome is recorded.
         self.is_large = payloads.is_large
 

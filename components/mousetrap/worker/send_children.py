@@ -9,6 +9,7 @@ from mousetrap.retry import Outage
 from mousetrap.telemetry import Observer
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
+from mousetrap.worker.suspects import SuspectGate
 
 #: Children that are signed and posted before the event loop gets its turn: two milliseconds of it.
 _SLICE = 100
@@ -18,27 +19,31 @@ class ChildSender:
     """Shared by all fan-outs of a worker.
 
     A full queue is waited for, as by a submitter. At most half of the jobs that may run wait so at once: with all of them waiting
-    none would be left to take from that queue. One more ends its attempt, which is made again and does not count.
+    none would be left to take from that queue. One more ends its attempt, which is made again and does not count. So does each of
+    them while a suspect is in the gate: it waits until they have left, and no job that would make room passes meanwhile.
     """
 
-    def __init__(self, queue: Queue, options: WorkerOptions, outages: Outages, observer: Observer) -> None:
+    def __init__(
+        self, queue: Queue, options: WorkerOptions, outages: Outages, observer: Observer, gate: SuspectGate
+    ) -> None:
         self._queue = queue
         self._keyring = options.keyring
         self._outages = outages
         self._observer = observer
+        self._gate = gate
         self._may_wait = options.concurrency // 2
         self._waiting = 0
 
     async def send(self, left: dict[int, Job], queue: str) -> None:
-        """Returns once the broker has them; what it has leaves `left`. Raises Outage where too many wait for room."""
+        """Returns once the broker has them; what it has leaves `left`. Raises Outage where it must not wait for room."""
         if not left:
             return
         act = f"publish children to {queue}"
         full = await self._outages.retry_until_up(act, self._posted, left, queue)
         if full is None:
             return
-        if self._waiting >= self._may_wait:
-            raise Outage(f"{full}; this job goes on with its other children later")
+        if self._waiting >= self._may_wait or self._gate.suspects:
+            raise _later(full)
         self._waiting += 1
         try:
             await self._outages.retry_until_up(act, self._posted_all, left, queue)
@@ -46,9 +51,9 @@ class ChildSender:
             self._waiting -= 1
 
     async def _posted_all(self, left: dict[int, Job], queue: str) -> None:
-        """Raises QueueFull while some are refused."""
+        """Raises QueueFull while some are refused, or Outage where it must not wait any longer."""
         if (full := await self._posted(left, queue)) is not None:
-            raise full
+            raise _later(full) if self._gate.suspects else full
 
     async def _posted(self, left: dict[int, Job], queue: str) -> QueueFull | None:
         """Posts what is left, once; the last refusal of a full queue, if there is one. Raises any other error."""
@@ -73,6 +78,10 @@ class ChildSender:
         if error is None and (child := left.pop(index, None)) is not None:
             self._observer.published(child, queue)
         replies.add(error)
+
+
+def _later(full: QueueFull) -> Outage:
+    return Outage(f"{full}; this job goes on with its other children later")
 
 
 class _Replies:

@@ -37,6 +37,7 @@ from mousetrap.shapes import RunState
 from mousetrap.submit_run import SubmitOptions
 from mousetrap.worker.endings import ANCHOR
 from mousetrap.worker.joins import join_text
+from mousetrap.worker.suspects import SuspectGate
 from support import isolated_fan
 from support.rabbitmq import virtual_host
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, just_now_ms, on_streams, workbench_for
@@ -672,6 +673,65 @@ async def test_a_queue_that_takes_few_children_at_a_time_gets_them_all(
         runs = await asyncio.gather(*(finished(bench, b"90") for _ in range(3)))
 
     assert [run.result for run in runs] == 3 * [[90, 0, 10 * sum(range(90))]]
+
+
+async def killed_two_workers(bench: Workbench, stage: str) -> None:
+    """The next job of a stage goes back as one that two workers died of: from now on it runs alone."""
+    delivery = await bench.next_of(bench.queue_of(stage))
+    job = decode(delivery.message.body)
+    for worker in ("dead one", "dead two"):
+        claim = await bench.store.claim(job, worker=worker, redelivered=True, lease=30)
+        assert isinstance(claim, Granted)
+    delivery.hand_back()
+
+
+@on_streams
+async def test_a_child_that_is_to_run_alone_does_not_wait_for_a_handler_that_waits_for_room(
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until no job runs in its worker, and no other child could make room meanwhile."""
+    begun: list[int] = []
+    three_begun, handed_back, waits = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    enter = SuspectGate.enter
+
+    async def read_later(number: int) -> int:
+        """Of the first three one goes on once the suspect is in its queue, the others once it waits to be alone."""
+        begun.append(number)
+        if len(begun) == 3:
+            three_begun.set()
+        if not handed_back.is_set():
+            await (handed_back if number == begun[0] else waits).wait()
+        return number * 10
+
+    async def noted(gate: SuspectGate, *, suspect: bool) -> None:
+        if suspect:
+            waits.set()
+        await enter(gate, suspect=suspect)
+
+    monkeypatch.setattr(SuspectGate, "enter", noted)
+    more: Any = {"options": QueueOptions(max_length=20), "handlers": {"read": read_later}, "concurrency": 4}
+    async with served(a_fan(), queue_url, store_url, **more) as bench:
+        run_id = await bench.submit(b"300")
+        await asyncio.wait_for(three_begun.wait(), TIMEOUT_S)
+        await killed_two_workers(bench, "read")
+        handed_back.set()
+        run = await bench.ended(run_id)
+
+    assert waits.is_set()
+    assert run.result == [300, 0, 10 * sum(range(300))]
+
+
+@on_streams
+async def test_a_handler_that_is_to_run_alone_waits_for_no_room_that_only_others_could_make(
+    queue_url: str, store_url: str
+) -> None:
+    async with workbench_for(a_fan(), queue_url, store_url, QueueOptions(max_length=20)) as bench:
+        run_id = await bench.submit(b"90")
+        await killed_two_workers(bench, "find")
+        async with working(bench, concurrency=4):
+            run = await bench.ended(run_id)
+
+    assert run.result == [90, 0, 10 * sum(range(90))]
 
 
 @on_streams

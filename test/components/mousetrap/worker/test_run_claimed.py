@@ -14,6 +14,7 @@ from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.outages import Outages
 from mousetrap.worker.run_claimed import ClaimedRunner
+from mousetrap.worker.suspects import SuspectGate
 
 STAGE = Stage(name="add", queue="add", input=int, output=int)
 PIPELINE = Pipeline(name="sums", description="One stage.", stages=(STAGE,))
@@ -32,7 +33,7 @@ async def test_a_suspect_that_others_cancel_while_it_waits_has_failed_and_lets_t
         no_store = cast(Any, None)  # no step of these jobs asks it
         payloads = LargePayloads(open_payloads(PayloadOptions(), lambda: no_store), Outages())
         attempts = Attempts(no_store, [handler], 30.0, Observer())
-        runner = ClaimedRunner(cast(Any, _Recorded()), attempts, payloads, Observer())
+        runner = ClaimedRunner(cast(Any, _Recorded()), attempts, payloads, Observer(), SuspectGate())
         first = begin(runner, "r1", handler, Granted(fence=1, starts=1))
         await asyncio.sleep(0)
         suspect = begin(runner, "r2", handler, Granted(fence=2, starts=2, suspect=True))

@@ -22,6 +22,7 @@ from mousetrap.telemetry import Observer
 from mousetrap.worker import WorkerOptions
 from mousetrap.worker.outages import Outages
 from mousetrap.worker.send_children import ChildSender
+from mousetrap.worker.suspects import SuspectGate
 from support.workbench import KEYRING, TIMEOUT_S
 
 
@@ -44,9 +45,10 @@ class FakeQueue:
         asyncio.get_running_loop().call_soon(settled, error)
 
 
-def a_sender(queue: FakeQueue, concurrency: int = 10) -> ChildSender:
+def a_sender(queue: FakeQueue, concurrency: int = 10, gate: SuspectGate | None = None) -> ChildSender:
     options = WorkerOptions(name="w", keyring=KEYRING, concurrency=concurrency)
-    return ChildSender(cast(Queue, queue), options, Outages(lambda: 0.0), Observer())
+    outages = Outages(lambda: 0.0)
+    return ChildSender(cast(Queue, queue), options, outages, Observer(), gate or SuspectGate())
 
 
 def children(count: int, run_id: str = "r") -> dict[int, Job]:
@@ -95,6 +97,16 @@ async def test_a_full_queue_is_waited_for() -> None:
         await asyncio.wait_for(sending, TIMEOUT_S)
 
     assert (len(set(queue.taken)), len(queue.taken)) == (4, 4)
+
+
+async def test_a_full_queue_is_not_waited_for_once_a_suspect_waits_to_be_alone() -> None:
+    queue, gate = FakeQueue(room=2), SuspectGate()
+    await gate.enter(suspect=False)  # the job that sends
+    sending = asyncio.ensure_future(a_sender(queue, gate=gate).send(children(4), "q"))
+    await asyncio.wait_for(queue.refused.wait(), TIMEOUT_S)
+    async with in_background(gate.enter(suspect=True)):
+        with pytest.raises(Outage, match="goes on with its other children later"):
+            await asyncio.wait_for(sending, TIMEOUT_S)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3, 10])
