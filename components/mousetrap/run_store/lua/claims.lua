@@ -102,7 +102,7 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
   end
 
   local before, list = 0, '|'
-  if (running or held.state == 'waiting') and same_attempt then before, list = beginners(job) end
+  if UNDER_WAY[held.state] and same_attempt then before, list = beginners(job) end
   local suspect = (mine and before or before + 1) > STARTS_BESIDE_OTHERS or (mine and held.suspect == '1')
   local starts = before
   if not suspect then starts, list = with_start(before, list, worker) end

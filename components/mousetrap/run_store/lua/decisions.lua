@@ -60,11 +60,13 @@ function transitions.retry(job, run, stage, attempt, fence, worker, verdict, sto
 end
 
 -- A dependency of the handler is away: the same attempt is made again later. The timeline has one event for it, because an
--- outage can last for days. No outcome is kept: a repeated message of the job makes the attempt at once.
+-- outage can last for days. No outcome is kept: a repeated message of the job makes the attempt at once. This worker lives; those that
+-- died of the attempt before still count.
 function transitions.wait_out(job, run, stage, attempt, fence, worker, story, delay, ttl)
   local refused = refusal(job, run, attempt, fence, worker)
   if refused then return refused end
   local since = redis.call('HGET', job_key(job), 'outage_ms')
+  take_back(job, worker)
   redis.call('HSET', job_key(job), 'state', 'outage', 'outage_ms', since or now)
   redis.call('PEXPIRE', job_key(job), ttl + delay)
   change_run(run, ttl + delay, 'state', 'retrying')

@@ -25,8 +25,11 @@ local function take_back(job, worker)
   redis.call('HSET', job_key(job), 'starts', math.max(0, starts - 1), 'beginners', list)
 end
 
+-- While an attempt is under way its starts count; it still is while it waits for a lock, or for an outage to end.
+local UNDER_WAY = { running = true, waiting = true, outage = true }
+
 -- A worker that does not have the job any more, and lives, did not die of it.
 local function note_alive(job, attempt, worker)
   local state, reached = read(job_key(job), 'state', 'attempt')
-  if (state == 'running' or state == 'waiting') and tonumber(reached) == attempt then take_back(job, worker) end
+  if UNDER_WAY[state] and tonumber(reached) == attempt then take_back(job, worker) end
 end

@@ -270,6 +270,34 @@ async def test_a_worker_whose_outcome_is_refused_lives(store_url: str) -> None:
         assert (claim.starts, claim.suspect) == (1, False)
 
 
+async def test_workers_that_died_of_a_job_count_through_an_outage(store_url: str) -> None:
+    """A job that kills its worker now and then, and finds its database away in between."""
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        away = RetryLater(0.0, BROKEN, counted=False)
+        for worker in ("w1", "w2"):
+            await claimed(store, job, f"{worker} dead", redelivered=True)
+            claim = await claimed(store, job, worker, redelivered=True)
+            assert await decided(store, job, away, claim, worker) == "recorded"
+
+        for worker in ("w3", "w4"):  # it stays a suspect, and these live
+            claim = await claimed(store, job, worker)
+            assert (claim.starts, claim.suspect) == (2, True)
+            assert await store.begin(job, fence=claim.fence, worker=worker) == 3
+            assert await decided(store, job, away, claim, worker) == "recorded"
+
+
+async def test_a_worker_that_lost_a_job_which_waits_for_an_outage_did_not_die_of_it(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        job = await opened(store)
+        await claimed(store, job, "late")
+        claim = await claimed(store, job, "w1", redelivered=True)
+        await decided(store, job, RetryLater(0.0, BROKEN, counted=False), claim)
+        await store.mark_survived(job, worker="late")
+
+        assert (await claimed(store, job, "w2")).starts == 1
+
+
 async def test_a_claim_or_a_start_that_comes_late_saves_no_job_from_what_its_worker_died_of(
     store_url: str,
 ) -> None:

@@ -723,14 +723,24 @@ async def test_a_child_that_is_to_run_alone_does_not_wait_for_a_handler_that_wai
 
 @on_streams
 async def test_a_handler_that_is_to_run_alone_waits_for_no_room_that_only_others_could_make(
-    queue_url: str, store_url: str
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each part of its way runs alone: what it killed its workers with may be behind the items that are sent by now."""
+    alone, enter = 0, SuspectGate.enter
+
+    async def counted(gate: SuspectGate, *, suspect: bool) -> None:
+        nonlocal alone
+        alone += suspect
+        await enter(gate, suspect=suspect)
+
+    monkeypatch.setattr(SuspectGate, "enter", counted)
     async with workbench_for(a_fan(), queue_url, store_url, QueueOptions(max_length=20)) as bench:
         run_id = await bench.submit(b"90")
         await killed_two_workers(bench, "find")
         async with working(bench, concurrency=4):
             run = await bench.ended(run_id)
 
+    assert alone > 1
     assert run.result == [90, 0, 10 * sum(range(90))]
 
 

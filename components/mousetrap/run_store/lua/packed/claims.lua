@@ -161,7 +161,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     if not lock_fence and waits then return wait_for_lock(run, job, held, attempt, worker, holder, ttl) end
   end
 
-  local resumes = (running or held.state == 'waiting') and same_attempt
+  local resumes = UNDER_WAY[held.state] and same_attempt
   facts.beginners, facts.starts = resumes and beginners(held) or '|', resumes and facts.starts or 0
   local starts = mine and facts.starts or facts.starts + 1
   local suspect = starts > STARTS_BESIDE_OTHERS or (mine and facts.suspect or false)

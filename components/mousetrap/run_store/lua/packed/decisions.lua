@@ -62,7 +62,8 @@ function transitions.retry(job, run, attempt, fence, worker, verdict, story, del
 end
 
 -- A dependency of the handler is away: the same attempt is made again later. The timeline has one event for it, because an
--- outage can last for days. No outcome is kept: a repeated message of the job makes the attempt at once.
+-- outage can last for days. No outcome is kept: a repeated message of the job makes the attempt at once. This worker lives; those that
+-- died of the attempt before still count.
 function transitions.wait_out(job, run, attempt, fence, worker, story, delay, ttl)
   local refused, held = refusal(run, job, attempt, fence, worker, ttl)
   if refused then return refused end
@@ -70,6 +71,7 @@ function transitions.wait_out(job, run, attempt, fence, worker, story, delay, tt
     record_job_event(run, job, held, 'retrying', attempt, worker, story)
     held.facts.outage_ms = now
   end
+  take_back(held, worker)
   held.state, held.facts.decided_ms = 'outage', now
   save_job(run, job, held, ttl + delay)
   keep_run(run, ttl + delay)

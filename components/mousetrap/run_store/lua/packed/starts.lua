@@ -24,8 +24,11 @@ local function take_back(held, worker)
   return true
 end
 
+-- While an attempt is under way its starts count; it still is while it waits for a lock, or for an outage to end.
+local UNDER_WAY = { running = true, waiting = true, outage = true }
+
 -- A worker that does not have the job any more, and lives, did not die of it.
 local function note_alive(run, job, held, attempt, worker)
-  local counts = held and (held.state == 'running' or held.state == 'waiting') and (held.facts.attempt or 1) == attempt
+  local counts = held and UNDER_WAY[held.state] and (held.facts.attempt or 1) == attempt
   if counts and take_back(held, worker) then save_job(run, job, held) end
 end
