@@ -61,6 +61,8 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     whole_job: Job | None = None
     #: The store's reply to its claim.
     claim: Claim | None = None
+    #: Whether the reply to a claim of it was lost: it may have been granted.
+    unanswered: bool = False
     #: 0 until the store granted the claim, and once it has replied that another worker has the job.
     fence: int = 0
     #: The handler's call that a task of its own goes on with, where it was begun with others.

@@ -85,10 +85,18 @@ class Claims:
             # A payload that cannot be used is a failure of the attempt, and not of the claim.
             await self._payloads.input_of(attempt)
         request = self.claim_request(attempt)
-        claim: Claim = await self._outages.retry_until_up("claim jobs", self._exchange_one, (), [request])
-        if isinstance(claim, Busy):
+        claim = await self._outages.retry_until_up("claim jobs", self._ask, attempt, request)
+        if isinstance(claim, Busy) and attempt.unanswered:
             await self.mark_survived(attempt)  # as in `begin`
         self.claimed(attempt, claim)
+        return claim
+
+    async def _ask(self, attempt: Attempt, request: ClaimRequest) -> Claim:
+        try:
+            claim: Claim = await self._exchange_one((), [request])
+        except MousetrapError:
+            attempt.unanswered = True
+            raise
         return claim
 
     async def _exchange_one(
@@ -311,7 +319,7 @@ class Claims:
         """Has the store know that this worker lives, whose job another one has: its start does not count as a crash."""
         with suppress(RecordDamaged):
             await self._outages.retry_until_up(
-                "give up jobs", self._store.mark_survived, attempt.job, worker=self._worker
+                "note survivors", self._store.mark_survived, attempt.job, worker=self._worker
             )
 
 

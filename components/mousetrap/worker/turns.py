@@ -159,6 +159,7 @@ class Turns:
         if attempt.alone:
             return  # handed back meanwhile
         if isinstance(claim, BaseException):
+            attempt.unanswered = True
             self._failed(attempt, claim)
             return
         self._claims.claimed(attempt, claim)

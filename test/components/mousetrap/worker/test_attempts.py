@@ -2,13 +2,13 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from mousetrap.jobs import Delivery, Done, Job
-from mousetrap.run_store import Granted, RunStore
+from mousetrap.jobs import Delivery, Done, Job, StoreUnreachable
+from mousetrap.run_store import Busy, Exchanged, Granted, RunStore
 from mousetrap.telemetry import Observer
 from mousetrap.worker import WorkerOptions
 from mousetrap.worker.attempts import Attempt, Attempts
@@ -63,6 +63,38 @@ async def test_an_attempt_whose_outcome_the_store_refused_is_not_stopped_as_well
     assert lost.run_ids == (["r2"] if refused else ["r1", "r2"])
 
 
+class BusyStore:
+    """Loses so many replies, and then has the job with another worker."""
+
+    def __init__(self, lost: int) -> None:
+        self.lost, self.survived = lost, list[str]()
+
+    async def exchange(self, decisions: Any, claims: Any, *, worker: str) -> Exchanged:
+        if self.lost:
+            self.lost -= 1
+            raise StoreUnreachable("no reply")
+        return Exchanged([], [Busy(1.0)])
+
+    async def mark_survived(self, job: Job, *, worker: str) -> None:
+        self.survived.append(worker)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+async def test_a_worker_lets_the_store_know_that_it_lives_where_it_may_have_had_the_job_that_another_one_has(
+    lost: int,
+) -> None:
+    """A call for each child that is early is a call too many."""
+    store = BusyStore(lost)
+    attempt = Attempts(cast(RunStore, store), [], LEASE_S, Observer()).begin(
+        packed_first("r1"), cast(Delivery, SimpleNamespace(queue="q", redelivered=True))
+    )
+    assert attempt is not None
+
+    assert isinstance(await claims_of(store).claim(attempt), Busy)
+
+    assert store.survived == lost * ["w"]
+
+
 def claimed(attempts: Attempts, run_id: str) -> Attempt:
     delivery = cast(Delivery, SimpleNamespace(queue="q"))
     attempt = attempts.begin(packed_first(run_id), delivery)
@@ -71,6 +103,6 @@ def claimed(attempts: Attempts, run_id: str) -> Attempt:
     return attempt
 
 
-def claims_of(store: LosingStore) -> Claims:
+def claims_of(store: LosingStore | BusyStore) -> Claims:
     options, nothing = WorkerOptions(name="w"), cast(LargePayloads, None)
     return Claims(cast(RunStore, store), options, Outages(), Observer(), nothing)
