@@ -172,6 +172,23 @@ async def test_the_outcome_of_one_that_runs_counts_nothing_and_is_noted(store_ur
         assert (await when_over(store, parent)).fired == fired
 
 
+async def test_the_first_late_ones_are_noted_beside_a_hundred_that_were_given_up(store_url: str) -> None:
+    async with a_store(store_url) as store:
+        parent, children = await a_fan(store, 103, need=0.01)
+        for child in children[:100]:
+            await done(store, child, DEAD)
+        await done(store, children[100])
+        await done(store, children[101])
+        running = await claimed(store, children[102], bounded=True)
+        assert (await when_over(store, parent)).fired is not None
+        await decided(store, children[102], running, Done(NULL), next_stage="sum", joins=True)
+
+        run = await store.get("r1")
+        assert run is not None
+        kinds = [event.kind for event in run.timeline]
+        assert (kinds.count("gave_up"), kinds.count("late")) == (100, 1)
+
+
 async def test_too_few_give_the_opener_up_and_its_redrive_gives_the_time_again(store_url: str) -> None:
     async with a_store(store_url) as store:
         parent, children = await a_fan(store, 4)

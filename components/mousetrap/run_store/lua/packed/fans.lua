@@ -11,7 +11,7 @@
 --   failure            of the first that was given up
 --   at, kept           when one was opened or decided last, and when these keys were last kept for longer
 --   renewed            when the records of its children were, since it was opened; renewed_to: the index at which that goes on, or 0
---   noted              how many that were given up are in the timeline
+--   noted, noted_late  how many that were given up, and how many whose outcome came late, are in the timeline or were after MOST_LOST
 --   within, due        for how long they may go on once the total is known, and until when; 0 for no end
 --   late               how many were not decided when that time was over, and count as lost. Earlier versions write none of these three
 -- and a string of 17 bytes an index: how its way ended (0 not yet, D done, K given up), and the id of the job that it ended with,
@@ -324,7 +324,7 @@ end
 -- The outcome of such a job counts nothing. The timeline has the first ones.
 local function note_late(run, job, held, attempt, worker)
   if not joins or not is_left_behind(run) then return end
-  if redis.call('HINCRBY', fan_key(run, held.facts.fan), 'noted', 1) > MOST_LOST then return end
+  if redis.call('HINCRBY', fan_key(run, held.facts.fan), 'noted_late', 1) > MOST_LOST then return end
   record_job_event(run, job, held, 'late', attempt, worker, '')
 end
 
