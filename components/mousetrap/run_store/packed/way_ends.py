@@ -9,16 +9,18 @@ from mousetrap.run_store.packed.fans import fans_text
 from mousetrap.run_store.packed.sender import LIBRARY, fan_keys
 from mousetrap.store_client import Word
 
-#: Ends in one call of the function, which keeps the server busy for half a millisecond then.
-_MOST = 64
+#: Ends in one call of the function, which keeps the server busy for half a millisecond then; and bytes of their records, unless one
+#: alone has more: a server that reads several megabytes for one call keeps others waiting.
+_MOST, _MOST_BYTES = 64, 1024 * 1024
 
 
 @dataclass(slots=True)
 class _Group:
-    """Ends in one fan, and the place of their call's replies."""
+    """Ends in one fan, the place of their call's replies, and how many bytes their records have."""
 
     first: Job
     place: int
+    size: int = 0
     keys: list[Word] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
 
@@ -40,10 +42,11 @@ class WayEnds:
         fan = job.fans[-1]
         of = job.run_id, fan.job
         group = self._open.get(of)
-        if group is None or len(group.keys) == _MOST:
+        if group is None or len(group.keys) == _MOST or group.size + len(record) > _MOST_BYTES:
             # Its words are known once all ends are.
             group = self._open[of] = _Group(job, self._call.add())
             self._all.append(group)
+        group.size += len(record)
         group.keys.append(packed_job_key(job.run_id, job.id))
         group.words += (claim, record, fan.index, bytes.fromhex(job.id))
         return group.place, len(group.keys) - 1
