@@ -90,17 +90,7 @@ class ClaimedRunner:
             return early
         attempt.running = True
         try:
-            if attempt.suspended is None:  # else it has passed the gate, and goes on in a task of its own
-                await self._pass_gate(claim)
-            if claim.suspect:
-                alone.callback(self._gate.exit, suspect=True)
-                if (lost := await self._claims.begin(attempt)) is not None:
-                    return lost
-            try:
-                outcome = await self._handled(attempt, claim, handler)
-            finally:
-                if not claim.suspect:
-                    self._leave_gate()
+            outcome = await self._through_gate(attempt, claim, handler, alone)
         except asyncio.CancelledError:
             if attempt.obsolete or self._attempts.handing_back:
                 raise
@@ -109,8 +99,25 @@ class ClaimedRunner:
             outcome = handler.judged(CancelledByOthers(_CANCELLED), job)
         finally:
             attempt.running = False
-        self._observer.ended(job, outcome)
+        if isinstance(outcome, Outcome):
+            self._observer.ended(job, outcome)
         return outcome
+
+    async def _through_gate(
+        self, attempt: Attempt, claim: Granted, handler: BoundHandler, alone: ExitStack
+    ) -> Outcome | Ending:
+        """What the handler ended with, once it may begin; the ending of a suspect that another worker has."""
+        if attempt.suspended is None:  # else it has passed the gate, and goes on in a task of its own
+            await self._pass_gate(claim)
+        if claim.suspect:
+            alone.callback(self._gate.exit, suspect=True)
+            if (lost := await self._claims.begin(attempt)) is not None:
+                return lost
+        try:
+            return await self._handled(attempt, claim, handler)
+        finally:
+            if not claim.suspect:
+                self._leave_gate()
 
     async def _before(
         self, attempt: Attempt, claim: Granted, handler: BoundHandler
