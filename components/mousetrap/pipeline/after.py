@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from mousetrap.pipeline.check_all import check_keep, check_names, check_need, check_within, listed, shown
+from mousetrap.pipeline.check_all import check_keep, check_need, check_within
+from mousetrap.pipeline.names import check_names, listed, shown
 
 #: How a stage takes what it follows: one output, each item of a fan-out, its outputs when all are there, or those of a fork.
 Edge = Literal["one", "each", "gather", "join"]
@@ -45,8 +46,10 @@ class All:
 
     `All("read")` takes Gathered outputs of the stage that the jobs of a fan-out end with; `All(AnyOf("read", "regret"))` where
     they end with one of several. `need` is the share of them that must be done, or a whole number of them, all where there are
-    fewer; the rest may be given up. `within` is how long they may take, from when the job that opened
-    them is done; then the join begins with what is there, if that is what it needs, else that job is given up. Without `keep` their outputs are not kept, and the join takes Gathered[None].
+    fewer; the rest may be given up. `within` is how long they may take, from when the job that opened them is done; then the join
+    begins with what is there, if that is what it needs, else that job is given up. Without `keep` their outputs are not kept, and
+    the join takes Gathered[None].
+
     `All("a", "b")` takes an object with the outputs of a and b, which follow one stage and both run.
 
     Raises ValueError, with the fix, for names and numbers that cannot be.

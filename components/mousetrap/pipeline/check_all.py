@@ -11,29 +11,6 @@ _LONGEST_S = 100 * 365 * 86_400.0
 _MOST_NEEDED = 10**9
 
 
-def check_names(what: str, stages: tuple[Any, ...], allowed: tuple[type, ...] = (str,)) -> None:
-    """Raises ValueError for what is no name of a stage."""
-    for each in stages:
-        if isinstance(each, allowed):
-            continue
-        raise ValueError(f"{what}({shown(each)}): {_named(what, each)}")
-
-
-def _named(what: str, given: Any) -> str:
-    """What to write in place of it."""
-    if isinstance(name := getattr(given, "name", None), str):
-        return f"write the stage's name, as {what}({name!r})"
-    if isinstance(given, list | tuple | set | frozenset) and given and what in ("AnyOf", "All"):
-        return f"name the stages one by one, as {what}({listed(tuple(given))})"
-    return f"name one stage by its text, as {what}('read')"
-
-
-def shown(given: Any) -> str:
-    """What was written, a stage by its name alone."""
-    name = getattr(given, "name", None)
-    return f"<stage {name!r}>" if isinstance(name, str) else repr(given)
-
-
 def check_need(where: str, need: Any, *, is_join: bool) -> None:
     """Raises ValueError for what is no share and no number of jobs."""
     is_number = isinstance(need, int | float) and not isinstance(need, bool)
@@ -63,7 +40,7 @@ def check_within(where: str, within: Any, *, is_join: bool) -> None:
         )
     if not isinstance(within, timedelta | None):
         is_number = isinstance(within, int | float) and not isinstance(within, bool)
-        seconds = within if is_number and within > 0 else 90
+        seconds = within if is_number and 0 < within < _LONGEST_S else 90
         raise ValueError(f"{where}: within is {within!r}: write within=timedelta(seconds={seconds!r})")  # noqa: TRY004
     if within is not None and not 0 < within.total_seconds() < _LONGEST_S:
         raise ValueError(
@@ -81,8 +58,3 @@ def check_keep(where: str, keep: Any, *, is_join: bool) -> None:
         raise ValueError(
             f"{where}: keep is False, and it joins stages that all run, whose outputs it takes: leave it out"
         )
-
-
-def listed(names: tuple[object, ...]) -> str:
-    """The names as they are written."""
-    return ", ".join(map(repr, names)) or "nothing"

@@ -219,17 +219,22 @@ def _stage(stage: Stage) -> StageManifest:
         soft_timeout=stage.soft_timeout,
         lock=stage.lock,
         serializer=stage.serializer if isinstance(stage.serializer, str) else stage.serializer.name,
-        after=named(stage.after) or UNSET,
-        edge=edge if (edge := edge_of(stage.after)) != "one" else UNSET,
-        need=stage.after.need if isinstance(stage.after, All) and stage.after.need != 1.0 else UNSET,
-        keep=False if isinstance(stage.after, All) and not stage.after.keep else UNSET,
-        within=stage.after.within.total_seconds()
-        if isinstance(stage.after, All) and stage.after.within
-        else UNSET,
         skips=stage.on_failure == "skip" or UNSET,
         skips_after=stage.on_failure == "skip_after" or UNSET,
         fallback=stage.on_failure.stage if isinstance(stage.on_failure, Fallback) else UNSET,
+        **_edge(stage.after),
     )
+
+
+def _edge(after: After | None) -> dict[str, Any]:
+    """What a stage follows, and how it takes that: the members that are there."""
+    kind = edge_of(after)
+    members: dict[str, Any] = {"after": named(after) or UNSET, "edge": UNSET if kind == "one" else kind}
+    if isinstance(after, All):
+        members["need"] = UNSET if after.need == 1.0 else after.need
+        members["keep"] = UNSET if after.keep else False
+        members["within"] = after.within.total_seconds() if after.within else UNSET
+    return members
 
 
 def _check_size(raw: bytes) -> None:

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mousetrap.pipeline.after import After, check_after
-from mousetrap.pipeline.check_all import check_names
 from mousetrap.pipeline.contract import require_json_form
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.many import AsyncMany, Many
-from mousetrap.pipeline.names import check_name, check_seconds
+from mousetrap.pipeline.names import check_name, check_names, check_seconds
 from mousetrap.pipeline.serializer import JSON, MSGPACK, Serializer
 from mousetrap.retry import RetryPolicy
 

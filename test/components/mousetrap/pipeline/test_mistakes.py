@@ -1,5 +1,6 @@
 """What a newcomer writes by mistake is refused with what to write."""
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -38,6 +39,7 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
         "All('a'): keep is None: write keep=False where the join takes counts alone",
     ),
     (lambda: All("a", within=5), "All('a'): within is 5: write within=timedelta(seconds=5)"),  # type: ignore[arg-type]
+    (lambda: All("a", within=math.inf), "All('a'): within is inf: write within=timedelta(seconds=90)"),  # type: ignore[arg-type]
     (lambda: All("a", within="5s"), "All('a'): within is '5s': write within=timedelta("),  # type: ignore[arg-type]
     (lambda: All("a", within=timedelta(0)), "All('a'): within is 0 s: need more than 0 and less than"),
     (lambda: All("a", within=timedelta(days=40_000)), "All('a'): within is 3.456e+09 s: need more than 0"),
@@ -47,6 +49,9 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
     ),
     (lambda: All("a", "b", keep=False), "All('a', 'b'): keep is False, and it joins stages that all run"),
     (lambda: Each(["a"]), "Each(['a']): name one stage by its text, as Each('read')"),  # type: ignore[arg-type]
+    (lambda: Each(""), "Each(''): name one stage by its text, as Each('read')"),
+    (lambda: All(""), "All(''): name one stage by its text, as All('read')"),
+    (lambda: AnyOf("", "a"), "AnyOf(''): name one stage by its text, as AnyOf('read')"),
     (lambda: AnyOf(["a", "b"]), "name the stages one by one, as AnyOf('a', 'b')"),  # type: ignore[arg-type]
     (lambda: Fallback(A), "Fallback(<stage 'a'>): write the stage's name, as Fallback('a')"),  # type: ignore[arg-type]
     (lambda: stage("b", on_failure="Skip"), "stage 'b': on_failure is 'Skip': write 'fail', 'skip'"),
