@@ -52,7 +52,8 @@ class Fans(StoreConnection):
     async def give_up_fan(self, job: Job, why: GiveUp, *, worker: str) -> Decision:
         """Gives a job up, in place of what it came to, because nothing was decided of its children for long (`Decided.waits_s`).
 
-        Its redrive opens all once more. `stale` where its children are joined meanwhile, `over` when its run has ended otherwise.
+        Its redrive opens all once more. `stale` where its children are joined meanwhile, or its run has failed and may be repaired;
+        `over` when its run has ended otherwise.
         """
         return await self._packed_work.give_up_fan(job, why, worker)
 

@@ -237,3 +237,18 @@ async def test_a_fire_that_the_store_has_forgotten_is_seen_by_its_join(store_url
 
         assert isinstance(reply, Granted), reply
         assert (await when_over(store, parent)).late is None
+
+
+async def test_while_the_run_has_failed_no_opener_is_given_up_and_its_message_stays(
+    store_url: str,
+) -> None:
+    """A job beside it is given up between its claim and the call: the run may be repaired, and then its time is given again."""
+    async with a_store(store_url) as store:
+        _, (inner, other) = await a_fan(store, 2, need=1.0, within=0.0)
+        await a_fan(store, 2, need=1.0, parent=inner)
+        assert (await when_over(store, inner)).late is not None
+        await done(store, other, DEAD)
+        assert await run_state(store) is RunState.FAILED
+
+        assert await store.give_up_fan(inner, LATE, worker="w1") == "stale"
+        assert (await claimed(store, inner)).waits_s is not None

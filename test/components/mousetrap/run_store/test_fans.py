@@ -453,6 +453,8 @@ async def test_the_claim_of_a_parent_whose_children_are_under_way_shows_for_how_
         assert lost == "recorded"
         assert isinstance(failed, Decided)
         assert failed.waits_s is not None
+        assert await store.give_up_fan(parent, DEAD, worker="w1") == "stale"  # it may be repaired
+        assert await store.cancel("r1", BROKEN) == "cancelled"
         assert await store.give_up_fan(parent, DEAD, worker="w1") == "over"
 
 

@@ -133,3 +133,44 @@ async def test_what_is_inside_a_fan_whose_time_is_over_ends_with_it(world: World
     assert at_once == (run.state, run.result) == ("completed", [[0, 0, 0, 0]])
     assert [event.kind for event in run.timeline].count("failed") == 0
     assert world.dead() == []
+
+
+def read_in_parts(read: Callable[..., Any], inner: Callable[..., Any]) -> list[Binding]:
+    """Fans in a fan that needs all; the jobs of each have an hour."""
+    stages = (
+        stage("outer", int, Many[int]),
+        stage("inner", int, Many[int], Each("outer")),
+        stage("read", int, int, Each("inner")),
+        stage("sum", Gathered[int], list[int], All("read", within=HOUR)),
+        stage("all", Gathered[list[int]], list[list[int]], All("sum")),
+    )
+    return bound(stages, find, inner, read, total, count)
+
+
+async def test_fans_that_are_late_as_another_one_fails_their_run_have_a_time_once_it_is_repaired(
+    world: World,
+) -> None:
+    """All are late in one turn: the first one fails the run, and the messages of the others stay."""
+    given: list[int] = []
+
+    async def twice(number: int) -> AsyncIterator[int]:
+        given.append(number)
+        for _ in range(2):
+            yield number
+
+    async def read(number: int) -> int:
+        await asyncio.sleep(60 if given.count(number) > 1 else 3 * 3600)
+        return number
+
+    bindings = read_in_parts(read, twice)
+    world.serve(*(each for each in bindings if each.stage.name != "read"))
+    run = await world.submit("papers", 3)
+    await world.advance(minutes=75)
+    (letter,) = world.dead()
+    await world.redrive()
+    world.serve(*bindings)
+    await world.advance(minutes=75)
+
+    (other,) = world.dead()
+    assert (run.state, other.reason) == ("failed", "fan-late")
+    assert other.id != letter.id

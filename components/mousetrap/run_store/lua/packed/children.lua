@@ -133,11 +133,14 @@ function transitions.stall(job, run, attempt, worker, verdict, failure, ttl)
   if held.state == 'dead' and held.verdict == verdict then return again({ 'recorded' }, run, job, held, ttl, failure) end
   local fan = load_fan(run, job)
   if held.state ~= 'done' or not fan or fan.state == 'fired' then return { 'stale' } end
-  if run_state(run) ~= 'queued' then return { 'over' } end
+  local owner = load_run(run)
+  if not owner or STOPPED[owner.state] or owner.state == 'completed' then return { 'over' } end
+  -- A run that has failed may be repaired: until then no time counts, and the parent's message stays.
+  if owner.state ~= 'queued' then return { 'stale' } end
   fan.state, fan.total = 'open', -1  -- what comes yet is counted, and fires nothing until the job has run again
   save_fan(run, fan, ttl)
   held.fence = held.fence + 1
-  return record_death(run, load_run(run), job, held, attempt, worker, verdict, failure, failure, ttl)
+  return record_death(run, owner, job, held, attempt, worker, verdict, failure, failure, ttl)
 end
 
 -- Whether the end of a way is one of many, and nothing else follows from it: then it is counted without `settle`, at a third of the cost.
