@@ -174,3 +174,29 @@ async def test_fans_that_are_late_as_another_one_fails_their_run_have_a_time_onc
     (other,) = world.dead()
     assert (run.state, other.reason) == ("failed", "fan-late")
     assert other.id != letter.id
+
+
+async def test_a_run_that_is_repaired_gives_the_time_again_to_all_its_fans(world: World) -> None:
+    """Else those beside the one that is redriven would fail the run again at once, one after the other."""
+
+    async def read(number: int) -> int:
+        await asyncio.sleep(50 * 60)
+        return number
+
+    async def later_and_later(number: int) -> AsyncIterator[int]:
+        await asyncio.sleep(5 * 60 * number)
+        for _ in range(2):
+            yield number
+
+    bindings = read_in_parts(read, later_and_later)
+    world.serve(*(each for each in bindings if each.stage.name != "read"))
+    run = await world.submit("papers", 4)
+    await world.advance(minutes=200)
+    assert run.state == "failed"
+    world.serve(*bindings)
+    await world.redrive()
+    await world.settle()
+
+    assert run.state == "completed"
+    assert [part[:3] for part in run.result] == [[2, 2, 0]] * 4
+    assert world.dead() == []

@@ -265,6 +265,9 @@ local function is_late(owner) return now >= (owner.facts.expires_ms or math.huge
 -- opened them are kept for so long, to send them again. An eighth is left for these to come before all is forgotten.
 local function can_send_again(fan, ttl) return now - fan.at < ttl - ttl / 8 end
 
+-- When the time of a fan's children is over. The repair of a failed run gives each of its fans the time again.
+local function due_at(fan, owner) return math.max(fan.due, (owner.facts.repaired_ms or 0) + fan.within) end
+
 -- How long nothing was decided of the children that a job waits for; nil for one that waits for none, or whose join has begun: that
 -- one's message shows all that a store could forget. A run that has failed for lack of some may be repaired, and a join may wait
 -- for a worker: then no time is too long, but that after which the run is forgotten.
@@ -279,7 +282,7 @@ local function waited(run, job, held, owner, ttl)
     if keep_children(run, fan, ttl) then return { 'waits', 0 } end
     -- One that is broken, and that the one around it can do without, may be repaired while the run lives.
     if is_broken(fan) then return { 'waits', math.min(idle, HOUR) } end
-    return { 'waits', idle, fan.state == 'closed' and fan.due > 0 and math.max(0, fan.due - now) or nil }
+    return { 'waits', idle, fan.state == 'closed' and fan.due > 0 and math.max(0, due_at(fan, owner) - now) or nil }
   end
   if fired and has_begun(run, fan) then return nil end
   if idle >= ttl / 2 and not (is_late(owner) and not fired and can_send_again(fan, ttl)) then return nil end
@@ -294,7 +297,7 @@ local function open_again(run, job, held)
 end
 
 -- Whether the time of a fan's children is over. Only the message of their parent ends it: what is decided before that counts.
-local function is_overdue(fan) return fan.state == 'closed' and fan.due > 0 and now >= fan.due end
+local function is_overdue(fan, owner) return fan.state == 'closed' and fan.due > 0 and now >= due_at(fan, owner) end
 
 -- What is not decided counts as lost from now on, and is not begun any more.
 local function end_overdue(run, fan)
@@ -306,7 +309,7 @@ end
 -- given up. While a run has failed no time counts, for it may be repaired; nor in a fan that is broken, whose own loss is.
 local function judge_time(run, job, held, owner)
   local fan = held.state == 'done' and held.facts.opens and owner.state == 'queued' and load_fan(run, job)
-  if not fan or not is_overdue(fan) or is_broken(fan) then return nil end
+  if not fan or not is_overdue(fan, owner) or is_broken(fan) then return nil end
   if fan.done < needed(fan) then return { 'late', fan.total, fan.done, fan.lost } end
   end_overdue(run, fan)
   return nil
@@ -355,7 +358,7 @@ end
 local function awaits_fire(run, parent, of, ttl)
   local fan = of.facts.opens and load_fan(run, parent)
   if not fan or fan.state == 'fired' or now - fan.at > DAY then return nil end
-  if is_overdue(fan) and fan.done >= needed(fan) then  -- it was fired for that, and its parent's message may be gone
+  if is_overdue(fan, load_run(run)) and fan.done >= needed(fan) then  -- it was fired for that, and its parent's message may be gone
     end_overdue(run, fan)
     check({ run = run, job = parent, ttl = ttl, failure = '' }, #(places or {}) + 1, fan)
     return nil

@@ -37,6 +37,7 @@ local function reopen_run(run, owner, job, held, stage, ttl)
   if ENDED[owner.state] and owner.state ~= 'failed' then return end
   if goes_on and is_whole then
     if late then owner.facts.late_until_ms = now end
+    if owner.state == 'failed' then owner.facts.repaired_ms = now end
     owner.state, owner.facts.finished_ms, owner.facts.failure, owner.facts.expires_ms = 'queued', nil, nil, nil
     save_run(run, owner, ttl)
   end
