@@ -95,10 +95,9 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
         """What follows from its outcome, where the queue has that before the outcome is recorded."""
         return self.beside.posted if self.beside else None
 
-    @property
-    def is_anchor(self) -> bool:
-        """Whether what follows from the outcome was sent before this message, whose worker may have died since."""
-        return all(ANCHOR in each.message.headers for each in self.deliveries)
+    def is_anchor(self, fence: int) -> bool:
+        """Whether what follows from the outcome of this fence was sent before this message, whose worker may have died since."""
+        return all(each.message.headers.get(ANCHOR) == str(fence) for each in self.deliveries)
 
     @property
     def is_at_a_loss(self) -> bool:

@@ -283,7 +283,7 @@ class Claims:
             own = Drop()
         elif outcome.forks is msgspec.UNSET:
             within = handler.opens.within if handler and handler.opens else None
-            own = anchored(job, waits_s, within.total_seconds() if within else None)
+            own = anchored(job, fence, waits_s, within.total_seconds() if within else None)
         else:
             own = forks_of(outcome, job, handler.followers if handler else (), fence, waits_s)
         return own if fired is None else with_join(own, job, fired)
@@ -291,9 +291,9 @@ class Claims:
     def decided(self, attempt: Attempt, claim: Decided) -> Ending:
         """The ending of a job that was decided before, as its record has it."""
         is_fork = isinstance(claim.outcome, Done) and claim.outcome.forks is not msgspec.UNSET
-        if claim.waits_s is not None and (attempt.is_anchor or not is_fork):
+        if claim.waits_s is not None and (attempt.is_anchor(claim.fence) or not is_fork):
             # The jobs of a fork were sent before it: each copy of one that was given up makes a dead letter.
-            return anchored(attempt.job, claim.waits_s, claim.left_s)
+            return anchored(attempt.job, claim.fence, claim.waits_s, claim.left_s)
         return self.following(attempt, claim.outcome, claim.fence, claim.fired, claim.waits_s)
 
     def _unrecorded(self, attempt: Attempt, decision: Decision) -> Ending:

@@ -8,7 +8,8 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.pipeline import Stage
 from mousetrap.run_store import Busy, Decision, Fired, Locked
 
-#: The header of a message that comes after all that follows from its job.
+#: The header of a message that comes after all that follows from its job: the fence of the outcome that was sent. The job may be
+#: granted again, and then has another one.
 ANCHOR = "mousetrap-anchor"
 #: Seconds until a job that waits for a lock asks again: a quarter of what it has waited, between these two.
 _LOCK_POLL_MIN_S, _LOCK_POLL_MAX_S = 0.2, 10.0
@@ -33,8 +34,8 @@ class Park(msgspec.Struct, frozen=True):
     job: Job
     #: Seconds.
     after: float
-    #: Whether all that follows from the job was sent before; its message has this header then.
-    is_anchor: bool = False
+    #: Where all that follows from the job was sent before: the fence of its outcome, which its message has as a header. Else 0.
+    anchor: int = 0
 
 
 class Bury(msgspec.Struct, frozen=True):
@@ -101,13 +102,13 @@ def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None, 
             return Bury(job, reason, failure)
 
 
-def anchored(job: Job, waits_s: float, left_s: float | None = None) -> Park:
+def anchored(job: Job, fence: int, waits_s: float, left_s: float | None = None) -> Park:
     """Has the message of a job that opened a fan come again until the fan has fired; `left_s` is what is left of its jobs' time.
 
     What a store forgets, as a replica can that takes over, is found then: without that, no message might be left of the run.
     """
     pause = min(_ANCHOR_MAX_S, max(_ANCHOR_MIN_S, waits_s / 4))
-    return Park(job, pause if left_s is None else min(pause, max(_SOON_S, left_s)), is_anchor=True)
+    return Park(job, pause if left_s is None else min(pause, max(_SOON_S, left_s)), anchor=fence)
 
 
 def forks_of(outcome: Done, job: Job, followers: Sequence[Stage], fence: int, waits_s: float) -> Ending:
@@ -121,7 +122,7 @@ def forks_of(outcome: Done, job: Job, followers: Sequence[Stage], fence: int, wa
             name, bytes(outcome.output), outcome.serializer, outcome.reference, index=index, fence=fence
         )
         forks.append(Publish(fork, stage.queue))
-    return Several((*forks, anchored(job, waits_s)))
+    return Several((*forks, anchored(job, fence, waits_s)))
 
 
 def with_join(own: Ending, job: Job, fired: Fired) -> Ending:

@@ -27,10 +27,10 @@ def outgoing(ending: Ending, delivery: Delivery, options: WorkerOptions, now_ms:
     match ending:
         case Publish(job, queue, seconds):
             return Outgoing(queue, signed_message(job, options.keyring), seconds)
-        case Park(job, seconds, is_anchor):
+        case Park(job, seconds, fence):
             parked = signed_message(job, options.keyring)
-            if is_anchor:
-                parked = Message(parked.id, parked.body, {**parked.headers, ANCHOR: "1"})
+            if fence:
+                parked = Message(parked.id, parked.body, {**parked.headers, ANCHOR: str(fence)})
             return Outgoing(delivery.queue, parked, seconds)
         case Bury(job, reason, failure):
             message = signed_message(job, options.keyring)

@@ -289,14 +289,11 @@ class Both(msgspec.Struct):
     finish: int
 
 
-async def test_a_branch_that_was_dropped_after_the_time_of_its_run_goes_on_once_the_other_is_repaired(
-    world: World,
-) -> None:
-    left, right = Poisoned(1), Poisoned(-1)
+async def same(number: int) -> int:
+    return number
 
-    async def same(number: int) -> int:
-        return number
 
+def a_fork(split: Callable[..., Any], left: Callable[..., Any], right: Callable[..., Any]) -> list[Binding]:
     async def meet(both: Both) -> int:
         return both.left + both.finish
 
@@ -307,7 +304,14 @@ async def test_a_branch_that_was_dropped_after_the_time_of_its_run_goes_on_once_
         stage("finish", int, int, "right"),
         stage("meet", Both, int, All("left", "finish")),
     )
-    world.serve(*bound(stages, same, left, right, same, meet))
+    return bound(stages, split, left, right, same, meet)
+
+
+async def test_a_branch_that_was_dropped_after_the_time_of_its_run_goes_on_once_the_other_is_repaired(
+    world: World,
+) -> None:
+    left, right = Poisoned(1), Poisoned(-1)
+    world.serve(*a_fork(same, left, right))
     run = await world.submit("papers", 1, expires_in=30)
     await world.advance(minutes=30)
     assert run.state == "failed"
@@ -317,6 +321,32 @@ async def test_a_branch_that_was_dropped_after_the_time_of_its_run_goes_on_once_
 
     assert (run.state, run.result) == ("completed", 2)
     assert right.read_items == [1]
+
+
+@pytest.mark.parametrize("at", ["before_publish", "after_publish"])
+async def test_a_fork_that_is_granted_again_sends_its_branches_though_its_message_was_an_anchor(
+    world: World, at: str
+) -> None:
+    """Its worker dies once the outcome is recorded, and before all branches are out: what was sent was of the outcome before."""
+    left, right = Poisoned(1), Poisoned(-1)
+    calls = [0]
+
+    async def split(number: int) -> int:
+        calls[0] += 1
+        if calls[0] == 2:
+            world.kill_worker(at=at)
+        return number
+
+    world.serve(*a_fork(split, left, right))
+    run = await world.submit("papers", 1, expires_in=30)
+    await world.advance(minutes=30)
+    assert run.state == "failed"
+    left.cured = True
+    await world.redrive()
+    await world.settle()
+
+    assert calls == [2]
+    assert (run.state, run.result) == ("completed", 2)
 
 
 async def test_what_goes_on_of_a_run_that_has_failed_is_stopped_by_a_cancel(world: World) -> None:

@@ -298,7 +298,7 @@ async def test_a_fork_whose_message_comes_again_sends_no_branch_again_that_was_g
         async with working(bench, {**FORKED, "left": fails_at_5}, concurrency=1):
             failed = await bench.ended(first)
             sent = delivery.message
-            anchor = Message(sent.id, sent.body, {**sent.headers, ANCHOR: "1"})
+            anchor = Message(sent.id, sent.body, {**sent.headers, ANCHOR: "1"})  # the fence of its only claim
             await bench.queue.publish(bench.queue_of("split"), anchor)
             second = await finished(bench, b"5")  # behind it in every queue
         letters = await bench.queue.count_ready(f"{bench.queue_of('left')}.dead")

@@ -100,9 +100,7 @@ def fork(index: int) -> Publish:
 def test_a_fork_is_a_job_for_each_stage_and_the_message_comes_again_until_they_are_joined() -> None:
     outcome = Done(msgspec.Raw(b"2"), forks=("double", "halve"))
 
-    assert forks_of(outcome, JOB, SPLIT, 3, 0.0) == Several(
-        (fork(0), fork(1), Park(JOB, 10.0, is_anchor=True))
-    )
+    assert forks_of(outcome, JOB, SPLIT, 3, 0.0) == Several((fork(0), fork(1), Park(JOB, 10.0, anchor=3)))
 
 
 def test_a_fork_to_a_stage_that_is_gone_is_a_dead_letter() -> None:
@@ -114,7 +112,7 @@ def test_a_fork_to_a_stage_that_is_gone_is_a_dead_letter() -> None:
 
 @pytest.mark.parametrize(("waits_s", "seconds"), [(0.0, 10.0), (39.0, 10.0), (400.0, 100.0), (1e6, 600.0)])
 def test_who_opened_a_fan_looks_ever_less_often_whether_it_has_fired(waits_s: float, seconds: float) -> None:
-    assert anchored(JOB, waits_s) == Park(JOB, seconds, is_anchor=True)
+    assert anchored(JOB, 7, waits_s) == Park(JOB, seconds, anchor=7)
 
 
 FIRED = Fired("fan", 3, total=2, done=1, lost=1, join="")
@@ -269,7 +267,7 @@ class Events(Observer):
         (HandBack(), ["handed back"]),
         (Join(JOB, FIRED), ["published to joins", "event: published", "acknowledged"]),
         (
-            Several((fork(0), fork(1), Park(JOB, 10.0, is_anchor=True))),
+            Several((fork(0), fork(1), Park(JOB, 10.0, anchor=3))),
             [
                 "published to doubles",
                 "event: published",

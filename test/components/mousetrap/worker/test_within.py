@@ -163,4 +163,4 @@ JOB = first_job(run_id="r", pipeline="p", stage="find", payload=b"3", accepted_m
 def test_the_opener_looks_again_when_the_time_is_over(
     waits_s: float, left_s: float | None, pause_s: float
 ) -> None:
-    assert anchored(JOB, waits_s, left_s).after == pause_s
+    assert anchored(JOB, 1, waits_s, left_s).after == pause_s
