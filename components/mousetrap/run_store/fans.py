@@ -50,10 +50,11 @@ class Fans(StoreConnection):
         return await self._packed_work.open_children(job, fence, window, worker)
 
     async def give_up_fan(self, job: Job, why: GiveUp, *, worker: str) -> Decision:
-        """Gives a job up, in place of what it came to, because nothing was decided of its children for long (`Decided.waits_s`).
+        """Gives a job up, in place of what it came to, because nothing was decided of its children for long (`Decided.waits_s`), or,
+        with the reason `fan-late`, because too few were in time (`Decided.late`).
 
-        Its redrive opens all once more. `stale` where its children are joined meanwhile, or its run has failed and may be repaired;
-        `over` when its run has ended otherwise.
+        Its redrive opens all once more. `stale` where its children are joined meanwhile, or that reason holds no more, or its run has
+        failed and may be repaired; `over` when its run has ended otherwise.
         """
         return await self._packed_work.give_up_fan(job, why, worker)
 

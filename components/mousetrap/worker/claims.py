@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from mousetrap.handlers import fan_late, fan_stalled, record_refused
 from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RecordDamaged
@@ -184,7 +185,9 @@ class Claims:
         decision = await self._outages.retry_until_up(
             "record outcomes", self._store.give_up_fan, attempt.job, outcome, worker=self._worker
         )
-        return self._replaced(attempt.job, outcome, decision)
+        replaced = self._replaced(attempt.job, outcome, decision)
+        # Its children go on meanwhile, or it does: it is asked again soon, as one that waits for them.
+        return structs.replace(claim, waits_s=0.0, late=None) if isinstance(replaced, Busy) else replaced
 
     def _replaced(self, job: Job, outcome: GiveUp, decision: Decision) -> Claim:
         """What follows from the reply to an outcome that replaces the recorded one."""

@@ -188,6 +188,7 @@ class StallFan(Transition, frozen=True, array_like=True, tag="stall"):
     worker: str
     verdict: str
     failure: str
+    late: bool
     ttl: int
 
 

@@ -91,7 +91,8 @@ class PackedWork:
 
     async def give_up_fan(self, job: Job, why: GiveUp, worker: str) -> Decision:
         verdict, failure = write_verdict(why, job, self._keyring), text_of(why.failure)
-        stall = StallFan(job.id, job.run_id, job.attempt, worker, verdict, failure, self._ttl)
+        late = why.reason == "fan-late"
+        stall = StallFan(job.id, job.run_id, job.attempt, worker, verdict, failure, late, self._ttl)
         decision, *more = await self._sender.call(in_fans(job, stall))
         return read_fired(more) or decision
 

@@ -252,3 +252,33 @@ async def test_while_the_run_has_failed_no_opener_is_given_up_and_its_message_st
 
         assert await store.give_up_fan(inner, LATE, worker="w1") == "stale"
         assert (await claimed(store, inner)).waits_s is not None
+
+
+async def test_an_opener_is_not_given_up_where_enough_is_done_between_its_claim_and_that(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        parent, children = await a_fan(store, 2, need=0.5)
+        assert (await when_over(store, parent)).late is not None
+        assert await done(store, children[0]) == "recorded"
+
+        assert await store.give_up_fan(parent, LATE, worker="w1") == "stale"
+        fired = (await when_over(store, parent)).fired
+        assert fired is not None
+        assert (fired.total, fired.done, fired.lost) == (2, 1, 1)
+        assert await run_state(store) is RunState.RUNNING
+
+
+async def test_an_opener_is_not_given_up_by_a_call_that_comes_after_its_redrive(store_url: str) -> None:
+    """Its worker tries for as long as the store is away; another one has met the message and given the job up."""
+    async with a_store(store_url) as store:
+        parent, _ = await a_fan(store, 2)
+        assert (await when_over(store, parent)).late is not None
+        assert await store.give_up_fan(parent, LATE, worker="w1") == "recorded"
+        again = await store.redrive(parent)
+        assert isinstance(again, Job), again
+        await store.mark_redriven(again)
+        await a_fan(store, 2, within=LONG, parent=again)
+
+        assert await store.give_up_fan(parent, LATE, worker="w2") == "stale"
+        assert await run_state(store) is RunState.RUNNING

@@ -4,17 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from mousetrap.dead_letters import DeadLetters, Selection
-from mousetrap.jobs import first_job
+from mousetrap.jobs import Delivery, Done, GiveUp, Job, Message, first_job
 from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
-from mousetrap.run_store import JobFilter, StoredRun
+from mousetrap.run_store import Decided, FanLate, JobFilter, RunStore, StoredRun
 from mousetrap.shapes import JobState, RunState
-from mousetrap.worker.endings import anchored
+from mousetrap.telemetry import Observer
+from mousetrap.worker import WorkerOptions
+from mousetrap.worker.attempts import Attempt
+from mousetrap.worker.claims import Claims
+from mousetrap.worker.endings import ANCHOR, Park, anchored
+from mousetrap.worker.large_payloads import LargePayloads
+from mousetrap.worker.outages import Outages
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues
@@ -164,3 +172,30 @@ def test_the_opener_looks_again_when_the_time_is_over(
     waits_s: float, left_s: float | None, pause_s: float
 ) -> None:
     assert anchored(JOB, 1, waits_s, left_s).after == pause_s
+
+
+class Refuses:
+    """A store that gives no opener up: what it waits for has come meanwhile, or its run has failed."""
+
+    async def give_up_fan(self, job: Job, why: GiveUp, *, worker: str) -> Literal["stale"]:
+        return "stale"
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Decided(Done(msgspec.Raw(b"null"), children=2), 3, late=FanLate(total=2, done=0, lost=0)),
+        Decided(Done(msgspec.Raw(b"2"), forks=("left", "right")), 3, waits_s=1e6),
+    ],
+    ids=["late", "stalled"],
+)
+async def test_the_message_of_an_opener_that_is_not_given_up_stays_an_anchor(claim: Decided) -> None:
+    store, nothing = cast(RunStore, Refuses()), cast(LargePayloads, None)
+    claims = Claims(store, WorkerOptions(name="w"), Outages(), Observer(), nothing)
+    delivery = cast(Delivery, SimpleNamespace(message=Message("m", b"", {ANCHOR: "3"})))
+    attempt = Attempt(JOB, "finds", None, None, [delivery])
+
+    waits = await claims.give_up_fan(attempt, claim)
+
+    assert isinstance(waits, Decided)
+    assert claims.decided(attempt, waits) == Park(JOB, 10.0, anchor=3)

@@ -126,8 +126,9 @@ function transitions.close(job, run, attempt, fence, worker, verdict, following,
 end
 
 -- Nothing was decided of a job's children for long, so perhaps no message has them: what the job came to is replaced by that it was
--- given up. Its fan is open again, and a redrive of it sends all that is not decided.
-function transitions.stall(job, run, attempt, worker, verdict, failure, ttl)
+-- given up. Its fan is open again, and a redrive of it sends all that is not decided. With `late` their time is over, and too few were
+-- done as its message was claimed: what has come since counts, and a redrive since has given them the time again.
+function transitions.stall(job, run, attempt, worker, verdict, failure, late, ttl)
   local held = load_job(run, job)
   if not held then return { 'stale' } end
   if held.state == 'dead' and held.verdict == verdict then return again({ 'recorded' }, run, job, held, ttl, failure) end
@@ -136,7 +137,7 @@ function transitions.stall(job, run, attempt, worker, verdict, failure, ttl)
   local owner = load_run(run)
   if not owner or STOPPED[owner.state] or owner.state == 'completed' then return { 'over' } end
   -- A run that has failed may be repaired: until then no time counts, and the parent's message stays.
-  if owner.state ~= 'queued' then return { 'stale' } end
+  if owner.state ~= 'queued' or (late and not is_too_late(fan, owner)) then return { 'stale' } end
   fan.state, fan.total = 'open', -1  -- what comes yet is counted, and fires nothing until the job has run again
   save_fan(run, fan, ttl)
   held.fence = held.fence + 1

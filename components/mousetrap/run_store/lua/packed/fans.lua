@@ -305,12 +305,15 @@ local function end_overdue(run, fan)
   redis.call('HSET', fan_key(run, fan.job), 'late', fan.late, 'lost', fan.lost)
 end
 
+-- Whether that leaves the join with less than it needs. A fan that is broken has a loss of its own.
+local function is_too_late(fan, owner) return is_overdue(fan, owner) and not is_broken(fan) and fan.done < needed(fan) end
+
 -- The message of a parent whose children's time is over: nil where that ends them, as enough are done; `late` where the parent is to be
--- given up. While a run has failed no time counts, for it may be repaired; nor in a fan that is broken, whose own loss is.
+-- given up. While a run has failed no time counts, for it may be repaired.
 local function judge_time(run, job, held, owner)
   local fan = held.state == 'done' and held.facts.opens and owner.state == 'queued' and load_fan(run, job)
   if not fan or not is_overdue(fan, owner) or is_broken(fan) then return nil end
-  if fan.done < needed(fan) then return { 'late', fan.total, fan.done, fan.lost } end
+  if is_too_late(fan, owner) then return { 'late', fan.total, fan.done, fan.lost } end
   end_overdue(run, fan)
   return nil
 end
