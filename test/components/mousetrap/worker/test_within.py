@@ -1,7 +1,7 @@
 """Tests the time of a fan-out on a worker."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
 from mousetrap.run_store import Decided, FanLate, JobFilter, RunStore, StoredRun
 from mousetrap.shapes import JobState, RunState
 from mousetrap.telemetry import Observer
-from mousetrap.worker import WorkerOptions
+from mousetrap.worker import WorkerOptions, fan_out
 from mousetrap.worker.attempts import Attempt
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.endings import ANCHOR, Park, anchored
@@ -73,10 +73,16 @@ def bound(bench: Workbench, **handlers: Any) -> list[Any]:
 
 
 async def test_the_join_begins_with_what_is_done_when_the_time_is_over(
-    queue_url: str, store_url: str
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others run to their end, which counts nothing."""
-    released = asyncio.Event()
+    monkeypatch.setattr(fan_out, "WINDOW", 6)
+    decided, released = asyncio.Event(), asyncio.Event()
+
+    async def finds(count: int) -> AsyncIterator[int]:
+        for number in range(count):
+            yield number
+        await decided.wait()  # the time begins only then
 
     async def reads(number: int) -> int:
         if number % 2:
@@ -85,24 +91,27 @@ async def test_the_join_begins_with_what_is_done_when_the_time_is_over(
 
     async with (
         workbench_for(papers(), queue_url, store_url) as bench,
-        bench.working(*bound(bench, find=find, read=reads, all=all_of), concurrency=8),
+        bench.working(*bound(bench, find=finds, read=reads, all=all_of), concurrency=8),
     ):
-        run = await bench.ended(await bench.submit(b"6"))
+        run_id = await bench.submit(b"6")
+        await seen(bench, run_id, lambda run: [fan.done for fan in run.fans] == [3])
+        decided.set()
+        run = await bench.ended(run_id)
         released.set()
-        late = await noted_late(bench, run, 3)
+        late = await seen(bench, run_id, lambda run: [it.kind for it in run.timeline].count("late") == 3)
 
     assert (run.state, run.result) == (RunState.COMPLETED, [6, 3, 3, [0, 2, 4]])
     assert [(fan.state, fan.done, fan.lost, fan.late) for fan in run.fans] == [("fired", 3, 3, 3)]
     assert (late.state, late.result) == (run.state, run.result)
 
 
-async def noted_late(bench: Workbench, run: StoredRun, count: int) -> StoredRun:
-    """The run, once its timeline has so many late jobs."""
+async def seen(bench: Workbench, run_id: str, is_so: Callable[[StoredRun], bool]) -> StoredRun:
+    """The run, once that is so."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
-            found = await bench.store.get(run.id)
+            found = await bench.store.get(run_id)
             assert found is not None
-            if [event.kind for event in found.timeline].count("late") == count:
+            if is_so(found):
                 return found
 
 
