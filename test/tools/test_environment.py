@@ -1,6 +1,8 @@
-"""Tests the commands that the making of `.venv` leaves in it."""
+"""Tests how `.venv` is made, and the commands that are left in it."""
 
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,14 +16,62 @@ esac
 """
 
 
+#: Stands for the machine's Python: makes such a `.venv`, unless it is to wait while it does.
+_MAKES_IT = """#!/bin/sh
+case "$*" in
+*venv*)
+    mkdir -p .venv/bin
+    if [ -p waits ]; then echo begun > waits; exec sleep 600; fi
+    cp stand-in .venv/bin/python
+    echo made >> made ;;
+esac
+"""
+#: As a making that was stopped leaves it.
+_WITHOUT_PIP = """#!/bin/sh
+case "$*" in *pip*) echo "No module named pip" >&2; exit 1 ;; esac
+"""
+
+
+def test_a_venv_that_was_left_without_pip_is_made_again(tmp_path: Path) -> None:
+    checkout = _checkout(tmp_path)
+    _executable(checkout / ".venv" / "bin" / "python", _WITHOUT_PIP)
+
+    for _ in range(2):
+        subprocess.run(
+            [checkout / "tools" / "environment", "run"],
+            env=_with_python(checkout),
+            check=True,
+            capture_output=True,
+        )
+
+    assert (checkout / "made").read_text() == "made\n"
+    assert (checkout / ".venv" / ".run").exists()
+
+
+def test_a_making_that_is_interrupted_leaves_no_venv_and_says_so_in_one_line(tmp_path: Path) -> None:
+    checkout = _checkout(tmp_path)
+    os.mkfifo(checkout / "waits")
+    making = subprocess.Popen(
+        [checkout / "tools" / "environment", "run"],
+        env=_with_python(checkout),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    (checkout / "waits").read_text()  # so that it is at work
+
+    os.killpg(making.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
+    _, said = making.communicate(timeout=60)
+
+    assert making.returncode == 130
+    assert not (checkout / ".venv").exists()
+    assert said.splitlines()[1:] == ["stopped before .venv was whole: the same command makes it again"]
+
+
 def test_a_command_of_a_checkout_is_found_through_a_link_from_elsewhere(tmp_path: Path) -> None:
-    checkout, link = tmp_path / "checkout", tmp_path / "bin" / "mousetrap"
-    for folder in ("tools", ".venv/bin", "projects/cli"):
-        (checkout / folder).mkdir(parents=True)
-    shutil.copy(ROOT / "tools" / "environment", checkout / "tools")
+    checkout, link = _checkout(tmp_path), tmp_path / "bin" / "mousetrap"
     python = checkout / ".venv" / "bin" / "python"
-    python.write_text(_PYTHON)
-    python.chmod(0o755)
+    _executable(python, _PYTHON)
     subprocess.run([checkout / "tools" / "environment", "run"], check=True, capture_output=True)
     link.parent.mkdir()
     link.symlink_to(checkout / ".venv" / "bin" / "mousetrap")
@@ -29,3 +79,22 @@ def test_a_command_of_a_checkout_is_found_through_a_link_from_elsewhere(tmp_path
     called = subprocess.run([link, "runs", "a b"], check=True, capture_output=True, text=True)
 
     assert called.stdout.strip() == f"{python.resolve()} -P -m mousetrap.cli runs a b"
+
+
+def _checkout(folder: Path) -> Path:
+    checkout = folder / "checkout"
+    for each in ("tools", ".venv/bin", "projects/cli"):
+        (checkout / each).mkdir(parents=True)
+    shutil.copy(ROOT / "tools" / "environment", checkout / "tools")
+    _executable(checkout / "stand-in", _PYTHON)
+    _executable(checkout / "python", _MAKES_IT)
+    return checkout
+
+
+def _executable(file: Path, text: str) -> None:
+    file.write_text(text)
+    file.chmod(0o755)
+
+
+def _with_python(checkout: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHON": str(checkout / "python")}
