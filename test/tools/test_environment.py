@@ -1,4 +1,4 @@
-"""Tests how `.venv` is made, and the commands that are left in it."""
+"""Tests how `.venv` is made, and the commands in it."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ def test_a_venv_that_was_left_without_pip_is_made_again(tmp_path: Path) -> None:
     assert (checkout / ".venv" / ".run").exists()
 
 
-def test_a_making_that_is_interrupted_leaves_no_venv_and_says_so_in_one_line(tmp_path: Path) -> None:
+def test_a_making_that_is_interrupted_leaves_no_venv_and_writes_one_line(tmp_path: Path) -> None:
     checkout = _checkout(tmp_path)
     os.mkfifo(checkout / "waits")
     making = subprocess.Popen(
@@ -61,11 +61,11 @@ def test_a_making_that_is_interrupted_leaves_no_venv_and_says_so_in_one_line(tmp
     (checkout / "waits").read_text()  # so that it is at work
 
     os.killpg(making.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
-    _, said = making.communicate(timeout=60)
+    _, errors = making.communicate(timeout=60)
 
     assert making.returncode == 130
     assert not (checkout / ".venv").exists()
-    assert said.splitlines()[1:] == ["stopped before .venv was whole: the same command makes it again"]
+    assert errors.splitlines()[1:] == ["stopped before .venv was whole: the same command makes it again"]
 
 
 def test_a_command_of_a_checkout_is_found_through_a_link_from_elsewhere(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ from mousetrap.settings import masked
 #: Characters of an error's text.
 _MAX_TEXT = 500
 
+#: Where declarations are refused.
+_DECLARATIONS = ("mousetrap.handlers.", "mousetrap.pipeline.", "mousetrap.retry.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotLoaded:
@@ -23,13 +26,14 @@ class NotLoaded:
     place: str
     #: Without secrets.
     error: str
+    #: Empty where the error has it.
     advice: str
     #: Whether the target itself failed, and not one of many modules in it.
     explicit: bool
 
     def __str__(self) -> str:
         at = f" ({self.place})" if self.place else ""
-        return f"{self.name}{at}: {self.error}; {self.advice}"
+        return f"{self.name}{at}: {self.error}{f'; {self.advice}' if self.advice else ''}"
 
 
 def not_imported(target: str, module: str, error: BaseException, *, explicit: bool) -> NotLoaded:
@@ -70,7 +74,15 @@ def _advice(module: str, error: BaseException) -> str:
             return "correct this line"
         case SystemExit():
             return "it ends the program when it is imported: move that under `if __name__ == '__main__':`"
+        case ValueError() if _is_ours(error):
+            return ""
     return f"correct what the module does when it is imported; `python -c 'import {module}'` shows it all"
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether a declaration was refused: that names the fix."""
+    raised_in = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return raised_in[-1:] != [] and raised_in[-1].startswith(_DECLARATIONS)
 
 
 def _is_part(name: str, module: str) -> bool:

@@ -10,7 +10,17 @@ from mousetrap.handlers.call import Call, input_of
 from mousetrap.handlers.context import Context
 from mousetrap.handlers.fan_steps import Part, Step, parts_of
 from mousetrap.handlers.task import Task
-from mousetrap.pipeline import REQUIRED, All, Each, Pipeline, Stage, is_gathered, item_of
+from mousetrap.pipeline import (
+    REQUIRED,
+    All,
+    Each,
+    Pipeline,
+    Stage,
+    is_gathered,
+    item_of,
+    type_text,
+    type_texts,
+)
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -123,13 +133,17 @@ def chain(name: str, /, *tasks: Any, **options: Unpack[ChainOptions]) -> Any:
     for (before, after), stage in zip(pairwise(parts), stages[1:], strict=True):
         if after.edge is None:
             _check_neighbours(name, before.task, after.task, stage)
-    pipeline = Pipeline(
-        name=name,
-        description=options.get("description") or _description([part.task for part in parts]),
-        stages=tuple(stages),
-        expires_after=options.get("expires_after"),
-        in_place=options.get("in_place", False),
-    )
+    _check_once(name, [part.task for part in parts])
+    try:
+        pipeline = Pipeline(
+            name=name,
+            description=options.get("description") or _description([part.task for part in parts]),
+            stages=tuple(stages),
+            expires_after=options.get("expires_after"),
+            in_place=options.get("in_place", False),
+        )
+    except ValueError as error:
+        raise ValueError(_with_places(str(error), parts)) from None
     return Chain(pipeline, tuple(part.task.bound_to(pipeline) for part in parts), parts[0].task)
 
 
@@ -154,21 +168,66 @@ def _check_rows(chain_name: str, tasks: Sequence[Any]) -> None:
             task = parts[0].task
             raise ValueError(f"chain {chain_name!r}: {task.name!r} ({task.place}) {wrong}")
         before = parts
+    last = parts_of(tasks[-1])[-1].task if tasks else None
+    if last is not None and (item := item_of(last.stage.output)) is not None:
+        raise ValueError(
+            f"chain {chain_name!r}: {last.name!r} ({last.place}) gives {type_text(last.stage.output)}, and nothing takes its items: "
+            f"write each(…) after it, of a task that takes {type_text(item)}, or give a list"
+        )
 
 
 def _misplaced(part: Part, before: Sequence[Part] | None) -> str:
     """What is wrong with a part behind those before it; empty where nothing is."""
     task, edge = part.task, part.edge
     inputs = task.parameters.inputs
+    if edge is None and inputs and is_gathered(inputs[0].contract):
+        row = (
+            f"each(…), gather({task.name})"
+            if before is None or before[0].edge is not Each
+            else f"gather({task.name})"
+        )
+        first = ", and is the first: put a task that gives Many before it, and" if before is None else ":"
+        return f"takes {type_text(inputs[0].contract)}{first} write {row}"
     if before is None:
         what = "joins" if edge is All else "takes each item of"
         return f"{what} what is before it, and is the first: put a task before it" if edge else ""
-    if edge is None and inputs and is_gathered(inputs[0].contract):
-        return f"takes {task.stage.input}: write gather({task.name})"
+    if edge is All and before[0].edge is not Each:
+        return f"joins what each(…) began, and none is before it: write each(…) before gather({task.name})"
     if before[0].edge is Each and edge is not All:
         row = f"each({before[-1].task.name}, {task.name})"
         return f"follows each(…) without a gather: write {row}, or gather first"
     return ""
+
+
+def _check_once(chain_name: str, tasks: Sequence[Task[..., Any]]) -> None:
+    """A run has one stage of a name, and a queue one stage."""
+    for place, task in enumerate(tasks):
+        for other in tasks[:place]:
+            where = f"chain {chain_name!r}: {task.name!r} ({task.place})"
+            if other is task:
+                name = f"{task.name}_again"
+                raise ValueError(
+                    f"{where} is in it twice: make a second task of its function, as {name} = "
+                    f"task(name={name!r})({task.function.__name__}.function), and write that in the second place"
+                )
+            for what, one, two in (
+                ("name", other.name, task.name),
+                ("queue", other.stage.queue, task.stage.queue),
+            ):
+                if one == two:
+                    raise ValueError(
+                        f"{where} has the {what} {one!r}, as {other.name!r} ({other.place}) has: write another one, as "
+                        f"@task({what}={f'{one}_again'!r})"
+                    )
+
+
+def _with_places(refusal: str, parts: Sequence[Part]) -> str:
+    """What Pipeline refuses, with the place of each function where its stage is named first."""
+    whole, _, text = refusal.partition(": ")
+    for part in parts:
+        name = repr(part.task.name)
+        text = text.replace(name, f"{name} ({part.task.place})", 1)
+    return f"{whole}: {text}" if text else refusal
 
 
 def _later_stage(chain_name: str, part: Part, before: Stage) -> Stage:
@@ -188,11 +247,12 @@ def _later_stage(chain_name: str, part: Part, before: Stage) -> Stage:
 def _check_neighbours(chain_name: str, task: Task[..., Any], following: Task[..., Any], stage: Stage) -> None:
     if (item := item_of(task.stage.output)) is not None:
         raise ValueError(
-            f"chain {chain_name!r}: {task.name!r} ({task.place}) gives {task.stage.output}, and {following.name!r} would take all of it: "
-            f"write each({following.name}), which takes {item}, or give a list"
+            f"chain {chain_name!r}: {task.name!r} ({task.place}) gives {type_text(task.stage.output)}, and {following.name!r} would take "
+            f"all of it: write each({following.name}), which takes {type_text(item)}, or give a list"
         )
     if task.stage.output != stage.input:
+        given, taken = type_texts(task.stage.output, stage.input)
         raise ValueError(
-            f"chain {chain_name!r}: {task.name!r} ({task.place}) gives {task.stage.output}, but {following.name!r} "
-            f"({following.place}) takes {stage.input}: make them the same type"
+            f"chain {chain_name!r}: {task.name!r} ({task.place}) gives {given}, but {following.name!r} ({following.place}) takes {taken}: "
+            "make them the same type"
         )

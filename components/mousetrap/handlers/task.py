@@ -35,6 +35,7 @@ from mousetrap.pipeline import (
     is_gathered,
     item_of,
     named_fields,
+    type_text,
     write,
 )
 from mousetrap.retry import RetryPolicy
@@ -178,7 +179,7 @@ class Task(Generic[P, O_co]):
 
     def _refused(self) -> TaskRefused:
         gives = item_of(self.stage.output) is not None
-        what = f"gives {self.stage.output}" if gives else f"takes {self.stage.input}"
+        what = f"gives {type_text(self.stage.output)}" if gives else f"takes {type_text(self.stage.input)}"
         return TaskRefused(
             self.function,
             f"it {what}, and so is a part of a chain: write chain('name', find, each(read), gather(total)), and use that",
@@ -225,7 +226,7 @@ class Task(Generic[P, O_co]):
         except ContractBroken as error:
             raise TaskRefused(
                 self.function,
-                f"the default of {parameter.name!r} does not fit its annotation {parameter.contract}: {error}",
+                f"the default of {parameter.name!r} does not fit its annotation {type_text(parameter.contract)}: {error}",
             ) from error
 
 

@@ -50,6 +50,7 @@ from mousetrap.pipeline.payload import (
 )
 from mousetrap.pipeline.serializer import Serializer, SerializerMissing
 from mousetrap.pipeline.stage import Fallback, Stage
+from mousetrap.pipeline.type_text import type_text, type_texts
 
 __all__ = [
     "MOST_NESTED",
@@ -110,6 +111,8 @@ __all__ = [
     "schema",
     "shown_payload",
     "takes_gathered",
+    "type_text",
+    "type_texts",
     "use_pages",
     "write",
     "write_manifests",

@@ -23,7 +23,11 @@ def check_need(where: str, need: Any, *, is_join: bool) -> None:
         raise ValueError(
             f"{where}: need is 1, which is one job or all of them: write 1.0 for all, or a small share, as 0.000001, for any one"
         )
-    if isinstance(need, float) and 1 < need <= 100:
+    if isinstance(need, float) and 1 < need < 10:  # 1.5 is no percentage
+        advice = (
+            f"write a whole number of jobs, as {math.ceil(need)}, or a share of them of at most 1.0, as 0.95"
+        )
+    elif isinstance(need, float) and 10 <= need <= 100:
         advice = f"write the share as {need / 100:g}, or a whole number of jobs as {math.ceil(need)}"
     else:
         advice = "write the share of the jobs that must be done, as 0.95, or a whole number of them, as 20"

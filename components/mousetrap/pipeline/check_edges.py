@@ -17,6 +17,7 @@ from mousetrap.pipeline.graph import Graph
 from mousetrap.pipeline.json_schema import JsonSchema
 from mousetrap.pipeline.many import item_of
 from mousetrap.pipeline.stage import Stage
+from mousetrap.pipeline.type_text import type_text, type_texts
 
 
 def check_edges(pipeline: str, stages: Sequence[Stage]) -> None:
@@ -57,8 +58,8 @@ def _check_fallback(stage: Stage, target: Stage) -> None:
     taken: Any = stage.input
     if not _is_known(taken) and target.input != Fallen[taken]:
         raise ValueError(
-            f"stage {stage.name!r} falls back to {target.name!r}, which takes {_shown(target.input)}: make its input "
-            f"Fallen[{_shown(taken)}], of what {stage.name!r} takes"
+            f"stage {stage.name!r} falls back to {target.name!r}, which takes {type_text(target.input)}: make its input "
+            f"Fallen[{type_text(taken)}], of what {stage.name!r} takes"
         )
 
 
@@ -66,11 +67,11 @@ def _check_input(stage: Stage) -> None:
     """What a stage takes of fan-outs."""
     if (item := item_of(stage.input)) is not None:
         raise ValueError(
-            f"stage {stage.name!r} takes {_shown(stage.input)}: take {_shown(item)}, and write after=Each('stage'), or take a list"
+            f"stage {stage.name!r} takes {type_text(stage.input)}: take {type_text(item)}, and write after=Each('stage'), or take a list"
         )
     if is_gathered(stage.input) and edge_of(stage.after) != "gather":
         raise ValueError(
-            f"stage {stage.name!r} takes {_shown(stage.input)}, and joins nothing: write after=All('stage'), with the stage that the "
+            f"stage {stage.name!r} takes {type_text(stage.input)}, and joins nothing: write after=All('stage'), with the stage that the "
             "jobs of a fan-out end with"
         )
     if edge_of(stage.after) in ("gather", "join") and stage.serializer != "json":
@@ -83,11 +84,11 @@ def _check_output(stage: Stage) -> None:
     """What a stage gives of fan-outs."""
     if is_gathered(stage.output):
         raise ValueError(
-            f"stage {stage.name!r} gives {_shown(stage.output)}, which a join takes and no stage gives: give what it makes of it"
+            f"stage {stage.name!r} gives {type_text(stage.output)}, which a join takes and no stage gives: give what it makes of it"
         )
     if item_of(stage.output) is not None and stage.on_failure != "fail":
         raise ValueError(
-            f"stage {stage.name!r} gives {_shown(stage.output)}, and what it has opened goes on when it is given up: leave out its "
+            f"stage {stage.name!r} gives {type_text(stage.output)}, and what it has opened goes on when it is given up: leave out its "
             "on_failure, and catch in its handler what is to be left out"
         )
 
@@ -109,7 +110,7 @@ def _check_followers(stage: Stage, graph: Graph, by_name: Mapping[str, Stage]) -
         _check_each(stage, following[0])
     elif (item := item_of(stage.output)) is not None:
         raise ValueError(
-            f"stage {stage.name!r} gives {_shown(stage.output)}, and no stage takes its items: let one that takes {_shown(item)} follow "
+            f"stage {stage.name!r} gives {type_text(stage.output)}, and no stage takes its items: let one that takes {type_text(item)} follow "
             f"with after=Each({stage.name!r}), or give a list"
         )
     elif graph.fork(stage.name):
@@ -128,13 +129,13 @@ def _check_each(stage: Stage, following: Stage) -> None:
     where = f"{following.name!r} takes each item of {stage.name!r}"
     if item is None:
         raise ValueError(
-            f"{where}, which gives {_shown(stage.output)}: make its output Many[{_shown(following.input)}], and its handler a generator "
+            f"{where}, which gives {type_text(stage.output)}: make its output Many[{type_text(following.input)}], and its handler a generator "
             "of these"
         )
     if item != following.input and members(item) != members(following.input):
+        given, taken = type_texts(stage.output, following.input)
         raise ValueError(
-            f"{where}, which gives {_shown(stage.output)}, but {following.name!r} takes {_shown(following.input)}: make them the same "
-            "contract"
+            f"{where}, which gives {given}, but {following.name!r} takes {taken}: make them the same contract"
         )
 
 
@@ -144,16 +145,17 @@ def _check_gather(stage: Stage, before: Sequence[Stage], given: Any) -> None:
     if isinstance(stage.after, All) and not stage.after.keep:
         if stage.input != Gathered[None]:
             raise ValueError(
-                f"stage {stage.name!r} joins jobs whose outputs are not kept, but takes {_shown(stage.input)}: make its input "
+                f"stage {stage.name!r} joins jobs whose outputs are not kept, but takes {type_text(stage.input)}: make its input "
                 "Gathered[None], or leave out keep=False"
             )
         return
     expected: Any = Gathered[given]
     if stage.input != expected:
         names = " and ".join(repr(each.name) for each in before)
+        taken, right, item = type_texts(stage.input, expected, given)
         raise ValueError(
-            f"stage {stage.name!r} joins {names}, which {'give' if len(before) > 1 else 'gives'} {_shown(given)}, but takes "
-            f"{_shown(stage.input)}: make its input {_shown(expected)}"
+            f"stage {stage.name!r} joins {names}, which {'give' if len(before) > 1 else 'gives'} {item}, but takes {taken}: make its "
+            f"input {right}"
         )
 
 
@@ -162,7 +164,7 @@ def _check_join(stage: Stage, given: Mapping[str, Any]) -> None:
     if _is_known(stage.input):
         return
     names = list(given)
-    where = f"stage {stage.name!r} joins {' and '.join(map(repr, names))}, and takes {_shown(stage.input)}"
+    where = f"stage {stage.name!r} joins {' and '.join(map(repr, names))}, and takes {type_text(stage.input)}"
     fields, required = _fields(stage.input)
     if missing := [name for name in names if name not in fields]:
         raise ValueError(
@@ -174,8 +176,9 @@ def _check_join(stage: Stage, given: Mapping[str, Any]) -> None:
         )
     for name, contract in given.items():
         if (taken := fields[name]) != contract and members(taken) != members(contract):
+            field, output = type_texts(taken, contract)
             raise ValueError(
-                f"{where}, whose field {name!r} is {_shown(taken)}, but {name!r} gives {_shown(contract)}: make them the same contract"
+                f"{where}, whose field {name!r} is {field}, but {name!r} gives {output}: make them the same contract"
             )
 
 
@@ -202,9 +205,10 @@ def _check_fork(stage: Stage, following: Stage) -> None:
             if part
             else "make them the same contract"
         )
+        output, taken = type_texts(given, following.input)
         raise ValueError(
-            f"stage {stage.name!r} gives {_shown(given)} to each stage that follows it, as All joins them, but {following.name!r} takes "
-            f"{_shown(following.input)}: {advice}"
+            f"stage {stage.name!r} gives {output} to each stage that follows it, as All joins them, but {following.name!r} takes "
+            f"{taken}: {advice}"
         )
 
 
@@ -214,9 +218,9 @@ def _check_chain(stage: Stage, following: Stage) -> None:
         return
     if given != following.input:
         skips = ", as its failures are skipped" if stage.on_failure == "skip" else ""
+        output, taken = type_texts(given, following.input)
         raise ValueError(
-            f"stage {stage.name!r} gives {_shown(given)}{skips}, but {following.name!r} takes {_shown(following.input)}: make them the "
-            "same contract"
+            f"stage {stage.name!r} gives {output}{skips}, but {following.name!r} takes {taken}: make them the same contract"
         )
 
 
@@ -228,7 +232,7 @@ def _check_branch(stage: Stage, following: Sequence[Stage]) -> None:
     where = f"stage {stage.name!r} is followed by {names}"
     odd = [each for each in given if not _is_seen_in_values(each)]
     if len(given) < 2 or odd:
-        what = f"{_shown(odd[0])} is no class of a value" if odd else f"it gives {_shown(stage.output)}"
+        what = f"{type_text(odd[0])} is no class of a value" if odd else f"it gives {type_text(stage.output)}"
         raise ValueError(
             f"{where}, and {what}: make its output a union of classes, as `Short | Long`, whose members say which of them runs; where all "
             f"of them are to run, join them in one stage with after=All({', '.join(repr(each.name) for each in following)})"
@@ -243,12 +247,12 @@ def _check_members(where: str, stage: Stage, following: Sequence[Stage]) -> None
         takers = [each.name for each in following if member in members(each.input)]
         if len(takers) != 1:
             who = " and ".join(map(repr, takers)) + " both take" if takers else "none of them takes"
-            raise ValueError(f"{where}, and {who} {_shown(member)}: each member is taken by one stage")
+            raise ValueError(f"{where}, and {who} {type_text(member)}: each member is taken by one stage")
     for each in following:
         for member in members(each.input):
             if member not in given:
                 raise ValueError(
-                    f"{where}, and {each.name!r} takes {_shown(member)} too, which {stage.name!r} does not give: leave it out of "
+                    f"{where}, and {each.name!r} takes {type_text(member)} too, which {stage.name!r} does not give: leave it out of "
                     f"the input of {each.name!r}"
                 )
 
@@ -263,9 +267,3 @@ def _is_seen_in_values(member: Any) -> bool:
 def _is_known(contract: Any) -> bool:
     """Whether it is of a manifest: the worker that wrote it has the types, and has checked them."""
     return isinstance(contract, JsonSchema)
-
-
-def _shown(contract: Any) -> str:
-    if contract is NoneType:
-        return "None"
-    return str(contract)

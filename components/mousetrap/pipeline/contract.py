@@ -13,6 +13,7 @@ from mousetrap.pipeline.json_schema import JsonSchema
 from mousetrap.pipeline.many import item_of
 from mousetrap.pipeline.msgspec_contract import MsgspecContract
 from mousetrap.pipeline.pydantic_contract import PydanticContract, is_pydantic
+from mousetrap.pipeline.type_text import type_text
 from mousetrap.retry import error_text
 
 
@@ -63,7 +64,7 @@ def require_json_form(what: str, contract: Any) -> None:
         _checked(contract)
     except Exception as error:  # resolving the names in a class's annotations runs its module's code
         raise ValueError(
-            f"{what} is {contract!r}, which has no JSON form: {error_text(error, MAX_TEXT)}. Use a msgspec.Struct, a "
+            f"{what} is {type_text(contract)}, which has no JSON form: {error_text(error, MAX_TEXT)}. Use a msgspec.Struct, a "
             "dataclass, a TypedDict, a NamedTuple, a pydantic model or built-in types"
         ) from error
 

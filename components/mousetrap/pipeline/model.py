@@ -50,8 +50,10 @@ class Pipeline:
             )
         for attribute in ("name", "queue"):
             values = [getattr(stage, attribute) for stage in self.stages]
-            if len(set(values)) != len(values):
-                raise ValueError(f"pipeline {self.name!r} uses a {attribute} twice: {values}")
+            if twice := next((value for value in values if values.count(value) > 1), None):
+                raise ValueError(
+                    f"pipeline {self.name!r} uses the {attribute} {twice!r} twice: give each stage a {attribute} of its own"
+                )
         check_edges(self.name, self.stages)
 
     @property

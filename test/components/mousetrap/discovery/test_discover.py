@@ -131,6 +131,24 @@ def test_whatever_a_module_raises_is_a_fact_with_its_place(
     assert failure.advice.startswith(advice)
 
 
+def test_a_declaration_that_is_refused_has_its_own_fix_alone(write: Write, tmp_path: Path) -> None:
+    write(
+        "odd.py",
+        "from mousetrap.pipeline import All, Pipeline, Stage\n"
+        "A = Stage(name='a', queue='a', input=str, output=int)\n"
+        "Pipeline(name='p', description='', stages=(A, Stage(name='b', queue='b', input=str, output=str)))",
+    )
+    write("odd_need.py", "from mousetrap.pipeline import All\nAll('a', need=1.5)")
+
+    contract, need = discover(["odd.py", "odd_need.py"], tmp_path).failures
+
+    assert contract.advice == need.advice == ""
+    assert str(contract).endswith(
+        "odd.py:13): ValueError: pipeline 'p': stage 'a' gives int, but 'b' takes str: make them the same contract"
+    )
+    assert str(need).endswith("or a share of them of at most 1.0, as 0.95")
+
+
 def test_ctrl_c_ends_it(write: Write, tmp_path: Path) -> None:
     write("interrupted.py", "raise KeyboardInterrupt")
 

@@ -83,13 +83,19 @@ def test_a_later_task_gets_the_value_as_its_first_parameter_and_keeps_its_defaul
         ((fetch, plain), "is no task: write @task above plain"),
         (
             (fetch, fetch),
-            r"'fetch' \(.*test_chain.py:\d+\) gives <class '.*Page'>, but 'fetch'.* takes <class 'str'>",
+            r"'fetch' \(.*test_chain.py:\d+\) gives Page, but 'fetch'.* takes str: make",
         ),
         ((count, fetch), r"'count' \(.*\) gives dict\[str, int\], but 'fetch'"),
         ((fetch, both), "'both' .* gets one value from the task before it, and needs other as well"),
         ((fetch, tick), "takes nothing"),
-        ((fetch, same_queue), "uses a queue twice"),
-        ((same_queue, same_queue), "uses a name twice"),
+        (
+            (fetch, same_queue),
+            r"'same_queue' \(.*test_chain.py:\d+\) has the queue 'pages', as 'fetch' \(.*\) has: write another one, as @task\(queue=",
+        ),
+        (
+            (same_queue, same_queue),
+            r"'same_queue' \(.*test_chain.py:\d+\) is in it twice: make a second task of its function, as same_queue_again = ",
+        ),
     ],
 )
 def test_a_chain_that_cannot_work_is_refused(tasks: tuple[object, ...], what: str) -> None:

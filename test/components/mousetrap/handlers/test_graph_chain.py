@@ -116,30 +116,50 @@ def test_a_task_that_runs_in_chains_alone_has_no_pipeline_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("parts", "what"),
     [
-        ((find, each(clean), gather(sum_up)), "'clean' takes each item of 'find', which gives .*Ref.*, but 'clean' takes .*Text"),
-        ((find, each(read), gather(sum_refs)), "'sum_refs' joins 'read', which gives .*Text.*, but takes .*Gathered.*Ref"),
+        ((find, each(clean), gather(sum_up)), r"'clean' \(.*\.py:\d+\) takes each item of 'find' \(.*\), which gives Many\[Keyed\[Ref\]\], but 'clean' takes Text"),
+        ((find, each(read), gather(sum_refs)), r"'sum_refs' \(.*\.py:\d+\) joins 'read' \(.*\), which gives Text, but takes Gathered\[Ref\]: make its input Gathered\[Text\]"),
         ((find, read), r"'find' \(.*\) gives .*Many.*, and 'read' would take all of it: write each\(read\)"),
         ((find, each(read), clean), r"'clean' .* follows each\(…\) without a gather: write each\(read, clean\), or gather first"),
-        ((count, each(read), gather(sum_up)), "'read' takes each item of 'count', which gives .*int.*: make its output Many"),
-        ((clean, gather(sum_up)), "'sum_up' joins 'clean', which no fan-out leads to"),
+        ((count, each(read), gather(sum_up)), r"'read' \(.*\.py:\d+\) takes each item of 'count' \(.*\), which gives int: make its output Many\[Ref\]"),
+        ((clean, gather(sum_up)), r"'sum_up' \(.*\.py:\d+\) joins what each\(…\) began, and none is before it: write each\(…\) before gather\(sum_up\)"),
         ((find, each(read), each(clean)), r"'clean' .* follows each\(…\) without a gather: write each\(read, clean\)"),
-        ((find, each(read), gather(sum_up), gather(sum_lines)), "'sum_lines' joins 'sum_up', which no fan-out leads to"),
-        ((find, each(read), gather(sum_up), clean), r"'sum_up' \(.*\) gives <class 'str'>, but 'clean'"),
+        ((find, each(read), gather(sum_up), gather(sum_lines)), r"'sum_lines' \(.*\) joins what each\(…\) began"),
+        ((find, each(read), gather(sum_up), clean), r"'sum_up' \(.*\) gives str, but 'clean'"),
         ((find, each(read, count), gather(sum_up)), r"'read' \(.*\) gives .*Text.*, but 'count'"),
         ((each(read), gather(sum_up)), "'read' .* takes each item of what is before it, and is the first"),
         ((gather(sum_up),), "'sum_up' .* joins what is before it, and is the first"),
         ((find, each(plain), gather(sum_up)), "is no task: write @task above plain"),
-        ((find, each(read), gather(clean)), "'clean' joins 'read', .* but takes .*Text.*: make its input .*Gathered"),
+        ((find, each(read), gather(clean)), r"'clean' \(.*\) joins 'read' .* but takes Text: make its input Gathered\[Text\]"),
         ((find, each(read), sum_up), r"'sum_up' \(.*\) takes .*Gathered.*: write gather\(sum_up\)"),
-        ((events, each(read), gather(sum_up)), "'read' takes each item of 'events', which gives None: make its output Many"),
-        ((sum_up,), "'sum_up' takes .*Gathered.*, and joins nothing"),
-        ((find,), "'find' gives .*Many.*, and no stage takes its items"),
+        ((events, each(read), gather(sum_up)), r"'read' .* takes each item of 'events' .*, which gives None: make its output Many"),
+        ((sum_up,), r"'sum_up' \(.*\) takes Gathered\[Text\], and is the first: put a task that gives Many before it, and write each\(…\), gather\(sum_up\)"),
+        ((find,), r"'find' \(.*\) gives Many\[Keyed\[Ref\]\], and nothing takes its items: write each\(…\) after it, of a task that takes Ref"),
         ((lines, each(find), each(read), gather(sum_up), gather(sum_lines)), r"'read' .* follows each\(…\) without a gather"),
     ],
 )  # fmt: skip
 def test_a_graph_that_cannot_work_is_refused(parts: tuple[Any, ...], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         chain("papers", *parts)
+
+
+def test_a_join_without_outputs_is_refused_with_its_place() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"'sum_up' \(.*\.py:\d+\) joins jobs whose outputs are not kept, but takes Gathered\[Text\]",
+    ):
+        chain("papers", find, each(read), gather(sum_up, keep=False))
+
+
+def test_what_a_task_that_is_there_twice_is_advised_to_write_runs() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"'clean' \(.*\) is in it twice: .*clean_again = task\(name='clean_again'\)\(clean.function\)",
+    ):
+        chain("papers", find, each(read, clean, clean), gather(sum_up))
+
+    clean_again = task(name="clean_again")(clean.function)
+
+    assert run(chain("papers", find, each(read, clean, clean_again), gather(sum_up)), "one two") == "ON TW"
 
 
 @pytest.mark.parametrize("need", [1, "most", -1])

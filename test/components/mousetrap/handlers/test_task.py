@@ -304,7 +304,7 @@ class Service:
         (unknown_name, "name 'Missing' is not defined.*import it outside `if TYPE_CHECKING`"),
         (by_place, "take out the `/`"),
         (no_json, r"its input is .*Callable.*, which has no JSON form.*at \$\. Use a msgspec.Struct"),
-        (no_json_result, "its output is <class 'object'>"),
+        (no_json_result, "its output is object, which"),
         (wrong_default, "the default of 'b' does not fit its annotation"),
         (Capital, "stage name 'Capital': use a-z"),
         (lambda: None, "what it returns has no annotation"),

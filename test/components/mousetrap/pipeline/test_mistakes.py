@@ -33,6 +33,14 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
         lambda: All("a", need=95.0),
         "All('a'): need is 95.0: write the share as 0.95, or a whole number of jobs as 95",
     ),
+    (
+        lambda: All("a", need=1.5),
+        "need is 1.5: write a whole number of jobs, as 2, or a share of them of at most 1.0, as 0.95",
+    ),
+    (
+        lambda: Pipeline(name="p", description="", stages=(A, stage("b"), stage("a", queue="c"))),
+        "pipeline 'p' uses the name 'a' twice: give each stage a name of its own",
+    ),
     (lambda: All("a", need=10**20), "All('a'): need is 100000000000000000000: write the share of the jobs"),
     (
         lambda: All("a", keep=None),  # type: ignore[arg-type]
@@ -75,7 +83,7 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
                 stage("c", input=Gathered[str], after=All("b", keep=False)),
             ),
         ),
-        "stage 'c' joins jobs whose outputs are not kept, but takes mousetrap.pipeline.gathered.Gathered[str]: make its input Gathered[None]",
+        "stage 'c' joins jobs whose outputs are not kept, but takes Gathered[str]: make its input Gathered[None]",
     ),
     (
         lambda: Pipeline(
@@ -87,7 +95,7 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
                 stage("c", input=Gathered, after=All("b")),
             ),
         ),
-        "stage 'c' joins 'b', which gives <class 'str'>, but takes <class 'mousetrap.pipeline.gathered.Gathered'>: make its input",
+        "stage 'c' joins 'b', which gives str, but takes Gathered: make its input Gathered[str]",
     ),
 )
 

@@ -34,8 +34,8 @@ def test_a_chain_knows_what_follows_what() -> None:
     ("stages", "what"),
     [
         ((), "no stages"),
-        ((stage("a"), stage("a", queue="b")), "name twice"),
-        ((stage("a", queue="q"), stage("b", queue="q")), "queue twice"),
+        ((stage("a"), stage("a", queue="b")), "name 'a' twice: give each stage a name of its own"),
+        ((stage("a", queue="q"), stage("b", queue="q")), "queue 'q' twice: give each"),
         ((stage("a", gives=str), stage("b")), "make them the same contract"),
     ],
 )
