@@ -165,8 +165,9 @@ def _killed(cluster: Cluster, run: str) -> bool:
 
 def _dead_letters(run: str, facts: RunFacts, state: str | None, letters: list[Job]) -> Iterator[str]:
     # A letter of an earlier round can be a second copy, of which the redrive took the first.
-    round = facts.begun if state == "failed" else facts.redriven
-    current = [job for job in letters if job.generation >= round]
+    rounds = facts.rounds if state == "failed" else {}
+    least = facts.begun if state == "failed" else facts.redriven
+    current = [job for job in letters if job.generation >= rounds.get(job.id, least)]
     if state == "failed" and not current:
         yield f"{run} failed, and has no dead letter"
     if state != "failed" and current:

@@ -73,6 +73,8 @@ class RunFacts:
     #: The newest generation recorded by a redrive, and the newest that a worker was granted.
     redriven: int = 0
     begun: int = 0
+    #: The newest generation of each job that a worker was granted.
+    rounds: dict[str, int] = field(default_factory=dict)
     #: True if the store has forgotten something of it, and if that it had ended.
     forgotten: bool = False
     end_forgotten: bool = False
@@ -271,6 +273,7 @@ class Ledger:
         if self.states.get(run) in ENDS and not repaired and not in_fan and not self._accepted_since(run):
             self._report(f"a job of {run} was granted when the run had ended: {self.states[run]}")
         facts.begun = max(facts.begun, generation)
+        facts.rounds[job] = max(facts.rounds.get(job, 0), generation)
         expires_ms = run_number(server, run, "expires_ms")
         if expires_ms and now_ms >= expires_ms:
             self._report(f"a job of {run} was granted after it had expired")

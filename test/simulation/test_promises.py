@@ -162,6 +162,20 @@ def test_a_broken_payload_reaches_no_handler_and_its_redrive_completes_the_run(
         assert machine.cluster.ledger.states["run1"] == "completed"
 
 
+def test_a_stage_after_the_one_that_was_redriven_has_a_letter_of_its_own(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
+        for name in WORKERS:
+            machine.pause_worker(name=name, seconds=5.0, then=0.0)
+        machine.submit_first(kinds=["large_slow"], then=0.5)
+        machine.damage_payloads(run=1, altered=True, then=20.0)
+        machine.repair_and_redrive(repeat=False, then=35.0)
+        machine.damage_payloads(run=1, altered=True, then=0.0)
+        for name in WORKERS:
+            machine.kill_worker(name=name, back_after=0.5, then=0.0)
+        machine.wait(seconds=70.0)
+        assert machine.cluster.ledger.states == {"run1": "failed"}
+
+
 def test_a_call_that_is_late_is_over_before_the_last_checks(made: type[PromiseMachine]) -> None:
     with _machine(made) as machine:
         machine.fail_a_store_call(who="api", fault=Fault.LATE, then=0.0)
