@@ -85,14 +85,19 @@ def redrive(
     ] = None,
 ) -> None:
     """Send dead letters round again: their attempts are counted from one again."""
+    from mousetrap.cli.output import print_line
+
     letters = _selected(context.obj, ids, everything)
     if given is not None:
         _redrive_edited(letters.ids, given)
         return
     with open_api() as api:
         letters = _whole(api, letters)
+        is_late = _is_late(api, letters.run)
         done = _repaired("redrive", lambda limit: api.redrive(letters, rate=rate, limit=limit))
     _print_repaired(done, letters.ids)
+    if is_late and done.redriven:
+        print_line("the run stays as it is: it went on, or ended, without them before")
 
 
 @app.command(cls=FilteringCommand)
@@ -184,6 +189,19 @@ def _whole(api: "Api", letters: "LetterFilter") -> "LetterFilter":
         with suppress(UnknownRun):  # a letter may be kept for longer than its run
             letters = replace(letters, run=with_run(api, letters.run, api.run).value.id)
     return letters
+
+
+def _is_late(api: "Api", run_id: str | None) -> bool:
+    """Whether the run has no use for what it had lost."""
+    from mousetrap.api_client import UnknownRun
+    from mousetrap.cli.tables.jobs import goes_without_lost
+
+    if run_id is None:
+        return False
+    try:
+        return goes_without_lost(api.run(run_id).value)
+    except UnknownRun:
+        return False
 
 
 def _confirm(count: int) -> None:

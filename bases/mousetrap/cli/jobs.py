@@ -25,11 +25,14 @@ def jobs(
     from mousetrap.api_client import JobFilter
     from mousetrap.cli.output import argument, print_reply
     from mousetrap.cli.short_ids import with_run
-    from mousetrap.cli.tables.jobs import jobs_table
+    from mousetrap.cli.tables.jobs import goes_without_lost, jobs_table
 
     wanted = JobFilter(stage=stage, state=state, after=after)
     with open_api(quiet=as_json) as api:
         reply = with_run(api, run, lambda run_id: api.jobs(run_id, wanted, limit=limit))
+        # Another request only where a repair would be offered.
+        lost = not as_json and any(job.letter and job.index for job in reply.value.jobs)
+        is_over = lost and goes_without_lost(with_run(api, run, api.run).value)
     given = {"--stage": stage, "--state": state, "--limit": limit if limit != _LIMIT else None}
     filters = "".join(f" {option} {value}" for option, value in given.items() if value)
-    print_reply(reply, as_json, lambda page: jobs_table(page, argument(run), filters))
+    print_reply(reply, as_json, lambda page: jobs_table(page, argument(run), filters, is_over=is_over))

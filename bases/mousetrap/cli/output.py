@@ -1,10 +1,11 @@
 """Prints tables and JSON, without control characters of others."""
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -16,6 +17,19 @@ from mousetrap.api_client import Reply
 from mousetrap.telemetry import printable, printable_json
 
 Value = TypeVar("Value")
+
+
+class _Unpadded:
+    """A file that is no terminal, without the spaces that fill a table's lines up."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        return self._file.write(re.sub(" +\n", "\n", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class _SafeConsole(Console):
@@ -45,8 +59,9 @@ def terminal(
     stderr: bool = False,
 ) -> Console:
     """Standard output or error, or `file`; no text is read as markup."""
+    out = file or (sys.stderr if stderr else sys.stdout)
     return _SafeConsole(
-        file=file,
+        file=None if out.isatty() else cast(IO[str], _Unpadded(out)),
         width=width,
         quiet=quiet,
         stderr=stderr,

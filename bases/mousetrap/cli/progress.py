@@ -176,12 +176,16 @@ def _with_fan(stages: Stages, fan: Fan) -> Stages:
         replace(
             it,
             state=it.state if not is_over else "failed" if it.lost else "done",
-            note=how_far(counts) if it.name == first else _lost_in_words(it),
+            note=_with_need(how_far(counts), fan) if it.name == first else _lost_in_words(it),
         )
         if it.inside == fan.stage and not it.in_fork and it.state == "running"
         else it
         for it in stages
     )
+
+
+def _with_need(note: str, fan: Fan) -> str:
+    return f"{note}: needs {fan.needs:,} done" if fan.is_short else note
 
 
 def _opened(stage: StageSeen, event: Event) -> StageSeen:

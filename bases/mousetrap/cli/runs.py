@@ -178,7 +178,7 @@ def rerun(
 def _print_run(run: "Run") -> None:
     from mousetrap.cli.output import local_time, terminal, traceback_text
     from mousetrap.cli.result import result_of
-    from mousetrap.cli.tables.runs import run_heading, timeline_table
+    from mousetrap.cli.tables.runs import repair_hints, run_heading, timeline_table
 
     console = terminal()
     console.print(run_heading(run, local_time()))
@@ -190,6 +190,8 @@ def _print_run(run: "Run") -> None:
     if run.failure and run.failure.traceback:
         console.print()
         console.print(traceback_text(run.failure.traceback), soft_wrap=True)
+    if run.state == "failed":
+        console.print(repair_hints(run, with_story=False))
 
 
 def _check_alone(options: "StartOptions", given: str, wait: str | None) -> None:
@@ -272,5 +274,5 @@ def _follow(api: "Api", pipeline: str, run_id: str, as_json: bool) -> None:
     print_reply(reply, as_json, result_of)
     if reply.value.state != "completed":
         if reply.value.state == "failed" and not as_json:
-            console.print(repair_hints(argument(run_id)))
+            console.print(repair_hints(reply.value, with_story=True))
         raise typer.Exit(1)

@@ -46,6 +46,12 @@ class Fan:
     lost: Annotated[int, Doc("How many were given up, or were not decided when their time was over.")]
     #: Of these, how many were not decided then.
     late: int = 0
+    needs: Annotated[int | None, Doc("How many must be done; null while it is open.")] = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether too many are lost for what must be done."""
+        return self.total is not None and self.needs is not None and self.total - self.lost < self.needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

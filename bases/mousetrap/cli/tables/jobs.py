@@ -10,11 +10,11 @@ from mousetrap.cli.output import argument
 from mousetrap.cli.progress import one_line_value, state_of
 from mousetrap.cli.tables.runs import failure_text, fan_text
 from mousetrap.cli.tables.style import COLOURS, duration, table_of
-from mousetrap.shapes import JobLine, JobPage
+from mousetrap.shapes import JobLine, JobPage, Run, RunState
 
 
-def jobs_table(page: JobPage, run: str, filters: str = "") -> RenderableType:
-    """A page of a run's jobs, and the command for the next one with the same `filters`."""
+def jobs_table(page: JobPage, run: str, filters: str = "", *, is_over: bool = False) -> RenderableType:
+    """A page of a run's jobs, and the command for the next one with the same `filters`; `is_over`: a redrive changes nothing."""
     more = [Text(f"more: mousetrap jobs {run}{filters} --after {page.next}", "dim")] if page.next else []
     if not page.jobs:
         return Group("no job matches" if not more else "no job matches of those that were looked at", *more)
@@ -29,7 +29,14 @@ def jobs_table(page: JobPage, run: str, filters: str = "") -> RenderableType:
         state = Text(word, COLOURS.get(word, ""))
         item = [_item(job)] if has_index else []
         table.add_row(job.id, job.stage, *item, state, str(job.attempt or ""), _took(job), _what(job))
-    return Group(table, *more, *_letters(page.jobs, run))
+    return Group(table, *more, *_letters(page.jobs, run, is_over=is_over))
+
+
+def goes_without_lost(run: Run) -> bool:
+    """Whether what a fan-out has lost comes too late for its run: its join has begun, or the run has ended otherwise."""
+    if run.state in (RunState.COMPLETED, RunState.CANCELLED):
+        return True
+    return bool(run.fans) and all(fan.state == "fired" for fan in run.fans)
 
 
 def _item(job: JobLine) -> str:
@@ -55,11 +62,14 @@ def _what(job: JobLine) -> Text:
     return Text(one_line_value(job.output) if job.state == "done" else job.worker, "dim")
 
 
-def _letters(jobs: Iterable[JobLine], run: str) -> Iterable[RenderableType]:
+def _letters(jobs: Iterable[JobLine], run: str, *, is_over: bool) -> Iterable[RenderableType]:
     """How to see, and to repair, what was given up."""
     failed = [job for job in jobs if job.letter]
     if failed:
         commands = Table.grid(padding=(0, 2))
         commands.add_row("see one", f"mousetrap dead show {argument(failed[0].id[:12])}")
-        commands.add_row("redrive all", f"mousetrap dead redrive --run {run}")
+        if is_over:
+            commands.add_row("redrive", "changes nothing: the run goes on, or has ended, without them")
+        else:
+            commands.add_row("redrive all", f"mousetrap dead redrive --run {run}")
         yield from (Text(), commands)

@@ -141,10 +141,11 @@ def run_heading(run: Run, now: datetime) -> Table:
 
 
 def fan_text(fan: Fan) -> Text:
-    """How far the children of a job are: `7 of 9 children, 2 lost`."""
+    """How far the children of a job are: `7 of 9 children, 2 lost: needs 8 done`."""
     whole = f"{fan.total:,} children" if fan.total is not None else f"{fan.opened:,} children so far"
     text = Text(f"{fan.done + fan.lost:,} of {whole}")
-    return text.append(f", {fan.lost:,} lost", "red") if fan.lost else text
+    text.append(f", {fan.lost:,} lost" if fan.lost else "", "red")
+    return text.append(f": needs {fan.needs:,} done", "red") if fan.is_short else text
 
 
 def _begins_in(run: RunLine, now: datetime) -> float:
@@ -200,13 +201,20 @@ def failure_text(failure: FailureLine | None) -> Text:
     return Text(failure.summary if failure else "", "red")
 
 
-def repair_hints(run: str) -> Table:
-    """What to do about a run that failed."""
-    hints = Table.grid(padding=(0, 2))
-    hints.add_row("", style="dim")
-    hints.add_row("its story", f"mousetrap show {run}", style="dim")
-    hints.add_row("redrive it", f"mousetrap dead redrive --run {run}", style="dim")
-    return hints
+def repair_hints(run: Run, *, with_story: bool) -> RenderableType:
+    """Why the join of a run that failed has not begun, and what to do."""
+    hints, name = Table.grid(padding=(0, 2)), argument(run.id)
+    if with_story:
+        hints.add_row("its story", f"mousetrap show {name}", style="dim")
+    for fan in run.fans:
+        if fan.is_short:
+            hints.add_row(f"{fan.stage}'s lost jobs", f"mousetrap jobs {name} --state failed", style="dim")
+            break
+    hints.add_row("redrive it", f"mousetrap dead redrive --run {name}", style="dim")
+    # The heading of `show` has them already.
+    shown = run.fans if with_story else ()
+    short = [Text.assemble(f"{fan.stage}: ", fan_text(fan)) for fan in shown if fan.is_short]
+    return Group(*short, Text(), hints)
 
 
 def _note(stage: StageSeen) -> Text:

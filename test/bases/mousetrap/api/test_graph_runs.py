@@ -112,7 +112,7 @@ async def test_what_was_lost_is_seen_edited_and_redriven_and_the_join_follows(
         done = (await api.get(f"/runs/{run_id}/jobs", stage="read"))["jobs"]
 
     assert (run["state"], run["failure"]["text"][:7]) == ("failed", "invalid")
-    fan = {"stage": "find", "state": "closed", "opened": 6, "total": 6, "done": 4, "lost": 2}
+    fan = {"stage": "find", "state": "closed", "opened": 6, "total": 6, "done": 4, "lost": 2, "needs": 5}
     assert [{name: it[name] for name in fan} for it in run["fans"]] == [fan]
     assert [(job["index"], job["key"], job["stage"]) for job in failed] == [
         ([2], "x", "read"),

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
-from mousetrap.cli.tables.jobs import jobs_table
-from mousetrap.shapes import FailureLine, Fan, JobLine, JobPage, JobState, Reference
+import pytest
+
+from mousetrap.cli.tables.jobs import goes_without_lost, jobs_table
+from mousetrap.shapes import FailureLine, Fan, JobLine, JobPage, JobState, Reference, Run, RunState
 from support.terminal import shown
 
 AT = 1_767_323_045_000
@@ -44,6 +46,44 @@ def test_jobs_are_a_table_with_what_became_of_them_and_how_to_see_more() -> None
         "see one      mousetrap dead show 61aa5b7e6a1d\n"
         "redrive all  mousetrap dead redrive --run 019b"
     )
+
+
+def test_no_redrive_is_offered_that_changes_nothing() -> None:
+    page = JobPage(jobs=(FIND, READ), next=None)
+
+    lines = shown(jobs_table(page, "019b", is_over=True)).splitlines()
+
+    assert lines[-2:] == [
+        "see one  mousetrap dead show 61aa5b7e6a1d",
+        "redrive  changes nothing: the run goes on, or has ended, without them",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "fans", "is_over"),
+    [
+        ("completed", ("fired",), True),
+        ("cancelled", ("closed",), True),
+        ("running", ("fired",), True),
+        ("running", ("fired", "open"), False),
+        ("failed", ("closed",), False),
+        ("failed", (), False),
+    ],
+)
+def test_what_a_run_has_lost_is_of_no_use_once_it_goes_on_without(
+    state: str, fans: tuple[str, ...], is_over: bool
+) -> None:
+    assert FIND.children
+    run = Run(
+        id="r1",
+        pipeline="papers",
+        state=RunState(state),
+        stage="sum",
+        accepted_ms=AT,
+        updated_ms=AT,
+        fans=tuple(replace(FIND.children, state=each) for each in fans),
+    )
+    assert goes_without_lost(run) is is_over
 
 
 def test_a_job_that_its_run_went_on_without_is_not_shown_as_done() -> None:

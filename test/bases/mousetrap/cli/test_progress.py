@@ -217,13 +217,16 @@ def test_of_stages_of_children_those_that_lost_one_have_failed_with_their_run_un
 
 @pytest.mark.parametrize(
     ("done", "states_of", "note"),
-    [(5, ("failed", "goes on"), "7 of 10, 2 lost"), (8, ("failed", "done"), "10 of 10, 2 lost")],
+    [
+        (5, ("failed", "goes on"), "7 of 10, 2 lost: needs 9 done"),
+        (8, ("failed", "done"), "10 of 10, 2 lost: needs 9 done"),
+    ],
 )
 def test_what_goes_on_beside_a_failure_is_what_is_not_decided_at_the_end(
     done: int, states_of: tuple[str, str], note: str
 ) -> None:
     """The last counts that came can be older than the end."""
-    fan = Fan(job="j1", stage="find", state="closed", opened=10, total=10, done=done, lost=2)
+    fan = Fan(job="j1", stage="find", state="closed", opened=10, total=10, done=done, lost=2, needs=9)
     opener = replace(job(JobState.DONE), children=fan)
     seen = with_jobs(of_children(*BEGUN, GAVE_UP, FAILED), {"find": opener}, decided=True)
 

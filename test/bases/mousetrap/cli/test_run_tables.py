@@ -7,7 +7,14 @@ import pytest
 
 from mousetrap.cli.progress import StageSeen
 from mousetrap.cli.result import result_of
-from mousetrap.cli.tables.runs import event_line, run_heading, runs_table, stages_table, timeline_table
+from mousetrap.cli.tables.runs import (
+    event_line,
+    repair_hints,
+    run_heading,
+    runs_table,
+    stages_table,
+    timeline_table,
+)
 from mousetrap.shapes import Event, Failure, Fan, Run, RunPage, RunState
 from support.terminal import shown
 
@@ -232,6 +239,35 @@ def test_a_run_shows_how_far_its_children_are() -> None:
     heading = shown(run_heading(run, NOW)).splitlines()
     assert "find      7,312 of 10,000 children, 3 lost" in heading
     assert "list      20 of 500 children so far" in heading
+
+
+def test_a_run_whose_join_has_not_what_it_needs_shows_that_and_where_its_lost_jobs_are() -> None:
+    fan = Fan(job="j1", stage="find", state="closed", opened=14, total=14, done=12, lost=2, needs=13)
+    enough = replace(fan, job="j2", stage="list", needs=12)
+    run = Run(
+        id=RUN,
+        pipeline="papers",
+        state=RunState.FAILED,
+        stage="read",
+        updated_ms=AT,
+        accepted_ms=AT,
+        fans=(fan, enough),
+    )
+    heading = shown(run_heading(run, NOW)).splitlines()
+
+    assert "find      14 of 14 children, 2 lost: needs 13 done" in heading
+    assert "list      14 of 14 children, 2 lost" in heading
+    assert shown(repair_hints(run, with_story=True)) == (
+        "find: 14 of 14 children, 2 lost: needs 13 done\n"
+        "\n"
+        f"its story         mousetrap show {RUN}\n"
+        f"find's lost jobs  mousetrap jobs {RUN} --state failed\n"
+        f"redrive it        mousetrap dead redrive --run {RUN}"
+    )
+    assert shown(repair_hints(run, with_story=False)).splitlines()[1:] == [
+        f"find's lost jobs  mousetrap jobs {RUN} --state failed",
+        f"redrive it        mousetrap dead redrive --run {RUN}",
+    ]
 
 
 def test_a_timeline_has_every_attempt_and_its_worker() -> None:
