@@ -1,5 +1,7 @@
 """The commands of `mousetrap`, in the order of its help."""
 
+from typing import Annotated
+
 import typer
 
 from mousetrap.cli import contracts, dead, keys, new, outbox, pipelines, remove
@@ -10,6 +12,7 @@ from mousetrap.cli.jobs import jobs
 from mousetrap.cli.migrate import migrate
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
 from mousetrap.cli.stack import demo, up
+from mousetrap.cli.version import print_version
 from mousetrap.cli.workers import worker, workers
 
 app = typer.Typer(
@@ -18,6 +21,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # it would print local variables, and with them secrets
     rich_markup_mode="rich",
 )
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=print_version, help="Print the version, and end."),
+    ] = False,
+) -> None:
+    pass
+
+
 for command in (demo, up, run, runs, show, jobs, cancel, rerun, debug, worker, workers, migrate, doctor):
     app.command()(command)
 app.add_typer(pipelines.app, name="pipelines")

@@ -4,12 +4,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from mousetrap.api_keys import Scope
 from mousetrap.catalogue import SAMPLE, WORKERS
+from mousetrap.cli import main
 from support.ports import closed_port
 from support.processes import base_command, clean_environment
 
@@ -66,6 +68,26 @@ def test_help_names_every_command_and_loads_no_more_than_it_needs(tmp_path: Path
         "remove",
     ):
         assert f" {command} " in help
+
+
+@pytest.mark.parametrize("wheel", [True, False])
+def test_the_version_is_that_of_the_wheel_or_that_of_no_release(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wheel: bool
+) -> None:
+    def version(name: str) -> str:
+        if not wheel:
+            raise PackageNotFoundError(name)
+        return {"mousetrap-cli": "1.2.3"}[name]
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+
+    assert main(["--version"]) == 0
+    shown = (
+        "mousetrap 1.2.3\n"
+        if wheel
+        else "mousetrap of a checkout, which has no version: `git log -1` shows where it is\n"
+    )
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize(
