@@ -9,6 +9,7 @@ from msgspec import inspect
 from mousetrap.pipeline.contract_broken import MAX_TEXT, ContractBroken, broken
 from mousetrap.pipeline.gathered import is_gathered, written_gathered
 from mousetrap.pipeline.non_finite import non_finite
+from mousetrap.pipeline.type_text import type_text
 from mousetrap.retry import error_text
 
 _encode = msgspec.json.Encoder().encode
@@ -112,7 +113,7 @@ def _hooked_schema(part: type) -> dict[str, Any]:
 
 def _refuse(where: str, part: inspect.Type) -> None:
     if isinstance(part, inspect.CustomType) and not is_gathered(part.cls):
-        raise TypeError(f"msgspec cannot read {part.cls!r}, at {where}")
+        raise TypeError(f"msgspec cannot read {type_text(part.cls)}, at {where}")
     if isinstance(part, inspect.DictType) and isinstance(part.key_type, _NO_KEYS):
         raise TypeError(f"the keys of {where} cannot be texts, as keys of a JSON object are")
 

@@ -77,12 +77,12 @@ class Tree(msgspec.Struct):
 @pytest.mark.parametrize(
     ("contract", "what"),
     [
-        (object, r"msgspec cannot read <class 'object'>, at \$\. Use a msgspec.Struct"),
-        (Plain, r"<class '.*Plain'>, at \$"),
-        (list[Plain], r"<class '.*Plain'>, at \$\[\]"),
-        (dict[str, Plain | None], r"<class '.*Plain'>, at \$\{\}"),
-        (set[Callable[[], int]], r"Callable'>, at \$\[\]"),
-        (Tree, r"Callable'>, at \$\.grow"),
+        (object, r"msgspec cannot read object, at \$\. Use a msgspec.Struct"),
+        (Plain, r"msgspec cannot read Plain, at \$"),
+        (list[Plain], r"msgspec cannot read Plain, at \$\[\]"),
+        (dict[str, Plain | None], r"msgspec cannot read Plain, at \$\{\}"),
+        (set[Callable[[], int]], r"Callable, at \$\[\]"),
+        (Tree, r"Callable, at \$\.grow"),
         (dict[tuple[int, int], str], r"the keys of \$ cannot be texts"),
         ("Tree", "''Tree'' is not supported"),
         (Annotated[int, {}], "unhashable"),

@@ -165,7 +165,7 @@ class Mixed(msgspec.Struct):
         (WithSecret, "asterisks for its secrets"),
         (Callback, "pydantic cannot read it"),
         (list[WithSecret], "asterisks for its secrets"),
-        (Mixed, r"msgspec cannot read <class '.*Word'>, at \$\.word"),
+        (Mixed, r"msgspec cannot read Word, at \$\.word"),
         (Word | Mixed, "pydantic cannot read it"),
     ],
 )
