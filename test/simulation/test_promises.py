@@ -528,6 +528,27 @@ def test_a_run_whose_jobs_are_late_goes_on_without_them_or_has_failed(need: floa
         assert machine.cluster.ledger.states["run1"] == state
 
 
+_LONG_WAY = (Step(),) * 8
+
+
+@pytest.mark.parametrize(
+    ("inner", "kind"),
+    [
+        (FanOut(1, 2, (Step(),), within=3.0), "graph_flaky"),
+        (FanOut(3, 1.0, _LONG_WAY), "graph_lossy"),
+        (FanOut(2, 0.0, (FanOut(3, 1.0, _LONG_WAY[2:]),)), "graph_lossy"),
+        (FanOut(2, 1.0, (Fork((Step(),), _LONG_WAY[2:]),)), "graph_lossy"),
+    ],
+    ids=["late", "lost", "deeper", "fork"],
+)
+def test_nothing_of_what_a_join_goes_on_without_begins_when_its_run_has_completed(
+    inner: FanOut | Fork, kind: str
+) -> None:
+    with _machine(PackedGraphMachine) as machine:
+        machine.submit_first(graph=(FanOut(2, 0.0, (inner,)),), kinds=[kind], then=100.0)
+        assert machine.cluster.ledger.states["run1"] == "completed"
+
+
 def test_a_run_that_has_failed_for_its_time_is_cancelled_while_its_late_jobs_go_on() -> None:
     graph = (Step("skip"), FanOut(7, 2, (Step(locked=True),), within=3.0, keep=False))
     with _machine(GraphMachine) as machine:
@@ -535,6 +556,20 @@ def test_a_run_that_has_failed_for_its_time_is_cancelled_while_its_late_jobs_go_
         assert machine.cluster.ledger.states["run1"] == "failed"
         machine.cancel(run=1, then=100.0)
         assert machine.cluster.ledger.states["run1"] == "cancelled"
+
+
+@pytest.mark.parametrize("happened", [False, True])
+def test_a_worker_that_dies_as_it_leaves_the_broker_keeps_no_message(
+    made: type[PromiseMachine], happened: bool
+) -> None:
+    """Its second call is to leave, for the first one to the store is lost."""
+    with _machine(made) as machine:
+        machine.crash_at_a_next_call(who="ann", calls=2, happened=happened, then=0.0)
+        machine.fail_a_store_call(who="ann", fault=Fault.REQUEST_LOST, then=0.0)
+        machine.submit_first(kinds=["plain"], then=0.02)
+        machine.pause_worker(name="ann", seconds=5.0, then=0.0)
+        machine.stop_worker(name="ann", hurry=True, then=0.0)
+        machine.submit_again(run=1, then=35.0)
 
 
 @pytest.mark.parametrize("calls", range(1, 16))

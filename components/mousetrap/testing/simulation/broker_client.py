@@ -221,6 +221,9 @@ class SimulatedQueue:
         )  # timeouts of a paused process expire in the simulation, but must have no effect
         if (connection := self.connection) is not None:
             connection.send("leaves the broker", connection.close_at_broker)
+            await (
+                self.process.may_act()
+            )  # of one that dies here the broker finds out later, by the connection
             self.connection, connection.open_at_client = None, False
 
     def disconnect(self, *, noticed: bool) -> None:
