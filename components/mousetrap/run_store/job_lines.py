@@ -49,7 +49,7 @@ class FoundJob:
     key: str | None = None
     #: The job whose child it is, or comes after; empty for one in no fan.
     fan: str = ""
-    #: Whether a fan that it is in has gone on without those that were not decided in time.
+    #: Whether a fan that it is in has gone on without what was not decided.
     is_over: bool = False
 
     @property
@@ -86,7 +86,7 @@ class JobsShown:
         return JobLine(**about, state=state, attempt=facts.attempt, worker=facts.worker, **times, **outcome)
 
     def _open(self, state: JobState, found: FoundJob) -> JobState:
-        """Of a run that has stopped, no job goes on; nor does one begin whose time is over, unless it was redriven since."""
+        """Of a run that has stopped, no job goes on; nor does one begin that was gone on without, unless it was redriven since."""
         record = found.job.record
         is_over = found.is_over and state is not JobState.RUNNING and not (record and record.facts.generation)
         return JobState.OVER if state not in _ENDED and (self._is_stopped or is_over) else state

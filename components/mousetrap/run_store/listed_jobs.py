@@ -143,7 +143,7 @@ async def _inside(
     if not opener.job.has_children:
         return
     rest = levels[1:]
-    is_over = opener.is_over or await _is_over(walk, levels[0].opener, opener.job.id)
+    is_over = opener.is_over or await _is_over(walk, levels, opener.job.id)
     async for way in read_ways(walk.client, _fan(walk, levels, opener, first), walk.budget):
         if isinstance(way, int):
             yield JobPlace(stage, (*opener.index, way))
@@ -169,13 +169,14 @@ def _fan(walk: _Walk, levels: Sequence[Level], opener: FoundJob, first: tuple[in
     return FanRead(walk.run_id, opener.job.id, level.child, first[0] if first else 0, ends, level.index)
 
 
-async def _is_over(walk: _Walk, stage: str, opener: str) -> bool:
-    """Whether the time of the children of this job is over, and some were not decided."""
-    if stage not in walk.bounded:
+async def _is_over(walk: _Walk, levels: Sequence[Level], opener: str) -> bool:
+    """Whether the children of this job were gone on without where they are not decided: for their time, or as they are lost with
+    children of their own."""
+    if levels[0].opener not in walk.bounded and not levels[1:]:
         return False
     (reply,) = await walk.client.pipeline([ask_fan(walk.run_id, opener)])
     fan = read_fan(reply)
-    return fan is not None and fan.late > 0
+    return fan is not None and fan.state == "fired"
 
 
 def _row(snapshot: Snapshot) -> Mapping[str, StoredJob]:

@@ -24,7 +24,7 @@ class JobState(StrEnum):
     DONE = "done"
     #: It was given up.
     FAILED = "failed"
-    #: Its run was cancelled, or its time was over, before it ended.
+    #: Before it ended its run was cancelled, its time was over, or a join began without it.
     OVER = "over"
     #: The store's data of it is damaged, or not ours.
     UNREADABLE = "unreadable"

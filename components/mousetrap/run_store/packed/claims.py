@@ -45,8 +45,8 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
     place: int
     run: int = 0
     parent: int = 0
-    #: Of a job in fans whose time may be over.
-    times: tuple[int, ...] = ()
+    #: Of a job in fans that may have gone on without it.
+    around: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -60,8 +60,8 @@ class _Plan:
     grants: dict[tuple[str, float, str], Granted] = field(default_factory=dict)
     #: Of each fan of a run where its run's first byte is, and how far it is opened.
     fans: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    #: Where is whether it has gone on without some.
-    times: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: Where its state is.
+    around: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Claims:
@@ -187,9 +187,9 @@ class Claims:
 
     def _looks(self, plan: _Plan, request: ClaimRequest, plain: Granted, place: int) -> Planned:
         job, call = request.job, plan.call
-        times = self._looks_at_times(plan, job) if request.bounded else ()
+        around = self._looks_around(plan, request)
         if job.fans and is_child(job):
-            return Planned(request, plain, place, *self._looks_at_fan(plan, job), times)
+            return Planned(request, plain, place, *self._looks_at_fan(plan, job), around)
         run = call.add("GETRANGE", packed_run_key(job.run_id), "0", "0")
         parent = 0
         if job.parent:
@@ -199,16 +199,19 @@ class Claims:
         call.keep(job.run_id, job.accepted_ms, plan.now_ms, self._ttl)
         for fan in job.fans:
             call.keep_fan(job.run_id, fan.job, job.accepted_ms, plan.now_ms, self._ttl)
-        return Planned(request, plain, place, run, parent, times)
+        return Planned(request, plain, place, run, parent, around)
 
-    def _looks_at_times(self, plan: _Plan, job: Job) -> tuple[int, ...]:
-        """Where is whether the fans that the job is in have gone on without some: once in a call for all of a fan."""
-        places = []
-        for fan in job.fans:
+    def _looks_around(self, plan: _Plan, request: ClaimRequest) -> tuple[int, ...]:
+        """Where the states of fans are that may have gone on without the job: once in a call for all of a fan.
+
+        The innermost does so only for its time. One around it does so too once it counts that one as lost.
+        """
+        places, job = [], request.job
+        for fan in job.fans if request.bounded else job.fans[:-1]:
             of = job.run_id, fan.job
-            if of not in plan.times:
-                plan.times[of] = plan.call.add("HGET", fan_key(*of), "late")
-            places.append(plan.times[of])
+            if of not in plan.around:
+                plan.around[of] = plan.call.add("HGET", fan_key(*of), "state")
+            places.append(plan.around[of])
         return tuple(places)
 
     def _looks_at_fan(self, plan: _Plan, job: Job) -> tuple[int, int]:
@@ -247,7 +250,7 @@ class Claims:
         One that is not known is for Lua, which writes an event: the run's result is found by that, for no record leads to it.
         """
         job = planned.request.job
-        if planned.times and any(replies[place] not in (None, b"0") for place in planned.times):
+        if planned.around and b"fired" in [replies[place] for place in planned.around]:
             return False
         if job.fans and is_child(job):
             opened = replies[planned.parent]

@@ -190,6 +190,30 @@ async def test_the_first_late_ones_are_noted_beside_a_hundred_that_were_given_up
         assert (kinds.count("gave_up"), kinds.count("late")) == (100, 1)
 
 
+async def test_what_runs_inside_a_child_that_is_late_is_noted_and_its_join_does_not_begin(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        parent, (child, other) = await a_fan(store, 2)
+        _, leaves = await a_fan(store, 3, need=1.0, within=0.0, parent=child)
+        running = [await claimed(store, leaf, bounded=True) for leaf in leaves]
+        await done(store, other)
+        assert (await when_over(store, parent)).fired is not None
+        replies = [
+            await decided(store, leaf, claim, Done(NULL), next_stage="sum", joins=True)
+            for leaf, claim in zip(leaves, running, strict=True)
+        ]
+
+        assert replies[:2] == ["recorded"] * 2
+        assert isinstance(replies[2], Fired)
+        join = leaves[2].joined("sum", b"null", fan=child.id, fence=replies[2].fence)
+        assert isinstance(await claimed(store, join, gathers=True, bounded=True), Over)
+        run = await store.get("r1")
+        assert run is not None
+        assert [event.job for event in run.timeline if event.kind == "late"] == [leaf.id for leaf in leaves]
+        assert [(fan.done, fan.lost, fan.late) for fan in run.fans] == [(1, 1, 1)]
+
+
 async def test_too_few_give_the_opener_up_and_its_redrive_gives_the_time_again(store_url: str) -> None:
     async with a_store(store_url) as store:
         parent, children = await a_fan(store, 4)

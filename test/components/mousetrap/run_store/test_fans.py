@@ -964,6 +964,137 @@ async def test_two_inner_fans_that_break_are_both_to_be_redriven(store_url: str)
         assert isinstance(fired, Fired)
 
 
+# What a fan has gone on without
+
+
+async def left_behind(store: RunStore, *, leaves: int = 4) -> tuple[Job, list[Job], Job, Granted]:
+    """A run whose join has begun without an inner fan: the inner parent; its children, of which the first is lost; and the join.
+
+    The claim is that of the second of these children, which runs.
+    """
+    parent = await opened_run(store)
+    claim, (child, other) = await fanned(store, parent, 2, need=1)
+    await closed(store, parent, claim, 2, need=1)
+    inner = await claimed(store, child)
+    await store.open_children(child, inner.fence, Window(leaves, join=JOIN), worker="w1")
+    children = [child_of(child, index, inner.fence, "leaf") for index in range(leaves)]
+    await closed(store, child, inner, leaves)
+    running = await claimed(store, children[1])
+    assert isinstance(running, Granted)
+    await ended(store, children[0], DEAD)
+    assert isinstance(await claimed(store, child), Decided)  # it may be repaired until the join
+    fired = await ended(store, other)
+    assert isinstance(fired, Fired)
+    join = other.joined("sum", b"{}", fan=fired.fan_job, fence=fired.fence)
+    joining = await claimed(store, join)
+    assert isinstance(joining, Granted)
+    return child, children, join, running
+
+
+@pytest.mark.parametrize("completed", [False, True])
+async def test_no_child_of_a_lost_child_begins_once_the_join_goes_on_without_it(
+    store_url: str, completed: bool
+) -> None:
+    async with a_store(store_url) as store:
+        child, children, join, _ = await left_behind(store)
+        if completed:
+            joining = await claimed(store, join)
+            assert await decided(store, join, joining, Done(NULL), last=True) == "recorded"
+
+        assert isinstance(await claimed(store, children[2]), Over)
+        assert isinstance(await claimed(store, children[3].again()), Over)
+        assert isinstance(await claimed(store, children[1], worker="w2", redelivered=True), Over)
+        letter = await claimed(store, children[0], worker="w2", redelivered=True)
+        assert (letter.outcome, letter.fired) == (DEAD, None)
+        opener = await claimed(store, child, worker="w2", redelivered=True)
+        assert (opener.waits_s, opener.late) == (None, None)
+
+
+@pytest.mark.parametrize("ends", [Done(NULL), RetryLater(0.0, BROKEN), DEAD])
+async def test_one_that_runs_then_counts_nothing_and_what_is_done_is_noted(
+    store_url: str, ends: Outcome
+) -> None:
+    async with a_store(store_url) as store:
+        _, children, _, running = await left_behind(store)
+
+        assert await ended_as(store, children[1], running, ends) == "recorded"
+
+        assert events(store_url, "r1").count("late") == isinstance(ends, Done)
+        assert isinstance(await claimed(store, children[1].again()), Over | Decided)
+        run = await store.get("r1")
+        assert run is not None
+        assert [(fan.state, fan.done, fan.lost) for fan in run.fans] == [("fired", 1, 1)]
+
+
+async def test_what_a_lost_child_had_is_redriven_with_all_that_follows_and_changes_nothing(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        child, children, join, _ = await left_behind(store, leaves=2)
+        again = await redriven(store, children[0])
+        claim = await claimed(store, again)
+        assert isinstance(claim, Granted)
+        follows = again.following("more", b"1", fence=claim.fence)
+        assert await decided(store, again, claim, Done(NULL), next_stage="more") == "recorded"
+        assert await ended(store, follows) == "recorded"
+        fired = await ended(store, children[1])
+        assert isinstance(fired, Fired)
+        inner = await claimed(store, children[1].joined("sum", b"{}", fan=child.id, fence=fired.fence))
+        assert isinstance(inner, Granted)
+
+        joining = await claimed(store, join)
+        assert await decided(store, join, joining, Done(NULL), last=True) == "recorded"
+        assert events(store_url, "r1").count("late") == 1
+        assert await state_of(store) is RunState.COMPLETED
+
+
+@pytest.mark.parametrize("others", ["lost", "open"])
+async def test_one_of_several_that_a_lost_child_has_lost_runs_when_it_is_redriven(
+    store_url: str, others: str
+) -> None:
+    """Its own fan is broken all the same, and the one around that has fired."""
+    async with a_store(store_url) as store:
+        _, children, _, running = await left_behind(store)
+        if others == "lost":
+            await ended_as(store, children[1], running, DEAD)
+
+        again = await redriven(store, children[0])
+
+        assert await ended(store, again) == "recorded"
+        assert events(store_url, "r1").count("late") == 1
+
+
+async def test_a_run_that_fails_after_its_join_is_not_cancelled_for_what_that_went_on_without(
+    store_url: str,
+) -> None:
+    async with a_store(store_url) as store:
+        _, children, join, _ = await left_behind(store)
+        joining = await claimed(store, join)
+        assert await decided(store, join, joining, DEAD) == "recorded"
+
+        assert isinstance(await claimed(store, children[2]), Over)
+        assert await store.cancel("r1") is RunState.FAILED
+
+
+async def test_a_branch_of_a_fork_that_is_lost_ends_the_other_one_with_it(store_url: str) -> None:
+    """The other branches of a fork in a fan are of no use once one is lost, and the fan goes on without it."""
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, (child, other) = await fanned(store, parent, 2, need=1)
+        await closed(store, parent, claim, 2, need=1)
+        forking = await claimed(store, child)
+        fork = Done(NULL, forks=("price", "stock"))
+        assert await decided(store, child, forking, fork, next_stage="sum", join=JOIN) == "recorded"
+        branches = [
+            child_of(child, index, forking.fence, name) for index, name in enumerate(fork.forks or ())
+        ]
+        await ended(store, branches[0], DEAD)
+        assert isinstance(await claimed(store, branches[1]), Granted)
+        assert isinstance(await ended(store, other), Fired)
+
+        assert isinstance(await claimed(store, branches[1]), Over)
+
+
 # Without a join, and forks
 
 

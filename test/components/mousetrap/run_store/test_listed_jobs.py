@@ -276,31 +276,37 @@ async def test_jobs_of_a_cancelled_run_are_over(store_url: str) -> None:
     assert briefly(page.jobs) == [("find", "done"), ("square", 0, "over"), ("square", 1, "over")]
 
 
+NESTED = Pipeline(
+    name="nested",
+    description="Finds books, their pages, and two things of each page.",
+    stages=(
+        stage("books", int, Many[int]),
+        stage("pages", int, Many[int], after=Each("books")),
+        stage("look", int, int, after=Each("pages")),
+        stage("price", int, int, after="look"),
+        stage("stock", int, int, after="look"),
+        stage("meet", Both, int, after=All("price", "stock")),
+        stage("page_sum", Gathered[int], int, after=All("meet")),
+        stage("sum", Gathered[int], int, after=All("page_sum")),
+    ),
+)
+
+
+async def closed_fan(
+    store: RunStore, job: Job, count: int, child: str, join: str, need: float = 1.0
+) -> list[Job]:
+    """The children of a job that has opened so many and is done."""
+    claim = await claimed(store, job)
+    await store.open_children(job, claim.fence, Window(count, join="{}", need=need), worker="w1")
+    closing: dict[str, Any] = {"next_stage": join, "join": "{}", "need": need}
+    await decided(store, job, Done(NULL, children=count), claim, **closing)
+    return [job.child(child, b"1", index=it, fence=claim.fence) for it in range(count)]
+
+
 async def test_fans_in_fans_and_forks_are_listed_by_their_indexes(store_url: str) -> None:
-    nested = Pipeline(
-        name="nested",
-        description="Finds books, their pages, and two things of each page.",
-        stages=(
-            stage("books", int, Many[int]),
-            stage("pages", int, Many[int], after=Each("books")),
-            stage("look", int, int, after=Each("pages")),
-            stage("price", int, int, after="look"),
-            stage("stock", int, int, after="look"),
-            stage("meet", Both, int, after=All("price", "stock")),
-            stage("page_sum", Gathered[int], int, after=All("meet")),
-            stage("sum", Gathered[int], int, after=All("page_sum")),
-        ),
-    )
     async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
-
-        async def fan(job: Job, count: int, child: str, join: str) -> list[Job]:
-            claim = await claimed(store, job)
-            await store.open_children(job, claim.fence, Window(count, join="{}"), worker="w1")
-            await decided(store, job, Done(NULL, children=count), claim, next_stage=join, join="{}")
-            return [job.child(child, b"1", index=it, fence=claim.fence) for it in range(count)]
-
-        books = await fan(await opened_run(store, nested), 2, "pages", "sum")
-        pages = await fan(books[1], 3, "look", "page_sum")
+        books = await closed_fan(store, await opened_run(store, NESTED), 2, "pages", "sum")
+        pages = await closed_fan(store, books[1], 3, "look", "page_sum")
         claim = await claimed(store, pages[2])
         await decided(
             store, pages[2], Done(NULL, forks=("price", "stock")), claim, next_stage="meet", join="{}"
@@ -308,8 +314,8 @@ async def test_fans_in_fans_and_forks_are_listed_by_their_indexes(store_url: str
         stock = pages[2].child("stock", b"1", index=1, fence=claim.fence)
         await decided(store, stock, Done(msgspec.Raw(b"5")), next_stage="meet", joins=True)
 
-        lines = (await listed(store, nested)).jobs
-        small = await all_pages(store, nested, limit=1)
+        lines = (await listed(store, NESTED)).jobs
+        small = await all_pages(store, NESTED, limit=1)
 
     assert briefly(lines) == [
         ("books", "done"),
@@ -323,6 +329,21 @@ async def test_fans_in_fans_and_forks_are_listed_by_their_indexes(store_url: str
     ]
     assert lines[-1].output == 5
     assert small == list(lines)
+
+
+async def test_what_a_join_has_gone_on_without_is_over(store_url: str) -> None:
+    async with open_store(store_url, retention=3600, keyring=KEYRING) as store:
+        books = await closed_fan(store, await opened_run(store, NESTED), 2, "pages", "sum", need=1)
+        pages = await closed_fan(store, books[1], 3, "look", "page_sum")
+        await claimed(store, pages[1])
+        await decided(store, pages[0], DEAD)
+        before = (await listed(store, NESTED, stage="look")).jobs
+        await decided(store, books[0], Done(NULL), next_stage="sum", joins=True)
+
+        after = (await listed(store, NESTED, stage="look")).jobs
+
+    assert [line.state for line in before] == ["failed", "running", "queued"]
+    assert [line.state for line in after] == ["failed", "running", "over"]
 
 
 async def test_a_chain_is_listed_with_its_outputs_and_what_waits(single_url: str, both_families: int) -> None:

@@ -159,7 +159,7 @@ end
 
 -- The end of one way: 1 where it is recorded, or the reply with what it fired; 0 where it is for `done` to judge, as all that fails is.
 local function end_way(at, key, claim, record, index, id)
-  if not at.goes_on or redis.call('GET', key) ~= claim then return 0 end
+  if not at.goes_on or at.is_left or redis.call('GET', key) ~= claim then return 0 end
   at.fan = at.fan or load_fan(at.run, at.parent)
   local slot, fired = index * SLOT, nil
   if is_usual(at.fan, tonumber(index), at.ttl) and redis.call('GETRANGE', at.out, slot, slot) == '\0' then
@@ -184,6 +184,8 @@ local function join(keys, args)
   local at = { run = args[1], of = args[2], parent = string.match(args[2], '%S+$'), out = keys[before], ttl = tonumber(args[4]),
     failure = '', goes_on = state and not STOPPED[state] }
   now, joins = tonumber(args[3]), true
+  places = read_places(at.of)  -- those around the fan: once it is left behind, each end is one that `done` notes
+  at.is_left = is_left_behind(at.run)
   for place = 1, jobs do
     local whole, reply = pcall(end_way, at, keys[before + place], unpack(args, place * 4 + 1, place * 4 + 4))
     replies[place] = whole and reply or 0

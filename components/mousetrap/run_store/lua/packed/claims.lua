@@ -27,6 +27,14 @@ local function agrees_with_parent(run, parent, fence, stage, keep, ttl, is_open)
   return held.state == 'done'
 end
 
+-- Whether nothing is to begin: a fan around the job has gone on without it. One that is decided has what followed from that, and one
+-- that is redriven is let through by its redrive.
+local function comes_too_late(run, known, generation)
+  local state, reached = known and known.state, known and known.facts.generation or 0
+  if state == 'dead' or state == 'redriving' or (state == 'done' and not known.facts.again) then return false end
+  return generation == reached and is_left_behind(run)
+end
+
 -- The reply where an outcome is on record, or the run has ended, or a later attempt is under way; else nil.
 local function recorded_reply(held, attempt, state)
   if STOPPED[state] then return { 'over' } end
@@ -94,6 +102,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   if reopens then owner = nil end
   if not known and not owner and is_forgotten(accepted_ms, ttl) then return { 'forgotten' } end
   -- A plain claim that its worker did not live to take back leaves a record.
+  if comes_too_late(run, known, generation) then return { 'over' } end
   local is_open = not known or (known.state ~= 'done' and known.state ~= 'dead')
   if is_open and not STOPPED[owner and owner.state or ''] then
     local too_early = unopened(run, parent, ttl)
@@ -112,8 +121,6 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     held.fence, held.facts.generation, held.caught_up = fence, generation, true
   end
   if generation < held.facts.generation then return { 'over' } end
-  -- One that was redriven since goes on, and one that was given up has its dead letter.
-  if generation == 0 and held.state ~= 'dead' and is_left_behind(run) then return { 'over' } end
   if parent ~= '' and not is_child(parent) and not STOPPED[owner.state] then
     local agrees, too_early = agrees_with_parent(run, parent, parent_fence, stage, keep, ttl, is_open)
     if too_early then return too_early end

@@ -14,6 +14,7 @@
 --   noted, noted_late  how many that were given up, and how many whose outcome came late, are in the timeline or were after MOST_LOST
 --   within, due        for how long they may go on once the total is known, and until when; 0 for no end
 --   late               how many were not decided when that time was over, and count as lost. Earlier versions write none of these three
+--   again INDEX        that this way was redriven after the fan had fired: its jobs run, and count nothing
 -- and a string of 17 bytes an index: how its way ended (0 not yet, D done, K given up), and the id of the job that it ended with,
 -- whose signed record has the output.
 local SLOT = 17
@@ -280,7 +281,7 @@ local function waited(run, job, held, owner, ttl)
   if state == 'queued' and not fired then
     if now - fan.kept > ttl / 64 then keep_all(run, fan, fan.at, ttl) end
     if keep_children(run, fan, ttl) then return { 'waits', 0 } end
-    -- One that is broken, and that the one around it can do without, may be repaired while the run lives.
+    -- One that is broken, and that the one around it can do without, may be repaired until that one has fired.
     if is_broken(fan) then return { 'waits', math.min(idle, HOUR) } end
     return { 'waits', idle, fan.state == 'closed' and fan.due > 0 and math.max(0, due_at(fan, owner) - now) or nil }
   end
@@ -318,11 +319,12 @@ local function judge_time(run, job, held, owner)
   return nil
 end
 
--- Whether a fan that the call's job is in has gone on without it, as the time was over.
+-- Whether a fan that the call's job is in has fired, so that what is not decided on its way changes nothing any more: the time was
+-- over, or it is in an inner fan that counts as lost. What was redriven since runs all the same.
 local function is_left_behind(run)
   for _, place in ipairs(places or {}) do
-    local late, start = tonumber(redis.call('HGET', fan_key(run, place.job), 'late') or 0) or 0, place.index * SLOT
-    if late > 0 and redis.call('GETRANGE', out_key(run, place.job), start, start) == '\0' then return true end
+    local state, again = read(fan_key(run, place.job), 'state', 'again ' .. place.index)
+    if state == 'fired' and not again then return true end
   end
   return false
 end
@@ -345,7 +347,7 @@ end
 local function send_dropped(run, owner, job, held)
   if owner.state ~= 'queued' or held.state ~= 'done' or not held.facts.opens or held.facts.again then return end
   if (held.facts.decided_ms or 0) >= (owner.facts.late_until_ms or 0) then return end
-  local fan = load_fan(run, job)
+  local fan = not is_left_behind(run) and load_fan(run, job)
   if not fan then return end
   if fan.state == 'fired' then
     if is_join_open(run, fan) then redis.call('HSET', fan_key(run, job), 'by', job) end
@@ -397,7 +399,9 @@ end
 local function with_fans(reply, run, job, held, owner, ttl)
   if reply[1] ~= 'decided' or held.state == 'retrying' or not (places or held.facts.opens) then return reply end
   if owner.state == 'completed' then return reply end
-  reply[5] = judge_time(run, job, held, owner) or count_decided(run, job, held, ttl) or waited(run, job, held, owner, ttl)
+  local goes_on = not is_left_behind(run)  -- else no time of its own children counts, and nothing of them is waited for
+  reply[5] = goes_on and judge_time(run, job, held, owner) or count_decided(run, job, held, ttl)
+    or goes_on and waited(run, job, held, owner, ttl) or nil
   return reply
 end
 
@@ -410,14 +414,28 @@ local function are_senders_kept(run, ttl)
   return true
 end
 
+-- A way that is redriven once fans around it have fired is gone on without, and its jobs run all the same: `late`, or false where none has.
+local function note_late_redrive(run)
+  local late = false
+  for _, place in ipairs(places) do
+    local key = fan_key(run, place.job)
+    if redis.call('HGET', key, 'state') == 'fired' then
+      redis.call('HSET', key, 'again ' .. place.index, 1)
+      late = 'late'
+    end
+  end
+  return late
+end
+
 -- A job that was given up is done again: its index is undecided, and so are those that were lost by it further out. Whether its run
 -- may go on; `late` where a join has gone on without it.
 local function reopen_places(run)
+  local late = note_late_redrive(run)
   for level = #places, 1, -1 do
     local place = places[level]
     local fan, out = load_fan(run, place.job), out_key(run, place.job)
     if fan then
-      if fan.state == 'fired' then return 'late' end
+      if fan.state == 'fired' then return late end
       local start = place.index * SLOT
       if redis.call('GETRANGE', out, start, start) == 'K' then
         fan.lost = fan.lost - 1
@@ -425,19 +443,19 @@ local function reopen_places(run)
         if fan.due > 0 then redis.call('HSET', fan_key(run, place.job), 'due', now + fan.within) end
         redis.call('SETRANGE', out, start, string.rep('\0', SLOT))
       end
-      if is_broken(fan) or redis.call('GETRANGE', job_key(run, place.job), 0, 0) == JOB_BYTES.dead then return false end
+      if is_broken(fan) or redis.call('GETRANGE', job_key(run, place.job), 0, 0) == JOB_BYTES.dead then return late end
     end
   end
   return true
 end
 
 -- Whether children of a job may still begin or go on: some are not decided, or the job may open more; or one was lost with children
--- of its own of which that holds. Of the lost each costs a look, which only an operator's call pays.
+-- of its own of which that holds. Of the lost each costs a look, which only an operator's call pays. Once it has fired none goes on.
 local function has_open_children(run, job, held)
   local fan = load_fan(run, job)
-  if not fan then return false end
+  if not fan or fan.state == 'fired' then return false end
   if fan.state == 'open' and held.state ~= 'dead' then return true end
-  if fan.state ~= 'fired' and fan.done + fan.lost < math.max(fan.total, fan.opened) then return true end
+  if fan.done + fan.lost < math.max(fan.total, fan.opened) then return true end
   local slots = fan.lost > 0 and redis.call('GETRANGE', out_key(run, job), 0, -1) or ''
   for start = 1, #slots, SLOT do
     if string.sub(slots, start, start) == 'K' then
