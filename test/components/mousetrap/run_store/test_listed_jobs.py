@@ -149,7 +149,7 @@ async def test_jobs_are_listed_by_stage_and_index_with_what_became_of_them(store
     ]
     find, _, failed, *_, double, _ = page.jobs
     assert find.children == Fan(
-        job=parent.id, stage="find", state="closed", opened=4, total=4, done=1, lost=1
+        job=parent.id, stage="find", state="closed", opened=4, total=4, done=1, lost=1, needs=2
     )
     assert (double.id, double.output, double.worker, double.attempt) == (doubled.id, 18, "w1", 1)
     assert failed.failure is not None
