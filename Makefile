@@ -28,7 +28,7 @@ test-fast: .venv/.develop  ## for each save: the tests that need no server and s
 test-all: .venv/.develop  ## every test, the long ones too, as CI runs them; PYTEST="-m long" runs those alone
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 
-chaos: .venv/.develop  ## the chaos suite's long form: under half an hour, its table goes into docs/guarantees.md
+chaos: .venv/.develop  ## the chaos suite's long form: about an hour, its table goes into docs/guarantees.md
 	@PYTHONPATH=test .venv/bin/python -m chaos $(CHAOS)
 
 check: .venv/.develop  ## style, types, borders between bricks, brick lists and locks
