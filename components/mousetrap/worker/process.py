@@ -1,6 +1,7 @@
 """Takes one job from its delivery to its acknowledgement."""
 
 import asyncio
+from contextlib import ExitStack
 
 from mousetrap.jobs import Delivery, Done, Outcome, RecordDamaged
 from mousetrap.run_store import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
@@ -30,7 +31,8 @@ class Processor:
     2. A job that is under way already takes the new delivery over.
     3. Otherwise an attempt begins, and claims the job. Without the claim it is parked, dropped, or settled by its record.
     4. With the claim its handler runs, and the outcome is recorded.
-    5. What follows from the record is published; then the deliveries are acknowledged.
+    5. What follows from the record is published; then the deliveries are acknowledged. A suspect that is given up stays alone until
+       then: another that kills this worker before would make a second dead letter of it.
     6. An attempt that is stopped gives its claim up, and its deliveries are handed back, parked or dropped.
 
     Usual jobs take the same steps together, in `Turns`; whatever is not usual goes on here, from where it is.
@@ -59,25 +61,29 @@ class Processor:
     async def process(self, attempt: Attempt) -> None:
         """Claim, run, record, publish, acknowledge."""
         attempt.task = asyncio.current_task()
-        try:
+        with ExitStack() as alone:
             try:
-                ran = attempt.ending or await self._claimed_and_run(attempt)
-                if isinstance(ran, Done) and attempt.outcome is None:
-                    self._turns.finish(attempt, ran)
-                    return
-                ending = await self._claims.record(attempt, ran) if isinstance(ran, Outcome) else ran
-            except RecordDamaged as error:
-                ending = damaged(attempt.job, error)
-            await self._settle(attempt.deliveries, ending, attempt.posted)
-        except asyncio.CancelledError:
-            await self._settle(attempt.deliveries, await self._stopped(attempt))
-            if not attempt.obsolete:
-                raise
-        finally:
-            if attempt.alone:
-                self._attempts.end(attempt)
-                # A task that is cancelled keeps its frames, and with them the attempt, which the collector does not know.
-                attempt.task = attempt.suspended = None
+                try:
+                    ran = attempt.ending or await self._claimed_and_run(attempt, alone)
+                    if isinstance(ran, Done) and attempt.outcome is None:
+                        self._turns.finish(attempt, ran)
+                        return
+                    ending = await self._claims.record(attempt, ran) if isinstance(ran, Outcome) else ran
+                except RecordDamaged as error:
+                    ending = damaged(attempt.job, error)
+                if not isinstance(ending, Bury):
+                    alone.close()  # a full queue may wait for what others of this worker take from it
+                await self._settle(attempt.deliveries, ending, attempt.posted)
+            except asyncio.CancelledError:
+                alone.close()
+                await self._settle(attempt.deliveries, await self._stopped(attempt))
+                if not attempt.obsolete:
+                    raise
+            finally:
+                if attempt.alone:
+                    self._attempts.end(attempt)
+                    # A task that is cancelled keeps its frames, and with them the attempt, which the collector does not know.
+                    attempt.task = attempt.suspended = None
 
     async def hand_back(self, attempt: Attempt) -> None:
         """Hands an attempt back that no runner has."""
@@ -90,7 +96,7 @@ class Processor:
         finally:
             self._attempts.end(attempt)
 
-    async def _claimed_and_run(self, attempt: Attempt) -> Outcome | Ending:
+    async def _claimed_and_run(self, attempt: Attempt, alone: ExitStack) -> Outcome | Ending:
         claim = attempt.claim or await self._claims.claim(attempt)
         if isinstance(claim, Over) and attempt.is_later:
             attempt.is_later = False
@@ -100,7 +106,7 @@ class Processor:
         if isinstance(claim, Unsigned):
             claim = await self._claims.replace_unsigned(attempt.job, claim)
         if isinstance(claim, Granted):
-            return await self._run(attempt, claim)
+            return await self._run(attempt, claim, alone)
         if isinstance(claim, Decided) and (claim.waits_s or claim.late):
             claim = await self._claims.give_up_fan(attempt, claim)
         return self._without_claim(attempt, claim)

@@ -46,7 +46,7 @@ class ClaimedRunner:
 
     1. A job that may not run gets its outcome at once: no handler, no lock, too many attempts or crashes.
     2. The payload that it refers to is read, while others pass the gate.
-    3. It passes the gate; a suspect waits until it is alone, its start is recorded, and it stays alone until its outcome is.
+    3. It passes the gate; a suspect waits until it is alone, its start is recorded, and it stays alone until its outcome is, or longer.
     4. Its handler runs. What it raises is an outcome, and so is a cancellation by code that is not ours.
     5. Given up, the job may have an outcome all the same, as its stage has it.
     6. An output that is too large for a message is put, and its outcome refers to it.
@@ -68,18 +68,20 @@ class ClaimedRunner:
         #: Whether an output has to be put before its outcome is recorded.
         self.is_large = payloads.is_large
 
-    async def run(self, attempt: Attempt, claim: Granted) -> Outcome | Ending:
-        """The outcome; or the ending, where another claim has won or the run has ended before the handler began."""
+    async def run(self, attempt: Attempt, claim: Granted, alone: ExitStack) -> Outcome | Ending:
+        """The outcome; or the ending, where another claim has won or the run has ended before the handler began.
+
+        A suspect stays alone until the caller closes `alone`.
+        """
         handler = attempt.handler
         if handler is None:
             return unknown_stage(attempt.job, attempt.queue)
-        with ExitStack() as alone:
-            ran = await self._ran(attempt, claim, handler, alone)
-            if not isinstance(ran, Outcome):
-                return ran
-            outcome = await self._after(attempt, claim, handler, ran)
-            # Recorded before another begins: a suspect that kills this worker would count for this one too.
-            return await self._claims.record(attempt, outcome) if claim.suspect else outcome
+        ran = await self._ran(attempt, claim, handler, alone)
+        if not isinstance(ran, Outcome):
+            return ran
+        outcome = await self._after(attempt, claim, handler, ran)
+        # Recorded before another begins: a suspect that kills this worker would count for this one too.
+        return await self._claims.record(attempt, outcome) if claim.suspect else outcome
 
     async def _ran(
         self, attempt: Attempt, claim: Granted, handler: BoundHandler, alone: ExitStack

@@ -217,10 +217,11 @@ async def die_of(bench: Workbench, *, redelivered: bool) -> None:
     """A worker begins the next job of the first stage, and dies; its claim ends at once."""
     delivery = await bench.next_of(bench.queue_of("send"))
     job = decode(delivery.message.body)
-    claim = await bench.store.claim(job, worker=uuid4().hex, redelivered=redelivered, lease=0.0)
+    worker = uuid4().hex
+    claim = await bench.store.claim(job, worker=worker, redelivered=redelivered, lease=0.0)
     assert isinstance(claim, Granted)
     if claim.suspect:
-        await bench.store.begin(job, fence=claim.fence, worker="dead")
+        await bench.store.begin(job, fence=claim.fence, worker=worker)
     delivery.hand_back()
 
 
