@@ -801,6 +801,9 @@ async def test_a_failed_attempt_is_made_again_and_its_job_given_up(store_url: st
         second = await claimed(store, again)
         assert (second.fence, second.starts) == (2, 1)
         assert await decided(store, again, DEAD, second) == "recorded"
+        # The message of the last attempt alone leads to the dead letter, which is one.
+        assert isinstance(await claimed(store, job, redelivered=True), Over)
+        assert isinstance(await claimed(store, again, redelivered=True), Decided)
 
         run, dead = run_record(store_url, "r1"), job_record(store_url, job)
         assert run is not None and dead is not None

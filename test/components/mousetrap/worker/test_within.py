@@ -131,7 +131,7 @@ async def test_no_job_begins_after_that(queue_url: str, store_url: str) -> None:
             second = await bench.submit(b"0")  # behind them, so that they are gone when it has ended
             while await bench.queue.count_ready(bench.queue_of("read")):
                 pass
-        async with bench.working(*bound(bench, read=reads, all=all_of)):
+        async with bench.working(*bound(bench, find=find, read=reads, all=all_of)):
             await bench.ended(second)
 
     assert (run.state, run.result) == (RunState.COMPLETED, [4, 0, 4, []])

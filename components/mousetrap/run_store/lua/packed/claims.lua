@@ -42,7 +42,11 @@ local function recorded_reply(held, attempt, state)
     -- The last stage's is the run's result: nothing follows from it.
     return { 'decided', held.facts.next and not held.facts.arrived and held.verdict or '', 0, held.fence }
   end
-  if held.state == 'dead' then return { 'decided', held.verdict or '', 0, held.fence } end
+  if held.state == 'dead' then
+    -- The message of the attempt that was given up stays until its letter is there; one of an attempt before would make a second.
+    if (held.facts.attempt or 1) > attempt then return { 'over' } end
+    return { 'decided', held.verdict or '', 0, held.fence }
+  end
   -- Children go on while their run has failed for lack of others, and so does the job that opens them.
   if ENDED[state] and not places and not (state == 'failed' and held.facts.opens) then return { 'over' } end
   if held.facts.attempt <= attempt then return nil end
