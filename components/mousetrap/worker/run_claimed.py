@@ -46,7 +46,8 @@ class ClaimedRunner:
 
     1. A job that may not run gets its outcome at once: no handler, no lock, too many attempts or crashes.
     2. The payload that it refers to is read, while others pass the gate.
-    3. It passes the gate; a suspect waits until it is alone, its start is recorded, and it stays alone until its outcome is, or longer.
+    3. It passes the gate; a suspect waits until it is alone, its start is recorded, and it stays alone until its outcome is recorded too;
+       given up, until its dead letter is settled.
     4. Its handler runs. What it raises is an outcome, and so is a cancellation by code that is not ours.
     5. Given up, the job may have an outcome all the same, as its stage has it.
     6. An output that is too large for a message is put, and its outcome refers to it.
