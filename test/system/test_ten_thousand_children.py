@@ -6,16 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, cast
-from uuid import uuid4
 
 import pytest
 
 from mousetrap.handlers import Context
 from mousetrap.jobs import Message, Queue, Settled, decode
-from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
-from mousetrap.retry import RetryPolicy
+from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import RunState
+from support.papers import TWICE, own_papers, stage
 from support.workbench import Workbench, workbench_for
 
 pytestmark = [pytest.mark.own_queues, pytest.mark.slow]
@@ -30,20 +29,10 @@ _TIMEOUT_S, _TEST_TIMEOUT_S = 300, 360
 
 def a_fan() -> Pipeline:
     """find -> read each -> sum, which needs 95 % of them."""
-    mark = uuid4().hex[:8]
-
-    def stage(name: str, takes: Any, gives: Any, **more: Any) -> Stage:
-        policy = RetryPolicy(attempts=2, base=0.001, cap=0.001)
-        return Stage(name=name, queue=f"{name}_{mark}", input=takes, output=gives, retry=policy, **more)
-
-    return Pipeline(
-        name=f"fan_{mark}",
-        description="Fans out.",
-        stages=(
-            stage("find", int, Many[int]),
-            stage("read", int, str, after=Each("find")),
-            stage("sum", Gathered[str], list[int], after=All("read", need=0.95)),
-        ),
+    return own_papers(
+        stage("find", int, Many[int], retry=TWICE),
+        stage("read", int, str, Each("find"), TWICE),
+        stage("sum", Gathered[str], list[int], All("read", need=0.95), TWICE),
     )
 
 

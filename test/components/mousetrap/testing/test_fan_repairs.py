@@ -1,47 +1,19 @@
 """Runs with children are repaired, cancelled and limited in a world."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
 from mousetrap.handlers import Binding, Context
-from mousetrap.pipeline import All, Each, Gathered, Keyed, Many, Pipeline, Stage
+from mousetrap.pipeline import All, Each, Gathered, Keyed, Many
 from mousetrap.retry import RetryPolicy, TryAgain
 from mousetrap.testing import World
+from support.papers import ONCE, TWICE, bound, find, stage
 
-ONCE = RetryPolicy(attempts=1)
-TWICE = RetryPolicy(attempts=2, base=0.001, cap=0.001)
 DAY_S = 86_400
-
-
-def stage(name: str, takes: Any, gives: Any, after: Any = None, **more: Any) -> Stage:
-    return Stage(
-        **{
-            "name": name,
-            "queue": name,
-            "input": takes,
-            "output": gives,
-            "after": after,
-            "retry": ONCE,
-            **more,
-        }
-    )
-
-
-def bound(stages: Sequence[Stage], *handlers: Callable[..., Any]) -> list[Binding]:
-    pipeline = Pipeline(name="papers", description="Reads papers.", stages=tuple(stages))
-    return [
-        Binding(pipeline=pipeline, stage=each, handler=handler)
-        for each, handler in zip(stages, handlers, strict=True)
-    ]
-
-
-async def find(count: int) -> AsyncIterator[int]:
-    for number in range(count):
-        yield number
 
 
 async def total(numbers: Gathered[int]) -> list[int]:

@@ -1,34 +1,16 @@
 """The jobs of a fan-out have a time in a world."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
 from mousetrap.handlers import Binding
-from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
-from mousetrap.retry import RetryPolicy
+from mousetrap.pipeline import All, Each, Gathered, Many
 from mousetrap.testing import World
+from support.papers import bound, find, stage
 
-ONCE = RetryPolicy(attempts=1)
 HOUR = timedelta(hours=1)
-
-
-def stage(name: str, takes: Any, gives: Any, after: Any = None) -> Stage:
-    return Stage(name=name, queue=name, input=takes, output=gives, after=after, retry=ONCE)
-
-
-def bound(stages: Sequence[Stage], *handlers: Callable[..., Any]) -> list[Binding]:
-    pipeline = Pipeline(name="papers", description="Reads papers.", stages=tuple(stages))
-    return [
-        Binding(pipeline=pipeline, stage=each, handler=handler)
-        for each, handler in zip(stages, handlers, strict=True)
-    ]
-
-
-async def find(count: int) -> AsyncIterator[int]:
-    for number in range(count):
-        yield number
 
 
 async def slow(number: int) -> int:

@@ -1,13 +1,13 @@
 """A test runs fan-outs, forks and joins inline."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from mousetrap.handlers import Binding, Context
+from mousetrap.handlers import Context
 from mousetrap.pipeline import (
     All,
     AnyOf,
@@ -19,26 +19,10 @@ from mousetrap.pipeline import (
     Gathered,
     Keyed,
     Many,
-    Pipeline,
-    Stage,
 )
 from mousetrap.retry import RetryPolicy
 from mousetrap.testing import Flaky, perform, perform_async, run, run_async
-
-ONCE = RetryPolicy(attempts=1)
-
-
-def stage(name: str, takes: Any, gives: Any, after: Any = None, **more: Any) -> Stage:
-    return Stage(name=name, queue=name, input=takes, output=gives, after=after, retry=ONCE, **more)
-
-
-def bound(stages: Sequence[Stage], *handlers: Callable[..., Any]) -> list[Binding]:
-    pipeline = Pipeline(name="papers", description="Reads papers.", stages=tuple(stages))
-    return [
-        Binding(pipeline=pipeline, stage=each, handler=handler)
-        for each, handler in zip(stages, handlers, strict=True)
-    ]
-
+from support.papers import bound, stage
 
 LIST = stage("list", str, Many[str])
 READ = stage("read", str, int, Each("list"))

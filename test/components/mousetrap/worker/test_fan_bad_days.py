@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from itertools import count
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -14,10 +13,10 @@ from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding, Context
 from mousetrap.job_queue import QueueOptions
 from mousetrap.payloads import PayloadOptions
-from mousetrap.pipeline import All, Each, Gathered, Keyed, Many, Pipeline, Stage
-from mousetrap.retry import RetryPolicy
+from mousetrap.pipeline import All, Each, Gathered, Keyed, Many, Pipeline
 from mousetrap.shapes import RunState
 from mousetrap.testing import World
+from support.papers import TWICE, own_papers, stage
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, workbench_for
 
 pytestmark = [pytest.mark.own_queues, pytest.mark.slow]
@@ -28,20 +27,10 @@ SEVEN_THOUSAND = 7_000
 
 def a_fan(need: float = 1.0) -> Pipeline:
     """find -> read each -> sum."""
-    mark = uuid4().hex[:8]
-
-    def stage(name: str, takes: Any, gives: Any, **more: Any) -> Stage:
-        policy = RetryPolicy(attempts=2, base=0.001, cap=0.001)
-        return Stage(name=name, queue=f"{name}_{mark}", input=takes, output=gives, retry=policy, **more)
-
-    return Pipeline(
-        name=f"fan_{mark}",
-        description="Fans out.",
-        stages=(
-            stage("find", int, Many[int]),
-            stage("read", int, str, after=Each("find")),
-            stage("sum", Gathered[str], list[int], after=All("read", need=need)),
-        ),
+    return own_papers(
+        stage("find", int, Many[int], retry=TWICE),
+        stage("read", int, str, Each("find"), TWICE),
+        stage("sum", Gathered[str], list[int], All("read", need=need), TWICE),
     )
 
 

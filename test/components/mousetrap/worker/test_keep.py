@@ -1,25 +1,20 @@
 """The outputs of a fan-out are kept for its join, or not."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
 from mousetrap.payloads import PayloadOptions
-from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
+from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline
 from mousetrap.run_store import StoredRun
 from mousetrap.run_store.keys import packed_job_key
 from mousetrap.shapes import RunState
+from support.papers import find, own_papers, stage
 from support.workbench import Workbench, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues
-
-
-async def find(count: int) -> AsyncIterator[int]:
-    for number in range(count):
-        yield number
 
 
 async def fetch(number: int) -> str:
@@ -47,23 +42,14 @@ HANDLERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def papers(*, keep: bool) -> Pipeline:
-    mark = uuid4().hex[:8]
-
-    def stage(name: str, takes: Any, gives: Any, after: Any = None) -> Stage:
-        return Stage(name=name, queue=f"{name}_{mark}", input=takes, output=gives, after=after)
-
-    return Pipeline(
-        name=f"papers_{mark}",
-        description="Reads papers.",
-        stages=(
-            stage("find", int, Many[int]),
-            stage("fetch", int, str, Each("find")),
-            stage("read", str, str),
-            stage("all", Gathered[str], list[str], All("read"))
-            if keep
-            else stage("count", Gathered[None], list[Any], All("read", keep=False)),
-        ),
+def papers_of(*, keep: bool) -> Pipeline:
+    return own_papers(
+        stage("find", int, Many[int]),
+        stage("fetch", int, str, Each("find")),
+        stage("read", str, str),
+        stage("all", Gathered[str], list[str], All("read"))
+        if keep
+        else stage("count", Gathered[None], list[Any], All("read", keep=False)),
     )
 
 
@@ -74,7 +60,7 @@ async def run_of(bench: Workbench, count: bytes) -> StoredRun:
 
 
 async def test_a_join_that_takes_counts_alone_gets_no_outputs(queue_url: str, store_url: str) -> None:
-    async with workbench_for(papers(keep=False), queue_url, store_url) as bench:
+    async with workbench_for(papers_of(keep=False), queue_url, store_url) as bench:
         run = await run_of(bench, b"3")
 
     assert (run.state, run.result) == (RunState.COMPLETED, [3, 3, 0, [[0, None], [1, None], [2, None]]])
@@ -84,7 +70,7 @@ async def test_a_join_that_takes_counts_alone_gets_no_outputs(queue_url: str, st
 @pytest.mark.parametrize("keep", [True, False])
 async def test_only_what_nothing_takes_is_not_kept(queue_url: str, store_url: str, keep: bool) -> None:
     """A record holds what its own way goes on with, until that has arrived; a repair may need it."""
-    async with workbench_for(papers(keep=keep), queue_url, store_url) as bench:
+    async with workbench_for(papers_of(keep=keep), queue_url, store_url) as bench:
         run = await run_of(bench, b"1")
         async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
             keys = [key async for key in client.scan_iter(packed_job_key(run.id, "*"))]
@@ -99,7 +85,7 @@ async def test_only_what_nothing_takes_is_not_kept(queue_url: str, store_url: st
 @on_streams
 async def test_a_large_output_that_nothing_takes_is_put_nowhere(queue_url: str, store_url: str) -> None:
     sizes = PayloadOptions(inline=1_500)
-    async with workbench_for(papers(keep=False), queue_url, store_url, payloads=sizes) as bench:
+    async with workbench_for(papers_of(keep=False), queue_url, store_url, payloads=sizes) as bench:
         run = await run_of(bench, b"1")
         async with Redis.from_url(store_url.replace("valkey", "redis", 1)) as client:
             kept = [str(key) async for key in client.scan_iter("*payloads*")]

@@ -6,14 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, Literal, cast
-from uuid import uuid4
 
 import msgspec
 import pytest
 
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.jobs import Delivery, Done, GiveUp, Job, Message, first_job
-from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
+from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline
 from mousetrap.run_store import Decided, FanLate, JobFilter, RunStore, StoredRun
 from mousetrap.shapes import JobState, RunState
 from mousetrap.telemetry import Observer
@@ -23,6 +22,7 @@ from mousetrap.worker.claims import Claims
 from mousetrap.worker.endings import ANCHOR, Park, anchored
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.outages import Outages
+from support.papers import find, own_papers, stage
 from support.workbench import KEYRING, TIMEOUT_S, Workbench, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues
@@ -30,20 +30,11 @@ pytestmark = pytest.mark.own_queues
 SOON, LONG = timedelta(milliseconds=200), timedelta(hours=1)
 
 
-def papers(within: timedelta = SOON, need: float = 0.5) -> Pipeline:
-    mark = uuid4().hex[:8]
-
-    def stage(name: str, takes: Any, gives: Any, after: Any = None) -> Stage:
-        return Stage(name=name, queue=f"{name}_{mark}", input=takes, output=gives, after=after)
-
-    return Pipeline(
-        name=f"papers_{mark}",
-        description="Reads papers.",
-        stages=(
-            stage("find", int, Many[int]),
-            stage("read", int, int, Each("find")),
-            stage("all", Gathered[int], list[Any], All("read", need=need, within=within)),
-        ),
+def a_fan(within: timedelta = SOON, need: float = 0.5) -> Pipeline:
+    return own_papers(
+        stage("find", int, Many[int]),
+        stage("read", int, int, Each("find")),
+        stage("all", Gathered[int], list[Any], All("read", need=need, within=within)),
     )
 
 
@@ -53,11 +44,6 @@ def with_time(bench: Workbench, within: timedelta) -> Workbench:
     assert isinstance(join.after, All)
     later = replace(join, after=All("read", need=join.after.need, within=within))
     return replace(bench, pipeline=replace(bench.pipeline, stages=(*stages, later)))
-
-
-async def find(count: int) -> AsyncIterator[int]:
-    for number in range(count):
-        yield number
 
 
 async def read(number: int) -> int:
@@ -90,7 +76,7 @@ async def test_the_join_begins_with_what_is_done_when_the_time_is_over(
         return number
 
     async with (
-        workbench_for(papers(), queue_url, store_url) as bench,
+        workbench_for(a_fan(), queue_url, store_url) as bench,
         bench.working(*bound(bench, find=finds, read=reads, all=all_of), concurrency=8),
     ):
         run_id = await bench.submit(b"6")
@@ -123,7 +109,7 @@ async def test_no_job_begins_after_that(queue_url: str, store_url: str) -> None:
         begun.append(number)
         return number
 
-    async with workbench_for(papers(need=0.0), queue_url, store_url) as bench:
+    async with workbench_for(a_fan(need=0.0), queue_url, store_url) as bench:
         async with bench.working(*bound(bench, find=find, all=all_of)):
             run = await bench.ended(await bench.submit(b"4"))
         page = await bench.store.jobs(run, bench.pipeline, JobFilter(stage="read"))
@@ -142,7 +128,7 @@ async def test_no_job_begins_after_that(queue_url: str, store_url: str) -> None:
 async def test_too_few_in_time_fail_the_run_with_one_letter_whose_redrive_gives_the_time_again(
     queue_url: str, store_url: str
 ) -> None:
-    async with workbench_for(papers(need=1.0), queue_url, store_url) as bench:
+    async with workbench_for(a_fan(need=1.0), queue_url, store_url) as bench:
         run_id = await bench.submit(b"3")
         async with bench.working(*bound(bench, find=find)):
             failed = await bench.ended(run_id)
@@ -162,7 +148,7 @@ async def test_too_few_in_time_fail_the_run_with_one_letter_whose_redrive_gives_
 @on_streams
 async def test_jobs_that_end_in_time_are_joined_at_once(queue_url: str, store_url: str) -> None:
     async with (
-        workbench_for(papers(LONG, 1.0), queue_url, store_url) as bench,
+        workbench_for(a_fan(LONG, 1.0), queue_url, store_url) as bench,
         bench.working(*bound(bench, find=find, read=read, all=all_of)),
     ):
         run = await bench.ended(await bench.submit(b"3"))
