@@ -135,6 +135,7 @@ def log(number: int, context: Context[Any]) -> int:
     """Logs, once with what the run is and once without."""
     context.log.info("from the handler")
     _log.debug("too fine to be shown")
+    _log.info("from elsewhere")
     return number
 
 

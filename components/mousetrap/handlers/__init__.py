@@ -6,8 +6,8 @@ from mousetrap.handlers.bound_handler import BoundHandler, HandlerHost
 from mousetrap.handlers.call import Call
 from mousetrap.handlers.calling import Raised, Returned, call, call_async, run_through
 from mousetrap.handlers.chain import Chain, chain
-from mousetrap.handlers.context import AttemptInfo, Context, attempt_info, context_of
-from mousetrap.handlers.error_hook import HOOK_S, AttemptFailed, call_hook
+from mousetrap.handlers.context import AttemptInfo, Context, attempt_info, context_of, facts_of
+from mousetrap.handlers.error_hook import HOOK_S, AttemptFailed, call_hook, hook_variables
 from mousetrap.handlers.fan_steps import Spread, Step, each, gather
 from mousetrap.handlers.hung import Hung, HungHandlers
 from mousetrap.handlers.items import Children, CountedChildren, FanRefused, Items
@@ -87,11 +87,13 @@ __all__ = [
     "crash_loop",
     "done",
     "each",
+    "facts_of",
     "failure_of",
     "fan_late",
     "fan_stalled",
     "forked",
     "gather",
+    "hook_variables",
     "input_broken",
     "judged",
     "lock_held",

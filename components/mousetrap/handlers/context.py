@@ -12,6 +12,7 @@ from mousetrap.blobs import Chunks, MemoryChunks, NewBlob
 from mousetrap.jobs import Job
 from mousetrap.pipeline import Stage
 from mousetrap.shapes import Progress
+from mousetrap.telemetry import AttemptFacts
 
 Deps = TypeVar("Deps")
 
@@ -123,6 +124,16 @@ def attempt_info(job: Job, stage: Stage, worker: str, fences: tuple[int, int], n
         soft_deadline=now + stage.soft_timeout if stage.soft_timeout else None,
         expires_ms=job.expires_ms,
     )
+
+
+def attempt_facts(job: Job, worker: str) -> AttemptFacts:
+    """What the log lines of an attempt at `job` have."""
+    return AttemptFacts(job.run_id, job.pipeline, job.stage, job.id, job.attempt, worker)
+
+
+def facts_of(info: AttemptInfo) -> AttemptFacts:
+    """The same, of an attempt as data."""
+    return AttemptFacts(info.run_id, info.pipeline, info.stage, info.job_id, info.attempt, info.worker)
 
 
 def context_of(

@@ -5,16 +5,18 @@ import inspect
 import logging
 import threading
 from concurrent.futures import Executor
-from contextvars import ContextVar
+from contextvars import Context as ContextVars
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from typing import Any
 
 from mousetrap.handlers.binding import Binding
 from mousetrap.handlers.bound_handler import BoundHandler, HandlerHost
 from mousetrap.handlers.calling import Raised, call, call_async, ended_within
-from mousetrap.handlers.context import Context, context_of
+from mousetrap.handlers.context import AttemptInfo, Context, context_of, facts_of
 from mousetrap.handlers.surroundings import OnError
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
+from mousetrap.telemetry import belongs_to
 
 #: Seconds that a hook may take; then the worker goes on without it.
 HOOK_S = 5.0
@@ -59,7 +61,10 @@ class HookedHandler(BoundHandler):
     async def _call(
         self, hook: OnError[Any], context: Context[Any], error: BaseException, outcome: RetryLater | GiveUp
     ) -> None:
-        work = asyncio.ensure_future(call_hook(hook, context, error, outcome, self._host.threads))
+        variables = hook_variables(context)
+        work = asyncio.get_running_loop().create_task(
+            call_hook(hook, context, error, outcome, self._host.threads), context=variables
+        )
         try:
             in_time = await ended_within(work, HOOK_S)
         finally:
@@ -93,9 +98,18 @@ async def call_hook(
     elif threads is None:
         ended = call(hook, context, error, outcome)
     else:
-        ended = await asyncio.wrap_future(threads.submit(call, hook, context, error, outcome))
+        ended = await asyncio.wrap_future(
+            threads.submit(copy_context().run, call, hook, context, error, outcome)
+        )
     if isinstance(ended, Raised):
         _log.error("on_error of stage %s failed", context.stage, exc_info=ended.error)
+
+
+def hook_variables(attempt: AttemptInfo) -> ContextVars:
+    """What a hook runs in: its log lines are the attempt's."""
+    variables = copy_context()
+    variables.run(belongs_to, facts_of(attempt))
+    return variables
 
 
 def _is_async(hook: Any) -> bool:

@@ -38,7 +38,9 @@ from mousetrap.handlers import (
     call_hook,
     context_of,
     done,
+    facts_of,
     forked,
+    hook_variables,
     input_broken,
     judged,
     run_surrounded,
@@ -65,6 +67,7 @@ from mousetrap.isolated_handlers.protocol import (
 from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater
 from mousetrap.pipeline import ContractBroken, Payload, SerializerMissing, read_payload, use_pages
 from mousetrap.shutdown import own_loop, own_signals
+from mousetrap.telemetry import AttemptFilter, belongs_to
 
 #: Interrupts the main thread for a SoftTimeoutOver or an Exit; only this process sends it.
 _INTERRUPT = signal.SIGUSR1
@@ -107,6 +110,7 @@ def _die_with(lifeline: int) -> None:
 def _log_as(level: int, formatter: logging.Formatter | None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(AttemptFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
@@ -205,6 +209,7 @@ class _Child:
     def _handled(self, job: RunJob, deps: Any, payload: Any, chunks: ChildChunks) -> Outcome | Raised:
         """What the handler gave, as an outcome; or what it raised."""
         variables = self._variables.copy()  # what the handler sets in it is invisible to other attempts
+        variables.run(belongs_to, facts_of(job.info))
         variables.run(use_chunks, chunks)
         context = context_of(job.info, deps, self._attempt.stopped, self._socket.report, chunks)
         ended = self._call(self._attempt, variables, payload, context)
@@ -284,7 +289,9 @@ class _Child:
         deps = self._deps.result() if self._deps.done() else None
         context = context_of(job.info, deps, self._attempt.stopped, self._socket.report)
         error = self._error or AttemptFailed(outcome.failure)
-        work = self._loop.create_task(call_hook(hook, context, error, outcome, None))
+        work = self._loop.create_task(
+            call_hook(hook, context, error, outcome, None), context=hook_variables(job.info)
+        )
         run_through(self._loop, asyncio.wait([work], timeout=HOOK_S))
         work.cancel()
 

@@ -1,16 +1,28 @@
 """Logs, and the events of a worker behind logs and statistics."""
 
+from mousetrap.telemetry.attempt_facts import (
+    AttemptFacts,
+    AttemptFilter,
+    belongs_to,
+    current_attempt,
+    log_facts,
+)
 from mousetrap.telemetry.logs import log_to_stderr
 from mousetrap.telemetry.observer import EventLog, Observer, Observers
 from mousetrap.telemetry.outage_log import OutageLog
 from mousetrap.telemetry.printable import below, one_line, printable, printable_json
 
 __all__ = [
+    "AttemptFacts",
+    "AttemptFilter",
     "EventLog",
     "Observer",
     "Observers",
     "OutageLog",
+    "belongs_to",
     "below",
+    "current_attempt",
+    "log_facts",
     "log_to_stderr",
     "one_line",
     "printable",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mousetrap.retry import error_traceback
 from mousetrap.settings import masked
+from mousetrap.telemetry.attempt_facts import AttemptFilter
 from mousetrap.telemetry.printable import below, one_line
 
 #: The attributes of every record; all others were given as `extra` and are shown after the message.
@@ -21,6 +22,7 @@ def log_to_stderr(level: str, style: Literal["text", "json"]) -> None:
     """Sends everything from `level` up to standard error. Replaces what was set up before."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if style == "json" else _Text())
+    handler.addFilter(AttemptFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 

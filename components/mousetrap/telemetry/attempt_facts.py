@@ -1,0 +1,52 @@
+"""Holds which attempt the running code belongs to, for its log lines."""
+
+import logging
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+
+
+class AttemptFacts(msgspec.Struct, frozen=True, gc=False):
+    """What each log line of an attempt has beside its message."""
+
+    run: str
+    pipeline: str
+    stage: str
+    job: str
+    #: 1 for the first try.
+    attempt: int
+    worker: str
+
+
+#: In the context that a handler runs in, and in whatever is begun from there: tasks, and threads that get a copy of it.
+_current: ContextVar[AttemptFacts | None] = ContextVar("attempt", default=None)
+
+
+def belongs_to(facts: AttemptFacts | None) -> None:
+    """From here on the running context is the attempt's."""
+    _current.set(facts)
+
+
+def current_attempt() -> AttemptFacts | None:
+    """The attempt that the running code belongs to; None outside of handlers."""
+    return _current.get()
+
+
+def log_facts() -> dict[str, Any]:
+    """The facts of the attempt that the running code belongs to; empty outside of handlers."""
+    facts = _current.get()
+    return {} if facts is None else msgspec.structs.asdict(facts)
+
+
+class AttemptFilter(logging.Filter):
+    """Puts the facts on each record that a handler causes, also from another library. It drops none.
+
+    What the record has already stays. Asked when a line is written, it costs an attempt that logs nothing no time.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True."""
+        for name, value in log_facts().items():
+            record.__dict__.setdefault(name, value)
+        return True
