@@ -64,6 +64,7 @@ def create_app(
     app.state.watchers = room_for_watchers(settings.api_max_connections)
     app.state.batches = batch.room_for_batches()
     app.state.max_body = settings.api_max_body
+    app.state.on_rabbitmq = settings.broker_url.startswith("amqp")
     # Most of the API's load is to start runs: `start` gathers a usual request's arguments without the framework.
     for part in (start, batch, read, events, jobs, repair, dead, health, docs):
         app.include_router(part.router)

@@ -1,12 +1,14 @@
-"""Serves the page that describes the API; it needs no internet."""
+"""Serves the descriptions of the API and its queues, without the internet."""
 
 from importlib.resources import files
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
+from mousetrap.api.asyncapi import asyncapi
 from mousetrap.api.routes import Route
+from mousetrap.api.services import WithServices
 
 #: Where the package has its files.
 _FILES = Path(str(files("fastapi_offline"))) / "static"
@@ -69,3 +71,11 @@ async def show_styles() -> FileResponse:
 async def show_description(request: Request) -> JSONResponse:
     """The description itself."""
     return JSONResponse(request.app.openapi())
+
+
+@router.get("/asyncapi.json")
+async def show_queues_and_messages(request: Request, services: WithServices) -> JSONResponse:
+    """All queues and their messages."""
+    app: FastAPI = request.app
+    document = asyncapi(services.pipelines, app.version, on_rabbitmq=app.state.on_rabbitmq)
+    return JSONResponse(document)

@@ -15,7 +15,7 @@ from mousetrap.jobs.errors import (
     StoreUnreachable,
     Unroutable,
 )
-from mousetrap.jobs.job import IN_FANS, MAX_CHILDREN, PAYLOAD_BESIDE, Job, Place, first_job, new_runs
+from mousetrap.jobs.job import IN_FANS, MAX_CHILDREN, PAYLOAD_BESIDE, Job, JobHead, Place, first_job, new_runs
 from mousetrap.jobs.message_bounds import (
     HEADER_PREFIX,
     MAX_BODY_BYTES,
@@ -67,6 +67,7 @@ __all__ = [
     "Failure",
     "GiveUp",
     "Job",
+    "JobHead",
     "JobTooNew",
     "JobUndecodable",
     "Message",

@@ -109,7 +109,7 @@ def test_a_caller_who_may_not_is_refused_before_the_body_is_sent(serve: Serve, k
 def test_health_and_documentation_need_no_key(serve: Serve) -> None:
     api = serve(api_keys=ENTRIES)
 
-    for path in ("/health/live", "/health/ready", "/docs", "/openapi.json"):
+    for path in ("/health/live", "/health/ready", "/docs", "/openapi.json", "/asyncapi.json"):
         assert api.get(path).status_code == 200, path
 
 
