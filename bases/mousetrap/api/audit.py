@@ -1,14 +1,17 @@
-"""Records who changed what, and who was refused, on its own logger."""
+"""Records acts and refusals in the log, and acts on the trail."""
 
 import json
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
 from mousetrap.api.problems import NotAccepted, Problem
+from mousetrap.audit_trail import AuditTrail
+from mousetrap.shapes import AuditEntry
 
 #: Characters of a path or of a name that a caller chose.
 _MAX_CHARACTERS = 200
@@ -34,6 +37,7 @@ class Done:
     """The result of an act, filled in by the route."""
 
     def __init__(self) -> None:
+        self.outcome = "done"
         self.count: int | str = "unknown"
         self.facts: dict[str, object] = {}
 
@@ -43,7 +47,12 @@ class Audit:
 
     def __init__(self, request: Request, reason: str | None) -> None:
         self._request = request
-        self._reason = reason
+        self.reason = reason or ""
+
+    @property
+    def who(self) -> str:
+        """The caller."""
+        return str(self._request.scope.get(CALLER, "unknown"))
 
     @contextmanager
     def act(self, act: str, **what: str | dict[str, Any]) -> Iterator[Done]:
@@ -51,22 +60,37 @@ class Audit:
 
         The count of an act that failed in the middle is unknown: part of it may be done.
         """
-        done, outcome = Done(), "done"
+        done = Done()
         try:
             yield done
         except Problem as problem:
-            done.count, outcome = 0, problem.kind
+            done.count, done.outcome = 0, problem.kind
             raise
         except BaseException as error:
-            outcome = type(error.why if isinstance(error, NotAccepted) else error).__name__
+            done.outcome = type(error.why if isinstance(error, NotAccepted) else error).__name__
             raise
         finally:
-            facts = {key: _Quoted(value) if isinstance(value, str) else value for key, value in what.items()}
-            result = {**done.facts, "outcome": outcome, "count": done.count}
-            _log.info("audit", extra={**_who(self._request, act), **facts, **result, **self._why()})
+            self._record(act, {**what, **done.facts}, done)
+
+    def _record(self, act: str, what: Mapping[str, object], done: Done) -> None:
+        """The log first: it is the record. The trail, which can be listed, may be out of reach."""
+        facts = {key: _Quoted(value) if isinstance(value, str) else value for key, value in what.items()}
+        result = {"outcome": done.outcome, "count": done.count}
+        _log.info("audit", extra={**_who(self._request, act), **facts, **result, **self._why()})
+        trail: AuditTrail = self._request.app.state.services.trail
+        trail.note(
+            AuditEntry(
+                at_ms=int(time.time() * 1000),
+                **_who(self._request, act),
+                outcome=str(done.outcome),
+                count=done.count if isinstance(done.count, int) else None,
+                reason=self.reason,
+                what={key: it[:_MAX_CHARACTERS] if isinstance(it, str) else it for key, it in what.items()},
+            )
+        )
 
     def _why(self) -> dict[str, str]:
-        return {"reason": _Quoted(self._reason)} if self._reason else {}
+        return {"reason": _Quoted(self.reason)} if self.reason else {}
 
 
 async def _audit(
@@ -91,6 +115,6 @@ def note_refusal(request: Request, kind: str) -> None:
     _log.warning("audit", extra={**_who(request, "refused"), "what": what, "outcome": kind, "count": 0})
 
 
-def _who(request: Request, act: str) -> dict[str, object]:
+def _who(request: Request, act: str) -> dict[str, Any]:
     address = request.client.host if request.client else ""
     return {"who": request.scope.get(CALLER, "unknown"), "act": act, "address": address}

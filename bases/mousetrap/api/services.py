@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from mousetrap.api.records import Records
+from mousetrap.audit_trail import AuditTrail, open_trail
 from mousetrap.dead_letters import DeadLetters
 from mousetrap.housekeeping import Duty, discard_duty, intake_duty, republish_duty, run_duties, sweep_duty
 from mousetrap.job_queue import open_queue
@@ -38,6 +39,7 @@ class Services:
     #: What an empty body means, by pipeline; nothing means the defaults of the contract.
     defaults: Mapping[str, bytes]
     records: Records
+    trail: AuditTrail
 
 
 @asynccontextmanager
@@ -55,6 +57,7 @@ async def open_services(
             payloads=PayloadOptions.of(settings),
         ) as store,
         open_registry(settings.store_url, tls=settings.tls) as registry,
+        open_trail(settings.store_url, tls=settings.tls) as trail,
         open_queue(
             settings, queues, name="api", deadline=min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
         ) as queue,
@@ -64,7 +67,7 @@ async def open_services(
         dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
         intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
         services = Services(
-            pipelines, queue, store, submitter, dead_letters, registry, intake, inputs, opened
+            pipelines, queue, store, submitter, dead_letters, registry, intake, inputs, opened, trail
         )
         duties = [
             republish_duty(submitter),
@@ -99,7 +102,12 @@ async def _registry(services: WithServices) -> WorkerRegistry:
     return services.registry
 
 
+async def _trail(services: WithServices) -> AuditTrail:
+    return services.trail
+
+
 #: For the signatures of routes.
+WithTrail = Annotated[AuditTrail, Depends(_trail)]
 WithStore = Annotated[RunStore, Depends(_store)]
 WithRegistry = Annotated[WorkerRegistry, Depends(_registry)]
 WithDeadLetters = Annotated[DeadLetters, Depends(_dead_letters)]

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mousetrap.cli import contracts, dead, keys, new, outbox, pipelines, remove
+from mousetrap.cli.audit import audit
 from mousetrap.cli.dead_test import write_test
 from mousetrap.cli.debug import debug
 from mousetrap.cli.doctor import doctor
@@ -33,7 +34,22 @@ def _options(
     pass
 
 
-for command in (demo, up, run, runs, show, jobs, cancel, rerun, debug, worker, workers, migrate, doctor):
+for command in (
+    demo,
+    up,
+    run,
+    runs,
+    show,
+    jobs,
+    cancel,
+    rerun,
+    debug,
+    worker,
+    workers,
+    audit,
+    migrate,
+    doctor,
+):
     app.command()(command)
 app.add_typer(pipelines.app, name="pipelines")
 dead.app.command("test")(write_test)

@@ -9,7 +9,7 @@ app = typer.Typer(help="Make keys for the API and for signing messages.", no_arg
 #: The same as `Scope` of mousetrap.api_keys, whose import would make `--help` slow; a test compares both.
 SCOPES = (
     "What it may do: read (see runs, results, queues, dead letters), run (start runs), operate (cancel, rerun, redrive, "
-    "discard). Give it once for each; none includes another."
+    "discard, see the audit trail). Give it once for each; none includes another."
 )
 
 

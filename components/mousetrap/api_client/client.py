@@ -20,6 +20,7 @@ from mousetrap.api_client.reply import Reply, decoded
 from mousetrap.api_client.starts import BatchReply, StartOptions
 from mousetrap.shapes import (
     Accepted,
+    AuditPage,
     Discarded,
     Event,
     JobPage,
@@ -148,6 +149,13 @@ class Api:
     def workers(self) -> Reply[tuple[Worker, ...]]:
         """All workers, with what they run."""
         return Reply(self._request("GET", "/workers"), tuple[Worker, ...])
+
+    def audit(
+        self, act: str | None = None, who: str | None = None, *, limit: int = 20, after: str | None = None
+    ) -> Reply[AuditPage]:
+        """A page of the audit trail, newest first."""
+        params = without_empty({"act": act, "who": who, "limit": str(limit), "after": after})
+        return Reply(self._request("GET", "/audit", params=params), AuditPage)
 
     def letters(self, letters: LetterFilter, *, limit: int) -> Reply[LetterPage]:
         """The selected dead letters, newest first."""

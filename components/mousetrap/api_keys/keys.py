@@ -33,7 +33,7 @@ class Scope(StrEnum):
 ALLOWS: Mapping[Scope, str] = {
     Scope.READ: "see runs, results, queues, dead letters",
     Scope.RUN: "start runs",
-    Scope.OPERATE: "cancel, rerun, redrive, discard",
+    Scope.OPERATE: "cancel, rerun, redrive, discard, see the audit trail",
 }
 
 

@@ -1,5 +1,6 @@
 """The shapes that store, API and client share."""
 
+from mousetrap.shapes.audit import AuditEntry, AuditPage
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.failure import Failure, FailureLine
 from mousetrap.shapes.job import Fan, JobLine, JobPage, JobState
@@ -35,6 +36,8 @@ __all__ = [
     "ENDS",
     "Accepted",
     "Arrow",
+    "AuditEntry",
+    "AuditPage",
     "Beat",
     "Cancelled",
     "Discarded",

@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from mousetrap.api_keys import new_key
+from support.ports import closed_port
+from support.waiting import until
 
 RUNS = "/pipelines/earthquakes/runs"
 KEY, ENTRY = new_key("operator", ["read", "run", "operate"], bytes(32))
@@ -176,3 +178,59 @@ def test_no_level_of_the_log_switches_it_off(api: httpx.Client, caplog: pytest.L
         root.setLevel(before)
 
     assert on_record(caplog)["act"] == "cancel"
+
+
+def test_acts_are_listed_from_the_trail(api: httpx.Client) -> None:
+    run_id = api.post(RUNS).json()["run_id"]
+    api.delete(f"/runs/{run_id}")
+    api.delete("/runs/unknown")
+    api.post("/dead/discard", json={"queue": "start_fetch"})
+
+    (discarded, unknown, cancelled) = trail(api, 3)
+
+    assert (discarded["act"], discarded["what"]) == ("discard", {"filter": {"queue": "start_fetch"}})
+    assert (unknown["outcome"], unknown["count"]) == ("unknown-run", 0)
+    assert cancelled.pop("id") and cancelled.pop("at_ms")
+    assert cancelled == {
+        "who": "operator",
+        "act": "cancel",
+        "address": "127.0.0.1",
+        "outcome": "done",
+        "count": 1,
+        "reason": "order 66",
+        "what": {"run": run_id},
+    }
+    assert len(api.get("/audit", params={"act": "cancel", "limit": 1}).json()["entries"]) == 1
+    assert api.get("/audit", params={"who": "someone"}).json() == {"entries": [], "next": None}
+
+
+def test_who_may_only_read_does_not_see_the_trail(api: httpx.Client) -> None:
+    assert api.get("/audit", headers={"X-API-Key": READ}).status_code == 403
+
+
+@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 201}, {"after": "no place"}, {"whom": "x"}])
+def test_a_question_to_the_trail_that_makes_no_sense_is_refused(api: httpx.Client, query: Any) -> None:
+    assert api.get("/audit", params=query).status_code == 422
+
+
+def test_without_the_store_an_act_is_in_the_log_and_the_trail_is_a_problem(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = serve(store_url=f"valkey://127.0.0.1:{closed_port()}/0")
+
+    discarded = api.post("/dead/discard", json={"queue": "start_fetch"})
+    listed = api.get("/audit")
+
+    assert discarded.status_code == 200
+    assert on_record(caplog)["outcome"] == "done"
+    assert (listed.status_code, listed.json()["type"]) == (503, "urn:mousetrap:problem:store-away")
+
+
+def trail(api: httpx.Client, count: int) -> list[dict[str, Any]]:
+    """So many entries of the trail, once they are there: they are written beside the answers."""
+
+    def listed() -> list[dict[str, Any]] | None:
+        entries: list[dict[str, Any]] = api.get("/audit").json()["entries"]
+        return entries if len(entries) >= count else None
+
+    return until(listed, f"{count} acts are on the trail")
