@@ -17,6 +17,7 @@ from mousetrap.api.problems import any_refusal
 from mousetrap.api.room import room_for_watchers
 from mousetrap.api.root import root_router
 from mousetrap.api.services import open_services
+from mousetrap.api.version import INTERFACE_VERSION
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.pipeline import Pipeline
 from mousetrap.settings import Settings
@@ -51,7 +52,7 @@ def create_app(
     app = FastAPI(
         title="Mousetrap",
         summary="Starts runs of pipelines, shows them, follows them live, stops and repairs them.",
-        version="1",
+        version=INTERFACE_VERSION,
         lifespan=lifespan,
         redirect_slashes=False,
         openapi_url=None,

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mousetrap.api.problems import Kind, Problem
+from mousetrap.api.version import INTERFACE_VERSION
 
-#: Headers of every response, for browsers.
+#: Headers of every response: the version for clients, the others for browsers.
 _ALWAYS = {
+    "Mousetrap-Version": INTERFACE_VERSION,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
