@@ -140,6 +140,10 @@ class PointedDelivery:
     def redelivered(self) -> bool:
         return self._inner.redelivered
 
+    @property
+    def since_ms(self) -> int:
+        return self._inner.since_ms
+
     def acknowledge(self) -> bool:
         done = self._inner.acknowledge()
         self._trap.passing(Point.ACKNOWLEDGED)

@@ -130,7 +130,7 @@ class OpenDeliveries:
         self._unsettled.add(tag)
         self._delivered += 1
         self.waiting_since = since or self.waiting_since
-        delivery = RabbitDelivery(self, tag, self._queue, message, redelivered)
+        delivery = RabbitDelivery(self, tag, self._queue, message, redelivered, 1000 * since)
         try:
             self._receive(delivery)
         except Exception:  # noqa: BLE001 - raised further, it would cut the connection and void all its deliveries
@@ -153,16 +153,23 @@ class OpenDeliveries:
 class RabbitDelivery:
     """A message to settle; void once its channel is lost."""
 
-    __slots__ = ("_deliveries", "_tag", "message", "queue", "redelivered")
+    __slots__ = ("_deliveries", "_tag", "message", "queue", "redelivered", "since_ms")
 
     def __init__(
-        self, deliveries: OpenDeliveries, tag: int, queue: str, message: Message, redelivered: bool
+        self,
+        deliveries: OpenDeliveries,
+        tag: int,
+        queue: str,
+        message: Message,
+        redelivered: bool,
+        since_ms: int = 0,
     ) -> None:
         self._deliveries = deliveries
         self._tag = tag
         self.queue = queue
         self.message = message
         self.redelivered = redelivered
+        self.since_ms = since_ms
 
     def acknowledge(self) -> bool:
         return self._deliveries.acknowledge(self._tag)

@@ -52,6 +52,11 @@ class Delivery(Protocol):
         """Whether an earlier delivery of this very message ended without an acknowledgement."""
         ...
 
+    @property
+    def since_ms(self) -> int:
+        """Milliseconds since 1970, when it began to wait in its queue: on RabbitMQ a whole second. 0 where that is unknown."""
+        ...
+
     def acknowledge(self) -> bool:
         """Removes the message from the queue. Returns False, and does nothing, once the connection is lost."""
         ...

@@ -40,6 +40,8 @@ class StoreConnection(RunReader):
         self._withdrawals = Withdrawals(self._packed_runs)
         self._packed_work = PackedWork(self._sender, keyring, self._ttl, keep)
         self._ends = Notifications(client, ENDS)
+        #: Notes under way, for which no caller waits.
+        self._noting: set[asyncio.Task[None]] = set()
 
 
 def _loop_time() -> float:

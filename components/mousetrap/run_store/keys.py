@@ -76,6 +76,11 @@ def newest_key(pipeline: str) -> str:
     return f"mousetrap:newest:{pipeline}"
 
 
+def later_key(queue: str) -> str:
+    """The sorted set of the jobs whose messages are in a queue and not due, by when they are."""
+    return f"mousetrap:later:{queue}"
+
+
 def payloads_key(run_id: str) -> str:
     """The hash of what is too large for a run's records and messages: see the component `payloads`."""
     return f"mousetrap:payloads:{run_id}"

@@ -1,11 +1,13 @@
 """Opens the run store, with one face for each of its users."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mousetrap.payloads import PayloadOptions
 from mousetrap.run_store.connection import NO_KEYS
+from mousetrap.run_store.delayed import Delays
 from mousetrap.run_store.endings import Endings
 from mousetrap.run_store.fans import Fans
 from mousetrap.run_store.listed_jobs import JobLists
@@ -41,11 +43,13 @@ async def open_store(
         await store.close()
 
 
-class RunStore(Submissions, Repairs, Endings, Fans, JobLists, Work):
+class RunStore(Submissions, Repairs, Endings, Fans, JobLists, Delays, Work):
     """Every method raises StoreUnreachable when the server does not answer within two seconds."""
 
     async def close(self) -> None:
         """Sends the remaining notes and closes the connections."""
+        if self._noting:
+            await asyncio.wait(set(self._noting))
         await self._withdrawals.close()
         await self._packed_runs.close()
         await self._batches.close()

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from mousetrap.jobs import MousetrapError, Queue
@@ -21,6 +22,9 @@ _FIRST_TRIES = 3
 #: Seconds between two turns of the event loop that the watchdog may count on.
 _TURN_INTERVAL_S = 0.25
 
+#: What is sent with a beat; it gets how many jobs wait, by queue.
+Report = Callable[[Mapping[str, int]], Awaitable[None]]
+
 _log = logging.getLogger("mousetrap.worker")
 
 
@@ -37,8 +41,9 @@ class Heartbeat:
     1. Every few seconds it checks whether the broker and the store answer, and records that in the vitals.
     2. It sends the registry a beat: what the worker runs and has done.
     3. While both answer, it reports how many jobs wait in each queue, and for how long.
-    4. Every `line_seconds` it logs a line of that.
-    5. At the end it takes the worker off the registry's list.
+    4. What else is sent with a beat goes after that, once more at the end.
+    5. Every `line_seconds` it logs a line of that.
+    6. At the end it takes the worker off the registry's list.
     """
 
     def __init__(
@@ -49,7 +54,12 @@ class Heartbeat:
         self._queue = queue
         self._registry = registry
         self._line_seconds = line_seconds
+        self._report: Report = _nothing
         self._store_outage = OutageLog(_log, "waiting for the store", "the store answers again")
+
+    def send_along(self, report: Report) -> None:
+        """Has `report` called with each beat."""
+        self._report = report
 
     async def begin(self) -> None:
         """Sends the first beat: our pipelines are known once we serve. A store that is away gets the next one."""
@@ -69,6 +79,7 @@ class Heartbeat:
 
     async def leave(self) -> None:
         """Takes the worker off the list; where that fails it is listed as stale for an hour."""
+        await _failure(self._report({}))
         await _failure(self._registry.leave(self._first.name))
 
     def line(self) -> str:
@@ -83,8 +94,11 @@ class Heartbeat:
         self._vitals.look(broker=broker, store="store" not in self._vitals.away)
         store = await self._reaches_store()
         self._vitals.look(broker=broker, store=store)
+        ready: dict[str, int] = {}
         for queue in self._first.queues if broker and store else ():
-            await _failure(self._report_backlog(queue))
+            await _failure(self._report_backlog(queue, ready))
+        if store:
+            await _failure(self._report(ready))
 
     async def _reaches_store(self) -> bool:
         failure = await _failure(self._registry.beat(self._now()))
@@ -96,8 +110,10 @@ class Heartbeat:
             )
         return failure is None
 
-    async def _report_backlog(self, queue: str) -> None:
-        await self._registry.look(queue, await self._queue.backlog(queue))
+    async def _report_backlog(self, queue: str, ready: dict[str, int]) -> None:
+        backlog = await self._queue.backlog(queue)
+        ready[queue] = backlog.ready
+        await self._registry.look(queue, backlog)
 
     def _now(self) -> Beat:
         stats, now = self._vitals.stats, time.monotonic()
@@ -112,7 +128,12 @@ class Heartbeat:
                 Doing(run_id=each.run_id, stage=each.stage, attempt=each.attempt, seconds=now - each.since)
                 for each in running[:_MAX_LISTED]
             ),
+            running_by_stage=Counter(f"{each.pipeline}.{each.stage}" for each in running),
         )
+
+
+async def _nothing(_ready: Mapping[str, int]) -> None:
+    """Sends nothing along."""
 
 
 async def _failure(request: Awaitable[None]) -> str | None:

@@ -18,6 +18,7 @@ from mousetrap.jobs import Queue
 from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import ManifestBroken, Pipeline, write_manifests
 from mousetrap.run_store import open_store
+from mousetrap.serve_worker.counts_report import CountsReport
 from mousetrap.serve_worker.heartbeat import Heartbeat, turn_forever
 from mousetrap.serve_worker.locks import check_locks
 from mousetrap.serve_worker.shared_queues import check_shared_queues
@@ -29,6 +30,7 @@ from mousetrap.settings import Group, Settings, SettingsWrong, check_signing, ov
 from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks
 from mousetrap.signing import Keyring
+from mousetrap.stage_minutes import StageCounts
 from mousetrap.telemetry import log_to_stderr, printable
 from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 from mousetrap.worker_flags import NO_FLAGS, WorkerFlags
@@ -125,7 +127,10 @@ async def _serve(
     vitals: Vitals,
     stopping: StopSignals,
 ) -> ExitCode:
-    options = _options(settings, burst)
+    counts = StageCounts(
+        {(each.pipeline.name, stage.name): stage.queue for each in bindings for stage in each.pipeline.stages}
+    )
+    options = _options(settings, burst, counts)
     watchdog = Watchdog(vitals, stopping.stop_for_hung_handler)
     queues = sorted({stage.queue for binding in bindings for stage in binding.pipeline.stages})
     async with AsyncExitStack() as opened:
@@ -151,6 +156,7 @@ async def _serve(
         heartbeat = Heartbeat(
             _first_beat(options, bindings), vitals, queue, registry, settings.health_line_seconds
         )
+        heartbeat.send_along(CountsReport(counts, registry, store).send)
         opened.push_async_callback(heartbeat.leave)
         await heartbeat.begin()
         await opened.enter_async_context(_in_background(heartbeat.beat_forever()))
@@ -170,7 +176,7 @@ async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
         await end_tasks(task)
 
 
-def _options(settings: Settings, burst: bool) -> WorkerOptions:
+def _options(settings: Settings, burst: bool, counts: StageCounts) -> WorkerOptions:
     return WorkerOptions(
         name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
         concurrency=settings.concurrency,
@@ -180,6 +186,7 @@ def _options(settings: Settings, burst: bool) -> WorkerOptions:
         fan_most=settings.fan_most,
         burst=burst,
         keyring=settings.keyring,
+        observers=(counts,),
     )
 
 

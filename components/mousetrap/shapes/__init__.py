@@ -14,6 +14,7 @@ from mousetrap.shapes.letter import (
     LetterPage,
     Redriven,
 )
+from mousetrap.shapes.minutes import Minute, QueueMinutes, ReadyAt, StageMinutes
 from mousetrap.shapes.pipeline import Arrow, Pipeline, Stage
 from mousetrap.shapes.queue import Queue
 from mousetrap.shapes.reference import Reference
@@ -56,10 +57,13 @@ __all__ = [
     "LetterGroups",
     "LetterLine",
     "LetterPage",
+    "Minute",
     "Pipeline",
     "Progress",
     "PutAside",
     "Queue",
+    "QueueMinutes",
+    "ReadyAt",
     "Redriven",
     "Reference",
     "Run",
@@ -67,6 +71,7 @@ __all__ = [
     "RunPage",
     "RunState",
     "Stage",
+    "StageMinutes",
     "Worker",
     "WorkerState",
 ]

@@ -1,6 +1,7 @@
 """A worker, by its last heartbeat."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from mousetrap.shapes.doc import Doc
@@ -41,6 +42,9 @@ class Beat:
         tuple[Doing, ...],
         Doc("The oldest hundred of those that run; of a stale worker, of those that ran at its last beat."),
     ]
+    running_by_stage: Annotated[
+        Mapping[str, int], Doc("How many run, by pipeline and stage.", ({"earthquakes.fetch": 3},))
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,10 @@ class StreamDelivery:
     def queue(self) -> str:
         return self._deliveries.queue
 
+    @property
+    def since_ms(self) -> int:
+        return int(self._entry.partition("-")[0])
+
     def acknowledge(self) -> bool:
         return self._settle(self._deliveries.outbox.acknowledge)
 

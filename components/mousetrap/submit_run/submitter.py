@@ -264,6 +264,8 @@ class Submitter:
     async def _publish(self, job: Job, stage: Stage, after: float) -> None:
         await self._queue.publish(stage.queue, signed_message(job, self._keyring), after=after)
         self._store.mark_published(job.run_id)
+        if after:
+            self._store.note_first_later(stage.queue, job.id, after)
 
     async def _reject(self, run_id: str, error: MousetrapError, opened: Opened) -> None:
         """The caller gets an error; if the message exists after all, its worker must find the run ended."""

@@ -19,8 +19,11 @@ class Observer:
     def claimed(self, job: Job, fence: int) -> None:
         """The store granted the job to this worker."""
 
-    def started(self, job: Job) -> None:
-        """The handler begins."""
+    def started(self, job: Job, since_ms: int) -> None:
+        """The handler begins. The message had waited since then, in milliseconds since 1970; 0 where that is unknown.
+
+        RabbitMQ notes whole seconds, which only a run's first attempt has more exactly.
+        """
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """The handler has ended, and was not stopped; its outcome is not recorded yet."""

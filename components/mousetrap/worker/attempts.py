@@ -86,6 +86,17 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     cancelled: bool = False
 
     @property
+    def since_ms(self) -> int:
+        """When its message began to wait, in milliseconds since 1970; 0 where that is unknown.
+
+        RabbitMQ notes the second. That of a run's first attempt is the one in which the run was accepted, unless it was delayed.
+        """
+        job, since_ms = self.job, self.deliveries[0].since_ms
+        if job.parent is None and job.attempt == 1 and 0 <= job.accepted_ms - since_ms < 1000:
+            return job.accepted_ms
+        return since_ms
+
+    @property
     def obsolete(self) -> bool:
         """Whether it was stopped because nothing would follow from its outcome."""
         return self.lost or self.cancelled
@@ -228,7 +239,13 @@ class Attempts:
     def running(self) -> Sequence[Running]:
         """The attempts that have their claim, oldest first."""
         return [
-            Running(run_id=each.job.run_id, stage=each.job.stage, attempt=each.job.attempt, since=each.began)
+            Running(
+                run_id=each.job.run_id,
+                pipeline=each.job.pipeline,
+                stage=each.job.stage,
+                attempt=each.job.attempt,
+                since=each.began,
+            )
             for each in self._table.values()
             if each.fence
         ]

@@ -15,6 +15,8 @@ class StandIn:
 
     #: Who holds the job may live: it can have come to it through its queue.
     redelivered = False
+    #: It did not wait.
+    since_ms = 0
 
     def __init__(self, delivery: Delivery, job: Job, queue: str, keyring: Keyring) -> None:
         self._delivery = delivery

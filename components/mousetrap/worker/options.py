@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mousetrap.retry import encodable
 from mousetrap.signing import Keyring
+from mousetrap.telemetry import Observer
 
 
 def _handler_threads(most: int) -> Executor:
@@ -47,6 +48,8 @@ class WorkerOptions:
     #: Whether to end when the queues are empty.
     burst: bool = False
     keyring: Keyring = field(default_factory=Keyring)
+    #: They get the events of its jobs, beside the log and the statistics.
+    observers: tuple[Observer, ...] = ()
     runtime: Runtime = field(default_factory=Runtime)
 
     def __post_init__(self) -> None:

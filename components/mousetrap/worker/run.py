@@ -51,7 +51,7 @@ async def run_worker(
     `stats` is kept up to date.
     """
     outages, stats = Outages(options.runtime.chance), stats or WorkerStats()
-    observer = Observers(EventLog(), stats)
+    observer = Observers(EventLog(), stats, *options.observers)
     gate = SuspectGate()
     sender = ChildSender(queue, options, outages, observer, gate)
     fan_outs = FanOuts(store, sender, outages, options, lambda info: attempts.opening(info))

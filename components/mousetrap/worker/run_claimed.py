@@ -150,7 +150,7 @@ class ClaimedRunner:
     async def _handled(self, attempt: Attempt, claim: Granted, handler: BoundHandler) -> Outcome:
         if attempt.suspended is not None and isinstance(handler, AsyncHandler):
             return await handler.until_ended(*attempt.suspended)
-        self._observer.started(attempt.job)
+        self._observer.started(attempt.job, attempt.since_ms)
         job = attempt.whole_job or attempt.job
         return await handler.run(job, fence=claim.fence, lock_fence=claim.lock_fence)
 

@@ -16,6 +16,7 @@ class Running:
     """An attempt under way; `since` is on time.monotonic()'s clock."""
 
     run_id: str
+    pipeline: str
     stage: str
     attempt: int
     since: float

@@ -100,7 +100,7 @@ class Steps:
             return None
         assert isinstance(handler, AsyncHandler)
         assert isinstance(claim, Granted)
-        self._observer.started(job)
+        self._observer.started(job, attempt.since_ms)
         call = handler.call(job, (claim.fence, claim.lock_fence))
         if isinstance(call, AsyncCall):
             step = call.step(task)

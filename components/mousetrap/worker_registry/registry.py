@@ -50,8 +50,9 @@ class WorkerRegistry:
     """Workers and queues in the store. Every method raises StoreUnreachable if the server does not answer within two seconds."""
 
     def __init__(self, client: StoreClient, place: str, published: Published) -> None:
-        self._client = client
-        self._place = place
+        #: The client of the store and where that is: others of this process share it.
+        self.client = client
+        self.place = place
         self._published = published
 
     async def beat(self, beat: Beat) -> None:
@@ -61,10 +62,10 @@ class WorkerRegistry:
         whether it leaves or not.
         """
         digest = self._published.digest
-        with reaching(self._place):
+        with reaching(self.place):
             now = int(
                 await _LIBRARY.call(
-                    self._client.call,
+                    self.client.call,
                     *(msgspec.json.encode(beat), _KEEP_MS, digest),
                     function="_beat",
                     keys=[_key(beat.name)],
@@ -79,12 +80,12 @@ class WorkerRegistry:
     async def _keep_manifests(self) -> None:
         """Sends its manifests where the store lacks them."""
         key = _manifests(self._published.digest)
-        if not await self._client.call("PEXPIRE", key, MANIFEST_KEEP_MS):
-            await self._client.call("SET", key, self._published.record, "PX", MANIFEST_KEEP_MS)
+        if not await self.client.call("PEXPIRE", key, MANIFEST_KEEP_MS):
+            await self.client.call("SET", key, self._published.record, "PX", MANIFEST_KEEP_MS)
 
     async def _all(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands for different keys. Raises the first error."""
-        replies = await self._client.pipeline(commands)
+        replies = await self.client.pipeline(commands)
         for reply in replies:
             if isinstance(reply, ReplyError):
                 raise reply
@@ -92,15 +93,15 @@ class WorkerRegistry:
 
     async def leave(self, name: str) -> None:
         """Removes a worker that has ended in order."""
-        with reaching(self._place):
+        with reaching(self.place):
             await self._all([("ZREM", _NAMES, name), ("DEL", _key(name))])
 
     async def look(self, queue: str, backlog: Backlog) -> float:
         """Records what a worker observed of a queue. Returns how many seconds its oldest message can have waited."""
         seen = (backlog.ready, backlog.since_ms or 0)
-        with reaching(self._place):
+        with reaching(self.place):
             waited = await _LIBRARY.call(
-                self._client.call,
+                self.client.call,
                 *(*seen, _KEEP_MS),
                 function="_observe",
                 keys=[f"mousetrap:waiting:{queue}"],
@@ -109,23 +110,23 @@ class WorkerRegistry:
 
     async def workers(self) -> tuple[Worker, ...]:
         """All workers, by name; those without heartbeats that did not leave are stale."""
-        with reaching(self._place):
-            found = await self._client.call("ZRANGE", _NAMES, 0, -1)
+        with reaching(self.place):
+            found = await self.client.call("ZRANGE", _NAMES, 0, -1)
             names = sorted(name.decode(errors="replace") for name in found)
             looks = [("HMGET", _key(name), "beat", "started_ms", "seen_ms") for name in names]
-            time, *known = _reached(await self._client.pipeline([("TIME",), *looks]))
+            time, *known = _reached(await self.client.pipeline([("TIME",), *looks]))
             now_ms = _milliseconds(time)
         seen = [_seen(name, answer, now_ms) for name, answer in zip(names, known, strict=True)]
         return tuple(worker for worker in seen if worker is not None)
 
     async def in_use(self) -> tuple[InUse, ...]:
         """All manifests that workers had within a week, and the live workers that have them now."""
-        with reaching(self._place):
-            found = await self._client.call("ZRANGE", _NAMES, 0, -1)
+        with reaching(self.place):
+            found = await self.client.call("ZRANGE", _NAMES, 0, -1)
             keys = [_key(name.decode(errors="replace")) for name in found]
             looks = [("HMGET", key, "manifests", "started_ms", "seen_ms") for key in keys]
             manifests = ("ZRANGE", _MANIFESTS, 0, -1, "WITHSCORES")
-            time, digests, *records = _reached(await self._client.pipeline([("TIME",), manifests, *looks]))
+            time, digests, *records = _reached(await self.client.pipeline([("TIME",), manifests, *looks]))
             now_ms = _milliseconds(time)
         listed = (
             list(zip(digests[::2], map(float, digests[1::2]), strict=True))
@@ -136,8 +137,8 @@ class WorkerRegistry:
 
     async def manifests(self, digest: str) -> Published | None:
         """The manifests of this digest; None where the store does not have them."""
-        with reaching(self._place):
-            record = await self._client.call("GET", _manifests(digest))
+        with reaching(self.place):
+            record = await self.client.call("GET", _manifests(digest))
         return Published.read(record) if isinstance(record, bytes) else None
 
 

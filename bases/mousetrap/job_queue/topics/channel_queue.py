@@ -149,7 +149,7 @@ class ChannelQueue:
 class ChannelClaim:
     """A claim of a blocking channel; void once that is lost."""
 
-    __slots__ = ("_settled", "_thread", "message", "queue", "redelivered", "tag")
+    __slots__ = ("_settled", "_thread", "message", "queue", "redelivered", "since_ms", "tag")
 
     def __init__(self, thread: ChannelThread, queue: str, delivery: tuple[Any, Any, bytes]) -> None:
         method, properties, body = delivery
@@ -159,6 +159,7 @@ class ChannelClaim:
         self.queue = queue
         self.message = read(properties, body)
         self.redelivered = bool(method.redelivered)
+        self.since_ms = 1000 * (properties.timestamp or 0)
 
     def acknowledge(self) -> bool:
         return self._settle(lambda channel: channel.basic_ack(self.tag))

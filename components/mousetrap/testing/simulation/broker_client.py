@@ -78,6 +78,7 @@ class SimulatedDelivery:
         self.queue = consumer.queue
         self.message = stored.message
         self.redelivered = redelivered
+        self.since_ms = 0
         self._connection = connection
         self._consumer = consumer
         self._serial = stored.serial

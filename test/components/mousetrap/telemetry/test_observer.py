@@ -29,7 +29,7 @@ def test_each_observer_gets_the_events_that_it_overrides(count: int) -> None:
     observers = Observers(EventLog(), *noting)
 
     observers.claimed(JOB, 7)
-    observers.started(JOB)
+    observers.started(JOB, 0)
 
     assert [each.fences for each in noting] == [[7]] * count
 

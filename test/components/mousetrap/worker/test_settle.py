@@ -62,6 +62,7 @@ class AddDelivery:
     queue: str = "adds"
     message: Message = field(default_factory=lambda: Message("id", b"delivered", {"x": "y"}))
     redelivered: bool = False
+    since_ms: int = 0
 
     def acknowledge(self) -> bool:
         self.ends.append("acknowledged")
