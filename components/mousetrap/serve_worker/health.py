@@ -11,10 +11,16 @@ from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.settings import SettingsWrong
 from mousetrap.shutdown import close_in_forks, keep_in_forks
 
+#: A page: its media type, and what makes its text, in the thread of a request.
+Page = tuple[str, Callable[[], bytes]]
+
 
 @contextmanager
-def serve_health(host: str, port: int, vitals: Vitals) -> Iterator[str]:
-    """Serves in this block, at the address that it yields. Raises SettingsWrong when it cannot listen there."""
+def serve_health(host: str, port: int, vitals: Vitals, metrics: Page | None = None) -> Iterator[str]:
+    """Serves in this block, at the address that it yields; `metrics` at `/metrics`.
+
+    Raises SettingsWrong when it cannot listen there.
+    """
     try:
         server = (_Server6 if ":" in host else _Server)((host, port), _Handler)
     except OSError as error:
@@ -26,6 +32,7 @@ def serve_health(host: str, port: int, vitals: Vitals) -> Iterator[str]:
         "/health/live": ("live", vitals.why_not_live),
         "/health/ready": ("ready", vitals.why_not_ready),
     }
+    server.pages = {"/metrics": metrics} if metrics else {}
     with server:
         close_in_forks(server.fileno())  # it would keep the port after the worker's end
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
@@ -39,6 +46,7 @@ def serve_health(host: str, port: int, vitals: Vitals) -> Iterator[str]:
 class _Server(ThreadingHTTPServer):
     #: By path: the good status, and the check that returns the reason for a bad one.
     checks: Mapping[str, tuple[str, Callable[[], str | None]]]
+    pages: Mapping[str, Page]
     block_on_close = False  # a slow client must not keep the worker from ending
 
 
@@ -53,18 +61,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers a request; the standard library gives the name."""
-        check = self.server.checks.get(self.path.partition("?")[0])
+        path = self.path.partition("?")[0]
+        if (page := self.server.pages.get(path)) is not None:
+            return self._send(200, page[0], page[1]())
+        check = self.server.checks.get(path)
         if check is None:
-            return self._answer(404, {"status": "no such path", "paths": list(self.server.checks)})
+            paths = [*self.server.checks, *self.server.pages]
+            return self._answer(404, {"status": "no such path", "paths": paths})
         good, why_not = check
         if (reason := why_not()) is not None:
             return self._answer(503, {"status": f"not {good}", "reason": reason})
         return self._answer(200, {"status": good})
 
     def _answer(self, status: int, members: Mapping[str, object]) -> None:
-        body = json.dumps(members).encode() + b"\n"
+        self._send(status, "application/json", json.dumps(members).encode() + b"\n")
+
+    def _send(self, status: int, media_type: str, body: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

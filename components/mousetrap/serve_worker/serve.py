@@ -18,6 +18,7 @@ from mousetrap.jobs import Queue
 from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import ManifestBroken, Pipeline, write_manifests
 from mousetrap.run_store import open_store
+from mousetrap.serve_worker.counted import Counted
 from mousetrap.serve_worker.counts_report import CountsReport
 from mousetrap.serve_worker.heartbeat import Heartbeat, turn_forever
 from mousetrap.serve_worker.locks import check_locks
@@ -31,7 +32,7 @@ from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks
 from mousetrap.signing import Keyring
 from mousetrap.stage_minutes import StageCounts
-from mousetrap.telemetry import log_to_stderr, printable
+from mousetrap.telemetry import Observer, log_to_stderr, printable
 from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 from mousetrap.worker_flags import NO_FLAGS, WorkerFlags
 from mousetrap.worker_registry import NOTHING, Published, open_registry
@@ -95,23 +96,26 @@ def _served(
     guard.start()
     vitals = Vitals(stats=WorkerStats(), auto_kill_s=settings.auto_kill_seconds)
     stopping = StopSignals(guard, settings.grace_seconds, Stop())
+    counted = Counted.of(settings, vitals)
     with ExitStack() as opened:
         if settings.health_port:
             # Loaded where it is asked for: with the library's HTTP server and its parts it takes 0.9 MiB.
             from mousetrap.serve_worker.health import serve_health
 
             place = (settings.health_host, int(settings.health_port))
-            address = opened.enter_context(serve_health(*place, vitals))
-            _log.info("health endpoint: %s/health/live and /health/ready", address)
+            address = opened.enter_context(serve_health(*place, vitals, counted.page))
+            more = ", /metrics" if counted.page else ""
+            _log.info("health endpoint: %s/health/live and /health/ready%s", address, more)
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         stopping.listen(runner.get_loop())
         bindings = [bind(settings) for bind in binders]
         check_shared_queues(bindings, pipelines)
         check_locks(bindings, settings.store_url)
+        counted.declare(bindings)
         # All that was imported stays. To look it through again took a full collection 25 ms on a busy machine.
         gc.freeze()
         try:
-            serving = _serve(connect, settings, bindings, burst, vitals, stopping)
+            serving = _serve(connect, settings, bindings, burst, vitals, stopping, counted)
             code = run_through(runner.get_loop(), serving)
         except BaseException:
             guard.finish_within(LEAVING_S, ExitCode.DEFECT, "the worker failed, and something does not end")
@@ -126,17 +130,20 @@ async def _serve(
     burst: bool,
     vitals: Vitals,
     stopping: StopSignals,
+    counted: Counted,
 ) -> ExitCode:
     counts = StageCounts(
         {(each.pipeline.name, stage.name): stage.queue for each in bindings for stage in each.pipeline.stages}
     )
-    options = _options(settings, burst, counts)
+    options = _options(settings, burst, (counts, *counted.observers))
     watchdog = Watchdog(vitals, stopping.stop_for_hung_handler)
     queues = sorted({stage.queue for binding in bindings for stage in binding.pipeline.stages})
     async with AsyncExitStack() as opened:
         opened.enter_context(watchdog.watching())
         await opened.enter_async_context(_in_background(turn_forever(vitals)))
         await opened.enter_async_context(_in_background(stopping.limit_every_stop()))
+        for watch in counted.watches:
+            await opened.enter_async_context(_in_background(watch()))
         queue = await opened.enter_async_context(connect(settings, queues, name=options.name))
         store = await opened.enter_async_context(
             open_store(
@@ -176,7 +183,7 @@ async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
         await end_tasks(task)
 
 
-def _options(settings: Settings, burst: bool, counts: StageCounts) -> WorkerOptions:
+def _options(settings: Settings, burst: bool, observers: tuple[Observer, ...]) -> WorkerOptions:
     return WorkerOptions(
         name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
         concurrency=settings.concurrency,
@@ -186,7 +193,7 @@ def _options(settings: Settings, burst: bool, counts: StageCounts) -> WorkerOpti
         fan_most=settings.fan_most,
         burst=burst,
         keyring=settings.keyring,
-        observers=(counts,),
+        observers=observers,
     )
 
 

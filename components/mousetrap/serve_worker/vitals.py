@@ -26,6 +26,8 @@ class Vitals:
     #: What did not answer at the last check, and when that was; both before the first.
     away: tuple[str, ...] = ("broker", "store")
     looked: float = float("-inf")
+    #: How often each ceased to answer, as the checks saw it.
+    outages: dict[str, int] = field(default_factory=lambda: {"broker": 0, "store": 0})
 
     def __post_init__(self) -> None:
         self.turned = self.clock()
@@ -36,7 +38,10 @@ class Vitals:
 
     def look(self, *, broker: bool, store: bool) -> None:
         """Records whether broker and store have just answered."""
+        before = self.away
         self.away = tuple(part for part, there in (("broker", broker), ("store", store)) if not there)
+        for part in self.away:
+            self.outages[part] += part not in before
         self.looked = self.clock()
 
     @property

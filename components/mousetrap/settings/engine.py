@@ -96,6 +96,8 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     #: The address of a worker's health endpoint; no port means none, and 0 a free one.
     health_host: str = "127.0.0.1"
     health_port: str = ""
+    #: Whether the API and each worker that has a health port count for Prometheus, at `/metrics`.
+    metrics: bool = False
     #: Between two log lines with a worker's counts.
     health_line_seconds: NetworkSeconds = 60.0
     #: How long a run is kept after its last change.

@@ -1,0 +1,77 @@
+"""Names every metric: its kind, its labels, its meaning."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: Upper bounds of all histograms, in seconds: those that OpenTelemetry advises, up to 10, then what long tasks need.
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+#: The label of what has no name of its own: a reason, a queue or a method that is not known.
+OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A metric. Its labels hold declared names and fixed words alone, so that no stranger can make series."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    about: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names that a query may use."""
+        if self.kind != "histogram":
+            return (self.name,)
+        return tuple(f"{self.name}_{part}" for part in ("bucket", "count", "sum"))
+
+
+_STAGE = ("pipeline", "stage")
+
+ATTEMPTS = Name("mousetrap_attempts_total", "counter", "Attempts, by how they ended.", (*_STAGE, "outcome"))
+ATTEMPT_SECONDS = Name("mousetrap_attempt_seconds", "histogram", "How long handlers ran.", _STAGE)
+QUEUE_WAIT_SECONDS = Name(
+    "mousetrap_queue_wait_seconds",
+    "histogram",
+    "From when a message could be delivered until its handler began.",
+    _STAGE,
+)
+ATTEMPTS_RUNNING = Name("mousetrap_attempts_running", "gauge", "Handlers that run now.", _STAGE)
+SLOTS = Name("mousetrap_slots", "gauge", "Jobs that this worker runs at once, at most.")
+HUNG_HANDLERS = Name(
+    "mousetrap_hung_handlers", "gauge", "Handlers that were asked to stop and run all the same."
+)
+RUNS = Name("mousetrap_runs_total", "counter", "Runs whose end a worker recorded.", ("pipeline", "outcome"))
+RUN_SECONDS = Name(
+    "mousetrap_run_seconds", "histogram", "From the accepted run to its recorded end.", ("pipeline",)
+)
+PUBLISHED = Name(
+    "mousetrap_published_total", "counter", "Jobs that the broker took from this worker.", ("queue",)
+)
+DEAD_LETTERS = Name(
+    "mousetrap_dead_letters_total", "counter", "Dead letters that this worker made.", ("queue", "reason")
+)
+CONNECTED = Name("mousetrap_connected", "gauge", "Whether it answered the last check: 1 or 0.", ("to",))
+OUTAGES = Name("mousetrap_outages_total", "counter", "How often it ceased to answer the checks.", ("to",))
+LOOP_LAG_SECONDS = Name(
+    "mousetrap_loop_lag_seconds", "histogram", "How late the event loop was, four times a second."
+)
+BUILD_INFO = Name("mousetrap_build_info", "gauge", "Always 1.", ("version", "python"))
+
+#: What a worker has at `/metrics` of its health port.
+WORKER = (
+    ATTEMPTS,
+    ATTEMPT_SECONDS,
+    QUEUE_WAIT_SECONDS,
+    ATTEMPTS_RUNNING,
+    SLOTS,
+    HUNG_HANDLERS,
+    RUNS,
+    RUN_SECONDS,
+    PUBLISHED,
+    DEAD_LETTERS,
+    CONNECTED,
+    OUTAGES,
+    LOOP_LAG_SECONDS,
+    BUILD_INFO,
+)
