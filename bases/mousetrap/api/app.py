@@ -12,6 +12,7 @@ from mousetrap.api.access import Access
 from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
 from mousetrap.api.key_file import follow_keys
+from mousetrap.api.metrics import add_metrics
 from mousetrap.api.middleware import BodyLimit, Head, Headers
 from mousetrap.api.problems import any_refusal
 from mousetrap.api.room import room_for_watchers
@@ -71,6 +72,8 @@ def create_app(
         app.include_router(part.router)
     if root is not None:
         app.include_router(root_router(pipelines[root]))
+    if settings.metrics:
+        add_metrics(app)
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body)
     app.add_middleware(Head)
     app.add_middleware(Headers)

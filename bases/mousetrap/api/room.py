@@ -18,6 +18,11 @@ class Room:
         #: The key's id of each that is served; empty without keys.
         self._served: list[str] = []
 
+    @property
+    def count(self) -> int:
+        """How many are served."""
+        return len(self._served)
+
     def check(self, key: str = "") -> None:
         """Raises Problem where there is no room for one more, of this key."""
         count = len(self._served)

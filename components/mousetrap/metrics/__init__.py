@@ -1,19 +1,24 @@
 """Counts what happens, and writes it for Prometheus; it loads prometheus_client."""
 
+from mousetrap.metrics.api_numbers import ApiNumbers, ClusterFacts, QueueFacts
 from mousetrap.metrics.families import CONTENT_TYPE, Exposition
-from mousetrap.metrics.names import BUCKETS_S, OTHER, WORKER, Name
+from mousetrap.metrics.names import API, BUCKETS_S, OTHER, WORKER, Name
 from mousetrap.metrics.times import Times
 from mousetrap.metrics.worker_numbers import OUTCOMES, REASONS, WorkerFacts, WorkerNumbers, waited_s
 
 __all__ = [
+    "API",
     "BUCKETS_S",
     "CONTENT_TYPE",
     "OTHER",
     "OUTCOMES",
     "REASONS",
     "WORKER",
+    "ApiNumbers",
+    "ClusterFacts",
     "Exposition",
     "Name",
+    "QueueFacts",
     "Times",
     "WorkerFacts",
     "WorkerNumbers",

@@ -1,5 +1,6 @@
 """Writes numbers in the form that Prometheus reads."""
 
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -7,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from mousetrap.metrics import names
 from mousetrap.metrics.names import BUCKETS_S, Name
 from mousetrap.metrics.times import Times
 
@@ -35,6 +37,16 @@ def histogram(name: Name, values: Mapping[Labels, Times]) -> Metric:
     for labels, times in values.items():
         family.add_metric(labels, list(zip(_BOUNDS, times.up_to(), strict=True)), times.total_s)
     return family
+
+
+def connected(there: Mapping[str, bool]) -> Metric:
+    """Whether each server answers."""
+    return numbers(names.CONNECTED, {(to,): answers for to, answers in there.items()})
+
+
+def build_info(version: str) -> Metric:
+    """What runs here."""
+    return numbers(names.BUILD_INFO, {(version, platform.python_version()): 1})
 
 
 class Exposition:

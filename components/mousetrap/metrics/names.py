@@ -58,6 +58,23 @@ LOOP_LAG_SECONDS = Name(
 )
 BUILD_INFO = Name("mousetrap_build_info", "gauge", "Always 1.", ("version", "python"))
 
+QUEUE_READY = Name("mousetrap_queue_ready", "gauge", "Jobs that wait for a worker.", ("queue",))
+QUEUE_OLDEST_SECONDS = Name(
+    "mousetrap_queue_oldest_seconds", "gauge", "How long the oldest of them can have waited.", ("queue",)
+)
+QUEUE_DEAD = Name("mousetrap_queue_dead", "gauge", "Dead letters that are kept.", ("queue",))
+QUEUE_CONSUMERS = Name(
+    "mousetrap_queue_consumers", "gauge", "Workers that take from it, by their heartbeats.", ("queue",)
+)
+WORKERS = Name("mousetrap_workers", "gauge", "Workers, by their heartbeats.", ("state",))
+HTTP_REQUESTS = Name(
+    "mousetrap_http_requests_total", "counter", "Requests that were answered.", ("route", "method", "status")
+)
+HTTP_SECONDS = Name(
+    "mousetrap_http_seconds", "histogram", "From a request to the begin of its answer.", ("route", "method")
+)
+WATCHERS = Name("mousetrap_watchers", "gauge", "Clients that follow runs or wait for them.")
+
 #: What a worker has at `/metrics` of its health port.
 WORKER = (
     ATTEMPTS,
@@ -73,5 +90,18 @@ WORKER = (
     CONNECTED,
     OUTAGES,
     LOOP_LAG_SECONDS,
+    BUILD_INFO,
+)
+#: What the API has at `/metrics`.
+API = (
+    QUEUE_READY,
+    QUEUE_OLDEST_SECONDS,
+    QUEUE_DEAD,
+    QUEUE_CONSUMERS,
+    WORKERS,
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    WATCHERS,
+    CONNECTED,
     BUILD_INFO,
 )

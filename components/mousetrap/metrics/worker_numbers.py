@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from prometheus_client.core import Metric
 
 from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
 from mousetrap.metrics import names
-from mousetrap.metrics.families import Labels, histogram, numbers
+from mousetrap.metrics.families import Labels, build_info, connected, histogram, numbers
 from mousetrap.metrics.names import OTHER
 from mousetrap.metrics.times import Times
 from mousetrap.pipeline import Pipeline, Stage
@@ -193,9 +192,9 @@ class WorkerNumbers(Observer):
     def _of_facts(self, facts: WorkerFacts) -> Iterator[Metric]:
         yield numbers(names.SLOTS, {(): facts.slots})
         yield numbers(names.HUNG_HANDLERS, {(): facts.hung})
-        yield numbers(names.CONNECTED, {(to,): there for to, there in facts.connected.items()})
+        yield connected(facts.connected)
         yield numbers(names.OUTAGES, {(to,): count for to, count in facts.outages.items()})
-        yield numbers(names.BUILD_INFO, {(self._version, platform.python_version()): 1})
+        yield build_info(self._version)
 
     def _stopped(self, job: Job, word: str) -> None:
         self._begun.pop(job.id, None)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mousetrap.handlers import Binding
-from mousetrap.serve_worker.version import version_of_program
 from mousetrap.serve_worker.vitals import Vitals
-from mousetrap.settings import Settings, SettingsWrong
+from mousetrap.settings import MISSING_METRICS, Settings, SettingsWrong
+from mousetrap.telemetry import version_of_program
 
 if TYPE_CHECKING:
     from mousetrap.metrics import WorkerNumbers
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mousetrap.worker")
 
-_MISSING = (
-    "MOUSETRAP_METRICS: the package prometheus-client is not installed here: pip install 'prometheus-client>=0.26,<1', "
-    "or the `metrics` extra of what you installed"
-)
 _UNSERVED = "MOUSETRAP_METRICS is on, but nothing serves what this worker would count: set MOUSETRAP_HEALTH_PORT (0 takes a free port)"
 
 
@@ -41,7 +37,7 @@ class Counted:
         try:
             from mousetrap.metrics import CONTENT_TYPE, Exposition, WorkerFacts, WorkerNumbers
         except ModuleNotFoundError as error:
-            raise SettingsWrong(_MISSING) from error
+            raise SettingsWrong(MISSING_METRICS) from error
 
         def facts() -> WorkerFacts:
             connected = {part: part not in vitals.away for part in vitals.outages}

@@ -24,7 +24,6 @@ from mousetrap.serve_worker.heartbeat import Heartbeat, turn_forever
 from mousetrap.serve_worker.locks import check_locks
 from mousetrap.serve_worker.shared_queues import check_shared_queues
 from mousetrap.serve_worker.stop_signals import LEAVING_S, StopSignals, close_loop
-from mousetrap.serve_worker.version import version_of_program
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.serve_worker.watchdog import Watchdog
 from mousetrap.settings import Group, Settings, SettingsWrong, check_signing, overridden
@@ -32,7 +31,7 @@ from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks
 from mousetrap.signing import Keyring
 from mousetrap.stage_minutes import StageCounts
-from mousetrap.telemetry import Observer, log_to_stderr, printable
+from mousetrap.telemetry import Observer, log_to_stderr, printable, version_of_program
 from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 from mousetrap.worker_flags import NO_FLAGS, WorkerFlags
 from mousetrap.worker_registry import NOTHING, Published, open_registry

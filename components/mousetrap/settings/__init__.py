@@ -1,7 +1,7 @@
 """Reads and checks the environment, finds the local stack, masks secrets."""
 
 from mousetrap.settings.addresses import check_address, check_http, check_places, is_cluster
-from mousetrap.settings.engine import ENGINE, OFF, NetworkSeconds, Seconds
+from mousetrap.settings.engine import ENGINE, MISSING_METRICS, OFF, NetworkSeconds, Seconds
 from mousetrap.settings.environment import SettingsWrong, overridden
 from mousetrap.settings.groups import Group, SettingsGroup, entries
 from mousetrap.settings.local_stack import FOLDER, LocalStack, announced, find_stack, local_environment
@@ -13,6 +13,7 @@ from mousetrap.settings.unsigned import check_signing
 __all__ = [
     "ENGINE",
     "FOLDER",
+    "MISSING_METRICS",
     "OFF",
     "Group",
     "LocalStack",

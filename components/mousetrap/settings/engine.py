@@ -24,6 +24,12 @@ _STORES = (*_BROKERS[2:], "unix")
 #: The value of MOUSETRAP_SIGNING_KEYS where nothing is to be signed.
 OFF = "off"
 
+#: Why a process does not start that is asked for metrics.
+MISSING_METRICS = (
+    "MOUSETRAP_METRICS: the package prometheus-client is not installed here: pip install 'prometheus-client>=0.26,<1', "
+    "or the `metrics` extra of what you installed"
+)
+
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 #: For calls over a network, which take longer than a shorter time would allow.
 NetworkSeconds = Annotated[float, Meta(ge=0.1, le=86_400)]

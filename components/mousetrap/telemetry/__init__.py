@@ -11,6 +11,7 @@ from mousetrap.telemetry.logs import log_to_stderr
 from mousetrap.telemetry.observer import EventLog, Observer, Observers
 from mousetrap.telemetry.outage_log import OutageLog
 from mousetrap.telemetry.printable import below, one_line, printable, printable_json
+from mousetrap.telemetry.version import version_of_program
 
 __all__ = [
     "AttemptFacts",
@@ -27,4 +28,5 @@ __all__ = [
     "one_line",
     "printable",
     "printable_json",
+    "version_of_program",
 ]

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mousetrap.metrics import OUTCOMES, REASONS, WORKER
+from mousetrap.metrics import API, OUTCOMES, REASONS, WORKER
 
 DOCS = Path(__file__).parents[4] / "docs"
 _ROW = re.compile(r"^\| `(mousetrap_\w+)` \| (\w+) \| ([^|]*)\|", re.MULTILINE)
@@ -13,7 +13,7 @@ def test_the_page_lists_every_metric_with_its_kind_and_its_labels() -> None:
     page = (DOCS / "metrics.md").read_text()
 
     listed = {(name, kind, tuple(re.findall(r"\w+", labels))) for name, kind, labels in _ROW.findall(page)}
-    assert listed == {(name.name, name.kind, name.labels) for name in WORKER}
+    assert listed == {(name.name, name.kind, name.labels) for name in (*WORKER, *API)}
     assert all(f"`{outcome}`" in page for outcome in OUTCOMES)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mousetrap.serve_worker.version import version_of_program
+from mousetrap.telemetry import version_of_program
 
 
 def test_the_version_is_that_of_the_distribution_whose_command_starts_us(

@@ -1,0 +1,83 @@
+"""Counts an API's requests, and shows its queues and workers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from prometheus_client.core import Metric
+
+from mousetrap.metrics import names
+from mousetrap.metrics.families import Labels, build_info, connected, histogram, numbers
+from mousetrap.metrics.names import OTHER, Name
+from mousetrap.metrics.times import Times
+from mousetrap.shapes import WorkerState
+
+#: Methods that have a series of their own.
+_METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """A stage's queue at one moment."""
+
+    ready: int
+    oldest_s: float
+    dead: int
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What broker and store know at one moment; of one that is away, nothing."""
+
+    #: Whether broker and store answer.
+    connected: Mapping[str, bool]
+    queues: Mapping[str, QueueFacts]
+    #: How many workers are in each state.
+    workers: Mapping[str, int] | None
+    watchers: int
+
+
+class ApiNumbers:
+    """The counts of one API. Its event loop counts; any thread may collect."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+        self._answers: dict[Labels, int] = {}
+        self._seconds: dict[Labels, Times] = {}
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Counts a request. `route` is a template of ours, or empty for a path that none has."""
+        place: Labels = (route or "none", method if method in _METHODS else OTHER)
+        answer: Labels = (*place, f"{status // 100}xx")
+        self._answers[answer] = self._answers.get(answer, 0) + 1
+        if (times := self._seconds.get(place)) is None:
+            times = self._seconds[place] = Times()
+        times.add(seconds)
+
+    def collect(self, facts: ClusterFacts) -> Iterator[Metric]:
+        """The metrics of this moment."""
+        for name, value in (
+            (names.QUEUE_READY, "ready"),
+            (names.QUEUE_OLDEST_SECONDS, "oldest_s"),
+            (names.QUEUE_DEAD, "dead"),
+            (names.QUEUE_CONSUMERS, "consumers"),
+        ):
+            yield _of_queues(name, facts, value)
+        yield numbers(names.WORKERS, _by_state(facts.workers))
+        yield numbers(names.HTTP_REQUESTS, dict(self._answers))
+        yield histogram(names.HTTP_SECONDS, dict(self._seconds))
+        yield numbers(names.WATCHERS, {(): facts.watchers})
+        yield connected(facts.connected)
+        yield build_info(self._version)
+
+
+def _by_state(workers: Mapping[str, int] | None) -> Mapping[Labels, float]:
+    """A series for every state, so that none ends when its last worker leaves it; none without the store."""
+    if workers is None:
+        return {}
+    return {(state,): workers.get(state, 0) for state in get_args(WorkerState)}
+
+
+def _of_queues(name: Name, facts: ClusterFacts, value: str) -> Metric:
+    return numbers(name, {(queue,): getattr(it, value) for queue, it in facts.queues.items()})
