@@ -68,6 +68,7 @@ from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater
 from mousetrap.pipeline import ContractBroken, Payload, SerializerMissing, read_payload, use_pages
 from mousetrap.shutdown import own_loop, own_signals
 from mousetrap.telemetry import AttemptFilter, belongs_to
+from mousetrap.tracing import enter_trace
 
 #: Interrupts the main thread for a SoftTimeoutOver or an Exit; only this process sends it.
 _INTERRUPT = signal.SIGUSR1
@@ -210,6 +211,8 @@ class _Child:
         """What the handler gave, as an outcome; or what it raised."""
         variables = self._variables.copy()  # what the handler sets in it is invisible to other attempts
         variables.run(belongs_to, facts_of(job.info))
+        if job.trace is not msgspec.UNSET:
+            variables.run(enter_trace, job.trace)
         variables.run(use_chunks, chunks)
         context = context_of(job.info, deps, self._attempt.stopped, self._socket.report, chunks)
         ended = self._call(self._attempt, variables, payload, context)

@@ -27,6 +27,7 @@ from mousetrap.isolated_handlers.protocol import (
     from_child,
 )
 from mousetrap.shutdown import close_in_forks, keep_in_forks
+from mousetrap.tracing import current_trace
 
 #: Seconds between two checks whether a killed process is gone; nearly always the first finds it gone.
 _POLL_EXIT_S = 0.005
@@ -96,6 +97,7 @@ class ChildProcess:
                     call.largest,
                     call.payload.serializer,
                     call.payload.is_text,
+                    current_trace(),
                 )
             )
             while not isinstance(message := await self._receive(), Result):

@@ -8,6 +8,7 @@ import msgspec
 
 from mousetrap.blobs import Chunks
 from mousetrap.handlers import AttemptInfo, Children, Emit
+from mousetrap.jobs import TraceContext
 from mousetrap.pipeline import Pages, Payload, SerializerName
 from mousetrap.shapes import Progress
 
@@ -37,6 +38,8 @@ class RunJob(msgspec.Struct, frozen=True, tag="run"):
     largest: int
     serializer: SerializerName = msgspec.UNSET
     is_text: bool = True
+    #: Of the attempt's span.
+    trace: TraceContext | msgspec.UnsetType = msgspec.UNSET
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept"):

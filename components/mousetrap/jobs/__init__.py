@@ -46,6 +46,7 @@ from mousetrap.jobs.queue import (
     dead_queue,
 )
 from mousetrap.jobs.queue_options import QueueOptions
+from mousetrap.jobs.trace_context import TraceContext, read_trace, trace_text
 from mousetrap.shapes import Failure, Reference
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "StoreFull",
     "StoreUnreachable",
     "Subscription",
+    "TraceContext",
     "Unroutable",
     "bytes_limit_reached",
     "check_delay",
@@ -105,6 +107,8 @@ __all__ = [
     "limit_reached",
     "new_runs",
     "possible_limits",
+    "read_trace",
     "signed_message",
+    "trace_text",
     "until_settled",
 ]

@@ -135,6 +135,7 @@ def _head(job: Job) -> JobHead:
         serializer=job.serializer,
         reference=job.reference,
         fans=job.fans,
+        trace=job.trace,
     )
 
 
@@ -154,6 +155,7 @@ def _job(head: JobHead, payload: msgspec.Raw) -> Job:
         serializer=head.serializer,
         reference=head.reference,
         fans=head.fans,
+        trace=head.trace,
         payload=payload,
     )
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from mousetrap.jobs.errors import PayloadAltered
+from mousetrap.jobs.trace_context import TraceContext
 from mousetrap.pipeline import (
     MOST_NESTED,
     ContractBroken,
@@ -78,6 +79,8 @@ class JobHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reference: Reference | msgspec.UnsetType = msgspec.UNSET
     #: The fans that the job is in, innermost last.
     fans: Annotated[tuple[Place, ...], Meta(max_length=MOST_NESTED)] = ()
+    #: Where the job is in its run's trace; not there unless the run is traced. A version that knows none reads past it.
+    trace: TraceContext | msgspec.UnsetType = msgspec.UNSET
 
 
 class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
@@ -125,6 +128,7 @@ class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
             generation=self.generation + 1,
             accepted_ms=accepted_ms,
             expires_ms=None,
+            trace=msgspec.UNSET if self.trace is msgspec.UNSET else self.trace.restarted(),
         )
 
     def edited(self, payload: bytes) -> "Job":
@@ -188,6 +192,7 @@ class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
             serializer=serializer,
             reference=reference,
             fans=self.fans,
+            trace=self.trace,
             payload=msgspec.Raw(payload),
         )
 
@@ -266,6 +271,7 @@ def first_job(
     expires_ms: int | None = None,
     reference: Reference | msgspec.UnsetType = msgspec.UNSET,
     v: Literal[2, 5] | None = None,
+    trace: TraceContext | msgspec.UnsetType = msgspec.UNSET,
 ) -> Job:
     """The job that starts a run. `v` is the wire format of a run that was opened before; None for that of new runs."""
     return Job(
@@ -277,6 +283,7 @@ def first_job(
         accepted_ms=accepted_ms,
         expires_ms=expires_ms,
         reference=reference,
+        trace=trace,
         payload=msgspec.Raw(payload),
     )
 

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
+from mousetrap.jobs import TraceContext
 from mousetrap.run_store.damage import Fields
 from mousetrap.shapes import Event, Failure, Progress, Reference, Run, RunState
 
@@ -16,6 +19,13 @@ class StoredRun(Run):
 
     #: The stage that it began with: the pipeline's first, unless it is a re-run.
     first: str = ""
+    #: Of its first job.
+    trace: TraceContext | None = None
+
+    @property
+    def restarted_trace(self) -> TraceContext | msgspec.UnsetType:
+        """The context of a run that repeats it: another trace, which leads back."""
+        return msgspec.UNSET if self.trace is None else self.trace.restarted()
 
 
 def read_run(
@@ -27,6 +37,7 @@ def read_run(
     """The run in a hash of the store, all its fields or some; `damage` is what is known to be unreadable."""
     read = Fields(fields)
     stage = read.text("stage")
+    trace = read.json("trace", TraceContext)
     return StoredRun(
         id=run_id,
         pipeline=read.text("pipeline"),
@@ -37,6 +48,8 @@ def read_run(
         finished_ms=read.number("finished_ms", 0) or None,
         expires_ms=read.number("expires_ms", 0) or None,
         first=read.text("first", stage),
+        trace=trace,
+        trace_id=trace.traceparent[3:35] or None if trace else None,
         rerun_of=read.text("rerun_of", "") or None,
         input=read.json("input"),
         input_reference=read.json("input_reference", Reference),

@@ -57,6 +57,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rerun_of: str = ""
     #: JSON: an array of texts.
     tags: str = ""
+    #: JSON: the TraceContext of its first job, where the run is traced. No signature is about it.
+    trace: str = ""
     #: Of its opening: see `signed_records.sign_opening`.
     signature: str = ""
     #: JSON: a Reference.

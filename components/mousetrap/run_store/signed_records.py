@@ -7,7 +7,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from mousetrap.jobs import Done, GiveUp, Job, Outcome, Reference, RetryLater, first_job
+from mousetrap.jobs import (
+    Done,
+    GiveUp,
+    Job,
+    Outcome,
+    Reference,
+    RetryLater,
+    TraceContext,
+    first_job,
+    read_trace,
+)
 from mousetrap.run_store.records import RunRecord
 from mousetrap.signing import Keyring, SignatureRefused
 
@@ -49,6 +59,7 @@ class Opening:
     due_ms: int | None = None
     #: Whether the run's record is packed, and so its jobs of wire format 5.
     is_packed: bool
+    trace: TraceContext | msgspec.UnsetType = msgspec.UNSET
 
     def first_job(self, run_id: str) -> Job:
         """The job that starts the run."""
@@ -61,6 +72,7 @@ class Opening:
             expires_ms=self.expires_ms,
             reference=self.reference,
             v=5 if self.is_packed else 2,
+            trace=self.trace,
         )
 
 
@@ -146,7 +158,7 @@ def packed_opening(run_id: str, record: RunRecord, keyring: Keyring) -> Opening:
         facts.input_reference,
     )
     opening = read_opening(run_id, [str(field).encode() for field in fields], keyring)
-    return replace(opening, is_packed=True)
+    return replace(opening, is_packed=True, trace=read_trace(facts.trace))
 
 
 def _verdict_of(job: Job) -> Sequence[str | int]:

@@ -134,6 +134,10 @@ class Run(RunLine):
 
     expires_ms: Annotated[int | None, Doc("When no job of it is begun any more.")] = None
     rerun_of: Annotated[str | None, Doc("The run that it repeats.", _RUN.examples)] = None
+    trace_id: Annotated[
+        str | None,
+        Doc("Its trace, where the process that accepted it traces.", ("4bf92f3577b34da6a3ce929d0e0e4736",)),
+    ] = None
     input: Any = None
     input_reference: Annotated[Reference | None, Doc(_LARGE)] = None
     failure: Failure | None = None

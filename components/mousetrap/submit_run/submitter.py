@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -20,6 +20,7 @@ from mousetrap.jobs import (
     Publishes,
     QueueUnreachable,
     StoreUnreachable,
+    TraceContext,
     signed_message,
 )
 from mousetrap.pipeline import Pipeline, Stage, read, write
@@ -30,6 +31,7 @@ from mousetrap.submit_run.gate import Gate
 from mousetrap.submit_run.options import NOW, SubmitOptions
 from mousetrap.submit_run.rerun import START, RerunImpossible, check_body, stage_of, stored_job
 from mousetrap.submit_run.window import in_a_window
+from mousetrap.tracing import open_tracer
 
 #: Any constant would do; changing it would break the promise that a repeated key returns the first run.
 _KEYS = UUID("0b1d4d6e-2f55-5d3c-8a7e-93c5a6f1e204")
@@ -60,6 +62,9 @@ class Submission:
     options: SubmitOptions = NOW
     #: Whether the id was made for this submission: no other can have it, so nothing needs to be known before it is published.
     is_new: bool = False
+    #: The run that it repeats, and where its own trace leads back to.
+    rerun_of: str = ""
+    trace: TraceContext | msgspec.UnsetType = msgspec.UNSET
 
 
 class Submitter:
@@ -81,6 +86,7 @@ class Submitter:
         self._queue = queue
         self._keyring = keyring
         self._pipelines = pipelines
+        self._tracer = open_tracer()
 
     async def submit(
         self,
@@ -111,7 +117,7 @@ class Submitter:
         the same id. To repeat the call is safe, with the same ids.
         """
         return await in_a_window(
-            submissions, lambda each: self._accept(each, each.pipeline.first), gate or Gate()
+            submissions, lambda each: self._accept(each, each.pipeline.first, many=True), gate or Gate()
         )
 
     async def rerun(
@@ -127,7 +133,8 @@ class Submitter:
             check_body(stage)
         else:
             body = bytes((await stored_job(self._store, pipeline, run, stage)).payload)
-        return await self._accept(Submission(pipeline, body, run_id), stage, rerun_of=run.id)
+        repeating = Submission(pipeline, body, run_id, rerun_of=run.id, trace=run.restarted_trace)
+        return await self._accept(repeating, stage)
 
     async def job_of(self, run: StoredRun, begin: str = START) -> Job:
         """The job that `run` had at the stage `begin`, with its latest attempt, its input as JSON. Changes nothing.
@@ -188,14 +195,23 @@ class Submitter:
             return False
         return True
 
-    async def _accept(self, submission: Submission, stage: Stage, rerun_of: str = "") -> Accepted:
+    async def _accept(self, submission: Submission, stage: Stage, *, many: bool = False) -> Accepted:
+        """As `_recorded`, in a span where this process traces. `many`: it is one of several that are submitted together."""
+        if self._tracer is None:
+            return await self._recorded(submission, stage)
+        names = submission.pipeline.name, stage.queue, submission.run_id
+        own = many or bool(submission.rerun_of)
+        with self._tracer.submitting(*names, submission.trace or None, own=own) as trace:
+            return await self._recorded(replace(submission, trace=trace), stage)
+
+    async def _recorded(self, submission: Submission, stage: Stage) -> Accepted:
         """Records the run, and publishes its first job, unless it is known."""
         run_id, pipeline = submission.run_id, submission.pipeline
         if not _RUN_ID.fullmatch(run_id):
             raise ValueError("a run id is 1 to 64 letters, digits, _ or -")
         payload = write(read(submission.body or b"{}", stage.input), stage.input)
         # Before the run is known to anyone: what dies in between leaves a payload without a run, which a sweep removes.
-        payload = await with_own_blobs(payload, self._store.payloads, run_id, rerun_of)
+        payload = await with_own_blobs(payload, self._store.payloads, run_id, submission.rerun_of)
         reference = await self._store.payloads.put_large(run_id, payload)
         if self._goes_beside(submission, payload) and reference is msgspec.UNSET:
             return await self._accept_beside(submission, payload)
@@ -205,7 +221,7 @@ class Submitter:
             stage.name,
             payload,
             reference=reference,
-            terms=_terms(submission, rerun_of),
+            terms=_terms(submission),
         )
         if opened.state != "known":
             opening = Opening(
@@ -216,6 +232,7 @@ class Submitter:
                 accepted_ms=opened.accepted_ms,
                 expires_ms=opened.expires_ms,
                 is_packed=opened.is_packed,
+                trace=submission.trace,
             )
             try:
                 await self._publish(opening.first_job(run_id), stage, opened.due_in_s)
@@ -236,7 +253,7 @@ class Submitter:
     async def _accept_beside(self, submission: Submission, payload: bytes) -> Accepted:
         """Records the run while its first job is published. A store that failed gets a tombstone, for the message may be there."""
         run_id, name, stage = submission.run_id, submission.pipeline.name, submission.pipeline.first
-        draft = await self._store.draft_run(run_id, name, stage.name, payload, terms=_terms(submission, ""))
+        draft = await self._store.draft_run(run_id, name, stage.name, payload, terms=_terms(submission))
         publish = self._queue.publish(stage.queue, signed_message(draft.first_job(), self._keyring))
         publishing = asyncio.create_task(publish)
         publishing.add_done_callback(_ignore_error)  # the store's is raised in its place
@@ -295,12 +312,18 @@ async def submit_run(
     return await submitter.submit(pipeline, body, run_id=run_id, options=options, is_new=is_new)
 
 
-def _terms(submission: Submission, rerun_of: str) -> Terms:
+def _terms(submission: Submission) -> Terms:
     options, its_own = submission.options, submission.pipeline.expires_after
     expires_in = options.expires_in
     if expires_in is None and its_own is not None:
         expires_in = options.delay_s + its_own
-    return Terms(delay_s=options.delay_s, expires_in=expires_in, rerun_of=rerun_of, tags=options.tags)
+    return Terms(
+        delay_s=options.delay_s,
+        expires_in=expires_in,
+        rerun_of=submission.rerun_of,
+        tags=options.tags,
+        trace=submission.trace,
+    )
 
 
 def _ignore_error(publishing: "asyncio.Task[None]") -> None:

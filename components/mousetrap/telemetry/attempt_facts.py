@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.tracing import current_ids
+
 
 class AttemptFacts(msgspec.Struct, frozen=True, gc=False):
     """What each log line of an attempt has beside its message."""
@@ -34,9 +36,12 @@ def current_attempt() -> AttemptFacts | None:
 
 
 def log_facts() -> dict[str, Any]:
-    """The facts of the attempt that the running code belongs to; empty outside of handlers."""
+    """The facts of the attempt that the running code belongs to, and the ids of its span; empty outside of handlers."""
     facts = _current.get()
-    return {} if facts is None else msgspec.structs.asdict(facts)
+    if facts is None:
+        return {}
+    ids = current_ids()
+    return msgspec.structs.asdict(facts) | (ids._asdict() if ids else {})
 
 
 class AttemptFilter(logging.Filter):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -18,6 +18,9 @@ from mousetrap.telemetry import Observer
 from mousetrap.worker.beside import Beside
 from mousetrap.worker.endings import ANCHOR, Ending, Publish
 from mousetrap.worker.stats import Running
+
+if TYPE_CHECKING:
+    from mousetrap.tracing import AttemptSpan
 
 #: Seconds between two questions whether runs under way were cancelled: a cancel takes effect so late at most.
 _CANCEL_POLL_S = 0.5
@@ -71,6 +74,8 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     outcome: Outcome | None = None
     #: Where what follows from the outcome left while that was being recorded: the replies of both.
     beside: Beside | None = None
+    #: Where this process traces, from the handler's start on.
+    span: "AttemptSpan | None" = None
     #: What becomes of its deliveries, once that is known.
     ending: Ending | None = None
     #: Whether `job` is of a later submission than the claim: the store may have refused the earlier one, and accepted this.
@@ -220,6 +225,8 @@ class Attempts:
         del self._table[_key_in_fan(job) if job.fans else _key(job)]
         if attempt.holds:
             self.hold(attempt, False)
+        if attempt.span is not None:
+            attempt.span.end("lost" if attempt.lost else "cancelled" if attempt.cancelled else "handed_back")
         if not self._table:
             self._some.clear()
             self.none.set()
@@ -228,12 +235,12 @@ class Attempts:
         """Those under way."""
         return list(self._table.values())
 
-    def opening(self, info: AttemptInfo) -> tuple[Job, Fan]:
-        """The job of an attempt whose handler runs, and the fan that it opens."""
+    def opening(self, info: AttemptInfo) -> "tuple[Job, Fan, AttemptSpan | None]":
+        """The job of an attempt whose handler runs, the fan that it opens, and its span."""
         for each in self._table.values():
             of_it = (each.job.id, each.fence) == (info.job_id, info.fence)
             if of_it and each.handler is not None and each.handler.opens is not None:
-                return each.job, each.handler.opens
+                return each.job, each.handler.opens, each.span
         raise AttemptOver
 
     def running(self) -> Sequence[Running]:

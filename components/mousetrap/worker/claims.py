@@ -43,6 +43,7 @@ from mousetrap.worker.joins import join_text
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
+from mousetrap.worker.traced import traced
 
 #: Bytes that a recorded outcome has beside its output, at most.
 _AROUND_OUTPUT = 1_024
@@ -162,6 +163,8 @@ class Claims:
         if self._outages or outcome.reference is not msgspec.UNSET or not self.is_kept(outcome):
             return None
         following = ending_of(outcome, attempt.job, attempt.queue, attempt.next_stage, attempt.fence)
+        if attempt.span is not None:
+            following = traced(following, attempt.span)
         return Beside(following) if isinstance(following, Publish) else None
 
     def is_lock_elsewhere(self, attempt: Attempt) -> bool:
@@ -233,7 +236,7 @@ class Claims:
         job, handler, next_stage = attempt.job, attempt.handler, attempt.next_stage
         fan = handler.opens if handler else None
         if fan is not None and isinstance(outcome, Done) and outcome.opens is not None:
-            return self._opening_request(job, outcome, claim, fan)
+            return self._opening_request(attempt, outcome, claim, fan)
         ends_way = isinstance(outcome, Done) and outcome.ends_way
         ends = handler is not None and next_stage is None and (fan is None or ends_way)
         return DecisionRequest(
@@ -245,7 +248,9 @@ class Claims:
             joins=bool(job.fans) and (ends or attempt.joins),
         )
 
-    def _opening_request(self, job: Job, outcome: Done, claim: Granted, fan: Fan) -> DecisionRequest:
+    def _opening_request(self, attempt: Attempt, outcome: Done, claim: Granted, fan: Fan) -> DecisionRequest:
+        job, span = attempt.job, attempt.span
+        trace = job.trace if span is None else span.carried
         return DecisionRequest(
             job,
             outcome,
@@ -253,7 +258,7 @@ class Claims:
             False,
             fan.join.name if fan.join else None,
             need=fan.need,
-            join=join_text(fan, job, self._keyring),
+            join=join_text(fan, job, self._keyring, trace),
             within=fan.within.total_seconds() if fan.within else 0.0,
         )
 
@@ -261,10 +266,18 @@ class Claims:
         """What follows from the store's reply."""
         fired = decision if isinstance(decision, Fired) else None
         self._observer.recorded(attempt.job, outcome, "recorded" if isinstance(decision, Fired) else decision)
-        if fired is None and decision != "recorded":
+        taken = "recorded" if isinstance(decision, Fired) else decision
+        if (span := attempt.span) is not None:
+            span.decided(outcome, taken)
+        if taken != "recorded":
             return self._unrecorded(attempt, decision)
         if attempt.beside is not None:
             return attempt.beside.following
+        ending = self._ending(attempt, outcome, fired)
+        return ending if span is None else traced(ending, span)
+
+    def _ending(self, attempt: Attempt, outcome: Outcome, fired: Fired | None) -> Ending:
+        """What follows from an outcome that is on record now."""
         job, handler = attempt.job, attempt.handler
         if job.fans or (handler is not None and handler.opens is not None):
             return self.following(attempt, outcome, attempt.fence, fired)

@@ -1,12 +1,13 @@
 """Opens the children of a job, a window at a time."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from mousetrap.handlers import AttemptInfo, AttemptOver, FanRefused
-from mousetrap.jobs import Job, Reference
+from mousetrap.jobs import Job, Reference, TraceContext
 from mousetrap.pipeline import Fan, Payload
 from mousetrap.retry import Outage
 from mousetrap.run_store import FanOpening, KeyTwice, OpenedFan, RunStore, Window
@@ -15,11 +16,17 @@ from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
 from mousetrap.worker.send_children import ChildSender
 
+if TYPE_CHECKING:
+    from mousetrap.tracing import AttemptSpan
+
 #: Children, and bytes of their payloads, that one window has at most. The next is opened once the broker has these.
 WINDOW, WINDOW_BYTES = 500, 4 * 1024 * 1024
 
-#: The job of an attempt that is under way, with the fan that it opens.
-Begun = Callable[[AttemptInfo], tuple[Job, Fan]]
+#: Children of one fan that are in the trace of its run: of more, each has a trace of its own, which leads back.
+MOST_IN_TRACE = 100
+
+#: The job of an attempt that is under way, with the fan that it opens, and the attempt's span.
+Begun = Callable[[AttemptInfo], "tuple[Job, Fan, AttemptSpan | None]"]
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -47,8 +54,8 @@ class FanOuts:
 
     def of(self, attempt: AttemptInfo) -> "FanOut":
         """The fan-out of an attempt that is under way."""
-        job, fan = self._begun(attempt)
-        return FanOut(Opener(job, fan, attempt, self))
+        job, fan, span = self._begun(attempt)
+        return FanOut(Opener(job, fan, attempt, self, span))
 
     async def put(self, payload: Payload, run_id: str, key: str | None) -> Item:
         """A payload that is too large for a message is put, and referred to."""
@@ -100,12 +107,19 @@ def _refusal(reply: FanOpening, most: int) -> FanRefused | AttemptOver:
 class Opener:
     """Opens and sends the children of one attempt."""
 
-    def __init__(self, job: Job, fan: Fan, attempt: AttemptInfo, worker: FanOuts) -> None:
+    def __init__(
+        self, job: Job, fan: Fan, attempt: AttemptInfo, worker: FanOuts, span: "AttemptSpan | None"
+    ) -> None:
         self._job = job
+        self._span = span
+        #: That of the children.
+        self._trace = job.trace
         self._attempt = attempt
         self._worker = worker
         (self._stage,) = fan.children
-        self._window = Window(need=fan.need, join=join_text(fan, job, worker.keyring))
+        self._window = Window(
+            need=fan.need, join=join_text(fan, job, worker.keyring, span.carried if span else job.trace)
+        )
 
     async def item(self, payload: Payload, key: str | None) -> Item:
         """What a child is made of."""
@@ -116,7 +130,21 @@ class Opener:
     ) -> OpenedFan:
         """Opens the window of this number, from 1, and notes what is confirmed. Raises AttemptOver and FanRefused."""
         window = self._window._replace(number=number, opened=opened, confirmed=confirmed, keys=keys)
-        return await self._worker.open(self._job, self._attempt, window)
+        reply = await self._worker.open(self._job, self._attempt, window)
+        self._trace = self._trace_of(len(keys) if keys else opened, reply.opened)
+        return reply
+
+    def _trace_of(self, count: int, opened: int) -> TraceContext | UnsetType:
+        """What the children of a window carry: in the run's trace, unless there are too many for one."""
+        if self._span is None:
+            trace = self._job.trace
+        elif opened <= MOST_IN_TRACE:
+            return self._span.published(self._stage.queue, count=count)
+        else:
+            trace = self._span.carried
+        if trace is UNSET or opened <= MOST_IN_TRACE:
+            return trace
+        return TraceContext(link=trace.traceparent)
 
     async def send(self, items: dict[int, Item]) -> None:
         """Publishes children, each with its index. What the broker has leaves `items`, also when it raises Outage."""
@@ -129,7 +157,7 @@ class Opener:
 
     def _child(self, index: int, item: Item) -> Job:
         payload = item.payload
-        return self._job.child(
+        child = self._job.child(
             self._stage.name,
             payload.raw,
             payload.serializer,
@@ -138,6 +166,7 @@ class Opener:
             key=item.key,
             fence=self._attempt.fence,
         )
+        return child if self._trace is UNSET else msgspec.structs.replace(child, trace=self._trace)
 
 
 class FanOut:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from mousetrap.jobs import Done, Failure, Job, PayloadUnusable, Reference
+from mousetrap.jobs import Done, Failure, Job, PayloadUnusable, Reference, TraceContext
 from mousetrap.payloads import not_put
 from mousetrap.pipeline import Counted, Fan
 from mousetrap.run_store import ChildOutput, Fired, RunStore
@@ -24,18 +24,20 @@ class _JoinAt(msgspec.Struct, frozen=True, omit_defaults=True):
     queue: str
     #: Of branches that are joined by name: the field of the join's input for each, by index.
     names: tuple[str, ...] = ()
-    #: Of the rest, for this fan.
+    #: Of all before this, for this fan.
     signature: str = ""
+    #: What the join's message carries of the run's trace. Not signed: a version that knows none verifies the rest.
+    trace: TraceContext | UnsetType = UNSET
 
 
-def join_text(fan: Fan, job: Job, keyring: Keyring) -> str:
+def join_text(fan: Fan, job: Job, keyring: Keyring, trace: TraceContext | UnsetType = UNSET) -> str:
     """Where the fan of this job is joined, as the store has it; empty where nothing follows."""
     if fan.join is None:
         return ""
     names = tuple(stage.name for stage in fan.last) if fan.is_fork else ()
     at = _JoinAt(fan.join.name, fan.join.queue, names)
     signature = keyring.sign_record(("join", job.run_id, job.id), msgspec.json.encode(at))
-    return msgspec.json.encode(msgspec.structs.replace(at, signature=signature)).decode()
+    return msgspec.json.encode(msgspec.structs.replace(at, signature=signature, trace=trace)).decode()
 
 
 def _read(text: str, run_id: str, fan: str, keyring: Keyring) -> _JoinAt:
@@ -46,9 +48,17 @@ def _read(text: str, run_id: str, fan: str, keyring: Keyring) -> _JoinAt:
         raise SignatureRefused(
             f"the record in the store of where a fan is joined cannot be read: {error}"
         ) from error
-    signed = msgspec.json.encode(msgspec.structs.replace(at, signature=""))
+    signed = msgspec.json.encode(msgspec.structs.replace(at, signature="", trace=UNSET))
     keyring.verify_record(("join", run_id, fan), signed, at.signature)
     return at
+
+
+def _in_trace(joining: Job, trace: TraceContext | UnsetType, last: TraceContext | UnsetType) -> Job:
+    """The join, in the trace of what opened the fan, with a link to the child that was decided last."""
+    if trace is UNSET:
+        return joining
+    link = "" if last is UNSET else last.traceparent
+    return msgspec.structs.replace(joining, trace=msgspec.structs.replace(trace, link=link))
 
 
 class Joins:
@@ -75,7 +85,7 @@ class Joins:
         else:
             payload = msgspec.json.encode(counted)
         joining = job.joined(at.stage, payload, UNSET, reference, fan=fired.fan_job, fence=fired.fence)
-        return Publish(joining, at.queue)
+        return Publish(_in_trace(joining, at.trace, job.trace), at.queue)
 
     async def _by_name(
         self, run_id: str, fan: str, names: Sequence[str]

@@ -10,6 +10,7 @@ from mousetrap.jobs import Queue, Subscription
 from mousetrap.run_store import RunStore
 from mousetrap.shutdown import end_tasks, uncancel
 from mousetrap.telemetry import EventLog, Observers
+from mousetrap.tracing import open_tracer
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.fan_out import FanOuts
@@ -65,7 +66,7 @@ async def run_worker(
             payloads = LargePayloads(store.payloads, outages, queues)
             claims = Claims(store, options, outages, observer, payloads)
             settler = Settler(queue, options, outages, observer, Joins(store, outages, options.keyring))
-            runner = ClaimedRunner(claims, attempts, payloads, observer, gate)
+            runner = ClaimedRunner(claims, attempts, payloads, observer, gate, open_tracer(options.name))
             alone: asyncio.Queue[Alone | None] = asyncio.Queue()
             turns = Turns(attempts, claims, runner, settler, options, alone.put_nowait)
             processor = Processor(attempts, claims, runner, settler, turns, options)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
@@ -26,6 +27,9 @@ from mousetrap.worker.endings import Ending
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.steps import Steps
 from mousetrap.worker.suspects import SuspectGate
+
+if TYPE_CHECKING:
+    from mousetrap.tracing import Tracer
 
 
 class LockHeld(Exception):
@@ -60,8 +64,10 @@ class ClaimedRunner:
         payloads: LargePayloads,
         observer: Observer,
         gate: SuspectGate,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self._claims = claims
+        self._tracer = tracer
         self._payloads = payloads
         self._attempts = attempts
         self._observer = observer
@@ -102,6 +108,8 @@ class ClaimedRunner:
             outcome = handler.judged(CancelledByOthers(_CANCELLED), job)
         finally:
             attempt.running = False
+            if attempt.span is not None:
+                attempt.span.handler_ended()
         if isinstance(outcome, Outcome):
             self._observer.ended(job, outcome)
         return outcome
@@ -152,7 +160,11 @@ class ClaimedRunner:
             return await handler.until_ended(*attempt.suspended)
         self._observer.started(attempt.job, attempt.since_ms)
         job = attempt.whole_job or attempt.job
-        return await handler.run(job, fence=claim.fence, lock_fence=claim.lock_fence)
+        if self._tracer is None:
+            return await handler.run(job, fence=claim.fence, lock_fence=claim.lock_fence)
+        attempt.span = span = self._tracer.attempt(attempt.job, attempt.queue)
+        with span.current():
+            return await handler.run(job, fence=claim.fence, lock_fence=claim.lock_fence)
 
     async def _after(
         self, attempt: Attempt, claim: Granted, handler: BoundHandler, outcome: Outcome
@@ -175,7 +187,7 @@ class ClaimedRunner:
 
     def steps(self, ended: Callable[[Attempt, Outcome], None], suspended: Callable[[Attempt], None]) -> Steps:
         """Runs the handlers of usual attempts in place, as far as they go without waiting."""
-        return Steps(ended, suspended, self._gate, self._observer)
+        return Steps(ended, suspended, self._gate, self._observer, self._tracer)
 
     def is_usual(self, attempt: Attempt, claim: Granted) -> bool:
         """Whether the attempt's handler may be stepped with others."""

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mousetrap.handlers import AsyncCall, AsyncHandler, Suspended
 from mousetrap.jobs import Outcome
@@ -15,6 +15,9 @@ from mousetrap.run_store import Granted
 from mousetrap.telemetry import Observer
 from mousetrap.worker.attempts import Attempt
 from mousetrap.worker.suspects import SuspectGate
+
+if TYPE_CHECKING:
+    from mousetrap.tracing import Tracer
 
 _log = logging.getLogger("mousetrap.worker")
 
@@ -38,7 +41,9 @@ class Steps:
         alone: Callable[[Attempt], None],
         gate: SuspectGate,
         observer: Observer,
+        tracer: "Tracer | None" = None,
     ) -> None:
+        self._tracer = tracer
         self._ended = ended
         self._alone = alone
         self._gate = gate
@@ -101,7 +106,8 @@ class Steps:
         assert isinstance(handler, AsyncHandler)
         assert isinstance(claim, Granted)
         self._observer.started(job, attempt.since_ms)
-        call = handler.call(job, (claim.fence, claim.lock_fence))
+        fences = (claim.fence, claim.lock_fence)
+        call = handler.call(job, fences) if self._tracer is None else self._traced_call(attempt, fences)
         if isinstance(call, AsyncCall):
             step = call.step(task)
             if isinstance(step, Suspended):
@@ -112,6 +118,15 @@ class Steps:
             outcome = handler.ended_at_once(call, step)
         else:
             outcome = call
+        if attempt.span is not None:
+            attempt.span.handler_ended()
         self._observer.ended(job, outcome)
         self._ended(attempt, outcome)
         return None
+
+    def _traced_call(self, attempt: Attempt, fences: tuple[int, int]) -> AsyncCall | Outcome:
+        """The handler's call, which runs in the attempt's span."""
+        assert self._tracer is not None and isinstance(attempt.handler, AsyncHandler)
+        attempt.span = self._tracer.attempt(attempt.job, attempt.queue)
+        with attempt.span.current():
+            return attempt.handler.call(attempt.job, fences)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from mousetrap.jobs import Job, MousetrapError
+from mousetrap.jobs import Job, MousetrapError, trace_text
 from mousetrap.pipeline import payload_as_text
 from mousetrap.run_store.claim_replies import Claim, Granted, Over, read_refusal
 from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, fan_key, packed_job_key, packed_run_key
@@ -143,6 +143,7 @@ class Claims:
             stage=job.stage,
             accepted_ms=job.accepted_ms,
             expires_ms=job.expires_ms or 0,
+            trace=trace_text(job.trace),
         )
         if job.parent or job.generation:
             return encode_run(facts, b"null").decode()

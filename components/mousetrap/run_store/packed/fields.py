@@ -33,6 +33,7 @@ def shown(
         "first": run.facts.stage,
         "expires_ms": run.facts.expires_ms,
         "rerun_of": run.facts.rerun_of,
+        "trace": run.facts.trace,
         "input": run.input,
         "input_reference": run.facts.input_reference,
     }

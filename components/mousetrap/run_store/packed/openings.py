@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from mousetrap.jobs import Job, MousetrapError, first_job
+from mousetrap.jobs import Job, MousetrapError, first_job, read_trace
 from mousetrap.run_store.keys import LONGEST_DELAY, OPENED, OPENED_DELAYED, packed_run_key
 from mousetrap.run_store.packed.call import Call, extended
 from mousetrap.run_store.packed.index import Listed, add_to_lists, lists_of, member_of
@@ -32,6 +32,7 @@ class NewRun(NamedTuple):
             accepted_ms=self.facts.accepted_ms,
             expires_ms=self.facts.expires_ms or None,
             v=5,
+            trace=read_trace(self.facts.trace),
         )
 
 

@@ -16,6 +16,7 @@ from mousetrap.jobs import (
     PayloadAltered,
     Place,
     Reference,
+    TraceContext,
     decode,
     encode,
     first_job,
@@ -27,6 +28,7 @@ from mousetrap.pipeline import Payload
 from mousetrap.signing import Keyring, SignatureRefused
 
 REFERENCE = Reference(key="run1/" + "a" * 64, sha256="a" * 64, size=70_000)
+PARENT, LINK = (f"00-{digit * 32}-{digit * 16}-01" for digit in "ab")
 KEYRING = Keyring.parse("k1:0123456789abcdef")
 #: Both kinds of runs, by the format that their jobs have at least.
 KINDS: tuple[Literal[2, 5], ...] = (2, 5)
@@ -130,7 +132,36 @@ def test_for_people_a_job_is_json_of_an_earlier_format() -> None:
 def test_jobs_of_earlier_formats_have_no_field_that_those_did_not_have() -> None:
     fields = msgspec.json.decode(encode(a_child(2)))
 
-    assert set(fields) == set(Job.__struct_fields__) - {"fans", "parent_fence", "serializer", "reference"}
+    later = {"fans", "parent_fence", "serializer", "reference", "trace"}
+    assert set(fields) == set(Job.__struct_fields__) - later
+
+
+@pytest.mark.parametrize("v", [2, 5])
+def test_a_trace_goes_with_the_job_and_with_all_that_follows_from_it(v: Literal[2, 5]) -> None:
+    trace = TraceContext(PARENT, "vendor=1", LINK)
+    job = msgspec.structs.replace(a_job(v), trace=trace)
+
+    for each in (job, job.again(), job.edited(b"3"), job.following("double", b"2", fence=7)):
+        assert decode(encode(each)).trace == trace
+    redriven = decode(encode(job.redriven(accepted_ms=7)))
+    assert redriven.trace == TraceContext(link=LINK)
+    assert msgspec.structs.replace(job, trace=TraceContext(PARENT)).redriven(7).trace == TraceContext(
+        link=PARENT
+    )
+
+
+@pytest.mark.parametrize("v", [2, 5])
+def test_a_version_that_knows_no_trace_reads_past_it(v: Literal[2, 5]) -> None:
+    body = encode(msgspec.structs.replace(a_job(v), trace=TraceContext(PARENT)))
+
+    later = body.replace(b'"trace":', b'"of a later version":')
+
+    assert later != body
+    assert decode(later) == a_job(v)
+
+
+def test_without_a_trace_a_message_is_as_it_was() -> None:
+    assert b"trace" not in encode(a_job()) + encode(a_child()) + encode(a_job(2))
 
 
 def test_the_payload_is_not_checked() -> None:
@@ -216,6 +247,7 @@ def test_every_field_at_its_limit_leaves_room_in_the_head() -> None:
         generation=1_000_000,
         v=6,
         fans=(Place("\0" * 63, MAX_CHILDREN - 1),) * 3,
+        trace=TraceContext("\0" * 55, "\0" * 512, "\0" * 55),
     )
 
     body = encode(job)
