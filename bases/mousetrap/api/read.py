@@ -1,4 +1,4 @@
-"""Shows pipelines, runs, queues and workers."""
+"""Shows pipelines, runs and workers."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
-from mousetrap.api.known import PIPELINE_NAME, KnownPipeline, KnownQueue, KnownRun, known_run
+from mousetrap.api.known import PIPELINE_NAME, KnownPipeline, KnownRun, known_run
 from mousetrap.api.latest import answer, find_latest
 from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
@@ -113,19 +113,6 @@ async def show_run(
         with room_to_wait(request):
             run = await ended_run(request, run.id, wait) or await known_run(run.id, services.store)
     return replace(run, letter=await _put_aside(run, services))
-
-
-@router.get(
-    "/queues/{queue}",
-    tags=["queues"],
-    dependencies=[may_read],
-    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_QUEUE, Kind.BROKER_AWAY, Kind.UNROUTABLE, Kind.STORE_AWAY),
-)
-async def show_queue(queue: KnownQueue, services: WithServices) -> shapes.Queue:
-    """How many jobs wait for a worker, and how long the oldest of them has. Looking takes no job and delays none."""
-    backlog = await services.queue.backlog(queue)
-    oldest = await services.registry.look(queue, backlog)
-    return shapes.Queue(name=queue, ready=backlog.ready, oldest_seconds=oldest)
 
 
 @router.get(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from mousetrap.api.queue_facts import QueueFacts
 from mousetrap.api.records import Records
 from mousetrap.audit_trail import AuditTrail, open_trail
 from mousetrap.dead_letters import DeadLetters
@@ -40,6 +41,7 @@ class Services:
     defaults: Mapping[str, bytes]
     records: Records
     trail: AuditTrail
+    queue_facts: QueueFacts
 
 
 @asynccontextmanager
@@ -62,12 +64,13 @@ async def open_services(
             settings, queues, name="api", deadline=min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
         ) as queue,
         aclosing(Records(records, settings)) as opened,
+        aclosing(QueueFacts(pipelines, queue, store, registry)) as facts,
     ):
         submitter = Submitter(store, queue, settings.keyring, pipelines)
         dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
         intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
         services = Services(
-            pipelines, queue, store, submitter, dead_letters, registry, intake, inputs, opened, trail
+            pipelines, queue, store, submitter, dead_letters, registry, intake, inputs, opened, trail, facts
         )
         duties = [
             republish_duty(submitter),
@@ -102,11 +105,16 @@ async def _registry(services: WithServices) -> WorkerRegistry:
     return services.registry
 
 
+async def _queue_facts(services: WithServices) -> QueueFacts:
+    return services.queue_facts
+
+
 async def _trail(services: WithServices) -> AuditTrail:
     return services.trail
 
 
 #: For the signatures of routes.
+WithQueueFacts = Annotated[QueueFacts, Depends(_queue_facts)]
 WithTrail = Annotated[AuditTrail, Depends(_trail)]
 WithStore = Annotated[RunStore, Depends(_store)]
 WithRegistry = Annotated[WorkerRegistry, Depends(_registry)]

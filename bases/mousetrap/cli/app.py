@@ -11,6 +11,7 @@ from mousetrap.cli.debug import debug
 from mousetrap.cli.doctor import doctor
 from mousetrap.cli.jobs import jobs
 from mousetrap.cli.migrate import migrate
+from mousetrap.cli.queues import queues
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
 from mousetrap.cli.stack import demo, up
 from mousetrap.cli.version import print_version
@@ -46,6 +47,7 @@ for command in (
     debug,
     worker,
     workers,
+    queues,
     audit,
     migrate,
     doctor,

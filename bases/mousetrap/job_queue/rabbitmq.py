@@ -95,6 +95,10 @@ class RabbitQueue:
         return await self._puller.claim(queue, wait)
 
     async def count_ready(self, queue: str) -> int:
+        return int((await self._declared(queue)).message_count)
+
+    async def _declared(self, queue: str) -> Any:
+        """What the broker reports of a queue. Raises QueueUnreachable or Unroutable."""
         try:
             async with self._channel() as channel:
                 for _ in range(LOOKS_AT_NOTHING):
@@ -103,11 +107,13 @@ class RabbitQueue:
                         break
         except ChannelClosedByBroker as error:
             raise unroutable(queue) from error
-        return int(found.message_count)
+        return found
 
     async def backlog(self, queue: str) -> Backlog:
         """Only a consumer knows since when messages wait: on RabbitMQ, reading a message takes it."""
-        return Backlog(await self.count_ready(queue), self._consumer.waiting_since(queue))
+        found = await self._declared(queue)
+        since_ms = self._consumer.waiting_since(queue)
+        return Backlog(int(found.message_count), since_ms, int(found.consumer_count))
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> None:
         """None: on RabbitMQ, reading a message takes it."""

@@ -29,6 +29,7 @@ from mousetrap.shapes import (
     LetterPage,
     Pipeline,
     Progress,
+    Queue,
     Redriven,
     Run,
     RunPage,
@@ -145,6 +146,10 @@ class Api:
         """A page of runs, newest first."""
         params = {"pipeline": pipeline, "state": state, "limit": str(limit), "after": after}
         return Reply(self._request("GET", "/runs", params=without_empty(params)), RunPage)
+
+    def queues(self) -> Reply[tuple[Queue, ...]]:
+        """All queues, with what waits in them."""
+        return Reply(self._request("GET", "/queues"), tuple[Queue, ...])
 
     def workers(self) -> Reply[tuple[Worker, ...]]:
         """All workers, with what they run."""

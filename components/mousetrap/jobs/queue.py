@@ -29,6 +29,8 @@ class Backlog(msgspec.Struct, frozen=True):
     ready: int
     #: Milliseconds since 1970: no message began to wait earlier. None where this process does not know.
     since_ms: int | None
+    #: How many consumers the queue has, of all processes.
+    consumers: int = 0
 
 
 class Browsed(msgspec.Struct, frozen=True):
@@ -123,7 +125,7 @@ class Queue(Publishes, Protocol):
         ...
 
     async def backlog(self, queue: str) -> Backlog:
-        """The messages that wait, and since when; it moves no message. Raises as `count_ready` does."""
+        """The messages that wait, since when, and who takes from the queue; it moves no message. Raises as `count_ready` does."""
         ...
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed | None:

@@ -16,7 +16,7 @@ from mousetrap.shapes.letter import (
 )
 from mousetrap.shapes.minutes import Minute, QueueMinutes, ReadyAt, StageMinutes
 from mousetrap.shapes.pipeline import Arrow, Pipeline, Stage
-from mousetrap.shapes.queue import Queue
+from mousetrap.shapes.queue import Cluster, Queue, StageLoad
 from mousetrap.shapes.reference import Reference
 from mousetrap.shapes.run import (
     ENDS,
@@ -41,6 +41,7 @@ __all__ = [
     "AuditPage",
     "Beat",
     "Cancelled",
+    "Cluster",
     "Discarded",
     "Doc",
     "Doing",
@@ -71,6 +72,7 @@ __all__ = [
     "RunPage",
     "RunState",
     "Stage",
+    "StageLoad",
     "StageMinutes",
     "Worker",
     "WorkerState",

@@ -192,13 +192,17 @@ local function last_delivered(queue)
 end
 
 -- When the first waiting message began to wait, in milliseconds: an entry's id is the time at which it was added. 0 where none
--- waits, or only entries of expired consumers.
+-- waits, or only entries of expired consumers. And how many consumers there are.
 function functions.since(queue)
-  if not exists(queue) then return 0 end
+  if not exists(queue) then return { 0, 0 } end
+  local alive_now = 0
+  for _, consumer in ipairs(consumers(queue)) do
+    if consumer.alive then alive_now = alive_now + 1 end
+  end
   local first = redis.call('XRANGE', stream(queue), '(' .. last_delivered(queue), '+', 'COUNT', 1)[1]
   local due = redis.call('ZRANGE', delayed(queue), '-inf', (clock()), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
   local since = { due[2] and tonumber(due[2]), first and tonumber(string.match(first[1], '^%d+')) }
-  return math.min(since[1] or since[2] or 0, since[2] or since[1] or 0)
+  return { math.min(since[1] or since[2] or 0, since[2] or since[1] or 0), alive_now }
 end
 
 -- Differs when messages come or go: adding one changes the last id, removing one changes the length.

@@ -124,8 +124,8 @@ class StreamQueue:
     async def backlog(self, queue: str) -> Backlog:
         ready = await self.count_ready(queue)
         with self._reaching():
-            since_ms = await self._client.call("since", queue, timeout_s=_REPLY_TIMEOUT_S)
-        return Backlog(ready, since_ms or None)
+            since_ms, consumers = await self._client.call("since", queue, timeout_s=_REPLY_TIMEOUT_S)
+        return Backlog(ready, since_ms or None, consumers)
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed:
         found: list[Message] = []

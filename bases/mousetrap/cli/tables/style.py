@@ -37,14 +37,40 @@ COLOURS = {
 }
 
 
+#: Columns that hold numbers and spans.
+_NUMBERS = frozenset(
+    [
+        "after",
+        "attempt",
+        "dead",
+        "done",
+        "failed",
+        "for",
+        "in/min",
+        "later",
+        "out/min",
+        "ready",
+        "running",
+        "silent",
+        "took",
+        "waits",
+    ]
+)
+
+
 def table_of(*columns: str) -> Table:
     """An empty table of these columns, as all ours look."""
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
     )
     for column in columns:
-        right = column in ("after", "attempt", "done", "failed", "for", "running", "silent", "took")
-        narrow = column in ("pipeline", "what", "worker")  # these give way where the terminal is narrow
+        right = column in _NUMBERS
+        narrow = column in (
+            "pipeline",
+            "queue",
+            "what",
+            "worker",
+        )  # these give way where the terminal is narrow
         table.add_column(column, justify="right" if right else "left", no_wrap=not narrow, overflow="fold")
     return table
 

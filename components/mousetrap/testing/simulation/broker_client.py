@@ -204,7 +204,7 @@ class SimulatedQueue:
         return await self.process.ask("queue", f"-counts {queue}", lambda: self._count(queue), _no_reply)
 
     async def backlog(self, queue: str) -> Backlog:
-        return Backlog(await self.count_ready(queue), None)
+        return Backlog(await self.count_ready(queue), None, len(self._subscriptions))
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> None:
         """Returns None, as on RabbitMQ, where a message cannot be read without taking it."""

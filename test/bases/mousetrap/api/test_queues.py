@@ -36,8 +36,18 @@ def test_a_queue_reports_how_many_jobs_wait_and_how_long_the_oldest_has(
     api = serve(broker_url=url)
     assert api.get(QUEUE).raise_for_status().json() == {
         "name": "start_fetch",
+        "stages": ["earthquakes.fetch"],
+        "missing": False,
         "ready": 0,
+        "running": 0,
+        "delayed": 0,
+        "dead": 0,
+        "consumers": 0,
+        "workers": 0,
+        "slots": 0,
         "oldest_seconds": 0.0,
+        "out_per_minute": 0.0,
+        "in_per_minute": None,
     }
 
     api.post(RUNS, json={}).raise_for_status()

@@ -1,0 +1,56 @@
+"""Shows all workers and queues together."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+
+from mousetrap import shapes
+from mousetrap.api.access import may_read
+from mousetrap.api.problems import NO_ACCESS, Kind, refusals
+from mousetrap.api.queue_facts import Look, running_of, serves
+from mousetrap.api.routes import Route
+from mousetrap.api.services import WithQueueFacts
+
+router = APIRouter(tags=["workers"], route_class=Route)
+
+
+@router.get(
+    "/cluster", dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.BROKER_AWAY, Kind.STORE_AWAY)
+)
+async def show_cluster(facts: WithQueueFacts) -> shapes.Cluster:
+    """Workers, what they can run and run, what waits, and what each stage did in the last hour."""
+    look = await facts.look()
+    stages = [stage for queue in look.queues for stage in queue.stages]
+    return _cluster(look, await facts.minutes.of_stages(stages, 1))
+
+
+def _cluster(look: Look, minutes: Mapping[str, tuple[shapes.Minute, ...]]) -> shapes.Cluster:
+    loads = tuple(
+        _load(stage, queue, look, minutes.get(stage, ())) for queue in look.queues for stage in queue.stages
+    )
+    return shapes.Cluster(
+        workers=Counter(worker.state for worker in look.workers),
+        slots=sum(worker.concurrency for worker in look.workers if serves(worker)),
+        running=sum(worker.running for worker in look.workers if worker.state != "stale"),
+        waiting=sum(queue.ready for queue in look.queues),
+        delayed=sum(queue.delayed for queue in look.queues),
+        dead=sum(queue.dead for queue in look.queues),
+        stages=loads,
+        unserved=tuple(load.stage for load in loads if not load.workers),
+    )
+
+
+def _load(
+    stage: str, queue: shapes.Queue, look: Look, minutes: tuple[shapes.Minute, ...]
+) -> shapes.StageLoad:
+    serving = [worker for worker in look.workers if serves(worker) and stage in worker.stages]
+    return shapes.StageLoad(
+        stage=stage,
+        queue=queue.name,
+        workers=len(serving),
+        slots=sum(worker.concurrency for worker in serving),
+        running=running_of(look.workers, stage),
+        waiting=queue.ready,
+        minutes=minutes,
+    )

@@ -1,0 +1,166 @@
+"""Gathers what broker, store and workers know of queues."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mousetrap import shapes
+from mousetrap.jobs import Backlog, Queue, Unroutable, dead_queue
+from mousetrap.known_pipelines import KnownPipelines
+from mousetrap.run_store import RunStore
+from mousetrap.shutdown import end_tasks
+from mousetrap.stage_minutes import Minutes, Recent
+from mousetrap.worker_registry import WorkerRegistry
+
+#: Queues that are looked at at a time: on RabbitMQ each opens two channels.
+_AT_A_TIME = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of some queues at one moment."""
+
+    queues: tuple[shapes.Queue, ...]
+    workers: tuple[shapes.Worker, ...]
+    #: The counts of their stages in the last five minutes.
+    recent: Recent
+
+
+@dataclass(frozen=True, slots=True)
+class _Depth:
+    """What the broker has of one queue."""
+
+    backlog: Backlog
+    dead: int = 0
+    oldest_s: float = 0.0
+    missing: bool = False
+
+
+class QueueFacts:
+    """Looks at queues: the broker, the workers' beats, and what they noted and counted.
+
+    All who ask within a second share one look at all queues. It raises what broker and store raise.
+    """
+
+    def __init__(
+        self, pipelines: KnownPipelines, queue: Queue, store: RunStore, registry: WorkerRegistry
+    ) -> None:
+        self._pipelines = pipelines
+        self._queue = queue
+        self._store = store
+        self._registry = registry
+        self.minutes = Minutes(registry.client, registry.place)
+        self._looking: asyncio.Task[Look] | None = None
+        self._began = 0.0
+
+    def stages(self) -> Mapping[str, tuple[str, ...]]:
+        """The stages of each known queue, as `pipeline.stage`."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name, pipeline in self._pipelines.items():
+            for stage in pipeline.stages:
+                found[stage.queue] = (*found.get(stage.queue, ()), f"{name}.{stage.name}")
+        return found
+
+    async def look(self, stale: float = 1.0) -> Look:
+        """All known queues, by name; a look that began within `stale` seconds is shared."""
+        now = time.monotonic()
+        if self._looking is None or _failed(self._looking) or now - self._began > stale:
+            self._began = now
+            self._looking = asyncio.create_task(self.look_at(sorted(self.stages())))
+            self._looking.add_done_callback(_failed)
+        return await asyncio.shield(self._looking)
+
+    async def look_at(self, queues: Sequence[str]) -> Look:
+        """These queues, now."""
+        of_queues = self.stages()
+        stages = [stage for queue in queues for stage in of_queues.get(queue, ())]
+        at_a_time = asyncio.Semaphore(_AT_A_TIME)
+        depths, workers, later, recent = await _together(
+            _together(*(self._depth(queue, at_a_time) for queue in queues)),
+            self._registry.workers(),
+            self._store.count_later(queues),
+            self.minutes.recent(stages, queues),
+        )
+        found = dict(zip(queues, depths, strict=True))
+        await self.minutes.add({}, {name: it.backlog.ready for name, it in found.items() if not it.missing})
+        shown = [
+            _shown(queue, of_queues.get(queue, ()), depth, delayed, workers, recent)
+            for (queue, depth), delayed in zip(found.items(), later, strict=True)
+        ]
+        return Look(tuple(shown), workers, recent)
+
+    async def aclose(self) -> None:
+        """Ends a look that is under way."""
+        if self._looking is not None:
+            await end_tasks(self._looking)
+
+    async def _depth(self, queue: str, at_a_time: asyncio.Semaphore) -> _Depth:
+        async with at_a_time:
+            try:
+                backlog = await self._queue.backlog(queue)
+                dead = await self._queue.count_ready(dead_queue(queue))
+            except Unroutable:
+                return _Depth(Backlog(0, None), missing=True)
+            return _Depth(backlog, dead, await self._registry.look(queue, backlog))
+
+
+def serves(worker: shapes.Worker) -> bool:
+    """Whether it takes jobs, or will once its broker is back."""
+    return worker.state in ("serving", "waiting", "stuck")
+
+
+def running_of(workers: Iterable[shapes.Worker], stage: str) -> int:
+    """How many jobs of the stage run. Workers of earlier versions do not report it by stage: those of one stage alone count."""
+    live = [worker for worker in workers if worker.state != "stale"]
+    return sum(
+        worker.running_by_stage.get(stage, 0)
+        if worker.running_by_stage or worker.stages != (stage,)
+        else worker.running
+        for worker in live
+    )
+
+
+def _shown(
+    queue: str,
+    stages: tuple[str, ...],
+    depth: _Depth,
+    delayed: int,
+    workers: Sequence[shapes.Worker],
+    recent: Recent,
+) -> shapes.Queue:
+    serving = [worker for worker in workers if serves(worker) and queue in worker.queues]
+    minutes = recent.seconds / 60
+    begun = sum(recent.counts[stage].begun for stage in stages) / minutes
+    before = recent.ready[queue]
+    ready = depth.backlog.ready
+    return shapes.Queue(
+        name=queue,
+        stages=stages,
+        missing=depth.missing,
+        ready=ready,
+        running=sum(running_of(workers, stage) for stage in stages),
+        delayed=delayed,
+        dead=depth.dead,
+        consumers=depth.backlog.consumers,
+        workers=len(serving),
+        slots=sum(worker.concurrency for worker in serving),
+        oldest_seconds=depth.oldest_s,
+        out_per_minute=round(begun, 2),
+        in_per_minute=None if before is None else round(max(0.0, begun + (ready - before) / minutes), 2),
+    )
+
+
+async def _together(*asked: Awaitable[Any]) -> Sequence[Any]:
+    """The results of all. Raises the first error, and asks no more then."""
+    tasks = [asyncio.ensure_future(each) for each in asked]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await end_tasks(*tasks)
+
+
+def _failed(looking: "asyncio.Task[Look]") -> bool:
+    """Whether it ended with an error, which counts as seen now."""
+    return looking.done() and (looking.cancelled() or looking.exception() is not None)
