@@ -17,6 +17,7 @@ from chaos.collect import collect, left_open, settled_depths
 from chaos.controlled import Controlled
 from chaos.effects import Effects
 from chaos.history import History
+from chaos.ladder import set_ladder_going
 from chaos.ledger import Ledger, Line, Reader
 from chaos.skew import SKEWS_S, skewed
 from chaos.submitter import Caller
@@ -28,6 +29,7 @@ from mousetrap.run_store import open_store
 from mousetrap.signing import Keyring
 from support.processes import Process, clean_environment
 from support.proxy import Proxy, open_door
+from support.rabbitmq_cluster import RabbitMQCluster
 from support.valkey_cluster import ValkeyCluster
 from support.waiting import until
 
@@ -192,11 +194,11 @@ class Deployment:
             if caller.running:
                 caller.terminate(seconds=60)
         asyncio.run(self._finish())
-        self.wait_for_end(sorted({line.run for line in self.ledger.all()} - self._forgotten))
-        self.wait_for_end(sorted(self._forgotten), _REST_OF_FORGOTTEN)
-        self.pool.wait_until_up()
-        # What was called off while it waited for its next attempt comes round once more, and somebody must take it.
-        asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
+        depths = self._settle()
+        if isinstance(self.broker, RabbitMQCluster) and any(depths.values()):
+            # A cluster can forget a rung of the delay ladder after that was looked at, as when a leader came back a moment ago.
+            set_ladder_going(self.broker)
+            self._settle()
         exits = self.pool.drain()
         for each in self._processes():
             (self.folder / f"output.{each.pid}").write_text(each.output)
@@ -214,6 +216,14 @@ class Deployment:
                 exits=tuple(exits),
             )
         )
+
+    def _settle(self) -> Mapping[str, int]:
+        """Waits for the ends of runs and for empty queues; the messages that are left in each queue."""
+        self.wait_for_end(sorted({line.run for line in self.ledger.all()} - self._forgotten))
+        self.wait_for_end(sorted(self._forgotten), _REST_OF_FORGOTTEN)
+        self.pool.wait_until_up()
+        # What was called off while it waited for its next attempt comes round once more, and somebody must take it.
+        return asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
 
     def _processes(self) -> list[Process]:
         return [*self.pool.all, *self.callers]

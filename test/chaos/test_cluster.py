@@ -1,6 +1,6 @@
 """Kills and cuts off nodes of a cluster of three."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +13,55 @@ from chaos.ladder import set_ladder_going
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import QueueOptions, connect, open_channel, overdue_rungs
 from mousetrap.jobs import Message
+from mousetrap.shapes import RunState
 from support.inbox import Inbox
 from support.rabbitmq_cluster import RabbitMQCluster
+from support.rabbitmq_node import RabbitMQNode
+from support.waiting import until
 
 # One process starts the cluster, for all its tests.
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("cluster")]
 
 
+class _Lent:
+    """One cluster for test after test, and another one where a test left it broken or with messages."""
+
+    def __init__(self, new_folder: Callable[[], Path]) -> None:
+        self._new_folder = new_folder
+        self._cluster: RabbitMQCluster | None = None
+
+    def lend(self) -> RabbitMQCluster:
+        if self._cluster is None or not self._is_as_new(self._cluster):
+            self.remove()
+            self._cluster = RabbitMQCluster(self._new_folder())
+        return self._cluster
+
+    def remove(self) -> None:
+        if self._cluster is not None:
+            self._cluster.remove()
+            self._cluster = None
+
+    def _is_as_new(self, cluster: RabbitMQCluster) -> bool:
+        try:
+            cluster.heal()
+            counts = cluster.rabbitmqctl("list_queues", "--no-table-headers", "messages").split()
+        except AssertionError as error:
+            print(f"the cluster is replaced: {error}")
+            return False
+        return not any(map(int, counts))
+
+
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQCluster]:
-    three = RabbitMQCluster(tmp_path_factory.mktemp("cluster"))
-    yield three
-    three.remove()
+def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Lent]:
+    lent = _Lent(lambda: tmp_path_factory.mktemp("cluster"))
+    yield lent
+    lent.remove()
+
+
+@pytest.fixture
+def cluster(lent: _Lent) -> RabbitMQCluster:
+    """Three nodes that run and see each other, with empty queues, whatever became of the test before."""
+    return lent.lend()
 
 
 #: The other cuts of the network take half a minute each, and are for the long form.
@@ -45,6 +82,37 @@ def test_a_cluster_loses_and_repeats_nothing_when_nodes_die_or_are_cut_off(
         assert_all_hold(deployment.come_to_rest())
 
 
+def test_what_waits_on_a_rung_that_the_broker_forgets_last_comes_down_all_the_same(
+    cluster: RabbitMQCluster, own_valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    with deployed(
+        tmp_path, broker=cluster, broker_url=cluster.url, store=own_valkey, workers=2, seed=6
+    ) as deployment:
+        deployment.wait_for_end(deployment.submit("plain", 1), 120)  # once all queues are made
+        for rung in range(6):
+            _make_it_forget(cluster, f"mousetrap.delay.{rung}")
+        runs = deployment.submit("delayed", 4)
+        history = deployment.come_to_rest()
+
+    assert_all_hold(history)
+    assert {history.runs[run].state for run in runs} == {RunState.COMPLETED}
+
+
+def test_nodes_that_wait_for_one_whose_broker_stays_down_come_back_once_that_is_started(
+    cluster: RabbitMQCluster,
+) -> None:
+    *two, last = cluster.nodes
+    for node in two:
+        node.kill()
+    until(lambda: _has_paused(last), "the last node pauses, for want of a majority")
+    # As after a start of its own that failed: nothing tries it again, and the others wait for its tables.
+    last.rabbitmqctl("eval", "exit(whereis(rabbit_outside_app_process), kill).")
+
+    cluster.start()
+
+    assert all(node.is_up for node in cluster.nodes)
+
+
 @pytest.mark.test_timeout(200)
 async def test_rungs_that_the_broker_forgot_are_named_and_lose_nothing(cluster: RabbitMQCluster) -> None:
     open_channel(cluster.url, ["work"]).close()  # making all queues may take longer than a publish waits
@@ -62,6 +130,10 @@ async def test_rungs_that_the_broker_forgot_are_named_and_lose_nothing(cluster: 
         inbox = Inbox()
         await queue.consume("work", 10, inbox)
         assert sorted(await inbox.acknowledge(3)) == ["m0", "m1", "m2"]
+
+
+def _has_paused(node: RabbitMQNode) -> bool:
+    return node.rabbitmqctl("eval", "mnesia:system_info(is_running).").split() == ["no"]
 
 
 def _make_it_forget(cluster: RabbitMQCluster, queue: str) -> None:

@@ -63,12 +63,17 @@ class RabbitMQNode:
     def start(self) -> None:
         if self.running:
             return
-        self.kill()
-        self._node = Process([str(_found() / "rabbitmq-server")], self._environment)
+        self.begin()
         try:
             until(self._answers, f"the private RabbitMQ node at {self.url} answers", _START_TIMEOUT_S)
         except AssertionError as error:
-            raise AssertionError(f"{error}; its output:\n{self._output()}") from None
+            raise AssertionError(f"{error}; its output:\n{self.output()}") from None
+
+    def begin(self) -> None:
+        """Starts its process where none runs, and waits for nothing."""
+        if not self.running:
+            self.kill()
+            self._node = Process([str(_found() / "rabbitmq-server")], self._environment)
 
     def restart(self) -> None:
         if self._node:
@@ -134,7 +139,7 @@ class RabbitMQNode:
             raise AssertionError(f"the private RabbitMQ node at {self.url} ended")
         return answers(self)
 
-    def _output(self) -> str:
+    def output(self) -> str:
         """The ends of what it printed and of its logs."""
         logs = [log.read_text(errors="replace") for log in sorted((self._folder / "log").glob("*.log"))]
         return "\n".join(text[-3000:] for text in [self._node.output if self._node else "", *logs])
