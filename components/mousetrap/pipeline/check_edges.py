@@ -219,9 +219,17 @@ def _check_chain(stage: Stage, following: Stage) -> None:
     if given != following.input:
         skips = ", as its failures are skipped" if stage.on_failure == "skip" else ""
         output, taken = type_texts(given, following.input)
+        left = [each for each in members(given) if each not in members(following.input)]
+        is_part = stage.on_failure != "skip" and 0 < len(left) < len(members(given))
+        advice = f", or {_add_a_stage(stage, left)}" if is_part and all(map(_is_seen_in_values, left)) else ""
         raise ValueError(
-            f"stage {stage.name!r} gives {output}{skips}, but {following.name!r} takes {taken}: make them the same contract"
+            f"stage {stage.name!r} gives {output}{skips}, but {following.name!r} takes {taken}: make them the same contract{advice}"
         )
+
+
+def _add_a_stage(stage: Stage, left: Sequence[Any]) -> str:
+    """What to do with members of a stage's output that no stage takes."""
+    return f"add a stage that takes {type_text(either(left))}, with after={stage.name!r}"
 
 
 def _check_branch(stage: Stage, following: Sequence[Stage]) -> None:
@@ -245,9 +253,16 @@ def _check_members(where: str, stage: Stage, following: Sequence[Stage]) -> None
     given = members(gives(stage))
     for member in given:
         takers = [each.name for each in following if member in members(each.input)]
+        if not takers:
+            raise ValueError(
+                f"{where}, and none of them takes {type_text(member)}: {_add_a_stage(stage, [member])}, or leave it out of the output of "
+                f"{stage.name!r}"
+            )
         if len(takers) != 1:
-            who = " and ".join(map(repr, takers)) + " both take" if takers else "none of them takes"
-            raise ValueError(f"{where}, and {who} {type_text(member)}: each member is taken by one stage")
+            who = " and ".join(map(repr, takers))
+            raise ValueError(
+                f"{where}, and {who} both take {type_text(member)}: each member is taken by one stage"
+            )
     for each in following:
         for member in members(each.input):
             if member not in given:

@@ -126,8 +126,15 @@ def test_a_member_may_be_taken_with_others_or_be_none(none: Any) -> None:
         ),
         (
             (stage("a", gives=Short | Long | Huge), stage("b", Short, after="a"), stage("c", Long, after="a")),
-            "none of them takes .*Huge",
+            "none of them takes .*Huge.*: add a stage that takes .*Huge, with after='a', or leave it out of the output of 'a'",
         ),
+        (
+            (stage("a", gives=Short | Long | Huge), stage("b", Short)),
+            r"make them the same contract, or add a stage that takes .*Long \| .*Huge, with after='a'$",
+        ),
+        ((stage("a", gives=Short | list[int]), stage("b", Short)), "make them the same contract$"),
+        ((stage("a", gives=Short), stage("b", Short | Long)), "make them the same contract$"),
+        ((replace(stage("a", gives=Short), on_failure="skip"), stage("b", Short)), "make them the same contract$"),
         (
             (stage("a", gives=Short | Long), stage("b", Short, after="a"), stage("c", Long | Huge, after="a")),
             "'c' takes .*Huge.* too, which 'a' does not give",
@@ -145,6 +152,15 @@ def test_a_member_may_be_taken_with_others_or_be_none(none: Any) -> None:
 def test_a_graph_that_cannot_run_is_refused_with_the_edge(stages: tuple[Stage, ...], what: str) -> None:
     with pytest.raises(ValueError, match=rf"pipeline 'books'.*{what}"):
         pipeline(*stages)
+
+
+def test_a_stage_is_added_as_the_error_advises() -> None:
+    with pytest.raises(ValueError, match=r"add a stage that takes .*Long, with after='a'"):
+        pipeline(stage("a", gives=Short | Long), stage("b", Short))
+
+    added = pipeline(stage("a", gives=Short | Long), stage("b", Short), stage("c", Long, after="a"))
+
+    assert [each.name for each in added.followers(added.first)] == ["b", "c"]
 
 
 @pytest.mark.parametrize("names", [(), ("a",), ("a", "b", "a")])
