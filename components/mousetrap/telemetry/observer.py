@@ -84,7 +84,7 @@ class EventLog(Observer):
         is_usual = decision == "recorded" and isinstance(outcome, Done) and outcome.instead_of is UNSET
         if is_usual and not _log.isEnabledFor(logging.INFO):
             return  # each job comes here
-        facts = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
+        facts = _facts(job)
         match outcome:
             case Done(instead_of=GiveUp(reason, failure)) if decision == "recorded":
                 _log.warning(
@@ -124,3 +124,11 @@ class EventLog(Observer):
     def outage(self, job: Job, act: str, error: Exception) -> None:
         """What was not done."""
         _log.warning("could not %s: %s", act, error, extra={"run": job.run_id})
+
+
+def _facts(job: Job) -> dict[str, str | int]:
+    """What its lines have: for a child which one it is, for run, stage and attempt are those of its siblings too."""
+    facts: dict[str, str | int] = {"run": job.run_id, "stage": job.stage, "attempt": job.attempt}
+    if job.fans:
+        facts["index"] = ".".join(str(place.index) for place in job.fans)
+    return facts

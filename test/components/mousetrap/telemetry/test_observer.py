@@ -23,6 +23,16 @@ class Claimed(Observer):
         self.fences.append(fence)
 
 
+def test_a_child_s_line_names_which_one_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "mousetrap.worker")
+    child = JOB.child("item", b"1", index=3, fence=1)
+
+    for job in (JOB, child, child.child("part", b"1", index=0, fence=1)):
+        EventLog().recorded(job, DONE, "recorded")
+
+    assert [record.__dict__.get("index") for record in caplog.records] == [None, "3", "3.0"]
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_each_observer_gets_the_events_that_it_overrides(count: int) -> None:
     noting = [Claimed() for _ in range(count)]
