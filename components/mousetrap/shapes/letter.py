@@ -9,7 +9,9 @@ from mousetrap.shapes.reference import Reference
 from mousetrap.shapes.run import Run
 
 _SEEN = Doc("How many letters were looked at.")
-_UNSEEN = Doc("How many more letters there are, too many to be looked at together.")
+_UNSEEN = Doc(
+    "How many more letters there are, too many to be looked at together, or just being read by another look."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,7 @@ from mousetrap.shapes import Letter, LetterGroups, LetterLine, LetterPage
 def letters_table(page: LetterPage, now: datetime) -> RenderableType:
     """Dead letters, newest first, a line each: the whole reason is on a letter's own page."""
     if not page.letters:
-        return Group(
-            "no dead letter matches" if page.seen or page.unseen else "no dead letters", *_unseen(page)
-        )
+        return _none(page)
     table = table_of("dead letter", "died", "stage", "why")
     # The last column gets the rest of the line, and is cut to it.
     table.expand, why = True, table.columns[-1]
@@ -32,9 +30,7 @@ def letters_table(page: LetterPage, now: datetime) -> RenderableType:
 def groups_table(found: LetterGroups, now: datetime) -> RenderableType:
     """Dead letters, counted by queue, reason and error."""
     if not found.groups:
-        return Group(
-            "no dead letter matches" if found.seen or found.unseen else "no dead letters", *_unseen(found)
-        )
+        return _none(found)
     table = table_of("count", "queue", "reason", "error", "oldest", "newest")
     for group in found.groups:
         table.add_row(
@@ -90,12 +86,19 @@ def _short(kind: str) -> str:
     return kind.rpartition(".")[2]
 
 
+def _none(found: LetterPage | LetterGroups) -> RenderableType:
+    """Letters that could not be read may match: a busy broker, or another look, has them for a moment."""
+    if found.unseen and not found.seen:
+        return f"none of {found.unseen} dead letters could be read just now: repeat the command"
+    return Group("no dead letter matches" if found.seen else "no dead letters", *_unseen(found))
+
+
 def _unseen(found: LetterPage | LetterGroups) -> list[Text]:
     if not found.unseen:
         return []
     return [
         Text(
-            f"{found.seen} of {found.seen + found.unseen} were looked at: there are more than one request reads",
+            f"{found.seen} of {found.seen + found.unseen} were looked at: more than one request reads, or in another look",
             "yellow",
         )
     ]

@@ -70,7 +70,7 @@ def test_groups_are_counted() -> None:
         "count  queue        reason       error   oldest    newest\n"
         "───────────────────────────────────────────────────────────\n"
         "120    start_fetch  max-retries  Broken  03:04:05  03:04:05\n"
-        "10000 of 12345 were looked at: there are more than one request reads"
+        "10000 of 12345 were looked at: more than one request reads, or in another look"
     )
 
 
@@ -78,6 +78,13 @@ def test_groups_are_counted() -> None:
 def test_none_is_shown_as_what_it_is(seen: int, text: str) -> None:
     assert shown(letters_table(LetterPage(letters=(), matched=0, seen=seen, unseen=0), NOW)) == text
     assert shown(groups_table(LetterGroups(groups=(), seen=seen, unseen=0), NOW)) == text
+
+
+def test_letters_that_could_not_be_read_are_not_reported_as_not_matching() -> None:
+    text = "none of 8 dead letters could be read just now: repeat the command"
+
+    assert shown(letters_table(LetterPage(letters=(), matched=0, seen=0, unseen=8), NOW)) == text
+    assert shown(groups_table(LetterGroups(groups=(), seen=0, unseen=8), NOW)) == text
 
 
 @pytest.mark.parametrize(("generation", "text"), [(1, "once before"), (2, "2 times before")])
