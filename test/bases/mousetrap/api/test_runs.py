@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from redis import Redis
 
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.earthquakes_settings import FEED as FEED_SETTINGS
@@ -16,6 +17,7 @@ from mousetrap.jobs import Delivery, Message, decode
 from mousetrap.shapes import Progress
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import run_id_of_key
+from support.valkey import administrator
 
 RUNS = "/pipelines/earthquakes/runs"
 FEED = {"url": "https://example.org/feed.geojson"}
@@ -220,6 +222,21 @@ def test_a_run_is_shown_with_its_timeline_progress_and_result(api: httpx.Client,
     assert kinds == ["accepted", "started", "finished", "started", "finished", "completed"]
     assert completed["timeline"][1]["worker"] == "w1"
     assert completed["finished_ms"] >= completed["accepted_ms"]
+
+
+def test_an_ended_run_is_forgotten_with_its_result_after_the_retention(
+    serve: Callable[..., httpx.Client], worker: Any, store_url: str
+) -> None:
+    api = serve(retention_seconds=600.0)
+    run_id = api.post(RUNS).json()["run_id"]
+    worker.complete(run_id, {"earthquakes": 7})
+
+    with Redis.from_url(administrator(store_url)) as client:
+        lives: dict[bytes, Any] = {key: client.pttl(key) for key in client.scan_iter(f"*{run_id}*")}
+
+    assert lives
+    # Ten minutes; what watchers follow stays for an hour.
+    assert {key: left_ms for key, left_ms in lives.items() if not 0 < left_ms <= 3_600_000} == {}
 
 
 def test_a_failed_run_reports_why(api: httpx.Client, worker: Any) -> None:
