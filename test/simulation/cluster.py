@@ -49,6 +49,8 @@ REPUBLISH_S = 30.0
 SWEEP_S, GRACE_S = 20.0, 60.0
 #: A call can happen so long after it was made: three seconds after its caller's timeout.
 _LATE_S = 14.0
+#: Seconds between two looks at a cluster in which nothing happens for long.
+_LONG_STEP_S = 600.0
 _LATENCY_S = {"ann": 0.0010, "bob": 0.0013}
 
 
@@ -100,12 +102,15 @@ class Cluster(Simulation):
         """Lets time pass."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
-    def until_quiet(self, seconds: float) -> None:
-        """Lets time pass until the cluster is quiet, or until nothing has happened for `seconds`."""
+    def until_quiet(self, seconds: float, longest_s: float) -> None:
+        """Lets time pass until the cluster is quiet, or until nothing has happened for `seconds`.
+
+        For `longest_s` it goes on though nothing happens: what waits in a queue may have an end that comes after days.
+        """
         self.run(_LATE_S)
-        lines, silent = 0, 0.0
-        while silent < seconds and not self.quiet:
-            self.run(5.0)
+        lines, silent, last = 0, 0.0, self.loop.time() + longest_s
+        while not self.quiet and (silent < seconds or (self.left() and self.loop.time() < last)):
+            self.run(5.0 if silent < seconds else _LONG_STEP_S)
             if self._redrives and not self._tasks:
                 self._redrives.clear()
                 self.redrive(repeat=True)

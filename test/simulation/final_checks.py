@@ -120,7 +120,7 @@ def _graph(
     if state == "failed" and not letters:
         yield f"{run} failed, and has no dead letter"
     may_fail = cluster.drawn.breaks(facts.kind) or facts.damaged or _killed(cluster, run)
-    if state == "failed" and not may_fail and not cluster.drawn.bounded:
+    if state == "failed" and not may_fail and not cluster.drawn.bounded and not _stood_still(cluster, run):
         yield f"{run} ({facts.kind}) failed"
     if state == "cancelled" and not facts.cancel_asked:
         yield f"{run} is cancelled, and it was not asked for"
@@ -229,6 +229,13 @@ def _copies(cluster: Cluster) -> Iterator[str]:
         for (job, generation), count in Counter((each.id, each.generation) for each in letters).items():
             if count > 1:
                 yield f"{run}: job {job} has {count} dead letters of generation {generation}"
+
+
+def _stood_still(cluster: Cluster, run: str) -> bool:
+    """Whether the store has forgotten what no message has any more, and all that its letters say is that."""
+    messages = [message for queue in cluster.queues for message in cluster.broker.waiting(dead_queue(queue))]
+    reasons = {it.headers["mousetrap-reason"] for it in messages if decode(it.body).run_id == run}
+    return cluster.ledger.facts[run].forgotten and reasons <= {"fan-stalled", "fan-forgotten"}
 
 
 def _letters(cluster: Cluster) -> dict[str, list[Job]]:

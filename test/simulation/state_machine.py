@@ -83,6 +83,8 @@ class PromiseMachine(RuleBasedStateMachine):
     PACKED = False
     #: Whether the store is a cluster of three.
     SPLIT = False
+    #: How long a run may wait in silence for what ends it.
+    LONGEST_SILENCE_S = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -212,7 +214,7 @@ class PromiseMachine(RuleBasedStateMachine):
             if not self._failed:
                 with self._reporting():
                     self.cluster.heal()
-                    self.cluster.until_quiet(QUIET_S)
+                    self.cluster.until_quiet(QUIET_S, self.LONGEST_SILENCE_S)
                     undisturbed = all(step.what in _NO_FAULTS for step in self.steps)
                     final_checks.check(self.cluster, undisturbed=undisturbed)
         finally:
@@ -348,4 +350,9 @@ class SplitGraphMachine(GraphRuns, SplitMachine):
 
 
 class ForgetfulGraphMachine(GraphRuns, ForgetfulMachine):
-    """The same where a replica that takes over may lack what was written last."""
+    """The same where a replica that takes over may lack what was written last.
+
+    A child's decision that is forgotten with its message leaves its run waiting for seven days: then it has failed, and can be repaired.
+    """
+
+    LONGEST_SILENCE_S = 8 * 86_400.0

@@ -584,3 +584,32 @@ def test_a_worker_that_dies_at_any_call_of_stages_in_place_that_lead_to_a_fork_c
         machine.crash_at_a_next_call(who="ann", calls=calls, happened=happened, then=0.0)
         machine.fail_a_store_call(who="bob", fault=Fault.REQUEST_LOST, then=100.0)
         assert machine.cluster.ledger.states == {"run1": "completed"}
+
+
+@pytest.mark.slow
+def test_a_branch_whose_decision_is_forgotten_with_its_message_fails_within_days_and_is_redriven() -> None:
+    """Between two failovers a branch was decided, and another copy of what followed from its sibling lived on."""
+    graph = (Fork((Step(),), (Step("fallback"),)),)
+    with _machine(ForgetfulGraphMachine) as machine:
+        machine.submit_first(graph=graph, kinds=["graph", "graph_slow"], then=0.0)
+        machine.forget(pair=1, lag=25.0, seconds=0.0, then=0.0)
+        machine.forget(pair=0, lag=5.0, seconds=0.0, then=12.0)
+        machine.forget(pair=1, lag=45.0, seconds=0.0, then=35.0)
+        machine.forget(pair=1, lag=5.0, seconds=0.0, then=0.0)
+        machine.forget(pair=0, lag=0.5, seconds=0.0, then=8 * 86_400.0)
+        assert machine.cluster.ledger.states["run2"] == "failed"
+        machine.repair_and_redrive(then=100.0)
+        assert machine.cluster.ledger.states["run2"] == "completed"
+
+
+@pytest.mark.slow
+def test_a_copy_of_a_join_whose_completed_run_is_forgotten_ends_within_days() -> None:
+    graph = (Step("skip"), Fork((Step(locked=True), Step(locked=True)), (Step(locked=True),)))
+    with _machine(ForgetfulGraphMachine) as machine:
+        machine.submit_first(graph=graph, kinds=["graph", "graph"], then=0.02)
+        machine.submit(kinds=["graph"], then=0.06)
+        machine.stop_broker(seconds=0.0, then=0.6)
+        machine.stop_store_server(pair=0, seconds=5.0, then=0.0)
+        machine.forget(pair=1, lag=25.0, seconds=0.0, then=0.0)
+        machine.stop_worker(hurry=False, name="bob", then=0.6)
+        machine.fail_a_publish(fault=Fault.REQUEST_LOST, who="ann", then=35.0)
