@@ -75,6 +75,8 @@ _BOUNDS = (
     "api.services._CONFIRM_TIMEOUT_S",
     "api.start._TIMEOUT_S",
     "api.health._TIMEOUT_S",
+    "api.metrics._LOOK_TIMEOUT_S",
+    "api.metrics._CHECK_TIMEOUT_S",
     "api.read._LOOK_TIMEOUT_S",
     "api.records._LOOK_TIMEOUT_S",
 )

@@ -30,12 +30,15 @@ def test_each_worker_with_a_program_has_a_script() -> None:
     }
 
 
-def test_each_worker_with_a_program_has_a_service_with_tls_too() -> None:
+def test_each_worker_with_a_program_has_a_service_with_tls_and_with_metrics() -> None:
     services = yaml.safe_load((ROOT / "deploy/compose.yml").read_text())["services"]
-    tls = yaml.safe_load((ROOT / "deploy/tls.yml").read_text())["services"]
+    tls, metrics = (
+        yaml.safe_load((ROOT / f"deploy/{name}.yml").read_text())["services"] for name in ("tls", "metrics")
+    )
 
     assert sorted(name for name in services if name.endswith("_worker")) == BASES
     assert sorted(name for name in tls if name.endswith("_worker")) == BASES
+    assert sorted(name for name in metrics if name.endswith("_worker")) == BASES
     for base in BASES:
         assert services[base]["build"]["args"]["PROJECT"] == base
         assert services[base]["image"] == f"mousetrap-{base.replace('_', '-')}:${{TAG:-latest}}"

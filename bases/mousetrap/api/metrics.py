@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -14,22 +14,19 @@ from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import Services, WithServices
-from mousetrap.jobs import MousetrapError, dead_queue
+from mousetrap.jobs import MousetrapError
 from mousetrap.settings import MISSING_METRICS, SettingsWrong
 from mousetrap.shapes import Worker
 from mousetrap.telemetry import version_of_program
 
 if TYPE_CHECKING:
-    from mousetrap.metrics import ApiNumbers, ClusterFacts, QueueFacts
+    from mousetrap.metrics import ApiNumbers, ClusterFacts
 
 #: Seconds for which a look at broker and store counts: more servers of Prometheus than one do not ask them more often.
 _LOOK_VALID_S = 5.0
-#: Seconds for broker and store to answer, of the ten that Prometheus waits.
-_LOOK_TIMEOUT_S = 4.0
-#: Queues that are looked at together.
-_TOGETHER = 8
-#: States of a worker that takes jobs.
-_TAKES = ("serving", "stuck")
+#: Seconds for broker and store to answer, of the ten that Prometheus waits; and to answer at all, where that failed.
+_LOOK_TIMEOUT_S, _CHECK_TIMEOUT_S = 4.0, 2.0
+_NO_ANSWER = object()
 
 
 def add_metrics(app: FastAPI) -> None:
@@ -43,7 +40,6 @@ def add_metrics(app: FastAPI) -> None:
         raise SettingsWrong(MISSING_METRICS) from error
 
     counts = ApiNumbers(version_of_program())
-    look = _Look()
     router = APIRouter(tags=["metrics"], route_class=Route)
 
     @router.get(
@@ -52,9 +48,9 @@ def add_metrics(app: FastAPI) -> None:
     async def show_metrics(request: Request, services: WithServices) -> Response:
         """What this server has counted, the queues and the workers, for Prometheus.
 
-        Queues and workers are as of at most five seconds ago. Without broker or store the rest is there all the same.
+        Queues and workers are as of at most five seconds ago. Without broker or store, the rest is there all the same.
         """
-        facts = await look.at(services, request.app.state.watchers.count)
+        facts = await _looked(services, request.app.state.watchers.count)
         exposition = Exposition(lambda: counts.collect(facts))
         # In a thread: for a hundred queues the text takes some ten milliseconds.
         return Response(await asyncio.to_thread(exposition.text), media_type=CONTENT_TYPE)
@@ -95,71 +91,33 @@ class _Counting:
             raise
 
 
-class _Look:
-    """What broker and store know, asked again after some seconds."""
-
-    def __init__(self) -> None:
-        self._facts: ClusterFacts | None = None
-        self._until_s = 0.0
-        self._asking = asyncio.Lock()
-
-    async def at(self, services: Services, watchers: int) -> "ClusterFacts":
-        """As of now, or a few seconds ago."""
-        async with self._asking:
-            if self._facts is None or time.monotonic() > self._until_s:
-                self._facts = await _looked(services, watchers)
-                self._until_s = time.monotonic() + _LOOK_VALID_S
-            return self._facts
-
-
 async def _looked(services: Services, watchers: int) -> "ClusterFacts":
+    """What broker and store know, as of at most five seconds ago; without one of them, what the other knows."""
     from mousetrap.metrics import ClusterFacts
 
-    broker, store = await asyncio.gather(_answers(services.queue.check()), _answers(services.store.check()))
-    workers: Sequence[Worker] | None = None
-    queues: dict[str, QueueFacts] = {}
     try:
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
-            if store:
-                workers = await services.registry.workers()
-            if broker and store:
-                queues = await _queues(services, workers or ())
+            look = await services.queue_facts.look(stale=_LOOK_VALID_S)
+        return ClusterFacts({"broker": True, "store": True}, look.queues, _states(look.workers), watchers)
     except (MousetrapError, TimeoutError):
-        pass  # what is known by now
-    states = None if workers is None else Counter(str(worker.state) for worker in workers)
-    return ClusterFacts({"broker": broker, "store": store}, queues, states, watchers)
+        broker, store = await asyncio.gather(
+            _answered(services.queue.check()), _answered(services.store.check())
+        )
+        workers = await _answered(services.registry.workers())
+    states = None if workers is _NO_ANSWER else _states(workers)
+    return ClusterFacts(
+        {"broker": broker is not _NO_ANSWER, "store": store is not _NO_ANSWER}, (), states, watchers
+    )
 
 
-async def _queues(services: Services, workers: Sequence[Worker]) -> "dict[str, QueueFacts]":
-    names = sorted({stage.queue for it in services.pipelines.values() for stage in it.stages})
-    consumers = Counter(queue for it in workers if it.state in _TAKES for queue in it.queues)
-    room = asyncio.Semaphore(_TOGETHER)
-
-    async def look(name: str) -> "QueueFacts | None":
-        async with room:
-            return await _queue(services, name, consumers[name])
-
-    found = await asyncio.gather(*map(look, names))
-    return {name: facts for name, facts in zip(names, found, strict=True) if facts is not None}
+def _states(workers: Sequence[Worker]) -> Mapping[str, int]:
+    return Counter(str(worker.state) for worker in workers)
 
 
-async def _queue(services: Services, name: str, consumers: int) -> "QueueFacts | None":
-    """None for a queue that is not there."""
-    from mousetrap.metrics import QueueFacts
-
+async def _answered(asked: Awaitable[Any]) -> Any:
+    """The answer, or that there is none."""
     try:
-        backlog = await services.queue.backlog(name)
-        oldest = await services.registry.look(name, backlog)
-        dead = await services.queue.count_ready(dead_queue(name))
-    except MousetrapError:
-        return None
-    return QueueFacts(backlog.ready, oldest, dead, consumers)
-
-
-async def _answers(check: Awaitable[None]) -> bool:
-    try:
-        async with asyncio.timeout(_LOOK_TIMEOUT_S / 2):
-            await check
+        async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            return await asked
     except (MousetrapError, TimeoutError):
-        return False
-    return True
+        return _NO_ANSWER

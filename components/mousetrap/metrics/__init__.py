@@ -1,6 +1,6 @@
 """Counts what happens, and writes it for Prometheus; it loads prometheus_client."""
 
-from mousetrap.metrics.api_numbers import ApiNumbers, ClusterFacts, QueueFacts
+from mousetrap.metrics.api_numbers import ApiNumbers, ClusterFacts
 from mousetrap.metrics.families import CONTENT_TYPE, Exposition
 from mousetrap.metrics.names import API, BUCKETS_S, OTHER, WORKER, Name
 from mousetrap.metrics.times import Times
@@ -18,7 +18,6 @@ __all__ = [
     "ClusterFacts",
     "Exposition",
     "Name",
-    "QueueFacts",
     "Times",
     "WorkerFacts",
     "WorkerNumbers",

@@ -1,6 +1,6 @@
 """Counts an API's requests, and shows its queues and workers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -10,20 +10,12 @@ from mousetrap.metrics import names
 from mousetrap.metrics.families import Labels, build_info, connected, histogram, numbers
 from mousetrap.metrics.names import OTHER, Name
 from mousetrap.metrics.times import Times
-from mousetrap.shapes import WorkerState
+from mousetrap.shapes import Queue, WorkerState
 
 #: Methods that have a series of their own.
 _METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
-
-@dataclass(frozen=True, slots=True)
-class QueueFacts:
-    """A stage's queue at one moment."""
-
-    ready: int
-    oldest_s: float
-    dead: int
-    consumers: int
+_STATUSES = tuple(f"{each}xx" for each in range(1, 6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +24,7 @@ class ClusterFacts:
 
     #: Whether broker and store answer.
     connected: Mapping[str, bool]
-    queues: Mapping[str, QueueFacts]
+    queues: Sequence[Queue]
     #: How many workers are in each state.
     workers: Mapping[str, int] | None
     watchers: int
@@ -49,19 +41,22 @@ class ApiNumbers:
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Counts a request. `route` is a template of ours, or empty for a path that none has."""
         place: Labels = (route or "none", method if method in _METHODS else OTHER)
-        answer: Labels = (*place, f"{status // 100}xx")
-        self._answers[answer] = self._answers.get(answer, 0) + 1
         if (times := self._seconds.get(place)) is None:
             times = self._seconds[place] = Times()
+            # All at once: of a series that begins with its first step, Prometheus does not see that step.
+            self._answers.update({(*place, each): 0 for each in _STATUSES})
+        self._answers[(*place, f"{status // 100}xx")] += 1
         times.add(seconds)
 
     def collect(self, facts: ClusterFacts) -> Iterator[Metric]:
         """The metrics of this moment."""
         for name, value in (
             (names.QUEUE_READY, "ready"),
-            (names.QUEUE_OLDEST_SECONDS, "oldest_s"),
+            (names.QUEUE_OLDEST_SECONDS, "oldest_seconds"),
             (names.QUEUE_DEAD, "dead"),
+            (names.QUEUE_DELAYED, "delayed"),
             (names.QUEUE_CONSUMERS, "consumers"),
+            (names.QUEUE_WORKERS, "workers"),
         ):
             yield _of_queues(name, facts, value)
         yield numbers(names.WORKERS, _by_state(facts.workers))
@@ -80,4 +75,4 @@ def _by_state(workers: Mapping[str, int] | None) -> Mapping[Labels, float]:
 
 
 def _of_queues(name: Name, facts: ClusterFacts, value: str) -> Metric:
-    return numbers(name, {(queue,): getattr(it, value) for queue, it in facts.queues.items()})
+    return numbers(name, {(it.name,): getattr(it, value) for it in facts.queues if not it.missing})

@@ -63,8 +63,10 @@ QUEUE_OLDEST_SECONDS = Name(
     "mousetrap_queue_oldest_seconds", "gauge", "How long the oldest of them can have waited.", ("queue",)
 )
 QUEUE_DEAD = Name("mousetrap_queue_dead", "gauge", "Dead letters that are kept.", ("queue",))
-QUEUE_CONSUMERS = Name(
-    "mousetrap_queue_consumers", "gauge", "Workers that take from it, by their heartbeats.", ("queue",)
+QUEUE_DELAYED = Name("mousetrap_queue_delayed", "gauge", "Messages that are not due.", ("queue",))
+QUEUE_CONSUMERS = Name("mousetrap_queue_consumers", "gauge", "Consumers that the broker counts.", ("queue",))
+QUEUE_WORKERS = Name(
+    "mousetrap_queue_workers", "gauge", "Workers that serve it, by their heartbeats.", ("queue",)
 )
 WORKERS = Name("mousetrap_workers", "gauge", "Workers, by their heartbeats.", ("state",))
 HTTP_REQUESTS = Name(
@@ -97,7 +99,9 @@ API = (
     QUEUE_READY,
     QUEUE_OLDEST_SECONDS,
     QUEUE_DEAD,
+    QUEUE_DELAYED,
     QUEUE_CONSUMERS,
+    QUEUE_WORKERS,
     WORKERS,
     HTTP_REQUESTS,
     HTTP_SECONDS,

@@ -115,6 +115,8 @@ def _add_service(edits: Edits, words: dict[str, str]) -> None:
     block = filled("worker/compose.yml", **words)
     edits.replace(compose, before_service(edits.read(compose), "migrate", block))
     edits.replace(tls, with_line(edits.read(tls), f"  {words['base']}: *client", after="  api: *client"))
+    metrics = "deploy/metrics.yml"
+    edits.replace(metrics, with_line(edits.read(metrics), f"  {words['base']}: *worker", after="services:"))
 
 
 def _add_manifests(edits: Edits, words: dict[str, str], queues: list[str]) -> None:

@@ -93,7 +93,7 @@ def test_queues_and_workers_are_shown(serve: Serve, store_url: str) -> None:
     assert found["mousetrap_queue_ready", "start_fetch"] == 3
     assert found["mousetrap_queue_oldest_seconds", "start_fetch"] >= 0
     assert found["mousetrap_queue_dead", "start_fetch"] == 0
-    assert found["mousetrap_queue_consumers", "start_fetch"] == 1
+    assert found["mousetrap_queue_workers", "start_fetch"] == 1
     assert (found["mousetrap_workers", "serving"], found["mousetrap_workers", "stale"]) == (1, 0)
     assert found["mousetrap_connected", "broker"] == found["mousetrap_connected", "store"] == 1
     assert {name for name, *_ in found} >= {each for name in API for each in name.series}

@@ -60,7 +60,8 @@ def test_a_worker_s_deployable_is_what_those_of_the_others_are(workspace: Path) 
     services = yaml.safe_load(edits.read("deploy/compose.yml"))["services"]
     assert services["corpus_worker"]["image"] == "mousetrap-corpus-worker:${TAG:-latest}"
     assert set(services["corpus_worker"]) == set(services["fetch_worker"])
-    assert "corpus_worker" in yaml.safe_load(edits.read("deploy/tls.yml"))["services"]
+    for overlay in ("tls", "metrics"):
+        assert "corpus_worker" in yaml.safe_load(edits.read(f"deploy/{overlay}.yml"))["services"]
     for path in (folder, f"{folder}/keda"):
         assert "corpus_worker.yaml" in yaml.safe_load(edits.read(f"{path}/kustomization.yaml"))["resources"]
     triggers = yaml.safe_load(edits.read(f"{folder}/keda/corpus_worker.yaml"))["spec"]["triggers"]
