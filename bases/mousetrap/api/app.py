@@ -7,7 +7,21 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from mousetrap.api import batch, cluster, dead, docs, events, health, jobs, queues, read, repair, start, trail
+from mousetrap.api import (
+    batch,
+    cluster,
+    dead,
+    docs,
+    events,
+    health,
+    jobs,
+    queues,
+    read,
+    repair,
+    run_logs,
+    start,
+    trail,
+)
 from mousetrap.api.access import Access
 from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
@@ -68,7 +82,21 @@ def create_app(
     app.state.max_body = settings.api_max_body
     app.state.on_rabbitmq = settings.broker_url.startswith("amqp")
     # Most of the API's load is to start runs: `start` gathers a usual request's arguments without the framework.
-    for part in (start, batch, read, events, jobs, queues, cluster, repair, dead, trail, health, docs):
+    for part in (
+        start,
+        batch,
+        read,
+        events,
+        jobs,
+        run_logs,
+        queues,
+        cluster,
+        repair,
+        dead,
+        trail,
+        health,
+        docs,
+    ):
         app.include_router(part.router)
     if root is not None:
         app.include_router(root_router(pipelines[root]))

@@ -16,6 +16,7 @@ from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Queue
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.payloads import PayloadOptions
+from mousetrap.run_logs import LogReader, open_log_reader
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.shapes import BEAT_S
@@ -41,6 +42,7 @@ class Services:
     defaults: Mapping[str, bytes]
     records: Records
     trail: AuditTrail
+    logs: LogReader
     queue_facts: QueueFacts
 
 
@@ -60,6 +62,7 @@ async def open_services(
         ) as store,
         open_registry(settings.store_url, tls=settings.tls) as registry,
         open_trail(settings.store_url, tls=settings.tls) as trail,
+        open_log_reader(settings.store_url, tls=settings.tls) as logs,
         open_queue(
             settings, queues, name="api", deadline=min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
         ) as queue,
@@ -70,7 +73,18 @@ async def open_services(
         dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
         intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
         services = Services(
-            pipelines, queue, store, submitter, dead_letters, registry, intake, inputs, opened, trail, facts
+            pipelines,
+            queue,
+            store,
+            submitter,
+            dead_letters,
+            registry,
+            intake,
+            inputs,
+            opened,
+            trail,
+            logs,
+            facts,
         )
         duties = [
             republish_duty(submitter),

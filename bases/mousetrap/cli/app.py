@@ -10,6 +10,7 @@ from mousetrap.cli.dead_test import write_test
 from mousetrap.cli.debug import debug
 from mousetrap.cli.doctor import doctor
 from mousetrap.cli.jobs import jobs
+from mousetrap.cli.logs import logs
 from mousetrap.cli.migrate import migrate
 from mousetrap.cli.queues import queues
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
@@ -42,6 +43,7 @@ for command in (
     runs,
     show,
     jobs,
+    logs,
     cancel,
     rerun,
     debug,

@@ -27,6 +27,7 @@ from mousetrap.shapes import (
     Letter,
     LetterGroups,
     LetterPage,
+    LogPage,
     Pipeline,
     Progress,
     Queue,
@@ -130,6 +131,11 @@ class Api:
             self._request("GET", f"{_run_path(run_id)}/jobs", params={**jobs.params(), "limit": limit}),
             JobPage,
         )
+
+    def logs(self, run_id: str, *, level: str = "DEBUG", after: int = 0, limit: int = 200) -> Reply[LogPage]:
+        """Lines that are kept of the run, those that follow the one with the number `after`."""
+        params = {"level": level, "after": str(after), "limit": str(limit)}
+        return Reply(self._request("GET", f"{_run_path(run_id)}/logs", params=params), LogPage)
 
     def job(self, run_id: str, stage: str) -> bytes:
         """The job that the run had at a stage (its name, `start` or `failed`), as its message carried it."""

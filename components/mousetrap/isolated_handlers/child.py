@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextvars import Context as ContextVars
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ from mousetrap.isolated_handlers.protocol import (
     Exit,
     Item,
     Kept,
+    Logged,
     NoMoreItems,
     Outputs,
     Result,
@@ -67,13 +69,15 @@ from mousetrap.isolated_handlers.protocol import (
 from mousetrap.jobs import Done, GiveUp, Outcome, RetryLater
 from mousetrap.pipeline import ContractBroken, Payload, SerializerMissing, read_payload, use_pages
 from mousetrap.shutdown import own_loop, own_signals
-from mousetrap.telemetry import AttemptFilter, belongs_to
+from mousetrap.telemetry import AttemptFacts, AttemptFilter, KeptLine, LineKeeper, belongs_to
 from mousetrap.tracing import enter_trace
 
 #: Interrupts the main thread for a SoftTimeoutOver or an Exit; only this process sends it.
 _INTERRUPT = signal.SIGUSR1
 #: Seconds until it is sent again.
 _INTERRUPT_AGAIN_S = 0.02
+#: Lines of one attempt that are sent to the worker.
+_MOST_LINES = 1_000
 
 
 class Stopped(BaseException):
@@ -89,7 +93,8 @@ def serve(connection: int, lifeline: int) -> None:
     setup = child_socket.receive()
     if not isinstance(setup, Setup):
         return  # the worker was gone before it sent anything
-    _log_as(*pickle.loads(setup.log))
+    level, formatter, keeps = pickle.loads(setup.log)
+    _log_as(level, formatter, keeps, child_socket.send)
     with asyncio.Runner() as runner:
         own_loop(runner.get_loop())
         _Child(pickle.loads(setup.binding), child_socket, runner.get_loop()).run()
@@ -108,11 +113,31 @@ def _die_with(lifeline: int) -> None:
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _log_as(level: int, formatter: logging.Formatter | None) -> None:
+def _log_as(
+    level: int, formatter: logging.Formatter | None, keeps: int | None, send: Callable[[Logged], None]
+) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     handler.addFilter(AttemptFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    if keeps is not None:
+        logging.getLogger().addHandler(LineKeeper(_Lines(send).keep, keeps))
+
+
+class _Lines:
+    """Sends the lines of an attempt to the worker, a thousand at most: one more costs the worker's event loop, and is not kept."""
+
+    def __init__(self, send: Callable[[Logged], None]) -> None:
+        self._send = send
+        self._attempt: AttemptFacts | None = None
+        self._count = 0
+
+    def keep(self, line: KeptLine) -> None:
+        if line.facts is not self._attempt:
+            self._attempt, self._count = line.facts, 0
+        self._count += 1
+        if self._count <= _MOST_LINES:
+            self._send(Logged(line))
 
 
 @dataclass(slots=True, eq=False)

@@ -16,6 +16,7 @@ from mousetrap.isolated_handlers.protocol import (
     Call,
     Exit,
     FromChild,
+    Logged,
     ProgressReport,
     Result,
     RunJob,
@@ -27,6 +28,7 @@ from mousetrap.isolated_handlers.protocol import (
     from_child,
 )
 from mousetrap.shutdown import close_in_forks, keep_in_forks
+from mousetrap.telemetry import LineKeeper
 from mousetrap.tracing import current_trace
 
 #: Seconds between two checks whether a killed process is gone; nearly always the first finds it gone.
@@ -103,6 +105,9 @@ class ChildProcess:
             while not isinstance(message := await self._receive(), Result):
                 if isinstance(message, ProgressReport):
                     call.report(message.progress)
+                elif isinstance(message, Logged):
+                    if (keeper := _keeper()) is not None:
+                        keeper.keep(message.line)
                 elif not isinstance(message, Started):
                     await self._send(await asked.reply(message))
                 else:
@@ -175,12 +180,18 @@ class ChildProcess:
 
 
 def _log_settings() -> bytes:
-    """Our log's level and formatter, so that the child's lines look like ours."""
+    """Our log's level, its formatter, so that the child's lines look like ours, and which lines we keep."""
     log = logging.getLogger()
     ours = (handler.formatter for handler in log.handlers if type(handler) is logging.StreamHandler)
+    keeps = None if (keeper := _keeper()) is None else keeper.level
     with suppress(ValueError):  # a formatter that cannot be imported is no reason to fail
-        return pickle_by_name((log.level, next(ours, None)))
-    return pickle_by_name((log.level, None))
+        return pickle_by_name((log.level, next(ours, None), keeps))
+    return pickle_by_name((log.level, None, keeps))
+
+
+def _keeper() -> LineKeeper | None:
+    """Where lines are kept with their runs, if they are."""
+    return next((each for each in logging.getLogger().handlers if isinstance(each, LineKeeper)), None)
 
 
 def _death_reason(code: int, started: bool) -> str:

@@ -11,6 +11,7 @@ from mousetrap.handlers import AttemptInfo, Children, Emit
 from mousetrap.jobs import TraceContext
 from mousetrap.pipeline import Pages, Payload, SerializerName
 from mousetrap.shapes import Progress
+from mousetrap.telemetry import KeptLine
 
 #: Bytes in front of each message; they hold the length of the rest.
 HEADER_BYTES = 4
@@ -20,7 +21,7 @@ class Setup(msgspec.Struct, frozen=True, tag="setup"):
     """The first message. Both fields are pickles made by the parent; nothing in them came from a message of the broker."""
 
     binding: bytes
-    #: The level of the parent's log, and its formatter if it has one.
+    #: The level of the parent's log, its formatter if it has one, and from which level up it keeps lines with their runs.
     log: bytes
 
 
@@ -95,6 +96,12 @@ class ProgressReport(msgspec.Struct, frozen=True, tag="progress"):
     progress: Progress
 
 
+class Logged(msgspec.Struct, frozen=True, tag="logged"):
+    """A line that the handler caused, where the worker keeps them."""
+
+    line: KeptLine
+
+
 class Yielded(msgspec.Struct, frozen=True, tag="yielded"):
     """A value that the handler yielded, as JSON; the handler waits for Kept."""
 
@@ -157,7 +164,16 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
 
 ToChild = Setup | RunJob | Kept | Chunk | Outputs | SoftTimeoutOver | Exit
 FromChild = (
-    Started | ProgressReport | Yielded | Item | NoMoreItems | PutChunk | GetChunk | GetOutputs | Result
+    Started
+    | ProgressReport
+    | Logged
+    | Yielded
+    | Item
+    | NoMoreItems
+    | PutChunk
+    | GetChunk
+    | GetOutputs
+    | Result
 )
 
 to_child = msgspec.msgpack.Decoder(ToChild)

@@ -17,6 +17,7 @@ from mousetrap.handlers import Binding, run_through
 from mousetrap.jobs import Queue
 from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import ManifestBroken, Pipeline, write_manifests
+from mousetrap.run_logs import kept_lines
 from mousetrap.run_store import open_store
 from mousetrap.serve_worker.counted import Counted
 from mousetrap.serve_worker.counts_report import CountsReport
@@ -159,6 +160,7 @@ async def _serve(
                 settings.store_url, tls=settings.tls, published=_published(bindings, settings.keyring)
             )
         )
+        await opened.enter_async_context(kept_lines(settings))
         heartbeat = Heartbeat(
             _first_beat(options, bindings), vitals, queue, registry, settings.health_line_seconds
         )

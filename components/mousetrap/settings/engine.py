@@ -121,6 +121,8 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    #: From which level up the lines that handlers cause are kept with their runs, for a day at most.
+    run_logs: Literal["OFF", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
 def check_broker(url: str) -> None:

@@ -14,6 +14,7 @@ from mousetrap.shapes.letter import (
     LetterPage,
     Redriven,
 )
+from mousetrap.shapes.log import LogLine, LogPage
 from mousetrap.shapes.minutes import Minute, QueueMinutes, ReadyAt, StageMinutes
 from mousetrap.shapes.pipeline import Arrow, Pipeline, Stage
 from mousetrap.shapes.queue import Cluster, Queue, StageLoad
@@ -58,6 +59,8 @@ __all__ = [
     "LetterGroups",
     "LetterLine",
     "LetterPage",
+    "LogLine",
+    "LogPage",
     "Minute",
     "Pipeline",
     "Progress",

@@ -7,6 +7,7 @@ from mousetrap.telemetry.attempt_facts import (
     current_attempt,
     log_facts,
 )
+from mousetrap.telemetry.kept_line import KeptLine, LineKeeper
 from mousetrap.telemetry.logs import log_to_stderr
 from mousetrap.telemetry.observer import EventLog, Observer, Observers
 from mousetrap.telemetry.outage_log import OutageLog
@@ -17,6 +18,8 @@ __all__ = [
     "AttemptFacts",
     "AttemptFilter",
     "EventLog",
+    "KeptLine",
+    "LineKeeper",
     "Observer",
     "Observers",
     "OutageLog",

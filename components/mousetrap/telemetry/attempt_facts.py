@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mousetrap.tracing import current_ids
+from mousetrap.tracing import TraceIds, current_ids
 
 
 class AttemptFacts(msgspec.Struct, frozen=True, gc=False):
@@ -21,6 +21,8 @@ class AttemptFacts(msgspec.Struct, frozen=True, gc=False):
     worker: str
 
 
+#: The facts of a line.
+NAMES = (*AttemptFacts.__struct_fields__, *TraceIds._fields)
 #: In the context that a handler runs in, and in whatever is begun from there: tasks, and threads that get a copy of it.
 _current: ContextVar[AttemptFacts | None] = ContextVar("attempt", default=None)
 

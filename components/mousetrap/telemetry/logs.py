@@ -7,13 +7,15 @@ from typing import Any, Literal
 
 from mousetrap.retry import error_traceback
 from mousetrap.settings import masked
-from mousetrap.telemetry.attempt_facts import AttemptFilter
+from mousetrap.telemetry.attempt_facts import NAMES, AttemptFilter
 from mousetrap.telemetry.printable import below, one_line
 
 #: The attributes of every record; all others were given as `extra` and are shown after the message.
 _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 #: An extra of several lines: a stack. It follows the record, as a traceback does.
 _STACK = "stack"
+#: What is known of a line that is kept with its run, or follows it.
+_NOT_OF_MESSAGE = frozenset((*NAMES, _STACK))
 #: Characters of a traceback's end that are written.
 _MAX_TRACEBACK = 64_000
 
@@ -24,6 +26,14 @@ def log_to_stderr(level: str, style: Literal["text", "json"]) -> None:
     handler.setFormatter(_Json() if style == "json" else _Text())
     handler.addFilter(AttemptFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The record's message, its facts but those of its attempt, and what follows it, without secrets."""
+    facts = "".join(
+        f" {key}={_text(value)}" for key, value in _extra(record).items() if key not in _NOT_OF_MESSAGE
+    )
+    return masked("\n".join((f"{_message(record)}{facts}", *_behind(record))))
 
 
 class _Formatter(logging.Formatter):
@@ -38,13 +48,7 @@ class _Text(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = "".join(f" {key}={_text(value)}" for key, value in _extra(record).items() if key != _STACK)
         line = one_line(f"{record.levelname:<7} {_message(record)}{facts}")
-        return masked("\n".join((f"{self.formatTime(record)} {line}", *map(below, self._behind(record)))))
-
-    def _behind(self, record: logging.LogRecord) -> list[str]:
-        texts = [_text(record.__dict__[_STACK])] if _STACK in record.__dict__ else []
-        texts += [self.formatException(record.exc_info)] if record.exc_info else []
-        texts += [self.formatStack(record.stack_info)] if record.stack_info else []
-        return texts
+        return masked("\n".join((f"{self.formatTime(record)} {line}", *map(below, _behind(record)))))
 
 
 class _Json(_Formatter):
@@ -59,6 +63,17 @@ class _Json(_Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return masked(_dumped(line))
+
+
+_formatter = _Formatter()
+
+
+def _behind(record: logging.LogRecord) -> list[str]:
+    """What follows the record."""
+    texts = [_text(record.__dict__[_STACK])] if _STACK in record.__dict__ else []
+    texts += [_formatter.formatException(record.exc_info)] if record.exc_info else []
+    texts += [_formatter.formatStack(record.stack_info)] if record.stack_info else []
+    return texts
 
 
 def _dumped(line: dict[str, object]) -> str:
