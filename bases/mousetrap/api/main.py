@@ -65,9 +65,11 @@ def main() -> int:
         _log.warning(unsigned)
     # The server's own line has no client and no rate limit; ours has both (protocol.py).
     logging.getLogger("uvicorn.error").addFilter(lambda line: line.msg != "Invalid HTTP request received.")
-    # Probes come every second; the path is the third argument of a line.
+    # Probes come every second, scrapes every few; the path is the third argument of a line.
     logging.getLogger("uvicorn.access").addFilter(
-        lambda line: not (isinstance(line.args, tuple) and str(line.args[2]).startswith("/health/"))
+        lambda line: (
+            not (isinstance(line.args, tuple) and str(line.args[2]).startswith(("/health/", "/metrics")))
+        )
     )
     guard = ExitGuard()
     guard.start()

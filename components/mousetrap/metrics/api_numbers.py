@@ -14,8 +14,8 @@ from mousetrap.shapes import Queue, WorkerState
 
 #: Methods that have a series of their own.
 _METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-
-_STATUSES = tuple(f"{each}xx" for each in range(1, 6))
+#: Statuses that a route has series for from its first request on.
+_STATUSES = ("2xx", "4xx", "5xx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class ApiNumbers:
             times = self._seconds[place] = Times()
             # All at once: of a series that begins with its first step, Prometheus does not see that step.
             self._answers.update({(*place, each): 0 for each in _STATUSES})
-        self._answers[(*place, f"{status // 100}xx")] += 1
+        answer: Labels = (*place, f"{status // 100}xx")
+        self._answers[answer] = self._answers.get(answer, 0) + 1
         times.add(seconds)
 
     def collect(self, facts: ClusterFacts) -> Iterator[Metric]:

@@ -53,6 +53,9 @@ DEAD_LETTERS = Name(
 )
 CONNECTED = Name("mousetrap_connected", "gauge", "Whether it answered the last check: 1 or 0.", ("to",))
 OUTAGES = Name("mousetrap_outages_total", "counter", "How often it ceased to answer the checks.", ("to",))
+HEARTBEAT_SECONDS = Name(
+    "mousetrap_heartbeat_seconds", "gauge", "How long the store took for the last heartbeat."
+)
 LOOP_LAG_SECONDS = Name(
     "mousetrap_loop_lag_seconds", "histogram", "How late the event loop was, four times a second."
 )
@@ -91,6 +94,7 @@ WORKER = (
     DEAD_LETTERS,
     CONNECTED,
     OUTAGES,
+    HEARTBEAT_SECONDS,
     LOOP_LAG_SECONDS,
     BUILD_INFO,
 )

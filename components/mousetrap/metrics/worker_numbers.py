@@ -63,6 +63,8 @@ class WorkerFacts:
     #: Whether broker and store answered the last check, and how often they ceased to.
     connected: Mapping[str, bool]
     outages: Mapping[str, int]
+    #: Seconds that the store took for the last heartbeat.
+    beat_s: float
 
 
 class _StageNumbers:
@@ -194,6 +196,7 @@ class WorkerNumbers(Observer):
         yield numbers(names.HUNG_HANDLERS, {(): facts.hung})
         yield connected(facts.connected)
         yield numbers(names.OUTAGES, {(to,): count for to, count in facts.outages.items()})
+        yield numbers(names.HEARTBEAT_SECONDS, {(): facts.beat_s})
         yield build_info(self._version)
 
     def _stopped(self, job: Job, word: str) -> None:

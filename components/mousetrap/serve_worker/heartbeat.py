@@ -101,7 +101,9 @@ class Heartbeat:
             await _failure(self._report(ready))
 
     async def _reaches_store(self) -> bool:
+        began = self._vitals.clock()
         failure = await _failure(self._registry.beat(self._now()))
+        self._vitals.beat_s = self._vitals.clock() - began
         if failure is None:
             self._store_outage.ended()
         else:

@@ -26,6 +26,8 @@ class Vitals:
     #: What did not answer at the last check, and when that was; both before the first.
     away: tuple[str, ...] = ("broker", "store")
     looked: float = float("-inf")
+    #: Seconds that the store took for the last beat.
+    beat_s: float = 0.0
     #: How often each ceased to answer, as the checks saw it.
     outages: dict[str, int] = field(default_factory=lambda: {"broker": 0, "store": 0})
 

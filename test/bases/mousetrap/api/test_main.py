@@ -77,16 +77,16 @@ def test_it_serves_until_asked_to_stop(start_api: Any) -> None:
     assert process.terminate() == 0
 
 
-def test_requests_are_logged_and_probes_are_not(start_api: Any) -> None:
-    process, api = start_api()
+def test_requests_are_logged_and_probes_and_scrapes_are_not(start_api: Any) -> None:
+    process, api = start_api(MOUSETRAP_METRICS="true")
     until(lambda: is_ready(api), "it is ready")
-    for path in ("/health/live", "/pipelines"):
+    for path in ("/health/live", "/metrics", "/pipelines"):
         assert api.get(path).status_code == 200
 
     process.wait_for_line("GET /pipelines")
 
     assert process.terminate() == 0
-    assert "/health/" not in process.output
+    assert "/health/" not in process.output and "/metrics" not in process.output
 
 
 def test_a_second_signal_ends_it_though_a_request_is_under_way(start_api: Any) -> None:

@@ -36,7 +36,7 @@ def ticks() -> Iterator[float]:
 @pytest.fixture
 def counts(ticks: Iterator[float]) -> WorkerNumbers:
     """On a clock that is a second later each time that it is asked."""
-    facts = WorkerFacts(10, 1, {"broker": True, "store": False}, {"broker": 0, "store": 2})
+    facts = WorkerFacts(10, 1, {"broker": True, "store": False}, {"broker": 0, "store": 2}, 0.25)
     made = WorkerNumbers(lambda: facts, "1.2", clock=lambda: next(ticks), now=lambda: 10.0)
     for stage in PAIR.stages:
         made.declare(PAIR, stage)
@@ -173,6 +173,7 @@ def test_what_the_worker_is_stands_beside_its_counts(counts: WorkerNumbers) -> N
     assert found["mousetrap_hung_handlers",] == 1
     assert (found["mousetrap_connected", "broker"], found["mousetrap_connected", "store"]) == (1, 0)
     assert found["mousetrap_outages_total", "store"] == 2
+    assert found["mousetrap_heartbeat_seconds",] == 0.25
     assert {("1.2", platform.python_version()), (platform.python_version(), "1.2")} & {
         key[1:] for key in found if key[0] == "mousetrap_build_info"
     }

@@ -57,6 +57,7 @@ def test_a_worker_counts_the_jobs_that_it_does(start_worker: Start, runs: Any) -
     assert found["mousetrap_attempts_total", "finished", "in_thread", "do"] == 0
     assert found["mousetrap_slots",] == 10
     until(lambda: series(worker)["mousetrap_connected", "broker"] == 1, "its broker has answered")
+    until(lambda: series(worker)["mousetrap_heartbeat_seconds",] > 0, "the store took a heartbeat")
 
 
 def test_a_worker_that_is_not_asked_has_no_metrics(start_worker: Start) -> None:

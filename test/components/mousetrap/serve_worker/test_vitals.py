@@ -75,6 +75,15 @@ def test_without_broker_or_store_it_lives_but_is_not_ready(broker: bool, store: 
     assert (worker.why_not_live(), worker.why_not_ready()) == (None, reason)
 
 
+def test_an_outage_counts_once_however_long_it_lasts_and_the_wait_for_a_first_answer_does_not() -> None:
+    worker = Vitals(stats=WorkerStats(), auto_kill_s=60.0)
+    looks = [(False, False), (False, True), (True, True), (False, True), (False, True), (True, False)]
+    for broker, store in looks:
+        worker.look(broker=broker, store=store)
+
+    assert worker.outages == {"broker": 1, "store": 1}
+
+
 def test_a_look_of_long_ago_shows_nothing_of_now() -> None:
     worker = later(vitals(), 15.0)
     worker.turn()
