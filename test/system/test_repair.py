@@ -10,6 +10,7 @@ import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.clients import accepted_run
+from support.letters import ended
 from support.processes import Process, clean_environment
 from support.repairable_worker import ATTEMPTS, CRASHES
 from support.stack import SIGNING_KEYS, Stack, events
@@ -100,9 +101,16 @@ def test_a_poison_message_and_one_that_kills_its_worker_are_kept_repaired_and_co
     assert len({event["worker"] for event in starts}) == CRASHES
 
     start_fetching(REPAIRED="1")
-    answer = answered(stack, "POST", "/dead/redrive", json={"all": True})
+    redriven = ended(stack.api, stack.api.post("/dead/redrive", json={"all": True}))
 
-    assert answer == {"matched": 2, "redriven": 2, "stale": 0, "left": 0, "unseen": 0}
+    assert {
+        "matched": 2,
+        "done": 2,
+        "stale": 0,
+        "failed": 0,
+        "left": 0,
+        "unseen": 0,
+    }.items() <= redriven.items()
     for run_id in (poison, killer):
         _completed_after_redrive(stack, run_id)
     assert answered(stack, "GET", "/dead")["letters"] == []

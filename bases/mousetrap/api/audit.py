@@ -11,7 +11,7 @@ from fastapi import Depends, Header, Request
 
 from mousetrap.api.problems import NotAccepted, Problem
 from mousetrap.audit_trail import AuditTrail
-from mousetrap.shapes import AuditEntry
+from mousetrap.shapes import AuditEntry, Operation
 
 #: Characters of a path or of a name that a caller chose.
 _MAX_CHARACTERS = 200
@@ -107,6 +107,24 @@ async def _audit(
 
 #: For the signatures of routes that change something.
 WithAudit = Annotated[Audit, Depends(_audit)]
+
+
+def note_end(trail: AuditTrail, operation: Operation) -> None:
+    """Records the end of an operation, as an act of its caller like its begin."""
+    what = {"operation": operation.id, "stale": operation.stale, "failed": operation.failed}
+    entry = AuditEntry(
+        at_ms=operation.ended_ms or operation.updated_ms,
+        who=operation.who,
+        act=operation.kind,
+        outcome=operation.state,
+        count=operation.done,
+        reason=operation.reason,
+        what=what,
+    )
+    why = {"reason": _Quoted(entry.reason)} if entry.reason else {}
+    result = {"outcome": entry.outcome, "count": entry.count}
+    _log.info("audit", extra={"who": entry.who, "act": entry.act, "address": "", **what, **result, **why})
+    trail.note(entry)
 
 
 def note_refusal(request: Request, kind: str) -> None:

@@ -15,7 +15,18 @@ Body = TypeVar("Body", bound=BaseModel)
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
     """The documentation of a route's body of this model."""
-    return {"requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}}}
+    schema = model.model_json_schema()
+    in_place = _in_place(schema, schema.pop("$defs", {}))
+    return {"requestBody": {"content": {"application/json": {"schema": in_place}}}}
+
+
+def _in_place(schema: Any, named: dict[str, Any]) -> Any:
+    """The schema with each part that it refers to in its place: the document has no such names."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return named[schema["$ref"].rpartition("/")[2]]
+        return {name: _in_place(part, named) for name, part in schema.items()}
+    return [_in_place(part, named) for part in schema] if isinstance(schema, list) else schema
 
 
 def body_of(model: type[Body]) -> Callable[[Request], Coroutine[Any, Any, Body]]:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from msgspec import UNSET
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,17 +16,16 @@ from mousetrap.api.audit import WithAudit
 from mousetrap.api.bodies import body_of, given_input, takes
 from mousetrap.api.filters import Discard, LetterFilter, Listed, Redrive
 from mousetrap.api.known import KnownQueue
+from mousetrap.api.operations import BEGINNING, OperationKey, begin_operation
 from mousetrap.api.problems import ABSENT, NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
-from mousetrap.api.services import WithDeadLetters, WithStore
+from mousetrap.api.services import WithDeadLetters, WithServices, WithStore
 from mousetrap.dead_letters import DeadLetter, DeadLetters, NotEditable, Repaired, Selection, group, line
 from mousetrap.jobs import PayloadUnusable, StoreUnreachable
 from mousetrap.pipeline import Payload, payload_as_text, shown_payload
 from mousetrap.run_store import RunStore, read_json
-from mousetrap.shapes import Discarded, Letter, LetterGroups, LetterLine, LetterPage, Redriven, Run
+from mousetrap.shapes import Discarded, Letter, LetterGroups, LetterLine, LetterPage, Operation, Redriven, Run
 
-#: The longest that the redrives of one request are spread over: its caller waits for the response.
-_SPREAD_S = 5.0
 _AWAY = (Kind.BROKER_AWAY, Kind.UNROUTABLE)
 
 router = APIRouter(prefix="/dead", tags=["dead letters"], route_class=Route)
@@ -116,19 +115,26 @@ _ACTING = refusals(
 )
 
 
-@router.post("/redrive", dependencies=[may_operate], responses=_ACTING, openapi_extra=takes(Redrive))
+@router.post(
+    "/redrive",
+    dependencies=[may_operate],
+    status_code=202,
+    response_model=Operation,
+    responses=BEGINNING,
+    openapi_extra=takes(Redrive),
+)
 async def redrive_dead(
-    dead_letters: WithDeadLetters, filter: Annotated[Redrive, Depends(body_of(Redrive))], audit: WithAudit
-) -> Redriven:
+    services: WithServices,
+    filter: Annotated[Redrive, Depends(body_of(Redrive))],
+    audit: WithAudit,
+    key: OperationKey = None,
+) -> Response:
     """Redrives letters, oldest first: each goes back to the queue that gave it up, and its attempts count from one.
 
-    One request takes no more than five seconds of the rate; repeat it while letters are `left`.
+    The letters are those that match now: of each queue, the oldest ten thousand. This begins an operation, which goes on in the
+    server: GET /operations/{id} shows how far it is.
     """
-    limit = min(filter.limit, max(1, int(filter.rate * _SPREAD_S)))
-    with audit.act("redrive", filter=filter.audited()) as act:
-        done = await dead_letters.redrive(filter.selected(), rate=filter.rate, limit=limit)
-        act.count = done.done
-    return _redriven(done)
+    return await begin_operation("redrive", filter, services, audit, key)
 
 
 @router.post("/discard", dependencies=[may_operate], responses=_ACTING, openapi_extra=takes(Discard))

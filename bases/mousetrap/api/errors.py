@@ -25,6 +25,7 @@ from mousetrap.jobs import (
     StoreUnreachable,
     Unroutable,
 )
+from mousetrap.operations import TooManyOperations
 from mousetrap.payloads import PayloadTooLarge
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict
@@ -86,6 +87,10 @@ def _closed(error: DeadLettersFull, _: bool) -> Problem:
     return absence(Kind.DEAD_LETTERS_FULL, str(error))
 
 
+def _too_many(error: TooManyOperations, _: bool) -> Problem:
+    return absence(Kind.TOO_MANY_OPERATIONS, str(error))
+
+
 def _not_tried(error: NotTried, local: bool) -> Problem:
     part = "store" if isinstance(error.__cause__, StoreUnreachable) else "broker"
     return _absent(Kind.NOT_TRIED, part, error, local)
@@ -106,6 +111,7 @@ _OF_COMPONENTS: Mapping[type[Exception], Callable[[Any, bool], Problem]] = {
     NotTried: _not_tried,
     NotAccepted: _not_accepted,
     DeadLettersFull: _closed,
+    TooManyOperations: _too_many,
 }
 
 

@@ -1,12 +1,15 @@
 """Opens the services that the routes share; closes them at shutdown."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from secrets import token_hex
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from mousetrap.api.audit import note_end
 from mousetrap.api.queue_facts import QueueFacts
 from mousetrap.api.records import Records
 from mousetrap.audit_trail import AuditTrail, open_trail
@@ -15,6 +18,15 @@ from mousetrap.housekeeping import Duty, discard_duty, intake_duty, republish_du
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Queue
 from mousetrap.known_pipelines import KnownPipelines
+from mousetrap.operations import (
+    CancelRuns,
+    Carrier,
+    Kind,
+    Operations,
+    RedriveLetters,
+    RerunRuns,
+    open_operations,
+)
 from mousetrap.payloads import PayloadOptions
 from mousetrap.run_logs import LogReader, open_log_reader
 from mousetrap.run_store import RunStore, open_store
@@ -25,6 +37,8 @@ from mousetrap.worker_registry import WorkerRegistry, open_registry
 
 #: The broker's time to confirm a run: its caller gets an answer within two seconds.
 _CONFIRM_TIMEOUT_S = 1.5
+#: Between two looks for operations that no API carries on.
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,8 @@ class Services:
     trail: AuditTrail
     logs: LogReader
     queue_facts: QueueFacts
+    operations: Operations
+    carrier: Carrier
 
 
 @asynccontextmanager
@@ -63,15 +79,29 @@ async def open_services(
         open_registry(settings.store_url, tls=settings.tls) as registry,
         open_trail(settings.store_url, tls=settings.tls) as trail,
         open_log_reader(settings.store_url, tls=settings.tls) as logs,
+        open_operations(
+            settings.store_url,
+            retention=settings.retention_seconds,
+            keyring=settings.keyring,
+            tls=settings.tls,
+        ) as operations,
         open_queue(
             settings, queues, name="api", deadline=min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
         ) as queue,
         aclosing(Records(records, settings)) as opened,
         aclosing(QueueFacts(pipelines, queue, store, registry)) as facts,
+        AsyncExitStack() as exits,
     ):
         submitter = Submitter(store, queue, settings.keyring, pipelines)
         dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
         intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
+        kinds: Mapping[str, Kind] = {
+            "redrive": RedriveLetters(dead_letters, store),
+            "cancel": CancelRuns(store),
+            "rerun": RerunRuns(store, submitter, intake, pipelines),
+        }
+        carrier = Carrier(operations, kinds, token_hex(8), on_end=partial(note_end, trail))
+        exits.push_async_callback(carrier.close)
         services = Services(
             pipelines,
             queue,
@@ -85,12 +115,15 @@ async def open_services(
             trail,
             logs,
             facts,
+            operations,
+            carrier,
         )
         duties = [
             republish_duty(submitter),
             intake_duty(intake),
             sweep_duty(store, settings.retention_seconds),
             Duty(BEAT_S, lambda: pipelines.refresh(registry)),
+            Duty(_LOOK_S, carrier.look),
         ]
         if settings.dead_max_age_seconds:
             duties.append(discard_duty(dead_letters, settings.dead_max_age_seconds))
@@ -127,8 +160,13 @@ async def _trail(services: WithServices) -> AuditTrail:
     return services.trail
 
 
+async def _operations(services: WithServices) -> Operations:
+    return services.operations
+
+
 #: For the signatures of routes.
 WithQueueFacts = Annotated[QueueFacts, Depends(_queue_facts)]
+WithOperations = Annotated[Operations, Depends(_operations)]
 WithTrail = Annotated[AuditTrail, Depends(_trail)]
 WithStore = Annotated[RunStore, Depends(_store)]
 WithRegistry = Annotated[WorkerRegistry, Depends(_registry)]

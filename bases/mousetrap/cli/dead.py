@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mousetrap.cli.letter_options import FilteringCommand
+from mousetrap.cli.operations import Following, Wait, Why, check_end, follow_operation
 from mousetrap.cli.options import AsJson, read_input
 from mousetrap.cli.session import open_api
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from mousetrap.api_client import Api, LetterFilter
     from mousetrap.cli.repairs import Repaired
-    from mousetrap.shapes import Discarded, Letter, Redriven
+    from mousetrap.shapes import Discarded, Letter
 
 app = typer.Typer(
     help="Look at dead letters, and send them round again or discard them.", no_args_is_help=True
@@ -83,20 +84,31 @@ def redrive(
         str | None,
         typer.Option("--input", metavar="JSON|@FILE|-", help="Another input, for one letter alone."),
     ] = None,
+    wait: Wait = True,
+    why: Why = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Send dead letters round again: their attempts are counted from one again."""
+    """Send dead letters round again: their attempts are counted from one again.
+
+    This goes on in the server, also when the command is interrupted: `mousetrap operations` lists it.
+    """
     from mousetrap.cli.output import print_line
+    from mousetrap.cli.repairs import Repaired
 
     letters = _selected(context.obj, ids, everything)
     if given is not None:
-        _redrive_edited(letters.ids, given)
+        _redrive_edited(letters.ids, given, why)
         return
-    with open_api() as api:
+    with open_api(quiet=as_json, why=why) as api:
         letters = _whole(api, letters)
         is_late = _is_late(api, letters.run)
-        done = _repaired("redrive", lambda limit: api.redrive(letters, rate=rate, limit=limit))
-    _print_repaired(done, letters.ids)
-    if is_late and done.redriven:
+        done = follow_operation(api, api.redrive(letters, rate=rate), Following(wait, as_json))
+    if done is None:
+        return
+    if not as_json:
+        _print_repaired(Repaired.of_operation(done), letters.ids)
+    check_end(done)
+    if is_late and done.done and not as_json:
         print_line("the run stays as it is: it went on, or ended, without them before")
 
 
@@ -106,10 +118,11 @@ def discard(
     ids: Ids = None,
     everything: All = False,
     sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    why: Why = "",
 ) -> None:
     """Forget dead letters for good."""
     letters = _selected(context.obj, ids, everything)
-    with open_api() as api:
+    with open_api(why=why) as api:
         letters = _whole(api, letters)
         if not sure:
             _confirm(api.letters(replace(letters, all=None), limit=1).value.matched)
@@ -156,7 +169,7 @@ def _print_letter(letter: "Letter") -> None:
         console.print(timeline_table(letter.run.timeline, letter.run.accepted_ms))
 
 
-def _redrive_edited(ids: Sequence[str], given: str) -> None:
+def _redrive_edited(ids: Sequence[str], given: str, why: str) -> None:
     from mousetrap.api_client import Misused
     from mousetrap.cli.repairs import Repaired
     from mousetrap.cli.short_ids import letter_place
@@ -164,7 +177,7 @@ def _redrive_edited(ids: Sequence[str], given: str) -> None:
     if len(ids) != 1:
         raise Misused("--input changes one letter: give its id, and no other")
     body = read_input(given)
-    with open_api() as api:
+    with open_api(why=why) as api:
         _print_repaired(Repaired.of(api.redrive_edited(*letter_place(api, ids[0]), body)))
 
 
@@ -213,7 +226,7 @@ def _confirm(count: int) -> None:
         raise CommandFailed("nothing was discarded")
 
 
-def _repaired(action: str, request: "Callable[[int], Redriven | Discarded]") -> "Repaired":
+def _repaired(action: str, request: "Callable[[int], Discarded]") -> "Repaired":
     from mousetrap.cli.output import terminal
     from mousetrap.cli.repairs import in_batches
 

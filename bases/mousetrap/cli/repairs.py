@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from mousetrap.shapes import Discarded, Redriven
+from mousetrap.shapes import Discarded, Operation, Redriven
 
 #: Letters in one request, so that progress can be shown between two.
 _BATCH = 500
@@ -30,6 +30,17 @@ class Repaired:
             return cls(**counts, redriven=reply.redriven, stale=reply.stale)
         return cls(**counts, discarded=reply.discarded)
 
+    @classmethod
+    def of_operation(cls, operation: Operation) -> Self:
+        """What an operation redrove."""
+        return cls(
+            matched=operation.matched,
+            left=operation.left + operation.failed,
+            unseen=operation.unseen or 0,
+            redriven=operation.done,
+            stale=operation.stale,
+        )
+
     @property
     def removed(self) -> int:
         """How many letters are gone."""
@@ -48,7 +59,7 @@ class Repaired:
         )
 
 
-def in_batches(request: Callable[[int], Redriven | Discarded], show: Callable[[Repaired], None]) -> Repaired:
+def in_batches(request: Callable[[int], Discarded], show: Callable[[Repaired], None]) -> Repaired:
     """Repeats `request`, which takes a limit, for as many letters as matched at first; `show` gets each sum.
 
     Letters that die again in this time are not redriven again.

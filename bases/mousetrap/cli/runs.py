@@ -4,16 +4,22 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from mousetrap.cli.operations import Following as Staying
+from mousetrap.cli.operations import Limit, Rate, Wait, Why
 from mousetrap.cli.options import AsJson, RunId, read_input, seconds, time_of
 from mousetrap.cli.session import open_api
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from mousetrap.api_client import Api, Reply, StartOptions
     from mousetrap.shapes import Accepted, Run
 
 _LIMIT = 20
+Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")]
+All = Annotated[bool, typer.Option("--all", help="Needed when no option selects runs.")]
+Sure = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def run(
@@ -121,19 +127,40 @@ def show(run: RunId, as_json: AsJson = False) -> None:
 
 
 def cancel(
-    run: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")],
+    run: Runs = None,
+    pipeline: Annotated[str | None, typer.Option(help="All runs of this pipeline that go on.")] = None,
+    state: Annotated[str | None, typer.Option(help="All runs in this state: queued, retrying, …")] = None,
+    everything: All = False,
+    limit: Limit = None,
+    rate: Rate = 100.0,
+    sure: Sure = False,
+    wait: Wait = True,
+    why: Why = "",
+    as_json: AsJson = False,
 ) -> None:
     """Cancel runs: no attempt of them begins any more. Exits 1 when one had ended before, 2 when there is no such run.
 
-    One that has failed can be cancelled while other jobs of a fan-out go on.
+    One that has failed can be cancelled while other jobs of a fan-out go on. All runs that options select are cancelled in the
+    server, also when the command is interrupted: `mousetrap operations` lists it.
     """
+    from mousetrap.api_client import RunsFilter
+    from mousetrap.cli.bulk import cancel_many, check_either
+
+    filter = RunsFilter(pipeline=pipeline, state=state, all=everything or None, limit=limit, rate=rate)
+    if check_either(run or (), filter):
+        _cancel_each(run or (), why)
+    else:
+        cancel_many(filter, Staying(wait, as_json), sure=sure, why=why)
+
+
+def _cancel_each(runs: "Sequence[str]", why: str) -> None:
     from mousetrap.api_client import Misused, RunEnded
     from mousetrap.cli.output import print_line
     from mousetrap.cli.short_ids import with_run
 
     code = 0
-    with open_api() as api:
-        for given in run:
+    with open_api(why=why) as api:
+        for given in runs:
             try:
                 run_id = with_run(api, given, api.cancel)
             except (Misused, RunEnded) as error:  # the other runs are cancelled all the same
@@ -146,7 +173,7 @@ def cancel(
 
 
 def rerun(
-    run: RunId,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="The run's id, or its beginning.")] = None,
     begin: Annotated[
         str,
         typer.Option(
@@ -160,15 +187,35 @@ def rerun(
     key: Annotated[
         str | None, typer.Option("--key", help="Idempotency key: repeating it gives the first re-run again.")
     ] = None,
+    pipeline: Annotated[str | None, typer.Option(help="All runs of this pipeline that have ended.")] = None,
+    state: Annotated[str | None, typer.Option(help="All runs in this state: failed, …")] = None,
+    everything: All = False,
+    limit: Limit = None,
+    rate: Rate = 100.0,
+    sure: Sure = False,
     follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Stay until the new run has ended.")
+        bool, typer.Option("--follow/--no-follow", help="Stay until the new run, or all, are done.")
     ] = True,
+    why: Why = "",
     as_json: AsJson = False,
 ) -> None:
-    """Repeat a run as a new one, and follow it to its result. Exits 1 when the new run fails."""
+    """Repeat a run as a new one, and follow it to its result. Exits 1 when the new run fails.
+
+    All runs that options select are repeated in the server, each once, also when the command is interrupted: `mousetrap
+    operations` lists it; the command stays until all are started.
+    """
+    from mousetrap.api_client import Misused, RunsFilter
+    from mousetrap.cli.bulk import check_either, rerun_many
     from mousetrap.cli.short_ids import with_run
 
-    with open_api(quiet=as_json) as api:
+    filter = RunsFilter(pipeline=pipeline, state=state, all=everything or None, limit=limit, rate=rate)
+    if not check_either([run] if run else (), filter):
+        if given is not None:
+            raise Misused("--input is for one run alone")
+        rerun_many(filter, begin, key, Staying(follow, as_json), sure=sure, why=why)
+        return
+    assert run is not None
+    with open_api(quiet=as_json, why=why) as api:
         body = None if given is None else read_input(given)
         earlier = with_run(api, run, api.run).value
         reply = api.rerun(earlier.id, begin, body, key=key)

@@ -39,10 +39,10 @@ def given_settings(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 @contextmanager
-def open_api(*, quiet: bool = False) -> "Iterator[Api]":
-    """The API of that environment."""
+def open_api(*, quiet: bool = False, why: str = "") -> "Iterator[Api]":
+    """The API of that environment; `why` is on record with what is changed."""
     from mousetrap.api_client import Api
 
     settings = read_settings(environment(quiet=quiet))
-    with Api(settings.api_url, settings.api_key) as api:
+    with Api(settings.api_url, settings.api_key, why=why) as api:
         yield api

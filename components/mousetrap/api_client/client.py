@@ -14,7 +14,7 @@ import msgspec
 from mousetrap.api_client.credentials import authorization, may_use_proxy
 from mousetrap.api_client.errors import Misused, Unreachable
 from mousetrap.api_client.event_stream import EventReader, lines_of
-from mousetrap.api_client.filters import JobFilter, LetterFilter, without_empty
+from mousetrap.api_client.filters import JobFilter, LetterFilter, RunsFilter, without_empty
 from mousetrap.api_client.problems import check_response
 from mousetrap.api_client.reply import Reply, decoded
 from mousetrap.api_client.starts import BatchReply, StartOptions
@@ -28,6 +28,8 @@ from mousetrap.shapes import (
     LetterGroups,
     LetterPage,
     LogPage,
+    Operation,
+    OperationPage,
     Pipeline,
     Progress,
     Queue,
@@ -44,6 +46,8 @@ _TIMEOUT_S = 10.0
 _EVENTS_TIMEOUT_S = 60.0
 #: For the answers to a batch.
 _BATCH_TIMEOUT_S = 120.0
+#: Characters of a reason that the API takes.
+_MAX_REASON = 255
 #: A request about dead letters reads all of them.
 _LETTERS_TIMEOUT_S = 60.0
 
@@ -54,13 +58,13 @@ _NO_OPTIONS = StartOptions()
 class Api:
     """A connection to the API. Methods raise Misused for what it refuses, Unreachable when it is away or not ready."""
 
-    def __init__(self, url: str, key: str = "") -> None:
+    def __init__(self, url: str, key: str = "", *, why: str = "") -> None:
         self.url = url.rstrip("/")
         address = _checked(self.url)
         self._client = httpx.Client(
             base_url=address,
             verify=_trusted(address),
-            headers=authorization(self.url, key),
+            headers={**authorization(self.url, key), **_reason(why)},
             timeout=_TIMEOUT_S,
             trust_env=may_use_proxy(self.url, key),
         )
@@ -180,11 +184,33 @@ class Api:
         """A dead letter with its payload, its traceback and its run."""
         return Reply(self._letters("GET", _letter_path(queue, letter_id)), Letter)
 
-    def redrive(self, letters: LetterFilter, *, rate: float, limit: int) -> Redriven:
-        """Redrives selected dead letters: at most `rate` a second, and `limit` in all."""
-        return decoded(
-            self._repair("/dead/redrive", {**letters.params(), "rate": rate, "limit": limit}), Redriven
-        )
+    def redrive(self, letters: LetterFilter, *, rate: float) -> Reply[Operation]:
+        """Begins to redrive the selected dead letters, at most `rate` a second."""
+        return Reply(self._repair("/dead/redrive", {**letters.params(), "rate": rate}), Operation)
+
+    def cancel_runs(self, runs: RunsFilter) -> Reply[Operation]:
+        """Begins to cancel the selected runs."""
+        return Reply(self._repair("/runs/cancel", runs.params()), Operation)
+
+    def rerun_runs(self, runs: RunsFilter, begin: str, *, key: str | None = None) -> Reply[Operation]:
+        """Begins to repeat the selected runs, each from the stage `begin` on."""
+        content = msgspec.json.encode({**runs.params(), "from": begin})
+        return Reply(self._request("POST", "/runs/rerun", content=content, headers=_headers(key)), Operation)
+
+    def operations(
+        self, state: str | None = None, *, limit: int = 20, after: str | None = None
+    ) -> Reply[OperationPage]:
+        """A page of operations, newest first."""
+        params = without_empty({"state": state, "limit": str(limit), "after": after})
+        return Reply(self._request("GET", "/operations", params=params), OperationPage)
+
+    def operation(self, operation_id: str) -> Reply[Operation]:
+        """One operation."""
+        return Reply(self._request("GET", f"/operations/{_segment(operation_id)}"), Operation)
+
+    def stop_operation(self, operation_id: str) -> Reply[Operation]:
+        """Stops an operation."""
+        return Reply(self._request("POST", f"/operations/{_segment(operation_id)}/stop"), Operation)
 
     def discard(self, letters: LetterFilter, *, limit: int) -> Discarded:
         """Discards selected dead letters, at most `limit`."""
@@ -244,6 +270,12 @@ def _headers(key: str | None) -> dict[str, str]:
     if key and not (key.isascii() and key.isprintable()):
         raise Misused("--key: an idempotency key has printable ASCII characters alone")
     return {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
+
+
+def _reason(why: str) -> dict[str, str]:
+    if why and not (why.isascii() and why.isprintable() and len(why) <= _MAX_REASON):
+        raise Misused(f"--why: a reason has at most {_MAX_REASON} printable ASCII characters")
+    return {"Mousetrap-Reason": why} if why else {}
 
 
 def _with_input(body: bytes | None) -> dict[str, msgspec.Raw]:

@@ -18,7 +18,7 @@ class UnknownRun(Misused):
 
 
 class RunEnded(CommandFailed):
-    """The run has ended: there is nothing to cancel."""
+    """The run, or operation, has ended: there is nothing to cancel or stop."""
 
 
 class Unreachable(CommandFailed):

@@ -20,6 +20,21 @@ class LetterFilter(LetterConditions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunsFilter:
+    """Selects the runs of an operation, and how fast it goes; the API acts on none without a condition or `all`."""
+
+    pipeline: str | None = None
+    state: str | None = None
+    all: bool | None = None
+    limit: int | None = None
+    rate: float | None = None
+
+    def params(self) -> dict[str, Any]:
+        """What was given, by its names in a request."""
+        return without_empty(asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
     """Selects jobs of a run: of a stage, in a state, and those behind a page before."""
 

@@ -47,6 +47,6 @@ def check_response(response: httpx.Response) -> None:
     text = problem.text or f"{response.url} answered {response.status_code}"
     if problem.kind == "unknown-run":
         raise UnknownRun(text)
-    if problem.kind == "run-ended":
+    if problem.kind in ("run-ended", "operation-ended"):
         raise RunEnded(text)
     raise (Unreachable if response.is_server_error else Misused)(text)

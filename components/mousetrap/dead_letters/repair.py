@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
@@ -13,7 +14,16 @@ from mousetrap.dead_letters.held import hold
 from mousetrap.dead_letters.letter import DeadLetter, read_letter, without_story
 from mousetrap.dead_letters.selection import Selection, matches
 from mousetrap.dead_letters.shared_look import SharedLook, age
-from mousetrap.jobs import LARGEST_INLINE, Delivery, Job, Queue, Unroutable, dead_queue, signed_message
+from mousetrap.jobs import (
+    LARGEST_INLINE,
+    Delivery,
+    Job,
+    Queue,
+    RecordDamaged,
+    Unroutable,
+    dead_queue,
+    signed_message,
+)
 from mousetrap.pipeline import Payload, Pipeline
 from mousetrap.run_store import RunStore
 from mousetrap.signing import Keyring
@@ -22,6 +32,8 @@ from mousetrap.signing import Keyring
 MAX_HELD = 10_000
 
 Found = list[tuple[DeadLetter, Delivery]]
+#: What became of one letter that was to be redriven.
+Fate = Literal["done", "stale", "busy", "gone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +149,35 @@ class DeadLetters:
             return await self._redrive(letter, letter.job)
 
         return await self._repair(selection, limit, act)
+
+    async def redrive_each(
+        self, queue: str, wanted: Sequence[tuple[str, int]]
+    ) -> AsyncGenerator[Fate | RecordDamaged, None]:
+        """Redrives letters of one queue by id and generation, in this order: the next one when its result is asked for.
+
+        `gone`: it is not there, or another process looks at it just now. `busy`: a worker has the job.
+        """
+        async with self._holding(queue) as (letters, _):
+            held: dict[tuple[str, int], Found] = {}
+            for letter, delivery in letters:
+                held.setdefault((letter.id, letter.generation), []).append((letter, delivery))
+            for each in wanted:
+                yield await self._redrive_copies(held.get(each, ()))
+
+    async def _redrive_copies(self, copies: Sequence[tuple[DeadLetter, Delivery]]) -> Fate | RecordDamaged:
+        """What became of a letter, which may be there twice: then the second copy is stale."""
+        fate: Fate = "gone"
+        for letter, delivery in copies:
+            try:
+                redriven = await self._redrive(letter, letter.job)
+            except RecordDamaged as error:
+                return error
+            if redriven is None:
+                return "busy"
+            # Not before: until here the letter is the only copy of its job.
+            delivery.acknowledge()
+            fate = "done" if redriven or fate == "done" else "stale"
+        return fate
 
     async def redrive_edited(self, queue: str, letter_id: str, payload: bytes) -> Repaired:
         """Redrives one letter with another input. Raises ContractBroken or NotEditable; then the letter stays."""

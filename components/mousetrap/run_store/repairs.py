@@ -56,6 +56,18 @@ class Repairs(StoreConnection):
             )
         )
 
+    async def generation(self, run_id: str, job_id: str) -> int:
+        """How often the job was redriven; 0 for one that the store does not know."""
+        record = await self._packed_runs.job(run_id, job_id)
+        if record is not None:
+            try:
+                return decode_job(record).facts.generation
+            except RecordBroken:
+                return 0
+        async with self._reaching():
+            reached = await self._client.call("HGET", job_key(job_id), "generation")
+        return int(reached) if isinstance(reached, bytes) and reached.isdigit() else 0
+
     async def output(self, job: Job) -> Done | None:
         """The outcome of a job with its output in it, where that is kept: one larger than the store keeps is deleted when the
         next stage has it.

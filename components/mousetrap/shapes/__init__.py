@@ -16,6 +16,13 @@ from mousetrap.shapes.letter import (
 )
 from mousetrap.shapes.log import LogLine, LogPage
 from mousetrap.shapes.minutes import Minute, QueueMinutes, ReadyAt, StageMinutes
+from mousetrap.shapes.operation import (
+    Operation,
+    OperationFailure,
+    OperationKind,
+    OperationPage,
+    OperationState,
+)
 from mousetrap.shapes.pipeline import Arrow, Pipeline, Stage
 from mousetrap.shapes.queue import Cluster, Queue, StageLoad
 from mousetrap.shapes.reference import Reference
@@ -62,6 +69,11 @@ __all__ = [
     "LogLine",
     "LogPage",
     "Minute",
+    "Operation",
+    "OperationFailure",
+    "OperationKind",
+    "OperationPage",
+    "OperationState",
     "Pipeline",
     "Progress",
     "PutAside",

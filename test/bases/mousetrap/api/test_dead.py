@@ -1,9 +1,8 @@
 """Dead letters are shown, redriven, edited, discarded and exported over HTTP."""
 
-import asyncio
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,18 +10,21 @@ import msgspec
 import pytest
 
 from mousetrap.api_keys import new_key
-from mousetrap.earthquakes import EARTHQUAKES
-from mousetrap.job_queue import connect
-from mousetrap.jobs import Job, Message, dead_queue, decode, encode, first_job
-from mousetrap.signing import Keyring
-from support.inbox import Inbox
+from mousetrap.jobs import Message, decode, encode
+from support.letters import (
+    KEYRING,
+    KEYS,
+    QUEUE,
+    UNAVAILABLE,
+    bury,
+    check,
+    ended,
+    job_of,
+    letter_of,
+    redriven,
+    taken,
+)
 from support.ports import closed_port
-from support.workbench import just_now_ms
-
-KEYS = "k1:sixteen-characters"
-KEYRING = Keyring.parse(KEYS)
-QUEUE = "start_fetch"
-UNAVAILABLE = "mousetrap.earthquakes.contracts.FeedUnavailable"
 
 Serve = Callable[..., httpx.Client]
 
@@ -30,57 +32,6 @@ Serve = Callable[..., httpx.Client]
 @pytest.fixture
 def api(serve: Serve) -> httpx.Client:
     return serve(signing_keys=KEYS)
-
-
-def job_of(run_id: str) -> Job:
-    payload = b'{"url": "https://example.org/feed"}'
-    return first_job(
-        run_id=run_id, pipeline=EARTHQUAKES.name, stage="fetch", payload=payload, accepted_ms=just_now_ms()
-    )
-
-
-def letter_of(run_id: str, at_ms: int = 1, **story: str) -> Message:
-    job = job_of(run_id)
-    body = encode(job)
-    story = {
-        "reason": "max-retries", "error-type": UNAVAILABLE, "error": "the feed answers 503", "attempts": "5",
-        "traceback": "Traceback: in fetch", "worker": "w1", "at": str(at_ms), **story,
-    }  # fmt: skip
-    headers = {f"mousetrap-{name}": text for name, text in story.items()}
-    return Message(job.id, body, {**KEYRING.headers(body), **headers})
-
-
-def bury(url: str, *letters: Message) -> None:
-    async def publish() -> None:
-        async with connect(url, [QUEUE], name="test") as queue:
-            for letter in letters:
-                await queue.publish(dead_queue(QUEUE), letter)
-
-    asyncio.run(publish())
-
-
-def taken(url: str, count: int) -> Sequence[Message]:
-    """So many messages of the queue that the letters came from."""
-
-    async def take() -> Sequence[Message]:
-        inbox = Inbox()
-        async with connect(url, [QUEUE], name="test") as queue:
-            await queue.consume(QUEUE, 100, inbox)
-            deliveries = [await inbox.take() for _ in range(count)]
-            for delivery in deliveries:
-                delivery.acknowledge()
-            assert await queue.count_ready(QUEUE) == 0
-        return [delivery.message for delivery in deliveries]
-
-    return asyncio.run(take())
-
-
-def check(answer: httpx.Response, status: int, kind: str) -> str:
-    """The detail of the problem that the answer must be."""
-    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:mousetrap:problem:{kind}"), (
-        answer.text
-    )
-    return str(answer.json()["detail"])
 
 
 def test_letters_are_listed_newest_first_without_what_they_carry(api: httpx.Client, store_url: str) -> None:
@@ -211,21 +162,13 @@ def test_what_is_selected_is_redriven_and_the_rest_stays(api: httpx.Client, stor
         letter_of("o", reason="contract"),
     )
 
-    answer = api.post("/dead/redrive", json={"reason": "max-retries", "limit": 2, "rate": 1000})
+    done = redriven(api, {"reason": "max-retries", "limit": 2, "rate": 1000})
 
-    assert answer.json() == {"matched": 3, "redriven": 2, "stale": 0, "left": 1, "unseen": 0}
+    assert {"matched": 2, "done": 2, "stale": 0, "failed": 0, "left": 0, "unseen": 0}.items() <= done.items()
     assert {letter["run_id"] for letter in api.get("/dead").json()["letters"]} == {"r2", "o"}
     jobs = [decode(message.body) for message in taken(store_url, 2)]
     assert {(job.run_id, job.generation, job.attempt) for job in jobs} == {("r0", 1, 1), ("r1", 1, 1)}
     assert api.get("/runs/r0").json()["state"] == "queued"
-
-
-def test_one_request_takes_no_more_than_five_seconds_of_the_rate(api: httpx.Client, store_url: str) -> None:
-    bury(store_url, *(letter_of(f"r{number}") for number in range(3)))
-
-    answer = api.post("/dead/redrive", json={"all": True, "rate": 0.4})
-
-    assert answer.json() == {"matched": 3, "redriven": 2, "stale": 0, "left": 1, "unseen": 0}
 
 
 def test_letters_are_discarded_by_their_ids(api: httpx.Client, store_url: str) -> None:
@@ -248,7 +191,8 @@ def test_selecting_all_letters_takes_an_option(
 
     assert '{"all": true}' in check(answer, 422, "nothing-selected")
     assert api.get("/dead").json()["matched"] == 1
-    assert api.post(path, json={"all": True}).json()["left"] == 0
+    acting = api.post(path, json={"all": True})
+    assert (ended(api, acting) if acting.status_code == 202 else acting.json())["left"] == 0
     assert api.get("/dead").json()["matched"] == 0
 
 
@@ -261,7 +205,7 @@ def test_selecting_all_letters_takes_an_option(
         (b'{"all": 1}', "body.all"),
         (b'{"all": true, "limit": "5"}', "body.limit"),
         (b'{"all": true, "limit": 0}', "body.limit"),
-        (b'{"all": true, "limit": 1001}', "body.limit"),
+        (b'{"all": true, "limit": 100001}', "body.limit"),
         (b'{"all": true, "rate": 0}', "body.rate"),
         (b'{"all": true, "rate": NaN}', "body.rate"),
         (b'{"run": "\\ud800"}', "body"),
@@ -403,12 +347,12 @@ def test_on_rabbitmq_nothing_is_different(serve: Serve, broker_url: str) -> None
 
     listed = [letter["run_id"] for letter in api.get("/dead").json()["letters"]]
     page = api.get(f"/dead/{QUEUE}/{job_of('r1').id}").json()
-    redriven = api.post("/dead/redrive", json={"run": "r1"}).json()
+    done = redriven(api, {"run": "r1"})
     discarded = api.post("/dead/discard", json={"all": True}).json()
 
     assert listed == ["r2", "r1", "r0"]
     assert page["traceback"] == "Traceback: in fetch"
-    assert (redriven["redriven"], discarded["discarded"]) == (1, 2)
+    assert (done["done"], discarded["discarded"]) == (1, 2)
     (message,) = taken(broker_url, 1)
     assert decode(message.body).run_id == "r1"
     assert api.get("/dead").json()["letters"] == []

@@ -15,6 +15,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.settings import Settings
 from support.api_server import serving
 from support.clients import http_client
+from support.letters import ended
 from support.workbench import TIMEOUT_S, Workbench, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues
@@ -72,6 +73,11 @@ class Caller:
         answer = await asyncio.to_thread(self._client.delete, path)
         assert answer.status_code == status, answer.text
         return answer.json()
+
+    async def redriven(self, run_id: str) -> Any:
+        """The operation that redrives what the run has lost, once it has ended."""
+        begun = await asyncio.to_thread(self._client.post, "/dead/redrive", json={"run": run_id})
+        return await asyncio.to_thread(ended, self._client, begun)
 
     async def finished(self, words: str) -> str:
         """A run that has ended."""
@@ -135,11 +141,11 @@ async def test_one_call_redrives_what_a_run_has_lost_and_the_join_follows(
         other = await api.finished("u v")
         run_id = await api.finished("1 two three 4")
         numbers.update(two=2, three=3)
-        redriven = await api.post("/dead/redrive", {"run": run_id})
+        redriven = await api.redriven(run_id)
         again = await api.bench.ended(run_id)
         left = await api.get("/dead", run=other)
 
-    assert (redriven["redriven"], redriven["left"], left["matched"]) == (2, 0, 2)
+    assert (redriven["done"], redriven["left"], left["matched"]) == (2, 0, 2)
     assert (again.state, again.result) == ("completed", [1, 2, 3, 4])
 
 
@@ -162,10 +168,10 @@ async def test_a_run_that_has_failed_is_cancelled_while_its_other_children_go_on
         await asyncio.wait_for(begun.wait(), TIMEOUT_S)
         cancelled = await api.delete(f"/runs/{run_id}")
         run = await api.get(f"/runs/{run_id}")
-        redriven = await api.post("/dead/redrive", {"run": run_id})
+        redriven = await api.redriven(run_id)
 
     assert (cancelled["state"], run["state"]) == ("cancelled", "cancelled")
-    assert (redriven["redriven"], redriven["stale"]) == (0, 1)
+    assert (redriven["done"], redriven["stale"]) == (0, 1)
 
 
 async def test_a_run_is_repeated_from_its_join(queue_url: str, store_url: str) -> None:

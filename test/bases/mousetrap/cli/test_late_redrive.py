@@ -9,7 +9,7 @@ import pytest
 
 from mousetrap.api_client import Reply
 from mousetrap.cli import main
-from mousetrap.shapes import Redriven, Run, RunState
+from mousetrap.shapes import Operation, Run, RunState
 
 
 class _Api:
@@ -29,8 +29,12 @@ class _Api:
         )
         return Reply(msgspec.json.encode(run), Run)
 
-    def redrive(self, *_: Any, **__: Any) -> Redriven:
-        return Redriven(matched=2, left=0, unseen=0, redriven=2, stale=0)
+    def redrive(self, *_: Any, **__: Any) -> Reply[Operation]:
+        operation = Operation(
+            id="o1", kind="redrive", state="done", filter={}, rate=1.0, who="ops", matched=2, done=2,
+            created_ms=0, updated_ms=0,
+        )  # fmt: skip
+        return Reply(msgspec.json.encode(operation), Operation)
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,19 @@ from mousetrap.cli.repairs import Repaired, in_batches
 from mousetrap.shapes import Discarded, Redriven
 
 
-def test_letters_that_die_again_are_not_redriven_again_and_again() -> None:
+def test_letters_that_come_meanwhile_are_not_discarded() -> None:
     limits: list[int] = []
 
-    def redrive(limit: int) -> Redriven:  # each letter that is redriven dies again at once
+    def discard(limit: int) -> Discarded:  # a new letter comes for each that is discarded
         limits.append(limit)
-        return Redriven(matched=1200, left=700, unseen=0, redriven=min(500, limit), stale=0)
+        return Discarded(matched=1200, left=700, unseen=0, discarded=min(500, limit))
 
     sums: list[int] = []
-    done = in_batches(redrive, lambda total: sums.append(total.removed))
+    done = in_batches(discard, lambda total: sums.append(total.removed))
 
     assert limits == [500, 500, 200]
     assert sums == [500, 1000]
-    assert (done.redriven, done.left) == (1200, 0)
+    assert (done.discarded, done.left) == (1200, 0)
 
 
 def test_a_request_that_removes_nothing_is_the_last() -> None:
