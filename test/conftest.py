@@ -77,7 +77,8 @@ _BOUNDS = (
     "api.health._TIMEOUT_S",
     "api.metrics._LOOK_TIMEOUT_S",
     "api.metrics._CHECK_TIMEOUT_S",
-    "api.read._LOOK_TIMEOUT_S",
+    "api.put_aside._LOOK_TIMEOUT_S",
+    "api.waiting._LOOK_TIMEOUT_S",
     "api.records._LOOK_TIMEOUT_S",
 )
 # How long an example takes depends on what else the machine does: no bound on making one, none on trying it.

@@ -22,6 +22,7 @@ from mousetrap.api import (
     run_logs,
     start,
     trail,
+    waiting,
 )
 from mousetrap.api.access import Access
 from mousetrap.api.description import describe
@@ -96,6 +97,7 @@ def create_app(
         dead,
         operations,
         trail,
+        waiting,
         health,
         docs,
     ):

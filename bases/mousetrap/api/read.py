@@ -1,8 +1,5 @@
 """Shows pipelines, runs and workers."""
 
-import asyncio
-import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -13,19 +10,14 @@ from mousetrap.api.access import may_read
 from mousetrap.api.known import PIPELINE_NAME, KnownPipeline, KnownRun, known_run
 from mousetrap.api.latest import answer, find_latest
 from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
+from mousetrap.api.put_aside import put_aside
 from mousetrap.api.routes import Route
-from mousetrap.api.services import Services, WithRegistry, WithServices, WithStore
+from mousetrap.api.services import WithRegistry, WithServices, WithStore
 from mousetrap.api.wait import Wait, ended_run, room_to_wait
-from mousetrap.dead_letters import Selection
-from mousetrap.jobs import MousetrapError
 from mousetrap.pipeline import All, Pipeline, edge_of, fallbacks, predecessors, schema
-from mousetrap.run_store import StoredRun
 from mousetrap.shapes import RunState
 
 _PLACE = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$"
-#: How long a run waits before its message is looked for among the dead letters, and how long the look may take.
-_LONG_WAIT_S, _LOOK_TIMEOUT_S = 5.0, 1.0
-_WAITING = (RunState.QUEUED, RunState.RETRYING)
 
 router = APIRouter(route_class=Route)
 
@@ -112,7 +104,7 @@ async def show_run(
     if wait is not None and not run.state.ended:
         with room_to_wait(request):
             run = await ended_run(request, run.id, wait) or await known_run(run.id, services.store)
-    return replace(run, letter=await _put_aside(run, services))
+    return replace(run, letter=await put_aside(run, services))
 
 
 @router.get(
@@ -149,23 +141,3 @@ def _shown(pipeline: Pipeline) -> shapes.Pipeline:
         stages=tuple(stages),
         arrows=tuple(shapes.Arrow(**arrow._asdict()) for arrow in pipeline.arrows),
     )
-
-
-async def _put_aside(run: StoredRun, services: Services) -> shapes.PutAside | None:
-    """The dead letter of a run that waits as if its message were in its queue.
-
-    The broker put the message aside, or a worker did that could not verify it, and the store could not be updated. Looked
-    for only when the run has waited long, by a look that all such runs share; a broker that is away or slow costs the page
-    this line and no more.
-    """
-    if run.state not in _WAITING or abs(time.time() * 1000 - run.updated_ms) < _LONG_WAIT_S * 1000:
-        return None
-    with suppress(MousetrapError, TimeoutError):
-        async with asyncio.timeout(_LOOK_TIMEOUT_S):
-            found = await services.dead_letters.look(Selection(run=run.id), stale=_LONG_WAIT_S)
-            # A letter of a worker that gave the job up names its run, which has failed then: such a letter is stale.
-            aside = [it for it in found.letters if "mousetrap-run" not in it.message.headers]
-            if aside:
-                it = aside[-1]
-                return shapes.PutAside(id=it.id, queue=it.queue, reason=it.reason, believed=it.believed)
-    return None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mousetrap.api_client import Api, Reply, StartOptions
-    from mousetrap.shapes import Accepted, Run
+    from mousetrap.shapes import Accepted, Run, Waiting
 
 _LIMIT = 20
 Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")]
@@ -114,16 +114,27 @@ def runs(
 
 
 def show(run: RunId, as_json: AsJson = False) -> None:
-    """Show a run's input, its state, what happened to it, and its result."""
+    """Show a run's input, its state, why it waits, what happened to it, and its result."""
     from mousetrap.cli.output import print_json
     from mousetrap.cli.short_ids import with_run
 
     with open_api(quiet=as_json) as api:
         reply = with_run(api, run, api.run)
+        waiting = None if as_json or reply.value.finished_ms else _waiting(api, reply.value.id)
     if as_json:
         print_json(reply.json)
     else:
-        _print_run(reply.value)
+        _print_run(reply.value, waiting)
+
+
+def _waiting(api: "Api", run_id: str) -> "Waiting | None":
+    """Why the run waits; None where the API cannot answer that, as one of an earlier version: the run is shown all the same."""
+    from mousetrap.api_client import CommandFailed
+
+    try:
+        return api.waiting(run_id).value
+    except CommandFailed:
+        return None
 
 
 def cancel(
@@ -222,13 +233,16 @@ def rerun(
         _show_or_follow(api, earlier.pipeline, reply, _Following(follow, None, as_json))
 
 
-def _print_run(run: "Run") -> None:
+def _print_run(run: "Run", waiting: "Waiting | None" = None) -> None:
     from mousetrap.cli.output import local_time, terminal, traceback_text
     from mousetrap.cli.result import result_of
     from mousetrap.cli.tables.runs import repair_hints, run_heading, timeline_table
+    from mousetrap.cli.tables.waiting import waiting_lines
 
     console = terminal()
     console.print(run_heading(run, local_time()))
+    if waiting is not None and waiting.headline.kind != "ended":
+        console.print(waiting_lines(waiting))
     console.print()
     console.print(timeline_table(run.timeline, run.accepted_ms))
     if run.finished_ms:

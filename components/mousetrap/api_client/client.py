@@ -37,6 +37,7 @@ from mousetrap.shapes import (
     Run,
     RunPage,
     Stage,
+    Waiting,
     Worker,
 )
 
@@ -128,6 +129,10 @@ class Api:
     def run(self, run_id: str) -> Reply[Run]:
         """The run with its timeline."""
         return Reply(self._request("GET", _run_path(run_id)), Run)
+
+    def waiting(self, run_id: str) -> Reply[Waiting]:
+        """Why the run waits."""
+        return Reply(self._request("GET", f"{_run_path(run_id)}/waiting"), Waiting)
 
     def jobs(self, run_id: str, jobs: JobFilter, *, limit: int = 50) -> Reply[JobPage]:
         """A page of the run's jobs, with those of fan-outs among them."""

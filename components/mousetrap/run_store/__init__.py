@@ -30,6 +30,7 @@ from mousetrap.run_store.requests import (
     Window,
 )
 from mousetrap.run_store.signed_records import Opening
+from mousetrap.run_store.standing import Holder, Standing
 from mousetrap.run_store.store import RunStore, open_store
 from mousetrap.run_store.submissions import Opened, RunConflict, Terms
 from mousetrap.run_store.work import Kept
@@ -48,6 +49,7 @@ __all__ = [
     "Fired",
     "Forgotten",
     "Granted",
+    "Holder",
     "JobFilter",
     "JobPlace",
     "Kept",
@@ -60,6 +62,7 @@ __all__ = [
     "Over",
     "RunConflict",
     "RunStore",
+    "Standing",
     "StoreInfo",
     "StoredRun",
     "Terms",

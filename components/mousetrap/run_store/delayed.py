@@ -40,6 +40,12 @@ class Delays(StoreConnection):
             await self._sender.server_known()
             await self.note_later({queue: {job: self._sender.now_ms() + int(seconds * 1000)}})
 
+    async def due_later(self, queue: str, job: str) -> int | None:
+        """When the job's message is due, in milliseconds since 1970; None where that is not noted. Raises StoreUnreachable."""
+        (reply,) = await self._sender.send([("ZSCORE", later_key(queue), job)])
+        score = self._sender.value(reply)
+        return None if score is None else int(float(score))
+
     async def count_later(self, queues: Sequence[str]) -> Sequence[int]:
         """How many messages of each queue come later, 100,000 at most. Raises StoreUnreachable."""
         await self._sender.server_known()

@@ -76,6 +76,11 @@ def newest_key(pipeline: str) -> str:
     return f"mousetrap:newest:{pipeline}"
 
 
+def lock_key(lock: str) -> str:
+    """The hash of a lock: the job that holds it, that one's run, until when, and its fence."""
+    return f"mousetrap:lock:{lock}"
+
+
 def later_key(queue: str) -> str:
     """The sorted set of the jobs whose messages are in a queue and not due, by when they are."""
     return f"mousetrap:later:{queue}"

@@ -12,6 +12,7 @@ from mousetrap.run_store.endings import Endings
 from mousetrap.run_store.fans import Fans
 from mousetrap.run_store.listed_jobs import JobLists
 from mousetrap.run_store.repairs import Repairs
+from mousetrap.run_store.standing import Standings
 from mousetrap.run_store.submissions import Submissions
 from mousetrap.run_store.transitions import ENDED
 from mousetrap.run_store.work import Work
@@ -43,7 +44,7 @@ async def open_store(
         await store.close()
 
 
-class RunStore(Submissions, Repairs, Endings, Fans, JobLists, Delays, Work):
+class RunStore(Submissions, Repairs, Endings, Fans, JobLists, Standings, Delays, Work):
     """Every method raises StoreUnreachable when the server does not answer within two seconds."""
 
     async def close(self) -> None:

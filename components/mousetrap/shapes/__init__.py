@@ -38,6 +38,7 @@ from mousetrap.shapes.run import (
     RunPage,
     RunState,
 )
+from mousetrap.shapes.waiting import Reason, Waiting, WaitsFor
 from mousetrap.shapes.worker import BEAT_S, Beat, Doing, Worker, WorkerState
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "Queue",
     "QueueMinutes",
     "ReadyAt",
+    "Reason",
     "Redriven",
     "Reference",
     "Run",
@@ -89,6 +91,8 @@ __all__ = [
     "Stage",
     "StageLoad",
     "StageMinutes",
+    "Waiting",
+    "WaitsFor",
     "Worker",
     "WorkerState",
 ]

@@ -17,6 +17,7 @@ from mousetrap.submit_run.start_options import (
     seconds,
 )
 from mousetrap.submit_run.submitter import (
+    ABANDONED_S,
     Accepted,
     Submission,
     Submitter,
@@ -26,6 +27,7 @@ from mousetrap.submit_run.submitter import (
 )
 
 __all__ = [
+    "ABANDONED_S",
     "KEY_FORM",
     "KEY_OWNER",
     "RUN_ID_FORM",

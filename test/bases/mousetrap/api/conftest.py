@@ -1,8 +1,10 @@
 """Serves the API in a thread, with a real store and queue."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,9 +16,11 @@ from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, first_job
 from mousetrap.run_store import Granted, RunStore, open_store
 from mousetrap.settings import Settings
 from mousetrap.shapes import Progress
+from support import waiting_worker
 from support.api_server import serving
 from support.clients import http_client
-from support.processes import Process
+from support.processes import Process, clean_environment
+from support.stack import SIGNING_KEYS
 
 Serve = Callable[..., httpx.Client]
 
@@ -56,6 +60,39 @@ def start_api(
             return process, stack.enter_context(http_client(url))
 
         yield start
+
+
+@pytest.fixture(params=["broker_url", "store_url"], ids=["rabbitmq", "streams"])
+def each_broker_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of queue in turn."""
+    url: str = request.getfixturevalue(request.param)
+    return url
+
+
+@pytest.fixture
+def start_waiting(each_broker_url: str, store_url: str) -> Iterator[Callable[..., Process]]:
+    """`start_waiting(MOUSETRAP_…="…")` starts the worker whose jobs wait, with one slot; it beats all the time."""
+    started: list[Process] = []
+
+    def start(**settings: str) -> Process:
+        given = {
+            "MOUSETRAP_BROKER_URL": each_broker_url,
+            "MOUSETRAP_STORE_URL": store_url,
+            "MOUSETRAP_SIGNING_KEYS": SIGNING_KEYS,
+            "MOUSETRAP_CONCURRENCY": "1",
+            "MOUSETRAP_PREFETCH": "1",
+            "MOUSETRAP_HEALTH_LINE_SECONDS": "0.1",
+            "PYTHONPATH": str(Path(waiting_worker.__file__).parents[1]),
+            **settings,
+        }
+        command = [sys.executable, str(waiting_worker.__file__)]
+        started.append(Process(command, clean_environment(**given)))
+        started[-1].wait_for_line("serving waiting_do")
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
 
 
 @pytest.fixture(params=[2, 5], ids=["format 2", "format 5"])

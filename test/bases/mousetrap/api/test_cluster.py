@@ -1,8 +1,7 @@
 """Queues, the cluster and the minutes, beside a real worker."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from support import waiting_worker
 from support.ports import closed_port
-from support.processes import Process, clean_environment
+from support.processes import Process
 from support.stack import SIGNING_KEYS
 from support.waiting import until
 
@@ -21,42 +20,9 @@ TESTS = Path(waiting_worker.__file__).parents[1]
 RUNS = "/pipelines/single/runs"
 
 
-@pytest.fixture(params=["broker_url", "store_url"], ids=["rabbitmq", "streams"])
-def broker_url(request: pytest.FixtureRequest) -> str:
-    """Each kind of queue in turn."""
-    url: str = request.getfixturevalue("broker_url" if request.param == "broker_url" else "store_url")
-    return url
-
-
 @pytest.fixture
-def api(serve: Serve, broker_url: str) -> httpx.Client:
-    return serve(broker_url=broker_url, signing_keys=SIGNING_KEYS)
-
-
-@pytest.fixture
-def start_worker(broker_url: str, store_url: str) -> Iterator[Callable[..., Process]]:
-    """Starts a worker with one slot that beats all the time."""
-    started: list[Process] = []
-
-    def start(**settings: str) -> Process:
-        given = {
-            "MOUSETRAP_BROKER_URL": broker_url,
-            "MOUSETRAP_STORE_URL": store_url,
-            "MOUSETRAP_SIGNING_KEYS": SIGNING_KEYS,
-            "MOUSETRAP_CONCURRENCY": "1",
-            "MOUSETRAP_PREFETCH": "1",
-            "MOUSETRAP_HEALTH_LINE_SECONDS": "0.1",
-            "PYTHONPATH": str(TESTS),
-            **settings,
-        }
-        command = [sys.executable, str(waiting_worker.__file__)]
-        started.append(Process(command, clean_environment(**given)))
-        started[-1].wait_for_line("serving waiting_do")
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
+def api(serve: Serve, each_broker_url: str) -> httpx.Client:
+    return serve(broker_url=each_broker_url, signing_keys=SIGNING_KEYS)
 
 
 def queue(api: httpx.Client, name: str) -> dict[str, Any]:
@@ -73,9 +39,9 @@ def submit(api: httpx.Client, how: str = "done", mark: object = "") -> str:
 
 
 def test_a_queue_shows_who_takes_from_it_what_waits_and_how_fast(
-    api: httpx.Client, start_worker: Callable[..., Process], tmp_path: Path
+    api: httpx.Client, start_waiting: Callable[..., Process], tmp_path: Path
 ) -> None:
-    start_worker()
+    start_waiting()
     submit(api, "fail")
     for _ in range(3):
         submit(api, "hold", tmp_path / "mark")
@@ -100,9 +66,9 @@ def test_a_queue_shows_who_takes_from_it_what_waits_and_how_fast(
 
 
 def test_the_cluster_shows_capacity_and_which_stage_no_worker_serves(
-    api: httpx.Client, start_worker: Callable[..., Process]
+    api: httpx.Client, start_waiting: Callable[..., Process]
 ) -> None:
-    start_worker()
+    start_waiting()
     submit(api)
     minutes = until(
         lambda: sum(each["done"] for each in _stage(api, "single.do").get("minutes", ())), "it is counted"

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("kind_of_runs")
 @pytest.fixture(autouse=True)
 def accepted_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run stays one that was accepted just now, however long a busy machine takes for a look."""
-    monkeypatch.setattr("mousetrap.api.read._LONG_WAIT_S", 300.0)
+    monkeypatch.setattr("mousetrap.api.put_aside._LONG_WAIT_S", 300.0)
 
 
 def put_aside(url: str, reason: str | None, body: bytes | None = None) -> None:

@@ -169,7 +169,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   local lock_fence, holder = 0, ''
   if lock ~= '' then
     lock_fence, holder = take_lock(lock, job, run, lease, ttl)
-    if not lock_fence and waits then return wait_for_lock(run, job, held, attempt, worker, holder, ttl) end
+    if not lock_fence and waits then return wait_for_lock(run, job, held, attempt, worker, lock, holder, ttl) end
   end
 
   local resumes = UNDER_WAY[held.state] and same_attempt
@@ -183,7 +183,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   log_before(run, job, held)
   held.state, held.fence, held.verdict = 'running', held.fence + 1, nil
   facts.attempt, facts.worker, facts.until_ms, facts.claimed_ms = attempt, worker, now + lease, now
-  facts.suspect, facts.waiting_ms, facts.due_ms, facts.again = suspect or nil, nil, nil, nil
+  facts.suspect, facts.waiting_ms, facts.due_ms, facts.again, facts.needs = suspect or nil, nil, nil, nil, nil
   if lock_fence and lock ~= '' then facts.lock = lock end
   save_job(run, job, held, ttl)
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end

@@ -22,7 +22,7 @@ local function free_lock(job, held)
 end
 
 -- The job comes again later; its worker chooses the delay by how long it has waited so far.
-local function wait_for_lock(run, job, held, attempt, worker, holder, ttl)
+local function wait_for_lock(run, job, held, attempt, worker, lock, holder, ttl)
   if not held.facts.waiting_ms then
     held.facts.waiting_ms = now
     local reason = cjson.encode({ kind = 'LockHeld', text = 'waits for a lock that run ' .. holder .. ' holds' })
@@ -30,6 +30,7 @@ local function wait_for_lock(run, job, held, attempt, worker, holder, ttl)
   end
   -- The fence grows, so that a holder that lost the lock and still runs can decide nothing.
   held.state, held.fence, held.facts.attempt, held.facts.decided_ms = 'waiting', held.fence + 1, attempt, now
+  held.facts.needs = lock  -- for people who ask what it waits for
   save_job(run, job, held, ttl)
   keep_run(run, ttl)
   return { 'locked', holder, now - held.facts.waiting_ms }

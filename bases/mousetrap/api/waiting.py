@@ -1,0 +1,207 @@
+"""Answers why a run waits, from what broker, store and workers know."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request
+
+from mousetrap import shapes
+from mousetrap.api.access import may_read
+from mousetrap.api.known import KnownRun
+from mousetrap.api.problems import NO_ACCESS, Kind, refusals
+from mousetrap.api.put_aside import put_aside
+from mousetrap.api.routes import Route
+from mousetrap.api.services import Services, WithServices
+from mousetrap.jobs import QueueUnreachable, Unroutable
+from mousetrap.pipeline import Pipeline
+from mousetrap.run_store import JobFilter, RunStore, Standing, StoredRun
+from mousetrap.shapes import JobState
+from mousetrap.submit_run import ABANDONED_S
+from mousetrap.waiting import Facts, JobAt, LockAt, PlaceAt, judge
+
+#: For the broker to answer.
+_LOOK_TIMEOUT_S = 1.0
+#: The states of jobs that are not decided. Of those in a fan-out one of each is looked at: others wait for the same.
+_OPEN = (JobState.QUEUED, JobState.RETRYING, JobState.RUNNING)
+
+router = APIRouter(tags=["runs"], route_class=Route)
+
+
+@router.get(
+    "/runs/{run_id}/waiting",
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_RUN, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
+)
+async def show_waiting(run: KnownRun, services: WithServices, request: Request) -> shapes.Waiting:
+    """Why the run waits: what comes first on its way, and beside it what it meets after that; each with its evidence.
+
+    One that a worker has, or that has ended, is shown as that. A broker that is away is a reason, and no error.
+    """
+    return judge(await _facts(run, services, local=request.app.state.access.local_only))
+
+
+async def _facts(run: StoredRun, services: Services, *, local: bool) -> Facts:
+    if run.state.ended:
+        return _facts_of(run)
+    store = services.store
+    jobs, unpublished_ms, workers, letter = await asyncio.gather(
+        _open_jobs(run, services),
+        store.unpublished_since(run.id),
+        services.registry.workers(),
+        put_aside(run, services),
+    )
+    pipeline = services.pipelines.get(run.pipeline)
+    queues = sorted({name for job in jobs if (name := _queue_of(pipeline, job.stage))})
+    found, broker = await _look(services, queues, local=local)
+    by_name = {queue.name: queue for queue in found}
+    places = (
+        PlaceAt(job=job, queue_name=name, queue=by_name.get(name))
+        for job in jobs
+        for name in [_queue_of(pipeline, job.stage)]
+    )
+    began = any(job.since_ms or job.state != "queued" for job in jobs)
+    return _facts_of(
+        run,
+        unpublished_ms=None if began else unpublished_ms,
+        broker=broker,
+        letter=letter,
+        places=tuple(places),
+        fan=next((fan for fan in run.fans if fan.state != "fired"), None),
+        workers=workers,
+    )
+
+
+def _facts_of(run: StoredRun, **more: object) -> Facts:
+    known = {
+        "now_ms": int(time.time() * 1000),
+        "run_id": run.id,
+        "pipeline": run.pipeline,
+        "state": run.state,
+        "accepted_ms": run.accepted_ms,
+        "updated_ms": run.updated_ms,
+        "finished_ms": run.finished_ms,
+        "due_ms": run.due_ms,
+        "republished_after_s": ABANDONED_S,
+        "unreadable": run.unreadable,
+    }
+    return Facts(**{**known, **more})  # type: ignore[arg-type]
+
+
+async def _look(
+    services: Services, queues: Sequence[str], *, local: bool
+) -> tuple[Sequence[shapes.Queue], str]:
+    """The queues, or why the broker cannot be asked: that costs the answer this alone."""
+    try:
+        async with asyncio.timeout(_LOOK_TIMEOUT_S):
+            if not queues:
+                await services.queue.check()
+                return (), ""
+            return (await services.queue_facts.look_at(queues)).queues, ""
+    except (QueueUnreachable, Unroutable) as error:
+        return (), str(error) if local else error.outside()
+    except TimeoutError:
+        return (), f"the broker did not answer in {_LOOK_TIMEOUT_S:g} s"
+
+
+async def _open_jobs(run: StoredRun, services: Services) -> Sequence[JobAt]:
+    """The jobs that are not decided: the one of the run's own row, or one of each state in a fan-out."""
+    pipeline = services.pipelines.get(run.pipeline)
+    if pipeline is None:
+        return [JobAt(stage=run.stage, state="queued")]
+    pages = await asyncio.gather(
+        *(services.store.jobs(run, pipeline, JobFilter(state=state, limit=1)) for state in _OPEN)
+    )
+    lines = [line for page in pages for line in page.jobs]
+    if not lines and not run.fans:  # of a run of an earlier format, whose next job has no event yet
+        return [JobAt(stage=run.stage, state="queued")]
+    standings = await services.store.standings(run.id, [line.id for line in lines])
+    return await asyncio.gather(
+        *(
+            _job_at(services.store, run, pipeline, line, standing)
+            for line, standing in zip(lines, standings, strict=True)
+        )
+    )
+
+
+async def _job_at(
+    store: RunStore, run: StoredRun, pipeline: Pipeline, line: shapes.JobLine, held: Standing | None
+) -> JobAt:
+    stage = pipeline.stage(line.stage)
+    failure = line.failure or _last_failure(run, line.id)
+    attempts = stage.retry.attempts if stage else None
+    if held is None:
+        state = {JobState.RUNNING: "running", JobState.RETRYING: "retrying"}.get(line.state, "queued")
+        return JobAt(
+            stage=line.stage,
+            state=state,  # type: ignore[arg-type]
+            id=line.id,
+            attempt=max(1, line.attempt),
+            attempts=attempts,
+            since_ms=line.began_ms or 0,
+            worker=line.worker,
+            failure=failure,
+        )
+    lock = await _lock_of(store, held)
+    due_ms: int | None = held.due_ms
+    if (
+        held.state == "outage" and stage is not None
+    ):  # its record has none: any copy of the message makes the attempt
+        due_ms = await store.due_later(stage.queue, line.id)
+    return JobAt(
+        stage=line.stage,
+        state=_state(held, lock),  # type: ignore[arg-type]
+        id=line.id,
+        attempt=held.attempt,
+        attempts=attempts,
+        since_ms=_since_ms(held),
+        worker=held.worker,
+        until_ms=held.until_ms,
+        due_ms=due_ms or 0,
+        failure=failure,
+        lock=lock,
+        suspect=held.suspect,
+        starts=held.starts,
+    )
+
+
+async def _lock_of(store: RunStore, held: Standing) -> LockAt | None:
+    if held.state != "waiting" or not held.needs:
+        return None
+    holder = await store.holder(held.needs)
+    if holder is None:
+        return LockAt(name=held.needs)
+    return LockAt(
+        name=held.needs,
+        run_id=holder.run_id,
+        worker=holder.worker,
+        since_ms=holder.since_ms,
+        until_ms=holder.until_ms,
+    )
+
+
+def _state(held: Standing, lock: LockAt | None) -> str:
+    if held.state == "running":
+        return "running" if held.until_ms else "queued"  # one that was handed back waits for a worker
+    if held.state == "waiting":
+        return "locked" if lock else "queued"
+    return held.state if held.state in ("retrying", "outage") else "queued"
+
+
+def _since_ms(held: Standing) -> int:
+    if held.state == "waiting":
+        return held.waiting_ms
+    if held.state == "outage":
+        return held.outage_ms or held.decided_ms
+    return held.claimed_ms if held.state == "running" else held.decided_ms
+
+
+def _last_failure(run: StoredRun, job_id: str) -> shapes.FailureLine | None:
+    found = (it.failure for it in reversed(run.timeline) if it.failure is not None and it.job == job_id)
+    failure = next(found, None)
+    return None if failure is None else shapes.FailureLine(kind=failure.kind, text=failure.text)
+
+
+def _queue_of(pipeline: Pipeline | None, stage: str) -> str:
+    found = pipeline.stage(stage) if pipeline else None
+    return found.queue if found else ""
