@@ -104,7 +104,8 @@ async def show_run(
     if wait is not None and not run.state.ended:
         with room_to_wait(request):
             run = await ended_run(request, run.id, wait) or await known_run(run.id, services.store)
-    return replace(run, letter=await put_aside(run, services))
+    trace_url = services.trace_url.replace("{trace_id}", run.trace_id) if run.trace_id else ""
+    return replace(run, letter=await put_aside(run, services), trace_url=trace_url or None)
 
 
 @router.get(

@@ -57,6 +57,8 @@ class Services:
     records: Records
     trail: AuditTrail
     logs: LogReader
+    #: Where a trace is shown, by `{trace_id}`; empty for nowhere.
+    trace_url: str
     queue_facts: QueueFacts
     operations: Operations
     carrier: Carrier
@@ -114,6 +116,7 @@ async def open_services(
             opened,
             trail,
             logs,
+            settings.trace_url,
             facts,
             operations,
             carrier,

@@ -16,7 +16,7 @@ from mousetrap.cli.checks import (
     check_workers,
 )
 from mousetrap.cli.session import given_settings, read_settings
-from mousetrap.job_queue import open_queue, options_of, overdue_rungs
+from mousetrap.job_queue import is_instrumented, open_queue, options_of, overdue_rungs
 from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.run_store import StoreInfo, open_store
@@ -42,6 +42,13 @@ def all_checks(environ: Mapping[str, str]) -> Iterator[Check]:
     if settings.api_keys:
         yield check_api_keys(settings.api_keys, time.time())
     queues = asyncio.run(_known_queues(settings))
+    if settings.broker_url.startswith("amqp") and is_instrumented():
+        yield Check(
+            "traces",
+            "warn",
+            "pika is instrumented: its spans end before a handler begins, and publishing is traced twice",
+            "set OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pika",
+        )
     waiting, checks = asyncio.run(_broker(settings, queues))
     yield from checks
     yield from _store(settings)

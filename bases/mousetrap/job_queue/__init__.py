@@ -1,6 +1,7 @@
 """The broker's edge: a blocking channel, an asynchronous queue, and named topics."""
 
 from mousetrap.job_queue.channel_publisher import open_outlet
+from mousetrap.job_queue.instrumented import is_instrumented
 from mousetrap.job_queue.make_queues import make_queues
 from mousetrap.job_queue.open_channel import open_channel
 from mousetrap.job_queue.open_queue import connect, open_queue, options_of
@@ -22,6 +23,7 @@ __all__ = [
     "Topics",
     "TopicsClosed",
     "connect",
+    "is_instrumented",
     "make_queues",
     "open_async_topics",
     "open_channel",

@@ -15,6 +15,7 @@ from mousetrap.job_queue.amqp.connection import ask, close_channel, open_channel
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
 from mousetrap.job_queue.errors import BLOCKED, explain, is_missing, not_declared, silence_pika, unroutable
+from mousetrap.job_queue.instrumented import warn_if_instrumented
 from mousetrap.job_queue.publisher import Publisher, Way
 from mousetrap.job_queue.pull import Puller
 from mousetrap.job_queue.topology.declare import LOOKS_AT_NOTHING, declare
@@ -44,6 +45,7 @@ async def open_rabbitmq(
 ) -> AsyncIterator["RabbitQueue"]:
     """The queue at `amqp://user:password@host:port,host:port/vhost`, with `queues` and their dead queues declared."""
     silence_pika()
+    warn_if_instrumented()
     queue = RabbitQueue(url, queues, name, options)
     try:
         yield queue

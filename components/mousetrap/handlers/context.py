@@ -4,7 +4,7 @@ import itertools
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -78,9 +78,9 @@ class Context(AttemptInfo, Generic[Deps]):
 
     @property
     def log(self) -> "logging.LoggerAdapter[logging.Logger]":
-        """A logger that adds the run, the stage and the attempt to each line."""
+        """A logger that adds the run, the stage and the attempt to each line, beside its own `extra`."""
         facts = {"run": self.run_id, "stage": self.stage, "attempt": self.attempt}
-        return logging.LoggerAdapter(_log, facts)
+        return _AttemptLog(_log, facts)
 
     def new_blob(self) -> NewBlob:
         """A blob of this run to write as a stream: `with context.new_blob() as file`, in async code `async with`.
@@ -103,6 +103,13 @@ class Context(AttemptInfo, Generic[Deps]):
                 note=_text("note", note),
             )
         )
+
+
+class _AttemptLog(logging.LoggerAdapter[logging.Logger]):
+    """The library's own drops a line's `extra` (before Python 3.13 there is no way to keep it)."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
 
 
 def attempt_info(job: Job, stage: Stage, worker: str, fences: tuple[int, int], now: float) -> AttemptInfo:

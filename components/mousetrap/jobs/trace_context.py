@@ -1,5 +1,6 @@
 """Places a job in the trace of its run."""
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -7,6 +8,7 @@ from msgspec import Meta
 
 #: Characters of a `traceparent` of version 00, and of the `tracestate` that every system must pass on.
 _PARENT, _STATE = 55, 512
+_FORM = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class TraceContext(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -17,6 +19,12 @@ class TraceContext(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     tracestate: Annotated[str, Meta(max_length=_STATE)] = ""
     #: The `traceparent` of the span that this one leads back to: the attempt before, or the trace of what is repeated.
     link: Annotated[str, Meta(max_length=_PARENT)] = ""
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits; empty where there is none, or no such."""
+        found = _FORM.fullmatch(self.traceparent)
+        return found[1] if found else ""
 
     def restarted(self) -> "TraceContext":
         """That of what repeats the job in a trace of its own, which leads back."""

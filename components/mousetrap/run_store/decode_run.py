@@ -49,7 +49,7 @@ def read_run(
         expires_ms=read.number("expires_ms", 0) or None,
         first=read.text("first", stage),
         trace=trace,
-        trace_id=trace.traceparent[3:35] or None if trace else None,
+        trace_id=trace.trace_id or None if trace else None,
         rerun_of=read.text("rerun_of", "") or None,
         input=read.json("input"),
         input_reference=read.json("input_reference", Reference),

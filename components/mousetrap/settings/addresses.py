@@ -91,6 +91,13 @@ def check_web(url: str) -> None:
         raise ValueError("write an address as http://host:port")
 
 
+def check_trace_url(url: str) -> None:
+    """Raises ValueError for what is no address of a trace."""
+    check_scheme(url, ("http", "https"))
+    if "{trace_id}" not in url:
+        raise ValueError("write where the id goes, as http://jaeger:16686/trace/{trace_id}")
+
+
 def check_http(url: str) -> None:
     """Raises ValueError for an invalid HTTP address, and for one with a user."""
     check_scheme(url, ("http", "https"))

@@ -12,6 +12,7 @@ from mousetrap.settings.addresses import (
     check_networks,
     check_scheme,
     check_store,
+    check_trace_url,
     check_valkey,
     check_web,
 )
@@ -121,6 +122,8 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    #: Where a trace is shown: an address with {trace_id} in it; empty for no link.
+    trace_url: str = ""
     #: From which level up the lines that handlers cause are kept with their runs, for a day at most.
     run_logs: Literal["OFF", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -186,6 +189,7 @@ ENGINE = Group(
         "api_keys": _check_api_keys,
         "trusted_proxies": check_networks,
         "api_url": check_web,
+        "trace_url": check_trace_url,
         "api_key": _check_api_key,
         "health_host": check_host,
         "health_port": _check_port,

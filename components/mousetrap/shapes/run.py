@@ -138,6 +138,7 @@ class Run(RunLine):
         str | None,
         Doc("Its trace, where the process that accepted it traces.", ("4bf92f3577b34da6a3ce929d0e0e4736",)),
     ] = None
+    trace_url: Annotated[str | None, Doc("Where it is shown, where MOUSETRAP_TRACE_URL is set.")] = None
     input: Any = None
     input_reference: Annotated[Reference | None, Doc(_LARGE)] = None
     failure: Failure | None = None

@@ -129,6 +129,8 @@ def run_heading(run: Run, now: datetime) -> Table:
         facts.add_row("tags", ", ".join(run.tags))
     facts.add_row("input", Text(_input_of(run), no_wrap=True, overflow="ellipsis"))
     facts.add_row("accepted", moment(run.accepted_ms, now))
+    if run.trace_id:
+        facts.add_row("trace", run.trace_url or run.trace_id)
     for fan in run.fans:
         facts.add_row(fan.stage, fan_text(fan))
     if run.finished_ms:

@@ -205,3 +205,19 @@ def test_the_error_of_a_server_that_is_away_has_no_full_stop_before_ours(mousetr
     assert shown.count(": Connection refused") == 2  # of the broker and of the store
     assert ".." not in shown
     assert "). →" not in shown
+
+
+def test_the_doctor_warns_where_pika_is_instrumented(
+    monkeypatch: pytest.MonkeyPatch, mousetrap: Command
+) -> None:
+    monkeypatch.setattr("mousetrap.cli.probes.is_instrumented", lambda: True)
+    nowhere = f"http://127.0.0.1:{closed_port()}"
+    settings = {
+        "MOUSETRAP_BROKER_URL": f"amqp://127.0.0.1:{closed_port()}/",
+        "MOUSETRAP_STORE_URL": f"valkey://127.0.0.1:{closed_port()}/0",
+        "MOUSETRAP_API_URL": nowhere,
+    }
+
+    done = mousetrap("doctor", settings=settings)
+
+    assert "traces" in done.out and "pika is instrumented" in done.out

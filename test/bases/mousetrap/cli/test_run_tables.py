@@ -213,6 +213,15 @@ def test_a_run_shows_what_it_is() -> None:
     )
 
 
+def test_a_traced_run_shows_its_trace_or_the_way_to_it() -> None:
+    run = Run(
+        id=RUN, pipeline="p", state=RunState.QUEUED, stage="s", updated_ms=AT, accepted_ms=AT, trace_id="4bf9"
+    )
+    assert "trace     4bf9" in shown(run_heading(run, NOW))
+    linked = replace(run, trace_url="http://jaeger/trace/4bf9")
+    assert "trace     http://jaeger/trace/4bf9" in shown(run_heading(linked, NOW))
+
+
 def test_a_run_that_was_stopped_is_named_so_where_others_have_a_result() -> None:
     run = Run(
         id=RUN, pipeline="p", state=RunState.CANCELLED, stage="s", updated_ms=AT, accepted_ms=AT, finished_ms=AT,

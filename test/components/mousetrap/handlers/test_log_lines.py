@@ -133,7 +133,7 @@ async def test_what_is_logged_after_an_attempt_has_none_of_its_facts(
 async def test_a_line_s_own_fact_stays(capsys: pytest.CaptureFixture[str]) -> None:
     async def its_own(number: int, context: Context[None]) -> int:
         LIBRARY.info("line", extra={"worker": "mine"})
-        context.log.info("line")
+        context.log.info("line", extra={"rows": 12})
         return number
 
     log_to_stderr("INFO", "json")
@@ -141,4 +141,4 @@ async def test_a_line_s_own_fact_stays(capsys: pytest.CaptureFixture[str]) -> No
 
     own, with_context = map(json.loads, capsys.readouterr().err.splitlines())
     assert (own["worker"], own["run"]) == ("mine", "r")
-    assert with_context.items() >= FACTS.items()
+    assert with_context.items() >= {"rows": 12, **FACTS}.items()

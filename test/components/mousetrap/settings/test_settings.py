@@ -91,6 +91,11 @@ def test_nothing_set_means_the_embedded_default_on_loopback() -> None:
         ({"MOUSETRAP_STORE_URL": "valkey://h\n/0"}, "MOUSETRAP_STORE_URL: it has several lines"),
         ({"MOUSETRAP_STORE_URL": "valkey://h\udcff/0"}, "MOUSETRAP_STORE_URL: it holds a character that"),
         ({"MOUSETRAP_API_URL": "127.0.0.1:8000"}, "MOUSETRAP_API_URL: write an address that starts with"),
+        ({"MOUSETRAP_TRACE_URL": "http://jaeger:16686/"}, "MOUSETRAP_TRACE_URL: write where the id goes"),
+        (
+            {"MOUSETRAP_TRACE_URL": "jaeger/{trace_id}"},
+            "MOUSETRAP_TRACE_URL: write an address that starts with",
+        ),
         ({"MOUSETRAP_API_URL": "http://h:port"}, "MOUSETRAP_API_URL: 'h' is not a host"),
         ({"MOUSETRAP_API_URL": "http://u:short@h"}, "MOUSETRAP_API_URL: it has a user or a password"),
         ({"MOUSETRAP_API_URL": "http://[::1];x"}, "MOUSETRAP_API_URL: '[' is not a host or host:port"),
