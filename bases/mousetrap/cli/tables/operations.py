@@ -9,21 +9,25 @@ from rich.text import Text
 from mousetrap.cli.tables.style import coloured, duration, moment, table_of
 from mousetrap.shapes import Operation, OperationPage
 
+#: Characters of an id in a table.
+_SHOWN = 14
+
 
 def operations_table(page: OperationPage, now: datetime) -> RenderableType:
     """A page of operations, newest first, a line each."""
     more = [Text(f"more: mousetrap operations list --after {page.next}", "dim")] if page.next else []
     if not page.operations:
         return Group("no operation matches" if more else "no operations", *more)
-    table = table_of("operation", "kind", "state", "tried", "done", "failed", "begun", "who")
+    table = table_of("operation", "kind", "state", "tried", "failed", "begun", "who")
     table.columns[3].justify = "right"
-    for column in (table.columns[0], table.columns[-1]):
-        column.no_wrap, column.overflow = True, "ellipsis"
+    who = table.columns[-1]
+    table.expand, who.ratio, who.no_wrap, who.overflow = True, 1, True, "ellipsis"
     for it in page.operations:
+        state = Text("waits", "yellow") if it.waits else coloured(it.state, "")
         tried = f"{it.matched - it.left} of {it.matched}"
-        state = coloured(it.state, " (waits)" if it.waits else "")
-        row = (str(it.done), str(it.failed), moment(it.created_ms, now), it.who)
-        table.add_row(it.id, it.kind, state, tried, *row)
+        row = (it.kind, state, tried, str(it.failed), moment(it.created_ms, now), it.who)
+        # Commands take the beginning of an id, and nearly all of this one is its time.
+        table.add_row(f"{it.id[:_SHOWN]}…", *row)
     return Group(table, *more)
 
 

@@ -1,0 +1,157 @@
+"""Operations on a terminal: begun, followed, listed and stopped."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from mousetrap.cli.tables.operations import operation_facts, operations_table
+from mousetrap.shapes import Operation, OperationFailure, OperationPage
+from support.clients import http_client
+from support.letters import bury, letter_of
+from support.processes import Process
+from support.terminal import shown
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+AT_MS = int(NOW.timestamp() * 1000)
+RUNS = "/pipelines/earthquakes/runs"
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def api(start_base: Callable[..., Process], store_url: str) -> Any:
+    """A client of an API that has no workers."""
+    servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
+    process = start_base("api", **servers, MOUSETRAP_API_PORT="0")
+    line = process.wait_for_line("Uvicorn running on", seconds=60)
+    with http_client(line.partition(" running on ")[2].split()[0]) as client:
+        yield client
+
+
+@pytest.fixture
+def command(mousetrap: Command, api: httpx.Client) -> Command:
+    """Runs a command against that API."""
+    settings = {"COLUMNS": "80", "MOUSETRAP_API_URL": str(api.base_url).rstrip("/")}
+    return lambda *arguments: mousetrap(*arguments, settings=settings)
+
+
+def start(api: httpx.Client, count: int) -> list[str]:
+    return [api.post(RUNS).json()["run_id"] for _ in range(count)]
+
+
+def states(api: httpx.Client) -> list[str]:
+    return [run["state"] for run in api.get("/runs").json()["runs"]]
+
+
+def test_runs_are_cancelled_and_repeated_by_filter(command: Command, api: httpx.Client) -> None:
+    start(api, 5)
+
+    cancelled = command("cancel", "--pipeline", "earthquakes", "--yes", "--why", "ticket 81")
+    again = command("cancel", "--state", "queued", "--yes")
+    repeated = command("rerun", "--state", "cancelled", "--limit", "3", "--yes")
+    refused = command("rerun", "--state", "cancelled", "--from", "failed", "--yes")
+
+    assert (cancelled.code, cancelled.out) == (0, "5 cancelled\n")
+    assert (again.code, "no run matches" in again.err) == (1, True)
+    assert (repeated.code, repeated.out) == (0, "3 started again\n")
+    assert sorted(states(api)) == ["cancelled"] * 5 + ["queued"] * 3
+    assert (refused.code, refused.out) == (1, "0 started again\n")
+    assert "5 could not be done" in refused.err and "has not failed" in refused.err
+    reasons = [it["reason"] for it in api.get("/operations").json()["operations"]]
+    assert sorted(reasons) == ["", "", "", "ticket 81"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("cancel",), "pass --all"),
+        (("rerun",), "pass --all"),
+        (("cancel", "--limit", "5"), "pass --all"),
+        (("cancel", "abc", "--state", "queued"), "not both"),
+        (("rerun", "abc", "--all"), "not both"),
+        (("cancel", "--state", "queued"), "pass --yes"),
+        (("rerun", "--state", "failed"), "pass --yes"),
+        (("rerun", "--state", "failed", "--yes", "--input", "{}"), "one run alone"),
+        (("cancel", "--state", "sleeping", "--yes"), "body.state"),
+        (("cancel", "--all", "--yes", "--why", "naïve"), "ASCII"),
+        (("operations", "show", "none"), "operation"),
+        (("operations", "stop", "none"), "operation"),
+    ],
+)
+def test_what_makes_no_sense_changes_nothing(
+    command: Command, api: httpx.Client, arguments: tuple[str, ...], text: str
+) -> None:
+    start(api, 1)
+
+    done = command(*arguments)
+
+    assert (done.code, text in done.err, states(api)) == (2, True, ["queued"]), done
+
+
+def test_an_operation_is_left_to_the_server_listed_shown_and_stopped(
+    command: Command, api: httpx.Client, store_url: str
+) -> None:
+    bury(store_url, *(letter_of(f"r{number}") for number in range(20)))
+
+    begun = command("dead", "redrive", "--all", "--rate", "1", "--no-wait")
+    (operation,) = api.get("/operations").json()["operations"]
+    listed, short = command("operations"), operation["id"][:14]
+    seen = command("operations", "show", short)
+    stopped = command("operations", "stop", short, "--json")
+    again = command("operations", "stop", short)
+    as_json = json.loads(command("operations", "list", "--json").out)
+
+    assert (
+        begun.out == f"operation {operation['id']} goes on: `mousetrap operations show {operation['id']}`\n"
+    )
+    assert "redrive" in listed.out and "of 20" in listed.out
+    assert "1 a second, at most" in seen.out
+    assert json.loads(stopped.out)["state"] == "stopped"
+    assert again.code == 0
+    assert [it["state"] for it in as_json["operations"]] == ["stopped"]
+    assert max(map(len, listed.out.splitlines() + seen.out.splitlines())) <= 80
+
+
+def test_an_operation_as_json_is_the_whole_one_at_its_end(command: Command, store_url: str) -> None:
+    bury(store_url, letter_of("r1"))
+
+    done = json.loads(command("dead", "redrive", "--all", "--json").out)
+
+    assert (done["state"], done["matched"], done["done"]) == ("done", 1, 1)
+
+
+def an_operation(**more: Any) -> Operation:
+    usual = {
+        "id": "019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b", "kind": "redrive", "state": "done", "filter": {"reason": "max-retries"},
+        "rate": 10.0, "who": "operator-of-the-night", "matched": 120_000, "done": 119_000, "failed": 1_000,
+        "created_ms": AT_MS, "updated_ms": AT_MS, "ended_ms": AT_MS + 125_000,
+    }  # fmt: skip
+    return Operation(**{**usual, **more})
+
+
+def test_operations_fit_into_80_columns() -> None:
+    page = OperationPage(
+        operations=(an_operation(), an_operation(state="running", waits="the broker is away", kind="rerun")),
+        next="0:1",
+    )
+
+    table = shown(operations_table(page, NOW))
+
+    assert max(map(len, table.splitlines())) <= 80
+    for part in ("120000 of 120000", "operator", "waits", "mousetrap operations list --after 0:1"):
+        assert part in table
+    assert shown(operations_table(OperationPage(operations=()), NOW)) == "no operations"
+
+
+def test_an_operation_shows_what_it_is_and_what_failed() -> None:
+    failure = OperationFailure(target="r1", error="a worker has its job now: redrive it once that has ended")
+
+    facts = shown(operation_facts(an_operation(failures=(failure,), reason="ticket 81", unseen=None), NOW))
+
+    for part in ("ticket 81", "after 2 min 5 s", "the first that failed:", "r1 a worker has its job", "1000"):
+        assert part in facts
+    assert max(map(len, facts.splitlines())) <= 80
