@@ -101,7 +101,7 @@ def redrive(
         return
     with open_api(quiet=as_json, why=why) as api:
         letters = _whole(api, letters)
-        is_late = _is_late(api, letters.run)
+        is_late = _come_too_late(api, letters)
         done = follow_operation(api, api.redrive(letters, rate=rate), Following(wait, as_json))
     if done is None:
         return
@@ -204,17 +204,27 @@ def _whole(api: "Api", letters: "LetterFilter") -> "LetterFilter":
     return letters
 
 
-def _is_late(api: "Api", run_id: str | None) -> bool:
-    """Whether the run has no use for what it had lost."""
+def _come_too_late(api: "Api", letters: "LetterFilter") -> bool:
+    """Whether these are of one run, which has no use for them any more; looked at for a run's letters, and for a single one."""
     from mousetrap.api_client import UnknownRun
     from mousetrap.cli.tables.jobs import goes_without_lost
+    from mousetrap.shapes import RunState
 
+    if letters.run is None and len(letters.ids) != 1:
+        return False
+    found = api.letters(letters, limit=200).value.letters
+    run_id = found[0].run_id if found else None
     if run_id is None:
         return False
     try:
-        return goes_without_lost(api.run(run_id).value)
+        run = api.run(run_id).value
     except UnknownRun:
         return False
+    if not goes_without_lost(run) or run.state in (RunState.COMPLETED, RunState.CANCELLED):
+        return goes_without_lost(run)
+    # What failed after the join is waited for.
+    inside = {stage.name for stage in api.stages(run.pipeline) if stage.inside}
+    return all(letter.stage in inside for letter in found)
 
 
 def _confirm(count: int) -> None:

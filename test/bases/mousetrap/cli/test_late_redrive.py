@@ -2,21 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from mousetrap.api_client import Reply
+from mousetrap.api_client import LetterFilter, Reply
 from mousetrap.cli import main
-from mousetrap.shapes import Operation, Run, RunState
+from mousetrap.shapes import Fan, LetterLine, LetterPage, Operation, Run, RunState, Stage
+
+LATE = "the run stays as it is: it went on, or ended, without them before\n"
+OPEN = Fan(job="j", stage="list", state="closed", opened=2, total=2, done=1, lost=1)
+FIRED = replace(OPEN, state="fired")
 
 
 class _Api:
-    """Answers as an API whose run r1 has this state, and two dead letters."""
+    """Answers as an API whose run r1 is as this, and one of whose dead letters is of this stage."""
 
-    def __init__(self, state: str) -> None:
-        self._state = state
+    def __init__(self, state: str, lost: str, fans: tuple[Fan, ...]) -> None:
+        self._state, self._lost, self._fans = state, lost, fans
 
     def run(self, run_id: str) -> Reply[Run]:
         run = Run(
@@ -26,8 +31,30 @@ class _Api:
             stage="sum",
             accepted_ms=0,
             updated_ms=0,
+            fans=self._fans,
         )
         return Reply(msgspec.json.encode(run), Run)
+
+    def stages(self, _: str) -> tuple[Stage, ...]:
+        inside = {"read": ("list",)}
+        return tuple(
+            Stage(name=name, queue=name, input={}, output={}, inside=inside.get(name, ()))
+            for name in ("list", "read", "sum")
+        )
+
+    def letters(self, letters: LetterFilter, *, limit: int) -> Reply[LetterPage]:
+        found = LetterLine(
+            id="d1",
+            queue="q",
+            believed=True,
+            reason="r",
+            error_kind="E",
+            error="",
+            run_id="r1",
+            stage=self._lost,
+        )
+        page = LetterPage(letters=(found,), matched=1, seen=1, unseen=0)
+        return Reply(msgspec.json.encode(page), LetterPage)
 
     def redrive(self, *_: Any, **__: Any) -> Reply[Operation]:
         operation = Operation(
@@ -37,21 +64,32 @@ class _Api:
         return Reply(msgspec.json.encode(operation), Operation)
 
 
+@pytest.mark.parametrize("selected", [("--run", "r1"), ("d1",)], ids=["of the run", "by its id"])
 @pytest.mark.parametrize(
-    ("state", "more"),
+    ("state", "lost", "fans", "more"),
     [
-        ("failed", ""),
-        ("completed", "the run stays as it is: it went on, or ended, without them before\n"),
+        ("failed", "list", (), ""),
+        ("failed", "read", (OPEN,), ""),
+        ("failed", "sum", (FIRED,), ""),
+        ("running", "read", (FIRED,), LATE),
+        ("completed", "read", (FIRED,), LATE),
+        ("cancelled", "list", (), LATE),
     ],
 )
-def test_a_run_that_has_ended_without_them_is_not_called_repaired(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str, more: str
+def test_a_run_that_has_gone_on_without_them_is_not_called_repaired(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    state: str,
+    lost: str,
+    fans: tuple[Fan, ...],
+    more: str,
+    selected: tuple[str, ...],
 ) -> None:
     @contextmanager
     def open_api(**_: Any) -> Iterator[_Api]:
-        yield _Api(state)
+        yield _Api(state, lost, fans)
 
     monkeypatch.setattr("mousetrap.cli.dead.open_api", open_api)
 
-    assert main(["dead", "redrive", "--run", "r1"]) == 0
+    assert main(["dead", "redrive", *selected]) == 0
     assert capsys.readouterr().out == f"2 redriven\n{more}"
