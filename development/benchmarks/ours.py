@@ -40,6 +40,8 @@ ENVIRON = {
     "MOUSETRAP_QUEUE_TYPE": word("QUEUE_TYPE", "quorum"),
     "MOUSETRAP_PAYLOAD_URL": word("PAYLOAD_URL", ""),
     "MOUSETRAP_PAYLOAD_INLINE_BYTES": str(number("PAYLOAD_INLINE_BYTES", 65_536)),
+    "MOUSETRAP_METRICS": "true" if word("METRICS", "no") == "yes" else "false",
+    "MOUSETRAP_HEALTH_PORT": "0" if word("METRICS", "no") == "yes" else "",
     "MOUSETRAP_LOG_LEVEL": "WARNING",
     "MOUSETRAP_CONCURRENCY": str(number("CONCURRENCY", 100 if ORDER.handler == "sleep" else 400)),
     "MOUSETRAP_PREFETCH": str(number("PREFETCH", 400)),

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mousetrap.metrics import WORKER
 from support import blocking_worker
-from support.blocking_worker import IN_LOOP
+from support.blocking_worker import IN_LOOP, IN_THREAD
 from support.clients import NO_ONE
 from support.processes import Process
 from support.waiting import until
@@ -58,6 +58,20 @@ def test_a_worker_counts_the_jobs_that_it_does(start_worker: Start, runs: Any) -
     assert found["mousetrap_slots",] == 10
     until(lambda: series(worker)["mousetrap_connected", "broker"] == 1, "its broker has answered")
     until(lambda: series(worker)["mousetrap_heartbeat_seconds",] > 0, "the store took a heartbeat")
+
+
+def test_an_attempt_that_is_made_again_is_counted_as_two(start_worker: Start, runs: Any) -> None:
+    worker = start_worker(**ASKED)
+    runs.ended(runs.submit(IN_THREAD, "hang"))
+
+    until(lambda: series(worker)["mousetrap_runs_total", "completed", "in_thread"] == 1, "the run is counted")
+    found = series(worker)
+    assert found["mousetrap_attempts_total", "retrying", "in_thread", "do"] == 1
+    assert found["mousetrap_attempts_total", "finished", "in_thread", "do"] == 1
+    assert found["mousetrap_attempt_seconds_count", "in_thread", "do"] == 2
+    assert found["mousetrap_queue_wait_seconds_count", "in_thread", "do"] == 2
+    assert found["mousetrap_published_total", "test_in_thread"] == 1
+    assert found["mousetrap_hung_handlers",] == 1
 
 
 def test_a_worker_that_is_not_asked_has_no_metrics(start_worker: Start) -> None:
