@@ -140,7 +140,8 @@ def _head(job: Job) -> JobHead:
 
 
 def _job(head: JobHead, payload: msgspec.Raw) -> Job:
-    return Job(
+    # Python makes a dictionary of more than 15 arguments with names, which takes longer than all else here.
+    job = Job(
         v=head.v,
         id=head.id,
         run_id=head.run_id,
@@ -155,9 +156,9 @@ def _job(head: JobHead, payload: msgspec.Raw) -> Job:
         serializer=head.serializer,
         reference=head.reference,
         fans=head.fans,
-        trace=head.trace,
         payload=payload,
     )
+    return job if head.trace is msgspec.UNSET else msgspec.structs.replace(job, trace=head.trace)
 
 
 class _Versioned(msgspec.Struct):
