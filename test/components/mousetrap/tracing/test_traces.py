@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -14,14 +15,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
-from mousetrap.handlers import Context
+from mousetrap.handlers import Binding, Context
 from mousetrap.jobs import Message, TraceContext, decode, signed_message
 from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
 from mousetrap.shapes import RunState
 from mousetrap.submit_run import Submission
 from mousetrap.telemetry import log_facts
 from support import isolated_handlers
-from support.workbench import KEYRING, Workbench, a_pipeline, workbench_for
+from support.workbench import KEYRING, TIMEOUT_S, Workbench, a_pipeline, workbench_for
 
 pytestmark = pytest.mark.own_queues
 
@@ -233,6 +234,55 @@ async def test_a_run_goes_on_in_its_trace_through_a_worker_that_does_not_trace(
     assert len(Spans(exporter, run_id).traces) == 1
 
 
+async def test_a_chain_that_goes_on_in_place_is_one_trace(
+    exporter: InMemorySpanExporter, queue_url: str, store_url: str
+) -> None:
+    pipeline = replace(a_pipeline(), in_place=True)
+    async with workbench_for(pipeline, queue_url, store_url) as bench:
+        async with bench.working(bench.bind("add", at_once), bench.bind("double", at_once)):
+            await bench.ended(await bench.submit())
+        add, double = (bench.queue_of(stage) for stage in ("add", "double"))
+
+    spans = Spans(exporter)
+    assert is_child(spans.one(f"publish {double}"), spans.one(f"process {add}"))
+    assert is_child(spans.one(f"process {double}"), spans.one(f"publish {double}"))
+    assert len(spans.traces) == 1
+
+
+async def test_an_attempt_that_is_stopped_has_that_as_its_outcome(
+    exporter: InMemorySpanExporter, bench: Workbench
+) -> None:
+    entered = asyncio.Event()
+
+    async def waits(number: int) -> int:
+        entered.set()
+        await asyncio.Event().wait()
+        return number
+
+    async with bench.working(bench.bind("add", waits)):
+        run_id = await bench.submit()
+        await asyncio.wait_for(entered.wait(), TIMEOUT_S)
+        await bench.store.cancel(run_id)
+        await bench.ended(run_id)
+
+    process = Spans(exporter).one(f"process {bench.queue_of('add')}")
+    assert (process.attributes or {})["mousetrap.outcome"] == "cancelled"
+
+
+async def test_a_hook_on_errors_is_in_the_span_of_the_attempt_that_failed(
+    exporter: InMemorySpanExporter, bench: Workbench
+) -> None:
+    seen: list[int] = []
+
+    async def note(context: Context[None], error: BaseException, outcome: object) -> None:
+        seen.append(trace.get_current_span().get_span_context().span_id)
+
+    async with bench.working(bench.bind("add", fails, on_error=note)):
+        await bench.ended(await bench.submit())
+
+    assert seen == [context_of(Spans(exporter).one(f"process {bench.queue_of('add')}")).span_id]
+
+
 @pytest.mark.parametrize("count", [3, 120])
 async def test_children_are_in_the_run_s_trace_unless_there_are_too_many_for_one(
     count: int, exporter: InMemorySpanExporter, fan: Workbench
@@ -254,6 +304,42 @@ async def test_children_are_in_the_run_s_trace_unless_there_are_too_many_for_one
     else:
         assert len(spans.traces) == 1 + count
         assert all(each.parent is None and leads_to(each, finding) for each in children)
+
+
+async def test_a_fork_and_its_join_are_in_the_trace_of_their_run(
+    exporter: InMemorySpanExporter, queue_url: str, store_url: str
+) -> None:
+    mark = uuid4().hex[:8]
+    stages = (
+        Stage(name="split", queue=f"split_{mark}", input=int, output=int),
+        Stage(name="left", queue=f"left_{mark}", input=int, output=int, after="split"),
+        Stage(name="right", queue=f"right_{mark}", input=int, output=int, after="split"),
+        Stage(name="meet", queue=f"meet_{mark}", input=Both, output=int, after=All("left", "right")),
+    )
+    pipeline = Pipeline(name=f"fork_{mark}", description="A fork.", stages=stages)
+    bindings = [
+        Binding(pipeline=pipeline, stage=name, handler=at_once) for name in ("split", "left", "right")
+    ]
+    bindings.append(Binding(pipeline=pipeline, stage="meet", handler=added))
+    async with workbench_for(pipeline, queue_url, store_url) as bench, bench.working(*bindings):
+        run = await bench.ended(await bench.submit())
+
+    spans = Spans(exporter)
+    split, meet = spans.one(f"process split_{mark}"), spans.one(f"process meet_{mark}")
+    assert (run.result, len(spans.traces)) == (6, 1)
+    for name in ("left", "right"):
+        sent = spans.one(f"publish {name}_{mark}")
+        assert is_child(sent, split) and is_child(spans.one(f"process {name}_{mark}"), sent)
+    assert is_child(meet, split) and len(meet.links) == 1
+
+
+class Both(msgspec.Struct):
+    left: int
+    right: int
+
+
+async def added(both: Both) -> int:
+    return both.left + both.right
 
 
 async def find(count: int) -> AsyncIterator[int]:
