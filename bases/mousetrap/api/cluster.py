@@ -20,9 +20,7 @@ router = APIRouter(tags=["workers"], route_class=Route)
 )
 async def show_cluster(facts: WithQueueFacts) -> shapes.Cluster:
     """Workers, what they can run and run, what waits, and what each stage did in the last hour."""
-    look = await facts.look()
-    stages = [stage for queue in look.queues for stage in queue.stages]
-    return _cluster(look, await facts.minutes.of_stages(stages, 1))
+    return _cluster(await facts.look(), await facts.last_hour())
 
 
 def _cluster(look: Look, minutes: Mapping[str, tuple[shapes.Minute, ...]]) -> shapes.Cluster:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from mousetrap import shapes
 from mousetrap.jobs import Backlog, Queue, Unroutable, dead_queue
@@ -16,6 +16,10 @@ from mousetrap.worker_registry import WorkerRegistry
 
 #: Queues that are looked at at a time: on RabbitMQ each opens two channels.
 _AT_A_TIME = 8
+#: Seconds for which an answer is kept to be shared, at most.
+_KEPT_S = 10.0
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class _Depth:
 class QueueFacts:
     """Looks at queues: the broker, the workers' beats, and what they noted and counted.
 
-    All who ask within a second share one look at all queues. It raises what broker and store raise.
+    All who ask the same within a second share one look. It raises what broker and store raise.
     """
 
     def __init__(
@@ -52,8 +56,8 @@ class QueueFacts:
         self._store = store
         self._registry = registry
         self.minutes = Minutes(registry.client, registry.place)
-        self._looking: asyncio.Task[Look] | None = None
-        self._began = 0.0
+        #: What was asked, with when: all that a process is asked for within some seconds.
+        self._asking: dict[tuple[str, ...], tuple[float, asyncio.Task[Any]]] = {}
 
     def stages(self) -> Mapping[str, tuple[str, ...]]:
         """The stages of each known queue, as `pipeline.stage`."""
@@ -63,14 +67,28 @@ class QueueFacts:
                 found[stage.queue] = (*found.get(stage.queue, ()), f"{name}.{stage.name}")
         return found
 
-    async def look(self, stale: float = 1.0) -> Look:
-        """All known queues, by name; a look that began within `stale` seconds is shared."""
+    async def look(self, queues: Sequence[str] | None = None, *, stale: float = 1.0) -> Look:
+        """These queues, or all known ones by name; a look that began within `stale` seconds is shared."""
+        names = tuple(sorted(self.stages()) if queues is None else queues)
+        return await self._shared(("queues", *names), stale, lambda: self.look_at(names))
+
+    async def last_hour(self) -> Mapping[str, tuple[shapes.Minute, ...]]:
+        """The minutes of all known stages in the last hour; shared as above."""
+        stages = sorted(stage for names in self.stages().values() for stage in names)
+        return await self._shared(("hour", *stages), 1.0, lambda: self.minutes.of_stages(stages, 1))
+
+    async def _shared(
+        self, what: tuple[str, ...], stale: float, ask: Callable[[], Coroutine[Any, Any, Value]]
+    ) -> Value:
         now = time.monotonic()
-        if self._looking is None or _failed(self._looking) or now - self._began > stale:
-            self._began = now
-            self._looking = asyncio.create_task(self.look_at(sorted(self.stages())))
-            self._looking.add_done_callback(_failed)
-        return await asyncio.shield(self._looking)
+        began, asking = self._asking.get(what, (now, None))
+        if asking is None or _failed(asking) or now - began > stale:
+            # Those that no caller can share any more go, so that there are no more than are asked for within some seconds.
+            self._asking = {key: it for key, it in self._asking.items() if now - it[0] < _KEPT_S}
+            asking = asyncio.create_task(ask())
+            asking.add_done_callback(_failed)
+            self._asking[what] = now, asking
+        return await asyncio.shield(asking)
 
     async def look_at(self, queues: Sequence[str]) -> Look:
         """These queues, now."""
@@ -92,9 +110,8 @@ class QueueFacts:
         return Look(tuple(shown), workers, recent)
 
     async def aclose(self) -> None:
-        """Ends a look that is under way."""
-        if self._looking is not None:
-            await end_tasks(self._looking)
+        """Ends the looks that are under way."""
+        await end_tasks(*(asking for _, asking in self._asking.values()))
 
     async def _depth(self, queue: str, at_a_time: asyncio.Semaphore) -> _Depth:
         async with at_a_time:
@@ -161,6 +178,6 @@ async def _together(*asked: Awaitable[Any]) -> Sequence[Any]:
         await end_tasks(*tasks)
 
 
-def _failed(looking: "asyncio.Task[Look]") -> bool:
+def _failed(looking: "asyncio.Task[Any]") -> bool:
     """Whether it ended with an error, which counts as seen now."""
     return looking.done() and (looking.cancelled() or looking.exception() is not None)

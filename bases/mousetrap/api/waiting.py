@@ -11,6 +11,7 @@ from mousetrap.api.access import may_read
 from mousetrap.api.known import KnownRun
 from mousetrap.api.problems import NO_ACCESS, Kind, refusals
 from mousetrap.api.put_aside import put_aside
+from mousetrap.api.queue_facts import Look
 from mousetrap.api.routes import Route
 from mousetrap.api.services import Services, WithServices
 from mousetrap.jobs import QueueUnreachable, Unroutable
@@ -45,16 +46,13 @@ async def _facts(run: StoredRun, services: Services, *, local: bool) -> Facts:
     if run.state.ended:
         return _facts_of(run)
     store = services.store
-    jobs, unpublished_ms, workers, letter = await asyncio.gather(
-        _open_jobs(run, services),
-        store.unpublished_since(run.id),
-        services.registry.workers(),
-        put_aside(run, services),
+    jobs, unpublished_ms, letter = await asyncio.gather(
+        _open_jobs(run, services), store.unpublished_since(run.id), put_aside(run, services)
     )
     pipeline = services.pipelines.get(run.pipeline)
     queues = sorted({name for job in jobs if (name := _queue_of(pipeline, job.stage))})
-    found, broker = await _look(services, queues, local=local)
-    by_name = {queue.name: queue for queue in found}
+    look, broker = await _look(services, queues, local=local)
+    by_name = {queue.name: queue for queue in look.queues} if look else {}
     places = (
         PlaceAt(job=job, queue_name=name, queue=by_name.get(name))
         for job in jobs
@@ -68,7 +66,7 @@ async def _facts(run: StoredRun, services: Services, *, local: bool) -> Facts:
         letter=letter,
         places=tuple(places),
         fan=next((fan for fan in run.fans if fan.state != "fired"), None),
-        workers=workers,
+        workers=look.workers if look else await services.registry.workers(),
     )
 
 
@@ -88,20 +86,18 @@ def _facts_of(run: StoredRun, **more: object) -> Facts:
     return Facts(**{**known, **more})  # type: ignore[arg-type]
 
 
-async def _look(
-    services: Services, queues: Sequence[str], *, local: bool
-) -> tuple[Sequence[shapes.Queue], str]:
-    """The queues, or why the broker cannot be asked: that costs the answer this alone."""
+async def _look(services: Services, queues: Sequence[str], *, local: bool) -> tuple[Look | None, str]:
+    """What is known of the queues and the workers, or why the broker cannot be asked: that costs the answer this alone."""
     try:
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
-            if not queues:
-                await services.queue.check()
-                return (), ""
-            return (await services.queue_facts.look_at(queues)).queues, ""
+            if queues:
+                return await services.queue_facts.look(queues), ""
+            await services.queue.check()
+            return None, ""
     except (QueueUnreachable, Unroutable) as error:
-        return (), str(error) if local else error.outside()
+        return None, str(error) if local else error.outside()
     except TimeoutError:
-        return (), f"the broker did not answer in {_LOOK_TIMEOUT_S:g} s"
+        return None, f"the broker did not answer in {_LOOK_TIMEOUT_S:g} s"
 
 
 async def _open_jobs(run: StoredRun, services: Services) -> Sequence[JobAt]:

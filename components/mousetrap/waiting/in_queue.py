@@ -7,6 +7,8 @@ from mousetrap.shapes import Queue, Reason, WaitsFor, Worker
 from mousetrap.waiting.facts import Facts, PlaceAt
 from mousetrap.waiting.words import ago, reason, span
 
+#: Attempts that the evidence lists.
+_LISTED = 5
 _SERVING = ("serving", "waiting", "stuck")
 
 
@@ -71,17 +73,32 @@ def _taken_soon(facts: Facts, place: PlaceAt, queue: Queue, serving: Sequence[Wo
     if not serving:
         text = f"It is in {queue.name}; {queue.consumers} take from it, and none of them sends a heartbeat."
         return reason(WaitsFor.QUEUE, text, facts, since_ms, evidence, "mousetrap workers")
-    rate = "" if left_s is None else f"; at the rate of the last five minutes they take {span(left_s)}"
     text = (
-        f"All {slots} slots of {queue.name} are busy; {queue.ready} wait there, this one among them or held by a worker, the oldest "
-        f"for {span(queue.oldest_seconds)}{rate}."
+        f"All {slots} slots of the workers of {queue.name} are busy, and a worker holds it until one is free."
     )
-    return reason(WaitsFor.SLOT, text, facts, since_ms, evidence, "mousetrap queues")
+    if queue.ready:
+        rate = "" if left_s is None else f"; at the rate of the last five minutes they take {span(left_s)}"
+        text = (
+            f"All {slots} slots of the workers of {queue.name} are busy; {queue.ready} wait there, this one among them or held by a "
+            f"worker, the oldest for {span(queue.oldest_seconds)}{rate}."
+        )
+    evidence["runs_there"] = _oldest(serving)
+    return reason(WaitsFor.SLOT, text, facts, since_ms, evidence, "mousetrap workers")
+
+
+def _oldest(workers: Sequence[Worker]) -> list[dict[str, Any]]:
+    """What has run for longest in them, which is not always of the same stage."""
+    found = [(job, worker.name) for worker in workers for job in worker.doing]
+    found.sort(key=lambda it: -it[0].seconds)
+    return [
+        {"run_id": job.run_id, "stage": job.stage, "seconds": round(job.seconds, 1), "worker": name}
+        for job, name in found[:_LISTED]
+    ]
 
 
 def _estimate_s(queue: Queue) -> float | None:
     """How long what waits takes, at the rate at which jobs began; None where none did."""
-    return 60 * queue.ready / queue.out_per_minute if queue.out_per_minute else None
+    return 60 * queue.ready / queue.out_per_minute if queue.ready and queue.out_per_minute else None
 
 
 def _numbers(place: PlaceAt) -> dict[str, Any]:

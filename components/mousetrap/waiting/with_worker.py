@@ -37,7 +37,7 @@ def with_worker(facts: Facts, place: PlaceAt) -> Reason:
             f"mousetrap show {facts.run_id}",
         )
     text = f"It does not wait: worker {job.worker} has attempt {job.attempt} of {job.stage} since {ago(facts, job.since_ms)}."
-    return reason(WaitsFor.RUNNING, text, facts, job.since_ms, evidence, "mousetrap workers")
+    return reason(WaitsFor.RUNNING, text, facts, job.since_ms, evidence)
 
 
 def _takeover(facts: Facts, place: PlaceAt, evidence: Mapping[str, object], seen_ms: int) -> Reason:

@@ -11,6 +11,8 @@ from mousetrap.shapes import Reason, Waiting, WaitsFor
 def waiting_lines(waiting: Waiting) -> RenderableType:
     """What the run waits for, what it will meet after that, and what to do; where its message is a dead letter, the head has that."""
     lines = Table.grid(padding=(0, 2))
+    lines.add_column(min_width=len("pipeline"))  # as the head above it
+    lines.add_column()
     reasons = [it for it in (waiting.headline, *waiting.also) if it.kind != WaitsFor.PUT_ASIDE]
     for number, reason in enumerate(reasons):
         lines.add_row(_name(waiting, number), _shown(reason))
@@ -25,6 +27,7 @@ def _name(waiting: Waiting, number: int) -> str:
 
 def _shown(reason: Reason) -> Text:
     text = Text(reason.text, "yellow" if reason.kind not in (WaitsFor.RUNNING, WaitsFor.CHILDREN) else "")
-    age = f" ({about(reason.age_seconds)})" if reason.age_seconds is not None else ""
+    has_age = reason.age_seconds is not None and reason.kind != WaitsFor.RUNNING
+    age = f" (for {about(reason.age_seconds or 0.0)})" if has_age else ""
     text.append(age, "dim")
     return text.append(f"\n{reason.advice}", "bold") if reason.advice else text

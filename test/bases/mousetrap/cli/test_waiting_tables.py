@@ -26,11 +26,11 @@ def waiting(*reasons: Reason, waits: bool = True) -> Waiting:
 
 def test_a_run_that_waits_shows_why_and_what_to_do() -> None:
     assert shown(waiting_lines(waiting(NO_WORKER, CHILDREN))) == (
-        "waits  No worker serves data_processing; the last one, host-4711-9f3c, is stale\n"
-        "       and was seen 3 min ago. (3 min)\n"
-        "       mousetrap worker TARGET, with the handler of earthquakes.process\n"
-        "also   It waits for the jobs that find opened: 7 of 10 done.\n"
-        "       mousetrap jobs r"
+        "waits     No worker serves data_processing; the last one, host-4711-9f3c, is\n"
+        "          stale and was seen 3 min ago. (for 3 min)\n"
+        "          mousetrap worker TARGET, with the handler of earthquakes.process\n"
+        "also      It waits for the jobs that find opened: 7 of 10 done.\n"
+        "          mousetrap jobs r"
     )
 
 
@@ -41,7 +41,7 @@ def test_a_run_that_a_worker_has_is_shown_as_that() -> None:
         evidence={},
     )
 
-    assert shown(waiting_lines(waiting(runs, waits=False))).startswith("runs  It does not wait")
+    assert shown(waiting_lines(waiting(runs, waits=False))).startswith("runs      It does not wait")
 
 
 def test_what_the_head_shows_is_not_repeated() -> None:

@@ -52,14 +52,19 @@ CASES = {
         facts(workers=(a_worker(running=2),)),
         "slot",
         (
-            "All 2 slots of fetches are busy; 3 wait there, this one among them or held by a worker, the oldest for 41 s; at the rate of "
+            "All 2 slots of the workers of fetches are busy; 3 wait there, this one among them or held by a worker, the oldest for 41 s; at the rate of "
             "the last five minutes they take 30 s."
         ),
     ),
     "busy, and none began": (
         facts(queue=a_queue(out_per_minute=0.0), workers=(a_worker(running=2),)),
         "slot",
-        "All 2 slots of fetches are busy; 3 wait there, this one among them or held by a worker, the oldest for 41 s.",
+        "All 2 slots of the workers of fetches are busy; 3 wait there, this one among them or held by a worker, the oldest for 41 s.",
+    ),
+    "busy, and a worker holds it": (
+        facts(queue=a_queue(ready=0), workers=(a_worker(running=2),)),
+        "slot",
+        "All 2 slots of the workers of fetches are busy, and a worker holds it until one is free.",
     ),
     "no worker": (
         facts(queue=a_queue(consumers=0), workers=()),
