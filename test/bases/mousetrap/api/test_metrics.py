@@ -1,6 +1,7 @@
 """Tests who gets the API's numbers, and what is in them."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -140,6 +141,23 @@ def test_the_scope_read_opens_the_metrics(
 @pytest.mark.servers
 def test_an_api_that_is_not_asked_has_no_metrics(api: httpx.Client) -> None:
     assert api.get("/metrics").status_code == 404
+
+
+_MADE = """
+import sys
+from mousetrap.api import create_app
+from mousetrap.catalogue import PIPELINES
+from mousetrap.settings import Settings
+create_app(Settings(), PIPELINES)
+print("prometheus_client" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_an_api_that_is_not_asked_does_not_load_the_library() -> None:
+    made = subprocess.run([sys.executable, "-c", _MADE], check=True, capture_output=True, text=True)
+
+    assert made.stdout == "False\n"
 
 
 def test_a_missing_library_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
