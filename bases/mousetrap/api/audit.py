@@ -111,7 +111,8 @@ WithAudit = Annotated[Audit, Depends(_audit)]
 
 def note_end(trail: AuditTrail, operation: Operation) -> None:
     """Records the end of an operation, as an act of its caller like its begin."""
-    what = {"operation": operation.id, "stale": operation.stale, "failed": operation.failed}
+    others = {"stale": operation.stale, "failed": operation.failed}
+    what = {"operation": operation.id, **{name: count for name, count in others.items() if count}}
     entry = AuditEntry(
         at_ms=operation.ended_ms or operation.updated_ms,
         who=operation.who,

@@ -149,7 +149,7 @@ async def begin_operation(
         is_known = key is not None and await services.operations.get(operation_id) is not None
         created = not is_known and await services.carrier.begin(operation_id, plan)
         operation = await _known(operation_id, services.operations)
-        if (operation.filter, operation.begin or "") != (plan.filter, plan.begin):
+        if not created and not await _is_same(plan, services.operations, operation_id):
             raise Problem(Kind.OPERATION_CONFLICT, "send another Idempotency-Key with another filter")
         act.outcome = "done" if operation.state == "done" else "accepted"
         act.count = "unknown" if operation.finding else operation.matched
@@ -159,6 +159,12 @@ async def begin_operation(
         **({} if created else {"Idempotent-Replayed": "true"}),
     }
     return Response(_operation.dump_json(operation), 202, headers, "application/json")
+
+
+async def _is_same(plan: Plan, operations: Operations, operation_id: str) -> bool:
+    """Whether the operation of this id was asked to do the same."""
+    first = await operations.plan(operation_id)
+    return first is not None and (first.filter, first.begin) == (plan.filter, plan.begin)
 
 
 async def _known(operation_id: str, operations: Operations) -> Operation:

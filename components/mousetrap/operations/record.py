@@ -8,6 +8,9 @@ import msgspec
 from mousetrap.shapes import Operation, OperationFailure, OperationKind
 from mousetrap.signing import Keyring
 
+#: Ids of letters that are shown of a filter.
+_MAX_SHOWN_IDS = 20
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What an operation was asked to do. It does not change, and is signed: the store alone can start none."""
@@ -94,7 +97,7 @@ def _operation(operation_id: str, row: Mapping[str, bytes]) -> Operation:
         id=operation_id,
         kind=plan.kind,
         state=state,
-        filter=plan.filter,
+        filter=_shown(plan.filter),
         begin=plan.begin or None,
         rate=plan.rate,
         limit=plan.limit or None,
@@ -110,6 +113,14 @@ def _operation(operation_id: str, row: Mapping[str, bytes]) -> Operation:
         updated_ms=int(row["updated_ms"]),
         ended_ms=int(row["ended_ms"]) if "ended_ms" in row else None,
     )
+
+
+def _shown(filter: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The filter; of many ids the first ones, and how many more."""
+    ids = filter.get("ids", ())
+    if len(ids) <= _MAX_SHOWN_IDS:
+        return filter
+    return {**filter, "ids": [*ids[:_MAX_SHOWN_IDS], f"and {len(ids) - _MAX_SHOWN_IDS} more"]}
 
 
 def _about(operation_id: str) -> tuple[str, str]:

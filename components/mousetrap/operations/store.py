@@ -28,6 +28,8 @@ MOST_LISTED, MOST_OPEN = 1_000, 100
 LEASE_S = 10.0
 #: An entry of the index without a record is of a request that died in between, or is about to record it.
 _STRAY_MS = 60_000
+#: Records read in one round trip.
+_CHUNK = 50
 _LIBRARY = Library.read("mousetrap_operations", "mousetrap.operations", ["operations.lua"])
 _INDEX, _OPEN = "mousetrap:operations", "mousetrap:operations:open"
 
@@ -100,20 +102,19 @@ class Operations:
     async def page(self, *, limit: int, after: str | None = None, state: str | None = None) -> OperationPage:
         """Operations from before the one that `after` names, newest first."""
         bounds = (f"({after}" if after else "(:", "[0", "BYLEX", "REV")
-        with reaching(self._place):
-            members = [
-                it.decode(errors="replace") for it in await self._client.call("ZRANGE", _INDEX, *bounds)
-            ]
-            looks = [("HGETALL", _keys(_id_of(member))[0]) for member in members]
-            rows = await self._client.pipeline(looks)
         found: list[Operation] = []
-        for member, row in zip(members, rows, strict=True):
-            if len(found) == limit:
-                return OperationPage(operations=tuple(found), next=after)
-            after = member
-            shown = None if isinstance(row, ReplyError) else read_operation(_id_of(member), _by_name(row))
-            if shown is not None and state in (None, shown.state):
-                found.append(shown)
+        with reaching(self._place):
+            members = await self._client.call("ZRANGE", _INDEX, *bounds)
+            for first in range(0, len(members), _CHUNK):
+                some = [it.decode(errors="replace") for it in members[first : first + _CHUNK]]
+                rows = await self._client.pipeline([("HGETALL", _keys(_id_of(it))[0]) for it in some])
+                for member, row in zip(some, rows, strict=True):
+                    if len(found) == limit:
+                        return OperationPage(operations=tuple(found), next=after)
+                    after = member
+                    shown = None if isinstance(row, ReplyError) else _read(member, row)
+                    if shown is not None and state in (None, shown.state):
+                        found.append(shown)
         return OperationPage(operations=tuple(found))
 
     async def open_ids(self) -> list[str]:
@@ -207,6 +208,10 @@ def _text(number: int | None) -> str:
 def _keys(operation_id: str) -> list[str]:
     key = f"mousetrap:{{operation:{operation_id}}}"
     return [key, f"{key}:targets", f"{key}:lease"]
+
+
+def _read(member: str, row: Sequence[bytes]) -> Operation | None:
+    return read_operation(_id_of(member), _by_name(row))
 
 
 def _id_of(member: str) -> str:

@@ -11,7 +11,7 @@ from mousetrap.cli.tables.style import coloured, moment
 from mousetrap.shapes import AuditEntry, AuditPage
 
 #: Characters from which on a value is cut, and what is kept of it.
-_LONG, _BEGINNING = 25, 8
+_LONG, _BEGINNING = 25, 14
 #: So that the second line begins where the first one names who.
 _INDENT = len("12:00:00  ")
 
@@ -44,5 +44,5 @@ def _fact(name: str, value: Any) -> str:
     if isinstance(value, list):
         return f"{len(value)} {name}" if len(value) > 1 else f"{name} {value[0]}"
     text = str(value)
-    # An id is known by its beginning, and all of it would take half of the line.
+    # An id is known by its beginning, of which the first twelve characters are its time.
     return f"{name.replace('_', ' ')} {text if len(text) < _LONG else f'{text[:_BEGINNING]}…'}"

@@ -242,3 +242,33 @@ def test_an_api_that_is_killed_in_the_middle_leaves_the_rest_to_another(
     assert counts(operation) == (60, 60, 0, 0, 0)
     assert other_api.get("/dead").json()["matched"] == 0
     assert len(taken(queue_url, 60)) == 60
+
+
+def test_an_api_that_is_killed_while_it_repeats_runs_leaves_the_rest_to_another(
+    start_api: StartApi, store_url: str, queue_url: str, worker: Any
+) -> None:
+    """Each run is repeated once, whichever API did it."""
+    settings = {"MOUSETRAP_BROKER_URL": queue_url, "MOUSETRAP_SIGNING_KEYS": "off"}
+    one, api = start_api(**settings)
+    _, other_api = start_api(**settings)
+    first = [api.post(RUNS).json()["run_id"] for _ in range(40)]
+    for run_id in first:
+        worker.complete(run_id, {})
+    begun = api.post("/runs/rerun", json={"state": "completed", "rate": 20})
+    until(lambda: api.get(begun.headers["Location"]).json()["done"] >= 5, "some runs are repeated")
+
+    os.kill(one.pid, signal.SIGKILL)
+    operation = ended(other_api, begun)
+
+    assert counts(operation) == (40, 40, 0, 0, 0)
+    runs = other_api.get("/runs", params={"limit": 200}).json()["runs"]
+    again = [other_api.get(f"/runs/{run['id']}").json()["rerun_of"] for run in runs if run["id"] not in first]
+    assert sorted(again) == sorted(first)
+
+
+def test_many_ids_make_no_long_answer(api: httpx.Client) -> None:
+    begun = api.post("/dead/redrive", json={"ids": [f"{number:0200}" for number in range(1000)]})
+
+    ids = ended(api, begun)["filter"]["ids"]
+
+    assert (len(ids), ids[-1]) == (21, "and 980 more")
