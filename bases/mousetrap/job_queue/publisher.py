@@ -119,6 +119,8 @@ class Publisher:
     ) -> None:
         #: What each new connection declares. It grows where queues are declared when they are first named.
         self.topology = topology
+        #: Looks for a queue that another process declared, and makes it a part of the topology. Raises Unroutable.
+        self.learn: Callable[[str], Awaitable[None]] = _unknown
         self._deadline = deadline
         self._status = status
         self._why_full = why_full
@@ -135,6 +137,9 @@ class Publisher:
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         """Returns once the broker has the message. Raises as `Queue.publish` does."""
         check_delay(after)
+        if after and queue not in self.topology.names:
+            # The ladder takes any: a missing queue would show only at its end.
+            await self.learn(queue)
         try:
             await until_settled(lambda settled: self._begin(queue, message, after, settled))
         except QueueFull as error:
@@ -146,7 +151,7 @@ class Publisher:
         self._begin(queue, message, 0.0, settled)
 
     def _begin(self, queue: str, message: Message, after: float, settled: Settled) -> Pending:
-        exchange, key = (JOBS, queue) if not after else self._way_down(queue, after)
+        exchange, key = (JOBS, queue) if not after else delay_ladder.way_down(queue, after)
         pending = Pending(
             settled=settled,
             queue=queue,
@@ -179,12 +184,6 @@ class Publisher:
             self._give_up(pending, "before the queue was closed")
         if self._timer is not None:
             self._timer.cancel()
-
-    def _way_down(self, queue: str, after: float) -> tuple[str, str]:
-        """The exchange and the key that delay a message. The ladder takes any: a missing queue would show only at its end."""
-        if queue not in self.topology.names:
-            raise unroutable(queue)
-        return delay_ladder.way_down(queue, after)
 
     def _send_waiting(self) -> None:
         """Sends what waits, oldest first, as far as channel, broker and room in flight allow."""
@@ -289,3 +288,7 @@ class Publisher:
         if self._wire.blocked:
             return BLOCKED
         return "it confirms too slowly: add brokers, or publish less"
+
+
+async def _unknown(queue: str) -> None:
+    raise unroutable(queue)

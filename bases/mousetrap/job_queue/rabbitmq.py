@@ -75,6 +75,7 @@ class RabbitQueue:
             self._status,
             self._limit_reached,
         )
+        self._publisher.learn = self._learn
         self.publish, self.post = self._publisher.publish, self._publisher.post
         self._consumer = Consumer(
             needed, lambda: address.parameters(broker, f"{process} consume", options), self._status
@@ -132,6 +133,11 @@ class RabbitQueue:
         await self._puller.close()
         await self._consumer.close()
         await self._publisher.close()
+
+    async def _learn(self, queue: str) -> None:
+        """Takes a queue that another process declared for one of ours. Raises Unroutable where there is none."""
+        await self._declared(queue)
+        await self._declare(queue)
 
     async def _declare(self, queue: str) -> None:
         try:

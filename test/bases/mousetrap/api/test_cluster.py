@@ -30,9 +30,9 @@ def queue(api: httpx.Client, name: str) -> dict[str, Any]:
     return shown
 
 
-def submit(api: httpx.Client, how: str = "done", mark: object = "") -> str:
+def submit(api: httpx.Client, how: str = "done", mark: object = "", **options: str) -> str:
     body = {"how": how, "mark": str(mark)}
-    answer = api.post(RUNS, json=body)
+    answer = api.post(RUNS, json=body, params=options)
     assert answer.status_code == 202, answer.text
     run_id: str = answer.json()["run_id"]
     return run_id
@@ -43,17 +43,18 @@ def test_a_queue_shows_who_takes_from_it_what_waits_and_how_fast(
 ) -> None:
     start_waiting()
     submit(api, "fail")
+    submit(api, delay="3600")
     for _ in range(3):
         submit(api, "hold", tmp_path / "mark")
 
     shown = until(
-        lambda: (it := queue(api, "waiting_do"))["running"] and it["ready"] and it["delayed"] and it,
+        lambda: (it := queue(api, "waiting_do"))["running"] and it["ready"] and it["delayed"] == 2 and it,
         "one runs, the others wait",
     )
 
     assert (shown["name"], shown["stages"], shown["missing"]) == ("waiting_do", ["single.do"], False)
     # One runs, and the worker has at most one more of them in its hands.
-    assert (shown["running"], shown["delayed"], shown["dead"]) == (1, 1, 0)
+    assert (shown["running"], shown["delayed"], shown["dead"]) == (1, 2, 0)
     assert shown["ready"] in (1, 2)
     assert (shown["consumers"], shown["workers"], shown["slots"]) == (1, 1, 1)
     assert shown["oldest_seconds"] >= 0

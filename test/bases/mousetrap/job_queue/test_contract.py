@@ -446,6 +446,24 @@ async def publishes(queue: Queue, work: str) -> bool:
 
 
 @pytest.mark.parametrize("after", [0.0, 0.5])
+@pytest.mark.parametrize("own", [True, False], ids=["with queues of its own", "without any"])
+async def test_a_queue_of_another_process_takes_messages_delayed_ones_too(
+    queue_url: str, work: str, after: float, own: bool
+) -> None:
+    async with (
+        connect(queue_url, [work], name="worker") as worker,
+        connect(queue_url, [f"{work}_other"] if own else [], name="api") as api,
+    ):
+        await connected(worker, work)
+        await eventually(lambda: api.count_ready(work), 0)
+        await api.publish(work, Message("m", b"x"), after=after)
+
+        inbox = Inbox()
+        await worker.consume(work, 1, inbox)
+        assert await inbox.acknowledge(1) == ["m"]
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5])
 async def test_a_queue_that_is_not_there_is_an_error_and_never_silence(
     queue_url: str, work: str, after: float
 ) -> None:
