@@ -20,6 +20,7 @@ from mousetrap.store_client import open_client
 from mousetrap.telemetry import AttemptFacts, KeptLine, LineKeeper, belongs_to
 from support import isolated_handlers
 from support.ports import closed_port
+from support.valkey_cluster import ValkeyCluster
 from support.workbench import TIMEOUT_S, Workbench
 
 LIBRARY = logging.getLogger("a.library")
@@ -86,6 +87,17 @@ async def test_lines_are_read_by_page_and_level(store_url: str) -> None:
     assert (one.stage, one.job, one.attempt, one.worker, one.logger) == ("add", "j1", 1, "w1", "app")
     assert (await page_of(store_url, run, after=99)).lines == ()
     assert await page_of(store_url, a_run()) == LogPage(lines=(), next=None)
+
+
+async def test_lines_of_many_runs_are_kept_on_a_cluster(valkey_cluster: ValkeyCluster) -> None:
+    runs = [a_run() for _ in range(150)]
+    async with logs_at(valkey_cluster.url) as logs:
+        for run in runs:
+            logs.add(line(run, f"of {run}"))
+        await logs.write_all()
+
+    pages = [await page_of(valkey_cluster.url, run) for run in runs]
+    assert [[it.message for it in page.lines] for page in pages] == [[f"of {run}"] for run in runs]
 
 
 async def test_the_newest_lines_of_a_run_stay_whatever_is_logged(store_url: str) -> None:

@@ -381,6 +381,21 @@ async def test_a_line_that_a_handler_causes_has_the_ids_of_its_span(
     assert seen[0]["trace_id"] == f"{ids.trace_id:032x}" and seen[0]["span_id"] == f"{ids.span_id:016x}"
 
 
+async def test_a_run_that_no_tracing_process_accepted_is_one_trace_from_its_first_attempt_on(
+    exporter: InMemorySpanExporter, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setattr(trace, "_TRACER_PROVIDER", None)
+        run_id = await bench.submit()
+    async with bench.working(bench.bind("add", flaky), bench.bind("double", plain)):
+        await bench.ended(run_id)
+
+    spans = Spans(exporter, run_id)
+    first, second = spans.named(f"process {bench.queue_of('add')}")
+    assert first.parent is None and is_child(second, first) and leads_to(second, first)
+    assert len(spans.traces) == 1
+
+
 async def test_without_a_provider_no_message_has_a_trace(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
