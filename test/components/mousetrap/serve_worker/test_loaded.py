@@ -18,7 +18,17 @@ from support.workbench import Workbench
 pytestmark = pytest.mark.servers
 
 #: Client libraries that the bricks do without, and what only other edges need.
-HEAVY = {"redis", "valkey", "fastapi", "httpx", "polars", "prometheus_client", "pydantic", "sqlalchemy"}
+HEAVY = {
+    "redis",
+    "valkey",
+    "opentelemetry",
+    "fastapi",
+    "httpx",
+    "polars",
+    "prometheus_client",
+    "pydantic",
+    "sqlalchemy",
+}
 #: Of Python's own, what only a health port, an isolated handler, a wrong setting or a list of packages needs: 3 MiB together.
 UNUSED = {"http", "email", "html", "zipfile", "tempfile", "pickle", "difflib"}
 
