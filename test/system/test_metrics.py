@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mousetrap.api_keys import new_key
+from mousetrap.earthquakes import EARTHQUAKES
 from support.expressions import board_expressions, rules, vectors
 from support.feed import Feed
 from support.processes import Process
@@ -15,6 +16,7 @@ from support.prometheus import Prometheus, scraping
 from support.stack import Stack
 from support.waiting import until
 
+RUNS = f"/pipelines/{EARTHQUAKES.name}/runs"
 READ, READ_ENTRY = new_key("prometheus", ["read"], bytes(32))
 ALL, ALL_ENTRY = new_key("operator", ["read", "run", "operate"], bytes(range(32)))
 COUNTED = {"MOUSETRAP_METRICS": "true", "MOUSETRAP_HEALTH_PORT": "0", "MOUSETRAP_HEALTH_LINE_SECONDS": "1"}
@@ -44,6 +46,11 @@ def place_of(worker: Process) -> str:
     return line.partition("endpoint: http://")[2].partition("/health")[0]
 
 
+def firing(prometheus: Prometheus) -> set[str]:
+    """The alerts that fire."""
+    return {alert["metric"]["alertname"] for alert in prometheus.query('ALERTS{alertstate="firing"}')}
+
+
 @pytest.mark.long
 def test_every_expression_of_rules_and_board_has_series_during_a_run(
     counted: Counted, tmp_path: Path
@@ -70,6 +77,10 @@ def test_every_expression_of_rules_and_board_has_series_during_a_run(
         for expression in [*board_expressions(), *(rule["expr"] for rule in rules())]:
             for vector in vectors(expression):
                 until(partial(prometheus.query, vector), f"{vector} has series")
-        assert not [
-            alert for alert in prometheus.query("ALERTS") if alert["metric"]["alertstate"] == "firing"
-        ]
+        assert firing(prometheus) == set()
+
+        counted.api.post(RUNS, json={"url": "http://10.0.0.1/not-allowed"}).raise_for_status()
+        until(lambda: "MousetrapDeadLetters" in firing(prometheus), "the alert of the dead letter fires")
+        (letters,) = prometheus.query("sum by (queue, reason) (mousetrap_dead_letters_total) > 0")
+        assert letters["metric"] == {"queue": "start_fetch", "reason": "not-retryable"}
+        assert prometheus.query('sum(mousetrap_runs_total{outcome="failed"}) == 1')
