@@ -300,6 +300,12 @@ class StoreServer:
         members = [member for member, _ in self._at(key, _Sorted).in_order()]
         return self._zrem(key, *members[_integer(first) : _integer(last) + 1 or None])
 
+    def _zremrangebyscore(self, key: bytes, first: bytes, last: bytes) -> int:
+        return self._zrem(key, *self._zrange(key, first, last, b"BYSCORE"))
+
+    def _zcount(self, key: bytes, first: bytes, last: bytes) -> int:
+        return len(self._zrange(key, first, last, b"BYSCORE"))
+
     def _zcard(self, key: bytes) -> int:
         return len(self._at(key, _Sorted))
 

@@ -127,6 +127,34 @@ def test_the_stand_in_answers_as_the_real_server_does(
     answers_alike()
 
 
+_BY_SCORE = (
+    ("ZADD", "z", 1, "a", 2, "b", 3, "c", 4, "d"),
+    ("ZCOUNT", "z", 2, "+inf"),
+    ("ZREMRANGEBYSCORE", "z", "-inf", 2),
+    ("ZREMRANGEBYSCORE", "z", "-inf", 2),
+    ("ZCOUNT", "z", "-inf", "+inf"),
+    ("ZREMRANGEBYRANK", "z", 1, -1),
+    ("ZRANGE", "z", 0, -1),
+    ("ZCOUNT", "nothing", 0, 1),
+    ("ZREMRANGEBYSCORE", "z", 0, 9),
+    ("EXISTS", "z"),
+)
+
+
+@pytest.mark.servers
+def test_the_stand_in_counts_and_removes_by_score_as_the_real_server_does(private_url: str) -> None:
+    async def really() -> list[Any]:
+        client = open_client(administrator(private_url), None)
+        try:
+            return [await client.call(*command) for command in _BY_SCORE]
+        finally:
+            await client.close()
+
+    simulated = StoreServer(lambda: EPOCH_MS)
+
+    assert [simulated.command(*command) for command in _BY_SCORE] == asyncio.run(really())
+
+
 Ask = Callable[[RunStore, Callable[[int], Awaitable[None]]], Awaitable[list[Any]]]
 
 
