@@ -31,7 +31,6 @@ from mousetrap.settings import Group, Settings, SettingsWrong, check_signing, ov
 from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks
 from mousetrap.signing import Keyring
-from mousetrap.stage_minutes import StageCounts
 from mousetrap.telemetry import Observer, log_to_stderr, printable, version_of_program
 from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
 from mousetrap.worker_flags import NO_FLAGS, WorkerFlags
@@ -132,10 +131,7 @@ async def _serve(
     stopping: StopSignals,
     counted: Counted,
 ) -> ExitCode:
-    counts = StageCounts(
-        {(each.pipeline.name, stage.name): stage.queue for each in bindings for stage in each.pipeline.stages}
-    )
-    options = _options(settings, burst, (counts, *counted.observers))
+    options = _options(settings, burst, tuple(counted.observers))
     watchdog = Watchdog(vitals, stopping.stop_for_hung_handler)
     queues = sorted({stage.queue for binding in bindings for stage in binding.pipeline.stages})
     async with AsyncExitStack() as opened:
@@ -164,7 +160,7 @@ async def _serve(
         heartbeat = Heartbeat(
             _first_beat(options, bindings), vitals, queue, registry, settings.health_line_seconds
         )
-        heartbeat.send_along(CountsReport(counts, registry, store).send)
+        heartbeat.send_along(CountsReport(vitals.stats, registry, store).send)
         opened.push_async_callback(heartbeat.leave)
         await heartbeat.begin()
         await opened.enter_async_context(_in_background(heartbeat.beat_forever()))

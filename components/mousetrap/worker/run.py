@@ -62,6 +62,7 @@ async def run_worker(
         ) as handlers:
             attempts = Attempts(store, handlers, options.lease, observer)
             stats.running = attempts.running
+            stats.queues = {(it.pipeline.name, it.stage.name): it.stage.queue for it in handlers}
             queues = sorted({handler.stage.queue for handler in handlers})
             payloads = LargePayloads(store.payloads, outages, queues)
             claims = Claims(store, options, outages, observer, payloads)

@@ -26,7 +26,9 @@ class Times:
 
 def counting() -> tuple[StageCounts, Times]:
     times = Times()
-    return StageCounts({("p", "add"): "adds"}, times, times), times
+    counts = StageCounts(times, times)
+    counts.queues = {("p", "add"): "adds"}
+    return counts, times
 
 
 def test_attempts_are_counted_with_how_long_they_waited_and_ran() -> None:
@@ -98,4 +100,8 @@ def test_counts_that_could_not_be_sent_are_taken_once_more() -> None:
 
     counts.put_back(taken)
 
+    assert counts.done == 1
     assert counts.take() == {"p.add": Counts(begun=1, done=1)}
+    assert counts.done == 1
+    counts.put_back({"p.add": Counts(done=1)})
+    assert counts.done == 1
