@@ -16,7 +16,7 @@ from benchmarks.contending import word
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Job, Queue, QueueUnreachable, first_job, signed_message
 from mousetrap.pipeline import Pipeline, Stage
-from mousetrap.run_store import RunStore
+from mousetrap.run_store import RunFilter, RunStore
 from mousetrap.settings import Settings
 from mousetrap.shapes import Run
 from mousetrap.submit_run import new_run_id, submit_run
@@ -224,7 +224,7 @@ async def listing(times: int, back: int) -> dict[str, float]:
         for _ in range(times):
             for name, page in (
                 ("newest", store.page(limit=50)),
-                ("of a pipeline", store.page(pipeline=ours.PIPELINE.name, limit=50)),
+                ("of a pipeline", store.page(RunFilter(pipeline=ours.PIPELINE.name), limit=50)),
                 ("old", store.page(limit=50, after=after)),
             ):
                 began = time.perf_counter()

@@ -15,7 +15,7 @@ from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Queue
 from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import Pipeline, Stage
-from mousetrap.run_store import RunStore, open_store
+from mousetrap.run_store import RunFilter, RunStore, open_store
 from mousetrap.serve_worker import serve_worker
 from mousetrap.settings import Settings
 from mousetrap.shapes import RunState
@@ -159,7 +159,7 @@ async def left() -> int:
     async with AsyncExitStack() as stack:
         _, store = await opened(stack)
         while True:
-            page = await store.page(pipeline=PIPELINE.name, limit=1000, after=after)
+            page = await store.page(RunFilter(pipeline=PIPELINE.name), limit=1000, after=after)
             count += sum(run.state is not RunState.COMPLETED for run in page.runs)
             after = page.next
             if not after:

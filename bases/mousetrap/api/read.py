@@ -15,6 +15,7 @@ from mousetrap.api.routes import Route
 from mousetrap.api.services import WithRegistry, WithServices, WithStore
 from mousetrap.api.wait import Wait, ended_run, room_to_wait
 from mousetrap.pipeline import All, Pipeline, edge_of, fallbacks, predecessors, schema
+from mousetrap.run_store import RunFilter
 from mousetrap.shapes import RunState
 
 _PLACE = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$"
@@ -83,7 +84,7 @@ async def list_runs(
     With `state` one request looks at 2,000 runs at most: a page can hold fewer than `limit`, or none, and there are no more
     only when `next` is null.
     """
-    return await store.page(pipeline=pipeline, state=state, limit=limit, after=after)
+    return await store.page(RunFilter(pipeline=pipeline, state=state), limit=limit, after=after)
 
 
 @router.get(

@@ -29,6 +29,7 @@ from mousetrap.run_store.requests import (
     OpenedFan,
     Window,
 )
+from mousetrap.run_store.run_filter import RunFilter
 from mousetrap.run_store.signed_records import Opening
 from mousetrap.run_store.standing import Holder, Standing
 from mousetrap.run_store.store import RunStore, open_store
@@ -61,6 +62,7 @@ __all__ = [
     "Opening",
     "Over",
     "RunConflict",
+    "RunFilter",
     "RunStore",
     "Standing",
     "StoreInfo",

@@ -6,6 +6,7 @@ from functools import partial
 from mousetrap.payloads import PayloadOptions, StoreBackend, open_payloads
 from mousetrap.run_store.batches import Batches, NothingOlder
 from mousetrap.run_store.notifications import ENDS, Notifications
+from mousetrap.run_store.packed.naming import Naming
 from mousetrap.run_store.packed.runs import PackedRuns
 from mousetrap.run_store.packed.sender import Sender
 from mousetrap.run_store.packed.withdrawals import Withdrawals
@@ -36,9 +37,10 @@ class StoreConnection(RunReader):
         self._keyring = keyring
         self._batches = (NothingOlder if client.is_cluster else Batches)(client, address)
         self._sender = Sender(client, address, _loop_time)
-        self._packed_runs = PackedRuns(self._sender, self._ttl)
+        naming = Naming(self._sender, self._ttl)
+        self._packed_runs = PackedRuns(self._sender, naming, self._ttl)
         self._withdrawals = Withdrawals(self._packed_runs)
-        self._packed_work = PackedWork(self._sender, keyring, self._ttl, keep)
+        self._packed_work = PackedWork(self._sender, naming, keyring, self._ttl, keep)
         self._ends = Notifications(client, ENDS)
         #: Notes under way, for which no caller waits.
         self._noting: set[asyncio.Task[None]] = set()

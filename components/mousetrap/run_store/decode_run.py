@@ -1,7 +1,7 @@
 """Reads runs, events and progress from the store's hashes and streams."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -21,6 +21,8 @@ class StoredRun(Run):
     first: str = ""
     #: Of its first job.
     trace: TraceContext | None = None
+    #: The worker that has its last job, or had it; empty for none, and where the records are not packed.
+    worker: str = field(default="", compare=False)
 
     @property
     def restarted_trace(self) -> TraceContext | msgspec.UnsetType:
@@ -50,6 +52,7 @@ def read_run(
         first=read.text("first", stage),
         trace=trace,
         trace_id=trace.trace_id or None if trace else None,
+        worker=read.text("worker", ""),
         rerun_of=read.text("rerun_of", "") or None,
         input=read.json("input"),
         input_reference=read.json("input_reference", Reference),

@@ -10,6 +10,10 @@ CLOCK = "mousetrap:clock"
 #: Packed runs that are not known to be published yet, by time: at once, and with a delay.
 OPENED, OPENED_DELAYED = "mousetrap:opened", "mousetrap:opened:delayed"
 
+#: A hash: `from`, the day from which on all runs are named by all hints that they match; and the pipelines of those that may be open,
+#: each as `open:PIPELINE`.
+HINTS = "mousetrap:hints"
+
 
 def run_key(run_id: str) -> str:
     """The hash of a run."""
@@ -31,9 +35,14 @@ def latest_key(pipeline: str) -> str:
     return f"mousetrap:latest:{pipeline}"
 
 
-def index_key(pipeline: str | None, day: int) -> str:
-    """The sorted set of the runs accepted on a day (since 1970), of one pipeline or of all."""
-    return f"mousetrap:runs:{pipeline}:{day}" if pipeline else f"mousetrap:runs:{day}"
+def hint_key(name: str, day: int) -> str:
+    """The sorted set of this name, of runs accepted on a day (since 1970): see `run_filter`."""
+    return f"mousetrap:{name}:{day}"
+
+
+def reruns_key(run_id: str) -> str:
+    """The set of the runs that repeat this one."""
+    return f"mousetrap:{{{run_id}}}:reruns"
 
 
 def packed_run_key(run_id: str) -> str:

@@ -1,29 +1,43 @@
-"""Lists runs by page, from an index per day.
+"""Lists runs by page, from lists of days.
 
 The cost of a page does not grow with history.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from mousetrap.jobs import LONGEST_DELAY_S
 from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.decode_run import StoredRun, read_run
-from mousetrap.run_store.keys import LONGEST_DELAY, index_key, run_key
+from mousetrap.run_store.keys import HINTS, LONGEST_DELAY, hint_key, run_key
 from mousetrap.run_store.packed.chain import Routes
 from mousetrap.run_store.packed.heads import ask, run_head
+from mousetrap.run_store.packed.hinted import FROM
 from mousetrap.run_store.packed.lines import read_lines
-from mousetrap.shapes import RunPage, RunState
+from mousetrap.run_store.packed.open_runs import Open, take_off
+from mousetrap.run_store.repaired import repaired
+from mousetrap.run_store.run_filter import (
+    Hint,
+    RunFilter,
+    hints_for,
+    matches,
+    narrowest,
+    never_matches,
+)
+from mousetrap.shapes import RunPage
 from mousetrap.store_client import Command, ReplyError, StoreClient
 
 _DAY_MS = 86_400_000
 #: Days read in one round trip.
 _DAYS = 32
-#: A member of an index. The bounds of the range leave out nearly all that is none.
+#: A member of a list, and of the list of ids. The bounds of the range leave out nearly all that is none.
 _MEMBER = re.compile(rb"\d{13}:[A-Za-z0-9_-]{1,64}")
-_NEWEST, _OLDEST = "(:", "[0"
+_BY_ID = re.compile(rb"([A-Za-z0-9_-]{1,64}):(\d{13})")
+_NEWEST, _OLDEST = ":", "0"
+#: More than any list names.
+_MANY = 1 << 62
 _SHOWN = (
     "pipeline",
     "state",
@@ -36,16 +50,33 @@ _SHOWN = (
     "due_ms",
     "tags",
 )
-#: Runs that one call reads to filter by state, and how many of them in one round trip.
+#: Runs that one call reads to find those that match, and how many of them in one round trip. So many ids of a day are sorted.
 MAX_SCANNED, _CHUNK = 2_000, 200
 
 
-@dataclass(frozen=True, slots=True)
-class RunFilter:
-    """Which runs a list shows; None for all."""
+class _Times(NamedTuple):
+    """What the lists of the store span, in days since 1970, and the store's time."""
 
-    pipeline: str | None = None
-    state: RunState | None = None
+    now_ms: int
+    newest: int
+    oldest: int
+    #: From this day on, hints name all runs that match.
+    hinted: int
+    #: The pipelines of runs that may be open.
+    pipelines: tuple[str, ...]
+
+
+class _Source(NamedTuple):
+    """Where the runs of one day are named."""
+
+    day: int
+    hint: Hint
+    #: Whether it is a list of open runs.
+    is_open: bool
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(hint_key(name, self.day) for name in self.hint.lists)
 
 
 class Lists:
@@ -59,45 +90,51 @@ class Lists:
     async def page(self, wanted: RunFilter, limit: int, after: str | None) -> RunPage:
         """At most `limit` runs accepted before the one that `after` names, newest first.
 
-        With a state, one call reads no more than `MAX_SCANNED` runs: its page can be short, or empty, and still have a next.
+        One call reads no more than `MAX_SCANNED` runs: its page can be short, or empty, and still have a next.
         """
-        if wanted.state is None:
-            members, more = await self._slice(wanted.pipeline, limit, after)
-            runs = await self._read([_run_id(member) for member in members])
-            return RunPage(runs=tuple(filter(None, runs)), next=members[-1].decode() if more else None)
+        if never_matches(wanted):
+            return RunPage(runs=(), next=None)
+        walk = _Walk(self._client, wanted, await _times(self._client, self._retention))
         found: list[StoredRun] = []
-        for _ in range(MAX_SCANNED // _CHUNK):
-            members, more = await self._slice(wanted.pipeline, _CHUNK, after)
+        chunk = limit if walk.is_plain else _CHUNK
+        for _ in range(max(1, MAX_SCANNED // chunk)):
+            members, more = await walk.members(chunk, after)
             runs = await self._read([_run_id(member) for member in members])
+            await walk.note_ended(members, runs)
+            shown = await self._matching(wanted, members, runs)
             for member, run in zip(members, runs, strict=True):
                 if len(found) == limit:
                     return RunPage(runs=tuple(found), next=after)
                 after = member.decode()
-                if run is not None and run.state == wanted.state:
+                if run is not None and member in shown:
                     found.append(run)
-            if not more:
-                return RunPage(runs=tuple(found), next=None)
+            if not more or len(found) == limit:
+                return RunPage(runs=tuple(found), next=after if more else None)
+            if walk.is_plain:
+                break
         return RunPage(runs=tuple(found), next=after)
 
-    async def _slice(self, pipeline: str | None, limit: int, after: str | None) -> tuple[list[bytes], bool]:
-        """The next members of the index, and whether there are more."""
-        members: list[bytes] = []
-        today, delay_ms = await _today(self._client)
-        # No run was accepted after today. A later `after` would read each day back from there.
-        first = min(today, int(after.partition(":")[0]) // _DAY_MS) if after else today
-        # A delayed run was accepted that much earlier than it is forgotten.
-        oldest = today - (int(self._retention * 1000) + delay_ms) // _DAY_MS - 1
-        days = iter(range(first, oldest - 1, -1))
-        while len(members) <= limit and (some := list(islice(days, _DAYS))):
-            members += await _members(self._client, pipeline, some, limit + 1, after)
-        return members[:limit], len(members) > limit
+    async def _matching(
+        self, wanted: RunFilter, members: Sequence[bytes], runs: Sequence[StoredRun | None]
+    ) -> set[bytes]:
+        """The members whose runs are shown. One that was accepted again is named by its former time as well."""
+        found = {
+            member: run
+            for member, run in zip(members, runs, strict=True)
+            if run is not None and matches(run, wanted) and run.accepted_ms in (0, _accepted_ms(member))
+        }
+        if wanted.repaired is None:
+            return set(found)
+        asked = [run.id for run in found.values()]
+        whole = await repaired(self._client, asked)
+        return {member for member, run in found.items() if (run.id in whole) == wanted.repaired}
 
     async def _read(self, run_ids: list[str]) -> list[StoredRun | None]:
         """The runs of both families, in one order."""
         if not run_ids:
             return []
         older: list[Command] = [("HMGET", run_key(run_id), *_SHOWN) for run_id in run_ids]
-        replies = await ask(self._client, [*map(run_head, run_ids), *older])
+        replies = await ask(self._client.pipeline, [*map(run_head, run_ids), *older])
         heads, rows = replies[: len(run_ids)], replies[len(run_ids) :]
         packed = {run_id: head for run_id, head in zip(run_ids, heads, strict=True) if head}
         lines = await read_lines(self._client, self._routes, packed)
@@ -107,30 +144,162 @@ class Lists:
         ]
 
 
+class _Walk:
+    """Goes through the lists that lead to the wanted runs, from the newest day to the oldest."""
+
+    def __init__(self, client: StoreClient, wanted: RunFilter, times: _Times) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._times = times
+        self._hints = hints_for(wanted, times.pipelines)
+        #: By day, as it was chosen; None where no run of a day can match.
+        self._chosen: dict[int, _Source | None] = {}
+        #: Where the open runs are named that the last members are.
+        self._open_keys: dict[bytes, tuple[str, ...]] = {}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all runs of one list are shown."""
+        return self._wanted == RunFilter(
+            pipeline=self._wanted.pipeline, from_ms=self._wanted.from_ms, to_ms=self._wanted.to_ms
+        )
+
+    async def members(self, limit: int, after: str | None) -> tuple[list[bytes], bool]:
+        """The next ones, and whether there are more."""
+        members: list[bytes] = []
+        low, high = self._bounds(after)
+        # No run was accepted after the newest day. A later `after` would read each day back from there.
+        first = min(self._times.newest, int(high[:13]) // _DAY_MS) if high != _NEWEST else self._times.newest
+        oldest = max(self._times.oldest, int(low) // _DAY_MS)
+        days = iter(range(first, oldest - 1, -1))
+        self._open_keys = {}
+        while len(members) <= limit and (some := list(islice(days, _DAYS))):
+            await self._choose(some)
+            sources = [source for day in some if (source := self._chosen[day])]
+            for source, named in zip(sources, await self._named(sources, low, high, limit + 1), strict=True):
+                members += named
+                if source.is_open:
+                    self._open_keys.update(dict.fromkeys(named, source.keys))
+        return members[:limit], len(members) > limit
+
+    async def note_ended(self, members: Sequence[bytes], runs: Sequence[StoredRun | None]) -> None:
+        """Takes runs off the lists of open ones that have ended: a worker that was killed could not."""
+        ended = [
+            Open(key, member.decode(), _run_id(member), _accepted_ms(member))
+            for member, run in zip(members, runs, strict=True)
+            if run is None or run.state.ended
+            for key in self._open_keys.get(member, ())
+        ]
+        if ended:
+            kept_ms = (self._times.newest - self._times.oldest) * _DAY_MS
+            await take_off(self._client.pipeline, ended, self._times.now_ms, kept_ms)
+
+    def _bounds(self, after: str | None) -> tuple[str, str]:
+        """Where the members begin and before which they end, as texts."""
+        wanted = self._wanted
+        low = f"{wanted.from_ms:013d}" if wanted.from_ms else _OLDEST
+        end = f"{wanted.to_ms:013d}" if wanted.to_ms is not None else _NEWEST
+        return low, min(after or _NEWEST, end)
+
+    async def _choose(self, days: Sequence[int]) -> None:
+        """Chooses for each day the hint that names the fewest runs."""
+        asked = [day for day in days if day not in self._chosen]
+        hinted = [day for day in asked if day >= self._times.hinted]
+        self._chosen.update({day: _Source(day, self._hints[0], False) for day in asked})
+        if len(self._hints) == 1 or not hinted:
+            return
+        counts = [_counting(day, hint) for day in hinted for hint in self._hints]
+        replies = iter(await self._client.pipeline([command for each in counts for command in each]))
+        totals = iter([_total(list(islice(replies, len(each)))) for each in counts])
+        for day in hinted:
+            of_day = list(islice(totals, len(self._hints)))
+            of_day = [_unless_many(hint, count) for hint, count in zip(self._hints, of_day, strict=True)]
+            place = narrowest(of_day)
+            hint = self._hints[place]
+            is_open = any(name.startswith("open:") for name in hint.lists)
+            self._chosen[day] = _Source(day, hint, is_open) if of_day[place] else None
+
+    async def _named(self, sources: Sequence[_Source], low: str, high: str, limit: int) -> list[list[bytes]]:
+        """The members of each source, newest first."""
+        commands = [[*_reading(source, low, high, limit)] for source in sources]
+        replies = iter(await self._client.pipeline([command for each in commands for command in each]))
+        found = []
+        for source, each in zip(sources, commands, strict=True):
+            named = {member for reply in islice(replies, len(each)) for member in _members(source, reply)}
+            inside = (member for member in named if low.encode() <= member < high.encode())
+            found.append(sorted(inside, reverse=True)[:limit])
+        return found
+
+
 def _run_id(member: bytes) -> str:
     return member.partition(b":")[2].decode()
 
 
-async def _today(client: StoreClient) -> tuple[int, int]:
-    """The day after the server's, for the clock that runs are recorded by may be as far ahead of it; and the longest delay of a
-    run that is kept, in milliseconds."""
-    time, delay = await client.pipeline([("TIME",), ("GET", LONGEST_DELAY)])
+def _accepted_ms(member: bytes) -> int:
+    return int(member[:13])
+
+
+async def _times(client: StoreClient, retention: float) -> _Times:
+    """The newest day is the one after the server's, for the clock that runs are recorded by may be as far ahead of it."""
+    time, delay, hints = await client.pipeline([("TIME",), ("GET", LONGEST_DELAY), ("HGETALL", HINTS)])
     if isinstance(time, ReplyError):
         raise time
+    now_ms = int(time[0]) * 1000
+    newest = now_ms // _DAY_MS + 1
     # A number from outside could make a page read each day since 1970.
     is_number = not is_damage(delay) and isinstance(delay, bytes)
     delay_ms = int(delay) if is_number and delay.isdigit() and len(delay) < 15 else 0
-    return int(time[0]) * 1000 // _DAY_MS + 1, min(delay_ms, int(LONGEST_DELAY_S * 1000))
+    # A delayed run was accepted that much earlier than it is forgotten.
+    longest = int(retention * 1000) + min(delay_ms, int(LONGEST_DELAY_S * 1000))
+    noted = {} if is_damage(hints) else dict(zip(hints[::2], hints[1::2], strict=True))
+    since = noted.pop(FROM.encode(), b"")
+    hinted = int(since) if since.isdigit() and len(since) < 9 else newest + 1
+    pipelines = tuple(name.decode(errors="replace").partition(":")[2] for name in noted)
+    return _Times(now_ms, newest, newest - longest // _DAY_MS - 1, hinted, pipelines)
 
 
-async def _members(
-    client: StoreClient, pipeline: str | None, days: list[int], limit: int, after: str | None
-) -> list[bytes]:
-    bounds = (f"({after}" if after else _NEWEST, _OLDEST, "BYLEX", "REV", "LIMIT", 0, limit)
-    answers = await client.pipeline([("ZRANGE", index_key(pipeline, day), *bounds) for day in days])
-    # An index of another type was overwritten from outside: the runs of that day are found by their ids alone.
-    found = [members for members in answers if not is_damage(members)]
-    return [member for members in found for member in members if _MEMBER.fullmatch(member)]
+def _counting(day: int, hint: Hint) -> list[Command]:
+    """Commands that count the runs that a hint names."""
+    if hint.ids:
+        return [("ZLEXCOUNT", hint_key("ids", day), f"[{hint.ids}", f"({hint.ids}~")]
+    return [("ZCARD", hint_key(name, day)) for name in hint.lists]
+
+
+def _total(counts: Sequence[Any]) -> int:
+    """With a list that was overwritten from outside they are too many: another hint leads to the runs of that day."""
+    return _MANY if any(map(is_damage, counts)) else sum(counts)
+
+
+def _unless_many(hint: Hint, count: int) -> int:
+    """Ids are sorted here, so that too many of them are not read at all."""
+    return count if not hint.ids or count <= MAX_SCANNED else _MANY
+
+
+def _reading(source: _Source, low: str, high: str, limit: int) -> Iterator[Command]:
+    if ids := source.hint.ids:
+        yield (
+            "ZRANGE",
+            hint_key("ids", source.day),
+            f"[{ids}",
+            f"({ids}~",
+            "BYLEX",
+            "LIMIT",
+            0,
+            2 * MAX_SCANNED,
+        )
+        return
+    for key in source.keys:
+        yield ("ZRANGE", key, f"({high}", f"[{low}", "BYLEX", "REV", "LIMIT", 0, limit)
+
+
+def _members(source: _Source, reply: Any) -> list[bytes]:
+    """The members in a reply, as lists have them."""
+    # A list of another type was overwritten from outside: the runs of that day are found by their ids alone.
+    found = [] if is_damage(reply) else reply
+    if source.hint.ids:
+        parts = filter(None, map(_BY_ID.fullmatch, found))
+        return [b"%b:%b" % (part[2], part[1]) for part in parts]
+    return [member for member in found if _MEMBER.fullmatch(member)]
 
 
 def _line(run_id: str, row: Any) -> StoredRun | None:

@@ -12,12 +12,13 @@ from mousetrap.run_store.damage import is_damage, read_json
 from mousetrap.run_store.decode_run import StoredRun, by_name, read_event, read_progress, read_run
 from mousetrap.run_store.info import StoreInfo, read_info
 from mousetrap.run_store.keys import events_key, run_key
-from mousetrap.run_store.listing import Lists, RunFilter
+from mousetrap.run_store.listing import Lists
 from mousetrap.run_store.notifications import CHANGES, ENDS, Notifications
 from mousetrap.run_store.packed.chain import Routes
 from mousetrap.run_store.packed.heads import run_head
 from mousetrap.run_store.packed.latest import find_latest
 from mousetrap.run_store.packed.snapshot import take_snapshot
+from mousetrap.run_store.run_filter import EVERY_RUN, RunFilter
 from mousetrap.shapes import Event, Progress, Reference, RunPage, RunState
 from mousetrap.store_client import ReplyError, StoreClient, unreachable
 
@@ -94,20 +95,14 @@ class RunReader:
         return None if run_id is None else await self.get(run_id)
 
     async def page(
-        self,
-        *,
-        pipeline: str | None = None,
-        state: RunState | None = None,
-        limit: int = 50,
-        after: str | None = None,
+        self, wanted: RunFilter = EVERY_RUN, *, limit: int = 50, after: str | None = None
     ) -> RunPage:
-        """A page of runs, newest first; `after` is the `next` of the page before.
+        """A page of the runs that match, newest first; `after` is the `next` of the page before.
 
-        With `state` a page can hold fewer than `limit`, or none, and still have a next: one call reads 2,000 runs.
+        It can hold fewer than `limit`, or none, and still have a next: one call reads 2,000 runs.
         """
         async with self._reaching():
-            lists = Lists(self._client, self._routes, self._retention)
-            return await lists.page(RunFilter(pipeline, state), limit, after)
+            return await Lists(self._client, self._routes, self._retention).page(wanted, limit, after)
 
     async def watch(self, run_id: str, after: str = "0") -> AsyncIterator[Event | Progress]:
         """The run's events after the one with the id `after`, as they happen, and its progress; ends with the run."""

@@ -52,6 +52,7 @@ class RunStore(Submissions, Repairs, Endings, Fans, JobLists, Standings, Delays,
         if self._noting:
             await asyncio.wait(set(self._noting))
         await self._withdrawals.close()
+        await self._packed_work.close()
         await self._packed_runs.close()
         await self._batches.close()
         await self._changes.close()

@@ -9,11 +9,11 @@ import msgspec
 
 from mousetrap.jobs import Job, MousetrapError, trace_text
 from mousetrap.pipeline import payload_as_text
-from mousetrap.run_store.claim_replies import Claim, Granted, Over, read_refusal
+from mousetrap.run_store.claim_replies import Claim, Forgotten, Granted, Over, read_refusal
 from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, fan_key, packed_job_key, packed_run_key
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.fans import in_fans, is_child
-from mousetrap.run_store.packed.index import add_to_lists
+from mousetrap.run_store.packed.naming import Naming
 from mousetrap.run_store.packed.sender import Sender, function_call
 from mousetrap.run_store.packed.transitions import ClaimJob, InFan
 from mousetrap.run_store.records import HEAD, JobFacts, RunFacts, encode_claim, encode_run
@@ -32,6 +32,8 @@ _ENDED_OTHERWISE = (b"C", b"F", b"X", b"E")
 _FIRST_FENCE = 1
 #: The first bytes of runs whose jobs may be claimed: children may while their run has failed for lack of others.
 _LIVE, _LIVE_FOR_CHILDREN = (b"Q",), (b"Q", b"F")
+#: The kind of the failure that `lua/packed/fans.lua` records then.
+FAN_FORGOTTEN = "FanForgotten"
 #: A claim as Lua judges it.
 _Judged = ClaimJob | InFan
 
@@ -67,8 +69,9 @@ class _Plan:
 class Claims:
     """Claims a batch: first by plain commands, then what they did not settle by Lua."""
 
-    def __init__(self, sender: Sender, keyring: Keyring, ttl: int, keep: int) -> None:
+    def __init__(self, sender: Sender, naming: Naming, keyring: Keyring, ttl: int, keep: int) -> None:
         self._sender = sender
+        self._naming = naming
         self._keyring = keyring
         self._ttl, self._ttl_text = ttl, str(ttl)
         self._keep = keep
@@ -97,21 +100,57 @@ class Claims:
             self._result(it, replies, worker) for it in planned
         ]
         while unsettled := [place for place, it in enumerate(results) if isinstance(it, _Judged)]:
+            if unnamed := await self._name(planned, replies, results):
+                for place, error in unnamed.items():
+                    results[place] = error
+                continue
             call = Call()
             for place in unsettled:
                 transition = results[place]
                 assert isinstance(transition, _Judged)
                 call.add(*function_call(transition, _fans_of(planned[place].request)))
-            for place in unsettled:
-                job = planned[place].request.job
-                if _claim_of(results[place]).restore:
-                    add_to_lists(call, [(job.pipeline, job.accepted_ms, job.run_id)], self._ttl)
             again = await self._sender.send(call.commands)
             for place, reply in zip(unsettled, again, strict=False):
                 results[place] = self._settled(planned[place].request, reply, results[place], worker)
-        if Over in map(type, results):
+        kinds = set(map(type, results))
+        if Over in kinds:
             await self._name_again(planned, replies, results)
+        if Forgotten in kinds:
+            await self._name_forgotten(planned, results)
         return results  # type: ignore[return-value]
+
+    async def _name(
+        self, planned: Sequence[Planned], replies: Sequence[Any], results: list[Any]
+    ) -> dict[int, MousetrapError]:
+        """Names the runs that these claims may record, open once more, or find failed. The errors, where that is not done."""
+        restored, reopened = [], []
+        for place, it in enumerate(planned):
+            if isinstance(results[place], _Judged):
+                if _claim_of(results[place]).restore:
+                    restored.append(place)
+                elif it.plain is not None and replies[it.run] == b"F":
+                    reopened.append(place)
+        try:
+            if restored:
+                await self._naming.restoring([planned[place].request.job for place in restored])
+            if reopened:
+                await self._naming.reopening([planned[place].request.job for place in reopened])
+        except MousetrapError as error:
+            return dict.fromkeys((*restored, *reopened), error)
+        return {}
+
+    async def _name_forgotten(self, planned: Sequence[Planned], results: list[Any]) -> None:
+        """Names runs that may have failed as the store has forgotten that their children were opened.
+
+        After that, which only the store finds out: until the claim has this result, its message comes again.
+        """
+        places = [place for place, it in enumerate(results) if type(it) is Forgotten]
+        if jobs := [it.job for place in places if (it := planned[place].request).job.fans]:
+            try:
+                await self._naming.failing(jobs, [FAN_FORGOTTEN] * len(jobs))
+            except MousetrapError as error:
+                for place in places:
+                    results[place] = error
 
     async def _name_again(
         self, planned: Sequence[Planned], replies: Sequence[Any], results: list[Any]

@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
-from mousetrap.jobs import Done, GiveUp, MousetrapError
+from mousetrap.jobs import Done, GiveUp, Job, MousetrapError
 from mousetrap.run_store.claim_replies import read_fired
 from mousetrap.run_store.keys import newest_key, packed_job_key, packed_run_key
 from mousetrap.run_store.notifications import CHANGES, ENDS
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.fans import in_fans, needed
+from mousetrap.run_store.packed.hints import Listed
+from mousetrap.run_store.packed.open_runs import EndedRuns
 from mousetrap.run_store.packed.sender import LIBRARY, Sender, function_call
 from mousetrap.run_store.packed.transitions import CloseFan, RecordDone, RecordGiveUp, RecordRetry, WaitOut
 from mousetrap.run_store.packed.way_ends import WayEnds
@@ -66,8 +68,9 @@ class _Plan:
 class Decisions:
     """Records a batch: first by plain commands, then what they refused by Lua."""
 
-    def __init__(self, sender: Sender, keyring: Keyring, ttl: int, keep: int) -> None:
+    def __init__(self, sender: Sender, ended: EndedRuns, keyring: Keyring, ttl: int, keep: int) -> None:
         self._sender = sender
+        self._ended = ended
         self._keyring = keyring
         self._ttl, self._ttl_text = ttl, str(ttl)
         self._keep = keep
@@ -107,10 +110,24 @@ class Decisions:
                 results[place] = self._answer(reply)
         if results.count("recorded") < len(results):
             await self._forget_newest(planned, results)
+        self._note_ended(planned, results)
         if _COMPLETED in results:
             await self._name_newest(planned, results)
             results = ["recorded" if it == _COMPLETED else it for it in results]
         return results
+
+    def _note_ended(self, planned: Sequence[Planned], results: Sequence[Any]) -> None:
+        """Only once it is on record: a run taken off before would be one that nothing leads to, if its decision were refused."""
+        completed: list[Listed] = []
+        unsure: list[Listed] = []
+        for it, result in zip(planned, results, strict=True):
+            request = it.request
+            if result == _COMPLETED or (result == "recorded" and request.last and it.plain and it.end < 0):
+                completed.append(_listed(request.job))
+            elif result == "recorded" and (request.last or isinstance(request.outcome, GiveUp)):
+                unsure.append(_listed(request.job))
+        if completed or unsure:
+            self._ended.add(completed, unsure)
 
     def _first(self, plan: _Plan, request: DecisionRequest) -> Planned:
         job, claim, outcome = request.job, request.claim.record, request.outcome
@@ -240,6 +257,11 @@ def _head(claim: bytes, last: bool, next_stage: str | None, now: int) -> bytes:
 def _head_of_end(claim: bytes, next_stage: str | None, now: int) -> bytes:
     following = msgspec.json.encode(next_stage or UNKNOWN_STAGE)
     return b'D%b,"decided_ms":%d,"next":%b,"joins":true}\n' % (claim[1:-1], now, following)
+
+
+def _listed(job: Job) -> Listed:
+    """The run as lists name it. After a redrive the job has another time, and a reader takes the run off."""
+    return job.pipeline, job.accepted_ms, job.run_id
 
 
 def _completes(request: DecisionRequest) -> bool:

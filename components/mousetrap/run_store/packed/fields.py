@@ -57,6 +57,7 @@ def _line(run: RunRecord, chain: Chain, progress: bytes | None) -> dict[str, Any
         "pipeline": facts.pipeline,
         "state": state,
         "stage": chain.stage or facts.stage,
+        "worker": tail.facts.worker if tail else "",
         "accepted_ms": facts.accepted_ms,
         "updated_ms": max(facts.accepted_ms, finished_ms, changed_ms),
         "finished_ms": finished_ms,

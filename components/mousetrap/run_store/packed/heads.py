@@ -1,12 +1,15 @@
 """Reads packed records without their inputs and verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.keys import packed_job_key, packed_run_key
 from mousetrap.run_store.records import RecordBroken, RunRecord, decode_run
-from mousetrap.store_client import Command, StoreClient
+from mousetrap.store_client import Command
+
+#: Sends commands, and gives a reply to each; an error is a value among them.
+Ask = Callable[[Sequence[Command]], Awaitable[list[Any]]]
 
 #: Bytes of a head: the facts of nearly all runs and jobs fit.
 _HEAD_BYTES = 4_096
@@ -22,12 +25,12 @@ def job_head(run_id: str, job_id: str) -> Command:
     return ("GETRANGE", packed_job_key(run_id, job_id), 0, _HEAD_BYTES - 1)
 
 
-async def ask(client: StoreClient, commands: Sequence[Command]) -> list[Any]:
+async def ask(send: Ask, commands: Sequence[Command]) -> list[Any]:
     """The replies, an error as a value among them. Records whose facts go on beyond their head are read whole, once more."""
-    replies = await client.pipeline(commands)
+    replies = await send(commands)
     cut = [place for place, reply in enumerate(replies) if _is_cut(commands[place], reply)]
     if cut:
-        whole = await client.pipeline([("GET", commands[place][1]) for place in cut])
+        whole = await send([("GET", commands[place][1]) for place in cut])
         for place, reply in zip(cut, whole, strict=True):
             replies[place] = reply
     return replies

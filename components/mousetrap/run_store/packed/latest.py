@@ -19,7 +19,7 @@ async def find_latest(client: StoreClient, pipeline: str) -> str | None:
     )
     found = [] if is_damage(older) or older[0] is None else [(_number(older[1]), older[0])]
     ids: list[str] = [] if is_damage(named) else [each.decode(errors="replace") for each in named]
-    heads = await ask(client, [run_head(run_id) for run_id in ids]) if ids else []
+    heads = await ask(client.pipeline, [run_head(run_id) for run_id in ids]) if ids else []
     found += [
         (accepted_ms, run_id.encode())
         for run_id, head in zip(ids, heads, strict=True)

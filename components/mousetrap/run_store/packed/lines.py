@@ -35,7 +35,7 @@ async def read_lines(client: StoreClient, routes: Routes, heads: Mapping[str, An
     chains: dict[str, Chain] = {}
     wanted = [each for run_id, run in runs.items() for each in _first(routes, run_id, run)]
     while wanted:
-        found = await ask(client, [it.command for it in wanted])
+        found = await ask(client.pipeline, [it.command for it in wanted])
         for it, reply in zip(wanted, found, strict=True):
             replies[it.run_id][it.name] = reply
         asked = dict.fromkeys(it.run_id for it in wanted)

@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from mousetrap.jobs import Job, MousetrapError, first_job, read_trace
-from mousetrap.run_store.keys import LONGEST_DELAY, OPENED, OPENED_DELAYED, packed_run_key
+from mousetrap.run_store.keys import LONGEST_DELAY, OPENED, OPENED_DELAYED, packed_run_key, reruns_key
 from mousetrap.run_store.packed.call import Call, extended
-from mousetrap.run_store.packed.index import Listed, add_to_lists, lists_of, member_of
+from mousetrap.run_store.packed.hinted import Hinted
+from mousetrap.run_store.packed.hints import DAY_MS, Listed, add_names, add_opened, ends_of, names_of
 from mousetrap.run_store.packed.sender import LIBRARY, Sender
 from mousetrap.run_store.packed.transitions import OpenRun
 from mousetrap.run_store.records import RunFacts, encode_run
+from mousetrap.run_store.run_filter import tag_list
 
 
 class NewRun(NamedTuple):
@@ -53,6 +57,7 @@ class Openings:
     def __init__(self, sender: Sender, ttl: int) -> None:
         self._sender = sender
         self._ttl = ttl
+        self._hinted = Hinted(sender, ttl)
         #: Each with its record.
         self._waiting: list[tuple[NewRun, bytes, asyncio.Future[Any]]] = []
         self._sending: set[asyncio.Task[None]] = set()
@@ -84,14 +89,16 @@ class Openings:
         waiting, self._waiting = self._waiting, []
         names, records = Call(), Call()
         runs = [run for run, *_ in waiting]
-        # Named before they are recorded: a run that is recorded and not named would never be published.
-        self._name(names, runs)
-        self._list(names, runs)
         for run, record, _ in waiting:
             kept = extended(self._ttl + _delay(run))
             records.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", kept)
         try:
+            fresh = await self._hinted.note(names, {run.facts.pipeline for run in runs})
+            # Named before they are recorded: a run that is recorded and not named would never be published.
+            self._name(names, runs)
+            self._list(names, runs)
             replies: Sequence[Any] = await self._sender.send_in_order(names.commands, records.commands)
+            self._hinted.noted(fresh)
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
             replies = [error] * len(waiting)
         for (*_, future), reply in zip(waiting, replies, strict=True):
@@ -111,11 +118,25 @@ class Openings:
 
     def _list(self, names: Call, runs: Sequence[NewRun]) -> None:
         if at_once := [run for run in runs if not run.facts.due_ms]:
-            add_to_lists(names, map(_listed, at_once), self._ttl)
+            add_opened(names, list(map(_listed, at_once)), self._ttl)
         if delayed := [run for run in runs if run.facts.due_ms]:
             longest = max(map(_delay, delayed))
             names.add("FCALL", f"{LIBRARY.name}_note_delay", 1, LONGEST_DELAY, longest, self._ttl)
-            add_to_lists(names, map(_listed, delayed), self._ttl + longest, longer=True)
+            add_opened(names, list(map(_listed, delayed)), self._ttl + longest, longer=True)
+        if rare := [run for run in runs if run.facts.expires_ms or run.facts.tags or run.facts.rerun_of]:
+            self._list_rare(names, rare)
+
+    def _list_rare(self, names: Call, runs: Sequence[NewRun]) -> None:
+        """Names runs that can expire, that have tags, and that repeat others."""
+        for run in runs:
+            kept, facts = self._ttl + _delay(run), run.facts
+            lists = ends_of("expired", _listed(run), "") if facts.expires_ms else []
+            lists += [tag_list(tag) for tag in msgspec.json.decode(facts.tags or "[]")]
+            add_names(names, {name: [_listed(run)] for name in lists}, kept)
+            if facts.rerun_of:
+                key = reruns_key(facts.rerun_of)
+                names.add("SADD", key, run.run_id)
+                names.add("PEXPIRE", key, kept + 2 * DAY_MS)
 
     async def _by_lua(self, run: NewRun) -> Found:
         facts = run.facts
@@ -135,8 +156,8 @@ class Openings:
     async def _unlist(self, run: NewRun, found: Found) -> None:
         """Takes back what named a run that was recorded before."""
         commands: list[tuple[str, ...]] = []
-        if found.accepted_ms != run.facts.accepted_ms or found.state == "conflict":
-            commands = [("ZREM", key, member_of(_listed(run))) for key in lists_of(_listed(run))]
+        if found.accepted_ms != run.facts.accepted_ms:
+            commands = [("ZREM", *named) for named in names_of(_listed(run))]
         if found.state == "known":
             commands.append(("ZREM", OPENED_DELAYED if run.facts.due_ms else OPENED, run.run_id))
         if commands:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from mousetrap.jobs import MousetrapError, first_job
+from mousetrap.jobs import Failure, MousetrapError, first_job
+from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.keys import (
     OPENED,
     OPENED_DELAYED,
@@ -13,6 +14,7 @@ from mousetrap.run_store.keys import (
     packed_run_key,
     run_key,
 )
+from mousetrap.run_store.packed.naming import Naming
 from mousetrap.run_store.packed.openings import Found, NewRun, Openings
 from mousetrap.run_store.packed.sender import Sender, function_call, is_away
 from mousetrap.run_store.packed.transitions import MarkPublished, RejectRun
@@ -33,8 +35,9 @@ _RECORDED_FIRST = 1
 class PackedRuns:
     """What submitters, operators and handlers do with packed runs; `unknown` and None stand for a run that is not packed."""
 
-    def __init__(self, sender: Sender, ttl: int) -> None:
+    def __init__(self, sender: Sender, naming: Naming, ttl: int) -> None:
         self._sender = sender
+        self._naming = naming
         self._ttl = ttl
         self._openings = Openings(sender, ttl)
         #: Runs opened or found here, whose publish is not noted yet, and whether each may have a delay.
@@ -145,6 +148,8 @@ class PackedRuns:
     async def withdraw(self, run: NewRun, failure: str) -> None:
         """As `reject`, whether or not this submission has been recorded: one of another that has leaves the run as it is."""
         self._unpublished.pop(run.run_id, None)
+        named = (run.facts.pipeline, run.facts.accepted_ms, run.run_id)
+        await self._naming.ending("rejected", named, _kind(failure))
         about = (run.run_id, run.first, run.facts.accepted_ms, _RECORDED_FIRST)
         await self._sender.call(RejectRun(*about, failure, self._ttl))
 
@@ -159,12 +164,21 @@ class PackedRuns:
         except SignatureRefused:
             return  # nothing can be noted in a record that cannot be read, and no worker begins a job of it
         first = _first_job_id(run_id, known.facts) if known else ""
+        await self._name_ending("rejected", run_id, known, failure)
         await self._sender.call(RejectRun(run_id, first, accepted_ms, number, failure, self._ttl))
 
     async def cancel(self, run_id: str, failure: str) -> str:
         """The state after this."""
+        with suppress(SignatureRefused):  # of one that cannot be read nothing changes
+            await self._name_ending("cancelled", run_id, await self.record(run_id), failure)
         (state,) = await self._sender.call(CancelRun(run_id, failure, self._ttl))
         return str(state)
+
+    async def _name_ending(self, state: str, run_id: str, known: RunRecord | None, failure: str) -> None:
+        """Names a run that is to be ended from outside. A tombstone is no run."""
+        if known is not None and known.facts.pipeline:
+            named = (known.facts.pipeline, known.facts.accepted_ms, run_id)
+            await self._naming.ending(state, named, _kind(failure))
 
     async def report(self, run_id: str, progress: str) -> str:
         """Records the progress of a running handler: `recorded` or `unknown`."""
@@ -210,6 +224,12 @@ class PackedRuns:
 
 def _unnamed(run_ids: Sequence[str]) -> list[Command]:
     return [("ZREM", key, *run_ids) for key in (OPENED, OPENED_DELAYED)]
+
+
+def _kind(failure: str) -> str:
+    """The kind of a failure; empty for none."""
+    read, _ = read_json(failure.encode(), Failure)
+    return read.kind if read else ""
 
 
 def _first_job_id(run_id: str, facts: RunFacts) -> str:

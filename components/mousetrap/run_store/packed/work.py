@@ -1,15 +1,17 @@
 """Claims packed jobs and records their outcomes."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
-from mousetrap.jobs import GiveUp, Job
+from mousetrap.jobs import GiveUp, Job, MousetrapError
 from mousetrap.run_store.claim_replies import Unsigned, read_fired
 from mousetrap.run_store.notifications import CHANGES
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.claims import Claims
 from mousetrap.run_store.packed.decisions import Decisions
 from mousetrap.run_store.packed.fans import in_fans, needed
+from mousetrap.run_store.packed.naming import Naming
+from mousetrap.run_store.packed.open_runs import EndedRuns
 from mousetrap.run_store.packed.sender import Sender
 from mousetrap.run_store.packed.transitions import (
     DistrustRecord,
@@ -38,18 +40,71 @@ from mousetrap.signing import Keyring
 class PackedWork:
     """What a worker does with jobs of wire format 5; each method is as the one of the same name of `Work` or `Repairs`."""
 
-    def __init__(self, sender: Sender, keyring: Keyring, ttl: int, keep: int) -> None:
+    def __init__(self, sender: Sender, naming: Naming, keyring: Keyring, ttl: int, keep: int) -> None:
         self._sender = sender
+        self._naming = naming
         self._keyring = keyring
         self._ttl = ttl
-        self._claims = Claims(sender, keyring, ttl, keep)
-        self._decisions = Decisions(sender, keyring, ttl, keep)
+        self._ended = EndedRuns(sender, ttl)
+        self._claims = Claims(sender, naming, keyring, ttl, keep)
+        self._decisions = Decisions(sender, self._ended, keyring, ttl, keep)
 
     async def exchange(
         self, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest], worker: str
     ) -> Exchanged:
         """Decides and claims, usually in one call."""
         await self._sender.server_known()
+        failing = [it for it in decisions if type(it.outcome) is GiveUp]
+        reopening = [it for it in claims if it.job.generation]
+        if (failing or reopening) and (error := await self._name(failing, reopening)):
+            return await self._without(failing, reopening, error, decisions, claims, worker)
+        return await self._exchange(decisions, claims, worker)
+
+    async def close(self) -> None:
+        """Takes the runs that have ended off the lists of open ones."""
+        await self._ended.close()
+
+    async def _name(
+        self, failing: Sequence[DecisionRequest], reopening: Sequence[ClaimRequest]
+    ) -> MousetrapError | None:
+        """Names runs that may fail, or be open once more, before that is recorded. The error, where that cannot be done."""
+        errors = [cast(GiveUp, it.outcome).failure.kind for it in failing]
+        try:
+            if failing:
+                await self._naming.failing([it.job for it in failing], errors)
+            if reopening:
+                await self._naming.reopening([it.job for it in reopening])
+        except MousetrapError as error:
+            return error
+        return None
+
+    async def _without(
+        self,
+        failing: Sequence[DecisionRequest],
+        reopening: Sequence[ClaimRequest],
+        error: MousetrapError,
+        decisions: Sequence[DecisionRequest],
+        claims: Sequence[ClaimRequest],
+        worker: str,
+    ) -> Exchanged:
+        """Decides and claims all but these, which have this error: the server of a cluster that is away is not all others'."""
+        if not self._sender.is_cluster:
+            raise error
+        refused = {id(it) for it in (*failing, *reopening)}
+        done = await self._exchange(
+            [it for it in decisions if id(it) not in refused],
+            [it for it in claims if id(it) not in refused],
+            worker,
+        )
+        decided, claimed = iter(done.decisions), iter(done.claims)
+        return Exchanged(
+            [error if id(it) in refused else next(decided) for it in decisions],
+            [error if id(it) in refused else next(claimed) for it in claims],
+        )
+
+    async def _exchange(
+        self, decisions: Sequence[DecisionRequest], claims: Sequence[ClaimRequest], worker: str
+    ) -> Exchanged:
         call = Call()
         decided = self._decisions.plan(call, decisions, worker)
         claimed = self._claims.plan(call, claims, worker)
@@ -92,11 +147,13 @@ class PackedWork:
     async def give_up_fan(self, job: Job, why: GiveUp, worker: str) -> Decision:
         verdict, failure = write_verdict(why, job, self._keyring), text_of(why.failure)
         late = why.reason == "fan-late"
+        await self._naming.failing([job], [why.failure.kind])
         stall = StallFan(job.id, job.run_id, job.attempt, worker, verdict, failure, late, self._ttl)
         decision, *more = await self._sender.call(in_fans(job, stall))
         return read_fired(more) or decision
 
     async def replace_unsigned(self, job: Job, refused: Unsigned, why: GiveUp, worker: str) -> Decision:
+        await self._naming.failing([job], [why.failure.kind])
         distrust = DistrustRecord(
             job=job.id,
             run=job.run_id,
@@ -140,4 +197,7 @@ class PackedWork:
     async def mark_redriven(self, job: Job) -> None:
         restore = self._claims.restored(job)
         redriven = JobRedriven(job.id, job.run_id, job.stage, job.generation, restore, self._ttl)
+        await self._naming.reopening([job])
         await self._sender.call(in_fans(job, redriven))
+        # Who takes failed runs off the list of open ones may have done so just before.
+        await self._naming.reopening([job])

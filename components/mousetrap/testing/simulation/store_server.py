@@ -285,6 +285,17 @@ class StoreServer:
         self._own(key, dict)[name] = b"%d" % number
         return number
 
+    # Sets
+
+    def _sadd(self, key: bytes, *members: bytes) -> int:
+        held = self._own(key, set)
+        before = len(held)
+        held.update(members)
+        return len(held) - before
+
+    def _srandmember(self, key: bytes, count: bytes) -> list[bytes]:
+        return sorted(self._at(key, set))[: _integer(count)]
+
     # Sorted sets
 
     def _zadd(self, key: bytes, *pairs: bytes) -> int:
@@ -322,15 +333,23 @@ class StoreServer:
     def _zrange(self, key: bytes, first: bytes, last: bytes, *options: bytes) -> list[bytes]:
         flags = [option.upper() for option in options]
         members = self._at(key, _Sorted).in_order()
-        if b"BYSCORE" not in flags:
+        if b"BYLEX" in flags:
+            low, high = (last, first) if b"REV" in flags else (first, last)
+            chosen = [each for each in members if _is_between(each[0], low, high)]
+            chosen = chosen[::-1] if b"REV" in flags else chosen
+        elif b"BYSCORE" in flags:
+            chosen = [each for each in members if _number(first) <= each[1] <= _number(last)]
+        else:
             return [member for member, _ in members][_integer(first) : _integer(last) + 1 or None]
-        chosen = [each for each in members if _number(first) <= each[1] <= _number(last)]
         if b"LIMIT" in flags:
             skip, most = (_integer(option) for option in options[flags.index(b"LIMIT") + 1 :][:2])
             chosen = chosen[skip : skip + most]
         if b"WITHSCORES" in flags:
             return _in_turn((member, _bytes(score)) for member, score in chosen)
         return [member for member, _ in chosen]
+
+    def _zlexcount(self, key: bytes, first: bytes, last: bytes) -> int:
+        return len(self._zrange(key, first, last, b"BYLEX"))
 
     def _zscan(self, key: bytes, _cursor: bytes, *_: bytes) -> list[Any]:
         return [
@@ -421,6 +440,12 @@ def _integer(text: bytes, otherwise: str = "ERR value is not an integer or out o
     if not re.fullmatch(rb"-?\d+", text):
         raise ReplyError(otherwise)
     return int(text)
+
+
+def _is_between(member: bytes, low: bytes, high: bytes) -> bool:
+    """Whether a member is in a range by text, each end of which begins with a bracket, or a parenthesis where it is left out."""
+    above = member >= low[1:] if low[:1] == b"[" else member > low[1:]
+    return above and (member <= high[1:] if high[:1] == b"[" else member < high[1:])
 
 
 def _number(text: bytes) -> float:

@@ -24,7 +24,7 @@ from mousetrap.run_store import (
 from mousetrap.run_store.keys import (
     OPENED,
     OPENED_DELAYED,
-    index_key,
+    hint_key,
     packed_events_key,
     packed_job_key,
     packed_progress_key,
@@ -210,7 +210,7 @@ async def test_a_list_that_was_overwritten_keeps_no_run_from_being_recorded(
         opened = await store.open_run("r1", "sums", "add", b"1")
         with console(valkey_cluster.url) as client:
             for day in (opened.accepted_ms // 86_400_000, opened.accepted_ms // 86_400_000 + 1):
-                client.set(index_key("sums", day), "of another type")
+                client.set(hint_key("runs:sums", day), "of another type")
 
         assert (await store.open_run("r2", "sums", "add", b"1")).state == "new"
 

@@ -1101,7 +1101,7 @@ async def test_an_end_that_first_needed_our_functions_is_notified_of_after_it(
             client.function_flush()
         monkeypatch.setattr(StoreClient, "pipeline", noted)
         assert await decided(store, job, RESULT, claim, last=True) == "recorded"
+        first, again = calls
 
-    first, again = calls
     assert "PUBLISH" in first
     assert again == ["FUNCTION", "FCALL", "PUBLISH"]

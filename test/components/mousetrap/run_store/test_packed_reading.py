@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import Done, Job, RetryLater, first_job
-from mousetrap.run_store import DecisionRequest, RunStore, Terms, open_store
+from mousetrap.run_store import DecisionRequest, RunFilter, RunStore, Terms, open_store
 from mousetrap.run_store.keys import (
     packed_events_key,
     packed_job_key,
@@ -114,7 +114,10 @@ async def test_runs_of_both_families_are_on_one_page_newest_first(
         found = {run.id: run.accepted_ms for run in page.runs}
         assert set(found) == {"r0", "r1", "r2", "r3"}
         assert list(found.values()) == sorted(found.values(), reverse=True)
-        assert {run.id for run in (await store.page(state=RunState.COMPLETED)).runs} == {"r1", "r2"}
+        assert {run.id for run in (await store.page(RunFilter(state=RunState.COMPLETED))).runs} == {
+            "r1",
+            "r2",
+        }
         first = await store.page(limit=3)
         rest = await store.page(limit=3, after=first.next)
         assert [run.id for run in (*first.runs, *rest.runs)] == list(found)

@@ -332,7 +332,13 @@ async def _real_content(client: Any, key: str) -> Any:
 
 
 #: Sorted sets of packed runs.
-_SETS = ("mousetrap:opened", "mousetrap:newest:")
+_SETS = tuple(
+    f"mousetrap:{name}"
+    for name in (
+        *("opened", "newest:", "ids:", "open:", "error:"),
+        *("failed:", "cancelled:", "rejected:", "expired:"),
+    )
+)
 
 
 def _is_record(key: str) -> bool:

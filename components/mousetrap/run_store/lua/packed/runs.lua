@@ -59,7 +59,7 @@ function transitions.open_run(run, record, first, pipeline, digest, delay, ttl)
     redis.call('SET', run_key(run), record, 'PX', extended(ttl + delay))
     return { 'opened', 0, 0, 0, 1 }
   end
-  if not same then return { 'conflict', 0, 0, 0, 0 } end
+  if not same then return { 'conflict', facts.accepted_ms or 0, 0, 0, 0 } end
   if facts.restored then complete(run, held, record) end
   -- A second copy of a delayed job would come due after its run is over, perhaps when that is forgotten.
   local waiting = held.state == 'queued' and not facts.published and not is_later

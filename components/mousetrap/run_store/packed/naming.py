@@ -1,0 +1,91 @@
+"""Names runs in the hints that lead to them, before they become what these are about."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from mousetrap.jobs import Job
+from mousetrap.run_store.packed.call import Call
+from mousetrap.run_store.packed.heads import ask, read_run_head, run_head
+from mousetrap.run_store.packed.hinted import add_pipelines
+from mousetrap.run_store.packed.hints import Listed, add_names, add_opened, ends_of
+from mousetrap.run_store.packed.sender import Sender
+from mousetrap.run_store.records import RecordBroken
+from mousetrap.run_store.run_filter import open_list
+
+#: The state of a run that a job's give-up may lead to, and of one whose time is over.
+_FAILED, _EXPIRED = "failed", "expired"
+
+
+class Naming:
+    """Each method returns once the runs are named. They raise StoreUnreachable."""
+
+    def __init__(self, sender: Sender, ttl: int) -> None:
+        self._sender = sender
+        self._ttl = ttl
+
+    async def restoring(self, jobs: Sequence[Job]) -> None:
+        """Of runs that are to be recorded from the messages of their jobs."""
+        call, runs = Call(), [_of_message(job) for job in jobs]
+        add_pipelines(call, {job.pipeline for job in jobs}, self._ttl)
+        add_opened(call, runs, self._ttl)
+        can_expire = [run for job, run in zip(jobs, runs, strict=True) if job.expires_ms]
+        add_names(call, _by_list(_EXPIRED, can_expire, [""] * len(can_expire)), self._ttl)
+        await self._sender.do(call.commands)
+
+    async def reopening(self, jobs: Sequence[Job]) -> None:
+        """Of runs that may be open once more by these jobs."""
+        call = Call()
+        runs = await self._runs(jobs, call)
+        add_pipelines(call, {run[0] for run in runs}, self._ttl)
+        add_names(call, _grouped((open_list(run[0]), run) for run in runs), self._ttl)
+        await self._sender.do(call.commands)
+
+    async def failing(self, jobs: Sequence[Job], errors: Sequence[str]) -> None:
+        """Of runs that may fail as these jobs are given up, with errors of these kinds."""
+        call = Call()
+        add_names(call, _by_list(_FAILED, await self._runs(jobs, call), errors), self._ttl)
+        await self._sender.do(call.commands)
+
+    async def ending(self, state: str, run: Listed, error: str) -> None:
+        """Of a run that is to be ended from outside; `error` is the kind of its failure, empty for none."""
+        call = Call()
+        add_names(call, _by_list(state, [run], [error]), self._ttl)
+        await self._sender.do(call.commands)
+
+    async def _runs(self, jobs: Sequence[Job], call: Call) -> list[Listed]:
+        """The runs of the jobs as lists name them; those that may be recorded from the messages are put into the call.
+
+        The message of a job that was redriven has another time than its run.
+        """
+        heads = await ask(self._sender.send, [run_head(job.run_id) for job in jobs])
+        known = [_listed(job, head) for job, head in zip(jobs, heads, strict=True)]
+        if unknown := [_of_message(job) for job, run in zip(jobs, known, strict=True) if run is None]:
+            add_opened(call, unknown, self._ttl)
+        return [run or _of_message(job) for job, run in zip(jobs, known, strict=True)]
+
+
+def _listed(job: Job, head: object) -> Listed | None:
+    """None for a run that is not known, or damaged."""
+    try:
+        run = None if isinstance(head, Exception) else read_run_head(head)
+    except RecordBroken:
+        run = None
+    if run is None or not run.facts.pipeline:
+        return None
+    return run.facts.pipeline, run.facts.accepted_ms, job.run_id
+
+
+def _of_message(job: Job) -> Listed:
+    return job.pipeline, job.accepted_ms, job.run_id
+
+
+def _by_list(state: str, runs: Sequence[Listed], errors: Sequence[str]) -> dict[str, list[Listed]]:
+    found = zip(runs, errors, strict=True)
+    return _grouped((name, run) for run, error in found for name in ends_of(state, run, error))
+
+
+def _grouped(named: Iterable[tuple[str, Listed]]) -> dict[str, list[Listed]]:
+    lists: defaultdict[str, list[Listed]] = defaultdict(list)
+    for name, run in named:
+        lists[name].append(run)
+    return lists
