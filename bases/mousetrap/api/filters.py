@@ -1,16 +1,19 @@
-"""Reads which dead letters, or runs, a request selects."""
+"""Reads which dead letters and which runs a request selects."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mousetrap.api.known import PIPELINE_NAME
 from mousetrap.api.problems import Kind, Problem
 from mousetrap.dead_letters import Selection
 from mousetrap.operations import MOST_TARGETS
+from mousetrap.run_store import RunFilter
 from mousetrap.shapes import RunState
 
 _TEXT = Field(None, max_length=200)
+#: Where a page of runs ended, the beginning of a run's id, and the last millisecond of the year 2286.
+_PLACE, _ID, _LAST_MS = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$", r"^[A-Za-z0-9_-]{1,64}$", 9_999_999_999_999
 #: Ids of letters in one record of the audit.
 _MAX_AUDITED_IDS = 20
 #: Fields that are no conditions.
@@ -102,11 +105,53 @@ class Redrive(LetterFilter, Begun):
     """The letters to redrive, and how fast."""
 
 
-class CancelRuns(Begun):
-    """The runs to cancel, and how fast."""
+class RunSelection(_Filter):
+    """Selects the runs that match every given field."""
 
     pipeline: str | None = Field(None, pattern=PIPELINE_NAME)
-    state: RunState | None = Field(None, strict=False, description="Only runs that are in this state now.")
+    state: RunState | None = Field(None, description="Only the runs that are in this state now.")
+    stage: str | None = Field(None, max_length=200, description="The stage that the run reached last.")
+    worker: str | None = Field(
+        None, max_length=200, description="The worker that has the run's last job, or had it."
+    )
+    error: str | None = Field(
+        None,
+        max_length=200,
+        description="The class of the error that ended the run, with its module or without.",
+    )
+    tag: str | None = Field(None, max_length=64, description="One of the run's tags.")
+    from_ms: int | None = Field(
+        None, ge=0, le=_LAST_MS, description="Milliseconds since 1970: only what was accepted then or later."
+    )
+    to_ms: int | None = Field(
+        None, ge=0, le=_LAST_MS, description="Milliseconds since 1970: only what was accepted before."
+    )
+    id: str | None = Field(None, pattern=_ID, description="What the run's id begins with.")
+    repaired: bool | None = Field(
+        None,
+        description="Only runs that failed: of which a re-run completed (`true`), or none yet (`false`).",
+    )
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if self.from_ms is not None and self.to_ms is not None and self.from_ms >= self.to_ms:
+            raise ValueError("no run was accepted both from `from_ms` on and before `to_ms`: swap them")
+        return self
+
+    def selection(self) -> RunFilter:
+        """The same for the component."""
+        return RunFilter(**{name: getattr(self, name) for name in RunSelection.model_fields})
+
+
+class ListedRuns(RunSelection):
+    """The runs of a page."""
+
+    limit: int = Field(50, ge=1, le=200)
+    after: str | None = Field(None, pattern=_PLACE, description="`next` of the page before.")
+
+
+class CancelRuns(RunSelection, Begun):
+    """The runs to cancel, and how fast."""
 
 
 class RerunRuns(CancelRuns):

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
-from mousetrap.api.known import PIPELINE_NAME, KnownPipeline, KnownRun, known_run
+from mousetrap.api.filters import ListedRuns
+from mousetrap.api.known import KnownPipeline, KnownRun, known_run
 from mousetrap.api.latest import answer, find_latest
 from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.put_aside import put_aside
@@ -15,10 +16,6 @@ from mousetrap.api.routes import Route
 from mousetrap.api.services import WithRegistry, WithServices, WithStore
 from mousetrap.api.wait import Wait, ended_run, room_to_wait
 from mousetrap.pipeline import All, Pipeline, edge_of, fallbacks, predecessors, schema
-from mousetrap.run_store import RunFilter
-from mousetrap.shapes import RunState
-
-_PLACE = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$"
 
 router = APIRouter(route_class=Route)
 
@@ -72,19 +69,14 @@ async def show_latest(pipeline: KnownPipeline, services: WithServices, response:
     dependencies=[may_read],
     responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
 )
-async def list_runs(
-    store: WithStore,
-    pipeline: Annotated[str | None, Query(pattern=PIPELINE_NAME)] = None,
-    state: Annotated[RunState | None, Query(description="Only the runs that are in this state now.")] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[str | None, Query(pattern=_PLACE, description="`next` of the page before.")] = None,
-) -> shapes.RunPage:
-    """Runs, newest first, by page.
+async def list_runs(store: WithStore, filter: Annotated[ListedRuns, Query()]) -> shapes.RunPage:
+    """Runs that match every given condition, newest first, by page.
 
-    With `state` one request looks at 2,000 runs at most: a page can hold fewer than `limit`, or none, and there are no more
-    only when `next` is null.
+    Lists that the store keeps lead to them: of each state but `completed`, of each kind of error, of tags, of ids. Where all of
+    these are long, as for a stage or a worker alone, one request looks at 2,000 runs: a page can hold fewer than `limit`, or none,
+    and there are no more only when `next` is null.
     """
-    return await store.page(RunFilter(pipeline=pipeline, state=state), limit=limit, after=after)
+    return await store.page(filter.selection(), limit=filter.limit, after=filter.after)
 
 
 @router.get(

@@ -56,6 +56,13 @@ def time_of(option: str, text: str) -> datetime:
     return found
 
 
+def moment_ms(option: str, text: str, now_s: float) -> int:
+    """Milliseconds since 1970 of a span of time before now, or of a time as `time_of` takes it. Raises Misused."""
+    if _SPAN.fullmatch(text):
+        return int((now_s - seconds(option, text)) * 1000)
+    return int(time_of(option, text).timestamp() * 1000)
+
+
 def read_input(given: str) -> bytes:
     """The input: JSON itself, @FILE, or - for standard input. Raises Misused for a file that cannot be read, and for no JSON."""
     if given == "-":

@@ -1,12 +1,13 @@
 """The commands for runs: run, runs, show, cancel, rerun."""
 
+import time
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from mousetrap.cli.operations import Following as Staying
 from mousetrap.cli.operations import Limit, Rate, Wait, Why
-from mousetrap.cli.options import AsJson, RunId, read_input, seconds, time_of
+from mousetrap.cli.options import AsJson, RunId, moment_ms, read_input, seconds, time_of
 from mousetrap.cli.session import open_api
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mousetrap.api_client import Api, Reply, StartOptions
-    from mousetrap.shapes import Accepted, Run, Waiting
+    from mousetrap.shapes import Accepted, Run, RunState, Waiting
 
 _LIMIT = 20
 Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")]
@@ -98,19 +99,78 @@ def runs(
     state: Annotated[
         str | None, typer.Option(help="Only the runs in this state: running, completed, failed, …")
     ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only those that reached this stage last.")] = None,
+    worker: Annotated[
+        str | None, typer.Option(help="Only those whose last job this worker has, or had.")
+    ] = None,
+    error: Annotated[
+        str | None,
+        typer.Option(help="Only those that an error of this class ended, with its module or without."),
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN|TIME", help="Only those accepted then or later: 2h ago, or an ISO 8601 time."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="SPAN|TIME", help="Only those accepted before.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--id", help="Only those whose ids begin so.")] = None,
+    not_repaired: Annotated[
+        bool, typer.Option("--not-repaired", help="Only those that failed, and of which no re-run completed.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=200)] = _LIMIT,
     after: Annotated[str | None, typer.Option(help="Go on where an earlier page ended.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List runs, newest first, and why the failed ones failed."""
-    from mousetrap.cli.output import local_time, print_reply
+    """List runs, newest first, and why the failed ones failed. Options that are given together all hold."""
+    from mousetrap.api_client import RunFilter
+    from mousetrap.cli.output import argument, local_time, print_reply
     from mousetrap.cli.tables.runs import runs_table
 
+    now_s = time.time()
+    wanted = RunFilter(
+        pipeline=pipeline,
+        state=_state(state),
+        stage=stage,
+        worker=worker,
+        error=error,
+        tag=tag,
+        from_ms=moment_ms("--since", since, now_s) if since else None,
+        to_ms=moment_ms("--until", until, now_s) if until else None,
+        id=run_id,
+        repaired=False if not_repaired else None,
+    )
     with open_api(quiet=as_json) as api:
-        reply = api.runs(pipeline, state, limit=limit, after=after)
-    given = {"--pipeline": pipeline, "--state": state, "--limit": limit if limit != _LIMIT else None}
-    filters = "".join(f" {option} {value}" for option, value in given.items() if value)
+        reply = api.runs(wanted, limit=limit, after=after)
+    given = {
+        "--pipeline": pipeline,
+        "--state": state,
+        "--stage": stage,
+        "--worker": worker,
+        "--error": error,
+        "--tag": tag,
+        "--since": since,
+        "--until": until,
+        "--id": run_id,
+        "--limit": str(limit) if limit != _LIMIT else None,
+    }
+    filters = "".join(f" {option} {argument(value)}" for option, value in given.items() if value)
+    filters += " --not-repaired" if not_repaired else ""
     print_reply(reply, as_json, lambda page: runs_table(page, local_time(), filters))
+
+
+def _state(given: str | None) -> "RunState | None":
+    """Raises Misused for what is no state."""
+    from mousetrap.api_client import Misused
+    from mousetrap.shapes import RunState
+
+    try:
+        return RunState(given) if given else None
+    except ValueError:
+        raise Misused(f"--state {given}: it is one of {', '.join(RunState)}") from None
 
 
 def show(run: RunId, as_json: AsJson = False) -> None:

@@ -1,29 +1,30 @@
 """Finds runs and dead letters by the beginning of their id."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import TypeVar
 
-from mousetrap.api_client import Api, LetterFilter, Misused, UnknownRun
+from mousetrap.api_client import Api, LetterFilter, Misused, RunFilter, UnknownRun
 
 Done = TypeVar("Done")
 
-#: The shortest beginning of an id, how many of the newest runs are searched, and how many ids an error lists.
-_SHORTEST, _RUNS, _LISTED = 4, 1_000, 10
-#: The longest page of the API.
-_PAGE = 200
+#: The shortest beginning of an id, how many ids an error lists, and what the id of a run may begin with.
+_SHORTEST, _LISTED = 4, 10
+_BEGINNING = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: The longest page of the API, and how many are asked for.
+_PAGE, _PAGES = 200, 10
 
 
 def with_run(api: Api, given: str, act: Callable[[str], Done]) -> Done:
     """Calls `act` with the id `given`, or if no run has it, with the only id that begins with it.
 
-    Raises Misused when several of the newest thousand runs begin with it, or none.
+    Raises Misused when several runs begin with it.
     """
     given = given.removesuffix("…")  # as a table cuts it
     try:
         return act(given)
     except UnknownRun:
-        found = _only("run", given, islice(_run_ids(api), _RUNS))
+        found = _only("run", given, _run_ids(api, given))
         if found is None:
             raise
     return act(found)
@@ -56,13 +57,16 @@ def whole_letter_ids(api: Api, given: Sequence[str]) -> list[str]:
     return whole
 
 
-def _run_ids(api: Api) -> Iterator[str]:
+def _run_ids(api: Api, beginning: str) -> Iterator[str]:
+    """The ids that begin so, until there are more than an error lists. Of runs of an earlier version the newest are looked at."""
+    if len(beginning) < _SHORTEST or not _BEGINNING.fullmatch(beginning):
+        return
     after: str | None = None
-    while True:
-        page = api.runs(limit=_PAGE, after=after).value
+    for _ in range(_PAGES):
+        page = api.runs(RunFilter(id=beginning), limit=_PAGE, after=after).value
         yield from (run.id for run in page.runs)
         after = page.next
-        if after is None:
+        if after is None or len(page.runs) > _LISTED:
             return
 
 

@@ -14,7 +14,7 @@ import msgspec
 from mousetrap.api_client.credentials import authorization, may_use_proxy
 from mousetrap.api_client.errors import Misused, Unreachable
 from mousetrap.api_client.event_stream import EventReader, lines_of
-from mousetrap.api_client.filters import JobFilter, LetterFilter, RunsFilter, without_empty
+from mousetrap.api_client.filters import JobFilter, LetterFilter, RunFilter, RunsFilter, without_empty
 from mousetrap.api_client.problems import check_response
 from mousetrap.api_client.reply import Reply, decoded
 from mousetrap.api_client.starts import BatchReply, StartOptions
@@ -151,16 +151,15 @@ class Api:
         return self._request("GET", f"{_run_path(run_id)}/jobs/{_segment(stage)}")
 
     def runs(
-        self,
-        pipeline: str | None = None,
-        state: str | None = None,
-        *,
-        limit: int = 20,
-        after: str | None = None,
+        self, runs: RunFilter | None = None, *, limit: int = 20, after: str | None = None
     ) -> Reply[RunPage]:
-        """A page of runs, newest first."""
-        params = {"pipeline": pipeline, "state": state, "limit": str(limit), "after": after}
-        return Reply(self._request("GET", "/runs", params=without_empty(params)), RunPage)
+        """A page of the selected runs, newest first."""
+        params = {
+            **(runs.params() if runs else {}),
+            "limit": str(limit),
+            **({"after": after} if after else {}),
+        }
+        return Reply(self._request("GET", "/runs", params=params), RunPage)
 
     def queues(self) -> Reply[tuple[Queue, ...]]:
         """All queues, with what waits in them."""

@@ -1,10 +1,10 @@
-"""Selects dead letters and jobs, and writes that into a request."""
+"""Selects dead letters, runs and jobs, and writes that into a request."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mousetrap.shapes import LetterConditions
+from mousetrap.shapes import LetterConditions, RunConditions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,17 @@ class LetterFilter(LetterConditions):
     def params(self) -> dict[str, Any]:
         """The conditions that were given, by their names in a request."""
         return without_empty(asdict(self))
+
+
+class RunFilter(RunConditions):
+    """Selects the runs that fulfil all conditions."""
+
+    def params(self) -> dict[str, Any]:
+        """The conditions that were given, by their names in a request."""
+        given = without_empty(asdict(self))
+        return {
+            name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from mousetrap.operations.fate import FIRST, Fate, Finding
 from mousetrap.operations.record import Plan, Target
 from mousetrap.payloads import PayloadTooLarge
 from mousetrap.pipeline import ContractBroken, Pipeline
-from mousetrap.run_store import RunConflict, RunStore
+from mousetrap.run_store import RunConflict, RunFilter, RunStore
 from mousetrap.shapes import RunLine, RunState
 from mousetrap.submit_run import Intake, RerunImpossible, Submitter, run_id_of_key
 
@@ -29,8 +29,8 @@ class _OnRuns(ABC):
     async def find(self, plan: Plan, after: str) -> Finding:
         """The runs of one page that the filter selects; without a state, those that the operation makes sense for."""
         state = plan.filter.get("state")
-        conditions = {**plan.filter, "state": RunState(state) if state else None}
-        page = await self._store.page(**conditions, limit=_PAGE, after=None if after == FIRST else after)
+        wanted = RunFilter(**{**plan.filter, "state": RunState(state) if state else None})
+        page = await self._store.page(wanted, limit=_PAGE, after=None if after == FIRST else after)
         return Finding([Target(run.id) for run in page.runs if state or self.fits(run)], page.next or "")
 
     async def act(

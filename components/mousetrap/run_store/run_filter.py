@@ -3,11 +3,10 @@
 import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from mousetrap.run_store.decode_run import StoredRun
-from mousetrap.shapes import RunState
+from mousetrap.shapes import RunConditions, RunState
 
 #: Lists of kinds of errors for each day: a bound on what hostile names of errors can take. Kinds may share one.
 _ERROR_LISTS = 4_096
@@ -19,33 +18,8 @@ _WITHOUT_FAILURE = (*_OPEN, RunState.COMPLETED)
 _LISTED_ENDS = (RunState.FAILED, RunState.CANCELLED, RunState.REJECTED, RunState.EXPIRED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFilter:
-    """Which runs a list shows: those that match every given condition."""
-
-    pipeline: str | None = None
-    state: RunState | None = None
-    #: The stage that the run reached last.
-    stage: str | None = None
-    #: The worker that has its last job, or had it: of runs with packed records.
-    worker: str | None = None
-    #: The class of the error that ended it, with its module or without.
-    error: str | None = None
-    tag: str | None = None
-    #: When it was accepted, in milliseconds since 1970: then or later, and before.
-    from_ms: int | None = None
-    to_ms: int | None = None
-    #: What its id begins with.
-    id: str | None = None
-    #: Of runs that failed alone: whether a re-run of it completed.
-    repaired: bool | None = None
-
-    @property
-    def of_state(self) -> RunState | None:
-        """The one state in which runs may match."""
-        return RunState.FAILED if self.repaired is not None and self.state is None else self.state
-
-
+#: The name that this brick and its users have for the conditions.
+RunFilter = RunConditions
 #: No condition.
 EVERY_RUN = RunFilter()
 
@@ -59,9 +33,9 @@ class Hint(NamedTuple):
 
 
 def matches(run: StoredRun, wanted: RunFilter) -> bool:
-    """Whether the filter shows the run, but for `repaired`, which more than its own record tells."""
+    """Whether the filter shows the run, but for `repaired`, which its own record does not show."""
     required = (
-        (wanted.of_state, run.state),
+        (_state(wanted), run.state),
         (wanted.stage, run.stage),
         (wanted.worker, run.worker),
     )
@@ -85,7 +59,7 @@ def never_matches(wanted: RunFilter) -> bool:
 
 def hints_for(wanted: RunFilter, open_pipelines: Sequence[str]) -> tuple[Hint, ...]:
     """The hints of which each leads to all runs that match; the first one is there for every day."""
-    pipeline, state = wanted.pipeline, wanted.of_state
+    pipeline, state = wanted.pipeline, _state(wanted)
     found = [every_run(pipeline)]
     if state in _OPEN:
         found.append(Hint(tuple(map(open_list, [pipeline] if pipeline else open_pipelines))))
@@ -101,8 +75,8 @@ def hints_for(wanted: RunFilter, open_pipelines: Sequence[str]) -> tuple[Hint, .
 
 
 def narrowest(counts: Sequence[int]) -> int:
-    """The place of the hint that names the fewest runs."""
-    return min(range(len(counts)), key=counts.__getitem__)
+    """The place of the hint that names the fewest runs; of some that name as many, of the last."""
+    return min(range(len(counts)), key=lambda place: (counts[place], -place))
 
 
 def every_run(pipeline: str | None) -> Hint:
@@ -133,6 +107,11 @@ def tag_list(tag: str) -> str:
 def has_name(kind: str, name: str) -> bool:
     """Whether the class of an error is the one of this name, with its module or without."""
     return kind == name or kind.endswith(f".{name}")
+
+
+def _state(wanted: RunFilter) -> RunState | None:
+    """The one state in which runs may match; None for any."""
+    return RunState.FAILED if wanted.repaired is not None else wanted.state
 
 
 def _raw(text: str) -> bytes:

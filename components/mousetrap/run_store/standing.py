@@ -47,7 +47,7 @@ class Standings(StoreConnection):
     async def standings(self, run_id: str, jobs: Sequence[str]) -> Sequence[Standing | None]:
         """Where each of the jobs stands; None for one that was never claimed, or whose record cannot be read."""
         async with self._reaching():
-            heads = await ask(self._client, [job_head(run_id, job) for job in jobs]) if jobs else []
+            heads = await ask(self._client.pipeline, [job_head(run_id, job) for job in jobs]) if jobs else []
         return [_read(head) for head in heads]
 
     async def holder(self, lock: str) -> Holder | None:
@@ -58,7 +58,7 @@ class Standings(StoreConnection):
             if not job or not run:
                 return None
             run_id = run.decode(errors="replace")
-            (head,) = await ask(self._client, [job_head(run_id, job.decode(errors="replace"))])
+            (head,) = await ask(self._client.pipeline, [job_head(run_id, job.decode(errors="replace"))])
         held = _read(head)
         # A lock's fence is never less than the time at which it was taken.
         since_ms = held.claimed_ms if held else _number(fence)

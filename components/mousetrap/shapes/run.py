@@ -167,6 +167,28 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunConditions:
+    """What a run must match; a condition that is left out matches any, so none at all match every run."""
+
+    pipeline: str | None = None
+    state: RunState | None = None
+    #: The stage that the run reached last.
+    stage: str | None = None
+    #: The worker that has its last job, or had it: of runs with packed records.
+    worker: str | None = None
+    #: The class of the error that ended it, with its module or without.
+    error: str | None = None
+    tag: str | None = None
+    #: When it was accepted, in milliseconds since 1970: then or later, and before.
+    from_ms: int | None = None
+    to_ms: int | None = None
+    #: What its id begins with.
+    id: str | None = None
+    #: Of runs that failed alone: whether a re-run of it completed.
+    repaired: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
     """The run is cancelled: no attempt of it begins any more."""
 

@@ -1,4 +1,4 @@
-"""Names runs in the hints that lead to them, before they become what these are about."""
+"""Names runs in hints, before they become what these are about."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -31,7 +31,10 @@ def test_an_unknown_query_parameter_is_refused_by_every_route(
 
 
 def test_the_refusal_lists_the_parameters_that_there_are(api: httpx.Client) -> None:
-    assert "after, limit, pipeline, state" in api.get("/runs?sate=failed").json()["detail"]
+    assert (
+        "after, error, from_ms, id, limit, pipeline, repaired, stage, state, tag, to_ms, worker"
+        in api.get("/runs?sate=failed").json()["detail"]
+    )
     assert "expires_in, run_id" in api.post(f"{RUNS}?runid=a").json()["detail"]
     assert "queue, reason, run, stage" in api.get("/dead?resaon=a").json()["detail"]
     assert "knows none" in api.get("/health/live?a").json()["detail"]

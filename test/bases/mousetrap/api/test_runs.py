@@ -354,3 +354,45 @@ def test_a_list_shows_no_traceback_and_the_run_itself_does(api: httpx.Client, wo
     assert listed.json()["runs"][0]["failure"] == {"kind": "Broken", "text": "no"}
     assert "handler.py" not in listed.text
     assert "handler.py" in api.get(f"/runs/{run_id}").json()["failure"]["traceback"]
+
+
+def test_runs_are_found_by_each_condition(api: httpx.Client) -> None:
+    for run_id, tags in (("aa1", ["nightly"]), ("ab2", []), ("b3", ["nightly", "two"])):
+        started = api.post(RUNS, json=FEED, params={"run_id": run_id, **({"tags": tags} if tags else {})})
+        assert started.status_code == 202
+    api.delete("/runs/ab2")
+    accepted = {run["id"]: run["accepted_ms"] for run in api.get("/runs").json()["runs"]}
+
+    def found(**wanted: Any) -> list[str]:
+        return [run["id"] for run in api.get("/runs", params=wanted).json()["runs"]]
+
+    assert found(state="cancelled") == ["ab2"]
+    assert found(state="queued", tag="nightly", pipeline="earthquakes", stage="fetch") == ["b3", "aa1"]
+    assert found(id="a") == ["ab2", "aa1"]
+    assert found(from_ms=accepted["b3"]) == ["b3"]
+    assert found(to_ms=accepted["ab2"], id="a") == ["aa1"]
+    for nothing in ({"error": "Broken"}, {"worker": "w1"}, {"repaired": "false"}, {"stage": "process"}):
+        assert found(**nothing) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "where"),
+    [
+        ({"from_ms": 2, "to_ms": 2}, "swap them"),
+        ({"from_ms": -1}, "from_ms"),
+        ({"to_ms": 10**13}, "to_ms"),
+        ({"id": "a b"}, "id"),
+        ({"state": "asleep"}, "state"),
+        ({"repaired": "perhaps"}, "repaired"),
+        ({"tag": "x" * 65}, "tag"),
+        ({"error": "x" * 201}, "error"),
+        ({"after": "x"}, "after"),
+    ],
+)
+def test_a_time_that_ends_before_it_begins_is_refused(
+    api: httpx.Client, wanted: dict[str, Any], where: str
+) -> None:
+    answer = api.get("/runs", params=wanted)
+
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:mousetrap:problem:invalid-request")
+    assert where in str(answer.json())

@@ -27,6 +27,7 @@ from mousetrap.operations import (
     open_operations,
 )
 from mousetrap.operations import store as store_module
+from mousetrap.run_store import RunFilter
 from mousetrap.shapes import Operation, RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import Intake, IntakeBounds
@@ -386,7 +387,7 @@ async def test_a_rerun_whose_carrier_dies_repeats_each_run_once(
     async with bench.working(bench.bind("add", note), bench.bind("double", double), burst=True) as one:
         await asyncio.wait_for(one.task, TIMEOUT_S)
     assert sorted(done) == list(range(6))
-    page = await bench.store.page(pipeline=bench.pipeline.name, limit=50)
+    page = await bench.store.page(RunFilter(pipeline=bench.pipeline.name), limit=50)
     assert len(page.runs) == 12
 
 
