@@ -120,19 +120,20 @@ class RunLogs:
         """Takes the lines of some runs."""
         some: dict[str, list[KeptLine]] = {}
         while self._waiting:
-            line = self._waiting[0]
+            line = self._waiting.popleft()  # not looked at first: a thread may take it away meanwhile
             if line.facts.run not in some and len(some) == _RUNS_AT_ONCE:
+                self._waiting.appendleft(line)
                 break
-            some.setdefault(line.facts.run, []).append(self._waiting.popleft())
+            some.setdefault(line.facts.run, []).append(line)
         return some
 
     def _command(self, run: str, lines: Sequence[KeptLine], missed: int) -> Command:
-        more = lines[-MOST_LINES:]
-        missed += len(lines) - len(more)
+        """Sends no more than is kept: a flood of lines is none for the store."""
         function = f"{_LIBRARY.name}_append"
-        keys = (lines_key(run), facts_key(run))
-        bounds = (MOST_LINES, MOST_BYTES, self._ttl_ms, missed)
-        return ("FCALL", function, 2, *keys, self._writer, self._batch, *bounds, *map(_written, more))
+        texts = _newest(lines)
+        counts = (self._ttl_ms, missed, len(lines) - len(texts))
+        about = (self._writer, self._batch, MOST_LINES, MOST_BYTES, *counts)
+        return ("FCALL", function, 2, lines_key(run), facts_key(run), *about, *texts)
 
     async def _send(self, commands: Sequence[Command]) -> None:
         """A server without our function gets it first. What a server refuses is not kept: its memory is full."""
@@ -151,6 +152,18 @@ class RunLogs:
 
 def _is_new(reply: object) -> bool:
     return isinstance(reply, ReplyError) and "Function not found" in str(reply)
+
+
+def _newest(lines: Sequence[KeptLine]) -> Sequence[bytes]:
+    """Those that are kept of lines in a row."""
+    texts, size = deque[bytes](), 0
+    for line in reversed(lines[-MOST_LINES:]):
+        text = _written(line)
+        size += len(text)
+        if texts and size > MOST_BYTES:
+            break
+        texts.appendleft(text)
+    return list(texts)
 
 
 def _written(line: KeptLine) -> bytes:

@@ -6,17 +6,17 @@
 local function append(keys, args)
   local lines, facts = keys[1], keys[2]
   local writer, batch = args[1], tonumber(args[2])
-  local most, most_bytes, ttl, missed = tonumber(args[3]), tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
+  local most, most_bytes, ttl = tonumber(args[3]), tonumber(args[4]), tonumber(args[5])
+  local missed, dropped = tonumber(args[6]), tonumber(args[7])
   if tonumber(redis.call('HGET', facts, 'w:' .. writer) or '0') >= batch then
     return 'known'
   end
   local count = redis.call('LLEN', lines)
   local bytes = count > 0 and tonumber(redis.call('HGET', facts, 'bytes') or '0') or 0
-  for place = 7, #args do
+  for place = 8, #args do
     count = redis.call('RPUSH', lines, args[place])
     bytes = bytes + #args[place]
   end
-  local dropped = 0
   while count > 1 and (count > most or bytes > most_bytes) do
     bytes = bytes - #redis.call('LPOP', lines)
     count = count - 1

@@ -101,12 +101,14 @@ async def test_lines_of_many_runs_are_kept_on_a_cluster(valkey_cluster: ValkeyCl
 
 
 async def test_the_newest_lines_of_a_run_stay_whatever_is_logged(store_url: str) -> None:
-    many, large = a_run(), a_run()
+    many, large, at_once = a_run(), a_run(), a_run()
     async with logs_at(store_url) as logs:
         for number in range(1_200):
             logs.add(line(many, f"{number}"))
             if number == 700:
                 await logs.write_all()
+        for number in range(1_300):
+            logs.add(line(at_once, f"{number}"))
         for number in range(100):
             logs.add(line(large, f"{number} " + "x" * 3_000))
         await logs.write_all()
@@ -114,9 +116,12 @@ async def test_the_newest_lines_of_a_run_stay_whatever_is_logged(store_url: str)
     kept, bulky = await page_of(store_url, many), await page_of(store_url, large)
     assert len(kept.lines) + kept.dropped == 1_200
     assert (kept.lines[-1].number, kept.lines[-1].message, kept.missed) == (1_200, "1199", 0)
+    flood = await page_of(store_url, at_once)
+    assert (len(flood.lines) + flood.dropped, flood.missed, flood.lines[-1].message) == (1_300, 0, "1299")
     assert 1 < len(bulky.lines) <= 64_000 // 3_000
     assert bulky.lines[-1].message.startswith("99 ")
-    for run in (many, large):
+    assert bulky.lines[-1].number == 100
+    for run in (many, large, at_once):
         texts = await ask(store_url, "LRANGE", lines_key(run), 0, -1)
         assert len(texts) <= 1_000 and sum(map(len, texts)) <= 64_000
         for key in (lines_key(run), facts_key(run)):
@@ -149,6 +154,29 @@ async def test_while_the_store_is_away_lines_wait_and_the_oldest_are_missed(
 
     page = await page_of(store_url, run)
     assert ([it.message for it in page.lines], page.missed) == ([f"{number}" for number in range(3, 13)], 3)
+
+
+async def test_lines_of_many_threads_stay_with_their_runs(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_MOST_WAITING", 20)
+    runs = [a_run() for _ in range(4)]
+
+    def add_many(logs: RunLogs, run: str) -> None:
+        for number in range(3_000):
+            logs.add(line(run, f"{run} {number}"))
+
+    async with logs_at(store_url) as logs:
+        adding = [asyncio.create_task(asyncio.to_thread(add_many, logs, run)) for run in runs]
+        while not all(task.done() for task in adding):
+            await logs.write_all()
+            await asyncio.sleep(0)
+        await logs.write_all()
+
+    for run in runs:
+        page = await page_of(store_url, run)
+        numbers = [int(it.message.removeprefix(f"{run} ")) for it in page.lines]
+        assert numbers == sorted(set(numbers))
 
 
 async def test_what_is_no_line_is_left_out(store_url: str) -> None:
