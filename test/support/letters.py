@@ -11,7 +11,7 @@ from mousetrap.job_queue import connect
 from mousetrap.jobs import Job, Message, dead_queue, encode, first_job
 from mousetrap.signing import Keyring
 from support.inbox import Inbox
-from support.waiting import until
+from support.operations import ended
 from support.workbench import just_now_ms
 
 KEYS = "k1:sixteen-characters"
@@ -68,16 +68,6 @@ def redriven(api: httpx.Client, filters: dict[str, Any]) -> dict[str, Any]:
     answer = api.post("/dead/redrive", json=filters)
     assert answer.status_code == 202, answer.text
     return ended(api, answer)
-
-
-def ended(api: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
-    """The operation of an answer, once it has ended."""
-
-    def end() -> dict[str, Any] | None:
-        operation: dict[str, Any] = api.get(answer.headers["Location"]).json()
-        return operation if operation["state"] != "running" else None
-
-    return until(end, "the operation has ended")
 
 
 def check(answer: httpx.Response, status: int, kind: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.clients import accepted_run
-from support.letters import ended
+from support.operations import ended
 from support.processes import Process, clean_environment
 from support.repairable_worker import ATTEMPTS, CRASHES
 from support.stack import SIGNING_KEYS, Stack, events

@@ -13,6 +13,7 @@ from mousetrap.cli.jobs import jobs
 from mousetrap.cli.logs import logs
 from mousetrap.cli.migrate import migrate
 from mousetrap.cli.queues import queues
+from mousetrap.cli.run_options import SelectingRuns
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
 from mousetrap.cli.stack import demo, up
 from mousetrap.cli.version import print_version
@@ -54,7 +55,7 @@ for command in (
     migrate,
     doctor,
 ):
-    app.command()(command)
+    app.command(cls=SelectingRuns if command in (runs, cancel, rerun) else None)(command)
 app.add_typer(pipelines.app, name="pipelines")
 dead.app.command("test")(write_test)
 app.add_typer(dead.app, name="dead")

@@ -4,15 +4,11 @@ import time
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
-from typer.main import get_command
 
+from mousetrap.cli.filtering import filtering_command
 from mousetrap.cli.options import seconds
 
-_options = typer.Typer(add_completion=False)
 
-
-@_options.command()
 def letter_filter(
     queue: Annotated[str | None, typer.Option(help="Only those that this queue gave up.")] = None,
     reason: Annotated[
@@ -45,15 +41,5 @@ def letter_filter(
     )
 
 
-class FilteringCommand(TyperCommand):
-    """A command with the options of `letter_filter` before its own; the filter is the `obj` of its context."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._filter_params = get_command(_options).params
-        self.params = [*self._filter_params, *self.params]
-
-    def invoke(self, ctx: Any) -> Any:
-        given = {str(param.name): ctx.params.pop(param.name) for param in self._filter_params}
-        ctx.obj = letter_filter(**given)
-        return super().invoke(ctx)
+#: A command with these options before its own; the LetterFilter is the `obj` of its context.
+FilteringCommand = filtering_command(letter_filter)

@@ -1,13 +1,13 @@
 """The commands for runs: run, runs, show, cancel, rerun."""
 
-import time
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from mousetrap.cli.operations import Following as Staying
 from mousetrap.cli.operations import Limit, Rate, Wait, Why
-from mousetrap.cli.options import AsJson, RunId, moment_ms, read_input, seconds, time_of
+from mousetrap.cli.options import AsJson, RunId, read_input, seconds, time_of
+from mousetrap.cli.run_options import SelectedRuns
 from mousetrap.cli.session import open_api
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mousetrap.api_client import Api, Reply, StartOptions
-    from mousetrap.shapes import Accepted, Run, RunState, Waiting
+    from mousetrap.shapes import Accepted, Run, Waiting
 
 _LIMIT = 20
 Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")]
@@ -95,82 +95,20 @@ def run(
 
 
 def runs(
-    pipeline: Annotated[str | None, typer.Option(help="Only the runs of this one.")] = None,
-    state: Annotated[
-        str | None, typer.Option(help="Only the runs in this state: running, completed, failed, …")
-    ] = None,
-    stage: Annotated[str | None, typer.Option(help="Only those that reached this stage last.")] = None,
-    worker: Annotated[
-        str | None, typer.Option(help="Only those whose last job this worker has, or had.")
-    ] = None,
-    error: Annotated[
-        str | None,
-        typer.Option(help="Only those that an error of this class ended, with its module or without."),
-    ] = None,
-    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPAN|TIME", help="Only those accepted then or later: 2h ago, or an ISO 8601 time."
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="SPAN|TIME", help="Only those accepted before.")
-    ] = None,
-    run_id: Annotated[str | None, typer.Option("--id", help="Only those whose ids begin so.")] = None,
-    not_repaired: Annotated[
-        bool, typer.Option("--not-repaired", help="Only those that failed, and of which no re-run completed.")
-    ] = False,
+    context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=200)] = _LIMIT,
     after: Annotated[str | None, typer.Option(help="Go on where an earlier page ended.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first, and why the failed ones failed. Options that are given together all hold."""
-    from mousetrap.api_client import RunFilter
-    from mousetrap.cli.output import argument, local_time, print_reply
+    from mousetrap.cli.output import local_time, print_reply
     from mousetrap.cli.tables.runs import runs_table
 
-    now_s = time.time()
-    wanted = RunFilter(
-        pipeline=pipeline,
-        state=_state(state),
-        stage=stage,
-        worker=worker,
-        error=error,
-        tag=tag,
-        from_ms=moment_ms("--since", since, now_s) if since else None,
-        to_ms=moment_ms("--until", until, now_s) if until else None,
-        id=run_id,
-        repaired=False if not_repaired else None,
-    )
+    selected: SelectedRuns = context.obj
     with open_api(quiet=as_json) as api:
-        reply = api.runs(wanted, limit=limit, after=after)
-    given = {
-        "--pipeline": pipeline,
-        "--state": state,
-        "--stage": stage,
-        "--worker": worker,
-        "--error": error,
-        "--tag": tag,
-        "--since": since,
-        "--until": until,
-        "--id": run_id,
-        "--limit": str(limit) if limit != _LIMIT else None,
-    }
-    filters = "".join(f" {option} {argument(value)}" for option, value in given.items() if value)
-    filters += " --not-repaired" if not_repaired else ""
-    print_reply(reply, as_json, lambda page: runs_table(page, local_time(), filters))
-
-
-def _state(given: str | None) -> "RunState | None":
-    """Raises Misused for what is no state."""
-    from mousetrap.api_client import Misused
-    from mousetrap.shapes import RunState
-
-    try:
-        return RunState(given) if given else None
-    except ValueError:
-        raise Misused(f"--state {given}: it is one of {', '.join(RunState)}") from None
+        reply = api.runs(selected.filter, limit=limit, after=after)
+    words = selected.words + (f" --limit {limit}" if limit != _LIMIT else "")
+    print_reply(reply, as_json, lambda page: runs_table(page, local_time(), words))
 
 
 def show(run: RunId, as_json: AsJson = False) -> None:
@@ -198,9 +136,8 @@ def _waiting(api: "Api", run_id: str) -> "Waiting | None":
 
 
 def cancel(
+    context: typer.Context,
     run: Runs = None,
-    pipeline: Annotated[str | None, typer.Option(help="All runs of this pipeline that go on.")] = None,
-    state: Annotated[str | None, typer.Option(help="All runs in this state: queued, retrying, …")] = None,
     everything: All = False,
     limit: Limit = None,
     rate: Rate = 100.0,
@@ -211,17 +148,17 @@ def cancel(
 ) -> None:
     """Cancel runs: no attempt of them begins any more. Exits 1 when one had ended before, 2 when there is no such run.
 
-    One that has failed can be cancelled while other jobs of a fan-out go on. All runs that options select are cancelled in the
-    server, also when the command is interrupted: `mousetrap operations` lists it.
-    """
-    from mousetrap.api_client import RunsFilter
-    from mousetrap.cli.bulk import cancel_many, check_either
+    One that has failed can be cancelled while other jobs of a fan-out go on.
 
-    filter = RunsFilter(pipeline=pipeline, state=state, all=everything or None, limit=limit, rate=rate)
-    if check_either(run or (), filter):
+    All runs that options select, without --state those that have not ended, are cancelled in the server.
+    """
+    from mousetrap.cli.bulk import Many, check_either
+
+    many = Many(context.obj, everything, limit, rate, sure, why)
+    if check_either(run or (), many):
         _cancel_each(run or (), why)
     else:
-        cancel_many(filter, Staying(wait, as_json), sure=sure, why=why)
+        many.cancel(Staying(wait, as_json))
 
 
 def _cancel_each(runs: "Sequence[str]", why: str) -> None:
@@ -244,6 +181,7 @@ def _cancel_each(runs: "Sequence[str]", why: str) -> None:
 
 
 def rerun(
+    context: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="The run's id, or its beginning.")] = None,
     begin: Annotated[
         str,
@@ -258,8 +196,6 @@ def rerun(
     key: Annotated[
         str | None, typer.Option("--key", help="Idempotency key: repeating it gives the first re-run again.")
     ] = None,
-    pipeline: Annotated[str | None, typer.Option(help="All runs of this pipeline that have ended.")] = None,
-    state: Annotated[str | None, typer.Option(help="All runs in this state: failed, …")] = None,
     everything: All = False,
     limit: Limit = None,
     rate: Rate = 100.0,
@@ -272,18 +208,17 @@ def rerun(
 ) -> None:
     """Repeat a run as a new one, and follow it to its result. Exits 1 when the new run fails.
 
-    All runs that options select are repeated in the server, each once, also when the command is interrupted: `mousetrap
-    operations` lists it; the command stays until all are started.
+    All runs that options select, without --state those that have ended, are repeated in the server.
     """
-    from mousetrap.api_client import Misused, RunsFilter
-    from mousetrap.cli.bulk import check_either, rerun_many
+    from mousetrap.api_client import Misused
+    from mousetrap.cli.bulk import Many, check_either
     from mousetrap.cli.short_ids import with_run
 
-    filter = RunsFilter(pipeline=pipeline, state=state, all=everything or None, limit=limit, rate=rate)
-    if not check_either([run] if run else (), filter):
+    many = Many(context.obj, everything, limit, rate, sure, why)
+    if not check_either([run] if run else (), many):
         if given is not None:
             raise Misused("--input is for one run alone")
-        rerun_many(filter, begin, key, Staying(follow, as_json), sure=sure, why=why)
+        many.rerun(begin, key, Staying(follow, as_json))
         return
     assert run is not None
     with open_api(quiet=as_json, why=why) as api:

@@ -4,7 +4,7 @@ from mousetrap.api_client.client import Api
 from mousetrap.api_client.credentials import authorization, may_use_proxy
 from mousetrap.api_client.errors import CommandFailed, Misused, RunEnded, UnknownRun, Unreachable
 from mousetrap.api_client.event_stream import EventReader
-from mousetrap.api_client.filters import JobFilter, LetterFilter, RunFilter, RunsFilter
+from mousetrap.api_client.filters import JobFilter, LetterFilter, RunFilter
 from mousetrap.api_client.follow import follow
 from mousetrap.api_client.problems import Problem, read_problem
 from mousetrap.api_client.reply import Reply
@@ -22,7 +22,6 @@ __all__ = [
     "Reply",
     "RunEnded",
     "RunFilter",
-    "RunsFilter",
     "StartOptions",
     "UnknownRun",
     "Unreachable",

@@ -14,7 +14,7 @@ import msgspec
 from mousetrap.api_client.credentials import authorization, may_use_proxy
 from mousetrap.api_client.errors import Misused, Unreachable
 from mousetrap.api_client.event_stream import EventReader, lines_of
-from mousetrap.api_client.filters import JobFilter, LetterFilter, RunFilter, RunsFilter, without_empty
+from mousetrap.api_client.filters import JobFilter, LetterFilter, RunFilter, without_empty
 from mousetrap.api_client.problems import check_response
 from mousetrap.api_client.reply import Reply, decoded
 from mousetrap.api_client.starts import BatchReply, StartOptions
@@ -192,13 +192,15 @@ class Api:
         """Begins to redrive the selected dead letters, at most `rate` a second."""
         return Reply(self._repair("/dead/redrive", {**letters.params(), "rate": rate}), Operation)
 
-    def cancel_runs(self, runs: RunsFilter) -> Reply[Operation]:
-        """Begins to cancel the selected runs."""
-        return Reply(self._repair("/runs/cancel", runs.params()), Operation)
+    def cancel_runs(self, runs: RunFilter, **how: Any) -> Reply[Operation]:
+        """Begins to cancel the selected runs; `how`: all, limit, rate."""
+        return Reply(self._repair("/runs/cancel", {**runs.conditions(), **without_empty(how)}), Operation)
 
-    def rerun_runs(self, runs: RunsFilter, begin: str, *, key: str | None = None) -> Reply[Operation]:
-        """Begins to repeat the selected runs, each from the stage `begin` on."""
-        content = msgspec.json.encode({**runs.params(), "from": begin})
+    def rerun_runs(
+        self, runs: RunFilter, begin: str, *, key: str | None = None, **how: Any
+    ) -> Reply[Operation]:
+        """Begins to repeat the selected runs, each from the stage `begin` on; `how`: all, limit, rate."""
+        content = msgspec.json.encode({**runs.conditions(), **without_empty(how), "from": begin})
         return Reply(self._request("POST", "/runs/rerun", content=content, headers=_headers(key)), Operation)
 
     def operations(

@@ -22,27 +22,16 @@ class LetterFilter(LetterConditions):
 class RunFilter(RunConditions):
     """Selects the runs that fulfil all conditions."""
 
-    def params(self) -> dict[str, Any]:
-        """The conditions that were given, by their names in a request."""
-        given = without_empty(asdict(self))
-        return {
-            name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunsFilter:
-    """Selects the runs of an operation, and how fast it goes; the API acts on none without a condition or `all`."""
-
-    pipeline: str | None = None
-    state: str | None = None
-    all: bool | None = None
-    limit: int | None = None
-    rate: float | None = None
-
-    def params(self) -> dict[str, Any]:
-        """What was given, by its names in a request."""
+    def conditions(self) -> dict[str, Any]:
+        """Those that were given, by their names in a request."""
         return without_empty(asdict(self))
+
+    def params(self) -> dict[str, Any]:
+        """The same, as a query has them."""
+        return {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in self.conditions().items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,19 +11,8 @@ import pytest
 
 from mousetrap.api_keys import new_key
 from mousetrap.jobs import Message, decode, encode
-from support.letters import (
-    KEYRING,
-    KEYS,
-    QUEUE,
-    UNAVAILABLE,
-    bury,
-    check,
-    ended,
-    job_of,
-    letter_of,
-    redriven,
-    taken,
-)
+from support.letters import KEYRING, KEYS, QUEUE, UNAVAILABLE, bury, check, job_of, letter_of, redriven, taken
+from support.operations import ended
 from support.ports import closed_port
 
 Serve = Callable[..., httpx.Client]

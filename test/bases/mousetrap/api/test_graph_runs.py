@@ -15,7 +15,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.settings import Settings
 from support.api_server import serving
 from support.clients import http_client
-from support.letters import ended
+from support.operations import ended
 from support.workbench import TIMEOUT_S, Workbench, on_streams, workbench_for
 
 pytestmark = pytest.mark.own_queues

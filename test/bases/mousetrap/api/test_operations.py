@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from mousetrap.api_keys import new_key
-from support.letters import KEYS, bury, check, ended, letter_of, taken
+from support.letters import KEYS, bury, check, letter_of, taken
+from support.operations import ended
 from support.ports import closed_port
 from support.processes import Process
 from support.waiting import until
@@ -86,6 +87,37 @@ def test_runs_are_repeated_by_filter_once_each(api: httpx.Client, worker: Any) -
     assert sorted(again) == sorted(failed)
 
 
+@pytest.mark.parametrize(
+    ("conditions", "count"),
+    [
+        ({"error": "Broken"}, 2),
+        ({"error": "Whole"}, 0),
+        ({"stage": "process", "state": "failed"}, 2),
+        ({"worker": "w1"}, 3),
+        ({"tag": "nightly"}, 1),
+        ({"repaired": False}, 2),
+        ({"repaired": True}, 0),
+        ({"pipeline": "earthquakes", "from_ms": 1, "to_ms": 9_999_999_999_999}, 3),
+        ({"to_ms": 1}, 0),
+        ({"state": "failed", "tag": "nightly"}, 1),
+    ],
+)
+def test_runs_are_repeated_by_any_condition(
+    api: httpx.Client, worker: Any, conditions: dict[str, Any], count: int
+) -> None:
+    tagged = api.post(RUNS, params={"tags": "nightly"}).json()["run_id"]
+    failed, completed = (api.post(RUNS).json()["run_id"] for _ in range(2))
+    worker.fail(tagged, "no")
+    worker.fail(failed, "no")
+    worker.complete(completed, {})
+    api.post(RUNS)  # which has not ended, and is not repeated
+
+    repeated = ended(api, api.post("/runs/rerun", json=conditions))
+
+    assert counts(repeated) == (count, count, 0, 0, 0)
+    assert repeated["filter"] == conditions
+
+
 def test_a_run_that_cannot_be_repeated_is_named_with_the_reason(api: httpx.Client, worker: Any) -> None:
     worker.complete(run_id := api.post(RUNS).json()["run_id"], {})
 
@@ -132,6 +164,9 @@ def test_selecting_all_runs_takes_an_option(api: httpx.Client, path: str, body: 
         (b'{"all": true, "rate": 1e9}', "body.rate"),
         (b'{"all": true, "limit": 0}', "body.limit"),
         (b'{"stat": "failed"}', "body.stat"),
+        (b'{"id": "no id"}', "body.id"),
+        (b'{"repaired": "no"}', "body.repaired"),
+        (b'{"from_ms": 2, "to_ms": 1}', "body"),
     ],
 )
 @pytest.mark.parametrize("path", ["/runs/cancel", "/runs/rerun"])

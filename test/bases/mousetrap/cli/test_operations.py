@@ -76,7 +76,7 @@ def test_runs_are_cancelled_and_repeated_by_filter(command: Command, api: httpx.
         (("cancel", "--state", "queued"), "pass --yes"),
         (("rerun", "--state", "failed"), "pass --yes"),
         (("rerun", "--state", "failed", "--yes", "--input", "{}"), "one run alone"),
-        (("cancel", "--state", "sleeping", "--yes"), "body.state"),
+        (("cancel", "--state", "sleeping", "--yes"), "it is one of"),
         (("cancel", "--all", "--yes", "--why", "naïve"), "ASCII"),
         (("operations", "show", "none"), "operation"),
         (("operations", "stop", "none"), "operation"),
@@ -90,6 +90,20 @@ def test_what_makes_no_sense_changes_nothing(
     done = command(*arguments)
 
     assert (done.code, text in done.err, states(api)) == (2, True, ["queued"]), done
+
+
+def test_every_option_of_a_list_selects_what_is_cancelled(command: Command, api: httpx.Client) -> None:
+    tagged = api.post(RUNS, params={"tags": "nightly"}).json()["run_id"]
+    (other,) = start(api, 1)
+
+    none = command("cancel", "--tag", "nightly", "--stage", "process", "--yes")
+    older = command("cancel", "--until", "1h", "--pipeline", "earthquakes", "--yes")
+    cancelled = command("cancel", "--tag", "nightly", "--since", "1h", "--yes")
+    by_id = command("cancel", "--id", other[:20], "--state", "queued", "--yes")
+
+    assert [it.code for it in (none, older, cancelled, by_id)] == [1, 1, 0, 0]
+    assert (cancelled.out, by_id.out) == ("1 cancelled\n", "1 cancelled\n")
+    assert api.get(f"/runs/{tagged}").json()["state"] == "cancelled"
 
 
 def test_an_operation_is_left_to_the_server_listed_shown_and_stopped(

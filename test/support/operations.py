@@ -1,0 +1,17 @@
+"""Waits for the end of an operation over HTTP."""
+
+from typing import Any
+
+import httpx
+
+from support.waiting import until
+
+
+def ended(api: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
+    """The operation of an answer, once it has ended."""
+
+    def end() -> dict[str, Any] | None:
+        operation: dict[str, Any] = api.get(answer.headers["Location"]).json()
+        return operation if operation["state"] != "running" else None
+
+    return until(end, "the operation has ended")
