@@ -106,15 +106,19 @@ class DeadLetters:
         names = [name for name in self.queues if selection.queue in (None, name)]
         return [it for it in names if selection.queue or it in self._declared or await self._is_there(it)]
 
-    async def look(self, selection: Selection, *, stale: float = 0.0) -> Looked:
+    async def look(self, selection: Selection, *, stale: float = 0.0, fresh: bool = False) -> Looked:
         """The selected letters; all of them stay.
 
-        Concurrent calls share a look; one of the last `stale` seconds is reused even if the queue has changed since.
+        Concurrent calls share a look; one of the last `stale` seconds is reused even if the queue has changed since, and with `fresh`
+        none is: where there are many letters a shared one can be some seconds old.
         """
         found: list[DeadLetter] = []
         seen = unseen = 0
         for name in await self.queues_of(selection):
-            look = await self._look_at(name).look(MAX_HELD, stale)
+            shared = self._look_at(name)
+            if fresh:
+                shared.forget()
+            look = await shared.look(MAX_HELD, stale)
             found += [letter for letter in look.letters if matches(letter, selection)]
             seen, unseen = seen + len(look.letters), unseen + look.beyond
         return Looked(letters=tuple(sorted(found, key=age)), seen=seen, unseen=unseen)

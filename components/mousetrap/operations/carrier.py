@@ -83,20 +83,25 @@ class Carrier:
 
     async def _carry(self, operation_id: str) -> None:
         try:
-            state = await self._carry_on(operation_id)
+            state = await self._carry_out(operation_id)
             if state not in ("held", "moved"):
                 await self._operations.close_entry(operation_id, self._now_ms())
-            if state == "done" and (operation := await self._operations.get(operation_id)):
+            if state in ("done", "failed") and (operation := await self._operations.get(operation_id)):
                 self._on_end(operation)
-        except SignatureRefused as error:
-            _log.error("will not carry out an operation: %s", error, extra={"operation": operation_id})
-            with suppress(MousetrapError):
-                await self._operations.end(operation_id, "failed", self._now_ms(), f"it is not ours: {error}")
         except MousetrapError as error:
             with suppress(MousetrapError):
                 await self._operations.note_waiting(operation_id, error.outside())
         except Exception:  # noqa: BLE001  it must not end without a word; the next look begins again
             _log.exception("an operation does not go on", extra={"operation": operation_id})
+
+    async def _carry_out(self, operation_id: str) -> str:
+        """As `_carry_on`; `failed` where what is to be done is not ours."""
+        try:
+            return await self._carry_on(operation_id)
+        except SignatureRefused as error:
+            _log.error("will not carry out an operation: %s", error, extra={"operation": operation_id})
+            why = f"it is not ours: {error}"
+            return await self._operations.end(operation_id, "failed", self._now_ms(), why) or "unknown"
 
     async def _carry_on(self, operation_id: str) -> str:
         """Gives `done` where it ended here, and else why it does not go on here: `held`, `moved`, `stopped`, `over`, `unknown`."""

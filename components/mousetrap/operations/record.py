@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from mousetrap.shapes import Operation, OperationFailure, OperationKind
-from mousetrap.signing import Keyring
+from mousetrap.signing import Keyring, SignatureRefused
 
 #: Ids of letters that are shown of a filter.
 _MAX_SHOWN_IDS = 20
@@ -76,7 +76,10 @@ def encode_plan(plan: Plan, operation_id: str, keyring: Keyring) -> tuple[bytes,
 def decode_plan(facts: bytes, signature: bytes, operation_id: str, keyring: Keyring) -> Plan:
     """The plan. Raises SignatureRefused for one that is not ours."""
     keyring.verify_record(_about(operation_id), facts, signature.decode("ascii", "replace"))
-    return msgspec.json.decode(facts, type=Plan)
+    try:
+        return msgspec.json.decode(facts, type=Plan)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SignatureRefused(f"the record in the store cannot be read: {error}") from error
 
 
 def read_operation(operation_id: str, row: Mapping[bytes, bytes]) -> Operation | None:

@@ -25,7 +25,7 @@ class RedriveLetters:
     async def find(self, plan: Plan, after: str) -> Finding:
         """Those of the filter, all at once: queue by queue, and oldest first."""
         selection = Selection(**{**plan.filter, "ids": frozenset(plan.filter.get("ids", ()))})
-        looked = await self._dead_letters.look(selection)
+        looked = await self._dead_letters.look(selection, fresh=True)
         # Copies of one letter are one target.
         found = dict.fromkeys(_target(letter) for letter in sorted(looked.letters, key=lambda it: it.queue))
         return Finding([*found], unseen=looked.unseen)

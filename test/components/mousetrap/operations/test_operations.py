@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from mousetrap.dead_letters import DeadLetters
+from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.jobs import Job, Message, QueueUnreachable, dead_queue, decode, encode, first_job
 from mousetrap.operations import (
     CancelRuns,
@@ -48,6 +48,8 @@ class Desk:
     bench: Workbench
     operations: Operations
     ended: list[Operation]
+    #: What the kinds redrive with, the last one at the end.
+    dead_letters: list[DeadLetters] = field(default_factory=list)
 
     def kinds(self, bench: Workbench | None = None) -> dict[str, Kind]:
         """The kinds as an API has them; `bench` may have a queue that dies."""
@@ -55,6 +57,7 @@ class Desk:
         pipelines = {bench.pipeline.name: bench.pipeline}
         intake = Intake(bench.queue, bench.store, pipelines, IntakeBounds(dead_letters=0))
         dead_letters = DeadLetters(bench.queue, bench.store, KEYRING, pipelines)
+        self.dead_letters.append(dead_letters)
         return {
             "redrive": RedriveLetters(dead_letters, bench.store),
             "cancel": CancelRuns(bench.store),
@@ -97,6 +100,11 @@ async def has(desk: Desk, operation_id: str, field: str, carrier: Carrier | None
 
 async def forgotten(desk: Desk, operation_id: str) -> bool:
     return await desk.operations.get(operation_id) is None
+
+
+async def none_open(desk: Desk, carrier: Carrier) -> bool:
+    await carrier.look()
+    return not await desk.operations.open_ids()
 
 
 async def only_new(desk: Desk, carrier: Carrier) -> bool:
@@ -541,8 +549,42 @@ async def test_an_operation_that_no_key_of_ours_signed_is_not_carried_out(
         await forged.create("o1", plan("redrive"), Finding([Target("x")]))
         operation = await desk.until_ended("o1", desk.carrier())
 
+        assert [it.state for it in desk.ended] == ["failed"]
     assert (operation.state, operation.done) == ("failed", 0)
     assert "not ours" in operation.failures[0].error
+
+
+@on_streams
+async def test_all_letters_that_are_there_are_redriven_though_a_look_of_before_is_shared(
+    bench: Workbench, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.dead_letters.shared_look._FEW", 0)
+    monkeypatch.setattr("mousetrap.dead_letters.shared_look._REST", 1e6)
+    await bury(bench, "r1")
+    async with open_desk(bench, store_url) as desk:
+        kinds = desk.kinds()
+        looked = await desk.dead_letters[-1].look(Selection())
+        await bury(bench, "r2")
+        shared = await desk.dead_letters[-1].look(Selection())
+        carrier = desk.carrier(kinds)
+        await carrier.begin("o1", plan("redrive"))
+        operation = await desk.until_ended("o1", carrier)
+
+    assert (len(looked.letters), len(shared.letters), operation.done) == (1, 1, 2)
+
+
+@on_streams
+async def test_a_record_that_is_none_is_no_operation(bench: Workbench, store_url: str) -> None:
+    async with open_desk(bench, store_url) as desk:
+        for number, facts in enumerate((b"{", b"[]", b"\xff", b'{"kind": "redrive"}')):
+            await desk.operations.create(f"o{number}", plan("cancel"), Finding([Target("x")]))
+            key = f"mousetrap:{{operation:o{number}}}"
+            await desk.operations._client.call("HSET", key, "facts", facts)
+        carrier = desk.carrier()
+        await become(lambda: none_open(desk, carrier))
+
+        assert (await desk.operations.page(limit=9)).operations == ()
+        assert await desk.operations.get("o0") is None
 
 
 @on_streams
