@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from mousetrap.run_store.connection import StoreConnection
+from mousetrap.run_store.damage import is_damage
 from mousetrap.run_store.keys import OPENED, OPENED_DELAYED, lock_key
 from mousetrap.run_store.packed.heads import ask, job_head
 from mousetrap.run_store.records import HEAD, RecordBroken, decode_head
@@ -54,15 +55,16 @@ class Standings(StoreConnection):
         """Who holds the lock; None where it is free."""
         async with self._reaching():
             fields = ("job", "run", "until_ms", "fence")
-            job, run, until, fence = await self._client.call("HMGET", lock_key(lock), *fields)
+            (held,) = await ask(self._client.pipeline, [("HMGET", lock_key(lock), *fields)])
+            job, run, until, fence = (None,) * 4 if is_damage(held) else held
             if not job or not run:
                 return None
             run_id = run.decode(errors="replace")
             (head,) = await ask(self._client.pipeline, [job_head(run_id, job.decode(errors="replace"))])
-        held = _read(head)
+        taken = _read(head)
         # A lock's fence is never less than the time at which it was taken.
-        since_ms = held.claimed_ms if held else _number(fence)
-        return Holder(run_id, held.worker if held else "", since_ms, _number(until))
+        since_ms = taken.claimed_ms if taken else _number(fence)
+        return Holder(run_id, taken.worker if taken else "", since_ms, _number(until))
 
     async def unpublished_since(self, run_id: str) -> int | None:
         """When the run was recorded, if its first message is not known to be published."""

@@ -81,7 +81,7 @@ class Minutes:
             ReadyAt(at_ms=hour * _HOUR_MS + int(minute) * _MINUTE_MS, ready=number)
             for hour, reply in zip(hours_read, replies, strict=True)
             for minute, number in sorted(_numbers(reply))
-            if minute.isdigit()
+            if _is_minute(minute)
         ]
         return tuple(each for each in found if first_ms <= each.at_ms)
 
@@ -133,7 +133,7 @@ def _minutes(hour: int, reply: Any) -> Iterable[Minute]:
     found: dict[int, dict[str, int]] = {}
     for field, number in _numbers(reply):
         minute, _, name = field.partition(".")
-        if minute.isdigit() and name in _NAMES:
+        if _is_minute(minute) and name in _NAMES:
             found.setdefault(int(minute), {})[name] = number
     for minute_of_hour, counts in sorted(found.items()):
         yield Minute(at_ms=hour * _HOUR_MS + minute_of_hour * _MINUTE_MS, **counts)
@@ -142,6 +142,10 @@ def _minutes(hour: int, reply: Any) -> Iterable[Minute]:
 def _read_counts(reply: Any) -> Counts:
     values = reply if isinstance(reply, list) else [None] * len(_NAMES)
     return Counts(*((_number(value) or 0) for value in values))
+
+
+def _is_minute(text: str) -> bool:
+    return len(text) == 2 and text.isascii() and text.isdigit()
 
 
 def _numbers(reply: Any) -> Iterable[tuple[str, int]]:

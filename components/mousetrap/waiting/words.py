@@ -7,6 +7,9 @@ from typing import Any
 from mousetrap.shapes import Reason, WaitsFor
 from mousetrap.waiting.facts import Facts
 
+#: The end of the year 9999.
+_END_MS = 253_402_300_800_000
+
 
 def reason(
     kind: WaitsFor,
@@ -37,5 +40,7 @@ def span(seconds: float) -> str:
 
 
 def moment(at_ms: int | None) -> str:
-    """In UTC, to the second."""
+    """In UTC, to the second; anything can be in the store, so of no time that a calendar has, the number."""
+    if at_ms is not None and not 0 <= at_ms < _END_MS:
+        return f"{at_ms} ms"
     return f"{datetime.fromtimestamp((at_ms or 0) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,6 +1,7 @@
 """Damaged data in the store is shown as such, alone."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,9 +13,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from mousetrap.jobs import first_job
 from mousetrap.run_store.keys import (
     events_key,
     packed_events_key,
+    packed_job_key,
     packed_progress_key,
     packed_run_key,
     run_key,
@@ -274,6 +277,46 @@ def test_a_wrong_value_in_place_of_a_queue_s_age_fails_no_look(
     store.delete("mousetrap:waiting:start_fetch")
     store.hset("mousetrap:waiting:start_fetch", "a", "b")
     assert api.get("/queues/start_fetch").status_code == 200
+
+
+@pytest.mark.parametrize("key", ["later", "ready", "minute"])
+def test_a_key_of_another_type_hides_no_queue(api: httpx.Client, store: Redis, key: str) -> None:
+    hours = range(int(time.time()) // 3600 - 1, int(time.time()) // 3600 + 2)
+    names = {
+        "later": ["later:start_fetch"],
+        "ready": [f"ready:start_fetch:{hour}" for hour in hours],
+        "minute": [f"minute:earthquakes.fetch:{hour}" for hour in hours],
+    }
+    for name in names[key]:
+        store.set(f"mousetrap:{name}", "something else")
+
+    assert "start_fetch" in {queue["name"] for queue in api.get("/queues").raise_for_status().json()}
+    for path in ("/queues/start_fetch", "/queues/start_fetch/minutes", "/cluster"):
+        assert api.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        b'{"stage":"fetch","due_ms":99999999999999999999}',
+        b'{"stage":"fetch","due_ms":-7,"claimed_ms":-1e300}',
+        b'{"stage":"fetch","needs":"region","waiting_ms":999999999999999999}',
+        b"no json",
+    ],
+)
+@pytest.mark.parametrize("state", [b"R", b"T", b"O", b"W"])
+def test_a_damaged_record_of_a_job_fails_no_answer_to_why_its_run_waits(
+    api: httpx.Client, store: Redis, state: bytes, facts: bytes
+) -> None:
+    run_id = api.post("/pipelines/earthquakes/runs", json={}).json()["run_id"]
+    store.set("mousetrap:lock:region", "something else")
+    job = first_job(run_id=run_id, pipeline="earthquakes", stage="fetch", payload=b"{}", accepted_ms=0)
+    store.set(packed_job_key(run_id, job.id), state + b"00000001" + facts + b"\n")
+
+    answer = api.get(f"/runs/{run_id}/waiting")
+
+    assert answer.status_code == 200
+    assert answer.json()["headline"]["text"]
 
 
 @property_of_the_store

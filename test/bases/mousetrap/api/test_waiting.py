@@ -84,6 +84,8 @@ def test_no_worker_serves_its_queue_and_the_last_one_is_named(api: httpx.Client,
     asyncio.run(beat(store_url))
     with Redis.from_url(administrator(store_url)) as client:
         client.hincrby("mousetrap:worker:w1", "seen_ms", STALE)
+    # A look at workers and queues is shared for a second.
+    until(lambda: evidence(waiting(api, run))["last_worker"] == "w1", "the worker is seen")
     left = waiting(api, run)
 
     assert left["headline"]["kind"] == "worker"

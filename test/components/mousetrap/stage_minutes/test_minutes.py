@@ -83,7 +83,8 @@ async def test_what_is_damaged_counts_for_nothing(store_url: str) -> None:
         at_ms = write(store_url, 0, done=2)
         with Redis.from_url(administrator(store_url)) as client:
             client.hset(
-                f"mousetrap:minute:p.add:{at_ms // HOUR_MS}", mapping={"x.done": "7", "01.done": "many"}
+                f"mousetrap:minute:p.add:{at_ms // HOUR_MS}",
+                mapping={"x.done": "7", "01.done": "many", "²².done": "1"},
             )
             client.set(f"mousetrap:minute:p.other:{at_ms // HOUR_MS}", "no hash")
 
