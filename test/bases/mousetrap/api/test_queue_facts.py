@@ -1,0 +1,81 @@
+"""Looks at queues are shared by those who ask at once."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from mousetrap.api.queue_facts import Look, QueueFacts
+from mousetrap.jobs import QueueUnreachable
+from mousetrap.stage_minutes import Recent
+
+
+class Registry:
+    """What a registry shares of its store."""
+
+    client, place = None, ""
+
+
+class Facts(QueueFacts):
+    """Counts its looks; the first ones fail."""
+
+    def __init__(self, failing: int = 0) -> None:
+        nothing: Any = {}
+        super().__init__(nothing, cast(Any, None), cast(Any, None), cast(Any, Registry()))
+        self.looks: list[Sequence[str]] = []
+        self._failing = failing
+
+    async def look_at(self, queues: Sequence[str]) -> Look:
+        self.looks.append(queues)
+        await asyncio.sleep(0)
+        if len(self.looks) <= self._failing:
+            raise QueueUnreachable("away")
+        return Look((), (), Recent(0.0, {}, {}))
+
+
+async def test_two_hundred_watchers_cost_one_look_and_another_queue_one_more() -> None:
+    facts = Facts()
+
+    found = await asyncio.gather(
+        *(facts.look() for _ in range(200)), *(facts.look(["q"]) for _ in range(200))
+    )
+
+    assert facts.looks == [(), ("q",)]
+    assert len(set(map(id, found))) == 2
+    await facts.look(stale=0.0)  # who wants it as it is now gets a look of its own
+    assert len(facts.looks) == 3
+
+
+async def test_a_look_that_fails_fails_for_all_who_share_it_and_is_not_kept() -> None:
+    facts = Facts(failing=1)
+
+    found = await asyncio.gather(*(facts.look() for _ in range(200)), return_exceptions=True)
+
+    assert {type(each) for each in found} == {QueueUnreachable}
+    assert (await facts.look()).queues == ()
+    assert len(facts.looks) == 2
+
+
+async def test_a_watcher_that_leaves_takes_the_look_from_no_other() -> None:
+    facts = Facts()
+    leaving, staying = asyncio.create_task(facts.look()), asyncio.create_task(facts.look())
+    await asyncio.sleep(0)
+
+    leaving.cancel()
+
+    assert (await staying).queues == ()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert len(facts.looks) == 1
+
+
+async def test_what_was_asked_is_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("mousetrap.api.queue_facts.time.monotonic", lambda: now[0])
+    facts = Facts()
+    for number in range(1_000):
+        now[0] += 1.0
+        await facts.look([f"q{number}"])
+
+    assert len(facts._asking) <= 11
