@@ -247,10 +247,14 @@ def _repaired(action: str, request: "Callable[[int], Discarded]") -> "Repaired":
 
 
 def _print_repaired(done: "Repaired", ids: Sequence[str] = ()) -> None:
-    """Raises Misused for `ids` that no letter has, CommandFailed for a filter that selects none."""
+    """Raises Misused for `ids` that no letter has, CommandFailed for a filter that selects none of those that could be read."""
     from mousetrap.api_client import CommandFailed, Misused
     from mousetrap.cli.output import print_line
 
+    if not done.matched and done.unseen:
+        raise CommandFailed(
+            f"none of those that were read matches, and {done.unseen} could not be read just now: repeat the command"
+        )
     if not done.matched:
         raise (Misused if ids else CommandFailed)("no dead letter matches: `mousetrap dead list` lists them")
     print_line(

@@ -22,6 +22,8 @@ class _Api:
 
     def __init__(self, state: str, lost: str, fans: tuple[Fan, ...]) -> None:
         self._state, self._lost, self._fans = state, lost, fans
+        #: Two of those letters that could be read, or none of eight that could not.
+        self.matched = 2
 
     def run(self, run_id: str) -> Reply[Run]:
         run = Run(
@@ -58,8 +60,8 @@ class _Api:
 
     def redrive(self, *_: Any, **__: Any) -> Reply[Operation]:
         operation = Operation(
-            id="o1", kind="redrive", state="done", filter={}, rate=1.0, who="ops", matched=2, done=2,
-            created_ms=0, updated_ms=0,
+            id="o1", kind="redrive", state="done", filter={}, rate=1.0, who="ops", matched=self.matched, done=self.matched,
+            unseen=8 - 4 * self.matched, created_ms=0, updated_ms=0,
         )  # fmt: skip
         return Reply(msgspec.json.encode(operation), Operation)
 
@@ -93,3 +95,19 @@ def test_a_run_that_has_gone_on_without_them_is_not_called_repaired(
 
     assert main(["dead", "redrive", *selected]) == 0
     assert capsys.readouterr().out == f"2 redriven\n{more}"
+
+
+@pytest.mark.parametrize("selected", [("--reason", "max-retries"), ("d1",)], ids=["by reason", "by its id"])
+def test_letters_that_could_not_be_read_are_not_called_unknown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], selected: tuple[str, ...]
+) -> None:
+    @contextmanager
+    def open_api(**_: Any) -> Iterator[_Api]:
+        api = _Api("failed", "list", ())
+        api.matched = 0
+        yield api
+
+    monkeypatch.setattr("mousetrap.cli.dead.open_api", open_api)
+
+    assert main(["dead", "redrive", *selected]) == 1
+    assert "8 could not be read just now: repeat the command" in capsys.readouterr().err
