@@ -66,7 +66,7 @@ def _taken_soon(facts: Facts, place: PlaceAt, queue: Queue, serving: Sequence[Wo
     since_ms = _since_ms(facts, place)
     if serving and busy < slots:
         text = (
-            f"It is in {queue.name}, or a worker holds it already: {busy} of {slots} slots are busy and {queue.ready} wait, "
+            f"It is in {queue.name}, or a worker holds it already: {busy} of {slots} slots are busy and {queue.ready:,} wait, "
             "so it is to begin soon."
         )
         return reason(WaitsFor.QUEUE, text, facts, since_ms, evidence, "mousetrap queues")
@@ -79,7 +79,7 @@ def _taken_soon(facts: Facts, place: PlaceAt, queue: Queue, serving: Sequence[Wo
     if queue.ready:
         rate = "" if left_s is None else f"; at the rate of the last five minutes they take {span(left_s)}"
         text = (
-            f"All {slots} slots of the workers of {queue.name} are busy; {queue.ready} wait there, this one among them or held by a "
+            f"All {slots} slots of the workers of {queue.name} are busy; {queue.ready:,} wait there, this one among them or held by a "
             f"worker, the oldest for {span(queue.oldest_seconds)}{rate}."
         )
     evidence["runs_there"] = _oldest(serving)
