@@ -93,17 +93,29 @@ class Openings:
             kept = extended(self._ttl + _delay(run))
             records.add("SET", packed_run_key(run.run_id), record, "NX", "GET", "PX", kept)
         try:
-            fresh = await self._hinted.note(names, {run.facts.pipeline for run in runs})
+            fresh = self._hinted.note(names, {run.facts.pipeline for run in runs})
             # Named before they are recorded: a run that is recorded and not named would never be published.
             self._name(names, runs)
             self._list(names, runs)
-            replies: Sequence[Any] = await self._sender.send_in_order(names.commands, records.commands)
+            replies = await self._send_in_order(names, records)
             self._hinted.noted(fresh)
         except Exception as error:  # noqa: BLE001  each of those who wait gets it
             replies = [error] * len(waiting)
         for (*_, future), reply in zip(waiting, replies, strict=True):
             if not future.done():
                 future.set_result(reply)
+
+    async def _send_in_order(self, names: Call, records: Call) -> Sequence[Any]:
+        """The replies for the records. The first call of all asks as well whether there are any runs."""
+        probe = self._hinted.probe()
+        if not probe:
+            return await self._sender.send_in_order(names.commands, records.commands)
+        if self._sender.is_cluster:
+            self._hinted.probed(await self._sender.send(probe))
+            return await self._sender.send_in_order(names.commands, records.commands)
+        replies = await self._sender.send([*probe, *names.commands, *records.commands])
+        self._hinted.probed(replies[: len(probe)])
+        return replies[-len(records.commands) :]
 
     def _name(self, names: Call, runs: Sequence[NewRun]) -> None:
         """Names the runs as not published. A time that grows keeps who has seen an older one from taking the name away."""
