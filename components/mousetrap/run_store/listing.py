@@ -25,6 +25,7 @@ from mousetrap.run_store.run_filter import (
     matches,
     narrowest,
     never_matches,
+    open_list,
 )
 from mousetrap.shapes import RunPage
 from mousetrap.store_client import Command, ReplyError, StoreClient
@@ -79,6 +80,10 @@ class _Source(NamedTuple):
         return tuple(hint_key(name, self.day) for name in self.hint.lists)
 
 
+#: Days and pipelines whose open runs are counted together.
+_COUNTED_DAYS, _COUNTED = 8, 1_000
+
+
 class Lists:
     """Lists the runs of one store."""
 
@@ -113,6 +118,22 @@ class Lists:
             if walk.is_plain:
                 break
         return RunPage(runs=tuple(found), next=after)
+
+    async def count_open(self) -> dict[str, int]:
+        """How many runs of each pipeline may be open: those accepted in the last week, and those that ended within a second or so.
+
+        A pipeline that had none for long is left out, and so are those after the first thousand.
+        """
+        times = await _times(self._client, self._retention)
+        pipelines = sorted(times.pipelines)[:_COUNTED]
+        days = range(max(times.oldest, times.newest - _COUNTED_DAYS), times.newest + 1)
+        keys = [hint_key(open_list(name), day) for name in pipelines for day in days]
+        counts = iter(await self._client.pipeline([("ZCARD", key) for key in keys]) if keys else [])
+        of_days = [list(islice(counts, len(days))) for _ in pipelines]
+        return {
+            name: sum(count for count in each if not is_damage(count))
+            for name, each in zip(pipelines, of_days, strict=True)
+        }
 
     async def _matching(
         self, wanted: RunFilter, members: Sequence[bytes], runs: Sequence[StoredRun | None]

@@ -104,6 +104,11 @@ class RunReader:
         async with self._reaching():
             return await Lists(self._client, self._routes, self._retention).page(wanted, limit, after)
 
+    async def count_open(self) -> dict[str, int]:
+        """How many runs of each pipeline may be open, accepted in the last week: a few more than are, for a second."""
+        async with self._reaching():
+            return await Lists(self._client, self._routes, self._retention).count_open()
+
     async def watch(self, run_id: str, after: str = "0") -> AsyncIterator[Event | Progress]:
         """The run's events after the one with the id `after`, as they happen, and its progress; ends with the run."""
         reported: bytes | None = None

@@ -377,3 +377,15 @@ async def test_a_run_that_is_redriven_while_it_is_taken_off_stays_among_the_open
 
         assert looks == 1
         assert await paged(store, RunFilter(state=RunState.QUEUED), 10) == ["a1"]
+
+
+async def test_open_runs_are_counted_by_pipeline(single_url: str) -> None:
+    async with open_store(single_url, retention=3600) as store:
+        assert await store.count_open() == {}
+        story = Story(store)
+        for run, pipeline in (("a1", "sums"), ("b3", "sums"), ("b4", "products")):
+            await story.take(("open", run, pipeline, [], None, 0.0), None)
+        await story.take(("work", "a1", "w1", "complete"), None)
+        await store._packed_work.close()
+
+        assert await store.count_open() == {"products": 1, "sums": 1}
