@@ -27,8 +27,9 @@ class Hinted:
         self._ttl = ttl
         #: The day that is noted where none is; None until it is known, and until then nothing is noted.
         self._from_day: int | None = None
-        #: What has been noted since then.
-        self._pipelines: set[str] = set()
+        #: The pipelines of runs that were named, and those that have been noted since then.
+        self._named: set[str] = set()
+        self._noted: set[str] = set()
         self._since_ms = 0
 
     def probe(self) -> list[Command]:
@@ -46,19 +47,20 @@ class Hinted:
 
     def note(self, call: Call, pipelines: set[str]) -> set[str]:
         """Puts what is not noted yet into the call, and gives it: it is to be `noted` once that is done."""
+        self._named |= pipelines
         if self._from_day is None:
             return set()
         now = self._sender.now_ms()
         if now - self._since_ms > _AGAIN_MS:
-            self._pipelines, self._since_ms = set(), now
-        if fresh := pipelines - self._pipelines:
+            self._noted, self._since_ms = set(), now
+        if fresh := self._named - self._noted:
             call.add("HSETNX", HINTS, FROM, self._from_day)
             add_pipelines(call, fresh, self._ttl)
         return fresh
 
     def noted(self, pipelines: set[str]) -> None:
         """The store has noted these."""
-        self._pipelines |= pipelines
+        self._noted |= pipelines
 
 
 def add_pipelines(call: Call, pipelines: set[str], kept_ms: int) -> None:

@@ -11,7 +11,7 @@ from mousetrap.run_store.keys import LONGEST_DELAY, OPENED, OPENED_DELAYED, pack
 from mousetrap.run_store.packed.call import Call, extended
 from mousetrap.run_store.packed.hinted import Hinted
 from mousetrap.run_store.packed.hints import DAY_MS, Listed, add_names, add_opened, ends_of, names_of
-from mousetrap.run_store.packed.sender import LIBRARY, Sender
+from mousetrap.run_store.packed.sender import LIBRARY, Sender, ignore_error
 from mousetrap.run_store.packed.transitions import OpenRun
 from mousetrap.run_store.records import RunFacts, encode_run
 from mousetrap.run_store.run_filter import tag_list
@@ -115,6 +115,9 @@ class Openings:
             return await self._sender.send_in_order(names.commands, records.commands)
         replies = await self._sender.send([*probe, *names.commands, *records.commands])
         self._hinted.probed(replies[: len(probe)])
+        noting = Call()
+        self._hinted.note(noting, set())
+        self._sender.send(noting.commands).add_done_callback(ignore_error)
         return replies[-len(records.commands) :]
 
     def _name(self, names: Call, runs: Sequence[NewRun]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from mousetrap.jobs import Failure, MousetrapError, first_job
 from mousetrap.run_store.damage import read_json
@@ -16,7 +15,7 @@ from mousetrap.run_store.keys import (
 )
 from mousetrap.run_store.packed.naming import Naming
 from mousetrap.run_store.packed.openings import Found, NewRun, Openings
-from mousetrap.run_store.packed.sender import Sender, function_call, is_away
+from mousetrap.run_store.packed.sender import Sender, function_call, ignore_error, is_away
 from mousetrap.run_store.packed.transitions import MarkPublished, RejectRun
 from mousetrap.run_store.packed.unpublished import Mark, Page, read_page
 from mousetrap.run_store.records import RUN_STATES, RecordBroken, RunFacts, RunRecord, decode_run
@@ -202,7 +201,7 @@ class PackedRuns:
             self._noting = None
         published, self._published = self._published, []
         if published:
-            self._sender.send(_unnamed(published)).add_done_callback(_ignore_error)
+            self._sender.send(_unnamed(published)).add_done_callback(ignore_error)
         delayed, self._delayed = self._delayed, []
         if delayed:
             marking = asyncio.create_task(self._mark(delayed))
@@ -237,9 +236,3 @@ def _first_job_id(run_id: str, facts: RunFacts) -> str:
         run_id=run_id, pipeline=facts.pipeline, stage=facts.stage, payload=b"null", accepted_ms=0
     )
     return named.id
-
-
-def _ignore_error(noted: "asyncio.Future[list[Any]]") -> None:
-    """Retrieves the error of a note, so that it is not logged as never retrieved."""
-    if not noted.cancelled():
-        noted.exception()

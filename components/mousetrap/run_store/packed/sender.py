@@ -224,6 +224,12 @@ def fan_keys(run: str, job: str) -> tuple[str, str]:
     return fan_key(run, job), fan_out_key(run, job)
 
 
+def ignore_error(noted: "asyncio.Future[list[Any]]") -> None:
+    """Retrieves the error of a note, so that it is not logged as never retrieved."""
+    if not noted.cancelled():
+        noted.exception()
+
+
 def is_away(reply: Any) -> bool:
     """Whether it stands for the reply of a server of a cluster that cannot be reached now."""
     return isinstance(reply, ReplyError) and reply.passing
