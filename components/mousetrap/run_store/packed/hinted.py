@@ -54,8 +54,8 @@ class Hinted:
         if now - self._since_ms > _AGAIN_MS:
             self._noted, self._since_ms = set(), now
         if fresh := self._named - self._noted:
-            call.add("HSETNX", HINTS, FROM, self._from_day)
             add_pipelines(call, fresh, self._ttl)
+            call.add("HSETNX", HINTS, FROM, self._from_day)  # the last, for with it these are all
         return fresh
 
     def noted(self, pipelines: set[str]) -> None:
