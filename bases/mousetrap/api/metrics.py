@@ -39,7 +39,7 @@ def add_metrics(app: FastAPI) -> None:
     except ModuleNotFoundError as error:
         raise SettingsWrong(MISSING_METRICS) from error
 
-    counts = ApiNumbers(version_of_program())
+    counts, look = ApiNumbers(version_of_program()), _Look()
     router = APIRouter(tags=["metrics"], route_class=Route)
 
     @router.get(
@@ -50,8 +50,9 @@ def add_metrics(app: FastAPI) -> None:
 
         Queues and workers are as of at most five seconds ago. Without broker or store, the rest is there all the same.
         """
-        facts = await _looked(services, request.app.state.watchers.count)
-        exposition = Exposition(lambda: counts.collect(facts))
+        facts = await look.at(services)
+        watchers = request.app.state.watchers.count
+        exposition = Exposition(lambda: counts.collect(facts, watchers))
         # In a thread: for a hundred queues the text takes some ten milliseconds.
         return Response(await asyncio.to_thread(exposition.text), media_type=CONTENT_TYPE)
 
@@ -91,23 +92,40 @@ class _Counting:
             raise
 
 
-async def _looked(services: Services, watchers: int) -> "ClusterFacts":
-    """What broker and store know, as of at most five seconds ago; without one of them, what the other knows."""
+class _Look:
+    """What broker and store know, asked again after some seconds."""
+
+    def __init__(self) -> None:
+        self._facts: ClusterFacts | None = None
+        self._until_s = 0.0
+        self._asking = asyncio.Lock()
+
+    async def at(self, services: Services) -> "ClusterFacts":
+        """As of now, or of a few seconds ago; without broker or store, what the other one knows."""
+        async with self._asking:
+            if self._facts is None or time.monotonic() > self._until_s:
+                self._facts = await _looked(services)
+                self._until_s = time.monotonic() + _LOOK_VALID_S
+            return self._facts
+
+
+async def _looked(services: Services) -> "ClusterFacts":
     from mousetrap.metrics import ClusterFacts
 
     try:
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
-            look = await services.queue_facts.look(stale=_LOOK_VALID_S)
-        return ClusterFacts({"broker": True, "store": True}, look.queues, _states(look.workers), watchers)
+            look = await services.queue_facts.look()
+            counts = await services.store.count_open()
+        # Of the pipelines that are known: the store could name any.
+        runs = {name: counts.get(name, 0) for name in sorted(services.pipelines)}
+        return ClusterFacts({"broker": True, "store": True}, look.queues, _states(look.workers), runs)
     except (MousetrapError, TimeoutError):
         broker, store = await asyncio.gather(
             _answered(services.queue.check()), _answered(services.store.check())
         )
         workers = await _answered(services.registry.workers())
-    states = None if workers is _NO_ANSWER else _states(workers)
-    return ClusterFacts(
-        {"broker": broker is not _NO_ANSWER, "store": store is not _NO_ANSWER}, (), states, watchers
-    )
+    there = {"broker": broker is not _NO_ANSWER, "store": store is not _NO_ANSWER}
+    return ClusterFacts(there, (), None if workers is _NO_ANSWER else _states(workers), {})
 
 
 def _states(workers: Sequence[Worker]) -> Mapping[str, int]:

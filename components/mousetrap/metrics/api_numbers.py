@@ -27,7 +27,8 @@ class ClusterFacts:
     queues: Sequence[Queue]
     #: How many workers are in each state.
     workers: Mapping[str, int] | None
-    watchers: int
+    #: How many runs of each pipeline have not ended.
+    runs: Mapping[str, int]
 
 
 class ApiNumbers:
@@ -49,7 +50,7 @@ class ApiNumbers:
         self._answers[answer] = self._answers.get(answer, 0) + 1
         times.add(seconds)
 
-    def collect(self, facts: ClusterFacts) -> Iterator[Metric]:
+    def collect(self, facts: ClusterFacts, watchers: int) -> Iterator[Metric]:
         """The metrics of this moment."""
         for name, value in (
             (names.QUEUE_READY, "ready"),
@@ -60,10 +61,11 @@ class ApiNumbers:
             (names.QUEUE_WORKERS, "workers"),
         ):
             yield _of_queues(name, facts, value)
+        yield numbers(names.RUNS_OPEN, {(pipeline,): count for pipeline, count in facts.runs.items()})
         yield numbers(names.WORKERS, _by_state(facts.workers))
         yield numbers(names.HTTP_REQUESTS, dict(self._answers))
         yield histogram(names.HTTP_SECONDS, dict(self._seconds))
-        yield numbers(names.WATCHERS, {(): facts.watchers})
+        yield numbers(names.WATCHERS, {(): watchers})
         yield connected(facts.connected)
         yield build_info(self._version)
 

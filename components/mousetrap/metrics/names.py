@@ -71,6 +71,7 @@ QUEUE_CONSUMERS = Name("mousetrap_queue_consumers", "gauge", "Consumers that the
 QUEUE_WORKERS = Name(
     "mousetrap_queue_workers", "gauge", "Workers that serve it, by their heartbeats.", ("queue",)
 )
+RUNS_OPEN = Name("mousetrap_runs_open", "gauge", "Runs that have not ended.", ("pipeline",))
 WORKERS = Name("mousetrap_workers", "gauge", "Workers, by their heartbeats.", ("state",))
 HTTP_REQUESTS = Name(
     "mousetrap_http_requests_total", "counter", "Requests that were answered.", ("route", "method", "status")
@@ -106,6 +107,7 @@ API = (
     QUEUE_DELAYED,
     QUEUE_CONSUMERS,
     QUEUE_WORKERS,
+    RUNS_OPEN,
     WORKERS,
     HTTP_REQUESTS,
     HTTP_SECONDS,

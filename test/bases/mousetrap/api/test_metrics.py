@@ -92,6 +92,8 @@ def test_queues_and_workers_are_shown(serve: Serve, store_url: str) -> None:
     found = series(api)
 
     assert found["mousetrap_queue_ready", "start_fetch"] == 3
+    assert found["mousetrap_runs_open", "earthquakes"] == 3
+    assert found["mousetrap_runs_open", "feeds"] == 0
     assert found["mousetrap_queue_oldest_seconds", "start_fetch"] >= 0
     assert found["mousetrap_queue_dead", "start_fetch"] == 0
     assert found["mousetrap_queue_workers", "start_fetch"] == 1
