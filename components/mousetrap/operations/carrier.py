@@ -15,8 +15,6 @@ from mousetrap.shapes import Operation
 from mousetrap.shutdown import end_tasks
 from mousetrap.signing import SignatureRefused
 
-#: Operations that one carrier has at once; more wait for one to end.
-_MOST = 8
 #: A step is the targets of so many seconds of the rate, and of so many at most: letters are held for as long as their step.
 _STEP_S, _STEP = 5.0, 500
 #: The pause before targets that could not be tried just now.
@@ -76,7 +74,8 @@ class Carrier:
         await end_tasks(*self._tasks.values())
 
     def _start(self, operation_id: str) -> None:
-        if operation_id not in self._tasks and len(self._tasks) < _MOST:
+        # No bound of its own: a few slow ones would hold up all others, and the store bounds how many there are.
+        if operation_id not in self._tasks:
             task = asyncio.create_task(self._carry(operation_id))
             self._tasks[operation_id] = task
             task.add_done_callback(lambda _: self._tasks.pop(operation_id, None))
@@ -116,6 +115,8 @@ class Carrier:
         while True:
             if (why := await self._wait(operation_id, pace)) is not None:
                 return why
+            if kind.has_one_carrier and not await self._operations.lead(plan.kind, self._token):
+                return "held"
             share = await self._operations.claim(operation_id, self._token, most)
             if not isinstance(share, Share):
                 return share
@@ -149,7 +150,7 @@ class Carrier:
                 for target, _ in targets:
                     await pace.wait()
                     counts.add(target, await _next(fates, operation_id))
-                    if counts.due and await counts.record() != "running":
+                    if counts.due and await self._record(counts, kind, plan) != "running":
                         return counts.state
                     if counts.is_broken:
                         break
@@ -157,6 +158,12 @@ class Carrier:
             with suppress(MousetrapError):
                 await counts.record()
             raise
+        return await counts.record()
+
+    async def _record(self, counts: Counts, kind: Kind, plan: Plan) -> str:
+        """Records the counts in the middle of a step, and keeps the lead."""
+        if kind.has_one_carrier:
+            await self._operations.lead(plan.kind, self._token)
         return await counts.record()
 
     def _now_ms(self) -> int:

@@ -34,6 +34,11 @@ class Finding(NamedTuple):
 class Kind(Protocol):
     """A kind of operation. A MousetrapError of it ends the step: broker or store is away, and the same targets come again."""
 
+    @property
+    def has_one_carrier(self) -> bool:
+        """Whether one carrier at a time has all operations of this kind."""
+        ...
+
     async def find(self, plan: Plan, after: str) -> Finding:
         """Targets from `after` on."""
         ...

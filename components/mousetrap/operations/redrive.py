@@ -18,6 +18,9 @@ _GONE = "it is not among the dead letters any more: it was redriven or discarded
 class RedriveLetters:
     """A letter is redriven once for each generation of its job, however often that is asked for."""
 
+    #: While one process holds a queue's letters, they are out of sight of all others; in one process, operations take turns.
+    has_one_carrier = True
+
     def __init__(self, dead_letters: DeadLetters, store: RunStore) -> None:
         self._dead_letters = dead_letters
         self._store = store

@@ -23,6 +23,8 @@ _OWNER = "|operation"
 class _OnRuns(ABC):
     """What both have in common: how targets are found, and that one run's error ends nothing."""
 
+    has_one_carrier = False
+
     def __init__(self, store: RunStore) -> None:
         self._store = store
 

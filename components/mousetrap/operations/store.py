@@ -129,6 +129,15 @@ class Operations:
             facts, signature = await self._client.call("HMGET", _keys(operation_id)[0], "facts", "signature")
         return None if facts is None else decode_plan(facts, signature or b"", operation_id, self._keyring)
 
+    async def lead(self, kind: str, token: str) -> bool:
+        """Whether the carrier with this token carries the operations of a kind that has one carrier at a time."""
+        key, lease = f"mousetrap:operations:{kind}", int(LEASE_S * 1000)
+        with reaching(self._place):
+            leader = await self._client.call("SET", key, token, "NX", "GET", "PX", lease)
+            if leader == token.encode():
+                await self._client.call("PEXPIRE", key, lease)
+        return leader in (None, token.encode())
+
     async def claim(self, operation_id: str, token: str, most: int) -> Share | NoShare:
         """The next targets, at most so many, for the carrier with this token; 0 only renews its lease."""
         lease = int(LEASE_S * 1000)

@@ -509,8 +509,32 @@ async def test_two_carriers_share_operations_and_count_each_target_once(
     assert await redriven(bench) == [(f"r{number:03}", 1) for number in range(150)]
 
 
+async def test_a_slow_redrive_hides_no_letter_from_another_that_another_carrier_was_asked_for(
+    bench: Workbench, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a process holds a queue's letters no other process finds one."""
+    monkeypatch.setattr("mousetrap.operations.counts._TRIES", 3)
+    monkeypatch.setattr(store_module, "LEASE_S", 5.0)
+    await bury(bench, *(f"slow{number}" for number in range(12)))
+    await bury(bench, *(f"r{number}" for number in range(5)), reason="contract")
+    async with open_desk(bench, store_url) as desk:
+        one, other = desk.carrier(), desk.carrier()
+        asked = plan("redrive", filter={"reason": "contract"})
+        finding = await desk.kinds()["redrive"].find(asked, "-")
+        await one.begin("slow", plan("redrive", filter={"reason": "max-retries"}, rate=3.0))
+        await become(lambda: has(desk, "slow", "done"))
+        await desk.operations.create("quick", asked, finding)
+        quick = await desk.until_ended("quick", other, one)
+        slow = await desk.until_ended("slow", one, other)
+
+    assert counted(quick) == {"matched": 5, "done": 5, "stale": 0, "failed": 0, "left": 0}
+    assert counted(slow) == {"matched": 12, "done": 12, "stale": 0, "failed": 0, "left": 0}
+
+
 class Strange:
     """A kind that meets an error that no one foresaw."""
+
+    has_one_carrier = False
 
     async def find(self, plan: Plan, after: str) -> Finding:
         return Finding([Target("a"), Target("b"), Target("c")])
