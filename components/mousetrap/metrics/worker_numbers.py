@@ -106,7 +106,7 @@ class WorkerNumbers(Observer):
         self._letters: dict[Labels, int] = {}
         #: When each handler that runs began, and its stage's numbers, by the job's id. One that is lost with its task stays until
         #: its job comes again; there are as many as jobs run at once.
-        self._begun: dict[str, tuple[float, Labels]] = {}
+        self._begun: dict[str, tuple[float, _StageNumbers]] = {}
         self._lag = Times()
 
     def declare(self, pipeline: Pipeline, stage: Stage) -> None:
@@ -120,17 +120,16 @@ class WorkerNumbers(Observer):
 
     def started(self, job: Job, since_ms: int) -> None:
         """Its wait is over; its attempt runs."""
-        place = job.pipeline, job.stage
-        if (stage := self._stages.get(place)) is None:
+        if (stage := self._stages.get((job.pipeline, job.stage))) is None:
             return
-        self._begun[job.id] = self._clock(), place
+        self._begun[job.id] = self._clock(), stage
         if since_ms:
             stage.wait.add(waited_s(since_ms, self._now()))
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Its handler's time is known."""
         if (begun := self._begun.pop(job.id, None)) is not None:
-            self._stages[begun[1]].work.add(self._clock() - begun[0])
+            begun[1].work.add(self._clock() - begun[0])
 
     def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
         """Counts the attempt, and a run that has ended with it."""
@@ -175,9 +174,8 @@ class WorkerNumbers(Observer):
         """The metrics of this moment."""
         stages, pipelines, facts = dict(self._stages), dict(self._pipelines), self._facts()
         outcomes = {(*at, word): count for at, it in stages.items() for word, count in it.outcomes.items()}
-        running = dict.fromkeys(stages, 0)
-        for _, place in list(self._begun.values()):
-            running[place] += 1
+        begun = [stage for _, stage in list(self._begun.values())]
+        running = {place: begun.count(stage) for place, stage in stages.items()}
         yield numbers(names.ATTEMPTS, outcomes)
         yield histogram(names.ATTEMPT_SECONDS, {place: it.work for place, it in stages.items()})
         yield histogram(names.QUEUE_WAIT_SECONDS, {place: it.wait for place, it in stages.items()})
