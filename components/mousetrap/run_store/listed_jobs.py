@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from mousetrap.pipeline import Level, Pipeline
+from mousetrap.run_store.attempts import with_attempts
 from mousetrap.run_store.children import Budget, FanRead, StoredJob, follower, read_ways
 from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.decode_run import StoredRun
@@ -69,14 +70,16 @@ class JobLists(StoreConnection):
             (head,) = await self._client.pipeline([run_head(run.id)])
             if not head:
                 lines = lines_of_events(run)
-                return JobPage(jobs=tuple(it for it in lines if _matches(it, wanted)), next=None)
+                matching = [it for it in lines if _matches(it, wanted)]
+                return JobPage(jobs=with_attempts(matching, run.timeline), next=None)
             # Its events are known.
             after = run.timeline[-1].id if run.timeline else "0"
             snapshot = await take_snapshot(self._client, self._routes, run.id, head, after)
             bounded = frozenset(fan.opener.name for fan in pipeline.fans if fan.within is not None)
             walk = _Walk(self._client, run.id, _row(snapshot), wanted, Budget(_MOST_READ), bounded)
             page = await _page(walk, pipeline, JobsShown(run, self._keyring))
-            return replace(page, jobs=tuple(await self._with_children(run.id, page.jobs)))
+            jobs = await self._with_children(run.id, page.jobs)
+            return replace(page, jobs=with_attempts(jobs, (*run.timeline, *snapshot.after(after))))
 
     async def _with_children(self, run_id: str, lines: Sequence[JobLine]) -> Sequence[JobLine]:
         """The lines with how far the children of their jobs are."""

@@ -3,7 +3,7 @@
 from mousetrap.shapes.audit import AuditEntry, AuditPage
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.failure import Failure, FailureLine
-from mousetrap.shapes.job import Fan, JobLine, JobPage, JobState
+from mousetrap.shapes.job import Attempt, Fan, JobLine, JobPage, JobState
 from mousetrap.shapes.letter import (
     Discarded,
     Letter,
@@ -47,6 +47,7 @@ __all__ = [
     "ENDS",
     "Accepted",
     "Arrow",
+    "Attempt",
     "AuditEntry",
     "AuditPage",
     "Beat",

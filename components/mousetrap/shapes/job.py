@@ -55,6 +55,19 @@ class Fan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a job, or one start of it where a worker died; times are milliseconds since 1970."""
+
+    number: int
+    worker: str = ""
+    began_ms: int | None = None
+    #: None while it runs, and where its worker did not live to end it.
+    ended_ms: int | None = None
+    outcome: Annotated[str, Doc("done, retrying, failed or handed back; empty for none.", ("retrying",))] = ""
+    failure: FailureLine | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobLine:
     """A job of a run; times are milliseconds since 1970."""
 
@@ -74,6 +87,13 @@ class JobLine:
         Reference | None, Doc("Where its output is, when it is too large for its record.")
     ] = None
     failure: FailureLine | None = None
+    attempts: Annotated[
+        tuple[Attempt, ...],
+        Doc(
+            "The newest hundred, oldest first, by the run's timeline; of a child the one that its record has.",
+            ([],),
+        ),
+    ] = ()
     letter: Annotated[
         str | None,
         Doc("Where its dead letter is shown, unless that was discarded.", ("/dead/papers_read/5f0c5b7e…",)),

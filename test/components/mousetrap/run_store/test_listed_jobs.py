@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mousetrap.jobs import Done, Failure, GiveUp, Job
+from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
 from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
 from mousetrap.run_store import (
     DecisionRequest,
@@ -434,3 +434,31 @@ async def test_a_watcher_sees_children_decided_that_notify_of_nothing(single_url
 
     assert seen == [("find", 0, 3, 0), ("find", 1, 3, 0)]
     assert notified == []
+
+
+@pytest.mark.usefixtures("both_families")
+async def test_each_job_has_its_attempts(single_url: str) -> None:
+    async with open_store(single_url, retention=3600) as store:
+        opened = await store.open_run("r1", "sums", "find", b"[1]")
+        job = first_job(
+            run_id="r1", pipeline="sums", stage="find", payload=b"[1]", accepted_ms=opened.accepted_ms
+        )
+        broken = Failure(kind="ValueError", text="no")
+        for outcome in (RetryLater(0.0, broken), None, GiveUp("max-retries", broken)):
+            claim: Any = await store.claim(job, worker="w1", redelivered=True, lease=60.0)
+            if outcome is None:
+                await store.release(job, fence=claim.fence, worker="w1")
+            else:
+                await store.decide(job, outcome, fence=claim.fence, worker="w1", last=True)
+            job = job.again() if isinstance(outcome, RetryLater) else job
+
+        (line,) = (await listed(store)).jobs
+
+        assert [
+            (it.number, it.worker, it.outcome, it.failure and it.failure.text) for it in line.attempts
+        ] == [
+            (1, "w1", "retrying", "no"),
+            (2, "w1", "handed back", None),
+            (2, "w1", "failed", "no"),
+        ]
+        assert all((it.began_ms or 0) <= (it.ended_ms or 0) for it in line.attempts)
