@@ -66,4 +66,5 @@ class Hinted:
 def add_pipelines(call: Call, pipelines: set[str], kept_ms: int) -> None:
     """Notes that there may be open runs of these pipelines."""
     call.add("HSET", HINTS, *(part for name in sorted(pipelines) for part in (open_list(name), 1)))
-    call.add("PEXPIRE", HINTS, kept_ms + 2 * DAY_MS)
+    # As long as a delayed run waits, though none is submitted meanwhile: its pipeline would not be among those that are noted then.
+    call.add("PEXPIRE", HINTS, kept_ms + int(LONGEST_DELAY_S * 1000) + 2 * DAY_MS)

@@ -334,6 +334,15 @@ async def test_runs_before_hints_are_found_in_the_lists_of_their_days(
         assert await paged(store, RunFilter(id="a"), 1) == ["a1"]
 
 
+async def test_the_pipelines_of_delayed_runs_stay_noted_for_as_long_as_these_wait(single_url: str) -> None:
+    async with open_store(single_url, retention=3600) as store:
+        await store.open_run("a1", "sums", "add", b"[1]", terms=Terms(delay_s=30 * 86_400))
+
+    with console(single_url) as client:
+        (named,) = [key for key in names(single_url, "mousetrap:*") if key.startswith("mousetrap:open:")]
+        assert client.pttl(HINTS) >= client.pttl(named) > 30 * 86_400_000
+
+
 async def test_a_run_that_a_killed_worker_left_among_the_open_ones_is_taken_off_by_a_reader(
     single_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
