@@ -71,6 +71,8 @@ class RunLogs:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._is_known = False
+        #: The batch under way. Where its reply is lost it is sent once more as it was, for a server may have kept it.
+        self._commands: list[Command] = []
         self._writer, self._batch = secrets.token_hex(4), 0
         self._outage = OutageLog(
             _log, "log lines of runs wait for the store", "log lines of runs are kept again"
@@ -103,18 +105,17 @@ class RunLogs:
 
     async def write_all(self) -> None:
         """Writes what waits now. Raises StoreUnreachable; then it waits still."""
-        while some := self._next():
-            self._batch += 1
-            missed = {run: self._missed.pop(run, 0) for run in some}
-            commands = [self._command(run, lines, missed[run]) for run, lines in some.items()]
-            try:
-                await self._send(commands)
-            except MousetrapError:
-                self._missed.update(missed)
-                self._waiting.extendleft(
-                    line for lines in reversed(some.values()) for line in reversed(lines)
-                )
-                raise
+        while commands := self._commands or self._taken():
+            self._commands = commands
+            await self._send(commands)
+            if self._commands is commands:
+                self._commands = []
+
+    def _taken(self) -> list[Command]:
+        """The next batch; last come runs of which all lines that waited were missed."""
+        some = self._next() or {run: [] for run in [*self._missed][:_RUNS_AT_ONCE]}
+        self._batch += 1
+        return [self._command(run, lines, self._missed.pop(run, 0)) for run, lines in some.items()]
 
     def _next(self) -> dict[str, list[KeptLine]]:
         """Takes the lines of some runs."""

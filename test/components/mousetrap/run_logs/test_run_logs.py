@@ -139,6 +139,45 @@ async def test_a_batch_that_is_sent_twice_is_kept_once(store_url: str) -> None:
     assert len((await page_of(store_url, run)).lines) == 1
 
 
+async def test_a_batch_whose_reply_is_lost_is_kept_once(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run()
+    async with logs_at(store_url) as logs:
+        logs.add(line(run, "before"))
+        await logs.write_all()
+        send = logs._client.pipeline
+
+        async def lost(commands: Any) -> Any:
+            await send(commands)
+            raise ConnectionError("the reply is lost")
+
+        with monkeypatch.context() as patched, pytest.raises(StoreUnreachable):
+            patched.setattr(logs._client, "pipeline", lost)
+            logs.add(line(run, "once"))
+            await logs.write_all()
+        logs.add(line(run, "after"))
+        await logs.write_all()
+
+    assert [it.message for it in (await page_of(store_url, run)).lines] == ["before", "once", "after"]
+
+
+async def test_missed_lines_of_runs_that_have_no_others_are_counted_and_make_room_for_the_next(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_MOST_WAITING", 1)
+    monkeypatch.setattr(keeper_module, "_MOST_COUNTED", 2)
+    async with logs_at(store_url) as logs:
+        for _ in range(2):
+            some = [a_run() for _ in range(3)]
+            for run in some:
+                logs.add(line(run, "one"))
+            await logs.write_all()
+
+            found = [await page_of(store_url, run) for run in some]
+            assert [(len(page.lines), page.missed) for page in found] == [(0, 1), (0, 1), (1, 0)]
+
+
 async def test_while_the_store_is_away_lines_wait_and_the_oldest_are_missed(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
