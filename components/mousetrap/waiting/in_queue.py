@@ -9,6 +9,8 @@ from mousetrap.waiting.words import ago, reason, span
 
 #: Attempts that the evidence lists.
 _LISTED = 5
+#: Seconds of which the rate of a queue is the mean.
+_RATE_S = 300.0
 _SERVING = ("serving", "waiting", "stuck")
 
 
@@ -38,7 +40,7 @@ def _no_worker(facts: Facts, place: PlaceAt) -> Reason:
     was = (
         f"the last one, {last.name}, is {last.state} and was seen {ago(facts, last.seen_ms)} ago"
         if last
-        else "none was seen within the last hour"
+        else "none is listed: one that was stopped leaves the list at once"
     )
     missing = " The broker does not even have that queue." if place.queue and place.queue.missing else ""
     text = f"No worker serves {place.queue_name}; {was}.{missing}"
@@ -97,8 +99,13 @@ def _oldest(workers: Sequence[Worker]) -> list[dict[str, Any]]:
 
 
 def _estimate_s(queue: Queue) -> float | None:
-    """How long what waits takes, at the rate at which jobs began; None where none did."""
-    return 60 * queue.ready / queue.out_per_minute if queue.ready and queue.out_per_minute else None
+    """How long what waits takes, at the rate at which jobs began; None where none did, or where the rate is of other times as well.
+
+    The rate is a mean of five minutes: of a backlog that is younger it has minutes in which there was nothing to begin.
+    """
+    if not queue.ready or not queue.out_per_minute or queue.oldest_seconds < _RATE_S:
+        return None
+    return 60 * queue.ready / queue.out_per_minute
 
 
 def _numbers(place: PlaceAt) -> dict[str, Any]:

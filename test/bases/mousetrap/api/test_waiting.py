@@ -75,7 +75,7 @@ def test_no_worker_serves_its_queue_and_the_last_one_is_named(api: httpx.Client,
 
     never = until_waits(api, run, "worker")
     assert (never["waits"], never["state"]) == (True, "queued")
-    assert "No worker serves start_fetch; none was seen" in never["headline"]["text"]
+    assert "No worker serves start_fetch; none is listed" in never["headline"]["text"]
     assert (evidence(never)["workers"], evidence(never)["last_worker"]) == (0, None)
     assert never["headline"]["age_seconds"] >= 0
     assert "mousetrap worker" in never["headline"]["advice"]

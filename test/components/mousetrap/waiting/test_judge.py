@@ -49,12 +49,17 @@ CASES = {
         "It is in fetches, or a worker holds it already: 0 of 2 slots are busy and 3 wait, so it is to begin soon.",
     ),
     "busy": (
-        facts(workers=(a_worker(running=2),)),
+        facts(queue=a_queue(oldest_seconds=360.0), workers=(a_worker(running=2),)),
         "slot",
         (
-            "All 2 slots of the workers of fetches are busy; 3 wait there, this one among them or held by a worker, the oldest for 41 s; at the rate of "
+            "All 2 slots of the workers of fetches are busy; 3 wait there, this one among them or held by a worker, the oldest for 6 min; at the rate of "
             "the last five minutes they take 30 s."
         ),
+    ),
+    "busy for less than the rate is a mean of": (
+        facts(workers=(a_worker(running=2),)),
+        "slot",
+        "All 2 slots of the workers of fetches are busy; 3 wait there, this one among them or held by a worker, the oldest for 41 s.",
     ),
     "busy, and none began": (
         facts(queue=a_queue(out_per_minute=0.0), workers=(a_worker(running=2),)),
@@ -69,7 +74,7 @@ CASES = {
     "no worker": (
         facts(queue=a_queue(consumers=0), workers=()),
         "worker",
-        "No worker serves fetches; none was seen within the last hour.",
+        "No worker serves fetches; none is listed: one that was stopped leaves the list at once.",
     ),
     "a stale worker": (
         facts(queue=a_queue(consumers=0), workers=(a_worker("stale", ago_s=180),)),
@@ -79,7 +84,7 @@ CASES = {
     "no queue": (
         facts(queue=a_queue(consumers=0, missing=True), workers=()),
         "worker",
-        "No worker serves fetches; none was seen within the last hour. The broker does not even have that queue.",
+        "No worker serves fetches; none is listed: one that was stopped leaves the list at once. The broker does not even have that queue.",
     ),
     "consumers without a heartbeat": (
         facts(workers=()),
