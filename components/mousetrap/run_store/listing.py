@@ -101,9 +101,11 @@ class Lists:
             return RunPage(runs=(), next=None)
         walk = _Walk(self._client, wanted, await _times(self._client, self._retention))
         found: list[StoredRun] = []
-        chunk = limit if walk.is_plain else _CHUNK
-        for _ in range(max(1, MAX_SCANNED // chunk)):
+        # Usually all that a hint names match, and no more are read than are shown.
+        chunk, scanned = limit if walk.is_plain else min(limit, _CHUNK), 0
+        while scanned < MAX_SCANNED:
             members, more = await walk.members(chunk, after)
+            chunk, scanned = _CHUNK, scanned + chunk
             runs = await self._read([_run_id(member) for member in members])
             await walk.note_ended(members, runs)
             shown = await self._matching(wanted, members, runs)
