@@ -6,6 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
+from mousetrap.api.access import may_read
 from mousetrap.api.asyncapi import asyncapi
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithServices
@@ -73,9 +74,9 @@ async def show_description(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
 
 
-@router.get("/asyncapi.json")
+@router.get("/asyncapi.json", dependencies=[may_read])
 async def show_queues_and_messages(request: Request, services: WithServices) -> JSONResponse:
-    """All queues and their messages."""
+    """All queues and their messages: names that no caller without a key needs."""
     app: FastAPI = request.app
     document = asyncapi(services.pipelines, app.version, on_rabbitmq=app.state.on_rabbitmq)
     return JSONResponse(document)

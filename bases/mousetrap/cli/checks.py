@@ -75,7 +75,7 @@ def check_workers(queues: Iterable[str], workers: Iterable[Worker]) -> Check:
     served = {queue for worker in live for queue in worker.queues}
     if missing := [queue for queue in queues if queue not in served]:
         found = f"none serves {', '.join(missing)}{silent}"
-        return Check("workers", "warn", found, "start one (`mousetrap worker STAGE`), or restart the silent")
+        return Check("workers", "warn", found, "start one (`mousetrap worker TARGET`), or restart the silent")
     return Check("workers", "ok", f"{len(live)} live, every queue is served{silent}")
 
 

@@ -125,7 +125,8 @@ class Submitter:
     ) -> Accepted:
         """Accepts a run under the new id `run_id` that begins at `begin`: "start", "failed", or a stage's name.
 
-        Its input is `body` (JSON) where given, else the input of that stage in `run`, which stays as it is; blobs of `run` are copied.
+        Its input is `body` (JSON) where given, else the input of that stage in `run`, which stays as it is; blobs of `run` are copied,
+        and the new run has its tags.
         Raises RerunImpossible, and as `submit` does.
         """
         pipeline, stage = self._stage(run, begin)
@@ -133,7 +134,8 @@ class Submitter:
             check_body(stage)
         else:
             body = bytes((await stored_job(self._store, pipeline, run, stage)).payload)
-        repeating = Submission(pipeline, body, run_id, rerun_of=run.id, trace=run.restarted_trace)
+        options = SubmitOptions(tags=run.tags)
+        repeating = Submission(pipeline, body, run_id, options, rerun_of=run.id, trace=run.restarted_trace)
         return await self._accept(repeating, stage)
 
     async def job_of(self, run: StoredRun, begin: str = START) -> Job:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from mousetrap.shapes import Reason, Waiting, WaitsFor
+from mousetrap.shapes import FailureLine, Reason, Waiting, WaitsFor
 from mousetrap.waiting.facts import Facts, JobAt, PlaceAt
 from mousetrap.waiting.in_queue import in_queue
 from mousetrap.waiting.with_worker import with_worker
@@ -11,6 +11,8 @@ from mousetrap.waiting.words import ago, moment, reason, span
 
 #: Seconds for which a run may be recorded without its message: that is noted a second after it was published.
 _UNPUBLISHED_S = 3.0
+#: Characters of an error that a sentence has; the evidence has all.
+_MOST_TEXT = 80
 
 
 def judge(facts: Facts) -> Waiting:
@@ -154,7 +156,7 @@ def _due(facts: Facts) -> Reason:
 def _retry(facts: Facts, place: PlaceAt) -> Reason:
     job = place.job
     when = f"at {moment(job.due_ms)}, in {span(_until_s(facts, job.due_ms))}"
-    why = job.failure.kind if job.failure else "a failure"
+    why = _in_words(job.failure) if job.failure else "a failure"
     evidence: dict[str, Any] = {
         **_which(place),
         "due_ms": job.due_ms or None,
@@ -166,11 +168,18 @@ def _retry(facts: Facts, place: PlaceAt) -> Reason:
     if job.state == "outage":
         again = f"; it is made again {when}" if job.due_ms else ", and is made again until it has"
         text = f"Attempt {job.attempt} of {job.stage} waits for an outage to end ({why}){again}."
-        return reason(WaitsFor.OUTAGE, text, facts, job.since_ms, evidence)
+        return reason(WaitsFor.OUTAGE, text, facts, job.since_ms, evidence, f"mousetrap logs {facts.run_id}")
     of_all = f" of {job.attempts}" if job.attempts else ""
     asked = ", as the handler asked" if job.failure and job.failure.kind.endswith("TryAgain") else ""
     text = f"Attempt {job.attempt}{of_all} of {job.stage} begins {when}, after {why}{asked}."
     return reason(WaitsFor.RETRY, text, facts, job.since_ms, evidence)
+
+
+def _in_words(failure: FailureLine) -> str:
+    """The error's class without its module, and the beginning of its text."""
+    text = " ".join(failure.text.split())
+    kind = failure.kind.rpartition(".")[2]
+    return f"{kind}: {text[:_MOST_TEXT]}{'…' if len(text) > _MOST_TEXT else ''}" if text else kind
 
 
 def _lock(facts: Facts, place: PlaceAt) -> Reason:

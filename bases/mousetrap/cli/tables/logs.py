@@ -32,5 +32,5 @@ def gone(page: LogPage, run: str, *, is_over: bool) -> Iterator[Text]:
         yield Text(f"{page.missed:,} lines could not be kept", "yellow")
     if is_over and not page.lines:
         yield Text(
-            f"no such line of run {run} is kept: lines are, from the level MOUSETRAP_RUN_LOGS up, for a day"
+            f"no such line of run {run}: its handlers logged none from the level MOUSETRAP_RUN_LOGS up, or a day has passed"
         )

@@ -26,7 +26,7 @@ def workers_table(workers: Sequence[Worker]) -> RenderableType:
             spent = duration(job.seconds)
             jobs.add_row(job.run_id, job.stage, str(job.attempt), spent, Text(worker.name, "dim"))
     if not table.row_count:
-        return "no workers: start one with `mousetrap worker STAGE`"
+        return "no workers: start one with `mousetrap worker TARGET`"
     more = sum(worker.running for worker in workers if worker.state != "stale") - jobs.row_count
     rest = (Text(f"and {more} more: mousetrap workers --json", "dim"),) if more > 0 else ()
     return Group(table, Text(), jobs, *rest) if jobs.row_count else table

@@ -109,8 +109,15 @@ def test_a_caller_who_may_not_is_refused_before_the_body_is_sent(serve: Serve, k
 def test_health_and_documentation_need_no_key(serve: Serve) -> None:
     api = serve(api_keys=ENTRIES)
 
-    for path in ("/health/live", "/health/ready", "/docs", "/openapi.json", "/asyncapi.json"):
+    for path in ("/health/live", "/health/ready", "/docs", "/openapi.json"):
         assert api.get(path).status_code == 200, path
+
+
+def test_the_names_of_queues_need_a_key(serve: Serve) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    assert api.get("/asyncapi.json").status_code == 401
+    assert api.get("/asyncapi.json", headers={"X-API-Key": READ}).status_code == 200
 
 
 def test_keys_are_not_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

@@ -67,7 +67,7 @@ def test_the_lines_of_a_run_are_printed_by_the_beginning_of_its_id(
 
     assert (nothing.code, nothing.out) == (
         0,
-        "no such line of run first-o is kept: lines are, from the level MOUSETRAP_RUN_LOGS up, for a day\n",
+        "no such line of run first-o: its handlers logged none from the level MOUSETRAP_RUN_LOGS up, or a day has passed\n",
     )
     assert printed.code == 0
     lines = printed.out.splitlines()

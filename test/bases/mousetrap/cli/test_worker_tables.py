@@ -50,4 +50,4 @@ def test_of_very_many_jobs_the_first_are_shown() -> None:
 
 
 def test_no_workers_are_an_invitation() -> None:
-    assert shown(workers_table([])) == "no workers: start one with `mousetrap worker STAGE`"
+    assert shown(workers_table([])) == "no workers: start one with `mousetrap worker TARGET`"

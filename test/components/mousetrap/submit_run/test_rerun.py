@@ -8,7 +8,7 @@ import pytest
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import StoredRun, open_store
 from mousetrap.shapes import RunState
-from mousetrap.submit_run import Accepted, RerunImpossible
+from mousetrap.submit_run import Accepted, RerunImpossible, SubmitOptions
 from support.workbench import KEYRING, Workbench, add, double, on_streams
 
 
@@ -37,6 +37,21 @@ async def test_a_run_is_repeated_from_any_stage(
     assert (second.state, second.result, second.rerun_of) == (RunState.COMPLETED, result, first.id)
     assert [event.stage for event in second.timeline if event.kind == "started"] == stages
     assert (await bench.ended(first.id)).result == 42
+
+
+@on_streams
+async def test_a_repeat_has_the_tags_of_its_run(bench: Workbench) -> None:
+    accepted = await bench.submitter.submit(
+        bench.pipeline, b"20", run_id="tagged", options=SubmitOptions(tags=("nightly",))
+    )
+    first = await bench.store.get(accepted.run_id)
+    assert first is not None
+
+    await repeated(bench, first)
+
+    second = await bench.store.get("again")
+    assert second is not None
+    assert second.tags == ("nightly",)
 
 
 @on_streams

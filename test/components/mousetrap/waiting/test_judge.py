@@ -94,23 +94,23 @@ CASES = {
     "retry": (
         facts(RETRYING),
         "retry",
-        "Attempt 3 of 5 of fetch begins at 2025-12-11 05:48:32 UTC, in 12 s, after FeedUnavailable.",
+        "Attempt 3 of 5 of fetch begins at 2025-12-11 05:48:32 UTC, in 12 s, after FeedUnavailable: the feed answers 503.",
     ),
     "retry without a limit": (
         facts(replace(RETRYING, attempts=None)),
         "retry",
-        "Attempt 3 of fetch begins at 2025-12-11 05:48:32 UTC, in 12 s, after FeedUnavailable.",
+        "Attempt 3 of fetch begins at 2025-12-11 05:48:32 UTC, in 12 s, after FeedUnavailable: the feed answers 503.",
     ),
     "retry that is due": (facts(replace(RETRYING, due_ms=NOW_MS - 1)), "queue", None),
     "outage": (
         facts(replace(RETRYING, state="outage")),
         "outage",
-        "Attempt 3 of fetch waits for an outage to end (FeedUnavailable); it is made again at 2025-12-11 05:48:32 UTC, in 12 s.",
+        "Attempt 3 of fetch waits for an outage to end (FeedUnavailable: the feed answers 503); it is made again at 2025-12-11 05:48:32 UTC, in 12 s.",
     ),
     "outage of which no attempt is noted": (
         facts(replace(RETRYING, state="outage", due_ms=0)),
         "outage",
-        "Attempt 3 of fetch waits for an outage to end (FeedUnavailable), and is made again until it has.",
+        "Attempt 3 of fetch waits for an outage to end (FeedUnavailable: the feed answers 503), and is made again until it has.",
     ),
     "due": (
         facts(due_ms=NOW_MS + 7_200_000),
