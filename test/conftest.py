@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from tempfile import mkdtemp
@@ -383,3 +383,13 @@ def living(mark: str) -> Callable[[], dict[int, str]]:
         return {int(line.split()[0]): line for line in marked}
 
     return find
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, None]:
+    """Makes what a test logged fit for the way to the main process: half a surrogate pair there ends the whole run."""
+    result = yield
+    report = result.get_result()
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
