@@ -1562,3 +1562,25 @@ async def test_records_of_children_are_as_those_of_a_chain_but_for_their_place(s
         run = run_record(store_url, "r1")
         assert run is not None
         assert run.state == "queued"
+
+
+async def test_the_opener_fires_again_what_a_child_fired_that_was_redriven_before_its_join_was_sent(
+    store_url: str,
+) -> None:
+    """Its worker died between the dead letter and the join; its message of before the redrive is dropped when it comes again."""
+    async with a_store(store_url) as store:
+        accepted = await store.open_run("r1", "sums", "add", b"[1,2]")
+        parent = packed_first("r1", accepted_ms=accepted.accepted_ms)
+        claim, children = await fanned(store, parent, 2, need=0.5)
+        assert await closed(store, parent, claim, 2, need=0.5) == "recorded"
+        assert await ended(store, children[0]) == "recorded"
+        fired = await ended(store, children[1], DEAD)
+        assert isinstance(fired, Fired)
+
+        again = await redriven(store, children[1])
+        assert isinstance(await claimed(store, children[1]), Over)
+        waiting = await claimed(store, parent)
+
+        assert isinstance(waiting, Decided)
+        assert waiting.fired == fired
+        assert await ended(store, again) == "recorded"

@@ -415,12 +415,14 @@ local function are_senders_kept(run, ttl)
 end
 
 -- A way that is redriven once fans around it have fired is gone on without, and its jobs run all the same: `late`, or false where none has.
-local function note_late_redrive(run)
+-- The message of before, which alone would publish a join again that it has fired, is of an earlier generation now: the opener's does.
+local function note_late_redrive(run, job)
   local late = false
   for _, place in ipairs(places) do
     local key = fan_key(run, place.job)
     if redis.call('HGET', key, 'state') == 'fired' then
       redis.call('HSET', key, 'again ' .. place.index, 1)
+      if redis.call('HGET', key, 'by') == job then redis.call('HSET', key, 'by', place.job) end
       late = 'late'
     end
   end
@@ -429,8 +431,8 @@ end
 
 -- A job that was given up is done again: its index is undecided, and so are those that were lost by it further out. Whether its run
 -- may go on; `late` where a join has gone on without it.
-local function reopen_places(run)
-  local late = note_late_redrive(run)
+local function reopen_places(run, job)
+  local late = note_late_redrive(run, job)
   for level = #places, 1, -1 do
     local place = places[level]
     local fan, out = load_fan(run, place.job), out_key(run, place.job)

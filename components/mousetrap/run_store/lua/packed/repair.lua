@@ -32,7 +32,7 @@ local function reopen_run(run, owner, job, held, stage, ttl)
   save_job(run, job, held, ttl)
   local late = is_late(owner)
   local is_whole = not late or are_senders_kept(run, ttl)
-  local goes_on = not places or reopen_places(run)
+  local goes_on = not places or reopen_places(run, job)
   if goes_on == 'late' then return record_job_event(run, job, held, 'late', 0, '', '') end
   if ENDED[owner.state] and owner.state ~= 'failed' then return end
   if goes_on and is_whole then
