@@ -133,13 +133,8 @@ def attempt_info(job: Job, stage: Stage, worker: str, fences: tuple[int, int], n
     )
 
 
-def attempt_facts(job: Job, worker: str) -> AttemptFacts:
-    """What the log lines of an attempt at `job` have."""
-    return AttemptFacts(job.run_id, job.pipeline, job.stage, job.id, job.attempt, worker)
-
-
 def facts_of(info: AttemptInfo) -> AttemptFacts:
-    """The same, of an attempt as data."""
+    """What the log lines of an attempt have."""
     return AttemptFacts(info.run_id, info.pipeline, info.stage, info.job_id, info.attempt, info.worker)
 
 

@@ -15,7 +15,7 @@ from mousetrap.handlers.async_call import AsyncCall
 from mousetrap.handlers.binding import Binding
 from mousetrap.handlers.bound_handler import BoundHandler, HandlerHost
 from mousetrap.handlers.calling import Raised, Returned, call, call_async, ended_within
-from mousetrap.handlers.context import attempt_facts, context_of
+from mousetrap.handlers.context import context_of
 from mousetrap.handlers.error_hook import HookedHandler, noting_errors
 from mousetrap.handlers.outcomes import done, forked, input_broken
 from mousetrap.handlers.progress_reporter import ProgressReporter
@@ -63,7 +63,7 @@ class _LocalHandler(BoundHandler):
 
     def _input(self, job: Job) -> Any:
         """The job's input, read where blobs are of its run. Raises what the code of its contract's class does."""
-        belongs_to(attempt_facts(job, self._host.worker))
+        belongs_to((job, self._host.worker))
         use_chunks(self._host.chunks(job.run_id))
         if self._reads_outputs:
             use_pages(partial(self._host.gathered, job.run_id))

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.jobs import Job
 from mousetrap.tracing import TraceIds, current_ids
 
 
@@ -24,22 +25,26 @@ class AttemptFacts(msgspec.Struct, frozen=True, gc=False):
 #: The facts of a line.
 NAMES = (*AttemptFacts.__struct_fields__, *TraceIds._fields)
 #: In the context that a handler runs in, and in whatever is begun from there: tasks, and threads that get a copy of it.
-_current: ContextVar[AttemptFacts | None] = ContextVar("attempt", default=None)
+_current: ContextVar[AttemptFacts | tuple[Job, str] | None] = ContextVar("attempt", default=None)
 
 
-def belongs_to(facts: AttemptFacts | None) -> None:
-    """From here on the running context is the attempt's."""
-    _current.set(facts)
+def belongs_to(attempt: AttemptFacts | tuple[Job, str] | None) -> None:
+    """From here on the running context is the attempt's: its facts; or a job and its worker, of which they are made once asked for."""
+    _current.set(attempt)
 
 
 def current_attempt() -> AttemptFacts | None:
     """The attempt that the running code belongs to; None outside of handlers."""
-    return _current.get()
+    attempt = _current.get()
+    if isinstance(attempt, tuple):
+        job, worker = attempt
+        return AttemptFacts(job.run_id, job.pipeline, job.stage, job.id, job.attempt, worker)
+    return attempt
 
 
 def log_facts() -> dict[str, Any]:
     """The facts of the attempt that the running code belongs to, and the ids of its span; empty outside of handlers."""
-    facts = _current.get()
+    facts = current_attempt()
     if facts is None:
         return {}
     ids = current_ids()

@@ -118,14 +118,16 @@ class Decisions:
 
     def _note_ended(self, planned: Sequence[Planned], results: Sequence[Any]) -> None:
         """Only once it is on record: a run taken off before would be one that nothing leads to, if its decision were refused."""
-        completed: list[Listed] = []
-        unsure: list[Listed] = []
-        for it, result in zip(planned, results, strict=True):
-            request = it.request
-            if result == _COMPLETED or (result == "recorded" and request.last and it.plain and it.end < 0):
-                completed.append(_listed(request.job))
-            elif result == "recorded" and (request.last or isinstance(request.outcome, GiveUp)):
-                unsure.append(_listed(request.job))
+        completed = [
+            _listed(it.request.job)
+            for it, result in zip(planned, results, strict=True)
+            if (result == "recorded" and it.request.last and it.plain and it.end < 0) or result == _COMPLETED
+        ]
+        unsure = [
+            _listed(it.request.job)
+            for it, result in zip(planned, results, strict=True)
+            if (not it.plain or it.end >= 0) and result == "recorded" and _may_end(it.request)
+        ]
         if completed or unsure:
             self._ended.add(completed, unsure)
 
@@ -262,6 +264,11 @@ def _head_of_end(claim: bytes, next_stage: str | None, now: int) -> bytes:
 def _listed(job: Job) -> Listed:
     """The run as lists name it. After a redrive the job has another time, and a reader takes the run off."""
     return job.pipeline, job.accepted_ms, job.run_id
+
+
+def _may_end(request: DecisionRequest) -> bool:
+    """Whether the run may have ended with this decision."""
+    return request.last or isinstance(request.outcome, GiveUp)
 
 
 def _completes(request: DecisionRequest) -> bool:

@@ -107,10 +107,22 @@ class EndedRuns:
     async def _take_off(self, completed: Sequence[Listed], unsure: Sequence[Listed]) -> None:
         with suppress(MousetrapError):  # then a reader does
             if completed:
-                await self._sender.send(removals(map(named_open, completed)))
+                await self._sender.send(_removed(completed))
             if unsure:
                 named = [named_open(run) for run in unsure]
                 await take_off(self._sender.send, named, self._sender.now_ms(), self._ttl)
+
+
+def _removed(runs: Iterable[Listed]) -> list[Command]:
+    """As `removals` has it, for runs of the usual path: each costs a text."""
+    members: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for pipeline, accepted_ms, run_id in runs:
+        members[pipeline, accepted_ms // DAY_MS].append(f"{accepted_ms:013d}:{run_id}")
+    return [
+        ("ZREM", hint_key(open_list(pipeline), day), *found[start : start + _MOST])
+        for (pipeline, day), found in members.items()
+        for start in range(0, len(found), _MOST)
+    ]
 
 
 async def _states(ask: Ask, named: Sequence[Open]) -> list[Any]:
