@@ -14,7 +14,7 @@ from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
 from mousetrap.jobs import Job, Message, MousetrapError, dead_queue, decode, first_job
 from mousetrap.pipeline import Pipeline
-from mousetrap.run_store import RunConflict, StoredRun
+from mousetrap.run_store import RunConflict, RunFilter, StoredRun
 from mousetrap.run_store.keys import packed_run_key
 from mousetrap.shapes import RunState
 from mousetrap.store_client.slots import slot_of
@@ -331,6 +331,15 @@ class Cluster(Simulation):
 
         async def read(node: Node) -> dict[str, StoredRun]:
             return {run: stored for run in runs if (stored := await node.store.get(run)) is not None}
+
+        return self.loop.run_until_complete(read(self.open("reader", 0.001)))
+
+    def listed(self, state: RunState) -> list[str]:
+        """The runs that a list of those in this state shows."""
+
+        async def read(node: Node) -> list[str]:
+            page = await node.store.page(RunFilter(state=state), limit=200)
+            return [run.id for run in page.runs]
 
         return self.loop.run_until_complete(read(self.open("reader", 0.001)))
 

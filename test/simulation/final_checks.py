@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from mousetrap.jobs import Job, dead_queue, decode
+from mousetrap.shapes import RunState
 from simulation.cluster import LEASE_S, Cluster
 from simulation.graphs import GRAPH_KINDS, UNKNOWN
 from simulation.handlers import CRASHES, FALLS_BACK, STEPS, TRIES
@@ -53,6 +54,7 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
         ends_ms = int(cluster.server.field(key, "until_ms") or 0)
         if ends_ms > cluster.server.now_ms() + 1000 * LEASE_S:  # a dead holder's ends with its lease
             yield f"{key} is held after its lease"
+    yield from _lists(cluster)
 
 
 def _queues(cluster: Cluster) -> Iterator[str]:
@@ -79,6 +81,17 @@ def _payloads(cluster: Cluster) -> Iterator[str]:
             stored.result_reference is None or stored.result["text"] != text_of(run)
         ):
             yield f"{run} has another result, or a copy of it in its record"
+
+
+def _lists(cluster: Cluster) -> Iterator[str]:
+    """A list by state shows each run in it, once. What a store forgets is not held to that."""
+    if not cluster.packed or any(facts.forgotten for facts in cluster.ledger.facts.values()):
+        return
+    states = {run: stored.state for run, stored in cluster.stored(cluster.ledger.facts).items()}
+    for state in RunState:
+        found, expected = cluster.listed(state), sorted(run for run, it in states.items() if it is state)
+        if sorted(found) != expected:
+            yield f"a list of {state} runs shows {sorted(found)}, and not {expected}"
 
 
 def _ending(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> Iterator[str]:

@@ -167,9 +167,12 @@ class PackedRuns:
         await self._sender.call(RejectRun(run_id, first, accepted_ms, number, failure, self._ttl))
 
     async def cancel(self, run_id: str, failure: str) -> str:
-        """The state after this."""
+        """The state after this. A run that is recorded only after it was looked for here is unknown: no list would name its end."""
         with suppress(SignatureRefused):  # of one that cannot be read nothing changes
-            await self._name_ending("cancelled", run_id, await self.record(run_id), failure)
+            known = await self.record(run_id)
+            if known is None:
+                return "unknown"
+            await self._name_ending("cancelled", run_id, known, failure)
         (state,) = await self._sender.call(CancelRun(run_id, failure, self._ttl))
         return str(state)
 
