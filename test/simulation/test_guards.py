@@ -177,7 +177,7 @@ def an_api_dies_while_the_names_are_away(machine: PromiseMachine) -> None:
     assert isinstance(machine, SplitMachine)
     machine.submit_first(kinds=["plain"], then=1.0)
     machine.stop_store_server(pair=1, seconds=5.0, then=0.01)
-    machine.crash_at_a_next_call(who="api", calls=2, happened=True, then=0.0)
+    machine.crash_at_a_next_call(who="api", calls=3, happened=True, then=0.0)
     machine.submit(kinds=["later", "later"], then=100.0)
 
 

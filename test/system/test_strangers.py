@@ -54,6 +54,7 @@ def test_a_script_as_in_the_tutorial_finds_the_broker_by_its_three_variables(
         monkeypatch.setenv("RABBITMQ_USER", known.username or "")
         monkeypatch.setenv("RABBITMQ_PASSWORD", known.password or "")
         with open_channel() as channel:
+            channel.queue_purge("start_fetch")  # a test that ran before may have left a job there
             channel.basic_publish(exchange="", routing_key="start_fetch", body=b"hello")
             received = until(lambda: take(channel, "start_fetch"), "the message is back")
 

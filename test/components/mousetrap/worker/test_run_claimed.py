@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any, cast
 
 from mousetrap.handlers import Binding, BoundHandler, HandlerHost, HungHandlers, bound
@@ -59,7 +60,8 @@ def begin(runner: ClaimedRunner, run: str, handler: BoundHandler, claim: Granted
     async def run_it() -> Any:
         task = asyncio.current_task()
         assert task is not None
-        return await runner.run(Attempt(job, "add", handler, None, [], task), claim, ExitStack())
+        delivery = cast(Any, SimpleNamespace(since_ms=0))
+        return await runner.run(Attempt(job, "add", handler, None, [delivery], task), claim, ExitStack())
 
     job = first_job(run_id=run, pipeline="sums", stage="add", payload=b"1", accepted_ms=1)
     return asyncio.create_task(run_it())
