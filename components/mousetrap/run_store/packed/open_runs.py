@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -60,6 +60,11 @@ def removals(named: Iterable[Open]) -> list[Command]:
     members: defaultdict[str, list[str]] = defaultdict(list)
     for it in named:
         members[it.key].append(it.member)
+    return _without(members)
+
+
+def _without(members: Mapping[str, Sequence[str]]) -> list[Command]:
+    """The commands that take these members off the lists with these keys."""
     return [
         ("ZREM", key, *found[start : start + _MOST])
         for key, found in members.items()
@@ -114,15 +119,11 @@ class EndedRuns:
 
 
 def _removed(runs: Iterable[Listed]) -> list[Command]:
-    """As `removals` has it, for runs of the usual path: each costs a text."""
+    """As `removals` has it, for runs of the usual path: each costs a text, and each list a key."""
     members: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-    for pipeline, accepted_ms, run_id in runs:
-        members[pipeline, accepted_ms // DAY_MS].append(f"{accepted_ms:013d}:{run_id}")
-    return [
-        ("ZREM", hint_key(open_list(pipeline), day), *found[start : start + _MOST])
-        for (pipeline, day), found in members.items()
-        for start in range(0, len(found), _MOST)
-    ]
+    for run in runs:
+        members[run[0], run[1] // DAY_MS].append(member_of(run))
+    return _without({hint_key(open_list(name), day): found for (name, day), found in members.items()})
 
 
 async def _states(ask: Ask, named: Sequence[Open]) -> list[Any]:
