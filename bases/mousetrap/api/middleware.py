@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mousetrap.api.problems import Kind, Problem
 from mousetrap.api.version import INTERFACE_VERSION
+from mousetrap.dashboard import BASE
 
 #: Headers of every response: the version for clients, the others for browsers.
 _ALWAYS = {
@@ -50,12 +51,14 @@ class Headers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        more = _RAW_OF_PAGE if scope["path"].startswith(_PAGE) else _RAW_OF_DATA
+        path = scope["path"]
+        of_dashboard = path == BASE or path.startswith(f"{BASE}/")
+        more = _RAW_ALWAYS if of_dashboard else _RAW_OF_PAGE if path.startswith(_PAGE) else _RAW_OF_DATA
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # A stream of events has `Cache-Control: no-cache`; ours is no weaker.
-                own = [header for header in message["headers"] if header[0] != b"cache-control"]
+                # A stream of events has `Cache-Control: no-cache`; ours is no weaker. The dashboard has its own policy.
+                own = [it for it in message["headers"] if of_dashboard or it[0] != b"cache-control"]
                 message = {**message, "headers": [*own, *more]}
             await send(message)
 
@@ -66,7 +69,7 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-_RAW_OF_DATA, _RAW_OF_PAGE = _raw(OF_DATA), _raw(OF_PAGE)
+_RAW_ALWAYS, _RAW_OF_DATA, _RAW_OF_PAGE = _raw(_ALWAYS), _raw(OF_DATA), _raw(OF_PAGE)
 
 
 class Head:

@@ -23,6 +23,10 @@ class Room:
         """How many are served."""
         return len(self._served)
 
+    def is_open(self) -> bool:
+        """Whether there is room for one more."""
+        return len(self._served) < self._most
+
     def check(self, key: str = "") -> None:
         """Raises Problem where there is no room for one more, of this key."""
         count = len(self._served)

@@ -1,0 +1,120 @@
+// Adds keys, live updates, copying and dialogs; every page works without it.
+"use strict";
+(() => {
+  const PAUSED = "mousetrap-paused";
+  const KEYS_WAIT_MS = 1500;
+  const TIMES_EVERY_MS = 5000;
+  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const all = (what, from = document) => [...from.querySelectorAll(what)];
+  const find = (what) => document.querySelector(what);
+
+  // Relative times grow old while a page is open.
+  const ago = (ms) => {
+    const seconds = (Date.now() - ms) / 1000;
+    const size = Math.abs(seconds);
+    if (size < 1) return "now";
+    const [each, unit] = UNITS.find(([least]) => size >= least);
+    const text = `${Math.floor(size / each)} ${unit}`;
+    return seconds > 0 ? `${text} ago` : `in ${text}`;
+  };
+  const refreshTimes = () => all("time[data-ms]").forEach((it) => {
+    const text = ago(Number(it.dataset.ms));
+    if (it.textContent !== text) it.textContent = text;
+    if (!it.dataset.local) {
+      it.dataset.local = "1";
+      it.title += ` · ${new Date(Number(it.dataset.ms)).toLocaleString()} here`;
+    }
+  });
+  setInterval(() => document.hidden || refreshTimes(), TIMES_EVERY_MS);
+
+  // The stream is there while it is not paused. Without its element the connection is closed.
+  const stream = find("#stream");
+  const button = find("[data-live]");
+  const paused = () => sessionStorage.getItem(PAUSED) === "1";
+  const connect = (first = false) => {
+    if (!stream || !stream.dataset.stream || !window.htmx) return;
+    stream.replaceChildren();
+    if (!paused()) {
+      const child = document.createElement("div");
+      child.setAttribute("hx-sse:connect", stream.dataset.stream);
+      child.setAttribute("hx-sse:close", "end");
+      stream.append(child);
+      if (!first) window.htmx.process(child); // it looks through the page itself when that is there
+    }
+    if (button) {
+      button.setAttribute("aria-pressed", String(paused()));
+      button.querySelector("[data-live-text]").textContent = paused() ? "paused" : "live";
+    }
+  };
+  const pause = () => {
+    sessionStorage.setItem(PAUSED, paused() ? "0" : "1");
+    connect();
+  };
+  if (button) button.addEventListener("click", pause);
+
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      await navigator.clipboard.writeText(copy.dataset.copy);
+      copy.textContent = "copied";
+      setTimeout(() => { copy.textContent = "copy"; }, KEYS_WAIT_MS);
+    }
+    if (event.target.closest("[data-help]")) find("#keys").showModal();
+    const opener = event.target.closest("[data-dialog]");
+    const dialog = opener && document.getElementById(opener.dataset.dialog);
+    if (dialog) {
+      event.preventDefault();
+      dialog.showModal();
+    }
+    const closer = event.target.closest("[data-close]");
+    if (closer) {
+      event.preventDefault();
+      closer.closest("dialog").close();
+    }
+  });
+  document.addEventListener("change", (event) => {
+    const box = event.target.closest("[data-select-all]");
+    if (box) all("[data-select]").forEach((it) => { it.checked = box.checked; });
+    if (event.target.closest("[data-submit-on-change]")) event.target.form.requestSubmit();
+  });
+
+  // Rows are walked by keys; the one that is at is marked.
+  const walk = (step) => {
+    const rows = all(".rows tbody tr");
+    if (!rows.length) return;
+    const at = rows.findIndex((it) => it.classList.contains("at"));
+    const next = rows[Math.max(0, Math.min(rows.length - 1, at + step))];
+    rows.forEach((it) => it.classList.remove("at"));
+    next.classList.add("at");
+    next.scrollIntoView({ block: "nearest" });
+  };
+  const row = (what) => find(`.rows tbody tr.at ${what}`);
+  const simple = {
+    j: () => walk(1),
+    k: () => walk(-1),
+    x: () => row("[data-select]") && row("[data-select]").click(),
+    Enter: () => row("a[href]") && row("a[href]").click(),
+    p: () => button && pause(),
+  };
+  let first = "";
+  document.addEventListener("keydown", (event) => {
+    const inField = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key === "Escape" && inField) event.target.blur();
+    if (inField || event.ctrlKey || event.metaKey || event.altKey || find("dialog[open]")) return;
+    if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
+    const marked = find(`[data-key="${CSS.escape(first + event.key)}"]`);
+    if (marked) {
+      event.preventDefault();
+      if (marked.matches("input")) marked.focus(); else marked.click();
+    } else if (!first && simple[event.key]) {
+      event.preventDefault();
+      simple[event.key]();
+    }
+    first = !first && event.key === "g" ? "g" : "";
+    if (first) setTimeout(() => { first = ""; }, KEYS_WAIT_MS);
+  });
+
+  all("[data-back]").forEach((it) => { it.value = location.pathname + location.search; });
+  refreshTimes();
+  connect(true);
+})();

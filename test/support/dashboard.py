@@ -1,0 +1,59 @@
+"""Gives pages of the dashboard over an API with chosen answers."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mousetrap.dashboard import BASE
+
+
+@dataclass
+class Answers:
+    """An API that gives these answers: (status, value) by "METHOD /path"; it notes what it is asked."""
+
+    given: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    asked: list[tuple[str, str, bytes]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        line = f"{scope['method']} {scope['path']}"
+        body = (await receive()).get("body", b"")
+        query = scope["query_string"].decode()
+        self.asked.append((line, query, body))
+        missing = (404, {"status": 404, "title": "There is no such path", "detail": line})
+        status, value = self.given.get(f"{line}?{query}", self.given.get(line, missing))
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": msgspec.json.encode(value)})
+
+
+@dataclass
+class Pages:
+    """The dashboard without a server."""
+
+    app: ASGIApp
+    cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        return asyncio.run(self._ask("GET", path, params=query))
+
+    def post(self, path: str, form: Any = None) -> httpx.Response:
+        return asyncio.run(self._ask("POST", path, data=form or {}))
+
+    async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(_mounted(self.app))
+        async with httpx.AsyncClient(
+            transport=transport, base_url=f"http://localhost{BASE}", cookies=self.cookies
+        ) as client:
+            response = await client.request(method, path, **more)
+            self.cookies.update(client.cookies)
+            return response
+
+
+def _mounted(app: ASGIApp) -> ASGIApp:
+    async def below(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": BASE}, receive, send)
+
+    return below
