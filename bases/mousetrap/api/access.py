@@ -13,7 +13,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from mousetrap.api.audit import CALLER
 from mousetrap.api.problems import Kind, Problem
 from mousetrap.api.rates import Rates
-from mousetrap.api_keys import ALLOWS, ApiKeys, Caller, Scope
+from mousetrap.api_keys import ALLOWS, SIGNED_IN, ApiKeys, Caller, Scope
 from mousetrap.settings import Settings, SettingsWrong
 
 #: The caller where no keys are configured.
@@ -73,13 +73,10 @@ def caller_of(request: Request, *wanted: str) -> Caller:
     """The caller. Raises Problem for one that lacks a wanted scope."""
     access: Access = request.app.state.access
     address = request.client.host if request.client else ""
-    if access.local_only:
-        _check_origin(request)
-        request.scope[CALLER] = "loopback"
-        access.count(_LOCAL, address)
-        return _LOCAL
-    caller = _identify(request, access, address)
-    request.scope[CALLER] = caller.id
+    caller: Caller | None = request.scope.get(SIGNED_IN)
+    if caller is None:
+        caller = _local(request) if access.local_only else _identify(request, access, address)
+    request.scope[CALLER] = caller.id or "loopback"
     access.count(caller, address)
     check_scopes(caller, *wanted)
     return caller
@@ -142,6 +139,11 @@ def _identify(request: Request, access: Access, address: str) -> Caller:
             headers=_INVALID,
         )
     return caller
+
+
+def _local(request: Request) -> Caller:
+    _check_origin(request)
+    return _LOCAL
 
 
 def _too_often(what: str, wait: float) -> Problem:

@@ -15,6 +15,9 @@ _ID = re.compile(r"[a-z0-9-]{1,32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 #: Random bytes in a key. They cannot be guessed, so one round of SHA-256 is enough for the digest.
 _RANDOM_BYTES = 32
+#: Where a request within the process has its caller, whose key or session is checked already. No request from outside can
+#: have it there: it is in the scope, which is the server's, and in no header.
+SIGNED_IN = "mousetrap.signed_in"
 _FORM = "id:scopes:sha256, or id:scopes:sha256:YYYY-MM-DD for a key that ends"
 
 
@@ -86,6 +89,16 @@ class ApiKeys:
         caller, digest = self.callers.get(rest.partition("_")[0], (None, bytes(32)))
         return caller if hmac.compare_digest(_digest(key), digest) else None
 
+    def mark(self, caller: Caller, what: bytes) -> str:
+        """A mark on `what` that only a holder of the digest of the caller's key can make."""
+        _, digest = self.callers[caller.id]
+        return _mark(digest, what)
+
+    def find_marked(self, key_id: str, what: bytes, mark: str) -> Caller | None:
+        """The caller, though it may have ended, whose key marked `what`; None once that key is replaced or taken out."""
+        caller, digest = self.callers.get(key_id, (None, bytes(32)))
+        return caller if hmac.compare_digest(_mark(digest, what).encode(), mark.encode()) else None
+
 
 def new_key(
     key_id: str, scopes: Iterable[str], chance: bytes, *, last_day: date | None = None
@@ -126,3 +139,7 @@ def _end(key_id: str, last_day: str) -> float:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
+
+
+def _mark(digest: bytes, what: bytes) -> str:
+    return hmac.digest(digest, what, "sha256").hex()

@@ -8,9 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
 
 from mousetrap.api import create_app
-from mousetrap.api_keys import ALLOWS, new_key
+from mousetrap.api.access import caller_of
+from mousetrap.api.problems import Problem
+from mousetrap.api_keys import ALLOWS, SIGNED_IN, Caller, Scope, new_key
 from mousetrap.catalogue import PIPELINES
 from mousetrap.settings import Settings, SettingsWrong
 
@@ -235,3 +238,41 @@ def test_a_key_is_given_and_taken_away_while_the_api_runs(start_api: Any, tmp_pa
     file.unlink()
     process.wait_for_line("the keys stay as they were", after=before)
     assert (status(BOTH), api.get("/runs").status_code) == (200, 401)
+
+
+def signed_in(caller: Caller, **settings: Any) -> Request:
+    """A request within the process: from another page, by its headers, and without a key."""
+    app = create_app(Settings(**settings), PIPELINES)
+    headers = [(b"host", b"api.example"), (b"sec-fetch-site", b"cross-site"), (b"via", b"proxy")]
+    return Request(
+        {"type": "http", "app": app, "headers": headers, "client": ("192.0.2.1", 1), SIGNED_IN: caller}
+    )
+
+
+def test_who_is_signed_in_has_the_scopes_of_the_key_and_is_counted_with_it() -> None:
+    reader = Caller("reader", frozenset({Scope.READ}))
+    request = signed_in(reader, api_keys=ENTRIES, api_rate=0.01)
+    app = request.app
+
+    assert caller_of(request, Scope.READ) is reader
+    assert request.scope["mousetrap.caller"] == "reader"
+    with pytest.raises(Problem, match="MOUSETRAP_API_RATE"):
+        caller_of(request, Scope.READ)
+    app.state.access.rates = None
+    with pytest.raises(Problem, match="lacks the scope operate"):
+        caller_of(request, Scope.OPERATE)
+
+
+def test_without_keys_who_is_signed_in_is_this_machine() -> None:
+    request = signed_in(Caller("", frozenset(Scope)))
+
+    assert caller_of(request, *Scope).scopes == set(Scope)
+    assert request.scope["mousetrap.caller"] == "loopback"
+
+
+def test_no_header_signs_in(serve: Serve) -> None:
+    api = serve(api_keys=ENTRIES)
+
+    answer = api.get("/runs", headers={SIGNED_IN: "reader", "Cookie": f"{SIGNED_IN}=reader"})
+
+    assert answer.status_code == 401

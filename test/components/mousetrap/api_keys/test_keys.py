@@ -137,3 +137,30 @@ def test_a_last_day_that_is_none_is_refused(day: str) -> None:
 
 def test_each_scope_reports_what_it_allows() -> None:
     assert set(ALLOWS) == set(Scope) and all(ALLOWS.values())
+
+
+def test_a_mark_is_found_again_until_its_key_is_replaced_or_taken_out() -> None:
+    keys = ApiKeys.parse(ENTRY)
+    caller = keys.callers["ci-bot"][0]
+    mark = keys.mark(caller, b"session")
+    _, replaced = new_key("ci-bot", ["read", "run"], CHANCE[::-1])
+
+    assert keys.find_marked("ci-bot", b"session", mark) == caller
+    assert DIGEST not in mark
+    for others, key_id, what, shown in (
+        (keys, "ci-bot", b"another", mark),
+        (keys, "ci-bot", b"session", ""),
+        (keys, "ci-bot", b"session", DIGEST),
+        (keys, "ci-bot", b"session", "\N{SNOWMAN}"),
+        (keys, "stranger", b"session", mark),
+        (ApiKeys.parse(replaced), "ci-bot", b"session", mark),
+        (ApiKeys(), "ci-bot", b"session", mark),
+    ):
+        assert others.find_marked(key_id, what, shown) is None
+
+
+def test_no_mark_is_one_of_an_unknown_key() -> None:
+    unknown = ApiKeys({"x": (Caller("x", frozenset()), bytes(32))})
+    mark = unknown.mark(unknown.callers["x"][0], b"session")
+
+    assert ApiKeys.parse(ENTRY).find_marked("x", b"session", mark) is None
