@@ -1,7 +1,7 @@
 # Lists Mousetrap's commands: `make` alone prints them.
 # Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast test-all chaos check bench lock sbom audit images stack stack-test stack-down
+.PHONY: help demo up test test-fast test-all test-browser chaos check bench lock sbom audit images stack stack-test stack-down
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ test-fast: .venv/.develop  ## for each save: the tests that need no server and s
 
 test-all: .venv/.develop  ## every test, the long ones too, as CI runs them; PYTEST="-m long" runs those alone
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
+
+test-browser: .venv/.develop  ## the dashboard in Chromium, which it installs where it can
+	@tools/with-chromium .venv/bin/python -m pytest -n 2 --dist loadgroup test/browser $(PYTEST)
 
 chaos: .venv/.develop  ## the chaos suite's long form: about an hour, its table goes into docs/guarantees.md
 	@PYTHONPATH=test .venv/bin/python -m chaos $(CHAOS)
