@@ -6,9 +6,14 @@ from typing import Any
 
 import httpx
 import msgspec
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mousetrap.api_keys import Caller
 from mousetrap.dashboard import BASE
+
+#: What a browser sends with the form of a page of ours.
+OWN_FORM = {"Sec-Fetch-Site": "same-origin"}
 
 
 @dataclass
@@ -29,6 +34,27 @@ class Answers:
         await send({"type": "http.response.body", "body": msgspec.json.encode(value)})
 
 
+class AtThisMachine:
+    """Visitors where no keys are configured."""
+
+    without_keys = True
+
+    def check_machine(self, request: Request) -> None:
+        pass
+
+    async def start(self, request: Request, key: str) -> str:
+        raise NotImplementedError
+
+    async def find(self, token: str) -> Caller | None:
+        raise NotImplementedError
+
+    async def end(self, token: str) -> None:
+        raise NotImplementedError
+
+    def note_refusal(self, request: Request, kind: str) -> None:
+        pass
+
+
 @dataclass
 class Pages:
     """The dashboard without a server."""
@@ -40,7 +66,7 @@ class Pages:
         return asyncio.run(self._ask("GET", path, params=query))
 
     def post(self, path: str, form: Any = None) -> httpx.Response:
-        return asyncio.run(self._ask("POST", path, data=form or {}))
+        return asyncio.run(self._ask("POST", path, data=form or {}, headers=OWN_FORM))
 
     async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         transport = httpx.ASGITransport(_mounted(self.app))

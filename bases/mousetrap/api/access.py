@@ -26,6 +26,8 @@ _PROXY_HEADERS = frozenset(
 _OWN_PAGE = (None, "same-origin", "none")
 #: Wrong keys from one address: how many a second, and how many at once.
 _WRONG_RATE, _WRONG_BURST = 1.0, 100.0
+#: The same for people who sign in: five a minute.
+_FAILED_RATE, _FAILED_BURST = 5 / 60, 5.0
 _INVALID = {"WWW-Authenticate": 'Bearer realm="mousetrap", error="invalid_token"'}
 _SCOPES = (
     f"There are: {'; '.join(f'{scope} ({what})' for scope, what in ALLOWS.items())}. None includes another"
@@ -56,6 +58,8 @@ class Access:
         self.use(read_keys(settings))
         self.rates = Rates(settings.api_rate, max(1.0, 2 * settings.api_rate)) if settings.api_rate else None
         self.wrong = Rates(_WRONG_RATE, _WRONG_BURST)
+        #: Wrong keys of people who sign in.
+        self.failed = Rates(_FAILED_RATE, _FAILED_BURST)
 
     def use(self, keys: ApiKeys) -> None:
         """Checks callers against these keys from now on."""
@@ -72,14 +76,19 @@ class Access:
 def caller_of(request: Request, *wanted: str) -> Caller:
     """The caller. Raises Problem for one that lacks a wanted scope."""
     access: Access = request.app.state.access
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     caller: Caller | None = request.scope.get(SIGNED_IN)
     if caller is None:
-        caller = _local(request) if access.local_only else _identify(request, access, address)
+        caller = _local(request) if access.local_only else _identify(request, access)
     request.scope[CALLER] = caller.id or "loopback"
     access.count(caller, address)
     check_scopes(caller, *wanted)
     return caller
+
+
+def address_of(request: Request) -> str:
+    """The caller's address."""
+    return request.client.host if request.client else ""
 
 
 def check_scopes(caller: Caller, *wanted: str) -> None:
@@ -114,7 +123,7 @@ def _key_of(request: Request) -> str | None:
     return key.strip() if scheme.lower() == "bearer" and key.strip() else request.headers.get("x-api-key")
 
 
-def _identify(request: Request, access: Access, address: str) -> Caller:
+def _identify(request: Request, access: Access) -> Caller:
     key = _key_of(request)
     if not key:
         raise Problem(
@@ -122,9 +131,15 @@ def _identify(request: Request, access: Access, address: str) -> Caller:
             "send a key as `Authorization: Bearer mt_…` or `X-API-Key: mt_…`",
             headers={"WWW-Authenticate": 'Bearer realm="mousetrap"'},
         )
+    return holder_of(key, request, access, access.wrong)
+
+
+def holder_of(key: str, request: Request, access: Access, wrong: Rates) -> Caller:
+    """The caller whose key this is. Raises Problem for one that is none of ours, or has ended; `wrong` bounds how often."""
+    address = address_of(request)
     caller = access.keys.find(key)
     if caller is None:
-        if wait := access.wrong.wait_s(address, time.monotonic()):
+        if wait := wrong.wait_s(address, time.monotonic()):
             raise _too_often("too many wrong keys came from this address", wait)
         raise Problem(
             Kind.KEY_UNKNOWN,
@@ -158,17 +173,29 @@ def _check_origin(request: Request) -> None:
         None,
         f"http://{host}",
     )
-    if foreign or not _is_loopback(_name_in(host)):
-        raise Problem(
-            Kind.FOREIGN_ORIGIN,
-            "call http://127.0.0.1 or http://localhost from no other page, or set MOUSETRAP_API_KEYS",
-        )
+    if foreign:
+        raise _foreign()
+    check_machine(request)
+
+
+def check_machine(request: Request) -> None:
+    """Raises Problem for a caller who may be on another machine: by another name of this one, or behind a proxy."""
+    headers = request.headers
+    if not _is_loopback(_name_in(headers.get("host", ""))):
+        raise _foreign()
     # One pass over the raw names: a lookup of each of these headers would search as often.
     if not _PROXY_HEADERS.isdisjoint(name for name, _ in headers.raw):
         raise Problem(
             Kind.PROXY_WITHOUT_KEYS,
             "through a proxy any machine can call: set MOUSETRAP_API_KEYS, or call without a proxy",
         )
+
+
+def _foreign() -> Problem:
+    return Problem(
+        Kind.FOREIGN_ORIGIN,
+        "call http://127.0.0.1 or http://localhost from no other page, or set MOUSETRAP_API_KEYS",
+    )
 
 
 def _name_in(host: str) -> str:

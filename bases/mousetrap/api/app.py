@@ -25,6 +25,7 @@ from mousetrap.api import (
     waiting,
 )
 from mousetrap.api.access import Access
+from mousetrap.api.dashboard import add_dashboard
 from mousetrap.api.description import describe
 from mousetrap.api.errors import HANDLERS
 from mousetrap.api.key_file import follow_keys
@@ -35,7 +36,6 @@ from mousetrap.api.room import room_for_watchers
 from mousetrap.api.root import root_router
 from mousetrap.api.services import open_services
 from mousetrap.api.version import INTERFACE_VERSION
-from mousetrap.dashboard import BASE, Host, create_dashboard
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.pipeline import Pipeline
 from mousetrap.settings import Settings
@@ -104,9 +104,9 @@ def create_app(
     ):
         app.include_router(part.router)
     if root is not None:
-        app.include_router(root_router(pipelines[root]))
-    watchers = app.state.watchers
-    app.mount(BASE, create_dashboard(Host(app, app.state.stopping, watchers.is_open, watchers.one_more)))
+        app.include_router(root_router(pipelines[root], ui=settings.ui))
+    if settings.ui:
+        add_dashboard(app, at_root=root is None)
     if settings.metrics:
         add_metrics(app)
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body)

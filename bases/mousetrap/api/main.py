@@ -26,7 +26,7 @@ from mousetrap.telemetry import log_to_stderr, printable
 _ABOUT = """Serves the HTTP API of Mousetrap. It has no options; the environment has: MOUSETRAP_BROKER_URL,
 MOUSETRAP_STORE_URL, MOUSETRAP_API_HOST and MOUSETRAP_API_PORT (127.0.0.1 and 8000), MOUSETRAP_API_KEYS (needed where
 the host is not this machine alone), MOUSETRAP_API_MAX_BODY, MOUSETRAP_API_MAX_CONNECTIONS, MOUSETRAP_API_RATE,
-MOUSETRAP_TRUSTED_PROXIES, MOUSETRAP_SIGNING_KEYS, MOUSETRAP_TLS_CA,
+MOUSETRAP_TRUSTED_PROXIES, MOUSETRAP_UI (false leaves the dashboard out, which is at /ui), MOUSETRAP_SIGNING_KEYS, MOUSETRAP_TLS_CA,
 MOUSETRAP_TLS_CERTIFICATE, MOUSETRAP_TLS_KEY, MOUSETRAP_QUEUE_TYPE, MOUSETRAP_RETENTION_SECONDS, MOUSETRAP_LOG_LEVEL and
 MOUSETRAP_LOG_FORMAT. Each is also read from the file that the same name with _FILE behind it holds."""
 _log = logging.getLogger("mousetrap.api")

@@ -53,7 +53,7 @@ class Headers:
             return
         path = scope["path"]
         of_dashboard = path == BASE or path.startswith(f"{BASE}/")
-        more = _RAW_ALWAYS if of_dashboard else _RAW_OF_PAGE if path.startswith(_PAGE) else _RAW_OF_DATA
+        more = _RAW_OF_DASHBOARD if of_dashboard else _RAW_OF_PAGE if path.startswith(_PAGE) else _RAW_OF_DATA
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -69,7 +69,9 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-_RAW_ALWAYS, _RAW_OF_DATA, _RAW_OF_PAGE = _raw(_ALWAYS), _raw(OF_DATA), _raw(OF_PAGE)
+_RAW_OF_DATA, _RAW_OF_PAGE = _raw(OF_DATA), _raw(OF_PAGE)
+#: The dashboard has its own policies. A browser that may send no referrer sends `Origin: null` with a form.
+_RAW_OF_DASHBOARD = [header for header in _raw(_ALWAYS) if header[0] != b"referrer-policy"]
 
 
 class Head:

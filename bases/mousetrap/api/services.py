@@ -30,6 +30,7 @@ from mousetrap.operations import (
 from mousetrap.payloads import PayloadOptions
 from mousetrap.run_logs import LogReader, open_log_reader
 from mousetrap.run_store import RunStore, open_store
+from mousetrap.sessions import Sessions, open_sessions
 from mousetrap.settings import Settings
 from mousetrap.shapes import BEAT_S
 from mousetrap.submit_run import Intake, IntakeBounds, Submitter
@@ -62,6 +63,7 @@ class Services:
     queue_facts: QueueFacts
     operations: Operations
     carrier: Carrier
+    sessions: Sessions
 
 
 @asynccontextmanager
@@ -81,6 +83,7 @@ async def open_services(
         open_registry(settings.store_url, tls=settings.tls) as registry,
         open_trail(settings.store_url, tls=settings.tls) as trail,
         open_log_reader(settings.store_url, tls=settings.tls) as logs,
+        open_sessions(settings.store_url, tls=settings.tls) as sessions,
         open_operations(
             settings.store_url,
             retention=settings.retention_seconds,
@@ -120,6 +123,7 @@ async def open_services(
             facts,
             operations,
             carrier,
+            sessions,
         )
         duties = [
             republish_duty(submitter),

@@ -1,7 +1,7 @@
 """Assembles the dashboard: its pages, their rules, its stream."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -9,38 +9,51 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mousetrap.api_keys import Caller, Scope
+from mousetrap.api_keys import SIGNED_IN
 from mousetrap.dashboard.facts import Facts, LastKnown, Problem, Refused
+from mousetrap.dashboard.forms import THEME, THEMES, read_form, view_of
+from mousetrap.dashboard.gate import NO_ONE, Gate, own_page
 from mousetrap.dashboard.host import Host
-from mousetrap.dashboard.live import Hub
+from mousetrap.dashboard.live import Hub, last_part
 from mousetrap.dashboard.pages import ROUTES
-from mousetrap.dashboard.render import Templates
+from mousetrap.dashboard.render import BANNER, Templates
+from mousetrap.dashboard.sign_in import PATH, SignIn
 from mousetrap.dashboard.static_files import StaticFiles
-from mousetrap.dashboard.view import Act, Page, Query, Show, View
+from mousetrap.dashboard.view import Act, Page, Show, View
 from mousetrap.dashboard.words import BASE
 
-#: Bytes of a form: an edited input or letter, within what the API takes.
-_MOST_FORM_BYTES = 4_000_000
 #: No script, style, picture or request but our own; no frame around it.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
-_THEMES = ("light", "dark")
+#: With `no-referrer` a browser would send no Origin with a form, by which we know that it is of our own page.
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+#: What is served to who is not signed in, besides static files.
+_OPEN = (PATH, "/sign-out", "/theme")
+#: Between two looks whether who watches a page is still signed in.
+_CHECKED_EVERY_S = 15.0
 _NOTICE = "mousetrap-notice"
+_STREAM = "text/event-stream"
 
 
 def create_dashboard(host: Host) -> ASGIApp:
     """The dashboard as an application, to be mounted at /ui of the API that `host` names."""
-    return _Dashboard(host).app
+    return _Dashboard(host)
 
 
 class _Dashboard:
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._gate = Gate(host.visitors)
+        self._sign_in = SignIn(host.visitors, self._alone)
         self._kept = LastKnown()
         static = StaticFiles()
         self._templates = Templates(static.version)
@@ -48,16 +61,51 @@ class _Dashboard:
         self._hub = Hub(self._look, self._fill)
         routes: list[BaseRoute] = [
             Route(f"/static/{static.version}/{{name:path}}", static.serve),
+            *self._sign_in.routes(),
             Route("/theme", self._set_theme, methods=["POST"]),
             *(Route(f"/live{each.path}", self._stream(each.path, each.show)) for each in ROUTES if each.show),
             *(Route(each.path, self._page(each.path, each.show)) for each in ROUTES if each.show),
             *(Route(each.path, self._action(each.act), methods=["POST"]) for each in ROUTES if each.act),
         ]
-        self.app = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
+        self._app = Starlette(
+            routes=routes,
+            exception_handlers={404: self._missing, 405: self._missing, Refused: self._refused},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a request of who may send it."""
+        path = scope["path"].removeprefix(BASE)
+        if path.startswith("/static/"):
+            await self._app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+            await send(message)
+
+        answer = await self._stopped(Request(scope, receive), path)
+        await (answer or self._app)(scope, receive, sending)
+
+    async def _stopped(self, request: Request, path: str) -> Response | None:
+        """The response to a request that goes no further; else the request has its visitor from here on."""
+        try:
+            view_of(request)
+        except ValueError as error:
+            return Response(f"The query cannot be read: {error}", 400, media_type="text/plain")
+        try:
+            visitor = request.scope[SIGNED_IN] = await self._gate.visitor(request)
+        except Refused as refused:
+            return await self._refused(request, refused)
+        if visitor is not NO_ONE or path in _OPEN:
+            return None
+        if path.startswith("/live/"):
+            return StreamingResponse(iter([self._signed_out(request)]), media_type=_STREAM)
+        return self._sign_in.first(request)
 
     def _page(self, path: str, show: Show) -> Any:
         async def serve(request: Request) -> Response:
-            view = _view(request, path)
+            view = view_of(request, path)
             facts = self._facts(view)
             try:
                 page = await show(view, facts)
@@ -69,15 +117,15 @@ class _Dashboard:
 
     def _action(self, act: Act) -> Any:
         async def serve(request: Request) -> Response:
-            view = _view(request, request.scope["path"])
+            view = view_of(request)
             facts = self._facts(view)
             try:
-                done = await act(view, await _form(request), facts)
+                done = await act(view, await read_form(request), facts)
             except Refused as refused:
                 done = _error(refused.problem)
             if isinstance(done, Page):
                 return self._respond(request, view, facts, done)
-            response = RedirectResponse(f"{BASE}{done.to}", 303, _HEADERS)
+            response = RedirectResponse(f"{BASE}{done.to}", 303)
             if done.notice:
                 response.set_cookie(
                     _NOTICE,
@@ -93,18 +141,31 @@ class _Dashboard:
 
     def _stream(self, path: str, show: Show) -> Any:
         async def serve(request: Request) -> Response:
-            view = _view(request, path)
+            view = view_of(request, path)
             if not self._host.has_room():
-                return Response("too many pages are open", 503, {**_HEADERS, "Retry-After": "10"})
+                return Response("too many pages are open", 503, {"Retry-After": "10"})
 
-            async def parts() -> Any:
+            async def parts() -> AsyncIterator[str]:
+                checked_s = time.monotonic()
                 with self._host.stream():
                     async for part in self._hub.watch(view, self._host.stopping):
+                        if time.monotonic() - checked_s >= _CHECKED_EVERY_S:
+                            checked_s = time.monotonic()
+                            if not await self._gate.stays(request):
+                                yield self._signed_out(request)
+                                return
                         yield part
 
-            return StreamingResponse(parts(), media_type="text/event-stream", headers=_HEADERS)
+            return StreamingResponse(parts(), media_type=_STREAM)
 
         return serve
+
+    def _signed_out(self, request: Request) -> str:
+        """The last part of a stream whose visitor is signed out."""
+        page = request.scope["path"].removeprefix(f"{BASE}/live")
+        query = request.scope["query_string"].decode("latin-1")
+        back = f"{BASE}{page}{f'?{query}' if query else ''}"
+        return last_part({BANNER: self._templates.alone("signed_out.html", back=back)})
 
     async def _look(self, view: View) -> tuple[Facts, Page]:
         facts = self._facts(view)
@@ -119,51 +180,34 @@ class _Dashboard:
     def _respond(self, request: Request, view: View, facts: Facts, page: Page) -> Response:
         notice = _notice(request)
         text = self._templates.whole(view, page, facts=facts, notice=notice, live=_live(request, page))
-        response = HTMLResponse(text, page.status, _HEADERS)
+        response = HTMLResponse(text, page.status)
         if notice:
             response.delete_cookie(_NOTICE, path=BASE, httponly=True, samesite="strict")
         return response
 
     async def _set_theme(self, request: Request) -> Response:
-        form = await _form(request)
-        response = RedirectResponse(_own(form.one("back")), 303, _HEADERS)
+        form = await read_form(request)
+        response = RedirectResponse(own_page(form.one("back")), 303)
         theme = form.one("theme")
-        if theme in _THEMES:
-            response.set_cookie("mousetrap-theme", theme, max_age=31_536_000, path=BASE, samesite="strict")
+        if theme in THEMES:
+            response.set_cookie(THEME, theme, max_age=31_536_000, path=BASE, samesite="strict")
         else:
-            response.delete_cookie("mousetrap-theme", path=BASE, samesite="strict")
+            response.delete_cookie(THEME, path=BASE, samesite="strict")
         return response
 
+    def _alone(self, request: Request, page: Page) -> Response:
+        """A page that shows no facts."""
+        view = view_of(request)
+        return self._respond(request, view, self._facts(view), page)
+
+    async def _refused(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return self._alone(request, _error(error.problem))
+
     async def _missing(self, request: Request, _: Exception) -> Response:
-        view = _view(request, request.scope["path"])
         what = f"{BASE}{request.scope['path'].removeprefix(BASE)} is no page of the dashboard."
         problem = Problem(status=404, title="There is no such page", detail=what)
-        return self._respond(request, view, self._facts(view), _error(problem))
-
-
-def _view(request: Request, path: str) -> View:
-    return View(
-        path=path,
-        names=request.path_params,
-        query=Query.parse(request.scope["query_string"].decode("latin-1")),
-        visitor=Caller("", frozenset(Scope)),
-        address=request.client.host if request.client else "",
-        theme=theme if (theme := request.cookies.get("mousetrap-theme", "")) in _THEMES else "",
-        now_ms=time.time_ns() // 1_000_000,
-    )
-
-
-async def _form(request: Request) -> Query:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST_FORM_BYTES:
-            detail = f"a form has at most {_MOST_FORM_BYTES:,} bytes: the API takes larger inputs"
-            raise Refused(Problem(status=413, title="The form is too large", detail=detail))
-    try:
-        return Query.parse(body.decode())
-    except ValueError as error:
-        raise Refused(Problem(status=400, title="The form cannot be read", detail=str(error))) from None
+        return self._alone(request, _error(problem))
 
 
 def _error(problem: Problem) -> Page:
@@ -188,9 +232,3 @@ def _live(request: Request, page: Page) -> str:
         return ""
     path, query = request.scope["path"].removeprefix(BASE), request.scope["query_string"].decode("latin-1")
     return f"{BASE}/live{path}{f'?{query}' if query else ''}"
-
-
-def _own(path: str) -> str:
-    """A page of the dashboard to go back to; its first one for anything else."""
-    ok = path.startswith(f"{BASE}/") and "\\" not in path and path.isprintable()
-    return path if ok else f"{BASE}/"

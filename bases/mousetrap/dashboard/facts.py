@@ -12,10 +12,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 from starlette.types import ASGIApp, Message
 
-from mousetrap.api_keys import Caller
+from mousetrap.api_keys import SIGNED_IN, Caller
 
-#: Where a request's scope has a caller that the dashboard signed in; no request from outside can set it.
-SIGNED_IN = "mousetrap.signed_in"
 #: Longer than the API's own limits: a page is answered whatever hangs.
 _TIMEOUT_S = 10.0
 #: Answers that are kept for the time that store or broker are away, and their bytes.
@@ -47,6 +45,8 @@ class Problem:
     #: broker, store or record: what the server waits for.
     away: tuple[str, ...] | None = None
     run_id: str | None = None
+    #: Seconds after which to ask again.
+    retry_after: int | None = None
 
     @property
     def kind(self) -> str:

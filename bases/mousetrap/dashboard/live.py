@@ -14,6 +14,8 @@ _FAST_S, _SLOW_S = 1.0, 5.0
 _QUIET_LOOKS = 10
 #: A comment is sent where nothing else is: proxies close a silent stream.
 _HEARTBEAT_S = 15.0
+#: Has the browser close the stream, and not ask again.
+_END = "event: end\ndata:\n\n"
 
 Look = Callable[[View], Awaitable[tuple[Facts, Page]]]
 Fill = Callable[[View, Facts, Page], Mapping[str, str]]
@@ -50,7 +52,7 @@ class Hub:
                     sent |= changed
                     yield _message(changed)
                 if topic.is_over:
-                    yield "event: end\ndata:\n\n"
+                    yield _END
                     return
                 if not await _news(news, stopping):
                     yield ": nothing changed\n\n"
@@ -108,6 +110,11 @@ async def _news(news: asyncio.Event, stopping: asyncio.Event) -> bool:
     finally:
         for each in waits:
             each.cancel()
+
+
+def last_part(changed: Mapping[str, str]) -> str:
+    """Elements by their ids, and the end of the stream."""
+    return _message(changed) + _END
 
 
 def _message(changed: Mapping[str, str]) -> str:

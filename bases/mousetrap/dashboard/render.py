@@ -48,6 +48,10 @@ class Templates:
         for name in ("parts",):
             self._env.globals[name] = self._env.get_template(f"{name}.html").module
 
+    def alone(self, template: str, **values: Any) -> str:
+        """A template that shows no page."""
+        return self._env.get_template(template).render(values)
+
     def whole(self, view: View, page: Page, **more: Any) -> str:
         """The page."""
         return self._env.get_template(page.template).render(self._values(view, page, more))

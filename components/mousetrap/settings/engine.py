@@ -79,8 +79,10 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     api_max_connections: Annotated[int, Meta(ge=8, le=1_000_000)] = 4_000
     #: Requests a second that a key may make, or without keys an address; twice as many at once; 0 for any number.
     api_rate: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
-    #: Addresses and networks, separated by commas, whose X-Forwarded-For is believed; empty means none.
+    #: Addresses and networks, separated by commas, whose X-Forwarded-For and -Proto are believed; empty means none.
     trusted_proxies: str = ""
+    #: Whether the API serves the dashboard, at /ui.
+    ui: bool = True
     #: The API that the command line calls, and its key.
     api_url: str = "http://127.0.0.1:8000"
     api_key: str = ""
