@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
-from mousetrap.api.known import KnownRun
+from mousetrap.api.known import KnownRun, known_run
 from mousetrap.api.problems import NO_ACCESS, Kind, refusals
 from mousetrap.api.put_aside import put_aside
 from mousetrap.api.queue_facts import Look
@@ -23,6 +23,8 @@ from mousetrap.waiting import Facts, JobAt, LockAt, PlaceAt, judge
 
 #: For the broker to answer.
 _LOOK_TIMEOUT_S = 1.0
+#: How often a run that changes meanwhile is read, at most.
+_READS = 3
 #: The states of jobs that are not decided. Of those in a fan-out one of each is looked at: others wait for the same.
 _OPEN = (JobState.QUEUED, JobState.RETRYING, JobState.RUNNING)
 
@@ -43,15 +45,14 @@ async def show_waiting(run: KnownRun, services: WithServices, request: Request) 
 
 
 async def _facts(run: StoredRun, services: Services, *, local: bool) -> Facts:
+    run, jobs, unpublished_ms = await _at_one_time(run, services)
     if run.state.ended:
         return _facts_of(run)
-    store = services.store
-    jobs, unpublished_ms, letter = await asyncio.gather(
-        _open_jobs(run, services), store.unpublished_since(run.id), put_aside(run, services)
-    )
     pipeline = services.pipelines.get(run.pipeline)
     queues = sorted({name for job in jobs if (name := _queue_of(pipeline, job.stage))})
-    look, broker = await _look(services, queues, local=local)
+    letter, (look, broker) = await asyncio.gather(
+        put_aside(run, services), _look(services, queues, local=local)
+    )
     by_name = {queue.name: queue for queue in look.queues} if look else {}
     places = (
         PlaceAt(job=job, queue_name=name, queue=by_name.get(name))
@@ -68,6 +69,33 @@ async def _facts(run: StoredRun, services: Services, *, local: bool) -> Facts:
         fan=next((fan for fan in run.fans if fan.state != "fired"), None),
         workers=look.workers if look else await services.registry.workers(),
     )
+
+
+async def _at_one_time(run: StoredRun, services: Services) -> tuple[StoredRun, Sequence[JobAt], int | None]:
+    """The run, its jobs that are not decided, and since when it is not published, as they were at one time.
+
+    They are several reads, and a worker changes the run between two of them: then a run would be shown as queued that a worker
+    has. So the run is read once more, and all of it again where that has changed; one that changes faster is shown as it
+    was last read.
+    """
+    store = services.store
+    jobs: Sequence[JobAt] = ()
+    unpublished_ms: int | None = None
+    for _ in range(_READS):
+        if run.state.ended:
+            break
+        jobs, unpublished_ms = await asyncio.gather(
+            _open_jobs(run, services), store.unpublished_since(run.id)
+        )
+        before, run = run, await known_run(run.id, store)
+        if _version(run) == _version(before):
+            break
+    return run, jobs, unpublished_ms
+
+
+def _version(run: StoredRun) -> tuple[object, ...]:
+    """What differs once the run has changed."""
+    return run.state, run.stage, run.updated_ms, len(run.timeline)
 
 
 def _facts_of(run: StoredRun, **more: object) -> Facts:
