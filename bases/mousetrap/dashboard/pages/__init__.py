@@ -1,6 +1,9 @@
 """Lists the pages, each with its address."""
 
-from mousetrap.dashboard.pages import workers
+from mousetrap.dashboard.pages import run, workers
 
 #: In the order in which addresses are matched.
-ROUTES = (*workers.ROUTES,)
+ROUTES = (
+    *run.ROUTES,
+    *workers.ROUTES,
+)
