@@ -29,6 +29,7 @@ _ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",  # hosts of other names, for what depends on them
 ]
 #: Reports what the policy of a page refused; a script of the browser's own, which that policy does not bind.
 _REPORT = (
@@ -118,22 +119,27 @@ def stack(start_stack: Callable[..., Stack]) -> Stack:
 class Watch:
     """What went wrong in the browser."""
 
-    host: str = ""
+    hosts: set[str] = field(default_factory=lambda: {"127.0.0.1", "localhost"})
     faults: list[str] = field(default_factory=list)
 
     def request(self, request: Request) -> None:
         place = urlsplit(request.url)
-        if place.scheme in ("http", "https") and place.hostname not in ("127.0.0.1", "localhost"):
+        if place.scheme in ("http", "https") and place.hostname not in self.hosts:
             self.faults.append(f"asked another host: {request.url}")
 
 
 @pytest.fixture
-def open_browser(chromium: Browser) -> Iterator[Callable[..., Page]]:
+def watch() -> Watch:
+    """`watch.hosts` may be asked; each `*.example` is this machine."""
+    return Watch()
+
+
+@pytest.fixture
+def open_browser(chromium: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
     """`open_browser(color_scheme="dark", java_script_enabled=False)` is a tab of a browser of its own.
 
     A refusal by a page's policy, an error of its script and a request to another host fail the test.
     """
-    watch = Watch()
     contexts: list[BrowserContext] = []
 
     def start(**options: Any) -> Page:

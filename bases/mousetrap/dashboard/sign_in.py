@@ -35,6 +35,8 @@ class SignInForm:
     hint: str = ""
     #: Whether others on the network could read the key.
     is_open: bool = False
+    #: A browser leaves the cookie out where a link of another site led here, and without https does not say so.
+    may_be_signed_in: bool = False
 
 
 class SignIn:
@@ -86,7 +88,7 @@ class SignIn:
         if problem.status in (401, 403, 429):
             self._visitors.note_refusal(request, problem.kind)
         wait = f": try again in {problem.retry_after} s" if problem.status == 429 else ""
-        error = f"{problem.title}: {problem.detail}{wait}"
+        error = f"{problem.title}. {problem.detail[:1].upper()}{problem.detail[1:]}{wait}"
         response = self._respond(request, _page(request, back, error=error, status=problem.status))
         if problem.retry_after is not None:
             response.headers["Retry-After"] = str(problem.retry_after)
@@ -105,7 +107,10 @@ class SignIn:
 
 
 def _page(request: Request, back: str, *, error: str = "", hint: str = "", status: int = 200) -> Page:
-    form = SignInForm(back, error, hint, is_open=not gate.is_https(request) and not _is_here(request))
+    is_open = not gate.is_https(request) and not _is_here(request)
+    form = SignInForm(
+        back, error, hint, is_open=is_open, may_be_signed_in=is_open and request.method == "GET"
+    )
     return Page("Sign in", "sign_in.html", form, status=status)
 
 
