@@ -1,7 +1,7 @@
 """Draws runs and minutes as numbers for a picture."""
 
 from mousetrap.charts.axis import Tick, clock_ticks, number_ticks
-from mousetrap.charts.day import Column, DayCharts, LineChart, StackChart, day_charts
+from mousetrap.charts.day import Column, DayCharts, DayRow, LineChart, StackChart, day_charts
 from mousetrap.charts.run_chart import Bar, Fold, Lane, RunChart, Scale, Strip, run_chart
 from mousetrap.charts.run_rows import Part, PartKind, Row, Span, rows_of
 from mousetrap.charts.sparkline import Sparkline, sparkline
@@ -10,6 +10,7 @@ __all__ = [
     "Bar",
     "Column",
     "DayCharts",
+    "DayRow",
     "Fold",
     "Lane",
     "LineChart",

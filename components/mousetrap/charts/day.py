@@ -1,6 +1,6 @@
 """Draws what a stage did in a day: waiting, rate, durations."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mousetrap.charts.axis import Tick, clock_ticks, number_ticks
@@ -8,8 +8,8 @@ from mousetrap.charts.sparkline import Sparkline, sparkline
 from mousetrap.shapes import Minute, ReadyAt
 
 _MINUTE_MS = 60_000
-#: Minutes that one column stands for, by the hours that are shown: 60 to 180 columns.
-_MINUTES = {1: 1, 6: 2, 24: 10}
+#: Minutes that one column of a chart stands for, by the hours that are shown: 60 to 180 columns; and one row of the table.
+_MINUTES, _TABLE_MINUTES = {1: 1, 6: 2, 24: 10}, {1: 5, 6: 30, 24: 60}
 #: How an attempt can end, from the bottom of a column.
 _OUTCOMES = ("done", "retried", "failed")
 _MOST_TICKS = 6
@@ -23,8 +23,6 @@ class Column:
     x: float
     width: float
     counts: Mapping[str, int]
-    #: From the bottom: outcome, y and height.
-    pieces: tuple[tuple[str, float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,6 @@ class LineChart:
     #: Along the bottom; and values with their places, from the bottom up.
     times: tuple[Tick, ...]
     values: tuple[tuple[float, float], ...]
-    #: The rows of its table: when, and each line's value.
-    rows: tuple[tuple[int, tuple[float | None, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +44,28 @@ class StackChart:
     width: float
     height: float
     columns: tuple[Column, ...]
+    #: The data of an SVG path, by outcome: the pieces of all columns.
+    pieces: Mapping[str, str]
     times: tuple[Tick, ...]
     values: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class DayRow:
+    """What was counted in one row of the table; seconds are means, and what was not counted is None."""
+
+    at_ms: int
+    waiting: int | None
+    done: int
+    retried: int
+    failed: int
+    wait_s: float | None
+    run_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class DayCharts:
-    """The three charts of a queue."""
+    """The three charts of a queue, and their table."""
 
     hours: int
     #: The minutes that a column stands for.
@@ -64,6 +75,7 @@ class DayCharts:
     rate: StackChart
     #: How long jobs waited and ran, in seconds: the mean of each column.
     durations: LineChart
+    table: tuple[DayRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +103,36 @@ class _Axis:
 
 
 def day_charts(
-    minutes: Iterable[Minute], ready: Iterable[ReadyAt], now_ms: int, hours: int = 24, width: float = 720
+    minutes: Sequence[Minute], ready: Sequence[ReadyAt], now_ms: int, hours: int = 24, width: float = 720
 ) -> DayCharts:
     """The charts of the last `hours`: 1, 6 or 24; the minutes of several stages are added up."""
     each = _MINUTES[hours]
-    count = hours * 60 // each
+    axis = _axis(now_ms, hours, each, width)
+    sums, most = _sums(minutes, axis), _most_ready(ready, axis)
+    places = range(axis.count)
+    waiting = _lines({"waiting": [most.get(place) for place in places]}, axis)
+    durations = {
+        "wait": [_wait_s(sums.get(place)) for place in places],
+        "run": [_run_s(sums.get(place)) for place in places],
+    }
+    table = _table(minutes, ready, _axis(now_ms, hours, _TABLE_MINUTES[hours], width))
+    return DayCharts(hours, each, waiting, _stack(sums, axis, each), _lines(durations, axis), table)
+
+
+def _axis(now_ms: int, hours: int, minutes: int, width: float) -> _Axis:
+    """Its last column ends with the minute that is under way."""
     end_ms = (now_ms // _MINUTE_MS + 1) * _MINUTE_MS
-    axis = _Axis(end_ms - hours * 3_600_000, each * _MINUTE_MS, count, width, 120)
-    sums = _sums(minutes, axis)
-    most_ready: dict[int, int] = {}
+    return _Axis(end_ms - hours * 3_600_000, minutes * _MINUTE_MS, hours * 60 // minutes, width, 120)
+
+
+def _most_ready(ready: Iterable[ReadyAt], axis: _Axis) -> Mapping[int, int]:
+    """By column, the most jobs that waited at a look."""
+    found: dict[int, int] = {}
     for look in ready:
         place = axis.place(look.at_ms)
-        most_ready[place] = max(look.ready, most_ready.get(place, 0))
-    waiting = _lines({"waiting": [most_ready.get(place) for place in range(count)]}, axis)
-    durations = {
-        "wait": _means(sums, axis, lambda it: it["wait_ms"], lambda it: it["begun"]),
-        "run": _means(
-            sums, axis, lambda it: it["run_ms"], lambda it: it["done"] + it["retried"] + it["failed"]
-        ),
-    }
-    return DayCharts(hours, each, waiting, _stack(sums, axis, each), _lines(durations, axis))
+        if 0 <= place < axis.count:
+            found[place] = max(look.ready, found.get(place, 0))
+    return found
 
 
 def _sums(minutes: Iterable[Minute], axis: _Axis) -> Mapping[int, Mapping[str, int]]:
@@ -126,24 +148,39 @@ def _sums(minutes: Iterable[Minute], axis: _Axis) -> Mapping[int, Mapping[str, i
     return found
 
 
-_Read = Callable[[Mapping[str, int]], int]
+def _wait_s(sums: Mapping[str, int] | None) -> float | None:
+    return sums["wait_ms"] / sums["begun"] / 1000 if sums and sums["begun"] else None
 
 
-def _means(
-    sums: Mapping[int, Mapping[str, int]], axis: _Axis, total: _Read, count: _Read
-) -> list[float | None]:
-    """Seconds for each column; none where nothing was counted."""
-    found = [sums.get(place) for place in range(axis.count)]
-    return [total(it) / count(it) / 1000 if it is not None and count(it) else None for it in found]
+def _run_s(sums: Mapping[str, int] | None) -> float | None:
+    ended = sum(sums[name] for name in _OUTCOMES) if sums else 0
+    return sums["run_ms"] / ended / 1000 if sums and ended else None
+
+
+def _table(minutes: Iterable[Minute], ready: Iterable[ReadyAt], axis: _Axis) -> tuple[DayRow, ...]:
+    """Newest first, without the rows in which nothing was counted."""
+    sums, most = _sums(minutes, axis), _most_ready(ready, axis)
+    nothing: Mapping[str, int] = dict.fromkeys(_OUTCOMES, 0)
+    return tuple(
+        DayRow(
+            at_ms=axis.at_ms(place),
+            waiting=most.get(place),
+            done=found["done"],
+            retried=found["retried"],
+            failed=found["failed"],
+            wait_s=_wait_s(sums.get(place)),
+            run_s=_run_s(sums.get(place)),
+        )
+        for place in sorted({*sums, *most}, reverse=True)
+        for found in [sums.get(place, nothing)]
+    )
 
 
 def _lines(values: Mapping[str, Sequence[float | None]], axis: _Axis) -> LineChart:
     top = max((value for line in values.values() for value in line if value is not None), default=0.0)
     ticks = number_ticks(top)
     lines = {name: sparkline(line, axis.width, axis.height, ticks[-1]) for name, line in values.items()}
-    columns = list(zip(*values.values(), strict=True))
-    rows = tuple((axis.at_ms(place), column) for place, column in enumerate(columns) if set(column) != {None})
-    return LineChart(axis.width, axis.height, lines, axis.times(), _values(ticks, axis.height), rows)
+    return LineChart(axis.width, axis.height, lines, axis.times(), _values(ticks, axis.height))
 
 
 def _values(ticks: Sequence[float], height: float) -> tuple[tuple[float, float], ...]:
@@ -155,18 +192,30 @@ def _stack(sums: Mapping[int, Mapping[str, int]], axis: _Axis, minutes: int) -> 
     totals = {place: sum(found[name] for name in _OUTCOMES) for place, found in sums.items()}
     ticks = number_ticks(max(totals.values(), default=0) / minutes)
     unit = (axis.height - 2) / ticks[-1] / minutes
-    columns = tuple(_column(place, sums[place], axis, unit) for place in sorted(sums) if totals[place])
-    return StackChart(axis.width, axis.height, columns, axis.times(), _values(ticks, axis.height))
-
-
-def _column(place: int, sums: Mapping[str, int], axis: _Axis, unit: float) -> Column:
-    pieces, bottom = list[tuple[str, float, float]](), axis.height - 1
-    for name in _OUTCOMES:
-        if sums[name]:
-            # One failure among ten thousand is seen all the same.
-            height = max(sums[name] * unit, 1.0)
-            pieces.append((name, round(bottom - height, 1), round(height, 1)))
-            bottom -= height
     width = axis.width / axis.count
-    counts = {name: sums[name] for name in _OUTCOMES}
-    return Column(axis.at_ms(place), round(place * width, 1), round(width * 0.85, 2), counts, tuple(pieces))
+    columns = tuple(
+        Column(
+            axis.at_ms(place),
+            round(place * width, 1),
+            round(width * 0.85, 2),
+            {name: sums[place][name] for name in _OUTCOMES},
+        )
+        for place in sorted(sums)
+        if totals[place]
+    )
+    pieces: dict[str, list[str]] = {name: [] for name in _OUTCOMES}
+    for column in columns:
+        for name, piece in _pieces(column, axis.height - 1, unit):
+            pieces[name].append(piece)
+    paths = {name: "".join(found) for name, found in pieces.items() if found}
+    return StackChart(axis.width, axis.height, columns, paths, axis.times(), _values(ticks, axis.height))
+
+
+def _pieces(column: Column, bottom: float, unit: float) -> Iterator[tuple[str, str]]:
+    """Its outcomes from the bottom up, each as a rectangle of a path."""
+    for name, count in column.counts.items():
+        if count:
+            # One failure among ten thousand is seen all the same.
+            height = max(round(count * unit, 1), 1.0)
+            bottom = round(bottom - height, 1)
+            yield name, f"M{column.x:g},{bottom:g}h{column.width:g}v{height:g}h-{column.width:g}Z"

@@ -1,5 +1,7 @@
 """Charts of a day."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,9 +25,14 @@ def test_minutes_are_added_up_in_columns() -> None:
 
     (column,) = charts.rate.columns
     assert column.counts == {"done": 8, "retried": 1, "failed": 1}
-    assert [name for name, _, _ in column.pieces] == ["done", "retried", "failed"]
-    assert column.pieces[0][1] + column.pieces[0][2] == charts.rate.height - 1
-    assert charts.durations.rows == ((column.at_ms, (0.5, 1.0)),)
+    assert charts.rate.values[-1] == (1.0, 1.0)
+    assert charts.rate.pieces == {
+        "done": "M710,24.6h4.25v94.4h-4.25Z",
+        "retried": "M710,12.8h4.25v11.8h-4.25Z",
+        "failed": "M710,1h4.25v11.8h-4.25Z",
+    }
+    (row,) = charts.table
+    assert (row.done, row.retried, row.failed, row.wait_s, row.run_s) == (8, 1, 1, 0.5, 1.0)
     assert charts.minutes == 10 and column.at_ms == NOON_MS - 20 * MINUTE_MS
 
 
@@ -36,7 +43,8 @@ def test_the_most_that_waited_in_a_column_is_shown() -> None:
 
     charts = day_charts([], ready, NOON_MS - 1, hours=6)
 
-    assert [values for _, values in charts.waiting.rows] == [(1,), (9,)]
+    assert [row.waiting for row in charts.table] == [9]
+    assert charts.waiting.lines["waiting"].line == "M716,107.2 L720,12.8"
     assert charts.waiting.values[0] == (0, 119)
     assert charts.waiting.values[-1] == (10, 1)
 
@@ -55,7 +63,7 @@ def test_as_many_columns_as_can_be_seen(hours: int, columns: int) -> None:
 def test_a_day_without_work_is_an_empty_chart() -> None:
     charts = day_charts([], [], NOON_MS)
 
-    assert charts.rate.columns == () and charts.waiting.rows == () and charts.durations.rows == ()
+    assert (charts.rate.columns, charts.rate.pieces, charts.table) == ((), {}, ())
     assert charts.waiting.lines["waiting"].line == ""
 
 
@@ -72,4 +80,5 @@ def test_every_column_is_in_the_picture(found: list[tuple[int, int, int]], hours
 
     for column in rate.columns:
         assert column.x >= 0 and column.x + column.width <= rate.width + 0.1
-        assert all(y >= -1.1 and y + height <= rate.height for _, y, height in column.pieces)
+    tops = [float(it) for path in rate.pieces.values() for it in re.findall(r"M[^,]*,([^h]*)", path)]
+    assert all(-1.1 <= top <= rate.height for top in tops)

@@ -1,0 +1,179 @@
+"""Shows the pipelines, and each over its live queues."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mousetrap.charts import sparkline
+from mousetrap.dashboard.facts import Facts
+from mousetrap.dashboard.stage_graph import Count, NodeView, StageGraph, flows_in, has_many, stage_graph
+from mousetrap.dashboard.view import Page, PageRoute, View
+from mousetrap.dashboard.words import number, url
+from mousetrap.shapes import Minute, Pipeline, Queue, QueueMinutes, RunPage, Stage
+
+#: Of larger pipelines no minutes are drawn: each queue's are asked for apart.
+_MOST_DRAWN = 12
+_HOUR = 60
+_TABS = ("graph", "stages", "contracts", "runs")
+#: On the tab of its newest runs.
+_MOST_RUNS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A pipeline in the list, with the sums of its queues."""
+
+    pipeline: Pipeline
+    queues: tuple[Queue, ...]
+    waiting: int
+    running: int
+    delayed: int
+    dead: int
+    unserved: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The list."""
+
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageLine:
+    """A stage and its queue; none where the broker has not been asked."""
+
+    stage: Stage
+    queue: Queue | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The contracts of a stage as text."""
+
+    stage: str
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One pipeline."""
+
+    pipeline: Pipeline
+    tab: str
+    tabs: tuple[str, ...]
+    stages: tuple[StageLine, ...]
+    graph: StageGraph | None = None
+    runs: RunPage | None = None
+    contracts: tuple[Contract, ...] = ()
+
+
+async def show_all(view: View, facts: Facts) -> Page:
+    """All pipelines."""
+    pipelines = await facts.get("/pipelines", list[Pipeline])
+    queues = await _queues(facts)
+    lines = tuple(_line(pipeline, queues) for pipeline in sorted(pipelines, key=lambda it: it.name))
+    return Page("Pipelines", "pipelines.html", Lines(lines), ("list",), part="pipelines")
+
+
+async def show(view: View, facts: Facts) -> Page:
+    """One pipeline: its graph, stages, contracts or runs."""
+    name = view.names["pipeline"]
+    pipeline = await facts.get(f"/pipelines/{name}", Pipeline)
+    tab = view.query.one("tab", _TABS[0])
+    tab = tab if tab in _TABS else _TABS[0]
+    queues = await _queues(facts)
+    stages = tuple(StageLine(stage, queues.get(stage.queue)) for stage in pipeline.stages)
+    graph = runs = None
+    contracts: tuple[Contract, ...] = ()
+    if tab == "graph":
+        graph = await _graph(facts, pipeline, stages)
+    elif tab == "runs":
+        runs = await facts.get("/runs", RunPage, {"pipeline": name, "limit": _MOST_RUNS})
+    elif tab == "contracts":
+        contracts = tuple(Contract(it.name, _text(it.input), _text(it.output)) for it in pipeline.stages)
+    regions = () if tab == "contracts" else ("shown",)
+    data = Shown(pipeline, tab, _TABS, stages, graph, runs, contracts)
+    return Page(name, "pipeline.html", data, regions, is_over=not regions, part="pipelines")
+
+
+def _text(schema: Any) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False)
+
+
+async def _queues(facts: Facts) -> Mapping[str, Queue]:
+    return {queue.name: queue for queue in await facts.get("/queues", list[Queue])}
+
+
+def _line(pipeline: Pipeline, queues: Mapping[str, Queue]) -> Line:
+    names = dict.fromkeys(stage.queue for stage in pipeline.stages)
+    found = tuple(queues[name] for name in names if name in queues)
+    return Line(
+        pipeline,
+        found,
+        waiting=sum(queue.ready for queue in found),
+        running=sum(queue.running for queue in found),
+        delayed=sum(queue.delayed for queue in found),
+        dead=sum(queue.dead for queue in found),
+        unserved=tuple(queue.name for queue in found if not queue.workers and not queue.consumers),
+    )
+
+
+async def _graph(facts: Facts, pipeline: Pipeline, stages: Sequence[StageLine]) -> StageGraph:
+    minutes: dict[str, tuple[Minute, ...]] = {}
+    if len(stages) <= _MOST_DRAWN:
+        for line in stages:
+            found = await facts.get(f"/queues/{line.stage.queue}/minutes", QueueMinutes, {"hours": 1})
+            name = f"{pipeline.name}.{line.stage.name}"
+            minutes[line.stage.name] = next((it.minutes for it in found.stages if it.stage == name), ())
+    nodes = [_node(pipeline, line, minutes.get(line.stage.name)) for line in stages]
+    return stage_graph(pipeline, nodes, flows_in(pipeline, _rates(stages)))
+
+
+def _rates(stages: Sequence[StageLine]) -> dict[str, float | None]:
+    """What comes to the queue of each stage, where the queue is its own."""
+    return {it.stage.name: it.queue.in_per_minute for it in stages if it.queue and len(it.queue.stages) == 1}
+
+
+def _node(pipeline: Pipeline, line: StageLine, minutes: Sequence[Minute] | None) -> NodeView:
+    queue = line.queue
+    alarm = (
+        f"no worker serves {line.stage.queue}" if queue and not queue.workers and not queue.consumers else ""
+    )
+    return NodeView(
+        line.stage.name,
+        note=line.stage.queue,
+        href=url("queues", line.stage.queue),
+        state="failed" if alarm else "running" if queue and queue.running else "",
+        counts=_counts(queue) if queue else (),
+        spark=sparkline(_done(minutes), 180, 20) if minutes else None,
+        alarm=alarm,
+        many=has_many(pipeline, line.stage),
+    )
+
+
+def _done(minutes: Sequence[Minute]) -> list[float | None]:
+    """What ended in each of the 60 minutes up to the newest that is known."""
+    ended = {it.at_ms // 60_000: it.done + it.failed + it.retried for it in minutes}
+    last = max(ended)
+    return [float(ended.get(last - ago, 0)) for ago in range(_HOUR - 1, -1, -1)]
+
+
+def _counts(queue: Queue) -> tuple[Count, ...]:
+    counts = (
+        ("queued", queue.ready, "ready", True),
+        ("running", queue.running, "running", True),
+        ("retrying", queue.delayed, "delayed", False),
+        ("dead", queue.dead, "dead letters", False),
+        ("worker", queue.workers, "workers", True),
+    )
+    return tuple(
+        Count(icon, number(count), f"{number(count)} {what}")
+        for icon, count, what, always in counts
+        if count or always
+    )
+
+
+ROUTES = (PageRoute("/pipelines", show_all), PageRoute("/pipelines/{pipeline}", show))

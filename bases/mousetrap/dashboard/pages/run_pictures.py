@@ -1,0 +1,140 @@
+"""Draws a run: its stages, and its attempts over time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mousetrap.charts import Row, RunChart, rows_of, run_chart
+from mousetrap.dashboard.facts import Facts, Refused
+from mousetrap.dashboard.stage_graph import Count, Flow, NodeView, StageGraph, has_many, stage_graph
+from mousetrap.dashboard.view import View
+from mousetrap.dashboard.words import BASE, duration, number
+from mousetrap.shapes import JobLine, JobPage, Pipeline, Run
+
+#: Jobs of a stage that are listed: of more the counts are shown.
+_MOST_JOBS = 100
+#: The states of jobs as icons have them.
+_ICONS = {"done": "completed", "over": "cancelled", "lost": "retrying", "handed back": "queued"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What is drawn of a run; without its pipeline there is no graph, and without jobs no chart."""
+
+    graph: StageGraph | None
+    wide: RunChart
+    narrow: RunChart
+    rows: tuple[Row, ...]
+    #: The names of the scales, with where they lead; None for the present one.
+    scales: tuple[tuple[str, str | None], ...]
+    #: Of how many jobs not all are drawn; empty where all are.
+    listed_of: str = ""
+
+
+async def run_pictures(view: View, facts: Facts, run: Run, pipeline: Pipeline | None) -> Pictures:
+    """The pictures of this run. The query's `scale` is folded or true, and `only` names a row."""
+    jobs, is_whole = await _jobs(facts, run, pipeline)
+    rows = rows_of(run, jobs, pipeline, view.now_ms)
+    is_true, only = view.query.one("scale") == "true", view.query.one("only")
+    charts = [
+        run_chart(rows, "true" if is_true else "folded", only, width, narrow)
+        for width, narrow in ((900, False), (380, True))
+    ]
+    graph = stage_graph(pipeline, _nodes(pipeline, rows), _flows(pipeline, rows)) if pipeline else None
+    more = "" if is_whole else f"Of a stage with many jobs the first {_MOST_JOBS} are drawn."
+    return Pictures(graph, charts[0], charts[1], rows, _scales(view, rows), more)
+
+
+async def _jobs(facts: Facts, run: Run, pipeline: Pipeline | None) -> tuple[Sequence[JobLine], bool]:
+    """The jobs by stage, and whether these are all."""
+    path = f"/runs/{run.id}/jobs"
+    many = [stage.name for stage in pipeline.stages if stage.inside] if pipeline else []
+    try:
+        if not many:
+            page = await facts.get(path, JobPage, {"limit": _MOST_JOBS})
+            return page.jobs, page.next is None
+        # By stage: else the first page of a large fan-out would have no job of the stages behind it.
+        pages = [
+            await facts.get(path, JobPage, {"stage": stage.name, "limit": _MOST_JOBS})
+            for stage in (pipeline.stages if pipeline else ())
+        ]
+    except Refused:  # of a pipeline that is not known, or that workers contradict
+        return (), True
+    return [job for page in pages for job in page.jobs], all(page.next is None for page in pages)
+
+
+def _nodes(pipeline: Pipeline, rows: Sequence[Row]) -> list[NodeView]:
+    by_stage: dict[str, list[Row]] = {}
+    for row in rows:
+        by_stage.setdefault(row.stage, []).append(row)
+    return [
+        NodeView(
+            stage.name,
+            note=_note(by_stage.get(stage.name, [])),
+            state=_state(by_stage.get(stage.name, [])),
+            counts=tuple(_counts(by_stage.get(stage.name, []))),
+            many=has_many(pipeline, stage),
+        )
+        for stage in pipeline.stages
+    ]
+
+
+def _state(rows: Sequence[Row]) -> str:
+    state = rows[-1].state if rows else ""
+    return _ICONS.get(state, state)
+
+
+def _note(rows: Sequence[Row]) -> str:
+    if not rows or not rows[-1].state:
+        return "not begun" if rows else "not taken"
+    last = rows[-1]
+    if last.fan is not None:
+        return f"{number(last.fan.done)} of {number(last.fan.total or last.fan.opened)}"
+    number_of = f"attempt {last.attempt}" if last.attempt and last.attempt > 1 else ""
+    ran_s = [(it.end_ms - it.begin_ms) / 1000 for it in last.parts if it.kind in ("ran", "failed")]
+    return " \N{MIDDLE DOT} ".join(filter(None, (number_of, duration(ran_s[-1]) if ran_s else "")))
+
+
+def _counts(rows: Sequence[Row]) -> list[Count]:
+    if not rows or not rows[-1].state:
+        return []
+    last = rows[-1]
+    if last.fan is not None:
+        fan = last.fan
+        running = fan.opened - fan.done - fan.lost
+        found: Mapping[str, int] = {"done": fan.done, "failed": fan.lost, "running": max(running, 0)}
+    elif last.counts is not None:
+        found = last.counts
+    else:
+        return [Count(_state(rows), last.state, last.state)]
+    return [
+        Count(_ICONS.get(state, state), number(count), f"{number(count)} {state}")
+        for state, count in found.items()
+        if count
+    ]
+
+
+def _flows(pipeline: Pipeline, rows: Sequence[Row]) -> dict[tuple[str, str], Flow]:
+    """The ways that the run took: where the stage that they lead to has a job."""
+    begun = {row.stage for row in rows if row.state}
+    return {
+        (it.source, it.target): Flow(taken=True) for it in pipeline.arrows if {it.source, it.target} <= begun
+    }
+
+
+def _scales(view: View, rows: Sequence[Row]) -> tuple[tuple[str, str | None], ...]:
+    here = view.path
+    for name, value in view.names.items():
+        here = here.replace(f"{{{name}}}", value)
+    is_true, only = view.query.one("scale") == "true", view.query.one("only")
+    kept = view.query.but("scale", "only")
+
+    def to(**more: str) -> str:
+        query = str(kept.but(**more))
+        return f"{BASE}{here}{f'?{query}' if query else ''}"
+
+    attempts = [row for row in rows if row.parts] if 1 < len(rows) <= 12 else []
+    return (
+        ("folded", to() if is_true or only else None),
+        ("true", to(scale="true") if not is_true or only else None),
+        *((row.name, to(only=row.name) if only != row.name else None) for row in attempts),
+    )
