@@ -1,4 +1,4 @@
-"""Places a pipeline's stages, with what is known of each, in a picture."""
+"""Places the stages of a pipeline in a picture."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _LEAST_WIDTH, _MOST_WIDTH, _SIDES = 132.0, 236.0, 24.0
 _HEIGHT, _SPARK_HEIGHT = 66.0, 20.0
 #: Stages of a pipeline that is drawn for wide and for narrow pages.
 _MOST_TWICE = 24
-#: What a line says where it is not the usual one.
+#: The word at a line that is not of the usual kind.
 _WORDS = {
     "each": "each item",
     "gather": "all items",

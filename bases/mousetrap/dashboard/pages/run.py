@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mousetrap.dashboard.facts import Facts, Problem, Refused
+from mousetrap.dashboard.pages.run_pictures import Pictures, run_pictures
 from mousetrap.dashboard.pages.run_tabs import Run, Tab, read_tab
 from mousetrap.dashboard.reasons import Explained, explained
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
@@ -39,6 +40,7 @@ class Shown:
     goes_on: bool
     tab: str
     of_tab: Tab
+    pictures: Pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ async def show(view: View, facts: Facts) -> Page:
         goes_on=goes_on,
         tab=tab,
         of_tab=await read_tab(tab, run, view, facts),
+        pictures=await run_pictures(view, facts, run, pipeline),
     )
     regions = ("head", "why", "picture", "shown")
     title = f"{run.pipeline} {run.id}"

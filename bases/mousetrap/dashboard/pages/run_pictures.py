@@ -7,7 +7,7 @@ from mousetrap.charts import Row, RunChart, rows_of, run_chart
 from mousetrap.dashboard.facts import Facts, Refused
 from mousetrap.dashboard.stage_graph import Count, Flow, NodeView, StageGraph, has_many, stage_graph
 from mousetrap.dashboard.view import View
-from mousetrap.dashboard.words import BASE, duration, number
+from mousetrap.dashboard.words import duration, number, url
 from mousetrap.shapes import JobLine, JobPage, Pipeline, Run
 
 #: Jobs of a stage that are listed: of more the counts are shown.
@@ -122,15 +122,13 @@ def _flows(pipeline: Pipeline, rows: Sequence[Row]) -> dict[tuple[str, str], Flo
 
 
 def _scales(view: View, rows: Sequence[Row]) -> tuple[tuple[str, str | None], ...]:
-    here = view.path
-    for name, value in view.names.items():
-        here = here.replace(f"{{{name}}}", value)
     is_true, only = view.query.one("scale") == "true", view.query.one("only")
     kept = view.query.but("scale", "only")
+    parts = [view.names.get(part.strip("{}"), part) for part in view.path.split("/") if part]
 
     def to(**more: str) -> str:
         query = str(kept.but(**more))
-        return f"{BASE}{here}{f'?{query}' if query else ''}"
+        return url(*parts) + (f"?{query}" if query else "")
 
     attempts = [row for row in rows if row.parts] if 1 < len(rows) <= 12 else []
     return (
