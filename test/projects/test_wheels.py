@@ -155,6 +155,46 @@ def test_a_project_installed_alone_starts_and_refuses_bad_settings(installed: tu
         assert done.stderr.count("\n") == 1, "one clear line"
 
 
+_API = next(project for project in _PROJECTS if project.name == "api")
+#: Reads each template and each static file of the dashboard, and shows a page.
+_ASK_FOR_A_PAGE = """
+import asyncio
+from mousetrap.api import create_app
+from mousetrap.settings import Settings
+
+async def ask(path):
+    sent = []
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [(b"host", b"localhost")], "client": None}
+    async def send(message):
+        sent.append(message)
+    await create_app(Settings(), {})(scope, None, send)
+    return sent[0]["status"], b"".join(it.get("body", b"") for it in sent)
+
+status, page = asyncio.run(ask("/ui/nothing"))
+assert status == 404 and b"There is no such page" in page, page
+style = page.partition(b'rel="stylesheet" href="')[2].partition(b'"')[0].decode()
+status, sheet = asyncio.run(ask(style))
+assert status == 200 and b"color-scheme" in sheet, style
+"""
+
+
+@pytest.mark.parametrize("installed", [_API], indirect=True, ids=lambda project: project.name)
+def test_an_api_installed_alone_serves_the_dashboard(installed: tuple[Project, Path]) -> None:
+    _, programs = installed
+
+    done = subprocess.run(
+        [str(programs / "python"), "-c", _ASK_FOR_A_PAGE],
+        check=False,
+        env=clean_environment(PYTHONPATH=""),
+        cwd=programs,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_project_installed_alone_carries_no_library_of_another(installed: tuple[Project, Path]) -> None:
     project, programs = installed
 

@@ -76,6 +76,8 @@ def run_demo(environ: Mapping[str, str]) -> int:
     console.print(places(settings, sample))
     removed = "RabbitMQ's queues stay, the rest" if rabbitmq else "all of it"
     console.print(f"\nDone in {time.monotonic() - began:.1f} s; {removed} is removed.")
+    if settings.ui:
+        console.print("To see runs in a browser: `mousetrap up` (or make up) prints the dashboard's address.")
     return 0
 
 

@@ -62,7 +62,8 @@ def _serve(stack: Stack, folder: Path, targets: Sequence[str], console: Console)
     stack.wait_until_ready()
     *_, worker = ("STAGE", *WORKERS)
     use = Use(served_beside(stack.plan.api_url), " ".join(map(argument, targets)) or worker)
-    lines = welcome(stack.plan, folder, use, keys=bool(stack.settings.api_keys))
+    settings = stack.settings
+    lines = welcome(stack.plan, folder, use, keys=bool(settings.api_keys), pages=settings.ui)
     console.print("\n".join(lines))  # at once, so that no log line comes between
     while True:
         stack.next_event()
@@ -142,10 +143,12 @@ class Use(NamedTuple):
     worker: str
 
 
-def welcome(plan: Plan, folder: Path, use: Use, *, keys: bool) -> Iterator[str]:
-    """How to use a stack that is ready; with `keys` the API needs one."""
+def welcome(plan: Plan, folder: Path, use: Use, *, keys: bool, pages: bool) -> Iterator[str]:
+    """How to use a stack that is ready; with `keys` the API needs one, with `pages` it serves the dashboard."""
     key = ' -H "Authorization: Bearer $MOUSETRAP_API_KEY"' if keys else ""
     yield ""
+    if pages:
+        yield f"The dashboard is at {plan.api_url}/ui{', for a key of the API' if keys else ''}."
     yield f"The API is at {plan.api_url}, described at {plan.api_url}/docs. Ctrl-C stops everything."
     yield ""
     if sample := plan.sample:

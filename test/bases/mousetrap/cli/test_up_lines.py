@@ -6,6 +6,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mousetrap.cli.output import terminal
 from mousetrap.cli.up import Use, line_printer, served_beside, welcome
 from mousetrap.local_stack import Plan
@@ -33,7 +35,7 @@ def test_each_program_has_its_name_in_front_however_many_there_are() -> None:
 def test_a_stack_without_a_sample_has_a_welcome_too() -> None:
     plan = Plan(embedded=True, api_url="http://127.0.0.1:8000", sample=None, variables={})
 
-    lines = list(welcome(plan, Path("/data"), Use((), "count"), keys=False))
+    lines = list(welcome(plan, Path("/data"), Use((), "count"), keys=False, pages=True))
 
     assert "  mousetrap run PIPELINE" in lines
     assert "  mousetrap worker count --concurrency 4" in lines
@@ -58,9 +60,9 @@ def test_the_welcome_names_the_pipelines_of_the_targets_and_how_to_start_each() 
         for number, schema in enumerate(inputs)
     ]
 
-    lines = list(welcome(plan, Path("/data"), Use(pipelines, "shop.py"), keys=False))
+    lines = list(welcome(plan, Path("/data"), Use(pipelines, "shop.py"), keys=False, pages=True))
 
-    assert lines[4:10] == [
+    assert lines[5:11] == [
         """  mousetrap run p0 --input '"text"'""",
         "  mousetrap run p1 --input JSON",
         "  mousetrap run p2",
@@ -68,6 +70,21 @@ def test_the_welcome_names_the_pipelines_of_the_targets_and_how_to_start_each() 
         "  mousetrap run p4 --input JSON",
         "  mousetrap worker shop.py --concurrency 4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (False, "The dashboard is at http://127.0.0.1:8000/ui."),
+        (True, "The dashboard is at http://127.0.0.1:8000/ui, for a key of the API."),
+    ],
+)
+def test_the_welcome_names_the_dashboard_where_there_is_one(keys: bool, line: str) -> None:
+    plan = Plan(embedded=True, api_url="http://127.0.0.1:8000", sample=None, variables={})
+
+    assert line in welcome(plan, Path("/data"), Use((), "count"), keys=keys, pages=True)
+    without = welcome(plan, Path("/data"), Use((), "count"), keys=keys, pages=False)
+    assert not any("dashboard" in line for line in without)
 
 
 async def test_pipelines_of_workers_that_the_api_has_not_looked_for_yet_are_named_too(store_url: str) -> None:
