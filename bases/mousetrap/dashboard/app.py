@@ -1,7 +1,7 @@
 """Assembles the dashboard: its pages, their rules, its stream."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,7 +21,7 @@ from mousetrap.dashboard.pages import ROUTES
 from mousetrap.dashboard.render import BANNER, Templates
 from mousetrap.dashboard.sign_in import PATH, SignIn
 from mousetrap.dashboard.static_files import StaticFiles
-from mousetrap.dashboard.view import Act, Page, Show, View
+from mousetrap.dashboard.view import Act, File, Page, Show, View
 from mousetrap.dashboard.words import BASE
 
 #: No script, style, picture or request but our own; no frame around it.
@@ -66,6 +66,7 @@ class _Dashboard:
             *(Route(f"/live{each.path}", self._stream(each.path, each.show)) for each in ROUTES if each.show),
             *(Route(each.path, self._page(each.path, each.show)) for each in ROUTES if each.show),
             *(Route(each.path, self._action(each.act), methods=["POST"]) for each in ROUTES if each.act),
+            *(Route(each.path, self._file(each.file)) for each in ROUTES if each.file),
         ]
         self._app = Starlette(
             routes=routes,
@@ -112,6 +113,18 @@ class _Dashboard:
             except Refused as refused:
                 page = _error(refused.problem)
             return self._respond(request, view, facts, page)
+
+        return serve
+
+    def _file(self, file: Callable[[View], File]) -> Any:
+        async def serve(request: Request) -> ASGIApp:
+            view = view_of(request)
+            asked = file(view)
+
+            async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+                await self._facts(view).pass_on(asked.path, asked.query, asked.name, receive, send)
+
+            return respond
 
         return serve
 

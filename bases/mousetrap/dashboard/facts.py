@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive, Send
 
 from mousetrap.api_keys import SIGNED_IN, Caller
 
@@ -148,6 +148,25 @@ class Facts:
             raise Refused(problem_of(reply))
         return reply
 
+    async def pass_on(self, path: str, query: Parameters, name: str, receive: Receive, send: Send) -> None:
+        """Sends the answer to GET on as it comes, as a file of this name. Raises Refused for an error."""
+        status, parts = 200, list[bytes]()
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                named = (b"content-disposition", f'attachment; filename="{name}"'.encode())
+                message = {**message, "headers": [*message["headers"], named]}
+            if status < 400:
+                await send(message)
+            else:
+                parts.append(message.get("body", b""))
+
+        await self._api(self._scope("GET", path, urlencode(query, doseq=True), b"", {}), receive, sending)
+        if status >= 400:
+            raise Refused(problem_of(Reply(status, {}, b"".join(parts))))
+
     def _last_known(self, key: tuple[str, str, frozenset[str]], problem: Problem) -> Reply:
         if problem.status != 503 or not problem.away:
             raise Refused(problem)
@@ -162,7 +181,17 @@ class Facts:
     async def _ask(
         self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str]
     ) -> Reply:
-        scope = {
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await _call(self._api, self._scope(method, path, query, body, headers), body)
+        except TimeoutError:
+            detail = f"the API did not answer within {_TIMEOUT_S:g} s"
+            raise Refused(Problem(status=503, title="No answer", detail=detail, away=("store",))) from None
+
+    def _scope(
+        self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str]
+    ) -> dict[str, Any]:
+        return {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
@@ -185,12 +214,6 @@ class Facts:
             "server": ("localhost", 80),
             SIGNED_IN: self._visitor,
         }
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                return await _call(self._api, scope, body)
-        except TimeoutError:
-            detail = f"the API did not answer within {_TIMEOUT_S:g} s"
-            raise Refused(Problem(status=503, title="No answer", detail=detail, away=("store",))) from None
 
 
 def problem_of(reply: Reply) -> Problem:

@@ -95,6 +95,16 @@ class Done:
     notice: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """An answer of the API that the browser keeps as a file."""
+
+    name: str
+    #: What the API is asked for, as `/dead/export`.
+    path: str
+    query: Mapping[str, Any]
+
+
 #: Reads facts and answers with a page. It changes nothing.
 Show = Callable[[View, Facts], Awaitable[Page]]
 #: Carries out what a form asks for; a page with errors at their fields where that was not possible.
@@ -108,3 +118,5 @@ class PageRoute:
     path: str
     show: Show | None = None
     act: Act | None = None
+    #: In place of a page.
+    file: Callable[[View], File] | None = None

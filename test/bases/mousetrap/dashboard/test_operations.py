@@ -1,0 +1,116 @@
+"""Checks the pages of operations: the list, one of them, its stop."""
+
+import pytest
+
+from support.dashboard import Answers, Pages
+from support.dashboard_ops import LETTER, OPERATION, RUN, operation
+from support.hostile import HOSTILE, check_harmless
+
+ONE = f"/operations/{OPERATION}"
+
+
+@pytest.fixture
+def answered(answers: Answers) -> Answers:
+    answers.given |= {
+        "GET /operations": (200, {"operations": [operation()], "next": "1765000000000:x"}),
+        f"GET {ONE}": (200, operation()),
+        f"POST {ONE}/stop": (200, operation(state="stopped")),
+    }
+    return answers
+
+
+def test_operations_are_listed_by_state_and_page(pages: Pages, answered: Answers) -> None:
+    text = pages.get("/operations", state="running", after="1765000000001:y").text
+
+    assert "Redrive dead letters" in text and "120 of 400 tried" in text and "anna: ticket 81" in text
+    assert answered.asked[-1][1] == "after=1765000000001%3Ay&state=running"
+    assert 'href="/ui/operations?state=running&amp;after=1765000000000%3Ax"' in text
+
+
+def test_a_state_that_is_none_is_not_asked_for(pages: Pages, answered: Answers) -> None:
+    assert pages.get("/operations", state="lost").status_code == 200
+    assert answered.asked[-1][1] == ""
+
+
+def test_no_operation_is_explained(pages: Pages, answered: Answers) -> None:
+    answered.given["GET /operations"] = (200, {"operations": []})
+
+    assert "Nothing was repaired in bulk yet" in pages.get("/operations").text
+    assert "No operation is stopped" in pages.get("/operations", state="stopped").text
+
+
+def test_one_shows_what_who_why_and_how_far(pages: Pages, answered: Answers) -> None:
+    text = pages.get(ONE).text
+
+    assert "120 of 400 tried" in text and "28 s left at 10 a second" in text
+    assert "anna" in text and "ticket 81" in text
+    assert "its run is gone" in text and LETTER in text
+    assert f'href="/ui{ONE}/stop"' in text
+    assert f'data-stream="/ui/live{ONE}"' in text
+
+
+def test_one_that_looks_for_targets_shows_it(pages: Pages, answered: Answers) -> None:
+    answered.given[f"GET {ONE}"] = (
+        200,
+        operation(kind="rerun", begin="failed", finding=True, waits="the broker is away"),
+    )
+
+    text = pages.get(ONE).text
+
+    assert "looks for targets, 400 so far" in text
+    assert "Repeat runs from failed" in text
+    assert "the broker is away" in text
+
+
+def test_one_that_has_ended_changes_no_more(pages: Pages, answered: Answers) -> None:
+    ended = operation(state="done", left=0, ended_ms=1_765_000_040_000, unseen=None, kind="cancel")
+    answered.given[f"GET {ONE}"] = (200, {**ended, "failures": [{"target": RUN, "error": "it had ended"}]})
+
+    text = pages.get(ONE).text
+
+    assert "took 40 s" in text and "more match than one operation takes" in text
+    assert f'href="/ui/runs/{RUN}"' in text
+    assert "data-stream=" not in text and f"{ONE}/stop" not in text
+
+
+def test_a_stop_asks_first_and_leads_back(pages: Pages, answered: Answers) -> None:
+    assert "Stop it, with 280 left" in pages.get(f"{ONE}/stop").text
+
+    response = pages.post(f"{ONE}/stop")
+
+    assert (response.status_code, response.headers["location"]) == (303, f"/ui{ONE}")
+
+
+def test_one_that_ended_before_its_stop_is_an_error(pages: Pages, answered: Answers) -> None:
+    problem = {
+        "status": 409,
+        "title": "The operation has ended",
+        "detail": "there is nothing to stop: the operation is done",
+    }
+    answered.given[f"POST {ONE}/stop"] = (409, problem)
+
+    response = pages.post(f"{ONE}/stop")
+
+    assert response.status_code == 409
+    assert "there is nothing to stop" in response.text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_harmless(pages: Pages, answered: Answers, text: str) -> None:
+    failure = {"target": text, "error": text}
+    hostile = operation(
+        filter={text: text, "error": text}, who=text, reason=text, waits=text, failures=[failure], begin=text
+    )
+    answered.given |= {
+        "GET /operations": (200, {"operations": [hostile, {**hostile, "kind": "rerun"}], "next": text}),
+        f"GET {ONE}": (200, {**hostile, "kind": "cancel"}),
+    }
+
+    for path in ("/operations", ONE, f"{ONE}/stop"):
+        check_harmless(pages.get(path).text)
+
+
+def test_a_full_list_is_below_100_kb(pages: Pages, answered: Answers) -> None:
+    answered.given["GET /operations"] = (200, {"operations": [operation()] * 50, "next": None})
+
+    assert len(pages.get("/operations").content) < 100_000
