@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 from mousetrap.charts.axis import Tick, clock_ticks
@@ -21,7 +21,8 @@ _LABEL_WIDTH, _NOTE_WIDTH, _LANE, _BAR, _AXIS = 150.0, 120.0, 26.0, 16.0, 24.0
 _LABEL_ABOVE = 18.0
 #: What is too short to see is drawn this wide.
 _LEAST = 2.0
-_BUCKETS = 200
+#: Pieces of a strip, and how wide one is at least.
+_BUCKETS, _BUCKET_WIDTH = 200, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,26 +181,38 @@ def _bars(row: Row, pieces: Sequence[_Piece]) -> Iterator[Bar]:
 
 
 def _strips(spans: Sequence[Span], pieces: Sequence[_Piece], left: float, right: float) -> Iterator[Strip]:
-    """How many ran in each of up to 200 pieces of the width; those without any are left out."""
-    step = (right - left) / _BUCKETS
-    changes, failed = [0] * (_BUCKETS + 1), [0] * _BUCKETS
+    """How many ran in each of up to 200 pieces of the width: equal neighbours are one, and those without any are left out."""
+    if not spans:
+        return
+    count = min(_BUCKETS, int((right - left) / _BUCKET_WIDTH))
+    step = (right - left) / count
+    levels, failed = _levels(spans, pieces, left, count, step)
+    most = max(levels)
+    begin = 0
+    for index in range(1, count + 1):
+        if index < count and levels[index] == levels[begin] and not failed[index] and not failed[begin]:
+            continue
+        if levels[begin]:
+            x, end = round(left + begin * step, 1), round(left + index * step, 1)
+            share = round(levels[begin] / most, 2)
+            yield Strip(x, round(end - x, 1), levels[begin], failed[begin], share)
+        begin = index
+
+
+def _levels(
+    spans: Sequence[Span], pieces: Sequence[_Piece], left: float, count: int, step: float
+) -> tuple[list[int], list[int]]:
+    """By piece, how many ran, and how many failed at their end."""
+    changes, failed = [0] * (count + 1), [0] * count
     for span in spans:
         first, last = (
-            min(max(int((_place(pieces, ms) - left) / step), 0), _BUCKETS - 1)
+            min(max(int((_place(pieces, ms) - left) / step), 0), count - 1)
             for ms in (span.begin_ms, span.end_ms)
         )
         changes[first] += 1
         changes[last + 1] -= 1
         failed[last] += span.failed
-    running, levels = 0, list[int]()
-    for change in changes[:-1]:
-        running += change
-        levels.append(running)
-    most = max(levels, default=0)
-    for index, level in enumerate(levels):
-        if level:
-            x = round(left + index * step, 1)
-            yield Strip(x, round(step, 2), level, failed[index], round(level / most, 2))
+    return list(accumulate(changes[:-1])), failed
 
 
 def _fold(piece: _Piece, height: float) -> Fold:

@@ -108,11 +108,13 @@ def _children(stage: str, jobs: Sequence[JobLine], fan: Fan | None, end_ms: int)
         for job in jobs
         if job.began_ms is not None
     )
-    return Row(name=stage, stage=stage, spans=spans, counts=counts, fan=fan, state=_state(counts))
+    return Row(name=stage, stage=stage, spans=spans, counts=counts, fan=fan, state=_state(counts, fan))
 
 
-def _state(counts: Mapping[str, int]) -> str:
-    """The state that a reader wants to know of first."""
+def _state(counts: Mapping[str, int], fan: Fan | None) -> str:
+    """The state that a reader wants to know of first; the counts of the fan-out know of jobs that are not listed."""
+    if fan is not None and fan.lost:
+        return "failed"
     order = ("failed", "running", "retrying", "queued", "unreadable", "over", "done")
     return next((state for state in order if counts.get(state)), "")
 

@@ -8,12 +8,20 @@ from mousetrap.dashboard.facts import Facts, Refused
 from mousetrap.dashboard.stage_graph import Count, Flow, NodeView, StageGraph, has_many, stage_graph
 from mousetrap.dashboard.view import View
 from mousetrap.dashboard.words import duration, number, url
-from mousetrap.shapes import JobLine, JobPage, Pipeline, Run
+from mousetrap.shapes import JobLine, JobPage, Pipeline, Run, Stage
 
-#: Jobs of a stage that are listed: of more the counts are shown.
-_MOST_JOBS = 100
+#: Jobs of a stage that are drawn: of more it is a sample, from so many places of their order.
+_MOST_JOBS, _PLACES = 100, 5
+#: A chart beside the graph, and one below a wide graph.
+_BESIDE, _BELOW, _NARROW, _WIDE_GRAPH = 640.0, 960.0, 380.0, 620.0
 #: The states of jobs as icons have them.
-_ICONS = {"done": "completed", "over": "cancelled", "lost": "retrying", "handed back": "queued"}
+_ICONS = {
+    "done": "completed",
+    "over": "cancelled",
+    "lost": "retrying",
+    "handed back": "queued",
+    "not decided": "queued",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +34,15 @@ class Pictures:
     rows: tuple[Row, ...]
     #: The names of the scales, with where they lead; None for the present one.
     scales: tuple[tuple[str, str | None], ...]
-    #: Of how many jobs not all are drawn; empty where all are.
-    listed_of: str = ""
+    #: Whether the chart is below the graph.
+    is_stacked: bool = False
+    #: Whether all jobs are drawn.
+    is_whole: bool = True
+
+    @property
+    def most_jobs(self) -> int:
+        """Of a stage, if not all."""
+        return _MOST_JOBS
 
 
 async def run_pictures(view: View, facts: Facts, run: Run, pipeline: Pipeline | None) -> Pictures:
@@ -35,31 +50,49 @@ async def run_pictures(view: View, facts: Facts, run: Run, pipeline: Pipeline | 
     jobs, is_whole = await _jobs(facts, run, pipeline)
     rows = rows_of(run, jobs, pipeline, view.now_ms)
     is_true, only = view.query.one("scale") == "true", view.query.one("only")
-    charts = [
-        run_chart(rows, "true" if is_true else "folded", only, width, narrow)
-        for width, narrow in ((900, False), (380, True))
-    ]
     graph = stage_graph(pipeline, _nodes(pipeline, rows), _flows(pipeline, rows)) if pipeline else None
-    more = "" if is_whole else f"Of a stage with many jobs the first {_MOST_JOBS} are drawn."
-    return Pictures(graph, charts[0], charts[1], rows, _scales(view, rows), more)
+    is_stacked = graph is None or graph.right.width > _WIDE_GRAPH
+    wide, narrow = (
+        run_chart(rows, "true" if is_true else "folded", only, width, narrow=width == _NARROW)
+        for width in (_BELOW if is_stacked else _BESIDE, _NARROW)
+    )
+    return Pictures(graph, wide, narrow, rows, _scales(view, rows), is_stacked, is_whole)
 
 
 async def _jobs(facts: Facts, run: Run, pipeline: Pipeline | None) -> tuple[Sequence[JobLine], bool]:
     """The jobs by stage, and whether these are all."""
-    path = f"/runs/{run.id}/jobs"
-    many = [stage.name for stage in pipeline.stages if stage.inside] if pipeline else []
+    stages = pipeline.stages if pipeline else ()
     try:
-        if not many:
-            page = await facts.get(path, JobPage, {"limit": _MOST_JOBS})
+        if not any(stage.inside for stage in stages):
+            page = await facts.get(f"/runs/{run.id}/jobs", JobPage, {"limit": _MOST_JOBS})
             return page.jobs, page.next is None
         # By stage: else the first page of a large fan-out would have no job of the stages behind it.
-        pages = [
-            await facts.get(path, JobPage, {"stage": stage.name, "limit": _MOST_JOBS})
-            for stage in (pipeline.stages if pipeline else ())
-        ]
-    except Refused:  # of a pipeline that is not known, or that workers contradict
-        return (), True
-    return [job for page in pages for job in page.jobs], all(page.next is None for page in pages)
+        pages = [await _jobs_of(facts, run, stage) for stage in stages]
+    except Refused as refused:
+        if refused.problem.status in (
+            404,
+            409,
+        ):  # of a pipeline that is not known here, or that workers contradict
+            return (), True
+        raise
+    return [job for jobs, _ in pages for job in jobs], all(is_whole for _, is_whole in pages)
+
+
+async def _jobs_of(facts: Facts, run: Run, stage: Stage) -> tuple[Sequence[JobLine], bool]:
+    """The jobs of a stage; of many an even sample, and whether these are all."""
+    fan = next((fan for fan in run.fans if (fan.stage,) == stage.inside), None)
+    count = (fan.total or fan.opened) if fan is not None else 0
+    places = _PLACES if count > _MOST_JOBS else 1
+    jobs: list[JobLine] = []
+    is_whole = places == 1
+    for place in range(places):
+        query = {"stage": stage.name, "limit": _MOST_JOBS // places}
+        if place:
+            query["after"] = f"{stage.name}:{count * place // places}"
+        page = await facts.get(f"/runs/{run.id}/jobs", JobPage, query)
+        jobs += page.jobs
+        is_whole = is_whole and page.next is None
+    return jobs, is_whole
 
 
 def _nodes(pipeline: Pipeline, rows: Sequence[Row]) -> list[NodeView]:
@@ -100,8 +133,8 @@ def _counts(rows: Sequence[Row]) -> list[Count]:
     last = rows[-1]
     if last.fan is not None:
         fan = last.fan
-        running = fan.opened - fan.done - fan.lost
-        found: Mapping[str, int] = {"done": fan.done, "failed": fan.lost, "running": max(running, 0)}
+        open_ = max(fan.opened - fan.done - fan.lost, 0)
+        found: Mapping[str, int] = {"done": fan.done, "failed": fan.lost, "not decided": open_}
     elif last.counts is not None:
         found = last.counts
     else:

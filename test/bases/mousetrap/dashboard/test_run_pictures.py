@@ -116,26 +116,29 @@ def test_one_attempt_and_the_true_scale_are_addresses(answers: Answers, chain: R
 
 
 def test_children_are_one_row_with_the_counts_of_all(answers: Answers) -> None:
-    children = [
-        {**a_job(f"c{index}", "done", 200 + index, 300 + index), "stage": "read", "index": [index]}
-        for index in range(100)
-    ]
+    def page(*jobs: dict[str, Any], more: str | None = None) -> tuple[int, Any]:
+        return 200, {"jobs": jobs, "next": more}
+
+    def children(first: int) -> list[dict[str, Any]]:
+        jobs = [a_job(f"c{index}", "done", index, index + 9) for index in range(first, first + 20)]
+        return [{**job, "stage": "read", "index": [first]} for job in jobs]
+
+    jobs = "GET /runs/r1/jobs?stage"
     answers.given |= {
-        "GET /runs/r1/jobs?stage=list&limit=100": (
-            200,
-            {"jobs": [a_job("list", "done", 100, 200)], "next": None},
-        ),
-        "GET /runs/r1/jobs?stage=read&limit=100": (200, {"jobs": children, "next": "read:100"}),
-        "GET /runs/r1/jobs?stage=sum&limit=100": (200, {"jobs": [], "next": None}),
+        f"{jobs}=list&limit=100": page(a_job("list", "done", 100, 200)),
+        f"{jobs}=read&limit=20": page(*children(0), more="read:20"),
+        f"{jobs}=sum&limit=100": page(),
     }
+    for first in (2_000, 4_000, 6_000, 8_000):
+        answers.given[f"{jobs}=read&limit=20&after=read%3A{first}"] = page(*children(first), more="read:1")
     fan = Fan(job="list", stage="list", state="closed", opened=10_000, total=10_000, done=7_310, lost=3)
 
     pictures = draw(answers, a_run(pipeline="fanned", fans=(fan,)), FANNED)
 
     text = filled("run", pictures)
     assert "7,310/10,000" in text and "7,310 of 10,000" in text
-    assert "the first 100 are drawn" in text
-    assert pictures.wide.lanes[1].strips
+    assert "more than 100 jobs, 100 are drawn" in text
+    assert len(pictures.rows[1].spans) == 100 and pictures.rows[1].state == "failed"
 
 
 def test_a_run_of_an_unknown_pipeline_has_what_its_jobs_show(answers: Answers) -> None:

@@ -1,6 +1,8 @@
 """Checks what all pages have: policy, errors, absence, theme, static files."""
 
 import re
+from importlib.resources import files
+from pathlib import Path
 
 import httpx
 import pytest
@@ -130,3 +132,20 @@ def test_a_query_keeps_its_order_and_its_repeats() -> None:
     assert query.all("tag") == ("a", "b")
     assert query.given("state", "empty") == {"state": "failed"}
     assert str(query.but("tag", state="done")) == "empty=&state=done"
+
+
+def test_no_part_that_changes_is_a_block_of_the_layout_too() -> None:
+    templates = {
+        path.name: path.read_text() for path in Path(str(files("mousetrap.dashboard"))).rglob("*.html")
+    }
+    layout = set(re.findall(r"{% block (\w+) %}", templates.pop("layout.html")))
+
+    parts = {
+        name
+        for text in templates.values()
+        for name in re.findall(r"{% block (\w+) %}", text)
+        if f'id="{name}"' in text
+    }
+
+    assert "list" in parts and "banner" in layout
+    assert parts & layout == set()

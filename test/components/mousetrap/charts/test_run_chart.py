@@ -1,5 +1,7 @@
 """Charts of a run over its time."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,9 +77,19 @@ def test_ten_thousand_children_are_at_most_200_pieces() -> None:
 
     (lane,) = run_chart([Row(name="b", stage="b", spans=spans)]).lanes
 
-    assert len(lane.strips) == 200
+    assert 1 < len(lane.strips) <= 200
+    assert all(one.x + one.width <= two.x + 0.01 for one, two in pairwise(lane.strips))
     assert max(strip.share for strip in lane.strips) == 1.0
     assert sum(strip.failed for strip in lane.strips) == 10
+
+
+def test_children_that_ran_alike_are_one_piece() -> None:
+    spans = (Span(NOON_MS, NOON_MS + 1000), Span(NOON_MS + 500, NOON_MS + 1000))
+
+    (lane,) = run_chart([Row(name="b", stage="b", spans=spans)]).lanes
+
+    assert [(strip.running, strip.share) for strip in lane.strips] == [(1, 0.5), (2, 1.0)]
+    assert lane.strips[0].x + lane.strips[0].width == lane.strips[1].x
 
 
 def test_nothing_is_a_chart_too() -> None:
