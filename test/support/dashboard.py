@@ -22,12 +22,15 @@ class Answers:
 
     given: dict[str, tuple[int, Any]] = field(default_factory=dict)
     asked: list[tuple[str, str, bytes]] = field(default_factory=list)
+    #: The headers of each.
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         line = f"{scope['method']} {scope['path']}"
         body = (await receive()).get("body", b"")
         query = scope["query_string"].decode()
         self.asked.append((line, query, body))
+        self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         missing = (404, {"status": 404, "title": "There is no such path", "detail": line})
         status, value = self.given.get(f"{line}?{query}", self.given.get(line, missing))
         await send({"type": "http.response.start", "status": status, "headers": []})

@@ -24,6 +24,7 @@ def view_of(request: Request, path: str = "") -> View:
         address=request.client.host if request.client else "",
         theme=theme if (theme := request.cookies.get(THEME, "")) in THEMES else "",
         now_ms=time.time_ns() // 1_000_000,
+        origin=f"{request.url.scheme}://{request.url.netloc}",
     )
 
 

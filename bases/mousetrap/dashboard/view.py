@@ -61,6 +61,8 @@ class View:
     theme: str
     #: When it is looked at.
     now_ms: int
+    #: Where the browser found the API, as http://127.0.0.1:8000.
+    origin: str = ""
 
     def may(self, scope: str) -> bool:
         """Whether the visitor has this scope; the API checks each act all the same."""

@@ -47,6 +47,7 @@ def pointer_at(form: Form, where: str) -> str:
 
 def line_and_column(text: str, error: str) -> str:
     """A JSON error with its place in the text as people count it."""
+    error = error.removeprefix("JSON is malformed: ")
     found = _BYTE.search(error)
     if not found:
         return error

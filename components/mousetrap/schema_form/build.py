@@ -205,13 +205,14 @@ class _Build:
                 return None
             text, ticked = found
             boxes = {state: state == ticked for state in states}
+        is_text = not is_number and not _has_one_line(schema)
         is_long = "\n" in text or len(text) > _LINE or schema.get("maxLength", 0) > 2 * _LINE
         return Line(
             **self._common(part, place),
             text=text,
             is_number=is_number,
             empty=empty,
-            is_long=is_long and not is_number and not _is_address(schema),
+            is_long=is_text and is_long,
             keyboard=kinds.keyboard_of(schema),
             hint=kinds.hint_of(schema),
             boxes=boxes,
@@ -274,7 +275,7 @@ class _Build:
     def _members(
         self, part: Part, place: _Place, value: Any, tag: str | None = None
     ) -> tuple[Field, ...] | None:
-        """A field for each member but the tag; None where the value has others."""
+        """A field for each member but the tag, required ones first; None where the value has others."""
         properties = part.schema["properties"]
         if value is not _SUBMITTED and (not isinstance(value, dict) or value.keys() - properties.keys()):
             return None
@@ -285,7 +286,7 @@ class _Build:
                 place.within(name, part, name in required),
                 _SUBMITTED if value is _SUBMITTED else value.get(name, MISSING),
             )
-            for name, schema in properties.items()
+            for name, schema in sorted(properties.items(), key=lambda it: it[0] not in required)
             if name != tag
         )
 
@@ -392,8 +393,9 @@ def _tag_in(value: Any, tags: kinds.Tags, place: _Place, part: Part) -> str:
     return compact(value[tags.name]) if isinstance(value, dict) and tags.name in value else ""
 
 
-def _is_address(schema: Json) -> bool:
-    return schema.get("format") in ("uri", "email")
+def _has_one_line(schema: Json) -> bool:
+    """Whether its texts are addresses and the like, of any length."""
+    return "pattern" in schema or schema.get("format") in ("uri", "email")
 
 
 def _first_items(schema: Json) -> list[Any]:

@@ -1,6 +1,6 @@
 """Lists the pages, each with its address."""
 
-from mousetrap.dashboard.pages import dead, letter, operations, pipelines, run, workers
+from mousetrap.dashboard.pages import dead, letter, operations, pipelines, run, start, workers
 
 #: In the order in which addresses are matched.
 ROUTES = (
@@ -9,5 +9,6 @@ ROUTES = (
     *operations.ROUTES,
     *pipelines.ROUTES,
     *run.ROUTES,
+    *start.ROUTES,
     *workers.ROUTES,
 )

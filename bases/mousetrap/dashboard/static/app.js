@@ -76,6 +76,17 @@
     const box = event.target.closest("[data-select-all]");
     if (box) all("[data-select]").forEach((it) => { it.checked = box.checked; });
     if (event.target.closest("[data-submit-on-change]")) event.target.form.requestSubmit();
+    // A choice that decides which fields follow shows them, as the button beside it does.
+    const choice = event.target.closest("[data-press]");
+    const shows = choice && all("button", choice.form).find((it) => it.value === choice.dataset.press);
+    if (shows) choice.form.requestSubmit(shows);
+    // A box that stands for no value and the text beside it exclude each other.
+    const none = event.target.closest("[data-clears]");
+    if (none && none.checked) document.getElementById(none.dataset.clears).value = "";
+  });
+
+  document.addEventListener("input", (event) => {
+    if (event.target.id) all(`[data-clears="${CSS.escape(event.target.id)}"]`).forEach((it) => { it.checked = false; });
   });
 
   // Rows are walked by keys; the one that is at is marked.

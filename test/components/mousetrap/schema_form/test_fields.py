@@ -286,9 +286,7 @@ def test_raw_json_is_sent_as_it_is_and_its_errors_have_a_place() -> None:
     bad = submitted(schema(dict[str, int]), [("json:", '{"é":\n ä}')])
 
     assert answer(good).body == b'{"a":\n 1e400}'
-    assert answer(bad).errors == {
-        "": "This is no JSON: JSON is malformed: invalid character (line 2, column 2)."
-    }
+    assert answer(bad).errors == {"": "This is no JSON: invalid character (line 2, column 2)."}
 
 
 def test_what_a_field_cannot_show_exactly_is_json() -> None:
