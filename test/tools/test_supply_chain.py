@@ -1,11 +1,13 @@
 """Tests bills of materials, advisories and pinned images."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,6 +50,69 @@ def test_a_bill_of_materials_names_each_library_that_is_installed_with_its_hashe
     assert bill["dependencies"] == [
         {"ref": bill["metadata"]["component"]["name"], "dependsOn": sorted(references)}
     ]
+
+
+_BRICK = ROOT / "bases/mousetrap/dashboard"
+_COPIED = tomllib.loads((_BRICK / "vendor.toml").read_text())["package"]
+
+
+def test_what_is_committed_of_other_projects_is_what_is_listed_with_its_licence() -> None:
+    files = {each["as"]: each["sha256"] for package in _COPIED for each in package["file"]}
+
+    committed = [path for path in (_BRICK / "static/vendor").rglob("*") if path.is_file()]
+
+    assert files == {
+        path.relative_to(_BRICK).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in committed
+    }
+    for package in _COPIED:
+        assert package["licence"]
+        assert any("LICENSE" in each["as"] for each in package["file"])
+
+
+@pytest.mark.parametrize("project", ["api", "cli"])
+def test_a_bill_of_materials_names_what_is_committed_of_other_projects(project: str) -> None:
+    _, output = run(sys.executable, ROOT / "tools/sbom", ROOT / "projects" / project)
+    named = {each["purl"]: each for each in json.loads(output)["components"]}
+
+    for package in _COPIED:
+        listed = named[f"pkg:npm/{package['name']}@{package['version']}"]
+        assert {each["content"] for each in listed["hashes"]} == {each["sha256"] for each in package["file"]}
+
+
+@pytest.fixture
+def npm(tmp_path: Path) -> Path:
+    """An npm that packs what is in the folder `package` beside it."""
+    program = tmp_path / "bin/npm"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntar -czf packed.tgz -C {tmp_path} package && echo packed.tgz\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("found", ["as listed", "another"])
+def test_a_file_of_another_project_is_copied_only_with_its_hash(
+    npm: Path, tmp_path: Path, found: str
+) -> None:
+    (tmp_path / "package").mkdir()
+    for name in ("first.js", "second.js"):
+        (tmp_path / "package" / name).write_text("as listed")
+    (tmp_path / "package/second.js").write_text(found)
+    digest = hashlib.sha256(b"as listed").hexdigest()
+    files = "".join(
+        f'[[package.file]]\npath = "{name}"\nas = "{name}"\nsha256 = "{digest}"\n'
+        for name in ("first.js", "second.js")
+    )
+    (tmp_path / "vendor.toml").write_text(f'[[package]]\nname = "p"\nversion = "1"\n{files}')
+
+    code, output = run(
+        sys.executable, ROOT / "tools/vendor", tmp_path, PATH=f"{npm.parent}:{os.environ['PATH']}"
+    )
+
+    assert code == (found != "as listed"), output
+    copied = [name for name in ("first.js", "second.js") if (tmp_path / name).exists()]
+    assert copied == (["first.js", "second.js"] if found == "as listed" else [])
+    assert ("second.js with another hash" in output) is (found != "as listed")
 
 
 @pytest.fixture
