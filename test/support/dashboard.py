@@ -30,7 +30,7 @@ class Answers:
         body = (await receive()).get("body", b"")
         query = scope["query_string"].decode()
         self.asked.append((line, query, body))
-        self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        self.headers.append({name.decode(): value.decode("latin-1") for name, value in scope["headers"]})
         missing = (404, {"status": 404, "title": "There is no such path", "detail": line})
         status, value = self.given.get(f"{line}?{query}", self.given.get(line, missing))
         await send({"type": "http.response.start", "status": status, "headers": []})

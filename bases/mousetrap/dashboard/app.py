@@ -244,4 +244,5 @@ def _live(request: Request, page: Page) -> str:
     if not page.regions or page.is_over or page.status >= 400:
         return ""
     path, query = request.scope["path"].removeprefix(BASE), request.scope["query_string"].decode("latin-1")
+    query = query if page.live is None else str(page.live)
     return f"{BASE}/live{path}{f'?{query}' if query else ''}"

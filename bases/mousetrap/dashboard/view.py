@@ -85,6 +85,8 @@ class Page:
     status: int = 200
     #: The part of the navigation that it belongs to, as `runs`.
     part: str = ""
+    #: The query of its stream; None for that of the page.
+    live: Query | None = None
 
 
 @dataclass(frozen=True, slots=True)

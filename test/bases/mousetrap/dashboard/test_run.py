@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mousetrap.dashboard.pages.run import TABS
 from support.dashboard import Answers, Pages
 from support.hostile import HOSTILE, check_harmless
 
@@ -86,6 +87,10 @@ def test_a_run_that_waits_shows_why_with_the_evidence_and_where_to_act(
     assert "It is due later." in text
 
 
+def test_the_head_is_there_once(pages: Pages, run: dict[str, Any]) -> None:
+    assert pages.get("/runs/019b1f0c").text.count('id="head"') == 1
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -100,14 +105,13 @@ def test_a_run_that_waits_shows_why_with_the_evidence_and_where_to_act(
         "unreadable",
     ],
 )
-@pytest.mark.parametrize("tab", ["timeline", "input", "result", "jobs", "logs", "lineage"])
-def test_every_tab_is_shown_in_every_state(pages: Pages, run: dict[str, Any], state: str, tab: str) -> None:
+def test_every_tab_is_shown_in_every_state(pages: Pages, run: dict[str, Any], state: str) -> None:
     run["state"] = state
 
-    response = pages.get("/runs/019b1f0c", tab=tab)
-
-    assert response.status_code == 200
-    assert f"</svg>{state}</span>" in response.text
+    for tab in TABS:
+        response = pages.get("/runs/019b1f0c", tab=tab)
+        assert response.status_code == 200
+        assert f"</svg>{state}</span>" in response.text
 
 
 def test_a_failed_run_leads_to_its_dead_letter_and_is_live_no_more(pages: Pages, run: dict[str, Any]) -> None:
@@ -256,9 +260,8 @@ def test_a_reason_that_no_header_can_carry_is_an_error_at_its_field(
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize("tab", ["timeline", "input", "result", "jobs", "logs", "lineage"])
 def test_text_from_outside_never_becomes_markup_or_a_link(
-    pages: Pages, answers: Answers, run: dict[str, Any], tab: str, hostile: str
+    pages: Pages, answers: Answers, run: dict[str, Any], hostile: str
 ) -> None:
     failure = {"kind": hostile, "text": hostile, "traceback": hostile}
     event = {
@@ -319,7 +322,7 @@ def test_text_from_outside_never_becomes_markup_or_a_link(
         f"GET /runs/{hostile}": (200, {**RUN, "id": hostile}),
     }
 
-    response = pages.get("/runs/019b1f0c", tab=tab)
-
-    assert response.status_code == 200
-    check_harmless(response.text)
+    for tab in TABS:
+        response = pages.get("/runs/019b1f0c", tab=tab)
+        assert response.status_code == 200
+        check_harmless(response.text)
