@@ -3,7 +3,7 @@
 from mousetrap.charts.axis import Tick, clock_ticks, number_ticks
 from mousetrap.charts.day import Column, DayCharts, DayRow, LineChart, StackChart, day_charts
 from mousetrap.charts.run_chart import Bar, Fold, Lane, RunChart, Scale, Strip, run_chart
-from mousetrap.charts.run_rows import Part, PartKind, Row, Span, rows_of
+from mousetrap.charts.run_rows import Part, PartKind, Rate, Row, Span, rows_of
 from mousetrap.charts.sparkline import Sparkline, sparkline
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "LineChart",
     "Part",
     "PartKind",
+    "Rate",
     "Row",
     "RunChart",
     "Scale",

@@ -103,7 +103,7 @@ class _Axis:
 
 
 def day_charts(
-    minutes: Sequence[Minute], ready: Sequence[ReadyAt], now_ms: int, hours: int = 24, width: float = 720
+    minutes: Sequence[Minute], ready: Sequence[ReadyAt], now_ms: int, hours: int = 24, width: float = 540
 ) -> DayCharts:
     """The charts of the last `hours`: 1, 6 or 24; the minutes of several stages are added up."""
     each = _MINUTES[hours]

@@ -6,14 +6,15 @@ from itertools import accumulate, pairwise
 from typing import Literal
 
 from mousetrap.charts.axis import Tick, clock_ticks
-from mousetrap.charts.run_rows import PartKind, Row, Span
+from mousetrap.charts.run_rows import PartKind, Rate, Row, Span
 
 #: How time is drawn: what is idle as a fold, or all alike.
 Scale = Literal["folded", "true"]
-#: A time is folded in which nothing runs, and which is longer than this share of the whole and than all work together: a usual wait
-#: of a run is what its reader looks for, and stays.
-_FOLD_SHARE = 0.05
-_FOLD_WIDTH, _MOST_FOLDS = 44.0, 6
+#: A time is folded in which nothing runs, and which is longer than a second, this share of the whole and all work together: a
+#: usual wait of a run is what its reader looks for, and stays.
+_FOLD_SHARE, _FOLD_MS = 0.05, 1000
+#: How wide it is, how many there are, and how much of its text stands on either side.
+_FOLD_WIDTH, _MOST_FOLDS, _FOLD_BESIDE = 44.0, 6, 52.0
 #: Between two ticks, as wide as the longest text of one.
 _TICK_WIDTH = 92.0
 _LABEL_WIDTH, _NOTE_WIDTH, _LANE, _BAR, _AXIS = 150.0, 120.0, 26.0, 16.0, 24.0
@@ -38,14 +39,15 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """How many children ran in one piece of the time."""
+    """How many children ran in one piece of the time; of a sample, about how many began in a second."""
 
     x: float
     width: float
     running: int
     failed: int
-    #: Of the most that ran in any piece: 0 to 1.
+    #: Of the most in any piece: 0 to 1.
     share: float
+    per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def run_chart(
             y=index * lane + above,
             label_y=index * lane + (above - 5 if narrow else above + _BAR - 4),
             bars=tuple(_bars(row, pieces)),
-            strips=tuple(_strips(row.spans, pieces, left, right)),
+            strips=tuple(_rates(row.rates, pieces) if row.rates else _strips(row.spans, pieces, left, right)),
         )
         for index, row in enumerate(shown)
     )
@@ -135,7 +137,7 @@ def _idle(rows: Sequence[Row], begin_ms: int, end_ms: int) -> Iterator[tuple[int
     busy = sum(end - begin for begin, end in work)
     edges = [begin_ms, *(ms for span in work for ms in span), end_ms]
     gaps = list(zip(edges[::2], edges[1::2], strict=True))
-    least = max((end_ms - begin_ms) * _FOLD_SHARE, busy)
+    least = max((end_ms - begin_ms) * _FOLD_SHARE, busy, _FOLD_MS)
     # Without any work there is nothing to make room for.
     longest = sorted(gaps, key=lambda gap: gap[0] - gap[1])[:_MOST_FOLDS] if work else []
     yield from sorted(gap for gap in longest if gap[1] - gap[0] > least)
@@ -178,6 +180,14 @@ def _bars(row: Row, pieces: Sequence[_Piece]) -> Iterator[Bar]:
     for part in row.parts:
         x, end = _place(pieces, part.begin_ms), _place(pieces, part.end_ms)
         yield Bar(part.kind, round(x, 1), round(max(end - x, _LEAST), 1), part.begin_ms, part.end_ms)
+
+
+def _rates(rates: Sequence[Rate], pieces: Sequence[_Piece]) -> Iterator[Strip]:
+    most = max(rate.per_second for rate in rates)
+    for rate in rates:
+        x, end = (round(_place(pieces, ms), 1) for ms in (rate.begin_ms, rate.end_ms))
+        share = round(rate.per_second / most, 2) if most else 0.0
+        yield Strip(x, round(end - x, 1), 0, 0, share, rate.per_second)
 
 
 def _strips(spans: Sequence[Span], pieces: Sequence[_Piece], left: float, right: float) -> Iterator[Strip]:
@@ -227,12 +237,14 @@ def _fold(piece: _Piece, height: float) -> Fold:
 
 
 def _ticks(pieces: Sequence[_Piece]) -> Iterator[Tick]:
-    """Round moments in each time that is not folded, as many as have room."""
+    """Round moments in each time that is not folded, as many as have room beside the texts of folds."""
     free = pieces[0].x
-    for piece in pieces:
+    for index, piece in enumerate(pieces):
         if piece.folded:
             continue
+        first = max(free, piece.x + (_FOLD_BESIDE if index else 0))
+        last = piece.x + piece.width - (_FOLD_BESIDE if index + 1 < len(pieces) else 0)
         for at_ms, text in clock_ticks(piece.begin_ms, piece.end_ms, int(piece.width / _TICK_WIDTH)):
-            if (x := piece.at(at_ms)) >= free:
+            if first <= (x := piece.at(at_ms)) <= last:
                 yield Tick(round(x, 1), text)
-                free = x + _TICK_WIDTH * 0.9
+                free = first = x + _TICK_WIDTH * 0.9

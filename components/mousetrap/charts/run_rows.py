@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from mousetrap.shapes import Attempt, Event, Fan, JobLine, JobState, Pipeline, Run
@@ -33,6 +34,20 @@ class Span:
     failed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """From when to when so many children began."""
+
+    begin_ms: int
+    end_ms: int
+    count: int
+
+    @property
+    def per_second(self) -> float:
+        """How many, in the mean."""
+        return self.count * 1000 / max(self.end_ms - self.begin_ms, 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One attempt at a job; or all children that are listed of a stage; or a stage without a job so far."""
@@ -49,13 +64,15 @@ class Row:
     earlier: int = 0
     #: Of a stage with many jobs: when those that are listed ran, how many are in each state, and of how many in all.
     spans: tuple[Span, ...] = ()
+    #: Where those that are listed are a sample: how many began between two of them.
+    rates: tuple[Rate, ...] = ()
     counts: Mapping[str, int] | None = None
     fan: Fan | None = None
 
     @property
     def times(self) -> Iterator[int]:
         """When each of its parts began and ended."""
-        parts: tuple[Part | Span, ...] = (*self.parts, *self.spans)
+        parts: tuple[Part | Span | Rate, ...] = (*self.parts, *self.spans, *self.rates)
         for part in parts:
             yield from (part.begin_ms, part.end_ms)
 
@@ -65,7 +82,8 @@ class Row:
         for part in self.parts:
             if part.kind in ("ran", "failed", "lost"):
                 yield part.begin_ms, part.end_ms
-        for span in self.spans:
+        spans: tuple[Span | Rate, ...] = (*self.spans, *self.rates)
+        for span in spans:
             yield span.begin_ms, span.end_ms
 
 
@@ -103,12 +121,25 @@ def _children(stage: str, jobs: Sequence[JobLine], fan: Fan | None, end_ms: int)
     counts: dict[str, int] = {}
     for job in jobs:
         counts[job.state] = counts.get(job.state, 0) + 1
+    if fan is not None and (fan.total or fan.opened) > len(jobs):
+        rates = tuple(_rates(jobs, fan, end_ms))
+        return Row(name=stage, stage=stage, rates=rates, counts=counts, fan=fan, state=_state(counts, fan))
     spans = tuple(
         Span(job.began_ms, max(job.ended_ms or end_ms, job.began_ms), job.state == JobState.FAILED)
         for job in jobs
         if job.began_ms is not None
     )
     return Row(name=stage, stage=stage, spans=spans, counts=counts, fan=fan, state=_state(counts, fan))
+
+
+def _rates(jobs: Sequence[JobLine], fan: Fan, end_ms: int) -> Iterator[Rate]:
+    """How fast they began, as their order is that of their index: between those that are listed, and since the last that began."""
+    began = sorted((job.index[0], job.began_ms) for job in jobs if job.began_ms is not None and job.index)
+    for (index, at_ms), (next_index, next_ms) in pairwise(began):
+        if next_ms > at_ms:
+            yield Rate(at_ms, next_ms, next_index - index)
+    if began and (left := fan.done + fan.lost - began[-1][0]) > 0 and end_ms > began[-1][1]:
+        yield Rate(began[-1][1], end_ms, left)
 
 
 def _state(counts: Mapping[str, int], fan: Fan | None) -> str:

@@ -15,7 +15,7 @@ from mousetrap.shapes import Minute, Pipeline, Queue, QueueMinutes, RunPage, Sta
 #: Of larger pipelines no minutes are drawn: each queue's are asked for apart.
 _MOST_DRAWN = 12
 _HOUR = 60
-_TABS = ("graph", "stages", "contracts", "runs")
+_TABS = ("graph", "contracts", "runs")
 #: On the tab of its newest runs.
 _MOST_RUNS = 25
 
@@ -79,7 +79,7 @@ async def show_all(view: View, facts: Facts) -> Page:
 
 
 async def show(view: View, facts: Facts) -> Page:
-    """One pipeline: its graph, stages, contracts or runs."""
+    """One pipeline: its graph and stages, its contracts, or its runs."""
     name = view.names["pipeline"]
     pipeline = await facts.get(f"/pipelines/{name}", Pipeline)
     tab = view.query.one("tab", _TABS[0])

@@ -10,10 +10,11 @@ from mousetrap.dashboard.view import View
 from mousetrap.dashboard.words import duration, number, url
 from mousetrap.shapes import JobLine, JobPage, Pipeline, Run, Stage
 
-#: Jobs of a stage that are drawn: of more it is a sample, from so many places of their order.
-_MOST_JOBS, _PLACES = 100, 5
+#: Jobs of a stage that are drawn. Of more it is a sample from evenly spread places of their order; of the jobs for the items of a
+#: fan-out, whose counts are known, one at each of so many.
+_MOST_JOBS, _PLACES, _PLACES_OF_ITEMS = 100, 5, 9
 #: A chart beside the graph, and one below a wide graph.
-_BESIDE, _BELOW, _NARROW, _WIDE_GRAPH = 640.0, 960.0, 380.0, 620.0
+_BESIDE, _BELOW, _NARROW, _WIDE_GRAPH = 600.0, 960.0, 370.0, 620.0
 #: The states of jobs as icons have them.
 _ICONS = {
     "done": "completed",
@@ -38,11 +39,6 @@ class Pictures:
     is_stacked: bool = False
     #: Whether all jobs are drawn.
     is_whole: bool = True
-
-    @property
-    def most_jobs(self) -> int:
-        """Of a stage, if not all."""
-        return _MOST_JOBS
 
 
 async def run_pictures(view: View, facts: Facts, run: Run, pipeline: Pipeline | None) -> Pictures:
@@ -82,17 +78,18 @@ async def _jobs_of(facts: Facts, run: Run, stage: Stage) -> tuple[Sequence[JobLi
     """The jobs of a stage; of many an even sample, and whether these are all."""
     fan = next((fan for fan in run.fans if (fan.stage,) == stage.inside), None)
     count = (fan.total or fan.opened) if fan is not None else 0
-    places = _PLACES if count > _MOST_JOBS else 1
+    if count <= _MOST_JOBS:
+        page = await facts.get(f"/runs/{run.id}/jobs", JobPage, {"stage": stage.name, "limit": _MOST_JOBS})
+        return page.jobs, page.next is None
+    places = _PLACES_OF_ITEMS if stage.edge == "each" else _PLACES
+    limit = 1 if stage.edge == "each" else _MOST_JOBS // places
     jobs: list[JobLine] = []
-    is_whole = places == 1
     for place in range(places):
-        query = {"stage": stage.name, "limit": _MOST_JOBS // places}
-        if place:
-            query["after"] = f"{stage.name}:{count * place // places}"
+        after = f"{stage.name}:{(count - 1) * place // (places - 1)}"
+        query = {"stage": stage.name, "limit": limit, "after": after}
         page = await facts.get(f"/runs/{run.id}/jobs", JobPage, query)
         jobs += page.jobs
-        is_whole = is_whole and page.next is None
-    return jobs, is_whole
+    return jobs, False
 
 
 def _nodes(pipeline: Pipeline, rows: Sequence[Row]) -> list[NodeView]:

@@ -32,7 +32,7 @@ CHAIN = Pipeline(
 FANNED = Pipeline(
     name="fanned",
     description="",
-    stages=(a_stage("list"), a_stage("read", inside=("list",)), a_stage("sum")),
+    stages=(a_stage("list"), a_stage("read", edge="each", inside=("list",)), a_stage("sum")),
     arrows=(
         Arrow(source="list", target="read", kind="each"),
         Arrow(source="read", target="sum", kind="gather"),
@@ -98,6 +98,12 @@ def test_stages_have_their_state_and_the_way_that_was_taken(answers: Answers, ch
     assert graph.labels["fetch", "store", "next"].taken
 
 
+def test_stages_are_a_table_too(answers: Answers, chain: Run) -> None:
+    text = filled("run", draw(answers, chain, CHAIN))
+
+    assert re.search(r'<th scope="row">fetch</th><td>store \(next\)', text)
+
+
 def test_attempts_are_drawn_over_time_and_are_a_table_too(answers: Answers, chain: Run) -> None:
     text = filled("run", draw(answers, chain, CHAIN))
 
@@ -116,29 +122,29 @@ def test_one_attempt_and_the_true_scale_are_addresses(answers: Answers, chain: R
 
 
 def test_children_are_one_row_with_the_counts_of_all(answers: Answers) -> None:
-    def page(*jobs: dict[str, Any], more: str | None = None) -> tuple[int, Any]:
-        return 200, {"jobs": jobs, "next": more}
-
-    def children(first: int) -> list[dict[str, Any]]:
-        jobs = [a_job(f"c{index}", "done", index, index + 9) for index in range(first, first + 20)]
-        return [{**job, "stage": "read", "index": [first]} for job in jobs]
-
     jobs = "GET /runs/r1/jobs?stage"
+    opener = {"jobs": [a_job("list", "done", 100, 200)], "next": None}
     answers.given |= {
-        f"{jobs}=list&limit=100": page(a_job("list", "done", 100, 200)),
-        f"{jobs}=read&limit=20": page(*children(0), more="read:20"),
-        f"{jobs}=sum&limit=100": page(),
+        f"{jobs}=list&limit=100": (200, opener),
+        f"{jobs}=sum&limit=100": (200, {"jobs": [], "next": None}),
     }
-    for first in (2_000, 4_000, 6_000, 8_000):
-        answers.given[f"{jobs}=read&limit=20&after=read%3A{first}"] = page(*children(first), more="read:1")
-    fan = Fan(job="list", stage="list", state="closed", opened=10_000, total=10_000, done=7_310, lost=3)
+    for index in (0, 1249, 2499, 3749, 4999):
+        child = {**a_job(f"c{index}", "done", index, index + 9), "stage": "read", "index": [index]}
+        answers.given[f"{jobs}=read&limit=1&after=read%3A{index}"] = (
+            200,
+            {"jobs": [child], "next": "read:1"},
+        )
+    for index in (6249, 7499, 8749, 9999):
+        answers.given[f"{jobs}=read&limit=1&after=read%3A{index}"] = (200, {"jobs": [], "next": None})
+    fan = Fan(job="list", stage="list", state="closed", opened=10_000, total=10_000, done=5_310, lost=3)
 
     pictures = draw(answers, a_run(pipeline="fanned", fans=(fan,)), FANNED)
 
     text = filled("run", pictures)
-    assert "7,310/10,000" in text and "7,310 of 10,000" in text
-    assert "more than 100 jobs, 100 are drawn" in text
-    assert len(pictures.rows[1].spans) == 100 and pictures.rows[1].state == "failed"
+    assert "5,310/10,000" in text and "5,310 of 10,000" in text
+    assert "a sample is drawn" in text and "about 1,000 began in a second" in text
+    assert [rate.count for rate in pictures.rows[1].rates] == [1249, 1250, 1250, 1250, 314]
+    assert pictures.rows[1].state == "failed"
 
 
 def test_a_run_of_an_unknown_pipeline_has_what_its_jobs_show(answers: Answers) -> None:

@@ -21,7 +21,7 @@ def test_minutes_are_added_up_in_columns() -> None:
         Minute(at_ms=NOON_MS - 14 * MINUTE_MS, begun=6, done=6, wait_ms=3000, run_ms=2000),
     ]
 
-    charts = day_charts(minutes, [], NOON_MS - 1)
+    charts = day_charts(minutes, [], NOON_MS - 1, width=720)
 
     (column,) = charts.rate.columns
     assert column.counts == {"done": 8, "retried": 1, "failed": 1}
@@ -41,7 +41,7 @@ def test_the_most_that_waited_in_a_column_is_shown() -> None:
         ReadyAt(at_ms=NOON_MS - ago * MINUTE_MS, ready=number) for ago, number in ((1, 3), (2, 9), (4, 1))
     ]
 
-    charts = day_charts([], ready, NOON_MS - 1, hours=6)
+    charts = day_charts([], ready, NOON_MS - 1, hours=6, width=720)
 
     assert [row.waiting for row in charts.table] == [9]
     assert charts.waiting.lines["waiting"].line == "M716,107.2 L720,12.8"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.charts import Part, PartKind, Row, Scale, Span, run_chart
+from mousetrap.charts import Part, PartKind, Rate, Row, Scale, Span, run_chart
 
 NOON_MS = 1_796_040_000_000
 HOUR_MS = 3_600_000
@@ -90,6 +90,19 @@ def test_children_that_ran_alike_are_one_piece() -> None:
 
     assert [(strip.running, strip.share) for strip in lane.strips] == [(1, 0.5), (2, 1.0)]
     assert lane.strips[0].x + lane.strips[0].width == lane.strips[1].x
+
+
+def test_a_sample_is_drawn_by_how_many_began() -> None:
+    rates = (Rate(NOON_MS, NOON_MS + 1000, 100), Rate(NOON_MS + 1000, NOON_MS + 2000, 50))
+
+    (lane,) = run_chart([Row(name="b", stage="b", rates=rates)]).lanes
+
+    assert [(strip.per_second, strip.share) for strip in lane.strips] == [(100, 1.0), (50, 0.5)]
+    assert lane.strips[0].width == pytest.approx(lane.strips[1].width, abs=0.2)
+
+
+def test_less_than_a_second_is_not_folded() -> None:
+    assert run_chart([a_row("a-1", ("waited", 0, 900), ("ran", 900, 910))]).folds == ()
 
 
 def test_nothing_is_a_chart_too() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mousetrap.charts import Part, Span, rows_of
+from mousetrap.charts import Part, Rate, Span, rows_of
 from mousetrap.shapes import (
     Arrow,
     Attempt,
@@ -127,6 +127,21 @@ def test_children_are_one_row_with_their_counts() -> None:
     assert row.spans == (Span(310, 400), Span(320, 500, failed=True), Span(330, 700))
     assert (row.fan, row.counts, row.state) == (fan, {"done": 1, "failed": 1, "running": 1}, "failed")
     assert (last.stage, last.parts, last.state) == ("c", (), "")
+
+
+def test_a_sample_of_many_children_shows_how_fast_they_began() -> None:
+    fan = Fan(job="a", stage="a", state="closed", opened=1000, total=1000, done=700, lost=0)
+    found = ((0, 300), (249, 500), (499, 400), (749, None))
+    children = [
+        JobLine(id=str(index), stage="b", state=JobState.DONE, index=(index,), began_ms=began)
+        for index, began in found
+    ]
+    pipeline = a_pipeline("a", "b", arrows=(Arrow(source="a", target="b", kind="each"),))
+
+    _, row = rows_of(a_run(fans=(fan,)), children, pipeline, 900)
+
+    assert row.rates == (Rate(300, 500, 249), Rate(400, 900, 201))
+    assert (row.state, row.rates[0].per_second) == ("done", 1245)
 
 
 def test_stages_that_an_ended_run_did_not_come_to_have_no_row() -> None:
