@@ -1,6 +1,8 @@
 """Holds the input of a run while it is edited."""
 
+import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +17,9 @@ MOST_BYTES = 50_000
 #: The form's field with the whole input as JSON, and its buttons.
 _RAW, _ACT = "raw", "do"
 _AS_JSON, _AS_FIELDS = "as-json", "as-fields"
+
+#: The form's field that makes each form another one.
+ONCE = "once"
 
 Schema = Mapping[str, Any]
 
@@ -91,6 +96,16 @@ def sent(schema: Schema, form: Query) -> tuple[InputForm, bool]:
         return _as_json(edited), False
     refused = edited.fields.refused if edited.fields else {}
     return replace(edited, errors=refused), act == ""
+
+
+def new_once() -> str:
+    """What makes a new form another one."""
+    return secrets.token_hex(16)
+
+
+def once_key(form: Query, *filled_in: bytes) -> str:
+    """An idempotency key of the form and what is filled in: sent twice it starts one run, and changed another."""
+    return f"form-{hashlib.sha256(repr((form.one(ONCE), *filled_in)).encode()).hexdigest()}"
 
 
 def is_same(one: bytes, other: bytes) -> bool:

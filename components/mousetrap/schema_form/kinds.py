@@ -16,8 +16,8 @@ MOST_ALTERNATIVES = 50
 MOST_MEMBERS = 100
 #: Forms of texts of which none is empty.
 _NEVER_EMPTY = frozenset({"date-time", "date", "time", "duration", "uri", "email", "uuid", "decimal"})
-#: What a form's field cannot carry: browsers change these characters, in names all below a space.
-_CHANGED = re.compile("[\r\0\ud800-\udfff]")
+#: What a form's field cannot carry: browsers change some of these characters, and show none of them.
+_CHANGED = re.compile("[\0-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _CHANGED_IN_NAMES = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 _NUMBERS = ("integer", "number")
 

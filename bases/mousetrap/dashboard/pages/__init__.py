@@ -5,6 +5,7 @@ from mousetrap.dashboard.pages import (
     letter,
     operations,
     pipelines,
+    rerun,
     run,
     runs,
     runs_bulk,
@@ -21,6 +22,8 @@ ROUTES = (
     *letter.ROUTES,
     *operations.ROUTES,
     *pipelines.ROUTES,
+    *rerun.ROUTES,
+    *run.ROUTES,
     *start.ROUTES,
     *workers.ROUTES,
 )

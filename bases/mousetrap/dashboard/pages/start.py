@@ -1,7 +1,5 @@
 """Starts a run: a form made of the pipeline's contract."""
 
-import hashlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +9,23 @@ import msgspec
 
 from mousetrap.dashboard import commands
 from mousetrap.dashboard.facts import Facts, Problem, Refused, Reply
-from mousetrap.dashboard.input_form import MOST_BYTES, InputForm, as_text, on_one_line, sent, with_value
+from mousetrap.dashboard.input_form import (
+    MOST_BYTES,
+    ONCE,
+    InputForm,
+    as_text,
+    new_once,
+    on_one_line,
+    once_key,
+    sent,
+    with_value,
+)
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
 from mousetrap.shapes import Accepted, Pipeline, RunPage
 
 #: The options of a run: name of the field, of the query's parameter, of the command's option.
 _OPTIONS = (("delay", "--delay"), ("at", "--at"), ("expires_in", "--expires-in"))
 _KEY = "Idempotency-Key"
-#: The form's field that makes each form another one.
-_ONCE = "once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ def _page(
         input=edited,
         options={name: form.one(name) for name in ("delay", "at", "expires_in", "tags", "key")},
         errors=errors or {},
-        once=form.one(_ONCE) or secrets.token_hex(16),
+        once=form.one(ONCE) or new_once(),
         curl=line,
         command=command,
         given=given,
@@ -168,11 +174,7 @@ def _query(form: Query) -> dict[str, Any]:
 
 
 def _key(form: Query, body: bytes) -> str:
-    """The key of the form, or one of what it has in it: sent twice it starts one run, and changed another."""
-    digest = hashlib.sha256(
-        b"\0".join((form.one(_ONCE).encode(), body, repr(_query(form)).encode()))
-    ).hexdigest()
-    return form.one("key") or f"form-{digest}"
+    return form.one("key") or once_key(form, body, repr(_query(form)).encode())
 
 
 async def _pipeline(view: View, facts: Facts) -> Pipeline:

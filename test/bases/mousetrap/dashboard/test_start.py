@@ -5,16 +5,20 @@ import json
 import re
 import shlex
 import subprocess
-from html.parser import HTMLParser
 from typing import Annotated, Any
 
 import httpx
 import msgspec
 import pytest
 from msgspec import Meta
+from typer.main import get_command
 
+from mousetrap.cli.app import app
 from mousetrap.pipeline import schema
+from support.browser_form import sent_by
 from support.dashboard import Answers, Pages
+from support.hostile import HOSTILE as HOSTILE_TEXTS
+from support.hostile import check_harmless
 
 HOSTILE = "\"><script>alert(1)</script>' $(touch x) `y` \\ é\n--z"
 
@@ -58,54 +62,9 @@ LINE = {
 ACCEPTED = {"run_id": "r2", "url": "/runs/r2"}
 
 
-class Browser(HTMLParser):
-    """The names and texts that a browser sends for the form with this action."""
-
-    def __init__(self, page: str, action: str) -> None:
-        super().__init__()
-        self.action = action
-        self.pairs: list[tuple[str, str]] = []
-        self._is_in = False
-        self._text: list[str] | None = None
-        self._select: str | None = None
-        self._chosen: str | None = None
-        self._name = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self._is_in = given.get("action", "") == self.action
-        if not self._is_in:
-            return
-        if tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
-            self.pairs.append((given["name"], given.get("value", "on")))
-        elif tag == "textarea":
-            self._text, self._name = [], given["name"]
-        elif tag == "select":
-            self._select, self._chosen = given["name"], None
-        elif tag == "option" and (self._chosen is None or "selected" in given):
-            self._chosen = given["value"]
-
-    def handle_data(self, data: str) -> None:
-        if self._text is not None:
-            self._text.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "form":
-            self._is_in = False
-        elif tag == "textarea" and self._text is not None:
-            text = "".join(self._text).removeprefix("\n").replace("\n", "\r\n")
-            self.pairs.append((self._name, text))
-            self._text = None
-        elif tag == "select" and self._select is not None:
-            self.pairs.append((self._select, self._chosen or ""))
-            self._select = None
-
-
 def sent(response: httpx.Response, **changed: str) -> dict[str, str]:
     """What the form of the page sends, with some fields filled in otherwise; `do` is a button."""
-    pairs = dict(Browser(response.text, "/ui/pipelines/orders/start").pairs)
+    pairs = sent_by(response.text, "/ui/pipelines/orders/start")
     assert pairs.keys() >= {name for name in changed if name != "do"}, pairs
     return pairs | changed
 
@@ -267,6 +226,8 @@ def test_the_commands_are_the_same_request(pages: Pages, start: httpx.Response) 
     assert words[:5] == ["mousetrap", "run", "orders", "--at", "2030-01-01T00:00:00+01:00"]
     assert words[5:10] == ["--tag=-a", "--tag", "it's", "--key", "it's $1"]
     assert words[10] == "--input" and same_json(words[11].encode(), ORDER)
+    known_options = {name for each in get_command(app).commands["run"].params for name in each.opts}  # type: ignore[attr-defined]
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known_options
 
 
 def split(line: str) -> list[str]:
@@ -295,6 +256,20 @@ def test_an_input_that_is_too_large_is_not_filled_in(
 
     assert "too large to be filled in here" in response.text
     assert len(response.text) < 20_000
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_no_text_of_an_input_becomes_markup(
+    pages: Pages, answers: Answers, start: httpx.Response, text: str
+) -> None:
+    given = {**ORDER, "name": text, "regions": [text], "reply_to": text, "extra": {text: 1}}
+    answers.given["GET /runs/r1"] = (200, {**LINE, "input": given})
+
+    page = pages.get("/pipelines/orders/start")
+
+    check_harmless(page.text)
+    pages.post("/pipelines/orders/start", sent(page))
+    assert [json.loads(body) for _, body in posted(answers)] == [given]
 
 
 def test_a_pipeline_that_is_not_known_is_a_page_of_its_own(pages: Pages) -> None:

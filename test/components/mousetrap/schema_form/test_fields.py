@@ -290,7 +290,7 @@ def test_raw_json_is_sent_as_it_is_and_its_errors_have_a_place() -> None:
 
 
 def test_what_a_field_cannot_show_exactly_is_json() -> None:
-    for value in ("a\rb", "a\0b"):
+    for value in ("a\rb", "a\0b", "a\x1bb"):
         found = fields(schema(str), msgspec.json.encode(value))[""]
         assert isinstance(found, Raw)
     assert isinstance(fields(ORDER, b'{"name":"n","count":"three"}')["/count"], Raw)
