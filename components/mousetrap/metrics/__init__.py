@@ -4,7 +4,7 @@ from mousetrap.metrics.api_numbers import ApiNumbers, ClusterFacts
 from mousetrap.metrics.families import CONTENT_TYPE, Exposition
 from mousetrap.metrics.names import API, BUCKETS_S, OTHER, WORKER, Name
 from mousetrap.metrics.times import Times
-from mousetrap.metrics.worker_numbers import OUTCOMES, REASONS, WorkerFacts, WorkerNumbers, waited_s
+from mousetrap.metrics.worker_numbers import OUTCOMES, REASONS, WorkerFacts, WorkerNumbers
 
 __all__ = [
     "API",
@@ -21,5 +21,4 @@ __all__ = [
     "Times",
     "WorkerFacts",
     "WorkerNumbers",
-    "waited_s",
 ]

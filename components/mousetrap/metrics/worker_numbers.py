@@ -1,7 +1,6 @@
 """Counts what happens to a worker's jobs, for Prometheus."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from mousetrap.metrics.families import Labels, build_info, connected, histogram,
 from mousetrap.metrics.names import OTHER
 from mousetrap.metrics.times import Times
 from mousetrap.pipeline import Pipeline, Stage
-from mousetrap.telemetry import Observer
+from mousetrap.telemetry import Observer, waited_ms
 
 #: The reasons of dead letters. Another one is counted as `other`: a record of the store can hold any.
 REASONS = (
@@ -104,9 +103,9 @@ class WorkerNumbers(Observer):
         self._pipelines: dict[str, _PipelineNumbers] = {}
         self._published: dict[str, int] = {}
         self._letters: dict[Labels, int] = {}
-        #: When each handler that runs began, and its stage's numbers, by the job's id. One that is lost with its task stays until
-        #: its job comes again; there are as many as jobs run at once.
-        self._begun: dict[str, tuple[float, _StageNumbers]] = {}
+        #: The stage's numbers of each handler that runs, by the job's id. One that is lost with its task stays until its job comes
+        #: again; there are as many as jobs run at once.
+        self._begun: dict[str, _StageNumbers] = {}
         self._lag = Times()
 
     def declare(self, pipeline: Pipeline, stage: Stage) -> None:
@@ -118,18 +117,18 @@ class WorkerNumbers(Observer):
             self._published.setdefault(each.queue, 0)
         self._letters.update({(stage.queue, reason): 0 for reason in REASONS})
 
-    def started(self, job: Job, since_ms: int) -> None:
+    def started(self, job: Job, since_ms: int, now_s: float) -> None:
         """Its wait is over; its attempt runs."""
         if (stage := self._stages.get((job.pipeline, job.stage))) is None:
             return
-        self._begun[job.id] = self._clock(), stage
+        self._begun[job.id] = stage
         if since_ms:
-            stage.wait.add(waited_s(since_ms, self._now()))
+            stage.wait.add(waited_ms(job, since_ms, int(self._now() * 1000)) / 1000)
 
-    def ended(self, job: Job, outcome: Outcome) -> None:
+    def ended(self, job: Job, outcome: Outcome, ran_s: float) -> None:
         """Its handler's time is known."""
-        if (begun := self._begun.pop(job.id, None)) is not None:
-            begun[1].work.add(self._clock() - begun[0])
+        if (stage := self._begun.pop(job.id, None)) is not None:
+            stage.work.add(ran_s)
 
     def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
         """Counts the attempt, and a run that has ended with it."""
@@ -174,7 +173,7 @@ class WorkerNumbers(Observer):
         """The metrics of this moment."""
         stages, pipelines, facts = dict(self._stages), dict(self._pipelines), self._facts()
         outcomes = {(*at, word): count for at, it in stages.items() for word, count in it.outcomes.items()}
-        begun = [stage for _, stage in list(self._begun.values())]
+        begun = list(self._begun.values())
         running = {place: begun.count(stage) for place, stage in stages.items()}
         yield numbers(names.ATTEMPTS, outcomes)
         yield histogram(names.ATTEMPT_SECONDS, {place: it.work for place, it in stages.items()})
@@ -201,16 +200,6 @@ class WorkerNumbers(Observer):
         self._begun.pop(job.id, None)
         if (stage := self._stages.get((job.pipeline, job.stage))) is not None:
             stage.outcomes[word] += 1
-
-
-def waited_s(since_ms: int, now_s: float) -> float:
-    """Seconds for which a message has waited.
-
-    RabbitMQ notes whole seconds. To take those of both times is right in the mean: one alone would add half a second.
-    """
-    if since_ms % 1000 == 0:
-        now_s = math.floor(now_s)
-    return max(0.0, now_s - since_ms / 1000)
 
 
 def _outcome_word(outcome: Outcome) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from mousetrap.jobs import Done, Failure, Job, Outcome, RetryLater
-from mousetrap.telemetry import Observer
+from mousetrap.telemetry import Observer, waited_ms
 
 
 class Counts(msgspec.Struct):
@@ -25,14 +25,30 @@ class Counts(msgspec.Struct):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-#: The places in a stage's counts, as `Counts` has its fields.
-_BEGUN, _DONE, _FAILED, _RETRIED, _WAIT_MS, _RUN_MS = range(6)
+class _Tally:
+    """The same while it is counted, and whose it is."""
+
+    __slots__ = ("begun", "done", "failed", "pipeline", "retried", "run_s", "stage", "wait_ms")
+
+    def __init__(self, pipeline: str | None, stage: str | None) -> None:
+        self.pipeline, self.stage = pipeline, stage
+        self.begun = self.done = self.failed = self.retried = self.wait_ms = 0
+        self.run_s = 0.0
+
+    def counts(self) -> Counts:
+        return Counts(
+            self.begun, self.done, self.failed, self.retried, self.wait_ms, round(self.run_s * 1000)
+        )
+
+
+#: That of no stage.
+_NONE = _Tally(None, None)
 
 
 class StageCounts(Observer):
-    """Counts a worker's attempts, by stage too, and notes which messages come later; it asks no server.
+    """Counts a worker's attempts, by stage too, and notes which messages come later; it asks no server and, of jobs, no clock.
 
-    Each job comes here three times: the three take less than a microsecond, so they read one clock, and write to a list.
+    Each job comes here three times, and most after one of their stage, whose tally is at hand.
     """
 
     def __init__(
@@ -45,9 +61,9 @@ class StageCounts(Observer):
         self._done_before = 0
         self._now = now
         self._clock = clock
-        self._counts: dict[tuple[str, str], list[float]] = {}
-        #: When each attempt under way began, on `clock`.
-        self._began: dict[str, float] = {}
+        self._tallies: dict[tuple[str, str], _Tally] = {}
+        #: The one that was used last.
+        self._last = _NONE
         self._later: dict[str, dict[str, int]] = {}
         self._ahead_s = self._measured()
 
@@ -60,16 +76,20 @@ class StageCounts(Observer):
         """What was counted since the last time, by `pipeline.stage`."""
         self._ahead_s = self._measured()
         self._done_before += self._done_now()
-        counts, self._counts = self._counts, {}
-        return {f"{pipeline}.{stage}": Counts(*map(int, each)) for (pipeline, stage), each in counts.items()}
+        tallies, self._tallies, self._last = self._tallies, {}, _NONE
+        return {f"{it.pipeline}.{it.stage}": it.counts() for it in tallies.values()}
 
     def put_back(self, taken: Mapping[str, Counts]) -> None:
         """What was taken could not be recorded: the next who takes gets it."""
         for name, each in taken.items():
             pipeline, _, stage = name.partition(".")
-            counts = self._of((pipeline, stage))
-            for place, value in enumerate(msgspec.structs.astuple(each)):
-                counts[place] += value
+            tally = self._of(pipeline, stage)
+            tally.begun += each.begun
+            tally.done += each.done
+            tally.failed += each.failed
+            tally.retried += each.retried
+            tally.wait_ms += each.wait_ms
+            tally.run_s += each.run_ms / 1000
             self._done_before -= each.done
 
     def take_later(self) -> dict[str, dict[str, int]]:
@@ -77,38 +97,36 @@ class StageCounts(Observer):
         later, self._later = self._later, {}
         return later
 
-    def started(self, job: Job, since_ms: int) -> None:
+    def started(self, job: Job, since_ms: int, now_s: float) -> None:
         """The message has waited until now."""
-        now_s = self._began[job.id] = self._clock()
-        counts = self._counts.get((job.pipeline, job.stage)) or self._of((job.pipeline, job.stage))
-        counts[_BEGUN] += 1
-        if since_ms:
-            now_ms = int((now_s + self._ahead_s) * 1000)
-            # RabbitMQ notes whole seconds. To take those of both times is right in the mean: one alone would add half a second.
-            if not since_ms % 1000:
-                now_ms -= now_ms % 1000
-            if now_ms > since_ms:
-                counts[_WAIT_MS] += now_ms - since_ms
+        tally = self._last
+        if tally.stage != job.stage or tally.pipeline != job.pipeline:
+            tally = self._of(job.pipeline, job.stage)
+        tally.begun += 1
+        tally.wait_ms += waited_ms(job, since_ms, int((now_s + self._ahead_s) * 1000))
 
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        """The handler has run until now, unless it never began."""
-        if (began := self._began.pop(job.id, None)) is not None:
-            counts = self._counts.get((job.pipeline, job.stage)) or self._of((job.pipeline, job.stage))
-            counts[_RUN_MS] += (self._clock() - began) * 1000
+    def ended(self, job: Job, outcome: Outcome, ran_s: float) -> None:
+        """The handler has run so long."""
+        tally = self._last
+        if tally.stage != job.stage or tally.pipeline != job.pipeline:
+            tally = self._of(job.pipeline, job.stage)
+        tally.run_s += ran_s
 
     def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
         """Counts how the attempt ended."""
         if decision != "recorded":
             return
-        counts = self._counts.get((job.pipeline, job.stage)) or self._of((job.pipeline, job.stage))
+        tally = self._last
+        if tally.stage != job.stage or tally.pipeline != job.pipeline:
+            tally = self._of(job.pipeline, job.stage)
         if isinstance(outcome, Done) and outcome.instead_of is msgspec.UNSET:
-            counts[_DONE] += 1
+            tally.done += 1
         elif isinstance(outcome, RetryLater):
-            counts[_RETRIED] += 1
+            tally.retried += 1
             self.failed += outcome.counted
             self._note_later(self.queues.get((job.pipeline, job.stage), ""), job, outcome.after)
         else:
-            counts[_FAILED] += 1
+            tally.failed += 1
             self.failed += 1
 
     def refused(self, queue: str, failure: Failure) -> None:
@@ -119,24 +137,17 @@ class StageCounts(Observer):
         """Its message comes again later."""
         self._note_later(queue, job, seconds)
 
-    def lease_lost(self, job: Job) -> None:
-        """It is stopped, and does not end."""
-        self._began.pop(job.id, None)
-
-    def cancelled(self, job: Job) -> None:
-        """As above."""
-        self._began.pop(job.id, None)
-
     def _note_later(self, queue: str, job: Job, seconds: float) -> None:
         if queue:
             self._later.setdefault(queue, {})[job.id] = int((self._now() + seconds) * 1000)
 
     def _done_now(self) -> int:
-        return int(sum(counts[_DONE] for counts in list(self._counts.values())))
+        return sum(tally.done for tally in list(self._tallies.values()))
 
     def _measured(self) -> float:
         """How far the time of day is ahead of `clock`, in seconds: measured with each heartbeat, as it may be set."""
         return self._now() - self._clock()
 
-    def _of(self, stage: tuple[str, str]) -> list[float]:
-        return self._counts.setdefault(stage, [0, 0, 0, 0, 0, 0])
+    def _of(self, pipeline: str, stage: str) -> _Tally:
+        tally = self._last = self._tallies.get((pipeline, stage)) or _Tally(pipeline, stage)
+        return self._tallies.setdefault((pipeline, stage), tally)

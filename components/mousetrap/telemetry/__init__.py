@@ -9,7 +9,7 @@ from mousetrap.telemetry.attempt_facts import (
 )
 from mousetrap.telemetry.kept_line import KeptLine, LineKeeper
 from mousetrap.telemetry.logs import log_to_stderr
-from mousetrap.telemetry.observer import EventLog, Observer, Observers
+from mousetrap.telemetry.observer import EventLog, Observer, Observers, waited_ms
 from mousetrap.telemetry.outage_log import OutageLog
 from mousetrap.telemetry.printable import below, one_line, printable, printable_json
 from mousetrap.telemetry.version import version_of_program
@@ -32,4 +32,5 @@ __all__ = [
     "printable",
     "printable_json",
     "version_of_program",
+    "waited_ms",
 ]

@@ -28,9 +28,9 @@ NAMES = (*AttemptFacts.__struct_fields__, *TraceIds._fields)
 _current: ContextVar[AttemptFacts | tuple[Job, str] | None] = ContextVar("attempt", default=None)
 
 
-def belongs_to(attempt: AttemptFacts | tuple[Job, str] | None) -> None:
-    """From here on the running context is the attempt's: its facts; or a job and its worker, of which they are made once asked for."""
-    _current.set(attempt)
+#: From here on the running context is the attempt's: its facts; or a job and its worker, of which they are made once asked for. Each
+#: job comes here, so no function is around it.
+belongs_to = _current.set
 
 
 def current_attempt() -> AttemptFacts | None:

@@ -16,17 +16,14 @@ class Observer:
     All are called on the worker's event loop, between two steps of a job: they return at once and raise nothing.
     """
 
-    def claimed(self, job: Job, fence: int) -> None:
-        """The store granted the job to this worker."""
+    def started(self, job: Job, since_ms: int, now_s: float) -> None:
+        """The handler begins, at `now_s` on time.monotonic()'s clock.
 
-    def started(self, job: Job, since_ms: int) -> None:
-        """The handler begins. The message had waited since then, in milliseconds since 1970; 0 where that is unknown.
-
-        RabbitMQ notes whole seconds, which only a run's first attempt has more exactly.
+        Its message is in the queue since then, in milliseconds since 1970; 0 where that is unknown: see `waited_ms`.
         """
 
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        """The handler has ended, and was not stopped; its outcome is not recorded yet."""
+    def ended(self, job: Job, outcome: Outcome, ran_s: float) -> None:
+        """The handler has ended, and was not stopped; its outcome is not recorded yet. It has run so long, 0 if it never began."""
 
     def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
         """The store took the outcome: "recorded"; or dropped it: "stale", "over", "unlocked"."""
@@ -51,6 +48,21 @@ class Observer:
 
     def outage(self, job: Job, act: str, error: Exception) -> None:
         """Broker or store did not do `act` for the job, and it is not tried again."""
+
+
+def waited_ms(job: Job, since_ms: int, now_ms: int) -> int:
+    """How long the message of an attempt that begins now has waited; 0 where that is unknown.
+
+    RabbitMQ notes whole seconds. That of a run's first attempt is the one in which the run was accepted, unless it was delayed. Of
+    others whole seconds of both times are taken, which is right in the mean: of one alone, it would be half a second too much.
+    """
+    if not since_ms:
+        return 0
+    if job.parent is None and job.attempt == 1 and 0 <= job.accepted_ms - since_ms < 1000:
+        since_ms = job.accepted_ms
+    elif not since_ms % 1000:
+        now_ms -= now_ms % 1000
+    return now_ms - since_ms if now_ms > since_ms else 0
 
 
 #: The names of the events.

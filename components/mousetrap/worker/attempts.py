@@ -86,20 +86,11 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     alone: bool = False
     #: On time.monotonic()'s clock.
     began: float = 0.0
+    #: The same of its handler, unless that ended at once with others; 0 before it begins.
+    handler_began: float = 0.0
     running: bool = False
     lost: bool = False
     cancelled: bool = False
-
-    @property
-    def since_ms(self) -> int:
-        """When its message began to wait, in milliseconds since 1970; 0 where that is unknown.
-
-        RabbitMQ notes the second. That of a run's first attempt is the one in which the run was accepted, unless it was delayed.
-        """
-        job, since_ms = self.job, self.deliveries[0].since_ms
-        if job.parent is None and job.attempt == 1 and 0 <= job.accepted_ms - since_ms < 1000:
-            return job.accepted_ms
-        return since_ms
 
     @property
     def obsolete(self) -> bool:

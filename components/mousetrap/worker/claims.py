@@ -133,7 +133,6 @@ class Claims:
         attempt.claim = claim
         if isinstance(claim, Granted):
             attempt.fence = claim.fence
-            self._observer.claimed(attempt.job, claim.fence)
         elif isinstance(claim, Decided):
             attempt.goes_to(claim.outcome)
 
@@ -265,8 +264,8 @@ class Claims:
     def recorded(self, attempt: Attempt, outcome: Outcome, decision: Decision) -> Ending:
         """What follows from the store's reply."""
         fired = decision if isinstance(decision, Fired) else None
-        self._observer.recorded(attempt.job, outcome, "recorded" if isinstance(decision, Fired) else decision)
         taken = "recorded" if isinstance(decision, Fired) else decision
+        self._observer.recorded(attempt.job, outcome, taken)
         if (span := attempt.span) is not None:
             span.decided(outcome, taken)
         if taken != "recorded":

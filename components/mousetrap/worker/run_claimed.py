@@ -1,6 +1,7 @@
 """Runs a claimed job; a suspect runs alone."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -111,7 +112,8 @@ class ClaimedRunner:
             if attempt.span is not None:
                 attempt.span.handler_ended()
         if isinstance(outcome, Outcome):
-            self._observer.ended(job, outcome)
+            began = attempt.handler_began
+            self._observer.ended(job, outcome, time.monotonic() - began if began else 0.0)
         return outcome
 
     async def _through_gate(
@@ -158,7 +160,8 @@ class ClaimedRunner:
     async def _handled(self, attempt: Attempt, claim: Granted, handler: BoundHandler) -> Outcome:
         if attempt.suspended is not None and isinstance(handler, AsyncHandler):
             return await handler.until_ended(*attempt.suspended)
-        self._observer.started(attempt.job, attempt.since_ms)
+        attempt.handler_began = now_s = time.monotonic()
+        self._observer.started(attempt.job, attempt.deliveries[0].since_ms, now_s)
         job = attempt.whole_job or attempt.job
         if self._tracer is None:
             return await handler.run(job, fence=claim.fence, lock_fence=claim.lock_fence)

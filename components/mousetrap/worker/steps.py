@@ -72,13 +72,14 @@ class Steps:
             self.start()
 
     async def _step_line(self) -> Any:
-        task, until = self._task, time.monotonic() + _SLICE_S
+        task, now_s = self._task, time.monotonic()
         assert task is not None
+        until = now_s + _SLICE_S
         references = sys.getrefcount(task)
         while self._line:
             attempt = self._line.popleft()
             try:
-                waiting = self._step(attempt, task)
+                waiting = self._step(attempt, task, now_s)
             except Exception:  # noqa: BLE001  it must not cost those in line
                 # A defect of ours: alone it shows again, and the message comes back.
                 _log.exception("could not step a handler of stage %s", attempt.job.stage)
@@ -87,7 +88,8 @@ class Steps:
             if waiting is not None:
                 self._next()
                 return await waiting[0].go_on(waiting[1])
-            if task.cancelling() or sys.getrefcount(task) > references or time.monotonic() > until:
+            now_s = time.monotonic()
+            if task.cancelling() or sys.getrefcount(task) > references or now_s > until:
                 break
         self._next()
         return None
@@ -96,7 +98,9 @@ class Steps:
         self._task = None
         self.start()
 
-    def _step(self, attempt: Attempt, task: "asyncio.Task[Any]") -> tuple[AsyncCall, Suspended] | None:
+    def _step(
+        self, attempt: Attempt, task: "asyncio.Task[Any]", now_s: float
+    ) -> tuple[AsyncCall, Suspended] | None:
         job, handler, claim = attempt.job, attempt.handler, attempt.claim
         if attempt.alone:
             return None  # handed back meanwhile
@@ -105,14 +109,14 @@ class Steps:
             return None
         assert isinstance(handler, AsyncHandler)
         assert isinstance(claim, Granted)
-        self._observer.started(job, attempt.since_ms)
+        self._observer.started(job, attempt.deliveries[0].since_ms, now_s)
         fences = (claim.fence, claim.lock_fence)
         call = handler.call(job, fences) if self._tracer is None else self._traced_call(attempt, fences)
         if isinstance(call, AsyncCall):
             step = call.step(task)
             if isinstance(step, Suspended):
                 self._gate.running += 1
-                attempt.suspended = (call, task)
+                attempt.suspended, attempt.handler_began = (call, task), now_s
                 self._alone(attempt)
                 return call, step
             outcome = handler.ended_at_once(call, step)
@@ -120,7 +124,7 @@ class Steps:
             outcome = call
         if attempt.span is not None:
             attempt.span.handler_ended()
-        self._observer.ended(job, outcome)
+        self._observer.ended(job, outcome, time.monotonic() - now_s)
         self._ended(attempt, outcome)
         return None
 

@@ -51,8 +51,8 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(slots=True)
-class _Plan:
-    """What the decisions of one call share."""
+class Plan:
+    """The decisions of one call, and what they share."""
 
     call: Call
     worker: str
@@ -63,6 +63,11 @@ class _Plan:
     heads: dict[tuple[bytes, bool, str | None] | tuple[bytes, str | None], bytes] = field(
         default_factory=dict
     )
+    #: The decisions in their order, and whether all are plain ones that end no child's way.
+    planned: list[Planned] = field(default_factory=list)
+    is_usual: bool = True
+    #: The runs that complete with them, by pipeline, each with when it was accepted.
+    completing: defaultdict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Decisions:
@@ -75,13 +80,12 @@ class Decisions:
         self._ttl, self._ttl_text = ttl, str(ttl)
         self._keep = keep
 
-    def plan(self, call: Call, requests: Sequence[DecisionRequest], worker: str) -> list[Planned]:
+    def plan(self, call: Call, requests: Sequence[DecisionRequest], worker: str) -> Plan:
         """Puts the decisions into the call, and notifies those who wait for their runs."""
-        plan = _Plan(call, worker, self._sender.now_ms(), WayEnds(call))
-        planned = [self._first(plan, request) for request in requests]
+        plan = Plan(call, worker, self._sender.now_ms(), WayEnds(call))
+        plan.planned = [self._first(plan, request) for request in requests]
         plan.ends.close(plan.now_ms, self._ttl)
-        newest: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
-        changed = []
+        newest, changed = plan.completing, []
         for request in requests:
             job = request.job
             if _completes(request):
@@ -94,13 +98,15 @@ class Decisions:
             call.note_newest(pipeline, runs, self._ttl)
         call.publish(ENDS, [run_id for runs in newest.values() for _, run_id in runs])
         call.publish(CHANGES, changed)
-        return planned
+        return plan
 
-    async def judge(
-        self, planned: Sequence[Planned], replies: Sequence[Any], worker: str
-    ) -> list[Decision | MousetrapError]:
+    async def judge(self, plan: Plan, replies: Sequence[Any], worker: str) -> list[Decision | MousetrapError]:
         """The results of the decisions; those that the plain commands refused are judged by Lua."""
+        planned = plan.planned
         results: list[Any] = [self._result(it, replies) for it in planned]
+        if plan.is_usual and results.count("recorded") == len(results):
+            self._ended.completed(plan.completing)
+            return results
         if refused := [place for place, it in enumerate(results) if it is None]:
             call = Call()
             for place in refused:
@@ -118,20 +124,18 @@ class Decisions:
 
     def _note_ended(self, planned: Sequence[Planned], results: Sequence[Any]) -> None:
         """Only once it is on record: a run taken off before would be one that nothing leads to, if its decision were refused."""
-        completed = [
-            _listed(it.request.job)
-            for it, result in zip(planned, results, strict=True)
-            if (result == "recorded" and it.request.last and it.plain and it.end < 0) or result == _COMPLETED
-        ]
-        unsure = [
-            _listed(it.request.job)
-            for it, result in zip(planned, results, strict=True)
-            if (not it.plain or it.end >= 0) and result == "recorded" and _may_end(it.request)
-        ]
-        if completed or unsure:
-            self._ended.add(completed, unsure)
+        completed: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+        unsure = []
+        for it, result in zip(planned, results, strict=True):
+            is_usual, job = it.plain and it.end < 0, it.request.job
+            if result == _COMPLETED or (result == "recorded" and is_usual and it.request.last):
+                completed[job.pipeline].append((job.accepted_ms, job.run_id))
+            elif result == "recorded" and not is_usual and _may_end(it.request):
+                unsure.append(_listed(job))
+        self._ended.completed(completed)
+        self._ended.may_have_ended(unsure)
 
-    def _first(self, plan: _Plan, request: DecisionRequest) -> Planned:
+    def _first(self, plan: Plan, request: DecisionRequest) -> Planned:
         job, claim, outcome = request.job, request.claim.record, request.outcome
         is_plain = (
             isinstance(outcome, Done) and outcome.instead_of is msgspec.UNSET and not _is_parent(outcome)
@@ -155,15 +159,17 @@ class Decisions:
             place = call.add("FCALL", f"{LIBRARY.name}_decide", 1, key, claim, record, self._ttl)
         return Planned(request, place, plain=True, run=call.add("GETRANGE", run, "0", "0"))
 
-    def _by_lua(self, plan: _Plan, request: DecisionRequest) -> Planned:
+    def _by_lua(self, plan: Plan, request: DecisionRequest) -> Planned:
+        plan.is_usual = False
         transition = self._transition(request, plan.worker)
         return Planned(request, plan.call.add(*function_call(transition)), plain=False)
 
-    def _end(self, plan: _Plan, request: DecisionRequest) -> Planned:
+    def _end(self, plan: Plan, request: DecisionRequest) -> Planned:
         """The end of a child's way, which is counted with it."""
         job, of = request.job, (request.claim.record, request.next_stage)
         if not _OURS.fullmatch(job.id):  # which Lua finds out as well
             return self._by_lua(plan, request)
+        plan.is_usual = False
         if (head := plan.heads.get(of)) is None:
             head = plan.heads[of] = _head_of_end(*of, plan.now_ms)
         place, end = plan.ends.add(job, request.claim.record, head + self._verdict(request))

@@ -78,19 +78,29 @@ class EndedRuns:
     def __init__(self, sender: Sender, ttl: int) -> None:
         self._sender = sender
         self._ttl = ttl
-        #: Those that completed, and those that may have failed.
-        self._completed: list[Listed] = []
+        #: Those that completed, by pipeline, each with when it was accepted; and those that may have failed.
+        self._completed: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
         self._unsure: list[Listed] = []
+        self._count = 0
         self._soon: asyncio.TimerHandle | None = None
         self._working: set[asyncio.Task[None]] = set()
 
-    def add(self, completed: Sequence[Listed], unsure: Sequence[Listed] = ()) -> None:
-        """Notes runs whose end is on record, and those of which that may be so."""
-        self._completed += completed
-        self._unsure += unsure
-        if len(self._completed) + len(self._unsure) >= _MOST:
+    def completed(self, runs: Mapping[str, Sequence[tuple[int, str]]]) -> None:
+        """Notes runs whose completion is on record, by pipeline, each with when it was accepted."""
+        for pipeline, ended in runs.items():
+            self._completed[pipeline] += ended
+            self._noted(len(ended))
+
+    def may_have_ended(self, runs: Sequence[Listed]) -> None:
+        """Notes runs whose end may be on record."""
+        self._unsure += runs
+        self._noted(len(runs))
+
+    def _noted(self, count: int) -> None:
+        self._count += count
+        if self._count >= _MOST:
             self._begin()
-        elif self._soon is None and (completed or unsure):
+        elif self._soon is None and count:
             self._soon = asyncio.get_running_loop().call_later(_DELAY_S, self._begin)
 
     async def close(self) -> None:
@@ -103,13 +113,15 @@ class EndedRuns:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        if self._completed or self._unsure:
+        if self._count:
             working = asyncio.create_task(self._take_off(self._completed, self._unsure))
-            self._completed, self._unsure = [], []
+            self._completed, self._unsure, self._count = defaultdict(list), [], 0
             self._working.add(working)
             working.add_done_callback(self._working.discard)
 
-    async def _take_off(self, completed: Sequence[Listed], unsure: Sequence[Listed]) -> None:
+    async def _take_off(
+        self, completed: Mapping[str, Sequence[tuple[int, str]]], unsure: Sequence[Listed]
+    ) -> None:
         with suppress(MousetrapError):  # then a reader does
             if completed:
                 await self._sender.send(_removed(completed))
@@ -118,12 +130,15 @@ class EndedRuns:
                 await take_off(self._sender.send, named, self._sender.now_ms(), self._ttl)
 
 
-def _removed(runs: Iterable[Listed]) -> list[Command]:
-    """As `removals` has it, for runs of the usual path: each costs a text, and each list a key."""
-    members: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-    for run in runs:
-        members[run[0], run[1] // DAY_MS].append(member_of(run))
-    return _without({hint_key(open_list(name), day): found for (name, day), found in members.items()})
+def _removed(runs: Mapping[str, Sequence[tuple[int, str]]]) -> list[Command]:
+    """As `removals` has it, for runs of the usual path, by pipeline: each costs a text, and each list a key."""
+    members: dict[str, Sequence[str]] = {}
+    for pipeline, ended in runs.items():
+        of_day: defaultdict[int, list[str]] = defaultdict(list)
+        for accepted_ms, run_id in ended:
+            of_day[accepted_ms // DAY_MS].append(f"{accepted_ms:013d}:{run_id}")
+        members |= {hint_key(open_list(pipeline), day): found for day, found in of_day.items()}
+    return _without(members)
 
 
 async def _states(ask: Ask, named: Sequence[Open]) -> list[Any]:

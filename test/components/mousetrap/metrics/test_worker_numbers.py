@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater, first_job
-from mousetrap.metrics import OUTCOMES, REASONS, WORKER, Exposition, WorkerFacts, WorkerNumbers, waited_s
+from mousetrap.metrics import OUTCOMES, REASONS, WORKER, Exposition, WorkerFacts, WorkerNumbers
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.shapes import Failure
 
@@ -100,9 +100,9 @@ def test_a_run_is_counted_at_its_end(
 
 
 def test_a_wait_and_the_time_of_a_handler_are_in_their_buckets(counts: WorkerNumbers) -> None:
-    counts.started(JOB, 7_500)
+    counts.started(JOB, 7_500, 1.0)
     assert samples(counts)["mousetrap_attempts_running", "pair", "fetch"] == 1
-    counts.ended(JOB, DONE)
+    counts.ended(JOB, DONE, 1.0)
 
     found = samples(counts)
     assert found["mousetrap_attempts_running", "pair", "fetch"] == 0
@@ -116,8 +116,8 @@ def test_a_wait_and_the_time_of_a_handler_are_in_their_buckets(counts: WorkerNum
 
 
 def test_a_wait_that_is_not_known_or_of_a_clock_before_ours_is_no_long_one(counts: WorkerNumbers) -> None:
-    counts.started(JOB, 0)
-    counts.started(LAST, 11_001)
+    counts.started(JOB, 0, 1.0)
+    counts.started(LAST, 11_001, 1.0)
 
     found = samples(counts)
     assert found["mousetrap_queue_wait_seconds_count", "pair", "fetch"] == 0
@@ -125,8 +125,8 @@ def test_a_wait_that_is_not_known_or_of_a_clock_before_ours_is_no_long_one(count
 
 
 def test_an_attempt_that_is_stopped_runs_no_more(counts: WorkerNumbers) -> None:
-    counts.started(JOB, 0)
-    counts.started(LAST, 0)
+    counts.started(JOB, 0, 1.0)
+    counts.started(LAST, 0, 1.0)
     counts.lease_lost(JOB)
     counts.cancelled(LAST)
 
@@ -141,8 +141,8 @@ def test_names_that_were_never_declared_make_no_series(counts: WorkerNumbers) ->
     before = set(samples(counts))
     for each in range(100):
         strange = first_job(run_id="r", pipeline=f"p{each}", stage="fetch", payload=b"1", accepted_ms=1)
-        counts.started(strange, 1)
-        counts.ended(strange, DONE)
+        counts.started(strange, 1, 1.0)
+        counts.ended(strange, DONE, 1.0)
         counts.recorded(strange, GiveUp("contract", WHY), "recorded")
         counts.cancelled(strange)
         counts.published(strange, f"q{each}")
@@ -205,13 +205,3 @@ def test_every_metric_has_the_kind_and_the_labels_of_its_name(counts: WorkerNumb
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(name.labels)
             assert sample.name in name.series
-
-
-@pytest.mark.parametrize(
-    ("since_ms", "now_s", "waited"),
-    [(7_500, 10.0, 2.5), (7_000, 9.9, 2.0), (7_000, 7.9, 0.0), (7_001, 8.001, 1.0)],
-)
-def test_a_wait_that_the_broker_knows_in_whole_seconds_is_one(
-    since_ms: int, now_s: float, waited: float
-) -> None:
-    assert waited_s(since_ms, now_s) == pytest.approx(waited)

@@ -346,7 +346,7 @@ async def test_the_pipelines_of_delayed_runs_stay_noted_for_as_long_as_these_wai
 async def test_a_run_that_a_killed_worker_left_among_the_open_ones_is_taken_off_by_a_reader(
     single_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.run_store.packed.open_runs.EndedRuns.add", lambda *_: None)
+    monkeypatch.setattr("mousetrap.run_store.packed.open_runs.EndedRuns.completed", lambda *_: None)
     async with open_store(single_url, retention=3600) as store:
         story = Story(store)
         for run in ("a1", "b3"):
@@ -366,7 +366,7 @@ async def test_a_run_that_a_killed_worker_left_among_the_open_ones_is_taken_off_
 async def test_a_run_that_is_redriven_while_it_is_taken_off_stays_among_the_open_ones(
     single_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.run_store.packed.open_runs.EndedRuns.add", lambda *_: None)
+    monkeypatch.setattr("mousetrap.run_store.packed.open_runs.EndedRuns.may_have_ended", lambda *_: None)
     async with open_store(single_url, retention=3600) as store:
         story = Story(store)
         await story.take(("open", "a1", "sums", [], None, 0.0), None)

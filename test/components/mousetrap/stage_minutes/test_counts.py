@@ -33,9 +33,8 @@ def counting() -> tuple[StageCounts, Times]:
 
 def test_attempts_are_counted_with_how_long_they_waited_and_ran() -> None:
     counts, times = counting()
-    counts.started(a_job(), 1_000_050)
-    times.at += 0.5
-    counts.ended(a_job(), DONE)
+    counts.started(a_job(), 1_000_050, times.at)
+    counts.ended(a_job(), DONE, 0.5)
     counts.recorded(a_job(), DONE, "recorded")
 
     assert counts.take() == {"p.add": Counts(begun=1, done=1, wait_ms=200, run_ms=500)}
@@ -46,15 +45,15 @@ def test_a_wait_of_whole_seconds_is_right_in_the_mean() -> None:
     counts, times = counting()
     for quarter in range(4):  # published at a quarter of a second, begun at the same one a second later
         times.at = 2_000 + quarter / 4
-        counts.started(a_job(), 1_999_000)
+        counts.started(a_job(), 1_999_000, times.at)
 
     assert counts.take() == {"p.add": Counts(begun=4, wait_ms=4_000)}
 
 
 def test_a_clock_that_is_behind_and_a_time_that_is_unknown_count_as_no_wait() -> None:
-    counts, _ = counting()
-    counts.started(a_job(), 5_000_001)
-    counts.started(a_job(), 0)
+    counts, times = counting()
+    counts.started(a_job(), 5_000_001, times.at)
+    counts.started(a_job(), 0, times.at)
 
     assert counts.take() == {"p.add": Counts(begun=2)}
 
@@ -72,12 +71,27 @@ def test_each_end_is_counted_once_and_what_was_not_recorded_never() -> None:
 def test_an_attempt_that_is_stopped_has_no_end() -> None:
     counts, times = counting()
     for stopped in (counts.lease_lost, counts.cancelled):
-        counts.started(a_job(), 0)
-        times.at += 5
+        counts.started(a_job(), 0, times.at)
         stopped(a_job())
-        counts.ended(a_job(), DONE)  # as of a job that is given up before its handler begins
 
     assert counts.take() == {"p.add": Counts(begun=2)}
+
+
+def test_each_stage_and_each_pipeline_has_counts_of_its_own() -> None:
+    counts, _ = counting()
+    other = msgspec.structs.replace(a_job(), pipeline="q")
+    for job in (a_job(), a_job("double"), other, a_job(), other):
+        counts.ended(job, DONE, 0.25)
+        counts.recorded(job, DONE, "recorded")
+
+    assert counts.take() == {
+        "p.add": Counts(done=2, run_ms=500),
+        "p.double": Counts(done=1, run_ms=250),
+        "q.add": Counts(done=2, run_ms=500),
+    }
+    counts.recorded(other, DONE, "recorded")
+    assert counts.take() == {"q.add": Counts(done=1)}
+    assert counts.done == 6
 
 
 def test_what_comes_later_is_noted_with_its_due_time() -> None:
@@ -93,8 +107,8 @@ def test_what_comes_later_is_noted_with_its_due_time() -> None:
 
 
 def test_counts_that_could_not_be_sent_are_taken_once_more() -> None:
-    counts, _ = counting()
-    counts.started(a_job(), 0)
+    counts, times = counting()
+    counts.started(a_job(), 0, times.at)
     taken = counts.take()
     counts.recorded(a_job(), DONE, "recorded")
 

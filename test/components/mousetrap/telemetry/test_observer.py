@@ -6,21 +6,21 @@ import msgspec
 import pytest
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater, first_job
-from mousetrap.telemetry import EventLog, Observer, Observers
+from mousetrap.telemetry import EventLog, Observer, Observers, waited_ms
 
 JOB = first_job(run_id="r", pipeline="p", stage="add", payload=b"1", accepted_ms=5)
 WHY = Failure(kind="ValueError", text="no")
 DONE = Done(msgspec.Raw(b"2"))
 
 
-class Claimed(Observer):
-    """Notes claims alone."""
+class Published(Observer):
+    """Notes what is published alone."""
 
     def __init__(self) -> None:
-        self.fences: list[int] = []
+        self.queues: list[str] = []
 
-    def claimed(self, job: Job, fence: int) -> None:
-        self.fences.append(fence)
+    def published(self, job: Job, queue: str) -> None:
+        self.queues.append(queue)
 
 
 def test_a_child_s_line_names_which_one_it_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -35,13 +35,36 @@ def test_a_child_s_line_names_which_one_it_is(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_each_observer_gets_the_events_that_it_overrides(count: int) -> None:
-    noting = [Claimed() for _ in range(count)]
+    noting = [Published() for _ in range(count)]
     observers = Observers(EventLog(), *noting)
 
-    observers.claimed(JOB, 7)
-    observers.started(JOB, 0)
+    observers.published(JOB, "adds")
+    observers.started(JOB, 0, 1.0)
 
-    assert [each.fences for each in noting] == [[7]] * count
+    assert [each.queues for each in noting] == [["adds"]] * count
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "now_ms", "waited"),
+    [
+        (7_500, 10_000, 2_500),
+        (7_000, 9_900, 2_000),  # whole seconds of both, as RabbitMQ notes no others
+        (7_000, 7_900, 0),
+        (7_001, 8_001, 1_000),
+        (9_000, 8_000, 0),  # another's clock is ahead
+        (0, 8_000, 0),  # it is unknown
+    ],
+)
+def test_how_long_a_message_waited_follows_from_when_it_came(since_ms: int, now_ms: int, waited: int) -> None:
+    assert waited_ms(JOB, since_ms, now_ms) == waited
+
+
+def test_a_run_s_first_attempt_has_waited_since_its_run_was_accepted() -> None:
+    job = msgspec.structs.replace(JOB, accepted_ms=7_400)
+
+    assert waited_ms(job, 7_000, 9_900) == 2_500
+    assert waited_ms(job, 8_000, 9_900) == 1_000  # it was delayed
+    assert waited_ms(job.again(), 7_000, 9_900) == 2_000
 
 
 @pytest.mark.parametrize(
