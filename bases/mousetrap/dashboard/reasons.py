@@ -18,14 +18,21 @@ _LINKS = {
     "run_id": "run",
     "holder_run": "run",
 }
-#: Where the page is on which to do what a command of an advice shows; the longest beginning counts.
+#: By the beginning of an advised command: the page that shows the same, and what that is called.
 _PAGES = (
-    ("mousetrap dead show", "/dead"),
-    ("mousetrap workers", "/workers"),
-    ("mousetrap queues", "/queues"),
-    ("mousetrap doctor", "/about"),
+    ("mousetrap dead show", "/dead", "Dead letters"),
+    ("mousetrap workers", "/workers", "Workers"),
+    ("mousetrap worker ", "/workers", "Workers"),
+    ("mousetrap queues", "/queues", "Queues"),
+    ("mousetrap doctor", "/about", "About"),
 )
-_OF_RUN = {"show": "", "logs": "?tab=logs", "jobs": "?tab=jobs", "rerun": "/rerun"}
+#: The same for a command that names a run.
+_OF_RUN = {
+    "show": ("", "That run"),
+    "logs": ("?tab=logs", "Its log lines"),
+    "jobs": ("?tab=jobs", "Its jobs"),
+    "rerun": ("/rerun", "Re-run it"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +47,12 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to do, as a command, and the page for it; both can be empty."""
+    """What to do: a command, what is to know beside it, and the page that shows the same; each can be empty."""
 
-    command: str
-    more: str
-    page: str
+    command: str = ""
+    more: str = ""
+    page: str = ""
+    page_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +100,15 @@ def _inner(value: Any) -> tuple[Fact, ...]:
 def advice(text: str) -> Advice:
     """The command at its beginning, what follows it, and the page on which the same can be done."""
     if not text.startswith("mousetrap "):
-        return Advice("", text, "")
+        return Advice(more=text)
     command, _, more = text.partition(", ")
-    return Advice(command, more, _page(command))
+    return Advice(command, more, *_page(command))
 
 
-def _page(command: str) -> str:
+def _page(command: str) -> tuple[str, str]:
     words = command.split()
     if len(words) == 3 and words[1] in _OF_RUN:
-        return f"/runs/{quote(words[2], safe='')}{_OF_RUN[words[1]]}"
-    return next((page for beginning, page in _PAGES if command.startswith(beginning)), "")
+        rest, name = _OF_RUN[words[1]]
+        return f"/runs/{quote(words[2], safe='')}{rest}", name
+    found = ((page, name) for beginning, page, name in _PAGES if command.startswith(beginning))
+    return next(found, ("", ""))

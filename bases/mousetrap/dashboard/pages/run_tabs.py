@@ -17,7 +17,7 @@ from mousetrap.shapes import Event, JobLine, JobPage, LogLine, LogPage
 #: Events of one page, and characters of all its tracebacks: a page stays below 100 kB.
 _EVENTS, _TRACEBACKS = 100, 20_000
 #: Log lines of one page. The API keeps a thousand of a run, so that one answer has all.
-_LINES, _KEPT_LINES = 200, 1_000
+_LINES, _KEPT_LINES = 100, 1_000
 #: Jobs of one page.
 _JOBS = 50
 #: Characters of an output or of a yielded value in a row.
