@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -49,6 +50,12 @@ def create_dashboard(host: Host) -> ASGIApp:
     return _Dashboard(host)
 
 
+@cache
+def _templates(static_version: str) -> Templates:
+    """Compiled once a process: that takes a tenth of a second, and a test makes many dashboards."""
+    return Templates(static_version)
+
+
 class _Dashboard:
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -56,7 +63,7 @@ class _Dashboard:
         self._sign_in = SignIn(host.visitors, self._alone)
         self._kept = LastKnown()
         static = StaticFiles()
-        self._templates = Templates(static.version)
+        self._templates = _templates(static.version)
         self._shows: dict[str, Show] = {each.path: each.show for each in ROUTES if each.show}
         self._hub = Hub(self._look, self._fill)
         routes: list[BaseRoute] = [
