@@ -45,7 +45,17 @@ class Templates:
             "when": words.when,
         }
         # Macros are globals: a block that is filled alone does not run the imports at its template's head.
-        for name in ("parts", "ask", "tree", "draw", "run_parts", "letter_parts", "operation_parts", "form"):
+        for name in (
+            "parts",
+            "ask",
+            "tree",
+            "draw",
+            "form",
+            "run_parts",
+            "letter_parts",
+            "operation_parts",
+            "worker_parts",
+        ):
             self._env.globals[name] = self._env.get_template(f"{name}.html").module
 
     def alone(self, template: str, **values: Any) -> str:

@@ -4,7 +4,9 @@ from mousetrap.dashboard.pages import (
     dead,
     letter,
     operations,
+    overview,
     pipelines,
+    queues,
     rerun,
     run,
     runs,
@@ -15,15 +17,16 @@ from mousetrap.dashboard.pages import (
 
 #: In the order in which addresses are matched.
 ROUTES = (
-    *runs.ROUTES,
-    *runs_bulk.ROUTES,
-    *run.ROUTES,
     *dead.ROUTES,
     *letter.ROUTES,
     *operations.ROUTES,
+    *overview.ROUTES,
     *pipelines.ROUTES,
+    *queues.ROUTES,
     *rerun.ROUTES,
     *run.ROUTES,
+    *runs.ROUTES,
+    *runs_bulk.ROUTES,
     *start.ROUTES,
     *workers.ROUTES,
 )

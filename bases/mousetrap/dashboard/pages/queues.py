@@ -1,0 +1,114 @@
+"""Shows the queues, and a day of each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mousetrap.charts import DayCharts, Sparkline, day_charts, sparkline
+from mousetrap.dashboard.facts import Facts
+from mousetrap.dashboard.last_hour import last_hour
+from mousetrap.dashboard.queue_story import mean_run_s, story
+from mousetrap.dashboard.view import Page, PageRoute, View
+from mousetrap.shapes import Cluster, Queue, QueueMinutes, Worker
+
+#: Queues of one page, and workers of the page of one.
+_QUEUES, _WORKERS = 40, 25
+_HOURS = (24, 6, 1)
+#: How the list can be ordered, the greatest first.
+_ORDERS: Mapping[str, Callable[[Queue], Any]] = {
+    "name": lambda it: 0,
+    "waiting": lambda it: -it.ready,
+    "oldest": lambda it: -it.oldest_seconds,
+    "dead": lambda it: -it.dead,
+    "workers": lambda it: it.workers,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A queue in the list."""
+
+    queue: Queue
+    spark: Sparkline
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """What the list shows."""
+
+    lines: tuple[Line, ...]
+    #: Part of a name, and the order; what is before this page, and how many there are in all.
+    name: str
+    order: str
+    start: int
+    count: int
+    most: int = _QUEUES
+    orders: tuple[str, ...] = tuple(_ORDERS)
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """What the page of one shows."""
+
+    queue: Queue
+    charts: DayCharts
+    hours: int
+    story: tuple[str, ...]
+    #: The mean of the last minutes.
+    run_s: float | None
+    workers: tuple[Worker, ...]
+    #: Workers that have no room.
+    more: int
+    choices: tuple[int, ...] = _HOURS
+
+
+async def show_all(view: View, facts: Facts) -> Page:
+    """The queues that the address selects, one page of them."""
+    name, order = view.query.one("name"), view.query.one("order")
+    order = order if order in _ORDERS else "name"
+    every = [it for it in await facts.get("/queues", list[Queue]) if name.lower() in it.name.lower()]
+    every.sort(key=lambda it: (_ORDERS[order](it), it.name))
+    start = _start(view.query.one("start"))
+    cluster = await facts.get("/cluster", Cluster)
+    shown = tuple(Line(it, _spark(it, cluster, view.now_ms)) for it in every[start : start + _QUEUES])
+    data = Queues(shown, name, order, start, len(every))
+    return Page("Queues", "queues.html", data, ("list",), part="queues")
+
+
+async def show(view: View, facts: Facts) -> Page:
+    """One queue with its charts."""
+    path = f"/queues/{view.names['queue']}"
+    queue = await facts.get(path, Queue)
+    asked = view.query.one("hours")
+    hours = int(asked) if asked in map(str, _HOURS) else _HOURS[0]
+    found = await facts.get(f"{path}/minutes", QueueMinutes, {"hours": hours})
+    minutes = sorted((it for stage in found.stages for it in stage.minutes), key=lambda it: it.at_ms)
+    workers = [it for it in await facts.get("/workers", list[Worker]) if queue.name in it.queues]
+    workers.sort(key=lambda it: (it.state == "stale", it.name))
+    data = One(
+        queue=queue,
+        charts=day_charts(minutes, found.ready, view.now_ms, hours),
+        hours=hours,
+        story=story(queue, minutes),
+        run_s=mean_run_s(minutes),
+        workers=tuple(workers[:_WORKERS]),
+        more=max(0, len(workers) - _WORKERS),
+    )
+    return Page(f"Queue {queue.name}", "queue.html", data, ("now", "day", "served"), part="queues")
+
+
+def _start(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+
+
+def _spark(queue: Queue, cluster: Cluster, now_ms: int) -> Sparkline:
+    """What its stages ended in a minute; two minutes are one point, for a page has many of these."""
+    minutes = [it for load in cluster.stages if load.queue == queue.name for it in load.minutes]
+    counts = last_hour(minutes, now_ms)
+    return sparkline([(one + other) / 2 for one, other in zip(counts[::2], counts[1::2], strict=True)])
+
+
+ROUTES = (
+    PageRoute("/queues", show_all),
+    PageRoute("/queues/{queue}", show),
+)

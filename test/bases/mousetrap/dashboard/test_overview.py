@@ -1,0 +1,193 @@
+"""Checks the overview: what needs a person, the last hour."""
+
+import time
+from typing import Any
+
+import pytest
+
+from support.dashboard import Answers, Pages
+from support.dashboard_ops import KIND, RUN, cluster, groups, letter_line, load, queue, worker
+from support.hostile import HOSTILE, check_harmless
+
+AWAY = {
+    "status": 503,
+    "title": "The broker is away",
+    "detail": "broker at h:1 cannot be used",
+    "away": ["broker"],
+}
+LINE = {
+    "id": RUN,
+    "pipeline": "orders",
+    "state": "failed",
+    "stage": "price",
+    "accepted_ms": 1,
+    "updated_ms": 2,
+}
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def minute(ago: int, **counts: int) -> dict[str, Any]:
+    return {"at_ms": (now_ms() // 60_000 - ago) * 60_000, **counts}
+
+
+@pytest.fixture
+def answered(answers: Answers) -> Answers:
+    answers.given |= {
+        "GET /cluster": (200, cluster(load())),
+        "GET /queues": (200, [queue()]),
+        "GET /workers": (200, [worker()]),
+        "GET /runs": (200, {"runs": [LINE], "next": None}),
+        "GET /dead/groups": (200, groups()),
+        "GET /pipelines": (200, [{"name": "orders", "description": "", "stages": []}]),
+    }
+    return answers
+
+
+def test_where_all_is_well_the_page_shows_that(pages: Pages, answered: Answers) -> None:
+    text = pages.get("/").text
+
+    assert "Nothing needs you" in text
+    assert f'href="/ui/runs/{RUN}"' in text
+    assert not [line for line, _, _ in answered.asked if line == "GET /dead/groups"], (
+        "no letter, no look at letters"
+    )
+
+
+def test_what_needs_someone_is_in_order(pages: Pages, answered: Answers) -> None:
+    stages = (
+        load(),
+        load(stage="orders.ship", queue="ships", workers=0, minutes=[minute(1, retried=9, done=1)]),
+    )
+    answered.given |= {
+        "GET /cluster": (200, cluster(*stages, dead=37)),
+        "GET /queues": (
+            200,
+            [
+                queue(name="idle", workers=0, ready=0),
+                queue(oldest_seconds=360),
+                queue(name="ships", workers=0, ready=1_204, oldest_seconds=400),
+            ],
+        ),
+        "GET /workers": (200, [worker(), worker(name="w2", state="stale", silent=180, running=2)]),
+        "GET /dead/groups": (200, groups(letter_line())),
+    }
+
+    text = pages.get("/").text
+
+    wanted = (
+        "No worker serves ships: 1,204 jobs wait, the oldest for 6.67 min.",
+        "37 dead letters in prices, VendorAway: the vendor answers 503",
+        "9 of 10 attempts of orders.ship failed in the last 10 minutes.",
+        "w2 is silent; it ran 2 jobs.",
+        "The oldest of 12 jobs in prices waits for up to 6 min.",
+        "Nothing waits in idle, and no worker serves it.",
+    )
+    places = [text.index(each) for each in wanted]
+    assert places == sorted(places)
+    assert f'href="/ui/dead?queue=prices&amp;reason=max-retries&amp;error={KIND}"' in text
+
+
+def test_of_many_alike_some_are_shown_and_the_rest_is_counted(pages: Pages, answered: Answers) -> None:
+    answered.given["GET /queues"] = (200, [queue(name=f"q{index}", workers=0) for index in range(200)])
+
+    text = pages.get("/").text
+
+    assert text.count("No worker serves q") == 5
+    assert "195 more queues without a worker" in text
+
+
+def test_a_pipeline_shows_its_last_hour(pages: Pages, answered: Answers) -> None:
+    minutes = [
+        minute(50, done=5, run_ms=5_000),
+        minute(2, done=600, failed=10, run_ms=60_000),
+        minute(1, done=100),
+    ]
+    answered.given["GET /cluster"] = (200, cluster(load(minutes=minutes)))
+
+    text = pages.get("/").text
+
+    assert "142/min" in text
+    assert "at most 610 in a minute" in text
+    assert 'href="/ui/dead?queue=prices&amp;stage=price&amp;since=1h">10<' in text
+
+
+def test_stages_are_in_the_order_of_their_pipeline_and_the_quiet_ones_are_names(
+    pages: Pages, answered: Answers
+) -> None:
+    stages = [load(stage=f"orders.{name}") for name in ("ask", "price", "ship")]
+    quiet = load(stage="papers.read", waiting=0, running=0)
+    named = [{"name": "orders", "stages": [{"name": name} for name in ("ship", "price", "ask")]}]
+    answered.given |= {"GET /cluster": (200, cluster(*stages, quiet)), "GET /pipelines": (200, named)}
+
+    text = pages.get("/").text
+
+    assert text.index(">ship</a>") < text.index(">price</a>") < text.index(">ask</a>")
+    assert 'Quiet: <a href="/ui/pipelines/papers">papers</a>' in text
+
+
+def test_while_the_broker_is_away_the_rest_is_shown(pages: Pages, answered: Answers) -> None:
+    answered.given |= {f"GET {path}": (503, AWAY) for path in ("/cluster", "/queues", "/dead/groups")}
+
+    response = pages.get("/")
+
+    assert response.status_code == 200
+    assert "The broker is away" in response.text
+    assert f'href="/ui/runs/{RUN}"' in response.text
+    assert "Nothing needs you" not in response.text
+
+
+def test_where_nothing_ran_yet_three_commands_lead_on(pages: Pages, answered: Answers) -> None:
+    answered.given["GET /runs"] = (200, {"runs": [], "next": None})
+
+    text = pages.get("/").text
+
+    assert "mousetrap worker TARGET" in text and "mousetrap run orders" in text and "mousetrap doctor" in text
+    assert 'href="/ui/pipelines/orders/start"' in text
+
+    answered.given["GET /pipelines"] = (200, [])
+    assert "mousetrap run PIPELINE" in pages.get("/").text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_harmless(pages: Pages, answered: Answers, text: str) -> None:
+    names = ("queue", "reason", "error_kind", "error", "worker", "stage")
+    failure = {"kind": text, "text": text}
+    answered.given |= {
+        "GET /cluster": (200, cluster(load(stage=text, queue=text, workers=0), dead=1)),
+        "GET /queues": (200, [queue(name=text, workers=0), queue(name=text, oldest_seconds=99)]),
+        "GET /workers": (200, [worker(name=text, state="stale")]),
+        "GET /runs": (
+            200,
+            {"runs": [{**LINE, "pipeline": text, "stage": text, "failure": failure}], "next": None},
+        ),
+        "GET /dead/groups": (200, groups(letter_line(**dict.fromkeys(names, text)))),
+    }
+
+    check_harmless(pages.get("/").text)
+
+
+def test_with_200_queues_and_500_workers_the_page_is_below_100_kb(pages: Pages, answered: Answers) -> None:
+    minutes = [minute(ago, done=ago * 7 % 50, failed=1, run_ms=900) for ago in range(60)]
+    names = [f"a-queue-with-a-rather-long-name-{index}" for index in range(200)]
+    loads = [
+        load(stage=f"pipeline-{index // 4}.stage-{index}", queue=it, minutes=minutes)
+        for index, it in enumerate(names)
+    ]
+    letters = [letter_line(queue=it, error="é" * 500) for it in names]
+    answered.given |= {
+        "GET /cluster": (200, cluster(*loads, dead=9)),
+        "GET /queues": (
+            200,
+            [queue(name=it, workers=index % 2, oldest_seconds=99) for index, it in enumerate(names)],
+        ),
+        "GET /workers": (200, [worker(name=f"w{index}", state="stale") for index in range(500)]),
+        "GET /dead/groups": (200, groups(*letters)),
+    }
+
+    response = pages.get("/")
+
+    assert len(response.content) < 100_000
+    assert "40 more pipelines" in response.text
