@@ -124,6 +124,11 @@ def _shown(pipeline: Pipeline) -> shapes.Pipeline:
             skips=it.on_failure == "skip",
             skips_after=it.on_failure == "skip_after",
             inside=tuple(level.opener for level in pipeline.levels(it)),
+            attempts=it.retry.attempts,
+            timeout=it.timeout,
+            soft_timeout=it.soft_timeout,
+            lock=it.lock.name if it.lock else None,
+            lock_by=it.lock.by if it.lock else None,
             input=schema(it.input),
             output=schema(it.output),
         )

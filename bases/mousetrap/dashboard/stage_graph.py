@@ -8,9 +8,9 @@ from mousetrap.charts import Sparkline
 from mousetrap.graph_layout import Edge, Layout, Node, lay_out
 from mousetrap.shapes import Arrow, Pipeline, Stage
 
-#: About what a letter takes in the fonts of the style sheet.
+#: About what a letter takes in the fonts of the style sheet. A box has room for usual counts, so that none moves when these grow.
 _LETTER, _SMALL_LETTER, _ICON = 9.0, 7.2, 15.0
-_LEAST_WIDTH, _MOST_WIDTH, _SIDES = 132.0, 236.0, 24.0
+_LEAST_WIDTH, _MOST_WIDTH, _SIDES = 160.0, 236.0, 24.0
 _HEIGHT, _SPARK_HEIGHT = 66.0, 20.0
 #: Stages of a pipeline that is drawn for wide and for narrow pages.
 _MOST_TWICE = 24

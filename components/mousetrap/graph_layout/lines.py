@@ -58,8 +58,9 @@ def _line(way: Way, depths: Depths, leave: float, enter: float) -> Line:
     for place in range(len(way.slots) - 1):
         here = depths.layers[way.slots[place].layer][1]
         there = depths.layers[way.slots[place + 1].layer][0]
-        # Straight through what is left of the layer; the box of its own node is not that deep everywhere.
-        pieces.append(f"L{_point(depths.turn(here, across[place]))}")
+        # Straight through the layer, or what is left of it beside the node's own box.
+        if here > begin or place:
+            pieces.append(f"L{_point(depths.turn(here, across[place]))}")
         pieces.append(_bend(depths.turn, (here, across[place]), (there, across[place + 1])))
     pieces.append(f"L{_point(depths.turn(end - _HEAD / 2, enter))}")
     gap_begin, gap_end = depths.layers[source.layer][1], depths.layers[source.layer + 1][0]

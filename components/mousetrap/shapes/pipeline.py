@@ -33,6 +33,14 @@ class Stage:
     skips_after: bool = False
     #: The stages whose fan-outs and forks its jobs are in, the outermost first: there may be many jobs of it in one run.
     inside: tuple[str, ...] = ()
+    #: Attempts at one job, the first one among them; null for no limit.
+    attempts: int | None = None
+    #: Seconds that one attempt may take, and after which its handler is asked to end by itself; null for no limit.
+    timeout: float | None = None
+    soft_timeout: float | None = None
+    #: What its jobs hold while they run, and the field of their input whose value selects one lock of several.
+    lock: str | None = None
+    lock_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ async def run_pictures(view: View, facts: Facts, run: Run, pipeline: Pipeline | 
     jobs, is_whole = await _jobs(facts, run, pipeline)
     rows = rows_of(run, jobs, pipeline, view.now_ms)
     is_true, only = view.query.one("scale") == "true", view.query.one("only")
-    graph = stage_graph(pipeline, _nodes(pipeline, rows), _flows(pipeline, rows)) if pipeline else None
+    graph = stage_graph(pipeline, _nodes(run, pipeline, rows), _flows(pipeline, rows)) if pipeline else None
     is_stacked = graph is None or graph.right.width > _WIDE_GRAPH
     wide, narrow = (
         run_chart(rows, "true" if is_true else "folded", only, width, narrow=width == _NARROW)
@@ -92,13 +92,14 @@ async def _jobs_of(facts: Facts, run: Run, stage: Stage) -> tuple[Sequence[JobLi
     return jobs, False
 
 
-def _nodes(pipeline: Pipeline, rows: Sequence[Row]) -> list[NodeView]:
+def _nodes(run: Run, pipeline: Pipeline, rows: Sequence[Row]) -> list[NodeView]:
     by_stage: dict[str, list[Row]] = {}
     for row in rows:
         by_stage.setdefault(row.stage, []).append(row)
     return [
         NodeView(
             stage.name,
+            href=url("runs", run.id, tab="jobs", stage=stage.name),
             note=_note(by_stage.get(stage.name, [])),
             state=_state(by_stage.get(stage.name, [])),
             counts=tuple(_counts(by_stage.get(stage.name, []))),

@@ -89,6 +89,13 @@
     if (event.target.id) all(`[data-clears="${CSS.escape(event.target.id)}"]`).forEach((it) => { it.checked = false; });
   });
 
+  // A stage that is pointed at in one picture of a run is marked in the other.
+  document.addEventListener("mouseover", (event) => {
+    const at = event.target.closest("[data-stage]");
+    const name = at ? at.dataset.stage : null;
+    all("[data-stage]").forEach((it) => it.classList.toggle("same", it.dataset.stage === name));
+  });
+
   // Rows are walked by keys; the one that is at is marked.
   const walk = (step) => {
     const rows = all(".rows tbody tr");

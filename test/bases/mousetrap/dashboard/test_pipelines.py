@@ -32,7 +32,16 @@ PAPERS = {
     "stages": [
         a_stage("list"),
         a_stage("read", after=["list"], edge="each", inside=["list"]),
-        a_stage("sum", after=["read"], edge="gather", need=0.95),
+        a_stage(
+            "sum",
+            after=["read"],
+            edge="gather",
+            need=0.95,
+            attempts=5,
+            timeout=60,
+            lock="site",
+            lock_by="url",
+        ),
     ],
     "arrows": [
         {"source": "list", "target": "read", "kind": "each"},
@@ -102,6 +111,7 @@ def test_the_stages_say_what_they_follow_and_need(pages: Pages) -> None:
 
     assert "each item of list" in text
     assert "all items of read, 95 % of the jobs must be done" in text
+    assert "5 attempts, 1 min each, lock <code>site</code> by url" in text
 
 
 def test_a_large_pipeline_is_drawn_without_minutes(pages: Pages, answers: Answers) -> None:

@@ -96,6 +96,7 @@ def test_stages_have_their_state_and_the_way_that_was_taken(answers: Answers, ch
     fetch, store = graph.nodes.values()
     assert (fetch.state, fetch.note, store.state) == ("completed", "1 s", "running")
     assert graph.labels["fetch", "store", "next"].taken
+    assert fetch.href == "/ui/runs/r1?tab=jobs&stage=fetch"
 
 
 def test_stages_are_a_table_too(answers: Answers, chain: Run) -> None:

@@ -125,7 +125,7 @@ def test_a_chain_is_a_straight_line() -> None:
 
     assert len({box.y for box in layout.boxes}) == 1
     assert [box.x for box in layout.boxes] == [6, 186, 366]
-    assert layout.lines[0].path == "M106,26 L106,26 C146,26 146,26 186,26 L182.5,26"
+    assert layout.lines[0].path == "M106,26 C146,26 146,26 186,26 L182.5,26"
 
 
 def test_a_chain_leads_down_on_a_narrow_page() -> None:
