@@ -19,7 +19,7 @@ from mousetrap.api.errors import problem_of
 from mousetrap.api.problems import Problem, document
 from mousetrap.api.routes import Route
 from mousetrap.api.services import Services
-from mousetrap.api_keys import Caller, Scope
+from mousetrap.api_keys import SIGNED_IN, Caller, Scope
 from mousetrap.jobs import StoreUnreachable
 
 _RANDOM_BYTES = 32
@@ -120,6 +120,9 @@ class Visitors:
 
     def note_refusal(self, request: Request, kind: str) -> None:
         """Puts on record that a request was refused."""
+        visitor: Caller | None = request.scope.get(SIGNED_IN)
+        if visitor is not None and (visitor.id or self.without_keys):
+            request.scope[CALLER] = visitor.id or "loopback"
         note_refusal(request, kind)
 
     @property

@@ -22,7 +22,7 @@ from mousetrap.dashboard.pages import ROUTES
 from mousetrap.dashboard.render import BANNER, Templates
 from mousetrap.dashboard.sign_in import PATH, SignIn
 from mousetrap.dashboard.static_files import StaticFiles
-from mousetrap.dashboard.view import Act, File, Page, Show, View
+from mousetrap.dashboard.view import Act, File, Page, PageRoute, Show, View
 from mousetrap.dashboard.words import BASE
 
 #: No script, style, picture or request but our own; no frame around it.
@@ -70,9 +70,13 @@ class _Dashboard:
             Route(f"/static/{static.version}/{{name:path}}", static.serve),
             *self._sign_in.routes(),
             Route("/theme", self._set_theme, methods=["POST"]),
-            *(Route(f"/live{each.path}", self._stream(each.path, each.show)) for each in ROUTES if each.show),
-            *(Route(each.path, self._page(each.path, each.show)) for each in ROUTES if each.show),
-            *(Route(each.path, self._action(each.act), methods=["POST"]) for each in ROUTES if each.act),
+            *(Route(f"/live{each.path}", self._stream(each)) for each in ROUTES if each.show),
+            *(Route(each.path, self._page(each, each.show)) for each in ROUTES if each.show),
+            *(
+                Route(each.path, self._action(each, each.act), methods=["POST"])
+                for each in ROUTES
+                if each.act
+            ),
             *(Route(each.path, self._file(each.file)) for each in ROUTES if each.file),
         ]
         self._app = Starlette(
@@ -111,11 +115,12 @@ class _Dashboard:
             return StreamingResponse(iter([self._signed_out(request)]), media_type=_STREAM)
         return self._sign_in.first(request)
 
-    def _page(self, path: str, show: Show) -> Any:
+    def _page(self, route: PageRoute, show: Show) -> Any:
         async def serve(request: Request) -> Response:
-            view = view_of(request, path)
+            view = view_of(request, route.path)
             facts = self._facts(view)
             try:
+                self._check_scope(request, view, route)
                 page = await show(view, facts)
             except Refused as refused:
                 page = _error(refused.problem)
@@ -135,11 +140,12 @@ class _Dashboard:
 
         return serve
 
-    def _action(self, act: Act) -> Any:
+    def _action(self, route: PageRoute, act: Act) -> Any:
         async def serve(request: Request) -> Response:
             view = view_of(request)
             facts = self._facts(view)
             try:
+                self._check_scope(request, view, route)
                 done = await act(view, await read_form(request), facts)
             except Refused as refused:
                 done = _error(refused.problem)
@@ -159,9 +165,10 @@ class _Dashboard:
 
         return serve
 
-    def _stream(self, path: str, show: Show) -> Any:
+    def _stream(self, route: PageRoute) -> Any:
         async def serve(request: Request) -> Response:
-            view = view_of(request, path)
+            view = view_of(request, route.path)
+            self._check_scope(request, view, route)
             if not self._host.has_room():
                 return Response("too many pages are open", 503, {"Retry-After": "10"})
 
@@ -179,6 +186,16 @@ class _Dashboard:
             return StreamingResponse(parts(), media_type=_STREAM)
 
         return serve
+
+    def _check_scope(self, request: Request, view: View, route: PageRoute) -> None:
+        """Raises Refused for who may not send the form of this page. The API would refuse it too, after it was filled in."""
+        if route.act is None or view.may(route.needs):
+            return
+        kind = "scope-missing"
+        self._host.visitors.note_refusal(request, kind)
+        detail = f"the key {view.visitor.id} lacks the scope {route.needs}: sign in with one that has it"
+        title = "The key does not allow this"
+        raise Refused(Problem(status=403, title=title, detail=detail, type=f"urn:mousetrap:problem:{kind}"))
 
     def _signed_out(self, request: Request) -> str:
         """The last part of a stream whose visitor is signed out."""

@@ -122,5 +122,7 @@ class PageRoute:
     path: str
     show: Show | None = None
     act: Act | None = None
+    #: The scope that its form needs; without it the page of a form is none for this visitor.
+    needs: str = "operate"
     #: In place of a page.
     file: Callable[[View], File] | None = None

@@ -202,4 +202,4 @@ def _path(view: View) -> str:
     return f"/pipelines/{quote(view.names['pipeline'], safe='')}"
 
 
-ROUTES = (PageRoute("/pipelines/{pipeline}/start", show, start),)
+ROUTES = (PageRoute("/pipelines/{pipeline}/start", show, start, needs="run"),)
