@@ -1,6 +1,6 @@
 """Draws runs and minutes as numbers for a picture."""
 
-from mousetrap.charts.axis import Tick, clock_ticks, number_ticks
+from mousetrap.charts.axis import Tick, clock_ticks, duration_ticks, number_ticks
 from mousetrap.charts.day import Column, DayCharts, DayRow, LineChart, StackChart, day_charts
 from mousetrap.charts.run_chart import Bar, Fold, Lane, RunChart, Scale, Strip, run_chart
 from mousetrap.charts.run_rows import Part, PartKind, Rate, Row, Span, rows_of
@@ -27,6 +27,7 @@ __all__ = [
     "Tick",
     "clock_ticks",
     "day_charts",
+    "duration_ticks",
     "number_ticks",
     "rows_of",
     "run_chart",

@@ -13,6 +13,8 @@ _STEPS_MS = (
     *(hours * 3_600_000 for hours in (1, 2, 3, 6, 12, 24, 48, 168, 720, 8760)),
 )
 _SECOND_MS, _DAY_MS = 1000, 86_400_000
+#: What durations are written in, in seconds.
+_UNITS_S = (86_400, 3_600, 60, 1, 0.001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,12 @@ def number_ticks(most: float, count: int = 2) -> tuple[float, ...]:
     size = 10.0 ** floor(log10(rough))
     step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= rough * 0.999_999)
     return tuple(round(step * index, 9) for index in range(ceil(most / step * 0.999_999) + 1))
+
+
+def duration_ticks(most_s: float) -> tuple[float, ...]:
+    """The same for seconds: round in the unit that they are written in, as 10 min."""
+    unit = next((unit for unit in _UNITS_S if most_s >= unit), _UNITS_S[-1])
+    return tuple(value * unit for value in number_ticks(most_s / unit))
 
 
 def _clock(at_ms: int, step: int) -> str:

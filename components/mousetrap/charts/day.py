@@ -1,9 +1,9 @@
 """Draws what a stage did in a day: waiting, rate, durations."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mousetrap.charts.axis import Tick, clock_ticks, number_ticks
+from mousetrap.charts.axis import Tick, clock_ticks, duration_ticks, number_ticks
 from mousetrap.charts.sparkline import Sparkline, sparkline
 from mousetrap.shapes import Minute, ReadyAt
 
@@ -110,13 +110,15 @@ def day_charts(
     axis = _axis(now_ms, hours, each, width)
     sums, most = _sums(minutes, axis), _most_ready(ready, axis)
     places = range(axis.count)
-    waiting = _lines({"waiting": [most.get(place) for place in places]}, axis)
+    waiting = _lines({"waiting": [most.get(place) for place in places]}, axis, number_ticks)
     durations = {
         "wait": [_wait_s(sums.get(place)) for place in places],
         "run": [_run_s(sums.get(place)) for place in places],
     }
     table = _table(minutes, ready, _axis(now_ms, hours, _TABLE_MINUTES[hours], width))
-    return DayCharts(hours, each, waiting, _stack(sums, axis, each), _lines(durations, axis), table)
+    return DayCharts(
+        hours, each, waiting, _stack(sums, axis, each), _lines(durations, axis, duration_ticks), table
+    )
 
 
 def _axis(now_ms: int, hours: int, minutes: int, width: float) -> _Axis:
@@ -176,9 +178,11 @@ def _table(minutes: Iterable[Minute], ready: Iterable[ReadyAt], axis: _Axis) -> 
     )
 
 
-def _lines(values: Mapping[str, Sequence[float | None]], axis: _Axis) -> LineChart:
+def _lines(
+    values: Mapping[str, Sequence[float | None]], axis: _Axis, find: Callable[[float], tuple[float, ...]]
+) -> LineChart:
     top = max((value for line in values.values() for value in line if value is not None), default=0.0)
-    ticks = number_ticks(top)
+    ticks = find(top)
     lines = {name: sparkline(line, axis.width, axis.height, ticks[-1]) for name, line in values.items()}
     return LineChart(axis.width, axis.height, lines, axis.times(), _values(ticks, axis.height))
 

@@ -17,7 +17,7 @@ _FOLD_SHARE, _FOLD_MS = 0.05, 1000
 _FOLD_WIDTH, _MOST_FOLDS, _FOLD_BESIDE = 44.0, 6, 52.0
 #: Between two ticks, as wide as the longest text of one.
 _TICK_WIDTH = 92.0
-_LABEL_WIDTH, _NOTE_WIDTH, _LANE, _BAR, _AXIS = 150.0, 120.0, 26.0, 16.0, 24.0
+_LABEL_WIDTH, _NOTE_WIDTH, _LANE, _BAR, _AXIS = 150.0, 134.0, 26.0, 16.0, 24.0
 #: On a narrow page labels stand above the bars.
 _LABEL_ABOVE = 18.0
 #: What is too short to see is drawn this wide.

@@ -14,7 +14,7 @@ from mousetrap.shapes import JobLine, JobPage, Pipeline, Run, Stage
 #: fan-out, whose counts are known, one at each of so many.
 _MOST_JOBS, _PLACES, _PLACES_OF_ITEMS = 100, 5, 9
 #: A chart beside the graph, and one below a wide graph.
-_BESIDE, _BELOW, _NARROW, _WIDE_GRAPH = 600.0, 960.0, 370.0, 620.0
+_BESIDE, _BELOW, _NARROW, _WIDE_GRAPH = 600.0, 960.0, 370.0, 660.0
 #: The states of jobs as icons have them.
 _ICONS = {
     "done": "completed",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mousetrap.charts import clock_ticks, number_ticks
+from mousetrap.charts import clock_ticks, duration_ticks, number_ticks
 
 TEN_MS = 1_796_032_800_000  # 2026-11-30 10:00 UTC
 
@@ -50,3 +50,17 @@ def test_numbers_reach_the_greatest_in_few_steps(most: float) -> None:
 )
 def test_numbers_are_round(most: float, ticks: tuple[float, ...]) -> None:
     assert number_ticks(most) == ticks
+
+
+@pytest.mark.parametrize(
+    ("most_s", "ticks"),
+    [
+        (0, (0, 0.001)),
+        (0.3, (0, 0.2, 0.4)),
+        (7, (0, 5, 10)),
+        (900, (0, 600, 1200)),
+        (9000, (0, 7200, 14_400)),
+    ],
+)
+def test_durations_are_round_in_their_unit(most_s: float, ticks: tuple[float, ...]) -> None:
+    assert duration_ticks(most_s) == pytest.approx(ticks)
