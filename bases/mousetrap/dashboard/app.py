@@ -22,7 +22,7 @@ from mousetrap.dashboard.pages import ROUTES
 from mousetrap.dashboard.render import BANNER, Templates
 from mousetrap.dashboard.sign_in import PATH, SignIn
 from mousetrap.dashboard.static_files import StaticFiles
-from mousetrap.dashboard.view import Act, File, Page, PageRoute, Show, View
+from mousetrap.dashboard.view import Act, Elsewhere, File, Page, PageRoute, Show, View
 from mousetrap.dashboard.words import BASE
 
 #: No script, style, picture or request but our own; no frame around it.
@@ -122,6 +122,8 @@ class _Dashboard:
             try:
                 self._check_scope(request, view, route)
                 page = await show(view, facts)
+            except Elsewhere as elsewhere:
+                return RedirectResponse(elsewhere.to, 303)
             except Refused as refused:
                 page = _error(refused.problem)
             return self._respond(request, view, facts, page)

@@ -99,6 +99,14 @@ class Done:
     notice: str = ""
 
 
+class Elsewhere(Exception):
+    """What is asked for has a page of its own, at this address."""
+
+    def __init__(self, to: str) -> None:
+        super().__init__(to)
+        self.to = to
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """An answer of the API that the browser keeps as a file."""
@@ -109,7 +117,7 @@ class File:
     query: Mapping[str, Any]
 
 
-#: Reads facts and answers with a page. It changes nothing.
+#: Reads facts and answers with a page, or raises Elsewhere. It changes nothing.
 Show = Callable[[View, Facts], Awaitable[Page]]
 #: Carries out what a form asks for; a page with errors at their fields where that was not possible.
 Act = Callable[[View, Query, Facts], Awaitable[Done | Page]]

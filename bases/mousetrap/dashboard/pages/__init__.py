@@ -1,6 +1,7 @@
 """Lists the pages, each with its address."""
 
 from mousetrap.dashboard.pages import (
+    audit,
     dead,
     letter,
     operations,
@@ -11,12 +12,14 @@ from mousetrap.dashboard.pages import (
     run,
     runs,
     runs_bulk,
+    search,
     start,
     workers,
 )
 
 #: In the order in which addresses are matched.
 ROUTES = (
+    *audit.ROUTES,
     *dead.ROUTES,
     *letter.ROUTES,
     *operations.ROUTES,
@@ -27,6 +30,7 @@ ROUTES = (
     *run.ROUTES,
     *runs.ROUTES,
     *runs_bulk.ROUTES,
+    *search.ROUTES,
     *start.ROUTES,
     *workers.ROUTES,
 )
