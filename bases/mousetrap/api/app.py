@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from mousetrap.api import (
+    about,
     batch,
     cluster,
     dead,
@@ -79,6 +80,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.access = Access(settings)
+    app.state.server = about.Server.starting(settings)
     app.state.stopping = asyncio.Event()
     app.state.watchers = room_for_watchers(settings.api_max_connections)
     app.state.batches = batch.room_for_batches()
@@ -100,6 +102,7 @@ def create_app(
         trail,
         waiting,
         health,
+        about,
         docs,
     ):
         app.include_router(part.router)

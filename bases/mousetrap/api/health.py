@@ -35,7 +35,7 @@ async def check_live() -> Health:
 @router.get("/ready", responses=refusals(Kind.NOT_READY))
 async def check_ready(services: WithServices) -> Health:
     """Succeeds when broker and store answer; else it names the one that does not. Needs no key."""
-    errors = await asyncio.gather(_failure(services.queue.check), _failure(services.store.check))
+    errors = await asyncio.gather(failure_of(services.queue.check), failure_of(services.store.check))
     absent = {part: why for part, why in zip(("broker", "store"), errors, strict=True) if why is not None}
     if absent:
         raise absence(Kind.NOT_READY, f"waiting for: {', '.join(map(_shown, absent.items()))}", *absent)
@@ -48,7 +48,7 @@ def _shown(absent: tuple[str, Exception]) -> str:
     return f"{part} (it is full)" if isinstance(why, StoreFull) else part
 
 
-async def _failure(check: Callable[[], Awaitable[None]]) -> Exception | None:
+async def failure_of(check: Callable[[], Awaitable[None]]) -> Exception | None:
     """The error of a check; None where it succeeds."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):

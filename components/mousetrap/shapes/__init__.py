@@ -1,5 +1,6 @@
 """The shapes that store, API and client share."""
 
+from mousetrap.shapes.about import About, SettingShown, StoreUsed, Used
 from mousetrap.shapes.audit import AuditEntry, AuditPage
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.failure import Failure, FailureLine
@@ -45,6 +46,7 @@ from mousetrap.shapes.worker import BEAT_S, Beat, Doing, Worker, WorkerState
 __all__ = [
     "BEAT_S",
     "ENDS",
+    "About",
     "Accepted",
     "Arrow",
     "Attempt",
@@ -91,9 +93,12 @@ __all__ = [
     "RunLine",
     "RunPage",
     "RunState",
+    "SettingShown",
     "Stage",
     "StageLoad",
     "StageMinutes",
+    "StoreUsed",
+    "Used",
     "Waiting",
     "WaitsFor",
     "Worker",

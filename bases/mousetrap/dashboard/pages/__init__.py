@@ -1,6 +1,7 @@
 """Lists the pages, each with its address."""
 
 from mousetrap.dashboard.pages import (
+    about,
     audit,
     dead,
     letter,
@@ -19,6 +20,7 @@ from mousetrap.dashboard.pages import (
 
 #: In the order in which addresses are matched.
 ROUTES = (
+    *about.ROUTES,
     *audit.ROUTES,
     *dead.ROUTES,
     *letter.ROUTES,
