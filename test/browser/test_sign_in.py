@@ -81,7 +81,7 @@ def test_another_site_leads_to_pages_and_sends_none_of_its_forms(
     for form in ("#theme", "#out"):
         tab.goto("http://other.example/")
         tab.locator(form).click()
-        expect(tab.get_by_role("heading", level=1)).to_have_text("The form is of another site")
+        expect(tab.get_by_role("heading", level=1)).to_have_text("This came from another site")
     tab.goto("http://other.example/")
     tab.get_by_role("link", name="look").click()
 

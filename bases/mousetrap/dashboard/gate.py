@@ -29,7 +29,7 @@ class Gate:
     async def visitor(self, request: Request) -> Caller:
         """Who visits: `NO_ONE` for who has to sign in first. Raises Refused for a form of another page, or without keys of another machine."""
         try:
-            check_form(request)
+            check_site(request)
             if self._visitors.without_keys:
                 self._visitors.check_machine(request)
                 return _ANYONE
@@ -54,21 +54,24 @@ class Gate:
             return True
 
 
-def check_form(request: Request) -> None:
-    """Raises Refused for a request that may change something and that a page of another site made.
+def check_site(request: Request) -> None:
+    """Raises Refused for what a page of another site made, but for a link that was followed.
 
     Browsers name the site in Sec-Fetch-Site, but only to https and to this machine; all of them send Origin with a form.
     """
+    headers = request.headers
+    site = headers.get(_SITE)
+    ours = f"{request.scope['scheme']}://{headers.get('host', '')}"
     if request.method in _SAFE:
-        return
-    site = request.headers.get(_SITE)
-    ours = f"{request.scope['scheme']}://{request.headers.get('host', '')}"
-    if site != "same-origin" if site is not None else request.headers.get("origin") != ours:
+        is_foreign = came_from_elsewhere(request) and headers.get("sec-fetch-mode") != "navigate"
+    else:
+        is_foreign = site != "same-origin" if site is not None else headers.get("origin") != ours
+    if is_foreign:
         raise Refused(
             Problem(
                 status=403,
-                title="The form is of another site",
-                detail=f"only a page of {ours} may send this form. If this is one, a proxy in between has to keep the Host "
+                title="This came from another site",
+                detail=f"only a page of {ours} may send this. If this is one, a proxy in between has to keep the Host "
                 "header, and MOUSETRAP_TRUSTED_PROXIES to name it. Scripts call the HTTP interface, with a key.",
                 type="urn:mousetrap:problem:foreign-origin",
             )

@@ -20,6 +20,8 @@ RUN, RUN_ENTRY = new_key("starter", ["run"], bytes(range(1, 33)))
 _, REPLACED = new_key("ops", ["read", "run", "operate"], bytes(range(2, 34)))
 ENTRIES = f"{READ_ENTRY}\n{OPS_ENTRY}\n{RUN_ENTRY}"
 PROXY = {"trusted_proxies": "127.0.0.1"}
+#: What a browser sends where a link of another site was followed.
+FOLLOWED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
 HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
 
 Serve = Callable[..., httpx.Client]
@@ -263,7 +265,7 @@ def test_only_a_form_of_our_own_pages_is_taken(
     for path, form in (("/ui/sign-in", {"key": OPS}), ("/ui/theme", {"theme": "dark"})):
         answer = api.post(path, data=form, headers={**headers, **session})
         assert answer.status_code == status, path
-        assert ("The form is of another site" in answer.text) is (status == 403)
+        assert ("This came from another site" in answer.text) is (status == 403)
         assert status == 303 or "set-cookie" not in answer.headers
     assert sum(record.name == "mousetrap.audit" for record in caplog.records) == 2 * (status == 403)
 
@@ -272,7 +274,7 @@ def test_a_link_of_another_site_leads_to_the_page_by_a_step_of_our_own(serve: Se
     """A browser leaves the cookie out of a request that another site's page made."""
     api = serve(api_keys=ENTRIES)
 
-    step = api.get("/ui/workers?a=1", headers={"Sec-Fetch-Site": "cross-site"})
+    step = api.get("/ui/workers?a=1", headers=FOLLOWED)
 
     assert step.status_code == 200
     assert 'http-equiv="refresh"' in step.text
@@ -280,11 +282,21 @@ def test_a_link_of_another_site_leads_to_the_page_by_a_step_of_our_own(serve: Se
     assert api.get("/ui/workers?a=1", headers=OWN_FORM).status_code == 303
 
 
+@pytest.mark.parametrize("path", ["/ui/workers", "/ui/live/workers", "/ui/sign-in"])
+def test_no_other_site_embeds_a_page_or_holds_its_stream_open(serve: Serve, path: str) -> None:
+    api = serve()
+
+    for site in ("cross-site", "same-site"):
+        answer = api.get(path, headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors"})
+        assert answer.status_code == 403
+        assert "This came from another site" in answer.text
+
+
 def test_without_keys_this_machine_signs_in_nowhere(serve: Serve) -> None:
     api = serve()
 
     assert api.get("/ui/workers").status_code == 200
-    assert api.get("/ui/workers", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200  # a link
+    assert api.get("/ui/workers", headers=FOLLOWED).status_code == 200
     assert api.get("/ui/sign-in").headers["location"] == "/ui/"
     assert sign_in(api, "").headers["location"] == "/ui/workers"
     assert "Sign out" not in api.get("/ui/workers").text
