@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Generator
 from contextvars import Context as ContextVars
 from functools import partial
 from types import coroutine
-from typing import Any
+from typing import Any, final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from mousetrap.handlers.calling import Raised, Returned
 from mousetrap.jobs import Job
 
 
+@final
 class Suspended(msgspec.Struct, frozen=True):
     """A handler waits for something."""
 

@@ -132,9 +132,13 @@ class Claims:
         """Notes the store's reply."""
         attempt.claim = claim
         if isinstance(claim, Granted):
-            attempt.fence = claim.fence
+            self.granted(attempt, claim)
         elif isinstance(claim, Decided):
             attempt.goes_to(claim.outcome)
+
+    def granted(self, attempt: Attempt, claim: Granted) -> None:
+        """Notes that the attempt has its job."""
+        attempt.claim, attempt.fence = claim, claim.fence
 
     def exchange(self, take: Callable[[Replies, Replies], None]) -> Exchange:
         """Claims and records the outcomes of jobs that go on together; `take` gets the replies."""
@@ -263,8 +267,7 @@ class Claims:
 
     def recorded(self, attempt: Attempt, outcome: Outcome, decision: Decision) -> Ending:
         """What follows from the store's reply."""
-        fired = decision if isinstance(decision, Fired) else None
-        taken = "recorded" if isinstance(decision, Fired) else decision
+        fired, taken = (None, decision) if isinstance(decision, str) else (decision, "recorded")
         self._observer.recorded(attempt.job, outcome, taken)
         if (span := attempt.span) is not None:
             span.decided(outcome, taken)

@@ -114,7 +114,7 @@ class Steps:
         call = handler.call(job, fences) if self._tracer is None else self._traced_call(attempt, fences)
         if isinstance(call, AsyncCall):
             step = call.step(task)
-            if isinstance(step, Suspended):
+            if type(step) is Suspended:
                 self._gate.running += 1
                 attempt.suspended, attempt.handler_began = (call, task), now_s
                 self._alone(attempt)

@@ -36,6 +36,8 @@ _LIVE, _LIVE_FOR_CHILDREN = (b"Q",), (b"Q", b"F")
 FAN_FORGOTTEN = "FanForgotten"
 #: A claim as Lua judges it.
 _Judged = ClaimJob | InFan
+#: The type of the usual results.
+_GRANTED = frozenset((Granted,))
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -99,6 +101,8 @@ class Claims:
         results: list[Claim | MousetrapError | _Judged] = [
             self._result(it, replies, worker) for it in planned
         ]
+        if set(map(type, results)) <= _GRANTED:
+            return results  # type: ignore[return-value]
         while unsettled := [place for place, it in enumerate(results) if isinstance(it, _Judged)]:
             if unnamed := await self._name(planned, replies, results):
                 for place, error in unnamed.items():

@@ -180,9 +180,9 @@ class Decisions:
         reply = replies[planned.place]
         if not planned.plain:
             return self._answer(reply)
-        if isinstance(reply, Exception) and not str(reply).startswith(_FOR_LUA):
-            return self._sender.error(reply)
-        if not reply or isinstance(reply, Exception):
+        if isinstance(reply, Exception):
+            return None if str(reply).startswith(_FOR_LUA) else self._sender.error(reply)
+        if not reply:
             return None
         if planned.end >= 0:
             return self._result_of_end(reply[planned.end])
