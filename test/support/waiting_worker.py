@@ -26,8 +26,12 @@ class Feed(Exception):
     """An error of a kind of its own."""
 
 
+class Wrong(Exception):
+    """An error that every repeat would meet again."""
+
+
 #: Pauses of days, so that a job is still delayed when a test looks.
-_POLICY = RetryPolicy(attempts=5, base=1e6, cap=2e6)
+_POLICY = RetryPolicy(attempts=5, base=1e6, cap=2e6, dont_retry_on=(Wrong,))
 SINGLE = Pipeline(
     name="single",
     description="One stage.",
@@ -54,6 +58,8 @@ async def do(order: Order) -> str:
     """As it is ordered."""
     if order.how == "fail":
         raise Feed("the feed answers 503")
+    if order.how == "wrong":
+        raise Wrong("<b>the order</b> is wrong")
     if order.how == "outage":
         raise Outage("the database is away")
     if order.how == "asked":

@@ -18,8 +18,7 @@ from mousetrap.dashboard.pages import (
     workers,
 )
 
-#: In the order in which addresses are matched.
-ROUTES = (
+_PAGES = (
     *about.ROUTES,
     *audit.ROUTES,
     *dead.ROUTES,
@@ -36,3 +35,5 @@ ROUTES = (
     *start.ROUTES,
     *workers.ROUTES,
 )
+#: In the order in which addresses are matched: /runs/cancel is no run, so what is fixed comes first.
+ROUTES = tuple(sorted(_PAGES, key=lambda it: it.path.count("{")))

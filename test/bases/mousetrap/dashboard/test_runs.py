@@ -219,7 +219,7 @@ def test_cancelling_all_that_match_asks_with_count_and_filter_and_begins_an_oper
     )
     assert (done.status_code, done.headers["location"]) == (303, "/ui/operations/op1")
     (body,) = [body for path, _, body in listed.asked if path == "POST /runs/cancel"]
-    assert msgspec.json.decode(body) == {"state": "running", "tag": "x", "from_ms": 5, "rate": "10"}
+    assert msgspec.json.decode(body) == {"state": "running", "tag": "x", "from_ms": 5, "rate": 10}
 
 
 def test_without_a_state_only_the_runs_are_counted_that_the_act_is_for(pages: Pages, listed: Answers) -> None:
