@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -62,9 +63,11 @@ class Stack:
 
     def submit(self, pipeline: str, how: str = "done", mark: Path | None = None, **options: str) -> str:
         """Starts a run of a pipeline of that worker; its id."""
-        answer = self.api.post(
-            f"/pipelines/{pipeline}/runs", json={"how": how, "mark": str(mark or "")}, params=options
-        )
+        return self.start(pipeline, {"how": how, "mark": str(mark or "")}, **options)
+
+    def start(self, pipeline: str, given: Any, **options: str) -> str:
+        """Starts a run with this input; its id."""
+        answer = self.api.post(f"/pipelines/{pipeline}/runs", json=given, params=options)
         assert answer.status_code == 202, answer.text
         run_id: str = answer.json()["run_id"]
         return run_id
@@ -87,8 +90,10 @@ def start_stack(store_url: str) -> Iterator[Callable[..., Stack]]:
             }
             url = exits.enter_context(serving(Settings(**given)))
 
-            def start_worker(**more: str) -> Process:
-                command = [sys.executable, str(waiting_worker.__file__)]
+            def start_worker(
+                module: ModuleType = waiting_worker, line: str = "serving waiting_do", **more: str
+            ) -> Process:
+                command = [sys.executable, str(module.__file__)]
                 environment = {
                     "MOUSETRAP_BROKER_URL": given["broker_url"],
                     "MOUSETRAP_STORE_URL": store_url,
@@ -101,7 +106,7 @@ def start_stack(store_url: str) -> Iterator[Callable[..., Stack]]:
                 }
                 process = Process(command, clean_environment(**environment))
                 exits.callback(process.kill)
-                process.wait_for_line("serving waiting_do")
+                process.wait_for_line(line)
                 return process
 
             return Stack(url, exits.enter_context(http_client(url)), start_worker)

@@ -24,7 +24,7 @@ def mean_run_s(minutes: Sequence[Minute]) -> float | None:
     newest = max((it.at_ms for it in minutes), default=0)
     recent = [it for it in minutes if it.at_ms > newest - _MINUTES * 60_000]
     count = sum(it.done + it.retried + it.failed for it in recent)
-    return sum(it.run_ms for it in recent) / count / 1000 if count else None
+    return round(sum(it.run_ms for it in recent) / count / 1000, 3) if count else None
 
 
 def _sentences(queue: Queue, run_s: float | None) -> Iterator[str]:

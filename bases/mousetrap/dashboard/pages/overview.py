@@ -171,7 +171,7 @@ def _strip(load: StageLoad, now_ms: int) -> Strip:
     run_ms = sum(minute.run_ms for minute in load.minutes)
     # The minute that goes on has not all of its counts.
     per_minute = sum(counts[-1 - _NOW : -1]) / _NOW
-    run_s = run_ms / total / 1000 if total else None
+    run_s = round(run_ms / total / 1000, 3) if total else None  # counted in whole milliseconds
     return Strip(load, sparkline(counts), per_minute, sums["done"], sums["failed"], run_s)
 
 
