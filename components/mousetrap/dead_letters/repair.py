@@ -2,18 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
 from mousetrap.dead_letters.edit import edited
-from mousetrap.dead_letters.held import hold
-from mousetrap.dead_letters.letter import DeadLetter, read_letter, without_story
+from mousetrap.dead_letters.letter import DeadLetter, without_story
 from mousetrap.dead_letters.selection import Selection, matches
-from mousetrap.dead_letters.shared_look import SharedLook, age
+from mousetrap.dead_letters.shared_look import Found, Holding, SharedLook, age
 from mousetrap.jobs import (
     LARGEST_INLINE,
     Delivery,
@@ -31,7 +29,6 @@ from mousetrap.signing import Keyring
 #: Letters of one queue in one look; so many are held, and read, at once.
 MAX_HELD = 10_000
 
-Found = list[tuple[DeadLetter, Delivery]]
 #: What became of one letter that was to be redriven.
 Fate = Literal["done", "stale", "busy", "gone"]
 
@@ -116,9 +113,7 @@ class DeadLetters:
         seen = unseen = 0
         for name in await self.queues_of(selection):
             shared = self._look_at(name)
-            if fresh:
-                shared.forget()
-            look = await shared.look(MAX_HELD, stale)
+            look = await shared.look(MAX_HELD, stale=stale, fresh=fresh)
             found += [letter for letter in look.letters if matches(letter, selection)]
             seen, unseen = seen + len(look.letters), unseen + look.beyond
         return Looked(letters=tuple(sorted(found, key=age)), seen=seen, unseen=unseen)
@@ -161,14 +156,16 @@ class DeadLetters:
 
         `gone`: it is not there, or another process looks at it just now. `busy`: a worker has the job.
         """
-        async with self._holding(queue) as (letters, _):
-            held: dict[tuple[str, int], Found] = {}
-            for letter, delivery in letters:
-                held.setdefault((letter.id, letter.generation), []).append((letter, delivery))
+        async with self._look_at(queue).repair(MAX_HELD) as holding:
+            copies: dict[tuple[str, int], Found] = {}
+            for letter, delivery in holding.found:
+                copies.setdefault((letter.id, letter.generation), []).append((letter, delivery))
             for each in wanted:
-                yield await self._redrive_copies(held.get(each, ()))
+                yield await self._redrive_copies(copies.get(each, ()), holding)
 
-    async def _redrive_copies(self, copies: Sequence[tuple[DeadLetter, Delivery]]) -> Fate | RecordDamaged:
+    async def _redrive_copies(
+        self, copies: Sequence[tuple[DeadLetter, Delivery]], holding: Holding
+    ) -> Fate | RecordDamaged:
         """What became of a letter, which may be there twice: then the second copy is stale."""
         fate: Fate = "gone"
         for letter, delivery in copies:
@@ -179,7 +176,7 @@ class DeadLetters:
             if redriven is None:
                 return "busy"
             # Not before: until here the letter is the only copy of its job.
-            delivery.acknowledge()
+            holding.settle(delivery)
             fate = "done" if redriven or fate == "done" else "stale"
         return fate
 
@@ -206,14 +203,14 @@ class DeadLetters:
     ) -> Repaired:
         total = Repaired()
         for name in await self.queues_of(selection):
-            async with self._holding(name) as (letters, beyond):
-                selected = [each for each in letters if matches(each[0], selection)]
-                total += Repaired(matched=len(selected), unseen=beyond)
+            async with self._look_at(name).repair(MAX_HELD) as holding:
+                selected = [each for each in holding.found if matches(each[0], selection)]
+                total += Repaired(matched=len(selected), unseen=holding.beyond)
                 for letter, delivery in selected[: limit - total.done - total.stale]:
                     if (acted := await act(letter)) is None:
                         continue
                     # Not before: until here the letter is the only copy of its job.
-                    delivery.acknowledge()
+                    holding.settle(delivery)
                     total += Repaired(done=acted, stale=not acted)
         return total
 
@@ -243,14 +240,3 @@ class DeadLetters:
 
     def _look_at(self, name: str) -> SharedLook:
         return self._looks.setdefault(name, SharedLook(self._queue, name, self._keyring))
-
-    @asynccontextmanager
-    async def _holding(self, name: str) -> AsyncIterator[tuple[Found, int]]:
-        look = self._look_at(name)
-        async with look.lock:
-            try:
-                async with hold(self._queue, name, MAX_HELD) as held:
-                    letters = [(read_letter(it.message, name, self._keyring), it) for it in held.deliveries]
-                    yield sorted(letters, key=lambda each: age(each[0])), held.beyond
-            finally:
-                look.forget()

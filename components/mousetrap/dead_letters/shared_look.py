@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from mousetrap.dead_letters.held import read_dead
+from mousetrap.dead_letters.held import hold, read_dead
 from mousetrap.dead_letters.letter import DeadLetter, read_letter
-from mousetrap.jobs import Queue, dead_queue
+from mousetrap.jobs import Delivery, Queue, dead_queue
 from mousetrap.signing import Keyring
 
 #: A look is not repeated before so many times its duration have passed: looking takes at most a tenth of the time.
@@ -16,6 +17,9 @@ _REST = 10.0
 _FEW, _FEW_BYTES = 200, 1_048_576
 #: After this a look is forgotten even where the queue seems unchanged: RabbitMQ reports only how many messages there are.
 _MAX_AGE_S = 15.0
+
+
+Found = list[tuple[DeadLetter, Delivery]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,24 @@ class Seen:
     rest: float
 
 
+class Holding:
+    """Letters that a repair holds, oldest first."""
+
+    def __init__(self, found: Found, beyond: int) -> None:
+        self.found = found
+        #: How many more there were.
+        self.beyond = beyond
+        #: By their deliveries: those that are not settled.
+        self.letters = {id(delivery): letter for letter, delivery in found}
+
+    def settle(self, delivery: Delivery) -> None:
+        """Removes a letter for good."""
+        delivery.acknowledge()
+        self.letters.pop(id(delivery), None)
+
+
 class SharedLook:
-    """The letters of one queue. To take letters away, hold `lock`, and forget the look afterwards."""
+    """The letters of one queue. Who takes letters away does it within `repair`."""
 
     def __init__(
         self, queue: Queue, name: str, keyring: Keyring, now: Callable[[], float] = time.monotonic
@@ -45,17 +65,41 @@ class SharedLook:
         self._seen: Seen | None = None
         self._forgetting: asyncio.TimerHandle | None = None
         #: One look would not find the letters that another holds.
-        self.lock = asyncio.Lock()
+        self._lock = asyncio.Lock()
+        self._held: Holding | None = None
 
-    async def look(self, most: int, stale: float = 0.0) -> Seen:
-        """At most `most` letters; a look of the last `stale` seconds is reused. Raises what the queue raises."""
-        async with self.lock:
+    async def look(self, most: int, *, stale: float = 0.0, fresh: bool = False) -> Seen:
+        """At most `most` letters; a look of the last `stale` seconds is reused. Raises what the queue raises.
+
+        While a repair goes on here, which can be seconds, these are the letters that it holds and has not settled; what came
+        since it began is counted as beyond. With `fresh` the end of the repair is awaited, and no look is reused.
+        """
+        if self._held is not None and not fresh:
+            beyond = await self._queue.count_ready(dead_queue(self._name))
+            if (held := self._held) is not None:
+                return Seen(tuple(held.letters.values()), beyond, None, self._now(), 0.0)
+        async with self._lock:
             seen = self._seen
-            if seen is None or not await self._is_good(seen, stale):
+            if fresh or seen is None or not await self._is_good(seen, stale):
                 seen = await self._look(most)
             return seen
 
-    def forget(self) -> None:
+    @asynccontextmanager
+    async def repair(self, most: int) -> AsyncIterator[Holding]:
+        """Holds at most `most` letters, until the block ends."""
+        async with self._lock:
+            try:
+                async with hold(self._queue, self._name, most) as held:
+                    found = [
+                        (read_letter(it.message, self._name, self._keyring), it) for it in held.deliveries
+                    ]
+                    self._held = Holding(sorted(found, key=lambda each: age(each[0])), held.beyond)
+                    yield self._held
+            finally:
+                self._held = None
+                self._forget()
+
+    def _forget(self) -> None:
         """Makes the next call look again."""
         self._seen = None
         if self._forgetting is not None:
@@ -68,7 +112,7 @@ class SharedLook:
 
     async def _look(self, most: int) -> Seen:
         begun = self._now()
-        self.forget()
+        self._forget()
         mark = await self._queue.mark(dead_queue(self._name))
         messages, beyond = await read_dead(self._queue, self._name, most)
         letters = sorted((read_letter(it, self._name, self._keyring) for it in messages), key=age)
@@ -78,7 +122,7 @@ class SharedLook:
         self._seen = seen
         # Bodies are kept in memory only while they are read.
         loop = asyncio.get_running_loop()
-        self._forgetting = loop.call_later(max(_MAX_AGE_S, seen.rest), self.forget)
+        self._forgetting = loop.call_later(max(_MAX_AGE_S, seen.rest), self._forget)
         return seen
 
 

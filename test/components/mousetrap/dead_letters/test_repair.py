@@ -88,7 +88,7 @@ async def test_looks_at_the_same_time_see_the_same(bench: Workbench) -> None:
     assert [len(looked.letters) for looked in looks] == [20] * 5
 
 
-async def test_a_look_waits_for_who_has_the_letters_in_hand(bench: Workbench) -> None:
+async def test_a_fresh_look_waits_for_who_has_the_letters_in_hand(bench: Workbench) -> None:
     redriven, go_on = asyncio.Event(), asyncio.Event()
 
     async def hold(_: float) -> None:
@@ -101,7 +101,7 @@ async def test_a_look_waits_for_who_has_the_letters_in_hand(bench: Workbench) ->
     redriving = asyncio.create_task(letters.redrive(ALL, rate=1, limit=1))
     await asyncio.wait_for(redriven.wait(), TIMEOUT_S)
 
-    looking = asyncio.create_task(letters.look(ALL))
+    looking = asyncio.create_task(letters.look(ALL, fresh=True))
     await asyncio.wait({looking}, timeout=0.5)
     go_on.set()
 

@@ -1,6 +1,7 @@
 """Concurrent readers share one look, which writes nothing."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -93,6 +94,23 @@ async def test_what_was_redriven_or_discarded_is_gone_from_the_next_look(bench: 
 
     assert first.id not in {letter.id for letter in (await letters.look(ALL)).letters}
     assert await letters.find(bench.queue_of("add"), first.id) is None
+
+
+async def test_a_look_does_not_wait_for_a_repair_and_shows_what_it_has_left(bench: Workbench) -> None:
+    queue = bench.queue_of("add")
+    await bury(bench, "r1", "r2", "r3")
+    _, letters = looking(bench)
+    ids = [letter.id for letter in (await letters.look(ALL)).letters]
+
+    async with aclosing(letters.redrive_each(queue, [(each, 0) for each in ids])) as fates:
+        assert await anext(fates) == "done"  # the next one is asked for later, as at a slow rate
+        held = await asyncio.wait_for(letters.look(ALL), 60)
+        await bury(bench, "r4")
+        later = await asyncio.wait_for(letters.look(Selection(queue=queue)), 60)
+
+    assert ([letter.id for letter in held.letters], held.unseen) == (ids[1:], 0)
+    assert ([letter.id for letter in later.letters], later.unseen) == (ids[1:], 1)
+    assert len((await letters.look(ALL, fresh=True)).letters) == 3
 
 
 @on_streams
