@@ -18,6 +18,8 @@ MOST_BYTES = 50_000
 _RAW, _ACT = "raw", "do"
 _AS_JSON, _AS_FIELDS = "as-json", "as-fields"
 
+#: The API's advice for who has no form before them.
+_ADVICE = "; GET /pipelines shows the contract as JSON Schema"
 #: The form's field that makes each form another one.
 ONCE = "once"
 
@@ -65,6 +67,7 @@ class InputForm:
 
     def refused(self, what: str, where: str) -> "InputForm":
         """This form with the API's error at the field that it is about."""
+        what = what.removesuffix(_ADVICE)
         if self.fields is None:
             return replace(self, errors={"": f"At {where}: {what}"})
         return replace(self, errors={pointer_at(self.fields, where): what})
