@@ -59,6 +59,7 @@ class AttemptFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always True."""
-        for name, value in log_facts().items():
-            record.__dict__.setdefault(name, value)
+        if _current.get() is not None:  # else it is no handler's, as each of the API's lines
+            for name, value in log_facts().items():
+                record.__dict__.setdefault(name, value)
         return True
