@@ -51,6 +51,12 @@
     connect();
   };
   if (button) button.addEventListener("click", pause);
+  // What is over changes no more; its stream is not opened again.
+  if (stream && button) stream.addEventListener("end", () => {
+    delete stream.dataset.stream;
+    button.disabled = true;
+    button.querySelector("[data-live-text]").textContent = "ended";
+  });
 
   document.addEventListener("click", async (event) => {
     const copy = event.target.closest("[data-copy]");
@@ -112,7 +118,7 @@
     k: () => walk(-1),
     x: () => row("[data-select]") && row("[data-select]").click(),
     Enter: () => row("a[href]") && row("a[href]").click(),
-    p: () => button && pause(),
+    p: () => button && !button.disabled && pause(),
   };
   let first = "";
   document.addEventListener("keydown", (event) => {
