@@ -6,20 +6,41 @@ from fastapi import APIRouter, Query
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
-from mousetrap.api.known import KnownQueue
+from mousetrap.api.known import PIPELINE_NAME, KnownQueue, find_pipeline
 from mousetrap.api.problems import NO_ACCESS, Kind, refusals
 from mousetrap.api.routes import Route
-from mousetrap.api.services import WithQueueFacts
+from mousetrap.api.services import WithQueueFacts, WithServices
 
 router = APIRouter(tags=["queues"], route_class=Route)
 
 
 @router.get(
-    "/queues", dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.BROKER_AWAY, Kind.STORE_AWAY)
+    "/queues",
+    dependencies=[may_read],
+    responses=refusals(
+        *NO_ACCESS,
+        Kind.UNKNOWN_PIPELINE,
+        Kind.PIPELINE_CONTRADICTED,
+        Kind.INVALID_REQUEST,
+        Kind.BROKER_AWAY,
+        Kind.STORE_AWAY,
+    ),
 )
-async def list_queues(facts: WithQueueFacts) -> tuple[shapes.Queue, ...]:
-    """The queues of all known pipelines, by name. All who ask within a second get the same answer; no job is taken or delayed."""
-    return (await facts.look()).queues
+async def list_queues(
+    facts: WithQueueFacts,
+    services: WithServices,
+    pipeline: Annotated[
+        str | None, Query(pattern=PIPELINE_NAME, description="Only the queues of this one.")
+    ] = None,
+) -> tuple[shapes.Queue, ...]:
+    """The queues of all known pipelines, or of one, by name.
+
+    All who ask the same within a second get the same answer; no job is taken or delayed.
+    """
+    if pipeline is None:
+        return (await facts.look()).queues
+    found = await find_pipeline(pipeline, services)
+    return (await facts.look(sorted({stage.queue for stage in found.stages}))).queues
 
 
 @router.get(

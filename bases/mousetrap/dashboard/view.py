@@ -31,6 +31,11 @@ class Query:
         """All values of `name` that are not empty."""
         return tuple(value.strip() for key, value in self.pairs if key == name and value.strip())
 
+    def place(self, name: str) -> int:
+        """The first value of `name` as a place in a list: 0 for anything else."""
+        text = self.one(name)
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+
     def given(self, *names: str) -> dict[str, str]:
         """The values of those of `names` that are there and not empty."""
         return {name: value for name in names if (value := self.one(name))}

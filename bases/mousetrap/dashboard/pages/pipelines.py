@@ -7,6 +7,7 @@ from typing import Any
 
 from mousetrap.charts import sparkline
 from mousetrap.dashboard.facts import Facts
+from mousetrap.dashboard.last_hour import last_hour
 from mousetrap.dashboard.stage_graph import Count, NodeView, StageGraph, flows_in, has_many, stage_graph
 from mousetrap.dashboard.view import Page, PageRoute, View
 from mousetrap.dashboard.words import number, url
@@ -14,8 +15,9 @@ from mousetrap.shapes import Minute, Pipeline, Queue, QueueMinutes, RunPage, Sta
 
 #: Of larger pipelines no minutes are drawn: each queue's are asked for apart.
 _MOST_DRAWN = 12
-_HOUR = 60
 _TABS = ("graph", "contracts", "runs")
+#: Pipelines on one page of the list: a page stays below 100 kB.
+_MOST_LINES = 100
 #: On the tab of its newest runs.
 _MOST_RUNS = 25
 
@@ -38,6 +40,10 @@ class Lines:
     """The list."""
 
     lines: tuple[Line, ...]
+    #: The place of the first of these, how many one page has, and how many there are.
+    start: int
+    most: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,12 @@ class Shown:
 
 async def show_all(view: View, facts: Facts) -> Page:
     """All pipelines."""
-    pipelines = await facts.get("/pipelines", list[Pipeline])
+    pipelines = sorted(await facts.get("/pipelines", list[Pipeline]), key=lambda it: it.name)
+    start = view.query.place("start")
     queues = await _queues(facts)
-    lines = tuple(_line(pipeline, queues) for pipeline in sorted(pipelines, key=lambda it: it.name))
-    return Page("Pipelines", "pipelines.html", Lines(lines), ("list",), part="pipelines")
+    lines = tuple(_line(pipeline, queues) for pipeline in pipelines[start : start + _MOST_LINES])
+    data = Lines(lines, start, _MOST_LINES, len(pipelines))
+    return Page("Pipelines", "pipelines.html", data, ("list",), part="pipelines")
 
 
 async def show(view: View, facts: Facts) -> Page:
@@ -84,12 +92,12 @@ async def show(view: View, facts: Facts) -> Page:
     pipeline = await facts.get(f"/pipelines/{name}", Pipeline)
     tab = view.query.one("tab", _TABS[0])
     tab = tab if tab in _TABS else _TABS[0]
-    queues = await _queues(facts)
+    queues = await _queues(facts, name)
     stages = tuple(StageLine(stage, queues.get(stage.queue)) for stage in pipeline.stages)
     graph = runs = None
     contracts: tuple[Contract, ...] = ()
     if tab == "graph":
-        graph = await _graph(facts, pipeline, stages)
+        graph = await _graph(facts, pipeline, stages, view.now_ms)
     elif tab == "runs":
         runs = await facts.get("/runs", RunPage, {"pipeline": name, "limit": _MOST_RUNS})
     elif tab == "contracts":
@@ -103,8 +111,9 @@ def _text(schema: Any) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False)
 
 
-async def _queues(facts: Facts) -> Mapping[str, Queue]:
-    return {queue.name: queue for queue in await facts.get("/queues", list[Queue])}
+async def _queues(facts: Facts, pipeline: str | None = None) -> Mapping[str, Queue]:
+    asked = {"pipeline": pipeline} if pipeline else None
+    return {queue.name: queue for queue in await facts.get("/queues", list[Queue], asked)}
 
 
 def _line(pipeline: Pipeline, queues: Mapping[str, Queue]) -> Line:
@@ -121,14 +130,14 @@ def _line(pipeline: Pipeline, queues: Mapping[str, Queue]) -> Line:
     )
 
 
-async def _graph(facts: Facts, pipeline: Pipeline, stages: Sequence[StageLine]) -> StageGraph:
+async def _graph(facts: Facts, pipeline: Pipeline, stages: Sequence[StageLine], now_ms: int) -> StageGraph:
     minutes: dict[str, tuple[Minute, ...]] = {}
     if len(stages) <= _MOST_DRAWN:
         for line in stages:
             found = await facts.get(f"/queues/{line.stage.queue}/minutes", QueueMinutes, {"hours": 1})
             name = f"{pipeline.name}.{line.stage.name}"
             minutes[line.stage.name] = next((it.minutes for it in found.stages if it.stage == name), ())
-    nodes = [_node(pipeline, line, minutes.get(line.stage.name)) for line in stages]
+    nodes = [_node(pipeline, line, minutes.get(line.stage.name), now_ms) for line in stages]
     return stage_graph(pipeline, nodes, flows_in(pipeline, _rates(stages)))
 
 
@@ -137,7 +146,7 @@ def _rates(stages: Sequence[StageLine]) -> dict[str, float | None]:
     return {it.stage.name: it.queue.in_per_minute for it in stages if it.queue and len(it.queue.stages) == 1}
 
 
-def _node(pipeline: Pipeline, line: StageLine, minutes: Sequence[Minute] | None) -> NodeView:
+def _node(pipeline: Pipeline, line: StageLine, minutes: Sequence[Minute] | None, now_ms: int) -> NodeView:
     queue = line.queue
     alarm = (
         f"no worker serves {line.stage.queue}" if queue and not queue.workers and not queue.consumers else ""
@@ -148,17 +157,10 @@ def _node(pipeline: Pipeline, line: StageLine, minutes: Sequence[Minute] | None)
         href=url("queues", line.stage.queue),
         state="failed" if alarm else "running" if queue and queue.running else "",
         counts=_counts(queue) if queue else (),
-        spark=sparkline(_done(minutes), 180, 20) if minutes else None,
+        spark=sparkline(last_hour(minutes, now_ms), 180, 20) if minutes else None,
         alarm=alarm,
         many=has_many(pipeline, line.stage),
     )
-
-
-def _done(minutes: Sequence[Minute]) -> list[float | None]:
-    """What ended in each of the 60 minutes up to the newest that is known."""
-    ended = {it.at_ms // 60_000: it.done + it.failed + it.retried for it in minutes}
-    last = max(ended)
-    return [float(ended.get(last - ago, 0)) for ago in range(_HOUR - 1, -1, -1)]
 
 
 def _counts(queue: Queue) -> tuple[Count, ...]:

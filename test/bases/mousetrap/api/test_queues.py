@@ -64,6 +64,16 @@ def test_a_queue_reports_how_many_jobs_wait_and_how_long_the_oldest_has(
     assert api.get(QUEUE).json()["oldest_seconds"] == 0.0
 
 
+def test_the_queues_of_one_pipeline_are_asked_for_alone(serve: Serve, store_url: str) -> None:
+    api = serve(broker_url=store_url)
+
+    found = api.get("/queues", params={"pipeline": "earthquakes"}).raise_for_status().json()
+
+    assert [queue["name"] for queue in found] == ["data_processing", "start_fetch"]
+    unknown = api.get("/queues", params={"pipeline": "earthquake"})
+    assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:mousetrap:problem:unknown-pipeline")
+
+
 def test_a_queue_that_is_no_stage_s_is_not_reported(api: httpx.Client) -> None:
     for name in ("other", "start_fetch.dead"):
         answer = api.get(f"/queues/{name}")

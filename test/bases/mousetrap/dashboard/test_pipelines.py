@@ -81,6 +81,18 @@ def test_the_list_adds_up_the_queues_and_names_the_ones_without_worker(pages: Pa
     assert 'href="/ui/pipelines/papers/start"' in text
 
 
+def test_a_long_list_has_pages(pages: Pages, answers: Answers) -> None:
+    many = [{**PAPERS, "name": f"p{index:03}"} for index in range(150)]
+    answers.given["GET /pipelines"] = (200, many)
+
+    first, second = pages.get("/pipelines"), pages.get("/pipelines", start="100")
+
+    assert "p099</strong>" in first.text and "p100</strong>" not in first.text
+    assert "101 to 150 of 150 pipelines" in second.text
+    assert len(first.content) < 100_000
+    assert pages.get("/pipelines", start="-x").status_code == 200
+
+
 def test_a_server_without_pipelines_names_the_next_command(pages: Pages, answers: Answers) -> None:
     answers.given["GET /pipelines"] = (200, [])
 
