@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ ONCE = "once"
 Schema = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InputForm:
     """An input that is edited."""
 
@@ -48,11 +49,11 @@ class InputForm:
 
     def id_of(self, pointer: str) -> str:
         """The id of a field's element."""
-        return self._ids().get(pointer, "in")
+        return self._ids.get(pointer, "in")
 
     def wrong(self) -> tuple[tuple[str, str, str], ...]:
         """Of each field with an error: its element's id, its name, the error."""
-        ids = self._ids()
+        ids = self._ids
         return tuple(
             (ids.get(at, "in"), at.removeprefix("/") or "the input", what) for at, what in self.errors.items()
         )
@@ -72,7 +73,9 @@ class InputForm:
             return replace(self, errors={"": f"At {where}: {what}"})
         return replace(self, errors={pointer_at(self.fields, where): what})
 
+    @cached_property
     def _ids(self) -> dict[str, str]:
+        """The id of each field; asked for a few times for each of them."""
         walk: list[Field] = list(self.fields.root.walk()) if self.fields else []
         return {each.pointer: f"in{number}" for number, each in enumerate(walk)}
 

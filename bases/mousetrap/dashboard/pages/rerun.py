@@ -61,8 +61,8 @@ class Rerun:
 
 async def show(view: View, facts: Facts) -> Page:
     """The form, with the input that the run's job at that stage had."""
-    shown, _ = await _read(view, facts, view.query.one("stage"))
-    return _page(view, shown, Query())
+    shown, stored = await _read(view, facts, view.query.one("stage"))
+    return _page(view, shown, stored, Query())
 
 
 async def rerun(view: View, form: Query, facts: Facts) -> Done | Page:
@@ -75,7 +75,7 @@ async def rerun(view: View, form: Query, facts: Facts) -> Done | Page:
             body, edited = edited.body()
         shown = replace(shown, input=edited)
         if not is_act or edited.errors:
-            return _page(view, shown, form, status=422 if is_act else 200)
+            return _page(view, shown, stored, form, status=422 if is_act else 200)
     body = b"" if is_same(body, stored) else body
     try:
         reply = await facts.send(
@@ -85,7 +85,7 @@ async def rerun(view: View, form: Query, facts: Facts) -> Done | Page:
             headers=_headers(form, shown.begin, body),
         )
     except Refused as refused:
-        return _refused(view, shown, form, refused.problem)
+        return _refused(view, shown, stored, form, refused.problem)
     run = reply.read(Accepted).run_id
     return Done(
         f"/runs/{quote(run, safe='')}", f"This run repeats {view.names['run']} from {shown.stage} on."
@@ -104,7 +104,7 @@ def _headers(form: Query, begin: str, body: bytes) -> Mapping[str, str]:
     return {**key, **({_REASON: reason} if reason else {})}
 
 
-def _refused(view: View, shown: Rerun, form: Query, problem: Problem) -> Page:
+def _refused(view: View, shown: Rerun, stored: bytes, form: Query, problem: Problem) -> Page:
     where = problem.where or ""
     if where.startswith("$") and shown.input:
         shown = replace(shown, input=shown.input.refused(problem.detail, where))
@@ -112,7 +112,7 @@ def _refused(view: View, shown: Rerun, form: Query, problem: Problem) -> Page:
         shown = replace(shown, wrong_reason=problem)
     else:
         shown = replace(shown, problem=problem)
-    return _page(view, shown, form, status=problem.status)
+    return _page(view, shown, stored, form, status=problem.status)
 
 
 async def _read(view: View, facts: Facts, begin: str) -> tuple[Rerun, bytes]:
@@ -145,10 +145,11 @@ def _places(run: RunLine, pipeline: Pipeline) -> tuple[str, ...]:
     return (*failed, *(stage.name for stage in pipeline.stages if not stage.inside))
 
 
-def _page(view: View, shown: Rerun, form: Query, *, status: int = 200) -> Page:
+def _page(view: View, shown: Rerun, stored: bytes, form: Query, *, status: int = 200) -> Page:
     body, checked = shown.input.body() if shown.input else (b"", None)
     if not (checked and checked.errors) and shown.stage:
-        line, command = _commands(view, shown, on_one_line(body), form.one("reason"))
+        given = "" if is_same(body, stored) else on_one_line(body)
+        line, command = _commands(view, shown, given, form.one("reason"))
         shown = replace(shown, curl=line, command=command)
     shown = replace(shown, reason=form.one("reason"), once=form.one(ONCE) or new_once())
     title = f"Re-run {shown.run.pipeline} {shown.run.id}"

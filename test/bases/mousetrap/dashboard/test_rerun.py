@@ -136,16 +136,20 @@ def test_the_contract_s_error_is_at_its_field(pages: Pages, known: Answers) -> N
 
 def test_the_commands_are_the_same(pages: Pages, known: Answers) -> None:
     page = pages.get(PATH, stage="read")
+    assert "mousetrap rerun r1 --from read</code>" in page.text
+    page = pages.post(PATH, form_of(page, do="show", **{"value:/text": "b"}))
 
     command, curl = (html.unescape(each) for each in re.findall(r'data-copy="([^"]*)"', page.text))
 
-    given = json.dumps(STORED, separators=(",", ":"))
+    given = json.dumps({**STORED, "text": "b"}, separators=(",", ":"))
     assert command == f"mousetrap rerun r1 --from read --input '{given}'"
     assert curl.endswith(f"""/runs/r1/rerun --data-binary '{{"from":"read","input":{given}}}'""")
 
 
 def test_the_command_line_has_the_options_of_the_commands(pages: Pages, known: Answers) -> None:
-    page = pages.post(PATH, form_of(pages.get(PATH, stage="read"), reason="it's", do="show"))
+    page = pages.post(
+        PATH, form_of(pages.get(PATH, stage="read"), reason="it's", do="show", **{"value:/text": "b"})
+    )
 
     command = html.unescape(re.findall(r'data-copy="([^"]*)"', page.text)[0])
     words = shlex.split(command)
