@@ -45,6 +45,11 @@ def reruns_key(run_id: str) -> str:
     return f"mousetrap:{{{run_id}}}:reruns"
 
 
+def reopening_key(run_id: str) -> str:
+    """Is there for a minute once someone is about to open a failed run again."""
+    return f"mousetrap:{{{run_id}}}:reopening"
+
+
 def packed_run_key(run_id: str) -> str:
     """The string of a packed run: see `records`."""
     return f"mousetrap:{{{run_id}}}:run"

@@ -15,10 +15,12 @@ from mousetrap.run_store.keys import HINTS, LONGEST_DELAY, hint_key, run_key
 from mousetrap.run_store.packed.chain import Routes
 from mousetrap.run_store.packed.heads import ask, run_head
 from mousetrap.run_store.packed.hinted import FROM
+from mousetrap.run_store.packed.hints import list_ms
 from mousetrap.run_store.packed.lines import read_lines
 from mousetrap.run_store.packed.open_runs import Open, take_off
 from mousetrap.run_store.repaired import repaired
 from mousetrap.run_store.run_filter import (
+    KEPT,
     Hint,
     RunFilter,
     hints_for,
@@ -60,7 +62,10 @@ class _Times(NamedTuple):
 
     now_ms: int
     newest: int
+    #: The oldest day whose lists may be there.
     oldest: int
+    #: From this day on, the lists of each day name all runs of that day.
+    whole: int
     #: From this day on, hints name all runs that match.
     hinted: int
     #: The pipelines of runs that may be open.
@@ -106,7 +111,7 @@ class Lists:
         while scanned < MAX_SCANNED:
             members, more = await walk.members(chunk, after)
             chunk, scanned = _CHUNK, scanned + chunk
-            runs = await self._read([_run_id(member) for member in members])
+            runs = await self._read([_run_id(member) for member in members], walk.long_before_ms)
             await walk.note_ended(members, runs)
             shown = await self._matching(wanted, members, runs)
             for member, run in zip(members, runs, strict=True):
@@ -152,7 +157,7 @@ class Lists:
         whole = await repaired(self._client, asked)
         return {member for member, run in found.items() if (run.id in whole) == wanted.repaired}
 
-    async def _read(self, run_ids: list[str]) -> list[StoredRun | None]:
+    async def _read(self, run_ids: list[str], long_before_ms: int) -> list[StoredRun | None]:
         """The runs of both families, in one order."""
         if not run_ids:
             return []
@@ -160,7 +165,7 @@ class Lists:
         replies = await ask(self._client.pipeline, [*map(run_head, run_ids), *older])
         heads, rows = replies[: len(run_ids)], replies[len(run_ids) :]
         packed = {run_id: head for run_id, head in zip(run_ids, heads, strict=True) if head}
-        lines = await read_lines(self._client, self._routes, packed)
+        lines = await read_lines(self._client, self._routes, packed, long_before_ms)
         return [
             lines.get(run_id) if run_id in packed else _line(run_id, row)
             for run_id, row in zip(run_ids, rows, strict=True)
@@ -174,7 +179,11 @@ class _Walk:
         self._client = client
         self._wanted = wanted
         self._times = times
+        self.long_before_ms = times.now_ms - _DAY_MS
         self._hints = hints_for(wanted, times.pipelines)
+        #: By day, runs that live longer than the lists of their days; read once the walk comes to days whose lists may be gone.
+        self._kept: dict[int, set[bytes]] = {}
+        self._is_kept_known = False
         #: By day, as it was chosen; None where no run of a day can match.
         self._chosen: dict[int, _Source | None] = {}
         #: Where the open runs are named that the last members are.
@@ -183,27 +192,58 @@ class _Walk:
     @property
     def is_plain(self) -> bool:
         """Whether all runs of one list are shown."""
-        return self._wanted == RunFilter(
+        return not self._kept and self._wanted == RunFilter(
             pipeline=self._wanted.pipeline, from_ms=self._wanted.from_ms, to_ms=self._wanted.to_ms
         )
 
     async def members(self, limit: int, after: str | None) -> tuple[list[bytes], bool]:
         """The next ones, and whether there are more."""
-        members: list[bytes] = []
         low, high = self._bounds(after)
         # No run was accepted after the newest day. A later `after` would read each day back from there.
         first = min(self._times.newest, int(high[:13]) // _DAY_MS) if high != _NEWEST else self._times.newest
-        oldest = max(self._times.oldest, int(low) // _DAY_MS)
-        days = iter(range(first, oldest - 1, -1))
+        last, whole = int(low) // _DAY_MS, self._times.whole
         self._open_keys = {}
-        while len(members) <= limit and (some := list(islice(days, _DAYS))):
-            await self._choose(some)
-            sources = [source for day in some if (source := self._chosen[day])]
-            for source, named in zip(sources, await self._named(sources, low, high, limit + 1), strict=True):
-                members += named
-                if source.is_open:
-                    self._open_keys.update(dict.fromkeys(named, source.keys))
+        members = await self._of_days(range(first, max(last, whole) - 1, -1), low, high, limit)
+        if len(members) <= limit and last < whole:
+            days = await self._days_before(min(first, whole - 1), last, high)
+            members += await self._of_days(days, low, high, limit - len(members))
         return members[:limit], len(members) > limit
+
+    async def _of_days(self, days: Sequence[int], low: str, high: str, limit: int) -> list[bytes]:
+        """The members of these days; more than `limit` where there are more."""
+        members: list[bytes] = []
+        left = iter(days)
+        while len(members) <= limit and (some := list(islice(left, _DAYS))):
+            await self._choose(some)
+            sources = {day: source for day in some if (source := self._chosen[day])}
+            found = await self._named(list(sources.values()), low, high, limit + 1)
+            named = dict(zip(sources, found, strict=True))
+            for day in some:
+                of_day = named.get(day, [])
+                if day in sources and sources[day].is_open:
+                    self._open_keys.update(dict.fromkeys(of_day, sources[day].keys))
+                if kept := self._kept.get(day):
+                    of_day = _newest_first({*of_day, *kept}, low, high)
+                members += of_day
+        return members
+
+    async def _days_before(self, first: int, last: int, high: str) -> list[int]:
+        """The days down from `first` whose lists may be gone, and those of which long runs are."""
+        if not self._is_kept_known:
+            self._is_kept_known = True
+            days = range(self._times.whole - 1, self._times.newest + 1)
+            # One page reads no more of them.
+            end = ("BYLEX", "REV", "LIMIT", 0, 2 * MAX_SCANNED)
+            reading: list[Command] = [
+                ("ZRANGE", hint_key(KEPT, day), f"({high}", f"[{_OLDEST}", *end) for day in days
+            ]
+            for reply in await self._client.pipeline(reading):
+                for member in _named_in(reply):
+                    self._kept.setdefault(_accepted_ms(member) // _DAY_MS, set()).add(member)
+        listed = range(self._times.oldest, first + 1)
+        return sorted(
+            {*listed, *(day for day in self._kept if day <= first)} - set(range(last)), reverse=True
+        )
 
     async def note_ended(self, members: Sequence[bytes], runs: Sequence[StoredRun | None]) -> None:
         """Takes runs off the lists of open ones that have ended: a worker that was killed could not."""
@@ -249,8 +289,7 @@ class _Walk:
         found = []
         for source, each in zip(sources, commands, strict=True):
             named = {member for reply in islice(replies, len(each)) for member in _members(source, reply)}
-            inside = (member for member in named if low.encode() <= member < high.encode())
-            found.append(sorted(inside, reverse=True)[:limit])
+            found.append(_newest_first(named, low, high)[:limit])
         return found
 
 
@@ -273,12 +312,13 @@ async def _times(client: StoreClient, retention: float) -> _Times:
     is_number = not is_damage(delay) and isinstance(delay, bytes)
     delay_ms = int(delay) if is_number and delay.isdigit() and len(delay) < 15 else 0
     # A delayed run was accepted that much earlier than it is forgotten.
-    longest = int(retention * 1000) + min(delay_ms, int(LONGEST_DELAY_S * 1000))
+    kept_ms = list_ms(int(retention * 1000))
+    oldest = (now_ms - kept_ms - min(delay_ms, int(LONGEST_DELAY_S * 1000))) // _DAY_MS
     noted = {} if is_damage(hints) else dict(zip(hints[::2], hints[1::2], strict=True))
     since = noted.pop(FROM.encode(), b"")
     hinted = int(since) if since.isdigit() and len(since) < 9 else newest + 1
     pipelines = tuple(name.decode(errors="replace").partition(":")[2] for name in noted)
-    return _Times(now_ms, newest, newest - longest // _DAY_MS - 1, hinted, pipelines)
+    return _Times(now_ms, newest, oldest, (now_ms - kept_ms) // _DAY_MS + 1, hinted, pipelines)
 
 
 def _counting(day: int, hint: Hint) -> list[Command]:
@@ -317,12 +357,20 @@ def _reading(source: _Source, low: str, high: str, limit: int) -> Iterator[Comma
 
 def _members(source: _Source, reply: Any) -> list[bytes]:
     """The members in a reply, as lists have them."""
-    # A list of another type was overwritten from outside: the runs of that day are found by their ids alone.
-    found = [] if is_damage(reply) else reply
     if source.hint.ids:
-        parts = filter(None, map(_BY_ID.fullmatch, found))
+        parts = filter(None, map(_BY_ID.fullmatch, [] if is_damage(reply) else reply))
         return [b"%b:%b" % (part[2], part[1]) for part in parts]
-    return [member for member in found if _MEMBER.fullmatch(member)]
+    return _named_in(reply)
+
+
+def _named_in(reply: Any) -> list[bytes]:
+    # A list of another type was overwritten from outside: the runs of that day are found by their ids alone.
+    return [member for member in ([] if is_damage(reply) else reply) if _MEMBER.fullmatch(member)]
+
+
+def _newest_first(members: set[bytes], low: str, high: str) -> list[bytes]:
+    """Those inside these bounds."""
+    return sorted((member for member in members if low.encode() <= member < high.encode()), reverse=True)
 
 
 def _line(run_id: str, row: Any) -> StoredRun | None:

@@ -89,6 +89,10 @@ def open_list(pipeline: str) -> str:
     return f"open:{pipeline}"
 
 
+#: The list of runs that live longer than the lists of the day on which they were accepted, of the day on which that was found.
+KEPT = "kept"
+
+
 def end_lists(state: str, pipeline: str | None) -> tuple[str, ...]:
     """The lists of runs that may have come to this end: of all, and of the pipeline's."""
     return (state, f"{state}:{pipeline}") if pipeline else (state,)

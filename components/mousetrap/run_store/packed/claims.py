@@ -94,6 +94,10 @@ class Claims:
             for request, (plain, place) in zip(requests, first, strict=True)
         ]
 
+    def revives(self, request: ClaimRequest) -> bool:
+        """Whether Lua judges from the start the claim of a join, which may open a failed run once more."""
+        return not request.job.fans and not self._is_plain(request, self._sender.now_ms())
+
     async def judge(
         self, planned: Sequence[Planned], replies: Sequence[Any], worker: str
     ) -> list[Claim | MousetrapError]:

@@ -27,6 +27,7 @@ class Hinted:
         self._ttl = ttl
         #: The day that is noted where none is; None until it is known, and until then nothing is noted.
         self._from_day: int | None = None
+        self._was_noted = False
         #: The pipelines of runs that were named, and those that have been noted since then.
         self._named: set[str] = set()
         self._noted: set[str] = set()
@@ -55,12 +56,16 @@ class Hinted:
             self._noted, self._since_ms = set(), now
         if fresh := self._named - self._noted:
             add_pipelines(call, fresh, self._ttl)
-            call.add("HSETNX", HINTS, FROM, self._from_day)  # the last, for with it these are all
+            # The last, for with it these are all. A store that has forgotten it has forgotten the pipelines of other processes too,
+            # which note them again with their next runs.
+            since = now // DAY_MS + _BESIDE_DAYS if self._was_noted else self._from_day
+            call.add("HSETNX", HINTS, FROM, since)
         return fresh
 
     def noted(self, pipelines: set[str]) -> None:
         """The store has noted these."""
         self._noted |= pipelines
+        self._was_noted = self._was_noted or bool(pipelines)
 
 
 def add_pipelines(call: Call, pipelines: set[str], kept_ms: int) -> None:

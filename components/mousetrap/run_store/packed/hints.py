@@ -8,13 +8,32 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from mousetrap.run_store.keys import hint_key
-from mousetrap.run_store.packed.call import Call
-from mousetrap.run_store.run_filter import end_lists, error_list, open_list
+from mousetrap.run_store.packed.call import Call, extended
+from mousetrap.run_store.run_filter import KEPT, end_lists, error_list, open_list
 
 DAY_MS = 86_400_000
+#: Half a day: the message of a redriven job is so old at most when its run is a day old and was not named as a long one.
+_LONG_MS = DAY_MS // 2
 
 #: A run in a list: its pipeline, when it was accepted, its id.
 Listed = tuple[str, int, str]
+
+
+def list_ms(kept_ms: int) -> int:
+    """How long a list is there of runs that are kept for so long: two days more than the last record of one that ends in half a day."""
+    return extended(kept_ms) + 2 * DAY_MS
+
+
+def is_long(accepted_ms: int, now_ms: int) -> bool:
+    """Whether a run that goes on now may live longer than the lists of its day."""
+    return now_ms - accepted_ms > _LONG_MS
+
+
+def add_kept(call: Call, runs: Iterable[Listed], now_ms: int, kept_ms: int) -> None:
+    """Names those of the runs that may live longer than the lists of their days."""
+    members = [part for run in runs if is_long(run[1], now_ms) for part in (0, member_of(run))]
+    if members:
+        _add(call, hint_key(KEPT, now_ms // DAY_MS), members, kept_ms, longer=False)
 
 
 def member_of(run: Listed) -> str:
@@ -69,6 +88,6 @@ def ends_of(state: str, run: Listed, error: str) -> list[str]:
 
 def _add(call: Call, key: str, pairs: Sequence[str | int], kept_ms: int, longer: bool) -> None:
     call.add("ZADD", key, *pairs)
-    call.add("PEXPIRE", key, kept_ms + 2 * DAY_MS, "NX")
+    call.add("PEXPIRE", key, list_ms(kept_ms), "NX")
     if longer:
-        call.add("PEXPIRE", key, kept_ms + 2 * DAY_MS, "GT")
+        call.add("PEXPIRE", key, list_ms(kept_ms), "GT")

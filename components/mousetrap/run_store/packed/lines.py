@@ -24,8 +24,12 @@ class _Wanted(NamedTuple):
     command: Command
 
 
-async def read_lines(client: StoreClient, routes: Routes, heads: Mapping[str, Any]) -> dict[str, StoredRun]:
+async def read_lines(
+    client: StoreClient, routes: Routes, heads: Mapping[str, Any], long_before_ms: int = 0
+) -> dict[str, StoredRun]:
     """The runs with these heads, by id; of an unknown one there is nothing.
+
+    Those accepted before `long_before_ms` may live longer than the records of their first jobs.
 
     One round trip reads the jobs that the runs are guessed to have, and each that follows goes a stage further with those that
     have others.
@@ -41,6 +45,11 @@ async def read_lines(client: StoreClient, routes: Routes, heads: Mapping[str, An
         asked = dict.fromkeys(it.run_id for it in wanted)
         chains.update({run_id: _chain(run_id, runs[run_id], replies[run_id]) for run_id in asked})
         wanted = [each for run_id in asked for each in _more(routes, run_id, runs[run_id], chains[run_id])]
+        wanted += [
+            _newest(run_id)
+            for run_id in asked
+            if _LAST not in replies[run_id] and _is_cut(runs[run_id], chains[run_id], long_before_ms)
+        ]
     for run_id, run in runs.items():
         routes.learn(run.facts.pipeline, chains[run_id])
         progress = replies[run_id][_PROGRESS]
@@ -67,9 +76,19 @@ def _first(routes: Routes, run_id: str, run: RunRecord) -> Sequence[_Wanted]:
     wanted = [_Wanted(run_id, job_id, job_head(run_id, job_id)) for job_id in routes.first(run_id, run.facts)]
     wanted.append(_Wanted(run_id, _PROGRESS, ("HGET", packed_progress_key(run_id), "progress")))
     if not run.facts.digest:  # restored from a message of a later job, which its stream names
-        last = ("XREVRANGE", packed_events_key(run_id), "+", "-", "COUNT", NEWEST)
-        wanted.append(_Wanted(run_id, _LAST, last))
+        wanted.append(_newest(run_id))
     return wanted
+
+
+def _newest(run_id: str) -> _Wanted:
+    """The newest events, which name the job that the run is at."""
+    return _Wanted(run_id, _LAST, ("XREVRANGE", packed_events_key(run_id), "+", "-", "COUNT", NEWEST))
+
+
+def _is_cut(run: RunRecord, chain: Chain, long_before_ms: int) -> bool:
+    """Whether the records of jobs may be gone that lead to later ones."""
+    leads_on = chain.tail is None or (chain.tail.state == "done" and chain.tail.facts.next not in ("", "?"))
+    return run.facts.accepted_ms < long_before_ms and not chain.lacking and leads_on
 
 
 def _more(routes: Routes, run_id: str, run: RunRecord, chain: Chain) -> Sequence[_Wanted]:

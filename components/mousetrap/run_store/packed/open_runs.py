@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from mousetrap.jobs import MousetrapError
-from mousetrap.run_store.keys import hint_key, packed_run_key
+from mousetrap.run_store.keys import hint_key, packed_run_key, reopening_key
 from mousetrap.run_store.packed.heads import Ask
-from mousetrap.run_store.packed.hints import DAY_MS, Listed, member_of
+from mousetrap.run_store.packed.hints import DAY_MS, Listed, list_ms, member_of
 from mousetrap.run_store.packed.sender import Sender
 from mousetrap.run_store.run_filter import open_list
 from mousetrap.store_client import Command
@@ -41,7 +41,8 @@ def named_open(run: Listed) -> Open:
 async def take_off(ask: Ask, named: Sequence[Open], now_ms: int, kept_ms: int) -> None:
     """Takes those off the lists that have ended.
 
-    A run that failed can be redriven at this moment, which names it before and after: it is looked at again, and named again.
+    A run that failed can be redriven at this moment, which names it before and after: it is looked at again, and named again. So is
+    one that is about to be, though who redrives it may die before its second naming.
     """
     states = await _states(ask, named)
     ended = [(it, state) for it, state in zip(named, states, strict=True) if _has_ended(it, state, now_ms)]
@@ -50,7 +51,12 @@ async def take_off(ask: Ask, named: Sequence[Open], now_ms: int, kept_ms: int) -
     await ask(removals(it for it, _ in ended))
     if unsure := [it for it, state in ended if state not in _FOR_GOOD]:
         again = await _states(ask, unsure)
-        live = [it for it, state in zip(unsure, again, strict=True) if not _has_ended(it, state, now_ms)]
+        goes_on = await ask([("EXISTS", reopening_key(it.run_id)) for it in unsure])
+        live = [
+            it
+            for it, state, is_named in zip(unsure, again, goes_on, strict=True)
+            if is_named or not _has_ended(it, state, now_ms)
+        ]
         if live:
             await ask([command for it in live for command in _naming(it, kept_ms)])
 
@@ -152,5 +158,4 @@ def _has_ended(named: Open, state: Any, now_ms: int) -> bool:
 
 
 def _naming(named: Open, kept_ms: int) -> list[Command]:
-    kept = kept_ms + 2 * DAY_MS
-    return [("ZADD", named.key, 0, named.member), ("PEXPIRE", named.key, kept, "NX")]
+    return [("ZADD", named.key, 0, named.member), ("PEXPIRE", named.key, list_ms(kept_ms), "NX")]

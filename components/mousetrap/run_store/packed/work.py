@@ -55,9 +55,11 @@ class PackedWork:
         """Decides and claims, usually in one call."""
         await self._sender.server_known()
         failing = [it for it in decisions if type(it.outcome) is GiveUp]
-        reopening = [it for it in claims if it.job.generation]
-        if (failing or reopening) and (error := await self._name(failing, reopening)):
-            return await self._without(failing, reopening, error, decisions, claims, worker)
+        reopening = [it for it in claims if it.job.generation or (it.gathers and self._claims.revives(it))]
+        long = self._naming.long([*(it.job for it in decisions), *(it.job for it in claims)])
+        if (failing or reopening or long) and (error := await self._name(failing, reopening, long)):
+            refused = {job.id for job in (*(it.job for it in failing), *(it.job for it in reopening), *long)}
+            return await self._without(refused, error, decisions, claims, worker)
         return await self._exchange(decisions, claims, worker)
 
     async def close(self) -> None:
@@ -65,41 +67,43 @@ class PackedWork:
         await self._ended.close()
 
     async def _name(
-        self, failing: Sequence[DecisionRequest], reopening: Sequence[ClaimRequest]
+        self, failing: Sequence[DecisionRequest], reopening: Sequence[ClaimRequest], long: Sequence[Job]
     ) -> MousetrapError | None:
-        """Names runs that may fail, or be open once more, before that is recorded. The error, where that cannot be done."""
+        """Names runs that may fail, be open once more, or live for long, before that is recorded. The error, where that cannot be
+        done.
+        """
         errors = [cast(GiveUp, it.outcome).failure.kind for it in failing]
         try:
             if failing:
                 await self._naming.failing([it.job for it in failing], errors)
             if reopening:
                 await self._naming.reopening([it.job for it in reopening])
+            if long:
+                await self._naming.keeping(long)
         except MousetrapError as error:
             return error
         return None
 
     async def _without(
         self,
-        failing: Sequence[DecisionRequest],
-        reopening: Sequence[ClaimRequest],
+        refused: set[str],
         error: MousetrapError,
         decisions: Sequence[DecisionRequest],
         claims: Sequence[ClaimRequest],
         worker: str,
     ) -> Exchanged:
-        """Decides and claims all but these, which have this error: the server of a cluster that is away is not all others'."""
+        """Decides and claims all but these jobs, which have this error: the server of a cluster that is away is not all others'."""
         if not self._sender.is_cluster:
             raise error
-        refused = {id(it) for it in (*failing, *reopening)}
         done = await self._exchange(
-            [it for it in decisions if id(it) not in refused],
-            [it for it in claims if id(it) not in refused],
+            [it for it in decisions if it.job.id not in refused],
+            [it for it in claims if it.job.id not in refused],
             worker,
         )
         decided, claimed = iter(done.decisions), iter(done.claims)
         return Exchanged(
-            [error if id(it) in refused else next(decided) for it in decisions],
-            [error if id(it) in refused else next(claimed) for it in claims],
+            [error if it.job.id in refused else next(decided) for it in decisions],
+            [error if it.job.id in refused else next(claimed) for it in claims],
         )
 
     async def _exchange(
@@ -178,6 +182,8 @@ class PackedWork:
         await self._sender.call(in_fans(job, Survived(job.id, job.run_id, job.attempt, worker)))
 
     async def renew(self, job: Job, fence: int, lease: float) -> bool:
+        if long := self._naming.long([job]):
+            await self._naming.keeping(long)
         renewal = RenewClaim(job.id, job.run_id, fence, int(lease * 1000), self._ttl)
         reply = await self._sender.call(in_fans(job, renewal))
         return bool(reply[0] == "renewed")

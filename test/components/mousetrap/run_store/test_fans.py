@@ -22,6 +22,7 @@ from mousetrap.run_store import (
     KeyTwice,
     OpenedFan,
     Over,
+    RunFilter,
     RunStore,
     Terms,
     Window,
@@ -1584,3 +1585,26 @@ async def test_the_opener_fires_again_what_a_child_fired_that_was_redriven_befor
         assert isinstance(waiting, Decided)
         assert waiting.fired == fired
         assert await ended(store, again) == "recorded"
+
+
+async def test_a_run_that_its_join_opens_again_is_found_though_the_join_needs_a_lock(store_url: str) -> None:
+    """The store has forgotten that the run was repaired before its join was fired."""
+    async with a_store(store_url) as store:
+        parent = await opened_run(store)
+        claim, children = await fanned(store, parent, 2)
+        assert await closed(store, parent, claim, 2) == "recorded"
+        assert await ended(store, children[0]) == "recorded"
+        assert await ended(store, children[1], DEAD) == "recorded"
+        failed = await store._client.call("GET", packed_run_key("r1"))
+        fired = await ended(store, await redriven(store, children[1]))
+        assert isinstance(fired, Fired)
+        await store._client.call("SET", packed_run_key("r1"), failed)
+        assert (await store.page(RunFilter(state=RunState.QUEUED))).runs == ()
+
+        joined = parent.joined("sum", b"{}", fan=fired.fan_job, fence=fired.fence)
+        request = ClaimRequest(joined, redelivered=False, lease=60.0, lock="one", gathers=True)
+        (granted,) = (await store.exchange((), [request], worker="w1")).claims
+
+        assert isinstance(granted, Granted)
+        found = (await store.page(RunFilter(state=await state_of(store)))).runs
+        assert [run.id for run in found] == ["r1"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, RetryLater, first_job
+from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, RetryLater, StoreUnreachable, first_job
 from mousetrap.run_store import (
     DecisionRequest,
     Granted,
@@ -28,6 +28,7 @@ from mousetrap.run_store import (
 )
 from mousetrap.run_store.keys import HINTS
 from mousetrap.shapes import RunState
+from mousetrap.store_client import ReplyError
 from support.valkey import console, empty, names
 from support.valkey_cluster import ON_ONE_CLUSTER, ValkeyCluster
 
@@ -67,25 +68,43 @@ steps = st.one_of(
     st.tuples(st.just("reopen"), runs, workers),
     st.tuples(st.just("cancel"), runs, st.booleans()),
     st.tuples(st.just("reject"), runs),
+    st.tuples(st.just("pass"), st.sampled_from((0.3, 0.9))),
     st.tuples(st.just("look"), st.sampled_from((RunState.QUEUED, RunState.RUNNING))),
 )
 #: Where a process dies in a step: in which of its calls, and after how many of that call's commands. None where it lives.
+#: Lets a server believe that days have passed: what lives no longer is gone.
+_PASS = """
+for _, key in ipairs(redis.call('KEYS', 'mousetrap:*')) do
+  local left = redis.call('PTTL', key)
+  if left >= 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end
+end
+"""
 deaths = st.none() | st.tuples(st.integers(0, 3), st.integers(0, 12))
 
 
 class Story:
     """What happened to some runs, each with the messages of its jobs."""
 
-    def __init__(self, store: RunStore) -> None:
+    def __init__(self, store: RunStore, url: str = "") -> None:
         self.store = store
+        self.url = url
         self.messages: dict[str, list[Job]] = {}
         self.letters: dict[str, list[Job]] = {}
         self.reruns: dict[str, set[str]] = {}
         self._send: Any = store._client.pipeline
         store._client.pipeline = self._pipeline  # type: ignore[method-assign]
         self._dies: tuple[int, int] | None = None
+        self._passed_s = 0
 
     async def _pipeline(self, commands: Sequence[Any]) -> list[Any]:
+        """At the time of the story; Lua's stays that of the server."""
+        replies = await self._sent(commands)
+        for place, command in enumerate(commands):
+            if command == ("TIME",):
+                replies[place] = [int(replies[place][0]) + self._passed_s, replies[place][1]]
+        return replies
+
+    async def _sent(self, commands: Sequence[Any]) -> list[Any]:
         """The first commands alone where the process dies; in a cluster, whose servers know no order, all or none."""
         if self._dies is None:
             return await self._send(commands)  # type: ignore[no-any-return]
@@ -202,6 +221,12 @@ class Story:
     async def _reject(self, run: str) -> None:
         await self.store.reject_run(run, Failure(kind="Broken", text="no"))
 
+    async def _pass(self, days: float) -> None:
+        if not self.store._client.is_cluster:
+            self._passed_s += int(days * 86_400)
+            with console(self.url) as client:
+                client.eval(_PASS, 0, int(days * 86_400_000))
+
     async def _look(self, state: RunState) -> None:
         await self.store.page(RunFilter(state=state))
 
@@ -267,7 +292,7 @@ async def check(story: Story, choose: Callable[[Sequence[Any]], Any]) -> None:
 def live(url: str, history: list[tuple[Any, Any]], choose: Callable[[Sequence[Any]], Any]) -> None:
     async def run() -> None:
         async with open_store(url, retention=3 * 86_400) as store:
-            story = Story(store)
+            story = Story(store, url)
             for step, dies in history:
                 await story.take(step, dies)
             await check(story, choose)
@@ -288,6 +313,22 @@ histories = st.lists(st.tuples(steps, deaths), min_size=10, max_size=60)
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories, seed=st.integers(0, 10**6))
 def test_each_filter_and_each_pair_finds_what_brute_force_finds(
+    single_url: str, history: list[tuple[Any, Any]], seed: int
+) -> None:
+    empty(single_url)
+    live(single_url, history, random.Random(seed).choice)
+
+
+#: Lives that go on for days: the lists of a day are there for five.
+_DAYS = (("pass", 2.7), None)
+long_lives = st.lists(
+    st.lists(st.tuples(steps, deaths), min_size=4, max_size=12), min_size=2, max_size=3
+).map(lambda parts: [step for part in parts for step in (*part, _DAYS)])
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=long_lives, seed=st.integers(0, 10**6))
+def test_so_it_does_where_runs_outlive_the_lists_of_their_days(
     single_url: str, history: list[tuple[Any, Any]], seed: int
 ) -> None:
     empty(single_url)
@@ -386,6 +427,76 @@ async def test_a_run_that_is_redriven_while_it_is_taken_off_stays_among_the_open
 
         assert looks == 1
         assert await paged(store, RunFilter(state=RunState.QUEUED), 10) == ["a1"]
+
+
+async def test_a_run_whose_redriver_dies_while_it_is_taken_off_stays_among_the_open_ones(
+    single_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.run_store.packed.open_runs.EndedRuns.add", lambda *_: None)
+    async with open_store(single_url, retention=3600) as store:
+        story = Story(store)
+        await story.take(("open", "a1", "sums", [], None, 0.0), None)
+        await story.take(("fail", "a1", "w1", "Broken"), None)
+        name, named = store._packed_work._naming.reopening, 0
+
+        async def reopening(jobs: Sequence[Job]) -> None:
+            nonlocal named
+            named += 1
+            if named == 2:
+                raise ConnectionError("the process has died")
+            await name(jobs)
+            await store.page(RunFilter(state=RunState.QUEUED))  # sees that it failed, and takes it off
+
+        monkeypatch.setattr(store._packed_work._naming, "reopening", reopening)
+        await story.take(("redrive", "a1"), None)
+
+        assert named == 2
+        assert await paged(store, RunFilter(state=RunState.QUEUED), 10) == ["a1"]
+
+
+async def test_open_runs_of_all_processes_are_found_after_the_store_forgot_their_pipelines(
+    single_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.run_store.packed.hinted._AGAIN_MS", -1)
+    async with (
+        open_store(single_url, retention=3600) as store,
+        open_store(single_url, retention=3600) as other,
+    ):
+        await store.open_run("a1", "sums", "add", b"[1]")
+        await store.open_run("a2", "sums", "add", b"[1]")
+        await other.open_run("b3", "products", "add", b"[1]")
+        with console(single_url) as client:
+            assert client.delete(HINTS)
+
+        await store.open_run("a3", "sums", "add", b"[1]")
+
+        found = await paged(store, RunFilter(state=RunState.QUEUED), 10)
+        assert sorted(found) == ["a1", "a2", "a3", "b3"]
+
+
+async def test_a_run_is_not_named_by_what_its_message_says_while_its_record_cannot_be_read(
+    single_url: str,
+) -> None:
+    """The message of a redriven job has another time, so that no list would lead to the run."""
+    async with open_store(single_url, retention=3600) as store:
+        story = Story(store)
+        await story.take(("open", "a1", "sums", [], None, 0.0), None)
+        await store._sender.server_known()
+        job, naming = story.messages["a1"][0], store._packed_work._naming
+        send = store._client.pipeline
+
+        async def away(commands: Sequence[Any]) -> list[Any]:
+            replies = await send(commands)
+            heads = [command[0] == "GETRANGE" for command in commands]
+            lost = ReplyError("LOADING the server reads its data")
+            return [lost if head else reply for head, reply in zip(heads, replies, strict=True)]
+
+        store._client.pipeline = away  # type: ignore[method-assign]
+
+        with pytest.raises(StoreUnreachable):
+            await naming.failing([job], ["Broken"])
+        with pytest.raises(StoreUnreachable):
+            await naming.reopening([job])
 
 
 async def test_open_runs_are_counted_by_pipeline(single_url: str) -> None:
