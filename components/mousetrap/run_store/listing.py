@@ -198,52 +198,49 @@ class _Walk:
 
     async def members(self, limit: int, after: str | None) -> tuple[list[bytes], bool]:
         """The next ones, and whether there are more."""
+        members: list[bytes] = []
         low, high = self._bounds(after)
         # No run was accepted after the newest day. A later `after` would read each day back from there.
         first = min(self._times.newest, int(high[:13]) // _DAY_MS) if high != _NEWEST else self._times.newest
-        last, whole = int(low) // _DAY_MS, self._times.whole
+        last = int(low) // _DAY_MS
+        days = iter(range(first, max(self._times.oldest, last) - 1, -1))
         self._open_keys = {}
-        members = await self._of_days(range(first, max(last, whole) - 1, -1), low, high, limit)
-        if len(members) <= limit and last < whole:
-            days = await self._days_before(min(first, whole - 1), last, high)
-            members += await self._of_days(days, low, high, limit - len(members))
+        while len(members) <= limit and (some := list(islice(days, _DAYS))):
+            await self._choose(some)
+            members += await self._of_days(some, low, high, limit + 1)
+        if len(members) <= limit and self._is_kept_known:
+            older = sorted(
+                (day for day in self._kept if day < self._times.oldest and day <= first), reverse=True
+            )
+            members += [it for day in older for it in _newest_first(self._kept[day], low, high)]
         return members[:limit], len(members) > limit
 
     async def _of_days(self, days: Sequence[int], low: str, high: str, limit: int) -> list[bytes]:
-        """The members of these days; more than `limit` where there are more."""
-        members: list[bytes] = []
-        left = iter(days)
-        while len(members) <= limit and (some := list(islice(left, _DAYS))):
-            await self._choose(some)
-            sources = {day: source for day in some if (source := self._chosen[day])}
-            found = await self._named(list(sources.values()), low, high, limit + 1)
-            named = dict(zip(sources, found, strict=True))
-            for day in some:
-                of_day = named.get(day, [])
-                if day in sources and sources[day].is_open:
-                    self._open_keys.update(dict.fromkeys(of_day, sources[day].keys))
-                if kept := self._kept.get(day):
-                    of_day = _newest_first({*of_day, *kept}, low, high)
-                members += of_day
-        return members
-
-    async def _days_before(self, first: int, last: int, high: str) -> list[int]:
-        """The days down from `first` whose lists may be gone, and those of which long runs are."""
-        if not self._is_kept_known:
+        """The members of each day, newest first."""
+        sources = {day: source for day in days if (source := self._chosen[day])}
+        keeps = () if self._is_kept_known or days[-1] >= self._times.whole else self._keeping(high)
+        found, kept = await self._named(list(sources.values()), keeps, low, high, limit)
+        if keeps:
             self._is_kept_known = True
-            days = range(self._times.whole - 1, self._times.newest + 1)
-            # One page reads no more of them.
-            end = ("BYLEX", "REV", "LIMIT", 0, 2 * MAX_SCANNED)
-            reading: list[Command] = [
-                ("ZRANGE", hint_key(KEPT, day), f"({high}", f"[{_OLDEST}", *end) for day in days
-            ]
-            for reply in await self._client.pipeline(reading):
-                for member in _named_in(reply):
-                    self._kept.setdefault(_accepted_ms(member) // _DAY_MS, set()).add(member)
-        listed = range(self._times.oldest, first + 1)
-        return sorted(
-            {*listed, *(day for day in self._kept if day <= first)} - set(range(last)), reverse=True
-        )
+            for member in kept:
+                self._kept.setdefault(_accepted_ms(member) // _DAY_MS, set()).add(member)
+        named = dict(zip(sources, found, strict=True))
+        for day, source in sources.items():
+            if source.is_open:
+                self._open_keys.update(dict.fromkeys(named[day], source.keys))
+        return [
+            member
+            for day in days
+            for member in _newest_first({*named.get(day, ()), *self._kept.get(day, ())}, low, high)[:limit]
+        ]
+
+    def _keeping(self, high: str) -> Sequence[Command]:
+        """Commands that name long runs of days whose lists may be gone."""
+        before = min(high, f"{self._times.whole * _DAY_MS:013d}")
+        days = range(self._times.whole - 1, self._times.newest + 1)
+        # One page reads no more of them.
+        end = ("BYLEX", "REV", "LIMIT", 0, 2 * MAX_SCANNED)
+        return [("ZRANGE", hint_key(KEPT, day), f"({before}", f"[{_OLDEST}", *end) for day in days]
 
     async def note_ended(self, members: Sequence[bytes], runs: Sequence[StoredRun | None]) -> None:
         """Takes runs off the lists of open ones that have ended: a worker that was killed could not."""
@@ -282,15 +279,18 @@ class _Walk:
             is_open = any(name.startswith("open:") for name in hint.lists)
             self._chosen[day] = _Source(day, hint, is_open) if of_day[place] else None
 
-    async def _named(self, sources: Sequence[_Source], low: str, high: str, limit: int) -> list[list[bytes]]:
-        """The members of each source, newest first."""
+    async def _named(
+        self, sources: Sequence[_Source], keeps: Sequence[Command], low: str, high: str, limit: int
+    ) -> tuple[list[list[bytes]], list[bytes]]:
+        """The members of each source, newest first; and long runs, of no order."""
         commands = [[*_reading(source, low, high, limit)] for source in sources]
-        replies = iter(await self._client.pipeline([command for each in commands for command in each]))
+        asked = [*(command for each in commands for command in each), *keeps]
+        replies = iter(await self._client.pipeline(asked) if asked else [])
         found = []
         for source, each in zip(sources, commands, strict=True):
             named = {member for reply in islice(replies, len(each)) for member in _members(source, reply)}
             found.append(_newest_first(named, low, high)[:limit])
-        return found
+        return found, [member for reply in replies for member in _named_in(reply)]
 
 
 def _run_id(member: bytes) -> str:

@@ -1587,7 +1587,7 @@ async def test_the_opener_fires_again_what_a_child_fired_that_was_redriven_befor
         assert await ended(store, again) == "recorded"
 
 
-async def test_a_run_that_its_join_opens_again_is_found_though_the_join_needs_a_lock(store_url: str) -> None:
+async def test_a_run_that_its_join_opens_again_is_found_though_lua_judges_its_claim(store_url: str) -> None:
     """The store has forgotten that the run was repaired before its join was fired."""
     async with a_store(store_url) as store:
         parent = await opened_run(store)
@@ -1602,7 +1602,7 @@ async def test_a_run_that_its_join_opens_again_is_found_though_the_join_needs_a_
         assert (await store.page(RunFilter(state=RunState.QUEUED))).runs == ()
 
         joined = parent.joined("sum", b"{}", fan=fired.fan_job, fence=fired.fence)
-        request = ClaimRequest(joined, redelivered=False, lease=60.0, lock="one", gathers=True)
+        request = ClaimRequest(joined.again(), redelivered=False, lease=60.0, gathers=True)
         (granted,) = (await store.exchange((), [request], worker="w1")).claims
 
         assert isinstance(granted, Granted)
