@@ -183,7 +183,7 @@ class _Walk:
         self._hints = hints_for(wanted, times.pipelines)
         #: By day, runs that live longer than the lists of their days; read once the walk comes to days whose lists may be gone.
         self._kept: dict[int, set[bytes]] = {}
-        self._is_kept_known = False
+        self._has_long = False
         #: By day, as it was chosen; None where no run of a day can match.
         self._chosen: dict[int, _Source | None] = {}
         #: Where the open runs are named that the last members are.
@@ -208,7 +208,7 @@ class _Walk:
         while len(members) <= limit and (some := list(islice(days, _DAYS))):
             await self._choose(some)
             members += await self._of_days(some, low, high, limit + 1)
-        if len(members) <= limit and self._is_kept_known:
+        if len(members) <= limit and self._has_long:
             older = sorted(
                 (day for day in self._kept if day < self._times.oldest and day <= first), reverse=True
             )
@@ -218,10 +218,10 @@ class _Walk:
     async def _of_days(self, days: Sequence[int], low: str, high: str, limit: int) -> list[bytes]:
         """The members of each day, newest first."""
         sources = {day: source for day in days if (source := self._chosen[day])}
-        keeps = () if self._is_kept_known or days[-1] >= self._times.whole else self._keeping(high)
+        keeps = () if self._has_long or days[-1] >= self._times.whole else self._keeping(high)
         found, kept = await self._named(list(sources.values()), keeps, low, high, limit)
         if keeps:
-            self._is_kept_known = True
+            self._has_long = True
             for member in kept:
                 self._kept.setdefault(_accepted_ms(member) // _DAY_MS, set()).add(member)
         named = dict(zip(sources, found, strict=True))

@@ -19,7 +19,7 @@ _FAILED, _EXPIRED = "failed", "expired"
 #: No run is opened again so long after it was named for that.
 _REOPENED_WITHIN_MS = 60_000
 #: Runs of which is remembered that they were named today.
-_MOST_KEPT = 10_000
+_MOST_NAMED = 10_000
 
 
 class Naming:
@@ -83,7 +83,7 @@ class Naming:
         call, day = Call(), self._sender.now_ms() // DAY_MS
         self._add_kept(call, await self._runs(jobs, call))
         await self._sender.do(call.commands)
-        if len(self._kept) > _MOST_KEPT:
+        if len(self._kept) > _MOST_NAMED:
             self._kept.clear()
         self._kept.update((job.run_id, day) for job in jobs)
 

@@ -474,7 +474,7 @@ async def test_open_runs_of_all_processes_are_found_after_the_store_forgot_their
         assert sorted(found) == ["a1", "a2", "a3", "b3"]
 
 
-async def test_a_run_is_not_named_by_what_its_message_says_while_its_record_cannot_be_read(
+async def test_a_run_is_not_named_after_its_message_while_its_record_cannot_be_read(
     single_url: str,
 ) -> None:
     """The message of a redriven job has another time, so that no list would lead to the run."""
