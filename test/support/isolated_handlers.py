@@ -131,6 +131,13 @@ def chatter(number: int) -> int:
     return number
 
 
+def flood(number: int) -> int:
+    """Logs more lines than are kept of a run."""
+    for line in range(5_000):
+        _log.info("%d", line)
+    return number
+
+
 def log(number: int, context: Context[Any]) -> int:
     """Logs, once with what the run is and once without."""
     context.log.info("from the handler")

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context as ContextVars
 from contextvars import copy_context
@@ -76,8 +77,8 @@ from mousetrap.tracing import enter_trace
 _INTERRUPT = signal.SIGUSR1
 #: Seconds until it is sent again.
 _INTERRUPT_AGAIN_S = 0.02
-#: Lines of one attempt that are sent to the worker.
-_MOST_LINES = 1_000
+#: Lines of one attempt that are sent to the worker at once, and later so many at most in each of these spans.
+_MOST_LINES, _EVERY_S = 1_000, 0.5
 
 
 class Stopped(BaseException):
@@ -94,10 +95,11 @@ def serve(connection: int, lifeline: int) -> None:
     if not isinstance(setup, Setup):
         return  # the worker was gone before it sent anything
     level, formatter, keeps = pickle.loads(setup.log)
-    _log_as(level, formatter, keeps, child_socket.send)
+    lines = _Lines(child_socket.send)
+    _log_as(level, formatter, keeps, lines)
     with asyncio.Runner() as runner:
         own_loop(runner.get_loop())
-        _Child(pickle.loads(setup.binding), child_socket, runner.get_loop()).run()
+        _Child(pickle.loads(setup.binding), child_socket, runner.get_loop(), lines).run()
     child_socket.close()
 
 
@@ -113,31 +115,62 @@ def _die_with(lifeline: int) -> None:
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _log_as(
-    level: int, formatter: logging.Formatter | None, keeps: int | None, send: Callable[[Logged], None]
-) -> None:
+def _log_as(level: int, formatter: logging.Formatter | None, keeps: int | None, lines: "_Lines") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     handler.addFilter(AttemptFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     if keeps is not None:
-        logging.getLogger().addHandler(LineKeeper(_Lines(send).keep, keeps))
+        logging.getLogger().addHandler(LineKeeper(lines.keep, keeps))
 
 
 class _Lines:
-    """Sends the lines of an attempt to the worker, a thousand at most: one more costs the worker's event loop, and is not kept."""
+    """Sends the lines of an attempt to the worker, whose event loop each costs.
+
+    The first thousand are sent at once. Of a flood the newest thousand are sent twice a second, for the end of it is what is kept;
+    the first of them has how many were left out before it.
+    """
 
     def __init__(self, send: Callable[[Logged], None]) -> None:
         self._send = send
+        self._lock = threading.Lock()
         self._attempt: AttemptFacts | None = None
         self._count = 0
+        self._held: deque[KeptLine] = deque(maxlen=_MOST_LINES)
+        self._left_out = 0
+        self._timer: threading.Timer | None = None
 
     def keep(self, line: KeptLine) -> None:
-        if line.facts is not self._attempt:
-            self._attempt, self._count = line.facts, 0
-        self._count += 1
-        if self._count <= _MOST_LINES:
+        with self._lock:
+            if line.facts is not self._attempt:
+                self._flush()
+                self._attempt, self._count = line.facts, 0
+            self._count += 1
+            if self._count <= _MOST_LINES:
+                self._send(Logged(line))
+                return
+            self._left_out += len(self._held) == _MOST_LINES
+            self._held.append(line)
+            if self._timer is None:
+                self._timer = threading.Timer(_EVERY_S, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def flush(self) -> None:
+        """Sends what is held back, as at the end of an attempt."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._left_out:
+            self._held[0] = msgspec.structs.replace(self._held[0], left_out=self._left_out)
+            self._left_out = 0
+        for line in self._held:
             self._send(Logged(line))
+        self._held.clear()
 
 
 @dataclass(slots=True, eq=False)
@@ -167,7 +200,10 @@ class _Child:
     4. After an Exit the main thread leaves the lifespan.
     """
 
-    def __init__(self, binding: Binding, child_socket: ChildSocket, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, binding: Binding, child_socket: ChildSocket, loop: asyncio.AbstractEventLoop, lines: _Lines
+    ) -> None:
+        self._lines = lines
         self._binding = binding
         self._stage = binding.stage
         self._takers = binding.pipeline.takers(binding.stage)
@@ -200,6 +236,7 @@ class _Child:
             outcome, is_unfit = self._outcome(job, lifespan)
             if self._binding.on_error is not None and not isinstance(outcome, Done):
                 self._call_hook(job, self._binding.on_error, outcome)
+            self._lines.flush()
             self._socket.send(Result(msgspec.json.encode(outcome), last=is_unfit or lifespan.done()))
         self._leaving.set()
         if not lifespan.done():

@@ -21,6 +21,8 @@ _STEP_S, _STEP = 5.0, 500
 _AGAIN_S = 1.0
 #: How often a carrier that waits for its rate renews the lease.
 _RENEW_S = LEASE_S / 4
+#: For so long an operation that another carrier has is not tried again.
+_HELD_S = LEASE_S / 4
 
 _log = logging.getLogger("mousetrap.operations")
 
@@ -53,6 +55,8 @@ class Carrier:
         self._now = now
         self._sleep = sleep
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        #: Operations that another carrier had, and until when they are left to it.
+        self._held: dict[str, float] = {}
 
     async def begin(self, operation_id: str, plan: Plan) -> bool:
         """Records an operation, and begins with it. False where one of this id is there; then nothing changes.
@@ -65,9 +69,12 @@ class Carrier:
         return created
 
     async def look(self) -> None:
-        """Begins with operations that are under way and that this carrier does not have."""
+        """Begins with operations that are under way and that neither this carrier has nor another one had a moment ago."""
+        now = self._now()
+        self._held = {operation_id: until for operation_id, until in self._held.items() if until > now}
         for operation_id in await self._operations.open_ids():
-            self._start(operation_id)
+            if operation_id not in self._held:
+                self._start(operation_id)
 
     async def close(self) -> None:
         """Leaves all operations to other carriers, or to the next start."""
@@ -83,6 +90,8 @@ class Carrier:
     async def _carry(self, operation_id: str) -> None:
         try:
             state = await self._carry_out(operation_id)
+            if state == "held":
+                self._held[operation_id] = self._now() + _HELD_S
             if state not in ("held", "moved"):
                 await self._operations.close_entry(operation_id, self._now_ms())
             if state in ("done", "failed") and (operation := await self._operations.get(operation_id)):

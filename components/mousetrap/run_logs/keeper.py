@@ -132,7 +132,8 @@ class RunLogs:
         """Sends no more than is kept: a flood of lines is none for the store."""
         function = f"{_LIBRARY.name}_append"
         texts = _newest(lines)
-        counts = (self._ttl_ms, missed, len(lines) - len(texts))
+        left_out = sum(line.left_out for line in lines)
+        counts = (self._ttl_ms, missed, left_out + len(lines) - len(texts))
         about = (self._writer, self._batch, MOST_LINES, MOST_BYTES, *counts)
         return ("FCALL", function, 2, lines_key(run), facts_key(run), *about, *texts)
 
@@ -148,7 +149,7 @@ class RunLogs:
     def _miss(self, line: KeptLine) -> None:
         run = line.facts.run
         if run in self._missed or len(self._missed) < _MOST_COUNTED:
-            self._missed[run] += 1
+            self._missed[run] += 1 + line.left_out
 
 
 def _is_new(reply: object) -> bool:

@@ -22,6 +22,8 @@ class KeptLine(msgspec.Struct, frozen=True, gc=False):
     level: str
     logger: str
     message: str
+    #: Lines of the attempt before it that were not kept, as a process of its own was flooding.
+    left_out: int = 0
 
 
 class LineKeeper(logging.Handler):

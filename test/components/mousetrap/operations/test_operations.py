@@ -122,6 +122,7 @@ def _short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead carrier's lease ends soon."""
     monkeypatch.setattr(store_module, "LEASE_S", 0.3)
     monkeypatch.setattr("mousetrap.operations.carrier._AGAIN_S", 0.05)
+    monkeypatch.setattr("mousetrap.operations.carrier._HELD_S", 0.05)
 
 
 @asynccontextmanager
@@ -685,3 +686,35 @@ async def test_operations_are_kept_by_a_cluster(bench: Workbench, valkey_cluster
         ended = [await desk.until_ended(f"o{number}", carrier) for number in range(5)]
 
     assert [it.done for it in ended] == [2] * 5
+
+
+class HeldByAnother:
+    """Operations of which another carrier has the only one."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.claims = 0
+
+    async def open_ids(self) -> list[str]:
+        return ["one"]
+
+    async def plan(self, operation_id: str) -> Plan:
+        return self._plan
+
+    async def claim(self, operation_id: str, token: str, most: int) -> str:
+        self.claims += 1
+        return "held"
+
+
+async def test_an_operation_that_another_carrier_has_is_not_tried_at_each_look(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.operations.carrier._HELD_S", 2.5)
+    held, clock = HeldByAnother(plan("cancel")), [1_000.0]
+    operations: Any = held
+    carrier = Carrier(operations, {"cancel": CancelRuns(bench.store)}, "me", now=lambda: clock[0])
+
+    for looks, clock[0] in ((1, 1_000.0), (1, 1_001.0), (1, 1_002.0), (2, 1_003.0)):
+        await carrier.look()
+        await asyncio.gather(*carrier._tasks.values())
+        assert held.claims == looks

@@ -321,6 +321,25 @@ async def test_the_lines_of_a_handler_s_own_process_are_kept_too(bench: Workbenc
     assert found == ["from the handler", "from elsewhere"]
 
 
+async def test_of_a_flood_in_a_handler_s_own_process_the_end_is_kept(
+    bench: Workbench, store_url: str
+) -> None:
+    async with (
+        kept_lines(Settings(store_url=store_url)),
+        bench.working(
+            bench.bind("add", isolated_handlers.flood, isolated=True), bench.bind("double", in_a_thread)
+        ),
+    ):
+        run = await bench.ended(await bench.submit())
+
+    page = await page_of(store_url, run.id)
+    found = [it.message for it in page.lines if it.stage == "add" and it.logger == "handlers"]
+    assert found[-1] == "4999"
+    assert found == [str(number) for number in range(5_000 - len(found), 5_000)]
+    others = len(page.lines) - len(found)
+    assert len(page.lines) + page.dropped - others >= 5_000
+
+
 class Seen(logging.Filter):
     """Notes the first record of a logger."""
 
