@@ -124,9 +124,16 @@ async def _of_component(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
-    found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+    found = [(".".join(map(str, each["loc"])), _sentence(each)) for each in error.errors()]
     detail = "; ".join(f"{where}: {what}" for where, what in found)
     return respond(Problem(Kind.INVALID_REQUEST, detail, where=found[0][0]))
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """What is wrong with a value. A caller has no use for the pattern of what it was given by us."""
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "after":
+        return "it is no place in this list: take `next` of the page before, or leave it out"
+    return str(error["msg"])
 
 
 async def _of_framework(request: Request, error: HTTPException) -> Response:

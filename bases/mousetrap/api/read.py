@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
-from mousetrap.api.filters import ListedRuns
+from mousetrap.api.filters import ListedRuns, given_once
 from mousetrap.api.known import KnownPipeline, KnownRun, known_run
 from mousetrap.api.latest import answer, find_latest
 from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
@@ -66,7 +66,7 @@ async def show_latest(pipeline: KnownPipeline, services: WithServices, response:
 @router.get(
     "/runs",
     tags=["runs"],
-    dependencies=[may_read],
+    dependencies=[may_read, given_once],
     responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
 )
 async def list_runs(store: WithStore, filter: Annotated[ListedRuns, Query()]) -> shapes.RunPage:

@@ -1,13 +1,21 @@
 """The command `doctor`: checks what Mousetrap needs here."""
 
+from typing import Annotated
+
 import typer
 
 from mousetrap.cli.options import AsJson
 from mousetrap.cli.session import environment
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Check settings, broker, store and API, and say how to correct what is wrong. Exits 1 when something is."""
+def doctor(
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for a warning too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, broker, store and API, and say how to correct what is wrong.
+
+    Exits 1 when something is wrong; a warning changes that with --strict alone.
+    """
     import msgspec
 
     from mousetrap.cli.output import print_json, terminal
@@ -19,5 +27,6 @@ def doctor(as_json: AsJson = False) -> None:
         print_json(msgspec.json.encode(checks))
     else:
         terminal().print(checks_table(checks))
-    if any(check.state == "fail" for check in checks):
+    bad = ("fail", "warn") if strict else ("fail",)
+    if any(check.state in bad for check in checks):
         raise typer.Exit(1)

@@ -1,6 +1,7 @@
 """The command logs: prints the lines that a run's handlers logged."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from time import sleep
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ def logs(
     level: Annotated[
         str, typer.Option(help="Only lines from this level up: DEBUG, INFO, WARNING or ERROR.")
     ] = "DEBUG",
+    stage: Annotated[str | None, typer.Option(help="Only lines of this stage's jobs.")] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Print further lines until the run has ended.")
     ] = False,
@@ -42,16 +44,22 @@ def logs(
         run_id = with_run(api, run, api.run).value.id
         reply = api.logs(run_id, level=level.upper(), after=after, limit=limit)
         if as_json and not follow:
-            print_json(reply.json)
+            print_json(reply.json if stage is None else msgspec.json.encode(_of_stage(reply.value, stage)))
             return
         out, page = terminal(wrap=False), reply.value
         for notice in [] if as_json else gone(page, argument(run), is_over=not follow):
             out.print(notice)
         for line in _followed(api, run_id, level, page) if follow else page.lines:
+            if stage not in (None, line.stage):
+                continue
             if as_json:
                 print_json_line(msgspec.json.encode(line))
             else:
                 out.print(shown(line))
+
+
+def _of_stage(page: "LogPage", stage: str) -> "LogPage":
+    return replace(page, lines=tuple(line for line in page.lines if line.stage == stage))
 
 
 def _followed(api: "Api", run_id: str, level: str, page: "LogPage") -> "Iterator[LogLine]":

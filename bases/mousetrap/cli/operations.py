@@ -19,7 +19,7 @@ _LOOK_S = 0.3
 app = typer.Typer(help="Look at repairs of many that go on in the server, and stop them.")
 
 OperationId = Annotated[str, typer.Argument(metavar="ID", help="The operation's id, or its beginning.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it has ended.")]
+Wait = Annotated[bool, typer.Option("--follow/--no-follow", help="Stay until it has ended.")]
 Why = Annotated[
     str, typer.Option("--why", metavar="TEXT", help="Why you do this, for the audit trail and the logs.")
 ]
@@ -28,9 +28,9 @@ Limit = Annotated[int | None, typer.Option(min=1, help="The most in all.")]
 
 
 @app.callback(invoke_without_command=True)
-def _default(context: typer.Context) -> None:
+def _default(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
-        list_operations()
+        list_operations(as_json=as_json)
 
 
 @app.command("list")

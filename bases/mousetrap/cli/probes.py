@@ -108,14 +108,14 @@ async def _broker(
 
 
 def _in_words(waiting: Mapping[str, int | None]) -> str:
-    """What waits where; the empty queues are counted."""
+    """What waits where; the queues with nothing ready are counted; what is delayed is in none."""
     empty = sum(ready == 0 for ready in waiting.values())
     parts = [
         f"{queue}: {ready} ready" if ready else f"{queue}: not there before a worker or the API declares it"
         for queue, ready in waiting.items()
         if ready != 0
     ]
-    return ", ".join([*parts, *([f"{empty} empty queues"] if empty else [])])
+    return ", ".join([*parts, *([f"{empty} queues with nothing ready"] if empty else [])])
 
 
 def _delays(settings: Settings) -> Iterator[Check]:

@@ -39,8 +39,8 @@ class LineKeeper(logging.Handler):
         if facts is None:
             return
         try:
-            texts = map(encodable, (record.levelname, record.name, cut(message_of(record))))
-            self.keep(KeptLine(facts, int(record.created * 1000), *texts))
+            level, logger, message = map(encodable, (record.levelname, record.name, cut(message_of(record))))
+            self.keep(KeptLine(facts, int(record.created * 1000), level, logger, message))
         except Exception:  # noqa: BLE001  as every handler of the library does
             self.handleError(record)
 

@@ -77,11 +77,14 @@ def progress_line(stages: Stages, progress: Progress) -> Text:
     return Text(f"{'':8}    {shown_at(stages, progress):<12}{how_far(progress)}")
 
 
-def runs_table(page: RunPage, now: datetime, filters: str = "") -> RenderableType:
-    """A page of runs, newest first, and the command for the next page with the same `filters`."""
+def runs_table(page: RunPage, now: datetime, filters: str = "", hint: str = "") -> RenderableType:
+    """A page of runs, newest first, and the command for the next page with the same `filters`; `hint` is why none may match."""
     more = [Text(f"more: mousetrap runs{filters} --after {page.next}", "dim")] if page.next else []
     if not page.runs and (filters or more):
-        return Group("no run matches" if not more else "no run matches of those that were looked at", *more)
+        hints = [Text(hint)] if hint else []
+        return Group(
+            "no run matches" if not more else "no run matches of those that were looked at", *hints, *more
+        )
     if not page.runs:
         return "no runs: start one with `mousetrap run PIPELINE`"
     tags = ["tags"] if any(run.tags for run in page.runs) else []

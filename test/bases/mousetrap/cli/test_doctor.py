@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from mousetrap.cli.checks import Check
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import QueueOptions, open_channel, open_queue
 from mousetrap.jobs import Message, QueueUnreachable, dead_queue
@@ -83,6 +84,18 @@ def test_signing_that_is_off_is_reported_and_fails_where_nothing_would_start(
     assert done.code == 1
 
     assert states(done.out)["signing"] == state
+
+
+def test_a_warning_exits_1_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, mousetrap: Command, store_url: str
+) -> None:
+    monkeypatch.setattr(
+        "mousetrap.cli.probes.all_checks", lambda _: [Check("signing", "warn", "off", "switch it on")]
+    )
+
+    codes = [mousetrap("doctor", *more, settings=environ(store_url)).code for more in ((), ("--strict",))]
+
+    assert codes == [0, 1]
 
 
 def test_what_is_away_is_reported_without_its_password(mousetrap: Command) -> None:

@@ -64,6 +64,8 @@ def test_the_lines_of_a_run_are_printed_by_the_beginning_of_its_id(
 
     printed, errors = run("logs", "first-o"), run("logs", "first-one", "--level", "error")
     (first, second) = json.loads(run("logs", "first-one", "--json").out)["lines"]
+    elsewhere = run("logs", "first-o", "--stage", "process").out.splitlines()
+    of_fetch = json.loads(run("logs", "first-o", "--stage", "fetch", "--json").out)["lines"]
 
     assert (nothing.code, nothing.out) == (
         0,
@@ -76,6 +78,7 @@ def test_the_lines_of_a_run_are_printed_by_the_beginning_of_its_id(
     assert lines[2].endswith("ERROR   fetch no such row (httpx)") and lines[3] == "    row 7"
     assert [line for line in errors.out.splitlines() if "INFO" in line] == []
     assert (first["number"], second["level"]) == (1, "ERROR")
+    assert (elsewhere, of_fetch) == (["3 lines could not be kept"], [first, second])
 
 
 def test_wrong_options_and_unknown_runs_end_with_2(run: Command) -> None:

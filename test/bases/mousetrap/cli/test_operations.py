@@ -106,14 +106,22 @@ def test_every_option_of_a_list_selects_what_is_cancelled(command: Command, api:
     assert api.get(f"/runs/{tagged}").json()["state"] == "cancelled"
 
 
+def test_a_pipeline_that_is_not_known_is_named_with_the_nearest(command: Command) -> None:
+    wrong, right = command("runs", "--pipeline", "earthquake"), command("runs", "--pipeline", "earthquakes")
+
+    assert wrong.out == "no run matches\nno pipeline earthquake is known: did you mean earthquakes?\n"
+    assert right.out == "no run matches\n"
+
+
 def test_an_operation_is_left_to_the_server_listed_shown_and_stopped(
     command: Command, api: httpx.Client, store_url: str
 ) -> None:
     bury(store_url, *(letter_of(f"r{number}") for number in range(20)))
 
-    begun = command("dead", "redrive", "--all", "--rate", "1", "--no-wait")
+    begun = command("dead", "redrive", "--all", "--rate", "1", "--no-follow")
     (operation,) = api.get("/operations").json()["operations"]
     listed, short = command("operations"), operation["id"][:14]
+    assert json.loads(command("operations", "--json").out)["operations"][0]["id"] == operation["id"]
     seen = command("operations", "show", short)
     stopped = command("operations", "stop", short, "--json")
     again = command("operations", "stop", short)
