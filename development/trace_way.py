@@ -133,20 +133,18 @@ class FirstStage:
 
 
 def _frames_above() -> list[str]:
-    """Our frames above the handler that calls this: in the task of the worker's runner, then in the handler's own."""
+    """Our frames above the handler that calls this: in its own task, after those of the worker's runner where that waits for it."""
     chains = [_awaits(task) for task in asyncio.all_tasks() - {asyncio.current_task()}]
-    runner = next(
-        [code.co_qualname for code in chain]
-        for chain in chains
-        if any(code.co_name in ("handle", "process") for code in chain)
-    )
+    # A handler that is stepped in place has no runner that waits for it.
+    runners = (chain for chain in chains if any(code.co_name in ("handle", "process") for code in chain))
+    runner = [code.co_qualname for code in next(runners, [])]
     own: list[str] = []
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if _brick(frame.f_code):
             own.insert(0, frame.f_code.co_qualname)
         frame = frame.f_back
-    return [*runner, "(the handler's task)", *own]
+    return [*runner, "(the handler's task)", *own] if runner else own
 
 
 def _awaits(task: "asyncio.Task[Any]") -> list[CodeType]:

@@ -1,5 +1,6 @@
 """Checks values against a JSON Schema, where the type is another process's."""
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,22 @@ _read_any = msgspec.json.Decoder(Any).decode
 
 #: Steps that a pattern may go back before its text counts as wrong; no pattern can take long.
 _MAX_BACKTRACKS = 100_000
+#: The end of a text as Python's patterns have it; the library that checks has another letter for it.
+_END = re.compile(r"(?<!\\)((?:\\\\)*)\\Z")
+#: What holds values, and no schemas.
+_VALUES = frozenset(("const", "default", "enum", "examples"))
+
+
+def _readable(schema: Any) -> Any:
+    """The schema with patterns as the library reads them."""
+    if isinstance(schema, list):
+        return [_readable(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: value if key in _VALUES else _readable(value) for key, value in schema.items()}
+    if isinstance(pattern := found.get("pattern"), str):
+        found["pattern"] = _END.sub(r"\1\\z", pattern)
+    return found
 
 
 class JsonSchema:
@@ -35,7 +52,7 @@ class JsonSchema:
         try:
             self._canonical = msgspec.json.encode(self._schema, order="deterministic")
             self._validator = jsonschema_rs.Draft202012Validator(
-                self._schema,
+                _readable(self._schema),
                 offline=True,
                 mask="the value",  # errors do not repeat what was sent
                 pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_MAX_BACKTRACKS),

@@ -114,3 +114,14 @@ def test_what_must_fit_several_schemas_is_held_to_each() -> None:
     assert read(b'{"text":"a","size":1}', both)
     with pytest.raises(ContractBroken, match="size"):
         read(b'{"text":"a"}', both)
+
+
+def test_the_end_of_a_text_as_python_writes_it_is_one() -> None:
+    """A class with such a pattern made its worker's manifest refused."""
+    name = {"type": "string", "pattern": r"^a\\?\Z"}
+    schema = JsonSchema({"properties": {"pattern": name, "literal": {"const": {"pattern": r"\Z"}}}})
+
+    assert schema.read(rb'{"pattern":"a","literal":{"pattern":"\\Z"}}')
+    for wrong in (rb'{"pattern":"a\n"}', rb'{"pattern":"aZ"}', rb'{"literal":{"pattern":"\\z"}}'):
+        with pytest.raises(ContractBroken):
+            schema.read(wrong)
