@@ -203,15 +203,15 @@ class _Walk:
         # No run was accepted after the newest day. A later `after` would read each day back from there.
         first = min(self._times.newest, int(high[:13]) // _DAY_MS) if high != _NEWEST else self._times.newest
         last = int(low) // _DAY_MS
-        days = iter(range(first, max(self._times.oldest, last) - 1, -1))
+        oldest = self._times.oldest
+        # With the oldest day come the runs that live longer, which may be older than that.
+        days = iter(range(max(first, oldest), max(oldest, last) - 1, -1))
         self._open_keys = {}
         while len(members) <= limit and (some := list(islice(days, _DAYS))):
             await self._choose(some)
             members += await self._of_days(some, low, high, limit + 1)
         if len(members) <= limit and self._has_long:
-            older = sorted(
-                (day for day in self._kept if day < self._times.oldest and day <= first), reverse=True
-            )
+            older = sorted((day for day in self._kept if day < oldest and day <= first), reverse=True)
             members += [it for day in older for it in _newest_first(self._kept[day], low, high)]
         return members[:limit], len(members) > limit
 

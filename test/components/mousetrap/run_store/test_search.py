@@ -432,7 +432,7 @@ async def test_a_run_that_is_redriven_while_it_is_taken_off_stays_among_the_open
 async def test_a_run_whose_redriver_dies_while_it_is_taken_off_stays_among_the_open_ones(
     single_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.run_store.packed.open_runs.EndedRuns.add", lambda *_: None)
+    monkeypatch.setattr("mousetrap.run_store.packed.open_runs.EndedRuns.may_have_ended", lambda *_: None)
     async with open_store(single_url, retention=3600) as store:
         story = Story(store)
         await story.take(("open", "a1", "sums", [], None, 0.0), None)
