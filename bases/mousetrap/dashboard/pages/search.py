@@ -73,15 +73,17 @@ async def show(view: View, facts: Facts) -> Page:
     asked = view.query.one("q")[:200]
     if not asked:
         return _page(Search(""))
+    runs = await _look("Runs", _runs(facts, asked))
+    if [hit.label for hit in runs.hits] == [asked]:  # a whole id: no dead letter needs to be looked at for it
+        raise Elsewhere(runs.hits[0].to)
     kinds = {
-        "Runs": _runs(facts, asked),
         "Dead letters": _letters(facts, asked),
         "Pipelines, stages and queues": _named(facts, asked),
         "Workers": _workers(facts, asked),
         "Errors": _errors(facts, asked),
         "Tags": _tags(facts, asked),
     }
-    found = tuple(await asyncio.gather(*(_look(kind, look) for kind, look in kinds.items())))
+    found = (runs, *await asyncio.gather(*(_look(kind, look) for kind, look in kinds.items())))
     search = Search(asked, found)
     if search.count == 1 and not any(each.more or each.missing for each in found):
         raise Elsewhere(next(hit.to for each in found for hit in each.hits))

@@ -78,6 +78,13 @@ def test_one_answer_opens_by_itself(pages: Pages, known: Answers, asked: str, to
     assert (response.status_code, response.headers["location"]) == (303, to)
 
 
+def test_the_whole_id_of_a_run_needs_no_look_at_dead_letters(pages: Pages, known: Answers) -> None:
+    known.given["GET /runs?id=019b1f&limit=10"] = (200, {"runs": [RUN], "next": None})
+
+    assert pages.get("/search", q="019b1f").headers["location"] == "/ui/runs/019b1f"
+    assert [line for line, _, _ in known.asked] == ["GET /runs"]
+
+
 def test_several_answers_are_listed(pages: Pages, known: Answers) -> None:
     response = pages.get("/search", q="t")
 

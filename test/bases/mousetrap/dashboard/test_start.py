@@ -151,6 +151,7 @@ def test_an_option_s_error_is_at_the_option(
 
     name = where.partition(".")[2].replace("Idempotency-Key", "key")
     assert f'id="o-{name}-e"' in response.text
+    assert f'<a href="#o-{name}">not so</a>' in response.text  # at the top, where the browser opens the page
     assert '<details class="options" open>' in response.text
 
 
