@@ -20,6 +20,7 @@ from mousetrap.pipeline import All, Each, Gathered, Many, Pipeline, Stage
 from mousetrap.run_store import ClaimRequest, DecisionRequest, Exchanged, Fired, RunStore, open_store
 from mousetrap.worker import Stop, WorkerOptions, fan_out, run_worker
 from support.dying_submitter import Trap
+from support.valkey import end_consumers
 from support.workbench import KEYRING
 
 T = TypeVar("T")
@@ -156,6 +157,9 @@ async def dies(step: str, count: int, *about: str) -> None:
     finally:
         if process.returncode is None:
             process.kill()
+    queue_url, *_ = about
+    if not queue_url.startswith("amqp"):
+        end_consumers(queue_url)
 
 
 async def _work(trap: Trap, queue_url: str, store_url: str, mark: str, effects: Effects) -> None:

@@ -16,6 +16,7 @@ from mousetrap.shapes import RunState
 from mousetrap.store_client import open_client
 from mousetrap.worker import Stop
 from support.dying_payloads import TEXT, opened, submit, work
+from support.valkey import end_consumers
 
 TIMEOUT_S = 60.0
 
@@ -72,6 +73,7 @@ async def dies(step: str, store_url: str, folder: str, mark: str, run_id: str) -
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["test", *sys.path])}
     process = await asyncio.create_subprocess_exec(sys.executable, *command, env=environment)
     assert await asyncio.wait_for(process.wait(), TIMEOUT_S) == -9
+    end_consumers(store_url)
 
 
 async def kept(store_url: str, folder: str, run_id: str) -> int:

@@ -200,7 +200,7 @@ async def test_a_job_that_killed_its_workers_falls_back_with_a_large_payload(
         crashes = bench.pipeline.first.retry.crashes
         for number in range(crashes):
             await die_of(bench, redelivered=number > 0)
-        async with bench.working(*one_bound(bench)):
+        async with bench.working(*one_bound(bench), lease=1.0):
             run = await bench.ended(run_id)
 
     assert (run.state, run.result) == (
