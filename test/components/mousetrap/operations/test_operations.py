@@ -498,6 +498,10 @@ async def test_two_carriers_share_operations_and_count_each_target_once(
 ) -> None:
     """Even without a lease that keeps them apart."""
     monkeypatch.setattr(store_module, "LEASE_S", 0.001)
+    # Each waits for letters that the other one holds.
+    monkeypatch.setattr("mousetrap.dead_letters.held._FIRST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("mousetrap.dead_letters.held._NEXT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("mousetrap.operations.counts._TRIES", 1_000)
     await bury(bench, *(f"r{number:03}" for number in range(150)))
     async with open_desk(bench, store_url) as desk:
         monkeypatch.setattr(store_module, "LEASE_S", 0.001)
