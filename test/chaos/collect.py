@@ -155,9 +155,11 @@ def _letter(claim: Claim, queue: str) -> DeadLetter:
     return DeadLetter(id=message.id, run=run, queue=dead_queue(queue), reason=reason)
 
 
-async def settled_depths(broker: Controlled | None, broker_url: str, store_url: str) -> dict[str, int]:
-    """The messages in each queue, once there are none or the timeout is over."""
-    deadline = time.monotonic() + _EMPTY_TIMEOUT_S
+async def settled_depths(
+    broker: Controlled | None, broker_url: str, store_url: str, seconds: float = _EMPTY_TIMEOUT_S
+) -> dict[str, int]:
+    """The messages in each queue, once there are none or that time is over."""
+    deadline = time.monotonic() + seconds
     while True:
         depths = await _depths(broker, broker_url, store_url)
         if not any(depths.values()) or time.monotonic() > deadline:

@@ -105,7 +105,7 @@ def test_what_waits_on_a_rung_that_the_broker_forgets_last_comes_down_all_the_sa
                 _make_it_forget(cluster, f"mousetrap.delay.{rung}")
         assert overdue_rungs(cluster.url, QueueOptions())
         runs = deployment.submit("delayed", 20)
-        history = deployment.come_to_rest()
+        history = deployment.come_to_rest(first_look_s=5.0)
 
     assert_all_hold(history)
     assert {history.runs[run].state for run in runs} == {RunState.COMPLETED}
@@ -121,7 +121,7 @@ def test_nodes_that_wait_for_one_whose_broker_stays_down_come_back_once_that_is_
     # As after a start of its own that failed: nothing tries it again, and the others wait for its tables.
     last.rabbitmqctl("eval", "exit(whereis(rabbit_outside_app_process), kill).")
 
-    cluster.start()
+    cluster.start(first_look_s=5.0)
 
     assert all(node.is_up for node in cluster.nodes)
 

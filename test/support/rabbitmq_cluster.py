@@ -61,7 +61,7 @@ class RabbitMQCluster:
             running = [node for node in self.nodes if node.running]
             return "".join(asking.map(lambda node: node.rabbitmqctl(*arguments), running))
 
-    def start(self) -> None:
+    def start(self, first_look_s: float = _USUAL_S) -> None:
         """Starts whatever does not run; returns once all are members again.
 
         At once: a node that lost its quorum waits for others before it answers, and so would we for it.
@@ -69,12 +69,13 @@ class RabbitMQCluster:
         And again what does not come back by itself, as an operator does. In RabbitMQ 3.10 a node that paused for want of a majority
         starts its broker when it reaches one, and only once: where that node is starting just then as well, it fails
         (`incompatible_feature_flags`). If it was the last to stop, the others wait for its tables, and end after five minutes.
+        `first_look_s` is how long they may take before anything is started again.
         """
-        for _ in range(_TRIES):
+        for seconds in (first_look_s, *[_USUAL_S] * (_TRIES - 1)):
             for node in self.nodes:
                 node.begin()
             with suppress(AssertionError):
-                self._wait_until_whole()
+                self._wait_until_whole(seconds)
                 return
             with ThreadPoolExecutor(_NODES) as starting:
                 list(starting.map(_Member.start_app, self.nodes))
@@ -133,9 +134,9 @@ class RabbitMQCluster:
     def _reaches(self, one: int, other: int) -> bool:
         return _name(self.nodes[other]) in self.nodes[one].rabbitmqctl("eval", "nodes().")
 
-    def _wait_until_whole(self) -> None:
+    def _wait_until_whole(self, seconds: float = _USUAL_S) -> None:
         try:
-            until(self._is_whole, "all nodes of the cluster run", _USUAL_S)
+            until(self._is_whole, "all nodes of the cluster run", seconds)
         except AssertionError as error:
             outputs = "".join(f"\n{_name(node)}:\n{node.output()}" for node in self.nodes)
             raise AssertionError(f"{error}; their output:{outputs}") from None

@@ -32,7 +32,7 @@ def start_fetching(queue_url: str, own_valkey: EmbeddedValkey) -> Iterator[Start
             "MOUSETRAP_STORE_URL": own_valkey.url,
             "MOUSETRAP_SIGNING_KEYS": SIGNING_KEYS,
             # A job is not given up before its last holder has had the time of its claim to show that it lives.
-            "MOUSETRAP_LEASE_SECONDS": "5",
+            "MOUSETRAP_LEASE_SECONDS": "2",
             **more,
         }
         started.append(Process([sys.executable, str(_PROGRAM)], clean_environment(**settings)))
