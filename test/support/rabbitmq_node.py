@@ -16,7 +16,15 @@ from support.waiting import until
 _DEBIAN = Path("/usr/lib/rabbitmq/bin")
 #: Commands as the node does them. Erlang's `erl_call` asks it in 10 ms. rabbitmqctl starts a virtual machine of its own for that: a
 #: second, and ten on a busy machine.
-_IN_ERLANG = {"stop_app": "ok = rabbit:stop()", "start_app": "ok = rabbit:start()"}
+_IN_ERLANG = {
+    "eval": "{}",
+    "stop_app": "ok = rabbit:stop()",
+    "start_app": "ok = rabbit:start()",
+    # Of 3.x, and of 4.
+    "join_cluster": "ok = case code:which(rabbit_db_cluster) of non_existing -> rabbit_mnesia:join_cluster('{0}', disc); "
+    "_ -> rabbit_db_cluster:join('{0}', disc) end",
+    "set_vm_memory_high_watermark": "ok = vm_memory_monitor:set_vm_memory_high_watermark({})",
+}
 #: Milliseconds; a delayed message that comes due while its next queue is not there yet is late by so much, and not by the
 #: usual three minutes, which is longer than a test may take.
 TRIED_AGAIN_MS = 10_000
@@ -91,13 +99,12 @@ class RabbitMQNode:
 
     def rabbitmqctl(self, *arguments: str) -> str:
         """What the command prints; AssertionError where it fails."""
-        command, *rest = arguments
-        code = rest[0] if command == "eval" else _IN_ERLANG.get(command)
+        code = _IN_ERLANG.get(arguments[0])
         if code is None or (erl_call := shutil.which("erl_call")) is None:
             done = self._run([str(_found() / "rabbitmqctl"), "--quiet", *arguments])
             failed = done.returncode != 0
         else:
-            done = self._evaluate(erl_call, code.strip().removesuffix("."))
+            done = self._evaluate(erl_call, code.format(*arguments[1:]).strip().removesuffix("."))
             failed = not done.stdout or "{failed," in done.stdout
         assert not failed, f"rabbitmqctl {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}"
         return done.stdout

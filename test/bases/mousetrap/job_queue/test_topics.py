@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mousetrap.job_queue import ClaimVoid, TooManyClaims, connect
+from mousetrap.job_queue import ClaimVoid, QueueOptions, TooManyClaims, connect
 from mousetrap.jobs import QueueUnreachable, dead_queue
 from support.any_topics import AnyTopics, any_topics
 from support.inbox import Inbox
@@ -200,7 +200,8 @@ async def test_two_processes_claims_share_a_topic(open_them: Open, work: str) ->
 async def test_a_claim_of_a_lost_connection_is_void_and_its_message_comes_again(
     face: str, queue_url: str, work: str
 ) -> None:
-    async with relay(queue_url) as proxy, any_topics(face, proxy.url) as topics:
+    options = QueueOptions(confirm_deadline=4.0)  # which the publish below waits for in vain
+    async with relay(queue_url) as proxy, any_topics(face, proxy.url, options=options) as topics:
         message_id = await topics.publish(work, 1)
         message = await topics.claim(work, wait=60)
         assert message is not None
