@@ -42,6 +42,11 @@ class Shown:
     of_tab: Tab
     pictures: Pictures
 
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether cancelling it would end something: what is damaged is refused."""
+        return self.goes_on and self.run.state is not RunState.UNREADABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

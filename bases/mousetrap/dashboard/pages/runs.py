@@ -108,8 +108,9 @@ def _page(shown: Runs, live: Query | None = None) -> Page:
 
 
 def _place(runs: Sequence[RunLine]) -> str:
-    """The rows of a page, and when the newest of them was accepted."""
-    return ".".join([str(runs[0].accepted_ms), *(run.id for run in runs)]) if runs else ""
+    """The rows of a page, and when the newest of them was accepted: of a damaged one that is not known."""
+    newest_ms = max((run.accepted_ms for run in runs), default=0)
+    return ".".join([str(newest_ms), *(run.id for run in runs)]) if runs else ""
 
 
 async def _again(wanted: RunFilter, view: View, facts: Facts) -> Runs:

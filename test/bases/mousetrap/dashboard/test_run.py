@@ -126,6 +126,24 @@ def test_a_failed_run_leads_to_its_dead_letter_and_is_live_no_more(pages: Pages,
     assert "Cancel" not in text
 
 
+def test_a_damaged_run_shows_what_is_damaged_and_offers_nothing(
+    pages: Pages, answers: Answers, run: dict[str, Any]
+) -> None:
+    run |= {
+        "state": "unreadable",
+        "pipeline": "",
+        "stage": "",
+        "accepted_ms": 0,
+        "unreadable": ["state: it is missing"],
+    }
+    run["timeline"] = []
+
+    text = pages.get("/runs/019b1f0c").text
+
+    assert "state: it is missing" in text and "1970" not in text
+    assert "Cancel" not in text and "Re-run" not in text
+
+
 def test_a_failed_run_whose_other_children_go_on_can_be_cancelled_and_is_live(
     pages: Pages, run: dict[str, Any]
 ) -> None:

@@ -104,7 +104,7 @@ def test_where_nothing_matches_the_condition_that_keeps_all_out_is_named(
 
     text = pages.get("/runs", state="failed", tag="x").text
 
-    (chip,) = re.findall(r"Each of these alone keeps all runs out: <a[^>]*>([^<]*)<", text)
+    (chip,) = re.findall(r"Some runs match without one of these: <a[^>]*>([^<]*)<", text)
     assert chip.strip() == "tag: x"
 
 
@@ -155,6 +155,20 @@ def test_a_row_that_matches_no_more_stays_and_shows_its_state(pages: Pages, list
 
     assert ids(text) == ["run3", "run2", "run1"]
     assert "changed" in text and "</svg>completed</span> <span" in text
+
+
+def test_a_damaged_run_stays_in_its_row_and_hides_no_other(pages: Pages, listed: Answers) -> None:
+    damaged = {**line(4), "state": "unreadable", "pipeline": "", "accepted_ms": 0, "unreadable": ["a", "b"]}
+    listed.given["GET /runs"] = page(damaged, line(3), following=f"{NOW_MS + 3}:run3")
+    first = pages.get("/runs").text
+    listed.given["GET /runs"] = page(line(5), damaged, following=f"{NOW_MS + 4}:run4")
+    listed.given[f"GET /runs?limit=50&after={NOW_MS + 4}%3A-"] = page(line(3))
+
+    text = live(pages, first)
+
+    assert ids(first) == ids(text) == ["run4", "run3"]
+    assert ">1 new" in text
+    assert "1970" not in text and "and 1 more" in text
 
 
 def test_with_many_newer_runs_the_shown_ones_are_asked_for_by_their_place(
