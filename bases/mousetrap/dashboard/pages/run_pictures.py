@@ -11,8 +11,8 @@ from mousetrap.dashboard.words import duration, number, url
 from mousetrap.shapes import JobLine, JobPage, Pipeline, Run, Stage
 
 #: Jobs of a stage that are drawn. Of more it is a sample from evenly spread places of their order; of the jobs for the items of a
-#: fan-out, whose counts are known, one at each of so many.
-_MOST_JOBS, _PLACES, _PLACES_OF_ITEMS = 100, 5, 9
+#: fan-out, whose counts are known, one at each of so many: each is a request, of about 5 ms.
+_MOST_JOBS, _PLACES, _PLACES_OF_ITEMS = 100, 5, 6
 #: A chart beside the graph, and one below a wide graph.
 _BESIDE, _BELOW, _NARROW, _WIDE_GRAPH = 600.0, 960.0, 370.0, 660.0
 #: The states of jobs as icons have them.

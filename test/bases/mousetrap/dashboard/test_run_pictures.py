@@ -129,13 +129,13 @@ def test_children_are_one_row_with_the_counts_of_all(answers: Answers) -> None:
         f"{jobs}=list&limit=100": (200, opener),
         f"{jobs}=sum&limit=100": (200, {"jobs": [], "next": None}),
     }
-    for index in (0, 1249, 2499, 3749, 4999):
+    for index in (0, 1999, 3999):
         child = {**a_job(f"c{index}", "done", index, index + 9), "stage": "read", "index": [index]}
         answers.given[f"{jobs}=read&limit=1&after=read%3A{index}"] = (
             200,
             {"jobs": [child], "next": "read:1"},
         )
-    for index in (6249, 7499, 8749, 9999):
+    for index in (5999, 7999, 9999):
         answers.given[f"{jobs}=read&limit=1&after=read%3A{index}"] = (200, {"jobs": [], "next": None})
     fan = Fan(job="list", stage="list", state="closed", opened=10_000, total=10_000, done=5_310, lost=3)
 
@@ -144,7 +144,7 @@ def test_children_are_one_row_with_the_counts_of_all(answers: Answers) -> None:
     text = filled("run", pictures)
     assert "5,310/10,000" in text and "5,310 of 10,000" in text
     assert "a sample is drawn" in text and "about 1,000 began in a second" in text
-    assert [rate.count for rate in pictures.rows[1].rates] == [1249, 1250, 1250, 1250, 314]
+    assert [rate.count for rate in pictures.rows[1].rates] == [1999, 2000, 1314]
     assert pictures.rows[1].state == "failed"
 
 
