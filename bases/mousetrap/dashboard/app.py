@@ -63,11 +63,12 @@ class _Dashboard:
         self._sign_in = SignIn(host.visitors, self._alone)
         self._kept = LastKnown()
         static = StaticFiles()
+        self._static = f"/static/{static.version}/"
         self._templates = _templates(static.version)
         self._shows: dict[str, Show] = {each.path: each.show for each in ROUTES if each.show}
         self._hub = Hub(self._look, self._fill)
         routes: list[BaseRoute] = [
-            Route(f"/static/{static.version}/{{name:path}}", static.serve),
+            Route(f"{self._static}{{name:path}}", static.serve),
             *self._sign_in.routes(),
             Route("/theme", self._set_theme, methods=["POST"]),
             *(Route(f"/live{each.path}", self._stream(each)) for each in ROUTES if each.show),
@@ -87,7 +88,7 @@ class _Dashboard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request of who may send it."""
         path = scope["path"].removeprefix(BASE)
-        if path.startswith("/static/"):
+        if path.startswith(self._static):
             await self._app(scope, receive, send)
             return
 

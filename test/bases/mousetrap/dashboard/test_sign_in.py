@@ -319,7 +319,7 @@ def test_each_page_is_kept_nowhere_and_is_in_no_frame(serve: Serve) -> None:
     api = serve(api_keys=ENTRIES)
     sign_in(api)
 
-    for path in ("/ui/workers", "/ui/nothing", "/ui/sign-in?back=/ui/workers", "/ui/sign-in"):
+    for path in ("/ui/workers", "/ui/nothing", "/ui/static/old/a.js", "/ui/sign-in"):
         headers = api.get(path).headers
         assert headers.get_list("cache-control") == ["no-store"], path
         assert headers["x-content-type-options"] == "nosniff"
