@@ -13,6 +13,8 @@ _STEPS_MS = (
     *(hours * 3_600_000 for hours in (1, 2, 3, 6, 12, 24, 48, 168, 720, 8760)),
 )
 _SECOND_MS, _DAY_MS = 1000, 86_400_000
+#: The end of what a calendar has: of the year 9999.
+_LAST_MS = 253_402_300_799_999
 #: What durations are written in, in seconds.
 _UNITS_S = (86_400, 3_600, 60, 1, 0.001)
 
@@ -27,7 +29,7 @@ class Tick:
 
 def clock_ticks(begin_ms: float, end_ms: float, most: int) -> Iterator[tuple[int, str]]:
     """At most so many round moments from begin to end, with their time of day in UTC; whole days with their date."""
-    if most < 1:
+    if most < 1 or begin_ms < 0 or end_ms > _LAST_MS:  # from a damaged record
         return
     span = end_ms - begin_ms
     step = next((step for step in _STEPS_MS if span / step <= most), _STEPS_MS[-1])

@@ -64,3 +64,8 @@ def test_numbers_are_round(most: float, ticks: tuple[float, ...]) -> None:
 )
 def test_durations_are_round_in_their_unit(most_s: float, ticks: tuple[float, ...]) -> None:
     assert duration_ticks(most_s) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(("begin_ms", "end_ms"), [(-5, 10), (0, 10**15), (10**18, 10**18 + 1000), (5, 1e300)])
+def test_times_that_no_calendar_has_get_no_marks(begin_ms: float, end_ms: float) -> None:
+    assert list(clock_ticks(begin_ms, end_ms, 5)) == []

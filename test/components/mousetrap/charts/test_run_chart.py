@@ -105,6 +105,12 @@ def test_less_than_a_second_is_not_folded() -> None:
     assert run_chart([a_row("a-1", ("waited", 0, 900), ("ran", 900, 910))]).folds == ()
 
 
+def test_a_damaged_time_is_drawn_all_the_same() -> None:
+    chart = run_chart([a_row("a-1", ("ran", 0, 10**18)), a_row("a-2", ("waited", -(10**18), 5))])
+
+    assert len(chart.lanes) == 2 and chart.ticks == ()
+
+
 def test_nothing_is_a_chart_too() -> None:
     assert run_chart([]).lanes == ()
     assert run_chart([Row(name="a", stage="a")]).lanes[0].bars == ()
