@@ -74,3 +74,9 @@ def cluster(*stages: dict[str, Any], **more: Any) -> dict[str, Any]:
         "workers": {"serving": 1}, "slots": 4, "running": 4, "waiting": 12, "delayed": 2, "dead": 0,
         "stages": list(stages), "unserved": [it["stage"] for it in stages if not it["workers"]], **more,
     }  # fmt: skip
+
+
+def pipeline(name: str, *stages: tuple[str, str]) -> dict[str, Any]:
+    """A pipeline of stages, each with its queue."""
+    shown = [{"name": stage, "queue": queue, "input": {}, "output": {}} for stage, queue in stages]
+    return {"name": name, "description": "", "stages": shown}

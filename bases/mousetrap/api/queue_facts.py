@@ -42,10 +42,31 @@ class _Depth:
     missing: bool = False
 
 
+class _Asked:
+    """A look that others share while it is under way, and for a time after its end."""
+
+    def __init__(self, task: "asyncio.Task[Any]") -> None:
+        self.task = task
+        self._ended_s: float | None = None
+        task.add_done_callback(self._end)
+
+    def age(self, now_s: float) -> float:
+        """Since its end. Counted from its begin, one that takes longer than it is shared would be begun again beside itself."""
+        return 0.0 if self._ended_s is None else now_s - self._ended_s
+
+    def is_good(self, now_s: float, stale: float) -> bool:
+        """Whether it answers who accepts what is so old; who accepts nothing old shares none."""
+        return stale > 0 and self.age(now_s) <= stale and not _failed(self.task)
+
+    def _end(self, task: "asyncio.Task[Any]") -> None:
+        _failed(task)
+        self._ended_s = time.monotonic()
+
+
 class QueueFacts:
     """Looks at queues: the broker, the workers' beats, and what they noted and counted.
 
-    All who ask the same within a second share one look. It raises what broker and store raise.
+    All who ask the same while it is asked, and within a second after, share one look. It raises what broker and store raise.
     """
 
     def __init__(
@@ -56,8 +77,8 @@ class QueueFacts:
         self._store = store
         self._registry = registry
         self.minutes = Minutes(registry.client, registry.place)
-        #: What was asked, with when: all that a process is asked for within some seconds.
-        self._asking: dict[tuple[str, ...], tuple[float, asyncio.Task[Any]]] = {}
+        #: What was asked: all that a process is asked for within some seconds.
+        self._asking: dict[tuple[str, ...], _Asked] = {}
 
     def stages(self) -> Mapping[str, tuple[str, ...]]:
         """The stages of each known queue, as `pipeline.stage`."""
@@ -68,7 +89,7 @@ class QueueFacts:
         return found
 
     async def look(self, queues: Sequence[str] | None = None, *, stale: float = 1.0) -> Look:
-        """These queues, or all known ones by name; a look that began within `stale` seconds is shared."""
+        """These queues, or all known ones by name; one under way, or that ended within `stale` seconds, is shared."""
         names = tuple(sorted(self.stages()) if queues is None else queues)
         return await self._shared(("queues", *names), stale, lambda: self.look_at(names))
 
@@ -80,15 +101,13 @@ class QueueFacts:
     async def _shared(
         self, what: tuple[str, ...], stale: float, ask: Callable[[], Coroutine[Any, Any, Value]]
     ) -> Value:
-        now = time.monotonic()
-        began, asking = self._asking.get(what, (now, None))
-        if asking is None or _failed(asking) or now - began > stale:
+        asked = self._asking.get(what)
+        if asked is None or not asked.is_good(time.monotonic(), stale):
             # Those that no caller can share any more go, so that there are no more than are asked for within some seconds.
-            self._asking = {key: it for key, it in self._asking.items() if now - it[0] < _KEPT_S}
-            asking = asyncio.create_task(ask())
-            asking.add_done_callback(_failed)
-            self._asking[what] = now, asking
-        return await asyncio.shield(asking)
+            now = time.monotonic()
+            self._asking = {key: it for key, it in self._asking.items() if it.age(now) < _KEPT_S}
+            asked = self._asking[what] = _Asked(asyncio.create_task(ask()))
+        return await asyncio.shield(asked.task)
 
     async def look_at(self, queues: Sequence[str]) -> Look:
         """These queues, now."""
@@ -111,7 +130,7 @@ class QueueFacts:
 
     async def aclose(self) -> None:
         """Ends the looks that are under way."""
-        await end_tasks(*(asking for _, asking in self._asking.values()))
+        await end_tasks(*(asked.task for asked in self._asking.values()))
 
     async def _depth(self, queue: str, at_a_time: asyncio.Semaphore) -> _Depth:
         async with at_a_time:

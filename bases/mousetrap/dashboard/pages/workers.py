@@ -6,10 +6,28 @@ from dataclasses import dataclass
 
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.view import Page, PageRoute, View
-from mousetrap.shapes import Cluster, Worker
+from mousetrap.shapes import Worker
 
 #: Workers of one page, and queues that are listed as not served.
 _WORKERS, _UNSERVED = 50, 20
+#: The states in which a worker takes jobs, or will once its broker is back; as in the API.
+_SERVE = ("serving", "waiting", "stuck")
+
+
+@dataclass(frozen=True, slots=True)
+class StageOf:
+    """A stage and its queue."""
+
+    name: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A pipeline without its contracts."""
+
+    name: str
+    stages: tuple[StageOf, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +60,14 @@ class Workers:
 async def show_all(view: View, facts: Facts) -> Page:
     """The workers that the address selects, silent ones first."""
     every = await facts.get("/workers", list[Worker])
-    cluster = await facts.get("/cluster", Cluster)
+    pipelines = await facts.get("/pipelines", list[Staged])
     state, queue = view.query.one("state"), view.query.one("queue")
     found = [it for it in every if state in ("", it.state) and (not queue or queue in it.queues)]
     found.sort(key=lambda it: (it.state not in ("stale", "stuck"), it.name))
     start = (
         int(text) if (text := view.query.one("start")).isdecimal() and text.isascii() and len(text) < 7 else 0
     )
-    unserved = list(_unserved(cluster))
+    unserved = list(_unserved(pipelines, every))
     data = Workers(
         workers=tuple(found[start : start + _WORKERS]),
         unserved=tuple(unserved[:_UNSERVED]),
@@ -76,11 +94,16 @@ async def show(view: View, facts: Facts) -> Page:
     raise Refused(Problem(status=404, title="There is no such worker", detail=detail))
 
 
-def _unserved(cluster: Cluster) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _unserved(
+    pipelines: Iterable[Staged], workers: Iterable[Worker]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Known by the beats alone: the page needs no broker."""
+    served = {stage for it in workers if it.state in _SERVE for stage in it.stages}
     found: dict[str, list[str]] = {}
-    for load in cluster.stages:
-        if not load.workers:
-            found.setdefault(load.queue, []).append(load.stage)
+    for pipeline in pipelines:
+        for stage in pipeline.stages:
+            if (name := f"{pipeline.name}.{stage.name}") not in served:
+                found.setdefault(stage.queue, []).append(name)
     yield from ((queue, tuple(stages)) for queue, stages in sorted(found.items()))
 
 

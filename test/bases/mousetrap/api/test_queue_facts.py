@@ -1,7 +1,8 @@
 """Looks at queues are shared by those who ask at once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -24,11 +25,12 @@ class Facts(QueueFacts):
         nothing: Any = {}
         super().__init__(nothing, cast(Any, None), cast(Any, None), cast(Any, Registry()))
         self.looks: list[Sequence[str]] = []
+        self.pause: Callable[[], Coroutine[Any, Any, Any]] = partial(asyncio.sleep, 0)
         self._failing = failing
 
     async def look_at(self, queues: Sequence[str]) -> Look:
         self.looks.append(queues)
-        await asyncio.sleep(0)
+        await self.pause()
         if len(self.looks) <= self._failing:
             raise QueueUnreachable("away")
         return Look((), (), Recent(0.0, {}, {}))
@@ -45,6 +47,28 @@ async def test_two_hundred_watchers_cost_one_look_and_another_queue_one_more() -
     assert len(set(map(id, found))) == 2
     await facts.look(stale=0.0)  # who wants it as it is now gets a look of its own
     assert len(facts.looks) == 3
+
+
+async def test_a_look_that_takes_longer_than_it_is_shared_is_not_begun_beside_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("mousetrap.api.queue_facts.time.monotonic", lambda: now[0])
+    facts, slow = Facts(), asyncio.Event()
+    facts.pause = slow.wait
+    first = asyncio.create_task(facts.look())
+    await asyncio.sleep(0)
+
+    now[0] += 5.0
+    second = asyncio.create_task(facts.look())
+    await asyncio.sleep(0)
+    slow.set()
+    same = [await first, await second, await facts.look()]
+    now[0] += 1.1
+    await facts.look()
+
+    assert len(set(map(id, same))) == 1
+    assert len(facts.looks) == 2
 
 
 async def test_a_look_that_fails_fails_for_all_who_share_it_and_is_not_kept() -> None:

@@ -28,16 +28,6 @@ WORKER = {
     "seen_ms": 2,
     "silent": 1.0,
 }
-CLUSTER = {
-    "workers": {"serving": 1},
-    "slots": 4,
-    "running": 2,
-    "waiting": 0,
-    "delayed": 0,
-    "dead": 0,
-    "stages": [],
-    "unserved": ["data_processing"],
-}
 AWAY = {
     "status": 503,
     "title": "The store is away",
@@ -48,7 +38,7 @@ AWAY = {
 
 @pytest.fixture
 def answered(answers: Answers) -> Answers:
-    answers.given |= {"GET /workers": (200, [WORKER]), "GET /cluster": (200, CLUSTER)}
+    answers.given |= {"GET /workers": (200, [WORKER]), "GET /pipelines": (200, [])}
     return answers
 
 
@@ -81,7 +71,7 @@ def test_while_the_store_is_away_the_last_known_facts_are_shown_with_their_age(
     pages: Pages, answered: Answers
 ) -> None:
     pages.get("/workers")
-    answered.given |= {"GET /workers": (503, AWAY), "GET /cluster": (503, AWAY)}
+    answered.given["GET /workers"] = (503, AWAY)
 
     response = pages.get("/workers")
 

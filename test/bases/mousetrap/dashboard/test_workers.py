@@ -3,7 +3,7 @@
 import pytest
 
 from support.dashboard import Answers, Pages
-from support.dashboard_ops import RUN, cluster, load, worker
+from support.dashboard_ops import RUN, pipeline, worker
 from support.hostile import HOSTILE, check_harmless
 
 
@@ -14,7 +14,10 @@ def answered(answers: Answers) -> Answers:
         worker(name="w2", state="stale", running=2),
         worker(name="w3", version="1.1", queues=["prices", "ships"]),
     ]
-    answers.given |= {"GET /workers": (200, workers), "GET /cluster": (200, cluster(load()))}
+    answers.given |= {
+        "GET /workers": (200, workers),
+        "GET /pipelines": (200, [pipeline("orders", ("price", "prices"))]),
+    }
     return answers
 
 
@@ -41,10 +44,9 @@ def test_workers_are_selected_by_state_and_queue(pages: Pages, answered: Answers
 
 
 def test_each_queue_without_a_worker_has_the_command(pages: Pages, answered: Answers) -> None:
-    answered.given["GET /cluster"] = (
-        200,
-        cluster(load(), load(stage="orders.ship", queue="ships", workers=0)),
-    )
+    orders = pipeline("orders", ("price", "prices"), ("ship", "ships"))
+    silent = worker(name="w2", state="stale", stages=["orders.ship"])
+    answered.given |= {"GET /pipelines": (200, [orders]), "GET /workers": (200, [worker(), silent])}
 
     text = pages.get("/workers").text
 
@@ -84,7 +86,7 @@ def test_hostile_text_is_harmless(pages: Pages, answered: Answers, text: str) ->
             200,
             [worker(name="w1", **names, **lists), worker(name=text, version="2", **lists, state="stale")],
         ),
-        "GET /cluster": (200, cluster(load(stage=text, queue=text, workers=0))),
+        "GET /pipelines": (200, [pipeline(text, (text, text))]),
     }
 
     check_harmless(pages.get("/workers", queue=text).text)
@@ -97,8 +99,11 @@ def test_with_500_workers_and_200_queues_the_page_is_below_100_kb(pages: Pages, 
         worker(name=f"a-worker-with-a-name-{index}", queues=queues, version=str(index))
         for index in range(500)
     ]
-    loads = [load(stage=f"a-pipeline.stage-{index}", queue=it, workers=0) for index, it in enumerate(queues)]
-    answered.given |= {"GET /workers": (200, many), "GET /cluster": (200, cluster(*loads))}
+    stages = [(f"stage-{index}", it) for index, it in enumerate(queues)]
+    answered.given |= {
+        "GET /workers": (200, many),
+        "GET /pipelines": (200, [pipeline("a-pipeline", *stages)]),
+    }
 
     response = pages.get("/workers")
 
