@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from mousetrap.dead_letters.edit import edited
 from mousetrap.dead_letters.letter import DeadLetter, without_story
 from mousetrap.dead_letters.selection import Selection, matches
-from mousetrap.dead_letters.shared_look import Found, Holding, SharedLook, age
+from mousetrap.dead_letters.shared_look import Found, Holding, Seen, SharedLook, age
 from mousetrap.jobs import (
     LARGEST_INLINE,
     Delivery,
@@ -24,10 +24,13 @@ from mousetrap.jobs import (
 )
 from mousetrap.pipeline import Payload, Pipeline
 from mousetrap.run_store import RunStore
+from mousetrap.shutdown import end_tasks
 from mousetrap.signing import Keyring
 
 #: Letters of one queue in one look; so many are held, and read, at once.
 MAX_HELD = 10_000
+#: Queues that are looked at at a time: on RabbitMQ each look at an empty one opens two channels.
+_AT_A_TIME = 8
 
 #: What became of one letter that was to be redriven.
 Fate = Literal["done", "stale", "busy", "gone"]
@@ -109,14 +112,33 @@ class DeadLetters:
         Concurrent calls share a look; one of the last `stale` seconds is reused even if the queue has changed since, and with `fresh`
         none is: where there are many letters a shared one can be some seconds old.
         """
-        found: list[DeadLetter] = []
-        seen = unseen = 0
-        for name in await self.queues_of(selection):
-            shared = self._look_at(name)
-            look = await shared.look(MAX_HELD, stale=stale, fresh=fresh)
-            found += [letter for letter in look.letters if matches(letter, selection)]
-            seen, unseen = seen + len(look.letters), unseen + look.beyond
-        return Looked(letters=tuple(sorted(found, key=age)), seen=seen, unseen=unseen)
+        names = [name for name in self.queues if selection.queue in (None, name)]
+        at_a_time = asyncio.Semaphore(_AT_A_TIME)
+        looks = [
+            asyncio.ensure_future(self._seen(name, selection, stale, fresh, at_a_time)) for name in names
+        ]
+        try:
+            seen = [each for each in await asyncio.gather(*looks) if each is not None]
+        finally:
+            await end_tasks(*looks)
+        found = [letter for each in seen for letter in each.letters if matches(letter, selection)]
+        return Looked(
+            letters=tuple(sorted(found, key=age)),
+            seen=sum(len(each.letters) for each in seen),
+            unseen=sum(each.beyond for each in seen),
+        )
+
+    async def _seen(
+        self, name: str, selection: Selection, stale: float, fresh: bool, at_a_time: asyncio.Semaphore
+    ) -> Seen | None:
+        """A look at one queue; None where another process is to declare it, and the broker does not have it."""
+        async with at_a_time:
+            try:
+                return await self._look_at(name).look(MAX_HELD, stale=stale, fresh=fresh)
+            except Unroutable:
+                if selection.queue or name in self._declared:
+                    raise
+                return None
 
     async def find(self, queue: str, letter_id: str) -> DeadLetter | None:
         """One letter; None when it is not, or no longer, there."""

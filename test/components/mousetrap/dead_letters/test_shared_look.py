@@ -113,6 +113,27 @@ async def test_a_look_does_not_wait_for_a_repair_and_shows_what_it_has_left(benc
     assert len((await letters.look(ALL, fresh=True)).letters) == 3
 
 
+class Meeting(Counting):
+    """A queue in which a look goes on once another one is there, too."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self._both = asyncio.Barrier(2)
+
+    async def mark(self, queue: str) -> Any:
+        await asyncio.wait_for(self._both.wait(), 60)
+        return await self._inner.mark(queue)
+
+
+async def test_queues_are_looked_at_together(bench: Workbench) -> None:
+    await bury(bench, "r1")
+    queue: Any = Meeting(bench.queue)
+    letters = DeadLetters(queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
+    assert len(letters.queues) == 2
+
+    assert len((await letters.look(ALL)).letters) == 1
+
+
 @on_streams
 async def test_a_look_at_the_embedded_queue_writes_nothing(bench: Workbench, store_url: str) -> None:
     await bury(bench, *(f"r{number}" for number in range(120)))
