@@ -1,6 +1,7 @@
 """Sends each open page what changed on it."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ _QUIET_LOOKS = 10
 _HEARTBEAT_S = 15.0
 #: Has the browser close the stream, and not ask again.
 _END = "event: end\ndata:\n\n"
+
+_log = logging.getLogger("mousetrap.api")
 
 Look = Callable[[View], Awaitable[tuple[Facts, Page]]]
 Fill = Callable[[View, Facts, Page], Mapping[str, str]]
@@ -79,20 +82,28 @@ class Hub:
     async def _follow(self, topic: _Topic) -> None:
         mark, quiet = b"", 0
         while not topic.is_over:
+            before = mark
             try:
-                view = replace(topic.view, now_ms=time.time_ns() // 1_000_000)
-                facts, page = await self._look(view)
+                mark = await self._renew(topic, mark)
             except Refused:  # what it shows is forgotten, or not known at all while the store is away
                 quiet = _QUIET_LOOKS
+            except Exception:  # noqa: BLE001  a defect: without a next look, all later watchers would wait without end
+                _log.exception("a page that is open could not be shown", extra={"page": topic.view.path})
+                quiet = _QUIET_LOOKS
             else:
-                quiet = quiet + 1 if facts.mark == mark else 0
-                if facts.mark != mark:
-                    mark = facts.mark
-                    topic.regions.update(self._fill(view, facts, page))
-                    topic.is_over = page.is_over
-                    for news in topic.watchers:
-                        news.set()
+                quiet = quiet + 1 if mark == before else 0
             await asyncio.sleep(_SLOW_S if quiet >= _QUIET_LOOKS else _FAST_S)
+
+    async def _renew(self, topic: _Topic, mark: bytes) -> bytes:
+        """Looks at the page, and gives its watchers what changed since the look of this mark. Gives the new mark."""
+        view = replace(topic.view, now_ms=time.time_ns() // 1_000_000)
+        facts, page = await self._look(view)
+        if facts.mark != mark:
+            topic.regions.update(self._fill(view, facts, page))
+            topic.is_over = page.is_over
+            for news in topic.watchers:
+                news.set()
+        return facts.mark
 
 
 def _key(view: View) -> Key:

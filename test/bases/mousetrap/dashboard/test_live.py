@@ -109,6 +109,19 @@ async def test_the_stream_of_what_is_over_ends_with_an_event() -> None:
     assert parts[-1] == "event: end\ndata:\n\n"
 
 
+async def test_a_page_that_could_not_be_filled_once_is_looked_at_again() -> None:
+    counted = Counted()
+
+    def fill(view: View, facts: Facts, page: Page) -> Mapping[str, str]:
+        if counted.looks < 3:
+            raise ZeroDivisionError
+        return counted.fill(view, facts, page)
+
+    stream = Hub(counted.look, fill).watch(view(), asyncio.Event())
+
+    assert "<b id=value>0</b>" in await take(stream)
+
+
 async def test_it_ends_when_the_server_stops() -> None:
     counted, stopping = Counted(), asyncio.Event()
     stream = Hub(counted.look, counted.fill).watch(view(), stopping)
