@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette import types
 
 from mousetrap import dashboard
 from mousetrap.api.access import Access, address_of, check_machine, check_scopes, holder_of
@@ -44,7 +45,8 @@ class ForPeople(Route):
 def add_dashboard(app: FastAPI, *, at_root: bool) -> None:
     """Serves the dashboard at its address; `at_root`: nothing else is served at `/`, from where browsers are led there."""
     watchers = app.state.watchers
-    host = dashboard.Host(app, app.state.stopping, watchers.is_open, watchers.one_more, Visitors(app))
+    visitors = Visitors(app)
+    host = dashboard.Host(app, app.state.stopping, watchers.is_open, watchers.one_more, visitors)
 
     async def lead(_: Request) -> Response:
         return _to_pages()
@@ -57,7 +59,20 @@ def add_dashboard(app: FastAPI, *, at_root: bool) -> None:
     app.add_route(dashboard.BASE, lead, include_in_schema=False)
     if at_root:
         app.add_route("/", lead_people, include_in_schema=False)
-    app.mount(dashboard.BASE, dashboard.create_dashboard(host))
+    app.mount(dashboard.BASE, _reading(dashboard.create_dashboard(host), visitors))
+
+
+def _reading(pages: types.ASGIApp, visitors: "Visitors") -> types.ASGIApp:
+    """These pages; a form that is larger or slower than the API takes is refused by a page."""
+
+    async def serve(scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
+        async def receiving() -> types.Message:
+            with visitors.refusing():
+                return await receive()
+
+        await pages(scope, receiving, send)
+
+    return serve
 
 
 def prefers_pages(accept: str) -> bool:
@@ -93,13 +108,13 @@ class Visitors:
 
     def check_machine(self, request: Request) -> None:
         """Raises Refused for a request that may come from another machine."""
-        with self._refusing():
+        with self.refusing():
             check_machine(request)
 
     async def start(self, request: Request, key: str) -> str:
         """The token of a new session of this key's holder. Raises Refused for a wrong key, or one that may not read."""
         access = self._access
-        with self._refusing():
+        with self.refusing():
             caller = holder_of(key, request, access, access.failed)
             request.scope[CALLER] = caller.id
             check_scopes(caller, Scope.READ)
@@ -110,12 +125,12 @@ class Visitors:
 
     async def find(self, token: str) -> Caller | None:
         """Whose session it is. Raises Refused while that cannot be known, for the store is away."""
-        with self._refusing():
+        with self.refusing():
             return await self._services.sessions.find(self._access.keys, token, time.time())
 
     async def end(self, token: str) -> None:
         """Ends the session. Raises Refused while the store is away: then it ends by itself."""
-        with self._refusing():
+        with self.refusing():
             await self._services.sessions.end(token)
 
     def note_refusal(self, request: Request, kind: str) -> None:
@@ -136,7 +151,8 @@ class Visitors:
         return services
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def refusing(self) -> Iterator[None]:
+        """Raises Refused for what the API refuses."""
         try:
             yield
         except (Problem, StoreUnreachable) as error:

@@ -247,3 +247,26 @@ def test_who_may_only_read_sees_no_button_and_is_refused(serve: Serve, store_url
         assert api.get(path, params=form).status_code == 403, path
         assert api.post(path, data=form, headers=OWN_FORM).status_code == 403, path
     assert own.get(f"/runs/{run_id}").json()["state"] == "queued"
+
+
+def test_a_form_that_is_larger_than_the_api_takes_is_refused_by_a_page(api: httpx.Client) -> None:
+    response = api.post("/ui/runs/cancel", data={"reason": "x" * 1_100_000}, headers=OWN_FORM)
+
+    assert response.status_code == 413
+    assert "<h1" in response.text and "send at most 1048576 bytes" in response.text
+
+
+def test_a_key_that_no_header_can_carry_is_refused_and_starts_no_run_of_another_key(
+    api: httpx.Client, worker: Process
+) -> None:
+    answers = [
+        api.post(
+            "/ui/pipelines/single/start",
+            data={"raw": '{"how": "done", "mark": "/no/such/file"}', "key": key},
+            headers=OWN_FORM,
+        )
+        for key in ("\u043a\u043b\u044e\u0447", "\u0442\u0435\u0441\u0442")
+    ]
+
+    assert [each.status_code for each in answers] == [422, 422]
+    assert all('id="o-key-e"' in each.text for each in answers)
