@@ -64,6 +64,8 @@ class Pages:
 
     app: ASGIApp
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
+    #: Whether an error that no page is made of is raised here; a server writes it to its log.
+    raises: bool = True
 
     def get(self, path: str, **query: Any) -> httpx.Response:
         return asyncio.run(self._ask("GET", path, params=query))
@@ -72,7 +74,7 @@ class Pages:
         return asyncio.run(self._ask("POST", path, data=form or {}, headers=OWN_FORM))
 
     async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        transport = httpx.ASGITransport(_mounted(self.app))
+        transport = httpx.ASGITransport(_mounted(self.app), raise_app_exceptions=self.raises)
         async with httpx.AsyncClient(
             transport=transport, base_url=f"http://localhost{BASE}", cookies=self.cookies
         ) as client:

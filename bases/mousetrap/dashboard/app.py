@@ -82,7 +82,12 @@ class _Dashboard:
         ]
         self._app = Starlette(
             routes=routes,
-            exception_handlers={404: self._missing, 405: self._missing, Refused: self._refused},
+            exception_handlers={
+                404: self._missing,
+                405: self._missing,
+                Refused: self._refused,
+                Exception: self._defect,
+            },
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -243,6 +248,11 @@ class _Dashboard:
     async def _refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
         return self._alone(request, _error(error.problem))
+
+    async def _defect(self, request: Request, _: Exception) -> Response:
+        """The page of an error that is ours; the framework raises it again, so that the server's log has it."""
+        detail = "this is a defect of ours: the server's log has its traceback"
+        return self._alone(request, _error(Problem(status=500, title="The page failed", detail=detail)))
 
     async def _missing(self, request: Request, _: Exception) -> Response:
         what = f"{BASE}{request.scope['path'].removeprefix(BASE)} is no page of the dashboard."

@@ -97,6 +97,17 @@ def test_a_page_that_is_none_is_a_page_with_a_sentence(pages: Pages) -> None:
     assert "/ui/nothing is no page of the dashboard" in response.text
 
 
+def test_an_answer_that_cannot_be_read_is_a_page_with_a_sentence(pages: Pages, answered: Answers) -> None:
+    answered.given["GET /workers"] = (200, [{"name": 1}])
+    pages.raises = False
+
+    response = pages.get("/workers")
+
+    assert response.status_code == 500
+    assert "Overview" in response.text and "this is a defect of ours" in response.text
+    assert "script-src 'self'" in response.headers["content-security-policy"]
+
+
 @pytest.mark.parametrize("back", ["https://elsewhere/", "//elsewhere", "/ui/\\\\elsewhere", "/other", ""])
 def test_the_theme_is_kept_and_leads_to_no_other_site(pages: Pages, answered: Answers, back: str) -> None:
     response: httpx.Response = pages.post("/theme", {"theme": "dark", "back": back})
