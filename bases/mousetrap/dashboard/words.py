@@ -71,7 +71,9 @@ def number(value: float | None) -> str:
     """A count with thousands apart, as 51,310."""
     if value is None:
         return ""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+    if isinstance(value, int):  # of any size: that of a handler's progress may be no float
+        return f"{value:,}"
+    return f"{value:,.0f}" if value.is_integer() else f"{value:,.3g}"
 
 
 def short(name: str) -> str:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from mousetrap.dashboard.view import Query
+from mousetrap.dashboard.words import number
 from support.dashboard import Answers, Pages
 
 WORKER = {
@@ -125,6 +126,10 @@ def test_static_files_are_compressed_and_kept_for_good(pages: Pages, answered: A
     assert "immutable" in response.headers["cache-control"]
     assert response.headers["content-encoding"] == "gzip"
     assert pages.get(path.replace("style.css", "../app.py")).status_code == 404
+
+
+def test_a_count_can_be_larger_than_any_float() -> None:
+    assert number(10**400).startswith("10,000,")
 
 
 def test_a_query_keeps_its_order_and_its_repeats() -> None:
