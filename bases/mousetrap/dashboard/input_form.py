@@ -11,7 +11,16 @@ from typing import Any
 import msgspec
 
 from mousetrap.dashboard.view import Query
-from mousetrap.schema_form import Field, Form, answer, filled, line_and_column, pointer_at, submitted
+from mousetrap.schema_form import (
+    Field,
+    Form,
+    answer,
+    filled,
+    indented,
+    line_and_column,
+    pointer_at,
+    submitted,
+)
 
 #: Bytes of an input that a page shows for editing.
 MOST_BYTES = 50_000
@@ -87,7 +96,7 @@ def with_value(schema: Schema, raw: bytes | None = None) -> InputForm:
 
 def as_text(schema: Schema, raw: bytes) -> InputForm:
     """The same as JSON."""
-    return InputForm(schema, text=msgspec.json.format(raw, indent=2).decode() if raw else "")
+    return InputForm(schema, text=indented(raw) if raw else "")
 
 
 def sent(schema: Schema, form: Query) -> tuple[InputForm, bool]:

@@ -16,6 +16,7 @@ from mousetrap.schema_form.field import (
     Tick,
     Union,
 )
+from mousetrap.schema_form.json_text import indented
 
 __all__ = [
     "Answer",
@@ -33,6 +34,7 @@ __all__ = [
     "Union",
     "answer",
     "filled",
+    "indented",
     "line_and_column",
     "pointer_at",
     "submitted",

@@ -12,6 +12,7 @@ from mousetrap import shapes
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.json_tree import Tree, json_tree
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
+from mousetrap.schema_form import indented
 from mousetrap.shapes import Discarded, Event, Pipeline, Redriven
 
 #: Events of the job that the page shows, the newest ones.
@@ -94,7 +95,7 @@ async def redrive(view: View, form: Query, facts: Facts) -> Done:
 async def ask_edit(view: View, facts: Facts) -> Page:
     """The form with its input."""
     letter = await facts.get(_path(view), Letter)
-    text = msgspec.json.format(bytes(letter.payload), indent=2).decode() if _is_editable(letter) else ""
+    text = indented(bytes(letter.payload)) if _is_editable(letter) else ""
     return await _edit_page(letter, text, facts)
 
 

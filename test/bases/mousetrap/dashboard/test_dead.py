@@ -374,3 +374,15 @@ def test_full_pages_are_below_100_kb(pages: Pages, answered: Answers) -> None:
     assert "250 smaller groups have no room here" in text
     assert len(text.encode()) < 100_000
     assert len(pages.get(ONE).content) < 100_000
+
+
+def test_a_letter_of_brackets_makes_no_form_of_megabytes(pages: Pages, answered: Answers) -> None:
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    answered.given[f"GET {ONE}"] = (200, letter(payload={str(name): deep for name in range(20)}))
+
+    response = pages.get(f"{ONE}/edit")
+
+    assert response.status_code == 200
+    assert len(response.content) < 100_000

@@ -24,6 +24,7 @@ from mousetrap.schema_form import (
     Union,
     answer,
     filled,
+    indented,
     pointer_at,
     submitted,
 )
@@ -240,3 +241,10 @@ def test_no_schema_and_nothing_submitted_is_too_odd(
         odd = submitted(contract, pairs, each)
         answer(odd)
         pointer_at(odd, where)
+
+
+def test_what_is_nested_deep_is_not_indented_which_would_make_it_hundreds_of_times_longer() -> None:
+    deep = b"[" + b",".join([b"[" * 500 + b"]" * 500] * 10) + b"]"
+
+    assert len(indented(deep)) < 2 * len(deep)
+    assert indented(b'{"a":["[[[[[[[[[[[[[[[[[[[[ \\"{{{{{{"]}').count("\n") == 4
