@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from mousetrap.settings import Settings
 from support import waiting_worker
@@ -32,6 +32,9 @@ _ARGUMENTS = [
     "--disable-sync",
     "--host-resolver-rules=MAP *.example 127.0.0.1",  # hosts of other names, for what depends on them
 ]
+#: A busy machine can take long for what a quiet one shows at once.
+_WAIT_MS = 60_000
+expect.set_options(timeout=_WAIT_MS)
 #: Reports what the policy of a page refused; a script of the browser's own, which that policy does not bind.
 _REPORT = (
     "addEventListener('securitypolicyviolation', it => report(`${it.effectiveDirective}: ${it.blockedURI}`))"
@@ -154,7 +157,7 @@ def open_browser(chromium: Browser, watch: Watch) -> Iterator[Callable[..., Page
         context.add_init_script(_REPORT)
         context.on("request", watch.request)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(_WAIT_MS)
         page.on("pageerror", lambda error: watch.faults.append(f"script: {error}"))
         return page
 

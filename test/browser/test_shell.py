@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Stack
@@ -76,15 +75,6 @@ def test_the_theme_is_chosen_and_kept(stack: Stack, tab: Page) -> None:
     assert tab.evaluate(ground) != light
     tab.goto(stack.page("/queues"))
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
-
-
-@pytest.mark.parametrize("path", ["/workers"])
-def test_a_phone_scrolls_in_one_direction(stack: Stack, open_browser: Callable[..., Page], path: str) -> None:
-    stack.start_worker()
-    phone = open_browser(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
-    phone.goto(stack.page(path))
-
-    assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_without_javascript_a_page_has_the_same_facts(

@@ -102,17 +102,17 @@
     all("[data-stage]").forEach((it) => it.classList.toggle("same", it.dataset.stage === name));
   });
 
-  // Rows are walked by keys; the one that is at is marked.
+  // Rows are walked by keys; the one that is at is marked, by an attribute that stays when its row is sent again.
   const walk = (step) => {
     const rows = all(".rows tbody tr");
     if (!rows.length) return;
-    const at = rows.findIndex((it) => it.classList.contains("at"));
+    const at = rows.findIndex((it) => "at" in it.dataset);
     const next = rows[Math.max(0, Math.min(rows.length - 1, at + step))];
-    rows.forEach((it) => it.classList.remove("at"));
-    next.classList.add("at");
+    rows.forEach((it) => { delete it.dataset.at; });
+    next.dataset.at = "";
     next.scrollIntoView({ block: "nearest" });
   };
-  const row = (what) => find(`.rows tbody tr.at ${what}`);
+  const row = (what) => find(`.rows tbody tr[data-at] ${what}`);
   const simple = {
     j: () => walk(1),
     k: () => walk(-1),
