@@ -1,4 +1,4 @@
-"""Walks over all pages in a browser: no fault of access, of width or of policy."""
+"""Walks over all pages in a browser, and finds no fault."""
 
 import re
 from collections.abc import Callable

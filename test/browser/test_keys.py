@@ -19,7 +19,7 @@ def runs(stack: Stack, tmp_path: Path) -> list[str]:
 
 
 def test_each_page_of_the_navigation_has_a_key(stack: Stack, tab: Page) -> None:
-    """What the dialog of keys says is what they do; it is read from there."""
+    """Each key that the dialog names does that."""
     tab.goto(stack.page("/about"))
     links = [(it.get_attribute("data-key"), it.inner_text()) for it in tab.locator("header nav a").all()]
     named = tab.locator("#keys").text_content() or ""

@@ -16,9 +16,9 @@ def test_the_counts_in_a_graph_move(stack: Stack, tab: Page, tmp_path: Path) -> 
 
     mark = tmp_path / "mark"
     stack.submit("single", "hold", mark)
-    expect(title).to_contain_text("1 running", timeout=60_000)
+    expect(title).to_contain_text("1 running")
     mark.touch()
-    expect(title).to_contain_text("0 running", timeout=60_000)
+    expect(title).to_contain_text("0 running")
 
 
 def test_a_run_is_drawn_to_its_end_and_its_pictures_point_at_each_other(stack: Stack, tab: Page) -> None:

@@ -31,10 +31,13 @@ def test_a_failing_stage_is_found_and_redriven_in_three_clicks(
 
     tab.get_by_role("link", name="Look and redrive").click()
     tab.get_by_role("link", name="Redrive…").click()
+    tab.get_by_label("How many a second, at most").fill("1")
     tab.get_by_role("button", name="Redrive").click()
 
     tab.wait_for_url("**/ui/operations/*")
     opened = tab.evaluate("performance.timeOrigin")
+    expect(tab.locator("#state dl")).to_contain_text("1 a second, at most")
+    expect(tab.locator("#state progress")).to_have_attribute("value", re.compile("[123]"))
     expect(tab.locator("#state")).to_contain_text("4 of 4 tried")
     expect(tab.locator("#state .headline")).to_contain_text("done")
     assert tab.evaluate("performance.timeOrigin") == opened, "it went on without a reload"
@@ -64,6 +67,24 @@ def test_a_letter_is_edited_without_script(
     assert stack.api.get(f"/runs/{run_id}").json()["result"] == 33
 
 
+def test_a_group_is_redriven_without_script(
+    stack: Stack, open_browser: Callable[..., Page], orders: list[str]
+) -> None:
+    plain = open_browser(java_script_enabled=False)
+    plain.goto(stack.page("/dead"))
+    plain.get_by_role("link", name="Redrive…").click()
+    plain.get_by_label("How many a second, at most").fill("100")
+    plain.get_by_label("Reason").fill("the vendor is back")
+    plain.get_by_role("button", name="Redrive").click()
+
+    plain.wait_for_url("**/ui/operations/*")
+    expect(plain.locator("#state")).to_contain_text("the vendor is back")
+    for run_id in orders:
+        stack.until_state(run_id, "completed")
+    plain.reload()
+    expect(plain.locator("#state")).to_contain_text("4 of 4 tried")
+
+
 def test_a_discard_can_be_left(stack: Stack, tab: Page, orders: list[str]) -> None:
     tab.goto(stack.page("/dead"))
     tab.get_by_role("link", name="Discard…").click()
@@ -72,16 +93,3 @@ def test_a_discard_can_be_left(stack: Stack, tab: Page, orders: list[str]) -> No
     tab.get_by_role("link", name="Leave them").click()
 
     expect(tab.locator("#list")).to_contain_text("4 dead letters, by cause")
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/", "/dead", "/operations", "/queues", "/queues/vendor_price", "/dead/redrive?queue=vendor_price"],
-)
-def test_a_phone_scrolls_in_one_direction(
-    stack: Stack, open_browser: Callable[..., Page], orders: list[str], path: str
-) -> None:
-    phone = open_browser(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
-    phone.goto(stack.page(path))
-
-    assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")

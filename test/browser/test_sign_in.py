@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from browser.conftest import Stack, Watch
 from mousetrap.api_keys import new_key
 
+READ, READ_ENTRY = new_key("reader", ["read"], bytes(32))
 OPS, OPS_ENTRY = new_key("ops", ["read", "run", "operate"], bytes(range(32)))
 #: A page of another site: a link to ours, and forms that act on it.
 OTHER_SITE = """<!doctype html><a href="{url}/ui/workers">look</a>
@@ -24,10 +25,10 @@ def named(url: str, host: str) -> str:
     return f"http://{host}:{urlsplit(url).port}"
 
 
-def sign_in(tab: Page, url: str, page: str = "/ui/workers") -> None:
-    tab.goto(f"{url}{page}")
+def sign_in(tab: Page, url: str, key: str = OPS) -> None:
+    tab.goto(f"{url}/ui/workers")
     expect(tab.get_by_role("heading", level=1)).to_have_text("Sign in")
-    tab.get_by_label("API key").fill(OPS)
+    tab.get_by_label("API key").fill(key)
     tab.get_by_role("button", name="Sign in").click()
     expect(tab.get_by_role("heading", level=1)).to_have_text("Workers")
 
@@ -110,3 +111,32 @@ def test_an_open_page_shows_that_its_visitor_was_signed_out(
     tab.get_by_label("API key").fill(OPS)
     tab.get_by_role("button", name="Sign in").click()
     expect(tab).to_have_url(f"{stack.url}/ui/workers")
+
+
+def test_who_may_only_read_sees_no_button_and_is_refused(
+    start_stack: Callable[..., Stack], tab: Page
+) -> None:
+    stack = start_stack(api_keys=f"{OPS_ENTRY}\n{READ_ENTRY}")
+    stack.api.headers["X-API-Key"] = OPS
+    run_id = stack.start("earthquakes", {}, delay="3600")
+    own = {f"{stack.url}/ui/theme", f"{stack.url}/ui/sign-out"}
+    sign_in(tab, stack.url, READ)
+
+    for path in (
+        "/",
+        "/runs",
+        f"/runs/{run_id}",
+        "/dead",
+        "/operations",
+        "/pipelines/earthquakes",
+        "/queues",
+    ):
+        tab.goto(stack.page(path))
+        forms = "[...document.forms].filter(it => it.method === 'post').map(it => it.action)"
+        assert set(tab.evaluate(forms)) == own, path
+    for path in (f"/runs/{run_id}/cancel", "/dead/redrive", "/pipelines/earthquakes/start"):
+        answer = tab.goto(stack.page(path))
+        assert answer is not None and answer.status == 403, path
+        expect(tab.locator("main")).to_contain_text("lacks the scope")
+
+    assert stack.api.get(f"/runs/{run_id}").json()["state"] == "queued"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mousetrap.dashboard.pages.run import TABS
+from mousetrap.shapes import WaitsFor
 from support.dashboard import Answers, Pages
 from support.hostile import HOSTILE, check_harmless
 
@@ -21,7 +22,7 @@ RUN: dict[str, Any] = {
     "result": None,
     "timeline": [{"id": "1-0", "kind": "accepted", "at_ms": NOW_MS, "stage": "read"}],
 }
-WAITING = {
+WAITING: dict[str, Any] = {
     "run_id": "019b1f0c",
     "state": "queued",
     "waits": True,
@@ -85,6 +86,22 @@ def test_a_run_that_waits_shows_why_with_the_evidence_and_where_to_act(
     assert "12.5 s" in text
     assert "<code>mousetrap workers</code>" in text and 'href="/ui/workers"' in text
     assert "It is due later." in text
+
+
+@pytest.mark.parametrize("kind", WaitsFor)
+def test_each_reason_is_shown_with_its_words_and_its_evidence(
+    pages: Pages, answers: Answers, run: dict[str, Any], kind: WaitsFor
+) -> None:
+    waits = kind not in (WaitsFor.RUNNING, WaitsFor.ENDED, WaitsFor.UNREADABLE)
+    headline = {**WAITING["headline"], "kind": kind, "text": f"It is {kind}."}
+    answers.given["GET /runs/019b1f0c/waiting"] = (200, {**WAITING, "waits": waits, "headline": headline})
+
+    text = pages.get("/runs/019b1f0c").text
+
+    assert f"<h2>{'Why it waits' if waits else 'What it does'}</h2>" in text
+    assert f'<p class="reason">It is {kind}.</p>' in text
+    assert f'<p class="dim">{kind}, since ' in text
+    assert "12.5 s" in text
 
 
 def test_the_head_is_there_once(pages: Pages, run: dict[str, Any]) -> None:
