@@ -13,6 +13,9 @@ from mousetrap.dashboard.view import Page, View
 _FAST_S, _SLOW_S = 1.0, 5.0
 #: Looks without a change, after which it is looked at more rarely.
 _QUIET_LOOKS = 10
+#: All looks together take at most about this share of a core: with many different pages open each is looked at more rarely,
+#: for someone who opens a thousand of them, each with another query, would else leave nothing of it to the API.
+_SHARE, _LONGEST_S = 0.2, 60.0
 #: A comment is sent where nothing else is: proxies close a silent stream.
 _HEARTBEAT_S = 15.0
 #: Has the browser close the stream, and not ask again.
@@ -39,9 +42,10 @@ class _Topic:
 class Hub:
     """All pages that are open with a stream."""
 
-    def __init__(self, look: Look, fill: Fill) -> None:
+    def __init__(self, look: Look, fill: Fill, cpu_s: Callable[[], float] = time.thread_time) -> None:
         self._look = look
         self._fill = fill
+        self._cpu_s = cpu_s
         self._topics: dict[Key, _Topic] = {}
 
     async def watch(self, view: View, stopping: asyncio.Event) -> AsyncIterator[str]:
@@ -82,7 +86,7 @@ class Hub:
     async def _follow(self, topic: _Topic) -> None:
         mark, quiet = b"", 0
         while not topic.is_over:
-            before = mark
+            before, begun_s = mark, self._cpu_s()
             try:
                 mark = await self._renew(topic, mark)
             except Refused:  # what it shows is forgotten, or not known at all while the store is away
@@ -92,7 +96,7 @@ class Hub:
                 quiet = _QUIET_LOOKS
             else:
                 quiet = quiet + 1 if mark == before else 0
-            await asyncio.sleep(_SLOW_S if quiet >= _QUIET_LOOKS else _FAST_S)
+            await asyncio.sleep(pause_s(quiet, self._cpu_s() - begun_s, len(self._topics)))
 
     async def _renew(self, topic: _Topic, mark: bytes) -> bytes:
         """Looks at the page, and gives its watchers what changed since the look of this mark. Gives the new mark."""
@@ -104,6 +108,12 @@ class Hub:
             for news in topic.watchers:
                 news.set()
         return facts.mark
+
+
+def pause_s(quiet: int, took_s: float, pages: int) -> float:
+    """How long a page is not looked at, after so many looks without a change, of which the last took so much of a core."""
+    wanted_s = _SLOW_S if quiet >= _QUIET_LOOKS else _FAST_S
+    return max(wanted_s, min(took_s * pages / _SHARE, _LONGEST_S))
 
 
 def _key(view: View) -> Key:

@@ -7,7 +7,7 @@ import pytest
 
 from mousetrap.api_keys import Caller
 from mousetrap.dashboard.facts import Facts, LastKnown
-from mousetrap.dashboard.live import Hub
+from mousetrap.dashboard.live import Hub, pause_s
 from mousetrap.dashboard.view import Page, Query, View
 from support.dashboard import Answers
 
@@ -131,3 +131,34 @@ async def test_it_ends_when_the_server_stops() -> None:
     with pytest.raises(StopAsyncIteration):
         while True:
             await take(stream)
+
+
+async def test_many_different_pages_are_looked_at_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    waited = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await waited.wait()
+
+    monkeypatch.setattr("mousetrap.dashboard.live.asyncio.sleep", sleep)
+    counted, clock = Counted(), iter(range(1000))
+    hub = Hub(counted.look, counted.fill, lambda: next(clock) / 50)
+    streams = [hub.watch(view(f"/{number}"), asyncio.Event()) for number in range(20)]
+    for stream in streams:
+        await take(stream)
+
+    # Each look takes at least 20 ms here, and there are 20 pages in the end: a fifth of a core is one look in 100 ms.
+    assert pauses[0] < pauses[-1]
+    assert pauses[-1] >= 1.9
+
+
+def test_a_few_pages_are_looked_at_once_a_second_and_none_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+
+    assert pause_s(0, 0.02, 10) == 1.0
+    assert pause_s(0, 0.02, 100) == pytest.approx(10.0)
+    assert pause_s(10, 0.02, 10) == 5.0
+    assert pause_s(0, 5.0, 4000) == 60.0
