@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, ViewportSize, expect
 
 from browser.conftest import Stack
+from mousetrap.api_keys import new_key
 from mousetrap.dashboard.pages import ROUTES
 from mousetrap.dashboard.pages.run import TABS
 from support import vendor_worker
@@ -116,6 +117,38 @@ def test_every_page_can_be_used_by_all_and_on_a_phone(
         tab.set_viewport_size(_PHONE)
         if not tab.evaluate("document.documentElement.scrollWidth <= innerWidth"):
             faults.append(f"{path}: scrolls sideways on a phone")
+
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_signing_in_and_what_opens_over_a_page_can_be_used_by_all(
+    start_stack: Callable[..., Stack], open_browser: Callable[..., Page], theme: str
+) -> None:
+    key, entry = new_key("ops", ["read", "run", "operate"], bytes(range(32)))
+    stack = start_stack(api_keys=entry)
+    stack.api.headers["X-API-Key"] = key
+    run_id = stack.start("earthquakes", {}, delay="3600")
+    tab = open_browser(color_scheme=theme, viewport=_PHONE)
+
+    tab.goto(stack.page(f"/runs/{run_id}"))
+    tab.get_by_label("API key").fill("wrong")
+    tab.get_by_role("button", name="Sign in").click()
+    expect(tab.get_by_role("alert")).to_be_visible()
+    faults = grave(tab, theme)
+    tab.get_by_label("API key").fill(key)
+    tab.get_by_role("button", name="Sign in").click()
+    tab.wait_for_url(f"**/ui/runs/{run_id}")
+    for opener in ("c", "?"):
+        tab.keyboard.press(opener)
+        expect(tab.get_by_role("dialog")).to_be_visible()
+        faults += grave(tab, theme)
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        tab.keyboard.press("Escape")
+        expect(tab.get_by_role("dialog")).to_be_hidden()
+    tab.get_by_role("button", name="Sign out").click()
+    expect(tab.get_by_text("You are signed out.")).to_be_visible()
+    faults += grave(tab, theme)
 
     assert not faults, "\n".join(faults)
 

@@ -69,7 +69,7 @@ def test_a_run_is_cancelled_in_a_dialog_and_without_script_on_a_page(
     stack: Stack, tab: Page, open_browser: Callable[..., Page]
 ) -> None:
     known(stack)
-    first, second = stack.submit("single", delay="3600"), stack.submit("single", delay="3600")
+    first, second, third = (stack.submit("single", delay="3600") for _ in range(3))
     tab.goto(stack.page(f"/runs/{first}"))
     tab.keyboard.press("c")
     dialog = tab.get_by_role("dialog")
@@ -86,3 +86,9 @@ def test_a_run_is_cancelled_in_a_dialog_and_without_script_on_a_page(
     plain.get_by_role("button", name="Cancel", exact=True).click()
     expect(plain.get_by_text("1 run is cancelled")).to_be_visible()
     assert stack.api.get(f"/runs/{second}").json()["state"] == "cancelled"
+
+    plain.goto(stack.page(f"/runs/{third}"))
+    plain.get_by_role("link", name="Cancel…").click()
+    plain.get_by_label("Reason").fill("a test")
+    plain.get_by_role("button", name="Cancel this run").click()
+    expect(plain.locator("#head")).to_contain_text("cancelled")
