@@ -1,14 +1,14 @@
 """Shows all workers and queues together."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, Kind, refusals
-from mousetrap.api.queue_facts import Look, running_of, serves
+from mousetrap.api.queue_facts import Look, running_by_stage, serves, serving_by
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithQueueFacts
 
@@ -24,8 +24,12 @@ async def show_cluster(facts: WithQueueFacts) -> shapes.Cluster:
 
 
 def _cluster(look: Look, minutes: Mapping[str, tuple[shapes.Minute, ...]]) -> shapes.Cluster:
+    serving = serving_by(lambda worker: worker.stages, look.workers)
+    running = running_by_stage(look.workers)
     loads = tuple(
-        _load(stage, queue, look, minutes.get(stage, ())) for queue in look.queues for stage in queue.stages
+        _load(stage, queue, serving.get(stage, ()), running.get(stage, 0), minutes.get(stage, ()))
+        for queue in look.queues
+        for stage in queue.stages
     )
     return shapes.Cluster(
         workers=Counter(worker.state for worker in look.workers),
@@ -40,15 +44,18 @@ def _cluster(look: Look, minutes: Mapping[str, tuple[shapes.Minute, ...]]) -> sh
 
 
 def _load(
-    stage: str, queue: shapes.Queue, look: Look, minutes: tuple[shapes.Minute, ...]
+    stage: str,
+    queue: shapes.Queue,
+    serving: Sequence[shapes.Worker],
+    running: int,
+    minutes: tuple[shapes.Minute, ...],
 ) -> shapes.StageLoad:
-    serving = [worker for worker in look.workers if serves(worker) and stage in worker.stages]
     return shapes.StageLoad(
         stage=stage,
         queue=queue.name,
         workers=len(serving),
         slots=sum(worker.concurrency for worker in serving),
-        running=running_of(look.workers, stage),
+        running=running,
         waiting=queue.ready,
         minutes=minutes,
     )

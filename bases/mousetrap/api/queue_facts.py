@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -122,8 +123,16 @@ class QueueFacts:
         )
         found = dict(zip(queues, depths, strict=True))
         await self.minutes.add({}, {name: it.backlog.ready for name, it in found.items() if not it.missing})
+        serving, running = serving_by(lambda worker: worker.queues, workers), running_by_stage(workers)
         shown = [
-            _shown(queue, of_queues.get(queue, ()), depth, delayed, workers, recent)
+            _shown(
+                queue,
+                depth,
+                delayed,
+                serving.get(queue, ()),
+                {stage: running.get(stage, 0) for stage in of_queues.get(queue, ())},
+                recent,
+            )
             for (queue, depth), delayed in zip(found.items(), later, strict=True)
         ]
         return Look(tuple(shown), workers, recent)
@@ -147,36 +156,49 @@ def serves(worker: shapes.Worker) -> bool:
     return worker.state in ("serving", "waiting", "stuck")
 
 
-def running_of(workers: Iterable[shapes.Worker], stage: str) -> int:
-    """How many jobs of the stage run. Workers of earlier versions do not report it by stage: those of one stage alone count."""
-    live = [worker for worker in workers if worker.state != "stale"]
-    return sum(
-        worker.running_by_stage.get(stage, 0)
-        if worker.running_by_stage or worker.stages != (stage,)
-        else worker.running
-        for worker in live
-    )
+def serving_by(
+    names: Callable[[shapes.Worker], Iterable[str]], workers: Iterable[shapes.Worker]
+) -> Mapping[str, Sequence[shapes.Worker]]:
+    """Those that serve, by each of their queues or stages: to ask each of 500 workers for each of 200 took 50 ms."""
+    found = defaultdict[str, list[shapes.Worker]](list)
+    for worker in workers:
+        if serves(worker):
+            for name in dict.fromkeys(names(worker)):
+                found[name].append(worker)
+    return found
+
+
+def running_by_stage(workers: Iterable[shapes.Worker]) -> Mapping[str, int]:
+    """How many jobs of each stage run. Workers of earlier versions do not report it by stage: those of one stage alone count."""
+    found = Counter[str]()
+    for worker in workers:
+        if worker.state == "stale":
+            continue
+        if worker.running_by_stage:
+            found.update(worker.running_by_stage)
+        elif len(worker.stages) == 1:
+            found[worker.stages[0]] += worker.running
+    return found
 
 
 def _shown(
     queue: str,
-    stages: tuple[str, ...],
     depth: _Depth,
     delayed: int,
-    workers: Sequence[shapes.Worker],
+    serving: Sequence[shapes.Worker],
+    running: Mapping[str, int],
     recent: Recent,
 ) -> shapes.Queue:
-    serving = [worker for worker in workers if serves(worker) and queue in worker.queues]
     minutes = recent.seconds / 60
-    begun = sum(recent.counts[stage].begun for stage in stages) / minutes
+    begun = sum(recent.counts[stage].begun for stage in running) / minutes
     before = recent.ready[queue]
     ready = depth.backlog.ready
     return shapes.Queue(
         name=queue,
-        stages=stages,
+        stages=tuple(running),
         missing=depth.missing,
         ready=ready,
-        running=sum(running_of(workers, stage) for stage in stages),
+        running=sum(running.values()),
         delayed=delayed,
         dead=depth.dead,
         consumers=depth.backlog.consumers,
