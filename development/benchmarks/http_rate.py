@@ -134,13 +134,13 @@ class Server:
         self.pid = process.pid
         #: Runs that it has accepted.
         self.accepted = 0
-        self._port = port
-        self._key = key
+        self.port = port
+        self.key = key
         self._headers = {"Authorization": f"Bearer {key}"}
 
     def batch(self, lines: int) -> float:
         """Runs a second of one batch. Raises DoesNotCount when a line was refused."""
-        arguments = [str(self._port), BATCH, self._key, str(lines)]
+        arguments = [str(self.port), BATCH, self.key, str(lines)]
         environment = clean_environment(PYTHONPATH=str(HERE.parent))
         found = json.loads(
             last_line([sys.executable, "-m", "benchmarks.http_lines", *arguments], environment)
@@ -152,7 +152,7 @@ class Server:
 
     def load(self, path: str, seconds: float, rate: float = 0.0, callers: int = _CALLERS) -> Answered:
         """What a client process of its own found. Raises DoesNotCount when something else than success was answered."""
-        load = Load(self._port, path, seconds, callers, "{}", self._headers, rate)
+        load = Load(self.port, path, seconds, callers, "{}", self._headers, rate)
         environment = clean_environment(PYTHONPATH=str(HERE.parent))
         command = [sys.executable, "-m", "benchmarks.http_load", json.dumps(asdict(load))]
         answered = Answered(**json.loads(last_line(command, environment)))
@@ -164,15 +164,15 @@ class Server:
     def ready(self) -> bool:
         """Whether broker and store answer it."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self._port}/health/ready").status_code == 200
+            return httpx.get(f"http://127.0.0.1:{self.port}/health/ready").status_code == 200
         except httpx.TransportError:
             return False
 
 
 @contextmanager
-def serving(bench: Bench, place: Place) -> Iterator[Server]:
-    """The API on a port of its own."""
-    key, entry = new_key("bench", ["run", "read"], os.urandom(32))
+def serving(bench: Bench, place: Place, **settings: str) -> Iterator[Server]:
+    """The API on a port of its own, with more settings where given."""
+    key, entry = new_key("bench", ["run", "read", "operate"], os.urandom(32))
     (port,) = free_ports(1)
     environment = clean_environment(
         MOUSETRAP_BROKER_URL=place.settings["BENCH_BROKER"],
@@ -181,6 +181,7 @@ def serving(bench: Bench, place: Place) -> Iterator[Server]:
         MOUSETRAP_API_KEYS=entry,
         MOUSETRAP_API_PORT=str(port),
         PYTHONPATH=str(HERE.parent),
+        **settings,
     )
     # Into a file: who reads a pipe would take part of the machine.
     log = 'exec "$0" -m benchmarks.http_server 2> "$1"'

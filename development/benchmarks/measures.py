@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, graph, growth, guarantees, http_rate, latency, memory
+from benchmarks import chain, dashboard, graph, growth, guarantees, http_rate, latency, memory
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, Shown
 
@@ -69,6 +69,13 @@ MEASURES = (
         about=http_rate.ABOUT,
         run=http_rate.measure,
         shown=http_rate.shown,
+    ),
+    Measure(
+        name="dashboard",
+        title="The dashboard",
+        about=dashboard.ABOUT,
+        run=dashboard.measure,
+        shown=dashboard.shown,
     ),
     Measure(
         name="memory",
