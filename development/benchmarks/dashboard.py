@@ -62,7 +62,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     size = Size(1_000, 50, 20, 200, 1.0) if bench.quick else Size(10_000, 500, 200, 10_000, 20.0)
     with bench.place(_CONTENDER) as place:
         fill(bench, place, size)
-        with beating(place, size), serving(bench, place) as server, signed_in(server) as client:
+        with with_workers(place, size), serving(bench, place) as server, signed_in(server) as client:
             found = find(server)
             for _ in bench.numbered(1):
                 yield from _pages(bench, client, server, found)
@@ -121,7 +121,7 @@ def fill(bench: Bench, place: Place, size: Size) -> None:
 
 
 @contextmanager
-def beating(place: Place, size: Size) -> Iterator[None]:
+def with_workers(place: Place, size: Size) -> Iterator[None]:
     """Has that many workers beat until the block ends."""
     command = [str(_CONTENDER.python), "-m", _CONTENDER.module, "beat", str(size.workers), str(size.queues)]
     with Process(command, clean_environment(**place.settings, PYTHONPATH=str(HERE.parent))) as process:

@@ -29,7 +29,7 @@ class Tab(asyncio.Protocol):
 
 
 async def watch(port: int, cookie: str, paths: list[str]) -> None:
-    """Opens all streams, says so, and stays until it is ended."""
+    """Opens all streams, prints that, and stays until it is ended."""
     loop, opened = asyncio.get_running_loop(), asyncio.Queue[str]()
     for path in paths:
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Cookie: {cookie}", "", ""]
