@@ -19,6 +19,8 @@ from mousetrap.worker_registry import WorkerRegistry
 _AT_A_TIME = 8
 #: Seconds for which an answer is kept to be shared, at most.
 _KEPT_S = 10.0
+#: A look is shared for so many times as long as it took, and for so many seconds at most.
+_REST, _MOST_REST_S = 9.0, 5.0
 
 Value = TypeVar("Value")
 
@@ -48,6 +50,7 @@ class _Asked:
 
     def __init__(self, task: "asyncio.Task[Any]") -> None:
         self.task = task
+        self._began_s = time.monotonic()
         self._ended_s: float | None = None
         task.add_done_callback(self._end)
 
@@ -57,7 +60,12 @@ class _Asked:
 
     def is_good(self, now_s: float, stale: float) -> bool:
         """Whether it answers who accepts what is so old; who accepts nothing old shares none."""
-        return stale > 0 and self.age(now_s) <= stale and not _failed(self.task)
+        return stale > 0 and self.age(now_s) <= max(stale, self._rest_s) and not _failed(self.task)
+
+    @property
+    def _rest_s(self) -> float:
+        """So long it is shared at least: who watches 200 queues costs a tenth of a core, and gets older counts for it."""
+        return 0.0 if self._ended_s is None else min(_REST * (self._ended_s - self._began_s), _MOST_REST_S)
 
     def _end(self, task: "asyncio.Task[Any]") -> None:
         _failed(task)
@@ -67,7 +75,8 @@ class _Asked:
 class QueueFacts:
     """Looks at queues: the broker, the workers' beats, and what they noted and counted.
 
-    All who ask the same while it is asked, and within a second after, share one look. It raises what broker and store raise.
+    All who ask the same while it is asked, and within a second after, share one look; a slow one, as at 200 queues, for up to
+    five seconds. It raises what broker and store raise.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from redis import Redis
 
+from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Failure, Message, dead_queue, decode, encode, first_job
 from mousetrap.run_store.keys import packed_run_key, run_key
@@ -102,3 +103,23 @@ def test_a_run_that_waits_in_its_queue_has_no_letter(
     found: Any = api.get(f"/runs/{run_id}").json()
 
     assert (found["state"], found["letter"]) == ("queued", None)
+
+
+def test_only_the_queues_of_the_run_s_pipeline_are_looked_at(
+    serve: Callable[..., httpx.Client], queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str | None] = []
+    look = DeadLetters.look
+
+    async def noted(self: DeadLetters, selection: Selection, **more: Any) -> Any:
+        looked.append(selection.queue)
+        return await look(self, selection, **more)
+
+    monkeypatch.setattr(DeadLetters, "look", noted)
+    api = serve(broker_url=queue_url)
+    run_id = api.post(RUNS).json()["run_id"]
+    wait_for_long(store_url, run_id)
+
+    api.get(f"/runs/{run_id}")
+
+    assert looked == [QUEUE, "data_processing"]

@@ -64,7 +64,7 @@ async def test_a_look_that_takes_longer_than_it_is_shared_is_not_begun_beside_it
     await asyncio.sleep(0)
     slow.set()
     same = [await first, await second, await facts.look()]
-    now[0] += 1.1
+    now[0] += 5.1
     await facts.look()
 
     assert len(set(map(id, same))) == 1
@@ -103,3 +103,27 @@ async def test_what_was_asked_is_not_kept_without_end(monkeypatch: pytest.Monkey
         await facts.look([f"q{number}"])
 
     assert len(facts._asking) <= 11
+
+
+@pytest.mark.parametrize(("took", "shared"), [(0.05, 1.0), (0.2, 1.8), (5.0, 5.0)])
+async def test_a_look_is_shared_for_nine_times_as_long_as_it_took(
+    monkeypatch: pytest.MonkeyPatch, took: float, shared: float
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("mousetrap.api.queue_facts.time.monotonic", lambda: now[0])
+
+    async def pause() -> None:
+        now[0] += took
+
+    facts = Facts()
+    facts.pause = pause
+    await facts.look()
+    await asyncio.sleep(0)
+
+    now[0] += shared - 0.01
+    await facts.look()
+    looks = len(facts.looks)
+    now[0] += 0.02
+    await facts.look()
+
+    assert (looks, len(facts.looks)) == (1, 2)
