@@ -63,8 +63,13 @@ class Reply:
     body: bytes
 
     def read(self, shape: type[T]) -> T:
-        """The body as this shape."""
-        return msgspec.json.decode(self.body, type=shape, strict=False)
+        """The body as this shape. Raises Refused for values that are nested deeper than can be read here."""
+        try:
+            return msgspec.json.decode(self.body, type=shape, strict=False)
+        except RecursionError:
+            detail = "a value in it is nested too deep for a page; the HTTP interface has it"
+            problem = Problem(status=500, title="This cannot be shown here", detail=detail)
+            raise Refused(problem) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from mousetrap.dashboard.view import Query
@@ -126,6 +127,18 @@ def test_static_files_are_compressed_and_kept_for_good(pages: Pages, answered: A
     assert "immutable" in response.headers["cache-control"]
     assert response.headers["content-encoding"] == "gzip"
     assert pages.get(path.replace("style.css", "../app.py")).status_code == 404
+
+
+def test_an_answer_that_is_nested_too_deep_for_a_page_is_refused_by_one(
+    pages: Pages, answered: Answers
+) -> None:
+    deep = msgspec.Raw(b"[" * 2000 + b"]" * 2000)
+    answered.given["GET /workers"] = (200, [{**WORKER, "more": deep}])
+
+    response = pages.get("/workers")
+
+    assert response.status_code == 500
+    assert "nested too deep for a page" in response.text
 
 
 def test_a_count_can_be_larger_than_any_float() -> None:
