@@ -138,7 +138,7 @@ def test_signing_in_and_what_opens_over_a_page_can_be_used_by_all(
     faults = grave(tab, theme)
     tab.get_by_label("API key").fill(key)
     tab.get_by_role("button", name="Sign in").click()
-    tab.wait_for_url(f"**/ui/runs/{run_id}")
+    tab.wait_for_url(stack.page(f"/runs/{run_id}"))
     for opener in ("c", "?"):
         tab.keyboard.press(opener)
         expect(tab.get_by_role("dialog")).to_be_visible()
