@@ -56,7 +56,7 @@ def _until_served(api: httpx.Client) -> None:
     raise TimeoutError("the stack did not start")
 
 
-def start(api: httpx.Client, pipeline: str, body: object, **options: str) -> str:
+def start(api: httpx.Client, pipeline: str, body: object, **options: str | list[str]) -> str:
     """Starts a run; its id."""
     answer = api.post(f"/pipelines/{pipeline}/runs", json=body, params=options)
     answer.raise_for_status()
@@ -72,7 +72,7 @@ def incidents(api: httpx.Client) -> dict[str, str]:
         if supplier == "Okavango" and number > 20:
             supplier = "Weber"
         order = {"number": 7_000 + number, "item": _ITEMS[number % 4], "supplier": supplier, "amount": 1}
-        ids[supplier] = start(api, "orders", order, tags=f"shop,customer-{number % 9}")
+        ids[supplier] = start(api, "orders", order, tags=["shop", f"customer-{number % 9}"])
     ids["feeds"] = start(api, "feeds", {})
     ids["delayed"] = start(api, "orders", {"number": 1, "item": "rug", "supplier": "Ito"}, delay="3600")
     return ids

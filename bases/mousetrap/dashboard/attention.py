@@ -79,7 +79,8 @@ def _letters(known: Known) -> Iterator[Attention]:
     for group in sorted(known.groups, key=lambda it: -(it.newest_ms or 0)):
         newest = group.example
         name = group.error_kind.rpartition(".")[2] or group.reason
-        error = f": {newest.error[:160]}" if newest.error else ""
+        newest_of = ": " if group.count == 1 else ", the newest: "
+        error = f"{newest_of}{newest.error[:160]}" if newest.error else ""
         plural = "" if group.count == 1 else "s"
         text = f"{number(group.count)} dead letter{plural} in {group.queue}, {name}{error}"
         selected: dict[str, Any] = {"queue": group.queue, "reason": group.reason, "error": group.error_kind}
@@ -110,7 +111,11 @@ def _silent(known: Known) -> Iterator[Attention]:
             what = "is silent" if worker.state == "stale" else "has a handler that does not stop"
             ran = f"; it ran {_jobs(worker.running, '')}" if worker.running else ""
             yield Attention(
-                "retrying", f"{worker.name} {what}{ran}.", url("workers", worker.name), "Look", worker.seen_ms
+                "retrying",
+                f"Worker {worker.name} {what}{ran}.",
+                url("workers", worker.name),
+                "Look",
+                worker.seen_ms,
             )
 
 

@@ -107,7 +107,8 @@ async def redrive(view: View, form: Query, facts: Facts) -> Done | Page:
     except Refused as refused:
         return await _again("redrive", form, view, facts, refused)
     operation = reply.read(Operation)
-    return Done(f"/operations/{operation.id}", f"{number(operation.matched)} letters are being redriven.")
+    letters = "letter is" if operation.matched == 1 else "letters are"
+    return Done(f"/operations/{operation.id}", f"{number(operation.matched)} {letters} being redriven.")
 
 
 async def ask_discard(view: View, facts: Facts) -> Page:

@@ -138,6 +138,10 @@ def test_a_redrive_begins_an_operation_and_leads_to_it(pages: Pages, answered: A
     }
 
 
+def test_the_error_of_a_group_is_named_as_its_newest(pages: Pages, answered: Answers) -> None:
+    assert ">Newest error</th>" in pages.get("/dead").text
+
+
 def test_a_redrive_without_a_filter_asks_for_all_by_name(pages: Pages, answered: Answers) -> None:
     pages.post("/dead/redrive", {"rate": "1"})
 

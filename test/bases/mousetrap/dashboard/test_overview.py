@@ -79,9 +79,9 @@ def test_what_needs_someone_is_in_order(pages: Pages, answered: Answers) -> None
 
     wanted = (
         "No worker serves ships: 1,204 jobs wait, the oldest for 6.67 min.",
-        "37 dead letters in prices, VendorAway: the vendor answers 503",
+        "37 dead letters in prices, VendorAway, the newest: the vendor answers 503",
         "9 of 10 attempts of orders.ship failed in the last 10 minutes.",
-        "w2 is silent; it ran 2 jobs.",
+        "Worker w2 is silent; it ran 2 jobs.",
         "The oldest of 12 jobs in prices waits for up to 6 min.",
         "Nothing waits in idle, and no worker serves it.",
     )

@@ -44,13 +44,14 @@ def test_workers_are_selected_by_state_and_queue(pages: Pages, answered: Answers
 
 
 def test_each_queue_without_a_worker_has_the_command(pages: Pages, answered: Answers) -> None:
-    orders = pipeline("orders", ("price", "prices"), ("ship", "ships"))
+    orders = pipeline("orders", ("price", "prices"), ("ship", "ships"), ("bill", "bills"))
     silent = worker(name="w2", state="stale", stages=["orders.ship"])
     answered.given |= {"GET /pipelines": (200, [orders]), "GET /workers": (200, [worker(), silent])}
 
     text = pages.get("/workers").text
 
-    assert "No worker serves" in text and "of orders.ship" in text
+    assert "No worker serves" in text and "of orders.ship" in text and "of orders.bill" in text
+    assert text.count("<code>mousetrap worker TARGET</code>") == 1, "one line for all of them"
     assert "mousetrap worker TARGET" in text
 
 
