@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mousetrap.dashboard.facts import Facts, Refused
-from mousetrap.dashboard.view import Page, View
+from mousetrap.dashboard.view import Elsewhere, Page, View
 
 #: Between two looks at a page that changes, and at one that did not for a while.
 _FAST_S, _SLOW_S = 1.0, 5.0
@@ -89,7 +89,10 @@ class Hub:
             before, begun_s = mark, self._cpu_s()
             try:
                 mark = await self._renew(topic, mark)
-            except Refused:  # what it shows is forgotten, or not known at all while the store is away
+            except (
+                Refused,
+                Elsewhere,
+            ):  # what it shows is forgotten, or not known at all while the store is away
                 quiet = _QUIET_LOOKS
             except Exception:  # noqa: BLE001  a defect: without a next look, all later watchers would wait without end
                 _log.exception("a page that is open could not be shown", extra={"page": topic.view.path})
@@ -104,7 +107,8 @@ class Hub:
         facts, page = await self._look(view)
         if facts.mark != mark:
             topic.regions.update(self._fill(view, facts, page))
-            topic.is_over = page.is_over
+            # A page without parts that change has no stream; who asks for one all the same has it once.
+            topic.is_over = page.is_over or not page.regions
             for news in topic.watchers:
                 news.set()
         return facts.mark

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 import pytest
 
 from mousetrap.api_keys import Caller
 from mousetrap.dashboard.facts import Facts, LastKnown
 from mousetrap.dashboard.live import Hub, pause_s
-from mousetrap.dashboard.view import Page, Query, View
+from mousetrap.dashboard.view import Elsewhere, Page, Query, View
 from support.dashboard import Answers
 
 
@@ -120,6 +121,34 @@ async def test_a_page_that_could_not_be_filled_once_is_looked_at_again() -> None
     stream = Hub(counted.look, fill).watch(view(), asyncio.Event())
 
     assert "<b id=value>0</b>" in await take(stream)
+
+
+async def test_a_page_without_parts_that_change_is_looked_at_once() -> None:
+    counted = Counted()
+
+    async def look(view: View) -> tuple[Facts, Page]:
+        facts, page = await counted.look(view)
+        return facts, replace(page, regions=())
+
+    async with asyncio.timeout(60):
+        parts = [part async for part in Hub(look, counted.fill).watch(view(), asyncio.Event())]
+
+    assert parts[-1] == "event: end\ndata:\n\n"
+    assert counted.looks == 1
+
+
+async def test_a_page_that_leads_elsewhere_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+    counted = Counted()
+
+    async def look(view: View) -> tuple[Facts, Page]:
+        found = await counted.look(view)
+        if counted.looks < 3:
+            raise Elsewhere("/ui/runs/r1")
+        return found
+
+    await take(Hub(look, counted.fill).watch(view(), asyncio.Event()))
+
+    assert not caplog.records
 
 
 async def test_it_ends_when_the_server_stops() -> None:
