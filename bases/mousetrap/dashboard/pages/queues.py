@@ -68,7 +68,7 @@ async def show_all(view: View, facts: Facts) -> Page:
     order = order if order in _ORDERS else "name"
     every = [it for it in await facts.get("/queues", list[Queue]) if name.lower() in it.name.lower()]
     every.sort(key=lambda it: (_ORDERS[order](it), it.name))
-    start = _start(view.query.one("start"))
+    start = view.query.place("start")
     cluster = await facts.get("/cluster", Cluster)
     shown = tuple(Line(it, _spark(it, cluster, view.now_ms)) for it in every[start : start + _QUEUES])
     data = Queues(shown, name, order, start, len(every))
@@ -95,10 +95,6 @@ async def show(view: View, facts: Facts) -> Page:
         more=max(0, len(workers) - _WORKERS),
     )
     return Page(f"Queue {queue.name}", "queue.html", data, ("now", "day", "served"), part="queues")
-
-
-def _start(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
 
 
 def _spark(queue: Queue, cluster: Cluster, now_ms: int) -> Sparkline:

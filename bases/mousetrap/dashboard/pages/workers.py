@@ -64,9 +64,7 @@ async def show_all(view: View, facts: Facts) -> Page:
     state, queue = view.query.one("state"), view.query.one("queue")
     found = [it for it in every if state in ("", it.state) and (not queue or queue in it.queues)]
     found.sort(key=lambda it: (it.state not in ("stale", "stuck"), it.name))
-    start = (
-        int(text) if (text := view.query.one("start")).isdecimal() and text.isascii() and len(text) < 7 else 0
-    )
+    start = view.query.place("start")
     unserved = list(_unserved(pipelines, every))
     data = Workers(
         workers=tuple(found[start : start + _WORKERS]),
