@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mousetrap.dashboard.facts import Facts, Refused
+from mousetrap.dashboard.own_cpu import OwnCpu
 from mousetrap.dashboard.view import Elsewhere, Page, View
 
 #: Between two looks at a page that changes, and at one that did not for a while.
@@ -86,9 +87,9 @@ class Hub:
     async def _follow(self, topic: _Topic) -> None:
         mark, quiet = b"", 0
         while not topic.is_over:
-            before, begun_s = mark, self._cpu_s()
+            before, look = mark, OwnCpu(self._renew(topic, mark), self._cpu_s)
             try:
-                mark = await self._renew(topic, mark)
+                mark = await look
             except (
                 Refused,
                 Elsewhere,
@@ -99,7 +100,7 @@ class Hub:
                 quiet = _QUIET_LOOKS
             else:
                 quiet = quiet + 1 if mark == before else 0
-            await asyncio.sleep(pause_s(quiet, self._cpu_s() - begun_s, len(self._topics)))
+            await asyncio.sleep(pause_s(quiet, look.used_s, len(self._topics)))
 
     async def _renew(self, topic: _Topic, mark: bytes) -> bytes:
         """Looks at the page, and gives its watchers what changed since the look of this mark. Gives the new mark."""
