@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mousetrap.dashboard.facts import Facts, Refused
-from mousetrap.dashboard.own_cpu import OwnCpu
 from mousetrap.dashboard.view import Elsewhere, Page, View
 
 #: Between two looks at a page that changes, and at one that did not for a while.
 _FAST_S, _SLOW_S = 1.0, 5.0
 #: Looks without a change, after which it is looked at more rarely.
 _QUIET_LOOKS = 10
-#: All looks together take at most about this share of a core: with many different pages open each is looked at more rarely,
-#: for someone who opens a thousand of them, each with another query, would else leave nothing of it to the API.
-_SHARE, _LONGEST_S = 0.2, 60.0
+#: So many pages are looked at at once, and the others wait for their turn. A turn lasts until its look has taken its part of
+#: this share of a core, counted with all that the API computes meanwhile: with many different pages open, or a busy API, each
+#: is looked at more rarely. One reader who opens a thousand, each with another query, leaves the API four fifths of its core.
+_AT_ONCE, _SHARE, _LONGEST_S = 4, 0.2, 60.0
 #: A comment is sent where nothing else is: proxies close a silent stream.
 _HEARTBEAT_S = 15.0
 #: Has the browser close the stream, and not ask again.
@@ -47,6 +47,7 @@ class Hub:
         self._look = look
         self._fill = fill
         self._cpu_s = cpu_s
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._topics: dict[Key, _Topic] = {}
 
     async def watch(self, view: View, stopping: asyncio.Event) -> AsyncIterator[str]:
@@ -87,20 +88,23 @@ class Hub:
     async def _follow(self, topic: _Topic) -> None:
         mark, quiet = b"", 0
         while not topic.is_over:
-            before, look = mark, OwnCpu(self._renew(topic, mark), self._cpu_s)
-            try:
-                mark = await look
-            except (
-                Refused,
-                Elsewhere,
-            ):  # what it shows is forgotten, or not known at all while the store is away
-                quiet = _QUIET_LOOKS
-            except Exception:  # noqa: BLE001  a defect: without a next look, all later watchers would wait without end
-                _log.exception("a page that is open could not be shown", extra={"page": topic.view.path})
-                quiet = _QUIET_LOOKS
-            else:
-                quiet = quiet + 1 if mark == before else 0
-            await asyncio.sleep(pause_s(quiet, look.used_s, len(self._topics)))
+            async with self._turns:
+                before, begun_s = mark, self._cpu_s()
+                try:
+                    mark = await self._renew(topic, mark)
+                    quiet = quiet + 1 if mark == before else 0
+                except (
+                    Refused,
+                    Elsewhere,
+                ):  # what it shows is forgotten, or not known while the store is away
+                    quiet = _QUIET_LOOKS
+                except Exception:  # noqa: BLE001  a defect: without a next look, later watchers would wait without end
+                    _log.exception("a page that is open could not be shown", extra={"page": topic.view.path})
+                    quiet = _QUIET_LOOKS
+                rest_s = turn_s(self._cpu_s() - begun_s)
+                await asyncio.sleep(rest_s)
+            wanted_s = _SLOW_S if quiet >= _QUIET_LOOKS else _FAST_S
+            await asyncio.sleep(max(0.0, wanted_s - rest_s))
 
     async def _renew(self, topic: _Topic, mark: bytes) -> bytes:
         """Looks at the page, and gives its watchers what changed since the look of this mark. Gives the new mark."""
@@ -115,10 +119,9 @@ class Hub:
         return facts.mark
 
 
-def pause_s(quiet: int, took_s: float, pages: int) -> float:
-    """How long a page is not looked at, after so many looks without a change, of which the last took so much of a core."""
-    wanted_s = _SLOW_S if quiet >= _QUIET_LOOKS else _FAST_S
-    return max(wanted_s, min(took_s * pages / _SHARE, _LONGEST_S))
+def turn_s(used_s: float) -> float:
+    """How long the turn of a look lasts that took so many seconds of a core."""
+    return min(used_s * _AT_ONCE / _SHARE, _LONGEST_S)
 
 
 def _key(view: View) -> Key:

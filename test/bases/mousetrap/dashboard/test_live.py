@@ -8,7 +8,7 @@ import pytest
 
 from mousetrap.api_keys import Caller
 from mousetrap.dashboard.facts import Facts, LastKnown
-from mousetrap.dashboard.live import Hub, pause_s
+from mousetrap.dashboard.live import Hub, turn_s
 from mousetrap.dashboard.view import Elsewhere, Page, Query, View
 from support.dashboard import Answers
 
@@ -162,32 +162,28 @@ async def test_it_ends_when_the_server_stops() -> None:
             await take(stream)
 
 
-async def test_many_different_pages_are_looked_at_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    waited = asyncio.Event()
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        await waited.wait()
-
-    monkeypatch.setattr("mousetrap.dashboard.live.asyncio.sleep", sleep)
-    counted, clock = Counted(), iter(range(1000))
-    hub = Hub(counted.look, counted.fill, lambda: next(clock) / 50)
-    streams = [hub.watch(view(f"/{number}"), asyncio.Event()) for number in range(20)]
-    for stream in streams:
-        await take(stream)
-
-    # Each look takes at least 20 ms here, and there are 20 pages in the end: a fifth of a core is one look in 100 ms.
-    assert pauses[0] < pauses[-1]
-    assert pauses[-1] >= 1.9
+def test_four_pages_that_are_looked_at_all_the_time_take_their_share_of_a_core_together() -> None:
+    assert 4 * 0.02 / turn_s(0.02) == pytest.approx(0.2)
+    assert turn_s(100.0) == 60.0
 
 
-def test_a_few_pages_are_looked_at_once_a_second_and_none_is_forgotten(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.undo()
+async def test_few_pages_are_looked_at_at_once_and_each_has_its_turn() -> None:
+    under_way, most, full, go_on = set[str](), 0, asyncio.Event(), asyncio.Event()
 
-    assert pause_s(0, 0.02, 10) == 1.0
-    assert pause_s(0, 0.02, 100) == pytest.approx(10.0)
-    assert pause_s(10, 0.02, 10) == 5.0
-    assert pause_s(0, 5.0, 4000) == 60.0
+    async def look(view: View) -> tuple[Facts, Page]:
+        nonlocal most
+        under_way.add(view.path)
+        most = max(most, len(under_way))
+        if most == 4:
+            full.set()
+        await go_on.wait()
+        under_way.discard(view.path)
+        return Facts(Answers(), view.visitor, "", LastKnown()), Page("", "", None, ("value",))
+
+    hub = Hub(look, lambda *_: {"value": "<i id=value></i>"}, cpu_s=lambda: 0.0)
+    firsts = [asyncio.create_task(take(hub.watch(view(f"/{each}"), asyncio.Event()))) for each in range(20)]
+    await full.wait()
+    go_on.set()
+    await asyncio.gather(*firsts)
+
+    assert most == 4
