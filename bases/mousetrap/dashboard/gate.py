@@ -61,7 +61,7 @@ def check_site(request: Request) -> None:
     """
     headers = request.headers
     site = headers.get(_SITE)
-    ours = f"{request.scope['scheme']}://{headers.get('host', '')}"
+    ours = f"{request.scope.get('scheme', 'http')}://{headers.get('host', '')}"
     if request.method in _SAFE:
         is_foreign = came_from_elsewhere(request) and headers.get("sec-fetch-mode") != "navigate"
     else:
@@ -85,7 +85,7 @@ def came_from_elsewhere(request: Request) -> bool:
 
 def is_https(request: Request) -> bool:
     """Whether the browser is connected by https, to us or to a proxy that we trust."""
-    return str(request.scope["scheme"]) == "https"
+    return str(request.scope.get("scheme", "http")) == "https"
 
 
 def token_of(request: Request) -> str:
