@@ -43,7 +43,8 @@ async def show(view: View, facts: Facts) -> Page:
     """One operation: what it is to do, and how far it is."""
     operation = await facts.get(_path(view), Operation)
     under_way = operation.state == "running"
-    least_s = operation.left / operation.rate if under_way and not operation.finding else None
+    counts = under_way and not operation.finding and operation.rate > 0  # a damaged record can have any rate
+    least_s = operation.left / operation.rate if counts else None
     title = f"Operation {operation.id}"
     return Page(
         title,

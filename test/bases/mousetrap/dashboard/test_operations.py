@@ -49,6 +49,15 @@ def test_one_shows_what_who_why_and_how_far(pages: Pages, answered: Answers) -> 
     assert f'data-stream="/ui/live{ONE}"' in text
 
 
+def test_one_whose_record_has_no_rate_is_shown_without_an_estimate(pages: Pages, answered: Answers) -> None:
+    answered.given[f"GET {ONE}"] = (200, operation(rate=0))
+
+    response = pages.get(ONE)
+
+    assert response.status_code == 200
+    assert "120 of 400 tried" in response.text and " s left" not in response.text
+
+
 def test_one_that_looks_for_targets_shows_it(pages: Pages, answered: Answers) -> None:
     answered.given[f"GET {ONE}"] = (
         200,
