@@ -95,6 +95,8 @@ class Story:
         store._client.pipeline = self._pipeline  # type: ignore[method-assign]
         self._dies: tuple[int, int] | None = None
         self._passed_s = 0
+        # The process counts on from the server's time by a clock of its own, which passes as well.
+        self.store._sender._time._clock = lambda: asyncio.get_running_loop().time() + self._passed_s
 
     async def _pipeline(self, commands: Sequence[Any]) -> list[Any]:
         """At the time of the story; Lua's stays that of the server."""
@@ -333,6 +335,14 @@ def test_so_it_does_where_runs_outlive_the_lists_of_their_days(
 ) -> None:
     empty(single_url)
     live(single_url, history, random.Random(seed).choice)
+
+
+def test_a_run_that_expires_days_late_is_listed_for_as_long_as_it_is_kept(single_url: str) -> None:
+    empty(single_url)
+    opened = ("open", "a1", "sums", [], 0.001, 0.0)
+    history = [(opened, None), _DAYS, (("work", "a1", "w1", "go on"), None), _DAYS]
+
+    live(single_url, history, random.Random(0).choice)
 
 
 @ON_ONE_CLUSTER

@@ -285,7 +285,7 @@ def _simulated(ask: Ask) -> list[Any]:
 
 
 def _content(server: StoreServer, key: str) -> Any:
-    if key == "mousetrap:clock":
+    if key == "mousetrap:clock" or key.endswith(":reopening"):
         return key, server.command("GET", key).decode()
     if key.endswith(":events"):
         return key, [_text(by_name(fields)) for _, fields in server.command("XRANGE", key, "-", "+")]
@@ -320,7 +320,7 @@ def _real(url: str, ask: Ask) -> list[Any]:
 
 
 async def _real_content(client: Any, key: str) -> Any:
-    if key == "mousetrap:clock":
+    if key == "mousetrap:clock" or key.endswith(":reopening"):
         return key, (await client.get(key)).decode()
     if key.endswith(":events"):
         return key, [_text(fields) for _, fields in await client.xrange(key)]
@@ -335,7 +335,7 @@ async def _real_content(client: Any, key: str) -> Any:
 _SETS = tuple(
     f"mousetrap:{name}"
     for name in (
-        *("opened", "newest:", "ids:", "open:", "error:"),
+        *("opened", "newest:", "ids:", "kept:", "open:", "error:"),
         *("failed:", "cancelled:", "rejected:", "expired:"),
     )
 )
