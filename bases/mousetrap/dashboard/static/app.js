@@ -27,28 +27,29 @@
   });
   setInterval(() => document.hidden || refreshTimes(), TIMES_EVERY_MS);
 
-  // The stream is there while it is not paused. Without its element the connection is closed.
+  // The stream is there while it is not paused. Without its element the connection is closed. The page comes with that element,
+  // for htmx looks through the page before or after this script.
   const stream = find("#stream");
   const button = find("[data-live]");
   const paused = () => sessionStorage.getItem(PAUSED) === "1";
-  const connect = (first = false) => {
+  const connect = () => {
     if (!stream || !stream.dataset.stream || !window.htmx) return;
-    stream.replaceChildren();
-    if (!paused()) {
-      const child = document.createElement("div");
-      child.setAttribute("hx-sse:connect", stream.dataset.stream);
-      child.setAttribute("hx-sse:close", "end");
-      stream.append(child);
-      if (!first) window.htmx.process(child); // it looks through the page itself when that is there
-    }
-    if (button) {
-      button.setAttribute("aria-pressed", String(paused()));
-      button.querySelector("[data-live-text]").textContent = paused() ? "paused" : "live";
-    }
+    const child = document.createElement("div");
+    child.setAttribute("hx-sse:connect", stream.dataset.stream);
+    child.setAttribute("hx-sse:close", "end");
+    stream.replaceChildren(child);
+    window.htmx.process(child);
+  };
+  const showPause = () => {
+    if (!stream || !button) return;
+    if (paused()) stream.replaceChildren();
+    button.setAttribute("aria-pressed", String(paused()));
+    button.querySelector("[data-live-text]").textContent = paused() ? "paused" : "live";
   };
   const pause = () => {
     sessionStorage.setItem(PAUSED, paused() ? "0" : "1");
-    connect();
+    showPause();
+    if (!paused()) connect();
   };
   if (button) button.addEventListener("click", pause);
   // What is over changes no more; its stream is not opened again.
@@ -140,5 +141,5 @@
 
   all("[data-back]").forEach((it) => { it.value = location.pathname + location.search; });
   refreshTimes();
-  connect(true);
+  showPause();
 })();
