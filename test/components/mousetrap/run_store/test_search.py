@@ -339,7 +339,7 @@ def test_so_it_does_where_runs_outlive_the_lists_of_their_days(
 
 def test_a_run_that_expires_days_late_is_listed_for_as_long_as_it_is_kept(single_url: str) -> None:
     empty(single_url)
-    opened = ("open", "a1", "sums", [], 0.001, 0.0)
+    opened: tuple[Any, ...] = ("open", "a1", "sums", [], 0.001, 0.0)
     history = [(opened, None), _DAYS, (("work", "a1", "w1", "go on"), None), _DAYS]
 
     live(single_url, history, random.Random(0).choice)
