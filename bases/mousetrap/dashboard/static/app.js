@@ -27,29 +27,28 @@
   });
   setInterval(() => document.hidden || refreshTimes(), TIMES_EVERY_MS);
 
-  // The stream is there while it is not paused. Without its element the connection is closed. The page comes with that element,
-  // for htmx looks through the page before or after this script.
+  // The stream is there while it is not paused. Without its element the connection is closed.
   const stream = find("#stream");
   const button = find("[data-live]");
   const paused = () => sessionStorage.getItem(PAUSED) === "1";
-  const connect = () => {
+  const connect = (first = false) => {
     if (!stream || !stream.dataset.stream || !window.htmx) return;
-    const child = document.createElement("div");
-    child.setAttribute("hx-sse:connect", stream.dataset.stream);
-    child.setAttribute("hx-sse:close", "end");
-    stream.replaceChildren(child);
-    window.htmx.process(child);
-  };
-  const showPause = () => {
-    if (!stream || !button) return;
-    if (paused()) stream.replaceChildren();
-    button.setAttribute("aria-pressed", String(paused()));
-    button.querySelector("[data-live-text]").textContent = paused() ? "paused" : "live";
+    stream.replaceChildren();
+    if (!paused()) {
+      const child = document.createElement("div");
+      child.setAttribute("hx-sse:connect", stream.dataset.stream);
+      child.setAttribute("hx-sse:close", "end");
+      stream.append(child);
+      if (!first) window.htmx.process(child); // it looks through the page itself once that is whole, after this script
+    }
+    if (button) {
+      button.setAttribute("aria-pressed", String(paused()));
+      button.querySelector("[data-live-text]").textContent = paused() ? "paused" : "live";
+    }
   };
   const pause = () => {
     sessionStorage.setItem(PAUSED, paused() ? "0" : "1");
-    showPause();
-    if (!paused()) connect();
+    connect();
   };
   if (button) button.addEventListener("click", pause);
   // What is over changes no more; its stream is not opened again.
@@ -141,5 +140,5 @@
 
   all("[data-back]").forEach((it) => { it.value = location.pathname + location.search; });
   refreshTimes();
-  showPause();
+  connect(true);
 })();
