@@ -23,7 +23,7 @@ from mousetrap.waiting import Facts, JobAt, LockAt, PlaceAt, judge
 
 #: For the broker to answer.
 _LOOK_TIMEOUT_S = 1.0
-#: How often a run that changes meanwhile is read, at most.
+#: How often a run that changes while it is looked at is read, at most.
 _READS = 3
 #: The states of jobs that are not decided. Of those in a fan-out one of each is looked at: others wait for the same.
 _OPEN = (JobState.QUEUED, JobState.RETRYING, JobState.RUNNING)

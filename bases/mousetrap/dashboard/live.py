@@ -14,7 +14,7 @@ _FAST_S, _SLOW_S = 1.0, 5.0
 #: Looks without a change, after which it is looked at more rarely.
 _QUIET_LOOKS = 10
 #: So many pages are looked at at once, and the others wait for their turn. A turn lasts until its look has taken its part of
-#: this share of a core, counted with all that the API computes meanwhile: with many different pages open, or a busy API, each
+#: this share of a core, counted with all that the API computes at that time: with many different pages open, or a busy API, each
 #: is looked at more rarely. One reader who opens a thousand, each with another query, leaves the API four fifths of its core.
 _AT_ONCE, _SHARE, _LONGEST_S = 4, 0.2, 60.0
 #: A comment is sent where nothing else is: proxies close a silent stream.

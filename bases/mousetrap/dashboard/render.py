@@ -36,7 +36,6 @@ class Templates:
             "static": f"{words.BASE}/static/{static_version}",
             "base": words.BASE,
             "navigation": NAVIGATION,
-            "ago": words.ago,
             "clock": words.clock,
             "duration": words.duration,
             "number": words.number,

@@ -1,11 +1,11 @@
 """Writes times, durations, numbers and addresses for people."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 #: Where the API mounts the dashboard.
 BASE = "/ui"
@@ -88,6 +88,12 @@ def url(*parts: str, **query: Any) -> str:
     return f"{BASE}{path}{f'?{urlencode(given, doseq=True)}' if given else ''}"
 
 
-def joined(names: Sequence[str]) -> Markup:
-    """Names, each in an element of its own."""
-    return Markup(" ").join(Markup("<code>{}</code>").format(escape(name)) for name in names)
+def typed_number(text: str) -> float | str:
+    """The number that someone typed; the text where it is none, of which the API then writes what is wrong."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    if not isfinite(value):
+        return text
+    return int(value) if value.is_integer() else value

@@ -3,14 +3,13 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 from urllib.parse import urlencode
 
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.letter_filter import SINCE_S, letter_filter, selecting
 from mousetrap.dashboard.view import Done, File, Page, PageRoute, Query, View
-from mousetrap.dashboard.words import number
+from mousetrap.dashboard.words import number, typed_number
 from mousetrap.shapes import (
     Discarded,
     LetterGroup,
@@ -101,7 +100,7 @@ async def ask_redrive(view: View, facts: Facts) -> Page:
 async def redrive(view: View, form: Query, facts: Facts) -> Done | Page:
     """Begins an operation that redrives what the form selects."""
     body = selecting(letter_filter(form, view.now_ms))
-    body |= {name: _number(text) for name, text in form.given("limit", "rate").items()}
+    body |= {name: typed_number(text) for name, text in form.given("limit", "rate").items()}
     try:
         reply = await facts.send("POST", "/dead/redrive", body, headers=_headers(form))
     except Refused as refused:
@@ -164,17 +163,6 @@ def _headers(form: Query) -> dict[str, str]:
     """The reason, and the id by which a form that is sent twice acts once."""
     names = {"Mousetrap-Reason": "why", "Idempotency-Key": "key"}
     return {name: value for name, field in names.items() if (value := form.one(field))}
-
-
-def _number(text: str) -> float | str:
-    """A number where it is one; else the API answers what is wrong with it."""
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    if not isfinite(value):
-        return text
-    return int(value) if value.is_integer() else value
 
 
 ROUTES = (

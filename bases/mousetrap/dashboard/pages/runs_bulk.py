@@ -3,13 +3,13 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any
 from urllib.parse import quote
 
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.run_filter import ENDED, OPEN, RunFilter, read_filter
 from mousetrap.dashboard.view import Act, Done, Page, PageRoute, Query, Show, View
+from mousetrap.dashboard.words import typed_number
 from mousetrap.shapes import Operation, RunPage
 
 #: Above this many runs the act's word is to be typed.
@@ -108,21 +108,12 @@ async def _operate(asked: Ask, facts: Facts) -> Done:
     """Begins the operation on all that match."""
     body: dict[str, Any] = asked.filter.body()
     if rate := asked.given.one("rate"):
-        body["rate"] = _number(rate)
+        body["rate"] = typed_number(rate)
     if asked.act == "rerun":
         body["from"] = asked.given.one("begin") or "start"
     headers = {"Idempotency-Key": asked.key, **_reason(asked)}
     operation = (await facts.send("POST", f"/runs/{asked.act}", body, headers=headers)).read(Operation)
     return Done(f"/operations/{quote(operation.id, safe='')}", "It has begun, and goes on in the server.")
-
-
-def _number(text: str) -> float | str:
-    """The number; the text where it is none, which the API refuses."""
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if isfinite(number) else text
 
 
 async def _each(asked: Ask, facts: Facts) -> Done:

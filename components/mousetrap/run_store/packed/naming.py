@@ -48,7 +48,7 @@ class Naming:
         add_pipelines(call, {run[0] for run in runs}, self._ttl)
         add_names(call, _grouped((open_list(run[0]), run) for run in runs), self._ttl)
         self._add_kept(call, runs)
-        # Who takes a failed run off after it was named here sees that it is about to go on, whatever becomes of this process.
+        # Who takes a failed run off after it was named here sees that it is about to go on, also if this process dies.
         marks: list[Command] = [
             ("SET", reopening_key(job.run_id), "1", "PX", _REOPENED_WITHIN_MS) for job in jobs
         ]
