@@ -82,7 +82,7 @@ def test_a_run_is_cancelled_in_a_dialog_and_without_script_on_a_page(
     plain = open_browser(java_script_enabled=False)
     plain.goto(stack.page("/runs?state=queued"))
     plain.get_by_label(f"Select {second[:12]}").check()
-    plain.get_by_role("button", name="Cancel…").first.click()
+    plain.get_by_role("button", name="Cancel selected…").click()
     plain.get_by_role("button", name="Cancel", exact=True).click()
     expect(plain.get_by_text("1 run is cancelled")).to_be_visible()
     assert stack.api.get(f"/runs/{second}").json()["state"] == "cancelled"

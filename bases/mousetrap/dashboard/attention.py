@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from mousetrap.dashboard.crews import replaced, taken_by
 from mousetrap.dashboard.words import duration, number, url
 from mousetrap.shapes import Cluster, LetterGroup, Minute, Queue, StageLoad, Worker
 
 #: A wait from this on is shown.
 _LONG_S = 60.0
+#: The same where all slots are taken by other stages: beats come every five seconds.
+_CROWDED_S = 10.0
 #: Minutes that count as now, and attempts in them from which their failures are shown.
 _NOW, _LEAST = 10, 3
 _MINUTE_MS = 60_000
@@ -49,6 +52,7 @@ def attention(known: Known) -> tuple[Attention, ...]:
         (_letters, url("dead", since="1h"), "causes of dead letters"),
         (_failing, url("pipelines"), "stages that fail"),
         (_silent, url("workers", state="stale"), "silent workers"),
+        (_crowded, url("queues", order="oldest"), "queues whose workers are taken"),
         (_slow, url("queues", order="oldest"), "long waits"),
         (_idle, url("queues", order="workers"), ""),
     )
@@ -106,8 +110,9 @@ def _runs(load: StageLoad, counts: Mapping[str, int]) -> str:
 
 
 def _silent(known: Known) -> Iterator[Attention]:
+    gone = replaced(known.workers)
     for worker in sorted(known.workers, key=lambda it: it.silent):
-        if worker.state in ("stale", "stuck"):
+        if worker.state in ("stale", "stuck") and worker.name not in gone:
             what = "is silent" if worker.state == "stale" else "has a handler that does not stop"
             ran = f"; it ran {_jobs(worker.running, '')}" if worker.running else ""
             yield Attention(
@@ -119,9 +124,32 @@ def _silent(known: Known) -> Iterator[Attention]:
             )
 
 
+def _crowded(known: Known) -> Iterator[Attention]:
+    """Queues whose workers run nothing but jobs of other stages."""
+    for queue in _by_wait(known, _CROWDED_S):
+        if taken := _taken(queue, known):
+            stage, count = next(iter(taken.items()))
+            others = f" and {_jobs(sum(taken.values()) - count, '')} of others" if len(taken) > 1 else ""
+            text = (
+                f"{_jobs(queue.ready)} in {queue.name}, the oldest for up to {duration(queue.oldest_seconds)}: "
+                f"{_jobs(count, '')} of {stage}{others} take all slots of its workers."
+            )
+            yield Attention("retrying", text, url("queues", queue.name), "Why")
+
+
+def _taken(queue: Queue, known: Known) -> Mapping[str, int]:
+    return taken_by(queue.name, queue.stages, known.workers)
+
+
+def _by_wait(known: Known, least_s: float) -> list[Queue]:
+    """Those with workers in which a job waits for so long, the longest first."""
+    found = [it for it in known.queues if it.workers and it.ready and it.oldest_seconds >= least_s]
+    return sorted(found, key=lambda it: -it.oldest_seconds)
+
+
 def _slow(known: Known) -> Iterator[Attention]:
-    for queue in sorted(known.queues, key=lambda it: -it.oldest_seconds):
-        if queue.workers and queue.ready and queue.oldest_seconds >= _LONG_S:
+    for queue in _by_wait(known, _LONG_S):
+        if not _taken(queue, known):
             text = f"The oldest of {number(queue.ready)} jobs in {queue.name} waits for up to {duration(queue.oldest_seconds)}."
             yield Attention("retrying", text, url("queues", queue.name), "Why")
 

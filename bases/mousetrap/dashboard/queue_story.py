@@ -1,6 +1,6 @@
 """Explains in sentences why a queue grows or waits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 
 from mousetrap.dashboard.words import duration, number
@@ -12,11 +12,11 @@ _SHARE, _LEAST = 0.05, 0.5
 _MINUTES = 15
 
 
-def story(queue: Queue, minutes: Sequence[Minute]) -> tuple[str, ...]:
-    """Why it is as it is; `minutes` are those of all its stages, oldest first."""
+def story(queue: Queue, minutes: Sequence[Minute], taken: Mapping[str, int] | None = None) -> tuple[str, ...]:
+    """Why it is as it is; `minutes` are those of all its stages, oldest first, and `taken` is what takes all slots of its workers."""
     if queue.missing:
         return ("The broker does not have this queue: no worker or API of its pipeline has been up yet.",)
-    return tuple(_sentences(queue, mean_run_s(minutes)))
+    return (*_others(queue, taken or {}), *_sentences(queue, mean_run_s(minutes)))
 
 
 def mean_run_s(minutes: Sequence[Minute]) -> float | None:
@@ -25,6 +25,13 @@ def mean_run_s(minutes: Sequence[Minute]) -> float | None:
     recent = [it for it in minutes if it.at_ms > newest - _MINUTES * 60_000]
     count = sum(it.done + it.retried + it.failed for it in recent)
     return round(sum(it.run_ms for it in recent) / count / 1000, 3) if count else None
+
+
+def _others(queue: Queue, taken: Mapping[str, int]) -> Iterator[str]:
+    """That its workers have no slot for it."""
+    if queue.ready and taken:
+        what = ", ".join(f"{number(count)} of {stage}" for stage, count in taken.items())
+        yield f"All slots of its workers are taken by jobs of other stages: {what}. A worker of its own would have slots for it."
 
 
 def _sentences(queue: Queue, run_s: float | None) -> Iterator[str]:

@@ -34,6 +34,8 @@ class Named:
 
     name: str
     stages: tuple["Named", ...] = ()
+    #: Of a stage.
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ async def show(view: View, facts: Facts) -> Page:
     pipelines = await _known(facts, "/pipelines", list[Named]) or []
     lines = _lines(known.cluster.stages if known.cluster else (), pipelines, view.now_ms)
     busy = tuple(_within([line for line in lines if line.is_busy]))
+    twins = _twins(pipelines)
+    lines = [line for line in lines if line.is_busy or line.name not in twins]
     quiet = tuple(line.name for line in lines if not line.is_busy)[:_QUIET]
     shown = Overview(
         attention=attention(known),
@@ -131,6 +135,13 @@ async def _known(facts: Facts, path: str, shape: type[T], query: Parameters | No
         if refused.problem.away:
             return None
         raise
+
+
+def _twins(pipelines: Sequence[Named]) -> frozenset[str]:
+    """Tasks that are a pipeline of their own beside a longer one that has the same stage: quiet, they are no news."""
+    longer = {(stage.name, stage.queue) for it in pipelines if len(it.stages) > 1 for stage in it.stages}
+    single = (it for it in pipelines if len(it.stages) == 1)
+    return frozenset(it.name for it in single if (it.stages[0].name, it.stages[0].queue) in longer)
 
 
 def _first(pipelines: Sequence[Named]) -> str:

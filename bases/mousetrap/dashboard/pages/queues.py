@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mousetrap.charts import DayCharts, Sparkline, day_charts, sparkline
+from mousetrap.dashboard.crews import taken_by
 from mousetrap.dashboard.facts import Facts
 from mousetrap.dashboard.last_hour import last_hour
 from mousetrap.dashboard.queue_story import mean_run_s, story
@@ -14,6 +15,7 @@ from mousetrap.shapes import Cluster, Queue, QueueMinutes, Worker
 #: Queues of one page, and workers of the page of one.
 _QUEUES, _WORKERS = 40, 25
 _HOURS = (24, 6, 1)
+_HOUR_MS = 3_600_000
 #: How the list can be ordered, the greatest first.
 _ORDERS: Mapping[str, Callable[[Queue], Any]] = {
     "name": lambda it: 0,
@@ -80,21 +82,29 @@ async def show(view: View, facts: Facts) -> Page:
     path = f"/queues/{view.names['queue']}"
     queue = await facts.get(path, Queue)
     asked = view.query.one("hours")
-    hours = int(asked) if asked in map(str, _HOURS) else _HOURS[0]
-    found = await facts.get(f"{path}/minutes", QueueMinutes, {"hours": hours})
+    hours = int(asked) if asked in map(str, _HOURS) else 0
+    found = await facts.get(f"{path}/minutes", QueueMinutes, {"hours": hours or _HOURS[0]})
     minutes = sorted((it for stage in found.stages for it in stage.minutes), key=lambda it: it.at_ms)
+    looks = [it.at_ms for it in found.ready if it.ready]
+    hours = hours or _span(view.now_ms - min([it.at_ms for it in minutes] + looks, default=view.now_ms))
     workers = [it for it in await facts.get("/workers", list[Worker]) if queue.name in it.queues]
+    taken = taken_by(queue.name, queue.stages, workers)
     workers.sort(key=lambda it: (it.state == "stale", it.name))
     data = One(
         queue=queue,
         charts=day_charts(minutes, found.ready, view.now_ms, hours),
         hours=hours,
-        story=story(queue, minutes),
+        story=story(queue, minutes, taken),
         run_s=mean_run_s(minutes),
         workers=tuple(workers[:_WORKERS]),
         more=max(0, len(workers) - _WORKERS),
     )
     return Page(f"Queue {queue.name}", "queue.html", data, ("now", "day", "served"), part="queues")
+
+
+def _span(age_ms: int) -> int:
+    """The least choice of hours that has what is so old. The chart's last column ends with the minute that goes on."""
+    return min((it for it in _HOURS if it * _HOUR_MS > age_ms), default=_HOURS[0])
 
 
 def _spark(queue: Queue, cluster: Cluster, now_ms: int) -> Sparkline:

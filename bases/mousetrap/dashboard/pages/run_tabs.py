@@ -12,6 +12,7 @@ from mousetrap import shapes
 from mousetrap.dashboard.facts import Facts, Parameters, Problem, Refused
 from mousetrap.dashboard.json_tree import Tree, json_tree
 from mousetrap.dashboard.view import View
+from mousetrap.dashboard.words import number
 from mousetrap.shapes import Event, JobLine, JobPage, LogLine, LogPage
 
 #: Events of one page, and characters of all its tracebacks: a page stays below 100 kB.
@@ -145,7 +146,19 @@ def _event_lines(events: tuple[Event, ...]) -> Iterator[EventLine]:
         whole = event.failure.traceback if event.failure else ""
         shown = whole[-room:] if room > 0 else ""  # the end of a traceback is where the error is
         room -= len(shown)
-        yield EventLine(event, _line(event.value), shown, len(shown) < len(whole))
+        value = _counts(event.value) if event.kind in ("closed", "fired") else ""
+        yield EventLine(event, value or _line(event.value), shown, len(shown) < len(whole))
+
+
+def _counts(value: Any) -> str:
+    """The counts of a fan in words; empty where they are none of ours."""
+    found = value if isinstance(value, dict) else {}
+    total, done, lost = (found.get(name) for name in ("total", "done", "lost"))
+    if not isinstance(total, int):
+        return ""
+    if not isinstance(done, int) or not isinstance(lost, int):
+        return f"{number(total)} in all"
+    return f"{number(done)} of {number(total)} done" + (f", {number(lost)} lost" if lost else "")
 
 
 def _value(raw: msgspec.Raw, reference: shapes.Reference | None) -> Value:

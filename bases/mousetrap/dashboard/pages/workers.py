@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from mousetrap.dashboard.crews import replaced
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.view import Page, PageRoute, View
 from mousetrap.shapes import Worker
@@ -54,6 +55,8 @@ class Workers:
     start: int
     count: int
     states: tuple[tuple[str, int], ...]
+    #: Silent ones that others have replaced.
+    replaced: frozenset[str]
     most: int = _WORKERS
 
 
@@ -63,7 +66,8 @@ async def show_all(view: View, facts: Facts) -> Page:
     pipelines = await facts.get("/pipelines", list[Staged])
     state, queue = view.query.one("state"), view.query.one("queue")
     found = [it for it in every if state in ("", it.state) and (not queue or queue in it.queues)]
-    found.sort(key=lambda it: (it.state not in ("stale", "stuck"), it.name))
+    gone = replaced(every)
+    found.sort(key=lambda it: (it.state not in ("stale", "stuck") or it.name in gone, it.name))
     start = view.query.place("start")
     unserved = list(_unserved(pipelines, every))
     data = Workers(
@@ -76,6 +80,7 @@ async def show_all(view: View, facts: Facts) -> Page:
         start=start,
         count=len(found),
         states=tuple(sorted(Counter(it.state for it in every).items())),
+        replaced=gone,
     )
     return Page("Workers", "workers.html", data, ("list",), part="workers")
 

@@ -128,6 +128,51 @@ def test_stages_are_in_the_order_of_their_pipeline_and_the_quiet_ones_are_names(
     assert 'Quiet: <a href="/ui/pipelines/papers">papers</a>' in text
 
 
+def test_a_task_that_is_a_quiet_pipeline_beside_a_longer_one_is_not_listed(
+    pages: Pages, answered: Answers
+) -> None:
+    names = ("orders.price", "price.price", "papers.read", "papers.sum", "read.read")
+    found = [load(stage=name, queue=name.partition(".")[2], waiting=0, running=0) for name in names]
+    stages = [{"name": name, "queue": name} for name in ("price", "read", "sum")]
+    named = [
+        {"name": "orders", "stages": [stages[0], stages[2]]},
+        {"name": "price", "stages": stages[:1]},
+        {"name": "papers", "stages": stages[1:]},
+        {"name": "read", "stages": [{"name": "read", "queue": "another"}]},
+    ]
+    answered.given |= {"GET /cluster": (200, cluster(*found)), "GET /pipelines": (200, named)}
+
+    text = pages.get("/").text
+
+    assert 'href="/ui/pipelines/orders"' in text and 'href="/ui/pipelines/read"' in text
+    assert 'href="/ui/pipelines/price"' not in text
+
+
+def test_a_silent_worker_that_was_replaced_needs_nobody(pages: Pages, answered: Answers) -> None:
+    silent = worker(name="w2", state="stale", silent=180, running=2, seen_ms=1_765_000_000_000)
+    answered.given["GET /workers"] = (200, [worker(started_ms=1_765_000_001_000), silent])
+
+    assert "Nothing needs you" in pages.get("/").text
+    assert "replaced</span>" in pages.get("/workers").text
+
+
+def test_a_queue_whose_workers_run_other_stages_alone_is_shown(pages: Pages, answered: Answers) -> None:
+    busy = worker(queues=["prices", "pages"], running=4, running_by_stage={"papers.read": 3, "papers.sum": 1})
+    answered.given |= {
+        "GET /queues": (200, [queue(running=0, oldest_seconds=90)]),
+        "GET /workers": (200, [busy]),
+    }
+
+    text = pages.get("/").text
+
+    wanted = (
+        "12 jobs wait in prices, the oldest for up to 1.5 min: "
+        "3 jobs of papers.read and 1 job of others take all slots of its workers."
+    )
+    assert wanted in text
+    assert "The oldest of 12 jobs" not in text, "it is said once"
+
+
 def test_while_the_broker_is_away_the_rest_is_shown(pages: Pages, answered: Answers) -> None:
     answered.given |= {f"GET {path}": (503, AWAY) for path in ("/cluster", "/queues", "/dead/groups")}
 

@@ -80,6 +80,31 @@ def test_a_chart_shows_a_day_or_less(pages: Pages, answered: Answers, asked: str
     assert [query for line, query, _ in answered.asked if line.endswith("/minutes")] == [f"hours={hours}"]
 
 
+@pytest.mark.parametrize(("oldest", "hours"), [(2, 1), (59, 1), (60, 6), (300, 6), (1_300, 24), (None, 1)])
+def test_without_a_choice_the_charts_show_the_least_span_that_has_all(
+    pages: Pages, answered: Answers, oldest: int | None, hours: int
+) -> None:
+    minutes = [minute(oldest, done=1)] if oldest is not None else []
+    day = {"name": "prices", "stages": [{"stage": "orders.price", "minutes": minutes}], "ready": []}
+    answered.given["GET /queues/prices/minutes"] = (200, day)
+
+    text = pages.get("/queues/prices").text
+
+    assert f'hours={hours}" aria-current="page"' in text
+
+
+def test_a_queue_whose_workers_run_other_stages_alone_says_which(pages: Pages, answered: Answers) -> None:
+    busy = worker(queues=["prices", "pages"], running=4, running_by_stage={"papers.read": 3, "papers.sum": 1})
+    answered.given |= {"GET /workers": (200, [busy]), "GET /queues/prices": (200, queue(running=0))}
+
+    text = pages.get("/queues/prices").text
+
+    assert (
+        "All slots of its workers are taken by jobs of other stages: 3 of papers.read, 1 of papers.sum."
+        in text
+    )
+
+
 def test_one_without_a_worker_gives_the_command(pages: Pages, answered: Answers) -> None:
     answered.given |= {"GET /queues/prices": (200, queue(workers=0)), "GET /workers": (200, [])}
 

@@ -182,6 +182,23 @@ def test_a_failed_run_whose_other_children_go_on_can_be_cancelled_and_is_live(
     assert "5 done" in text and "1 lost" in text and "of 10, needs 8" in text
 
 
+def test_a_result_without_some_items_says_so(pages: Pages, run: dict[str, Any]) -> None:
+    counts = {"total": 10, "done": 9, "lost": 1}
+    fan = {"job": "j", "stage": "list", "state": "fired", "opened": 10, "needs": 8, **counts}
+    kinds = [("opened", None), ("closed", {"total": 10}), ("fired", counts)]
+    run |= {"state": "completed", "fans": [fan], "result": 3}
+    run["timeline"] = [
+        {"id": f"{place}-0", "kind": kind, "at_ms": NOW_MS, "stage": "list", "value": value}
+        for place, (kind, value) in enumerate(kinds, 1)
+    ]
+
+    text = pages.get("/runs/019b1f0c").text
+
+    assert "The result holds without" in text and "1 of 10 items</a> of list: 8 were enough." in text
+    assert "fan-out begins" in text and "fan-out complete" in text and "fan-in</span>" in text
+    assert "<code>10 in all</code>" in text and "<code>9 of 10 done, 1 lost</code>" in text
+
+
 def test_tracebacks_are_folded_and_bounded(pages: Pages, run: dict[str, Any]) -> None:
     failure = {**FAILURE, "traceback": "x" * 20_000}
     run["timeline"] = [
