@@ -1,6 +1,7 @@
 """Shows dead letters, redrives and discards them."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Annotated, Any
@@ -40,12 +41,14 @@ class Edited(BaseModel):
 
 
 @router.get("", dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, *_AWAY))
-async def list_dead(dead_letters: WithDeadLetters, filter: Annotated[Listed, Query()]) -> LetterPage:
-    """Dead letters, newest first, without their payloads."""
+async def list_dead(
+    dead_letters: WithDeadLetters, store: WithStore, filter: Annotated[Listed, Query()]
+) -> LetterPage:
+    """Dead letters, newest first, without their payloads; with the tags of their runs, while the store is there."""
     looked = await dead_letters.look(filter.selection())
-    newest = reversed(looked.letters[-filter.limit :])
+    newest = looked.letters[-filter.limit :][::-1]
     return LetterPage(
-        letters=tuple(newest),
+        letters=tuple(await _with_tags(newest, store)),
         matched=len(looked.letters),
         seen=looked.seen,
         unseen=looked.unseen,
@@ -56,7 +59,9 @@ async def list_dead(dead_letters: WithDeadLetters, filter: Annotated[Listed, Que
 async def group_dead(dead_letters: WithDeadLetters, filter: Annotated[LetterFilter, Query()]) -> LetterGroups:
     """Dead letters by queue, reason and error, the most frequent first."""
     looked = await dead_letters.look(filter.selection())
-    return LetterGroups(groups=tuple(group(looked.letters)), seen=looked.seen, unseen=looked.unseen)
+    return LetterGroups(
+        groups=tuple(group(looked.letters, int(time.time() * 1000))), seen=looked.seen, unseen=looked.unseen
+    )
 
 
 @router.get(
@@ -218,6 +223,16 @@ async def _run_of(letter: DeadLetter, store: RunStore) -> Run | None:
     with suppress(StoreUnreachable):
         return await store.get(letter.run_id)
     return None
+
+
+async def _with_tags(letters: Sequence[DeadLetter], store: RunStore) -> Sequence[LetterLine]:
+    """The letters with the tags of their runs. Of one that is not ours the run is not believed either."""
+    ids = list(dict.fromkeys(it.run_id for it in letters if it.believed and it.run_id))
+    runs: Sequence[Run | None] = ()
+    with suppress(StoreUnreachable):
+        runs = await store.lines(ids)
+    tags = {run.id: run.tags for run in runs if run is not None}
+    return [replace(it, tags=tags.get(it.run_id or "", ()) if it.believed else ()) for it in letters]
 
 
 def _traceback(letter: DeadLetter, run: Run | None) -> str:

@@ -68,6 +68,9 @@ class LetterFilter(_Filter):
     error: str | None = Field(
         None, max_length=200, description="The error's class, with its module or without."
     )
+    text: str | None = Field(
+        None, max_length=200, description="A part of the error's text, in capitals or not."
+    )
     run: str | None = _TEXT
     stage: str | None = _TEXT
     before_ms: int | None = Field(None, description="Milliseconds since 1970: only what died before.")

@@ -15,6 +15,9 @@ def letter_filter(
         str | None, typer.Option(help="Only those of this reason: max-retries, contract, …")
     ] = None,
     error: Annotated[str | None, typer.Option(help="Only those of this error's class.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Only those whose error has this text in it, in capitals or not.")
+    ] = None,
     run: Annotated[str | None, typer.Option(help="Only those of this run: its id, or its beginning.")] = None,
     stage: Annotated[str | None, typer.Option(help="Only those of this stage.")] = None,
     older: Annotated[
@@ -34,6 +37,7 @@ def letter_filter(
         queue=queue,
         reason=reason,
         error=error,
+        text=text,
         run=run,
         stage=stage,
         before_ms=int((now - seconds("--older-than", older)) * 1000) if older else None,

@@ -6,7 +6,7 @@ from typing import Any
 from mousetrap.dashboard.view import Query
 
 #: What letters are selected by, beside times.
-_NAMES = ("queue", "stage", "reason", "error", "run")
+_NAMES = ("queue", "stage", "reason", "error", "text", "run")
 #: The choices of how far back to look.
 SINCE_S: Mapping[str, int] = {"1h": 3_600, "24h": 86_400, "7d": 604_800}
 _MINUTE_MS = 60_000

@@ -20,6 +20,7 @@ def matches(letter: DeadLetter, selection: Selection) -> bool:
         all(wanted in (None, value) for wanted, value in required)
         and (not selection.ids or letter.id in selection.ids)
         and (selection.error is None or _has_name(letter.error_kind, selection.error))
+        and (selection.text is None or selection.text.casefold() in letter.error.casefold())
         and (selection.before_ms is None or at_ms < selection.before_ms)
         and (selection.after_ms is None or at_ms >= selection.after_ms)
     )

@@ -126,6 +126,11 @@ class Lists:
                 break
         return RunPage(runs=tuple(found), next=after)
 
+    async def lines(self, run_ids: Sequence[str]) -> list[StoredRun | None]:
+        """The runs with these ids, as a page has them."""
+        times = await _times(self._client, self._retention)
+        return await self._read(list(run_ids), times.now_ms - _DAY_MS)
+
     async def count_open(self) -> dict[str, int]:
         """How many runs of each pipeline may be open: those accepted in the last week, and those that ended within a second or so.
 

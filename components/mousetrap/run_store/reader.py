@@ -104,6 +104,11 @@ class RunReader:
         async with self._reaching():
             return await Lists(self._client, self._routes, self._retention).page(wanted, limit, after)
 
+    async def lines(self, run_ids: Sequence[str]) -> list[StoredRun | None]:
+        """The runs as a list shows them, each without its timeline, input and result; None for an unknown or forgotten one."""
+        async with self._reaching():
+            return await Lists(self._client, self._routes, self._retention).lines(run_ids)
+
     async def count_open(self) -> dict[str, int]:
         """How many runs of each pipeline may be open, accepted in the last week: a few more than are, for a second."""
         async with self._reaching():

@@ -13,6 +13,7 @@ from mousetrap.shapes.letter import (
     LetterGroups,
     LetterLine,
     LetterPage,
+    LetterText,
     Redriven,
 )
 from mousetrap.shapes.log import LogLine, LogPage
@@ -71,6 +72,7 @@ __all__ = [
     "LetterGroups",
     "LetterLine",
     "LetterPage",
+    "LetterText",
     "LogLine",
     "LogPage",
     "Minute",

@@ -33,6 +33,7 @@ class LetterLine:
     stage: str | None = None
     generation: Annotated[int, Doc("How often it was redriven before.")] = 0
     believed: Annotated[bool, Doc("Whether it is a job that a key of ours signed.")]
+    tags: Annotated[tuple[str, ...], Doc("Of its run, in a list of letters.", (["nightly"],))] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,14 @@ class LetterPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LetterText:
+    """A text that several errors have, and how many."""
+
+    text: Annotated[str, Doc(examples=("the feed answers 503",))]
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LetterGroup:
     """Dead letters of one queue with the same reason and error; the example is the newest of them."""
 
@@ -73,6 +82,13 @@ class LetterGroup:
     #: None when no letter of the group has a time.
     oldest_ms: int | None = None
     newest_ms: int | None = None
+    recent: Annotated[
+        tuple[int, ...], Doc("How many died in each five minutes of the last hour, oldest first.")
+    ] = ()
+    texts: Annotated[
+        tuple[LetterText, ...],
+        Doc("The most frequent texts of their errors: ten at most, each of at least two."),
+    ] = ()
     example: LetterLine
 
 
@@ -122,6 +138,8 @@ class LetterConditions:
     reason: str | None = None
     #: The error's class, with its module or without.
     error: str | None = None
+    #: A part of the error's text, in capitals or not.
+    text: str | None = None
     run: str | None = None
     stage: str | None = None
     #: Milliseconds since 1970. A letter without a time counts as older than any.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from mousetrap.charts import Sparkline, sparkline
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.letter_filter import SINCE_S, letter_filter, selecting
 from mousetrap.dashboard.view import Done, File, Page, PageRoute, Query, View
@@ -34,6 +35,8 @@ class Cause:
 
     group: LetterGroup
     filter: Mapping[str, Any]
+    #: Of the last hour, five minutes a point.
+    spark: Sparkline
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ async def show(view: View, facts: Facts) -> Page:
     if len(found.groups) == 1:
         letters = (await facts.get("/dead", LetterPage, {**filter, "limit": _LETTERS})).letters
     dead = Dead(
-        causes=tuple(Cause(group, _of_group(group, filter)) for group in found.groups[:_GROUPS]),
+        causes=tuple(_cause(group, filter) for group in found.groups[:_GROUPS]),
         more=max(0, len(found.groups) - _GROUPS),
         count=sum(group.count for group in found.groups),
         seen=found.seen,
@@ -152,6 +155,10 @@ async def _again(act: str, form: Query, view: View, facts: Facts, refused: Refus
 def export(view: View) -> File:
     """What the address selects, a letter a line."""
     return File("dead-letters.ndjson", "/dead/export", letter_filter(view.query, view.now_ms))
+
+
+def _cause(group: LetterGroup, filter: Mapping[str, Any]) -> Cause:
+    return Cause(group, _of_group(group, filter), sparkline(group.recent or (0, 0), 72, 20))
 
 
 def _of_group(group: LetterGroup, filter: Mapping[str, Any]) -> dict[str, Any]:

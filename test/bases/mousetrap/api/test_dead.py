@@ -33,8 +33,31 @@ def test_letters_are_listed_newest_first_without_what_they_carry(api: httpx.Clie
     assert page["letters"][0] == {
         "id": job_of("r4").id, "queue": QUEUE, "reason": "max-retries", "error_kind": UNAVAILABLE,
         "error": "the feed answers 503", "attempts": 5, "worker": "w1", "at_ms": 4, "run_id": "r4",
-        "pipeline": "earthquakes", "stage": "fetch", "generation": 0, "believed": True,
+        "pipeline": "earthquakes", "stage": "fetch", "generation": 0, "believed": True, "tags": [],
     }  # fmt: skip
+
+
+def test_a_list_has_the_tags_of_the_runs_that_are_ours(api: httpx.Client, store_url: str) -> None:
+    started = api.post("/pipelines/earthquakes/runs", params={"tags": ["nightly", "jp"]}).json()["run_id"]
+    forged = letter_of(started, at_ms=1)
+    headers = {**forged.headers, "mousetrap-signature": "v1.k1.AAAA"}
+    bury(
+        store_url, Message("m1", forged.body, headers), letter_of(started, at_ms=2), letter_of("r9", at_ms=3)
+    )
+
+    letters = api.get("/dead").json()["letters"]
+
+    assert [it["tags"] for it in letters] == [[], ["nightly", "jp"], []]
+
+
+def test_a_part_of_the_text_selects_letters_of_a_group(api: httpx.Client, store_url: str) -> None:
+    texts = ("Nordwind answers 503", "Ito answers 503", "nordwind is closed")
+    bury(store_url, *(letter_of(f"r{place}", at_ms=place, error=text) for place, text in enumerate(texts)))
+
+    operation = ended(api, api.post("/dead/redrive", json={"text": "NORDWIND"}))
+
+    assert (operation["matched"], operation["done"]) == (2, 2)
+    assert [it["run_id"] for it in api.get("/dead").json()["letters"]] == ["r1"]
 
 
 def test_without_letters_a_list_is_empty(api: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""Checks what is said of silent workers and of shared slots."""
+"""Checks which silent workers are replaced, and who takes slots."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -58,6 +58,34 @@ def test_groups_are_shown_with_count_error_and_what_leads_to_their_repair(
     assert "came back, redriven once" in text
 
 
+def test_a_group_leads_to_the_texts_of_its_errors(pages: Pages, answered: Answers) -> None:
+    one, other = groups(letter_line(), letter_line(queue="other"))["groups"]
+    one |= {
+        "recent": [0] * 10 + [3, 1],
+        "texts": [{"text": "Ito & co", "count": 30}, {"text": "b", "count": 7}],
+    }
+    answered.given["GET /dead/groups"] = (200, {"groups": [one, other], "seen": 74, "unseen": 0})
+    several = pages.get("/dead").text
+    answered.given["GET /dead/groups"] = (200, {"groups": [one], "seen": 37, "unseen": 0})
+    answered.given["GET /dead"] = (
+        200,
+        {"letters": [letter_line(tags=["eu"])], "matched": 37, "seen": 37, "unseen": 0},
+    )
+    alone = pages.get("/dead", queue="prices").text
+
+    assert "2 texts</a>" in several and "4 in the last hour" in several
+    selected = f"queue=prices&amp;reason=max-retries&amp;error={KIND}"
+    assert f'href="/ui/dead?{selected}&amp;text=Ito+%26+co"><strong>30</strong> Ito &amp; co' in alone
+    assert 'href="/ui/runs?tag=eu"' in alone
+
+
+def test_a_part_of_the_text_is_part_of_what_is_redriven(pages: Pages, answered: Answers) -> None:
+    assert 'name="text" value="Ito &amp; co"' in pages.get("/dead/redrive", text="Ito & co").text
+    pages.post("/dead/redrive", {"text": "Ito & co", "rate": "5"})
+
+    assert sent(answered, "POST /dead/redrive") == {"text": "Ito & co", "rate": 5}
+
+
 def test_the_filter_is_in_the_address_and_goes_to_the_api(pages: Pages, answered: Answers) -> None:
     text = pages.get("/dead", queue="prices", error="VendorAway", since="1h").text
 

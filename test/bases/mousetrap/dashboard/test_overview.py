@@ -148,7 +148,7 @@ def test_a_task_that_is_a_quiet_pipeline_beside_a_longer_one_is_not_listed(
     assert 'href="/ui/pipelines/price"' not in text
 
 
-def test_a_silent_worker_that_was_replaced_needs_nobody(pages: Pages, answered: Answers) -> None:
+def test_a_silent_worker_that_was_replaced_is_no_problem(pages: Pages, answered: Answers) -> None:
     silent = worker(name="w2", state="stale", silent=180, running=2, seen_ms=1_765_000_000_000)
     answered.given["GET /workers"] = (200, [worker(started_ms=1_765_000_001_000), silent])
 
@@ -170,7 +170,7 @@ def test_a_queue_whose_workers_run_other_stages_alone_is_shown(pages: Pages, ans
         "3 jobs of papers.read and 1 job of others take all slots of its workers."
     )
     assert wanted in text
-    assert "The oldest of 12 jobs" not in text, "it is said once"
+    assert "The oldest of 12 jobs" not in text, "it is there once"
 
 
 def test_while_the_broker_is_away_the_rest_is_shown(pages: Pages, answered: Answers) -> None:

@@ -93,7 +93,7 @@ def test_without_a_choice_the_charts_show_the_least_span_that_has_all(
     assert f'hours={hours}" aria-current="page"' in text
 
 
-def test_a_queue_whose_workers_run_other_stages_alone_says_which(pages: Pages, answered: Answers) -> None:
+def test_a_queue_whose_workers_run_other_stages_alone_names_them(pages: Pages, answered: Answers) -> None:
     busy = worker(queues=["prices", "pages"], running=4, running_by_stage={"papers.read": 3, "papers.sum": 1})
     answered.given |= {"GET /workers": (200, [busy]), "GET /queues/prices": (200, queue(running=0))}
 

@@ -182,7 +182,7 @@ def test_a_failed_run_whose_other_children_go_on_can_be_cancelled_and_is_live(
     assert "5 done" in text and "1 lost" in text and "of 10, needs 8" in text
 
 
-def test_a_result_without_some_items_says_so(pages: Pages, run: dict[str, Any]) -> None:
+def test_a_result_without_some_items_names_their_count(pages: Pages, run: dict[str, Any]) -> None:
     counts = {"total": 10, "done": 9, "lost": 1}
     fan = {"job": "j", "stage": "list", "state": "fired", "opened": 10, "needs": 8, **counts}
     kinds = [("opened", None), ("closed", {"total": 10}), ("fired", counts)]
