@@ -1,6 +1,5 @@
 """Runs the whole stack on this machine as processes."""
 
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import FrameType
 from typing import Any
 
 from mousetrap.api_client import Api, Misused, Unreachable
@@ -16,6 +14,7 @@ from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.local_stack.children import Children, Ended
 from mousetrap.local_stack.folder import locked, note_group, writing_in
 from mousetrap.local_stack.plan import Parts, Plan, environment_of, exports, make_plan, programs
+from mousetrap.local_stack.signals import called_at_signals
 from mousetrap.local_stack.supervisor import StartDue, Supervisor
 from mousetrap.settings import Group, Settings, make_private_folder, write_private
 from mousetrap.signing import new_signing_key
@@ -88,8 +87,8 @@ class Stack:
                 case _:
                     return event
 
-    def ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
-        """Handles a signal: the first one is an event, the second one kills the processes."""
+    def ask_to_stop(self) -> None:
+        """The first call, by a signal, is an event; the second one kills the processes. From any thread."""
         self.forced = self._stop_asked
         if self.forced:
             self._supervisor.kill()
@@ -153,23 +152,13 @@ def running_stack(
         environment = environment_of(plan, environ)
         supervisor = Supervisor(programs(parts.workers), environment, children, events, on_line)
         stack = Stack(plan, supervisor, events, environment, parts.groups)
-        opened.enter_context(_signals_handled(stack.ask_to_stop))
+        opened.enter_context(called_at_signals(stack.ask_to_stop))
         if plan.embedded:
             opened.callback(valkey.stop)
             supervisor.start_server(valkey)
         opened.callback(supervisor.stop)
         supervisor.start()
         yield stack
-
-
-@contextmanager
-def _signals_handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
 
 
 def _api_port(settings: Settings) -> int:
