@@ -24,8 +24,9 @@ from mousetrap.run_store.records import RUN_STATES
 from mousetrap.shapes import RunState
 from support.valkey import administrator, console
 
-#: Seconds for queues to be empty and for what they say of themselves to be true: a broker counts every five.
+#: Seconds for queues to be empty.
 _EMPTY_TIMEOUT_S = 60.0
+_EMPTY_LOOKS, _BETWEEN_LOOKS_S = 2, 1.0
 #: Runs that are asked for at once; each of them has a connection of its own.
 _AT_ONCE = 8
 #: Runs by when something was put for them; and the key of each one's payloads, on one server and in a cluster.
@@ -37,14 +38,14 @@ _GRACE_S = -86_400.0
 #: What an embedded queue keeps as long as the queue itself, and the server's own answer to a member's life.
 _STANDING = re.compile(r"mousetrap:queue:")
 
-#: Asked of RabbitMQ by `rabbitmqctl eval`: each queue's messages, with those that it passes on by itself.
+#: Asked of RabbitMQ by `rabbitmqctl eval`: the messages in each queue, with those that it passes on by itself, as its replicas
+#: agree on them. What RabbitMQ shows otherwise was counted up to five seconds ago.
 _DEPTHS = """
 lists:foreach(fun(Q) ->
-  [{{name, {{resource, _, queue, Name}}}}, {{messages_ready, R}}, {{messages_unacknowledged, U}}] =
-    rabbit_amqqueue:info(Q, [name, messages_ready, messages_unacknowledged]),
-  [{{messages_dlx, D}}] = rabbit_quorum_queue:info(Q, [messages_dlx]),
-  Count = fun(N) when is_integer(N) -> N; (_) -> 0 end,
-  io:format("~s ~b~n", [Name, Count(R) + Count(U) + Count(D)])
+  {{resource, _, queue, Name}} = amqqueue:get_name(Q),
+  Count = case ra:consistent_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_messages_total/1, 5000) of
+    {{ok, N, _}} -> N; _ -> -1 end,
+  io:format("~s ~b~n", [Name, Count])
 end, rabbit_amqqueue:list(<<"{vhost}">>)).
 """
 
@@ -158,25 +159,36 @@ def _letter(claim: Claim, queue: str) -> DeadLetter:
 async def settled_depths(
     broker: Controlled | None, broker_url: str, store_url: str, seconds: float = _EMPTY_TIMEOUT_S
 ) -> dict[str, int]:
-    """The messages in each queue, once there are none or that time is over."""
+    """The messages in each queue, once there are none or that time is over.
+
+    Two looks in a row must find none: during one, a message can move from a queue not yet asked to one already asked.
+    """
     deadline = time.monotonic() + seconds
+    empty = 0
     while True:
         depths = await _depths(broker, broker_url, store_url)
-        if not any(depths.values()) or time.monotonic() > deadline:
+        empty = 0 if any(depths.values()) else empty + 1
+        if empty == _EMPTY_LOOKS or time.monotonic() > deadline:
             return depths
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(_BETWEEN_LOOKS_S)
 
 
 async def _depths(broker: Controlled | None, broker_url: str, store_url: str) -> dict[str, int]:
     if broker is None:
         return await _stream_depths(store_url)
     vhost = unquote(urlsplit(broker_url).path.removeprefix("/")) or "/"
-    listed = await asyncio.to_thread(broker.rabbitmqctl, "eval", _DEPTHS.format(vhost=vhost))
-    rows = (line.rsplit(" ", 1) for line in listed.splitlines() if " " in line)
+    depths = await asyncio.to_thread(messages_in, broker, vhost)
+    return {name: count for name, count in depths.items() if not name.endswith(".dead")}
+
+
+def messages_in(broker: Controlled, vhost: str = "/") -> dict[str, int]:
+    """The messages in each queue of RabbitMQ, dead letters too; -1 for a queue that has no leader now."""
+    listed = broker.rabbitmqctl("eval", _DEPTHS.format(vhost=vhost))
     depths: dict[str, int] = {}
-    for name, count in rows:  # a node that does not lead a queue counts nothing in it
-        if not name.endswith(".dead"):
-            depths[name] = max(int(count), depths.get(name, 0))
+    for line in listed.splitlines():
+        name, _, count = line.rpartition(" ")
+        if name:  # each node of a cluster answers for all queues
+            depths[name] = int(count) or depths.get(name, 0)
     return depths
 
 

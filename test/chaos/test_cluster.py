@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.collect import messages_in
 from chaos.deployment import deployed
 from chaos.drive import drive
 from chaos.faults import OF_A_CLUSTER
@@ -45,21 +46,11 @@ class _Lent:
     def _is_as_new(self, cluster: RabbitMQCluster) -> bool:
         try:
             cluster.heal()
-            # A broker counts every five seconds.
-            until(lambda: not any(_messages(cluster)), "its queues are empty", 15)
+            until(lambda: not any(messages_in(cluster).values()), "its queues are empty", 15)
         except AssertionError as error:
             print(f"the cluster is replaced: {error}")
             return False
         return True
-
-
-def _messages(cluster: RabbitMQCluster) -> list[int]:
-    """How many messages each node has in the queues that it leads."""
-    count = (
-        "Count = fun(Q) -> case rabbit_amqqueue:info(Q, [messages]) of [{messages, N}] when is_integer(N) -> N; _ -> 0 end end, "
-        'lists:sum([Count(Q) || Q <- rabbit_amqqueue:list(<<"/">>)]).'
-    )
-    return [int(each) for each in cluster.rabbitmqctl("eval", count).split()]
 
 
 @pytest.fixture(scope="module")
