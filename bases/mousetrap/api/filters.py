@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Self
 
-from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mousetrap.api.known import PIPELINE_NAME
@@ -17,29 +16,8 @@ _TEXT = Field(None, max_length=200)
 _PLACE, _ID, _LAST_MS = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$", r"^[A-Za-z0-9_-]{1,64}$", 9_999_999_999_999
 #: Ids of letters in one record of the audit.
 _MAX_AUDITED_IDS = 20
-#: The parameter that takes several values.
-_MANY = "ids"
 #: Fields that are no conditions.
 _HOW = frozenset(("all", "limit", "rate", "begin"))
-
-
-def _check_given(request: Request) -> None:
-    """Raises Problem for a condition that is given twice, of which one would be ignored, or without a value."""
-    given = request.query_params.multi_items()
-    for place, (name, value) in enumerate(given):
-        if not value:
-            raise Problem(
-                Kind.INVALID_REQUEST,
-                f"`{name}` is empty: leave it out, or give it a value",
-                where=f"query.{name}",
-            )
-        if name != _MANY and name in [earlier for earlier, _ in given[:place]]:
-            advice = f"`{name}` is given more than once: it takes one value, so ask once for each"
-            raise Problem(Kind.INVALID_REQUEST, advice, where=f"query.{name}")
-
-
-#: A dependency of lists: each parameter of the query is given once, and with a value.
-given_once = Depends(_check_given)
 
 
 class _Filter(BaseModel):

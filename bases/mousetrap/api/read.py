@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from mousetrap import shapes
 from mousetrap.api.access import may_read
-from mousetrap.api.filters import ListedRuns, given_once
+from mousetrap.api.filters import ListedRuns
 from mousetrap.api.known import KnownPipeline, KnownRun, known_run
 from mousetrap.api.latest import answer, find_latest
 from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
@@ -66,14 +66,14 @@ async def show_latest(pipeline: KnownPipeline, services: WithServices, response:
 @router.get(
     "/runs",
     tags=["runs"],
-    dependencies=[may_read, given_once],
+    dependencies=[may_read],
     responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
 )
 async def list_runs(store: WithStore, filter: Annotated[ListedRuns, Query()]) -> shapes.RunPage:
     """Runs that match every given condition, newest first, by page.
 
     Lists that the store keeps lead to them: of each state but `completed`, of each kind of error, of tags, of ids. Where all of
-    these are long, as for a stage or a worker alone, one request looks at 2,000 runs: a page can hold fewer than `limit`, or none,
+    these are long, as for a stage or a worker alone, one request looks at 1,000 runs: a page can hold fewer than `limit`, or none,
     and there are no more only when `next` is null.
     """
     return await store.page(filter.selection(), limit=filter.limit, after=filter.after)

@@ -1,4 +1,4 @@
-"""Every route refuses unknown query parameters and answers HEAD."""
+"""Every route refuses query parameters that it would ignore, and answers HEAD."""
 
 from collections.abc import Iterator
 
@@ -28,6 +28,33 @@ def test_an_unknown_query_parameter_is_refused_by_every_route(
     assert answer.status_code == 422
     assert answer.json()["type"] == "urn:mousetrap:problem:unknown-parameter"
     assert answer.json()["where"] == "query.sate"
+
+
+def parameters() -> Iterator[tuple[str, str, str, bool]]:
+    """Each parameter of each route's query, and whether it takes several values."""
+    described = catalogue_app(Settings()).openapi()["paths"]
+    for (method, path), operation in zip(
+        routes(), (each for of_path in described.values() for each in of_path.values()), strict=True
+    ):
+        for it in operation.get("parameters", ()):
+            if it["in"] == "query":
+                yield method, path, it["name"], it["schema"].get("type") == "array"
+
+
+def test_a_parameter_without_a_value_or_given_twice_is_refused_by_every_route(api: httpx.Client) -> None:
+    for method, path, name, is_many in parameters():
+        asked = f"{method} {path} {name}"
+        empty = api.request(method, path, params={name: ""})
+
+        assert empty.status_code == 422, asked
+        assert empty.json()["where"] == f"query.{name}"
+        assert f"`{name}` is empty" in empty.json()["detail"]
+
+        twice = api.request(method, path, params={name: ["1", "1"]})
+
+        assert ("more than once" in twice.text) is not is_many, asked
+        if not is_many:
+            assert (twice.status_code, twice.json()["where"]) == (422, f"query.{name}")
 
 
 def test_the_refusal_lists_the_parameters_that_there_are(api: httpx.Client) -> None:
