@@ -38,12 +38,14 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
+    from mousetrap.cli.nearest import unknown_of_letters
     from mousetrap.cli.output import local_time, print_reply
     from mousetrap.cli.tables.dead import letters_table
 
     with open_api(quiet=as_json) as api:
         reply = api.letters(_whole(api, context.obj), limit=limit)
-    print_reply(reply, as_json, lambda page: letters_table(page, local_time()))
+        hint = "" if reply.value.letters or as_json else unknown_of_letters(api, context.obj)
+    print_reply(reply, as_json, lambda page: letters_table(page, local_time(), hint))
 
 
 @app.command("groups", cls=FilteringCommand)

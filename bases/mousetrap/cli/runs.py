@@ -101,27 +101,16 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first, and why the failed ones failed. Options that are given together all hold."""
+    from mousetrap.cli.nearest import unknown_of_runs
     from mousetrap.cli.output import local_time, print_reply
     from mousetrap.cli.tables.runs import runs_table
 
     selected: SelectedRuns = context.obj
     with open_api(quiet=as_json) as api:
         reply = api.runs(selected.filter, limit=limit, after=after)
-        asked = selected.filter.pipeline
-        hint = "" if reply.value.runs or as_json or asked is None else _unknown_pipeline(api, asked)
+        hint = "" if reply.value.runs or as_json else unknown_of_runs(api, selected.filter)
     words = selected.words + (f" --limit {limit}" if limit != _LIMIT else "")
     print_reply(reply, as_json, lambda page: runs_table(page, local_time(), words, hint))
-
-
-def _unknown_pipeline(api: "Api", name: str) -> str:
-    """What to say of a pipeline that the API does not know; empty for one that it does. Its runs may be kept all the same."""
-    from difflib import get_close_matches
-
-    known = [it.name for it in api.pipelines().value]
-    if name in known:
-        return ""
-    near = get_close_matches(name, known, n=1)
-    return f"no pipeline {name} is known" + (f": did you mean {near[0]}?" if near else "")
 
 
 def show(run: RunId, as_json: AsJson = False) -> None:

@@ -10,10 +10,10 @@ from mousetrap.cli.tables.style import moment, table_of
 from mousetrap.shapes import Letter, LetterGroups, LetterLine, LetterPage
 
 
-def letters_table(page: LetterPage, now: datetime) -> RenderableType:
-    """Dead letters, newest first, a line each: the whole reason is on a letter's own page."""
+def letters_table(page: LetterPage, now: datetime, hint: str = "") -> RenderableType:
+    """Dead letters, newest first, a line each: the whole reason is on a letter's own page. `hint` is why there may be none."""
     if not page.letters:
-        return _none(page)
+        return Group(_none(page), hint) if hint else _none(page)
     table = table_of("dead letter", "died", "stage", "why")
     # The last column gets the rest of the line, and is cut to it.
     table.expand, why = True, table.columns[-1]

@@ -1,5 +1,6 @@
 """Operations on a terminal: begun, followed, listed and stopped."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ import httpx
 import pytest
 
 from mousetrap.cli.tables.operations import operation_facts, operations_table
+from mousetrap.jobs import Failure, GiveUp, first_job
+from mousetrap.run_store import DecisionRequest, open_store
 from mousetrap.shapes import Operation, OperationFailure, OperationPage
 from support.clients import http_client
 from support.letters import bury, letter_of
@@ -111,6 +114,55 @@ def test_a_pipeline_that_is_not_known_is_named_with_the_nearest(command: Command
 
     assert wrong.out == "no run matches\nno pipeline earthquake is known: did you mean earthquakes?\n"
     assert right.out == "no run matches\n"
+
+
+def test_a_stage_that_is_not_known_is_named_with_the_nearest(command: Command) -> None:
+    wrong, right = command("runs", "--stage", "proces"), command("runs", "--stage", "process")
+
+    assert wrong.out == "no run matches\nno pipeline has a stage proces: did you mean process?\n"
+    assert right.out == "no run matches\n"
+
+
+def test_an_error_that_nothing_has_is_named_with_the_nearest(command: Command, store_url: str) -> None:
+    bury(store_url, letter_of("r1"))
+    asyncio.run(fail(store_url))
+
+    runs, full, letters = (
+        " ".join(command(*words).out.split())
+        for words in (
+            ("runs", "--error", "FeedUnavailble"),
+            ("runs", "--error", "feeds.FeedUnavailble"),
+            ("dead", "list", "--error", "FeedUnavailble"),
+        )
+    )
+    unlike = command("runs", "--error", "Zero").out.splitlines()[-1]
+
+    assert (
+        runs
+        == "no run matches no run failed lately with the error FeedUnavailble: did you mean FeedUnavailable?"
+    )
+    assert full.endswith("did you mean feeds.FeedUnavailable?")
+    assert (
+        letters
+        == "no dead letter matches no dead letter has the error FeedUnavailble: did you mean FeedUnavailable?"
+    )
+    assert unlike == "no run failed lately with the error Zero"
+
+
+async def fail(url: str) -> None:
+    """Records a run that a stage gave up."""
+    async with open_store(url, retention=3600) as store:
+        opened = await store.open_run("failed", "earthquakes", "fetch", b"1")
+        job = first_job(
+            run_id="failed",
+            pipeline="earthquakes",
+            stage="fetch",
+            payload=b"1",
+            accepted_ms=opened.accepted_ms,
+        )
+        claim: Any = await store.claim(job, worker="w1", redelivered=False, lease=60.0)
+        why = GiveUp("max-retries", Failure(kind="feeds.FeedUnavailable", text="no"))
+        await store.exchange([DecisionRequest(job, why, claim, False, None)], (), worker="w1")
 
 
 def test_an_operation_is_left_to_the_server_listed_shown_and_stopped(
