@@ -50,7 +50,7 @@ def test_a_run_waits_for_a_time_or_for_what_it_needs(stack: Stack, tab: Page, tm
     holder = stack.submit("locked", "hold", never)
     stack.until_state(holder, "running")
     why(stack, tab, stack.submit("locked"))
-    expect(tab.locator("#why > .reason")).to_contain_text("region")
+    expect(tab.locator("#why > .reason")).to_contain_text("feed")
     tab.locator("#why summary").first.click()
     tab.locator("#why").get_by_role("link", name=holder[:8]).first.click()
     tab.wait_for_url(f"**/runs/{holder}*")

@@ -20,6 +20,7 @@ class Order(msgspec.Struct, frozen=True):
 
     how: str = "done"
     mark: str = ""
+    region: str = "jp"
 
 
 class Feed(Exception):
@@ -40,7 +41,11 @@ SINGLE = Pipeline(
 LOCKED = Pipeline(
     name="locked",
     description="One at a time.",
-    stages=(Stage(name="hold", queue="waiting_hold", input=Order, output=str, lock=Lock(name="region")),),
+    stages=(
+        Stage(
+            name="hold", queue="waiting_hold", input=Order, output=str, lock=Lock(name="feed", by="region")
+        ),
+    ),
 )
 FANNED = Pipeline(
     name="fanned",

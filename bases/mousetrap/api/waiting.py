@@ -15,14 +15,17 @@ from mousetrap.api.queue_facts import Look
 from mousetrap.api.routes import Route
 from mousetrap.api.services import Services, WithServices
 from mousetrap.jobs import QueueUnreachable, Unroutable
-from mousetrap.pipeline import Pipeline
-from mousetrap.run_store import JobFilter, RunStore, Standing, StoredRun
+from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.run_store import JobFilter, Standing, StoredRun
+from mousetrap.settings import masked
 from mousetrap.shapes import JobState
-from mousetrap.submit_run import ABANDONED_S
+from mousetrap.submit_run import ABANDONED_S, RerunImpossible
 from mousetrap.waiting import Facts, JobAt, LockAt, PlaceAt, judge
 
 #: For the broker to answer.
 _LOOK_TIMEOUT_S = 1.0
+#: Characters of the value that selects a lock, as it is shown.
+_MOST_OF_A_VALUE = 100
 #: How often a run that changes while it is looked at is read, at most.
 _READS = 3
 #: The states of jobs that are not decided. Of those in a fan-out one of each is looked at: others wait for the same.
@@ -142,14 +145,14 @@ async def _open_jobs(run: StoredRun, services: Services) -> Sequence[JobAt]:
     standings = await services.store.standings(run.id, [line.id for line in lines])
     return await asyncio.gather(
         *(
-            _job_at(services.store, run, pipeline, line, standing)
+            _job_at(services, run, pipeline, line, standing)
             for line, standing in zip(lines, standings, strict=True)
         )
     )
 
 
 async def _job_at(
-    store: RunStore, run: StoredRun, pipeline: Pipeline, line: shapes.JobLine, held: Standing | None
+    services: Services, run: StoredRun, pipeline: Pipeline, line: shapes.JobLine, held: Standing | None
 ) -> JobAt:
     stage = pipeline.stage(line.stage)
     failure = line.failure or _last_failure(run, line.id)
@@ -166,12 +169,12 @@ async def _job_at(
             worker=line.worker,
             failure=failure,
         )
-    lock = await _lock_of(store, held)
+    lock = await _lock_of(services, run, stage, held)
     due_ms: int | None = held.due_ms
     if (
         held.state == "outage" and stage is not None
     ):  # its record has none: any copy of the message makes the attempt
-        due_ms = await store.due_later(stage.queue, line.id)
+        due_ms = await services.store.due_later(stage.queue, line.id)
     return JobAt(
         stage=line.stage,
         state=_state(held, lock),  # type: ignore[arg-type]
@@ -189,19 +192,38 @@ async def _job_at(
     )
 
 
-async def _lock_of(store: RunStore, held: Standing) -> LockAt | None:
+async def _lock_of(services: Services, run: StoredRun, stage: Stage | None, held: Standing) -> LockAt | None:
     if held.state != "waiting" or not held.needs:
         return None
-    holder = await store.holder(held.needs)
+    holder, name = await asyncio.gather(
+        services.store.holder(held.needs), _lock_in_words(services, run, stage, held.needs)
+    )
     if holder is None:
-        return LockAt(name=held.needs)
+        return LockAt(name=name)
     return LockAt(
-        name=held.needs,
+        name=name,
         run_id=holder.run_id,
         worker=holder.worker,
         since_ms=holder.since_ms,
         until_ms=holder.until_ms,
     )
+
+
+async def _lock_in_words(services: Services, run: StoredRun, stage: Stage | None, key: str) -> str:
+    """The lock as its stage names it, with the value that selects it: of that the store has a hash alone.
+
+    So the input is read, and believed where it gives this lock; that of a child is not found by its stage.
+    """
+    lock = stage.lock if stage else None
+    if stage is None or lock is None or lock.by is None:
+        return key
+    try:
+        payload = bytes((await services.submitter.job_of(run, stage.name)).as_json().payload)
+    except RerunImpossible:
+        payload = b""
+    if lock.key(payload) != key:
+        return f"{lock.name} (by {lock.by})"
+    return f"{lock.name} ({lock.by} {masked(lock.value(payload).decode())[:_MOST_OF_A_VALUE]})"
 
 
 def _state(held: Standing, lock: LockAt | None) -> str:

@@ -33,8 +33,11 @@ class Lock:
         """The lock that a job with this payload needs; one without the field, or that is not JSON, needs the one of null."""
         if self.by is None:
             return self.name
-        value = msgspec.json.encode(_field(payload, self.by), order="deterministic")
-        return f"{self.name}:{hashlib.sha256(value).hexdigest()[:32]}"
+        return f"{self.name}:{hashlib.sha256(self.value(payload)).hexdigest()[:32]}"
+
+    def value(self, payload: bytes) -> bytes:
+        """What selects the lock of a job with this payload, as JSON."""
+        return msgspec.json.encode(_field(payload, self.by or ""), order="deterministic")
 
 
 def _field(payload: bytes, name: str) -> Any:

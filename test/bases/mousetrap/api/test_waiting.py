@@ -45,7 +45,7 @@ def submit(api: httpx.Client, pipeline: str, body: object, **options: str) -> st
 
 
 def order(how: str, mark: Path | None = None) -> dict[str, str]:
-    return {"how": how, "mark": str(mark or "")}
+    return {"how": how, "mark": str(mark or ""), "region": "jp"}
 
 
 def waiting(api: httpx.Client, run_id: str) -> dict[str, Any]:
@@ -171,11 +171,13 @@ def test_a_lock_is_held_by_another_run(api: httpx.Client, start_waiting: Start, 
     start_waiting(MOUSETRAP_CONCURRENCY="2", MOUSETRAP_PREFETCH="2")
     holder = submit(api, "locked", order("hold", tmp_path / "mark"))
     until_waits(api, holder, "running")
-    run = submit(api, "locked", order("done"))
+    run, other = submit(api, "locked", order("done")), submit(api, "locked", {"region": "de"})
 
     seen = until_waits(api, run, "lock")
 
-    assert (evidence(seen)["lock"], evidence(seen)["holder_run"]) == ("region", holder)
+    # The store has a hash of the value.
+    assert (evidence(seen)["lock"], evidence(seen)["holder_run"]) == ('feed (region "jp")', holder)
+    until_waits(api, other, "ended")
     assert evidence(seen)["holder_worker"]
     assert evidence(seen)["held_since_ms"] <= time.time() * 1000 + 1000
     assert evidence(seen)["held_until_ms"] > evidence(seen)["held_since_ms"]
