@@ -21,8 +21,7 @@ from support.waiting import until
 ABOUT = """Two brokers and two stores: on one pair little is there, the other has grown. Each round measures the same on both,
 one after the other, and the ratios are of one round. Jobs a second are those of one worker process over 10,000 jobs, with more than
 that in its queue. The latency is that of an idle run of another pipeline, from its submission to its final commit. Listed are 50
-runs: the newest, the newest of a pipeline, and (old) those accepted well before; those that failed or have a tag, of which there are
-none; and one by its id. A rate counts only if as many messages are left as
+runs: the newest, the newest of a pipeline, and (old) those accepted well before. A rate counts only if as many messages are left as
 runs were not done.
 
 A million runs are copies of one that the product had made, key by key under other ids, each accepted a millisecond after the
@@ -111,9 +110,6 @@ def shown(figures: Sequence[Figure]) -> list[Shown]:
             (LATENCY, "p50 of an idle run", "at most 1.11", ""),
             (LIST, "list of the newest runs", "at most 1.15", ", newest"),
             (LIST, "list of old runs", "at most 1.15", ", old"),
-            (LIST, "list of failed runs", "at most 1.15", ", failed"),
-            (LIST, "list of runs with a tag", "at most 1.15", ", of a tag"),
-            (LIST, "run by its id", "at most 1.15", ", by id"),
         )
         for row in dict.fromkeys(figure.row for figure in figures if figure.table == JOBS)
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import chain, dashboard, graph, growth, guarantees, http_rate, latency, memory
+from benchmarks import chain, dashboard, graph, growth, guarantees, http_rate, latency, memory, pages
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, Shown
 
@@ -96,5 +96,12 @@ MEASURES = (
         about=growth.ABOUT,
         run=growth.measure,
         shown=growth.shown,
+    ),
+    Measure(
+        name="pages",
+        title="Pages of a million runs",
+        about=pages.ABOUT,
+        run=pages.measure,
+        shown=pages.shown,
     ),
 )

@@ -33,8 +33,8 @@ from mousetrap.shapes import RunPage
 from mousetrap.store_client import Command, ReplyError, StoreClient
 
 _DAY_MS = 86_400_000
-#: Days read in one round trip.
-_DAYS = 32
+#: Days read in the first round trip, which fill most pages, and in each after that.
+_FIRST_DAYS, _DAYS = 2, 32
 #: A member of a list, and of the list of ids. The bounds of the range leave out nearly all that is none.
 _MEMBER = re.compile(rb"\d{13}:[A-Za-z0-9_-]{1,64}")
 _BY_ID = re.compile(rb"([A-Za-z0-9_-]{1,64}):(\d{13})")
@@ -53,8 +53,9 @@ _SHOWN = (
     "due_ms",
     "tags",
 )
-#: Runs that one call reads to find those that match, and how many of them in one round trip. So many ids of a day are sorted.
-MAX_SCANNED, _CHUNK = 2_000, 200
+#: Runs that one call reads to find those that match, and how many of them in one round trip, at least and at most. So many ids of a
+#: day are sorted.
+MAX_SCANNED, _LEAST, _CHUNK = 1_000, 10, 200
 
 
 class _Times(NamedTuple):
@@ -106,11 +107,11 @@ class Lists:
             return RunPage(runs=(), next=None)
         walk = _Walk(self._client, wanted, await _times(self._client, self._retention))
         found: list[StoredRun] = []
-        # Usually all that a hint names match, and no more are read than are shown.
-        chunk, scanned = limit if walk.is_plain else min(limit, _CHUNK), 0
+        scanned = 0
         while scanned < MAX_SCANNED:
+            chunk = limit if walk.is_plain else _chunk(limit - len(found), len(found), scanned)
             members, more = await walk.members(chunk, after)
-            chunk, scanned = _CHUNK, scanned + chunk
+            scanned += chunk
             runs = await self._read([_run_id(member) for member in members], walk.long_before_ms)
             await walk.note_ended(members, runs)
             shown = await self._matching(wanted, members, runs)
@@ -166,15 +167,13 @@ class Lists:
         """The runs of both families, in one order."""
         if not run_ids:
             return []
-        older: list[Command] = [("HMGET", run_key(run_id), *_SHOWN) for run_id in run_ids]
-        replies = await ask(self._client.pipeline, [*map(run_head, run_ids), *older])
-        heads, rows = replies[: len(run_ids)], replies[len(run_ids) :]
+        heads = await ask(self._client.pipeline, list(map(run_head, run_ids)))
         packed = {run_id: head for run_id, head in zip(run_ids, heads, strict=True) if head}
+        others = [run_id for run_id in run_ids if run_id not in packed]
+        older: list[Command] = [("HMGET", run_key(run_id), *_SHOWN) for run_id in others]
+        rows = dict(zip(others, await self._client.pipeline(older) if older else (), strict=True))
         lines = await read_lines(self._client, self._routes, packed, long_before_ms)
-        return [
-            lines.get(run_id) if run_id in packed else _line(run_id, row)
-            for run_id, row in zip(run_ids, rows, strict=True)
-        ]
+        return [lines.get(run_id) if run_id in packed else _line(run_id, rows[run_id]) for run_id in run_ids]
 
 
 class _Walk:
@@ -212,9 +211,11 @@ class _Walk:
         # With the oldest day come the runs that live longer, which may be older than that.
         days = iter(range(max(first, oldest), max(oldest, last) - 1, -1))
         self._open_keys = {}
-        while len(members) <= limit and (some := list(islice(days, _DAYS))):
+        size = _FIRST_DAYS
+        while len(members) <= limit and (some := list(islice(days, size))):
             await self._choose(some)
             members += await self._of_days(some, low, high, limit + 1)
+            size = _DAYS
         if len(members) <= limit and self._has_long:
             older = sorted((day for day in self._kept if day < oldest and day <= first), reverse=True)
             members += [it for day in older for it in _newest_first(self._kept[day], low, high)]
@@ -296,6 +297,15 @@ class _Walk:
             named = {member for reply in islice(replies, len(each)) for member in _members(source, reply)}
             found.append(_newest_first(named, low, high)[:limit])
         return found, [member for reply in replies for member in _named_in(reply)]
+
+
+def _chunk(lacking: int, found: int, scanned: int) -> int:
+    """How many runs to read next for those that a page lacks, a quarter more than as many as needed of those before.
+
+    Usually all that a hint names match, and no more are read than are shown.
+    """
+    needed = lacking * scanned * 5 // (4 * found) if found else _CHUNK if scanned else lacking
+    return min(max(needed, _LEAST), _CHUNK, MAX_SCANNED - scanned)
 
 
 def _run_id(member: bytes) -> str:

@@ -99,7 +99,7 @@ class RunReader:
     ) -> RunPage:
         """A page of the runs that match, newest first; `after` is the `next` of the page before.
 
-        It can hold fewer than `limit`, or none, and still have a next: one call reads 2,000 runs.
+        It can hold fewer than `limit`, or none, and still have a next: one call reads 1,000 runs.
         """
         async with self._reaching():
             return await Lists(self._client, self._routes, self._retention).page(wanted, limit, after)
