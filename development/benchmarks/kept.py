@@ -1,4 +1,4 @@
-"""Fills a store with runs of every state, by copying some that the product made."""
+"""Fills a store with runs of every state, copied from a few."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Measures pages of runs, found by each kind of filter, with a million runs kept."""
+"""Measures pages of a million runs, by each kind of filter."""
 
 import asyncio
 import statistics

@@ -1,4 +1,4 @@
-"""Finds what was meant by names that nothing has."""
+"""Names the nearest to a name that nothing has."""
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
