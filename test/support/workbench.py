@@ -19,7 +19,7 @@ from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunStore, StoredRun, open_store
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import Submitter
-from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
+from mousetrap.worker import Pauses, Stop, WorkerOptions, WorkerStats, run_worker
 
 KEYRING = Keyring.parse("test:a-secret-for-the-tests")
 TIMEOUT_S = 60.0
@@ -53,12 +53,16 @@ class Workbench:
 
     @asynccontextmanager
     async def working(
-        self, *bindings: Binding, stats: WorkerStats | None = None, **options: Any
+        self,
+        *bindings: Binding,
+        stats: WorkerStats | None = None,
+        pauses: Pauses | None = None,
+        **options: Any,
     ) -> AsyncIterator["Working"]:
         """A worker that serves the bindings until the block ends, and is drained then."""
         stop = Stop()
         chosen = WorkerOptions(**{"name": f"w-{uuid4().hex[:6]}", "keyring": KEYRING, **options})
-        task = asyncio.create_task(run_worker(self.queue, self.store, bindings, chosen, stop, stats))
+        task = asyncio.create_task(run_worker(self.queue, self.store, bindings, chosen, stop, stats, pauses))
         try:
             yield Working(chosen.name, stop, task)
         finally:

@@ -17,6 +17,7 @@ from mousetrap.run_store import Claim, RunStore
 from mousetrap.telemetry import Observer
 from mousetrap.worker.beside import Beside
 from mousetrap.worker.endings import ANCHOR, Ending, Publish
+from mousetrap.worker.pauses import Pauses
 from mousetrap.worker.stats import Running
 
 if TYPE_CHECKING:
@@ -155,7 +156,12 @@ class Attempts:
     """The table of the attempts under way, with two tasks of its own: `renew_leases` and `stop_cancelled`."""
 
     def __init__(
-        self, store: RunStore, handlers: Sequence[BoundHandler], lease: float, observer: Observer
+        self,
+        store: RunStore,
+        handlers: Sequence[BoundHandler],
+        lease: float,
+        observer: Observer,
+        pauses: Pauses | None = None,
     ) -> None:
         #: Whether the worker hands back what runs: any other cancellation of an attempt is not its own.
         self.handing_back = False
@@ -166,6 +172,7 @@ class Attempts:
         #: Whether a handler's pipeline asks to be gone on with in place.
         self.some_in_place = any(each.pipeline.in_place for each in handlers)
         self._lease = lease
+        self._pauses = pauses or Pauses()
         self._observer = observer
         self._table: dict[_Key, Attempt] = {}
         #: How many of them count towards the jobs that may run at once.
@@ -203,6 +210,8 @@ class Attempts:
         handler, following = attempt.handler, attempt.next_stage
         if handler is None or following is None or not handler.pipeline.in_place or attempt.joins:
             return False
+        if following.queue in self._pauses:
+            return False  # its job is to wait in its queue, as all others of it
         return (following.queue, handler.pipeline.name, following.name) in self._handlers
 
     def hold(self, attempt: Attempt, holds: bool) -> None:

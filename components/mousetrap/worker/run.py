@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from mousetrap.handlers import Binding
-from mousetrap.jobs import Queue, Subscription
+from mousetrap.jobs import Queue
 from mousetrap.run_store import RunStore
 from mousetrap.shutdown import end_tasks, uncancel
 from mousetrap.telemetry import EventLog, Observers
@@ -19,12 +19,14 @@ from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.lifespans import open_handlers
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
+from mousetrap.worker.pauses import Pauses
 from mousetrap.worker.process import Processor
 from mousetrap.worker.run_claimed import ClaimedRunner
 from mousetrap.worker.send_children import ChildSender
 from mousetrap.worker.settle import Settler
 from mousetrap.worker.stats import WorkerStats
 from mousetrap.worker.stop import Stop
+from mousetrap.worker.subscriptions import Subscriptions
 from mousetrap.worker.suspects import SuspectGate
 from mousetrap.worker.turns import DEFECT_PAUSE_S, Alone, Turns
 
@@ -46,11 +48,13 @@ async def run_worker(
     options: WorkerOptions,
     stop: Stop,
     stats: WorkerStats | None = None,
+    pauses: Pauses | None = None,
 ) -> bool:
     """Serves the bound stages until `stop` is asked for; True when every job begun was finished, False if some were handed back.
 
-    `stats` is kept up to date.
+    `stats` is kept up to date. `pauses` may change meanwhile.
     """
+    pauses = pauses or Pauses()
     outages, stats = Outages(options.runtime.chance), stats or WorkerStats()
     observer = Observers(EventLog(), stats, *options.observers)
     gate = SuspectGate()
@@ -60,7 +64,7 @@ async def run_worker(
         async with open_handlers(
             bindings, store, stats.hung_handlers, options, outages, stop, fan_outs
         ) as handlers:
-            attempts = Attempts(store, handlers, options.lease, observer)
+            attempts = Attempts(store, handlers, options.lease, observer, pauses)
             stats.running = attempts.running
             stats.queues = {(it.pipeline.name, it.stage.name): it.stage.queue for it in handlers}
             queues = sorted({handler.stage.queue for handler in handlers})
@@ -76,7 +80,9 @@ async def run_worker(
                 asyncio.create_task(attempts.stop_cancelled(), name="stop cancelled attempts"),
             ]
             try:
-                worker = _Worker(queue, queues, processor, turns, alone, attempts, options, stats, outages)
+                taking = Subscriptions(queue, queues, options.prefetch, turns, pauses)
+                worker = _Worker(queue, taking, processor, turns, alone, attempts, options, stats, outages)
+                await _until_known(pauses, stop)
                 return await worker.run(stop)
             finally:
                 await end_tasks(*background)
@@ -84,11 +90,19 @@ async def run_worker(
         return True
 
 
+async def _until_known(pauses: Pauses, stop: Stop) -> None:
+    """Returns once it is known which queues are paused, or at the stop."""
+    if not pauses.known.is_set():
+        waits = [asyncio.create_task(it.wait()) for it in (pauses.known, stop.asked)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await end_tasks(*waits)
+
+
 class _Worker:
     """The tasks that take messages.
 
     1. As many runners start as jobs may run at once; a runner that ends early is replaced.
-    2. The queues are subscribed; the jobs of each turn of the event loop go together (`Turns`). What is not usual of them waits
+    2. The queues that are not paused are subscribed; the jobs of each turn of the event loop go together (`Turns`). What is not usual of them waits
        in `_alone` for a runner.
     3. A stop, or in burst mode an empty queue, begins the drain: it unsubscribes and hands back what waits.
     4. What has begun is finished within the grace period; then it is handed back, and the runners are cancelled.
@@ -97,7 +111,7 @@ class _Worker:
     def __init__(
         self,
         queue: Queue,
-        queues: Sequence[str],
+        taking: Subscriptions,
         processor: Processor,
         turns: Turns,
         alone: "asyncio.Queue[Alone | None]",
@@ -107,7 +121,7 @@ class _Worker:
         outages: Outages,
     ) -> None:
         self._queue = queue
-        self._queues = queues
+        self._taking = taking
         self._processor = processor
         self._turns = turns
         self._alone = alone
@@ -131,36 +145,34 @@ class _Worker:
                 runner.cancel()
 
     async def _serve(self, stop: Stop) -> bool:
-        receive = self._turns.receive
-        subscriptions = [
-            await self._queue.consume(name, self._options.prefetch, receive) for name in self._queues
-        ]
-        self._stats.state = "serving"
-        announcing = asyncio.create_task(self._announce(subscriptions), name="announce")
+        if not stop.asked.is_set():
+            await self._taking.bring(self._stats)
+        announcing = asyncio.create_task(self._announce(), name="announce")
+        following = asyncio.create_task(self._taking.follow(self._stats), name="follow pauses")
         if self._options.burst:
             await self._until_empty(stop)
             stop.asked.set()
         else:
             await stop.asked.wait()
-        await end_tasks(announcing)
+        await end_tasks(announcing, following)
         self._stats.state = "draining"
         stop.end_at = asyncio.get_running_loop().time() + self._options.grace
         # The order of leaving: begin nothing new, take nothing new, hand back what waits, finish what runs.
-        await self._unsubscribe(subscriptions, stop)
+        await self._unsubscribe(stop)
         return await self._finish(stop)
 
-    async def _announce(self, subscriptions: Sequence[Subscription]) -> None:
+    async def _announce(self) -> None:
         """Logs that the worker serves once each queue's server has the subscription."""
-        for subscription in subscriptions:
-            await subscription.begun()
-        _log.info("serving %s", ", ".join(self._queues))
+        await self._taking.begun()
+        paused = f"; paused: {', '.join(self._taking.paused)}" if self._taking.paused else ""
+        _log.info("serving %s%s", ", ".join(self._taking.taken) or "no queue", paused)
 
-    async def _unsubscribe(self, subscriptions: Sequence[Subscription], stop: Stop) -> None:
+    async def _unsubscribe(self, stop: Stop) -> None:
         waiting = self._turns.take_waiting()
-        stopping = [asyncio.create_task(subscription.stop()) for subscription in subscriptions]
-        await self._in_time(stopping, stop)
-        await asyncio.wait(stopping, timeout=_UNSUBSCRIBE_S)
-        await end_tasks(*stopping, timeout_s=_UNSUBSCRIBE_S)
+        stopping = asyncio.create_task(self._taking.end())
+        await self._in_time([stopping], stop)
+        await asyncio.wait([stopping], timeout=_UNSUBSCRIBE_S)
+        await end_tasks(stopping, timeout_s=_UNSUBSCRIBE_S)
         for delivery in (*waiting, *self._turns.take_waiting()):
             delivery.hand_back()
 
@@ -246,6 +258,6 @@ class _Worker:
     async def _waiting(self) -> int:
         counts = [
             await self._outages.retry_until_up("count messages", self._queue.count_ready, name)
-            for name in self._queues
+            for name in self._taking.taken
         ]
         return sum(counts)

@@ -25,6 +25,8 @@ class WorkerStats(StageCounts):
     def __init__(self) -> None:
         super().__init__()
         self.state: Literal["starting", "serving", "draining"] = "starting"
+        #: The queues that it serves and takes nothing from now.
+        self.paused: tuple[str, ...] = ()
         #: The attempts under way; to be called on the worker's event loop.
         self.running: Callable[[], Sequence[Running]] = tuple
         self.hung_handlers = HungHandlers()

@@ -83,6 +83,13 @@ class Turns:
         self._received.clear()
         return waiting
 
+    def take_waiting_of(self, queue: str) -> list[Delivery]:
+        """The deliveries of one queue that wait, and are not to be begun."""
+        waiting = [each for each in self._received if each.queue == queue]
+        if waiting:
+            self._received = deque(each for each in self._received if each.queue != queue)
+        return waiting
+
     def soon(self) -> None:
         """Has the next turn begin what may begin, and ask the store."""
         if not self._scheduled:
