@@ -81,6 +81,10 @@ LOUD: dict[str, list[tuple[str, str, str]]] = {
         ('mousetrap_queue_workers{queue="q"}', "1x60", "0x60"),
     ],
     "MousetrapJobsWaitLong": [('mousetrap_queue_oldest_seconds{queue="q"}', "30x60", "1000x60")],
+    "MousetrapPaused": [
+        ('mousetrap_queue_paused{queue="q"}', "0x60", "1x90"),
+        ('mousetrap_queue_ready{queue="q"}', "3x60", "3x90"),
+    ],
     "MousetrapDeadLetters": [
         ('mousetrap_dead_letters_total{queue="q",reason="max-retries"}', "5x60", "0x50 1x10"),
     ],

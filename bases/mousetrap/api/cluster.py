@@ -39,6 +39,7 @@ def _cluster(look: Look, minutes: Mapping[str, tuple[shapes.Minute, ...]]) -> sh
         delayed=sum(queue.delayed for queue in look.queues),
         dead=sum(queue.dead for queue in look.queues),
         stages=loads,
+        paused={queue.name: queue.paused for queue in look.queues if queue.paused is not None},
         unserved=tuple(load.stage for load in loads if not load.workers),
     )
 

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     UNKNOWN_PIPELINE = "unknown-pipeline", 404, "There is no such pipeline"
     UNKNOWN_RUN = "unknown-run", 404, "There is no such run"
     UNKNOWN_QUEUE = "unknown-queue", 404, "There is no such queue"
+    UNKNOWN_WORKER = "unknown-worker", 404, "There is no such worker"
     UNKNOWN_LETTER = "unknown-letter", 404, "There is no such dead letter"
     UNKNOWN_OPERATION = "unknown-operation", 404, "There is no such operation"
     NO_RESULT = "no-result", 404, "No run has completed yet"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mousetrap import shapes
+from mousetrap.control import Control
 from mousetrap.jobs import Backlog, Queue, Unroutable, dead_queue
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.run_store import RunStore
@@ -80,12 +81,18 @@ class QueueFacts:
     """
 
     def __init__(
-        self, pipelines: KnownPipelines, queue: Queue, store: RunStore, registry: WorkerRegistry
+        self,
+        pipelines: KnownPipelines,
+        queue: Queue,
+        store: RunStore,
+        registry: WorkerRegistry,
+        control: Control,
     ) -> None:
         self._pipelines = pipelines
         self._queue = queue
         self._store = store
         self._registry = registry
+        self._control = control
         self.minutes = Minutes(registry.client, registry.place)
         #: What was asked: all that a process is asked for within some seconds.
         self._asking: dict[tuple[str, ...], _Asked] = {}
@@ -124,11 +131,12 @@ class QueueFacts:
         of_queues = self.stages()
         stages = [stage for queue in queues for stage in of_queues.get(queue, ())]
         at_a_time = asyncio.Semaphore(_AT_A_TIME)
-        depths, workers, later, recent = await _together(
+        depths, workers, later, recent, paused = await _together(
             _together(*(self._depth(queue, at_a_time) for queue in queues)),
             self._registry.workers(),
             self._store.count_later(queues),
             self.minutes.recent(stages, queues),
+            self._control.paused(),
         )
         found = dict(zip(queues, depths, strict=True))
         await self.minutes.add({}, {name: it.backlog.ready for name, it in found.items() if not it.missing})
@@ -141,10 +149,15 @@ class QueueFacts:
                 serving.get(queue, ()),
                 {stage: running.get(stage, 0) for stage in of_queues.get(queue, ())},
                 recent,
+                paused.get(queue),
             )
             for (queue, depth), delayed in zip(found.items(), later, strict=True)
         ]
         return Look(tuple(shown), workers, recent)
+
+    def forget(self) -> None:
+        """Shares no earlier look any more: something was changed that it shows."""
+        self._asking = {}
 
     async def aclose(self) -> None:
         """Ends the looks that are under way."""
@@ -197,6 +210,7 @@ def _shown(
     serving: Sequence[shapes.Worker],
     running: Mapping[str, int],
     recent: Recent,
+    paused: shapes.Pause | None,
 ) -> shapes.Queue:
     minutes = recent.seconds / 60
     begun = sum(recent.counts[stage].begun for stage in running) / minutes
@@ -216,6 +230,7 @@ def _shown(
         oldest_seconds=depth.oldest_s,
         out_per_minute=round(begun, 2),
         in_per_minute=None if before is None else round(max(0.0, begun + (ready - before) / minutes), 2),
+        paused=paused,
     )
 
 

@@ -1,5 +1,6 @@
 """Shows pipelines, runs and workers."""
 
+import asyncio
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from mousetrap.api.latest import answer, find_latest
 from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.put_aside import put_aside
 from mousetrap.api.routes import Route
-from mousetrap.api.services import WithRegistry, WithServices, WithStore
+from mousetrap.api.services import WithServices, WithStore
 from mousetrap.api.wait import Wait, ended_run, room_to_wait
 from mousetrap.pipeline import All, Pipeline, edge_of, fallbacks, predecessors, schema
 
@@ -104,9 +105,10 @@ async def show_run(
 @router.get(
     "/workers", tags=["workers"], dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.STORE_AWAY)
 )
-async def list_workers(registry: WithRegistry) -> tuple[shapes.Worker, ...]:
+async def list_workers(services: WithServices) -> tuple[shapes.Worker, ...]:
     """Workers by name; one that was killed is listed as stale, with what it ran, for an hour."""
-    return await registry.workers()
+    workers, asked = await asyncio.gather(services.registry.workers(), services.control.asked())
+    return tuple(replace(it, asked=asked.get(it.name)) for it in workers) if asked else workers
 
 
 def _shown(pipeline: Pipeline) -> shapes.Pipeline:

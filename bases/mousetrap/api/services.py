@@ -1,7 +1,7 @@
 """Opens the services that the routes share; closes them at shutdown."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
@@ -13,6 +13,7 @@ from mousetrap.api.audit import note_end
 from mousetrap.api.queue_facts import QueueFacts
 from mousetrap.api.records import Records
 from mousetrap.audit_trail import AuditTrail, open_trail
+from mousetrap.control import Control
 from mousetrap.dead_letters import DeadLetters
 from mousetrap.housekeeping import Duty, discard_duty, intake_duty, republish_duty, run_duties, sweep_duty
 from mousetrap.job_queue import open_queue
@@ -64,6 +65,7 @@ class Services:
     operations: Operations
     carrier: Carrier
     sessions: Sessions
+    control: Control
 
 
 @asynccontextmanager
@@ -81,6 +83,7 @@ async def open_services(
             payloads=PayloadOptions.of(settings),
         ) as store,
         open_registry(settings.store_url, tls=settings.tls) as registry,
+        nullcontext(Control(registry.client, registry.place, settings.keyring)) as control,
         open_trail(settings.store_url, tls=settings.tls) as trail,
         open_log_reader(settings.store_url, tls=settings.tls) as logs,
         open_sessions(settings.store_url, tls=settings.tls) as sessions,
@@ -94,7 +97,7 @@ async def open_services(
             settings, queues, name="api", deadline=min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
         ) as queue,
         aclosing(Records(records, settings)) as opened,
-        aclosing(QueueFacts(pipelines, queue, store, registry)) as facts,
+        aclosing(QueueFacts(pipelines, queue, store, registry, control)) as facts,
         AsyncExitStack() as exits,
     ):
         submitter = Submitter(store, queue, settings.keyring, pipelines)
@@ -124,6 +127,7 @@ async def open_services(
             operations,
             carrier,
             sessions,
+            control,
         )
         duties = [
             republish_duty(submitter),

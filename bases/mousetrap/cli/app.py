@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from mousetrap.cli import contracts, dead, keys, new, operations, outbox, pipelines, remove
+from mousetrap.cli import contracts, dead, keys, new, operations, outbox, pipelines, queues, remove, workers
 from mousetrap.cli.audit import audit
 from mousetrap.cli.dead_test import write_test
 from mousetrap.cli.debug import debug
@@ -12,12 +12,11 @@ from mousetrap.cli.doctor import doctor
 from mousetrap.cli.jobs import jobs
 from mousetrap.cli.logs import logs
 from mousetrap.cli.migrate import migrate
-from mousetrap.cli.queues import queues
 from mousetrap.cli.run_options import SelectingRuns
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
 from mousetrap.cli.stack import demo, up
 from mousetrap.cli.version import print_version
-from mousetrap.cli.workers import worker, workers
+from mousetrap.cli.workers import worker
 
 app = typer.Typer(
     help="Plain Python functions as pipeline workers, chained over durable queues.",
@@ -49,13 +48,13 @@ for command in (
     rerun,
     debug,
     worker,
-    workers,
-    queues,
     audit,
     migrate,
     doctor,
 ):
     app.command(cls=SelectingRuns if command in (runs, cancel, rerun) else None)(command)
+app.add_typer(workers.app, name="workers")
+app.add_typer(queues.app, name="queues")
 app.add_typer(pipelines.app, name="pipelines")
 dead.app.command("test")(write_test)
 app.add_typer(dead.app, name="dead")

@@ -1,13 +1,18 @@
-"""The commands for workers: worker, workers."""
+"""The commands for workers: worker, and workers with drain, resume and stop."""
 
 import os
 from typing import Annotated
 
 import typer
 
+from mousetrap.cli.operations import Why
 from mousetrap.cli.options import AsJson
 from mousetrap.cli.session import environment, open_api, read_settings
 from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, WorkerFlags
+
+app = typer.Typer(help="List the workers: who is alive, what they serve and run; drain and stop them.")
+
+Name = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's name.")]
 
 
 def worker(
@@ -56,7 +61,14 @@ def worker(
     raise typer.Exit(code)
 
 
-def workers(as_json: AsJson = False) -> None:
+@app.callback(invoke_without_command=True)
+def _default(context: typer.Context, as_json: AsJson = False) -> None:
+    if context.invoked_subcommand is None:
+        list_workers(as_json=as_json)
+
+
+@app.command("list")
+def list_workers(as_json: AsJson = False) -> None:
     """List the workers: who is alive, what they serve and run."""
     from mousetrap.cli.output import print_reply
     from mousetrap.cli.tables.workers import workers_table
@@ -64,3 +76,33 @@ def workers(as_json: AsJson = False) -> None:
     with open_api(quiet=as_json) as api:
         reply = api.workers()
     print_reply(reply, as_json, workers_table)
+
+
+@app.command()
+def drain(name: Name, why: Why = "", as_json: AsJson = False) -> None:
+    """Have a worker finish what runs and take nothing new. It stays, and can be resumed."""
+    from mousetrap.cli.output import print_reply
+
+    with open_api(quiet=as_json, why=why) as api:
+        reply = api.drain_worker(name)
+    print_reply(reply, as_json, lambda _: f"{name} drains; it takes jobs again after `workers resume`")
+
+
+@app.command()
+def stop(name: Name, why: Why = "", as_json: AsJson = False) -> None:
+    """Have a worker drain and end; what has not ended in its grace goes to another worker."""
+    from mousetrap.cli.output import print_reply
+
+    with open_api(quiet=as_json, why=why) as api:
+        reply = api.stop_worker(name)
+    print_reply(reply, as_json, lambda _: f"{name} stops")
+
+
+@app.command()
+def resume(name: Name, why: Why = "", as_json: AsJson = False) -> None:
+    """Have a worker that drains take jobs again."""
+    from mousetrap.cli.output import print_reply
+
+    with open_api(quiet=as_json, why=why) as api:
+        reply = api.resume_worker(name)
+    print_reply(reply, as_json, lambda _: f"{name} serves again")

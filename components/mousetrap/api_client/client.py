@@ -33,12 +33,14 @@ from mousetrap.shapes import (
     Pipeline,
     Progress,
     Queue,
+    QueuePause,
     Redriven,
     Run,
     RunPage,
     Stage,
     Waiting,
     Worker,
+    WorkerAsked,
 )
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -168,6 +170,26 @@ class Api:
     def workers(self) -> Reply[tuple[Worker, ...]]:
         """All workers, with what they run."""
         return Reply(self._request("GET", "/workers"), tuple[Worker, ...])
+
+    def pause_queue(self, name: str) -> Reply[QueuePause]:
+        """Pauses a queue."""
+        return Reply(self._request("POST", f"/queues/{_segment(name)}/pause"), QueuePause)
+
+    def resume_queue(self, name: str) -> Reply[QueuePause]:
+        """Ends a queue's pause."""
+        return Reply(self._request("POST", f"/queues/{_segment(name)}/resume"), QueuePause)
+
+    def drain_worker(self, name: str) -> Reply[WorkerAsked]:
+        """Has a worker finish what runs and take nothing new."""
+        return Reply(self._request("POST", f"/workers/{_segment(name)}/drain"), WorkerAsked)
+
+    def stop_worker(self, name: str) -> Reply[WorkerAsked]:
+        """Has a worker drain and end."""
+        return Reply(self._request("POST", f"/workers/{_segment(name)}/stop"), WorkerAsked)
+
+    def resume_worker(self, name: str) -> Reply[WorkerAsked]:
+        """Has a worker that drains take jobs again."""
+        return Reply(self._request("POST", f"/workers/{_segment(name)}/resume"), WorkerAsked)
 
     def audit(
         self, act: str | None = None, who: str | None = None, *, limit: int = 20, after: str | None = None

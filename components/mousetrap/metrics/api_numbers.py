@@ -61,6 +61,10 @@ class ApiNumbers:
             (names.QUEUE_WORKERS, "workers"),
         ):
             yield _of_queues(name, facts, value)
+        yield numbers(
+            names.QUEUE_PAUSED,
+            {(it.name,): int(it.paused is not None) for it in facts.queues if not it.missing},
+        )
         yield numbers(names.RUNS_OPEN, {(pipeline,): count for pipeline, count in facts.runs.items()})
         yield numbers(names.WORKERS, _by_state(facts.workers))
         yield numbers(names.HTTP_REQUESTS, dict(self._answers))

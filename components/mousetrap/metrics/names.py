@@ -71,6 +71,7 @@ QUEUE_CONSUMERS = Name("mousetrap_queue_consumers", "gauge", "Consumers that the
 QUEUE_WORKERS = Name(
     "mousetrap_queue_workers", "gauge", "Workers that serve it, by their heartbeats.", ("queue",)
 )
+QUEUE_PAUSED = Name("mousetrap_queue_paused", "gauge", "Whether it is paused: 1 or 0.", ("queue",))
 RUNS_OPEN = Name("mousetrap_runs_open", "gauge", "Runs that have not ended.", ("pipeline",))
 WORKERS = Name("mousetrap_workers", "gauge", "Workers, by their heartbeats.", ("state",))
 HTTP_REQUESTS = Name(
@@ -107,6 +108,7 @@ API = (
     QUEUE_DELAYED,
     QUEUE_CONSUMERS,
     QUEUE_WORKERS,
+    QUEUE_PAUSED,
     RUNS_OPEN,
     WORKERS,
     HTTP_REQUESTS,

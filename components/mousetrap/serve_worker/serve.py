@@ -8,13 +8,14 @@ import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import uvloop
 
+from mousetrap.control import Control
 from mousetrap.handlers import Binding, run_through
-from mousetrap.jobs import Queue
+from mousetrap.jobs import MousetrapError, Queue
 from mousetrap.payloads import PayloadOptions
 from mousetrap.pipeline import ManifestBroken, Pipeline, write_manifests
 from mousetrap.run_logs import kept_lines
@@ -23,6 +24,7 @@ from mousetrap.serve_worker.counted import Counted
 from mousetrap.serve_worker.counts_report import CountsReport
 from mousetrap.serve_worker.heartbeat import Heartbeat, turn_forever
 from mousetrap.serve_worker.locks import check_locks
+from mousetrap.serve_worker.orders import OrdersFollower
 from mousetrap.serve_worker.shared_queues import check_shared_queues
 from mousetrap.serve_worker.stop_signals import LEAVING_S, StopSignals, close_loop
 from mousetrap.serve_worker.vitals import Vitals
@@ -32,7 +34,7 @@ from mousetrap.shapes import Beat
 from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks
 from mousetrap.signing import Keyring
 from mousetrap.telemetry import Observer, log_to_stderr, printable, version_of_program
-from mousetrap.worker import Stop, WorkerOptions, WorkerStats, run_worker
+from mousetrap.worker import Pauses, Stop, WorkerOptions, WorkerStats, run_worker
 from mousetrap.worker_flags import NO_FLAGS, WorkerFlags
 from mousetrap.worker_registry import NOTHING, Published, open_registry
 
@@ -157,17 +159,27 @@ async def _serve(
             )
         )
         await opened.enter_async_context(kept_lines(settings))
-        heartbeat = Heartbeat(
-            _first_beat(options, bindings), vitals, queue, registry, settings.health_line_seconds
-        )
+        first = _first_beat(options, bindings)
+        heartbeat = Heartbeat(first, vitals, queue, registry, settings.health_line_seconds)
         heartbeat.send_along(CountsReport(vitals.stats, registry, store).send)
         opened.push_async_callback(heartbeat.leave)
         await heartbeat.begin()
         await opened.enter_async_context(_in_background(heartbeat.beat_forever()))
-        finished = await run_worker(queue, store, bindings, options, stopping.stop, vitals.stats)
+        pauses = Pauses(known=False)
+        control = Control(registry.client, registry.place, settings.keyring)
+        orders = OrdersFollower(control, options.name, first.queues, pauses, stopping.stop)
+        opened.push_async_callback(_forget, control, options.name)
+        await opened.enter_async_context(_in_background(orders.follow()))
+        finished = await run_worker(queue, store, bindings, options, stopping.stop, vitals.stats, pauses)
     if watchdog.gave_up:
         return ExitCode.WATCHDOG_ENDED
     return ExitCode.FINISHED if finished else ExitCode.HANDED_BACK
+
+
+async def _forget(control: Control, name: str) -> None:
+    """Takes what the worker was asked out of the store; of a worker that is killed, the next request does."""
+    with suppress(MousetrapError):
+        await control.forget(name)
 
 
 @asynccontextmanager

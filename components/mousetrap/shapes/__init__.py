@@ -2,6 +2,7 @@
 
 from mousetrap.shapes.about import About, SettingShown, StoreUsed, Used
 from mousetrap.shapes.audit import AuditEntry, AuditPage
+from mousetrap.shapes.control import Pause, QueuePause, WorkerAsked, WorkerRequest
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.failure import Failure, FailureLine
 from mousetrap.shapes.job import Attempt, Fan, JobLine, JobPage, JobState
@@ -81,11 +82,13 @@ __all__ = [
     "OperationKind",
     "OperationPage",
     "OperationState",
+    "Pause",
     "Pipeline",
     "Progress",
     "PutAside",
     "Queue",
     "QueueMinutes",
+    "QueuePause",
     "ReadyAt",
     "Reason",
     "Redriven",
@@ -104,5 +107,7 @@ __all__ = [
     "Waiting",
     "WaitsFor",
     "Worker",
+    "WorkerAsked",
+    "WorkerRequest",
     "WorkerState",
 ]

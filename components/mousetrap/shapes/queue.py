@@ -1,9 +1,10 @@
 """Queues, and all of them together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
+from mousetrap.shapes.control import Pause
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.minutes import Minute
 
@@ -58,6 +59,9 @@ class Queue:
             "was seen of it then."
         ),
     ]
+    paused: Annotated[
+        Pause | None, Doc("Who paused it, when and why; null where workers take jobs from it.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,3 +91,4 @@ class Cluster:
     unserved: Annotated[
         tuple[str, ...], Doc("The stages that no worker serves: pipeline and stage.", (["papers.sum"],))
     ]
+    paused: Annotated[Mapping[str, Pause], Doc("The queues that are paused.")] = field(default_factory=dict)

@@ -26,6 +26,8 @@ class WaitsFor(StrEnum):
     DUE = "due"
     #: A lock that another job holds.
     LOCK = "lock"
+    #: Its queue to be resumed: an operator paused it.
+    PAUSED = "paused"
     #: A worker for its queue: there is none.
     WORKER = "worker"
     #: A free slot of the workers, which are all busy.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from mousetrap.shapes.control import WorkerRequest
 from mousetrap.shapes.doc import Doc
 
 #: Seconds between two beats of a worker.
@@ -45,6 +46,9 @@ class Beat:
     running_by_stage: Annotated[
         Mapping[str, int], Doc("How many run, by pipeline and stage.", ({"earthquakes.fetch": 3},))
     ] = field(default_factory=dict)
+    paused: Annotated[
+        tuple[str, ...], Doc("The queues that it takes nothing from, as they are paused or it drains.")
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +59,4 @@ class Worker(Beat):
     started_ms: int
     seen_ms: int
     silent: Annotated[float, Doc("Seconds since its last beat; one comes every five.")]
+    asked: Annotated[WorkerRequest | None, Doc("What it is asked to do, by whom and why.")] = None

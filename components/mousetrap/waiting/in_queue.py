@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mousetrap.shapes import Queue, Reason, WaitsFor, Worker
+from mousetrap.shapes import Pause, Queue, Reason, WaitsFor, Worker
 from mousetrap.waiting.facts import Facts, PlaceAt
 from mousetrap.waiting.words import ago, reason, span
 
@@ -22,9 +22,12 @@ def in_queue(facts: Facts, place: PlaceAt, *, alone: bool) -> Iterator[Reason]:
         return
     serving = [it for it in facts.workers if it.state in _SERVING and place.queue_name in it.queues]
     consumers = place.queue.consumers if place.queue else 0
+    pause = place.queue.paused if place.queue else None
+    if pause is not None:
+        yield _paused(facts, place, pause)
     if not serving and not consumers:
         yield _no_worker(facts, place)
-    elif alone and place.queue is not None:
+    elif pause is None and alone and place.queue is not None:
         yield _taken_soon(facts, place, place.queue, serving)
 
 
@@ -32,6 +35,19 @@ def _unknown(facts: Facts, place: PlaceAt) -> Reason:
     text = f"No pipeline {facts.pipeline} with a stage {place.job.stage} is known here, and so not its queue: no worker with it is up."
     evidence = {"pipeline": facts.pipeline, "stage": place.job.stage}
     return reason(WaitsFor.WORKER, text, facts, _since_ms(facts, place), evidence, "mousetrap workers")
+
+
+def _paused(facts: Facts, place: PlaceAt, pause: Pause) -> Reason:
+    because = f": {pause.why}" if pause.why else ""
+    text = f"{pause.who} paused {place.queue_name} {ago(facts, pause.since_ms)} ago{because}."
+    evidence = {
+        **_numbers(place),
+        "who": pause.who,
+        "since_ms": pause.since_ms,
+        "why": pause.why,
+    }
+    advice = f"mousetrap queues resume {place.queue_name}"
+    return reason(WaitsFor.PAUSED, text, facts, pause.since_ms, evidence, advice)
 
 
 def _no_worker(facts: Facts, place: PlaceAt) -> Reason:

@@ -40,6 +40,7 @@ _ORDER = (
     WaitsFor.OUTAGE,
     WaitsFor.DUE,
     WaitsFor.LOCK,
+    WaitsFor.PAUSED,
     WaitsFor.WORKER,
     WaitsFor.TAKEOVER,
     WaitsFor.SLOT,

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mousetrap.cli.tables.style import about, table_of
-from mousetrap.shapes import Queue
+from mousetrap.shapes import Pause, Queue
 
 
 def queues_table(queues: Sequence[Queue]) -> RenderableType:
@@ -14,7 +14,7 @@ def queues_table(queues: Sequence[Queue]) -> RenderableType:
     table = table_of("queue", "ready", "running", "later", "dead", "waits", "in/min", "out/min")
     for queue in queues:
         table.add_row(
-            queue.name,
+            _name(queue),
             Text("missing", "bold red") if queue.missing else str(queue.ready),
             f"{queue.running} of {queue.slots}",
             str(queue.delayed),
@@ -26,10 +26,20 @@ def queues_table(queues: Sequence[Queue]) -> RenderableType:
     if not queues:
         return "no queues: no pipeline is known here. Start a worker with `mousetrap worker TARGET`"
     alone = [queue for queue in queues if not queue.workers and queue.ready]
-    lines = [
+    lines = [_paused(queue.name, queue.paused) for queue in queues if queue.paused is not None]
+    lines += [
         Text.assemble((f"{queue.name} has no worker", "bold red"), f": {queue.ready} wait") for queue in alone
     ]
     return Group(table, Text(), *lines) if lines else table
+
+
+def _name(queue: Queue) -> Text:
+    return Text(queue.name, "bold yellow" if queue.paused else "")
+
+
+def _paused(name: str, pause: Pause) -> Text:
+    because = f": {pause.why}" if pause.why else ""
+    return Text.assemble((f"{name} is paused", "bold yellow"), f" by {pause.who}{because}")
 
 
 def _rate(number: float | None) -> str:

@@ -27,6 +27,15 @@ def workers_table(workers: Sequence[Worker]) -> RenderableType:
             jobs.add_row(job.run_id, job.stage, str(job.attempt), spent, Text(worker.name, "dim"))
     if not table.row_count:
         return "no workers: start one with `mousetrap worker TARGET`"
+    asked = [
+        Text(
+            f"{it.name} is asked to {it.asked.act} by {it.asked.who}"
+            + (f": {it.asked.why}" if it.asked.why else "")
+        )
+        for it in workers
+        if it.asked is not None
+    ]
     more = sum(worker.running for worker in workers if worker.state != "stale") - jobs.row_count
     rest = (Text(f"and {more} more: mousetrap workers --json", "dim"),) if more > 0 else ()
-    return Group(table, Text(), jobs, *rest) if jobs.row_count else table
+    notes = (Text(), *asked) if asked else ()
+    return Group(table, *((Text(), jobs, *rest) if jobs.row_count else ()), *notes)

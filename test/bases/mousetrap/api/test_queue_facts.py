@@ -23,7 +23,7 @@ class Facts(QueueFacts):
 
     def __init__(self, failing: int = 0) -> None:
         nothing: Any = {}
-        super().__init__(nothing, cast(Any, None), cast(Any, None), cast(Any, Registry()))
+        super().__init__(nothing, cast(Any, None), cast(Any, None), cast(Any, Registry()), cast(Any, None))
         self.looks: list[Sequence[str]] = []
         self.pause: Callable[[], Coroutine[Any, Any, Any]] = partial(asyncio.sleep, 0)
         self._failing = failing

@@ -48,6 +48,7 @@ def test_a_queue_reports_how_many_jobs_wait_and_how_long_the_oldest_has(
         "oldest_seconds": 0.0,
         "out_per_minute": 0.0,
         "in_per_minute": None,
+        "paused": None,
     }
 
     api.post(RUNS, json={}).raise_for_status()

@@ -45,6 +45,8 @@ def test_workers_are_listed_with_what_they_serve_and_run(api: httpx.Client, stor
         "running": 1,
         "doing": [{"run_id": "r1", "stage": "fetch", "attempt": 2, "seconds": 1.5}],
         "running_by_stage": {},
+        "paused": [],
+        "asked": None,
     }
 
 

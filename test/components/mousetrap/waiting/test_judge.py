@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mousetrap.shapes import FailureLine, Fan, PutAside, Queue, RunState, Waiting, Worker, WorkerState
+from mousetrap.shapes import FailureLine, Fan, Pause, PutAside, Queue, RunState, Waiting, Worker, WorkerState
 from mousetrap.waiting import Facts, JobAt, LockAt, PlaceAt, judge
 
 NOW_MS = 1_765_432_100_000
@@ -70,6 +70,16 @@ CASES = {
         facts(queue=a_queue(ready=0), workers=(a_worker(running=2),)),
         "slot",
         "All 2 slots of the workers of fetches are busy, and a worker holds it until one is free.",
+    ),
+    "paused": (
+        facts(queue=a_queue(paused=Pause(who="anna", since_ms=NOW_MS - 180_000, why="the feed lies"))),
+        "paused",
+        "anna paused fetches 3 min ago: the feed lies.",
+    ),
+    "paused without a reason, and no worker serves it": (
+        facts(queue=a_queue(paused=Pause(who="anna", since_ms=NOW_MS - 5_000), consumers=0), workers=()),
+        "paused",
+        "anna paused fetches 5.0 s ago.",
     ),
     "no worker": (
         facts(queue=a_queue(consumers=0), workers=()),
