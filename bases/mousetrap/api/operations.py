@@ -13,10 +13,10 @@ from mousetrap.api.filters import Begun, CancelRuns, RerunRuns
 from mousetrap.api.known import RUN_ID
 from mousetrap.api.problems import ABSENT, NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
-from mousetrap.api.services import Services, WithOperations, WithServices
+from mousetrap.api.services import Services, WithOperations, WithServices, WithStore
 from mousetrap.api.start import PRINTABLE, new_id
 from mousetrap.operations import Operations, Plan
-from mousetrap.shapes import Operation, OperationKind, OperationPage, OperationState
+from mousetrap.shapes import Operation, OperationKind, OperationPage, OperationState, RunPage
 from mousetrap.submit_run import run_id_of_key
 
 _PLACE = r"^[0-9]{13}:[A-Za-z0-9_-]{1,64}$"
@@ -106,6 +106,20 @@ async def show_operation(
 ) -> Operation:
     """An operation: what it is to do, by whom and why, and how far it is."""
     return await _known(operation_id, operations)
+
+
+@router.get(
+    "/operations/{operation_id}/runs",
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_OPERATION, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
+)
+async def list_operation_runs(
+    operation_id: Annotated[str, Path(pattern=RUN_ID)], operations: WithOperations, store: WithStore
+) -> RunPage:
+    """The first hundred runs that an operation acted on, as they are now; of a re-run the new ones. There is no next page."""
+    await _known(operation_id, operations)
+    found = await store.lines(await operations.runs(operation_id))
+    return RunPage(runs=tuple(run for run in found if run is not None), next=None)
 
 
 @router.post(

@@ -103,6 +103,17 @@ async def show_run(
 
 
 @router.get(
+    "/runs/{run_id}/reruns",
+    tags=["runs"],
+    dependencies=[may_read],
+    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_RUN, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
+)
+async def list_reruns(run: KnownRun, store: WithStore) -> shapes.RunPage:
+    """The runs that repeat a run, newest first; of very many, two hundred. There is no next page."""
+    return shapes.RunPage(runs=tuple(await store.reruns(run.id)), next=None)
+
+
+@router.get(
     "/workers", tags=["workers"], dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.STORE_AWAY)
 )
 async def list_workers(services: WithServices) -> tuple[shapes.Worker, ...]:

@@ -72,13 +72,14 @@ class _Dashboard:
             *self._sign_in.routes(),
             Route("/theme", self._set_theme, methods=["POST"]),
             *(Route(f"/live{each.path}", self._stream(each)) for each in ROUTES if each.show),
+            # Before the pages: /runs/export is no run.
+            *(Route(each.path, self._file(each.file)) for each in ROUTES if each.file),
             *(Route(each.path, self._page(each, each.show)) for each in ROUTES if each.show),
             *(
                 Route(each.path, self._action(each, each.act), methods=["POST"])
                 for each in ROUTES
                 if each.act
             ),
-            *(Route(each.path, self._file(each.file)) for each in ROUTES if each.file),
         ]
         self._app = Starlette(
             routes=routes,

@@ -9,6 +9,8 @@ from mousetrap.dashboard.view import Query
 _NAMES = ("queue", "stage", "reason", "error", "text", "run")
 #: The choices of how far back to look.
 SINCE_S: Mapping[str, int] = {"1h": 3_600, "24h": 86_400, "7d": 604_800}
+#: All of them, by name.
+CONDITIONS = (*_NAMES, "after_ms", "before_ms")
 _MINUTE_MS = 60_000
 #: A moment has at most so many digits, as in the API's own limit.
 _DIGITS = 13

@@ -49,6 +49,7 @@ class Counts:
             tried.again.append(msgspec.structs.replace(target, tries=target.tries + 1))
         elif fate.kind == "done":
             tried.done += 1
+            tried.runs += [fate.run_id] if fate.run_id else []
         elif fate.kind == "stale":
             tried.stale += 1
         else:

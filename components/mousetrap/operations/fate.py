@@ -19,6 +19,8 @@ class Fate(NamedTuple):
     why: str = ""
     #: Whether the targets after it come in another step.
     ends: bool = False
+    #: The run that one that is done acted on; of a re-run the new one.
+    run_id: str = ""
 
 
 class Finding(NamedTuple):

@@ -6,7 +6,7 @@
 --   after               where the finding of targets goes on; empty once all are found
 --   cursor              how many targets were taken off the list
 --   begun               the targets before this number may have been tried
---   matched, unseen, done, stale, failed, failures (JSON), waits, updated_ms, ended_ms
+--   matched, unseen, done, stale, failed, failures (JSON), runs (JSON), waits, updated_ms, ended_ms
 
 local function end_with(keys, state, now)
   redis.call('HSET', keys[1], 'state', state, 'ended_ms', now, 'updated_ms', now, 'waits', '')
@@ -20,6 +20,17 @@ local function push(keys, targets, first)
     redis.call('RPUSH', keys[2], unpack(targets, i, math.min(i + 999, #targets)))
   end
   redis.call('PEXPIRE', keys[2], redis.call('PTTL', keys[1]))
+end
+
+-- Keeps the first hundred runs that were acted on: of one run each has some letters, so that it may come more than once.
+local function add_runs(keys, more)
+  local all = cjson.decode(redis.call('HGET', keys[1], 'runs') or '[]')
+  local known, first = {}, #all
+  for _, run in ipairs(all) do known[run] = true end
+  for _, run in ipairs(more) do
+    if #all < 100 and not known[run] then all[#all + 1], known[run] = run, true end
+  end
+  if #all > first then redis.call('HSET', keys[1], 'runs', cjson.encode(all)) end
 end
 
 -- Arguments: facts, signature, milliseconds to keep, now, after, unseen, targets. Gives 1, or 0 where it was there before.
@@ -65,7 +76,7 @@ local function found(keys, args)
 end
 
 -- Targets that were tried, counted once: only if no other carrier has gone past them. Arguments: the cursor, how many, done, stale,
--- failed, failures, now, milliseconds of the lease, targets to try again later. Gives the state, or `moved`.
+-- failed, failures, now, milliseconds of the lease, runs that were acted on, targets to try again later. Gives the state, or `moved`.
 local function advance(keys, args)
   local state, cursor, failed = unpack(redis.call('HMGET', keys[1], 'state', 'cursor', 'failed'))
   if not state or cursor ~= args[1] then return 'moved' end
@@ -78,11 +89,12 @@ local function advance(keys, args)
     for i = 1, math.min(#more, 10 - #all) do all[#all + 1] = more[i] end
     redis.call('HSET', keys[1], 'failures', cjson.encode(all))
   end
+  add_runs(keys, cjson.decode(args[9]))
   redis.call('HSET', keys[1], 'updated_ms', args[7], 'waits', '')
   if state ~= 'running' then return state end
   redis.call('LTRIM', keys[2], args[2], -1)
   redis.call('PEXPIRE', keys[3], args[8])
-  push(keys, args, 9)
+  push(keys, args, 10)
   if redis.call('EXISTS', keys[2]) == 0 then return end_with(keys, 'done', args[7]) end
   return state
 end

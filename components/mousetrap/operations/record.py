@@ -63,6 +63,8 @@ class Tried(msgspec.Struct):
     stale: int = 0
     failed: int = 0
     failures: list[OperationFailure] = msgspec.field(default_factory=list)
+    #: The runs of those that are done; of a re-run the new ones.
+    runs: list[str] = msgspec.field(default_factory=list)
     #: Those to be tried again later.
     again: list[Target] = msgspec.field(default_factory=list)
 

@@ -51,11 +51,11 @@ class RedriveLetters:
             return Fate("again", _BUSY)
         if result == "stale" and repeated:
             # Its carrier ended between the publish and the end of the letter.
-            return Fate("done")
+            return Fate("done", run_id=target.run_id)
         if result != "gone":
-            return Fate("done" if result == "done" else "stale")
+            return Fate("done", run_id=target.run_id) if result == "done" else Fate("stale")
         if target.run_id and await self._store.generation(target.run_id, target.id) > target.generation:
-            return Fate("done")
+            return Fate("done", run_id=target.run_id)
         return Fate("again", _GONE)
 
 

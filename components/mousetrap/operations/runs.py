@@ -64,7 +64,8 @@ class CancelRuns(_OnRuns):
 
     async def act_on(self, operation_id: str, plan: Plan, run_id: str) -> Fate:
         """Done, or stale where the run had ended or is forgotten."""
-        return Fate("done" if await self._store.cancel(run_id) == RunState.CANCELLED else "stale")
+        is_cancelled = await self._store.cancel(run_id) == RunState.CANCELLED
+        return Fate("done", run_id=run_id) if is_cancelled else Fate("stale")
 
 
 class RerunRuns(_OnRuns):
@@ -91,4 +92,4 @@ class RerunRuns(_OnRuns):
             self._intake.check(pipeline, 0)
         new_id = run_id_of_key(_OWNER, run_id, operation_id)
         await self._submitter.rerun(run, run_id=new_id, begin=plan.begin)
-        return Fate("done")
+        return Fate("done", run_id=new_id)

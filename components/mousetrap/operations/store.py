@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, cast
 
 import msgspec
@@ -99,6 +99,14 @@ class Operations:
             row = await self._client.call("HGETALL", _keys(operation_id)[0])
         return read_operation(operation_id, _by_name(row))
 
+    async def runs(self, operation_id: str) -> tuple[str, ...]:
+        """The first hundred runs that the operation acted on; of a re-run the new ones."""
+        with reaching(self._place):
+            found = await self._client.call("HGET", _keys(operation_id)[0], "runs")
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return msgspec.json.decode(found or b"[]", type=tuple[str, ...])
+        return ()  # anything can be in the store
+
     async def page(self, *, limit: int, after: str | None = None, state: str | None = None) -> OperationPage:
         """Operations from before the one that `after` names, newest first."""
         bounds = (f"({after}" if after else "(:", "[0", "BYLEX", "REV")
@@ -166,7 +174,7 @@ class Operations:
             reply = await self._call(
                 "_advance",
                 operation_id,
-                *(*counts, failures, now_ms, int(LEASE_S * 1000)),
+                *(*counts, failures, now_ms, int(LEASE_S * 1000), msgspec.json.encode(tried.runs)),
                 *map(msgspec.json.encode, tried.again),
             )
         return str(reply.decode())

@@ -18,12 +18,15 @@ from mousetrap.run_store.packed.chain import Routes
 from mousetrap.run_store.packed.heads import run_head
 from mousetrap.run_store.packed.latest import find_latest
 from mousetrap.run_store.packed.snapshot import take_snapshot
+from mousetrap.run_store.repaired import reruns_of
 from mousetrap.run_store.run_filter import EVERY_RUN, RunFilter
 from mousetrap.shapes import Event, Progress, Reference, RunPage, RunState
 from mousetrap.store_client import ReplyError, StoreClient, unreachable
 
 #: Reads at a time: their replies can be large, and share connections with claims and decisions.
 _READS = 16
+#: Runs that repeat one, in one answer.
+_RERUNS = 200
 #: A watcher of a run whose children are under way looks again after so long: their decisions notify of nothing, for each of ten
 #: thousand would pay for that.
 _LOOK_AGAIN_S = 1.0
@@ -108,6 +111,13 @@ class RunReader:
         """The runs as a list shows them, each without its timeline, input and result; None for an unknown or forgotten one."""
         async with self._reaching():
             return await Lists(self._client, self._routes, self._retention).lines(run_ids)
+
+    async def reruns(self, run_id: str) -> list[StoredRun]:
+        """The runs that repeat this one, as a list shows them, newest first; of very many, some two hundred."""
+        async with self._reaching():
+            found = await reruns_of(self._client, run_id, _RERUNS)
+        lines = await self.lines(found)
+        return sorted((it for it in lines if it is not None), key=lambda it: -it.accepted_ms)
 
     async def count_open(self) -> dict[str, int]:
         """How many runs of each pipeline may be open, accepted in the last week: a few more than are, for a second."""

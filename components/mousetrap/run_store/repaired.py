@@ -27,6 +27,12 @@ async def repaired(client: StoreClient, run_ids: Sequence[str]) -> set[str]:
     return {run_id for run_id in run_ids if _reaches(run_id, reruns, completed)}
 
 
+async def reruns_of(client: StoreClient, run_id: str, most: int) -> list[str]:
+    """The ids of runs that repeat this one, at most so many, in no order."""
+    (found,) = await client.pipeline([("SRANDMEMBER", reruns_key(run_id), most)])
+    return _ids(found)
+
+
 def _reaches(run_id: str, reruns: dict[str, list[str]], completed: set[str]) -> bool:
     """Whether one of the runs that repeat it, directly or not, completed."""
     seen, waiting = {run_id}, [run_id]

@@ -10,7 +10,7 @@ from mousetrap.dashboard.pages.run_pictures import Pictures, run_pictures
 from mousetrap.dashboard.pages.run_tabs import Run, Tab, read_tab
 from mousetrap.dashboard.reasons import Explained, explained
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
-from mousetrap.shapes import JobLine, JobPage, Pipeline, RunState, Waiting
+from mousetrap.shapes import JobLine, JobPage, Pipeline, RunLine, RunPage, RunState, Waiting
 
 TABS = ("timeline", "input", "result", "jobs", "logs", "lineage")
 #: Dead letters that the head of a failed run names; the tab of its jobs has all.
@@ -36,6 +36,9 @@ class Shown:
     why: Why | None
     #: Jobs that were given up, with where their dead letters are.
     letters: tuple[JobLine, ...]
+    #: The newest run that repeats it, and how many do.
+    newest_repeat: RunLine | None
+    repeats: int
     #: Whether something of it can still begin.
     goes_on: bool
     tab: str
@@ -64,11 +67,14 @@ async def show(view: View, facts: Facts) -> Page:
     pipeline = await _pipeline(run, facts)
     tab = view.query.one("tab") if view.query.one("tab") in TABS else TABS[0]
     goes_on = _goes_on(run)
+    repeats = (await facts.get(f"{path}/reruns", RunPage)).runs if run.state.ended else ()
     shown = Shown(
         run=run,
         pipeline=pipeline,
         why=None if run.state.ended else _why(await facts.get(f"{path}/waiting", Waiting)),
         letters=tuple(await _letters(run, pipeline, facts)),
+        newest_repeat=repeats[0] if repeats else None,
+        repeats=len(repeats),
         goes_on=goes_on,
         tab=tab,
         of_tab=await read_tab(tab, run, view, facts),

@@ -13,7 +13,7 @@ from mousetrap.dashboard.facts import Facts, Parameters, Problem, Refused
 from mousetrap.dashboard.json_tree import Tree, json_tree
 from mousetrap.dashboard.view import View
 from mousetrap.dashboard.words import number
-from mousetrap.shapes import Event, JobLine, JobPage, LogLine, LogPage
+from mousetrap.shapes import Event, JobLine, JobPage, LogLine, LogPage, RunLine, RunPage
 
 #: Events of one page, and characters of all its tracebacks: a page stays below 100 kB.
 _EVENTS, _TRACEBACKS = 100, 20_000
@@ -25,6 +25,8 @@ _JOBS = 50
 _SHORT = 160
 #: Runs that a run repeats, one by the other, that are looked at.
 _ANCESTORS = 5
+#: Runs that repeat a run, on its page.
+_REPEATS = 50
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -107,9 +109,12 @@ class Logs:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The runs that a run repeats, nearest first."""
+    """The runs that a run repeats, nearest first, and those that repeat it."""
 
     ancestors: tuple[Run, ...]
+    #: The runs that repeat it, newest first, and how many have no room.
+    repeats: tuple[RunLine, ...]
+    more: int
     #: The run that the last of them repeats, where the store has forgotten it.
     forgotten: str | None
 
@@ -191,6 +196,8 @@ async def _logs(run: Run, view: View, facts: Facts) -> Logs:
 
 async def _lineage(run: Run, facts: Facts) -> Lineage:
     ancestors: list[Run] = []
+    repeats = (await facts.get(f"{_path(run)}/reruns", RunPage)).runs
+    below = (repeats[:_REPEATS], max(0, len(repeats) - _REPEATS))
     wanted = run.rerun_of
     while wanted and len(ancestors) < _ANCESTORS:
         try:
@@ -198,10 +205,10 @@ async def _lineage(run: Run, facts: Facts) -> Lineage:
         except Refused as refused:
             if refused.problem.status != 404:
                 raise
-            return Lineage(tuple(ancestors), wanted)
+            return Lineage(tuple(ancestors), *below, wanted)
         ancestors.append(found)
         wanted = found.rerun_of
-    return Lineage(tuple(ancestors), None)
+    return Lineage(tuple(ancestors), *below, None)
 
 
 def _path(run: Run) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.run_filter import ENDED, NAMES, OPEN, RunFilter, read_filter
-from mousetrap.dashboard.view import Page, PageRoute, Query, View
+from mousetrap.dashboard.view import File, Page, PageRoute, Query, View
 from mousetrap.shapes import RunLine, RunPage, RunState, Worker
 
 _LIMIT = 50
@@ -187,4 +187,10 @@ async def _completions(facts: Facts, runs: Sequence[RunLine]) -> Completions:
     )
 
 
-ROUTES = (PageRoute("/runs", show),)
+def export(view: View) -> File:
+    """What the address selects, as a table or a line of JSON each."""
+    kind = "csv" if view.query.one("format") == "csv" else "ndjson"
+    return File(f"runs.{kind}", "/export/runs", {**read_filter(view.query).given, "format": kind})
+
+
+ROUTES = (PageRoute("/runs", show), PageRoute("/runs/export", file=export))

@@ -69,6 +69,26 @@ def test_runs_are_cancelled_by_filter(api: httpx.Client, worker: Any) -> None:
     assert api.get(f"/runs/{done}").json()["state"] == "completed"
 
 
+def test_an_operation_names_the_runs_that_it_acted_on_as_they_are_now(
+    api: httpx.Client, store_url: str
+) -> None:
+    second = api.post(RUNS).json()["run_id"]
+    bury(store_url, letter_of("again"))
+    redriven = ended(api, api.post("/dead/redrive", json={"all": True}))
+    cancelled = ended(api, api.post("/runs/cancel", json={"id": second}))
+    repeated = ended(api, api.post("/runs/rerun", json={"id": second}))
+
+    def runs(operation: dict[str, Any]) -> list[dict[str, Any]]:
+        return list(api.get(f"/operations/{operation['id']}/runs").json()["runs"])
+
+    assert [(it["id"], it["state"]) for it in runs(redriven)] == [("again", "queued")]
+    assert [(it["id"], it["state"]) for it in runs(cancelled)] == [(second, "cancelled")]
+    assert [it["id"] for it in runs(repeated)] == [
+        it["id"] for it in api.get(f"/runs/{second}/reruns").json()["runs"]
+    ]
+    check(api.get("/operations/unknown/runs"), 404, "unknown-operation")
+
+
 def test_runs_are_repeated_by_filter_once_each(api: httpx.Client, worker: Any) -> None:
     failed = [api.post(RUNS).json()["run_id"] for _ in range(3)]
     for run_id in failed:

@@ -112,6 +112,9 @@ def test_a_re_run_is_a_new_run_on_the_same_input(api: httpx.Client, worker: Any)
     assert (again["rerun_of"], again["state"], again["input"]) == (first, "queued", FEED)
     assert api.get(f"/runs/{first}").json()["state"] == "completed"
     assert api.get(f"/runs/{first}").json()["rerun_of"] is None
+    (line,) = api.get(f"/runs/{first}/reruns").json()["runs"]
+    assert (line["id"], line["state"]) == (again["id"], "queued")
+    assert api.get(f"/runs/{again['id']}/reruns").json() == {"runs": [], "next": None}
 
 
 def test_a_re_run_can_have_another_input(api: httpx.Client) -> None:

@@ -14,6 +14,7 @@ def answered(answers: Answers) -> Answers:
     answers.given |= {
         "GET /operations": (200, {"operations": [operation()], "next": "1765000000000:x"}),
         f"GET {ONE}": (200, operation()),
+        f"GET {ONE}/runs": (200, {"runs": [], "next": None}),
         f"POST {ONE}/stop": (200, operation(state="stopped")),
     }
     return answers
@@ -47,6 +48,37 @@ def test_one_shows_what_who_why_and_how_far(pages: Pages, answered: Answers) -> 
     assert "its run is gone" in text and LETTER in text
     assert f'href="/ui{ONE}/stop"' in text
     assert f'data-stream="/ui/live{ONE}"' in text
+
+
+def line(run_id: str, state: str) -> dict[str, object]:
+    return {
+        "id": run_id,
+        "pipeline": "orders",
+        "state": state,
+        "stage": "price",
+        "accepted_ms": 1,
+        "updated_ms": 2,
+    }
+
+
+def test_one_shows_the_runs_that_it_acted_on_until_they_have_ended(pages: Pages, answered: Answers) -> None:
+    answered.given[f"GET {ONE}"] = (200, operation(state="done", filter={"queue": "prices", "text": "a b"}))
+    runs = [line(f"run{place}", "completed") for place in range(40)] + [line("bad", "failed")]
+    answered.given[f"GET {ONE}/runs"] = (200, {"runs": runs, "next": None})
+    over = pages.get(ONE).text
+    answered.given[f"GET {ONE}/runs"] = (200, {"runs": [line("run1", "running")], "next": None})
+    going = pages.get(ONE).text
+
+    assert over.index('href="/ui/runs/bad"') < over.index('href="/ui/runs/run0"') and "runs/run39" not in over
+    assert "40 <span" in over and "1 <span" in over and "Of the first 41" in over
+    assert 'href="/ui/dead?queue=prices&amp;text=a+b"' in over
+    assert "data-stream" not in over and "data-stream" in going
+
+
+def test_one_of_letters_by_their_ids_leads_to_no_list(pages: Pages, answered: Answers) -> None:
+    answered.given[f"GET {ONE}"] = (200, operation(state="done", filter={"ids": [LETTER]}))
+
+    assert "match now" not in pages.get(ONE).text
 
 
 def test_one_whose_record_has_no_rate_is_shown_without_an_estimate(pages: Pages, answered: Answers) -> None:

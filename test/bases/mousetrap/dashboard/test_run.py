@@ -69,6 +69,7 @@ def run(answers: Answers) -> dict[str, Any]:
     answers.given |= {
         "GET /runs/019b1f0c": (200, run),
         "GET /runs/019b1f0c/waiting": (200, WAITING),
+        "GET /runs/019b1f0c/reruns": (200, {"runs": [], "next": None}),
         "GET /runs/019b1f0c/jobs": (200, {"jobs": [JOB], "next": None}),
         "GET /runs/019b1f0c/logs": (200, {"lines": [LINE], "next": None, "dropped": 0, "missed": 0}),
         "GET /pipelines/papers": (200, PIPELINE),
@@ -197,6 +198,19 @@ def test_a_result_without_some_items_names_their_count(pages: Pages, run: dict[s
     assert "The result holds without" in text and "1 of 10 items</a> of list: 8 were enough." in text
     assert "fan-out begins" in text and "fan-out complete" in text and "fan-in</span>" in text
     assert "<code>10 in all</code>" in text and "<code>9 of 10 done, 1 lost</code>" in text
+
+
+def test_runs_that_repeat_a_run_are_on_its_page(pages: Pages, answers: Answers, run: dict[str, Any]) -> None:
+    line = {"pipeline": "papers", "stage": "read", "accepted_ms": NOW_MS, "updated_ms": NOW_MS}
+    repeats = [{**line, "id": f"again{place}", "state": "completed"} for place in range(60)]
+    answers.given["GET /runs/019b1f0c/reruns"] = (200, {"runs": repeats, "next": None})
+    run["state"] = "failed"
+
+    head, lineage = pages.get("/runs/019b1f0c").text, pages.get("/runs/019b1f0c", tab="lineage").text
+
+    assert "Repeated by" in head and 'href="/ui/runs/again0"' in head and ">60</a>" in head
+    assert 'href="/ui/runs/again49"' in lineage and "runs/again50" not in lineage
+    assert "repeated by 10 older ones too" in lineage
 
 
 def test_tracebacks_are_folded_and_bounded(pages: Pages, run: dict[str, Any]) -> None:

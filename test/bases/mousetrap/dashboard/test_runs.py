@@ -75,6 +75,16 @@ def test_each_filter_is_asked_of_the_api_and_shown_as_a_chip_that_comes_off(
     assert f'<a class="chip on" href="/ui/runs?{kept}" title="Take it off">' in text
 
 
+def test_all_that_match_can_be_kept_as_a_file(pages: Pages, listed: Answers) -> None:
+    assert 'href="/ui/runs/export?state=failed&amp;format=csv"' in pages.get("/runs", state="failed").text
+    listed.given["GET /export/runs"] = (200, "all")
+
+    answer = pages.get("/runs/export", state="failed", format="csv")
+
+    assert answer.headers["content-disposition"] == 'attachment; filename="runs.csv"'
+    assert asked(listed, "GET /export/runs") == [{"state": "failed", "format": "csv"}]
+
+
 def test_a_time_in_a_field_is_utc(pages: Pages, listed: Answers) -> None:
     pages.get("/runs", **{"from": "2026-11-30T07:07:26.158", "to": "2026-11-30T07:07:27"})
 

@@ -27,6 +27,7 @@ from mousetrap.operations import (
     open_operations,
 )
 from mousetrap.operations import store as store_module
+from mousetrap.operations.record import Tried
 from mousetrap.run_store import RunFilter
 from mousetrap.shapes import Operation, RunState
 from mousetrap.signing import Keyring
@@ -188,6 +189,23 @@ async def test_letters_are_redriven_once_each_and_the_operation_ends(
         assert await desk.operations.open_ids() == []
     assert await redriven(bench) == [(f"r{number:02}", 1) for number in range(30)]
     await eventually(lambda: dead_count(bench), 1)
+
+
+async def test_the_runs_that_were_acted_on_are_kept_once_each_and_a_hundred_of_them(
+    bench: Workbench, store_url: str
+) -> None:
+    async with open_operations(store_url, retention=3600, keyring=KEYRING) as operations:
+        await operations.create("o1", plan("redrive"), Finding([Target(str(it)) for it in range(200)]))
+        runs = [f"r{number // 2}" for number in range(250)]
+        assert await operations.runs("o1") == ()
+        await operations.advance("o1", 0, Tried(count=9, done=9, runs=runs[:9]), just_now_ms())
+        await operations.advance("o1", 9, Tried(count=1, stale=1), just_now_ms())
+        await operations.advance("o1", 10, Tried(count=90, done=90, runs=runs[8:]), just_now_ms())
+
+        assert await operations.runs("o1") == tuple(f"r{number}" for number in range(100))
+        assert await operations.runs("unknown") == ()
+        operation = await operations.get("o1")
+        assert operation and (operation.done, operation.stale) == (99, 1)
 
 
 async def test_an_operation_on_nothing_is_done_at_once(bench: Workbench, store_url: str) -> None:
