@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from msgspec import UNSET
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mousetrap.api.access import may_operate, may_read
 from mousetrap.api.audit import WithAudit
@@ -20,12 +20,24 @@ from mousetrap.api.known import KnownQueue
 from mousetrap.api.operations import BEGINNING, OperationKey, begin_operation
 from mousetrap.api.problems import ABSENT, NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
-from mousetrap.api.services import WithDeadLetters, WithServices, WithStore
+from mousetrap.api.services import WithDeadLetters, WithNotes, WithServices, WithStore
 from mousetrap.dead_letters import DeadLetter, DeadLetters, NotEditable, Repaired, Selection, group, line
 from mousetrap.jobs import PayloadUnusable, StoreUnreachable
+from mousetrap.letter_notes import MOST_CHARACTERS, LetterNotes, Noted
 from mousetrap.pipeline import Payload, payload_as_text, shown_payload
 from mousetrap.run_store import RunStore, read_json
-from mousetrap.shapes import Discarded, Letter, LetterGroups, LetterLine, LetterPage, Operation, Redriven, Run
+from mousetrap.shapes import (
+    Discarded,
+    Letter,
+    LetterGroup,
+    LetterGroups,
+    LetterLine,
+    LetterNote,
+    LetterPage,
+    Operation,
+    Redriven,
+    Run,
+)
 
 _AWAY = (Kind.BROKER_AWAY, Kind.UNROUTABLE)
 
@@ -38,6 +50,22 @@ class Edited(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     input: Any = Field(None, description="Instead of the stage's former input.")
+
+
+class Note(BaseModel):
+    """A note, and the group that it is on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: str = Field(min_length=1, max_length=200, description="The queue that gave the letters up.")
+    reason: str = Field(min_length=1, max_length=200)
+    error: str = Field("", max_length=500, description="The whole name of the error's class; empty for none.")
+    text: str = Field(max_length=MOST_CHARACTERS, description="Empty to take the note away.")
+
+    @field_validator("text")
+    @classmethod
+    def _strip(cls, text: str) -> str:
+        return text.strip()
 
 
 @router.get("", dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, *_AWAY))
@@ -56,12 +84,39 @@ async def list_dead(
 
 
 @router.get("/groups", dependencies=[may_read], responses=refusals(*NO_ACCESS, Kind.INVALID_REQUEST, *_AWAY))
-async def group_dead(dead_letters: WithDeadLetters, filter: Annotated[LetterFilter, Query()]) -> LetterGroups:
-    """Dead letters by queue, reason and error, the most frequent first."""
+async def group_dead(
+    dead_letters: WithDeadLetters, notes: WithNotes, filter: Annotated[LetterFilter, Query()]
+) -> LetterGroups:
+    """Dead letters by queue, reason and error, the most frequent first; with the notes on these groups."""
     looked = await dead_letters.look(filter.selection())
-    return LetterGroups(
-        groups=tuple(group(looked.letters, int(time.time() * 1000))), seen=looked.seen, unseen=looked.unseen
-    )
+    groups = group(looked.letters, int(time.time() * 1000))
+    found = await _notes_on(groups, notes)
+    noted = tuple(replace(it, note=note) for it, note in zip(groups, found, strict=True))
+    return LetterGroups(groups=noted, seen=looked.seen, unseen=looked.unseen)
+
+
+@router.put(
+    "/notes",
+    dependencies=[may_operate],
+    status_code=204,
+    openapi_extra=takes(Note),
+    responses=refusals(
+        *NO_ACCESS, Kind.BODY_TOO_SLOW, Kind.BODY_TOO_LARGE, Kind.INVALID_REQUEST, Kind.STORE_AWAY
+    ),
+)
+async def note_dead(
+    notes: WithNotes, note: Annotated[Note, Depends(body_of(Note))], audit: WithAudit
+) -> None:
+    """Writes a note on a group of dead letters, in place of the former one; an empty text takes that away.
+
+    It stays when the letters are gone, so that it is there when the cause comes back. The newest five hundred are kept, for up to
+    90 days after the last one was written.
+    """
+    what = {"queue": note.queue, "reason": note.reason, "error": note.error, "text": note.text}
+    with audit.act("note", **what) as act:
+        written = LetterNote(text=note.text, who=audit.who, at_ms=int(time.time() * 1000))
+        await notes.put(Noted(note.queue, note.reason, note.error), written)
+        act.count = 1
 
 
 @router.get(
@@ -223,6 +278,12 @@ async def _run_of(letter: DeadLetter, store: RunStore) -> Run | None:
     with suppress(StoreUnreachable):
         return await store.get(letter.run_id)
     return None
+
+
+async def _notes_on(groups: Sequence[LetterGroup], notes: LetterNotes) -> Sequence[LetterNote | None]:
+    with suppress(StoreUnreachable):
+        return await notes.of([Noted(it.queue, it.reason, it.error_kind) for it in groups])
+    return [None] * len(groups)
 
 
 async def _with_tags(letters: Sequence[DeadLetter], store: RunStore) -> Sequence[LetterLine]:

@@ -19,6 +19,7 @@ from mousetrap.housekeeping import Duty, discard_duty, intake_duty, republish_du
 from mousetrap.job_queue import open_queue
 from mousetrap.jobs import Queue
 from mousetrap.known_pipelines import KnownPipelines
+from mousetrap.letter_notes import LetterNotes, open_notes
 from mousetrap.operations import (
     CancelRuns,
     Carrier,
@@ -66,6 +67,7 @@ class Services:
     carrier: Carrier
     sessions: Sessions
     control: Control
+    notes: LetterNotes
 
 
 @asynccontextmanager
@@ -87,6 +89,7 @@ async def open_services(
         open_trail(settings.store_url, tls=settings.tls) as trail,
         open_log_reader(settings.store_url, tls=settings.tls) as logs,
         open_sessions(settings.store_url, tls=settings.tls) as sessions,
+        open_notes(settings.store_url, tls=settings.tls) as notes,
         open_operations(
             settings.store_url,
             retention=settings.retention_seconds,
@@ -128,6 +131,7 @@ async def open_services(
             carrier,
             sessions,
             control,
+            notes,
         )
         duties = [
             republish_duty(submitter),
@@ -171,6 +175,10 @@ async def _trail(services: WithServices) -> AuditTrail:
     return services.trail
 
 
+async def _notes(services: WithServices) -> LetterNotes:
+    return services.notes
+
+
 async def _operations(services: WithServices) -> Operations:
     return services.operations
 
@@ -178,6 +186,7 @@ async def _operations(services: WithServices) -> Operations:
 #: For the signatures of routes.
 WithQueueFacts = Annotated[QueueFacts, Depends(_queue_facts)]
 WithOperations = Annotated[Operations, Depends(_operations)]
+WithNotes = Annotated[LetterNotes, Depends(_notes)]
 WithTrail = Annotated[AuditTrail, Depends(_trail)]
 WithStore = Annotated[RunStore, Depends(_store)]
 WithRegistry = Annotated[WorkerRegistry, Depends(_registry)]

@@ -72,6 +72,15 @@ class LetterText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LetterNote:
+    """What someone noted on a group of dead letters."""
+
+    text: Annotated[str, Doc(examples=("ticket 81: the vendor looks into it",))]
+    who: Annotated[str, Doc("The id of the caller's key; `loopback` where there are no keys.", ("ops",))]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LetterGroup:
     """Dead letters of one queue with the same reason and error; the example is the newest of them."""
 
@@ -89,6 +98,7 @@ class LetterGroup:
         tuple[LetterText, ...],
         Doc("The most frequent texts of their errors: ten at most, each of at least two."),
     ] = ()
+    note: Annotated[LetterNote | None, Doc("The last note on the group, while the store is there.")] = None
     example: LetterLine
 
 

@@ -8,7 +8,7 @@ from mousetrap.shapes import AuditEntry, AuditPage
 
 _LIMIT = 50
 #: Acts that the form offers; others can be written in the address.
-ACTS = ("cancel", "discard", "redrive", "rerun", "stop")
+ACTS = ("cancel", "discard", "edit", "note", "redrive", "rerun", "stop")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ from mousetrap.shapes import (
     LetterGroup,
     LetterGroups,
     LetterLine,
+    LetterNote,
     LetterPage,
     Operation,
     OperationPage,
 )
 
 #: Groups of one page, and letters that are listed of one group.
-_GROUPS, _LETTERS = 50, 50
+_GROUPS, _LETTERS = 30, 50
 #: The most letters of one discard, as in the API.
 _MOST_DISCARDED = 1_000
 #: What a redrive begins with: slow enough to look at what becomes of the first ones.
@@ -71,6 +72,17 @@ class Asked:
     fields: Mapping[str, str]
     problem: Problem | None = None
     most: int = _MOST_DISCARDED
+
+
+@dataclass(frozen=True, slots=True)
+class Noting:
+    """The form of a note on a group."""
+
+    filter: Mapping[str, str]
+    text: str
+    #: The one that is there.
+    kept: LetterNote | None
+    problem: Problem | None = None
 
 
 async def show(view: View, facts: Facts) -> Page:
@@ -132,6 +144,33 @@ async def discard(view: View, form: Query, facts: Facts) -> Done | Page:
     return Done(f"/dead?{urlencode(back)}", f"{number(done.discarded)} letters are discarded{left}.")
 
 
+async def ask_note(view: View, facts: Facts) -> Page:
+    """The form with the note on a group."""
+    return await _note_page(view.query, facts)
+
+
+async def note(view: View, form: Query, facts: Facts) -> Done | Page:
+    """Writes the note, or takes it away."""
+    body = {name: form.one(name) for name in ("queue", "reason", "error", "text")}
+    try:
+        await facts.send("PUT", "/dead/notes", body)
+    except Refused as refused:
+        if not refused.problem.where:
+            raise
+        return await _note_page(form, facts, refused.problem)
+    return Done("/dead", "The note is kept." if body["text"] else "The note is taken away.")
+
+
+async def _note_page(query: Query, facts: Facts, problem: Problem | None = None) -> Page:
+    """A text that was refused is shown again."""
+    filter = query.given("queue", "reason", "error")
+    groups = (await facts.get("/dead/groups", LetterGroups, filter)).groups
+    kept = next((it.note for it in groups if it.error_kind == query.one("error")), None)
+    noting = Noting(filter, query.one("text", kept.text if kept else ""), kept, problem)
+    status = problem.status if problem else 200
+    return Page("Note on dead letters", "dead_note.html", noting, status=status, part="dead")
+
+
 async def _ask(act: str, query: Query, view: View, facts: Facts, problem: Problem | None = None) -> Page:
     filter = letter_filter(query, view.now_ms)
     # What dies while someone reads the question is not part of what is asked. A redrive does no harm to it.
@@ -176,5 +215,6 @@ ROUTES = (
     PageRoute("/dead", show),
     PageRoute("/dead/redrive", ask_redrive, redrive),
     PageRoute("/dead/discard", ask_discard, discard),
+    PageRoute("/dead/note", ask_note, note),
     PageRoute("/dead/export", file=export),
 )

@@ -14,6 +14,7 @@ from mousetrap.jobs import Message, decode, encode
 from support.letters import KEYRING, KEYS, QUEUE, UNAVAILABLE, bury, check, job_of, letter_of, redriven, taken
 from support.operations import ended
 from support.ports import closed_port
+from support.waiting import until
 
 Serve = Callable[..., httpx.Client]
 
@@ -58,6 +59,25 @@ def test_a_part_of_the_text_selects_letters_of_a_group(api: httpx.Client, store_
 
     assert (operation["matched"], operation["done"]) == (2, 2)
     assert [it["run_id"] for it in api.get("/dead").json()["letters"]] == ["r1"]
+
+
+def test_a_note_on_a_group_is_shown_with_it_and_is_on_the_trail(api: httpx.Client, store_url: str) -> None:
+    bury(store_url, letter_of("r0"), letter_of("r1", reason="contract"))
+    group = {"queue": QUEUE, "reason": "max-retries", "error": UNAVAILABLE}
+
+    answer = api.put("/dead/notes", json={**group, "text": " Größe: ticket 81 "})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    groups = api.get("/dead/groups").json()["groups"]
+    noted = {it["reason"]: it["note"] for it in groups}
+    assert noted["contract"] is None
+    assert (noted["max-retries"]["text"], noted["max-retries"]["who"]) == ("Größe: ticket 81", "loopback")
+    (entry,) = until(lambda: api.get("/audit?act=note").json()["entries"], "the act is on the trail")
+    assert entry["what"] == {**group, "text": "Größe: ticket 81"}
+
+    api.put("/dead/notes", json={**group, "text": ""})
+    assert [it["note"] for it in api.get("/dead/groups").json()["groups"]] == [None, None]
+    check(api.put("/dead/notes", json={**group, "text": "x" * 1_001}), 422, "invalid-request")
 
 
 def test_without_letters_a_list_is_empty(api: httpx.Client) -> None:

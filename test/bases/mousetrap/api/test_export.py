@@ -1,4 +1,4 @@
-"""Runs are exported over HTTP, as lines of JSON and as a table."""
+"""Exports runs over HTTP, as lines or as a table."""
 
 import csv
 import io

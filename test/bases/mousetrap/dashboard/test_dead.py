@@ -79,6 +79,35 @@ def test_a_group_leads_to_the_texts_of_its_errors(pages: Pages, answered: Answer
     assert 'href="/ui/runs?tag=eu"' in alone
 
 
+def test_a_group_has_its_note_and_a_form_for_it(pages: Pages, answered: Answers) -> None:
+    one, other = groups(letter_line(), letter_line(error_kind=""))["groups"]
+    one["note"] = {"text": "ticket <81>", "who": "anna", "at_ms": 1_765_000_000_000}
+    answered.given |= {
+        "GET /dead/groups": (200, {"groups": [other, one], "seen": 74, "unseen": 0}),
+        "PUT /dead/notes": (200, None),
+    }
+    group = {"queue": "prices", "reason": "max-retries", "error": KIND}
+
+    text, form = pages.get("/dead").text, pages.get("/dead/note", **group).text
+    kept = pages.post("/dead/note", {**group, "text": "it is back"})
+
+    assert "ticket &lt;81&gt;" in text and "anna, " in text
+    assert f'href="/ui/dead/note?queue=prices&amp;reason=max-retries&amp;error={KIND}"' in text
+    assert "ticket &lt;81&gt;</textarea>" in form and "Written by anna" in form
+    assert kept.status_code == 303 and kept.headers["location"] == "/ui/dead"
+    assert sent(answered, "PUT /dead/notes") == {**group, "text": "it is back"}
+
+
+def test_a_note_that_is_refused_is_shown_again(pages: Pages, answered: Answers) -> None:
+    problem = {"status": 422, "title": "The request is not valid", "detail": "too long", "where": "body.text"}
+    answered.given["PUT /dead/notes"] = (422, problem)
+
+    response = pages.post("/dead/note", {"queue": "prices", "reason": "contract", "text": "long"})
+
+    assert response.status_code == 422
+    assert "too long" in response.text and "long</textarea>" in response.text
+
+
 def test_a_part_of_the_text_is_part_of_what_is_redriven(pages: Pages, answered: Answers) -> None:
     assert 'name="text" value="Ito &amp; co"' in pages.get("/dead/redrive", text="Ito & co").text
     pages.post("/dead/redrive", {"text": "Ito & co", "rate": "5"})
@@ -394,16 +423,20 @@ def test_hostile_text_is_harmless_on_every_page(pages: Pages, answered: Answers,
 
 def test_full_pages_are_below_100_kb(pages: Pages, answered: Answers) -> None:
     many = [letter_line(queue=f"queue-{index}", error="é" * 500) for index in range(300)]
+    found = groups(*many)
+    for each in found["groups"]:
+        each |= {"recent": [it * 7 % 9 for it in range(12)], "texts": [{"text": "é" * 500, "count": 3}] * 10}
+        each["note"] = {"text": "é" * 1_000, "who": "anna", "at_ms": 1}
     lines = {"letters": [letter_line(error="é" * 500)] * 50, "matched": 50, "seen": 50, "unseen": 0}
     answered.given |= {
-        "GET /dead/groups": (200, groups(*many)),
+        "GET /dead/groups": (200, found),
         "GET /dead": (200, lines),
         f"GET {ONE}": (200, letter(body="x" * 10_000_000, payload=None, traceback="y" * 1_000_000)),
     }
 
     text = pages.get("/dead").text
 
-    assert "250 smaller groups have no room here" in text
+    assert "270 smaller groups have no room here" in text
     assert len(text.encode()) < 100_000
     assert len(pages.get(ONE).content) < 100_000
 
