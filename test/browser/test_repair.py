@@ -55,11 +55,14 @@ def test_a_letter_is_edited_without_script(
     field = plain.get_by_label("Input, as JSON")
 
     field.fill(field.input_value().replace('"number": 3', '"number": "three"'))
+    plain.get_by_role("button", name="Look at the change").click()
+    expect(plain.locator("#changes ins")).to_contain_text('"number": "three"')
     plain.get_by_role("button", name="Redrive with this input").click()
     expect(plain.locator("#input-error")).to_contain_text("$.number")
     expect(field).to_have_value(re.compile("three"))
 
     field.fill(field.input_value().replace('"three"', "33"))
+    plain.get_by_role("button", name="Look at the change").click()
     plain.get_by_role("button", name="Redrive with this input").click()
     plain.wait_for_url("**/ui/runs/*")
     run_id = plain.url.rpartition("/")[2]

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from mousetrap import shapes
+from mousetrap.dashboard.changes import Changes, changes, mark_of
 from mousetrap.dashboard.facts import Facts, Problem, Refused
+from mousetrap.dashboard.input_form import is_same
 from mousetrap.dashboard.json_tree import Tree, json_tree
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
 from mousetrap.schema_form import indented
@@ -56,6 +58,8 @@ class Edit:
     schema: str
     why: str = ""
     problem: Problem | None = None
+    #: What is other in it, to be looked at before it is sent.
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,11 @@ async def edit(view: View, form: Query, facts: Facts) -> Done | Page:
     text = form.one("input")
     try:
         _check_json(text)
-        body = b'{"input":' + text.encode() + b"}"
         letter = await facts.get(_path(view), Letter)
+        if (seen := _unseen(text.encode(), bytes(letter.payload), form)) is not None:
+            page = await _edit_page(letter, text, facts, form.one("why"))
+            return replace(page, data=replace(page.data, changes=seen))
+        body = b'{"input":' + text.encode() + b"}"
         reply = await facts.send("POST", f"{_path(view)}/redrive", body, headers=_why(form))
     except Refused as refused:
         if refused.problem.where is None:
@@ -113,6 +120,12 @@ async def edit(view: View, form: Query, facts: Facts) -> Done | Page:
         letter = await facts.get(_path(view), Letter)
         return await _edit_page(letter, text, facts, form.one("why"), refused.problem)
     return _redriven(reply.read(Redriven), letter)
+
+
+def _unseen(text: bytes, stored: bytes, form: Query) -> Changes | None:
+    """What is other in an input that was not looked at yet."""
+    is_seen = form.one("seen") == mark_of(text)
+    return None if is_seen or is_same(text, stored) else changes(stored, text)
 
 
 async def ask_discard(view: View, facts: Facts) -> Page:

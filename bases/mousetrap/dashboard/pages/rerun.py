@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from mousetrap.dashboard import commands
+from mousetrap.dashboard.changes import Changes, changes, mark_of
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.input_form import (
     MOST_BYTES,
@@ -57,6 +58,8 @@ class Rerun:
     #: What is wrong with the reason.
     wrong_reason: Problem | None = None
     problem: Problem | None = None
+    #: What is other in the input, to be looked at before it is sent.
+    changes: Changes | None = None
 
 
 async def show(view: View, facts: Facts) -> Page:
@@ -77,6 +80,8 @@ async def rerun(view: View, form: Query, facts: Facts) -> Done | Page:
         if not is_act or edited.errors:
             return _page(view, shown, stored, form, status=422 if is_act else 200)
     body = b"" if is_same(body, stored) else body
+    if body and len(stored) <= MOST_BYTES and form.one("seen") != mark_of(body):
+        return _page(view, replace(shown, changes=changes(stored, body)), stored, form)
     try:
         reply = await facts.send(
             "POST",

@@ -1,6 +1,7 @@
 """Checks the pages of dead letters: groups, one letter, their repair."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -39,6 +40,12 @@ def sent(answers: Answers, line: str) -> dict[str, Any]:
     (body,) = [body for asked, _, body in answers.asked if asked == line][-1:]
     value: dict[str, Any] = json.loads(body)
     return value
+
+
+def seen(text: str) -> str:
+    """What the form of a page has, once the changes in it were looked at."""
+    (mark,) = re.findall(r'name="seen" value="(\w+)"', text)
+    return str(mark)
 
 
 def asked_with(answers: Answers, line: str) -> dict[str, list[str]]:
@@ -299,7 +306,12 @@ def test_an_edited_letter_goes_with_its_input_as_it_was_typed(pages: Pages, answ
     text = pages.get(f"{ONE}/edit").text
     assert "&#34;number&#34;: 3" in text
 
-    response = pages.post(f"{ONE}/edit", {"input": ' {"number": 1234567890123456789012.50} ', "why": "typo"})
+    typed = {"input": ' {"number": 1234567890123456789012.50} ', "why": "typo"}
+    asked = pages.post(f"{ONE}/edit", typed).text
+    assert not [line for line, _, _ in answered.asked if line.startswith("POST")], "it is looked at first"
+    assert "<del>-   &#34;number&#34;: 3</del>" in asked
+    assert "<ins>+   &#34;number&#34;: 1234567890123456789012.50</ins>" in asked
+    response = pages.post(f"{ONE}/edit", {**typed, "seen": seen(asked)})
 
     assert response.headers["location"] == f"/ui/runs/{RUN}"
     (body,) = [body for line, _, body in answered.asked if line == f"POST {ONE}/redrive"]
@@ -323,11 +335,25 @@ def test_a_broken_contract_is_an_error_with_its_json_path_and_keeps_what_was_typ
     problem = {"status": 422, "title": "x", "detail": "Expected `int`, got `str`", "where": "$.number"}
     answered.given[f"POST {ONE}/redrive"] = (422, problem)
 
-    response = pages.post(f"{ONE}/edit", {"input": '{"number": "three"}'})
+    typed = {"input": '{"number": "three"}'}
+    response = pages.post(f"{ONE}/edit", {**typed, "seen": seen(pages.post(f"{ONE}/edit", typed).text)})
 
     assert response.status_code == 422
     assert "<code>$.number</code>: Expected `int`, got `str`" in response.text
     assert "&#34;three&#34;" in response.text
+
+
+def test_an_input_that_was_changed_again_is_looked_at_again(pages: Pages, answered: Answers) -> None:
+    first = pages.post(f"{ONE}/edit", {"input": '{"number": 4}'}).text
+
+    again = pages.post(f"{ONE}/edit", {"input": '{"number": 5}', "seen": seen(first)})
+
+    assert again.status_code == 200 and "<ins>+   &#34;number&#34;: 5</ins>" in again.text
+    assert not [line for line, _, _ in answered.asked if line.startswith("POST")]
+
+
+def test_an_input_as_it_was_is_sent_at_once(pages: Pages, answered: Answers) -> None:
+    assert pages.post(f"{ONE}/edit", {"input": '{ "number": 3 }'}).status_code == 303
 
 
 def test_the_contract_of_the_stage_is_beside_the_form(pages: Pages, answered: Answers) -> None:

@@ -59,8 +59,11 @@ def test_a_letter_is_edited_and_its_contract_is_kept(api: httpx.Client, store_ur
     path = f"/dead/{QUEUE}/{job_of('r0').id}"
     assert "FeedRequest" in api.get(f"/ui{path}/edit").text
 
-    refused = post(api, f"{path}/edit", {"input": '{"url": 7}'})
-    done = post(api, f"{path}/edit", {"input": '{"url": "https://example.org/other"}'})
+    def edit(text: str) -> httpx.Response:
+        (seen,) = re.findall(r'name="seen" value="(\w+)"', post(api, f"{path}/edit", {"input": text}).text)
+        return post(api, f"{path}/edit", {"input": text, "seen": seen})
+
+    refused, done = edit('{"url": 7}'), edit('{"url": "https://example.org/other"}')
 
     assert refused.status_code == 422
     assert "$.url" in refused.text and "{&#34;url&#34;: 7}" in refused.text

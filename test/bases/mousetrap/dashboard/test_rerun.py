@@ -82,7 +82,10 @@ def test_an_input_as_it_is_stored_is_not_sent_again(pages: Pages, known: Answers
 def test_another_input_and_the_reason_are_sent(pages: Pages, known: Answers) -> None:
     page = pages.get(PATH, stage="read")
 
-    pages.post(PATH, form_of(page, reason="ticket 81", **{"value:/text": "b"}))
+    looked = pages.post(PATH, form_of(page, reason="ticket 81", **{"value:/text": "b"}))
+    assert not posted(known), "what is changed is looked at first"
+    assert "<ins>+   &#34;text&#34;: &#34;b&#34;" in looked.text
+    pages.post(PATH, form_of(looked))
 
     assert posted(known) == [{"from": "read", "input": {**STORED, "text": "b"}}]
     assert known.headers[-1]["mousetrap-reason"] == "ticket 81"
