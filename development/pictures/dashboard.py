@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlencode
 
 import httpx
 from playwright.sync_api import Browser, sync_playwright
@@ -26,6 +27,9 @@ URL = f"http://127.0.0.1:{_PORT}"
 _START_S, _SETTLE_S = 60.0, 90.0
 _SUPPLIERS = ("Weber", "Nordwind", "Ito", "Sudan Trade", "Okavango", "Weber", "Ito")
 _ITEMS = ("lamp", "kettle", "chair", "rug")
+#: A group of dead letters, and what someone noted on it.
+CAUSE = {"queue": "reserve", "reason": "max-retries", "error": "shop.SupplierAway"}
+NOTE = "Nordwind moves its service on Tuesday: ticket 81"
 #: Of a browser's window, in pixels; a phone's is as wide as most.
 _WIDE, _PHONE = (1280, 900), (390, 844)
 
@@ -93,6 +97,7 @@ def settle(api: httpx.Client, ids: dict[str, str]) -> None:
 def pages(api: httpx.Client, ids: dict[str, str]) -> dict[str, str]:
     """The address of each page, by the name of its picture."""
     letter = api.get("/dead", params={"limit": 1}).json()["letters"][0]
+    operation = api.get("/operations").json()["operations"][0]
     worker = next(it["name"] for it in api.get("/workers").json() if "reserve" in it["queues"])
     return {
         "overview": "/",
@@ -103,8 +108,10 @@ def pages(api: httpx.Client, ids: dict[str, str]) -> dict[str, str]:
         "run-failed": f"/runs/{ids['Nordwind']}",
         "run-waiting": f"/runs/{ids['delayed']}",
         "dead": "/dead",
+        "dead-group": f"/dead?{urlencode(CAUSE)}",
         "letter": f"/dead/{letter['queue']}/{letter['id']}",
         "operations": "/operations",
+        "operation": f"/operations/{operation['id']}",
         "queues": "/queues",
         "queue": "/queues/reserve",
         "workers": "/workers",
@@ -143,6 +150,7 @@ def main(target: Path) -> None:
         settle(api, ids)
         redrive = {"error": "shop.SupplierAway", "rate": 2, "limit": 5}
         api.post("/dead/redrive", json=redrive, headers={"Mousetrap-Reason": "the supplier is back"})
+        api.put("/dead/notes", json={**CAUSE, "text": NOTE}).raise_for_status()
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
