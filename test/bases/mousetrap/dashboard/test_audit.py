@@ -16,7 +16,7 @@ ENTRY = {
     "outcome": "accepted",
     "count": 1200,
     "reason": "ticket 81",
-    "what": {"queue": "q1", "run": "r1", "operation": "o1", "limit": 5},
+    "what": {"queue": "q1", "run": "r1", "operation": "o1", "limit": 5, "filter": {"reason": "contract"}},
 }
 
 
@@ -25,6 +25,7 @@ def test_an_act_has_who_what_how_many_and_why(pages: Pages, answers: Answers) ->
 
     text = pages.get("/audit", who="anna").text
 
+    assert '<span class="chip"><span class="dim">reason</span> contract</span>' in text
     for each in ("10.0.0.7", "1,200", "accepted", "ticket 81"):
         assert each in text
     assert {"/ui/runs/r1", "/ui/queues/q1", "/ui/operations/o1"} <= set(re.findall(r'href="([^"]*)"', text))
