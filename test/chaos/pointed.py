@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import UnsetType
@@ -107,6 +107,9 @@ class PointedQueue:
 
     async def backlog(self, queue: str) -> Backlog:
         return await self._inner.backlog(queue)
+
+    async def backlogs(self, queues: Iterable[str]) -> Mapping[str, Backlog]:
+        return await self._inner.backlogs(queues)
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed | None:
         return await self._inner.browse(queue, most, most_bytes)

@@ -24,8 +24,6 @@ from mousetrap.shutdown import end_tasks
 _CHECKS_PER_DEADLINE = 20
 #: pika buffers without limit: above so many unconfirmed messages, or bytes of them, later messages wait.
 _MAX_MESSAGES, _MAX_BYTES = 2_000, 33_554_432
-#: The most that AMQP's short string holds, the type of a queue's name.
-_MAX_NAME_BYTES = 255
 
 
 class Unconfirmed:
@@ -165,7 +163,7 @@ class Publisher:
         if self._closed:
             self._loop.call_soon(self._give_up, pending, "before the queue was closed")
             return pending
-        if len(queue.encode()) > _MAX_NAME_BYTES:
+        if len(queue.encode()) > frames.MAX_NAME_BYTES:
             # No queue has it. Encoded later, it would raise once it is counted, and all confirms after it would be off by one.
             self._loop.call_soon(pending.settle, unroutable(queue))
             return pending

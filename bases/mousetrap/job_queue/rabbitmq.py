@@ -4,7 +4,7 @@ import asyncio
 import math
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ from mousetrap.job_queue.amqp import address
 from mousetrap.job_queue.amqp.connection import ask, close_channel, open_channel, open_connection
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
+from mousetrap.job_queue.counts import Counter
 from mousetrap.job_queue.errors import BLOCKED, explain, is_missing, not_declared, silence_pika, unroutable
 from mousetrap.job_queue.instrumented import warn_if_instrumented
 from mousetrap.job_queue.publisher import Publisher, Way
@@ -83,6 +84,7 @@ class RabbitQueue:
         self._puller = Puller(
             lambda: address.parameters(broker, f"{process} claim", options), self._status, self._declare
         )
+        self._counter = Counter(self._channel)
         self._publisher.link.start()
 
     async def consume(
@@ -117,6 +119,11 @@ class RabbitQueue:
         found = await self._declared(queue)
         since_ms = self._consumer.waiting_since(queue)
         return Backlog(int(found.message_count), since_ms, int(found.consumer_count))
+
+    async def backlogs(self, queues: Iterable[str]) -> Mapping[str, Backlog]:
+        counted = await self._counter.count(queues)
+        since = self._consumer.waiting_since
+        return {name: Backlog(ready, since(name), consumers) for name, (ready, consumers) in counted.items()}
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> None:
         """None: on RabbitMQ, reading a message takes it."""

@@ -1,6 +1,6 @@
 """The protocols of a queue, on RabbitMQ and embedded."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -126,6 +126,10 @@ class Queue(Publishes, Protocol):
 
     async def backlog(self, queue: str) -> Backlog:
         """The messages that wait, since when, and who takes from the queue; it moves no message. Raises as `count_ready` does."""
+        ...
+
+    async def backlogs(self, queues: Iterable[str]) -> Mapping[str, Backlog]:
+        """The same of many, in about the time of a few, by name; those that are missing are left out. Raises QueueUnreachable."""
         ...
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed | None:

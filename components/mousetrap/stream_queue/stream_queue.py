@@ -1,6 +1,7 @@
 """The queue of the embedded run, on streams in Valkey."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -126,6 +127,16 @@ class StreamQueue:
         with self._reaching():
             since_ms, consumers = await self._client.call("since", queue, timeout_s=_REPLY_TIMEOUT_S)
         return Backlog(ready, since_ms or None, consumers)
+
+    async def backlogs(self, queues: Iterable[str]) -> Mapping[str, Backlog]:
+        names = list(dict.fromkeys(queues))
+        found = await asyncio.gather(*(self._backlog(name) for name in names))
+        return {name: backlog for name, backlog in zip(names, found, strict=True) if backlog is not None}
+
+    async def _backlog(self, queue: str) -> Backlog | None:
+        with suppress(Unroutable):
+            return await self.backlog(queue)
+        return None
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> Browsed:
         found: list[Message] = []

@@ -9,7 +9,7 @@ from typing import Any, cast
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 from pika.channel import Channel
-from pika.exceptions import AMQPError, ConnectionClosedByClient, StreamLostError
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionClosedByClient, StreamLostError
 from pika.frame import Header
 from pika.spec import FRAME_HEADER, FRAME_METHOD, BasicProperties
 
@@ -24,6 +24,9 @@ _CLOSE_TIMEOUT_S = 3.0
 
 #: More than this is sent at once, not in the loop's next turn: what a socket does not take whole is copied.
 _MAX_UNSENT_BYTES = 65_536
+
+#: The broker's code for a queue that is missing.
+NOT_FOUND = 404
 
 #: With pika's 4 KiB per read, a message of 60 kB costs two and a half times the CPU; a small one costs the same.
 _READ_BYTES = 65_536
@@ -105,6 +108,10 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
         """Passes confirms to `receive`, until the channel closes; refusals arrive at pika's callback."""
         self._read(channel, partial(self._take_confirm, channel, receive))
 
+    def count(self, channel: Any, receive: Callable[[int, int], None]) -> None:
+        """Passes what the broker reports of queues to `receive`, messages and consumers, until the channel closes."""
+        self._read(channel, partial(self._take_counts, channel, receive))
+
     def _read(self, channel: Any, reader: Callable[[bytes, int], int]) -> None:
         number = channel.channel_number
         self._readers[number] = reader
@@ -141,6 +148,15 @@ class Connection(AsyncioConnection):  # type: ignore[misc] # pika's wheel carrie
             return 0
         self.bytes_received += end - start
         receive(*confirmed)
+        return end
+
+    def _take_counts(self, channel: Any, receive: Callable[[int, int], None], data: bytes, start: int) -> int:
+        end = frames.end(data, start)
+        counts = frames.read_counts(data, start, end)
+        if counts is None or not channel.is_open:
+            return 0
+        self.bytes_received += end - start
+        receive(*counts)
         return end
 
     def _take_delivery(
@@ -273,6 +289,32 @@ async def ask(channel: Any, method: Callable[..., Any], *arguments: Any, **named
     channel.add_on_close_callback(lambda _, error: _resolve(answer, error))
     method(*arguments, **named, callback=lambda frame: _resolve(answer, frame))
     return (await answer).method
+
+
+async def count_each(channel: Any, queues: Sequence[str]) -> list[tuple[int, int]]:
+    """How many messages and consumers each queue has, in this order. Raises the error that closed the channel.
+
+    All are asked for before the first answer: with pika, each waits for the one before. The answers end before the first queue
+    that is missing, which closes the channel.
+    """
+    connection: Connection = channel.connection
+    found: list[tuple[int, int]] = []
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def receive(ready: int, consumers: int) -> None:
+        found.append((ready, consumers))
+        if len(found) == len(queues):
+            _resolve(ended, None)
+
+    connection.count(channel, receive)
+    channel.add_on_close_callback(lambda _, error: _resolve(ended, error))
+    connection.send(b"".join(frames.ask_counts(channel.channel_number, queue) for queue in queues))
+    try:
+        await ended
+    except ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+    return found
 
 
 def close_channel(channel: Any) -> None:

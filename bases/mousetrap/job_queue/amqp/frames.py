@@ -29,6 +29,14 @@ _TIME = struct.Struct(">Q")
 #: A whole frame that acknowledges: its start, class and method, the tag, whether it is for all up to it, and the end mark.
 _ACK = struct.Struct(">BHLHHQBB")
 _ACK_SIZE, _BASIC, _ACK_METHOD = 13, 60, 80
+#: A method frame that asks whether a queue is there, up to its name: its start, class and method, two bytes without a meaning.
+_ASK = struct.Struct(">BHLHHH")
+#: After the name: passive, no further argument, and the end mark.
+_ASK_END = b"\x01\x00\x00\x00\x00" + _END
+_QUEUE, _DECLARE = 50, 10
+#: The start of its answer, after the frame's own start; and its end: messages and consumers.
+_DECLARED = b"\x00\x32\x00\x0b"
+_COUNTS = struct.Struct(">LL")
 
 #: Content type, delivery mode, message id and time, without headers and with them.
 _BARE, _WITH_HEADERS = 0x90C0, 0xB0C0
@@ -37,6 +45,9 @@ _TIMED = 0x0040
 _JSON = b"\x10application/json"
 _PERSISTENT = b"\x02"
 _OURS = HEADER_PREFIX.encode()
+
+#: The most that AMQP's short string holds, the type of a queue's name.
+MAX_NAME_BYTES = 255
 
 #: Above this, one step saves nothing.
 _MAX_BODY_BYTES = 65_536
@@ -135,6 +146,28 @@ def read_confirm(data: bytes, start: int, end: int) -> tuple[int, bool] | None:
     if (kind, method, mark) != (_BASIC, _ACK_METHOD, FRAME_END):
         return None
     return tag, bool(multiple & 1)
+
+
+def ask_counts(channel: int, queue: str) -> bytes:
+    """The frame that asks how many messages and consumers a queue has. Raises ValueError for a name of over 255 bytes."""
+    name = queue.encode()
+    size = 6 + 1 + len(name) + len(_ASK_END) - 1
+    return b"".join(
+        (
+            _ASK.pack(FRAME_METHOD, channel, size, _QUEUE, _DECLARE, 0),
+            bytes((len(name),)),
+            name,
+            _ASK_END,
+        )
+    )
+
+
+def read_counts(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    """Messages and consumers, as the frame there reports them; None for another frame."""
+    if not data.startswith(_DECLARED, start + BEGIN) or data[end - 1] != FRAME_END:
+        return None
+    ready, consumers = _COUNTS.unpack_from(data, end - 1 - _COUNTS.size)
+    return ready, consumers
 
 
 def delivery_start(consumer_tag: str) -> bytes:

@@ -1,7 +1,8 @@
 """Simulates the client of a broker: connection, deliveries and queue."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 
 from mousetrap.jobs import (
@@ -205,6 +206,13 @@ class SimulatedQueue:
 
     async def backlog(self, queue: str) -> Backlog:
         return Backlog(await self.count_ready(queue), None, len(self._subscriptions))
+
+    async def backlogs(self, queues: Iterable[str]) -> Mapping[str, Backlog]:
+        found: dict[str, Backlog] = {}
+        for queue in queues:
+            with suppress(Unroutable):
+                found[queue] = await self.backlog(queue)
+        return found
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> None:
         """Returns None, as on RabbitMQ, where a message cannot be read without taking it."""

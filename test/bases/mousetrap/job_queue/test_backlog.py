@@ -1,12 +1,13 @@
 """The backlog of a queue, read without taking a message."""
 
 import time
+from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import astuple
 
 from mousetrap.job_queue import connect
-from mousetrap.jobs import Backlog, Message, Unroutable
+from mousetrap.jobs import Backlog, Message, Queue, Unroutable
 from support.inbox import Inbox, eventually
 from support.workbench import connected
 
@@ -103,3 +104,35 @@ async def test_of_a_queue_that_is_not_there_nothing_is_reported(url: str, work: 
         await connected(queue, work)
         with pytest.raises(Unroutable, match="elsewhere"):
             await queue.backlog("elsewhere")
+
+
+async def test_many_are_counted_together_and_those_that_are_missing_are_left_out(url: str, work: str) -> None:
+    names = [f"{work}{number}" for number in range(8)]
+    there, elsewhere = names[::2], [*names[1::2], "x" * 256]
+    async with connect(url, there, name="test") as queue:
+        await connected(queue, work + "0")
+        for number, name in enumerate(there):
+            for each in range(number):
+                await queue.publish(name, Message(f"m{each}", b"x"))
+        inbox = Inbox()
+        await queue.consume(there[3], 1, inbox)
+        await inbox.take()
+        expected = {names[0]: 0, names[2]: 1, names[4]: 2, names[6]: 2}
+
+        async def ready() -> dict[str, int]:
+            found = await queue.backlogs([*names, *elsewhere, *names])
+            return {name: each.ready for name, each in found.items()}
+
+        await eventually(ready, expected)
+
+        assert await ready() == expected  # once more, now that it is known what is missing
+        found = await queue.backlogs(there)
+        assert found == {name: await queue.backlog(name) for name in there}
+        assert [found[name].consumers for name in there] == [0, 0, 0, 1]
+        assert await queue.backlogs([]) == {}
+    async with connect(url, names, name="test") as queue:
+        await eventually(lambda: _names(queue, names), set(names))
+
+
+async def _names(queue: Queue, names: Sequence[str]) -> set[str]:
+    return set(await queue.backlogs(names))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pika import BasicProperties
 from pika.frame import Body, Header, Method, decode_frame
 from pika.spec import Basic
+from pika.spec import Queue as QueueMethod
 
 from mousetrap.job_queue.amqp import frames
 from mousetrap.jobs import MAX_BODY_BYTES, MAX_HEADERS_BYTES, Message, check_message
@@ -45,6 +46,20 @@ def test_what_is_published_in_one_step_is_what_pika_reads(
     assert header.body_size == len(body)
     assert b"".join(part.fragment for part in parts) == body
     assert all(len(part.fragment) <= most for part in parts)
+
+
+@given(st.integers(1, 9), st.text(max_size=60), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_a_queue_is_asked_for_and_answered_as_pika_writes_it(
+    channel: int, queue: str, ready: int, consumers: int
+) -> None:
+    (asked,) = decoded(frames.ask_counts(channel, queue))
+    answer = Method(channel, QueueMethod.DeclareOk(queue, ready, consumers)).marshal()
+    other = Method(channel, Basic.ConsumeOk("x" * 20)).marshal()
+
+    assert frames.ask_counts(channel, queue) == Method(channel, asked.method).marshal()
+    assert (asked.method.queue, asked.method.passive, asked.channel_number) == (queue, True, channel)
+    assert frames.read_counts(b"x" + answer, 1, len(answer) + 1) == (ready, consumers)
+    assert frames.read_counts(other, 0, len(other)) is None
 
 
 UNFIT = [

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from mousetrap.job_queue import QueueOptions, connect, open_channel
-from mousetrap.job_queue.amqp.connection import ask
+from mousetrap.job_queue.amqp.connection import ask, count_each
 from mousetrap.job_queue.errors import explain
 from mousetrap.job_queue.topology.topology import topology
 from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueUnreachable, dead_queue
@@ -342,6 +342,25 @@ async def test_that_nothing_waits_is_asked_for_again_before_it_is_believed(
 
         assert await queue.count_ready(work) == 1
     assert not late
+
+
+@pytest.mark.parametrize(("believed_s", "found"), [(0.0, 1), (60.0, 0)])
+async def test_that_many_hold_nothing_is_asked_for_again_where_the_answer_came_late(
+    broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch, believed_s: float, found: int
+) -> None:
+    answers: list[list[tuple[int, int]]] = [[(0, 0)]]
+
+    async def answered_late(channel: Any, queues: Sequence[str]) -> list[tuple[int, int]]:
+        return answers.pop() if answers else await count_each(channel, queues)
+
+    async with connect(broker_url, [work], name="test") as queue:
+        await queue.publish(work, Message("m", b"x"))
+        await eventually(lambda: queue.count_ready(work), 1)
+        monkeypatch.setattr("mousetrap.job_queue.counts.count_each", answered_late)
+        monkeypatch.setattr("mousetrap.job_queue.counts._BELIEVED_S", believed_s)
+
+        assert (await queue.backlogs([work]))[work].ready == found
+    assert not answers
 
 
 async def test_a_foreign_message_without_an_id_is_delivered_as_it_is(broker_url: str, work: str) -> None:
