@@ -9,15 +9,13 @@ from typing import Any, TypeVar
 
 from mousetrap import shapes
 from mousetrap.control import Control
-from mousetrap.jobs import Backlog, Queue, Unroutable, dead_queue
+from mousetrap.jobs import Backlog, Queue, dead_queue
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.run_store import RunStore
 from mousetrap.shutdown import end_tasks
 from mousetrap.stage_minutes import Minutes, Recent
 from mousetrap.worker_registry import WorkerRegistry
 
-#: Queues that are looked at at a time: on RabbitMQ each opens two channels.
-_AT_A_TIME = 8
 #: Seconds for which an answer is kept to be shared, at most.
 _KEPT_S = 10.0
 #: A look is shared for so many times as long as it took, and for so many seconds at most.
@@ -44,6 +42,9 @@ class _Depth:
     dead: int = 0
     oldest_s: float = 0.0
     missing: bool = False
+
+
+_MISSING = _Depth(Backlog(0, None), missing=True)
 
 
 class _Asked:
@@ -130,15 +131,13 @@ class QueueFacts:
         """These queues, now."""
         of_queues = self.stages()
         stages = [stage for queue in queues for stage in of_queues.get(queue, ())]
-        at_a_time = asyncio.Semaphore(_AT_A_TIME)
-        depths, workers, later, recent, paused = await _together(
-            _together(*(self._depth(queue, at_a_time) for queue in queues)),
+        found, workers, later, recent, paused = await _together(
+            self._depths(queues),
             self._registry.workers(),
             self._store.count_later(queues),
             self.minutes.recent(stages, queues),
             self._control.paused(),
         )
-        found = dict(zip(queues, depths, strict=True))
         await self.minutes.add({}, {name: it.backlog.ready for name, it in found.items() if not it.missing})
         serving, running = serving_by(lambda worker: worker.queues, workers), running_by_stage(workers)
         shown = [
@@ -163,14 +162,15 @@ class QueueFacts:
         """Ends the looks that are under way."""
         await end_tasks(*(asked.task for asked in self._asking.values()))
 
-    async def _depth(self, queue: str, at_a_time: asyncio.Semaphore) -> _Depth:
-        async with at_a_time:
-            try:
-                backlog = await self._queue.backlog(queue)
-                dead = await self._queue.count_ready(dead_queue(queue))
-            except Unroutable:
-                return _Depth(Backlog(0, None), missing=True)
-            return _Depth(backlog, dead, await self._registry.look(queue, backlog))
+    async def _depths(self, queues: Sequence[str]) -> Mapping[str, _Depth]:
+        """What the broker has of each; of one that is missing with its dead queue, or without it, nothing."""
+        backlogs = await self._queue.backlogs([*queues, *map(dead_queue, queues)])
+        there = {it: backlogs[it] for it in queues if it in backlogs and dead_queue(it) in backlogs}
+        waited_s = await self._registry.look_at_each(there)
+        return {
+            it: _Depth(there[it], backlogs[dead_queue(it)].ready, waited_s[it]) if it in there else _MISSING
+            for it in queues
+        }
 
 
 def serves(worker: shapes.Worker) -> bool:

@@ -46,6 +46,23 @@ class Library:
         await execute("FUNCTION", "LOAD", "REPLACE", self.source)
         return await execute(*command)
 
+    async def call_each(
+        self,
+        pipeline: Callable[[Sequence[Any]], Awaitable[list[Any]]],
+        calls: Sequence[tuple[Any, ...]],
+        *,
+        function: str,
+    ) -> list[Any]:
+        """The replies of one function for each key and its arguments, sent together. Raises the first error."""
+        commands = [("FCALL", self.name + function, 1, *call) for call in calls]
+        replies = await pipeline(commands)
+        if any(isinstance(reply, ReplyError) and "Function not found" in str(reply) for reply in replies):
+            _, *replies = await pipeline([("FUNCTION", "LOAD", "REPLACE", self.source), *commands])
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise reply
+        return replies
+
 
 def _text(package: str, file: str) -> str:
     """The text of a package's file; `importlib.resources` would load the libraries of archives and of temporary files."""

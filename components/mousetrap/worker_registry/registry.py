@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -98,15 +98,17 @@ class WorkerRegistry:
 
     async def look(self, queue: str, backlog: Backlog) -> float:
         """Records what a worker observed of a queue. Returns how many seconds its oldest message can have waited."""
-        seen = (backlog.ready, backlog.since_ms or 0)
+        return (await self.look_at_each({queue: backlog}))[queue]
+
+    async def look_at_each(self, backlogs: Mapping[str, Backlog]) -> Mapping[str, float]:
+        """The same of many queues, sent together."""
         with reaching(self.place):
-            waited = await _LIBRARY.call(
-                self.client.call,
-                *(*seen, _KEEP_MS),
-                function="_observe",
-                keys=[f"mousetrap:waiting:{queue}"],
-            )
-        return int(waited) / 1000
+            calls = [
+                (f"mousetrap:waiting:{queue}", it.ready, it.since_ms or 0, _KEEP_MS)
+                for queue, it in backlogs.items()
+            ]
+            waited = await _LIBRARY.call_each(self.client.pipeline, calls, function="_observe")
+        return {queue: int(each) / 1000 for queue, each in zip(backlogs, waited, strict=True)}
 
     async def workers(self) -> tuple[Worker, ...]:
         """All workers, by name; those without heartbeats that did not leave are stale."""
