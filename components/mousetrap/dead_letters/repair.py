@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,7 +29,7 @@ from mousetrap.signing import Keyring
 
 #: Letters of one queue in one look; so many are held, and read, at once.
 MAX_HELD = 10_000
-#: Queues that are looked at at a time: on RabbitMQ each look at an empty one opens two channels.
+#: Queues that are looked at at a time: on RabbitMQ a look opens three channels.
 _AT_A_TIME = 8
 
 #: What became of one letter that was to be redriven.
@@ -104,7 +104,10 @@ class DeadLetters:
     async def queues_of(self, selection: Selection) -> Sequence[str]:
         """The queue of the selection, else all: of those that other processes declare, the ones that the broker has."""
         names = [name for name in self.queues if selection.queue in (None, name)]
-        return [it for it in names if selection.queue or it in self._declared or await self._is_there(it)]
+        if selection.queue or self._declared.issuperset(names):
+            return names
+        there = await self._queue.backlogs(map(dead_queue, names))
+        return [it for it in names if it in self._declared or dead_queue(it) in there]
 
     async def look(self, selection: Selection, *, stale: float = 0.0, fresh: bool = False) -> Looked:
         """The selected letters; all of them stay.
@@ -113,20 +116,44 @@ class DeadLetters:
         none is: where there are many letters a shared one can be some seconds old.
         """
         names = [name for name in self.queues if selection.queue in (None, name)]
+        known = {} if fresh else self._recent(names, stale)
+        known |= await self._found_empty([name for name in names if name not in known])
         at_a_time = asyncio.Semaphore(_AT_A_TIME)
         looks = [
-            asyncio.ensure_future(self._seen(name, selection, stale, fresh, at_a_time)) for name in names
+            asyncio.ensure_future(self._seen(name, selection, stale, fresh, at_a_time))
+            for name in names
+            if name not in known
         ]
         try:
-            seen = [each for each in await asyncio.gather(*looks) if each is not None]
+            looked = [each for each in await asyncio.gather(*looks) if each is not None]
         finally:
             await end_tasks(*looks)
+        seen = [*known.values(), *looked]
         found = [letter for each in seen for letter in each.letters if matches(letter, selection)]
         return Looked(
             letters=tuple(sorted(found, key=age)),
             seen=sum(len(each.letters) for each in seen),
             unseen=sum(each.beyond for each in seen),
         )
+
+    def _recent(self, names: Iterable[str], stale: float) -> dict[str, Seen]:
+        """The looks that are reused without asking the broker."""
+        found = {name: self._look_at(name).recent(stale) for name in names}
+        return {name: seen for name, seen in found.items() if seen is not None}
+
+    async def _found_empty(self, names: Sequence[str]) -> Mapping[str, Seen]:
+        """The queues that hold nothing, which are asked for together: of two hundred most are empty, and a look at each takes six requests.
+
+        While we hold letters of a queue ourselves, it only seems to be empty.
+        """
+        before = {name: self._look_at(name).undisturbed for name in names}
+        backlogs = await self._queue.backlogs(map(dead_queue, names))
+        counts = {name: backlogs[dead_queue(name)].ready for name in names if dead_queue(name) in backlogs}
+        return {
+            name: self._look_at(name).found_nothing()
+            for name, count in counts.items()
+            if count == 0 and before[name] is not None and before[name] == self._look_at(name).undisturbed
+        }
 
     async def _seen(
         self, name: str, selection: Selection, stale: float, fresh: bool, at_a_time: asyncio.Semaphore
@@ -224,7 +251,11 @@ class DeadLetters:
         self, selection: Selection, limit: int, act: Callable[[DeadLetter], Awaitable[bool | None]]
     ) -> Repaired:
         total = Repaired()
-        for name in await self.queues_of(selection):
+        names = await self.queues_of(selection)
+        empty = await self._found_empty(names)
+        for name in names:
+            if name in empty:
+                continue
             async with self._look_at(name).repair(MAX_HELD) as holding:
                 selected = [each for each in holding.found if matches(each[0], selection)]
                 total += Repaired(matched=len(selected), unseen=holding.beyond)
@@ -251,13 +282,6 @@ class DeadLetters:
             return None if redriven == "busy" else False
         await self._queue.publish(letter.queue, signed_message(redriven, self._keyring))
         await self._store.mark_redriven(redriven)
-        return True
-
-    async def _is_there(self, name: str) -> bool:
-        try:
-            await self._queue.count_ready(dead_queue(name))
-        except Unroutable:
-            return False
         return True
 
     def _look_at(self, name: str) -> SharedLook:

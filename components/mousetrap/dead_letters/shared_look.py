@@ -17,7 +17,8 @@ _REST = 10.0
 _FEW, _FEW_BYTES = 200, 1_048_576
 #: After this a look is forgotten even where the queue seems unchanged: RabbitMQ reports only how many messages there are.
 _MAX_AGE_S = 15.0
-
+#: The mark of a look that took none: it equals no other.
+_UNMARKED = object()
 
 Found = list[tuple[DeadLetter, Delivery]]
 
@@ -67,6 +68,25 @@ class SharedLook:
         #: One look would not find the letters that another holds.
         self._lock = asyncio.Lock()
         self._held: Holding | None = None
+        #: How often letters were taken off the queue, to be looked at or repaired.
+        self._taken = 0
+
+    @property
+    def undisturbed(self) -> int | None:
+        """Equal at two times between which we took no letter off the queue; None while we have some, or may."""
+        return None if self._lock.locked() else self._taken
+
+    def recent(self, stale: float) -> Seen | None:
+        """A look that is reused without asking the queue, if there is one."""
+        seen = self._seen
+        good = seen is not None and not self._lock.locked() and self._is_recent(seen, stale)
+        return seen if good else None
+
+    def found_nothing(self) -> Seen:
+        """Keeps that nothing is there, which its caller has found out while this was undisturbed."""
+        self._forget()
+        self._seen = Seen((), 0, _UNMARKED, self._now(), 0.0)
+        return self._seen
 
     async def look(self, most: int, *, stale: float = 0.0, fresh: bool = False) -> Seen:
         """At most `most` letters; a look of the last `stale` seconds is reused. Raises what the queue raises.
@@ -88,6 +108,7 @@ class SharedLook:
     async def repair(self, most: int) -> AsyncIterator[Holding]:
         """Holds at most `most` letters, until the block ends."""
         async with self._lock:
+            self._taken += 1
             try:
                 async with hold(self._queue, self._name, most) as held:
                     found = [
@@ -106,12 +127,14 @@ class SharedLook:
             self._forgetting.cancel()
 
     async def _is_good(self, seen: Seen, stale: float) -> bool:
-        if self._now() - seen.at < max(seen.rest, stale):
-            return True
-        return await self._queue.mark(dead_queue(self._name)) == seen.mark
+        return self._is_recent(seen, stale) or (await self._queue.mark(dead_queue(self._name)) == seen.mark)
+
+    def _is_recent(self, seen: Seen, stale: float) -> bool:
+        return self._now() - seen.at < max(seen.rest, stale)
 
     async def _look(self, most: int) -> Seen:
         begun = self._now()
+        self._taken += 1
         self._forget()
         mark = await self._queue.mark(dead_queue(self._name))
         messages, beyond = await read_dead(self._queue, self._name, most)

@@ -1,14 +1,16 @@
 """Concurrent readers share one look, which writes nothing."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from mousetrap.dead_letters import DeadLetters, Selection, shared_look
-from mousetrap.jobs import Browsed, Message, dead_queue, encode, first_job
+from mousetrap.jobs import Backlog, Browsed, Message, dead_queue, encode, first_job
 from support.valkey import administrator
 from support.workbench import KEYRING, Workbench, on_streams
 
@@ -43,12 +45,12 @@ def looking(bench: Workbench) -> tuple[Counting, DeadLetters]:
     return counting, DeadLetters(queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
 
 
-async def bury(bench: Workbench, *run_ids: str) -> None:
+async def bury(bench: Workbench, *run_ids: str, stage: str = "add") -> None:
     for run_id in run_ids:
-        job = first_job(run_id=run_id, pipeline=bench.pipeline.name, stage="add", payload=b"1", accepted_ms=1)
+        job = first_job(run_id=run_id, pipeline=bench.pipeline.name, stage=stage, payload=b"1", accepted_ms=1)
         body = encode(job)
         headers = {**KEYRING.headers(body), "mousetrap-reason": "max-retries", "mousetrap-at": "1"}
-        await bench.queue.publish(dead_queue(bench.queue_of("add")), Message(job.id, body, headers))
+        await bench.queue.publish(dead_queue(bench.queue_of(stage)), Message(job.id, body, headers))
 
 
 async def test_those_who_ask_at_once_share_a_look_and_so_do_those_who_ask_while_nothing_changes(
@@ -74,7 +76,7 @@ async def test_a_look_at_many_letters_is_not_repeated_before_ten_times_what_it_t
     monkeypatch.setattr(shared_look, "_FEW", 0)
     await bury(bench, "r1")
     _, letters = looking(bench)
-    clock = iter((0.0, 3.0, 32.9, 33.1, 33.1, 33.1))
+    clock = iter((0.0, 3.0, 32.9, 33.1, 33.1, 33.1, 33.1))
     letters._looks[bench.queue_of("add")]._now = lambda: next(clock)
 
     await letters.look(Selection(queue=bench.queue_of("add")))
@@ -127,11 +129,70 @@ class Meeting(Counting):
 
 async def test_queues_are_looked_at_together(bench: Workbench) -> None:
     await bury(bench, "r1")
+    await bury(bench, "r2", stage="double")
     queue: Any = Meeting(bench.queue)
     letters = DeadLetters(queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
     assert len(letters.queues) == 2
 
+    assert len((await letters.look(ALL)).letters) == 2
+
+
+class Together(Counting):
+    """A queue that counts what is asked of each queue alone, and does something while it counts many together."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.alone = 0
+        self.meanwhile: Callable[[], Awaitable[object]] = partial(asyncio.sleep, 0)
+
+    async def mark(self, queue: str) -> Any:
+        self.alone += 1
+        return await self._inner.mark(queue)
+
+    async def count_ready(self, queue: str) -> int:
+        self.alone += 1
+        count: int = await self._inner.count_ready(queue)
+        return count
+
+    async def backlogs(self, queues: Iterable[str]) -> Mapping[str, Backlog]:
+        await self.meanwhile()
+        found: Mapping[str, Backlog] = await self._inner.backlogs(queues)
+        return found
+
+
+def together(bench: Workbench) -> tuple[Together, DeadLetters]:
+    counting = Together(bench.queue)
+    queue: Any = counting
+    return counting, DeadLetters(queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
+
+
+async def test_queues_that_hold_no_letter_are_asked_for_together(bench: Workbench) -> None:
+    counting, letters = together(bench)
+
+    for _ in range(3):
+        assert (await letters.look(ALL)).letters == ()
+    assert (await letters.discard(ALL, limit=1)).matched == 0
+
+    assert (counting.alone, counting.looks) == (0, 0)
+    await bury(bench, "r1")
     assert len((await letters.look(ALL)).letters) == 1
+
+
+async def test_a_queue_whose_letters_we_hold_ourselves_does_not_count_as_empty(bench: Workbench) -> None:
+    await bury(bench, "r1")
+    counting, letters = together(bench)
+    async with AsyncExitStack() as stack:
+
+        async def hold() -> None:
+            fates = letters.redrive_each(bench.queue_of("add"), [("unknown", 0)])
+            await anext(await stack.enter_async_context(aclosing(fates)))
+
+        counting.meanwhile = hold
+
+        assert len((await letters.look(ALL)).letters) == 1
+
+        counting.meanwhile = stack.aclose  # the repair ends while it is counted
+        assert len((await letters.look(ALL)).letters) == 1
 
 
 @on_streams
