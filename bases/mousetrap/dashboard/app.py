@@ -42,6 +42,8 @@ _OPEN = (PATH, "/sign-out", "/theme")
 #: Between two looks whether who watches a page is still signed in.
 _CHECKED_EVERY_S = 15.0
 _NOTICE = "mousetrap-notice"
+#: Characters of a notice. As hexadecimal digits of up to four bytes each they stay below the 4 kB that a cookie may have.
+_MOST_OF_NOTICE = 300
 _STREAM = "text/event-stream"
 
 
@@ -164,7 +166,7 @@ class _Dashboard:
             if done.notice:
                 response.set_cookie(
                     _NOTICE,
-                    done.notice.encode().hex(),
+                    done.notice[:_MOST_OF_NOTICE].encode().hex(),
                     max_age=60,
                     path=BASE,
                     httponly=True,
@@ -272,7 +274,7 @@ def _error(problem: Problem) -> Page:
 def _notice(request: Request) -> str:
     """What the act before this page did."""
     try:
-        return bytes.fromhex(request.cookies.get(_NOTICE, "")).decode()[:300]
+        return bytes.fromhex(request.cookies.get(_NOTICE, "")).decode()[:_MOST_OF_NOTICE]
     except ValueError:
         return ""
 

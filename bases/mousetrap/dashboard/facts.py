@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import unquote, urlencode
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Send
@@ -88,6 +89,8 @@ class LastKnown:
     def keep(self, key: tuple[str, str, frozenset[str]], reply: Reply) -> None:
         """Keeps an answer; the ones not asked for longest go first."""
         self._drop(key)
+        if len(reply.body) > _MOST_BYTES // 2:  # it would take the place of all others
+            return
         self._kept[key] = _Kept(time.time(), reply)
         self._bytes += len(reply.body)
         while len(self._kept) > _MOST_ANSWERS or self._bytes > _MOST_BYTES:
@@ -154,8 +157,13 @@ class Facts:
         return reply
 
     async def pass_on(self, path: str, query: Parameters, name: str, receive: Receive, send: Send) -> None:
-        """Sends the answer to GET on as it comes, as a file of this name. Raises Refused for an error."""
+        """Sends the answer to GET on as it comes, as a file of this name.
+
+        Raises Refused for an error, and where nothing came for as long as any answer may take: what has begun ends early then,
+        which a browser shows.
+        """
         status, parts = 200, list[bytes]()
+        scope = self._scope("GET", path, urlencode(query, doseq=True), b"", {})
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -164,11 +172,15 @@ class Facts:
                 named = (b"content-disposition", f'attachment; filename="{name}"'.encode())
                 message = {**message, "headers": [*message["headers"], named]}
             if status < 400:
+                silence.reschedule(None)  # a slow reader is not the API's silence
                 await send(message)
+                silence.reschedule(asyncio.get_running_loop().time() + _TIMEOUT_S)
             else:
                 parts.append(message.get("body", b""))
 
-        await self._api(self._scope("GET", path, urlencode(query, doseq=True), b"", {}), receive, sending)
+        with _in_time():
+            async with asyncio.timeout(_TIMEOUT_S) as silence:
+                await self._api(scope, receive, sending)
         if status >= 400:
             raise Refused(problem_of(Reply(status, {}, b"".join(parts))))
 
@@ -186,12 +198,9 @@ class Facts:
     async def _ask(
         self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str]
     ) -> Reply:
-        try:
+        with _in_time():
             async with asyncio.timeout(_TIMEOUT_S):
                 return await _call(self._api, self._scope(method, path, query, body, headers), body)
-        except TimeoutError:
-            detail = f"the API did not answer within {_TIMEOUT_S:g} s"
-            raise Refused(Problem(status=503, title="No answer", detail=detail, away=("store",))) from None
 
     def _scope(
         self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str]
@@ -202,8 +211,8 @@ class Facts:
             "http_version": "1.1",
             "method": method,
             "scheme": "http",
-            "path": path,
-            "raw_path": quote(path).encode(),
+            "path": unquote(path),
+            "raw_path": path.encode(),
             "query_string": query.encode(),
             "root_path": "",
             "headers": [
@@ -217,6 +226,16 @@ class Facts:
             "server": ("localhost", 80),
             SIGNED_IN: self._visitor,
         }
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Raises Refused where the time is over."""
+    try:
+        yield
+    except TimeoutError:
+        detail = f"the API did not answer within {_TIMEOUT_S:g} s"
+        raise Refused(Problem(status=503, title="No answer", detail=detail, away=("store",))) from None
 
 
 def problem_of(reply: Reply) -> Problem:

@@ -1,6 +1,8 @@
 """Makes a bounded tree of a JSON text, for a page."""
 
+import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,8 +51,25 @@ class Tree:
     left: int = 0
 
 
+#: Trees of the last large texts, by their digests: the input of a run that is watched is the same at each look, and to read
+#: 8 MB takes a fifth of a second.
+_kept: OrderedDict[bytes, Tree] = OrderedDict()
+_MOST_TREES, _LARGE_BYTES = 20, 100_000
+
+
 def json_tree(raw: bytes) -> Tree:
     """The tree of a JSON text; a large one is cut, with the beginning of its text beside it."""
+    if len(raw) < _LARGE_BYTES:
+        return _read(raw)
+    digest = hashlib.blake2b(raw, digest_size=16).digest()
+    tree = _kept.pop(digest, None) or _read(raw)
+    _kept[digest] = tree
+    while len(_kept) > _MOST_TREES:
+        _kept.popitem(last=False)
+    return tree
+
+
+def _read(raw: bytes) -> Tree:
     try:
         value = json.loads(raw, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
         room = _Room()

@@ -81,11 +81,15 @@ def short(name: str) -> str:
     return name if len(name) <= 16 else f"{name[:12]}…"
 
 
+def address(*parts: str) -> str:
+    """A path of the API, or within the dashboard; each part is one segment, whatever is in it."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
 def url(*parts: str, **query: Any) -> str:
-    """An address within the dashboard; each part is one segment, whatever is in it."""
-    path = "".join(f"/{quote(part, safe='')}" for part in parts)
+    """An address within the dashboard, as `address` makes it."""
     given = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{BASE}{path}{f'?{urlencode(given, doseq=True)}' if given else ''}"
+    return f"{BASE}{address(*parts)}{f'?{urlencode(given, doseq=True)}' if given else ''}"
 
 
 def typed_number(text: str) -> float | str:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -14,6 +13,7 @@ from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.input_form import is_same
 from mousetrap.dashboard.json_tree import Tree, json_tree
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
+from mousetrap.dashboard.words import address
 from mousetrap.schema_form import indented
 from mousetrap.shapes import Discarded, Event, Pipeline, Redriven
 
@@ -148,7 +148,7 @@ async def discard(view: View, form: Query, facts: Facts) -> Done | Page:
 
 
 def _redriven(done: Redriven, letter: Letter) -> Done:
-    to = f"/runs/{quote(letter.run_id, safe='')}" if letter.run_id and letter.believed else "/dead"
+    to = address("runs", letter.run_id) if letter.run_id and letter.believed else "/dead"
     if done.redriven:
         return Done(
             to,
@@ -157,7 +157,7 @@ def _redriven(done: Redriven, letter: Letter) -> Done:
     if done.stale:
         return Done(to, "The letter is dropped: its run has gone on without it, or needs it no more.")
     return Done(
-        f"/dead/{quote(letter.queue, safe='')}/{letter.id}",
+        address("dead", letter.queue, letter.id),
         "Another process holds the letter just now: redrive it again.",
     )
 
@@ -180,7 +180,7 @@ async def _schema(letter: Letter, facts: Facts) -> str:
     if not letter.pipeline or not letter.stage:
         return ""
     try:
-        pipeline = await facts.get(f"/pipelines/{letter.pipeline}", Pipeline)
+        pipeline = await facts.get(address("pipelines", letter.pipeline), Pipeline)
     except Refused:  # it is not known here, or contradicted: the API decides what it takes
         return ""
     schemas: Mapping[str, Any] = {stage.name: stage.input for stage in pipeline.stages}
@@ -213,7 +213,7 @@ def _why(form: Query) -> dict[str, str]:
 
 
 def _path(view: View) -> str:
-    return f"/dead/{view.names['queue']}/{view.names['letter']}"
+    return address("dead", view.names["queue"], view.names["letter"])
 
 
 ROUTES = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mousetrap.dashboard.facts import Facts
 from mousetrap.dashboard.letter_filter import CONDITIONS
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
-from mousetrap.dashboard.words import url
+from mousetrap.dashboard.words import address, url
 from mousetrap.shapes import Operation, OperationPage, RunLine, RunPage
 
 #: Runs of the page of one.
@@ -87,7 +87,7 @@ def _letters(operation: Operation) -> str:
 
 
 def _path(view: View) -> str:
-    return f"/operations/{view.names['operation']}"
+    return address("operations", view.names["operation"])
 
 
 ROUTES = (

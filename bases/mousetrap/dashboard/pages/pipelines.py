@@ -10,7 +10,7 @@ from mousetrap.dashboard.facts import Facts
 from mousetrap.dashboard.last_hour import last_hour
 from mousetrap.dashboard.stage_graph import Count, NodeView, StageGraph, flows_in, has_many, stage_graph
 from mousetrap.dashboard.view import Page, PageRoute, View
-from mousetrap.dashboard.words import number, url
+from mousetrap.dashboard.words import address, number, url
 from mousetrap.shapes import Minute, Pipeline, Queue, QueueMinutes, RunPage, Stage
 
 #: Of larger pipelines no minutes are drawn: each queue's are asked for apart.
@@ -89,7 +89,7 @@ async def show_all(view: View, facts: Facts) -> Page:
 async def show(view: View, facts: Facts) -> Page:
     """One pipeline: its graph and stages, its contracts, or its runs."""
     name = view.names["pipeline"]
-    pipeline = await facts.get(f"/pipelines/{name}", Pipeline)
+    pipeline = await facts.get(address("pipelines", name), Pipeline)
     tab = view.query.one("tab", _TABS[0])
     tab = tab if tab in _TABS else _TABS[0]
     queues = await _queues(facts, name)
@@ -134,7 +134,9 @@ async def _graph(facts: Facts, pipeline: Pipeline, stages: Sequence[StageLine], 
     minutes: dict[str, tuple[Minute, ...]] = {}
     if len(stages) <= _MOST_DRAWN:
         for line in stages:
-            found = await facts.get(f"/queues/{line.stage.queue}/minutes", QueueMinutes, {"hours": 1})
+            found = await facts.get(
+                address("queues", line.stage.queue, "minutes"), QueueMinutes, {"hours": 1}
+            )
             name = f"{pipeline.name}.{line.stage.name}"
             minutes[line.stage.name] = next((it.minutes for it in found.stages if it.stage == name), ())
     nodes = [_node(pipeline, line, minutes.get(line.stage.name), now_ms) for line in stages]

@@ -10,6 +10,7 @@ from mousetrap.dashboard.facts import Facts
 from mousetrap.dashboard.last_hour import last_hour
 from mousetrap.dashboard.queue_story import mean_run_s, story
 from mousetrap.dashboard.view import Page, PageRoute, View
+from mousetrap.dashboard.words import address
 from mousetrap.shapes import Cluster, Queue, QueueMinutes, Worker
 
 #: Queues of one page, and workers of the page of one.
@@ -79,7 +80,7 @@ async def show_all(view: View, facts: Facts) -> Page:
 
 async def show(view: View, facts: Facts) -> Page:
     """One queue with its charts."""
-    path = f"/queues/{view.names['queue']}"
+    path = address("queues", view.names["queue"])
     queue = await facts.get(path, Queue)
     asked = view.query.one("hours")
     hours = int(asked) if asked in map(str, _HOURS) else 0

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -23,6 +22,7 @@ from mousetrap.dashboard.input_form import (
     with_value,
 )
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
+from mousetrap.dashboard.words import address
 from mousetrap.shapes import Accepted, Pipeline, RunLine, Stage
 
 _REASON = "Mousetrap-Reason"
@@ -92,9 +92,7 @@ async def rerun(view: View, form: Query, facts: Facts) -> Done | Page:
     except Refused as refused:
         return _refused(view, shown, stored, form, refused.problem)
     run = reply.read(Accepted).run_id
-    return Done(
-        f"/runs/{quote(run, safe='')}", f"This run repeats {view.names['run']} from {shown.stage} on."
-    )
+    return Done(address("runs", run), f"This run repeats {view.names['run']} from {shown.stage} on.")
 
 
 def _asked(begin: str, body: bytes) -> bytes:
@@ -123,12 +121,12 @@ def _refused(view: View, shown: Rerun, stored: bytes, form: Query, problem: Prob
 async def _read(view: View, facts: Facts, begin: str) -> tuple[Rerun, bytes]:
     """What is known of the run and its job there, and the stored input."""
     run = await facts.get(_path(view), RunLine)
-    pipeline = await facts.get(f"/pipelines/{quote(run.pipeline, safe='')}", Pipeline)
+    pipeline = await facts.get(address("pipelines", run.pipeline), Pipeline)
     places = _places(run, pipeline)
     begin = begin or places[0]
     shown = Rerun(run, places, begin, stage="", size=None, input=None)
     try:
-        job = await facts.get(f"{_path(view)}/jobs/{quote(begin, safe='')}", Job)
+        job = await facts.get(address("runs", view.names["run"], "jobs", begin), Job)
     except Refused as refused:
         if refused.problem.kind != "rerun-impossible":
             raise
@@ -171,7 +169,7 @@ def _commands(view: View, shown: Rerun, body: str, reason: str) -> tuple[str, st
 
 
 def _path(view: View) -> str:
-    return f"/runs/{quote(view.names['run'], safe='')}"
+    return address("runs", view.names["run"])
 
 
 ROUTES = (PageRoute("/runs/{run}/rerun", show, rerun),)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.pages.run_pictures import Pictures, run_pictures
 from mousetrap.dashboard.pages.run_tabs import Run, Tab, read_tab
 from mousetrap.dashboard.reasons import Explained, explained
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
+from mousetrap.dashboard.words import address
 from mousetrap.shapes import JobLine, JobPage, Pipeline, RunLine, RunPage, RunState, Waiting
 
 TABS = ("timeline", "input", "result", "jobs", "logs", "lineage")
@@ -100,9 +100,7 @@ async def cancel(view: View, form: Query, facts: Facts) -> Done | Page:
             raise
         run = await facts.get(_path(view), Run)
         return _asking(Asked(run, reason, refused.problem), refused.problem.status)
-    return Done(
-        f"/runs/{quote(view.names['run'], safe='')}", "The run is cancelled: nothing of it begins any more."
-    )
+    return Done(address("runs", view.names["run"]), "The run is cancelled: nothing of it begins any more.")
 
 
 def _asking(asked: Asked, status: int = 200) -> Page:
@@ -112,12 +110,12 @@ def _asking(asked: Asked, status: int = 200) -> Page:
 
 
 def _path(view: View) -> str:
-    return f"/runs/{quote(view.names['run'], safe='')}"
+    return address("runs", view.names["run"])
 
 
 async def _pipeline(run: Run, facts: Facts) -> Pipeline | None:
     try:
-        return await facts.get(f"/pipelines/{quote(run.pipeline, safe='')}", Pipeline)
+        return await facts.get(address("pipelines", run.pipeline), Pipeline)
     except Refused as refused:
         if refused.problem.status in (404, 409):  # not known here; or workers contradict each other about it
             return None
@@ -132,7 +130,7 @@ async def _letters(run: Run, pipeline: Pipeline | None, facts: Facts) -> Sequenc
     if pipeline is None or run.state is not RunState.FAILED:
         return ()
     asked: dict[str, Any] = {"state": "failed", "limit": _LETTERS}
-    found = await facts.get(f"/runs/{quote(run.id, safe='')}/jobs", JobPage, asked)
+    found = await facts.get(address("runs", run.id, "jobs"), JobPage, asked)
     return [job for job in found.jobs if job.letter]
 
 

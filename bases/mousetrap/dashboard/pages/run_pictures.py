@@ -7,7 +7,7 @@ from mousetrap.charts import Row, RunChart, rows_of, run_chart
 from mousetrap.dashboard.facts import Facts, Refused
 from mousetrap.dashboard.stage_graph import Count, Flow, NodeView, StageGraph, has_many, stage_graph
 from mousetrap.dashboard.view import View
-from mousetrap.dashboard.words import duration, number, url
+from mousetrap.dashboard.words import address, duration, number, url
 from mousetrap.shapes import JobLine, JobPage, Pipeline, Run, Stage
 
 #: Jobs of a stage that are drawn. Of more it is a sample from evenly spread places of their order; of the jobs for the items of a
@@ -60,7 +60,7 @@ async def _jobs(facts: Facts, run: Run, pipeline: Pipeline | None) -> tuple[Sequ
     stages = pipeline.stages if pipeline else ()
     try:
         if not any(stage.inside for stage in stages):
-            page = await facts.get(f"/runs/{run.id}/jobs", JobPage, {"limit": _MOST_JOBS})
+            page = await facts.get(address("runs", run.id, "jobs"), JobPage, {"limit": _MOST_JOBS})
             return page.jobs, page.next is None
         # By stage: else the first page of a large fan-out would have no job of the stages behind it.
         pages = [await _jobs_of(facts, run, stage) for stage in stages]
@@ -79,7 +79,9 @@ async def _jobs_of(facts: Facts, run: Run, stage: Stage) -> tuple[Sequence[JobLi
     fan = next((fan for fan in run.fans if (fan.stage,) == stage.inside), None)
     count = (fan.total or fan.opened) if fan is not None else 0
     if count <= _MOST_JOBS:
-        page = await facts.get(f"/runs/{run.id}/jobs", JobPage, {"stage": stage.name, "limit": _MOST_JOBS})
+        page = await facts.get(
+            address("runs", run.id, "jobs"), JobPage, {"stage": stage.name, "limit": _MOST_JOBS}
+        )
         return page.jobs, page.next is None
     places = _PLACES_OF_ITEMS if stage.edge == "each" else _PLACES
     limit = 1 if stage.edge == "each" else _MOST_JOBS // places
@@ -87,7 +89,7 @@ async def _jobs_of(facts: Facts, run: Run, stage: Stage) -> tuple[Sequence[JobLi
     for place in range(places):
         after = f"{stage.name}:{(count - 1) * place // (places - 1)}"
         query = {"stage": stage.name, "limit": limit, "after": after}
-        page = await facts.get(f"/runs/{run.id}/jobs", JobPage, query)
+        page = await facts.get(address("runs", run.id, "jobs"), JobPage, query)
         jobs += page.jobs
     return jobs, False
 

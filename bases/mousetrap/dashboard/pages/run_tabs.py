@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -12,7 +11,7 @@ from mousetrap import shapes
 from mousetrap.dashboard.facts import Facts, Parameters, Problem, Refused
 from mousetrap.dashboard.json_tree import Tree, json_tree
 from mousetrap.dashboard.view import View
-from mousetrap.dashboard.words import number
+from mousetrap.dashboard.words import address, number
 from mousetrap.shapes import Event, JobLine, JobPage, LogLine, LogPage, RunLine, RunPage
 
 #: Events of one page, and characters of all its tracebacks: a page stays below 100 kB.
@@ -201,7 +200,7 @@ async def _lineage(run: Run, facts: Facts) -> Lineage:
     wanted = run.rerun_of
     while wanted and len(ancestors) < _ANCESTORS:
         try:
-            found = await facts.get(f"/runs/{quote(wanted, safe='')}", Run)
+            found = await facts.get(address("runs", wanted), Run)
         except Refused as refused:
             if refused.problem.status != 404:
                 raise
@@ -212,7 +211,7 @@ async def _lineage(run: Run, facts: Facts) -> Lineage:
 
 
 def _path(run: Run) -> str:
-    return f"/runs/{quote(run.id, safe='')}"
+    return address("runs", run.id)
 
 
 def _number(text: str) -> int:
@@ -221,11 +220,34 @@ def _number(text: str) -> int:
 
 
 def _line(value: Any) -> str:
-    """A value as one short line of JSON; empty for none."""
+    """A value as one short line of JSON; empty for none. Of a large one no more is written than is shown."""
     if value is None:
         return ""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return "…"
-    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+    text = ""
+    for piece in _pieces(value):
+        text += piece
+        if len(text) > _SHORT:
+            return f"{text[:_SHORT]}…"
+    return text
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """The text of a value, piece by piece."""
+    if isinstance(value, dict):
+        yield "{"
+        for at, (name, each) in enumerate(value.items()):
+            yield f"{', ' if at else ''}{_dumped(name)}: "
+            yield from _pieces(each)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for at, each in enumerate(value):
+            yield ", " if at else ""
+            yield from _pieces(each)
+        yield "]"
+    else:
+        yield _dumped(value)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value[: _SHORT + 1] if isinstance(value, str) else value, ensure_ascii=False)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -21,6 +20,7 @@ from mousetrap.dashboard.input_form import (
     with_value,
 )
 from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
+from mousetrap.dashboard.words import address
 from mousetrap.shapes import Accepted, Pipeline, RunPage
 
 #: The options of a run: name of the field, of the query's parameter, of the command's option.
@@ -100,7 +100,7 @@ def _done(reply: Reply) -> Done:
     words = (
         "This run was started before, with the same key: here it is." if is_repeat else "The run is accepted."
     )
-    return Done(f"/runs/{quote(run, safe='')}", words)
+    return Done(address("runs", run), words)
 
 
 def _refused(view: View, pipeline: Pipeline, edited: InputForm, form: Query, problem: Problem) -> Page:
@@ -188,11 +188,11 @@ async def _given(view: View, facts: Facts, pipeline: str) -> Given | None:
     if not run:
         newest = (await facts.get("/runs", RunPage, {"pipeline": pipeline, "limit": 1})).runs
         run = newest[0].id if newest else ""
-    return await facts.get(f"/runs/{quote(run, safe='')}", Given) if run else None
+    return await facts.get(address("runs", run), Given) if run else None
 
 
 def _path(view: View) -> str:
-    return f"/pipelines/{quote(view.names['pipeline'], safe='')}"
+    return address("pipelines", view.names["pipeline"])
 
 
 ROUTES = (PageRoute("/pipelines/{pipeline}/start", show, start, needs="run"),)

@@ -1,15 +1,19 @@
 """Checks the list of runs: filters, rows that stay, bulk acts."""
 
+import asyncio
 import re
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from mousetrap.dashboard import Host, create_dashboard
 from mousetrap.dashboard.run_filter import read_filter
 from mousetrap.dashboard.view import Query
-from support.dashboard import Answers, Pages
+from support.dashboard import Answers, AtThisMachine, Pages
 from support.hostile import HOSTILE, check_harmless
 
 NOW_MS = 1_796_022_446_158
@@ -285,6 +289,25 @@ def test_the_selected_runs_are_acted_on_one_by_one(pages: Pages, listed: Answers
     assert done.headers["location"] == "/ui/runs?state=running"
     after = pages.get("/runs", state="running").text
     assert "1 run is cancelled. 1 could not be: there is nothing to cancel." in after
+
+
+def test_of_a_selection_some_are_acted_on_at_a_time(answers: Answers) -> None:
+    both, begun = asyncio.Barrier(2), 0
+
+    async def together(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal begun
+        begun += 1
+        await asyncio.wait_for(both.wait(), 60)
+        await answers(scope, receive, send)
+
+    answers.given |= {f"DELETE /runs/r{number}": (200, {}) for number in range(4)}
+    apart = Pages(
+        create_dashboard(Host(together, asyncio.Event(), lambda: True, nullcontext, AtThisMachine()))
+    )
+    selected = {"run": [f"r{number}" for number in range(4)]}
+
+    assert apart.post("/runs/cancel", selected).status_code == 303
+    assert begun == 4
 
 
 def test_a_selection_is_repeated_with_a_key_for_each_run(pages: Pages, listed: Answers) -> None:
