@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -122,6 +123,8 @@ async def list_workers(services: WithServices) -> tuple[shapes.Worker, ...]:
     return tuple(replace(it, asked=asked.get(it.name)) for it in workers) if asked else workers
 
 
+# Kept: most pages of the dashboard ask for all pipelines, and the schemas of one take milliseconds.
+@lru_cache(maxsize=1_000)
 def _shown(pipeline: Pipeline) -> shapes.Pipeline:
     edges, others = predecessors(pipeline.stages), fallbacks(pipeline.stages)
     stages = [

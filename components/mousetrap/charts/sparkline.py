@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +23,22 @@ def sparkline(
     """The values from left to right; `most` is what the height stands for, else their greatest."""
     known = [value for value in values if value is not None]
     top = max(known, default=0.0) if most is None else most
-    step = width / max(len(values) - 1, 1)
+    across = _across(len(values), width)
     line, area = list[str](), list[str]()
     for run in _runs(values):
-        places = [
-            f"{round(index * step, 1):g},{round(_height(value, top, height), 1):g}" for index, value in run
-        ]
+        places = [f"{across[index]},{round(_height(value, top, height), 1):g}" for index, value in run]
         # One value alone is a point: a line of no length, which a round cap shows.
         line.append("M" + " L".join(places if len(places) > 1 else places * 2))
-        left, right = (round(run[index][0] * step, 1) for index in (0, -1))
-        area.append(f"M{left:g},{height:g} L" + " L".join(places) + f" L{right:g},{height:g}Z")
+        left, right = across[run[0][0]], across[run[-1][0]]
+        area.append(f"M{left},{height:g} L" + " L".join(places) + f" L{right},{height:g}Z")
     return Sparkline(width, height, " ".join(line), " ".join(area), top)
+
+
+@lru_cache(maxsize=64)
+def _across(count: int, width: float) -> tuple[str, ...]:
+    """The places of so many values from left to right: they are the same for all lines of a page."""
+    step = width / max(count - 1, 1)
+    return tuple(f"{round(index * step, 1):g}" for index in range(count))
 
 
 def _height(value: float, top: float, height: float) -> float:

@@ -90,20 +90,19 @@ class Minutes:
         with reaching(self._place):
             now_ms = await self._now_ms()
             first_ms = _first_ms(now_ms, _RECENT)
-            minutes = range(first_ms, now_ms + 1, _MINUTE_MS)
-            fields = [(at_ms // _HOUR_MS, at_ms % _HOUR_MS // _MINUTE_MS) for at_ms in minutes]
-            asked = [
-                ("HMGET", _stage_key(stage, hour), *(f"{minute:02}.{name}" for name in _NAMES))
-                for stage in stages
-                for hour, minute in fields
+            fields = _fields_by_hour(range(first_ms, now_ms + 1, _MINUTE_MS))
+            places = [(stage, hour) for stage in stages for hour in fields]
+            asked: list[Command] = [
+                ("HMGET", _stage_key(stage, hour), *fields[hour]) for stage, hour in places
             ]
             before = first_ms - _MINUTE_MS  # its last look was when the first of these minutes began
             hour, minute = before // _HOUR_MS, before % _HOUR_MS // _MINUTE_MS
             looked: list[Command] = [("HGET", _queue_key(queue, hour), f"{minute:02}") for queue in queues]
             replies = await self._replies([*asked, *looked])
         counts = {stage: Counts() for stage in stages}
-        for place, reply in enumerate(replies[: len(asked)]):
-            counts[stages[place // len(fields)]].add(_read_counts(reply))
+        for (stage, _), reply in zip(places, replies, strict=False):
+            for each in _read_counts(reply):
+                counts[stage].add(each)
         ready = {queue: _number(reply) for queue, reply in zip(queues, replies[len(asked) :], strict=True)}
         return Recent((now_ms - first_ms) / 1000, counts, ready)
 
@@ -139,9 +138,20 @@ def _minutes(hour: int, reply: Any) -> Iterable[Minute]:
         yield Minute(at_ms=hour * _HOUR_MS + minute_of_hour * _MINUTE_MS, **counts)
 
 
-def _read_counts(reply: Any) -> Counts:
-    values = reply if isinstance(reply, list) else [None] * len(_NAMES)
-    return Counts(*((_number(value) or 0) for value in values))
+def _fields_by_hour(minutes: Iterable[int]) -> Mapping[int, Sequence[str]]:
+    """The names of all counts of these minutes, by the hour that has them."""
+    found: dict[int, list[str]] = {}
+    for at_ms in minutes:
+        minute = at_ms % _HOUR_MS // _MINUTE_MS
+        found.setdefault(at_ms // _HOUR_MS, []).extend(f"{minute:02}.{name}" for name in _NAMES)
+    return found
+
+
+def _read_counts(reply: Any) -> Iterable[Counts]:
+    """Of each minute that was asked for; none for a key of another type."""
+    values = [_number(value) or 0 for value in reply] if isinstance(reply, list) else []
+    for place in range(0, len(values), len(_NAMES)):
+        yield Counts(*values[place : place + len(_NAMES)])
 
 
 def _is_minute(text: str) -> bool:

@@ -11,6 +11,7 @@ from mousetrap.worker_registry.published import InUse
 
 #: A worker is stale after three missing heartbeats.
 STALE_S = 3 * BEAT_S
+_NAMES = tuple(field.name for field in fields(Beat))
 
 
 def read_worker(beat_json: bytes, *, started_ms: int, seen_ms: int, now_ms: int) -> Worker | None:
@@ -23,7 +24,7 @@ def read_worker(beat_json: bytes, *, started_ms: int, seen_ms: int, now_ms: int)
     silent = abs(now_ms - seen_ms) / 1000
     return Worker(
         **{
-            **{field.name: getattr(beat, field.name) for field in fields(beat)},
+            **{name: getattr(beat, name) for name in _NAMES},
             "state": "stale" if silent > STALE_S else beat.state,
         },
         started_ms=started_ms,

@@ -43,13 +43,19 @@ class Strip:
     """A stage in the last hour."""
 
     load: StageLoad
-    spark: Sparkline
+    #: Attempts that ended in each minute.
+    counts: tuple[int, ...]
     #: Attempts that ended in a minute, now.
     per_minute: float
     done: int
     failed: int
     #: The mean of the hour, in seconds.
     run_s: float | None
+
+    @property
+    def spark(self) -> Sparkline:
+        """Drawn where it is shown: of two hundred stages forty are."""
+        return sparkline(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Line:
     @property
     def order(self) -> tuple[float, ...]:
         """What puts one before another: failures, then what waits and what is done."""
-        counts = [(it.failed, it.load.waiting, it.per_minute, it.spark.most) for it in self.strips]
+        counts = [(it.failed, it.load.waiting, it.per_minute, max(it.counts)) for it in self.strips]
         return tuple(-sum(each) for each in zip(*counts, strict=True))
 
     @property
@@ -183,7 +189,7 @@ def _strip(load: StageLoad, now_ms: int) -> Strip:
     # The minute that goes on has not all of its counts.
     per_minute = sum(counts[-1 - _NOW : -1]) / _NOW
     run_s = round(run_ms / total / 1000, 3) if total else None  # counted in whole milliseconds
-    return Strip(load, sparkline(counts), per_minute, sums["done"], sums["failed"], run_s)
+    return Strip(load, tuple(counts), per_minute, sums["done"], sums["failed"], run_s)
 
 
 ROUTES = (PageRoute("/", show),)

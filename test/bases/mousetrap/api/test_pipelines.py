@@ -4,6 +4,9 @@ from typing import Any
 
 import httpx
 
+from mousetrap.api.read import _shown
+from mousetrap.pipeline import Pipeline, Stage
+
 RUNS = "/pipelines/earthquakes/runs"
 
 
@@ -47,3 +50,15 @@ def test_latest_of_an_unknown_pipeline_is_a_problem(api: httpx.Client) -> None:
 
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:mousetrap:problem:unknown-pipeline"
+
+
+def test_a_pipeline_is_described_once_and_a_changed_one_again() -> None:
+    first, again, changed = (
+        _shown(
+            Pipeline(name="p", description=text, stages=(Stage(name="s", queue="q", input=int, output=int),))
+        )
+        for text in ("one", "one", "two")
+    )
+
+    assert first is again
+    assert changed.description == "two"
