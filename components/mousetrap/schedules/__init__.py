@@ -1,0 +1,64 @@
+"""Judges when a schedule fires, and what becomes of ticks that it missed."""
+
+from mousetrap.schedules.change import (
+    Change,
+    TooManyOwed,
+    backfilled,
+    created,
+    declared,
+    edited,
+    orphaned,
+    paused,
+    resumed,
+    run_now,
+)
+from mousetrap.schedules.decide import ON_TIME_MS, decide, looks_at, needs_to_know, settled
+from mousetrap.schedules.record import MOST_OWED, MOST_PAST, Owed, Past, Pause, Record
+from mousetrap.schedules.schedule import MOST_MADE_UP, Missed, Overlap, Schedule, ScheduleWrong
+from mousetrap.schedules.ticks import (
+    fires_at,
+    in_zone,
+    newest_ticks,
+    next_tick,
+    run_id_of_tick,
+    ticks_after,
+    ticks_between,
+    words,
+)
+
+__all__ = [
+    "MOST_MADE_UP",
+    "MOST_OWED",
+    "MOST_PAST",
+    "ON_TIME_MS",
+    "Change",
+    "Missed",
+    "Overlap",
+    "Owed",
+    "Past",
+    "Pause",
+    "Record",
+    "Schedule",
+    "ScheduleWrong",
+    "TooManyOwed",
+    "backfilled",
+    "created",
+    "decide",
+    "declared",
+    "edited",
+    "fires_at",
+    "in_zone",
+    "looks_at",
+    "needs_to_know",
+    "newest_ticks",
+    "next_tick",
+    "orphaned",
+    "paused",
+    "resumed",
+    "run_id_of_tick",
+    "run_now",
+    "settled",
+    "ticks_after",
+    "ticks_between",
+    "words",
+]
