@@ -34,8 +34,9 @@ RECORDS: Mapping[str, str] = {}
 RENDERERS: Mapping[str, str] = {}
 MIGRATIONS: Mapping[str, str] = {}
 SAMPLE: str | None = None
+SCHEDULES: Sequence[str] = ()
 
-__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RECORDS", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "SETTINGS", "WORKERS"]
+__all__ = ["INPUTS", "MIGRATIONS", "PIPELINES", "RECORDS", "RENDERERS", "ROOT_PIPELINE", "SAMPLE", "SCHEDULES", "SETTINGS", "WORKERS"]
 '''
 
 #: Five steps of a text's way, each a handler of one line.

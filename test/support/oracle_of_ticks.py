@@ -1,4 +1,4 @@
-"""Finds ticks by walking each minute, slowly and in another way than the code."""
+"""Finds ticks by walking each minute, slowly."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,7 @@
 """Assembles the API; nothing is open before the server starts it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mousetrap.api import (
     read,
     repair,
     run_logs,
+    schedules,
     start,
     trail,
     waiting,
@@ -41,6 +42,7 @@ from mousetrap.api.services import open_services
 from mousetrap.api.version import INTERFACE_VERSION
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.pipeline import Pipeline
+from mousetrap.schedules import Schedule
 from mousetrap.settings import Settings
 from mousetrap.shutdown import end_tasks
 
@@ -51,19 +53,22 @@ def create_app(
     *,
     inputs: Mapping[str, bytes] | None = None,
     records: Mapping[str, str] | None = None,
+    declared: Sequence[Schedule] = (),
     root: str | None = None,
     keys_file: Path | None = None,
 ) -> FastAPI:
     """The API of these pipelines as an ASGI application; keys from `keys_file` are read again when it changes.
 
-    `inputs` are what an empty body means, by pipeline; `records` name what opens their records of results; `root` names the pipeline behind `GET /` and `POST /refresh`.
+    `inputs` are what an empty body means, by pipeline; `records` name what opens their records of results; `declared` are schedules of the code; `root` names the pipeline behind `GET /` and `POST /refresh`.
     Other pipelines are those of workers' manifests. Raises SettingsWrong when other machines could call it without a key.
     """
     known = KnownPipelines(pipelines, settings.keyring)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, known, inputs or {}, records or {}) as app.state.services:
+        async with open_services(
+            settings, known, inputs or {}, records or {}, declared
+        ) as app.state.services:
             tasks = [asyncio.create_task(follow_keys(app.state.access, keys_file))] if keys_file else []
             try:
                 yield
@@ -103,6 +108,7 @@ def create_app(
         repair,
         dead,
         operations,
+        schedules,
         trail,
         waiting,
         health,

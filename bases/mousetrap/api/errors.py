@@ -29,6 +29,7 @@ from mousetrap.operations import TooManyOperations
 from mousetrap.payloads import PayloadTooLarge
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict
+from mousetrap.scheduler import ScheduleTaken, TooManySchedules
 from mousetrap.submit_run import DeadLettersFull, NotTried
 
 _ROUTING = {404: Kind.NO_SUCH_PATH, 405: Kind.METHOD_NOT_ALLOWED}
@@ -91,6 +92,14 @@ def _too_many(error: TooManyOperations, _: bool) -> Problem:
     return absence(Kind.TOO_MANY_OPERATIONS, str(error))
 
 
+def _too_many_schedules(error: TooManySchedules, _: bool) -> Problem:
+    return absence(Kind.TOO_MANY_SCHEDULES, str(error))
+
+
+def _taken(error: ScheduleTaken, _: bool) -> Problem:
+    return Problem(Kind.SCHEDULE_TAKEN, str(error))
+
+
 def _not_tried(error: NotTried, local: bool) -> Problem:
     part = "store" if isinstance(error.__cause__, StoreUnreachable) else "broker"
     return _absent(Kind.NOT_TRIED, part, error, local)
@@ -112,6 +121,8 @@ _OF_COMPONENTS: Mapping[type[Exception], Callable[[Any, bool], Problem]] = {
     NotAccepted: _not_accepted,
     DeadLettersFull: _closed,
     TooManyOperations: _too_many,
+    TooManySchedules: _too_many_schedules,
+    ScheduleTaken: _taken,
 }
 
 

@@ -15,9 +15,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from mousetrap.api.app import create_app
+from mousetrap.api.declared import declared_schedules
 from mousetrap.api.events import end_streams
 from mousetrap.api.protocol import BoundedConfig, end_late_ones
-from mousetrap.catalogue import INPUTS, PIPELINES, RECORDS, ROOT_PIPELINE, SETTINGS
+from mousetrap.catalogue import INPUTS, PIPELINES, RECORDS, ROOT_PIPELINE, SCHEDULES, SETTINGS
 from mousetrap.catalogue_entries import load
 from mousetrap.settings import Settings, SettingsWrong, check_signing
 from mousetrap.shutdown import ExitGuard, own_loop, own_signals
@@ -49,11 +50,13 @@ def main() -> int:
         unsigned = check_signing(settings)
         _check_address(settings)
         keys_file = os.environ.get("MOUSETRAP_API_KEYS_FILE")
+        inputs = {name: load(function)(settings) for name, function in INPUTS.items()}
         app = create_app(
             settings,
             PIPELINES,
-            inputs={name: load(function)(settings) for name, function in INPUTS.items()},
+            inputs=inputs,
             records=RECORDS,
+            declared=declared_schedules(SCHEDULES, PIPELINES, inputs),
             root=ROOT_PIPELINE,
             keys_file=Path(keys_file) if keys_file else None,
         )

@@ -1,6 +1,6 @@
 """Opens the services that the routes share; closes them at shutdown."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,8 @@ from mousetrap.operations import (
 from mousetrap.payloads import PayloadOptions
 from mousetrap.run_logs import LogReader, open_log_reader
 from mousetrap.run_store import RunStore, open_store
+from mousetrap.scheduler import Scheduler, Schedules, open_schedules
+from mousetrap.schedules import Schedule
 from mousetrap.sessions import Sessions, open_sessions
 from mousetrap.settings import Settings
 from mousetrap.shapes import BEAT_S
@@ -40,7 +42,7 @@ from mousetrap.worker_registry import WorkerRegistry, open_registry
 
 #: The broker's time to confirm a run: its caller gets an answer within two seconds.
 _CONFIRM_TIMEOUT_S = 1.5
-#: Between two looks for operations that no API carries on.
+#: Between two looks for operations that no API carries on, and for schedules that are due.
 _LOOK_S = 1.0
 
 
@@ -68,11 +70,17 @@ class Services:
     sessions: Sessions
     control: Control
     notes: LetterNotes
+    schedules: Schedules
+    scheduler: Scheduler
 
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, pipelines: KnownPipelines, inputs: Mapping[str, bytes], records: Mapping[str, str]
+    settings: Settings,
+    pipelines: KnownPipelines,
+    inputs: Mapping[str, bytes],
+    records: Mapping[str, str],
+    declared: Sequence[Schedule] = (),
 ) -> AsyncIterator[Services]:
     """The services, and the periodic duties, while the block is open. Broker and store need not be reachable yet."""
     queues = [stage.queue for pipeline in pipelines.values() for stage in pipeline.stages]
@@ -96,6 +104,7 @@ async def open_services(
             keyring=settings.keyring,
             tls=settings.tls,
         ) as operations,
+        open_schedules(settings.store_url, keyring=settings.keyring, tls=settings.tls) as schedules,
         open_queue(
             settings, queues, name="api", deadline=min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
         ) as queue,
@@ -113,6 +122,9 @@ async def open_services(
         }
         carrier = Carrier(operations, kinds, token_hex(8), on_end=partial(note_end, trail))
         exits.push_async_callback(carrier.close)
+        scheduler = Scheduler(
+            schedules, store, submitter, pipelines, intake=intake, defaults=inputs, declared=declared
+        )
         services = Services(
             pipelines,
             queue,
@@ -132,6 +144,8 @@ async def open_services(
             sessions,
             control,
             notes,
+            schedules,
+            scheduler,
         )
         duties = [
             republish_duty(submitter),
@@ -139,6 +153,7 @@ async def open_services(
             sweep_duty(store, settings.retention_seconds),
             Duty(BEAT_S, lambda: pipelines.refresh(registry)),
             Duty(_LOOK_S, carrier.look),
+            Duty(_LOOK_S, scheduler.look),
         ]
         if settings.dead_max_age_seconds:
             duties.append(discard_duty(dead_letters, settings.dead_max_age_seconds))
@@ -183,7 +198,12 @@ async def _operations(services: WithServices) -> Operations:
     return services.operations
 
 
+async def _schedules(services: WithServices) -> Schedules:
+    return services.schedules
+
+
 #: For the signatures of routes.
+WithSchedules = Annotated[Schedules, Depends(_schedules)]
 WithQueueFacts = Annotated[QueueFacts, Depends(_queue_facts)]
 WithOperations = Annotated[Operations, Depends(_operations)]
 WithNotes = Annotated[LetterNotes, Depends(_notes)]

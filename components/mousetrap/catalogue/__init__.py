@@ -8,6 +8,7 @@ from mousetrap.catalogue.catalogue import (
     RENDERERS,
     ROOT_PIPELINE,
     SAMPLE,
+    SCHEDULES,
     SETTINGS,
     WORKERS,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "RENDERERS",
     "ROOT_PIPELINE",
     "SAMPLE",
+    "SCHEDULES",
     "SETTINGS",
     "WORKERS",
 ]

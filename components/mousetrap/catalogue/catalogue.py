@@ -44,6 +44,10 @@ INPUTS: Mapping[str, str] = {
     "feeds": "mousetrap.earthquakes_settings:default_feeds_input",
 }
 
+#: What starts pipelines by itself: each names a `Schedule`, or several. The API records them when it starts, and pauses those that are
+#: not here any more.
+SCHEDULES: Sequence[str] = ()
+
 #: The pipeline that `POST /refresh` starts and `GET /` shows; None for no such paths.
 ROOT_PIPELINE: str | None = "earthquakes"
 

@@ -35,7 +35,7 @@ from mousetrap.submit_run import Accepted, SubmitOptions
 
 #: Schedules that are carried on together.
 _BATCH = 100
-#: Runs of one schedule that are submitted before its record says so.
+#: Runs of one schedule that are submitted before that is written.
 _RUNS = 50
 #: A schedule that cannot be read, or whose look fails by our own fault, is looked at again after so long.
 _BROKEN_MS = 60_000
@@ -73,7 +73,7 @@ class Scheduler:
 
     1. The store gives the schedules that are due by its clock.
     2. For each the ticks are decided, and the decision is written: if no other scheduler has written since. What fires is owed then.
-    3. The owed runs are submitted, each under an id that follows from schedule and tick, and the record says so.
+    3. The owed runs are submitted, each under an id that follows from schedule and tick, and that is written.
 
     Who dies between 2 and 3 leaves an owed run, which the next scheduler submits five seconds later; who dies before 2 leaves a tick
     that is due. No scheduler leads, and none needs a lease.

@@ -1,4 +1,4 @@
--- Keeps the records of schedules, and when there is something to do for each.
+-- Keeps the records of schedules, and when to look at each.
 --
 -- Keys, in one slot:
 --   mousetrap:{schedules}       hash    by name, a record: its revision, its signature, its facts (JSON), with a space between

@@ -1,4 +1,4 @@
-"""Judges when a schedule fires, and what becomes of ticks that it missed."""
+"""Judges when a schedule fires, and what becomes of missed ticks."""
 
 from mousetrap.schedules.change import (
     Change,

@@ -61,7 +61,7 @@ def fires_at(schedule: Schedule, tick_ms: int) -> int:
 
 
 def run_id_of_tick(schedule: Schedule, created_ms: int, tick_ms: int) -> str:
-    """The id of the tick's run, whoever fires it and however often: it is the same run."""
+    """The id of the tick's run: who fires it again, or beside another, finds that run."""
     return uuid5(_TICKS, f"{schedule.name}|{created_ms}|{tick_ms}").hex
 
 

@@ -43,6 +43,7 @@ from mousetrap.shapes.run import (
     RunPage,
     RunState,
 )
+from mousetrap.shapes.schedule import Backfilled, PastTick, Schedule, SchedulePage, SchedulePause, Tick
 from mousetrap.shapes.waiting import Reason, Waiting, WaitsFor
 from mousetrap.shapes.worker import BEAT_S, Beat, Doing, Worker, WorkerState
 
@@ -55,6 +56,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "AuditPage",
+    "Backfilled",
     "Beat",
     "Cancelled",
     "Cluster",
@@ -85,6 +87,7 @@ __all__ = [
     "OperationPage",
     "OperationState",
     "Pause",
+    "PastTick",
     "Pipeline",
     "Progress",
     "PutAside",
@@ -100,11 +103,15 @@ __all__ = [
     "RunLine",
     "RunPage",
     "RunState",
+    "Schedule",
+    "SchedulePage",
+    "SchedulePause",
     "SettingShown",
     "Stage",
     "StageLoad",
     "StageMinutes",
     "StoreUsed",
+    "Tick",
     "Used",
     "Waiting",
     "WaitsFor",

@@ -23,7 +23,7 @@ _CATALOGUE = """
 from collections import namedtuple
 from mousetrap.catalogue_entries import Worker
 
-SETTINGS, MIGRATIONS, RENDERERS, INPUTS, RECORDS, ROOT_PIPELINE, SAMPLE = (), {{}}, {{}}, {{}}, {{}}, None, None
+SETTINGS, MIGRATIONS, RENDERERS, INPUTS, RECORDS, ROOT_PIPELINE, SAMPLE, SCHEDULES = (), {{}}, {{}}, {{}}, {{}}, None, None, ()
 PIPELINES = {pipelines}
 WORKERS = {{"words": {worker}}}
 """

@@ -1,4 +1,4 @@
-"""Refuses schedules without a meaning, where they are written, and words the others."""
+"""Refuses schedules without a meaning, and words the others."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
