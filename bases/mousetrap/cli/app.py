@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from mousetrap.cli import contracts, dead, keys, new, operations, outbox, pipelines, queues, remove, workers
+from mousetrap.cli import (
+    contracts,
+    dead,
+    keys,
+    new,
+    operations,
+    outbox,
+    pipelines,
+    queues,
+    remove,
+    schedules,
+    workers,
+)
 from mousetrap.cli.audit import audit
 from mousetrap.cli.dead_test import write_test
 from mousetrap.cli.debug import debug
@@ -59,6 +71,7 @@ app.add_typer(pipelines.app, name="pipelines")
 dead.app.command("test")(write_test)
 app.add_typer(dead.app, name="dead")
 app.add_typer(operations.app, name="operations")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(keys.app, name="keys")

@@ -17,6 +17,7 @@ from mousetrap.api_client.event_stream import EventReader, lines_of
 from mousetrap.api_client.filters import JobFilter, LetterFilter, RunFilter, without_empty
 from mousetrap.api_client.problems import check_response
 from mousetrap.api_client.reply import Reply, decoded
+from mousetrap.api_client.schedules import SchedulesApi
 from mousetrap.api_client.starts import BatchReply, StartOptions
 from mousetrap.shapes import (
     Accepted,
@@ -239,6 +240,11 @@ class Api:
     def stop_operation(self, operation_id: str) -> Reply[Operation]:
         """Stops an operation."""
         return Reply(self._request("POST", f"/operations/{_segment(operation_id)}/stop"), Operation)
+
+    @property
+    def schedules(self) -> SchedulesApi:
+        """What is about schedules."""
+        return SchedulesApi(self._request)
 
     def discard(self, letters: LetterFilter, *, limit: int) -> Discarded:
         """Discards selected dead letters, at most `limit`."""
