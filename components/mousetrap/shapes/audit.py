@@ -21,7 +21,7 @@ class AuditEntry:
     count: Annotated[int | None, Doc("How many it changed; null where that is not known.")] = None
     reason: Annotated[str, Doc("The request's header `Mousetrap-Reason`.", ("ticket 81",))] = ""
     what: Annotated[
-        Mapping[str, Any], Doc("The filter, and what was named: run, queue, letter, operation.")
+        Mapping[str, Any], Doc("The filter, and what was named: run, queue, letter, operation, schedule.")
     ] = field(default_factory=dict)
 
 

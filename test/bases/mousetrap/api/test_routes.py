@@ -14,7 +14,8 @@ RUNS = "/pipelines/earthquakes/runs"
 def routes() -> Iterator[tuple[str, str]]:
     """Each method and path of the description, with something in place of what the path names."""
     for path, operations in catalogue_app(Settings()).openapi()["paths"].items():
-        names = {"queue": "start_fetch", "letter": "b", "stage": "start", "operation_id": "c", "worker": "w"}
+        names = {"queue": "start_fetch", "letter": "b", "stage": "start", "operation_id": "c"}
+        names |= {"worker": "w", "name": "d"}
         named = path.format(run_id="a", **names)
         yield from ((method.upper(), named) for method in operations)
 
