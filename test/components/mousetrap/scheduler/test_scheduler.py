@@ -18,6 +18,7 @@ from mousetrap.schedules import Change, Record, Schedule, backfilled, created, p
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
 from mousetrap.submit_run import Accepted, SubmitOptions
+from support.valkey_cluster import ValkeyCluster
 from support.workbench import KEYRING, Workbench, on_streams
 
 pytestmark = on_streams
@@ -336,3 +337,15 @@ async def test_a_record_keeps_its_input_as_it_was(bench: Workbench, store_url: s
         record = await host.add(host.schedule(input=large), hours=0)
         assert (await host.record()).schedule == record.schedule
         assert msgspec.json.decode(msgspec.json.encode((await host.record()).schedule.input)) == large
+
+
+async def test_on_a_cluster_schedules_are_kept_due_and_fired(
+    bench: Workbench, valkey_cluster: ValkeyCluster
+) -> None:
+    async with hosting(bench, valkey_cluster.url) as host:
+        for number in range(5):
+            await host.add(host.schedule(f"s{number}"), hours=1)
+        await host.scheduler().look()
+        records = await host.schedules.some(await host.schedules.names())
+        assert [record.past[0].became for record in records] == ["fired"] * 5
+        assert await host.runs() == sorted(record.last_run for record in records)
