@@ -96,6 +96,7 @@ LOUD: dict[str, list[tuple[str, str, str]]] = {
         ('mousetrap_runs_total{pipeline="p",outcome="failed"}', "0+1x60", "0+60x60"),
         ('mousetrap_runs_total{pipeline="p",outcome="completed"}', "0+600x60", "0+600x60"),
     ],
+    "MousetrapScheduleLate": [("mousetrap_schedules_late", "0x60", "0x50 1x10")],
     "MousetrapAway": [('mousetrap_connected{instance="i",to="store"}', "1x60", "1x50 0x10")],
     "MousetrapOutages": [('mousetrap_outages_total{instance="i",to="store"}', "3x60", "0x40 1 2 3 4 5 6x15")],
     "MousetrapSlotsFull": [

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mousetrap.api.access import may_read
 from mousetrap.api.problems import NO_ACCESS, refusals
 from mousetrap.api.routes import Route
+from mousetrap.api.schedule_shown import OVERDUE_MS
 from mousetrap.api.services import Services, WithServices
 from mousetrap.jobs import MousetrapError
 from mousetrap.settings import MISSING_METRICS, SettingsWrong
@@ -116,9 +117,12 @@ async def _looked(services: Services) -> "ClusterFacts":
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
             look = await services.queue_facts.look()
             counts = await services.store.count_open()
+            schedules = await services.schedules.count(OVERDUE_MS)
         # Of the pipelines that are known: the store could name any.
         runs = {name: counts.get(name, 0) for name in sorted(services.pipelines)}
-        return ClusterFacts({"broker": True, "store": True}, look.queues, _states(look.workers), runs)
+        return ClusterFacts(
+            {"broker": True, "store": True}, look.queues, _states(look.workers), runs, schedules
+        )
     except (MousetrapError, TimeoutError):
         broker, store = await asyncio.gather(
             _answered(services.queue.check()), _answered(services.store.check())

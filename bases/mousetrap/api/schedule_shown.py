@@ -9,7 +9,7 @@ from mousetrap.schedules import Record, fires_at, in_zone, next_tick, ticks_afte
 #: Ticks that are shown ahead.
 _AHEAD = 5
 #: A tick is overdue that is later than that.
-_OVERDUE_MS = 10_000
+OVERDUE_MS = 10_000
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -72,4 +72,4 @@ def _is_overdue(record: Record, now_ms: int) -> bool:
     late = [owed.tick_ms for owed in record.owed if owed.cause == "tick"]
     if not record.pause and (tick := next_tick(record.schedule, record.decided_ms)) is not None:
         late.append(fires_at(record.schedule, tick))
-    return any(tick < now_ms - _OVERDUE_MS for tick in late)
+    return any(tick < now_ms - OVERDUE_MS for tick in late)

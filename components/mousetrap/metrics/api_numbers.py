@@ -29,6 +29,8 @@ class ClusterFacts:
     workers: Mapping[str, int] | None
     #: How many runs of each pipeline have not ended.
     runs: Mapping[str, int]
+    #: How many schedules there are, and how many of them are late.
+    schedules: tuple[int, int] | None = None
 
 
 class ApiNumbers:
@@ -69,6 +71,8 @@ class ApiNumbers:
         yield numbers(names.WORKERS, _by_state(facts.workers))
         yield numbers(names.HTTP_REQUESTS, dict(self._answers))
         yield histogram(names.HTTP_SECONDS, dict(self._seconds))
+        for name, count in zip((names.SCHEDULES, names.SCHEDULES_LATE), facts.schedules or (), strict=False):
+            yield numbers(name, {(): count})
         yield numbers(names.WATCHERS, {(): watchers})
         yield connected(facts.connected)
         yield build_info(self._version)

@@ -80,6 +80,10 @@ HTTP_REQUESTS = Name(
 HTTP_SECONDS = Name(
     "mousetrap_http_seconds", "histogram", "From a request to the begin of its answer.", ("route", "method")
 )
+SCHEDULES = Name("mousetrap_schedules", "gauge", "Schedules that are kept.")
+SCHEDULES_LATE = Name(
+    "mousetrap_schedules_late", "gauge", "Schedules of which a tick is over ten seconds late."
+)
 WATCHERS = Name("mousetrap_watchers", "gauge", "Clients that follow runs or wait for them.")
 
 #: What a worker has at `/metrics` of its health port.
@@ -113,6 +117,8 @@ API = (
     WORKERS,
     HTTP_REQUESTS,
     HTTP_SECONDS,
+    SCHEDULES,
+    SCHEDULES_LATE,
     WATCHERS,
     CONNECTED,
     BUILD_INFO,

@@ -3,6 +3,7 @@
 -- Keys, in one slot:
 --   mousetrap:{schedules}       hash    by name, a record: its revision, its signature, its facts (JSON), with a space between
 --   mousetrap:{schedules}:due   zset    names by when to look at them next, in milliseconds of this server's clock
+--   mousetrap:{schedules}:waits  zset  names of those that do not go on, by since when
 -- They have no time-to-live: a schedule stays until it is removed.
 
 local function now_ms()
@@ -11,7 +12,8 @@ local function now_ms()
 end
 
 -- Writes or removes a record that no one else has written since it was read, and when to look at it next.
--- Arguments: the name, the revision that was read (0 for none), the record (empty to remove it), when to look (empty for never).
+-- Arguments: the name, the revision that was read (0 for none), the record (empty to remove it), when to look (empty for never), and
+-- 1 where it does not go on.
 -- Gives 1, or 0 where another revision is there.
 local function swap(keys, args)
   local held = redis.call('HGET', keys[1], args[1])
@@ -26,6 +28,11 @@ local function swap(keys, args)
     redis.call('ZREM', keys[2], args[1])
   else
     redis.call('ZADD', keys[2], args[4], args[1])
+  end
+  if args[5] == '1' then
+    redis.call('ZADD', keys[3], 'NX', now_ms(), args[1])
+  else
+    redis.call('ZREM', keys[3], args[1])
   end
   return 1
 end
@@ -57,6 +64,14 @@ local function put_off(keys, args)
   return 1
 end
 
+-- Arguments: from how many milliseconds on a tick is late. Gives how many schedules there are, and how many of them are late.
+local function count(keys, args)
+  local since = now_ms() - args[1]
+  local late = redis.call('ZCOUNT', keys[2], '-inf', since) + redis.call('ZCOUNT', keys[3], '-inf', since)
+  return { redis.call('HLEN', keys[1]), late }
+end
+
+redis.register_function('NAME_count', count)
 redis.register_function('NAME_swap', swap)
 redis.register_function('NAME_due', due)
 redis.register_function('NAME_read', read)

@@ -19,7 +19,8 @@ AGAIN_MS = 5_000
 #: Who writes a record reads it again, at most so often, where others write it meanwhile.
 _TRIES = 20
 _LIBRARY = Library.read("mousetrap_schedules", "mousetrap.scheduler", ["schedules.lua"])
-_RECORDS, _DUE = "mousetrap:{schedules}", "mousetrap:{schedules}:due"
+_RECORDS = "mousetrap:{schedules}"
+_KEYS = (_RECORDS, f"{_RECORDS}:due", f"{_RECORDS}:waits")
 
 
 class TooManySchedules(MousetrapError):
@@ -79,6 +80,11 @@ class Schedules:
         """The store's time, in milliseconds since 1970."""
         return (await self._read(""))[0]
 
+    async def count(self, late_ms: int) -> tuple[int, int]:
+        """How many schedules there are, and of how many a tick is late by so much."""
+        total, late = await self._call("_count", late_ms)
+        return int(total), int(late)
+
     async def names(self) -> list[str]:
         """The names of all schedules, in their order."""
         with reaching(self._place):
@@ -112,7 +118,9 @@ class Schedules:
         signature = self._keyring.sign_record(("schedule", kept.name), facts)
         value = b"%d %s %s" % (kept.revision, signature.encode(), facts)
         look = "" if look_ms is None else look_ms
-        won = await self._call("_swap", kept.name, seen.revision if seen else 0, value, look)
+        won = await self._call(
+            "_swap", kept.name, seen.revision if seen else 0, value, look, int(bool(kept.waits))
+        )
         return kept if won else None
 
     async def change(self, name: str, act: Callable[[Record, int], Record]) -> Record | None:
@@ -131,7 +139,7 @@ class Schedules:
 
     async def remove(self, record: Record) -> bool:
         """Removes a schedule as it was read; False where it was written since."""
-        return bool(await self._call("_swap", record.name, record.revision, "", ""))
+        return bool(await self._call("_swap", record.name, record.revision, "", "", 0))
 
     async def put_off(self, name: str, span_ms: int) -> None:
         """Looks at a schedule again after so long."""
@@ -161,4 +169,4 @@ class Schedules:
 
     async def _call(self, function: str, *args: Any) -> Any:
         with reaching(self._place):
-            return await _LIBRARY.call(self._client.call, *args, function=function, keys=[_RECORDS, _DUE])
+            return await _LIBRARY.call(self._client.call, *args, function=function, keys=_KEYS)

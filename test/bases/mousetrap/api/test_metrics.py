@@ -89,6 +89,8 @@ def test_queues_and_workers_are_shown(serve: Serve, store_url: str) -> None:
     for _ in range(3):
         api.post(RUNS, json={})
 
+    api.post("/schedules", json={"name": "hourly", "pipeline": "earthquakes", "every": 3600})
+
     found = series(api)
 
     assert found["mousetrap_queue_ready", "start_fetch"] == 3
@@ -97,6 +99,7 @@ def test_queues_and_workers_are_shown(serve: Serve, store_url: str) -> None:
     assert found["mousetrap_queue_oldest_seconds", "start_fetch"] >= 0
     assert found["mousetrap_queue_dead", "start_fetch"] == 0
     assert found["mousetrap_queue_workers", "start_fetch"] == 1
+    assert (found["mousetrap_schedules",], found["mousetrap_schedules_late",]) == (1, 0)
     assert (found["mousetrap_workers", "serving"], found["mousetrap_workers", "stale"]) == (1, 0)
     assert found["mousetrap_connected", "broker"] == found["mousetrap_connected", "store"] == 1
     assert {name for name, *_ in found} >= {each for name in API for each in name.series}

@@ -210,10 +210,12 @@ async def test_while_no_run_is_accepted_the_tick_stays_owed_and_shows_why(
         await scheduler.look()
         record = await host.record()
         assert len(record.owed) == 1 and record.waits == "the store is full" and await host.runs() == []
+        assert await host.schedules.count(0) == (1, 1) and await host.schedules.count(600_000) == (1, 0)
         host.intake.is_full = False
         await host.look(scheduler)
         record = await host.record()
         assert record.waits == "" and record.past[0].became == "fired" and len(await host.runs()) == 1
+        assert await host.schedules.count(0) == (1, 0)
 
 
 async def test_a_pipeline_that_no_one_has_is_waited_for(bench: Workbench, store_url: str) -> None:
