@@ -16,6 +16,7 @@ NAVIGATION = (
     ("dead", "/dead", "Dead letters", "d"),
     ("queues", "/queues", "Queues", "q"),
     ("workers", "/workers", "Workers", "w"),
+    ("schedules", "/schedules", "Schedules", "s"),
 )
 #: A block of the layout that each page has.
 BANNER = "banner"
@@ -53,6 +54,7 @@ class Templates:
             "run_parts",
             "letter_parts",
             "operation_parts",
+            "schedule_parts",
             "worker_parts",
         ):
             self._env.globals[name] = self._env.get_template(f"{name}.html").module

@@ -40,7 +40,7 @@ class Site:
     def kept(self) -> Any:
         """What an act would change."""
         key = {"X-API-Key": OPS}
-        asked = ("/runs", "/dead", "/operations", "/audit")
+        asked = ("/runs", "/dead", "/operations", "/schedules", "/audit")
         return [self.api.get(path, headers=key).json() for path in asked]
 
 
@@ -50,6 +50,7 @@ def site(serve: Callable[..., httpx.Client], store_url: str) -> Site:
     api.headers["X-API-Key"] = OPS
     run_id = api.post("/pipelines/earthquakes/runs").json()["run_id"]
     operation = redriven(api, {"error": "NoSuchError"})
+    api.post("/schedules", json={"name": "hourly", "pipeline": "earthquakes", "every": 3600})
     del api.headers["X-API-Key"]
     bury(store_url, letter_of(run_id))
     names = {
@@ -59,6 +60,7 @@ def site(serve: Callable[..., httpx.Client], store_url: str) -> Site:
         "operation": operation["id"],
         "pipeline": "earthquakes",
         "worker": "w1",
+        "name": "hourly",
     }
     return Site(api, names)
 
