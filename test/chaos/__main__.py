@@ -69,6 +69,7 @@ _COUNTS = {
     "leader cut off for a moment": 4,
     "one link cut": 2,
     "all links cut": 2,
+    "rungs forgotten": 1,
     "caller killed, input put": 5,
     "caller killed, run recorded": 5,
     "caller killed, first job sent": 5,

@@ -188,16 +188,13 @@ class Deployment:
         async with self._caller() as caller:
             await caller.finish_what_others_began(age=0.0)
 
-    def come_to_rest(self, first_look_s: float = _REST) -> History:
-        """Stops callers, waits for the work to end, stops the workers, and gathers what can be known.
-
-        `first_look_s` is how long a cluster may take before its ladder is looked at.
-        """
+    def come_to_rest(self) -> History:
+        """Stops callers, waits for the work to end, stops the workers, and gathers what can be known."""
         for caller in self.callers:
             if caller.running:
                 caller.terminate(seconds=60)
         asyncio.run(self._finish())
-        depths = self._settle(first_look_s)
+        depths = self._settle()
         if isinstance(self.broker, RabbitMQCluster) and any(depths.values()):
             # A cluster can forget a rung of the delay ladder after that was looked at, as when a leader came back a moment ago.
             set_ladder_going(self.broker)
@@ -220,13 +217,13 @@ class Deployment:
             )
         )
 
-    def _settle(self, seconds: float = _REST) -> Mapping[str, int]:
+    def _settle(self) -> Mapping[str, int]:
         """Waits for the ends of runs and for empty queues; the messages that are left in each queue."""
-        self.wait_for_end(sorted({line.run for line in self.ledger.all()} - self._forgotten), seconds)
+        self.wait_for_end(sorted({line.run for line in self.ledger.all()} - self._forgotten))
         self.wait_for_end(sorted(self._forgotten), _REST_OF_FORGOTTEN)
         self.pool.wait_until_up()
         # What was called off while it waited for its next attempt comes round once more, and somebody must take it.
-        return asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url, seconds))
+        return asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
 
     def _processes(self) -> list[Process]:
         return [*self.pool.all, *self.callers]

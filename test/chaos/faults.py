@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Self, cast
@@ -12,6 +13,7 @@ from typing import NamedTuple, Self, cast
 from redis import Redis
 
 from chaos.deployment import Deployment
+from chaos.ladder import make_it_forget, set_ladder_going
 from chaos.points import FanPoint, Point
 from chaos.worker import LEASE
 from chaos.workload import KINDS
@@ -24,6 +26,8 @@ from support.waiting import until
 
 #: Seconds that a fault stays which has no length of its own.
 _STAY = 3.0
+#: The shortest rungs of the delay ladder, by which retries wait.
+_RUNGS = 6
 #: Seconds until a worker comes to a point that there is work for.
 _COMES_BY = 60.0
 
@@ -262,6 +266,19 @@ def _cutting(count: int) -> Callable[[Deployment], Span]:
     return strike
 
 
+def forget_the_rungs(deployment: Deployment) -> Span:
+    """The broker forgets the shortest rungs of the delay ladder; what waits there comes down once its nodes were restarted."""
+    cluster = _cluster(deployment)
+    with Timed() as timed:
+        for k in range(_RUNGS):
+            with suppress(AssertionError):  # the first one on a node takes the others there with it
+                make_it_forget(cluster, f"mousetrap.delay.{k}")
+        waiting = deployment.submit("delayed", 20)
+        set_ladder_going(cluster)
+        deployment.wait_for_end(waiting)
+    return timed.span
+
+
 def _links_of_the_leader(deployment: Deployment) -> list[tuple[int, int]]:
     nodes = _cluster(deployment).nodes
     leader = nodes.index(_cluster(deployment).leader(KINDS["plain"].pipeline.first.queue))
@@ -429,6 +446,7 @@ OF_A_CLUSTER: tuple[Fault, ...] = (
     Fault("leader cut off for a moment", "partition", cut_off_for_a_moment, rabbitmq=True),
     Fault("one link cut", "partition", _cutting(1), rabbitmq=True),
     Fault("all links cut", "partition", _cutting(3), rabbitmq=True),
+    Fault("rungs forgotten", "rungs forgotten", forget_the_rungs, rabbitmq=True),
 )
 
 

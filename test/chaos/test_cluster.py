@@ -1,7 +1,6 @@
 """Kills and cuts off nodes of a cluster of three."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,10 @@ from chaos.deployment import deployed
 from chaos.drive import drive
 from chaos.faults import OF_A_CLUSTER
 from chaos.invariants import assert_all_hold
-from chaos.ladder import set_ladder_going
+from chaos.ladder import make_it_forget, set_ladder_going
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import QueueOptions, connect, open_channel, overdue_rungs
 from mousetrap.jobs import Message
-from mousetrap.shapes import RunState
 from support.inbox import Inbox
 from support.rabbitmq_cluster import RabbitMQCluster
 from support.rabbitmq_node import RabbitMQNode
@@ -84,24 +82,6 @@ def test_a_cluster_loses_and_repeats_nothing_when_nodes_die_or_are_cut_off(
         assert_all_hold(deployment.come_to_rest())
 
 
-def test_what_waits_on_a_rung_that_the_broker_forgets_last_comes_down_all_the_same(
-    cluster: RabbitMQCluster, own_valkey: EmbeddedValkey, tmp_path: Path
-) -> None:
-    with deployed(
-        tmp_path, broker=cluster, broker_url=cluster.url, store=own_valkey, workers=2, seed=6
-    ) as deployment:
-        deployment.wait_for_end(deployment.submit("plain", 1), 120)  # once all queues are made
-        for rung in range(6):
-            with suppress(AssertionError):  # the first one on a node takes the others there with it
-                _make_it_forget(cluster, f"mousetrap.delay.{rung}")
-        assert overdue_rungs(cluster.url, QueueOptions())
-        runs = deployment.submit("delayed", 20)
-        history = deployment.come_to_rest(first_look_s=5.0)
-
-    assert_all_hold(history)
-    assert {history.runs[run].state for run in runs} == {RunState.COMPLETED}
-
-
 def test_nodes_that_wait_for_one_whose_broker_stays_down_come_back_once_that_is_started(
     cluster: RabbitMQCluster,
 ) -> None:
@@ -122,7 +102,7 @@ async def test_rungs_that_the_broker_forgot_are_named_and_lose_nothing(cluster: 
     open_channel(cluster.url, ["work"]).close()  # making all queues may take longer than a publish waits
     assert overdue_rungs(cluster.url, QueueOptions()) == []
 
-    _make_it_forget(cluster, "mousetrap.delay.0")
+    make_it_forget(cluster, "mousetrap.delay.0")
     async with connect(cluster.url, ["work"], name="test") as queue:
         for n in range(3):
             await queue.publish("work", Message(f"m{n}", b"x"), after=0.1)
@@ -138,17 +118,3 @@ async def test_rungs_that_the_broker_forgot_are_named_and_lose_nothing(cluster: 
 
 def _has_paused(node: RabbitMQNode) -> bool:
     return node.rabbitmqctl("eval", "mnesia:system_info(is_running).").split() == ["no"]
-
-
-def _make_it_forget(cluster: RabbitMQCluster, queue: str) -> None:
-    """What a node does that was elected, began to serve the rung, and lost its office before it was registered.
-
-    The leader registers the late one in place of its own, which is not asked again; the late one ends, since it does not
-    lead. In RabbitMQ 3.10 it takes all others of its node with it.
-    """
-    leader = cluster.leader(queue)
-    follower = next(node for node in cluster.nodes if node is not leader)
-    follower.rabbitmqctl(
-        "eval",
-        f'supervisor:start_child(rabbit_fifo_dlx_sup, [rabbit_misc:r(<<"/">>, queue, <<"{queue}">>)]).',
-    )
