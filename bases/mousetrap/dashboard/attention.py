@@ -48,6 +48,7 @@ class Known:
 def attention(known: Known) -> tuple[Attention, ...]:
     """What needs a person, the most urgent first."""
     kinds: tuple[tuple[Callable[[Known], Iterator[Attention]], str, str], ...] = (
+        (_paused, url("queues", order="oldest"), "paused queues"),
         (_unserved, url("queues", order="waiting"), "queues without a worker"),
         (_letters, url("dead", since="1h"), "causes of dead letters"),
         (_failing, url("pipelines"), "stages that fail"),
@@ -69,6 +70,14 @@ def ended(minutes: Sequence[Minute], since_ms: int) -> Mapping[str, int]:
     """How the attempts ended that ended since then, by outcome."""
     found = [minute for minute in minutes if minute.at_ms >= since_ms]
     return {name: sum(getattr(it, name) for it in found) for name in ("done", "retried", "failed")}
+
+
+def _paused(known: Known) -> Iterator[Attention]:
+    for queue in known.queues:
+        if (pause := queue.paused) is not None:
+            because = f" ({pause.why[:160]})" if pause.why else ""
+            text = f"{queue.name} is paused by {pause.who}{because}: {_jobs(queue.ready)}."
+            yield Attention("retrying", text, url("queues", queue.name), "Look", pause.since_ms)
 
 
 def _unserved(known: Known) -> Iterator[Attention]:
@@ -143,7 +152,11 @@ def _taken(queue: Queue, known: Known) -> Mapping[str, int]:
 
 def _by_wait(known: Known, least_s: float) -> list[Queue]:
     """Those with workers in which a job waits for so long, the longest first."""
-    found = [it for it in known.queues if it.workers and it.ready and it.oldest_seconds >= least_s]
+    found = [
+        it
+        for it in known.queues
+        if it.workers and it.ready and it.oldest_seconds >= least_s and not it.paused
+    ]
     return sorted(found, key=lambda it: -it.oldest_seconds)
 
 

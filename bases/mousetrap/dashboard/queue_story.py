@@ -38,7 +38,9 @@ def _sentences(queue: Queue, run_s: float | None) -> Iterator[str]:
     came, went = queue.in_per_minute, queue.out_per_minute
     change = 0.0 if came is None else came - went
     least = max(_LEAST, _SHARE * (came or 0.0))
-    if not queue.workers:
+    if queue.paused:
+        yield f"It is paused, so nothing leaves it. {_many(queue.ready)} waiting."
+    elif not queue.workers:
         yield f"No worker serves it, so nothing leaves it. {_many(queue.ready)} waiting."
     elif change > least and queue.ready:
         yield f"It grows by {_rate(change)} a minute: {_rate(came)} come and {_rate(went)} begin."

@@ -56,6 +56,7 @@ class Templates:
             "operation_parts",
             "schedule_parts",
             "worker_parts",
+            "control",
         ):
             self._env.globals[name] = self._env.get_template(f"{name}.html").module
 

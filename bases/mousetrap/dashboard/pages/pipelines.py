@@ -150,9 +150,11 @@ def _rates(stages: Sequence[StageLine]) -> dict[str, float | None]:
 
 def _node(pipeline: Pipeline, line: StageLine, minutes: Sequence[Minute] | None, now_ms: int) -> NodeView:
     queue = line.queue
-    alarm = (
-        f"no worker serves {line.stage.queue}" if queue and not queue.workers and not queue.consumers else ""
-    )
+    alarm = ""
+    if queue and queue.paused:
+        alarm = f"{line.stage.queue} is paused"
+    elif queue and not queue.workers and not queue.consumers:
+        alarm = f"no worker serves {line.stage.queue}"
     return NodeView(
         line.stage.name,
         note=line.stage.queue,

@@ -6,10 +6,10 @@ from typing import Any
 
 from mousetrap.charts import DayCharts, Sparkline, day_charts, sparkline
 from mousetrap.dashboard.crews import taken_by
-from mousetrap.dashboard.facts import Facts
+from mousetrap.dashboard.facts import Facts, Problem, Refused
 from mousetrap.dashboard.last_hour import last_hour
 from mousetrap.dashboard.queue_story import mean_run_s, story
-from mousetrap.dashboard.view import Page, PageRoute, View
+from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
 from mousetrap.dashboard.words import address
 from mousetrap.shapes import Cluster, Queue, QueueMinutes, Worker
 
@@ -65,6 +65,15 @@ class One:
     choices: tuple[int, ...] = _HOURS
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A form that asks before it is paused."""
+
+    queue: Queue
+    reason: str = ""
+    problem: Problem | None = None
+
+
 async def show_all(view: View, facts: Facts) -> Page:
     """The queues that the address selects, one page of them."""
     name, order = view.query.one("name"), view.query.one("order")
@@ -80,7 +89,7 @@ async def show_all(view: View, facts: Facts) -> Page:
 
 async def show(view: View, facts: Facts) -> Page:
     """One queue with its charts."""
-    path = address("queues", view.names["queue"])
+    path = _path(view)
     queue = await facts.get(path, Queue)
     asked = view.query.one("hours")
     hours = int(asked) if asked in map(str, _HOURS) else 0
@@ -108,6 +117,39 @@ def _span(age_ms: int) -> int:
     return min((it for it in _HOURS if it * _HOUR_MS > age_ms), default=_HOURS[0])
 
 
+async def ask_pause(view: View, facts: Facts) -> Page:
+    """Asks before it is paused."""
+    return _asking(Asked(await facts.get(_path(view), Queue)))
+
+
+async def pause(view: View, form: Query, facts: Facts) -> Done | Page:
+    """Pauses it."""
+    reason = form.one("reason")
+    try:
+        await facts.send(
+            "POST", f"{_path(view)}/pause", headers={"Mousetrap-Reason": reason} if reason else None
+        )
+    except Refused as refused:
+        if refused.problem.where is None:
+            raise
+        return _asking(Asked(await facts.get(_path(view), Queue), reason, refused.problem), 422)
+    return Done(_path(view), "The queue is paused: within two seconds no worker takes a job of it.")
+
+
+async def resume(view: View, _: Query, facts: Facts) -> Done:
+    """Has workers take its jobs again."""
+    await facts.send("POST", f"{_path(view)}/resume")
+    return Done(_path(view), "The queue is resumed: within two seconds workers take its jobs.")
+
+
+def _asking(asked: Asked, status: int = 200) -> Page:
+    return Page(f"Pause {asked.queue.name}?", "queue_pause.html", asked, status=status, part="queues")
+
+
+def _path(view: View) -> str:
+    return address("queues", view.names["queue"])
+
+
 def _spark(queue: Queue, cluster: Cluster, now_ms: int) -> Sparkline:
     """What its stages ended in a minute; two minutes are one point, for a page has many of these."""
     minutes = [it for load in cluster.stages if load.queue == queue.name for it in load.minutes]
@@ -118,4 +160,6 @@ def _spark(queue: Queue, cluster: Cluster, now_ms: int) -> Sparkline:
 ROUTES = (
     PageRoute("/queues", show_all),
     PageRoute("/queues/{queue}", show),
+    PageRoute("/queues/{queue}/pause", ask_pause, pause, needs="operate"),
+    PageRoute("/queues/{queue}/resume", act=resume),
 )

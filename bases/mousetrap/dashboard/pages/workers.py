@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from mousetrap.dashboard.crews import replaced
 from mousetrap.dashboard.facts import Facts, Problem, Refused
-from mousetrap.dashboard.view import Page, PageRoute, View
+from mousetrap.dashboard.view import Done, Page, PageRoute, Query, View
+from mousetrap.dashboard.words import address
 from mousetrap.shapes import Worker
 
 #: Workers of one page, and queues that are listed as not served.
@@ -60,6 +61,16 @@ class Workers:
     most: int = _WORKERS
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A form that asks before a worker drains or stops."""
+
+    act: str
+    worker: Worker
+    reason: str = ""
+    problem: Problem | None = None
+
+
 async def show_all(view: View, facts: Facts) -> Page:
     """The workers that the address selects, silent ones first."""
     every = await facts.get("/workers", list[Worker])
@@ -88,9 +99,67 @@ async def show_all(view: View, facts: Facts) -> Page:
 async def show(view: View, facts: Facts) -> Page:
     """One worker and what it runs."""
     name = view.names["worker"]
+    return Page(f"Worker {name}", "worker.html", await _worker(name, facts), ("state",), part="workers")
+
+
+async def ask_drain(view: View, facts: Facts) -> Page:
+    """Asks before it drains."""
+    return await _asking("drain", view, facts)
+
+
+async def ask_stop(view: View, facts: Facts) -> Page:
+    """Asks before it stops."""
+    return await _asking("stop", view, facts)
+
+
+async def drain(view: View, form: Query, facts: Facts) -> Done | Page:
+    """Has it finish what runs and take nothing new."""
+    return await _ask("drain", view, form, facts)
+
+
+async def stop(view: View, form: Query, facts: Facts) -> Done | Page:
+    """Has it drain and end."""
+    return await _ask("stop", view, form, facts)
+
+
+async def resume(view: View, _: Query, facts: Facts) -> Done:
+    """Has one that drains serve again."""
+    await facts.send("POST", f"{_path(view)}/resume")
+    return Done(_path(view), "The worker serves again, within two seconds.")
+
+
+async def _ask(act: str, view: View, form: Query, facts: Facts) -> Done | Page:
+    reason = form.one("reason")
+    try:
+        await facts.send(
+            "POST", f"{_path(view)}/{act}", headers={"Mousetrap-Reason": reason} if reason else None
+        )
+    except Refused as refused:
+        if refused.problem.where is None:
+            raise
+        return await _asking(act, view, facts, reason, refused.problem)
+    if act == "stop":
+        return Done("/workers", "The worker stops: it leaves this list once what runs has ended.")
+    return Done(_path(view), "The worker drains: it finishes what runs and takes nothing new.")
+
+
+async def _asking(
+    act: str, view: View, facts: Facts, reason: str = "", problem: Problem | None = None
+) -> Page:
+    asked = Asked(act, await _worker(view.names["worker"], facts), reason, problem)
+    status = 422 if problem else 200
+    return Page(f"{act.capitalize()} this worker?", "worker_ask.html", asked, status=status, part="workers")
+
+
+def _path(view: View) -> str:
+    return address("workers", view.names["worker"])
+
+
+async def _worker(name: str, facts: Facts) -> Worker:
+    """The worker of this name. Raises Refused."""
     for worker in await facts.get("/workers", list[Worker]):
         if worker.name == name:
-            return Page(f"Worker {name}", "worker.html", worker, ("state",), part="workers")
+            return worker
     detail = (
         f"{name[:200]} has left, or was silent for more than an hour; its runs went on with other workers"
     )
@@ -122,4 +191,7 @@ def _mixed(workers: Iterable[Worker]) -> Iterator[Mixed]:
 ROUTES = (
     PageRoute("/workers", show_all),
     PageRoute("/workers/{worker}", show),
+    PageRoute("/workers/{worker}/drain", ask_drain, drain, needs="operate"),
+    PageRoute("/workers/{worker}/resume", act=resume),
+    PageRoute("/workers/{worker}/stop", ask_stop, stop, needs="operate"),
 )

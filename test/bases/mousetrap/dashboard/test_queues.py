@@ -50,6 +50,47 @@ def test_a_start_that_makes_no_sense_is_no_error(pages: Pages, answered: Answers
     assert pages.get("/queues", start=start).status_code == 200
 
 
+PAUSE = {"who": "anna", "since_ms": 1_765_000_000_000, "why": "the feed lies"}
+
+
+def test_a_paused_queue_is_marked_and_shows_who_why_and_how_to_resume(
+    pages: Pages, answered: Answers
+) -> None:
+    answered.given["GET /queues"] = (200, [queue(paused=PAUSE)])
+    answered.given["GET /queues/prices"] = (200, queue(paused=PAUSE))
+    answered.given["POST /queues/prices/resume"] = (200, {})
+
+    one = pages.get("/queues/prices").text
+    answer = pages.post("/queues/prices/resume")
+
+    assert "paused</span>" in pages.get("/queues").text
+    assert "by anna" in one and "the feed lies" in one and "nothing leaves it" in one
+    assert 'action="/ui/queues/prices/resume"' in one and "Pause…" not in one
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/queues/prices")
+
+
+def test_a_queue_is_paused_with_the_reason_that_was_given(pages: Pages, answered: Answers) -> None:
+    answered.given["POST /queues/prices/pause"] = (200, {})
+
+    assert 'href="/ui/queues/prices/pause"' in pages.get("/queues/prices").text
+    assert "Pause <code>prices</code>" in pages.get("/queues/prices/pause").text
+    answer = pages.post("/queues/prices/pause", {"reason": "the feed lies"})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/queues/prices")
+    assert answered.asked[-1][0] == "POST /queues/prices/pause"
+    assert answered.headers[-1]["mousetrap-reason"] == "the feed lies"
+
+
+def test_a_reason_that_is_refused_is_an_error_at_its_field(pages: Pages, answered: Answers) -> None:
+    problem = {"status": 422, "title": "Not valid", "detail": "no é", "where": "header.Mousetrap-Reason"}
+    answered.given["POST /queues/prices/pause"] = (422, problem)
+
+    answer = pages.post("/queues/prices/pause", {"reason": "é"})
+
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in answer.text and "no é" in answer.text and 'value="é"' in answer.text
+
+
 def test_a_queue_without_workers_is_marked(pages: Pages, answered: Answers) -> None:
     answered.given["GET /queues"] = (200, [queue(workers=0, missing=True)])
 

@@ -111,3 +111,37 @@ def test_with_500_workers_and_200_queues_the_page_is_below_100_kb(pages: Pages, 
     assert len(response.content) < 100_000
     assert "1 to 50 of 500 workers" in response.text and "180 more queues" in response.text
     assert len(pages.get("/workers/a-worker-with-a-name-1").content) < 100_000
+
+
+ASKED = {"act": "drain", "who": "anna", "since_ms": 1_765_000_000_000, "why": "the machine goes"}
+
+
+@pytest.mark.parametrize("act", ["drain", "stop"])
+def test_a_worker_is_asked_after_a_form(pages: Pages, answered: Answers, act: str) -> None:
+    answered.given[f"POST /workers/w1/{act}"] = (200, {})
+
+    assert f'href="/ui/workers/w1/{act}"' in pages.get("/workers/w1").text
+    assert "It finishes 1 job" in pages.get(f"/workers/w1/{act}").text
+    answer = pages.post(f"/workers/w1/{act}", {"reason": "the machine goes"})
+
+    assert answer.status_code == 303
+    assert answered.asked[-1][0] == f"POST /workers/w1/{act}"
+    assert answered.headers[-1]["mousetrap-reason"] == "the machine goes"
+
+
+def test_a_worker_that_drains_shows_who_asked_and_can_serve_again(pages: Pages, answered: Answers) -> None:
+    answered.given["GET /workers"] = (200, [worker(state="draining", asked=ASKED)])
+    answered.given["POST /workers/w1/resume"] = (200, {})
+
+    text = pages.get("/workers/w1").text
+    answer = pages.post("/workers/w1/resume")
+
+    assert "It is asked to drain by anna" in text and "the machine goes" in text
+    assert 'action="/ui/workers/w1/resume"' in text and "Drain…" not in text
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/workers/w1")
+
+
+def test_a_silent_worker_is_asked_nothing(pages: Pages, answered: Answers) -> None:
+    text = pages.get("/workers/w2").text
+
+    assert "Drain…" not in text and "Stop…" not in text
