@@ -8,7 +8,7 @@ import typer
 from mousetrap.cli.operations import Why
 from mousetrap.cli.options import AsJson
 from mousetrap.cli.session import environment, open_api, read_settings
-from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, WorkerFlags
+from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, PROCESSES, RELOAD, WorkerFlags
 
 app = typer.Typer(help="List the workers: who is alive, what they serve and run; drain and stop them.")
 
@@ -33,6 +33,10 @@ def worker(
     auto_kill: Annotated[
         float | None, typer.Option(AUTO_KILL.option, min=AUTO_KILL.least, help=AUTO_KILL.help)
     ] = None,
+    processes: Annotated[
+        int, typer.Option(PROCESSES.option, min=PROCESSES.least, metavar="N", help=PROCESSES.help)
+    ] = 1,
+    reload: Annotated[bool, typer.Option(RELOAD.option, help=RELOAD.help)] = False,
     list_only: Annotated[bool, typer.Option("--list", help="Only print what would be served.")] = False,
 ) -> None:
     """Run workers in this process until asked to stop: of the catalogue, or all tasks of files and modules.
@@ -47,6 +51,11 @@ def worker(
 
     # What would be served is a question about files: no stack is looked for.
     environ = os.environ if list_only else environment()
+    flags = WorkerFlags(concurrency=concurrency, prefetch=prefetch, burst=burst, auto_kill=auto_kill)
+    if (processes > 1 or reload) and not list_only:
+        from mousetrap.cli.processes import run_in_processes
+
+        raise typer.Exit(run_in_processes(targets or (), flags, environ, processes, reload=reload))
     binders = binders_of(targets or (), read_settings(environ))
     if list_only:
         return
@@ -54,7 +63,7 @@ def worker(
         open_queue,
         binders,
         environ,
-        WorkerFlags(concurrency=concurrency, prefetch=prefetch, burst=burst, auto_kill=auto_kill),
+        flags,
         groups=SETTINGS,
         pipelines=PIPELINES.values(),
     )

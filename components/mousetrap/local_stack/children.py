@@ -71,6 +71,12 @@ class Children:
         """The process of each of these children that was started last."""
         return {child.pid for name in names if (child := self._running.get(name))}
 
+    def ask(self, names: Iterable[str]) -> None:
+        """Asks these children to finish, or once more; from any thread."""
+        for name in names:
+            if child := self._running.get(name):
+                child.terminate()
+
     def stop(self, names: Iterable[str]) -> None:
         """Asks these children to finish, and returns when they have; one that does not in time is killed."""
         asked = [child for name in names if (child := self._running.get(name))]

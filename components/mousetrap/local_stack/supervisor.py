@@ -13,6 +13,7 @@ from mousetrap.local_stack.loading import loading_fault
 from mousetrap.local_stack.plan import API
 from mousetrap.local_stack.restarts import RESTART_DELAY_S, ProgramEnded, Start, end_of, next_start
 from mousetrap.local_stack.server import VALKEY, Server
+from mousetrap.shutdown import ExitCode
 
 
 class StartDue(NamedTuple):
@@ -44,6 +45,8 @@ class Supervisor:
         self._on_line = on_line
         self._starts: dict[str, Start] = {}
         self._server: Server | None = None
+        #: Workers that were asked to end.
+        self._left: set[str] = set()
 
     @property
     def workers(self) -> list[str]:
@@ -53,7 +56,7 @@ class Supervisor:
     @property
     def worker_pids(self) -> set[int]:
         """The processes of its workers now."""
-        return self._children.pids(self.workers)
+        return self._children.pids([name for name in self.workers if name not in self._left])
 
     def start_server(self, valkey: EmbeddedValkey) -> None:
         """Starts the embedded server. Raises EmbeddedValkeyFailed."""
@@ -92,7 +95,14 @@ class Supervisor:
         self._children.start(name, self._programs[name], self._environment)
 
     def _handle_end(self, name: str, code: int) -> None:
-        """A program that the watchdog ended, or that was killed, is restarted; any other end is the end of the stack."""
+        """A program that the watchdog ended, or that was killed, is restarted; a worker that ended in order was asked to.
+
+        Any other end is the end of the stack.
+        """
+        if name != API and code in (ExitCode.FINISHED, ExitCode.HANDED_BACK):
+            self._left.add(name)
+            self._on_line(name, "has ended as it was asked to; it is not started again")
+            return
         if code == 1 and (fault := loading_fault(self._programs[name][0], self._environment)):
             raise ProgramEnded(f"{name} cannot be loaded: {fault}")
         start = next_start(self._starts[name], code, time.monotonic())

@@ -1,5 +1,25 @@
 """The options of a worker's command line, defined once for every program."""
 
-from mousetrap.worker_flags.flags import AUTO_KILL, BURST, CONCURRENCY, NO_FLAGS, PREFETCH, Flag, WorkerFlags
+from mousetrap.worker_flags.flags import (
+    AUTO_KILL,
+    BURST,
+    CONCURRENCY,
+    NO_FLAGS,
+    PREFETCH,
+    PROCESSES,
+    RELOAD,
+    Flag,
+    WorkerFlags,
+)
 
-__all__ = ["AUTO_KILL", "BURST", "CONCURRENCY", "NO_FLAGS", "PREFETCH", "Flag", "WorkerFlags"]
+__all__ = [
+    "AUTO_KILL",
+    "BURST",
+    "CONCURRENCY",
+    "NO_FLAGS",
+    "PREFETCH",
+    "PROCESSES",
+    "RELOAD",
+    "Flag",
+    "WorkerFlags",
+]

@@ -32,6 +32,16 @@ AUTO_KILL = Flag(
     least=2,
     help="How long the event loop may be blocked, or a handler go on that was asked to stop, before this process ends (60).",
 )
+PROCESSES = Flag(
+    option="--processes",
+    type=int,
+    metavar="N",
+    least=1,
+    help="Processes, each with that concurrency (1); one that dies is started again.",
+)
+RELOAD = Flag(
+    option="--reload", help="Start again when a Python file here changes, once what runs is finished."
+)
 BURST = Flag(option="--burst", help="End when the queues are empty.")
 
 

@@ -248,6 +248,25 @@ def test_a_worker_that_was_killed_is_started_again(up: Start, start_base: Start,
     assert living() == {}
 
 
+def test_a_worker_that_ends_as_it_was_asked_to_is_left_out_and_the_stack_goes_on(
+    up: Start, start_base: Start, living: Living
+) -> None:
+    stack = up()
+    stack.wait_for_line("feeds_list, start_fetch")
+    listed = called(start_base, "workers", "--json")
+    assert listed.wait() == 0
+    text = listed.output
+    (name,) = (it["name"] for it in json.loads(text[text.index("[") :]) if "start_fetch" in it["queues"])
+
+    assert called(start_base, "workers", "stop", name).wait() == 0
+
+    stack.wait_for_line("has ended as it was asked to; it is not started again")
+    assert not any("-m mousetrap.fetch_worker" in line for line in living().values())
+    assert called(start_base, "workers").wait() == 0
+    assert stack.terminate(60) == 0
+    assert living() == {}
+
+
 def test_a_worker_that_cannot_start_takes_the_stack_with_it(start_base: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
