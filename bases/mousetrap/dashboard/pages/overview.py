@@ -72,6 +72,11 @@ class Line:
         return tuple(-sum(each) for each in zip(*counts, strict=True))
 
     @property
+    def ran(self) -> bool:
+        """Whether a job of it runs, or ended in the last hour. What waits in its queues can be of others."""
+        return any(it.spark.most or it.load.running for it in self.strips)
+
+    @property
     def is_busy(self) -> bool:
         """Whether something of it waits, runs or ended in the last hour."""
         return any(self.order) or any(it.load.running for it in self.strips)
@@ -102,9 +107,9 @@ async def show(view: View, facts: Facts) -> Page:
     runs = await _known(facts, "/runs", RunPage, {"limit": _RUNS})
     pipelines = await _known(facts, "/pipelines", list[Named]) or []
     lines = _lines(known.cluster.stages if known.cluster else (), pipelines, view.now_ms)
-    busy = tuple(_within([line for line in lines if line.is_busy]))
     twins = _twins(pipelines)
-    lines = [line for line in lines if line.is_busy or line.name not in twins]
+    lines = [line for line in lines if line.ran or line.name not in twins]
+    busy = tuple(_within([line for line in lines if line.is_busy]))
     quiet = tuple(line.name for line in lines if not line.is_busy)[:_QUIET]
     shown = Overview(
         attention=attention(known),

@@ -132,7 +132,7 @@ def test_a_task_that_is_a_quiet_pipeline_beside_a_longer_one_is_not_listed(
     pages: Pages, answered: Answers
 ) -> None:
     names = ("orders.price", "price.price", "papers.read", "papers.sum", "read.read")
-    found = [load(stage=name, queue=name.partition(".")[2], waiting=0, running=0) for name in names]
+    found = [load(stage=name, queue=name.partition(".")[2], waiting=9, running=0) for name in names]
     stages = [{"name": name, "queue": name} for name in ("price", "read", "sum")]
     named = [
         {"name": "orders", "stages": [stages[0], stages[2]]},
