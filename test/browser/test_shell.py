@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Stack
@@ -85,3 +86,12 @@ def test_without_javascript_a_page_has_the_same_facts(
     plain.goto(stack.page("/workers"))
 
     expect(plain.locator("#list")).to_contain_text(f"-{worker.pid}-")
+
+
+@pytest.mark.parametrize(
+    "path", ["/queues?name=", "/workers?queue=", "/dead?queue=start_fetch&text=", "/runs?tag="]
+)
+def test_a_long_word_makes_no_page_wider_than_its_window(stack: Stack, tab: Page, path: str) -> None:
+    tab.goto(stack.page(f"{path}{'x' * (64 if 'tag' in path else 190)}"))
+
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
