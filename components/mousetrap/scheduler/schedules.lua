@@ -29,10 +29,10 @@ local function swap(keys, args)
   else
     redis.call('ZADD', keys[2], args[4], args[1])
   end
-  if args[5] == '1' then
-    redis.call('ZADD', keys[3], 'NX', now_ms(), args[1])
-  else
+  if args[5] ~= '1' then
     redis.call('ZREM', keys[3], args[1])
+  elseif not redis.call('ZSCORE', keys[3], args[1]) then
+    redis.call('ZADD', keys[3], now_ms(), args[1])
   end
   return 1
 end
@@ -40,7 +40,7 @@ end
 -- Records that are to be looked at by now. Arguments: how many at most. Gives the time, then names and records in turn.
 local function due(keys, args)
   local now = now_ms()
-  local names = redis.call('ZRANGEBYSCORE', keys[2], '-inf', now, 'LIMIT', 0, args[1])
+  local names = redis.call('ZRANGE', keys[2], 0, now, 'BYSCORE', 'LIMIT', 0, args[1])
   local reply = { now }
   for _, name in ipairs(names) do
     reply[#reply + 1] = name
@@ -56,7 +56,7 @@ end
 
 -- Puts off a look at what cannot be read. Arguments: the name, milliseconds. Gives 1.
 local function put_off(keys, args)
-  if redis.call('HEXISTS', keys[1], args[1]) == 1 then
+  if redis.call('HGET', keys[1], args[1]) then
     redis.call('ZADD', keys[2], now_ms() + args[2], args[1])
   else
     redis.call('ZREM', keys[2], args[1])

@@ -57,7 +57,7 @@ def settled(record: Record, past: Sequence[Past]) -> Record:
     ids = {each.run_id for each in past}
     open_ids = {owed.run_id for owed in record.owed}
     news = [each for each in past if each.run_id in open_ids]
-    fired = [each.run_id for each in news if each.became == "fired" and each.cause != "backfill"]
+    fired = [each.run_id for each in news if each.became == "fired" and each.cause == "tick"]
     return replace(
         record,
         owed=tuple(owed for owed in record.owed if owed.run_id not in ids),

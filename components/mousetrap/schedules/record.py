@@ -63,7 +63,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     owed: tuple[Owed, ...] = ()
     #: A tick that waits for the run before it to end.
     waiting_ms: int | None = None
-    #: The newest run that it started.
+    #: The run of the last tick that fired.
     last_run: str = ""
     #: The newest first.
     past: tuple[Past, ...] = ()

@@ -54,7 +54,7 @@ class Schedule:
     missed: Missed = field(default="once", kw_only=True)
     most: int = field(default=100, kw_only=True)
     catch_up: timedelta = field(default=timedelta(days=1), kw_only=True)
-    #: While the schedule's last run has not ended: start another, leave the tick out, keep the newest tick until it has, or cancel it.
+    #: While the run of the last tick has not ended: start another, leave the tick out, keep the newest tick until it has, or cancel it.
     overlap: Overlap = field(default="allow", kw_only=True)
     #: A tick fires up to so much later, by an amount that follows from its time.
     jitter: timedelta = field(default=_NONE, kw_only=True)

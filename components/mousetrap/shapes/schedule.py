@@ -65,7 +65,7 @@ class Schedule:
     changed_by: str
     next: Annotated[tuple[Tick, ...], Doc("The next ticks; none while it is paused.")] = ()
     past: Annotated[tuple[PastTick, ...], Doc("What became of the last fifty, the newest first.")] = ()
-    last_run: Annotated[str | None, Doc("The newest run that it started.")] = None
+    last_run: Annotated[str | None, Doc("The run of the last tick that fired.")] = None
     owed: Annotated[int, Doc("Runs that are to be submitted.")] = 0
     waiting_ms: Annotated[int | None, Doc("A tick that waits for the last run to end.")] = None
     overdue: Annotated[bool, Doc("Whether a tick is more than ten seconds late.")] = False

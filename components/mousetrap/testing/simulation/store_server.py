@@ -263,6 +263,9 @@ class StoreServer:
     def _hgetall(self, key: bytes) -> list[bytes]:
         return _in_turn(self._at(key, dict).items())
 
+    def _hkeys(self, key: bytes) -> list[bytes]:
+        return list(self._at(key, dict))
+
     def _hstrlen(self, key: bytes, name: bytes) -> int:
         return len(self._at(key, dict).get(name, b""))
 

@@ -138,6 +138,9 @@ _BY_SCORE = (
     ("ZCOUNT", "nothing", 0, 1),
     ("ZREMRANGEBYSCORE", "z", 0, 9),
     ("EXISTS", "z"),
+    ("HKEYS", "h"),
+    ("HSET", "h", "one", 1),
+    ("HKEYS", "h"),
 )
 
 
