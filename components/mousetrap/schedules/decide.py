@@ -70,7 +70,7 @@ def settled(record: Record, past: Sequence[Past]) -> Record:
 def _ready(record: Record, now_ms: int) -> list[int]:
     """The newest undecided ticks that fire by now."""
     schedule = record.schedule
-    most = max(_MOST_COUNTED, schedule.most if schedule.missed == "all" else 0)
+    most = _MOST_COUNTED + (schedule.most if schedule.missed == "all" else 0)
     ticks = newest_ticks(schedule, record.decided_ms, now_ms, most)
     while ticks and fires_at(schedule, ticks[-1]) > now_ms:
         ticks.pop()

@@ -153,7 +153,7 @@ class Story:
         if world.waiting and what < 0.75:
             _release(world.waiting.pop(random.randrange(len(world.waiting))))
         elif what < 0.9:
-            world.now_ms += random.choice([10, 900, 1_000, 20_000, 70_000, 4_000_000])
+            world.now_ms += random.choice([10, 900, 1_000, 20_000, 70_000, 1_000_000])
         elif what < 0.94:
             place = random.randrange(len(self.tasks))
             if task := self.tasks[place]:

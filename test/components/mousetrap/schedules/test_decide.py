@@ -91,6 +91,7 @@ def test_a_tick_fires_once() -> None:
         ({"missed": "once", "catch_up": timedelta(0)}, 30_000, [5], 4),
         ({"missed": "all"}, 2 * MINUTE, [1, 2, 3, 4, 5], 0),
         ({"missed": "all", "most": 2}, 2 * MINUTE, [4, 5], 3),
+        ({"missed": "all", "most": 1}, 2 * MINUTE, [5], 4),
         ({"missed": "all", "catch_up": timedelta(hours=2, minutes=30)}, 2 * MINUTE, [3, 4, 5], 2),
     ],
 )
@@ -99,6 +100,13 @@ def test_after_an_outage(policy: dict[str, Any], late_ms: int, fires: list[int],
     assert owed(record) == fires
     assert sum(each.count for each in record.past if each.became == "missed") == missed
     assert decide(record, START + 5 * HOUR + late_ms + 1, busy=False) is record
+
+
+def test_more_missed_ticks_than_are_made_up_for_are_counted() -> None:
+    record = decide(
+        hourly(missed="all", most=1000, catch_up=timedelta(days=90)), START + 1050 * HOUR, busy=False
+    )
+    assert owed(record) == [*range(51, 1051)] and became(record) == [("missed", 50, 50)]
 
 
 def test_while_a_run_is_owed_ticks_wait_and_are_late_then() -> None:
