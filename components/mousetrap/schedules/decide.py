@@ -12,6 +12,8 @@ from mousetrap.schedules.ticks import fires_at, newest_ticks, next_tick, run_id_
 ON_TIME_MS = 60_000
 #: Between two looks at a tick that waits for the run before it to end.
 _LOOK_MS = 1_000
+#: A schedule is looked at once a day at least: the rules of its zone may have changed since its next tick was found.
+_LONGEST_LOOK_MS = 86_400_000
 #: Missed ticks are counted up to this number.
 _MOST_COUNTED = 100
 _MS = timedelta(milliseconds=1)
@@ -44,7 +46,7 @@ def looks_at(record: Record, now_ms: int) -> int | None:
     due = [fires_at(record.schedule, tick)] if tick is not None else []
     if record.waiting_ms is not None:
         due.append(now_ms + _LOOK_MS)
-    return min(due, default=None)
+    return min(*due, now_ms + _LONGEST_LOOK_MS) if due else None
 
 
 def needs_to_know(record: Record) -> str:

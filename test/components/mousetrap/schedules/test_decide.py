@@ -70,6 +70,14 @@ def test_nothing_fires_for_the_past_of_a_new_schedule() -> None:
     assert looks_at(record, START) == START + HOUR
 
 
+def test_a_schedule_is_looked_at_once_a_day_for_the_rules_of_its_zone_may_change() -> None:
+    yearly = created(
+        Schedule("yearly", pipeline="papers", cron="0 0 1 1 *", tz="Europe/Berlin"), "api", change()
+    )
+    assert looks_at(yearly, START) == START + 24 * HOUR
+    assert decide(yearly, START + 24 * HOUR, busy=False) is yearly
+
+
 def test_a_tick_fires_once() -> None:
     record = decide(hourly(), START + HOUR + 5, busy=False)
     assert owed(record) == [1] and looks_at(record, START + HOUR + 5) == START + HOUR + 5
