@@ -22,7 +22,7 @@ from mousetrap.submit_run import SubmitOptions, Submitter
 from mousetrap.testing.simulation.process import CrashPoint, Fault, Process
 from mousetrap.testing.simulation.simulation import KEYRING, Node, Simulation
 from mousetrap.testing.simulation.store_client import Store, Transitions
-from mousetrap.worker import Runtime, WorkerOptions, run_worker
+from mousetrap.worker import Pauses, Runtime, WorkerOptions, run_worker
 from simulation.graphs import GRAPH_KINDS, Drawn, Piece
 from simulation.handlers import (
     HANDLERS,
@@ -35,7 +35,7 @@ from simulation.handlers import (
     counted,
     work,
 )
-from simulation.ledger import Ledger, RunFacts
+from simulation.ledger import Ledger, PromiseBroken, RunFacts
 from simulation.patches import LoggedErrors, patch_format, patch_time
 from simulation.payloads import PayloadFaults, payloads_in, text_of
 from simulation.store_cluster import Held, StoreCluster
@@ -51,6 +51,8 @@ SWEEP_S, GRACE_S = 20.0, 60.0
 _LATE_S = 14.0
 #: Seconds between two looks at a cluster in which nothing happens for long.
 _LONG_STEP_S = 600.0
+#: Between two looks of a worker which queues are paused, and how long after one it takes nothing from these at the latest.
+_LOOK_S, _FOLLOWS_S = 1.0, 20.0
 _LATENCY_S = {"ann": 0.0010, "bob": 0.0013}
 
 
@@ -72,6 +74,9 @@ class Cluster(Simulation):
             self.server = self.store = cast(Any, self.split)
         self.ledger = Ledger(self.loop.time, GRAPH_KINDS)
         self.workers: dict[str, Node] = {}
+        #: When each queue was paused, and since when each worker knows of it.
+        self.paused: dict[str, float] = {}
+        self._followed: dict[tuple[str, str], float] = {}
         self.runs: list[str] = []
         self.packed = packed
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -210,6 +215,40 @@ class Cluster(Simulation):
         if node.process.alive:
             node.process.note("receives a stop signal")
             node.stop.ask()
+
+    def pause_queue(self, queue: str, seconds: float) -> None:
+        """Pauses a queue for a while; each worker learns of it when it looks."""
+        if queue not in self.paused:
+            self.event_log.record(queue, "is paused")
+            self.paused[queue] = self.loop.time()
+            self.loop.call_later(seconds, self._resume_queue, queue)
+
+    def _resume_queue(self, queue: str) -> None:
+        self.event_log.record(queue, "is resumed")
+        del self.paused[queue]
+
+    def check_pauses(self) -> None:
+        """Raises PromiseBroken where a worker takes from a queue that it has known for long to be paused."""
+        for node in self.workers.values():
+            for queue in self.paused:
+                since = self._followed.get((node.process.name, queue), self.loop.time())
+                follows = node.process.alive and not node.process.paused and not self.broker.away
+                if follows and self.loop.time() - since > _FOLLOWS_S and node.queue.takes_from(queue):
+                    raise PromiseBroken(f"{node.process.name} takes from {queue}, which is paused")
+
+    def _look(self, node: Node, pauses: Pauses) -> None:
+        """A worker looks which queues are paused, if the store answers it, and again later."""
+        if not node.process.alive:
+            return
+        if not node.process.paused and not self.store.away:
+            pauses.set(self.paused)
+            for queue in self.queues:
+                place = (node.process.name, queue)
+                if queue in self.paused:
+                    self._followed.setdefault(place, self.loop.time())
+                else:
+                    self._followed.pop(place, None)
+        self.loop.call_later(_LOOK_S, self._look, node, pauses)
 
     def pause_worker(self, name: str, seconds: float) -> None:
         """Pauses a worker; without heartbeats, the broker closes its connection."""
@@ -395,8 +434,10 @@ class Cluster(Simulation):
         return decided_fence(self.server, run, first.id)
 
     async def _work(self, node: Node, bindings: list[Binding], options: WorkerOptions) -> None:
+        pauses = Pauses(known=False)
+        self.loop.call_later(_LATENCY_S["ann"], self._look, node, pauses)
         try:
-            await run_worker(node.queue, node.store, bindings, options, node.stop)
+            await run_worker(node.queue, node.store, bindings, options, node.stop, None, pauses)
         except Exception as error:
             self.ledger.wrong.append(f"{node.process.name} ended with {error!r}")
             raise

@@ -25,7 +25,7 @@ QUIET_S = 150.0
 _MAX_RUNS, _MAX_GRAPH_RUNS, _MAX_RETURNS = 9, 4, 40
 
 #: Steps after which nothing comes twice, as the message of a run does that is submitted again.
-_NO_FAULTS = {"submit_first", "submit", "cancel", "repair_and_redrive", "wait"}
+_NO_FAULTS = {"submit_first", "submit", "cancel", "repair_and_redrive", "wait", "pause_queue"}
 
 #: Seconds after each step: shorter than a call, than a handler, than a lease, and longer.
 then = st.sampled_from((0.0, 0.0015, 0.004, 0.02, 0.06, 0.6, 4.0, 12.0, 35.0, 70.0))
@@ -138,6 +138,12 @@ class PromiseMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self._pass_time(seconds)
 
+    @rule(number=st.integers(0, 20), seconds=a_while, then=then)
+    @recorded
+    def pause_queue(self, number: int, seconds: float, then: float) -> None:
+        self.cluster.pause_queue(self.cluster.queues[number % len(self.cluster.queues)], seconds)
+        self._pass_time(then)
+
     # Faults of processes
 
     @rule(name=workers, back_after=a_while, then=then)
@@ -230,6 +236,7 @@ class PromiseMachine(RuleBasedStateMachine):
         with self._reporting():
             self.cluster.run(seconds)
             self.cluster.ledger.check()
+            self.cluster.check_pauses()
             if self.cluster.broker.max_returned > _MAX_RETURNS:
                 raise PromiseBroken("a message is returned again and again")
 

@@ -472,6 +472,27 @@ def _publish_what_another_worker_does_again(machine: PromiseMachine) -> None:
     machine.wait(seconds=100.0)
 
 
+def test_a_pause_holds_the_jobs_of_a_queue_and_its_end_lets_them_go_on(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
+        for number in range(len(machine.cluster.queues)):
+            machine.pause_queue(number=number, seconds=45.0, then=0.0)
+        machine.wait(seconds=4.0)
+        machine.submit_first(kinds=["plain"], then=35.0)
+        assert machine.cluster.ledger.states == {"run1": "queued"}
+        machine.wait(seconds=35.0)
+        assert machine.cluster.ledger.states == {"run1": "completed"}
+
+
+def test_a_worker_that_is_deaf_to_pauses_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr("mousetrap.worker.subscriptions.Subscriptions._pause", deaf)
+    with pytest.raises(FailingRun, match="which is paused"), _machine(BesideMachine) as machine:
+        machine.submit_first(kinds=["plain"], then=0.02)
+        machine.pause_queue(number=0, seconds=45.0, then=35.0)
+
+
 @contextmanager
 def _machine(made: type[Machine]) -> Iterator[Machine]:
     machine = made()

@@ -83,6 +83,10 @@ class Broker:
         if consumer in self._consumers[consumer.queue]:
             self._consumers[consumer.queue].remove(consumer)
 
+    def serves(self, consumer: Consumer) -> bool:
+        """Whether messages are delivered to it."""
+        return consumer in self._consumers[consumer.queue]
+
     def drop(self, consumer: Consumer) -> None:
         """Returns a lost connection's unsettled messages to their old places in the queue."""
         self.unsubscribe(consumer)

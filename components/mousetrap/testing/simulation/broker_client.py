@@ -235,6 +235,11 @@ class SimulatedQueue:
             )  # of one that dies here the broker finds out later, by the connection
             self.connection, connection.open_at_client = None, False
 
+    def takes_from(self, queue: str) -> bool:
+        """Whether the broker delivers this queue's messages to it."""
+        consumers = self.connection.consumers if self.connection is not None else []
+        return any(each.queue == queue and self._broker.serves(each) for each in consumers)
+
     def disconnect(self, *, noticed: bool) -> None:
         """Ends the connection; a process that has not noticed continues to use it."""
         if (connection := self.connection) is not None:
