@@ -8,7 +8,16 @@ import typer
 from mousetrap.cli.operations import Why
 from mousetrap.cli.options import AsJson
 from mousetrap.cli.session import environment, open_api, read_settings
-from mousetrap.worker_flags import AUTO_KILL, BURST, CONCURRENCY, PREFETCH, PROCESSES, RELOAD, WorkerFlags
+from mousetrap.worker_flags import (
+    AUTO_KILL,
+    BURST,
+    CONCURRENCY,
+    PREFETCH,
+    PROCESSES,
+    RELOAD,
+    Span,
+    WorkerFlags,
+)
 
 app = typer.Typer(help="List the workers: who is alive, what they serve and run; drain and stop them.")
 
@@ -24,7 +33,10 @@ def worker(
         ),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(CONCURRENCY.option, min=CONCURRENCY.least, help=CONCURRENCY.help)
+        Span | None,
+        typer.Option(
+            CONCURRENCY.option, parser=CONCURRENCY.type, metavar=CONCURRENCY.metavar, help=CONCURRENCY.help
+        ),
     ] = None,
     prefetch: Annotated[
         int | None, typer.Option(PREFETCH.option, min=PREFETCH.least, help=PREFETCH.help)

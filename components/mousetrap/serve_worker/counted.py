@@ -42,7 +42,8 @@ class Counted:
         def facts() -> WorkerFacts:
             connected = {part: part not in vitals.away for part in vitals.outages}
             hung = len(vitals.stats.hung())
-            return WorkerFacts(settings.concurrency, hung, connected, vitals.outages, vitals.beat_s)
+            slots = vitals.stats.concurrency or settings.concurrency
+            return WorkerFacts(slots, hung, connected, vitals.outages, vitals.beat_s)
 
         counts = WorkerNumbers(facts, version_of_program())
         return cls((counts,), (CONTENT_TYPE, Exposition(counts.collect).text))

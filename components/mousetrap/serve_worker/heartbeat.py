@@ -130,6 +130,7 @@ class Heartbeat:
                 Doing(run_id=each.run_id, stage=each.stage, attempt=each.attempt, seconds=now - each.since)
                 for each in running[:_MAX_LISTED]
             ),
+            concurrency=stats.concurrency or self._first.concurrency,
             paused=stats.paused,
             running_by_stage=Counter(f"{each.pipeline}.{each.stage}" for each in running),
         )

@@ -77,6 +77,7 @@ def serve_worker(
     try:
         settings = Settings.from_environ(overridden(environ, flags.settings()), groups)
         unsigned = check_signing(settings)
+        _check_span(settings)
         log_to_stderr(settings.log_level, settings.log_format)
         if unsigned:
             _log.warning(unsigned)
@@ -192,10 +193,20 @@ async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
         await end_tasks(task)
 
 
+def _check_span(settings: Settings) -> None:
+    """Raises SettingsWrong where the most jobs at once are fewer than the least."""
+    if 0 < settings.concurrency_most < settings.concurrency:
+        raise SettingsWrong(
+            f"MOUSETRAP_CONCURRENCY_MOST ({settings.concurrency_most}) is less than MOUSETRAP_CONCURRENCY "
+            f"({settings.concurrency}): write 0 for never more than that, or a larger number"
+        )
+
+
 def _options(settings: Settings, burst: bool, observers: tuple[Observer, ...]) -> WorkerOptions:
     return WorkerOptions(
         name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
         concurrency=settings.concurrency,
+        concurrency_most=settings.concurrency_most,
         prefetch=settings.held,
         lease=settings.lease_seconds,
         grace=settings.grace_seconds,

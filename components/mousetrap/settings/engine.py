@@ -94,6 +94,8 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
     modules: str = ""
     #: Jobs that a worker runs at once.
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    #: Up to so many at once while jobs wait for a slot; 0 for never more than the concurrency.
+    concurrency_most: Annotated[int, Meta(ge=0, le=10_000)] = 0
     #: Jobs that a worker holds, running or waiting to; 0 means twice the concurrency.
     prefetch: Annotated[int, Meta(ge=0, le=20_000)] = 0
     #: How long a worker that was asked to stop may finish what it runs.

@@ -1,6 +1,7 @@
 """Finds, renews and stops the attempts under way in a worker."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -177,6 +178,8 @@ class Attempts:
         self._table: dict[_Key, Attempt] = {}
         #: How many of them count towards the jobs that may run at once.
         self.held = 0
+        #: How many may.
+        self.room = sys.maxsize
         #: Whether there are any: without one, the tasks below sleep, and an idle worker does not wake for them.
         self._some = asyncio.Event()
         #: Set while there is none.

@@ -42,7 +42,7 @@ async def open_handlers(
     """
     async with _closed_in_time(stop) as stack:
         runtime = options.runtime
-        threads = runtime.threads(options.concurrency)
+        threads = runtime.threads(options.most)
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         host = HandlerHost(
             threads=threads,
@@ -64,7 +64,7 @@ async def open_handlers(
                 # With the libraries of processes and of pickles it takes 0.4 MiB.
                 from mousetrap.isolated_handlers import IsolatedHandler
 
-                isolated = IsolatedHandler(binding, host, processes=options.concurrency)
+                isolated = IsolatedHandler(binding, host, processes=options.most)
                 stack.push_async_callback(isolated.close)
                 handlers.append(isolated)
                 continue

@@ -37,6 +37,8 @@ class WorkerOptions:
     name: str
     #: Jobs that run at once.
     concurrency: int = 10
+    #: Up to so many while jobs wait; 0 for never more.
+    concurrency_most: int = 0
     #: Messages taken from each queue before one of them is settled.
     prefetch: int = 20
     #: Seconds that a claim is good for; it is renewed each third of that.
@@ -51,6 +53,11 @@ class WorkerOptions:
     #: They get the events of its jobs, beside the log and the statistics.
     observers: tuple[Observer, ...] = ()
     runtime: Runtime = field(default_factory=Runtime)
+
+    @property
+    def most(self) -> int:
+        """Jobs that may ever run at once."""
+        return max(self.concurrency, self.concurrency_most)
 
     def __post_init__(self) -> None:
         # It goes to the store and the broker, and can contain a host name that is not text.

@@ -20,6 +20,7 @@ from mousetrap.worker.lifespans import open_handlers
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
 from mousetrap.worker.pauses import Pauses
+from mousetrap.worker.pool import Pool
 from mousetrap.worker.process import Processor
 from mousetrap.worker.run_claimed import ClaimedRunner
 from mousetrap.worker.send_children import ChildSender
@@ -81,6 +82,10 @@ async def run_worker(
             ]
             try:
                 taking = Subscriptions(queue, queues, options.prefetch, turns, pauses)
+                attempts.room = stats.concurrency = options.concurrency
+                background.append(
+                    asyncio.create_task(Pool(options, attempts, turns, taking, stats).follow(), name="pool")
+                )
                 worker = _Worker(queue, taking, processor, turns, alone, attempts, options, stats, outages)
                 await _until_known(pauses, stop)
                 return await worker.run(stop)
@@ -133,9 +138,9 @@ class _Worker:
         self._runners: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: Stop) -> bool:
-        for _ in range(self._options.concurrency):
+        for _ in range(self._options.most):
             self._start_runner()
-        self._stats.missing = lambda: self._options.concurrency - len(self._runners)
+        self._stats.missing = lambda: self._options.most - len(self._runners)
         try:
             return await self._serve(stop)
         finally:

@@ -27,6 +27,8 @@ class WorkerStats(StageCounts):
         self.state: Literal["starting", "serving", "draining"] = "starting"
         #: The queues that it serves and takes nothing from now.
         self.paused: tuple[str, ...] = ()
+        #: Jobs that may run at once now.
+        self.concurrency = 0
         #: The attempts under way; to be called on the worker's event loop.
         self.running: Callable[[], Sequence[Running]] = tuple
         self.hung_handlers = HungHandlers()

@@ -28,6 +28,14 @@ class Subscriptions:
         self._turns = turns
         self._pauses = pauses
         self._open: dict[str, Subscription] = {}
+        #: Those that were begun with another prefetch.
+        self._outdated: set[str] = set()
+
+    def hold(self, prefetch: int) -> None:
+        """Takes so many messages from each queue before one of them is settled, from now on."""
+        self._prefetch = prefetch
+        self._outdated = set(self._open)
+        self._pauses.changed.set()
 
     @property
     def paused(self) -> tuple[str, ...]:
@@ -74,6 +82,11 @@ class Subscriptions:
             self._open[name] = await self._queue.consume(name, self._prefetch, self._turns.receive)
         elif name in self._pauses and name in self._open:
             await self._pause(name)
+        elif name in self._outdated:
+            # A broker takes a prefetch with a subscription; what came by the former one stays here.
+            await self._open[name].stop()
+            self._open[name] = await self._queue.consume(name, self._prefetch, self._turns.receive)
+        self._outdated.discard(name)
 
     async def _pause(self, name: str) -> None:
         # Back only when the queue delivers no more: before that it would send them here again.

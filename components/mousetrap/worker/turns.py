@@ -118,7 +118,7 @@ class Turns:
 
     def _turn(self) -> None:
         self._scheduled = False
-        while self._received and self._attempts.held < self._options.concurrency:
+        while self._received and self._attempts.held < self._attempts.room:
             delivery = self._received.popleft()
             try:
                 self._begin(delivery)

@@ -9,6 +9,7 @@ from mousetrap.worker_flags.flags import (
     PROCESSES,
     RELOAD,
     Flag,
+    Span,
     WorkerFlags,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "PROCESSES",
     "RELOAD",
     "Flag",
+    "Span",
     "WorkerFlags",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,13 +12,37 @@ class Flag:
     option: str
     help: str
     #: Reads the value, where the option has one.
-    type: Callable[[str], float] = float
+    type: Callable[[str], Any] = float
     metavar: str | None = None
     #: The smallest value.
     least: int | None = None
 
 
-CONCURRENCY = Flag(option="--concurrency", type=int, metavar="N", least=1, help="Jobs that run at once (10).")
+class Span(NamedTuple):
+    """How many jobs run at once: at least, and up to so many while jobs wait; 0 for never more."""
+
+    least: int
+    most: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Span":
+        """The span written as `4` or `2..50`. Raises ValueError."""
+        least, dots, most = text.partition("..")
+        span = cls(int(least), int(most) if dots else 0)
+        if span.least < 1 or (dots and span.most < span.least):
+            raise ValueError("write a number from 1 on, as 4, or the least and the most, as 2..50")
+        return span
+
+    def __str__(self) -> str:
+        return f"{self.least}..{self.most}" if self.most else str(self.least)
+
+
+CONCURRENCY = Flag(
+    option="--concurrency",
+    type=Span.parse,
+    metavar="N",
+    help="Jobs that run at once (10), or as 2..50 the least and the most: more while jobs wait.",
+)
 PREFETCH = Flag(
     option="--prefetch",
     type=int,
@@ -49,7 +74,7 @@ BURST = Flag(option="--burst", help="End when the queues are empty.")
 class WorkerFlags:
     """The chosen options; None leaves the setting as it is."""
 
-    concurrency: int | None = None
+    concurrency: Span | None = None
     prefetch: int | None = None
     auto_kill: float | None = None
     #: Whether to end when the queues are empty.
@@ -58,7 +83,8 @@ class WorkerFlags:
     def settings(self) -> Mapping[str, str]:
         """The settings that win over the environment's."""
         chosen = {
-            "MOUSETRAP_CONCURRENCY": self.concurrency,
+            "MOUSETRAP_CONCURRENCY": self.concurrency and self.concurrency.least,
+            "MOUSETRAP_CONCURRENCY_MOST": self.concurrency and self.concurrency.most,
             "MOUSETRAP_PREFETCH": self.prefetch,
             "MOUSETRAP_AUTO_KILL_SECONDS": self.auto_kill,
         }

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mousetrap.serve_worker import serve_worker
-from mousetrap.worker_flags import WorkerFlags
+from mousetrap.worker_flags import Span, WorkerFlags
 
 
 def never(*_: object, **__: object) -> None:
@@ -34,7 +34,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
 def test_an_option_wins_over_the_environment_and_is_checked_like_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code = serve_worker(never, [], {"MOUSETRAP_CONCURRENCY": "3"}, WorkerFlags(concurrency=0))  # type: ignore[arg-type]
+    code = serve_worker(never, [], {"MOUSETRAP_CONCURRENCY": "3"}, WorkerFlags(concurrency=Span(0)))  # type: ignore[arg-type]
 
     assert code == 2
     assert "MOUSETRAP_CONCURRENCY" in capsys.readouterr().err
