@@ -133,7 +133,7 @@ class QueueFacts:
         stages = [stage for queue in queues for stage in of_queues.get(queue, ())]
         found, workers, later, recent, paused = await _together(
             self._depths(queues),
-            self._registry.workers(),
+            self._workers(),
             self._store.count_later(queues),
             self.minutes.recent(stages, queues),
             self._control.paused(),
@@ -153,6 +153,10 @@ class QueueFacts:
             for (queue, depth), delayed in zip(found.items(), later, strict=True)
         ]
         return Look(tuple(shown), workers, recent)
+
+    async def _workers(self) -> tuple[shapes.Worker, ...]:
+        """Shared by looks at different queues: to read 500 workers takes 8 ms of CPU, three quarters of a look at one queue."""
+        return await self._shared(("workers",), 1.0, self._registry.workers)
 
     def forget(self) -> None:
         """Shares no earlier look any more: something was changed that it shows."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -47,6 +48,25 @@ async def test_two_hundred_watchers_cost_one_look_and_another_queue_one_more() -
     assert len(set(map(id, found))) == 2
     await facts.look(stale=0.0)  # who wants it as it is now gets a look of its own
     assert len(facts.looks) == 3
+
+
+async def test_looks_at_different_queues_share_what_is_read_of_workers() -> None:
+    facts = Facts()
+    asked: list[str] = []
+
+    async def workers() -> tuple[()]:
+        asked.append("workers")
+        return ()
+
+    facts._registry = cast(Any, SimpleNamespace(workers=workers))
+
+    await asyncio.gather(*(facts._workers() for _ in range(50)))
+    await facts._workers()
+
+    assert asked == ["workers"]
+    facts.forget()
+    await facts._workers()
+    assert len(asked) == 2
 
 
 async def test_a_look_that_takes_longer_than_it_is_shared_is_not_begun_beside_itself(
