@@ -46,6 +46,29 @@ from mousetrap.schedules import Schedule
 from mousetrap.settings import Settings
 from mousetrap.shutdown import end_tasks
 
+#: Most of the API's load is to start runs: their routes are looked through first.
+_PARTS = (
+    start,
+    batch,
+    read,
+    events,
+    jobs,
+    export,
+    run_logs,
+    queues,
+    cluster,
+    control,
+    repair,
+    dead,
+    operations,
+    schedules,
+    trail,
+    waiting,
+    health,
+    about,
+    docs,
+)
+
 
 def create_app(
     settings: Settings,
@@ -86,6 +109,18 @@ def create_app(
         exception_handlers=dict(HANDLERS),
         generate_unique_id_function=lambda route: route.name,
     )
+    _set_state(app, settings)
+    for part in _PARTS:
+        app.include_router(part.router)
+    if root is not None:
+        app.include_router(root_router(pipelines[root], ui=settings.ui))
+    _add_around(app, settings, at_root=root is None)
+    describe(app, known, inputs or {})
+    return app
+
+
+def _set_state(app: FastAPI, settings: Settings) -> None:
+    """What routes and middleware read, and no server is needed for."""
     app.state.access = Access(settings)
     app.state.server = about.Server.starting(settings)
     app.state.stopping = asyncio.Event()
@@ -93,37 +128,14 @@ def create_app(
     app.state.batches = batch.room_for_batches()
     app.state.max_body = settings.api_max_body
     app.state.on_rabbitmq = settings.broker_url.startswith("amqp")
-    # Most of the API's load is to start runs: `start` gathers a usual request's arguments without the framework.
-    for part in (
-        start,
-        batch,
-        read,
-        events,
-        jobs,
-        export,
-        run_logs,
-        queues,
-        cluster,
-        control,
-        repair,
-        dead,
-        operations,
-        schedules,
-        trail,
-        waiting,
-        health,
-        about,
-        docs,
-    ):
-        app.include_router(part.router)
-    if root is not None:
-        app.include_router(root_router(pipelines[root], ui=settings.ui))
+
+
+def _add_around(app: FastAPI, settings: Settings, *, at_root: bool) -> None:
+    """What is beside the routes of the API, and what is around all of them."""
     if settings.ui:
-        add_dashboard(app, at_root=root is None)
+        add_dashboard(app, at_root=at_root)
     if settings.metrics:
         add_metrics(app)
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body)
     app.add_middleware(Head)
     app.add_middleware(Headers)
-    describe(app, known, inputs or {})
-    return app

@@ -1,7 +1,7 @@
 """Opens the services that the routes share; closes them at shutdown."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
@@ -74,6 +74,21 @@ class Services:
     scheduler: Scheduler
 
 
+@dataclass(frozen=True, slots=True)
+class _AtStore:
+    """What is kept at the address of the store, each with connections of its own."""
+
+    runs: RunStore
+    registry: WorkerRegistry
+    control: Control
+    trail: AuditTrail
+    logs: LogReader
+    sessions: Sessions
+    notes: LetterNotes
+    operations: Operations
+    schedules: Schedules
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings,
@@ -84,81 +99,96 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """The services, and the periodic duties, while the block is open. Broker and store need not be reachable yet."""
     queues = [stage.queue for pipeline in pipelines.values() for stage in pipeline.stages]
+    deadline = min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
     async with (
-        open_store(
-            settings.store_url,
-            retention=settings.retention_seconds,
-            tls=settings.tls,
-            keyring=settings.keyring,
-            payloads=PayloadOptions.of(settings),
-        ) as store,
-        open_registry(settings.store_url, tls=settings.tls) as registry,
-        nullcontext(Control(registry.client, registry.place, settings.keyring)) as control,
-        open_trail(settings.store_url, tls=settings.tls) as trail,
-        open_log_reader(settings.store_url, tls=settings.tls) as logs,
-        open_sessions(settings.store_url, tls=settings.tls) as sessions,
-        open_notes(settings.store_url, tls=settings.tls) as notes,
-        open_operations(
-            settings.store_url,
-            retention=settings.retention_seconds,
-            keyring=settings.keyring,
-            tls=settings.tls,
-        ) as operations,
-        open_schedules(settings.store_url, keyring=settings.keyring, tls=settings.tls) as schedules,
-        open_queue(
-            settings, queues, name="api", deadline=min(_CONFIRM_TIMEOUT_S, settings.confirm_seconds)
-        ) as queue,
+        _open_stores(settings) as at_store,
+        open_queue(settings, queues, name="api", deadline=deadline) as queue,
         aclosing(Records(records, settings)) as opened,
-        aclosing(QueueFacts(pipelines, queue, store, registry, control)) as facts,
         AsyncExitStack() as exits,
     ):
-        submitter = Submitter(store, queue, settings.keyring, pipelines)
-        dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
-        intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
-        kinds: Mapping[str, Kind] = {
-            "redrive": RedriveLetters(dead_letters, store),
-            "cancel": CancelRuns(store),
-            "rerun": RerunRuns(store, submitter, intake, pipelines),
-        }
-        carrier = Carrier(operations, kinds, token_hex(8), on_end=partial(note_end, trail))
-        exits.push_async_callback(carrier.close)
-        scheduler = Scheduler(
-            schedules, store, submitter, pipelines, intake=intake, defaults=inputs, declared=declared
-        )
-        services = Services(
-            pipelines,
-            queue,
-            store,
-            submitter,
-            dead_letters,
-            registry,
-            intake,
-            inputs,
-            opened,
-            trail,
-            logs,
-            settings.trace_url,
-            facts,
-            operations,
-            carrier,
-            sessions,
-            control,
-            notes,
-            schedules,
-            scheduler,
-        )
-        duties = [
-            republish_duty(submitter),
-            intake_duty(intake),
-            sweep_duty(store, settings.retention_seconds),
-            Duty(BEAT_S, lambda: pipelines.refresh(registry)),
-            Duty(_LOOK_S, carrier.look),
-            Duty(_LOOK_S, scheduler.look),
-        ]
-        if settings.dead_max_age_seconds:
-            duties.append(discard_duty(dead_letters, settings.dead_max_age_seconds))
-        async with run_duties(duties):
+        services = _services_over(settings, pipelines, at_store, queue, (inputs, opened, declared))
+        exits.push_async_callback(services.queue_facts.aclose)
+        exits.push_async_callback(services.carrier.close)
+        async with run_duties(_duties(services, settings)):
             yield services
+
+
+@asynccontextmanager
+async def _open_stores(settings: Settings) -> AsyncIterator[_AtStore]:
+    url, tls, keyring = settings.store_url, settings.tls, settings.keyring
+    kept_s, payloads = settings.retention_seconds, PayloadOptions.of(settings)
+    async with (
+        open_store(url, retention=kept_s, tls=tls, keyring=keyring, payloads=payloads) as runs,
+        open_registry(url, tls=tls) as registry,
+        open_trail(url, tls=tls) as trail,
+        open_log_reader(url, tls=tls) as logs,
+        open_sessions(url, tls=tls) as sessions,
+        open_notes(url, tls=tls) as notes,
+        open_operations(url, retention=kept_s, keyring=keyring, tls=tls) as operations,
+        open_schedules(url, keyring=keyring, tls=tls) as schedules,
+    ):
+        control = Control(registry.client, registry.place, keyring)
+        yield _AtStore(runs, registry, control, trail, logs, sessions, notes, operations, schedules)
+
+
+def _services_over(
+    settings: Settings,
+    pipelines: KnownPipelines,
+    at_store: _AtStore,
+    queue: Queue,
+    given: tuple[Mapping[str, bytes], Records, Sequence[Schedule]],
+) -> Services:
+    """The services over these stores and this queue; `given` are inputs, records and declared schedules."""
+    inputs, records, declared = given
+    store, schedules = at_store.runs, at_store.schedules
+    submitter = Submitter(store, queue, settings.keyring, pipelines)
+    dead_letters = DeadLetters(queue, store, settings.keyring, pipelines)
+    intake = Intake(queue, store, pipelines, IntakeBounds(dead_letters=settings.dead_max_length))
+    kinds: Mapping[str, Kind] = {
+        "redrive": RedriveLetters(dead_letters, store),
+        "cancel": CancelRuns(store),
+        "rerun": RerunRuns(store, submitter, intake, pipelines),
+    }
+    on_end = partial(note_end, at_store.trail)
+    return Services(
+        pipelines=pipelines,
+        queue=queue,
+        store=store,
+        submitter=submitter,
+        dead_letters=dead_letters,
+        registry=at_store.registry,
+        intake=intake,
+        defaults=inputs,
+        records=records,
+        trail=at_store.trail,
+        logs=at_store.logs,
+        trace_url=settings.trace_url,
+        queue_facts=QueueFacts(pipelines, queue, store, at_store.registry, at_store.control),
+        operations=at_store.operations,
+        carrier=Carrier(at_store.operations, kinds, token_hex(8), on_end=on_end),
+        sessions=at_store.sessions,
+        control=at_store.control,
+        notes=at_store.notes,
+        schedules=schedules,
+        scheduler=Scheduler(
+            schedules, store, submitter, pipelines, intake=intake, defaults=inputs, declared=declared
+        ),
+    )
+
+
+def _duties(services: Services, settings: Settings) -> list[Duty]:
+    """What is done again and again while the API runs."""
+    duties = [
+        republish_duty(services.submitter),
+        intake_duty(services.intake),
+        sweep_duty(services.store, settings.retention_seconds),
+        Duty(BEAT_S, lambda: services.pipelines.refresh(services.registry)),
+        Duty(_LOOK_S, services.carrier.look),
+        Duty(_LOOK_S, services.scheduler.look),
+    ]
+    if settings.dead_max_age_seconds:
+        duties.append(discard_duty(services.dead_letters, settings.dead_max_age_seconds))
+    return duties
 
 
 # Async although nothing is awaited: the framework calls a plain function in a thread, which costs more than the rest.
