@@ -15,19 +15,15 @@ pytestmark = pytest.mark.long
 _SEED = 20261122
 #: Seconds between two faults.
 _CALM = 0.3
-#: In parts, for each test has two minutes; what is not named here is of the long form alone.
+#: In parts, so that none takes minutes. What is not named here is of the long form alone, and workers that die are of others:
+#: test_points.py kills them where it hurts, test_fans.py all at once. A job that eats memory ends as one that kills its workers.
 _PARTS = {
     "workers": (
-        "worker SIGKILL",
-        "all workers SIGKILL",
         "worker paused past its leases",
         "zombie",
         "rolling SIGTERM",
         "blocked loop",
-    ),
-    "jobs that do harm": (
         "job that kills its workers",
-        "job that eats memory",
         "isolated job that kills its process",
     ),
     "broker": (
