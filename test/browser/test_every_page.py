@@ -86,8 +86,17 @@ def site(stack: Stack, tmp_path: Path) -> Site:
         "operation": operation,
         "pipeline": "fanned",
         "worker": stack.api.get("/workers").json()[0]["name"],
+        "name": _scheduled(stack),
     }
     return Site(stack, names, runs)
+
+
+def _scheduled(stack: Stack) -> str:
+    """A schedule that has fired."""
+    members = {"name": "hourly", "pipeline": "single", "every": 3600, "input": {"how": "done", "mark": ""}}
+    stack.api.post("/schedules", json=members).raise_for_status()
+    stack.api.post("/schedules/hourly/run").raise_for_status()
+    return "hourly"
 
 
 def grave(tab: Page, theme: str) -> list[str]:
