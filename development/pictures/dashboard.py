@@ -25,6 +25,8 @@ SHOP = Path(__file__).with_name("shop.py")
 _PORT = 8790
 URL = f"http://127.0.0.1:{_PORT}"
 _START_S, _SETTLE_S = 60.0, 90.0
+#: Workers report what they run every five seconds, and a look at all queues is shared for up to five.
+_SEEN_S = 11.0
 _SUPPLIERS = ("Weber", "Nordwind", "Ito", "Sudan Trade", "Okavango", "Weber", "Ito")
 _ITEMS = ("lamp", "kettle", "chair", "rug")
 #: A group of dead letters, and what someone noted on it.
@@ -68,6 +70,14 @@ def start(api: httpx.Client, pipeline: str, body: object, **options: str | list[
     answer.raise_for_status()
     run_id: str = answer.json()["run_id"]
     return run_id
+
+
+def schedules(api: httpx.Client) -> None:
+    """Makes a schedule that fires while the pictures are taken, and one of the night."""
+    often: dict[str, object] = {"name": "stock", "pipeline": "catalogue", "input": "summer", "every": 20}
+    nightly = {"name": "nightly", "pipeline": "feeds", "cron": "30 2 * * *", "tz": "Europe/Berlin"}
+    for each in (often, nightly):
+        api.post("/schedules", json=each).raise_for_status()
 
 
 def incidents(api: httpx.Client) -> dict[str, str]:
@@ -114,6 +124,8 @@ def pages(api: httpx.Client, ids: dict[str, str]) -> dict[str, str]:
         "operation": f"/operations/{operation['id']}",
         "queues": "/queues",
         "queue": "/queues/reserve",
+        "schedules": "/schedules",
+        "schedule": "/schedules/stock",
         "workers": "/workers",
         "worker": f"/workers/{worker}",
         "start": "/pipelines/orders/start",
@@ -146,10 +158,12 @@ def main(target: Path) -> None:
     """All pages in light, two of them in dark and on a phone."""
     target.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder, stack(Path(folder)) as api, sync_playwright() as playwright:
+        schedules(api)
         ids = incidents(api)
         settle(api, ids)
         redrive = {"error": "shop.SupplierAway", "rate": 2, "limit": 5}
         api.post("/dead/redrive", json=redrive, headers={"Mousetrap-Reason": "the supplier is back"})
+        time.sleep(_SEEN_S)
         api.put("/dead/notes", json={**CAUSE, "text": NOTE}).raise_for_status()
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
