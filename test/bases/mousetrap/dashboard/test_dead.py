@@ -434,17 +434,32 @@ def test_hostile_text_is_harmless_on_every_page(pages: Pages, answered: Answers,
     names = ("id", "queue", "reason", "error_kind", "error", "worker", "run_id", "pipeline", "stage")
     story = dict.fromkeys(names, text)
     payload = {text: [text]}
+    found = groups(letter_line(**story))
+    note = {"text": text, "who": text, "at_ms": 1}
+    found["groups"][0] |= {"note": note, "texts": [{"text": text, "count": 2}, {"text": "x", "count": 2}]}
     answered.given |= {
-        "GET /dead/groups": (200, groups(letter_line(**story))),
-        "GET /dead": (200, {"letters": [letter_line(**story)], "matched": 1, "seen": 1, "unseen": 0}),
+        "GET /dead/groups": (200, found),
+        "GET /dead": (
+            200,
+            {"letters": [letter_line(**story, tags=[text])], "matched": 1, "seen": 1, "unseen": 0},
+        ),
         f"GET {ONE}": (200, letter(**story, traceback=text, payload=payload)),
         "GET /dead/prices/foreign": (200, letter(**story, believed=False, body=text, payload=None)),
     }
 
-    for path in ("/dead", "/dead/redrive", "/dead/discard", ONE, f"{ONE}/edit", "/dead/prices/foreign"):
+    for path in (
+        "/dead",
+        "/dead/note",
+        "/dead/redrive",
+        "/dead/discard",
+        ONE,
+        f"{ONE}/edit",
+        "/dead/prices/foreign",
+    ):
         response = pages.get(path, queue=text, reason=text, error=text)
         assert response.status_code == 200
         check_harmless(response.text)
+    check_harmless(pages.post(f"{ONE}/edit", {"input": json.dumps([text])}).text)
 
 
 def test_full_pages_are_below_100_kb(pages: Pages, answered: Answers) -> None:

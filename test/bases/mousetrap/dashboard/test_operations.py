@@ -145,6 +145,10 @@ def test_hostile_text_is_harmless(pages: Pages, answered: Answers, text: str) ->
     answered.given |= {
         "GET /operations": (200, {"operations": [hostile, {**hostile, "kind": "rerun"}], "next": text}),
         f"GET {ONE}": (200, {**hostile, "kind": "cancel"}),
+        f"GET {ONE}/runs": (
+            200,
+            {"runs": [{**line(text, "failed"), "failure": {"kind": text, "text": text}}], "next": None},
+        ),
     }
 
     for path in ("/operations", ONE, f"{ONE}/stop"):
