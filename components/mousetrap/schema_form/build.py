@@ -1,6 +1,6 @@
 """Builds the fields of a JSON Schema's form, filled in."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from mousetrap.schema_form import kinds, names
@@ -17,9 +17,12 @@ from mousetrap.schema_form.field import (
     Tick,
     Union,
 )
-from mousetrap.schema_form.json_text import MISSING, compact, exact, parse, pretty, text_of
+from mousetrap.schema_form.items import first_items, item_at, longest_of, rest_of
+from mousetrap.schema_form.json_text import MISSING, compact, exact, parse, pretty
 from mousetrap.schema_form.names import Word
 from mousetrap.schema_form.part import Json, Part, read_part
+from mousetrap.schema_form.place import ROOT, Place
+from mousetrap.schema_form.states import can_be_absent, emptiness, line_of, states_of, tag_in
 
 #: Fields of a form; what comes after them is raw JSON.
 MOST_FIELDS = 400
@@ -38,7 +41,7 @@ _SUBMITTED: Any = object()
 def filled(schema: Json, raw: bytes | None = None) -> Form:
     """The form with a value in it, which `raw` is the JSON of; without one, with the schema's defaults. Raises ValueError for no JSON."""
     build = _Build(schema, {})
-    return Form(root=build.field(schema, _ROOT, MISSING if raw is None else parse(raw)))
+    return Form(root=build.field(schema, ROOT, MISSING if raw is None else parse(raw)))
 
 
 def submitted(
@@ -48,10 +51,10 @@ def submitted(
     mine = names.ours(pairs)
     verb, _, pointer = act.partition(":")
     build = _Build(schema, *_acted(mine, verb, pointer))
-    root = build.field(schema, _ROOT, _SUBMITTED)
+    root = build.field(schema, ROOT, _SUBMITTED)
     if verb in ("add", State.GIVEN) and build.left <= 0:
         before = _Build(schema, mine)
-        root = before.field(schema, _ROOT, _SUBMITTED)
+        root = before.field(schema, ROOT, _SUBMITTED)
         return Form(root=root, unknown=before.unknown(), refused={pointer: _FULL})
     return Form(root=root, unknown=build.unknown())
 
@@ -67,32 +70,6 @@ def _acted(pairs: dict[str, str], verb: str, pointer: str) -> tuple[dict[str, st
     if verb in frozenset(State):
         return {**pairs, names.name_of(Word.STATE, pointer): verb}, pointer if verb == State.GIVEN else None
     return pairs, None
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a field is."""
-
-    pointer: str = ""
-    path: str = "$"
-    label: str = ""
-    is_required: bool = True
-    depth: int = 0
-    references: frozenset[str] = field(default_factory=frozenset)
-
-    def within(self, step: str | int, part: Part, is_required: bool = True) -> "_Place":
-        is_item = isinstance(step, int)
-        return _Place(
-            names.below(self.pointer, step),
-            f"{self.path}[{step}]" if is_item else f"{self.path}.{step}",
-            str(step + 1) if isinstance(step, int) else step,
-            is_required,
-            self.depth + 1,
-            part.references,
-        )
-
-
-_ROOT = _Place()
 
 
 class _Build:
@@ -115,7 +92,7 @@ class _Build:
             "union": self._union,
         }
 
-    def field(self, schema: Any, place: _Place, value: Any) -> Field:
+    def field(self, schema: Any, place: Place, value: Any) -> Field:
         """The field of one part: raw JSON where no other shows this value of it exactly."""
         self.left -= 1
         part = read_part(schema, self._document, place.references)
@@ -149,10 +126,10 @@ class _Build:
         is_always_sent = kind not in ("tick", "group")  # a box that is not ticked is not sent
         return is_always_sent and not any(names.name_of(word, pointer) in self._pairs for word in Word)
 
-    def _is_submitted_raw(self, place: _Place, value: Any) -> bool:
+    def _is_submitted_raw(self, place: Place, value: Any) -> bool:
         return value is _SUBMITTED and names.name_of(Word.JSON, place.pointer) in self._pairs
 
-    def _kind(self, part: Part | None, place: _Place) -> str:
+    def _kind(self, part: Part | None, place: Place) -> str:
         kind = kinds.kind_of(part, self._document)
         if kind in ("rows", "group", "union") and place.depth >= MOST_DEPTH:
             return "raw"
@@ -160,9 +137,12 @@ class _Build:
             return "raw"
         return kind
 
-    def _has_rows(self, part: Part, place: _Place) -> bool:
+    def _has_rows(self, part: Part, place: Place) -> bool:
         """Whether each item has a field that is better than raw JSON."""
-        schemas = [*_first_items(part.schema), *([rest] if (rest := _rest(part.schema)) is not False else [])]
+        schemas = [
+            *first_items(part.schema),
+            *([rest] if (rest := rest_of(part.schema)) is not False else []),
+        ]
         taken = ("line", "tick", "choice") if place.depth + 1 >= MOST_DEPTH else tuple(self._makers)
         read = [read_part(each, self._document, part.references) for each in schemas[: _MOST_FIRST_ROWS + 1]]
         return 0 < len(schemas) == len(read) and all(
@@ -174,7 +154,7 @@ class _Build:
         self._used.add(name)
         return self._pairs.get(name)
 
-    def _common(self, part: Part | None, place: _Place) -> dict[str, Any]:
+    def _common(self, part: Part | None, place: Place) -> dict[str, Any]:
         return {
             "pointer": place.pointer,
             "path": place.path,
@@ -183,7 +163,7 @@ class _Build:
             "required": place.is_required,
         }
 
-    def _raw(self, part: Part | None, place: _Place, value: Any) -> Raw:
+    def _raw(self, part: Part | None, place: Place, value: Any) -> Raw:
         text = (
             ""
             if value is MISSING
@@ -193,14 +173,14 @@ class _Build:
         )
         return Raw(**self._common(part, place), text=text)
 
-    def _line(self, part: Part, place: _Place, value: Any) -> Line | None:
+    def _line(self, part: Part, place: Place, value: Any) -> Line | None:
         schema, is_number = part.schema, kinds.is_number(part.schema)
-        empty, states = _emptiness(part, place)
+        empty, states = emptiness(part, place)
         if value is _SUBMITTED:
             text = self._take(Word.VALUE, place.pointer) or ""
             boxes = {state: self._take(Word(state), place.pointer) is not None for state in states}
         else:
-            found = _line_of(value, is_number, empty, states)
+            found = line_of(value, is_number, empty, states)
             if found is None:
                 return None
             text, ticked = found
@@ -218,15 +198,15 @@ class _Build:
             boxes=boxes,
         )
 
-    def _tick(self, part: Part, place: _Place, value: Any) -> Field | None:
-        if part.is_nullable or _can_be_absent(part, place):
+    def _tick(self, part: Part, place: Place, value: Any) -> Field | None:
+        if part.is_nullable or can_be_absent(part, place):
             return self._choice(replace(part, schema={**part.schema, "enum": [True, False]}), place, value)
         if value is _SUBMITTED:
             value = self._take(Word.VALUE, place.pointer) is not None
         value = False if value is MISSING else value
         return Tick(**self._common(part, place), on=value) if isinstance(value, bool) else None
 
-    def _choice(self, part: Part, place: _Place, value: Any) -> Choice | None:
+    def _choice(self, part: Part, place: Place, value: Any) -> Choice | None:
         options = kinds.options_of(part.schema)
         none = (("null", "none"),) if part.is_nullable else ()
         if value is _SUBMITTED:
@@ -237,43 +217,43 @@ class _Build:
             chosen = compact(value)
             if chosen not in dict((*options, *none)):
                 return None
-        empty = Empty.ABSENT if _can_be_absent(part, place) else Empty.NOTHING
+        empty = Empty.ABSENT if can_be_absent(part, place) else Empty.NOTHING
         return Choice(**self._common(part, place), options=(*options, *none), chosen=chosen, empty=empty)
 
-    def _rows(self, part: Part, place: _Place, value: Any) -> Rows | None:
+    def _rows(self, part: Part, place: Place, value: Any) -> Rows | None:
         state, value = self._state(part, place, value, [])
         if value is _SUBMITTED:
             count = min(names.count(self._take(Word.ROWS, place.pointer) or ""), names.MOST_ROWS)
             items = [_SUBMITTED] * count
         else:
             items = value
-        if not isinstance(items, list) or len(items) > _longest(part.schema):
+        if not isinstance(items, list) or len(items) > longest_of(part.schema):
             return None
         least = part.schema.get("minItems", 0)
         if state == State.GIVEN and items == []:
             items = [MISSING] * min(least, _MOST_FIRST_ROWS)
         fields = [
-            self.field(_item(part.schema, row), place.within(row, part), item)
+            self.field(item_at(part.schema, row), place.within(row, part), item)
             for row, item in enumerate(items)
         ]
         return Rows(
             **self._common(part, place),
             within=tuple(fields),
             state=state,
-            states=_states(part, place),
-            can_add=len(items) < _longest(part.schema),
+            states=states_of(part, place),
+            can_add=len(items) < longest_of(part.schema),
             can_remove=len(items) > least,
         )
 
-    def _group(self, part: Part, place: _Place, value: Any) -> Group | None:
+    def _group(self, part: Part, place: Place, value: Any) -> Group | None:
         state, value = self._state(part, place, value, {})
         members = self._members(part, place, value) if state == State.GIVEN else ()
         if members is None:
             return None
-        return Group(**self._common(part, place), within=members, state=state, states=_states(part, place))
+        return Group(**self._common(part, place), within=members, state=state, states=states_of(part, place))
 
     def _members(
-        self, part: Part, place: _Place, value: Any, tag: str | None = None
+        self, part: Part, place: Place, value: Any, tag: str | None = None
     ) -> tuple[Field, ...] | None:
         """A field for each member but the tag, required ones first; None where the value has others."""
         properties = part.schema["properties"]
@@ -290,9 +270,9 @@ class _Build:
             if name != tag
         )
 
-    def _union(self, part: Part, place: _Place, value: Any) -> Union | None:
+    def _union(self, part: Part, place: Place, value: Any) -> Union | None:
         tags = kinds.tags_of(part, self._document)
-        states = _states(part, place)
+        states = states_of(part, place)
         none = (("null", "none"),) if State.NONE in states else ()
         if tags is None:
             return None
@@ -301,7 +281,7 @@ class _Build:
             chosen = self._take(Word.TAG, place.pointer) or ""
             is_changed = (self._take(Word.SHOWN, place.pointer) or "") != chosen
         else:
-            chosen = _tag_in(value, tags, place, part)
+            chosen = tag_in(value, tags, place, part)
         found = {each.tag: each.part for each in tags.each}
         inner: tuple[Field, ...] | None = ()
         if chosen in found:
@@ -327,9 +307,9 @@ class _Build:
             is_changed=is_changed,
         )
 
-    def _state(self, part: Part, place: _Place, value: Any, new: Any) -> tuple[State, Any]:
+    def _state(self, part: Part, place: Place, value: Any, new: Any) -> tuple[State, Any]:
         """The state of a list or an object, and what stands in it."""
-        states = _states(part, place)
+        states = states_of(part, place)
         if value is _SUBMITTED:
             text = self._take(Word.STATE, place.pointer)
             state = State(text) if text in states else State.GIVEN
@@ -345,75 +325,6 @@ class _Build:
         return State.GIVEN, new if value is MISSING else value
 
 
-def _emptiness(part: Part, place: _Place) -> tuple[Empty, tuple[State, ...]]:
-    """What an empty text means for this line, and which boxes it needs for all else that it can be."""
-    states = [each for each in _states(part, place) if each != State.GIVEN]
-    if kinds.has_empty(part.schema):
-        return Empty.TEXT, tuple(states)
-    if part.is_nullable and (place.is_required or part.schema.get("default", MISSING) is None):
-        return Empty.NONE, tuple(each for each in states if each != State.NONE)
-    if not place.is_required:
-        return Empty.ABSENT, tuple(each for each in states if each != State.ABSENT)
-    return (Empty.NOTHING if kinds.is_number(part.schema) else Empty.TEXT), ()
-
-
-def _line_of(
-    value: Any, is_number: bool, empty: Empty, states: tuple[State, ...]
-) -> tuple[str, State | None] | None:
-    """The text for a value, and the box to tick; None where a line cannot show it."""
-    if value is MISSING and empty == Empty.ABSENT:
-        return "", None
-    if value is MISSING:
-        return "", next((each for each in (State.ABSENT, State.NONE) if each in states), None)
-    if value is None:
-        return ("", State.NONE) if State.NONE in states else ("", None) if empty == Empty.NONE else None
-    text = text_of(value) if is_number else value
-    if not isinstance(text, str) or not kinds.can_be_shown(text) or (text == "" and empty != Empty.TEXT):
-        return None
-    return text, None
-
-
-def _can_be_absent(part: Part, place: _Place) -> bool:
-    return not place.is_required and "default" not in part.schema
-
-
-def _states(part: Part, place: _Place) -> tuple[State, ...]:
-    found = [State.GIVEN]
-    if part.is_nullable:
-        found.append(State.NONE)
-    if _can_be_absent(part, place):
-        found.append(State.ABSENT)
-    return tuple(found)
-
-
-def _tag_in(value: Any, tags: kinds.Tags, place: _Place, part: Part) -> str:
-    """The JSON of the value's tag; `null` for null, and the empty text where nothing is chosen."""
-    if value is None or (value is MISSING and place.is_required and part.is_nullable):
-        return "null"
-    return compact(value[tags.name]) if isinstance(value, dict) and tags.name in value else ""
-
-
 def _has_one_line(schema: Json) -> bool:
     """Whether its texts are addresses and the like, of any length."""
     return "pattern" in schema or schema.get("format") in ("uri", "email")
-
-
-def _first_items(schema: Json) -> list[Any]:
-    found: list[Any] = schema.get("prefixItems", [])
-    return found
-
-
-def _rest(schema: Json) -> Any:
-    """The schema of the items after the first ones."""
-    return schema.get("items", not _first_items(schema))
-
-
-def _item(schema: Json, row: int) -> Any:
-    first = _first_items(schema)
-    return first[row] if row < len(first) else _rest(schema)
-
-
-def _longest(schema: Json) -> int:
-    """How many items can have a row."""
-    most = names.MOST_ROWS if _rest(schema) is not False else len(_first_items(schema))
-    return int(min(names.MOST_ROWS, most, schema.get("maxItems", most)))

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,8 @@ import pytest
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, first_job
 from mousetrap.run_store import Granted, RunStore, open_store
-from mousetrap.settings import Settings
 from mousetrap.shapes import Progress
 from support import waiting_worker
-from support.api_server import serving
-from support.clients import http_client
 from support.processes import Process, clean_environment
 from support.stack import SIGNING_KEYS
 
@@ -26,40 +22,9 @@ Serve = Callable[..., httpx.Client]
 
 
 @pytest.fixture
-def serve(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """`serve(api_keys="…")` starts an API with these settings and gives a client of it; both end with the test."""
-    with ExitStack() as stack:
-
-        def start(**settings: Any) -> httpx.Client:
-            given = Settings(**{"broker_url": store_url, "store_url": store_url, **settings})
-            if given.broker_url.startswith("amqp"):  # RabbitMQ on a busy machine takes more than two seconds
-                monkeypatch.setattr("mousetrap.api.services._CONFIRM_TIMEOUT_S", 60.0)
-                monkeypatch.setattr("mousetrap.api.start._TIMEOUT_S", 60.0)
-            return stack.enter_context(http_client(stack.enter_context(serving(given))))
-
-        yield start
-
-
-@pytest.fixture
 def api(serve: Serve) -> httpx.Client:
     """A client of an API without keys."""
     return serve()
-
-
-@pytest.fixture
-def start_api(
-    start_base: Callable[..., Process], store_url: str
-) -> Iterator[Callable[..., tuple[Process, httpx.Client]]]:
-    """`start_api(MOUSETRAP_…="…")` starts the API as a program of its own, and gives a client of it as well."""
-    with ExitStack() as stack:
-
-        def start(**settings: str) -> tuple[Process, httpx.Client]:
-            servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
-            process = start_base("api", **{**servers, "MOUSETRAP_API_PORT": "0", **settings})
-            url = process.wait_for_line("Uvicorn running on").partition(" running on ")[2].split()[0]
-            return process, stack.enter_context(http_client(url))
-
-        yield start
 
 
 @pytest.fixture(params=["broker_url", "store_url"], ids=["rabbitmq", "streams"])
