@@ -49,7 +49,7 @@ def all_checks(environ: Mapping[str, str]) -> Iterator[Check]:
             "pika is instrumented: its spans end before a handler begins, and publishing is traced twice",
             "set OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pika",
         )
-    waiting, checks = asyncio.run(_broker(settings, queues))
+    waiting, checks = asyncio.run(_broker(settings, queues, asyncio.run(_delayed(settings, queues))))
     yield from checks
     yield from _store(settings)
     api = _api(settings)
@@ -87,8 +87,18 @@ def _signing(settings: Settings) -> Check:
     return Check("signing", "ok", f"on, with key {keys[0]}{f' of {len(keys)}' if keys[1:] else ''}")
 
 
+async def _delayed(settings: Settings, queues: Sequence[str]) -> Mapping[str, int]:
+    """How many jobs of each queue are not due; nothing where the store is away, which another check reports."""
+    with suppress(MousetrapError, ValueError):
+        async with open_store(
+            settings.store_url, retention=settings.retention_seconds, tls=settings.tls
+        ) as store:
+            return dict(zip(queues, await store.count_later(queues), strict=True))
+    return {}
+
+
 async def _broker(
-    settings: Settings, queues: Sequence[str]
+    settings: Settings, queues: Sequence[str], delayed: Mapping[str, int]
 ) -> tuple[Mapping[str, int | None], Sequence[Check]]:
     """How many messages wait in each queue, None where it is not there; and what was found."""
     try:
@@ -100,21 +110,23 @@ async def _broker(
         return {}, [Check("broker", "fail", str(error), "start it, or name another in MOUSETRAP_BROKER_URL")]
     there = [queue for queue in queues if waiting[queue] is not None]
     return waiting, [
-        Check("broker", "ok", f"{masked(settings.broker_url)} answers ({_in_words(waiting)})"),
+        Check("broker", "ok", f"{masked(settings.broker_url)} answers ({_in_words(waiting, delayed)})"),
         await _queues(settings, there),
         check_dead_letters(dead, settings.dead_max_length),
         *(_delays(settings) if there and settings.broker_url.startswith("amqp") else ()),
     ]
 
 
-def _in_words(waiting: Mapping[str, int | None]) -> str:
-    """What waits where; the queues with nothing ready are counted; what is delayed is in none."""
-    empty = sum(ready == 0 for ready in waiting.values())
+def _in_words(waiting: Mapping[str, int | None], delayed: Mapping[str, int]) -> str:
+    """What waits where; the queues where nothing does are counted."""
     parts = [
-        f"{queue}: {ready} ready" if ready else f"{queue}: not there before a worker or the API declares it"
+        f"{queue}: not there before a worker or the API declares it"
+        if ready is None
+        else f"{queue}: {ready} ready{f', {later} delayed' if later else ''}"
         for queue, ready in waiting.items()
-        if ready != 0
+        if (later := delayed.get(queue, 0)) or ready != 0
     ]
+    empty = len(waiting) - len(parts)
     return ", ".join([*parts, *([f"{empty} queues with nothing ready"] if empty else [])])
 
 

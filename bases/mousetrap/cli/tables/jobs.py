@@ -10,7 +10,7 @@ from mousetrap.cli.output import argument
 from mousetrap.cli.progress import one_line_value, state_of
 from mousetrap.cli.tables.runs import failure_text, fan_text
 from mousetrap.cli.tables.style import COLOURS, duration, table_of
-from mousetrap.shapes import JobLine, JobPage, Run, RunState
+from mousetrap.shapes import Attempt, FailureLine, JobLine, JobPage, Run, RunState
 
 
 def jobs_table(page: JobPage, run: str, filters: str = "", *, is_over: bool = False) -> RenderableType:
@@ -29,6 +29,10 @@ def jobs_table(page: JobPage, run: str, filters: str = "", *, is_over: bool = Fa
         state = Text(word, COLOURS.get(word, ""))
         item = [_item(job)] if has_index else []
         table.add_row(job.id, job.stage, *item, state, str(job.attempt or ""), _took(job), _what(job))
+        for it in _earlier(job):
+            what = _why(it.failure) if it.failure else Text(it.worker, "dim")
+            word = Text(it.outcome or "lost", COLOURS.get(it.outcome, ""))
+            table.add_row("", "", *([""] if has_index else []), word, str(it.number), _took(it), what)
     return Group(table, *more, *_letters(page.jobs, run, is_over=is_over))
 
 
@@ -45,7 +49,13 @@ def _item(job: JobLine) -> str:
     return f"{index} {job.key}" if job.key is not None else index
 
 
-def _took(job: JobLine) -> str:
+def _earlier(job: JobLine) -> Iterable[Attempt]:
+    """The attempts before the one that the job's own line has, oldest first."""
+    its_own = bool(job.attempts) and job.attempts[-1].number == job.attempt
+    return job.attempts[:-1] if its_own else job.attempts
+
+
+def _took(job: JobLine | Attempt) -> str:
     return duration((job.ended_ms - job.began_ms) / 1000) if job.ended_ms and job.began_ms else ""
 
 
@@ -54,12 +64,16 @@ def _what(job: JobLine) -> Text:
     if job.unreadable:
         return Text(job.unreadable, "bold red")
     if job.failure:
-        return Text(" ".join(str(failure_text(job.failure)).split()), "red")
+        return _why(job.failure)
     if job.children:
         return fan_text(job.children)
     if job.output_reference:
         return Text(f"{job.output_reference.size:,} bytes, in the store of payloads", "dim")
     return Text(one_line_value(job.output) if job.state == "done" else job.worker, "dim")
+
+
+def _why(failure: FailureLine) -> Text:
+    return Text(" ".join(str(failure_text(failure)).split()), "red")
 
 
 def _letters(jobs: Iterable[JobLine], run: str, *, is_over: bool) -> Iterable[RenderableType]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from mousetrap.cli.checks import Check
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import QueueOptions, open_channel, open_queue
 from mousetrap.jobs import Message, QueueUnreachable, dead_queue
+from mousetrap.run_store import open_store
 from mousetrap.settings import Settings
 from support.ports import closed_port
 from support.published import a_pipeline, beat
@@ -148,6 +150,18 @@ async def test_queues_of_pipelines_that_workers_publish_are_looked_at_too(
     assert "texts_kept: not there before" in found["broker"]
     assert found["dead-letters"] == "texts: 1"
     assert "texts" not in found["workers"]  # nothing waits there
+
+
+async def test_jobs_that_are_not_due_are_counted(mousetrap: Command, store_url: str) -> None:
+    settings = Settings.from_environ({"MOUSETRAP_BROKER_URL": store_url})
+    due_ms = int(time.time() * 1000) + 3_600_000
+    async with open_queue(settings, ["start_fetch"], name="test"), open_store(store_url, retention=60) as store:
+        await store.note_later({"start_fetch": {"j1": due_ms, "j2": due_ms}})
+
+    done = await asyncio.to_thread(mousetrap, "doctor", "--json", settings=environ(store_url))
+
+    (found,) = [check["found"] for check in json.loads(done.out) if check["name"] == "broker"]
+    assert "start_fetch: 0 ready, 2 delayed" in found
 
 
 def test_a_queue_that_another_version_made_is_named_in_the_words_of_every_other_process(

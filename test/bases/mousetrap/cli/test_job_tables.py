@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mousetrap.cli.tables.jobs import goes_without_lost, jobs_table
-from mousetrap.shapes import FailureLine, Fan, JobLine, JobPage, JobState, Reference, Run, RunState
+from mousetrap.shapes import Attempt, FailureLine, Fan, JobLine, JobPage, JobState, Reference, Run, RunState
 from support.terminal import shown
 
 AT = 1_767_323_045_000
@@ -45,6 +45,27 @@ def test_jobs_are_a_table_with_what_became_of_them_and_how_to_see_more() -> None
         "\n"
         "see one      mousetrap dead show 61aa5b7e6a1d\n"
         "redrive all  mousetrap dead redrive --run 019b"
+    )
+
+
+def test_a_job_that_was_tried_more_than_once_has_a_line_for_each_attempt_before() -> None:
+    why = FailureLine(kind="app.Broken", text="no")
+    attempts = (
+        Attempt(number=1, worker="w1", began_ms=AT, ended_ms=AT + 1500, outcome="retrying", failure=why),
+        Attempt(number=2, worker="w2", began_ms=AT + 3000),
+        Attempt(number=2, worker="w3", began_ms=AT + 9000, ended_ms=AT + 9020, outcome="done"),
+    )
+    done = replace(FIND, attempt=2, children=None, output=7, attempts=attempts)
+    retrying = replace(done, state=JobState.RETRYING, ended_ms=None, worker="w1", attempts=attempts[:1])
+
+    assert shown(jobs_table(JobPage(jobs=(done, replace(retrying, stage="read")), next=None), "019b")) == (
+        "job           stage  state     attempt    took  what\n"
+        "────────────────────────────────────────────────────────────────────────────────\n"
+        "5f0c5b7e6a1…  find   done            2  1.50 s  7\n"
+        "                     retrying        1  1.50 s  Broken: no\n"
+        "                     lost            2          w2\n"
+        "5f0c5b7e6a1…  read   retrying        2          w1\n"
+        "                     retrying        1  1.50 s  Broken: no"
     )
 
 
