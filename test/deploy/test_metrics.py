@@ -98,6 +98,7 @@ LOUD: dict[str, list[tuple[str, str, str]]] = {
     ],
     "MousetrapScheduleLate": [("mousetrap_schedules_late", "0x60", "0x50 1x10")],
     "MousetrapAway": [('mousetrap_connected{instance="i",to="store"}', "1x60", "1x50 0x10")],
+    "MousetrapBrokerBlocked": [('mousetrap_broker_blocked{instance="i"}', "0x60", "0x50 1x10")],
     "MousetrapOutages": [('mousetrap_outages_total{instance="i",to="store"}', "3x60", "0x40 1 2 3 4 5 6x15")],
     "MousetrapSlotsFull": [
         ('mousetrap_attempts_running{instance="i",pipeline="p",stage="a"}', "4x60", "4x60"),

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -15,19 +15,18 @@ from mousetrap.api.problems import NO_ACCESS, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.schedule_shown import OVERDUE_MS
 from mousetrap.api.services import Services, WithServices
-from mousetrap.jobs import MousetrapError
+from mousetrap.jobs import MousetrapError, QueueBlocked
 from mousetrap.settings import MISSING_METRICS, SettingsWrong
 from mousetrap.shapes import Worker
 from mousetrap.telemetry import version_of_program
 
 if TYPE_CHECKING:
-    from mousetrap.metrics import ApiNumbers, ClusterFacts
+    from mousetrap.metrics import Acts, ApiNumbers, ClusterFacts
 
 #: Seconds for which a look at broker and store counts: more servers of Prometheus than one do not ask them more often.
 _LOOK_VALID_S = 5.0
 #: Seconds for broker and store to answer, of the ten that Prometheus waits; and to answer at all, where that failed.
 _LOOK_TIMEOUT_S, _CHECK_TIMEOUT_S = 4.0, 2.0
-_NO_ANSWER = object()
 
 
 def add_metrics(app: FastAPI) -> None:
@@ -53,7 +52,8 @@ def add_metrics(app: FastAPI) -> None:
         """
         facts = await look.at(services)
         watchers = request.app.state.watchers.count
-        exposition = Exposition(lambda: counts.collect(facts, watchers))
+        acts = _acts(services)
+        exposition = Exposition(lambda: counts.collect(facts, acts, watchers))
         # In a thread: for a hundred queues the text takes some ten milliseconds.
         return Response(await asyncio.to_thread(exposition.text), media_type=CONTENT_TYPE)
 
@@ -120,26 +120,47 @@ async def _looked(services: Services) -> "ClusterFacts":
             schedules = await services.schedules.count(OVERDUE_MS)
         # Of the pipelines that are known: the store could name any.
         runs = {name: counts.get(name, 0) for name in sorted(services.pipelines)}
-        return ClusterFacts(
-            {"broker": True, "store": True}, look.queues, _states(look.workers), runs, schedules
-        )
+        there = {"broker": True, "store": True}
+        return ClusterFacts(there, False, look.queues, _states(look.workers), runs, schedules)
     except (MousetrapError, TimeoutError):
         broker, store = await asyncio.gather(
-            _answered(services.queue.check()), _answered(services.store.check())
+            _failure(services.queue.check()), _failure(services.store.check())
         )
-        workers = await _answered(services.registry.workers())
-    there = {"broker": broker is not _NO_ANSWER, "store": store is not _NO_ANSWER}
-    return ClusterFacts(there, (), None if workers is _NO_ANSWER else _states(workers), {})
+        workers = await _workers(services)
+    there = {"broker": broker is None, "store": store is None}
+    return ClusterFacts(there, isinstance(broker, QueueBlocked), (), workers, {})
+
+
+def _acts(services: Services) -> "Acts":
+    """Those of pipelines and queues that are known: all of these are there from the start, as zeros."""
+    from mousetrap.metrics import Acts
+
+    ended, letters = services.store.ended_from_outside, services.dead_letters
+    places = [(name, state) for name in sorted(services.pipelines) for state in ("cancelled", "rejected")]
+    return Acts(
+        ended={place: ended.get(place, 0) for place in places},
+        redriven={queue: letters.redriven[queue] for queue in letters.queues},
+    )
+
+
+async def _workers(services: Services) -> Mapping[str, int] | None:
+    """Those in each state; None where the store is away."""
+    try:
+        async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            return _states(await services.registry.workers())
+    except (MousetrapError, TimeoutError):
+        return None
 
 
 def _states(workers: Sequence[Worker]) -> Mapping[str, int]:
     return Counter(str(worker.state) for worker in workers)
 
 
-async def _answered(asked: Awaitable[Any]) -> Any:
-    """The answer, or that there is none."""
+async def _failure(asked: Awaitable[None]) -> Exception | None:
+    """Why there is no answer; None where there is one."""
     try:
         async with asyncio.timeout(_CHECK_TIMEOUT_S):
-            return await asked
-    except (MousetrapError, TimeoutError):
-        return _NO_ANSWER
+            await asked
+    except (MousetrapError, TimeoutError) as error:
+        return error
+    return None

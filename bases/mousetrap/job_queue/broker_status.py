@@ -2,8 +2,8 @@
 
 import logging
 
-from mousetrap.job_queue.errors import CHECK, explain, is_refusal
-from mousetrap.jobs import QueueUnreachable
+from mousetrap.job_queue.errors import BLOCKED, CHECK, explain, is_refusal
+from mousetrap.jobs import QueueBlocked, QueueUnreachable
 from mousetrap.telemetry import OutageLog
 
 _log = logging.getLogger("mousetrap.job_queue")
@@ -36,4 +36,11 @@ class BrokerStatus:
 
     def unreachable(self, cause: str = "") -> QueueUnreachable:
         """The error for callers that cannot wait."""
-        return QueueUnreachable(f"RabbitMQ at {self._address} cannot be used: {cause or self._cause}")
+        return QueueUnreachable(self._text(cause or self._cause))
+
+    def blocked(self) -> QueueBlocked:
+        """The same where it lacks memory or disk."""
+        return QueueBlocked(self._text(BLOCKED))
+
+    def _text(self, cause: str) -> str:
+        return f"RabbitMQ at {self._address} cannot be used: {cause}"

@@ -15,7 +15,7 @@ from mousetrap.job_queue.amqp.connection import ask, close_channel, open_channel
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
 from mousetrap.job_queue.counts import Counter
-from mousetrap.job_queue.errors import BLOCKED, explain, is_missing, not_declared, silence_pika, unroutable
+from mousetrap.job_queue.errors import explain, is_missing, not_declared, silence_pika, unroutable
 from mousetrap.job_queue.instrumented import warn_if_instrumented
 from mousetrap.job_queue.publisher import Publisher, Way
 from mousetrap.job_queue.pull import Puller
@@ -174,7 +174,7 @@ class RabbitQueue:
             async with asyncio.timeout(_REPLY_TIMEOUT_S if timeout_s is None else timeout_s):
                 connection = await link.now()
                 if connection.blocked:
-                    raise self._status.unreachable(BLOCKED)
+                    raise self._status.blocked()
                 channel = await open_channel(connection)
                 try:
                     yield channel

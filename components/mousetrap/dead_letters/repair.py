@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -92,6 +93,8 @@ class DeadLetters:
         self._pipelines = pipelines
         self._now = now
         self._sleep = sleep
+        #: Letters that this process has sent round again, by queue.
+        self.redriven = Counter[str]()
         self._looks = {name: SharedLook(queue, name, keyring) for name in self.queues}
         #: Those that our process declares. Others are known from workers, and the broker may not have them yet, or any more.
         self._declared = frozenset(self._looks)
@@ -268,6 +271,12 @@ class DeadLetters:
         return total
 
     async def _redrive(self, letter: DeadLetter, job: Job | None) -> bool | None:
+        """As `_sent_again`, and counts it."""
+        if redriven := await self._sent_again(letter, job):
+            self.redriven[letter.queue] += 1
+        return redriven
+
+    async def _sent_again(self, letter: DeadLetter, job: Job | None) -> bool | None:
         """False when the letter is stale, because the job has gone on since; None while a worker has the job."""
         if job is None or not letter.believed:
             await self._queue.publish(letter.queue, without_story(letter.message))

@@ -38,6 +38,10 @@ class QueueUnreachable(MousetrapError):
         return "the broker cannot be used now: try again later; the server's log has the cause"
 
 
+class QueueBlocked(QueueUnreachable):
+    """The broker takes no messages until it has memory or disk again: consume what it holds, or give it more."""
+
+
 class PublishUnconfirmed(MousetrapError):
     """The broker has not confirmed the message in time, and may have it or not: publish the same id again."""
 

@@ -7,7 +7,7 @@ from typing import get_args
 from prometheus_client.core import Metric
 
 from mousetrap.metrics import names
-from mousetrap.metrics.families import Labels, build_info, connected, histogram, numbers
+from mousetrap.metrics.families import Labels, blocked, build_info, connected, histogram, numbers
 from mousetrap.metrics.names import OTHER, Name
 from mousetrap.metrics.times import Times
 from mousetrap.shapes import Queue, WorkerState
@@ -22,8 +22,9 @@ _STATUSES = ("2xx", "4xx", "5xx")
 class ClusterFacts:
     """What broker and store know at one moment; of one that is away, nothing."""
 
-    #: Whether broker and store answer.
+    #: Whether broker and store answer, and whether the broker lacks memory or disk.
     connected: Mapping[str, bool]
+    blocked: bool
     queues: Sequence[Queue]
     #: How many workers are in each state.
     workers: Mapping[str, int] | None
@@ -31,6 +32,16 @@ class ClusterFacts:
     runs: Mapping[str, int]
     #: How many schedules there are, and how many of them are late.
     schedules: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """What an API has done since it started."""
+
+    #: Runs that it ended, by pipeline and state.
+    ended: Mapping[Labels, int]
+    #: Dead letters that it sent round again, by queue.
+    redriven: Mapping[str, int]
 
 
 class ApiNumbers:
@@ -52,7 +63,7 @@ class ApiNumbers:
         self._answers[answer] = self._answers.get(answer, 0) + 1
         times.add(seconds)
 
-    def collect(self, facts: ClusterFacts, watchers: int) -> Iterator[Metric]:
+    def collect(self, facts: ClusterFacts, acts: Acts, watchers: int) -> Iterator[Metric]:
         """The metrics of this moment."""
         for name, value in (
             (names.QUEUE_READY, "ready"),
@@ -74,7 +85,10 @@ class ApiNumbers:
         for name, count in zip((names.SCHEDULES, names.SCHEDULES_LATE), facts.schedules or (), strict=False):
             yield numbers(name, {(): count})
         yield numbers(names.WATCHERS, {(): watchers})
+        yield numbers(names.RUNS, acts.ended)
+        yield numbers(names.REDRIVEN, {(queue,): count for queue, count in acts.redriven.items()})
         yield connected(facts.connected)
+        yield blocked(facts.blocked)
         yield build_info(self._version)
 
 

@@ -44,6 +44,11 @@ def connected(there: Mapping[str, bool]) -> Metric:
     return numbers(names.CONNECTED, {(to,): answers for to, answers in there.items()})
 
 
+def blocked(broker: bool) -> Metric:
+    """Whether the broker lacks memory or disk."""
+    return numbers(names.BROKER_BLOCKED, {(): broker})
+
+
 def build_info(version: str) -> Metric:
     """What runs here."""
     return numbers(names.BUILD_INFO, {(version, platform.python_version()): 1})

@@ -38,10 +38,13 @@ QUEUE_WAIT_SECONDS = Name(
 )
 ATTEMPTS_RUNNING = Name("mousetrap_attempts_running", "gauge", "Handlers that run now.", _STAGE)
 SLOTS = Name("mousetrap_slots", "gauge", "Jobs that this worker runs at once, at most.")
+PREFETCHED = Name(
+    "mousetrap_prefetched", "gauge", "Messages that this worker has and has not begun.", ("queue",)
+)
 HUNG_HANDLERS = Name(
     "mousetrap_hung_handlers", "gauge", "Handlers that were asked to stop and run all the same."
 )
-RUNS = Name("mousetrap_runs_total", "counter", "Runs whose end a worker recorded.", ("pipeline", "outcome"))
+RUNS = Name("mousetrap_runs_total", "counter", "Runs that this process has ended.", ("pipeline", "outcome"))
 RUN_SECONDS = Name(
     "mousetrap_run_seconds", "histogram", "From the accepted run to its recorded end.", ("pipeline",)
 )
@@ -53,6 +56,9 @@ DEAD_LETTERS = Name(
 )
 CONNECTED = Name("mousetrap_connected", "gauge", "Whether it answered the last check: 1 or 0.", ("to",))
 OUTAGES = Name("mousetrap_outages_total", "counter", "How often it ceased to answer the checks.", ("to",))
+BROKER_BLOCKED = Name(
+    "mousetrap_broker_blocked", "gauge", "Whether the broker takes no messages for lack of memory or disk."
+)
 HEARTBEAT_SECONDS = Name(
     "mousetrap_heartbeat_seconds", "gauge", "How long the store took for the last heartbeat."
 )
@@ -84,6 +90,9 @@ SCHEDULES = Name("mousetrap_schedules", "gauge", "Schedules that are kept.")
 SCHEDULES_LATE = Name(
     "mousetrap_schedules_late", "gauge", "Schedules of which a tick is over ten seconds late."
 )
+REDRIVEN = Name(
+    "mousetrap_redriven_total", "counter", "Dead letters that this server sent round again.", ("queue",)
+)
 WATCHERS = Name("mousetrap_watchers", "gauge", "Clients that follow runs or wait for them.")
 
 #: What a worker has at `/metrics` of its health port.
@@ -93,6 +102,7 @@ WORKER = (
     QUEUE_WAIT_SECONDS,
     ATTEMPTS_RUNNING,
     SLOTS,
+    PREFETCHED,
     HUNG_HANDLERS,
     RUNS,
     RUN_SECONDS,
@@ -100,6 +110,7 @@ WORKER = (
     DEAD_LETTERS,
     CONNECTED,
     OUTAGES,
+    BROKER_BLOCKED,
     HEARTBEAT_SECONDS,
     LOOP_LAG_SECONDS,
     BUILD_INFO,
@@ -120,6 +131,9 @@ API = (
     SCHEDULES,
     SCHEDULES_LATE,
     WATCHERS,
+    RUNS,
+    REDRIVEN,
     CONNECTED,
+    BROKER_BLOCKED,
     BUILD_INFO,
 )

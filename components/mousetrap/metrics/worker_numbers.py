@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 
 from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater
 from mousetrap.metrics import names
-from mousetrap.metrics.families import Labels, build_info, connected, histogram, numbers
+from mousetrap.metrics.families import Labels, blocked, build_info, connected, histogram, numbers
 from mousetrap.metrics.names import OTHER
 from mousetrap.metrics.times import Times
 from mousetrap.pipeline import Pipeline, Stage
@@ -47,6 +47,8 @@ REASONS = (
 #: How an attempt ends. `outage`: what it depends on is away, and it is made again. `lost`: another worker has the job.
 #: `unlocked`: its lock was lost. `over`: its run had ended before. `cancelled`: its run was ended while it ran.
 OUTCOMES = ("finished", "retrying", "gave_up", "outage", "lost", "unlocked", "over", "cancelled")
+#: How runs end that a worker ends.
+ENDS = ("completed", "failed", "expired")
 #: What the store answered to an outcome that it did not take.
 _REFUSED = {"stale": "lost", "unlocked": "unlocked", "over": "over"}
 #: Seconds between two looks at how late the event loop is.
@@ -58,10 +60,13 @@ class WorkerFacts:
     """What a worker is at this moment."""
 
     slots: int
+    #: Messages that wait for one, by queue.
+    prefetched: Mapping[str, int]
     hung: int
     #: Whether broker and store answered the last check, and how often they ceased to.
     connected: Mapping[str, bool]
     outages: Mapping[str, int]
+    blocked: bool
     #: Seconds that the store took for the last heartbeat.
     beat_s: float
 
@@ -80,7 +85,7 @@ class _PipelineNumbers:
     __slots__ = ("ends", "seconds")
 
     def __init__(self) -> None:
-        self.ends = dict.fromkeys(("completed", "failed"), 0)
+        self.ends = dict.fromkeys(ENDS, 0)
         self.seconds = Times()
 
 
@@ -139,9 +144,17 @@ class WorkerNumbers(Observer):
             return
         stage.outcomes[_outcome_word(outcome)] += 1
         if not job.fans and (end := _end_of(outcome, stage.is_end)):
-            run = self._pipelines[job.pipeline]
-            run.ends[end] += 1
-            run.seconds.add(max(0.0, self._now() - job.accepted_ms / 1000))
+            self._count_end(job, end)
+
+    def run_ended(self, job: Job, state: str) -> None:
+        """Counts a run that has ended in a fan-out, or before a job of it began."""
+        if (job.pipeline, job.stage) in self._stages:
+            self._count_end(job, state)
+
+    def _count_end(self, job: Job, end: str) -> None:
+        run = self._pipelines[job.pipeline]
+        run.ends[end] += 1
+        run.seconds.add(max(0.0, self._now() - job.accepted_ms / 1000))
 
     def lease_lost(self, job: Job) -> None:
         """Another worker has it."""
@@ -190,9 +203,13 @@ class WorkerNumbers(Observer):
 
     def _of_facts(self, facts: WorkerFacts) -> Iterator[Metric]:
         yield numbers(names.SLOTS, {(): facts.slots})
+        queues = dict.fromkeys([queue for queue, _ in list(self._letters)], 0)
+        held = {queue: facts.prefetched.get(queue, 0) for queue in queues}
+        yield numbers(names.PREFETCHED, {(queue,): count for queue, count in held.items()})
         yield numbers(names.HUNG_HANDLERS, {(): facts.hung})
         yield connected(facts.connected)
         yield numbers(names.OUTAGES, {(to,): count for to, count in facts.outages.items()})
+        yield blocked(facts.blocked)
         yield numbers(names.HEARTBEAT_SECONDS, {(): facts.beat_s})
         yield build_info(self._version)
 

@@ -95,6 +95,9 @@ class Forgotten(msgspec.Struct, frozen=True):
 class Over(msgspec.Struct, frozen=True):
     """The message is obsolete: nothing is left to do."""
 
+    #: How the run has ended with this claim; empty where it had ended before, or goes on.
+    ended: str = ""
+
 
 Claim = Granted | Busy | Locked | Decided | Unsigned | Forgotten | Over
 
@@ -113,8 +116,15 @@ def read_refusal(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
             return _with_fan(decided, more) if isinstance(decided, Decided) else decided
         case ["decided", verdict, milliseconds, *fence] if verdict:
             return _decided(verdict, milliseconds / 1000, job, keyring, *fence)
+        case ["over", ended]:
+            return Over(ended)
         case _:
             return Over()
+
+
+def read_more(decision: Any, more: list[Any]) -> Any:
+    """The whole decision, from the store's reply to it: with it a fan may have fired, or its run have ended."""
+    return read_fired(more) or (more[0] if more else decision)
 
 
 def read_fired(more: list[Any]) -> Fired | None:

@@ -1,5 +1,6 @@
 """Cancels runs and redrives dead jobs."""
 
+from collections.abc import Mapping
 from typing import Literal, cast
 
 import msgspec
@@ -16,6 +17,11 @@ from mousetrap.signing import SignatureRefused
 
 class Repairs(StoreConnection):
     """What an operator does: cancel a run, redrive a dead job, read an output for a re-run."""
+
+    @property
+    def ended_from_outside(self) -> Mapping[tuple[str, str], int]:
+        """How many runs this process has cancelled and rejected, by pipeline and state; of two at the same moment both count."""
+        return self._packed_runs.ended_outside
 
     async def cancel(self, run_id: str, why: Failure | None = None) -> RunState | None:
         """The state after this: `cancelled`, or the one in which the run had ended; None for an unknown run."""

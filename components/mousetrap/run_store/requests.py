@@ -9,8 +9,9 @@ from mousetrap.jobs import Job, MousetrapError, Outcome
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.claim_replies import Claim, Fired, Granted
 
-#: What happened to an outcome that was to be recorded. Fired stands for recorded: with it, all children of a job are decided.
-Decision = Literal["recorded", "stale", "unlocked", "over"] | Fired
+#: What happened to an outcome that was to be recorded. Others stand for recorded: with Fired, all children of a job are decided; with
+#: `completed` and `failed`, the run of a job in a fan, or that opened one, has ended.
+Decision = Literal["recorded", "stale", "unlocked", "over", "completed", "failed"] | Fired
 #: What a join needs: a share of the children, or a number of them (of all, where there are fewer).
 Need = float | int
 

@@ -41,9 +41,15 @@ class Counted:
 
         def facts() -> WorkerFacts:
             connected = {part: part not in vitals.away for part in vitals.outages}
-            hung = len(vitals.stats.hung())
-            slots = vitals.stats.concurrency or settings.concurrency
-            return WorkerFacts(slots, hung, connected, vitals.outages, vitals.beat_s)
+            return WorkerFacts(
+                slots=vitals.stats.concurrency or settings.concurrency,
+                prefetched=vitals.stats.prefetched(),
+                hung=len(vitals.stats.hung()),
+                connected=connected,
+                outages=vitals.outages,
+                blocked=vitals.blocked,
+                beat_s=vitals.beat_s,
+            )
 
         counts = WorkerNumbers(facts, version_of_program())
         return cls((counts,), (CONTENT_TYPE, Exposition(counts.collect).text))

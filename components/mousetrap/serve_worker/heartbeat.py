@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from mousetrap.jobs import MousetrapError, Queue
+from mousetrap.jobs import MousetrapError, Queue, QueueBlocked
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.shapes import BEAT_S, Beat, Doing
 from mousetrap.telemetry import OutageLog
@@ -90,15 +90,24 @@ class Heartbeat:
         return f"{self._vitals.state} {', '.join(self._first.queues)}: {counts}, {', '.join(parts)}"
 
     async def _beat(self) -> None:
-        broker = await _failure(self._queue.check()) is None
-        self._vitals.look(broker=broker, store="store" not in self._vitals.away)
+        broker, blocked = await self._reaches_broker()
+        self._vitals.look(broker=broker, store="store" not in self._vitals.away, blocked=blocked)
         store = await self._reaches_store()
-        self._vitals.look(broker=broker, store=store)
+        self._vitals.look(broker=broker, store=store, blocked=blocked)
         ready: dict[str, int] = {}
         for queue in self._first.queues if broker and store else ():
             await _failure(self._report_backlog(queue, ready))
         if store:
             await _failure(self._report(ready))
+
+    async def _reaches_broker(self) -> tuple[bool, bool]:
+        """Whether it answers, and whether it is blocked."""
+        try:
+            async with asyncio.timeout(_REPLY_TIMEOUT_S):
+                await self._queue.check()
+        except (MousetrapError, TimeoutError) as error:
+            return False, isinstance(error, QueueBlocked)
+        return True, False
 
     async def _reaches_store(self) -> bool:
         began = self._vitals.clock()

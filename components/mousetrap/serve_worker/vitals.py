@@ -28,6 +28,8 @@ class Vitals:
     looked: float = float("-inf")
     #: Seconds that the store took for the last beat.
     beat_s: float = 0.0
+    #: Whether the broker lacked memory or disk at the last check.
+    blocked: bool = False
     #: How often each ceased to answer, as the checks saw it.
     outages: dict[str, int] = field(default_factory=lambda: {"broker": 0, "store": 0})
 
@@ -38,13 +40,13 @@ class Vitals:
         """Records that the event loop turns."""
         self.turned = self.clock()
 
-    def look(self, *, broker: bool, store: bool) -> None:
-        """Records whether broker and store have just answered."""
+    def look(self, *, broker: bool, store: bool, blocked: bool = False) -> None:
+        """Records whether broker and store have just answered; one that is `blocked` does not."""
         before = self.away
         self.away = tuple(part for part, there in (("broker", broker), ("store", store)) if not there)
         for part in self.away:
             self.outages[part] += part not in before
-        self.looked = self.clock()
+        self.looked, self.blocked = self.clock(), blocked
 
     @property
     def max_blocked_s(self) -> float:

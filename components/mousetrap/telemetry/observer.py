@@ -28,6 +28,9 @@ class Observer:
     def recorded(self, job: Job, outcome: Outcome, decision: str) -> None:
         """The store took the outcome: "recorded"; or dropped it: "stale", "over", "unlocked"."""
 
+    def run_ended(self, job: Job, state: str) -> None:
+        """The run of a job in a fan, or that opened one, is `completed` or `failed` with its outcome; or is `expired` with its claim."""
+
     def refused(self, queue: str, failure: Failure) -> None:
         """A message of `queue` becomes a dead letter without an attempt."""
 

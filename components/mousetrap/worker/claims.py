@@ -197,15 +197,28 @@ class Claims:
 
     def _replaced(self, job: Job, outcome: GiveUp, decision: Decision) -> Claim:
         """What follows from the reply to an outcome that replaces the recorded one."""
-        fired = decision if isinstance(decision, Fired) else None
-        self._observer.recorded(job, outcome, "recorded" if isinstance(decision, Fired) else decision)
-        match decision:
-            case "recorded" | Fired():
+        fired, taken = self._taken(job, decision)
+        self._observer.recorded(job, outcome, taken)
+        match taken:
+            case "recorded":
                 return Decided(outcome, fired=fired)
             case "over":
                 return Over()
             case _:  # another worker has recorded something since
                 return Busy(self._lease)
+
+    def _taken(self, job: Job, decision: Decision) -> tuple[Fired | None, str]:
+        """The join that follows from a decision, and whether the outcome is on record; reports a run that has ended with it."""
+        if isinstance(decision, Fired):
+            return decision, "recorded"
+        if decision not in ("completed", "failed"):
+            return None, decision
+        self._observer.run_ended(job, decision)
+        return None, "recorded"
+
+    def note_ended(self, job: Job, state: str) -> None:
+        """Reports that the run has ended with the job's claim."""
+        self._observer.run_ended(job, state)
 
     async def begin(self, attempt: Attempt) -> Ending | None:
         """Notes that a suspect begins, for its start counts only now; its ending when another worker has it."""
@@ -267,7 +280,8 @@ class Claims:
 
     def recorded(self, attempt: Attempt, outcome: Outcome, decision: Decision) -> Ending:
         """What follows from the store's reply."""
-        fired, taken = (None, decision) if isinstance(decision, str) else (decision, "recorded")
+        # Of nearly all jobs.
+        fired, taken = (None, "recorded") if decision == "recorded" else self._taken(attempt.job, decision)
         self._observer.recorded(attempt.job, outcome, taken)
         if (span := attempt.span) is not None:
             span.decided(outcome, taken)

@@ -122,8 +122,9 @@ class Processor:
                 return waiting(claim, attempt.job)
             case Forgotten():
                 return forgotten(attempt.job)
-            case _:
-                return Drop()
+            case Over(ended) if ended:
+                self._claims.note_ended(attempt.job, ended)
+        return Drop()
 
     async def _stopped(self, attempt: Attempt) -> Ending:
         """Gives up the claim of an attempt that was cancelled: by the worker's end, or because it is obsolete."""

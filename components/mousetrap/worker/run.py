@@ -75,6 +75,7 @@ async def run_worker(
             runner = ClaimedRunner(claims, attempts, payloads, observer, gate, open_tracer(options.name))
             alone: asyncio.Queue[Alone | None] = asyncio.Queue()
             turns = Turns(attempts, claims, runner, settler, options, alone.put_nowait)
+            stats.prefetched = turns.prefetched
             processor = Processor(attempts, claims, runner, settler, turns, options)
             background = [
                 asyncio.create_task(attempts.renew_leases(), name="renew leases"),

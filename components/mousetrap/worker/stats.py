@@ -1,6 +1,6 @@
 """Worker statistics, readable from any thread."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,8 @@ class WorkerStats(StageCounts):
         self.paused: tuple[str, ...] = ()
         #: Jobs that may run at once now.
         self.concurrency = 0
+        #: Messages that wait for a free slot, by queue.
+        self.prefetched: Callable[[], Mapping[str, int]] = dict
         #: The attempts under way; to be called on the worker's event loop.
         self.running: Callable[[], Sequence[Running]] = tuple
         self.hung_handlers = HungHandlers()

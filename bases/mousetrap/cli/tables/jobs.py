@@ -30,9 +30,9 @@ def jobs_table(page: JobPage, run: str, filters: str = "", *, is_over: bool = Fa
         item = [_item(job)] if has_index else []
         table.add_row(job.id, job.stage, *item, state, str(job.attempt or ""), _took(job), _what(job))
         for it in _earlier(job):
-            what = _why(it.failure) if it.failure else Text(it.worker, "dim")
-            word = Text(it.outcome or "lost", COLOURS.get(it.outcome, ""))
-            table.add_row("", "", *([""] if has_index else []), word, str(it.number), _took(it), what)
+            outcome = Text(it.outcome or "lost", COLOURS.get(it.outcome, ""))
+            note = _why(it.failure) if it.failure else Text(it.worker, "dim")
+            table.add_row("", "", *([""] if has_index else []), outcome, str(it.number), _took(it), note)
     return Group(table, *more, *_letters(page.jobs, run, is_over=is_over))
 
 

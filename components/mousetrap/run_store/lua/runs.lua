@@ -156,7 +156,7 @@ end
 local function expire_run(run, stage, job, attempt, worker, ttl)
   change_run(run, ttl, 'state', 'expired', 'finished_ms', now)
   record_event(run, 'expired', stage, job, attempt, worker, '')
-  return { 'over' }
+  return { 'over', 'expired' }
 end
 
 -- The state of a run, empty for an unknown one: all that who waits for its end needs to look at.

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mousetrap.jobs import Done, GiveUp, Job, MousetrapError
-from mousetrap.run_store.claim_replies import read_fired
+from mousetrap.run_store.claim_replies import read_more
 from mousetrap.run_store.keys import newest_key, packed_job_key, packed_run_key
 from mousetrap.run_store.notifications import CHANGES, ENDS
 from mousetrap.run_store.packed.call import Call
@@ -33,8 +33,8 @@ _FOR_LUA = ("WRONGTYPE", "syntax error")
 _OURS = re.compile("[0-9a-f]{32}")
 #: In place of the stage that follows, where none is named.
 UNKNOWN_STAGE = "?"
-#: The result of a decision that is recorded and has ended its run, as the last of children that nothing joins does.
-_COMPLETED = "completed"
+#: The results of decisions that are recorded and have ended their runs: the last of children that nothing joins, and one too few.
+_COMPLETED, _FAILED = "completed", "failed"
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -119,7 +119,6 @@ class Decisions:
         self._note_ended(planned, results)
         if _COMPLETED in results:
             await self._name_newest(planned, results)
-            results = ["recorded" if it == _COMPLETED else it for it in results]
         return results
 
     def _note_ended(self, planned: Sequence[Planned], results: Sequence[Any]) -> None:
@@ -130,7 +129,7 @@ class Decisions:
             is_usual, job = it.plain and it.end < 0, it.request.job
             if result == _COMPLETED or (result == "recorded" and is_usual and it.request.last):
                 completed[job.pipeline].append((job.accepted_ms, job.run_id))
-            elif result == "recorded" and not is_usual and _may_end(it.request):
+            elif result in ("recorded", _FAILED) and not is_usual and _may_end(it.request):
                 unsure.append(_listed(job))
         self._ended.completed(completed)
         self._ended.may_have_ended(unsure)
@@ -196,9 +195,7 @@ class Decisions:
             decision, *more = self._sender.answer(reply)
         except MousetrapError as error:
             return error
-        if not more:
-            return decision
-        return read_fired(more) or _COMPLETED
+        return read_more(decision, more)
 
     async def _name_newest(self, planned: Sequence[Planned], results: Sequence[Any]) -> None:
         """Names the runs that ended with the last of children that nothing joins."""

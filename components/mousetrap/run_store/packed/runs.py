@@ -1,6 +1,7 @@
 """Opens, ends and finds packed runs."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -39,6 +40,8 @@ class PackedRuns:
         self._naming = naming
         self._ttl = ttl
         self._openings = Openings(sender, ttl)
+        #: Runs that were ended from outside here, by pipeline and state.
+        self.ended_outside = Counter[tuple[str, str]]()
         #: Runs opened or found here, whose publish is not noted yet, and whether each may have a delay.
         self._unpublished: dict[str, bool] = {}
         #: What the next note is about: runs that began at once, and those with a delay.
@@ -164,17 +167,25 @@ class PackedRuns:
             return  # nothing can be noted in a record that cannot be read, and no worker begins a job of it
         first = _first_job_id(run_id, known.facts) if known else ""
         await self._name_ending("rejected", run_id, known, failure)
-        await self._sender.call(RejectRun(run_id, first, accepted_ms, number, failure, self._ttl))
+        (state,) = await self._sender.call(RejectRun(run_id, first, accepted_ms, number, failure, self._ttl))
+        self._count_end(known, state)
 
     async def cancel(self, run_id: str, failure: str) -> str:
         """The state after this. A run that is recorded only after it was looked for here is unknown: no list would name its end."""
+        known: RunRecord | None = None
         with suppress(SignatureRefused):  # of one that cannot be read nothing changes
             known = await self.record(run_id)
             if known is None:
                 return "unknown"
             await self._name_ending("cancelled", run_id, known, failure)
         (state,) = await self._sender.call(CancelRun(run_id, failure, self._ttl))
+        self._count_end(known, state)
         return str(state)
+
+    def _count_end(self, before: RunRecord | None, state: str) -> None:
+        """Counts a run that was not in this state before, and whose pipeline is known."""
+        if state in ("cancelled", "rejected") and before is not None and before.state != state:
+            self.ended_outside[before.facts.pipeline, state] += 1
 
     async def _name_ending(self, state: str, run_id: str, known: RunRecord | None, failure: str) -> None:
         """Names a run that is to be ended from outside. A tombstone is no run."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from mousetrap.jobs import GiveUp, Job, MousetrapError
-from mousetrap.run_store.claim_replies import Unsigned, read_fired
+from mousetrap.run_store.claim_replies import Unsigned, read_more
 from mousetrap.run_store.notifications import CHANGES
 from mousetrap.run_store.packed.call import Call
 from mousetrap.run_store.packed.claims import Claims
@@ -154,7 +154,7 @@ class PackedWork:
         await self._naming.failing([job], [why.failure.kind])
         stall = StallFan(job.id, job.run_id, job.attempt, worker, verdict, failure, late, self._ttl)
         decision, *more = await self._sender.call(in_fans(job, stall))
-        return read_fired(more) or decision
+        return cast(Decision, read_more(decision, more))
 
     async def replace_unsigned(self, job: Job, refused: Unsigned, why: GiveUp, worker: str) -> Decision:
         await self._naming.failing([job], [why.failure.kind])
@@ -170,7 +170,7 @@ class PackedWork:
             ttl=self._ttl,
         )
         decision, *more = await self._sender.call(in_fans(job, distrust))
-        return read_fired(more) or decision
+        return cast(Decision, read_more(decision, more))
 
     async def begin(self, job: Job, fence: int, worker: str) -> int:
         _, starts = await self._sender.call(

@@ -16,6 +16,8 @@ from mousetrap.shapes import Doing, WorkerState
 from mousetrap.worker_registry import open_registry
 from support.catalogue_app import catalogue_app
 from support.heartbeats import a_heartbeat
+from support.letters import bury, letter_of
+from support.operations import ended
 from support.ports import closed_port
 
 Serve = Callable[..., httpx.Client]
@@ -103,6 +105,34 @@ def test_queues_and_workers_are_shown(serve: Serve, store_url: str) -> None:
     assert (found["mousetrap_workers", "serving"], found["mousetrap_workers", "stale"]) == (1, 0)
     assert found["mousetrap_connected", "broker"] == found["mousetrap_connected", "store"] == 1
     assert {name for name, *_ in found} >= {each for name in API for each in name.series}
+
+
+@pytest.mark.servers
+def test_runs_that_are_cancelled_and_letters_that_are_redriven_are_counted(
+    serve: Serve, store_url: str
+) -> None:
+    bury(store_url, letter_of("r1"), letter_of("r2"))
+    api = serve(metrics=True)
+    (one, *_), runs = (
+        api.get("/dead").json()["letters"],
+        [api.post(RUNS, json={}).json()["run_id"] for _ in "ab"],
+    )
+    before = series(api)
+
+    api.post(f"/dead/{one['queue']}/{one['id']}/redrive").raise_for_status()
+    for run in (runs[0], runs[0]):
+        api.delete(f"/runs/{run}").raise_for_status()
+    begun = api.post("/runs/cancel", json={"pipeline": "earthquakes", "state": "queued"})
+    ended(api, begun)
+
+    found = series(api)
+    counted = (
+        ("mousetrap_runs_total", "cancelled", "earthquakes"),
+        ("mousetrap_runs_total", "rejected", "earthquakes"),
+        ("mousetrap_redriven_total", "start_fetch"),
+    )
+    assert [before[key] for key in counted] == [0, 0, 0]
+    assert [found[key] for key in counted] == [3, 0, 1]
 
 
 @pytest.mark.servers

@@ -326,8 +326,9 @@ def test_a_broker_that_is_away_is_the_headline_and_costs_nothing_else(
 
 
 def test_a_broker_short_of_memory_is_named(serve: Serve, own_rabbitmq: OwnRabbitMQ) -> None:
-    api = serve(broker_url=own_rabbitmq.url)
+    api = serve(broker_url=own_rabbitmq.url, metrics=True)
     run = submit(api, "earthquakes", {})
+    assert "mousetrap_broker_blocked 0.0" in api.get("/metrics").text
     own_rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0")
     try:
         # The broker blocks a publisher with its next message.
@@ -337,6 +338,8 @@ def test_a_broker_short_of_memory_is_named(serve: Serve, own_rabbitmq: OwnRabbit
         until_shows(
             api, run, lambda it: "memory or disk" in evidence(it).get("broker", ""), "memory is named"
         )
+        # A look counts for five seconds.
+        until(lambda: "mousetrap_broker_blocked 1.0" in api.get("/metrics").text, "so do the metrics")
     finally:
         own_rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
     until_waits(api, run, "worker")

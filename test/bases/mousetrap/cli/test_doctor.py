@@ -155,7 +155,10 @@ async def test_queues_of_pipelines_that_workers_publish_are_looked_at_too(
 async def test_jobs_that_are_not_due_are_counted(mousetrap: Command, store_url: str) -> None:
     settings = Settings.from_environ({"MOUSETRAP_BROKER_URL": store_url})
     due_ms = int(time.time() * 1000) + 3_600_000
-    async with open_queue(settings, ["start_fetch"], name="test"), open_store(store_url, retention=60) as store:
+    async with (
+        open_queue(settings, ["start_fetch"], name="test"),
+        open_store(store_url, retention=60) as store,
+    ):
         await store.note_later({"start_fetch": {"j1": due_ms, "j2": due_ms}})
 
     done = await asyncio.to_thread(mousetrap, "doctor", "--json", settings=environ(store_url))

@@ -18,7 +18,15 @@ from mousetrap.job_queue import QueueOptions, connect, open_channel
 from mousetrap.job_queue.amqp.connection import ask, count_each
 from mousetrap.job_queue.errors import explain
 from mousetrap.job_queue.topology.topology import topology
-from mousetrap.jobs import Message, PublishUnconfirmed, Queue, QueueFull, QueueUnreachable, dead_queue
+from mousetrap.jobs import (
+    Message,
+    PublishUnconfirmed,
+    Queue,
+    QueueBlocked,
+    QueueFull,
+    QueueUnreachable,
+    dead_queue,
+)
 from support.inbox import Inbox, eventually
 from support.proxy import open_door
 from support.rabbitmq import OwnRabbitMQ, virtual_host
@@ -463,6 +471,8 @@ async def test_a_broker_short_of_memory_is_reported_waited_for_and_left_in_time(
             with pytest.raises(PublishUnconfirmed):
                 await queue.publish(work, Message("first", b"x"))
             await failed_check(queue, "memory or disk")
+            with pytest.raises(QueueBlocked):
+                await queue.check()
             with pytest.raises(QueueUnreachable, match="memory or disk"):
                 await queue.publish(work, Message("second", b"x"))
             async with connect(own_rabbitmq.url, [work], name="other", options=SHORT_DEADLINE) as other:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mousetrap.jobs import Done, GiveUp, Job, Outcome, RetryLater, first_job
-from mousetrap.metrics import OUTCOMES, REASONS, WORKER, Exposition, WorkerFacts, WorkerNumbers
+from mousetrap.metrics import ENDS, OUTCOMES, REASONS, WORKER, Exposition, WorkerFacts, WorkerNumbers
 from mousetrap.pipeline import Pipeline, Stage
 from mousetrap.shapes import Failure
 
@@ -36,7 +36,15 @@ def ticks() -> Iterator[float]:
 @pytest.fixture
 def counts(ticks: Iterator[float]) -> WorkerNumbers:
     """On a clock that is a second later each time that it is asked."""
-    facts = WorkerFacts(10, 1, {"broker": True, "store": False}, {"broker": 0, "store": 2}, 0.25)
+    facts = WorkerFacts(
+        slots=10,
+        prefetched={"in": 3, "a stranger's": 1},
+        hung=1,
+        connected={"broker": True, "store": False},
+        outages={"broker": 0, "store": 2},
+        blocked=True,
+        beat_s=0.25,
+    )
     made = WorkerNumbers(lambda: facts, "1.2", clock=lambda: next(ticks), now=lambda: 10.0)
     for stage in PAIR.stages:
         made.declare(PAIR, stage)
@@ -97,6 +105,17 @@ def test_a_run_is_counted_at_its_end(
     assert tuple(found["mousetrap_runs_total", each, "pair"] for each in ("completed", "failed")) == ends
     assert found["mousetrap_run_seconds_count", "pair"] == sum(ends)
     assert found["mousetrap_run_seconds_sum", "pair"] == 6.0 * sum(ends)
+
+
+def test_a_run_that_ends_in_a_fan_or_before_a_job_began_is_counted(counts: WorkerNumbers) -> None:
+    child = JOB.child("sum", b"2", index=0, fence=1)
+    for state in ("failed", "expired", "expired"):
+        counts.run_ended(child, state)
+    counts.run_ended(msgspec.structs.replace(child, stage="a stranger's"), "failed")
+
+    found = samples(counts)
+    assert [found["mousetrap_runs_total", each, "pair"] for each in ENDS] == [0, 1, 2]
+    assert found["mousetrap_run_seconds_count", "pair"] == 3
 
 
 def test_a_wait_and_the_time_of_a_handler_are_in_their_buckets(counts: WorkerNumbers) -> None:
@@ -170,6 +189,11 @@ def test_what_the_worker_is_stands_beside_its_counts(counts: WorkerNumbers) -> N
     found = samples(counts)
 
     assert found["mousetrap_slots",] == 10
+    assert {key[1]: count for key, count in found.items() if key[0] == "mousetrap_prefetched"} == {
+        "in": 3,
+        "out": 0,
+    }
+    assert found["mousetrap_broker_blocked",] == 1
     assert found["mousetrap_hung_handlers",] == 1
     assert (found["mousetrap_connected", "broker"], found["mousetrap_connected", "store"]) == (1, 0)
     assert found["mousetrap_outages_total", "store"] == 2

@@ -451,7 +451,7 @@ async def test_the_claim_of_a_parent_whose_children_are_under_way_shows_for_how_
         assert 0 <= waits.waits_s < 60
         lost = await ended(store, children[0], DEAD)
         failed = await claimed(store, parent, redelivered=True)
-        assert lost == "recorded"
+        assert lost == "failed"
         assert isinstance(failed, Decided)
         assert failed.waits_s is not None
         assert await store.give_up_fan(parent, DEAD, worker="w1") == "stale"  # it may be repaired
@@ -627,7 +627,7 @@ async def test_a_child_that_cannot_be_missed_fails_the_run_and_the_others_go_on_
         parent = await opened_run(store)
         claim, children = await fanned(store, parent, 3)
         began = await claimed(store, children[1])
-        assert await ended(store, children[0], DEAD) == "recorded"
+        assert await ended(store, children[0], DEAD) == "failed"
         assert await state_of(store) is RunState.FAILED
         failed = await store.get("r1")
         assert failed is not None
@@ -753,7 +753,7 @@ async def test_a_share_is_judged_once_the_number_is_known(store_url: str) -> Non
         assert await ended(store, children[0], DEAD) == "recorded"
         assert await state_of(store) is not RunState.FAILED
 
-        assert await closed(store, parent, claim, 2, need=0.9) == "recorded"
+        assert await closed(store, parent, claim, 2, need=0.9) == "failed"
 
         assert await state_of(store) is RunState.FAILED
         again = await redriven(store, children[0])
@@ -819,7 +819,7 @@ async def test_a_parent_goes_on_opening_though_the_run_has_failed_for_lack_of_a_
     async with a_store(store_url) as store:
         parent = await opened_run(store)
         claim, children = await fanned(store, parent, 2)
-        assert await ended(store, children[0], DEAD) == "recorded"
+        assert await ended(store, children[0], DEAD) == "failed"
         assert await state_of(store) is RunState.FAILED
         assert await decided(store, parent, claim, RetryLater(0.0, BROKEN)) == "recorded"
 
@@ -905,7 +905,7 @@ async def test_an_inner_fan_that_breaks_is_a_lost_child_of_the_outer_one_until_i
     async with a_store(store_url) as store:
         parent, outer, inner = await nested(store)
         assert await ended(store, outer[1]) == "recorded"
-        assert await ended(store, inner[0], DEAD) == "recorded"
+        assert await ended(store, inner[0], DEAD) == "failed"
         assert await state_of(store) is RunState.FAILED
         assert counts(store_url, parent) == (2, 1, 1, "closed")
         assert await ended(store, inner[1]) == "recorded"
@@ -1104,10 +1104,11 @@ async def test_children_that_nothing_joins_end_the_run_with_their_counts(store_u
         parent = await opened_run(store)
         claim, children = await fanned(store, parent, 3, need=0.5, join="")
         await closed(store, parent, claim, 3, need=0.5, join="")
+        replies = []
         for child, outcome in zip(children, (None, DEAD, None), strict=True):
             held = await claimed(store, child)
-            done = Done(NULL)
-            assert await decided(store, child, held, outcome or done, joins=True) == "recorded"
+            replies.append(await decided(store, child, held, outcome or Done(NULL), joins=True))
+        assert replies == ["recorded", "recorded", "completed"]
 
         run = await store.get("r1")
 
@@ -1128,7 +1129,7 @@ async def test_no_children_that_nothing_joins_complete_the_run_at_once(store_url
         parent = await opened_run(store)
         claim = await claimed(store, parent)
 
-        assert await closed(store, parent, claim, 0, join="") == "recorded"
+        assert await closed(store, parent, claim, 0, join="") == "completed"
 
         run = await store.get("r1")
         assert run is not None
@@ -1594,7 +1595,7 @@ async def test_a_run_that_its_join_opens_again_is_found_though_lua_judges_its_cl
         claim, children = await fanned(store, parent, 2)
         assert await closed(store, parent, claim, 2) == "recorded"
         assert await ended(store, children[0]) == "recorded"
-        assert await ended(store, children[1], DEAD) == "recorded"
+        assert await ended(store, children[1], DEAD) == "failed"
         failed = await store._client.call("GET", packed_run_key("r1"))
         fired = await ended(store, await redriven(store, children[1]))
         assert isinstance(fired, Fired)

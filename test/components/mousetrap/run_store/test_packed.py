@@ -316,7 +316,7 @@ async def test_a_job_that_has_expired_ends_its_run(store_url: str) -> None:
         assert job.expires_ms
         await passed(store, job.expires_ms)
 
-        assert await claimed(store, job, lease=1.0) == Over()
+        assert await claimed(store, job, lease=1.0) == Over("expired")
         run = run_record(store_url, "r1")
         assert run is not None
         assert run.state == "expired"

@@ -187,7 +187,7 @@ async def test_a_job_is_not_begun_after_its_run_s_time_is_over(store_url: str) -
         assert job.expires_ms == job.accepted_ms + 1
         await passed(store, job.expires_ms + 1)
 
-        assert await claimed(store, job) == Over()
+        assert await claimed(store, job) == Over("expired")
         assert await state(store) == RunState.EXPIRED
         assert await claimed(store, job, redelivered=True) == Over()
         assert await kinds(store) == ["accepted", "expired"]
@@ -208,7 +208,7 @@ async def test_a_job_begun_in_time_may_end_late_but_not_begin_again(store_url: s
         await passed(store, max(job.expires_ms or 0, other.expires_ms or 0) + 1)
 
         assert await decided(store, job, OUTPUT, claim) == "recorded"
-        assert await claimed(store, other, "w2", redelivered=True) == Over()
+        assert await claimed(store, other, "w2", redelivered=True) == Over("expired")
         assert await decided(store, other, OUTPUT, lost) == "stale"
         assert await state(store, job.run_id) == RunState.COMPLETED
         assert await state(store, other.run_id) == RunState.EXPIRED
@@ -221,7 +221,7 @@ async def test_a_worker_whose_claim_got_lost_does_not_begin_when_it_asks_again_t
         job, _ = await begun_in_time(store, "r1")  # and the answer never arrives
         await passed(store, (job.expires_ms or 0) + 1)
 
-        assert await claimed(store, job) == Over()
+        assert await claimed(store, job) == Over("expired")
         assert await state(store, job.run_id) == RunState.EXPIRED
 
 

@@ -47,6 +47,15 @@ def test_a_worker_that_serves_with_all_it_needs_is_live_and_ready() -> None:
     assert vitals().why_not_ready() is None
 
 
+def test_a_broker_that_is_blocked_is_away_until_it_answers() -> None:
+    worker = vitals()
+    worker.look(broker=False, store=True, blocked=True)
+    assert (worker.blocked, worker.away) == (True, ("broker",))
+
+    worker.look(broker=True, store=True)
+    assert (worker.blocked, worker.away) == (False, ())
+
+
 @pytest.mark.parametrize(
     ("auto_kill_s", "blocked", "live"),
     [(60, 10.0, True), (60, 10.1, False), (4, 2.0, True), (4, 2.1, False)],

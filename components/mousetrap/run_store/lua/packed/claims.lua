@@ -164,7 +164,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     if ENDED[owner.state] then return { 'over' } end  -- as only a child's can have
     end_run(run, owner, 'expired', '', ttl)
     record_event(run, 'expired', stage, facts.fan or job, attempt, worker, '', facts.fan and job)
-    return { 'over' }
+    return { 'over', 'expired' }
   end
   local lock_fence, holder = 0, ''
   if lock ~= '' then

@@ -137,7 +137,7 @@ local function fail_run(at, failure)
   log_records(at.run)
   end_run(at.run, owner, 'failed', failure, at.ttl)
   record_event(at.run, 'failed', '', '', 0, '', '')
-  return nil
+  return { 'failed' }
 end
 
 -- Nothing joins the children: the last one ends the run.
@@ -153,7 +153,8 @@ end
 
 local settle
 
--- What follows from a fan as it is now, by the job that was decided last: nil; or `fired`, with what its join needs. `level` is how
+-- What follows from a fan as it is now, by the job that was decided last: nil; `fired`, with what its join needs; or how the run has
+-- ended with it. `level` is how
 -- deep the fan is. Asked again by the same job, it is the same again.
 local function check(at, level, fan)
   if fan.state ~= 'fired' then
