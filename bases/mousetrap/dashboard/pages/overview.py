@@ -53,6 +53,11 @@ class Strip:
     run_s: float | None
 
     @property
+    def most(self) -> int:
+        """Of one minute."""
+        return max(self.counts)
+
+    @property
     def spark(self) -> Sparkline:
         """Drawn where it is shown: of two hundred stages forty are."""
         return sparkline(self.counts)
@@ -68,13 +73,13 @@ class Line:
     @property
     def order(self) -> tuple[float, ...]:
         """What puts one before another: failures, then what waits and what is done."""
-        counts = [(it.failed, it.load.waiting, it.per_minute, max(it.counts)) for it in self.strips]
+        counts = [(it.failed, it.load.waiting, it.per_minute, it.most) for it in self.strips]
         return tuple(-sum(each) for each in zip(*counts, strict=True))
 
     @property
     def ran(self) -> bool:
         """Whether a job of it runs, or ended in the last hour. What waits in its queues can be of others."""
-        return any(it.spark.most or it.load.running for it in self.strips)
+        return any(it.most or it.load.running for it in self.strips)
 
     @property
     def is_busy(self) -> bool:

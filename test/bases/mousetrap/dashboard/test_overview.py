@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mousetrap.charts import sparkline
 from support.dashboard import Answers, Pages
 from support.dashboard_ops import KIND, RUN, cluster, groups, letter_line, load, queue, worker
 from support.hostile import HOSTILE, check_harmless
@@ -112,6 +113,24 @@ def test_a_pipeline_shows_its_last_hour(pages: Pages, answered: Answers) -> None
     assert "142/min" in text
     assert "at most 610 in a minute" in text
     assert 'href="/ui/dead?queue=prices&amp;stage=price&amp;since=1h">10<' in text
+
+
+def test_of_two_hundred_stages_only_those_are_drawn_that_are_shown(
+    pages: Pages, answered: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+
+    def noted(counts: Any) -> Any:
+        drawn.append(counts)
+        return sparkline(counts)
+
+    monkeypatch.setattr("mousetrap.dashboard.pages.overview.sparkline", noted)
+    stages = [load(stage=f"p{number}.s", minutes=[minute(2, done=5)]) for number in range(200)]
+    answered.given["GET /cluster"] = (200, cluster(*stages))
+
+    text = pages.get("/").text
+
+    assert len(drawn) == text.count('class="spark"') == 40
 
 
 def test_stages_are_in_the_order_of_their_pipeline_and_the_quiet_ones_are_names(
