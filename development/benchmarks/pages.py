@@ -26,7 +26,7 @@ the process that asks and of the store's, which hardly depend on what else the m
 
 Runs are copies of some that the product had made, key by key under other ids, named in the same lists."""
 
-LITTLE, GROWN = "1,000 kept", "1,000,000 kept"
+LITTLE, GROWN = "1,000 kept", "grown"
 CPU, TIME, COMMANDS, BYTES = (
     "CPU of a page, µs",
     "Milliseconds of a page",
@@ -117,7 +117,7 @@ def shown(figures: Sequence[Figure]) -> list[Shown]:
     rows = dict.fromkeys(figure.row for figure in figures if figure.table == CPU)
     return [
         Shown(
-            f"CPU of a page with a million runs kept by that with a thousand, {row}",
+            f"CPU of a page of a grown store by that with a thousand runs kept, {row}",
             "at most 1.15",
             ratio(some(figures, CPU, GROWN, [row]), some(figures, CPU, LITTLE, [row])),
         )
