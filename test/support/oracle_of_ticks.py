@@ -5,6 +5,16 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
+#: With both, one or no clock changes a year; with changes of half an hour, at midnight, and of a whole day.
+ZONES = (
+    *("UTC", "Europe/Berlin", "Europe/London", "Europe/Moscow", "Europe/Lisbon", "Africa/Cairo"),
+    *("Africa/Casablanca", "America/New_York", "America/Sao_Paulo", "America/Santiago", "America/Havana"),
+    *("America/St_Johns", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Beirut", "Asia/Tehran", "Asia/Tokyo"),
+    *("Australia/Lord_Howe", "Pacific/Apia", "Pacific/Auckland"),
+)
+#: Each kind of expression: by real time, by the wall clock at a fixed time, with days, with leap days.
+WHOLE = ("*/20 * * * *", "30 2 * * *", "0,30 0-3 * * 0", "15 */3 1 * *", "0 0 29 2 *")
+
 _MINUTE = timedelta(minutes=1)
 _RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 
