@@ -311,7 +311,8 @@ def _gather(children: int, need: float) -> Callable[..., Any]:
         path = known[0][1][:-1] if known else (UNKNOWN,)
         if {other[:-1] for _, other in known} - {path}:
             wrong.append(f"{where} got outputs of several fans: {known}")
-        piece = Piece(context.deps.ledger.facts[context.run_id].kind, path)
+        # A first child that comes so far was taken over by a fallback: it is not to be given up once more.
+        piece = Piece(context.deps.ledger.facts[context.run_id].kind, path, saved=True)
         await _effect(piece, context)
         return piece
 

@@ -538,6 +538,13 @@ def test_an_inner_join_leaves_a_run_failed_that_has_lost_what_its_outer_join_nee
         assert machine.cluster.ledger.states["run1"] == "failed"
 
 
+def test_a_child_that_a_fallback_took_over_goes_on_through_a_join_of_its_own() -> None:
+    graph = (FanOut(2, 2, (Step("fallback"), FanOut(3, 2, (Step(), Step("skip", locked=True))))),)
+    with _machine(GraphMachine) as machine:
+        machine.submit_first(graph=graph, kinds=["graph_lossy"], then=100.0)
+        assert machine.cluster.ledger.states["run1"] == "completed"
+
+
 @pytest.mark.parametrize(("need", "state"), [(0.0, "completed"), (1.0, "failed")])
 def test_a_run_whose_jobs_are_late_goes_on_without_them_or_has_failed(need: float, state: str) -> None:
     """Each works for ten seconds, and has three."""
