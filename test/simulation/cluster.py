@@ -189,7 +189,9 @@ class Cluster(Simulation):
         ]
         options = WorkerOptions(
             name=node.process.name,
-            concurrency=3,
+            # Of ann always so many; bob has one, and more while jobs wait, for which it subscribes again.
+            concurrency=1 if name == "bob" else 3,
+            concurrency_most=4 if name == "bob" else 0,
             prefetch=2,
             lease=LEASE_S,
             keyring=KEYRING,

@@ -128,7 +128,9 @@ class SimulatedSubscription:
             self._connection, self._consumer = connection, consumer
 
             def subscribe() -> None:
-                connection.broker.subscribe(consumer)
+                # Stopped in the same instant, it comes to the broker before its end, or would stay for good.
+                if not self._stopped:
+                    connection.broker.subscribe(consumer)
                 self._begun.set()
 
             connection.send(f"subscribes to {self._name}", subscribe)
