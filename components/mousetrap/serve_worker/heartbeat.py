@@ -21,6 +21,8 @@ _REPLY_TIMEOUT_S = 2.0
 _FIRST_TRIES = 3
 #: Seconds between two turns of the event loop that the watchdog may count on.
 _TURN_INTERVAL_S = 0.25
+#: Seconds between two beats of a worker that starts: it is listed as serving soon after it serves.
+_STARTING_BEAT_S = 0.5
 
 #: What is sent with a beat; it gets how many jobs wait, by queue.
 Report = Callable[[Mapping[str, int]], Awaitable[None]]
@@ -38,7 +40,7 @@ async def turn_forever(vitals: Vitals) -> None:
 class Heartbeat:
     """What a worker reports of itself; it never disturbs the worker, whatever is away.
 
-    1. Every few seconds it checks whether the broker and the store answer, and records that in the vitals.
+    1. Every few seconds, more often while it starts, it checks whether the broker and the store answer, and records that in the vitals.
     2. It sends the registry a beat: what the worker runs and has done.
     3. While both answer, it reports how many jobs wait in each queue, and for how long.
     4. What else is sent with a beat goes after that, once more at the end.
@@ -75,7 +77,8 @@ class Heartbeat:
             if time.monotonic() >= line_due:
                 line_due += self._line_seconds
                 _log.info(self.line())
-            await asyncio.sleep(min(BEAT_S, self._line_seconds))
+            starts = self._vitals.stats.state == "starting"
+            await asyncio.sleep(min(_STARTING_BEAT_S if starts else BEAT_S, self._line_seconds))
 
     async def leave(self) -> None:
         """Takes the worker off the list; where that fails it is listed as stale for an hour."""

@@ -82,9 +82,12 @@ def test_another_terminal_runs_lists_and_shows_and_ctrl_c_leaves_nothing(
     assert shown.wait() == 0
     assert re.search(r"process +finished +1 +\S+", shown.output)
 
-    seen = called(start_base, "workers")
-    assert seen.wait() == 0
-    assert seen.output.count(" serving ") == 2
+    def both_serve() -> bool:
+        seen = called(start_base, "workers")
+        assert seen.wait() == 0
+        return seen.output.count(" serving ") == 2
+
+    until(both_serve, "both workers are listed as serving")
 
     healthy = start_base("cli", "doctor", "--json")
     assert healthy.wait(60) == 0
