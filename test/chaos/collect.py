@@ -43,8 +43,12 @@ _STANDING = re.compile(r"mousetrap:queue:")
 _DEPTHS = """
 lists:foreach(fun(Q) ->
   {{resource, _, queue, Name}} = amqqueue:get_name(Q),
-  Count = case ra:consistent_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_messages_total/1, 5000) of
-    {{ok, N, _}} -> N; _ -> -1 end,
+  {{Id, Leader}} = amqqueue:get_pid(Q),
+  Ask = fun
+    (Node, -1) -> case ra:consistent_query({{Id, Node}}, fun rabbit_fifo:query_messages_total/1, 5000) of
+      {{ok, N, _}} -> N; _ -> -1 end;
+    (_, Known) -> Known end,
+  Count = lists:foldl(Ask, -1, [Leader | maps:get(nodes, amqqueue:get_type_state(Q))]),
   io:format("~s ~b~n", [Name, Count])
 end, rabbit_amqqueue:list(<<"{vhost}">>)).
 """
@@ -182,13 +186,13 @@ async def _depths(broker: Controlled | None, broker_url: str, store_url: str) ->
 
 
 def messages_in(broker: Controlled, vhost: str = "/") -> dict[str, int]:
-    """The messages in each queue of RabbitMQ, dead letters too; -1 for a queue that has no leader now."""
+    """The messages in each queue of RabbitMQ, dead letters too; -1 for a queue that no node finds a leader of."""
     listed = broker.rabbitmqctl("eval", _DEPTHS.format(vhost=vhost))
     depths: dict[str, int] = {}
     for line in listed.splitlines():
         name, _, count = line.rpartition(" ")
-        if name:  # each node of a cluster answers for all queues
-            depths[name] = int(count) or depths.get(name, 0)
+        if name:  # each node of a cluster answers for all queues, but one that comes back may know none of a queue's replicas
+            depths[name] = max(int(count), depths.get(name, -1))
     return depths
 
 
