@@ -54,7 +54,8 @@ def test_a_letter_is_edited_without_script(
     plain.get_by_role("link", name="Edit and redrive…").click()
     field = plain.get_by_label("Input, as JSON")
 
-    field.fill(field.input_value().replace('"number": 3', '"number": "three"'))
+    # Of the group's letters any may be the newest.
+    field.fill(re.sub(r'"number": \d+', '"number": "three"', field.input_value()))
     plain.get_by_role("button", name="Look at the change").click()
     expect(plain.locator("#changes ins")).to_contain_text('"number": "three"')
     plain.get_by_role("button", name="Redrive with this input").click()
