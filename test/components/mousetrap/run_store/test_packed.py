@@ -356,10 +356,13 @@ async def test_an_end_is_notified_again_where_the_server_had_to_get_the_library_
 
             assert await decided(store, job, RESULT, claim, last=True) == "recorded"
 
-            # The first came before the decision, which that server did not know how to make.
-            found = [notices.get_message(timeout=60.0) for _ in range(2)]
-
-    assert [it and it["data"] for it in found] == [b"r1"] * 2
+            # The first came before the decision, which that server did not know how to make. A cluster may also pass on a notice
+            # of the test before.
+            found = 0
+            while found < 2:
+                notice = notices.get_message(timeout=60.0)
+                assert notice is not None
+                found += notice["data"] == b"r1"
 
 
 # The parent's fence
