@@ -23,8 +23,11 @@ def test_a_worker_is_listed_with_what_it_serves_and_runs_and_leaves_when_it_is_s
     worker = start_worker(MOUSETRAP_HEALTH_LINE_SECONDS="0.1", MOUSETRAP_CONCURRENCY="3")
     run_id = runs.submit(IN_LOOP, "wait")
 
-    seen: Worker = until(lambda: next((w for w in runs.workers() if w.running), None), "it is listed")
-    assert (seen.pid, seen.concurrency, seen.state) == (worker.pid, 3, "serving")
+    def listed() -> Worker | None:
+        return next((it for it in runs.workers() if it.running and it.state == "serving"), None)
+
+    seen = until(listed, "it is listed as serving, with its job")
+    assert (seen.pid, seen.concurrency) == (worker.pid, 3)
     assert seen.stages == ("in_loop.do", "in_thread.do")
     assert seen.queues == ("test_in_loop", "test_in_thread")
     assert [(each.run_id, each.stage, each.attempt) for each in seen.doing] == [(run_id, "do", 1)]
