@@ -18,6 +18,16 @@ def free_ports(count: int) -> list[int]:
         return [_hold_any(held) for _ in range(count)]
 
 
+def free_row(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = _chance.randint(_LOWEST, _HIGHEST - count)
+        with suppress(OSError), ExitStack() as held:  # one of them is taken
+            for port in range(first, first + count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+
+
 def _hold_any(held: ExitStack) -> int:
     while True:
         port = _chance.randint(_LOWEST, _HIGHEST)

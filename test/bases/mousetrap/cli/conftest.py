@@ -1,13 +1,15 @@
-"""Runs commands in this process."""
+"""Runs commands in this process, and an API for them."""
 
 import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import httpx
 import pytest
 
 from mousetrap.cli import main
-from support.processes import clean_environment
+from support.clients import http_client
+from support.processes import Process, clean_environment
 
 
 class Done(NamedTuple):
@@ -27,6 +29,16 @@ def mousetrap(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return Done(main(arguments), *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def api(start_base: Callable[..., Process], store_url: str) -> Iterator[httpx.Client]:
+    """A client of an API that has no workers."""
+    servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
+    process = start_base("api", **servers, MOUSETRAP_API_PORT="0")
+    line = process.wait_for_line("Uvicorn running on", seconds=60)
+    with http_client(line.partition(" running on ")[2].split()[0]) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)

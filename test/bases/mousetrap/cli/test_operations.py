@@ -13,9 +13,7 @@ from mousetrap.cli.tables.operations import operation_facts, operations_table
 from mousetrap.jobs import Failure, GiveUp, first_job
 from mousetrap.run_store import DecisionRequest, open_store
 from mousetrap.shapes import Operation, OperationFailure, OperationPage
-from support.clients import http_client
 from support.letters import bury, letter_of
-from support.processes import Process
 from support.terminal import shown
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -23,16 +21,6 @@ AT_MS = int(NOW.timestamp() * 1000)
 RUNS = "/pipelines/earthquakes/runs"
 
 Command = Callable[..., Any]
-
-
-@pytest.fixture
-def api(start_base: Callable[..., Process], store_url: str) -> Any:
-    """A client of an API that has no workers."""
-    servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
-    process = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    line = process.wait_for_line("Uvicorn running on", seconds=60)
-    with http_client(line.partition(" running on ")[2].split()[0]) as client:
-        yield client
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from mousetrap.client import Client
 from mousetrap.settings import Settings
-from support.ports import free_ports
+from support.ports import free_row
 from support.processes import Process, base_command, clean_environment
 from support.stack import SIGNING_KEYS
 from support.waiting import until
@@ -98,6 +98,7 @@ def test_no_process_outlives_a_supervisor_that_was_killed(start: Start) -> None:
     supervisor = start("--processes", "2")
     until(lambda: serving(supervisor) == 2, "two serve")
     pids = children_of(supervisor.pid)
+    assert len(pids) == 2
 
     os.kill(supervisor.pid, signal.SIGKILL)
 
@@ -140,7 +141,7 @@ def test_what_cannot_be_loaded_ends_all_with_its_exit_code(start: Start, tmp_pat
 
 
 def test_each_process_has_a_health_port_of_its_own(start: Start) -> None:
-    (first,) = free_ports(1)  # the one after it may be taken by another test, seldom
+    first = free_row(2)
     supervisor = start("--processes", "2", MOUSETRAP_HEALTH_PORT=str(first))
     for port in (first, first + 1):
         supervisor.wait_for_line(f"health endpoint: http://127.0.0.1:{port}/health/live")

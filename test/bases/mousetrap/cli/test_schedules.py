@@ -10,24 +10,12 @@ import pytest
 
 from mousetrap.cli.tables.schedules import schedule_facts, schedules_table
 from mousetrap.shapes import PastTick, Schedule, SchedulePage, SchedulePause, Tick
-from support.clients import http_client
-from support.processes import Process
 from support.terminal import shown
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 AT_MS = int(NOW.timestamp() * 1000)
 
 Command = Callable[..., Any]
-
-
-@pytest.fixture
-def api(start_base: Callable[..., Process], store_url: str) -> Any:
-    """A client of an API that has no workers."""
-    servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
-    process = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    line = process.wait_for_line("Uvicorn running on", seconds=60)
-    with http_client(line.partition(" running on ")[2].split()[0]) as client:
-        yield client
 
 
 @pytest.fixture
