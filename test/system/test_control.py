@@ -5,6 +5,7 @@ from typing import Any
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.feed import Feed
+from support.processes import Process
 from support.stack import Stack, events, made_by, waiting
 from support.waiting import until
 
@@ -16,6 +17,11 @@ def act(stack: Stack, path: str) -> dict[str, Any]:
     answer = stack.api.post(path, headers=WHY).raise_for_status()
     found: dict[str, Any] = answer.json()
     return found
+
+
+def state_of(stack: Stack, worker: Process) -> str:
+    (state,) = (it["state"] for it in stack.api.get("/workers").json() if it["pid"] == worker.pid)
+    return str(state)
 
 
 def begun_otherwise_than_once(runs: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -95,8 +101,7 @@ def test_what_one_of_three_drained_workers_had_finished_is_not_delivered_again(
     runs = [stack.completed(run_id) for run_id in run_ids]
     assert begun_otherwise_than_once(runs) == []
     assert feed.requests == RUNS
-    (state,) = (it["state"] for it in stack.api.get("/workers").json() if it["pid"] == drained.pid)
-    assert state == "draining"
+    until(lambda: state_of(stack, drained) == "draining", "it is listed as draining")
     last = stack.completed(stack.submit())
     assert not any(made_by(event, drained) for event in events(last, "started", "fetch"))
     act(stack, f"/workers/{listed[drained.pid]}/stop")

@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from mousetrap.jobs import MousetrapError, Queue, QueueBlocked
@@ -21,8 +22,6 @@ _REPLY_TIMEOUT_S = 2.0
 _FIRST_TRIES = 3
 #: Seconds between two turns of the event loop that the watchdog may count on.
 _TURN_INTERVAL_S = 0.25
-#: Seconds between two beats of a worker that starts: it is listed as serving soon after it serves.
-_STARTING_BEAT_S = 0.5
 
 #: What is sent with a beat; it gets how many jobs wait, by queue.
 Report = Callable[[Mapping[str, int]], Awaitable[None]]
@@ -40,8 +39,8 @@ async def turn_forever(vitals: Vitals) -> None:
 class Heartbeat:
     """What a worker reports of itself; it never disturbs the worker, whatever is away.
 
-    1. Every few seconds, more often while it starts, it checks whether the broker and the store answer, and records that in the vitals.
-    2. It sends the registry a beat: what the worker runs and has done.
+    1. Every few seconds it checks whether the broker and the store answer, and records that in the vitals.
+    2. It sends the registry a beat: what the worker runs and has done. One goes at once when the worker's state changes.
     3. While both answer, it reports how many jobs wait in each queue, and for how long.
     4. What else is sent with a beat goes after that, once more at the end.
     5. Every `line_seconds` it logs a line of that.
@@ -73,12 +72,12 @@ class Heartbeat:
         """Beats every few seconds, until it is cancelled."""
         line_due = time.monotonic() + self._line_seconds
         while True:
+            self._vitals.stats.changed.clear()
             await self._beat()
             if time.monotonic() >= line_due:
                 line_due += self._line_seconds
                 _log.info(self.line())
-            starts = self._vitals.stats.state == "starting"
-            await asyncio.sleep(min(_STARTING_BEAT_S if starts else BEAT_S, self._line_seconds))
+            await self._pause(min(BEAT_S, self._line_seconds))
 
     async def leave(self) -> None:
         """Takes the worker off the list; where that fails it is listed as stale for an hour."""
@@ -91,6 +90,21 @@ class Heartbeat:
         parts = [f"{part} {'away' if part in self._vitals.away else 'ok'}" for part in ("broker", "store")]
         counts = f"{len(stats.running())} running, {stats.done} done, {stats.failed} failed"
         return f"{self._vitals.state} {', '.join(self._first.queues)}: {counts}, {', '.join(parts)}"
+
+    async def _pause(self, seconds: float) -> None:
+        """Returns after so long; what changes meanwhile is sent at once."""
+        due = time.monotonic() + seconds
+        while await self._changes_within(due - time.monotonic()):
+            await _failure(self._registry.beat(self._now()))
+
+    async def _changes_within(self, seconds: float) -> bool:
+        changed = self._vitals.stats.changed
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await changed.wait()
+        there = changed.is_set()
+        changed.clear()
+        return there
 
     async def _beat(self) -> None:
         broker, blocked = await self._reaches_broker()

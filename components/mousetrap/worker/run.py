@@ -161,7 +161,7 @@ class _Worker:
         else:
             await stop.asked.wait()
         await end_tasks(announcing, following)
-        self._stats.state = "draining"
+        self._stats.change("draining", self._stats.paused)
         stop.end_at = asyncio.get_running_loop().time() + self._options.grace
         # The order of leaving: begin nothing new, take nothing new, hand back what waits, finish what runs.
         await self._unsubscribe(stop)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mousetrap.jobs import Queue, Subscription
 from mousetrap.worker.pauses import Pauses
-from mousetrap.worker.stats import WorkerStats
+from mousetrap.worker.stats import State, WorkerStats
 from mousetrap.worker.turns import DEFECT_PAUSE_S, Turns
 
 _log = logging.getLogger("mousetrap.worker")
@@ -55,9 +55,12 @@ class Subscriptions:
     async def bring(self, stats: WorkerStats) -> None:
         """Begins and ends subscriptions, so that they are as the pauses have it."""
         self._pauses.changed.clear()
+        state: State = "draining" if self._pauses.everything else "serving"
+        if state == "serving":
+            # Before the first message comes: no job runs in a worker that is listed as starting.
+            stats.change(state, tuple(name for name in self.paused if name in self._pauses))
         await asyncio.gather(*(self._bring(name) for name in self._names))
-        stats.paused = self.paused
-        stats.state = "draining" if self._pauses.everything else "serving"
+        stats.change(state, self.paused)
 
     async def follow(self, stats: WorkerStats) -> None:
         """Does so again whenever the pauses change, until it is cancelled."""

@@ -1,10 +1,11 @@
-"""A worker's pipelines are in the registry before it serves."""
+"""A worker's pipelines and its state are in the registry at once."""
 
+import asyncio
 from typing import cast
 
 import pytest
 
-from mousetrap.jobs import Queue, StoreUnreachable
+from mousetrap.jobs import Backlog, Queue, StoreUnreachable
 from mousetrap.serve_worker.heartbeat import Heartbeat
 from mousetrap.serve_worker.vitals import Vitals
 from mousetrap.shapes import Beat
@@ -20,12 +21,27 @@ class Registry:
         self._silent = silent
         self.asked = 0
         self.beats: list[Beat] = []
+        self.came: asyncio.Queue[Beat] = asyncio.Queue()
 
     async def beat(self, beat: Beat) -> None:
         self.asked += 1
         if self.asked <= self._silent:
             raise StoreUnreachable("no answer")
         self.beats.append(beat)
+        self.came.put_nowait(beat)
+
+    async def look(self, queue: str, backlog: Backlog) -> None:
+        """Nothing waits."""
+
+
+class Answers:
+    """A queue that answers."""
+
+    async def check(self) -> None:
+        """It is there."""
+
+    async def backlog(self, queue: str) -> Backlog:
+        return Backlog(0, None)
 
 
 @pytest.mark.parametrize(("silent", "asked", "sent"), [(0, 1, 1), (2, 3, 1), (9, 3, 0)])
@@ -39,3 +55,23 @@ async def test_the_first_beat_is_sent_again_while_the_store_does_not_answer(
     await Heartbeat(a_heartbeat(), vitals, nothing, cast(WorkerRegistry, registry), 60).begin()
 
     assert (registry.asked, len(registry.beats)) == (asked, sent)
+
+
+async def test_what_changes_in_a_worker_s_state_is_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mousetrap.serve_worker.heartbeat.BEAT_S", 3600.0)
+    registry, stats = Registry(silent=0), WorkerStats()
+    vitals = Vitals(stats=stats, auto_kill_s=60)
+    given = cast(Queue, Answers()), cast(WorkerRegistry, registry)
+    sending = asyncio.create_task(Heartbeat(a_heartbeat(), vitals, *given, 3600.0).beat_forever())
+
+    async with asyncio.timeout(60):
+        seen = [(await registry.came.get()).state]
+        for state in ("serving", "draining", "serving"):
+            stats.change(state, ())
+            seen.append((await registry.came.get()).state)
+        stats.change("serving", ("start_fetch",))
+        paused = (await registry.came.get()).paused
+    sending.cancel()
+
+    assert seen == ["starting", "serving", "draining", "serving"]
+    assert paused == ("start_fetch",)

@@ -3,12 +3,17 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from mousetrap.handlers import Context
+from mousetrap.jobs import Queue
 from mousetrap.shapes import RunState
 from mousetrap.worker import Pauses, WorkerStats
+from mousetrap.worker.subscriptions import Subscriptions
+from mousetrap.worker.turns import Turns
 from support.inbox import eventually
 from support.workbench import Workbench, a_pipeline, add, double, workbench_for
 
@@ -100,6 +105,30 @@ async def test_a_worker_that_does_not_know_yet_what_is_paused_takes_nothing(benc
 
         pauses.set([])
         assert (await bench.ended(run)).state == RunState.COMPLETED
+
+
+class Notes:
+    """A queue, or a subscription of it, that notes the state of the worker when it begins to take."""
+
+    def __init__(self, stats: WorkerStats) -> None:
+        self._stats = stats
+        self.noted: list[tuple[str, tuple[str, ...]]] = []
+
+    async def consume(self, name: str, prefetch: int, receive: object) -> "Notes":
+        self.noted.append((self._stats.state, self._stats.paused))
+        return self
+
+
+async def test_the_state_of_a_worker_is_serving_before_it_takes_a_message() -> None:
+    stats, pauses = WorkerStats(), Pauses()
+    pauses.set(["b"])
+    queue = Notes(stats)
+    turns = cast(Turns, SimpleNamespace(receive=None))
+
+    await Subscriptions(cast(Queue, queue), ["a", "b"], 1, turns, pauses).bring(stats)
+
+    assert queue.noted == [("serving", ("b",))]
+    assert (stats.state, stats.paused, stats.changed.is_set()) == ("serving", ("b",), True)
 
 
 async def test_a_worker_that_knows_nothing_of_pauses_ends_when_it_is_asked_to(bench: Workbench) -> None:
