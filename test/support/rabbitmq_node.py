@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ TRIED_AGAIN_MS = 10_000
 #: Seconds that a node may take to start: on a machine that does much else, twenty times the usual. Less than pytest's own end
 #: of a test's time, so that the error names the node and contains its output.
 _START_TIMEOUT_S = 180.0
+#: Seconds in which a command is sent again that the node took and did not answer, and between two times.
+_UNANSWERED_S, _AGAIN_S = 60.0, 0.2
 
 
 def programs() -> Path | None:
@@ -110,11 +113,19 @@ class RabbitMQNode:
         return done.stdout
 
     def _evaluate(self, erl_call: str, code: str) -> subprocess.CompletedProcess[str]:
-        """Prints what `rabbitmqctl eval` prints; nothing where the node is away or this is no Erlang."""
+        """Prints what `rabbitmqctl eval` prints; nothing where the node is away or this is no Erlang.
+
+        Nothing too, and no error, where what does it on the node dies, as on one that was just cut off: then it is sent again.
+        """
         whole = f'io:format("~p~n", [try {code} catch Class:Reason -> {{failed, Class, Reason}} end]).\n'
         node = self._environment["RABBITMQ_NODENAME"]
         options = ["-r", "-sname", node, "-timeout", "140", "-fetch_stdout", "-no_result_term", "-e"]
-        return self._run([erl_call, *options], whole)
+        deadline = time.monotonic() + _UNANSWERED_S
+        while True:
+            done = self._run([erl_call, *options], whole)
+            if done.stdout or done.returncode or time.monotonic() > deadline:
+                return done
+            time.sleep(_AGAIN_S)
 
     def _run(self, command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
