@@ -100,6 +100,14 @@ class Workbench:
         finally:
             await subscription.stop()
 
+    async def put_back(self, delivery: Delivery) -> None:
+        """Hands a message back to a queue without a consumer; returns once it is there, which no answer reports."""
+        before = await self.queue.count_ready(delivery.queue)
+        assert delivery.hand_back()
+        async with asyncio.timeout(TIMEOUT_S):
+            while await self.queue.count_ready(delivery.queue) == before:  # noqa: ASYNC110  no event
+                await asyncio.sleep(0.01)
+
     def queue_of(self, stage: str) -> str:
         found = self.pipeline.stage(stage)
         assert found is not None

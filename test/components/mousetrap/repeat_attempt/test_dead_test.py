@@ -1,7 +1,6 @@
 """Tests that written tests fail as their jobs failed."""
 
 import ast
-import asyncio
 import importlib.util
 import shutil
 import subprocess
@@ -30,7 +29,7 @@ from mousetrap.repeat_attempt import (
 )
 from mousetrap.run_store import open_store
 from support.processes import clean_environment
-from support.workbench import KEYRING, TIMEOUT_S, Workbench, just_now_ms, on_streams
+from support.workbench import KEYRING, Workbench, just_now_ms, on_streams
 
 _MODULE = """
 import asyncio, os, time
@@ -311,10 +310,8 @@ async def _dead(
         letters = DeadLetters(queue, store, KEYRING, {work: binding.pipeline})
         await queue.publish(work, signed_message(job, KEYRING))
         async with bench.working(binding):
-            (await bench.next_of(dead_queue(work))).hand_back()
-        async with asyncio.timeout(TIMEOUT_S):
-            while not (found := (await letters.look(Selection())).letters):  # noqa: ASYNC110  no event
-                await asyncio.sleep(0.01)
+            await bench.put_back(await bench.next_of(dead_queue(work)))
+        found = (await letters.look(Selection())).letters
         return case_of_letter(line(found[0]))
 
 

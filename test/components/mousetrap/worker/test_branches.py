@@ -185,7 +185,7 @@ async def test_a_redriven_outcome_for_a_stage_that_is_back_goes_on(queue_url: st
         await die_after_the_record(bench, "book")
         async with bench.working(Binding(pipeline=before, stage=before.stages[0], handler=price)):
             dead = await bench.next_of(dead_queue(bench.queue_of("price")))
-            dead.hand_back()
+            await bench.put_back(dead)
         letters = DeadLetters(bench.queue, bench.store, KEYRING, {pipeline.name: pipeline})
         async with served(bench):
             repaired = await letters.redrive(Selection(), rate=100, limit=1)

@@ -567,7 +567,7 @@ async def test_a_fan_out_that_changes_its_mind_is_given_up_with_a_reason_and_can
         assert (await bench.ended(run_id)).state is RunState.FAILED
         letter = await bench.next_of(f"{bench.queue_of('find')}.dead")
         assert letter.message.headers["mousetrap-reason"] == "fan-changed"
-        letter.hand_back()
+        await bench.put_back(letter)
         changes[0] = False
         await redriven(bench, 1)
         run = await bench.ended(run_id)
@@ -882,7 +882,7 @@ async def test_a_fan_of_which_nothing_is_decided_for_too_long_is_given_up_and_it
             failed = await bench.ended(run_id)
         letter = await bench.next_of(f"{bench.queue_of('find')}.dead")
         assert letter.message.headers["mousetrap-reason"] == "fan-stalled"
-        letter.hand_back()
+        await bench.put_back(letter)
         async with working(bench):
             await redriven(bench, 1)
             run = await bench.ended(run_id)

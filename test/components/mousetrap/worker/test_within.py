@@ -133,7 +133,7 @@ async def test_too_few_in_time_fail_the_run_with_one_letter_whose_redrive_gives_
         async with bench.working(*bound(bench, find=find)):
             failed = await bench.ended(run_id)
             letter = await bench.next_of(f"{bench.queue_of('find')}.dead")
-        letter.hand_back()
+        await bench.put_back(letter)
         longer = with_time(bench, LONG)
         async with longer.working(*bound(longer, find=find, read=read, all=all_of)):
             letters = DeadLetters(bench.queue, bench.store, KEYRING, {bench.pipeline.name: bench.pipeline})
