@@ -34,6 +34,8 @@ _PACKED_DONE = 8
 _PAYLOADS = b"mousetrap:payloads"
 #: The run that a key is of.
 _TAG = re.compile(r"mousetrap:\{(.+?)\}:")
+#: A list of runs of one day.
+_LIST = re.compile(r"mousetrap:[^{]+:\d+")
 #: After the response to a cancel, a connected worker must have stopped within this time.
 _CANCEL_NOTICE_S = 2.0
 
@@ -112,6 +114,8 @@ class Ledger:
     states: dict[str, str] = field(default_factory=dict)
     #: Whether the store has forgotten which runs are recorded and not published.
     names_forgotten: bool = False
+    #: Whether it has forgotten what a list of runs named: in a cluster the runs themselves may be remembered.
+    lists_forgotten: bool = False
     fences: dict[str, int] = field(default_factory=dict)
     lock_fences: dict[str, int] = field(default_factory=dict)
     due: dict[tuple[str, int, int], float] = field(default_factory=dict)
@@ -164,6 +168,7 @@ class Ledger:
         self.payloads_forgotten = self.payloads_forgotten or _PAYLOADS in keys
         names = [key.decode() for key in keys]
         self.names_forgotten |= not {OPENED, OPENED_DELAYED}.isdisjoint(names)
+        self.lists_forgotten |= any(map(_LIST.fullmatch, names))
         tagged = map(_TAG.match, names)
         runs = {found[1] for found in tagged if found and found[1] in self.facts}
         states = dict(run_states(server))
