@@ -195,7 +195,7 @@ def test_a_result_without_some_items_names_their_count(pages: Pages, run: dict[s
 
     text = pages.get("/runs/019b1f0c").text
 
-    assert "The result holds without" in text and "1 of 10 items</a> of list: 8 were enough." in text
+    assert "The result was made without" in text and "1 of 10 items</a> of list: 8 were enough." in text
     assert "fan-out begins" in text and "fan-out complete" in text and "fan-in</span>" in text
     assert "<code>10 in all</code>" in text and "<code>9 of 10 done, 1 lost</code>" in text
 
