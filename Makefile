@@ -1,7 +1,7 @@
 # Lists Mousetrap's commands: `make` alone prints them.
 # Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast test-all test-browser chaos check bench lock sbom audit images stack stack-test stack-down
+.PHONY: help demo up dev notebook docs test test-fast test-all test-browser chaos check bench lock sbom audit images stack stack-test stack-down
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
@@ -11,6 +11,16 @@ demo: .venv/.run  ## two runs of the example from start to end, on a stack of th
 
 up: .venv/.run  ## the same stack, left running until Ctrl-C
 	@.venv/bin/mousetrap up
+
+dev: .venv/.develop  ## that stack on RabbitMQ, to work beside: in containers, or a private node where no engine answers
+	@tools/dev
+
+notebook: .venv/.notebook  ## JupyterLab with the notebooks of development/, and a stack for them
+	@tools/notebook
+
+docs: .venv/.docs  ## the pages as a site in dist/site, with search; it fails for a link that leads nowhere
+	@.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir development/site --builder html . dist/site
+	@echo "open $(CURDIR)/dist/site/README.html"
 
 # Tests wait more than they compute, so four processes share two cores; docs/decisions/0039 lists what runs where.
 PROCESSES ?= 4

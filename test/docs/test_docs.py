@@ -1,6 +1,9 @@
 """Tests that settings, tests, files and links of the documents exist."""
 
+import ast
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,9 +11,11 @@ import pytest
 from mousetrap.catalogue import SETTINGS
 from mousetrap.settings import ENGINE, entries
 from mousetrap.shapes import RunState
+from reference import pages
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "deploy/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = sorted(source for folder in ("bases", "components") for source in (ROOT / folder).rglob("*.py"))
 
 
 def test_every_setting_is_listed_with_its_default() -> None:
@@ -39,6 +44,61 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_link_to_a_heading_finds_it() -> None:
+    links = [
+        (page, page.parent / to if to else page, heading)
+        for page in PAGES
+        for to, heading in re.findall(r"\]\((?!https?:)([^)#]*\.md|)#([^)]+)\)", page.read_text())
+    ]
+
+    assert [(page.name, heading) for page, to, heading in links if heading not in _anchors(to)] == []
+
+
+@cache
+def _anchors(page: Path) -> list[str]:
+    """As GitHub and the site make them of headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_the_list_of_pages_has_each_once() -> None:
+    listed = re.findall(r"^- \[.+?\]\(([\w-]+\.md)\)", (ROOT / "docs/README.md").read_text(), re.MULTILINE)
+
+    assert sorted(listed) == sorted(
+        page.name for page in (ROOT / "docs").glob("*.md") if page.name != "README.md"
+    )
+
+
+def test_the_pages_on_commands_and_http_are_what_the_code_has() -> None:
+    differ = [page.name for page, text in pages().items() if page.read_text() != text]
+
+    assert differ == [], "PYTHONPATH=development .venv/bin/python -m reference writes them"
+
+
+def test_every_log_line_that_warns_is_explained() -> None:
+    page = (ROOT / "docs/runbook.md").read_text()
+    lines = {line for source in SOURCES for line in _warnings(source)}
+
+    assert len(lines) > 50
+    assert [line for line in sorted(lines) if _fixed_part(line) not in page] == []
+
+
+def _warnings(source: Path) -> Iterator[str]:
+    """What a file logs at level warning and above, where its code has the text."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        match node:
+            case ast.Call(
+                ast.Attribute(ast.Name("_log"), "warning" | "error" | "exception" | "critical"),
+                [ast.Constant(str(text)), *_],
+            ):
+                yield text
+
+
+def _fixed_part(line: str) -> str:
+    """The longest part of a line that is always the same."""
+    return max(re.split(r"%[\w.]+|; a handler that", line), key=len).strip(" :;(")
 
 
 def test_every_test_that_a_promise_names_exists() -> None:

@@ -1,0 +1,43 @@
+"""Runs a command beside a RabbitMQ node of its own.
+
+`PYTHONPATH=test python development/private_node.py COMMAND…`; the node and what it holds are gone afterwards. Where no RabbitMQ can be
+had, the command runs without one: then the embedded Valkey is its queue.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from support.rabbitmq_node import RabbitMQNode, install_rabbitmq, programs
+
+
+def main(command: Sequence[str]) -> int:
+    """The command's exit code."""
+    if programs() is None:
+        install_rabbitmq()
+    if programs() is None:
+        print("dev: this machine has no RabbitMQ, so the embedded Valkey is the queue", file=sys.stderr)
+        return _run(command, os.environ)
+    with TemporaryDirectory(prefix="mousetrap-node-") as folder:
+        node = RabbitMQNode(Path(folder))
+        try:
+            print(f"dev: RabbitMQ is at {node.url}, its pages at {node.api} (guest, guest)", file=sys.stderr)
+            return _run(command, {**os.environ, "MOUSETRAP_BROKER_URL": node.url})
+        finally:
+            node.remove()
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Ends after the command: its workers finish on a broker that is there."""
+    child = subprocess.Popen(command, env=environment)
+    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends Ctrl-C to the command as well
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    return child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
