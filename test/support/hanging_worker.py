@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -53,6 +54,10 @@ async def swallow(order: Order) -> str:
     match order.how:
         case "sleep":
             time.sleep(3600)  # noqa: ASYNC251  on the event loop: this is the point
+        case "deaf":
+            # Another thread takes every signal, as it can take two that come at one instant; nothing wakes this one.
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+            time.sleep(3600)  # noqa: ASYNC251
         case "default-executor":
             with suppress(asyncio.CancelledError):
                 await asyncio.to_thread(time.sleep, 3600)

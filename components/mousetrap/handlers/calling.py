@@ -92,13 +92,19 @@ def _wake(ended: "asyncio.Future[bool]", in_time: bool, _: object = None) -> Non
         ended.set_result(in_time)
 
 
-def run_through(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T:
-    """Runs the loop until `work` has ended.
+def run_through(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, T] | asyncio.Task[T],
+    begun: Callable[[], object] | None = None,
+) -> T:
+    """Runs the loop until `work` has ended. `begun` is called on it first, whenever it begins to run.
 
     A task or callback that a handler made can stop a loop, by SystemExit, KeyboardInterrupt or stop(): then it goes on.
     """
     task = work if isinstance(work, asyncio.Task) else loop.create_task(work)
     while True:
+        if begun is not None:
+            loop.call_soon(begun)
         try:
             return loop.run_until_complete(task)
         except (SystemExit, KeyboardInterrupt, RuntimeError) as error:

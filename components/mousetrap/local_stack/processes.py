@@ -9,9 +9,8 @@ from typing import Any
 
 from mousetrap.local_stack.children import Children, Ended
 from mousetrap.local_stack.restarts import RESTART_DELAY_S, Start, end_of, next_start
-from mousetrap.local_stack.signals import called_at_signals
 from mousetrap.local_stack.supervisor import StartDue
-from mousetrap.shutdown import ExitCode
+from mousetrap.shutdown import ExitCode, called_at_signals
 
 #: Ends that were asked for, by a signal or from elsewhere.
 _IN_ORDER = (ExitCode.FINISHED, ExitCode.HANDED_BACK)

@@ -14,9 +14,9 @@ from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.local_stack.children import Children, Ended
 from mousetrap.local_stack.folder import locked, note_group, writing_in
 from mousetrap.local_stack.plan import Parts, Plan, environment_of, exports, make_plan, programs
-from mousetrap.local_stack.signals import called_at_signals
 from mousetrap.local_stack.supervisor import StartDue, Supervisor
 from mousetrap.settings import Group, Settings, make_private_folder, write_private
+from mousetrap.shutdown import called_at_signals
 from mousetrap.signing import new_signing_key
 
 #: For all programs to start, on a machine that does much else.

@@ -118,7 +118,7 @@ def _served(
         gc.freeze()
         try:
             serving = _serve(connect, settings, bindings, burst, vitals, stopping, counted)
-            code = run_through(runner.get_loop(), serving)
+            code = run_through(runner.get_loop(), serving, stopping.hold_signals)
         except BaseException:
             guard.finish_within(LEAVING_S, ExitCode.DEFECT, "the worker failed, and something does not end")
             raise

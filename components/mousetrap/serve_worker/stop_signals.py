@@ -5,11 +5,18 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import FrameType
 
 from mousetrap.handlers import Hung, run_through
 from mousetrap.serve_worker.watchdog import stack_of
-from mousetrap.shutdown import ExitCode, ExitGuard, end_tasks, exit_now, own_loop, own_signals
+from mousetrap.shutdown import (
+    ExitCode,
+    ExitGuard,
+    SignalThread,
+    end_tasks,
+    exit_now,
+    own_loop,
+    own_signals,
+)
 from mousetrap.worker import Stop
 
 #: Seconds after the grace in which a worker hands back, closes its connections and ends; less than `mousetrap up` and the
@@ -41,17 +48,22 @@ class StopSignals:
         self._grace = grace
         self._signals = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = SignalThread(self._on_signal)
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """From here on SIGTERM and SIGINT stop the worker that runs on `loop`.
 
         Not by the loop's own handlers: those wait for the loop, which may be blocked, and get what a forked child is sent.
+        To the end of the process, in which its last lines must not be cut short.
         """
         self._loop = loop
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        self._thread.begin()
         own_signals(signal.SIGTERM, signal.SIGINT)
         own_loop(loop)
+
+    def hold_signals(self) -> None:
+        """Takes the signals from the loop, whenever that begins to run: it would wait for a handler that blocks it."""
+        self._thread.hold()
 
     def stop_for_hung_handler(self) -> None:
         """Begins to stop, as a first signal does, for a handler that hangs; from any thread."""
@@ -67,7 +79,7 @@ class StopSignals:
         self._limit_forced_stop()
         await asyncio.Event().wait()
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self) -> None:
         self._signals += 1
         if self._signals == 1:
             self._limit_drain()

@@ -38,6 +38,8 @@ class ExitGuard:
 
     def __init__(self) -> None:
         self._end = _End(float("inf"), 0, "")
+        #: Two threads may set it; and a signal's handler, in a thread that is just setting it.
+        self._lock = threading.RLock()
 
     def start(self) -> None:
         """Starts the thread."""
@@ -46,11 +48,13 @@ class ExitGuard:
     def end_within(self, seconds: float, code: int, why: str) -> None:
         """Ends the process with `code` after so many seconds, unless it is to end earlier. May be called by a signal handler."""
         end = _End(time.monotonic() + seconds, code, why)
-        self._end = min(self._end, end)
+        with self._lock:
+            self._end = min(self._end, end)
 
     def finish_within(self, seconds: float, code: int, why: str) -> None:
         """As `end_within`, but replaces an earlier end: the work is over, with `code`."""
-        self._end = _End(time.monotonic() + seconds, code, why)
+        with self._lock:
+            self._end = _End(time.monotonic() + seconds, code, why)
 
     def _watch(self) -> None:
         while time.monotonic() < self._end.at:
