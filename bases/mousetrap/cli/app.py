@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mousetrap.cli import (
+    celery,
     contracts,
     dead,
     keys,
@@ -74,6 +75,7 @@ app.add_typer(operations.app, name="operations")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(celery.app, name="celery")
 app.add_typer(keys.app, name="keys")
 app.add_typer(new.app, name="new")
 app.add_typer(remove.app, name="remove")

@@ -2,6 +2,7 @@
 
 from mousetrap.client.async_client import AsyncClient
 from mousetrap.client.backend import Backend, Repetition, Submission
+from mousetrap.client.broker import Pipelines
 from mousetrap.client.client import Client, Handle
 from mousetrap.client.core import Submitted
 from mousetrap.client.errors import (
@@ -27,6 +28,7 @@ __all__ = [
     "Client",
     "ClientClosed",
     "Handle",
+    "Pipelines",
     "Repetition",
     "ResultLeftOut",
     "RunCancelled",

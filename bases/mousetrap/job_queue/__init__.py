@@ -1,6 +1,7 @@
 """The broker's edge: a blocking channel, an asynchronous queue, and named topics."""
 
 from mousetrap.job_queue.channel_publisher import open_outlet
+from mousetrap.job_queue.foreign import ForeignDelivery, ForeignMessage, ForeignQueues, open_foreign
 from mousetrap.job_queue.instrumented import is_instrumented
 from mousetrap.job_queue.make_queues import make_queues
 from mousetrap.job_queue.open_channel import open_channel
@@ -18,6 +19,9 @@ __all__ = [
     "AsyncTopics",
     "ClaimVoid",
     "Claimed",
+    "ForeignDelivery",
+    "ForeignMessage",
+    "ForeignQueues",
     "QueueOptions",
     "TooManyClaims",
     "Topics",
@@ -27,6 +31,7 @@ __all__ = [
     "make_queues",
     "open_async_topics",
     "open_channel",
+    "open_foreign",
     "open_outlet",
     "open_queue",
     "open_topics",

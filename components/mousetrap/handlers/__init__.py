@@ -34,7 +34,7 @@ from mousetrap.handlers.progress_reporter import ProgressReporter
 from mousetrap.handlers.run_surrounded import run_surrounded
 from mousetrap.handlers.soft_timeout import SoftLimit, SoftTimeout
 from mousetrap.handlers.surroundings import Around, Middleware, Next, OnError
-from mousetrap.handlers.task import Task, task
+from mousetrap.handlers.task import Task, TaskOptions, task
 from mousetrap.handlers.tasks import Tasks
 from mousetrap.handlers.yields import LARGEST_VALUE, AttemptOver, Emit, Result, YieldRefused, Yields
 
@@ -73,6 +73,7 @@ __all__ = [
     "Step",
     "Suspended",
     "Task",
+    "TaskOptions",
     "TaskRefused",
     "Tasks",
     "YieldRefused",

@@ -89,6 +89,8 @@ class EngineSettings(SettingsGroup, frozen=True, kw_only=True):
 
     #: The database whose outbox `mousetrap outbox` relays: sqlite:///FILE or postgresql://…
     outbox_url: str = ""
+    #: The broker that Celery's clients and workers use, for `mousetrap celery` and `celery_task`; empty means the broker of the queues.
+    celery_url: str = ""
     #: What `mousetrap worker` and `mousetrap up` load where no target is given: files, folders, modules, packages and
     #: module:object, separated by commas.
     modules: str = ""
@@ -149,6 +151,12 @@ def _check_payloads(url: str) -> None:
         raise ValueError("write file:///folder, s3://bucket/prefix, or nothing to keep payloads in the store")
 
 
+def _check_celery(url: str) -> None:
+    if url:
+        check_scheme(url, _BROKERS[:2])
+        check_amqp(url)
+
+
 def _check_port(text: str) -> None:
     if text and not (text.isdecimal() and len(text) <= 5 and int(text) <= 65_535):
         raise ValueError("write a port up to 65535, 0 for a free one, or nothing to listen nowhere")
@@ -187,6 +195,7 @@ ENGINE = Group(
     checks={
         "broker_url": check_broker,
         "store_url": _check_store,
+        "celery_url": _check_celery,
         "payload_url": _check_payloads,
         "signing_keys": _check_signing_keys,
         "api_host": check_host,

@@ -1,0 +1,87 @@
+"""Accepts messages of Celery, and acknowledges each once its run is kept."""
+
+import asyncio
+import logging
+import random
+
+from mousetrap.celery.arrived import FROM_CELERY, REFUSED, Arrived
+from mousetrap.celery.passing import Passing
+from mousetrap.client import UnknownPipeline
+from mousetrap.job_queue import ForeignDelivery
+from mousetrap.jobs import MousetrapError
+from mousetrap.retry import Backoff
+from mousetrap.run_store import RunConflict
+from mousetrap.submit_run import run_id_of_key
+
+#: For what is being accepted when the process is to end. What is left comes again.
+_FINISH_S = 5.0
+_BACKOFF = Backoff(first_s=0.2, longest_s=10.0, jitter=0.5)
+
+#: A call that raises one of these may be done later, when an operator has acted.
+_UNDONE: tuple[type[Exception], ...] = (*REFUSED, UnknownPipeline)
+
+_log = logging.getLogger("mousetrap.celery")
+
+
+class Intake:
+    """Makes a run of each message.
+
+    1. A call that nothing follows is a run of its pipeline at once.
+    2. A call that something follows, and what is not understood, is a run of `from_celery`: it waits, sends on, or becomes a dead letter.
+    3. The message is acknowledged once its run is accepted. While broker or store is away it waits, and so do those behind it.
+    """
+
+    def __init__(self, passing: Passing) -> None:
+        self._passing = passing
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.accepted = 0
+
+    def receive(self, delivery: ForeignDelivery) -> None:
+        """Begins to accept a message."""
+        task = asyncio.create_task(self._take(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self) -> None:
+        """Waits a moment for what is being accepted, and ends the rest."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_FINISH_S)
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _take(self, delivery: ForeignDelivery) -> None:
+        failures = 0
+        while not delivery.is_void():
+            try:
+                await self._accept(Arrived.of(delivery.queue, delivery.message))
+            except Exception as error:  # noqa: BLE001  whatever it is, the message stays until it is accepted
+                failures += 1
+                if failures == 1:
+                    defect = None if isinstance(error, MousetrapError) else error
+                    _log.warning(
+                        "%s: a message waits to be accepted: %s", delivery.queue, error, exc_info=defect
+                    )
+                await asyncio.sleep(_BACKOFF.pause(failures, random.random()))
+            else:
+                self.accepted += 1
+                delivery.acknowledge()
+                return
+
+    async def _accept(self, arrived: Arrived) -> None:
+        try:
+            call = arrived.call
+            if not call.leads_on:
+                if not await self._passing.start(call):
+                    _log.warning("task %s (%s) is dropped: its time is over", call.id, call.task)
+                return
+        except _UNDONE as error:
+            _log.warning("a message of %s becomes a run of from_celery: %s", arrived.queue, error)
+        await self._keep(arrived)
+
+    async def _keep(self, arrived: Arrived) -> None:
+        """Makes a run of `from_celery`, one for the same message."""
+        submit = self._passing.client.submit
+        try:
+            await submit(FROM_CELERY, arrived, id=run_id_of_key("celery", FROM_CELERY.name, arrived.key))
+        except RunConflict:  # the same id with another content: both are kept
+            await submit(FROM_CELERY, arrived, id=run_id_of_key("celery", FROM_CELERY.name, arrived.hash))

@@ -1,0 +1,57 @@
+"""The commands `celery …`: take tasks, and read an app."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mousetrap.cli.session import environment, read_settings
+from mousetrap.worker_flags import Span, WorkerFlags
+
+app = typer.Typer(help="Take tasks of Celery's clients, and write declarations of a Celery app.")
+
+#: Most of what runs at once waits for another run.
+_CONCURRENCY = 100
+
+
+@app.command()
+def take(
+    declarations: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A TOML file: which tasks are which pipelines.")
+    ],
+) -> None:
+    """Take tasks from Celery's queues and start a run of each, until asked to stop.
+
+    Any number of these may run at once. What follows a task is sent on to Celery when its run has ended; what cannot be done is a dead
+    letter of `from_celery`, with its reason.
+    """
+    from mousetrap.catalogue import PIPELINES, SETTINGS
+    from mousetrap.celery import bind_celery
+    from mousetrap.celery_messages import read_declared
+    from mousetrap.job_queue import open_queue
+    from mousetrap.serve_worker import serve_worker
+
+    environ = environment()
+    read_settings(environ)
+    declared = read_declared(_text(declarations))
+    flags = (
+        WorkerFlags() if "MOUSETRAP_CONCURRENCY" in environ else WorkerFlags(concurrency=Span(_CONCURRENCY))
+    )
+    code = serve_worker(
+        open_queue,
+        [bind_celery(declared)],
+        environ,
+        flags,
+        groups=SETTINGS,
+        pipelines=PIPELINES.values(),
+    )
+    raise typer.Exit(code)
+
+
+def _text(path: Path) -> str:
+    from mousetrap.api_client import Misused
+
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misused(f"cannot read {path}: {error}") from error

@@ -1,0 +1,25 @@
+"""Reads and writes messages of Celery, protocol 2; pure, and without Celery."""
+
+from mousetrap.celery_messages.arguments import bound
+from mousetrap.celery_messages.declared import Declared, DeclaredWrong, read_declared
+from mousetrap.celery_messages.follow import after_done, after_failed, check_follows
+from mousetrap.celery_messages.invocation import Invocation, NotUnderstood, kept_headers, read_invocation
+from mousetrap.celery_messages.sending import Signature, Wire, sent_first, wire_of
+
+__all__ = [
+    "Declared",
+    "DeclaredWrong",
+    "Invocation",
+    "NotUnderstood",
+    "Signature",
+    "Wire",
+    "after_done",
+    "after_failed",
+    "bound",
+    "check_follows",
+    "kept_headers",
+    "read_declared",
+    "read_invocation",
+    "sent_first",
+    "wire_of",
+]
