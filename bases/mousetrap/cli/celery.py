@@ -48,6 +48,28 @@ def take(
     raise typer.Exit(code)
 
 
+@app.command()
+def read(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Python files of the app.")],
+    declarations: Annotated[
+        bool, typer.Option("--declarations", help="Print the file of `celery take` instead of the tasks.")
+    ] = False,
+) -> None:
+    """Print what a Celery app's source declares as tasks and schedules of ours; nothing of it is imported or run.
+
+    Name the files as from the folder that Celery is started in. Bodies are to be moved by hand; what has no counterpart is a comment.
+    """
+    from mousetrap.api_client import Misused
+    from mousetrap.celery_source import read_app, write_declared, write_moved
+    from mousetrap.cli.output import print_line
+
+    try:
+        found = read_app({path.as_posix(): _text(path) for path in files})
+    except (SyntaxError, ValueError) as error:
+        raise Misused(f"no Python: {error}") from error
+    print_line((write_declared(found) if declarations else write_moved(found)).rstrip("\n"))
+
+
 def _text(path: Path) -> str:
     from mousetrap.api_client import Misused
 
