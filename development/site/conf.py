@@ -32,6 +32,7 @@ html_theme = "furo"
 html_title = "Mousetrap"
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 html_show_search_summary = False  # it would fetch pages, which a browser refuses for files
 #: A picture for each of a viewer's colours: the site takes the one for light.
 _PICTURE = re.compile(r'<picture>.*?<img alt="(.+?)" src="(.+?)">.*?</picture>', re.DOTALL)
