@@ -1,13 +1,16 @@
 # Lists Mousetrap's commands: `make` alone prints them.
 # Needs Python 3.11 or later (PYTHON=… names one) and pip's network, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo up dev notebook docs test test-fast test-all test-browser chaos check bench lock sbom audit images stack stack-test stack-down
+.PHONY: help demo weather up dev notebook docs test test-fast test-all test-browser chaos check bench lock sbom audit images stack stack-test stack-down
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.run  ## two runs of the example from start to end, on a stack of their own; then it is gone
 	@.venv/bin/mousetrap demo
+
+weather: .venv/.run  ## the second example, from start to end: a fan-out, a branch, a join, a schedule (docs/weather.md)
+	@PYTHONPATH=development .venv/bin/python -m weather
 
 up: .venv/.run  ## the same stack, left running until Ctrl-C
 	@.venv/bin/mousetrap up
