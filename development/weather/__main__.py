@@ -1,6 +1,6 @@
-"""Runs the weather example on a stack of its own, for `make weather`.
+"""Runs the weather example on a stack of its own.
 
-It serves the stations' files, starts a run, makes a schedule, lets that start another run, and removes all. With MOUSETRAP_BROKER_URL
+`make weather` runs it. It serves the stations' files, starts a run, makes a schedule, lets that start another run, and removes all. With MOUSETRAP_BROKER_URL
 the queue is that RabbitMQ, otherwise the embedded one.
 """
 
