@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mousetrap.celery_messages import read_declared
+from mousetrap.settings.other_names import OTHER_NAMES
 from support.rows_page import RowsPage
 
 PAGE = RowsPage("migrating.md")
@@ -23,6 +24,12 @@ def test_every_row_has_a_check() -> None:
 
 def test_the_checks_of_all_rows_hold(names: dict[str, Any]) -> None:
     assert PAGE.wrong_rows(names) == []
+
+
+def test_the_table_of_settings_has_every_name_that_is_known() -> None:
+    _, _, table = PAGE.text.partition("## Names of settings")
+
+    assert set(re.findall(r"`([A-Z_]+)`", table)) >= set(OTHER_NAMES)
 
 
 def test_the_declarations_of_the_page_are_read_and_name_its_tasks(names: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from mousetrap.api import (
     run_logs,
     schedules,
     start,
+    task_paths,
     trail,
     waiting,
 )
@@ -49,6 +50,7 @@ from mousetrap.shutdown import end_tasks
 #: Most of the API's load is to start runs: their routes are looked through first.
 _PARTS = (
     start,
+    task_paths,
     batch,
     read,
     events,

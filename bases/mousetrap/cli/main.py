@@ -74,6 +74,18 @@ def _check(arguments: Sequence[str]) -> None:
             from mousetrap.api_client import Misused
 
             raise Misused(f"argument {place} {fault}")
+        if argument.startswith("--"):
+            _check_option(argument.partition("=")[0])
+
+
+def _check_option(name: str) -> None:
+    """Raises Misused for an option of another task queue, with ours."""
+    from mousetrap.worker_flags import OTHER_OPTIONS
+
+    if name in OTHER_OPTIONS:
+        from mousetrap.api_client import Misused
+
+        raise Misused(f"{name}: here it is {OTHER_OPTIONS[name]}")
 
 
 def _fault(argument: str) -> str | None:

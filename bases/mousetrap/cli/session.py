@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 def environment(*, quiet: bool = False) -> Mapping[str, str]:
     """The shell's variables, with those of the stack in this folder; names that stack on standard error, unless `quiet`."""
     from mousetrap.cli.output import print_line
-    from mousetrap.settings import local_environment
+    from mousetrap.settings import local_environment, unread_names
 
     def on_line(line: str) -> None:
         if not quiet:
             print_line(f"mousetrap: {line}", error=True)
 
+    for line in unread_names(os.environ):
+        on_line(line)
     return local_environment(os.environ, on_line)
 
 

@@ -6,6 +6,7 @@ from mousetrap.settings.environment import SettingsWrong, overridden
 from mousetrap.settings.groups import Group, SettingsGroup, entries
 from mousetrap.settings.local_stack import FOLDER, LocalStack, announced, find_stack, local_environment
 from mousetrap.settings.masking import masked
+from mousetrap.settings.other_names import unread_names
 from mousetrap.settings.private import NotPrivate, check_private, make_private_folder, write_private
 from mousetrap.settings.settings import Settings, amqp_url
 from mousetrap.settings.unsigned import check_signing
@@ -37,5 +38,6 @@ __all__ = [
     "make_private_folder",
     "masked",
     "overridden",
+    "unread_names",
     "write_private",
 ]

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mousetrap.settings.other_names import hint_of
+
 PREFIX = "MOUSETRAP_"
 #: Characters of a file that holds a setting; no setting is longer.
 _MAX_CHARACTERS = 1_048_576
@@ -47,7 +49,8 @@ def collect(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
         if plain not in known:
             if key in added:
                 continue
-            raise SettingsWrong(f"{_shown(key)}: there is no such setting{_nearest(key, plain, known)}")
+            advice = hint_of(plain.removeprefix(PREFIX)) or _nearest(key, plain, known)
+            raise SettingsWrong(f"{_shown(key)}: there is no such setting{advice}")
         if plain != key and plain in environ:
             raise SettingsWrong(f"{plain} and {key} are both set: unset one")
         values[known[plain]] = _clean(key, value if plain == key else _content(key, value))

@@ -4,6 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+#: Options of other task queues' commands, and what each is here.
+OTHER_OPTIONS = {
+    "--max-running-tasks": "--concurrency",
+    "--queue-fetch-limit": "--prefetch",
+    "--metrics-server": "MOUSETRAP_HEALTH_PORT with MOUSETRAP_METRICS=true",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:

@@ -3,7 +3,9 @@
 import pytest
 
 from mousetrap.api_client import Misused
+from mousetrap.cli import main
 from mousetrap.cli.options import seconds
+from mousetrap.worker_flags import OTHER_OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,12 @@ def test_a_span_is_read_with_its_unit(text: str, read: float) -> None:
 def test_what_is_no_span_is_reported_with_its_option(text: str) -> None:
     with pytest.raises(Misused, match=r"^--x .*: write a span of time as"):
         seconds("--x", text)
+
+
+@pytest.mark.parametrize("option", OTHER_OPTIONS)
+def test_an_option_of_another_task_queue_is_refused_with_ours(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given in ([option, "5"], [f"{option}=5"]):
+        assert main(["worker", *given, "file.py"]) == 2
+        assert f"{option}: here it is {OTHER_OPTIONS[option]}" in capsys.readouterr().err
