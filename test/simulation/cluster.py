@@ -40,6 +40,7 @@ from simulation.patches import LoggedErrors, patch_format, patch_time
 from simulation.payloads import PayloadFaults, payloads_in, text_of
 from simulation.store_cluster import Held, StoreCluster
 from simulation.stored import decided_fence
+from simulation.timetable import Timetable
 
 #: How long a worker's claim is valid.
 LEASE_S = 30.0
@@ -80,6 +81,7 @@ class Cluster(Simulation):
         #: The workers that know of each pause and each end of one, and when they last looked.
         self._up_to_date: list[tuple[float, Node, Pauses]] = []
         self.runs: list[str] = []
+        self.timetable = self._timetable()
         self.packed = packed
         self._tasks: set[asyncio.Task[Any]] = set()
         self._started = 0
@@ -129,7 +131,7 @@ class Cluster(Simulation):
         """True if all runs have ended, and no message is left to deliver."""
         left = self.left()
         ended = all(RunState(state).ended for state in self.ledger.states.values())
-        return not left and ended and not self._tasks and not self._redrives
+        return not left and ended and self.timetable.quiet and not self._tasks and not self._redrives
 
     def left(self) -> dict[str, int]:
         """The messages of each queue that are to be delivered yet.
@@ -162,6 +164,13 @@ class Cluster(Simulation):
     def submit_again(self, run: str) -> None:
         """Repeats the submission of a run."""
         self._in_background(self._submit(run))
+
+    def schedule(self, every_s: int, policy: str) -> None:
+        """Makes a schedule; the API and one beside it fire its ticks."""
+        if not self.timetable.asked:
+            beside = self.open("beside", 0.0011)
+            beside.task = self.loop.create_task(self.timetable.fire(beside))
+        self._in_background(self.timetable.make(self._api(), every_s, policy))
 
     def cancel(self, run: str) -> None:
         """Cancels a run."""
@@ -346,6 +355,10 @@ class Cluster(Simulation):
         self.split.replace(pair, held)
         self.loop.call_later(seconds, self._is_back, former, f"the former store {pair}")
 
+    def schedule_runs(self) -> list[str]:
+        """The runs that schedules have started."""
+        return [run for run, facts in self.ledger.facts.items() if facts.schedule and facts.accepted]
+
     def pair_of(self, run: str) -> int:
         """Which servers of the cluster have a run."""
         assert self.split is not None
@@ -371,6 +384,7 @@ class Cluster(Simulation):
     def heal(self) -> None:
         """Removes all faults that have not happened yet; a server that is away comes back in its time."""
         self.event_log.record("cluster", "has no more faults")
+        self.timetable.ends = True
         if self.split is not None:
             self.split.lagging.clear()
         for node in self.nodes:
@@ -410,6 +424,12 @@ class Cluster(Simulation):
         return {run: stored for run in large if (stored := await node.store.get(run)) is not None}
 
     # Inside the cluster
+
+    def _timetable(self) -> Timetable:
+        kind = "graph" if self.drawn else "plain"
+        work = Piece(kind) if self.drawn else Work(kind)
+        pipeline = self.drawn.pipeline if self.drawn else KINDS[kind]
+        return Timetable(pipeline, kind, work, self.ledger, lambda node: self.store_client(node.process))
 
     @property
     def _handlers(self) -> Mapping[str, Callable[..., Any]]:
@@ -475,6 +495,7 @@ class Cluster(Simulation):
         async with asyncio.TaskGroup() as duties:
             duties.create_task(self._republish(node))
             duties.create_task(self._sweep(node))
+            duties.create_task(self.timetable.fire(node))
 
     async def _republish(self, node: Node) -> None:
         while True:

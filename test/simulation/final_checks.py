@@ -55,6 +55,7 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
         if ends_ms > cluster.server.now_ms() + 1000 * LEASE_S:  # a dead holder's ends with its lease
             yield f"{key} is held after its lease"
     yield from _lists(cluster)
+    yield from cluster.timetable.complaints()
 
 
 def _queues(cluster: Cluster) -> Iterator[str]:

@@ -32,6 +32,8 @@ _DECISIONS = {
 _PACKED_DONE = 8
 #: The list of the runs that have payloads.
 _PAYLOADS = b"mousetrap:payloads"
+#: Where schedules are kept, which have no end.
+_SCHEDULES = "mousetrap:{schedules}"
 #: The run that a key is of.
 _TAG = re.compile(r"mousetrap:\{(.+?)\}:")
 #: A list of runs of one day.
@@ -66,6 +68,8 @@ class RunFacts:
     kind: str
     #: True if its payloads go by reference, and if one of them was broken.
     large: bool = False
+    #: The schedule that started it; empty for a caller.
+    schedule: str = ""
     damaged: bool = False
     #: True if its submitter received the acceptance.
     accepted: bool = False
@@ -112,6 +116,8 @@ class Ledger:
     #: The claimed jobs that are in a fan, or have opened one: these go on while their run has failed.
     of_fans: set[str] = field(default_factory=set)
     states: dict[str, str] = field(default_factory=dict)
+    #: Whether the store has forgotten what was last decided for a schedule.
+    schedules_forgotten: bool = False
     #: Whether the store has forgotten which runs are recorded and not published.
     names_forgotten: bool = False
     #: Whether it has forgotten what a list of runs named: in a cluster the runs themselves may be remembered.
@@ -167,6 +173,7 @@ class Ledger:
         """The store has forgotten what was last written to these keys, and has what was there before."""
         self.payloads_forgotten = self.payloads_forgotten or _PAYLOADS in keys
         names = [key.decode() for key in keys]
+        self.schedules_forgotten |= _SCHEDULES in names
         self.names_forgotten |= not {OPENED, OPENED_DELAYED}.isdisjoint(names)
         self.lists_forgotten |= any(map(_LIST.fullmatch, names))
         tagged = map(_TAG.match, names)
@@ -353,5 +360,6 @@ class Ledger:
 
 
 def untimed(server: StoreServer) -> Iterable[str]:
-    """The keys without a time-to-live."""
-    return [key for key in server.names() if server.ends_ms(key) is None]
+    """The keys without a time-to-live, but for those of schedules."""
+    keys = (key for key in server.names() if not key.startswith(_SCHEDULES))
+    return [key for key in keys if server.ends_ms(key) is None]

@@ -17,15 +17,17 @@ from simulation.graphs import GRAPH_KINDS, Drawn, Parts, graphs
 from simulation.handlers import KINDS
 from simulation.ledger import PromiseBroken
 from simulation.store_cluster import PAIRS
+from simulation.timetable import POLICIES
 
 WORKERS = ("ann", "bob")
 #: Without an event for this long, none will come: longer than any lease, delay, outage and poll.
 QUIET_S = 150.0
 #: Runs in one simulation; returns to its queue after which a real broker would give a message up.
 _MAX_RUNS, _MAX_GRAPH_RUNS, _MAX_RETURNS = 9, 4, 40
+_MAX_SCHEDULES = 2
 
 #: Steps after which nothing comes twice, as the message of a run does that is submitted again.
-_NO_FAULTS = {"submit_first", "submit", "cancel", "repair_and_redrive", "wait", "pause_queue"}
+_NO_FAULTS = {"submit_first", "submit", "cancel", "repair_and_redrive", "wait", "pause_queue", "schedule"}
 
 #: Seconds after each step: shorter than a call, than a handler, than a lease, and longer.
 then = st.sampled_from((0.0, 0.0015, 0.004, 0.02, 0.06, 0.6, 4.0, 12.0, 35.0, 70.0))
@@ -142,6 +144,13 @@ class PromiseMachine(RuleBasedStateMachine):
     @recorded
     def pause_queue(self, number: int, seconds: float, then: float) -> None:
         self.cluster.pause_queue(self.cluster.queues[number % len(self.cluster.queues)], seconds)
+        self._pass_time(then)
+
+    @precondition(lambda self: len(self.cluster.timetable.asked) < _MAX_SCHEDULES)
+    @rule(every_s=st.sampled_from((15, 45)), policy=st.sampled_from(tuple(POLICIES)), then=then)
+    @recorded
+    def schedule(self, every_s: int, policy: str, then: float) -> None:
+        self.cluster.schedule(every_s, policy)
         self._pass_time(then)
 
     # Faults of processes

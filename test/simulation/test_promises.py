@@ -13,6 +13,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from mousetrap.run_store.packed import sender
 from mousetrap.run_store.packed.claims import Claims
 from mousetrap.run_store.packed.sender import LIBRARY
+from mousetrap.scheduler import Scheduler
+from mousetrap.schedules import Owed, Past, Record
 from mousetrap.store_client import Library
 from mousetrap.testing.simulation.process import Fault
 from simulation.graphs import FanOut, Fork, Step
@@ -33,6 +35,7 @@ from simulation.state_machine import (
     SplitMachine,
 )
 from simulation.store_cluster import PAIRS
+from simulation.timetable import POLICIES
 
 Machine = TypeVar("Machine", bound=PromiseMachine)
 
@@ -492,6 +495,53 @@ def test_a_worker_that_is_deaf_to_pauses_breaks_a_promise(monkeypatch: pytest.Mo
     with pytest.raises(FailingRun, match="which is paused"), _machine(BesideMachine) as machine:
         machine.submit_first(kinds=["plain"], then=0.02)
         machine.pause_queue(number=0, seconds=45.0, then=35.0)
+
+
+@pytest.mark.parametrize("calls", range(1, 16))
+@pytest.mark.parametrize("happened", [False, True])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_where_an_api_dies_another_one_fires_each_tick_once(
+    made: type[PromiseMachine], calls: int, happened: bool, policy: str
+) -> None:
+    with _machine(made) as machine:
+        machine.schedule(every_s=15, policy=policy, then=12.0)
+        machine.crash_at_a_next_call(who="api", calls=calls, happened=happened, then=35.0)
+        assert machine.cluster.schedule_runs()
+
+
+def test_ticks_of_a_paused_queue_wait_and_complete(made: type[PromiseMachine]) -> None:
+    with _machine(made) as machine:
+        machine.schedule(every_s=15, policy="all", then=4.0)
+        for number in range(len(machine.cluster.queues)):
+            machine.pause_queue(number=number, seconds=45.0, then=0.0)
+        machine.wait(seconds=35.0)
+        ledger = machine.cluster.ledger
+        assert {ledger.states[run] for run in machine.cluster.schedule_runs()} == {"queued"}
+
+
+@pytest.mark.parametrize("lag", [0.003, 5.0, 45.0])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_replica_that_lacks_what_was_last_decided_starts_no_run_twice_and_loses_no_tick(
+    lag: float, policy: str
+) -> None:
+    with _machine(ForgetfulMachine) as machine:
+        machine.schedule(every_s=15, policy=policy, then=35.0)
+        split = machine.cluster.split
+        assert split is not None
+        machine.forget(pair=split.pair_with("mousetrap:{schedules}"), lag=lag, seconds=0.5, then=70.0)
+        assert machine.cluster.ledger.schedules_forgotten or lag < 15
+        assert len(machine.cluster.schedule_runs()) >= 4
+
+
+def test_a_scheduler_that_settles_what_it_did_not_submit_breaks_a_promise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def lost(_: Scheduler, record: Record, owed: Owed, now_ms: int) -> Past:
+        return Past(tick_ms=owed.tick_ms, became="fired", at_ms=now_ms, run_id=owed.run_id)
+
+    monkeypatch.setattr(Scheduler, "_fire", lost)
+    with pytest.raises(FailingRun, match="did not run"), _machine(BesideMachine) as machine:
+        machine.schedule(every_s=15, policy="all", then=35.0)
 
 
 @contextmanager

@@ -266,6 +266,9 @@ class StoreServer:
     def _hkeys(self, key: bytes) -> list[bytes]:
         return list(self._at(key, dict))
 
+    def _hlen(self, key: bytes) -> int:
+        return len(self._at(key, dict))
+
     def _hstrlen(self, key: bytes, name: bytes) -> int:
         return len(self._at(key, dict).get(name, b""))
 

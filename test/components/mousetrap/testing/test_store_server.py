@@ -139,8 +139,10 @@ _BY_SCORE = (
     ("ZREMRANGEBYSCORE", "z", 0, 9),
     ("EXISTS", "z"),
     ("HKEYS", "h"),
+    ("HLEN", "h"),
     ("HSET", "h", "one", 1),
     ("HKEYS", "h"),
+    ("HLEN", "h"),
 )
 
 
